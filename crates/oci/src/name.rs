@@ -1,0 +1,470 @@
+//! Names of registries, repositories, tags and images (OCI distribution specification, *Pulling manifests*).
+//!
+//! A tag reference and a digest reference are distinct types: what may move and what cannot are never confused.
+
+use std::fmt;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+/// The longest repository name that every registry takes, host excluded (distribution specification).
+const REPOSITORY_MAX: usize = 255;
+/// The longest tag (distribution specification).
+const TAG_MAX: usize = 128;
+
+/// Why a text is not the name it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a {expected}: {rule}")]
+pub struct InvalidName {
+    text: String,
+    expected: &'static str,
+    rule: &'static str,
+}
+
+impl InvalidName {
+    fn new(text: &str, expected: &'static str, rule: &'static str) -> Self {
+        // Input from outside: what is shown of it is bounded.
+        Self { text: text.chars().take(160).collect(), expected, rule }
+    }
+}
+
+/// Gives a newtype over `Arc<str>` the conversions that a name wants, all of them through its one `FromStr`.
+macro_rules! name {
+    ($name:ident) => {
+        impl $name {
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+        parsed!($name);
+    };
+}
+
+/// Serializes a type as its `Display` and deserializes it through its `FromStr`.
+macro_rules! parsed {
+    ($name:ident) => {
+        impl TryFrom<String> for $name {
+            type Error = InvalidName;
+            fn try_from(text: String) -> Result<Self, InvalidName> {
+                text.parse()
+            }
+        }
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.to_string()
+            }
+        }
+    };
+}
+
+/// A registry's host, with its port where it is not the scheme's own: `gcr.io`, `127.0.0.1:5000`, `[::1]:5000`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Host(Arc<str>);
+
+name!(Host);
+
+impl Host {
+    /// The host without its port, without the brackets of an IPv6 address.
+    pub fn name(&self) -> &str {
+        match self.0.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => self.0.split(':').next().unwrap_or_default(),
+        }
+    }
+
+    /// Whether the name can only mean this machine: plain HTTP is spoken with such hosts and no others by default.
+    pub fn is_loopback(&self) -> bool {
+        let name = self.name();
+        name == "localhost"
+            || name.ends_with(".localhost")
+            || name.parse::<Ipv4Addr>().is_ok_and(|a| a.is_loopback())
+            || name.parse::<Ipv6Addr>().is_ok_and(|a| a.is_loopback())
+    }
+
+    /// Where the registry's API is served. Docker Hub is the one registry that is named by another host.
+    pub fn api(&self) -> &str {
+        match self.as_str() {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            host => host,
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "expected a domain name or address, with a port if it needs one, such as `gcr.io` or `127.0.0.1:5000`";
+        let label = |label: &str| {
+            !label.is_empty()
+                && label.len() <= 63
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|b| matches!(b, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-'))
+        };
+        let port =
+            |port: &str| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|p| p > 0);
+        let valid = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, rest)) => {
+                address.parse::<Ipv6Addr>().is_ok()
+                    && (rest.is_empty() || rest.strip_prefix(':').is_some_and(port))
+            }
+            None => {
+                let (name, number) =
+                    text.split_once(':').map_or((text, None), |(name, number)| (name, Some(number)));
+                name.len() <= 253 && name.split('.').all(label) && number.is_none_or(port)
+            }
+        };
+        if valid {
+            Ok(Self(text.to_ascii_lowercase().into()))
+        } else {
+            Err(InvalidName::new(text, "registry host", RULE))
+        }
+    }
+}
+
+/// A repository's path on its host: `library/alpine`, `k8s-artifacts-prod/images/coredns`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RepositoryPath(Arc<str>);
+
+name!(RepositoryPath);
+
+impl RepositoryPath {
+    /// This path with another below it.
+    ///
+    /// # Errors
+    /// When the two together are longer than a repository name may be.
+    pub fn join(&self, below: &RepositoryPath) -> Result<Self, InvalidName> {
+        format!("{self}/{below}").parse()
+    }
+}
+
+impl FromStr for RepositoryPath {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "expected components of lower-case letters and digits, joined by `/`, each inside by `.`, `_`, `__` or dashes, 255 characters at most";
+        if text.len() <= REPOSITORY_MAX && text.split('/').all(is_component) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidName::new(text, "repository name", RULE))
+        }
+    }
+}
+
+/// One component of a repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
+fn is_component(text: &str) -> bool {
+    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    alphanumeric(*first)
+        && alphanumeric(*last)
+        && bytes
+            .split(|b| alphanumeric(*b))
+            .filter(|between| !between.is_empty())
+            .all(|between| matches!(between, b"." | b"_" | b"__") || between.iter().all(|b| *b == b'-'))
+}
+
+/// A tag: the name of a manifest that may move.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Tag(Arc<str>);
+
+name!(Tag);
+
+impl FromStr for Tag {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str =
+            "expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`";
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let mut bytes = text.bytes();
+        let valid = text.len() <= TAG_MAX
+            && bytes.next().is_some_and(word)
+            && bytes.all(|b| word(b) || b == b'.' || b == b'-');
+        if valid { Ok(Self(text.into())) } else { Err(InvalidName::new(text, "tag", RULE)) }
+    }
+}
+
+/// A registry as promotion manifests name it: a host, with a path below which its images are where it has one.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RegistryRoot {
+    /// The host that serves it.
+    pub host: Host,
+    /// The path that all its images have before their own names.
+    pub prefix: Option<RepositoryPath>,
+}
+
+parsed!(RegistryRoot);
+
+impl RegistryRoot {
+    /// The repository of an image of this registry.
+    ///
+    /// # Errors
+    /// When prefix and image together are longer than a repository name may be.
+    pub fn repository(&self, image: &RepositoryPath) -> Result<Repository, InvalidName> {
+        let path = match &self.prefix {
+            Some(prefix) => prefix.join(image)?,
+            None => image.clone(),
+        };
+        Ok(Repository { host: self.host.clone(), path })
+    }
+}
+
+impl FromStr for RegistryRoot {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        match text.split_once('/') {
+            Some((host, prefix)) => Ok(Self { host: host.parse()?, prefix: Some(prefix.parse()?) }),
+            None => Ok(Self { host: text.parse()?, prefix: None }),
+        }
+    }
+}
+
+impl fmt::Display for RegistryRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.prefix {
+            Some(prefix) => write!(f, "{}/{prefix}", self.host),
+            None => self.host.fmt(f),
+        }
+    }
+}
+
+impl fmt::Debug for RegistryRoot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A repository: a host and a path on it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository {
+    /// The host that serves it.
+    pub host: Host,
+    /// Its path on that host.
+    pub path: RepositoryPath,
+}
+
+parsed!(Repository);
+
+impl Repository {
+    /// The image of this repository that a tag names.
+    pub fn tagged(&self, tag: Tag) -> TagReference {
+        TagReference { repository: self.clone(), tag }
+    }
+
+    /// The image of this repository that a digest names.
+    pub fn at(&self, digest: Digest) -> DigestReference {
+        DigestReference { repository: self.clone(), digest }
+    }
+}
+
+impl FromStr for Repository {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "expected a host and a path, such as `gcr.io/project/image`";
+        let (host, path) = text.split_once('/').ok_or_else(|| InvalidName::new(text, "repository", RULE))?;
+        Ok(Self { host: host.parse()?, path: path.parse()? })
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An image by tag: what it names may change.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TagReference {
+    /// The repository.
+    pub repository: Repository,
+    /// The tag.
+    pub tag: Tag,
+}
+
+parsed!(TagReference);
+
+impl FromStr for TagReference {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "expected a repository, a colon and a tag, such as `gcr.io/project/image:v1.0`";
+        match text.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => {
+                Ok(Self { repository: repository.parse()?, tag: tag.parse()? })
+            }
+            _ => Err(InvalidName::new(text, "tagged image", RULE)),
+        }
+    }
+}
+
+impl fmt::Display for TagReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.repository, self.tag)
+    }
+}
+
+impl fmt::Debug for TagReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// An image by digest: what it names never changes.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DigestReference {
+    /// The repository.
+    pub repository: Repository,
+    /// The digest of the manifest.
+    pub digest: Digest,
+}
+
+parsed!(DigestReference);
+
+impl FromStr for DigestReference {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const RULE: &str = "expected a repository, `@` and a digest, such as `gcr.io/project/image@sha256:…`";
+        let invalid = || InvalidName::new(text, "image by digest", RULE);
+        let (repository, digest) = text.split_once('@').ok_or_else(invalid)?;
+        Ok(Self { repository: repository.parse()?, digest: digest.parse().map_err(|_| invalid())? })
+    }
+}
+
+impl fmt::Display for DigestReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repository, self.digest)
+    }
+}
+
+impl fmt::Debug for DigestReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn hosts_are_told_from_other_text() {
+        for good in ["gcr.io", "localhost", "127.0.0.1:5000", "[::1]:5000", "[2001:db8::1]", "a-b.c:443"] {
+            assert_eq!(good.parse::<Host>().unwrap().as_str(), good);
+        }
+        for bad in [
+            "", ".", "a..b", "-a", "a-", "a:0", "a:99999", "a:+1", "a:", "a b", "a@b", "a/b", "[::1", "[x]",
+            "é",
+        ] {
+            assert!(bad.parse::<Host>().is_err(), "{bad}");
+        }
+        assert_eq!("GCR.io".parse::<Host>().unwrap(), "gcr.io".parse().unwrap(), "hosts have no case");
+    }
+
+    #[test]
+    fn only_names_of_this_machine_are_loopback() {
+        for own in ["localhost", "localhost:1", "a.localhost", "127.0.0.1:5000", "127.9.9.9", "[::1]:80"] {
+            assert!(own.parse::<Host>().unwrap().is_loopback(), "{own}");
+        }
+        for other in ["gcr.io", "localhost.example", "127.example", "10.0.0.1", "[::2]"] {
+            assert!(!other.parse::<Host>().unwrap().is_loopback(), "{other}");
+        }
+    }
+
+    #[test]
+    fn repository_names_follow_the_specification() {
+        for good in ["a", "a/b/c", "a.b", "a_b", "a__b", "a---b", "0/1", &"a".repeat(255)] {
+            assert!(good.parse::<RepositoryPath>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "A",
+            "..",
+            "../a",
+            "a..b",
+            "a___b",
+            "a._b",
+            "-a",
+            "a-",
+            "é",
+            &"a".repeat(256),
+        ] {
+            assert!(bad.parse::<RepositoryPath>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn tags_follow_the_specification() {
+        for good in ["v1", "1.0", "_", "A-b.c", &"t".repeat(128)] {
+            assert!(good.parse::<Tag>().is_ok(), "{good}");
+        }
+        for bad in ["", "-x", ".x", "é", "a:b", "a/b", &"t".repeat(129)] {
+            assert!(bad.parse::<Tag>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_not_a_tag() {
+        assert!("127.0.0.1:5000/a".parse::<TagReference>().is_err());
+        let reference: TagReference = "127.0.0.1:5000/a:v1".parse().unwrap();
+        assert_eq!(reference.repository.host.as_str(), "127.0.0.1:5000");
+        assert_eq!(reference.tag.as_str(), "v1");
+    }
+
+    #[test]
+    fn a_registry_with_and_without_a_prefix_names_repositories() {
+        let image = "coredns".parse().unwrap();
+        let with: RegistryRoot = "gcr.io/k8s-staging-coredns".parse().unwrap();
+        let without: RegistryRoot = "127.0.0.1:5000".parse().unwrap();
+        assert_eq!(with.repository(&image).unwrap().to_string(), "gcr.io/k8s-staging-coredns/coredns");
+        assert_eq!(without.repository(&image).unwrap().to_string(), "127.0.0.1:5000/coredns");
+    }
+
+    proptest! {
+        /// Parsing never panics, and what it takes it prints as it was.
+        #[test]
+        fn what_parses_prints_the_same(text in "[a-z0-9.:/@_-]{0,40}") {
+            if let Ok(name) = text.parse::<Repository>() { prop_assert_eq!(name.to_string(), text.clone()); }
+            if let Ok(name) = text.parse::<TagReference>() { prop_assert_eq!(name.to_string(), text.clone()); }
+            if let Ok(name) = text.parse::<RegistryRoot>() { prop_assert_eq!(name.to_string(), text); }
+        }
+    }
+}
