@@ -2,12 +2,26 @@
 //!
 //! Knows nothing of promotion. Every request goes through [`transport`]'s one door.
 
+mod auth;
+mod blob;
+mod client;
 mod digest;
+mod error;
+mod listing;
 mod manifest;
 mod name;
+mod read;
+mod write;
 
+pub use auth::{Anonymous, Credential, CredentialSource};
+pub use blob::BlobStream;
+pub use client::{Client, HostOptions};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
+pub use error::{Error, ErrorKind, Refusal, RegistryError};
+pub use listing::{ListedManifest, Listing};
 pub use manifest::{Descriptor, InvalidManifest, MANIFEST_MAX, Manifest, MediaType, RawManifest};
 pub use name::{
     DigestReference, Host, InvalidName, RegistryRoot, Repository, RepositoryPath, Tag, TagReference,
 };
+pub use read::{Head, Reader, Selector};
+pub use write::{Content, Presence, Upload, Writer};

@@ -1,0 +1,273 @@
+//! Reading from a registry (distribution specification, *Pull* and *Content Discovery*).
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use serde::Deserialize;
+use transport::Class;
+
+use crate::auth::Scope;
+use crate::blob::BlobStream;
+use crate::client::{Call, Shared, body, expect, named_digest, same_host};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::listing::{Listing, next_page};
+use crate::manifest::{Descriptor, MANIFEST_MAX, MediaType, RawManifest};
+use crate::name::{Host, Repository, RepositoryPath, Tag};
+
+/// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
+const PAGE_MAX: usize = 128 * 1024 * 1024;
+/// The most pages of one listing.
+const PAGES_MAX: usize = 2_000;
+/// The names asked for in a page; registries give fewer where they like.
+const PAGE_SIZE: usize = 1_000;
+
+/// How a manifest is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Selector<'a> {
+    /// By a tag, which may move.
+    Tag(&'a Tag),
+    /// By its digest.
+    Digest(Digest),
+}
+
+impl std::fmt::Display for Selector<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl Selector<'_> {
+    /// The image in a repository, as people write it.
+    pub(crate) fn within(&self, repository: &Repository) -> String {
+        match self {
+            Self::Tag(tag) => format!("{repository}:{tag}"),
+            Self::Digest(digest) => format!("{repository}@{digest}"),
+        }
+    }
+}
+
+/// What the registry says of a manifest without sending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its kind.
+    pub media_type: MediaType,
+}
+
+/// What may read registries, and nothing else.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Reader {
+    /// The tags of a repository, all pages, and its manifests where the registry lists them; `None` where there is no
+    /// such repository.
+    ///
+    /// # Errors
+    /// When the registry does not answer with a listing, leads to another host, or lists without end.
+    pub async fn listing(&self, repository: &Repository) -> Result<Option<Listing>, Error> {
+        let doing = format!("listing the tags of {repository}");
+        let path = format!("tags/list?n={PAGE_SIZE}");
+        let call = self.shared.reading(Method::GET, repository, &path, "tags")?;
+        let mut listing = Listing::default();
+        let pages = self
+            .pages(call, &doing, |page| {
+                let before = listing.tags.len();
+                listing.extend(page, &doing)?;
+                Ok(listing.tags.len() > before)
+            })
+            .await?;
+        if pages == 0 {
+            return Ok(None);
+        }
+        let distinct: HashSet<&Tag> = listing.tags.iter().collect();
+        if distinct.len() != listing.tags.len() && pages > 1 {
+            return Err(Error::new(doing, ErrorKind::Malformed("pages repeat one another".to_owned())));
+        }
+        Ok(Some(listing))
+    }
+
+    /// The repositories of a registry, where it tells.
+    ///
+    /// # Errors
+    /// When the registry keeps no catalog or does not answer with one.
+    pub async fn catalog(&self, host: &Host) -> Result<Vec<RepositoryPath>, Error> {
+        #[derive(Deserialize)]
+        struct Page {
+            repositories: Option<Vec<String>>,
+        }
+        let doing = format!("listing the repositories of {host}");
+        let url = self.shared.url(host, &format!("_catalog?n={PAGE_SIZE}"))?;
+        let scopes = BTreeSet::from([Scope::catalog()]);
+        let call = Call { method: Method::GET, url, kind: "catalog", class: Class::Read, host, scopes };
+        let mut found = Vec::new();
+        self.pages(call, &doing, |page| {
+            let page: Page = serde_json::from_slice(page)
+                .map_err(|error| Error::new(&doing, ErrorKind::Malformed(error.to_string())))?;
+            let before = found.len();
+            found.extend(page.repositories.into_iter().flatten().filter_map(|name| name.parse().ok()));
+            Ok(found.len() > before)
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Reads pages until there is no next one, and counts them; none where the first is not found. `take` says whether
+    /// a page brought anything.
+    async fn pages(
+        &self,
+        mut call: Call<'_>,
+        doing: &str,
+        mut take: impl FnMut(&[u8]) -> Result<bool, Error>,
+    ) -> Result<usize, Error> {
+        for page in 1..=PAGES_MAX {
+            let request = call.request().follow();
+            let this =
+                Call { url: call.url.clone(), scopes: call.scopes.clone(), method: Method::GET, ..call };
+            let response = self.shared.send(this, request, doing).await?;
+            if page == 1 && response.status() == http::StatusCode::NOT_FOUND {
+                return Ok(0);
+            }
+            let response = expect(response, &[200], doing).await?;
+            let next = response.header(header::LINK.as_str()).and_then(next_page);
+            let next = next.map(|to| same_host(&call.url, to, "Link", doing)).transpose()?;
+            let progress = take(&body(response, PAGE_MAX, doing).await?)?;
+            match next {
+                None => return Ok(page),
+                Some(next) if progress && next != call.url => call.url = next,
+                Some(_) => {
+                    return Err(Error::new(doing, ErrorKind::Malformed("its pages do not end".to_owned())));
+                }
+            }
+        }
+        Err(Error::new(doing, ErrorKind::Unreasonable(format!("it has more than {PAGES_MAX} pages"))))
+    }
+
+    /// Which manifest there is; `None` where there is none.
+    ///
+    /// # Errors
+    /// When the registry does not say.
+    pub async fn head(&self, repository: &Repository, which: Selector<'_>) -> Result<Option<Head>, Error> {
+        let doing = format!("looking for {}", which.within(repository));
+        let call =
+            self.shared.reading(Method::HEAD, repository, &format!("manifests/{which}"), "manifest-head")?;
+        let request =
+            call.request().follow().header(header::ACCEPT, HeaderValue::from_static(MediaType::ACCEPT));
+        let response = self.shared.send(call, request, &doing).await?;
+        if response.status() == http::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = expect(response, &[200], &doing).await?;
+        let media_type = response.header(header::CONTENT_TYPE.as_str()).map(MediaType::parse);
+        match (which, named_digest(&response), media_type) {
+            (Selector::Digest(asked), Some(got), _) if asked != got => {
+                Err(Error::new(doing, ErrorKind::WrongDigest { expected: asked, got }))
+            }
+            (Selector::Digest(digest), _, Some(media_type)) | (_, Some(digest), Some(media_type)) => {
+                Ok(Some(Head { digest, media_type }))
+            }
+            // The specification only recommends these headers; the manifest itself has all.
+            _ => {
+                let manifest = self.manifest(repository, which).await?;
+                Ok(Some(Head { digest: manifest.digest(), media_type: manifest.media_type().clone() }))
+            }
+        }
+    }
+
+    /// A manifest, verified against the digest it is asked by.
+    ///
+    /// # Errors
+    /// When there is none, it is larger than [`MANIFEST_MAX`], or it is not what its digest names.
+    pub async fn manifest(&self, repository: &Repository, which: Selector<'_>) -> Result<RawManifest, Error> {
+        let doing = format!("reading {}", which.within(repository));
+        let call =
+            self.shared.reading(Method::GET, repository, &format!("manifests/{which}"), "manifest-get")?;
+        let request =
+            call.request().follow().header(header::ACCEPT, HeaderValue::from_static(MediaType::ACCEPT));
+        let response = expect(self.shared.send(call, request, &doing).await?, &[200], &doing).await?;
+        let media_type = MediaType::parse(response.header(header::CONTENT_TYPE.as_str()).unwrap_or_default());
+        let named = named_digest(&response);
+        let manifest = RawManifest::new(media_type, body(response, MANIFEST_MAX, &doing).await?);
+        let expected = match which {
+            Selector::Digest(digest) => Some(digest),
+            Selector::Tag(_) => named,
+        };
+        match expected {
+            Some(expected) if !expected.names(manifest.bytes()) => {
+                Err(Error::new(doing, ErrorKind::WrongDigest { expected, got: manifest.digest() }))
+            }
+            _ => Ok(manifest),
+        }
+    }
+
+    /// Whether a repository has a blob.
+    ///
+    /// # Errors
+    /// When the registry does not say.
+    pub async fn has_blob(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+        let doing = format!("looking for the blob {repository}@{digest}");
+        let call = self.shared.reading(Method::HEAD, repository, &format!("blobs/{digest}"), "blob-head")?;
+        let request = call.request().follow();
+        let response = self.shared.send(call, request, &doing).await?;
+        if response.status() == http::StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        expect(response, &[200], &doing).await.map(|_| true)
+    }
+
+    /// A blob, piece by piece, hashed while it streams; its last piece comes only when digest and size are right.
+    pub fn blob(&self, repository: &Repository, digest: Digest, size: u64) -> BlobStream {
+        BlobStream::new(self.clone(), repository.clone(), digest, size)
+    }
+
+    /// The manifests that say they are about another (distribution specification, *Listing Referrers*): by the referrers
+    /// API, or by the fallback tag where the registry has none.
+    ///
+    /// # Errors
+    /// When the registry answers with something else than an index.
+    pub async fn referrers(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+    ) -> Result<Vec<Descriptor>, Error> {
+        let doing = format!("listing the referrers of {repository}@{subject}");
+        let call =
+            self.shared.reading(Method::GET, repository, &format!("referrers/{subject}"), "referrers")?;
+        let mut found = Vec::new();
+        let pages = self
+            .pages(call, &doing, |page| {
+                let before = found.len();
+                found.extend(index(page.to_vec().into(), &doing)?);
+                Ok(found.len() > before)
+            })
+            .await?;
+        if pages > 0 {
+            return Ok(found);
+        }
+        let fallback: Tag = format!("{}-{}", subject.algorithm().name(), subject.hex()).parse().map_err(
+            |error: crate::name::InvalidName| Error::new(&doing, ErrorKind::Malformed(error.to_string())),
+        )?;
+        match self.manifest(repository, Selector::Tag(&fallback)).await {
+            Ok(manifest) => index(manifest.bytes().clone(), &doing),
+            Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The descriptors of an index of referrers.
+fn index(bytes: Bytes, doing: &str) -> Result<Vec<Descriptor>, Error> {
+    let manifest = RawManifest::new(MediaType::OciIndex, bytes);
+    manifest
+        .parse()
+        .map(|index| index.children)
+        .map_err(|error| Error::new(doing, ErrorKind::Manifest(error)))
+}

@@ -1,0 +1,190 @@
+//! Answers, whose bodies are bounded in size and time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, Stream, StreamExt};
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::{Instant, timeout, timeout_at};
+use url::Url;
+
+use crate::error::{Error, ErrorKind, root};
+use crate::limit::Permit;
+use crate::settings::Timeouts;
+use crate::tally::Counters;
+
+/// The least that must come within [`Timeouts::idle`], in bytes, lest a stream counts as hanging.
+const DRIP: u64 = 1024;
+
+/// An answer: any status, its headers, and a body that is still to come.
+///
+/// It keeps its host's permit until its body is read or it is dropped.
+pub struct Response {
+    pub(crate) inner: reqwest::Response,
+    pub(crate) origin: Origin,
+}
+
+/// Where an answer comes from and what it is counted under.
+pub(crate) struct Origin {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) attempts: u32,
+    pub(crate) started: Instant,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) _permit: Permit,
+}
+
+impl Origin {
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, &self.method, &self.url, self.attempts, self.started.elapsed())
+    }
+}
+
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.origin.method, crate::redact::shown(&self.origin.url), self.status())
+    }
+}
+
+impl Response {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.inner.status()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
+    /// A header's value, where it is there and plain text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name)?.to_str().ok()
+    }
+
+    /// The URL that answered, after redirects.
+    pub fn url(&self) -> &Url {
+        &self.origin.url
+    }
+
+    /// The method that was asked with.
+    pub fn method(&self) -> &Method {
+        &self.origin.method
+    }
+
+    /// The attempts it took.
+    pub fn attempts(&self) -> u32 {
+        self.origin.attempts
+    }
+
+    /// An error about this answer, for callers that find its body wanting.
+    pub fn error(&self, kind: ErrorKind) -> Error {
+        self.origin.error(kind)
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// When it has more than `limit` bytes, stops coming, or takes longer than [`Timeouts::whole`].
+    pub async fn bytes(self, limit: u64) -> Result<Bytes, Error> {
+        if let Some(announced) = self.inner.content_length()
+            && announced > limit
+        {
+            return Err(self.error(ErrorKind::TooLarge { limit }));
+        }
+        let whole = self.origin.timeouts.whole;
+        let deadline = Instant::now() + whole;
+        let mut pieces = std::pin::pin!(self.pieces());
+        let mut body = BytesMut::new();
+        loop {
+            match timeout_at(deadline, pieces.next()).await {
+                Ok(None) => return Ok(body.freeze()),
+                Ok(Some((_, Err(error)))) => return Err(error),
+                Ok(Some((origin, Ok(piece)))) => {
+                    if (body.len() + piece.len()) as u64 > limit {
+                        return Err(origin.error(ErrorKind::TooLarge { limit }));
+                    }
+                    body.extend_from_slice(&piece);
+                    if Instant::now() >= deadline {
+                        let kind = ErrorKind::Timeout { waiting_for: "the whole body", limit: whole };
+                        return Err(origin.error(kind));
+                    }
+                }
+                // The stream gives up by itself well before, or gave a piece just above.
+                Err(_) => continue,
+            }
+        }
+    }
+
+    /// The body, piece by piece.
+    pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+        self.pieces().map(|(_, piece)| piece)
+    }
+
+    fn pieces(self) -> impl Stream<Item = (Arc<Origin>, Result<Bytes, Error>)> + Send + 'static {
+        let Self { inner, origin } = self;
+        let drip = Drip { since: Instant::now(), bytes: 0 };
+        let state = Some((inner, Arc::new(origin), drip));
+        stream::unfold(state, |state| async move {
+            let (mut inner, origin, mut drip) = state?;
+            let idle = origin.timeouts.idle;
+            let slow =
+                || origin.error(ErrorKind::Timeout { waiting_for: "the next part of the body", limit: idle });
+            let piece = match timeout(idle, inner.chunk()).await {
+                Err(_) => Err(slow()),
+                Ok(Err(error)) => Err(origin.error(ErrorKind::Broken(root(&error)))),
+                Ok(Ok(None)) => return None,
+                Ok(Ok(Some(piece))) => {
+                    origin.counters.received.fetch_add(piece.len() as u64, Relaxed);
+                    if drip.is_too_slow(piece.len() as u64, idle) { Err(slow()) } else { Ok(piece) }
+                }
+            };
+            let next = piece.is_ok().then(|| (inner, Arc::clone(&origin), drip));
+            Some(((origin, piece), next))
+        })
+    }
+}
+
+/// Tells a stream from a drip.
+struct Drip {
+    since: Instant,
+    bytes: u64,
+}
+
+impl Drip {
+    /// Takes note of some bytes; `true` where a whole span has brought next to nothing.
+    fn is_too_slow(&mut self, bytes: u64, span: Duration) -> bool {
+        self.bytes += bytes;
+        if self.since.elapsed() < span {
+            return false;
+        }
+        let slow = self.bytes < DRIP;
+        *self = Self { since: Instant::now(), bytes: 0 };
+        slow
+    }
+}
+
+/// When the body of a request last moved, so that an answer is waited for from then on.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    started: Instant,
+    moved: Arc<AtomicU64>,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), moved: Arc::default() }
+    }
+
+    pub(crate) fn touch(&self) {
+        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved.store(millis, Relaxed);
+    }
+
+    pub(crate) fn last(&self) -> Instant {
+        self.started + Duration::from_millis(self.moved.load(Relaxed))
+    }
+}
