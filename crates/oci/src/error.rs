@@ -116,8 +116,7 @@ impl Error {
         match &*self.kind {
             ErrorKind::Transport(error) => error.is_temporary(),
             ErrorKind::Refused(refusal) => {
-                // 404 and 416 in the middle of an upload: the registry has lost the session.
-                refusal.status.is_server_error() || matches!(refusal.status.as_u16(), 404 | 408 | 416 | 429)
+                refusal.status.is_server_error() || matches!(refusal.status.as_u16(), 408 | 429)
             }
             _ => false,
         }

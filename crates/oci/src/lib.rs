@@ -5,6 +5,7 @@
 mod auth;
 mod blob;
 mod client;
+mod copy;
 mod digest;
 mod error;
 mod listing;
@@ -16,6 +17,7 @@ mod write;
 pub use auth::{Anonymous, Credential, CredentialSource};
 pub use blob::BlobStream;
 pub use client::{Client, HostOptions};
+pub use copy::{Copied, Copier, Graph, Node, Observer, Step, Target};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{Error, ErrorKind, Refusal, RegistryError};
 pub use listing::{ListedManifest, Listing};

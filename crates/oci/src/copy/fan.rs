@@ -1,0 +1,148 @@
+//! One stream to many: a blob is read once and sent to every destination that lacks it, at the same time.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::time::{Instant, timeout};
+
+use crate::blob::BlobStream;
+use crate::error::Error;
+
+/// How many pieces of the stream a destination may be behind the fastest.
+const DRIFT: usize = 32;
+
+/// How long, in sum, one destination may hold up the others over one blob. Then it is let go, to be served later.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One destination of a stream.
+struct Branch {
+    sender: mpsc::Sender<std::io::Result<Bytes>>,
+    held_up: Duration,
+}
+
+/// The sending end: takes pieces from the source and gives them to every branch.
+#[derive(Default)]
+pub(super) struct Fan {
+    branches: Vec<Branch>,
+}
+
+impl Fan {
+    /// Adds a destination and gives the stream that it is to send, of `length` bytes. The stream ends with an error unless
+    /// all of them have gone through it.
+    pub(super) fn branch(&mut self, length: u64) -> BoxStream<'static, std::io::Result<Bytes>> {
+        let (sender, receiver) = mpsc::channel(DRIFT);
+        self.branches.push(Branch { sender, held_up: Duration::ZERO });
+        let state = Some((receiver, length));
+        stream::unfold(state, |state| async move {
+            let (mut receiver, left) = state?;
+            match receiver.recv().await {
+                Some(Ok(piece)) => {
+                    let left = left.saturating_sub(piece.len() as u64);
+                    Some((Ok(piece), Some((receiver, left))))
+                }
+                Some(Err(error)) => Some((Err(error), None)),
+                None if left > 0 => Some((Err(std::io::Error::other("let go, to be served later")), None)),
+                None => None,
+            }
+        })
+        .boxed()
+    }
+
+    /// Passes a blob on until its end, its failure, or until no destination listens any more.
+    ///
+    /// # Errors
+    /// When the source fails; every destination then sees its stream fail, and completes nothing.
+    pub(super) async fn pass_on(mut self, source: &mut BlobStream) -> Result<(), Error> {
+        while !self.branches.is_empty() {
+            match source.next().await {
+                Ok(Some(piece)) => self.give(&piece).await,
+                Ok(None) => return Ok(()),
+                Err(error) => {
+                    let failed = || Err(std::io::Error::other("the source failed"));
+                    join_all(self.branches.iter().map(|branch| branch.sender.send(failed()))).await;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn give(&mut self, piece: &Bytes) {
+        let alone = self.branches.len() == 1;
+        let branches = std::mem::take(&mut self.branches);
+        let kept = join_all(branches.into_iter().map(|branch| branch.take(piece.clone(), alone))).await;
+        self.branches = kept.into_iter().flatten().collect();
+    }
+}
+
+impl Branch {
+    /// Queues a piece. `None`: the destination has gone, or has used up everybody's patience.
+    async fn take(mut self, piece: Bytes, alone: bool) -> Option<Self> {
+        let piece = match self.sender.try_send(Ok(piece)) {
+            Ok(()) => return Some(self),
+            Err(TrySendError::Closed(_)) => return None,
+            Err(TrySendError::Full(piece)) => piece,
+        };
+        if alone {
+            // It holds up nobody; its own request's timeouts watch over it.
+            return self.sender.send(piece).await.is_ok().then_some(self);
+        }
+        let started = Instant::now();
+        match timeout(PATIENCE.saturating_sub(self.held_up), self.sender.send(piece)).await {
+            Ok(Ok(())) => {
+                self.held_up += started.elapsed();
+                Some(self)
+            }
+            Ok(Err(_)) | Err(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_destination_that_never_takes_anything_is_let_go_and_the_others_go_on() {
+        let mut fan = Fan::default();
+        let mut fast = fan.branch(500);
+        let _slow = fan.branch(500);
+        let reading = tokio::spawn(async move {
+            let mut pieces = 0;
+            while let Some(Ok(_)) = fast.next().await {
+                pieces += 1;
+            }
+            pieces
+        });
+        let started = Instant::now();
+        for _ in 0..100 {
+            fan.give(&Bytes::from_static(b"piece")).await;
+        }
+        assert_eq!(fan.branches.len(), 1);
+        assert!(started.elapsed() <= PATIENCE + Duration::from_secs(1));
+        drop(fan);
+        assert_eq!(reading.await.unwrap(), 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_destination_is_waited_for() {
+        let mut fan = Fan::default();
+        let mut slow = fan.branch(250);
+        let reading = tokio::spawn(async move {
+            let mut pieces = 0;
+            while let Some(Ok(_)) = slow.next().await {
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                pieces += 1;
+            }
+            pieces
+        });
+        for _ in 0..50 {
+            fan.give(&Bytes::from_static(b"piece")).await;
+        }
+        drop(fan);
+        assert_eq!(reading.await.unwrap(), 50);
+    }
+}

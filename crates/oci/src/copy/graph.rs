@@ -1,0 +1,168 @@
+//! An image with all its parts, as its manifests name them.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{Descriptor, RawManifest};
+use crate::name::DigestReference;
+use crate::read::{Reader, Selector};
+
+/// The deepest nesting of indexes that is followed.
+const DEPTH_MAX: usize = 6;
+/// The most manifests that one image may have.
+const NODES_MAX: usize = 1_000;
+/// The most bytes that the manifests of one image may have together.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+/// How many manifests of one image are read at once.
+const AT_ONCE: usize = 8;
+
+/// A manifest of an image and what it needs.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The digest it is referred to by.
+    pub digest: Digest,
+    /// The manifest itself.
+    pub manifest: RawManifest,
+    /// The manifests it is made of.
+    pub children: Vec<Digest>,
+    /// The blobs it is made of; foreign layers are left out, nobody pushes them.
+    pub blobs: Vec<Descriptor>,
+}
+
+/// All manifests of an image, each once, parts before wholes: the last is the image itself.
+#[derive(Clone, Debug)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+impl Graph {
+    /// Reads all manifests of an image.
+    ///
+    /// # Errors
+    /// When one is missing, wrong or unsupported, or when there are more than any image has.
+    pub async fn read(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
+        let doing = || format!("reading all of {image}");
+        let unreasonable = |what: String| Error::new(doing(), ErrorKind::Unreasonable(what));
+        let mut levels: Vec<Vec<Node>> = Vec::new();
+        let mut seen = HashSet::from([image.digest]);
+        let mut next = vec![(image.digest, None)];
+        let mut bytes = 0;
+        while !next.is_empty() {
+            if levels.len() == DEPTH_MAX {
+                return Err(unreasonable(format!("its indexes are nested more than {DEPTH_MAX} deep")));
+            }
+            let level: Vec<(Node, Vec<Descriptor>)> = stream::iter(next.drain(..))
+                .map(|(digest, size)| read_node(reader, image, digest, size))
+                .buffered(AT_ONCE)
+                .try_collect()
+                .await?;
+            for (node, children) in &level {
+                bytes += node.manifest.bytes().len();
+                next.extend(
+                    children.iter().filter(|c| seen.insert(c.digest)).map(|c| (c.digest, Some(c.size))),
+                );
+            }
+            if seen.len() > NODES_MAX || bytes > BYTES_MAX {
+                return Err(unreasonable(format!(
+                    "it has more than {NODES_MAX} manifests or {BYTES_MAX} bytes of them"
+                )));
+            }
+            levels.push(level.into_iter().map(|(node, _)| node).collect());
+        }
+        Ok(Self { nodes: parts_first(levels.into_iter().flatten().collect()) })
+    }
+
+    /// The manifests, parts before wholes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The image itself.
+    pub fn root(&self) -> &Node {
+        #[expect(clippy::expect_used, reason = "a graph is only made with the image it was read for")]
+        self.nodes.last().expect("a graph has a root")
+    }
+
+    /// The blobs of the manifests that `lacking` picks, each once.
+    pub fn blobs(&self, mut lacking: impl FnMut(&Node) -> bool) -> Vec<&Descriptor> {
+        let mut seen = HashSet::new();
+        self.nodes
+            .iter()
+            .filter(|node| lacking(node))
+            .flat_map(|node| &node.blobs)
+            .filter(|b| seen.insert(b.digest))
+            .collect()
+    }
+
+    /// The size of the image: all its manifests and blobs, each once, in bytes.
+    pub fn size(&self) -> u64 {
+        let manifests: u64 = self.nodes.iter().map(|node| node.manifest.bytes().len() as u64).sum();
+        // Sizes come from manifests, which may claim anything.
+        self.blobs(|_| true).iter().fold(manifests, |sum, blob| sum.saturating_add(blob.size))
+    }
+}
+
+async fn read_node(
+    reader: &Reader,
+    image: &DigestReference,
+    digest: Digest,
+    size: Option<u64>,
+) -> Result<(Node, Vec<Descriptor>), Error> {
+    let manifest = reader.manifest(&image.repository, Selector::Digest(digest)).await?;
+    let fail = |kind| Error::new(format!("reading {}@{digest}", image.repository), kind);
+    let got = manifest.bytes().len() as u64;
+    if let Some(expected) = size.filter(|size| *size != got) {
+        return Err(fail(ErrorKind::WrongSize { expected, got }));
+    }
+    let parsed = manifest.parse().map_err(|error| fail(ErrorKind::Manifest(error)))?;
+    let blobs = parsed.blobs.into_iter().filter(|blob| !blob.foreign).collect();
+    let children = parsed.children.iter().map(|child| child.digest).collect();
+    Ok((Node { digest, manifest, children, blobs }, parsed.children))
+}
+
+/// Orders manifests so that each comes after all it is made of. A part may stand at several depths.
+fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
+    let Some(root) = nodes.first().map(|node| node.digest) else { return nodes };
+    let mut waiting: HashMap<Digest, Node> = nodes.into_iter().map(|node| (node.digest, node)).collect();
+    let mut ordered = Vec::with_capacity(waiting.len());
+    let mut path = vec![root];
+    // What is made of itself cannot be named by a hash, so this ends.
+    while let Some(digest) = path.last().copied() {
+        let next = waiting
+            .get(&digest)
+            .and_then(|node| node.children.iter().find(|child| waiting.contains_key(child)));
+        match next {
+            Some(child) => path.push(*child),
+            None => {
+                path.pop();
+                ordered.extend(waiting.remove(&digest));
+            }
+        }
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::MediaType;
+
+    fn node(name: u8, children: &[u8]) -> Node {
+        let digest = |name: u8| Digest::of(&[name]);
+        let manifest = RawManifest::new(MediaType::OciIndex, vec![name].into());
+        let children = children.iter().map(|child| digest(*child)).collect();
+        Node { digest: digest(name), manifest, children, blobs: Vec::new() }
+    }
+
+    #[test]
+    fn parts_come_before_wholes_even_where_they_stand_at_two_depths() {
+        // 1 is made of 2 and 3, 2 is made of 3 and 4.
+        let ordered = parts_first(vec![node(1, &[3, 2]), node(3, &[]), node(2, &[4, 3]), node(4, &[])]);
+        let place = |name: u8| ordered.iter().position(|node| node.digest == Digest::of(&[name])).unwrap();
+        assert_eq!(ordered.len(), 4);
+        assert!(place(3) < place(2) && place(4) < place(2) && place(2) < place(1));
+    }
+}

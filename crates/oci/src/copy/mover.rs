@@ -1,0 +1,291 @@
+//! Moving one blob to all the repositories that want it.
+
+use std::sync::Arc;
+
+use futures_util::future::{join, join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use http::StatusCode;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use transport::Budget;
+
+use super::claims::{Claim, Claims, Lead};
+use super::fan::Fan;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::Descriptor;
+use crate::name::{Repository, RepositoryPath};
+use crate::write::{Content, Presence, Upload, Writer};
+
+/// Blobs up to this size, in bytes, are held in memory: they can be sent again without being read again.
+const SMALL: u64 = 4 * 1024 * 1024;
+/// The most that small blobs may take in memory, in bytes, over all images.
+const SMALL_TOGETHER: usize = 48 * 1024 * 1024;
+/// How many large blobs stream at once, over all images. Fewer than any host takes requests, so that large blobs that
+/// wait for one another's hosts cannot wait in a circle.
+const LARGE_AT_ONCE: usize = 4;
+
+/// Moves blobs. Clones share what they know.
+#[derive(Clone, Debug)]
+pub(super) struct Mover {
+    writer: Writer,
+    claims: Claims,
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+/// Told for each repository, by its index, whether the blob had to be uploaded.
+pub(super) type Report<'a> = &'a (dyn Fn(usize, Result<bool, Error>) + Sync);
+
+/// A repository that wants the blob, with the upload that it has opened for it.
+struct Wanting<'a> {
+    index: usize,
+    repository: &'a Repository,
+    upload: Upload,
+    /// The duty towards the others of the host, where it is ours.
+    lead: Option<Lead>,
+}
+
+impl Mover {
+    pub(super) fn new(writer: Writer) -> Self {
+        let small = Arc::new(Semaphore::new(SMALL_TOGETHER));
+        let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
+        Self { writer, claims: Claims::default(), small, large }
+    }
+
+    /// Brings a blob to all `repositories` and reports each as soon as it has it.
+    ///
+    /// What nobody is moving is moved first, without waiting for anybody; only then is waited for what others move. That
+    /// keeps images that share blobs from waiting for each other in a circle.
+    pub(super) async fn move_to(
+        &self,
+        source: &Repository,
+        blob: &Descriptor,
+        mut repositories: Vec<(usize, &Repository)>,
+        report: Report<'_>,
+    ) {
+        while !repositories.is_empty() {
+            let mut waiting = Vec::new();
+            let mut asking = FuturesUnordered::new();
+            for (index, repository) in repositories.drain(..) {
+                match self.claims.claim(repository, blob.digest) {
+                    Claim::Wait(over) => waiting.push((index, repository, over)),
+                    Claim::Mount(from) => asking.push(self.ask(index, repository, blob, from, None, report)),
+                    Claim::Lead(lead) => {
+                        // Staging on the same host is as good a place to mount from as any.
+                        let from =
+                            if repository.host == source.host { &source.path } else { &repository.path };
+                        asking.push(self.ask(index, repository, blob, from.clone(), Some(lead), report));
+                    }
+                }
+            }
+            let mut wanting = Vec::new();
+            while let Some(wants) = asking.next().await {
+                wanting.extend(wants);
+            }
+            drop(asking);
+            if !wanting.is_empty() {
+                self.transfer(source, blob, wanting, report).await;
+            }
+            for (index, repository, mut over) in waiting {
+                // An error is the end of the wait.
+                let _ = over.changed().await;
+                repositories.push((index, repository));
+            }
+        }
+    }
+
+    /// Asks one repository for the blob; gives what remains to be done.
+    async fn ask<'a>(
+        &self,
+        index: usize,
+        repository: &'a Repository,
+        blob: &Descriptor,
+        from: RepositoryPath,
+        lead: Option<Lead>,
+        report: Report<'_>,
+    ) -> Option<Wanting<'a>> {
+        match self.writer.mount_or_open(repository, blob.digest, &from).await {
+            Ok(Presence::There) => {
+                if let Some(lead) = lead {
+                    lead.succeeded(repository);
+                }
+                report(index, Ok(false));
+                None
+            }
+            Ok(Presence::Wanted(upload)) => Some(Wanting { index, repository, upload, lead }),
+            Err(error) => {
+                report(index, Err(error));
+                None
+            }
+        }
+    }
+
+    /// Reads the blob and sends it to all who want it; those that fail for a passing reason get it again.
+    async fn transfer(
+        &self,
+        source: &Repository,
+        blob: &Descriptor,
+        wanting: Vec<Wanting<'_>>,
+        report: Report<'_>,
+    ) {
+        if blob.size <= SMALL {
+            self.transfer_small(source, blob, wanting, report).await;
+        } else {
+            self.transfer_large(source, blob, wanting, report).await;
+        }
+    }
+
+    async fn transfer_small(
+        &self,
+        source: &Repository,
+        blob: &Descriptor,
+        wanting: Vec<Wanting<'_>>,
+        report: Report<'_>,
+    ) {
+        let _room = room(&self.small, u32::try_from(blob.size).unwrap_or(u32::MAX)).await;
+        let bytes = match self.writer.reader().blob(source, blob.digest, blob.size).whole().await {
+            Ok(bytes) => bytes,
+            Err(error) => return fail_all(wanting, &error, report),
+        };
+        let sending = wanting.into_iter().map(|mut wants| {
+            let bytes = bytes.clone();
+            async move {
+                let mut budget = self.writer.reader().shared.door.budget();
+                loop {
+                    budget.attempt();
+                    let Wanting { index, repository, upload, lead } = wants;
+                    let sent = self.writer.upload(upload, Content::Bytes(bytes.clone())).await;
+                    match self.settle(index, repository, blob, sent, lead, &budget, report).await {
+                        Some(again) => wants = again,
+                        None => return,
+                    }
+                }
+            }
+        });
+        join_all(sending).await;
+    }
+
+    async fn transfer_large(
+        &self,
+        source: &Repository,
+        blob: &Descriptor,
+        mut wanting: Vec<Wanting<'_>>,
+        report: Report<'_>,
+    ) {
+        let _room = room(&self.large, 1).await;
+        let mut budget = self.writer.reader().shared.door.budget();
+        while !wanting.is_empty() {
+            budget.attempt();
+            let mut content = self.writer.reader().blob(source, blob.digest, blob.size);
+            // Uploads begin when the source has begun to answer: who waits for a destination then holds what it gives.
+            if let Err(error) = content.open().await {
+                return fail_all(wanting, &error, report);
+            }
+            let mut fan = Fan::default();
+            let budget = &budget;
+            let sending = wanting.into_iter().map(|wants| {
+                let Wanting { index, repository, upload, lead } = wants;
+                let stream = fan.branch(blob.size);
+                async move {
+                    let sent =
+                        self.writer.upload(upload, Content::Stream { length: blob.size, stream }).await;
+                    (index, repository, lead, sent)
+                }
+            });
+            let sending: Vec<_> = sending.collect();
+            let settling = async {
+                let mut sending: FuturesUnordered<_> = sending.into_iter().collect();
+                let mut again = Vec::new();
+                while let Some((index, repository, lead, sent)) = sending.next().await {
+                    // A destination that fails makes room for the others at once, so it is judged after them.
+                    match sent {
+                        Ok(()) => {
+                            let _ = self.settle(index, repository, blob, Ok(()), lead, budget, report).await;
+                        }
+                        Err(error) => again.push((index, repository, lead, error)),
+                    }
+                }
+                again
+            };
+            let (passed, failed) = join(fan.pass_on(&mut content), settling).await;
+            let mut next = Vec::new();
+            for (index, repository, lead, error) in failed {
+                match &passed {
+                    Err(cause) => report(index, Err(same_cause(cause, repository))),
+                    Ok(()) => next
+                        .extend(self.settle(index, repository, blob, Err(error), lead, budget, report).await),
+                }
+            }
+            wanting = next;
+        }
+    }
+
+    /// Judges one upload: reports what is final, and opens another upload for what is not.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a `Wanting` whose upload is used up, and what judges it"
+    )]
+    async fn settle<'a>(
+        &self,
+        index: usize,
+        repository: &'a Repository,
+        blob: &Descriptor,
+        sent: Result<(), Error>,
+        lead: Option<Lead>,
+        budget: &Budget,
+        report: Report<'_>,
+    ) -> Option<Wanting<'a>> {
+        let error = match sent {
+            Ok(()) => {
+                if let Some(lead) = lead {
+                    lead.succeeded(repository);
+                }
+                report(index, Ok(true));
+                return None;
+            }
+            Err(error) => error,
+        };
+        let Some(pause) = budget.pause(None).filter(|_| may_go_better(&error)) else {
+            report(index, Err(error));
+            return None;
+        };
+        tracing::debug!(%repository, blob = %blob.digest, %error, "uploading again");
+        tokio::time::sleep(pause).await;
+        self.ask(index, repository, blob, repository.path.clone(), lead, report).await
+    }
+}
+
+/// Whether a failed upload is worth another one.
+fn may_go_better(error: &Error) -> bool {
+    // The source is judged before: a stream that failed here was let go for being slow.
+    let let_go = match error.kind() {
+        ErrorKind::Content(_) => true,
+        ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Content(_)),
+        _ => false,
+    };
+    let another_upload = matches!(
+        error.status(),
+        // The registry has lost the upload; or it refuses whole blobs of this size, and gets pieces the next time.
+        Some(StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE)
+    );
+    error.is_temporary() || let_go || another_upload
+}
+
+/// The failure of the source, as it is for one of its destinations.
+fn same_cause(cause: &Error, repository: &Repository) -> Error {
+    Error::new(format!("uploading to {repository}"), ErrorKind::Content(cause.to_string()))
+}
+
+fn fail_all(wanting: Vec<Wanting<'_>>, cause: &Error, report: Report<'_>) {
+    for wants in wanting {
+        report(wants.index, Err(same_cause(cause, wants.repository)));
+    }
+}
+
+/// Waits for room.
+async fn room(semaphore: &Semaphore, permits: u32) -> SemaphorePermit<'_> {
+    #[expect(
+        clippy::expect_used,
+        reason = "the semaphore is never closed, and no blob asks for more than it has"
+    )]
+    semaphore.acquire_many(permits).await.expect("an open semaphore")
+}
