@@ -1,1 +1,28 @@
-//! promote
+//! The domain of image promotion: manifests, edges, inventories, the plan and its phases.
+//!
+//! Knows no terminal and no environment. Registries are the truth; whatever a run leaves undone, the next one finds.
+
+mod decide;
+mod edge;
+mod error;
+mod event;
+mod intern;
+mod inventory;
+pub mod manifest;
+mod output;
+pub mod phase;
+mod pipeline;
+mod report;
+mod run;
+
+pub use decide::{Question, Verdict, decide};
+pub use edge::{Edge, Edges, Overlap};
+pub use error::{Conflict, Error};
+pub use event::{Event, Observer, Phase, Promotion};
+pub use intern::{Id, Interner};
+pub use inventory::Inventory;
+pub use output::write_plan;
+pub use phase::{Confirmed, Job};
+pub use pipeline::{Outcome, run};
+pub use report::{Ending, Ledger, Report, Totals};
+pub use run::Run;

@@ -1,0 +1,57 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+/// A number of bytes with a binary unit: `1.5 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes;
+    let mut unit = 0;
+    // Ten bits at a time, keeping the last thousand for the one decimal.
+    while value >= 1024 * 1024 && unit + 1 < UNITS.len() {
+        value /= 1024;
+        unit += 1;
+    }
+    let tenths = value * 10 / 1024;
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+/// A number with its thousands apart: `987,000`.
+pub(crate) fn count(number: impl TryInto<u64>) -> String {
+    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A span of time: `0.4 s`, `1 min 12 s`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{:.1} s", duration.as_secs_f64()),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!([bytes(0), bytes(1023), bytes(1024), bytes(1536)], ["0 B", "1023 B", "1.0 KiB", "1.5 KiB"]);
+        assert_eq!([bytes(5 << 30), bytes(u64::MAX)], ["5.0 GiB", "16383.9 PiB"]);
+        assert_eq!([count(0_u64), count(999_u64), count(987_000_u64)], ["0", "999", "987,000"]);
+        let times = [400, 72_000, 7_260_000].map(|ms| duration(Duration::from_millis(ms)));
+        assert_eq!(times, ["0.4 s", "1 min 12 s", "2 h 1 min"]);
+    }
+}

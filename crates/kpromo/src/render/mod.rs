@@ -1,0 +1,11 @@
+//! What a person sees of a run: progress while it goes on, the plan, the summary.
+
+mod human;
+mod plan;
+mod progress;
+mod summary;
+
+pub(crate) use human::{bytes, count, duration};
+pub(crate) use plan::plan_table;
+pub(crate) use progress::{Bars, Lines};
+pub(crate) use summary::summary;

@@ -1,0 +1,46 @@
+//! The plan as a table, a line a project.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, Table};
+use promote::phase::{Count, Plan};
+
+use super::human::{bytes, count};
+
+/// The projects in which something is to be done or seen, and all together.
+pub(crate) fn plan_table(plan: &Plan) -> String {
+    let summary = plan.summary();
+    let mut table = table(&["project", "to copy", "to tag", "done", "lost", "conflicts", "failed", "to move"]);
+    let quiet = |count: &Count| count.done == count.edges;
+    for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
+        table.add_row(row(project, numbers));
+    }
+    let finished = summary.projects.values().filter(|numbers| quiet(numbers)).count();
+    table.add_row(row("all", &summary.total));
+    let mut text = format!("{table}\n");
+    if finished > 0 {
+        text.push_str(&format!("({} with nothing to do not shown)\n", projects(finished)));
+    }
+    text
+}
+
+fn row(name: &str, numbers: &Count) -> Vec<String> {
+    let edges = [numbers.copy, numbers.tag, numbers.done, numbers.lost, numbers.conflicts, numbers.failed];
+    let mut row = vec![name.to_owned()];
+    row.extend(edges.map(|number| if number == 0 { "-".to_owned() } else { count(number as u64) }));
+    row.push(if numbers.bytes == 0 { "-".to_owned() } else { format!("<= {}", bytes(numbers.bytes)) });
+    row
+}
+
+fn projects(number: usize) -> String {
+    if number == 1 { "1 project".to_owned() } else { format!("{} projects", count(number as u64)) }
+}
+
+/// A table without lines, all columns but the first to the right.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_header(header.iter().copied());
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

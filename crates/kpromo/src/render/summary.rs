@@ -1,0 +1,77 @@
+//! What was done, for the person who started it.
+
+use std::fmt::Write as _;
+
+use promote::Ledger;
+use promote::phase::Plan;
+use transport::{HostTally, Tally};
+
+use super::human::{bytes, count, duration};
+use super::plan::table;
+
+/// The summary of a run: what was done, what failed, what each registry was asked.
+pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> String {
+    let totals = ledger.totals();
+    let mut text = String::new();
+    let images = if totals.promoted == 1 { "image" } else { "images" };
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "promoted {} {images} to their repositories, wrote {} tags: {} blobs uploaded ({}), {} already there or mounted",
+        count(totals.promoted as u64),
+        count(totals.tagged as u64),
+        count(totals.blobs_sent),
+        bytes(totals.bytes_sent),
+        count(totals.blobs_there),
+    );
+    if let Some(plan) = plan {
+        let numbers = plan.summary().total;
+        let skipped = [(numbers.done, "already done"), (numbers.lost, "lost"), (numbers.failed, "not readable")];
+        let skipped: Vec<String> = skipped
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{} {what}", count(*number as u64)))
+            .collect();
+        if !skipped.is_empty() {
+            let _ = writeln!(text, "left alone: {}", skipped.join(", "));
+        }
+    }
+    let failures = ledger.failures();
+    if !failures.is_empty() {
+        let _ = writeln!(text, "failed: {}", count(failures.len() as u64));
+        for (promotion, error) in &failures {
+            let _ = writeln!(text, "  {promotion}\n    {error}");
+        }
+    }
+    let _ = writeln!(text, "\n{}", registries(tally));
+    let _ = writeln!(text, "took {}", duration(ledger.elapsed()));
+    text
+}
+
+/// A line a registry: requests, refusals, bytes.
+fn registries(tally: &Tally) -> String {
+    let mut table = table(&["registry", "requests", "429s", "retried", "received", "sent"]);
+    let row = |name: &str, numbers: &HostTally| {
+        vec![
+            name.to_owned(),
+            count(numbers.total()),
+            count(numbers.refused),
+            count(numbers.retried),
+            bytes(numbers.received),
+            bytes(numbers.sent),
+        ]
+    };
+    let mut all = HostTally::default();
+    for (host, numbers) in tally {
+        table.add_row(row(host, numbers));
+        *all.requests.entry("all").or_default() += numbers.total();
+        all.refused += numbers.refused;
+        all.retried += numbers.retried;
+        all.received += numbers.received;
+        all.sent += numbers.sent;
+    }
+    if tally.len() > 1 {
+        table.add_row(row("all", &all));
+    }
+    table.to_string()
+}

@@ -1,0 +1,110 @@
+//! The decision about an edge: a pure function of the edge and of what is known.
+//!
+//! Where something that matters is not known, the decision is a question. Planning asks all questions of all edges, takes
+//! in the answers, and decides again, so that nothing is asked that does not matter.
+
+use oci::{Digest, MediaType, Repository, Tag};
+
+use crate::edge::{Edge, Edges};
+use crate::intern::Id;
+use crate::inventory::{Inventory, Known};
+
+/// What is to be done about an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing: production has it.
+    Done,
+    /// Nothing: production has it, though staging has lost it. Worth a warning.
+    DoneWithoutSource,
+    /// Copy the image.
+    Copy,
+    /// Write the tag: the image is there.
+    Tag,
+    /// Nothing can be done: neither production nor staging has it.
+    Lost,
+    /// The tag names another digest in production, and tags of production never move.
+    Moved(Digest),
+    /// An image of a kind that cannot be copied.
+    Unsupported(MediaType),
+    /// Nobody knows: this repository cannot be read.
+    Unreadable(Id<Repository>),
+}
+
+/// What has to be known before an edge can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Question {
+    /// Which digest does this tag name?
+    Tag(Id<Repository>, Id<Tag>),
+    /// Does the repository have this manifest?
+    Digest(Id<Repository>, Id<Digest>),
+}
+
+/// Why an edge is not decided.
+enum Open {
+    Ask(Question),
+    Unreadable(Id<Repository>),
+}
+
+/// Decides an edge.
+///
+/// # Errors
+/// The question whose answer is missing.
+pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Question> {
+    match weigh(edge, edges, inventory) {
+        Ok(verdict) => Ok(verdict),
+        Err(Open::Unreadable(repository)) => Ok(Verdict::Unreadable(repository)),
+        Err(Open::Ask(question)) => Err(question),
+    }
+}
+
+fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
+    match edge.tag {
+        Some(tag) => match inventory.tag(edge.destination, tag) {
+            Known::Present(digest) if digest == *edges.digest(edge) => Ok(Verdict::Done),
+            Known::Present(other) => Ok(Verdict::Moved(other)),
+            Known::Absent => missing(edge, inventory),
+            Known::Unknown => Err(open(inventory, edge.destination, Question::Tag(edge.destination, tag))),
+        },
+        None => match holds(inventory, edge.destination, edge.digest)? {
+            Some(_) if holds(inventory, edge.source, edge.digest)?.is_some() => Ok(Verdict::Done),
+            Some(_) => Ok(Verdict::DoneWithoutSource),
+            None => missing(edge, inventory),
+        },
+    }
+}
+
+/// Decides an edge whose tag, or whose image where it has no tag, production lacks. Staging is asked first: what it has
+/// lost is not looked for in 22 regions.
+fn missing(edge: &Edge, inventory: &Inventory) -> Result<Verdict, Open> {
+    match holds(inventory, edge.source, edge.digest)? {
+        None => Ok(Verdict::Lost),
+        Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(media_type.clone())),
+        Some(_) if holds(inventory, edge.destination, edge.digest)?.is_some() => Ok(Verdict::Tag),
+        Some(_) => Ok(Verdict::Copy),
+    }
+}
+
+/// Kinds that are known not to be copied. Of kinds that nobody knows, reading the manifest will tell.
+fn is_refused(media_type: &MediaType) -> bool {
+    matches!(media_type, MediaType::DockerSchema1 | MediaType::OciArtifact)
+}
+
+/// The kind of a manifest that a repository has; `None` where it has it not.
+fn holds(
+    inventory: &Inventory,
+    repository: Id<Repository>,
+    digest: Id<Digest>,
+) -> Result<Option<&MediaType>, Open> {
+    match inventory.digest(repository, digest) {
+        Known::Present(media_type) => Ok(Some(media_type)),
+        Known::Absent => Ok(None),
+        Known::Unknown => Err(open(inventory, repository, Question::Digest(repository, digest))),
+    }
+}
+
+fn open(inventory: &Inventory, repository: Id<Repository>, question: Question) -> Open {
+    match inventory.failure(repository) {
+        Some(_) => Open::Unreadable(repository),
+        None => Open::Ask(question),
+    }
+}

@@ -1,0 +1,238 @@
+//! Edges: what the manifests wish, one by one. (source repository, digest) -> (destination repository, tag or no tag).
+
+use std::fmt;
+use std::sync::Arc;
+
+use oci::{Digest, Repository, Tag};
+
+use crate::intern::{Id, Interner};
+use crate::manifest::{Manifests, Position};
+
+/// One promotion wish, by the numbers of its names in [`Edges`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// The repository in staging.
+    pub source: Id<Repository>,
+    /// What is promoted.
+    pub digest: Id<Digest>,
+    /// The repository in production.
+    pub destination: Id<Repository>,
+    /// The tag it gets there; none to be had by digest alone.
+    pub tag: Option<Id<Tag>>,
+    /// Where it was wished.
+    origin: u32,
+}
+
+/// The place of a wish.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    manifest: u32,
+    position: Position,
+}
+
+/// The name of a manifest and of the file that its images are in.
+#[derive(Clone, Debug)]
+struct ManifestName {
+    project: Arc<str>,
+    file: Arc<str>,
+}
+
+/// All wishes of a run, each once, ordered by destination.
+#[derive(Debug, Default)]
+pub struct Edges {
+    edges: Vec<Edge>,
+    repositories: Interner<Repository>,
+    digests: Interner<Digest>,
+    tags: Interner<Tag>,
+    origins: Vec<Origin>,
+    manifests: Vec<ManifestName>,
+    repeated: usize,
+    metadata: usize,
+}
+
+/// Two wishes that cannot both come true: one destination reference, two digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlap {
+    /// The repository and tag that both want.
+    pub reference: String,
+    /// One digest, and where it is wished.
+    pub first: (Digest, String),
+    /// The other.
+    pub second: (Digest, String),
+}
+
+impl fmt::Display for Overlap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reference, first, second } = self;
+        write!(f, "{reference} is to be {} ({}) and {} ({})", first.0, first.1, second.0, second.1)
+    }
+}
+
+impl Edges {
+    /// Expands manifests to their edges.
+    ///
+    /// # Errors
+    /// All pairs of wishes that want different digests under one reference.
+    pub fn new(manifests: &Manifests) -> Result<Self, Vec<Overlap>> {
+        let mut this = Self::default();
+        for (index, manifest) in manifests.manifests.iter().enumerate() {
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            let (project, file) = (Arc::clone(&manifest.name), Arc::clone(&manifest.images_file));
+            this.manifests.push(ManifestName { project, file });
+            for image in &manifest.images {
+                // Names were joined once when the manifests were read, so none is too long here.
+                let Ok(source) = manifest.source.repository(&image.name) else { continue };
+                let source = this.repositories.intern(&source);
+                let destinations: Vec<Id<Repository>> = manifest
+                    .destinations
+                    .iter()
+                    .filter_map(|destination| destination.root.repository(&image.name).ok())
+                    .map(|destination| this.repositories.intern(&destination))
+                    .collect();
+                for wish in &image.digests {
+                    let digest = this.digests.intern(&wish.digest);
+                    let mut wished = |tag: Option<&Tag>, position: Position| {
+                        let origin = u32::try_from(this.origins.len()).unwrap_or(u32::MAX);
+                        this.origins.push(Origin { manifest: index, position });
+                        let tag = tag.map(|tag| this.tags.intern(tag));
+                        this.edges.extend(destinations.iter().map(|destination| Edge {
+                            source,
+                            digest,
+                            destination: *destination,
+                            tag,
+                            origin,
+                        }));
+                    };
+                    if wish.tags.is_empty() {
+                        wished(None, wish.position);
+                    }
+                    for (tag, position) in &wish.tags {
+                        if is_metadata(tag) {
+                            this.metadata += 1;
+                        } else {
+                            wished(Some(tag), *position);
+                        }
+                    }
+                }
+            }
+        }
+        this.order()?;
+        Ok(this)
+    }
+
+    /// Sorts the edges, takes out what is wished twice and finds what cannot be.
+    fn order(&mut self) -> Result<(), Vec<Overlap>> {
+        self.edges.sort_unstable_by_key(|e| (e.destination, e.tag, e.digest, e.origin));
+        let before = self.edges.len();
+        self.edges.dedup_by_key(|e| (e.destination, e.tag, e.digest));
+        self.repeated = before - self.edges.len();
+        self.edges.shrink_to_fit();
+        let overlaps: Vec<Overlap> = self
+            .edges
+            .windows(2)
+            .filter(|pair| pair[0].tag.is_some())
+            .filter(|pair| (pair[0].destination, pair[0].tag) == (pair[1].destination, pair[1].tag))
+            .map(|pair| Overlap {
+                reference: self.reference(&pair[0]),
+                first: (*self.digest(&pair[0]), self.origin(&pair[0])),
+                second: (*self.digest(&pair[1]), self.origin(&pair[1])),
+            })
+            .collect();
+        if overlaps.is_empty() { Ok(()) } else { Err(overlaps) }
+    }
+
+    /// All edges, those of one destination repository together.
+    pub fn all(&self) -> &[Edge] {
+        &self.edges
+    }
+
+    /// The edges of each destination repository.
+    pub fn by_destination(&self) -> impl Iterator<Item = &[Edge]> {
+        self.edges.chunk_by(|a, b| a.destination == b.destination)
+    }
+
+    /// How many wishes were made more than once.
+    pub fn repeated(&self) -> usize {
+        self.repeated
+    }
+
+    /// How many wishes were for signatures, attestations or SBOMs, which are never promoted as images.
+    pub fn metadata(&self) -> usize {
+        self.metadata
+    }
+
+    /// The name of a repository.
+    pub fn repository(&self, id: Id<Repository>) -> &Repository {
+        self.repositories.name(id)
+    }
+
+    /// The source repository of an edge.
+    pub fn source(&self, edge: &Edge) -> &Repository {
+        self.repositories.name(edge.source)
+    }
+
+    /// The destination repository of an edge.
+    pub fn destination(&self, edge: &Edge) -> &Repository {
+        self.repositories.name(edge.destination)
+    }
+
+    /// The digest of an edge.
+    pub fn digest(&self, edge: &Edge) -> &Digest {
+        self.digests.name(edge.digest)
+    }
+
+    /// The tag of an edge.
+    pub fn tag(&self, edge: &Edge) -> Option<&Tag> {
+        edge.tag.map(|tag| self.tags.name(tag))
+    }
+
+    /// A digest by its number.
+    pub fn digest_name(&self, id: Id<Digest>) -> &Digest {
+        self.digests.name(id)
+    }
+
+    /// A tag by its number.
+    pub fn tag_name(&self, id: Id<Tag>) -> &Tag {
+        self.tags.name(id)
+    }
+
+    /// The number of a digest, if any edge names it.
+    pub(crate) fn find_digest(&self, digest: &Digest) -> Option<Id<Digest>> {
+        self.digests.find(digest)
+    }
+
+    /// The number of a tag, if any edge names it.
+    pub(crate) fn find_tag(&self, tag: &Tag) -> Option<Id<Tag>> {
+        self.tags.find(tag)
+    }
+
+    /// The project whose manifest wishes an edge.
+    pub fn project(&self, edge: &Edge) -> &str {
+        &self.manifest(edge).project
+    }
+
+    /// Where an edge is wished, as `file:line:column`.
+    pub fn origin(&self, edge: &Edge) -> String {
+        let Position { line, column } = self.origins[edge.origin as usize].position;
+        format!("{}:{line}:{column}", self.manifest(edge).file)
+    }
+
+    /// The destination of an edge as people write it: by tag, or by digest where it has no tag.
+    pub fn reference(&self, edge: &Edge) -> String {
+        match self.tag(edge) {
+            Some(tag) => format!("{}:{tag}", self.destination(edge)),
+            None => format!("{}@{}", self.destination(edge), self.digest(edge)),
+        }
+    }
+
+    fn manifest(&self, edge: &Edge) -> &ManifestName {
+        &self.manifests[self.origins[edge.origin as usize].manifest as usize]
+    }
+}
+
+/// Whether a tag holds a signature, an attestation or an SBOM of another image (cosign's tag scheme).
+fn is_metadata(tag: &Tag) -> bool {
+    let Some((digest, kind)) = tag.as_str().rsplit_once('.') else { return false };
+    let Some(hex) = digest.strip_prefix("sha256-") else { return false };
+    matches!(kind, "sig" | "att" | "sbom") && hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())
+}

@@ -1,0 +1,117 @@
+//! What happens in a run, told as it happens: one model that feeds progress, log and report alike.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Copied, DigestReference, Repository, Tag, TagReference};
+
+/// The phases of a run, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Manifests become edges.
+    Setup,
+    /// Registries are read, edges decided.
+    Plan,
+    /// Attestations of staging are verified.
+    Provenance,
+    /// Signatures of staging are verified.
+    Validate,
+    /// Images are copied and tagged.
+    Promote,
+    /// Images are signed.
+    Sign,
+    /// Promotion records are attached.
+    Attest,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Setup => "setup",
+            Self::Plan => "plan",
+            Self::Provenance => "provenance",
+            Self::Validate => "validate",
+            Self::Promote => "promote",
+            Self::Sign => "sign",
+            Self::Attest => "attest",
+        })
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A phase begins.
+    Started(Phase),
+    /// A phase is over.
+    Ended {
+        /// Which.
+        phase: Phase,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// A phase does nothing, and why.
+    Skipped {
+        /// Which.
+        phase: Phase,
+        /// Why, for a person.
+        why: &'static str,
+    },
+    /// The phase has found more to do: so many units, of this kind.
+    Work {
+        /// What is done: `repositories`, `images`…
+        units: &'static str,
+        /// How many more.
+        more: usize,
+    },
+    /// One unit is done.
+    Worked,
+    /// Something that a person should know, and that stops nothing.
+    Warned(String),
+    /// A blob has arrived in a repository.
+    Blob {
+        /// Where.
+        destination: Repository,
+        /// Its size, in bytes.
+        size: u64,
+        /// Whether it was uploaded, rather than found or mounted.
+        sent: bool,
+    },
+    /// An image can be pulled by a tag.
+    Tagged(TagReference),
+    /// An image, with all its tags, is in a repository.
+    Promoted(Promotion, Copied),
+    /// An image could not be brought to a repository.
+    Failed(Promotion, Arc<oci::Error>),
+}
+
+/// An image on its way to a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promotion {
+    /// Where it comes from.
+    pub source: DigestReference,
+    /// Where it goes.
+    pub destination: Repository,
+    /// The tags it gets there.
+    pub tags: Vec<Tag>,
+}
+
+impl fmt::Display for Promotion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} -> {}", self.source, self.destination)?;
+        match self.tags.split_first() {
+            None => Ok(()),
+            Some((first, rest)) => {
+                write!(f, ":{first}")?;
+                rest.iter().try_for_each(|tag| write!(f, ", :{tag}"))
+            }
+        }
+    }
+}
+
+/// Whoever wants to know what happens. It is told by many tasks at once and should be quick.
+pub trait Observer: Send + Sync {
+    /// Takes note of something.
+    fn observe(&self, event: &Event);
+}

@@ -1,0 +1,105 @@
+//! Names kept once, and small numbers for them: 987,000 edges name 1,350 repositories, 22 hosts and 45,000 tags.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::Hash;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+
+/// The number of a name in its [`Interner`]: four bytes, also where it is optional.
+pub struct Id<T>(NonZeroU32, PhantomData<fn() -> T>);
+
+impl<T> Id<T> {
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
+
+// Derived, these would ask the same of `T`.
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.cmp(&other.0)
+    }
+}
+impl<T> std::hash::Hash for Id<T> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// Names, each once, in the order in which they were met.
+#[derive(Debug)]
+pub struct Interner<T> {
+    names: Vec<T>,
+    ids: HashMap<T, Id<T>>,
+}
+
+impl<T> Default for Interner<T> {
+    fn default() -> Self {
+        Self { names: Vec::new(), ids: HashMap::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Interner<T> {
+    /// The number of a name, a new one where it has none.
+    pub fn intern(&mut self, name: &T) -> Id<T> {
+        if let Some(id) = self.ids.get(name) {
+            return *id;
+        }
+        self.names.push(name.clone());
+        #[expect(
+            clippy::expect_used,
+            reason = "four thousand million names do not fit into memory, nor is the length zero after a push"
+        )]
+        let number =
+            u32::try_from(self.names.len()).ok().and_then(NonZeroU32::new).expect("a number for every name");
+        let id = Id(number, PhantomData);
+        self.ids.insert(name.clone(), id);
+        id
+    }
+
+    /// The number of a name that was met before.
+    pub fn find(&self, name: &T) -> Option<Id<T>> {
+        self.ids.get(name).copied()
+    }
+
+    /// The name of a number of this interner.
+    pub fn name(&self, id: Id<T>) -> &T {
+        &self.names[id.index()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_one_number_and_a_number_one_name() {
+        let mut names = Interner::default();
+        let (a, b) = (names.intern(&"a"), names.intern(&"b"));
+        assert_eq!((names.intern(&"a"), *names.name(b), names.find(&"c")), (a, "b", None));
+        assert_eq!(size_of::<Option<Id<String>>>(), 4);
+    }
+}

@@ -1,0 +1,69 @@
+//! Promoter manifests: what is wished, and where each wish stands (`docs/design/manifests.md`).
+
+mod diagnostic;
+mod diff;
+mod schema;
+mod thin;
+mod tree;
+
+use std::sync::Arc;
+
+use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use diff::{Base, DiffError, limit_to_added, prow_base};
+pub use thin::{load_plain, load_thin};
+pub use tree::Position;
+
+/// The manifests of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Manifests {
+    /// In the order of their projects.
+    pub manifests: Vec<Manifest>,
+    /// What a person should know, and that stops nothing.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// A promoter manifest: one source, its destinations, and the images that are to go there.
+#[derive(Clone, Debug)]
+pub struct Manifest {
+    /// The name of its project: the folder of a thin manifest, the file's name of a plain one.
+    pub name: Arc<str>,
+    /// The file that its images stand in, as it is shown.
+    pub images_file: Arc<str>,
+    /// Where images are read.
+    pub source: RegistryRoot,
+    /// Where they are written, each once.
+    pub destinations: Vec<Destination>,
+    /// The images.
+    pub images: Vec<Image>,
+}
+
+/// A production registry of a manifest.
+#[derive(Clone, Debug)]
+pub struct Destination {
+    /// The registry.
+    pub root: RegistryRoot,
+    /// The account that promotes to it: informational.
+    pub service_account: Option<String>,
+}
+
+/// An image with the digests that are to be promoted.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Its repository below the registries.
+    pub name: RepositoryPath,
+    /// Its digests, in the order of the file.
+    pub digests: Vec<Wish>,
+}
+
+/// A digest and the tags it is to have.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// The digest.
+    pub digest: Digest,
+    /// Where it stands.
+    pub position: Position,
+    /// Its tags and where they stand; none: promoted without a tag.
+    pub tags: Vec<(Tag, Position)>,
+}

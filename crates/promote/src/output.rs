@@ -1,0 +1,77 @@
+//! The plan as a file: `--output-plan`. The schema is documented in `docs/reference/plan.md`.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::decide::Verdict;
+use crate::phase::Plan;
+
+/// The version of the file's schema.
+const SCHEMA: u32 = 1;
+
+/// One edge with what is to be done about it.
+#[derive(Serialize)]
+struct Decision<'a> {
+    project: &'a str,
+    source: String,
+    destination: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<&'a str>,
+    digest: String,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    origin: String,
+}
+
+/// Writes a plan as JSON, one edge a line, in the order of destinations; nothing of it is held in memory.
+///
+/// # Errors
+/// When the writer fails.
+pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
+    let edges = plan.edges();
+    write!(to, "{{\"schema\":{SCHEMA},\"summary\":")?;
+    serde_json::to_writer(&mut to, &plan.summary())?;
+    write!(to, ",\"edges\":[")?;
+    let mut between = "\n";
+    let mut decisions: Vec<_> = plan.decisions().collect();
+    // Numbers of names follow the manifests; a file that is compared should follow the names.
+    decisions.sort_by(|(a, _), (b, _)| {
+        let key = |edge| (edges.destination(edge), edges.tag(edge), edges.digest(edge));
+        key(a).cmp(&key(b))
+    });
+    for (edge, verdict) in decisions {
+        let (action, detail) = action(plan, verdict);
+        let decision = Decision {
+            project: edges.project(edge),
+            source: edges.source(edge).to_string(),
+            destination: edges.destination(edge).to_string(),
+            tag: edges.tag(edge).map(oci::Tag::as_str),
+            digest: edges.digest(edge).to_string(),
+            action,
+            detail,
+            origin: edges.origin(edge),
+        };
+        to.write_all(between.as_bytes())?;
+        serde_json::to_writer(&mut to, &decision)?;
+        between = ",\n";
+    }
+    to.write_all(b"\n]}\n")?;
+    to.flush()
+}
+
+fn action(plan: &Plan, verdict: &Verdict) -> (&'static str, Option<String>) {
+    match verdict {
+        Verdict::Done => ("done", None),
+        Verdict::DoneWithoutSource => ("done", Some("staging has lost it".to_owned())),
+        Verdict::Copy => ("copy", None),
+        Verdict::Tag => ("tag", None),
+        Verdict::Lost => ("lost", None),
+        Verdict::Moved(held) => ("conflict", Some(format!("the tag is {held} in production"))),
+        Verdict::Unsupported(media_type) => ("conflict", Some(format!("unsupported: {media_type}"))),
+        Verdict::Unreadable(repository) => {
+            ("failed", Some(format!("{} cannot be read", plan.edges().repository(*repository))))
+        }
+    }
+}

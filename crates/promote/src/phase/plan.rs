@@ -1,0 +1,427 @@
+//! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use oci::{Digest, Graph, Host, InvalidManifest, Reader, Repository, Selector};
+use serde::Serialize;
+
+use crate::decide::{Question, Verdict, decide};
+use crate::edge::{Edge, Edges};
+use crate::error::{Conflict, Error};
+use crate::event::{Event, Phase};
+use crate::intern::Id;
+use crate::inventory::Inventory;
+use crate::phase::setup::Ready;
+use crate::run::Run;
+
+/// The most requests of one host that wait at its gate at once. What the host bears is the gate's matter; this bounds
+/// memory alone.
+const WAITING: usize = 64;
+/// How many rounds of questions are asked at the most; edges need three.
+const ROUNDS: usize = 8;
+
+/// An image in staging.
+pub(super) type ImageId = (Id<Repository>, Id<Digest>);
+
+/// What is to be done, edge by edge, with the images to copy already read.
+#[derive(Debug)]
+pub struct Plan {
+    edges: Edges,
+    verdicts: Vec<Verdict>,
+    inventory: Inventory,
+    images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
+    keep_going: bool,
+}
+
+/// Counts of edges, and what moving them would cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Count {
+    /// Edges in all.
+    pub edges: usize,
+    /// Edges whose image is to be copied.
+    pub copy: usize,
+    /// Edges whose image is there and lacks the tag.
+    pub tag: usize,
+    /// Edges of which nothing is left to do.
+    pub done: usize,
+    /// Edges whose image neither staging nor production has.
+    pub lost: usize,
+    /// Edges that contradict production.
+    pub conflicts: usize,
+    /// Edges whose registries or images cannot be read.
+    pub failed: usize,
+    /// Bytes to move at the most: what production has somewhere is mounted instead.
+    pub bytes: u64,
+}
+
+/// Counts by project and in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// By project, those with edges alone.
+    pub projects: BTreeMap<String, Count>,
+    /// All together.
+    pub total: Count,
+}
+
+/// An edge that cannot be decided or carried out, and why.
+#[derive(Clone, Debug)]
+pub struct Failure<'a> {
+    /// The edge.
+    pub edge: &'a Edge,
+    /// What came back.
+    pub error: &'a Arc<oci::Error>,
+}
+
+/// Reads what has to be known and decides every edge.
+///
+/// # Errors
+/// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
+pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Error> {
+    run.phase(Phase::Plan, async {
+        let Ready { edges, strict, keep_going } = ready;
+        let mut inventory = list(run, reader, &edges).await;
+        let verdicts = ask(run, reader, &edges, &mut inventory).await?;
+        let images = read_images(run, reader, &edges, &verdicts).await;
+        if run.is_stopping() {
+            return Err(Error::Interrupted);
+        }
+        let plan = Plan { edges, verdicts, inventory, images, keep_going };
+        plan.check(strict)?;
+        plan.warn(run);
+        Ok(plan)
+    })
+    .await
+}
+
+/// Lists every repository that edges name, both sides, all hosts at the same time.
+async fn list(run: &Run, reader: &Reader, edges: &Edges) -> Inventory {
+    let repositories: BTreeSet<Id<Repository>> =
+        edges.all().iter().flat_map(|e| [e.source, e.destination]).collect();
+    run.tell(&Event::Work { units: "repositories", more: repositories.len() });
+    let listed = by_host(
+        run,
+        edges,
+        repositories,
+        |id| id,
+        |id| async move {
+            let listing = reader.listing(edges.repository(id)).await;
+            run.tell(&Event::Worked);
+            (id, listing)
+        },
+    )
+    .await;
+    let mut inventory = Inventory::default();
+    for (id, listing) in listed {
+        match listing {
+            Ok(listing) => inventory.listed(id, listing.as_ref(), edges),
+            Err(error) => inventory.failed(id, error),
+        }
+    }
+    for edges_there in edges.by_destination() {
+        if edges_there.iter().all(|edge| decide(edge, edges, &inventory) == Ok(Verdict::Done)) {
+            inventory.forget_parts(edges_there[0].destination);
+        }
+    }
+    inventory
+}
+
+/// Decides all edges, asking what has to be known until nothing is left to ask.
+async fn ask(
+    run: &Run,
+    reader: &Reader,
+    edges: &Edges,
+    inventory: &mut Inventory,
+) -> Result<Vec<Verdict>, Error> {
+    for _ in 0..ROUNDS {
+        let mut verdicts = Vec::with_capacity(edges.all().len());
+        let mut questions = BTreeSet::new();
+        for edge in edges.all() {
+            match decide(edge, edges, inventory) {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(question) => drop(questions.insert(question)),
+            }
+        }
+        if questions.is_empty() {
+            return Ok(verdicts);
+        }
+        if run.is_stopping() {
+            return Err(Error::Interrupted);
+        }
+        run.tell(&Event::Work { units: "manifests", more: questions.len() });
+        let answers = by_host(run, edges, questions, Question::repository, |question| async move {
+            let repository = edges.repository(question.repository());
+            let selector = match question {
+                Question::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
+                Question::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
+            };
+            let answer = reader.head(repository, selector).await;
+            run.tell(&Event::Worked);
+            (question, answer)
+        })
+        .await;
+        for (question, answer) in answers {
+            match (question, answer) {
+                (Question::Tag(repository, tag), Ok(head)) => {
+                    inventory.tag_answered(repository, tag, head, edges)
+                }
+                (Question::Digest(repository, digest), Ok(head)) => {
+                    inventory.digest_answered(repository, digest, head)
+                }
+                (question, Err(error)) => inventory.failed(question.repository(), error),
+            }
+        }
+    }
+    // Every answer takes a question away, so only a run that was stopped between questions comes here.
+    Err(Error::Interrupted)
+}
+
+/// Reads the manifests of every image that is to be copied or tagged: what is broken in staging is known before anything
+/// is written.
+async fn read_images(
+    run: &Run,
+    reader: &Reader,
+    edges: &Edges,
+    verdicts: &[Verdict],
+) -> HashMap<ImageId, Result<Graph, Arc<oci::Error>>> {
+    let wanted: BTreeSet<ImageId> = edges
+        .all()
+        .iter()
+        .zip(verdicts)
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Copy | Verdict::Tag))
+        .map(|(edge, _)| (edge.source, edge.digest))
+        .collect();
+    if wanted.is_empty() {
+        return HashMap::new();
+    }
+    run.tell(&Event::Work { units: "images", more: wanted.len() });
+    by_host(
+        run,
+        edges,
+        wanted,
+        |(repository, _)| repository,
+        |(repository, digest)| async move {
+            let image = edges.repository(repository).at(*edges.digest_name(digest));
+            let graph = Graph::read(reader, &image).await.map_err(Arc::new);
+            run.tell(&Event::Worked);
+            ((repository, digest), graph)
+        },
+    )
+    .await
+    .into_iter()
+    .collect()
+}
+
+/// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
+/// When the run is told to stop, what has not begun is left out.
+async fn by_host<I, T, F>(
+    run: &Run,
+    edges: &Edges,
+    items: impl IntoIterator<Item = I>,
+    repository: impl Fn(I) -> Id<Repository>,
+    work: impl Fn(I) -> F,
+) -> Vec<T>
+where
+    I: Copy,
+    F: Future<Output = T>,
+{
+    let mut hosts: HashMap<&Host, Vec<I>> = HashMap::new();
+    for item in items {
+        hosts.entry(&edges.repository(repository(item)).host).or_default().push(item);
+    }
+    let work = &work;
+    let each = hosts.into_values().map(|items| {
+        stream::iter(items)
+            .take_while(|_| std::future::ready(!run.is_stopping()))
+            .map(work)
+            .buffer_unordered(WAITING)
+            .collect::<Vec<T>>()
+    });
+    join_all(each).await.into_iter().flatten().collect()
+}
+
+impl Question {
+    fn repository(self) -> Id<Repository> {
+        match self {
+            Self::Tag(repository, _) | Self::Digest(repository, _) => repository,
+        }
+    }
+}
+
+impl Plan {
+    /// The edges.
+    pub fn edges(&self) -> &Edges {
+        &self.edges
+    }
+
+    /// Every edge with what is to be done about it.
+    pub fn decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
+        self.edges.all().iter().zip(&self.verdicts)
+    }
+
+    /// Whether an image that fails leaves the others alone.
+    pub(super) fn keeps_going(&self) -> bool {
+        self.keep_going
+    }
+
+    /// Whether the run has anything to write.
+    pub fn is_empty(&self) -> bool {
+        !self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Copy | Verdict::Tag))
+    }
+
+    /// The edges that something cannot be read for, and why.
+    pub fn failures(&self) -> impl Iterator<Item = Failure<'_>> {
+        self.decisions().filter_map(|(edge, verdict)| {
+            let error = match verdict {
+                Verdict::Unreadable(repository) => self.inventory.failure(*repository)?,
+                Verdict::Copy | Verdict::Tag => {
+                    self.images.get(&(edge.source, edge.digest))?.as_ref().err()?
+                }
+                _ => return None,
+            };
+            Some(Failure { edge, error })
+        })
+    }
+
+    /// The edges whose image is nowhere.
+    pub fn lost(&self) -> impl Iterator<Item = &Edge> {
+        self.decisions().filter(|(_, verdict)| **verdict == Verdict::Lost).map(|(edge, _)| edge)
+    }
+
+    /// Counts by project and in all.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        let mut moved: HashSet<(&Host, Digest)> = HashSet::new();
+        let failed: HashSet<*const Edge> =
+            self.failures().map(|failure| std::ptr::from_ref(failure.edge)).collect();
+        for (edge, verdict) in self.decisions() {
+            let mut count = Count { edges: 1, ..Count::default() };
+            match verdict {
+                _ if failed.contains(&std::ptr::from_ref(edge)) => count.failed = 1,
+                Verdict::Done | Verdict::DoneWithoutSource => count.done = 1,
+                Verdict::Copy => {
+                    count.copy = 1;
+                    count.bytes = self.bytes_to_move(edge, &mut moved);
+                }
+                Verdict::Tag => count.tag = 1,
+                Verdict::Lost => count.lost = 1,
+                Verdict::Moved(_) | Verdict::Unsupported(_) => count.conflicts = 1,
+                Verdict::Unreadable(_) => count.failed = 1,
+            }
+            summary.total.add(count);
+            summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
+        }
+        summary
+    }
+
+    /// The bytes of an edge's image that no edge before it has brought to its host.
+    fn bytes_to_move<'a>(&'a self, edge: &Edge, moved: &mut HashSet<(&'a Host, Digest)>) -> u64 {
+        let Some(Ok(graph)) = self.images.get(&(edge.source, edge.digest)) else { return 0 };
+        let host = &self.edges.destination(edge).host;
+        let new = graph.blobs(|_| true).into_iter().filter(|blob| moved.insert((host, blob.digest)));
+        new.fold(0, |sum, blob| sum.saturating_add(blob.size))
+    }
+
+    /// The image of an edge.
+    pub(super) fn image(&self, edge: &Edge) -> Option<&Graph> {
+        self.images.get(&(edge.source, edge.digest))?.as_ref().ok()
+    }
+
+    /// The manifests that the destination of an edge is known to have.
+    pub(super) fn present(&self, edge: &Edge) -> HashSet<Digest> {
+        self.inventory.present(edge, &self.edges)
+    }
+
+    /// Refuses a plan that must not be carried out.
+    fn check(&self, strict: bool) -> Result<(), Error> {
+        let conflicts: Vec<Conflict> = self
+            .decisions()
+            .filter_map(|(edge, verdict)| {
+                let reason = self.conflict(edge, verdict, strict)?;
+                Some(Conflict {
+                    reference: self.edges.reference(edge),
+                    origin: self.edges.origin(edge),
+                    reason,
+                })
+            })
+            .collect();
+        if !conflicts.is_empty() {
+            return Err(Error::Conflicts(conflicts));
+        }
+        let mut failures = self.failures();
+        match failures.next() {
+            Some(first) if 1 + failures.count() == self.verdicts.len() => {
+                Err(Error::Unavailable(Arc::clone(first.error)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn conflict(&self, edge: &Edge, verdict: &Verdict, strict: bool) -> Option<String> {
+        let refused = |media_type| InvalidManifest::Unsupported(media_type).to_string();
+        match verdict {
+            Verdict::Moved(held) => {
+                let wanted = self.edges.digest(edge);
+                Some(format!(
+                    "the tag is {held} in production, is to be {wanted}, and tags of production never move"
+                ))
+            }
+            Verdict::Unsupported(media_type) => Some(refused(media_type.clone())),
+            Verdict::Lost if strict => {
+                Some(format!("{} has lost {}", self.edges.source(edge), self.edges.digest(edge)))
+            }
+            Verdict::Copy | Verdict::Tag => {
+                match self.images.get(&(edge.source, edge.digest))?.as_ref().err()?.kind() {
+                    oci::ErrorKind::Manifest(InvalidManifest::Unsupported(media_type)) => {
+                        Some(refused(media_type.clone()))
+                    }
+                    _ => None,
+                }
+            }
+            Verdict::Done | Verdict::DoneWithoutSource | Verdict::Lost | Verdict::Unreadable(_) => None,
+        }
+    }
+
+    /// Says what a person should know although it stops nothing.
+    fn warn(&self, run: &Run) {
+        for (edge, verdict) in self.decisions() {
+            let (source, digest) = (self.edges.source(edge), self.edges.digest(edge));
+            let reference = self.edges.reference(edge);
+            match verdict {
+                Verdict::Lost => {
+                    let origin = self.edges.origin(edge);
+                    let text = format!(
+                        "lost: {source}@{digest} is gone, and {reference} does not have it ({origin})"
+                    );
+                    run.tell(&Event::Warned(text));
+                }
+                Verdict::DoneWithoutSource => {
+                    run.tell(&Event::Warned(format!("{reference} is promoted, but {source} has lost it")));
+                }
+                _ => {}
+            }
+        }
+        let mut told = HashSet::new();
+        for failure in self.failures().filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
+            let reference = self.edges.reference(failure.edge);
+            run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {}", failure.error)));
+        }
+    }
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.edges += other.edges;
+        self.copy += other.copy;
+        self.tag += other.tag;
+        self.done += other.done;
+        self.lost += other.lost;
+        self.conflicts += other.conflicts;
+        self.failed += other.failed;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}

@@ -1,0 +1,57 @@
+//! Setup: manifests become edges. No network.
+
+use crate::edge::Edges;
+use crate::error::Error;
+use crate::event::{Event, Phase};
+use crate::manifest::Manifests;
+use crate::run::Run;
+
+/// What a run is asked to do.
+#[derive(Debug)]
+pub struct Job {
+    /// The manifests, limited to what is to be looked at.
+    pub manifests: Manifests,
+    /// Whether an image that staging has lost fails the plan.
+    pub strict: bool,
+    /// Whether an image that fails leaves the others alone.
+    pub keep_going: bool,
+}
+
+/// Edges that do not contradict one another.
+#[derive(Debug)]
+pub struct Ready {
+    pub(super) edges: Edges,
+    pub(super) strict: bool,
+    pub(super) keep_going: bool,
+}
+
+impl Ready {
+    /// The edges.
+    pub fn edges(&self) -> &Edges {
+        &self.edges
+    }
+}
+
+/// Expands the manifests of a job.
+///
+/// # Errors
+/// When two of its wishes contradict each other.
+pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
+    run.phase(Phase::Setup, async {
+        for warning in &job.manifests.warnings {
+            run.tell(&Event::Warned(warning.to_string()));
+        }
+        let edges = Edges::new(&job.manifests).map_err(Error::Overlaps)?;
+        if edges.repeated() > 0 {
+            tracing::info!(edges = edges.repeated(), "wished more than once, done once");
+        }
+        if edges.metadata() > 0 {
+            let count = edges.metadata();
+            run.tell(&Event::Warned(format!(
+                "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
+            )));
+        }
+        Ok(Ready { edges, strict: job.strict, keep_going: job.keep_going })
+    })
+    .await
+}

@@ -1,0 +1,252 @@
+//! What a run has done, for machines and for summaries: built from its events, so that it is true also where the run was
+//! cut short.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use oci::Copied;
+use serde::Serialize;
+
+use crate::event::{Event, Observer, Phase, Promotion};
+use crate::phase::{Plan, Summary};
+
+/// The version of the report's schema: `docs/reference/report.md`.
+const SCHEMA: u32 = 1;
+
+/// Takes note of what happens. It can be read at any time.
+#[derive(Debug)]
+pub struct Ledger {
+    started: Timestamp,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    promoted: Vec<(Promotion, Copied)>,
+    failed: Vec<(Promotion, String)>,
+    warnings: Vec<String>,
+    skipped: Vec<SkippedPhase>,
+    seconds: BTreeMap<String, f64>,
+    tagged: usize,
+    bytes_sent: u64,
+    blobs_sent: u64,
+    blobs_there: u64,
+    writing: bool,
+}
+
+/// What was done, in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Images that were brought to a repository, or got tags there.
+    pub promoted: usize,
+    /// Tags that were written.
+    pub tagged: usize,
+    /// Images that could not be brought to a repository.
+    pub failed: usize,
+    /// Blobs that were uploaded.
+    pub blobs_sent: u64,
+    /// Blobs that were there, or were mounted.
+    pub blobs_there: u64,
+    /// Bytes of uploaded blobs.
+    pub bytes_sent: u64,
+}
+
+/// A run, as `--report` writes it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    schema: u32,
+    version: &'static str,
+    outcome: String,
+    exit_code: u8,
+    confirmed: bool,
+    started: Timestamp,
+    elapsed_seconds: f64,
+    phase_seconds: BTreeMap<String, f64>,
+    skipped_phases: Vec<SkippedPhase>,
+    plan: Option<Summary>,
+    totals: Totals,
+    promoted: Vec<PromotedImage>,
+    failed: Vec<FailedImage>,
+    lost: Vec<String>,
+    warnings: Vec<String>,
+    error: Option<String>,
+    registries: serde_json::Value,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct SkippedPhase {
+    phase: String,
+    why: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PromotedImage {
+    source: String,
+    destination: String,
+    tags: Vec<String>,
+    blobs_sent: u64,
+    blobs_there: u64,
+    bytes_sent: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedImage {
+    source: String,
+    destination: String,
+    tags: Vec<String>,
+    error: String,
+}
+
+/// How a run ended, as far as the ledger cannot know it.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    /// In a word: `done`, `dry-run`, `interrupted`…
+    pub outcome: &'a str,
+    /// The exit code of the process.
+    pub exit_code: u8,
+    /// Whether `--confirm` was given.
+    pub confirmed: bool,
+    /// The plan, where the run got so far.
+    pub plan: Option<&'a Plan>,
+    /// Why the run was given up, where it was.
+    pub error: Option<String>,
+    /// Requests and bytes by registry.
+    pub registries: serde_json::Value,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { started: Timestamp::now(), entries: Mutex::default() }
+    }
+}
+
+impl Ledger {
+    /// The numbers so far.
+    pub fn totals(&self) -> Totals {
+        let entries = self.entries();
+        Totals {
+            promoted: entries.promoted.len(),
+            tagged: entries.tagged,
+            failed: entries.failed.len(),
+            blobs_sent: entries.blobs_sent,
+            blobs_there: entries.blobs_there,
+            bytes_sent: entries.bytes_sent,
+        }
+    }
+
+    /// Whether production may have been written to.
+    pub fn has_writing_begun(&self) -> bool {
+        self.entries().writing
+    }
+
+    /// What failed, with the reason.
+    pub fn failures(&self) -> Vec<(Promotion, String)> {
+        self.entries().failed.clone()
+    }
+
+    /// The phases that did nothing, and why.
+    pub fn skipped(&self) -> Vec<(String, &'static str)> {
+        self.entries().skipped.iter().map(|skipped| (skipped.phase.clone(), skipped.why)).collect()
+    }
+
+    /// Time since the run began.
+    pub fn elapsed(&self) -> Duration {
+        Timestamp::now().duration_since(self.started).try_into().unwrap_or_default()
+    }
+
+    /// The report of the run.
+    pub fn report(&self, ending: Ending<'_>) -> Report {
+        let totals = self.totals();
+        let entries = self.entries();
+        let texts =
+            |promotion: &Promotion| promotion.tags.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut failed: Vec<FailedImage> = entries
+            .failed
+            .iter()
+            .map(|(promotion, error)| FailedImage {
+                source: promotion.source.to_string(),
+                destination: promotion.destination.to_string(),
+                tags: texts(promotion),
+                error: error.clone(),
+            })
+            .collect();
+        failed.extend(ending.plan.into_iter().flat_map(|plan| {
+            plan.failures().map(|failure| FailedImage {
+                source: plan.edges().source(failure.edge).at(*plan.edges().digest(failure.edge)).to_string(),
+                destination: plan.edges().destination(failure.edge).to_string(),
+                tags: plan.edges().tag(failure.edge).map(ToString::to_string).into_iter().collect(),
+                error: failure.error.to_string(),
+            })
+        }));
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            outcome: ending.outcome.to_owned(),
+            exit_code: ending.exit_code,
+            confirmed: ending.confirmed,
+            started: self.started,
+            elapsed_seconds: self.elapsed().as_secs_f64(),
+            phase_seconds: entries.seconds.clone(),
+            skipped_phases: entries.skipped.clone(),
+            plan: ending.plan.map(Plan::summary),
+            totals,
+            promoted: entries
+                .promoted
+                .iter()
+                .map(|(promotion, copied)| PromotedImage {
+                    source: promotion.source.to_string(),
+                    destination: promotion.destination.to_string(),
+                    tags: texts(promotion),
+                    blobs_sent: copied.blobs_sent,
+                    blobs_there: copied.blobs_there,
+                    bytes_sent: copied.bytes_sent,
+                })
+                .collect(),
+            failed,
+            lost: ending
+                .plan
+                .map(|plan| plan.lost().map(|edge| plan.edges().reference(edge)).collect())
+                .unwrap_or_default(),
+            warnings: entries.warnings.clone(),
+            error: ending.error,
+            registries: ending.registries,
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Observer for Ledger {
+    fn observe(&self, event: &Event) {
+        let mut entries = self.entries();
+        match event {
+            Event::Started(phase) => entries.writing |= *phase == Phase::Promote,
+            Event::Ended { phase, elapsed } => {
+                entries.seconds.insert(phase.to_string(), elapsed.as_secs_f64());
+            }
+            Event::Skipped { phase, why } => {
+                entries.skipped.push(SkippedPhase { phase: phase.to_string(), why });
+            }
+            Event::Warned(text) => entries.warnings.push(text.clone()),
+            Event::Blob { size, sent: true, .. } => {
+                entries.blobs_sent += 1;
+                entries.bytes_sent += size;
+            }
+            Event::Blob { sent: false, .. } => entries.blobs_there += 1,
+            Event::Tagged(_) => entries.tagged += 1,
+            Event::Promoted(promotion, copied) => entries.promoted.push((promotion.clone(), *copied)),
+            Event::Failed(promotion, error) => {
+                let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
+                entries.failed.push((promotion.clone(), format!("{error}{advice}")));
+            }
+            Event::Work { .. } | Event::Worked => {}
+        }
+    }
+}
