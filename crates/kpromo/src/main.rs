@@ -1,2 +1,84 @@
-//! The binary.
-fn main() {}
+//! The Kubernetes image promoter.
+
+mod args;
+mod cip;
+mod config;
+mod credentials;
+mod demo;
+mod environment;
+mod exit;
+mod log;
+mod render;
+mod serve;
+mod terminal;
+mod version;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::CommandFactory;
+use indicatif::{MultiProgress, ProgressDrawTarget};
+
+use args::{Cli, Command, RegistryCommand};
+use environment::Environment;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let words = std::env::args_os();
+    let (cli, matches) = match Cli::read(words) {
+        Ok(read) => read,
+        Err(error) => return usage(&error),
+    };
+    let environment = Environment::read();
+    let screen = if std::io::stderr().is_terminal() {
+        MultiProgress::new()
+    } else {
+        MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
+    };
+    let asked = matches.value_source("log_level") == Some(clap::parser::ValueSource::CommandLine);
+    let global = match cli.command {
+        // The demo is read as a text; its log speaks up where something is wrong.
+        Command::Demo(_) if !asked => args::Global { log_level: args::LogLevel::Warning, ..cli.global },
+        _ => cli.global,
+    };
+    log::begin(&global, environment.no_color, &screen);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            terminal::complain(&format!("cannot start: {error}"));
+            return Exit::Failure.into();
+        }
+    };
+    let exit = match cli.command {
+        Command::Cip(flags) => {
+            let resolved = matches.subcommand_matches("cip").map(|matches| flags.resolve(matches));
+            match resolved {
+                Some(Ok(args)) => runtime.block_on(cip::run(&args, &environment, &screen)),
+                Some(Err(error)) => return usage(&error),
+                None => Exit::Usage,
+            }
+        }
+        Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
+        Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
+        Command::Completion { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "kpromo", &mut script);
+            terminal::print(&String::from_utf8_lossy(&script));
+            Exit::Success
+        }
+        Command::Version { json } => {
+            terminal::print(&version::text(json));
+            Exit::Success
+        }
+    };
+    // Requests that were abandoned are not waited for.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+/// Shows help, or says what is wrong with the command line.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Where even this cannot be printed, the exit code says it.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
+}

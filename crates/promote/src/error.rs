@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::edge::Overlap;
 
-/// A run that was given up before production was touched. Failures after that are data: see [`crate::Outcome`].
+/// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
 #[derive(Debug)]
 pub enum Error {
     /// Manifests want different digests under the same reference.

@@ -23,6 +23,6 @@ pub use intern::{Id, Interner};
 pub use inventory::Inventory;
 pub use output::write_plan;
 pub use phase::{Confirmed, Job};
-pub use pipeline::{Outcome, run};
+pub use pipeline::{carry_out, prepare};
 pub use report::{Ending, Ledger, Report, Totals};
 pub use run::Run;

@@ -8,35 +8,22 @@ use crate::phase::{
 };
 use crate::run::Run;
 
-/// How a run ends that nothing stopped before production was touched.
-#[derive(Debug)]
-pub enum Outcome {
-    /// Nobody confirmed: this is what would be done.
-    DryRun(Cleared),
-    /// All phases are over; failures of single images are in the data.
-    Finished(Attested),
-}
-
-/// Runs a promotion. Without a confirmation the phases that write are not reached, and what may write is never made.
+/// The phases that write nothing: they hold a reader, and what may write is not made.
 ///
 /// # Errors
-/// When the run is given up before anything is written.
-pub async fn run(
-    run: &Run,
-    client: &Client,
-    job: Job,
-    confirmed: Option<Confirmed>,
-) -> Result<Outcome, Error> {
+/// When the run is given up.
+pub async fn prepare(run: &Run, client: &Client, job: Job) -> Result<Cleared, Error> {
     let read = client.reader();
     let ready = setup(run, job).await?;
     let plan = plan(run, &read, ready).await?;
     let proven = provenance(run, &read, plan).await?;
     let cleared = validate(run, &read, proven).await?;
-    let Some(confirmed) = confirmed else { return Ok(Outcome::DryRun(cleared)) };
-    if run.is_stopping() {
-        return Err(Error::Interrupted);
-    }
+    if run.is_stopping() { Err(Error::Interrupted) } else { Ok(cleared) }
+}
+
+/// The phases that write, for whoever has confirmed. Failures of single images are in what comes back.
+pub async fn carry_out(run: &Run, client: &Client, cleared: Cleared, confirmed: Confirmed) -> Attested {
     let promoted = promote(run, &client.writer(), cleared, confirmed).await;
     let signed = sign(run, promoted).await;
-    Ok(Outcome::Finished(attest(run, signed).await))
+    attest(run, signed).await
 }

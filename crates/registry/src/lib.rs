@@ -1,1 +1,39 @@
-//! registry
+//! An embedded OCI registry: the whole distribution API on a loopback address, in memory or on disk.
+//!
+//! It serves tests, benchmarks and the demo, so besides being conformant it can be made to behave like the registries of
+//! the field: with or without the referrers API, Google's listing, pages, tokens ([`Config`]); slow, under a quota or
+//! broken in chosen ways ([`Weather`]). It counts what it is asked ([`Tally`]), and what it holds can be filled and
+//! inspected without HTTP ([`Store`], [`sample`]).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use registry::{Config, Server, sample};
+//!
+//! let server = Server::start(Config::default()).await?;
+//! let image = sample::Recipe { seed: 1, ..Default::default() }.index(4);
+//! image.put(server.store(), &"team/app".parse()?, &["v1".parse()?]).await?;
+//! println!("{}/team/app:v1 is {}", server.host(), image.digest());
+//! server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod api;
+mod auth;
+mod body;
+mod config;
+mod connection;
+mod error;
+pub mod sample;
+mod server;
+mod store;
+mod tally;
+mod weather;
+
+pub use auth::{Access, Account, Authentication, Tokens};
+pub use config::{Config, Storage, UploadLimits};
+pub use error::ErrorCode;
+pub use server::{Server, StartError};
+pub use store::{Holder, MissingPart, Part, Store, StoreError};
+pub use tally::{Kind, Logged, Snapshot, Tally};
+pub use weather::{Allowance, Canned, Effect, Fault, Quota, Watch, Weather};

@@ -48,7 +48,10 @@ mod tests {
 
     #[test]
     fn numbers_read_well() {
-        assert_eq!([bytes(0), bytes(1023), bytes(1024), bytes(1536)], ["0 B", "1023 B", "1.0 KiB", "1.5 KiB"]);
+        assert_eq!(
+            [bytes(0), bytes(1023), bytes(1024), bytes(1536)],
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB"]
+        );
         assert_eq!([bytes(5 << 30), bytes(u64::MAX)], ["5.0 GiB", "16383.9 PiB"]);
         assert_eq!([count(0_u64), count(999_u64), count(987_000_u64)], ["0", "999", "987,000"]);
         let times = [400, 72_000, 7_260_000].map(|ms| duration(Duration::from_millis(ms)));

@@ -5,7 +5,7 @@ mod plan;
 mod progress;
 mod summary;
 
-pub(crate) use human::{bytes, count, duration};
+pub(crate) use human::count;
 pub(crate) use plan::plan_table;
 pub(crate) use progress::{Bars, Lines};
 pub(crate) use summary::summary;

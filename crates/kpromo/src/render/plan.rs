@@ -2,14 +2,14 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use promote::phase::{Count, Plan};
+use promote::phase::{Count, Summary};
 
 use super::human::{bytes, count};
 
 /// The projects in which something is to be done or seen, and all together.
-pub(crate) fn plan_table(plan: &Plan) -> String {
-    let summary = plan.summary();
-    let mut table = table(&["project", "to copy", "to tag", "done", "lost", "conflicts", "failed", "to move"]);
+pub(crate) fn plan_table(summary: &Summary) -> String {
+    let mut table =
+        table(&["project", "to copy", "to tag", "done", "lost", "conflicts", "failed", "to move"]);
     let quiet = |count: &Count| count.done == count.edges;
     for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
         table.add_row(row(project, numbers));
@@ -38,7 +38,7 @@ fn projects(number: usize) -> String {
 /// A table without lines, all columns but the first to the right.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header.iter().copied());
+    table.load_style(NOTHING).set_header(header.iter().copied());
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -70,7 +70,9 @@ impl Observer for Lines {
             Event::Warned(text) => tracing::warn!("{text}"),
             Event::Blob { destination, size, sent } => tracing::trace!(%destination, size, sent, "blob"),
             Event::Tagged(reference) => tracing::debug!(%reference, "tagged"),
-            Event::Promoted(promotion, copied) => tracing::info!(sent = bytes(copied.bytes_sent), "promoted {promotion}"),
+            Event::Promoted(promotion, copied) => {
+                tracing::info!(sent = bytes(copied.bytes_sent), "promoted {promotion}");
+            }
             Event::Failed(promotion, error) => match error.advice() {
                 Some(advice) => tracing::error!("{promotion} failed: {error}; {advice}"),
                 None => tracing::error!("{promotion} failed: {error}"),

@@ -14,8 +14,11 @@ use crate::name::{Host, Repository, RepositoryPath};
 /// Which host has which blob, and where.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
-    table: Arc<Mutex<HashMap<Digest, Vec<(Host, Slot)>>>>,
+    table: Arc<Mutex<Table>>,
 }
+
+/// The hosts that have a blob or are getting it.
+type Table = HashMap<Digest, Vec<(Host, Slot)>>;
 
 #[derive(Debug)]
 enum Slot {

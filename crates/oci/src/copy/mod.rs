@@ -175,6 +175,9 @@ impl Copier {
     /// gets a tag is written by that tag: one request for both.
     async fn write_manifests(&self, graph: &Graph, target: &Target) -> Result<u64, Error> {
         let root = graph.root().digest;
+        if target.present.contains(&root) {
+            return Ok(0);
+        }
         let written = AtomicU64::new(0);
         let mut there = target.present.clone();
         loop {
@@ -216,7 +219,7 @@ struct Moved {
 
 /// The blobs of the manifests that a target lacks.
 fn wanted_blobs(graph: &Graph, target: &Target) -> HashSet<Digest> {
-    // Where the whole is there, so are its parts.
+    // Where the whole is there, so are its parts: registries take no manifest without them.
     if target.present.contains(&graph.root().digest) {
         return HashSet::new();
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use oci::{Digest, Repository, Tag};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::thin::{FILE_MAX, IMAGES_FILE, Project, REGISTRIES_FILE, plain};
+use super::thin::{FILE_MAX, IMAGES_FILE, Named, Project, REGISTRIES_FILE, plain};
 use super::{Manifest, Manifests};
 
 /// The most that `git` may say, in bytes: all manifests of one commit.
@@ -185,7 +185,7 @@ impl Git<'_> {
         let files = self.files(commit, &[format!("{prefix}manifests"), format!("{prefix}images")])?;
         let (paths, ids): (Vec<String>, Vec<String>) = files.into_iter().unzip();
         let blobs = self.blobs(&ids)?;
-        let mut halves: BTreeMap<String, [Option<(Arc<str>, Vec<u8>)>; 2]> = BTreeMap::new();
+        let mut halves: BTreeMap<String, [Option<Named>; 2]> = BTreeMap::new();
         for (path, bytes) in paths.iter().zip(blobs) {
             let Some(below) = path.strip_prefix(prefix) else { continue };
             let half = match below.split('/').collect::<Vec<_>>()[..] {

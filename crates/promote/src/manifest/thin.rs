@@ -56,10 +56,13 @@ pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
     loader.wrong.or(Manifests { manifests, warnings: loader.warnings.into_inner() })
 }
 
-/// The two files of a project: how they are shown, and what is in them.
+/// A file: how it is shown, and what is in it.
+pub(super) type Named = (Arc<str>, Vec<u8>);
+
+/// The two files of a project.
 pub(super) struct Project {
-    pub(super) registries: (Arc<str>, Vec<u8>),
-    pub(super) images: (Arc<str>, Vec<u8>),
+    pub(super) registries: Named,
+    pub(super) images: Named,
 }
 
 impl Project {
@@ -148,6 +151,13 @@ impl Loader {
                 continue;
             }
             let images = images.join(&name).join(IMAGES_FILE);
+            if fs::symlink_metadata(&images).is_err() {
+                let missing = Diagnostic::of_file(&shown(&images), "the file is missing");
+                self.wrong.push(
+                    missing.help(format!("a project with a {REGISTRIES_FILE} needs one; it may be empty")),
+                );
+                continue;
+            }
             // Both are read, so that what is wrong with either is told.
             if let (Some(registries), Some(images)) = (self.file(&registries), self.file(&images)) {
                 projects.insert(name, Project { registries, images });
@@ -200,7 +210,7 @@ impl Loader {
     }
 
     /// A file of a project, if it is a regular one that lies below the root.
-    fn file(&mut self, path: &Path) -> Option<(Arc<str>, Vec<u8>)> {
+    fn file(&mut self, path: &Path) -> Option<Named> {
         match self.inside(path).and_then(|()| read(path)) {
             Ok(bytes) => Some((shown(path), bytes)),
             Err(message) => {

@@ -214,8 +214,10 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_refused_without_a_deep_stack() {
-        let error = parse(&"[".repeat(100_000)).unwrap_err();
-        assert_eq!(error.position, Position { line: 1, column: 33 });
+        let deep = |depth: usize| parse(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
+        assert!(deep(DEPTH_MAX).is_ok());
+        assert_eq!(deep(DEPTH_MAX + 1).unwrap_err().position, Position { line: 1, column: 33 });
+        assert!(deep(100_000).is_err(), "the scanner has a bound of its own");
     }
 
     proptest! {

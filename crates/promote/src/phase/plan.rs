@@ -167,10 +167,10 @@ async fn ask(
         for (question, answer) in answers {
             match (question, answer) {
                 (Question::Tag(repository, tag), Ok(head)) => {
-                    inventory.tag_answered(repository, tag, head, edges)
+                    inventory.tag_answered(repository, tag, head, edges);
                 }
                 (Question::Digest(repository, digest), Ok(head)) => {
-                    inventory.digest_answered(repository, digest, head)
+                    inventory.digest_answered(repository, digest, head);
                 }
                 (question, Err(error)) => inventory.failed(question.repository(), error),
             }

@@ -1,0 +1,419 @@
+//! The command line. Flags of `kpromo cip` keep the names, defaults and meanings that scripts rely on.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+/// Promotes container images between registries.
+#[derive(Debug, Parser)]
+#[command(name = "kpromo", version, disable_help_subcommand = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// How much to log.
+    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Info, value_name = "LEVEL")]
+    pub(crate) log_level: LogLevel,
+    /// How to log.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Levels of the log; the two above `error` are those of Go's logrus, and mean the same here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Panic,
+    Fatal,
+    Error,
+    #[value(alias = "warn")]
+    Warning,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Promote the images that manifests name.
+    Cip(Box<CipFlags>),
+    /// Show a promotion between registries that it starts itself.
+    Demo(DemoArgs),
+    /// An OCI registry of our own.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Commands about the embedded registry.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Serve a registry until it is interrupted.
+    Serve(ServeArgs),
+}
+
+/// Flags of `kpromo registry serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to keep content; without it in memory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+    /// Where to listen. There is no TLS: put nothing but loopback here, or a proxy before it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    pub(crate) listen: SocketAddr,
+    /// List tags as Google's registries do, with all manifests.
+    #[arg(long)]
+    pub(crate) google_listing: bool,
+    /// Have no referrers API, as registries before OCI 1.1.
+    #[arg(long)]
+    pub(crate) no_referrers: bool,
+}
+
+/// Flags of `kpromo demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Leave the registries up to look around in, until interrupted.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Where to write the manifests; a temporary folder otherwise.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kpromo cip --manifest manifest.yaml                        say what would be done
+  kpromo cip --manifest manifest.yaml --confirm              do it
+  kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff --sign=false
+  kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
+
+Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 registry unavailable · 30 some failed ·
+32 interrupted while writing · 130 interrupted before";
+
+/// Flags of `kpromo cip`, as they are written.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub(crate) struct CipFlags {
+    /// Write to production. Without it nothing is written.
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    confirm: bool,
+    /// Read and check manifests alone; no network.
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    parse_only: bool,
+    /// Fail, before anything is written, where staging has lost an image.
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    strict: bool,
+    /// Go on with other images when one fails.
+    #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    keep_going: bool,
+
+    /// A plain manifest.
+    #[arg(long, help_heading = "Manifests", value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// A folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
+    #[arg(long, help_heading = "Manifests", value_name = "DIR")]
+    thin_manifest_dir: Option<PathBuf>,
+    /// Promote only what a Prow job's change has added (JOB_TYPE, PULL_BASE_SHA).
+    #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    use_prow_manifest_diff: bool,
+    /// Promote only what was added since then, such as "7 days".
+    #[arg(
+        long,
+        help_heading = "Manifests",
+        value_name = "WHEN",
+        default_value = "",
+        hide_default_value = true
+    )]
+    manifest_diff_since: String,
+
+    /// What registries bear and how they are spoken with.
+    #[arg(long, help_heading = "Registries", value_name = "FILE")]
+    registry_config: Option<PathBuf>,
+
+    /// Write the plan as JSON.
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    output_plan: Option<PathBuf>,
+    /// Write what was done as JSON.
+    #[arg(long, help_heading = "Output", value_name = "FILE")]
+    report: Option<PathBuf>,
+
+    /// Sign what is promoted. Not yet in this build: say --sign=false to be told so no more.
+    #[arg(long, help_heading = "Signatures", default_value = "true", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    sign: bool,
+
+    // What the Go tool has and this build has not: parsed, so that scripts are told what is missing rather than that a flag
+    // is unknown.
+    #[arg(long, hide = true, default_value = "")]
+    snapshot: String,
+    #[arg(long, hide = true, default_value = "")]
+    snapshot_tag: String,
+    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    minimal_snapshot: bool,
+    #[arg(long, hide = true, default_value = "")]
+    manifest_based_snapshot_of: String,
+    #[arg(long, hide = true, default_value = "yaml", ignore_case = true, value_parser = ["yaml", "csv"])]
+    output: String,
+    #[arg(long, hide = true, default_value = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com")]
+    signer_account: String,
+    #[arg(long, hide = true, default_value = "")]
+    summary_signer_account: String,
+    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    verification_summaries: bool,
+    #[arg(long, hide = true, default_value = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com")]
+    certificate_identity: String,
+    #[arg(long, hide = true, default_value = "")]
+    certificate_identity_regexp: String,
+    #[arg(long, hide = true, default_value = "https://accounts.google.com")]
+    certificate_oidc_issuer: String,
+    #[arg(long, hide = true, default_value = "")]
+    certificate_oidc_issuer_regexp: String,
+    #[arg(long, hide = true, default_value_t = 50)]
+    max_signature_ops: i64,
+    #[arg(long, hide = true, default_value_t = -1, allow_negative_numbers = true)]
+    vuln_severity_threshold: i64,
+    /// Ignored, as it is in the Go tool.
+    #[arg(long, hide = true, default_value_t = 2048)]
+    max_image_size: i64,
+}
+
+/// Where the manifests are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ManifestSource {
+    /// One plain manifest.
+    Plain(PathBuf),
+    /// A folder of thin ones.
+    Thin(PathBuf),
+}
+
+/// What a run is limited to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Everything.
+    None,
+    /// What a Prow job's change has added.
+    ProwChange,
+    /// What was added since then.
+    Since(String),
+}
+
+/// What `kpromo cip` is asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct CipArgs {
+    pub(crate) manifests: ManifestSource,
+    pub(crate) limit: Limit,
+    pub(crate) confirm: bool,
+    pub(crate) parse_only: bool,
+    pub(crate) strict: bool,
+    pub(crate) keep_going: bool,
+    /// Whether signing was declined, so that nobody has to be told that it is missing.
+    pub(crate) sign: bool,
+    pub(crate) registry_config: Option<PathBuf>,
+    pub(crate) output_plan: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// Flags whose phase comes later, refused where they are given. `--sign` and the threshold are refused by value.
+const LATER: [&str; 12] = [
+    "snapshot",
+    "snapshot_tag",
+    "minimal_snapshot",
+    "manifest_based_snapshot_of",
+    "output",
+    "signer_account",
+    "summary_signer_account",
+    "verification_summaries",
+    "certificate_identity",
+    "certificate_identity_regexp",
+    "certificate_oidc_issuer",
+    "certificate_oidc_issuer_regexp",
+];
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// When it cannot be understood, asks for help, or asks for what is not in this build.
+    pub(crate) fn read(
+        words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+    ) -> Result<(Self, ArgMatches), clap::Error> {
+        let matches = Self::command().try_get_matches_from(words)?;
+        Ok((Self::from_arg_matches(&matches)?, matches))
+    }
+}
+
+impl CipFlags {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// When they contradict one another, or ask for a phase that is not in this build.
+    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, clap::Error> {
+        let usage = |text: String| Cli::command().error(clap::error::ErrorKind::ArgumentConflict, text);
+        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        let mut later: Vec<String> = LATER
+            .iter()
+            .filter(|name| given(name))
+            .map(|name| format!("--{}", name.replace('_', "-")))
+            .collect();
+        later.extend((given("sign") && self.sign).then(|| "--sign".to_owned()));
+        later.extend(given("max_signature_ops").then(|| "--max-signature-ops".to_owned()));
+        later.extend((self.vuln_severity_threshold >= 0).then(|| "--vuln-severity-threshold".to_owned()));
+        if !later.is_empty() {
+            let verb = if later.len() == 1 { "is" } else { "are" };
+            return Err(usage(format!("{} {verb} not yet in this build", later.join(", "))));
+        }
+        let manifests = match (self.manifest, self.thin_manifest_dir) {
+            (Some(file), None) => ManifestSource::Plain(file),
+            (None, Some(folder)) => ManifestSource::Thin(folder),
+            (Some(_), Some(_)) => {
+                return Err(usage("--manifest and --thin-manifest-dir exclude each other".to_owned()));
+            }
+            (None, None) => {
+                return Err(usage("one of --manifest and --thin-manifest-dir is needed".to_owned()));
+            }
+        };
+        let limit = match (self.use_prow_manifest_diff, self.manifest_diff_since) {
+            (false, when) if when.is_empty() => Limit::None,
+            (false, when) => Limit::Since(when),
+            (true, when) if when.is_empty() => Limit::ProwChange,
+            (true, _) => {
+                let text = "--use-prow-manifest-diff and --manifest-diff-since exclude each other";
+                return Err(usage(text.to_owned()));
+            }
+        };
+        Ok(CipArgs {
+            manifests,
+            limit,
+            confirm: self.confirm,
+            parse_only: self.parse_only,
+            strict: self.strict,
+            keep_going: self.keep_going,
+            sign: self.sign,
+            registry_config: self.registry_config,
+            output_plan: self.output_plan,
+            report: self.report,
+        })
+    }
+}
+
+/// Truth as Go's `strconv.ParseBool` has it.
+fn go_bool() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new([
+        "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
+    ])
+    .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cip(flags: &str) -> Result<CipArgs, String> {
+        let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
+        let (cli, matches) = Cli::read(words).map_err(|error| error.to_string())?;
+        let Command::Cip(flags) = cli.command else { panic!("cip was asked for") };
+        flags.resolve(matches.subcommand_matches("cip").unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn booleans_are_written_as_in_go_and_swallow_no_word() {
+        for (flags, expected) in [
+            ("--confirm", true),
+            ("--confirm=true", true),
+            ("--confirm=T", true),
+            ("--confirm=0", false),
+            ("", false),
+        ] {
+            assert_eq!(cip(&format!("{flags} --manifest m.yaml")).unwrap().confirm, expected, "{flags}");
+        }
+        assert!(
+            cip("--confirm true --manifest m.yaml").is_err(),
+            "a bare word is not the value of a boolean"
+        );
+        assert!(cip("--confirm=yes --manifest m.yaml").is_err());
+    }
+
+    #[test]
+    fn values_follow_a_space_or_an_equals_sign_and_the_last_one_counts() {
+        assert_eq!(
+            cip("--manifest=a.yaml --manifest b.yaml").unwrap().manifests,
+            ManifestSource::Plain("b.yaml".into())
+        );
+        let args = cip("--thin-manifest-dir d --manifest-diff-since=yesterday --sign=false").unwrap();
+        assert_eq!((args.limit, args.sign), (Limit::Since("yesterday".to_owned()), false));
+    }
+
+    #[test]
+    fn what_is_not_in_this_build_is_refused_by_name() {
+        for flags in [
+            "--sign",
+            "--sign=true",
+            "--snapshot gcr.io/x",
+            "--minimal-snapshot",
+            "--manifest-based-snapshot-of x",
+            "--snapshot-tag x",
+            "--output csv",
+            "--signer-account x",
+            "--summary-signer-account x",
+            "--verification-summaries",
+            "--certificate-identity x",
+            "--certificate-identity-regexp x",
+            "--certificate-oidc-issuer x",
+            "--certificate-oidc-issuer-regexp x",
+            "--max-signature-ops 5",
+            "--vuln-severity-threshold 1",
+        ] {
+            let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
+            let flag = flags.split([' ', '=']).next().unwrap();
+            assert!(error.contains(flag) && error.contains("not yet in this build"), "{flags}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_asks_for_nothing_is_taken() {
+        assert!(
+            cip("--manifest m.yaml --sign=false --vuln-severity-threshold=-1 --max-image-size 10").is_ok()
+        );
+        assert!(
+            cip("--manifest m.yaml --log-level panic").is_ok(),
+            "global flags come after the command too"
+        );
+    }
+
+    #[test]
+    fn a_promotion_has_one_source_of_manifests_and_one_limit() {
+        assert!(cip("").unwrap_err().contains("one of --manifest"));
+        assert!(cip("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
+        assert!(
+            cip("--manifest a --use-prow-manifest-diff --manifest-diff-since x")
+                .unwrap_err()
+                .contains("exclude")
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! `kpromo cip`: manifests in, promoted images out.
+
+use std::fs::File;
+use std::io::{BufWriter, IsTerminal};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+use oci::Client;
+use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
+use promote::phase::{Attested, Cleared, Plan};
+use promote::{Confirmed, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan};
+use tokio_util::sync::CancellationToken;
+use transport::Door;
+
+use crate::args::{CipArgs, Limit, ManifestSource};
+use crate::config::RegistryConfig;
+use crate::credentials::{Keychain, metadata_host};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::render::{Bars, Lines, count, plan_table, summary};
+use crate::terminal::{Interrupts, complain, print};
+
+/// How long what is under way has to end after a first interrupt.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// How a run went: what the report and the exit code are made of.
+enum End {
+    /// Given up before anything was written.
+    GivenUp(Error),
+    /// Nobody confirmed.
+    DryRun(Cleared),
+    /// There was nothing to write.
+    NothingToDo(Cleared),
+    /// Carried out.
+    Finished(Attested),
+    /// Cut short, whatever was under way.
+    CutShort,
+}
+
+/// Runs a promotion.
+pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
+    let color = !environment.no_color && std::io::stderr().is_terminal();
+    let manifests = match load(args, environment, color) {
+        Ok(manifests) => manifests,
+        Err(exit) => return exit,
+    };
+    if args.parse_only {
+        return parse_only(args, manifests).await;
+    }
+    let (client, door) = match connect(args, environment) {
+        Ok(connected) => connected,
+        Err(problem) => {
+            complain(&problem);
+            return Exit::Invalid;
+        }
+    };
+    let ledger = Arc::new(Ledger::default());
+    let stop = CancellationToken::new();
+    let run = Run::new(observers(&ledger, screen), stop.clone());
+    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going };
+    let end = tokio::select! {
+        end = promote(args, &run, &client, job) => end,
+        () = patience(&stop) => End::CutShort,
+    };
+    finish(args, &end, &ledger, &door)
+}
+
+/// The phases, with the plan shown and written between them.
+async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
+    let cleared = match prepare(run, client, job).await {
+        Ok(cleared) => cleared,
+        Err(error) => return End::GivenUp(error),
+    };
+    print(&plan_table(&cleared.plan().summary()));
+    if let Some(path) = &args.output_plan {
+        write_file(path, "plan", |to| write_plan(cleared.plan(), to));
+    }
+    match Confirmed::when(args.confirm) {
+        None => End::DryRun(cleared),
+        Some(_) if cleared.plan().is_empty() => End::NothingToDo(cleared),
+        Some(confirmed) => {
+            if args.sign {
+                tracing::warn!(
+                    "signing is not yet in this build: images are promoted unsigned, as with --sign=false"
+                );
+            }
+            End::Finished(carry_out(run, client, cleared, confirmed).await)
+        }
+    }
+}
+
+/// Reads the manifests and limits them to what is asked for.
+fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manifests, Exit> {
+    let (path, loaded) = match &args.manifests {
+        ManifestSource::Plain(file) => (file, load_plain(file)),
+        ManifestSource::Thin(folder) => (folder, load_thin(folder)),
+    };
+    let manifests = loaded.map_err(|diagnostics| {
+        complain(&diagnostics.render(color));
+        Exit::Invalid
+    })?;
+    let base = match &args.limit {
+        Limit::None => return Ok(manifests),
+        Limit::Since(when) => Ok(Base::Since(when.clone())),
+        Limit::ProwChange => prow_base(environment.job_type.as_deref(), environment.pull_base_sha.as_deref()),
+    };
+    base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
+        complain(&error.to_string());
+        Exit::Invalid
+    })
+}
+
+/// Checks what can be checked without a network.
+async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
+    let run = Run::new(vec![Arc::new(Lines)], CancellationToken::new());
+    let number = manifests.manifests.len();
+    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going };
+    match promote::phase::setup(&run, job).await {
+        Ok(ready) => {
+            let edges = ready.edges().all().len();
+            print(&format!("{} manifests, {} edges: valid\n", count(number as u64), count(edges as u64)));
+            Exit::Success
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            exit_of(&error)
+        }
+    }
+}
+
+/// Opens the door and the client behind it.
+fn connect(args: &CipArgs, environment: &Environment) -> Result<(Client, Door), String> {
+    let config = match &args.registry_config {
+        Some(path) => RegistryConfig::read(path).map_err(|error| error.to_string())?,
+        None => RegistryConfig::default(),
+    };
+    let production = config.production();
+    tracing::debug!(canonical = %production.canonical_host, path = %production.path, reference = %production.reference, "production");
+    let mut settings = config.settings().map_err(|error| error.to_string())?;
+    // Google's metadata service is reached at a link-local address, without TLS.
+    settings.hosts.entry(metadata_host(&environment.places)).or_default().plain_http = true;
+    let door = Door::open(settings).map_err(|error| error.to_string())?;
+    let keychain = Keychain::new(environment.places.clone(), door.clone());
+    Ok((Client::new(door.clone(), Arc::new(keychain), config.options()), door))
+}
+
+/// Who is told what happens: the log, the ledger, and bars where there is a screen for them.
+fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
+    let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Lines), Arc::<Ledger>::clone(ledger)];
+    if !screen.is_hidden() {
+        observers.push(Arc::new(Bars::new(screen.clone())));
+    }
+    observers
+}
+
+/// Waits for an interrupt and has nothing new begun; ends when what is under way is to be abandoned.
+async fn patience(stop: &CancellationToken) {
+    let mut interrupts = Interrupts::new();
+    interrupts.next().await;
+    stop.cancel();
+    tracing::warn!(
+        "interrupted: finishing what is under way, for {} s at the most; again to stop at once",
+        GRACE.as_secs()
+    );
+    let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
+}
+
+/// Says how the run ended, writes the report, and gives the exit code.
+fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
+    let (outcome, mut exit) = judge(end, ledger);
+    let tally = door.tally();
+    let plan = plan_of(end);
+    match end {
+        End::GivenUp(error) => complain(&error.to_string()),
+        End::DryRun(cleared) if cleared.plan().is_empty() => print("Nothing to do.\n"),
+        End::DryRun(_) => print("This was a dry run: nothing was written. With --confirm it will be.\n"),
+        End::NothingToDo(_) => print("Nothing to do.\n"),
+        End::Finished(_) | End::CutShort => {
+            print(&summary(ledger, plan, &tally));
+            for (phase, why) in ledger.skipped() {
+                print(&format!("{phase}: {why}\n"));
+            }
+        }
+    }
+    if let Some(path) = &args.report {
+        let error = if let End::GivenUp(error) = end { Some(error.to_string()) } else { None };
+        let registries = serde_json::to_value(&tally).unwrap_or_default();
+        let exit_code = exit.code();
+        let report =
+            ledger.report(Ending { outcome, exit_code, confirmed: args.confirm, plan, error, registries });
+        let written =
+            write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
+        // Production is what it is; that the report is missing must not pass for success.
+        if !written && exit == Exit::Success {
+            exit = Exit::Failure;
+        }
+    }
+    exit
+}
+
+/// The outcome in a word, and the exit code.
+fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
+    let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
+    match end {
+        End::GivenUp(error) => match error {
+            Error::Overlaps(_) | Error::Conflicts(_) => ("refused", exit_of(error)),
+            Error::Unavailable(_) => ("unavailable", exit_of(error)),
+            Error::Interrupted => ("interrupted", exit_of(error)),
+        },
+        End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
+        End::DryRun(_) => ("dry-run", Exit::Success),
+        End::NothingToDo(_) => ("nothing-to-do", Exit::Success),
+        End::Finished(attested) if attested.promoted().was_interrupted() => {
+            ("interrupted", Exit::InterruptedWriting)
+        }
+        End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
+        End::Finished(_) => ("done", Exit::Success),
+        End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort => ("interrupted", Exit::Interrupted),
+    }
+}
+
+fn exit_of(error: &Error) -> Exit {
+    match error {
+        Error::Overlaps(_) | Error::Conflicts(_) => Exit::Conflict,
+        Error::Unavailable(_) => Exit::Unavailable,
+        Error::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn plan_of(end: &End) -> Option<&Plan> {
+    match end {
+        End::DryRun(cleared) | End::NothingToDo(cleared) => Some(cleared.plan()),
+        End::Finished(attested) => Some(attested.promoted().plan()),
+        End::GivenUp(_) | End::CutShort => None,
+    }
+}
+
+/// Writes a file; says so where that fails.
+fn write_file(path: &Path, what: &str, write: impl FnOnce(BufWriter<File>) -> std::io::Result<()>) -> bool {
+    let written = File::create(path).and_then(|file| write(BufWriter::new(file)));
+    if let Err(error) = &written {
+        complain(&format!("the {what} cannot be written to {}: {error}", path.display()));
+    }
+    written.is_ok()
+}

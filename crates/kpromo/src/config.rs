@@ -1,0 +1,223 @@
+//! `--registry-config`: what registries bear and how they are spoken with (`docs/reference/registry-config.md`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci::{Host, HostOptions, RepositoryPath};
+use serde::Deserialize;
+use transport::{HostSettings, Settings};
+
+/// The largest file that is read, in bytes.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// The file, as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct RegistryConfig {
+    #[serde(default)]
+    hosts: BTreeMap<String, HostEntry>,
+    #[serde(default)]
+    other_hosts: HostEntry,
+    #[serde(default)]
+    certificate_authorities: Vec<PathBuf>,
+    #[serde(default)]
+    production: Production,
+}
+
+/// What is said of a host.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HostEntry {
+    concurrency: Option<usize>,
+    requests_per_second: Option<f64>,
+    plain_http: Option<bool>,
+    #[serde(default)]
+    token_hosts: Vec<String>,
+    upload_chunk_mebibytes: Option<u64>,
+}
+
+/// What is particular to an organisation: by default Kubernetes.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Production {
+    /// The host of the region that holds signatures and attestations.
+    pub(crate) canonical_host: Host,
+    /// The path below which every region holds the same images.
+    pub(crate) path: RepositoryPath,
+    /// What users pull these images from.
+    pub(crate) reference: Host,
+}
+
+impl Default for Production {
+    fn default() -> Self {
+        #[expect(clippy::expect_used, reason = "these are names, as the test below shows")]
+        fn name<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
+            text.parse().expect("a name")
+        }
+        Self {
+            canonical_host: name("us-central1-docker.pkg.dev"),
+            path: name("k8s-artifacts-prod/images"),
+            reference: name("registry.k8s.io"),
+        }
+    }
+}
+
+/// Why a configuration cannot be used: the file, and what is wrong.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {problem}")]
+pub(crate) struct InvalidConfig {
+    file: String,
+    problem: String,
+}
+
+impl RegistryConfig {
+    /// Reads and checks a file.
+    pub(crate) fn read(path: &Path) -> Result<Self, InvalidConfig> {
+        let invalid = |problem: String| InvalidConfig { file: path.display().to_string(), problem };
+        let metadata = fs::metadata(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
+        if !metadata.is_file() || metadata.len() > FILE_MAX {
+            return Err(invalid(format!("not a regular file of at most {FILE_MAX} bytes")));
+        }
+        let text = fs::read_to_string(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
+        let mut config = Self::parse(&text).map_err(invalid)?;
+        // Files are named from where the configuration stands.
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.certificate_authorities.iter_mut().for_each(|file| *file = folder.join(&*file));
+        Ok(config)
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        for (name, entry) in &config.hosts {
+            entry.check().map_err(|problem| format!("hosts: {name}: {problem}"))?;
+            name.parse::<Host>().map_err(|error| format!("hosts: {error}"))?;
+        }
+        config.other_hosts.check().map_err(|problem| format!("otherHosts: {problem}"))?;
+        if config.other_hosts.plain_http.is_some() || !config.other_hosts.token_hosts.is_empty() {
+            return Err("otherHosts: `plainHttp` and `tokenHosts` are said of single hosts only".to_owned());
+        }
+        Ok(config)
+    }
+
+    /// What holds for an organisation.
+    pub(crate) fn production(&self) -> &Production {
+        &self.production
+    }
+
+    /// The settings of the HTTP door.
+    pub(crate) fn settings(&self) -> Result<Settings, InvalidConfig> {
+        let mut settings = Settings { other_hosts: self.other_hosts.settings(), ..Settings::default() };
+        for (name, entry) in &self.hosts {
+            let entry = entry.or(&self.other_hosts);
+            settings.hosts.insert(api(name), entry.settings());
+        }
+        for file in &self.certificate_authorities {
+            let pem = fs::read(file).map_err(|error| InvalidConfig {
+                file: file.display().to_string(),
+                problem: format!("cannot be read: {error}"),
+            })?;
+            settings.authorities.push(pem);
+        }
+        Ok(settings)
+    }
+
+    /// How the hosts are spoken with.
+    pub(crate) fn options(&self) -> HashMap<Host, HostOptions> {
+        let options = |(name, entry): (&String, &HostEntry)| {
+            let entry = entry.or(&self.other_hosts);
+            let options = HostOptions {
+                plain_http: entry.plain_http,
+                token_hosts: entry.token_hosts.iter().filter_map(|host| host.parse().ok()).collect(),
+                upload_chunk: entry.upload_chunk_mebibytes.map(|mebibytes| mebibytes << 20),
+            };
+            Some((name.parse().ok()?, options))
+        };
+        self.hosts.iter().filter_map(options).collect()
+    }
+}
+
+impl HostEntry {
+    /// The entry, with what another says where it says nothing.
+    fn or(&self, other: &Self) -> Self {
+        Self {
+            concurrency: self.concurrency.or(other.concurrency),
+            requests_per_second: self.requests_per_second.or(other.requests_per_second),
+            plain_http: self.plain_http,
+            token_hosts: self.token_hosts.clone(),
+            upload_chunk_mebibytes: self.upload_chunk_mebibytes.or(other.upload_chunk_mebibytes),
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.concurrency.is_some_and(|number| !(1..=1_000).contains(&number)) {
+            return Err("`concurrency` is from 1 to 1000".to_owned());
+        }
+        if self.requests_per_second.is_some_and(|rate| !(0.01..=100_000.0).contains(&rate)) {
+            return Err("`requestsPerSecond` is from 0.01 to 100000".to_owned());
+        }
+        if self.upload_chunk_mebibytes.is_some_and(|size| !(1..=64).contains(&size)) {
+            return Err("`uploadChunkMebibytes` is from 1 to 64".to_owned());
+        }
+        self.token_hosts
+            .iter()
+            .try_for_each(|host| host.parse::<Host>().map(drop).map_err(|error| error.to_string()))
+    }
+
+    fn settings(&self) -> HostSettings {
+        let defaults = HostSettings::default();
+        HostSettings {
+            concurrency: self.concurrency.unwrap_or(defaults.concurrency),
+            requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
+            plain_http: self.plain_http.unwrap_or(defaults.plain_http),
+        }
+    }
+}
+
+/// The host of URLs for a registry's name.
+fn api(name: &str) -> String {
+    name.parse::<Host>().map_or_else(|_| name.to_owned(), |host| host.api().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubernetes_is_the_default() {
+        let production = Production::default();
+        assert_eq!(production.canonical_host.as_str(), "us-central1-docker.pkg.dev");
+        assert_eq!(
+            (production.path.as_str(), production.reference.as_str()),
+            ("k8s-artifacts-prod/images", "registry.k8s.io")
+        );
+        assert_eq!(*RegistryConfig::parse("{}").unwrap().production(), production);
+    }
+
+    #[test]
+    fn the_documented_example_is_a_configuration() {
+        let reference = include_str!("../../../docs/reference/registry-config.md");
+        let example = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config = RegistryConfig::parse(example).unwrap();
+        let settings = RegistryConfig { certificate_authorities: Vec::new(), ..config }.settings().unwrap();
+        let host = &settings.hosts["us-central1-docker.pkg.dev"];
+        assert_eq!((host.concurrency, host.requests_per_second), (32, Some(83.0)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        for (text, expected) in [
+            ("host: {}", "host"),
+            ("hosts: { 'gcr.io': { concurrency: 0 } }", "gcr.io: `concurrency`"),
+            ("hosts: { 'gcr.io': { requestsPerSecond: -1 } }", "`requestsPerSecond`"),
+            ("hosts: { 'gcr.io': { tokenHosts: ['a b'] } }", "a b"),
+            ("hosts: { 'not a host': {} }", "not a host"),
+            ("production: { canonicalHost: '/' }", "registry host"),
+            ("otherHosts: { plainHttp: true }", "single hosts"),
+        ] {
+            let problem = RegistryConfig::parse(text).unwrap_err();
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
+    }
+}

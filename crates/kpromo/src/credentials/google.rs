@@ -1,0 +1,236 @@
+//! Google's credentials for Google's registries: application default credentials, then the metadata service.
+//!
+//! The requests are few and simple, and have to go through the one HTTP door, so they are made here.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderName, HeaderValue, Method, header};
+use oci::{Credential, Host};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use transport::{Body, Class, Door, Request, Response, Secret};
+use url::Url;
+
+use super::{Places, metadata_host};
+
+/// What a token may be used for.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
+/// Where tokens are got, unless a file says otherwise.
+const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
+/// The longest that the metadata service may take. Elsewhere than at Google nobody answers at its address.
+const METADATA_TIME: Duration = Duration::from_secs(2);
+/// Tokens are renewed this long before they expire.
+const MARGIN: Duration = Duration::from_secs(60);
+/// The largest answer of a token service, and the largest file, in bytes.
+const ANSWER_MAX: u64 = 256 * 1024;
+
+/// Whether a host is one of Google's registries.
+pub(super) fn is_google(host: &Host) -> bool {
+    let name = host.name();
+    name == "gcr.io" || name.ends_with(".gcr.io") || name.ends_with(".pkg.dev")
+}
+
+/// A file of application default credentials.
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum File {
+    AuthorizedUser {
+        client_id: String,
+        client_secret: String,
+        refresh_token: String,
+        #[serde(default = "default_token_uri")]
+        token_uri: String,
+    },
+    ServiceAccount {
+        client_email: String,
+        private_key: String,
+        #[serde(default)]
+        private_key_id: String,
+        #[serde(default = "default_token_uri")]
+        token_uri: String,
+    },
+    #[serde(other)]
+    Other,
+}
+
+fn default_token_uri() -> String {
+    TOKEN_URI.to_owned()
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    #[serde(default)]
+    expires_in: u64,
+}
+
+/// Google's credentials, got when they are first needed and kept while they are good.
+#[derive(Debug)]
+pub(super) struct Google {
+    door: Door,
+    /// Files that may hold credentials; the first must exist where it is `asked_for`.
+    files: Vec<PathBuf>,
+    asked_for: bool,
+    metadata: String,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Unknown,
+    /// Nobody here has credentials of Google.
+    Absent,
+    Token {
+        token: Secret,
+        renew_at: Instant,
+    },
+}
+
+impl Google {
+    pub(super) fn new(places: &Places, door: Door) -> Self {
+        let known =
+            places.home.as_ref().map(|home| home.join(".config/gcloud/application_default_credentials.json"));
+        Self {
+            door,
+            files: places.google_credentials.iter().cloned().chain(known).take(1).collect(),
+            asked_for: places.google_credentials.is_some(),
+            metadata: metadata_host(places),
+            state: Mutex::default(),
+        }
+    }
+
+    /// An access token, which Google's registries take as it is.
+    pub(super) async fn credential(&self) -> Result<Option<Credential>, String> {
+        let mut state = self.state.lock().await;
+        match &*state {
+            State::Absent => return Ok(None),
+            State::Token { token, renew_at } if Instant::now() < *renew_at => {
+                return Ok(Some(Credential::Bearer(token.clone())));
+            }
+            State::Unknown | State::Token { .. } => {}
+        }
+        let answer = match self.file()? {
+            Some((path, file)) => {
+                Some(self.token_of_file(&file).await.map_err(|why| format!("{}: {why}", path.display()))?)
+            }
+            None => self.token_of_machine().await?,
+        };
+        let Some(answer) = answer else {
+            *state = State::Absent;
+            return Ok(None);
+        };
+        let token = Secret::new(answer.access_token);
+        let life = Duration::from_secs(answer.expires_in.min(24 * 3600));
+        let renew_at = Instant::now() + life.saturating_sub(MARGIN).max(life / 2);
+        *state = State::Token { token: token.clone(), renew_at };
+        Ok(Some(Credential::Bearer(token)))
+    }
+
+    /// The file of credentials, where there is one.
+    fn file(&self) -> Result<Option<(PathBuf, File)>, String> {
+        let Some(path) = self.files.first() else { return Ok(None) };
+        let fail = |why: String| format!("{}: {why}", path.display());
+        match fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.asked_for => return Ok(None),
+            Err(error) => return Err(fail(format!("cannot be read: {error}"))),
+            Ok(metadata) if !metadata.is_file() || metadata.len() > ANSWER_MAX => {
+                return Err(fail("not a file of credentials".to_owned()));
+            }
+            Ok(_) => {}
+        }
+        let bytes = fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+        // The parser's message could quote what is in the file.
+        let file = serde_json::from_slice(&bytes)
+            .map_err(|error| fail(format!("not a file of credentials, at line {}", error.line())))?;
+        Ok(Some((path.clone(), file)))
+    }
+
+    async fn token_of_file(&self, file: &File) -> Result<TokenAnswer, String> {
+        let (uri, grant) = file.grant()?;
+        let url = Url::parse(uri).map_err(|_| "`token_uri` is not a URL")?;
+        let request = Request::new(Method::POST, url, "google-token", Class::Read)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+            .body(Body::Bytes(grant.into()));
+        read(self.door.send(request).await.map_err(|error| error.to_string())?).await
+    }
+
+    /// The token of the machine's own account; `None` where there is no metadata service.
+    async fn token_of_machine(&self) -> Result<Option<TokenAnswer>, String> {
+        let text =
+            format!("http://{}/computeMetadata/v1/instance/service-accounts/default/token", self.metadata);
+        let url = Url::parse(&text).map_err(|_| format!("{} is not a host", self.metadata))?;
+        let request = Request::new(Method::GET, url, "google-metadata", Class::Read)
+            .header(HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"))
+            .once();
+        match tokio::time::timeout(METADATA_TIME, self.door.send(request)).await {
+            Ok(Ok(response)) if response.status() == http::StatusCode::NOT_FOUND => Ok(None),
+            Ok(Ok(response)) => read(response)
+                .await
+                .map(Some)
+                .map_err(|why| format!("the metadata service of this machine: {why}")),
+            // Nobody is there, which is how it is nearly everywhere.
+            Ok(Err(_)) | Err(_) => Ok(None),
+        }
+    }
+}
+
+impl File {
+    /// Where a token is to be had, and the form that asks for it (RFC 6749, *Refreshing an Access Token*; RFC 7523).
+    fn grant(&self) -> Result<(&str, String), String> {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        let uri = match self {
+            Self::AuthorizedUser { client_id, client_secret, refresh_token, token_uri } => {
+                form.append_pair("grant_type", "refresh_token").append_pair("client_id", client_id);
+                form.append_pair("client_secret", client_secret).append_pair("refresh_token", refresh_token);
+                token_uri
+            }
+            Self::ServiceAccount { client_email, private_key, private_key_id, token_uri } => {
+                form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+                form.append_pair(
+                    "assertion",
+                    &assertion(client_email, private_key, private_key_id, token_uri)?,
+                );
+                token_uri
+            }
+            Self::Other => {
+                let advice = "use gcloud's credential helper (`gcloud auth configure-docker`)";
+                return Err(format!("credentials of this type are not supported; {advice}"));
+            }
+        };
+        Ok((uri, form.finish()))
+    }
+}
+
+async fn read(response: Response) -> Result<TokenAnswer, String> {
+    let status = response.status();
+    let body = response.bytes(ANSWER_MAX).await.map_err(|error| error.to_string())?;
+    if !status.is_success() {
+        return Err(format!("the token service answered {status}"));
+    }
+    serde_json::from_slice(&body).map_err(|_| "the token service's answer holds no token".to_owned())
+}
+
+/// A service account's word, signed with its key (RFC 7523).
+fn assertion(email: &str, private_key: &str, key_id: &str, audience: &str) -> Result<String, String> {
+    let now =
+        SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock stands before 1970")?.as_secs();
+    let head = serde_json::json!({ "alg": "RS256", "typ": "JWT", "kid": key_id });
+    let claims = serde_json::json!({
+        "iss": email, "scope": SCOPE, "aud": audience, "iat": now, "exp": now + 3600,
+    });
+    let text = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let pem: String = private_key.lines().filter(|line| !line.starts_with("-----")).map(str::trim).collect();
+    let der = STANDARD.decode(pem).map_err(|_| "`private_key` is not a PEM text")?;
+    let key = RsaKeyPair::from_pkcs8(&der).map_err(|_| "`private_key` is not an RSA key in PKCS #8")?;
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), text.as_bytes(), &mut signature)
+        .map_err(|_| "`private_key` cannot sign")?;
+    Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
+}

@@ -1,0 +1,199 @@
+//! `kpromo demo`: the main job on registries of its own, in this process, without a network.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use indicatif::MultiProgress;
+use registry::sample::Recipe;
+use registry::{Config, Server, StartError, StoreError};
+
+use crate::args::{CipArgs, DemoArgs, Limit, ManifestSource};
+use crate::cip;
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::terminal::{Interrupts, complain, print};
+
+/// The images of the demo: name, tags, platforms.
+const IMAGES: [(&str, &[&str], usize); 4] = [
+    ("coredns", &["v1.12.0"], 4),
+    ("pause", &["3.10", "latest"], 4),
+    ("etcd", &["3.6.1-0"], 3),
+    ("sig-storage/snapshot-controller", &["v8.2.0"], 2),
+];
+/// How many production regions there are.
+const REGIONS: usize = 3;
+/// The size of a layer, in bytes.
+const LAYER: usize = 512 * 1024;
+/// What all images have below their own layers, as real ones have a base image.
+static BASE: [u8; LAYER] = [b'k'; LAYER];
+
+/// Why the demo cannot go on.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Name(#[from] oci::InvalidName),
+    #[error("cannot write the manifests: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Shows a promotion.
+pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
+    match show(&args, screen).await {
+        Ok(exit) => exit,
+        Err(trouble) => {
+            complain(&trouble.to_string());
+            Exit::Failure
+        }
+    }
+}
+
+async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> {
+    let world = World::build().await?;
+    let temporary = tempfile::tempdir()?;
+    let folder = args.directory.as_deref().unwrap_or(temporary.path());
+    let images = world.write_manifests(folder)?;
+
+    heading("Four registries in this process");
+    print(&format!("staging     {}/staging\n", world.staging.host()));
+    for (number, region) in world.production.iter().enumerate() {
+        print(&format!("production  {}/prod/images  (region {})\n", region.host(), number + 1));
+    }
+    heading("What is to be promoted: images/demo/images.yaml");
+    print(&images);
+
+    let steps = [
+        ("A dry run: what would be done", false),
+        ("The same with --confirm", true),
+        ("Once more: there is nothing left to do", true),
+    ];
+    for (title, confirm) in steps {
+        heading(title);
+        let flag = if confirm { " --confirm" } else { "" };
+        print(&format!("$ kpromo cip --thin-manifest-dir {} --sign=false{flag}\n\n", folder.display()));
+        let exit = cip::run(&promotion(folder, confirm), &Environment::default(), screen).await;
+        if exit != Exit::Success {
+            return Ok(exit);
+        }
+    }
+    let mut missing = 0;
+    for region in &world.production {
+        missing += region.store().missing_parts().await?.len();
+    }
+    heading("What the regions hold now");
+    print(&world.tags());
+    print(&format!("\nParts that any of these images lacks: {missing}\n"));
+    if args.keep {
+        world.keep().await;
+    } else {
+        print("\nTo look around in the registries afterwards: kpromo demo --keep\n");
+    }
+    Ok(if missing == 0 { Exit::Success } else { Exit::Failure })
+}
+
+fn heading(title: &str) {
+    print(&format!("\n== {title}\n\n"));
+}
+
+/// What `kpromo cip` is asked for.
+fn promotion(folder: &Path, confirm: bool) -> CipArgs {
+    CipArgs {
+        manifests: ManifestSource::Thin(folder.to_owned()),
+        limit: Limit::None,
+        confirm,
+        parse_only: false,
+        strict: false,
+        keep_going: true,
+        sign: false,
+        registry_config: None,
+        output_plan: None,
+        report: None,
+    }
+}
+
+/// The registries of the demo.
+struct World {
+    staging: Server,
+    production: Vec<Server>,
+    /// The images in staging: name, tags, digest.
+    images: Vec<(&'static str, &'static [&'static str], oci::Digest)>,
+}
+
+impl World {
+    async fn build() -> Result<Self, Trouble> {
+        let config = || Config { google_listing: true, ..Config::default() };
+        let staging = Server::start(config()).await?;
+        let mut production = Vec::new();
+        for _ in 0..REGIONS {
+            production.push(Server::start(config()).await?);
+        }
+        let mut images = Vec::new();
+        for (seed, (name, tags, platforms)) in (1..).zip(IMAGES) {
+            let shared_layers = vec![bytes::Bytes::from_static(&BASE)];
+            let recipe = Recipe { seed, layer_size: LAYER, shared_layers, ..Recipe::default() };
+            let sample = recipe.index(platforms);
+            sample.put(staging.store(), &format!("staging/{name}").parse()?, &[]).await?;
+            images.push((name, tags, sample.digest()));
+        }
+        Ok(Self { staging, production, images })
+    }
+
+    /// Writes the thin manifests and gives the text of the images' one.
+    fn write_manifests(&self, folder: &Path) -> io::Result<String> {
+        let mut registries = format!("registries:\n- name: {}/staging\n  src: true\n", self.staging.host());
+        for region in &self.production {
+            registries.push_str(&format!("- name: {}/prod/images\n", region.host()));
+        }
+        let mut images = String::new();
+        for (name, tags, digest) in &self.images {
+            images.push_str(&format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags:?}\n"));
+        }
+        let files: [(PathBuf, &str, &str); 2] = [
+            (folder.join("manifests/demo"), "promoter-manifest.yaml", &registries),
+            (folder.join("images/demo"), "images.yaml", &images),
+        ];
+        for (directory, name, text) in files {
+            fs::create_dir_all(&directory)?;
+            fs::write(directory.join(name), text)?;
+        }
+        Ok(images)
+    }
+
+    /// The tags of all regions, which are the same.
+    fn tags(&self) -> String {
+        let mut text = String::new();
+        for region in &self.production {
+            let store = region.store();
+            for repository in store.repositories() {
+                for tag in store.tags(&repository).keys() {
+                    // Writing to a string does not fail.
+                    let _ = writeln!(text, "{}/{repository}:{tag}", region.host());
+                }
+            }
+        }
+        text
+    }
+
+    /// Leaves the registries up until an interrupt, and says what can be done with them.
+    async fn keep(self) {
+        heading("The registries stay up until Ctrl-C");
+        if let Some(region) = self.production.first() {
+            let host = region.host();
+            print(&format!(
+                "$ curl -s http://{host}/v2/_catalog\n\
+                 $ curl -s http://{host}/v2/prod/images/pause/tags/list\n\
+                 $ crane manifest {host}/prod/images/pause:3.10\n\
+                 $ skopeo inspect --tls-verify=false docker://{host}/prod/images/coredns:v1.12.0\n"
+            ));
+        }
+        Interrupts::new().next().await;
+        for server in self.production.into_iter().chain([self.staging]) {
+            server.stop().await;
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! Promotions between embedded registries, over HTTP, with every request counted.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use oci::{Digest, MediaType, RawManifest};
+use promote::{Error, Verdict};
+use registry::sample::{Format, Recipe};
+use registry::{
+    Access, Account, Allowance, Authentication, Config, Effect, ErrorCode, Fault, Kind, Quota, Tokens,
+};
+use support::{World, google, path, tag};
+
+fn base_layer() -> Bytes {
+    Bytes::from(vec![7; 4096])
+}
+
+/// Ten images of four platforms; each platform has a configuration, two layers of its own, and the base layer.
+async fn small_world(config: Config) -> World {
+    let mut world = World::of(config, 5).await;
+    for seed in 0..10 {
+        let recipe = Recipe { seed, shared_layers: vec![base_layer()], ..Recipe::default() };
+        world.stage(&format!("image-{seed}"), &recipe.index(4), &["v1"]).await;
+    }
+    world
+}
+
+/// An image costs 17 requests in staging (5 manifests, 12 blobs of its own) and 30 in each region (2 for each of its own 12
+/// blobs, 1 for the base layer, 5 manifests of which the index is written by its tag); 60 repositories are listed.
+#[tokio::test]
+async fn ten_new_images_to_five_regions_cost_1730_requests_and_staging_is_read_once() {
+    let world = small_world(google()).await;
+    for region in &world.production {
+        for seed in 0..10 {
+            region.store().put_blob(&path(&format!("prod/image-{seed}")), base_layer()).await.unwrap();
+        }
+    }
+    world.promote().await;
+    world.assert_complete().await;
+    assert_eq!(world.requests(), 1730, "{:#?}", world.tallies());
+    let unique: u64 = 10 * 4 * 2 * 1024 + configurations(&world).await;
+    assert_eq!(
+        world.staging.tally().snapshot().blob_bytes_out,
+        unique,
+        "each blob read once, the base layer never"
+    );
+}
+
+/// The bytes of all configurations in staging.
+async fn configurations(world: &World) -> u64 {
+    let mut bytes = 0;
+    let store = world.staging.store();
+    for repository in store.repositories() {
+        for digest in store.manifests(&repository) {
+            let manifest = store.manifest(&repository, &digest).await.unwrap().unwrap().parse().unwrap();
+            bytes += manifest.blobs.first().map_or(0, |config| config.size);
+        }
+    }
+    bytes
+}
+
+/// Where the base layer is new to production too, it goes to each region once and is mounted by the other nine images: one
+/// read in staging and one upload a region more than where it is there.
+#[tokio::test]
+async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_then_on() {
+    let world = small_world(google()).await;
+    world.promote().await;
+    world.assert_complete().await;
+    let uploads: u64 = world.production.iter().map(|r| r.tally().snapshot().requests(Kind::UploadPut)).sum();
+    assert_eq!(uploads, 5 * (10 * 12 + 1));
+    assert_eq!(world.requests(), 1730 + 5 + 1, "{:#?}", world.tallies());
+}
+
+#[tokio::test]
+async fn a_dry_run_writes_nothing_and_a_second_run_neither() {
+    let world = small_world(google()).await;
+    let cleared = world.prepare().await.unwrap();
+    assert_eq!(cleared.plan().summary().total.copy, 50);
+    assert_eq!(world.writes(), 0, "a dry run");
+    world.promote().await;
+    world.reset_tallies();
+    let again = world.prepare().await.unwrap();
+    assert!(again.plan().is_empty());
+    assert_eq!(again.plan().summary().total.done, 50);
+    assert_eq!(
+        (world.writes(), world.requests()),
+        (0, 60),
+        "one listing for each repository, and nothing else"
+    );
+}
+
+/// The account that tests use.
+#[derive(Debug)]
+struct Promoter;
+
+impl oci::CredentialSource for Promoter {
+    fn credential<'a>(
+        &'a self,
+        _: &'a oci::Host,
+    ) -> futures_util::future::BoxFuture<'a, Result<Option<oci::Credential>, String>> {
+        let password = transport::Secret::new("secret");
+        Box::pin(async { Ok(Some(oci::Credential::Basic { user: "promoter".to_owned(), password })) })
+    }
+}
+
+fn accounts() -> Vec<Account> {
+    vec![Account { name: "promoter".to_owned(), password: "secret".to_owned(), access: Access::Full }]
+}
+
+fn tokens(lifetime: Duration) -> Config {
+    let tokens = Tokens { accounts: accounts(), anonymous_pull: false, lifetime, service: "test".to_owned() };
+    Config {
+        authentication: Authentication::Token(tokens),
+        page_size: 2.try_into().unwrap(),
+        ..Config::default()
+    }
+}
+
+/// Plain registries: pages of two tags, tokens for each repository, no digests in listings. Nothing is lost.
+#[tokio::test]
+async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_called_lost() {
+    let config = tokens(Duration::from_secs(300));
+    let mut world = World::with(config.clone(), vec![config; 2], Arc::new(Promoter)).await;
+    for seed in 0..3 {
+        let sample = Recipe { seed, ..Recipe::default() }.index(2);
+        // Tags of staging fill several pages.
+        let tags: Vec<_> = (0..7).map(|number| tag(&format!("old-{number}"))).collect();
+        sample.put(world.staging.store(), &path(&format!("staging/app-{seed}")), &tags).await.unwrap();
+        world.wish(&format!("app-{seed}"), sample.digest(), &["v1", "v1.0", "latest"]);
+    }
+    let attested = world.promote().await;
+    assert_eq!(attested.promoted().plan().summary().total.lost, 0);
+    assert_eq!(attested.promoted().failed(), 0);
+    world.assert_complete().await;
+    world.reset_tallies();
+    let again = world.prepare().await.unwrap();
+    assert!(again.plan().is_empty());
+    assert_eq!(world.writes(), 0);
+    for region in &world.production {
+        assert_eq!(region.tally().snapshot().requests(Kind::Ping), 0, "no pings");
+    }
+}
+
+/// A token is got once for each repository and kind of access, however many requests want it at once.
+#[tokio::test]
+async fn tokens_are_got_once_for_each_scope() {
+    let config = tokens(Duration::from_secs(300));
+    let mut world = World::with(config.clone(), vec![config], Arc::new(Promoter)).await;
+    world.stage("app", &Recipe::default().index(4), &["v1"]).await;
+    world.promote().await;
+    let [staging, production] = &world.tallies()[..] else { panic!("two registries") };
+    assert_eq!(staging.requests(Kind::Token), 1, "to pull");
+    assert_eq!(production.requests(Kind::Token), 2, "to pull, and to push");
+    let refused: u64 = [staging, production].iter().map(|t| t.requests(Kind::TagList)).sum();
+    assert_eq!(refused, 2 + 2, "each host is asked without a token once");
+}
+
+/// Tokens that the registry no longer takes are renewed in the middle of a run.
+#[tokio::test]
+async fn a_token_that_is_refused_is_renewed() {
+    let config = tokens(Duration::from_secs(300));
+    let mut world = World::with(config.clone(), vec![config], Arc::new(Promoter)).await;
+    world.stage("app", &Recipe::default().index(2), &["v1"]).await;
+    let cleared = world.prepare().await.unwrap();
+    world.servers().for_each(registry::Server::revoke_tokens);
+    let confirmed = promote::Confirmed::when(true).unwrap();
+    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed).await;
+    assert_eq!(attested.promoted().failed(), 0);
+    world.assert_complete().await;
+}
+
+#[tokio::test]
+async fn basic_authentication_suffices() {
+    let config = Config { authentication: Authentication::Basic(accounts()), ..google() };
+    let mut world = World::with(config.clone(), vec![config], Arc::new(Promoter)).await;
+    world.stage("app", &Recipe::default().index(2), &["v1"]).await;
+    world.promote().await;
+    world.assert_complete().await;
+}
+
+/// Every kind of image arrives with its digest, that is byte for byte, with all its parts.
+#[tokio::test]
+async fn every_kind_of_image_arrives_byte_for_byte() {
+    for config in [google(), Config::default()] {
+        let mut world = World::of(config, 2).await;
+        let docker = Recipe { seed: 2, format: Format::Docker, ..Recipe::default() };
+        let oci = Recipe { seed: 3, ..Recipe::default() };
+        world.stage("docker-list", &docker.index(3), &["v1"]).await;
+        world.stage("docker-image", &docker.image(), &["v1"]).await;
+        world.stage("oci-image", &oci.image(), &["v1"]).await;
+        world.stage("nested", &oci.nested_index(), &["v1"]).await;
+        world.stage("chart", &oci.artifact("application/vnd.cncf.helm.config.v1+json"), &["0.1.0"]).await;
+        world.stage("foreign", &oci.image_with_foreign_layer(), &["v1"]).await;
+        world.stage("tagless", &Recipe { seed: 4, ..Recipe::default() }.index(2), &[]).await;
+        let attested = world.promote().await;
+        assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
+        world.assert_complete().await;
+        assert!(world.production[0].store().tags(&path("prod/tagless")).is_empty());
+        world.reset_tallies();
+        assert!(world.prepare().await.unwrap().plan().is_empty(), "a second run has nothing to do");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_would_move_stops_the_run_before_anything_is_written_and_all_are_listed() {
+    for config in [google(), Config::default()] {
+        let mut world = World::of(config, 2).await;
+        let other = Recipe { seed: 99, ..Recipe::default() }.image();
+        for seed in 0..2 {
+            let name = format!("app-{seed}");
+            world.stage(&name, &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
+            other
+                .put(world.production[1].store(), &path(&format!("prod/{name}")), &[tag("v1")])
+                .await
+                .unwrap();
+        }
+        let Err(Error::Conflicts(conflicts)) = world.prepare().await else {
+            panic!("a conflict is expected")
+        };
+        assert_eq!(conflicts.len(), 2);
+        let text = conflicts[0].to_string();
+        assert!(text.contains("prod/app-0:v1") && text.contains(&other.digest().to_string()), "{text}");
+        assert!(text.contains("manifest.yaml:"), "it says where the wish stands: {text}");
+        assert_eq!(world.writes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_staging_has_lost_is_skipped_and_counted_and_with_strict_it_stops_the_run() {
+    for config in [google(), Config::default()] {
+        let mut world = World::of(config, 2).await;
+        world.stage("here", &Recipe::default().image(), &["v1"]).await;
+        world.wish("gone", Digest::of(b"gone"), &["v1"]);
+        let attested = world.promote().await;
+        let plan = attested.promoted().plan();
+        assert_eq!((plan.summary().total.lost, plan.summary().total.copy), (2, 2));
+        assert!(world.production[0].store().resolve(&path("prod/here"), &tag("v1")).is_some());
+        let production = world.production[0].tally().snapshot();
+        assert_eq!(
+            production.requests(Kind::ManifestHead),
+            0,
+            "what staging lacks is not looked for in production"
+        );
+
+        let job = promote::Job { strict: true, ..world.job() };
+        let refused = promote::prepare(&world.run(), &world.client, job).await;
+        assert!(matches!(refused, Err(Error::Conflicts(lost)) if lost.len() == 2));
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_is_there_gets_its_tag_by_one_request_and_no_blob_moves() {
+    for config in [google(), Config::default()] {
+        let mut world = World::of(config, 1).await;
+        let sample = Recipe::default().index(2);
+        world.stage("app", &sample, &["v2"]).await;
+        sample.put(world.production[0].store(), &path("prod/app"), &[tag("v1")]).await.unwrap();
+        let attested = world.promote().await;
+        assert!(attested.promoted().plan().decisions().all(|(_, verdict)| *verdict == Verdict::Tag));
+        assert_eq!(world.writes(), 1);
+        world.assert_complete().await;
+    }
+}
+
+/// Production has it, staging has lost it: worth a warning and no more.
+#[tokio::test]
+async fn a_tagless_image_that_only_production_has_is_done_with_a_warning() {
+    let mut world = World::of(Config::default(), 1).await;
+    let sample = Recipe::default().image();
+    sample.put(world.production[0].store(), &path("prod/app"), &[]).await.unwrap();
+    world.wish("app", sample.digest(), &[]);
+    let cleared = world.prepare().await.unwrap();
+    assert!(cleared.plan().decisions().all(|(_, verdict)| *verdict == Verdict::DoneWithoutSource));
+}
+
+#[tokio::test]
+async fn kinds_that_cannot_be_copied_are_refused_in_the_plan() {
+    for config in [google(), Config::default()] {
+        let mut world = World::of(config, 1).await;
+        let old = RawManifest::new(MediaType::OciArtifact, Bytes::from_static(br#"{"schemaVersion":1}"#));
+        world.staging.store().put_manifest(&path("staging/old"), None, &old).await.unwrap();
+        world.wish("old", old.digest(), &["v1"]);
+        let Err(Error::Conflicts(conflicts)) = world.prepare().await else {
+            panic!("a conflict is expected")
+        };
+        assert!(conflicts[0].to_string().contains("oci.artifact.manifest"), "{}", conflicts[0]);
+        assert_eq!(world.writes(), 0);
+    }
+}
+
+/// One region refuses to be written to: the others are as if alone, and the report names the one.
+#[tokio::test]
+async fn a_region_that_fails_stops_no_other() {
+    let mut world = World::of(google(), 3).await;
+    for seed in 0..4 {
+        world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.index(2), &["v1"]).await;
+    }
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    world.production[1].weather().add_fault(Fault::new(denied).on(Kind::ManifestPut));
+    let attested = world.promote().await;
+    assert_eq!(attested.promoted().failed(), 4);
+    let failures = world.ledger.failures();
+    assert!(failures.iter().all(|(promotion, _)| promotion.destination.host == *world.production[1].host()));
+    assert!(failures[0].1.contains("403"), "{}", failures[0].1);
+    assert_eq!(world.ledger.totals().promoted, 8);
+    world.assert_whole().await;
+
+    world.production[1].weather().clear_faults();
+    assert_eq!(world.promote().await.promoted().failed(), 0, "the next run completes");
+    world.assert_complete().await;
+}
+
+/// A region that cannot even be read fails its own edges; where none can be read, the run is given up.
+#[tokio::test]
+async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
+    let mut world = World::of(google(), 2).await;
+    world.stage("app", &Recipe::default().index(2), &["v1"]).await;
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    world.production[1].weather().add_fault(Fault::new(denied.clone()));
+    let attested = world.promote().await;
+    assert_eq!(attested.promoted().failed(), 1);
+    assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v1")).is_some());
+
+    world.staging.weather().add_fault(Fault::new(denied));
+    world.wish("other", Digest::of(b"other"), &["v1"]);
+    let again = world.prepare().await.unwrap();
+    assert_eq!(again.plan().summary().total.done, 1, "what is done needs no staging");
+    world.production[0].weather().add_fault(Fault::new(Effect::Reset));
+    assert!(matches!(world.prepare().await, Err(Error::Unavailable(_))));
+}
+
+/// Without `keep_going` the first failure is the last thing that is begun.
+#[tokio::test]
+async fn without_keep_going_nothing_is_begun_after_a_failure() {
+    let mut world = World::of(google(), 1).await;
+    for seed in 0..60 {
+        world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
+    }
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    world.production[0].weather().add_fault(Fault::new(denied).on(Kind::Mount));
+    let job = promote::Job { keep_going: false, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let confirmed = promote::Confirmed::when(true).unwrap();
+    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed).await;
+    assert!(attested.promoted().was_interrupted());
+    assert!(attested.promoted().failed() < 60, "{} of 60 failed", attested.promoted().failed());
+}
+
+/// 429 with `Retry-After`, 5xx, resets, lost answers and cut bodies cost time and nothing else.
+#[tokio::test]
+async fn bad_weather_loses_nothing() {
+    let mut world = World::of(google(), 2).await;
+    for seed in 0..3 {
+        let recipe = Recipe { seed, layer_size: 200_000, ..Recipe::default() };
+        world.stage(&format!("app-{seed}"), &recipe.index(2), &["v1", "v1.0"]).await;
+    }
+    let busy = Effect::Status {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: ErrorCode::Unsupported,
+        retry_after: None,
+    };
+    world.staging.weather().add_fault(Fault::new(Effect::Cut { after: 100_000 }).on(Kind::BlobGet).times(3));
+    world.staging.weather().add_fault(Fault::new(Effect::Reset).on(Kind::ManifestGet).times(2));
+    for region in &world.production {
+        let weather = region.weather();
+        weather.set_quota(Quota::Shared(Allowance { per_second: 200.0, burst: 20, retry_after: None }));
+        weather.add_fault(Fault::new(busy.clone()).on(Kind::Mount).times(2));
+        weather.add_fault(Fault::new(Effect::Reset).on(Kind::UploadPut).skip(1).times(2));
+        weather.add_fault(Fault::new(Effect::LostAnswer).on(Kind::UploadPut).skip(6).times(2));
+        weather.add_fault(Fault::new(Effect::LostAnswer).on(Kind::ManifestPut).times(2));
+    }
+    let attested = world.promote().await;
+    assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
+    world.assert_complete().await;
+}
+
+/// Wrong content in staging is an error at once, is never tagged, and leaves the other images alone.
+#[tokio::test]
+async fn wrong_content_is_neither_retried_nor_tagged() {
+    // A layer that is held in memory, and one that streams.
+    for layer_size in [1024, 6 * 1024 * 1024] {
+        let mut world = World::of(google(), 2).await;
+        let bad = Recipe { seed: 1, layer_size, layers: 1, ..Recipe::default() }.image();
+        world.stage("bad", &bad, &["v1"]).await;
+        world.stage("good", &Recipe { seed: 2, ..Recipe::default() }.image(), &["v1"]).await;
+        let layer = bad.blobs.iter().find(|blob| blob.len() == layer_size).unwrap();
+        let fault = Fault::new(Effect::Corrupt).on(Kind::BlobGet).path(Digest::of(layer).to_string());
+        let watch = world.staging.weather().add_fault(fault);
+        let attested = world.promote().await;
+        assert_eq!(attested.promoted().failed(), 2, "in both regions");
+        assert_eq!(watch.struck(), 1, "asked for once");
+        assert!(world.ledger.failures().iter().all(|(_, error)| error.contains("wrong content")));
+        for region in &world.production {
+            assert!(region.store().tags(&path("prod/bad")).is_empty());
+            assert!(region.store().manifests(&path("prod/bad")).is_empty());
+            assert!(!region.store().has_blob(&path("prod/bad"), &Digest::of(layer)));
+            assert!(region.store().resolve(&path("prod/good"), &tag("v1")).is_some());
+        }
+    }
+}
+
+/// Large layers stream to all regions from one read, and a region that takes nothing holds up no other for ever.
+#[tokio::test]
+async fn large_layers_are_read_once_for_all_regions() {
+    let mut world = World::of(google(), 4).await;
+    let size = 9 * 1024 * 1024;
+    let sample = Recipe { layer_size: size, layers: 2, ..Recipe::default() }.image();
+    world.stage("large", &sample, &["v1"]).await;
+    world.promote().await;
+    world.assert_complete().await;
+    assert_eq!(world.staging.tally().snapshot().blob_bytes_out, sample.blob_bytes());
+}
+
+/// Whatever stops a run, after however many requests: no region has anything whose parts are missing, and the next run
+/// completes.
+#[tokio::test]
+async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_one_completes() {
+    // A whole run writes 37 times to each region.
+    for survived in (0..37).step_by(3) {
+        let mut world = World::of(google(), 2).await;
+        for seed in 0..2 {
+            let recipe = Recipe { seed, layers: 1, shared_layers: vec![base_layer()], ..Recipe::default() };
+            world.stage(&format!("app-{seed}"), &recipe.index(3), &["v1", "latest"]).await;
+        }
+        for region in &world.production {
+            let write = [Kind::Mount, Kind::UploadPut, Kind::ManifestPut];
+            let fault = write.into_iter().fold(Fault::new(Effect::Hang), Fault::on).skip(survived);
+            region.weather().add_fault(fault);
+        }
+        let dying = tokio::time::timeout(Duration::from_millis(400), world.promote()).await;
+        assert!(dying.is_err(), "after {survived} writes nothing is answered any more");
+        world.assert_whole().await;
+        world.servers().for_each(|server| server.weather().clear_faults());
+        world.client = world.fresh_client();
+        assert_eq!(world.promote().await.promoted().failed(), 0);
+        world.assert_complete().await;
+    }
+}
+
+/// Being told to stop ends planning at once and lets Promote finish what is under way.
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_begins_nothing_new() {
+    let mut world = World::of(google(), 1).await;
+    for seed in 0..80 {
+        world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
+    }
+    let cleared = world.prepare().await.unwrap();
+    world.production[0].weather().set_latency(Duration::from_millis(20));
+    let stop = world.stop.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        stop.cancel();
+    });
+    let confirmed = promote::Confirmed::when(true).unwrap();
+    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed).await;
+    assert!(attested.promoted().was_interrupted());
+    assert_eq!(attested.promoted().failed(), 0, "what was begun is finished");
+    let promoted = world.ledger.totals().promoted;
+    assert!(promoted > 0 && promoted < 80, "{promoted} of 80");
+    world.assert_whole().await;
+    assert!(matches!(world.prepare().await, Err(Error::Interrupted)));
+}
+
+/// What staging serves on the very host of production is mounted: no byte moves.
+#[tokio::test]
+async fn staging_on_the_host_of_production_is_mounted_from() {
+    let mut world = World::of(google(), 1).await;
+    let sample = Recipe::default().index(2);
+    sample.put(world.production[0].store(), &path("staging/app"), &[]).await.unwrap();
+    world.wish("app", sample.digest(), &["v1"]);
+    let host = world.production[0].host().clone();
+    let mut manifests = world.manifests();
+    manifests.manifests[0].source.host = host;
+    let job = promote::Job { manifests, strict: false, keep_going: true };
+    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let confirmed = promote::Confirmed::when(true).unwrap();
+    promote::carry_out(&world.run(), &world.client, cleared, confirmed).await;
+    world.assert_complete().await;
+    let tally = world.production[0].tally().snapshot();
+    assert_eq!((tally.requests(Kind::UploadPut), tally.blob_bytes_out), (0, 0));
+}

@@ -1,0 +1,185 @@
+//! Worlds for tests: a staging registry, production registries, manifests between them.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oci::{Client, Repository, RepositoryPath, Tag};
+use promote::manifest::{Manifests, load_plain};
+use promote::phase::{Attested, Cleared};
+use promote::{Confirmed, Error, Job, Ledger, Run, carry_out, prepare};
+use registry::sample::Sample;
+use registry::{Config, Server, Snapshot};
+use tokio_util::sync::CancellationToken;
+use transport::{Door, Retry, Settings, Timeouts};
+
+/// One staging registry and some of production, all embedded, spoken with over HTTP.
+pub struct World {
+    pub staging: Server,
+    pub production: Vec<Server>,
+    pub client: Client,
+    pub door: Door,
+    pub ledger: Arc<Ledger>,
+    pub stop: CancellationToken,
+    folder: tempfile::TempDir,
+    images: Vec<(String, oci::Digest, Vec<String>)>,
+}
+
+/// A configuration with Google's listing.
+pub fn google() -> Config {
+    Config { google_listing: true, ..Config::default() }
+}
+
+/// A door that gives up soon.
+pub fn door() -> Door {
+    let retry = Retry {
+        first_pause: Duration::from_millis(5),
+        longest_pause: Duration::from_millis(50),
+        ..Retry::default()
+    };
+    let timeouts =
+        Timeouts { answer: Duration::from_secs(5), idle: Duration::from_secs(5), ..Timeouts::default() };
+    Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap()
+}
+
+pub fn path(text: &str) -> RepositoryPath {
+    text.parse().unwrap()
+}
+
+pub fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+impl World {
+    /// A world of registries that are all configured the same.
+    pub async fn of(config: Config, regions: usize) -> Self {
+        Self::with(config.clone(), vec![config; regions], Arc::new(oci::Anonymous)).await
+    }
+
+    pub async fn with(
+        staging: Config,
+        production: Vec<Config>,
+        credentials: Arc<dyn oci::CredentialSource>,
+    ) -> Self {
+        let staging = Server::start(staging).await.unwrap();
+        let mut servers = Vec::new();
+        for config in production {
+            servers.push(Server::start(config).await.unwrap());
+        }
+        let door = door();
+        let client = Client::new(door.clone(), credentials, HashMap::new());
+        Self {
+            staging,
+            production: servers,
+            client,
+            door,
+            ledger: Arc::default(),
+            stop: CancellationToken::new(),
+            folder: tempfile::tempdir().unwrap(),
+            images: Vec::new(),
+        }
+    }
+
+    /// Puts an image into staging and wishes it under tags.
+    pub async fn stage(&mut self, name: &str, sample: &Sample, tags: &[&str]) {
+        sample.put(self.staging.store(), &path(&format!("staging/{name}")), &[]).await.unwrap();
+        self.wish(name, sample.digest(), tags);
+    }
+
+    pub fn wish(&mut self, name: &str, digest: oci::Digest, tags: &[&str]) {
+        self.images.push((name.to_owned(), digest, tags.iter().map(|tag| (*tag).to_owned()).collect()));
+    }
+
+    pub fn manifests(&self) -> Manifests {
+        let mut text = format!("registries:\n- name: {}/staging\n  src: true\n", self.staging.host());
+        for region in &self.production {
+            text.push_str(&format!("- name: {}/prod\n", region.host()));
+        }
+        text.push_str("images:\n");
+        for (name, digest, tags) in &self.images {
+            text.push_str(&format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags:?}\n"));
+        }
+        let file = self.folder.path().join("manifest.yaml");
+        std::fs::write(&file, text).unwrap();
+        load_plain(&file).unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    pub fn job(&self) -> Job {
+        Job { manifests: self.manifests(), strict: false, keep_going: true }
+    }
+
+    pub fn run(&self) -> Run {
+        Run::new(vec![Arc::<Ledger>::clone(&self.ledger)], self.stop.clone())
+    }
+
+    pub async fn prepare(&self) -> Result<Cleared, Error> {
+        prepare(&self.run(), &self.client, self.job()).await
+    }
+
+    /// Plans and carries out.
+    pub async fn promote(&self) -> Attested {
+        let cleared = self.prepare().await.unwrap_or_else(|error| panic!("{error}"));
+        carry_out(&self.run(), &self.client, cleared, Confirmed::when(true).unwrap()).await
+    }
+
+    /// A client that knows nothing yet, as that of a new process.
+    pub fn fresh_client(&self) -> Client {
+        Client::new(door(), Arc::new(oci::Anonymous), HashMap::new())
+    }
+
+    pub fn reset_tallies(&self) {
+        self.servers().for_each(|server| server.tally().reset());
+    }
+
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        std::iter::once(&self.staging).chain(&self.production)
+    }
+
+    pub fn tallies(&self) -> Vec<Snapshot> {
+        self.servers().map(|server| server.tally().snapshot()).collect()
+    }
+
+    pub fn requests(&self) -> u64 {
+        self.tallies().iter().map(Snapshot::total).sum()
+    }
+
+    pub fn writes(&self) -> u64 {
+        self.tallies().iter().map(Snapshot::writes).sum()
+    }
+
+    /// Panics unless every region holds every wished image, whole and under its tags.
+    pub async fn assert_complete(&self) {
+        for region in &self.production {
+            for (name, digest, tags) in &self.images {
+                let repository = path(&format!("prod/{name}"));
+                assert!(
+                    region.store().has_manifest(&repository, digest),
+                    "{} lacks {name}@{digest}",
+                    region.host()
+                );
+                for text in tags {
+                    assert_eq!(
+                        region.store().resolve(&repository, &tag(text)),
+                        Some(*digest),
+                        "{name}:{text}"
+                    );
+                }
+            }
+        }
+        self.assert_whole().await;
+    }
+
+    /// Panics where any region holds something whose parts are missing.
+    pub async fn assert_whole(&self) {
+        for region in &self.production {
+            let missing = region.store().missing_parts().await.unwrap();
+            assert!(missing.is_empty(), "{}: {missing:?}", region.host());
+        }
+    }
+
+    pub fn repository(&self, region: usize, name: &str) -> Repository {
+        Repository { host: self.production[region].host().clone(), path: path(&format!("prod/{name}")) }
+    }
+}

@@ -1,0 +1,256 @@
+//! The distribution API (OCI distribution specification 1.1), request by request.
+
+mod blobs;
+mod endpoint;
+mod google;
+mod listings;
+mod manifests;
+mod referrers;
+mod uploads;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, LOCATION};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use hyper::body::Incoming;
+use oci::{Digest, RepositoryPath};
+use serde::Serialize;
+
+use crate::auth::{Action, Gatekeeper, Need, Pass};
+use crate::body::{RequestBody, Response, empty, full};
+use crate::config::UploadLimits;
+use crate::connection::Line;
+use crate::error::{ErrorCode, Refusal};
+use crate::store::Store;
+use crate::tally::{Kind, Tally};
+use crate::weather::{Before, Fate, Spell, Weather, refused};
+use endpoint::{Endpoint, Query, kind};
+
+const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+/// How much of a request's body is still read when the answer is known already, in bytes.
+const DRAIN_MAX: u64 = 64 << 20;
+
+/// One registry, as its requests see it.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    pub(crate) store: Store,
+    pub(crate) weather: Weather,
+    pub(crate) tally: Tally,
+    pub(crate) gatekeeper: Gatekeeper,
+    pub(crate) referrers_api: bool,
+    pub(crate) google_listing: bool,
+    pub(crate) page_size: NonZeroUsize,
+    pub(crate) uploads: UploadLimits,
+    pub(crate) body_idle: Duration,
+    /// `127.0.0.1:5000`: what the registry calls itself where a request does not say how it is called.
+    pub(crate) authority: String,
+}
+
+/// The connection is to break instead of bringing an answer.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the connection is broken on purpose")]
+pub(crate) struct Broken;
+
+/// A request on its way to the one function that answers it.
+struct Call {
+    method: Method,
+    query: Query,
+    headers: HeaderMap,
+    body: RequestBody,
+    /// What the caller may do.
+    pass: Pass,
+}
+
+impl Registry {
+    /// Answers a request, whatever the weather.
+    pub(crate) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        line: Line,
+    ) -> Result<Response, Broken> {
+        let (parts, incoming) = request.into_parts();
+        let body = RequestBody::new(incoming, self.tally.clone(), self.body_idle);
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let kind = kind(&parts.method, &Endpoint::of(parts.uri.path()), parts.uri.query());
+        let method = parts.method.clone();
+        let flight = self.tally.begin(kind);
+        let outcome = self.under_weather(kind, &target, parts, body).await;
+        flight.record(&method, &target, outcome.as_ref().ok().map(Response::status));
+        if outcome.is_err() {
+            line.reset();
+        }
+        outcome.map(|response| flight.follow(response))
+    }
+
+    async fn under_weather(
+        &self,
+        kind: Kind,
+        target: &str,
+        parts: Parts,
+        mut body: RequestBody,
+    ) -> Result<Response, Broken> {
+        let forecast = self.weather.forecast(kind, target);
+        tokio::time::sleep(forecast.latency).await;
+        match forecast.fate {
+            Fate::Served => Ok(self.serve(parts, body).await),
+            Fate::Struck(Spell::After(after)) => after.cast(self.serve(parts, body).await).ok_or(Broken),
+            Fate::Struck(Spell::Before(Before::Reset)) => Err(Broken),
+            Fate::Struck(Spell::Before(Before::Hang)) => std::future::pending().await,
+            Fate::Struck(Spell::Before(Before::Answer(response))) => {
+                body.drain(DRAIN_MAX).await;
+                Ok(*response)
+            }
+            Fate::Refused(retry_after) => {
+                body.drain(DRAIN_MAX).await;
+                let code = ErrorCode::TooManyRequests;
+                Ok(refused(code.status(), code, retry_after))
+            }
+        }
+    }
+
+    async fn serve(&self, parts: Parts, body: RequestBody) -> Response {
+        let is_head = parts.method == Method::HEAD;
+        let mut response = match self.dispatch(parts, body).await {
+            Ok(response) => response,
+            Err(refusal) => refusal.into_response(),
+        };
+        response.headers_mut().insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+        if is_head { without_body(response) } else { response }
+    }
+
+    async fn dispatch(&self, parts: Parts, body: RequestBody) -> Result<Response, Refusal> {
+        let Parts { method, uri, headers, .. } = parts;
+        let query = Query::parse(uri.query());
+        let endpoint = Endpoint::of(uri.path());
+        if matches!(endpoint, Endpoint::Token) {
+            return self.token(&method, &query, &headers);
+        }
+        let needs = needs(&method, &endpoint, &query)?;
+        let pass = self.gatekeeper.admit(&headers, &needs, &self.realm(&headers))?;
+        let call = Call { method, query, headers, body, pass };
+        match endpoint {
+            Endpoint::Ping => ping(&call),
+            Endpoint::Catalog => self.catalog(&call),
+            Endpoint::Tags { name } => self.tags(&call, &repository(name)?),
+            Endpoint::Manifest { name, reference } => {
+                self.manifest(call, &repository(name)?, reference).await
+            }
+            Endpoint::Blob { name, digest } => {
+                self.blob(&call, &repository(name)?, parse_digest(digest)?).await
+            }
+            Endpoint::Uploads { name } => self.begin_upload(call, &repository(name)?).await,
+            Endpoint::Upload { name, id } => self.upload(call, &repository(name)?, id).await,
+            Endpoint::Referrers { name, digest } => {
+                self.referrers(&call, &repository(name)?, parse_digest(digest)?).await
+            }
+            Endpoint::Token | Endpoint::Unknown => {
+                Err(Refusal::new(ErrorCode::Unsupported, "there is nothing at this address")
+                    .with_status(StatusCode::NOT_FOUND))
+            }
+        }
+    }
+
+    fn token(&self, method: &Method, query: &Query, headers: &HeaderMap) -> Result<Response, Refusal> {
+        if method != Method::GET {
+            return Err(Refusal::method_not_allowed("GET"));
+        }
+        let scopes: Vec<&str> = query.all("scope").collect();
+        Ok(json(&self.gatekeeper.issue(headers, query.first("service"), &scopes)?))
+    }
+
+    /// Where tokens are to be had: under the name by which the client knows this registry.
+    fn realm(&self, headers: &HeaderMap) -> String {
+        let named = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<oci::Host>().ok());
+        format!("http://{}/token", named.as_ref().map_or(self.authority.as_str(), oci::Host::as_str))
+    }
+}
+
+fn ping(call: &Call) -> Result<Response, Refusal> {
+    only_reads(call)?;
+    Ok(json(&serde_json::json!({})))
+}
+
+/// What a request wants to be allowed: its method says it, uploads not excepted, because clients choose tokens by method.
+fn needs(method: &Method, endpoint: &Endpoint<'_>, query: &Query) -> Result<Vec<Need>, Refusal> {
+    let action = match *method {
+        Method::GET | Method::HEAD => Action::Pull,
+        Method::DELETE => Action::Delete,
+        _ => Action::Push,
+    };
+    match endpoint {
+        Endpoint::Catalog => Ok(vec![Need::Catalog]),
+        Endpoint::Ping | Endpoint::Token | Endpoint::Unknown => Ok(vec![Need::Ping]),
+        Endpoint::Tags { name }
+        | Endpoint::Manifest { name, .. }
+        | Endpoint::Blob { name, .. }
+        | Endpoint::Upload { name, .. }
+        | Endpoint::Referrers { name, .. } => Ok(vec![Need::Repository(repository(name)?, action)]),
+        Endpoint::Uploads { name } => {
+            let mut needs = vec![Need::Repository(repository(name)?, Action::Push)];
+            if let (Some(_), Some(from)) = (query.first("mount"), query.first("from")) {
+                needs.push(Need::Repository(repository(from)?, Action::Pull));
+            }
+            Ok(needs)
+        }
+    }
+}
+
+fn repository(name: &str) -> Result<RepositoryPath, Refusal> {
+    name.parse().map_err(|error: oci::InvalidName| Refusal::new(ErrorCode::NameInvalid, error.to_string()))
+}
+
+fn parse_digest(text: &str) -> Result<Digest, Refusal> {
+    text.parse()
+        .map_err(|error: oci::InvalidDigest| Refusal::new(ErrorCode::DigestInvalid, error.to_string()))
+}
+
+fn only_reads(call: &Call) -> Result<(), Refusal> {
+    if matches!(call.method, Method::GET | Method::HEAD) {
+        Ok(())
+    } else {
+        Err(Refusal::method_not_allowed("GET, HEAD"))
+    }
+}
+
+fn json(content: &impl Serialize) -> Response {
+    let mut response = Response::new(full(serde_json::json!(content).to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn status(status: StatusCode) -> Response {
+    let mut response = Response::new(empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// `201 Created`: where the content is now, and what it is called.
+fn created(location: String, digest: &Digest) -> Result<Response, Refusal> {
+    let mut response = status(StatusCode::CREATED);
+    response.headers_mut().insert(LOCATION, header(location)?);
+    response.headers_mut().insert(DOCKER_CONTENT_DIGEST, header(digest.to_string())?);
+    Ok(response)
+}
+
+/// A header of text that was checked before it came here.
+fn header(text: String) -> Result<HeaderValue, Refusal> {
+    HeaderValue::try_from(text)
+        .map_err(|_| Refusal::new(ErrorCode::Unknown, "an answer that no header can hold"))
+}
+
+/// The answer to `HEAD`: that to `GET`, its length included, without the body.
+fn without_body(response: Response) -> Response {
+    let length = hyper::body::Body::size_hint(response.body()).exact();
+    let mut response = response.map(|_| empty());
+    if let Some(length) = length
+        && !response.headers().contains_key(CONTENT_LENGTH)
+    {
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response
+}

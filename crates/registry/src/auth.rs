@@ -1,0 +1,406 @@
+//! Who may do what: Basic credentials, or bearer tokens from the server's own token endpoint.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use oci::{Digest, RepositoryPath};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::error::{ErrorCode, Refusal};
+
+/// The most tokens that are valid at once.
+const TOKENS_MAX: usize = 100_000;
+/// The most scopes that one token is asked for.
+const SCOPES_MAX: usize = 100;
+
+/// Who may do what.
+#[derive(Clone, Debug, Default)]
+pub enum Authentication {
+    /// Everybody may do everything.
+    #[default]
+    Open,
+    /// Every request carries the name and the password of an account.
+    Basic(Vec<Account>),
+    /// Every request carries a bearer token for its scope, got at `/token`.
+    Token(Tokens),
+}
+
+/// How tokens are given out.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// Who gets a token for a name and a password.
+    pub accounts: Vec<Account>,
+    /// Whether those who show no credentials get tokens to pull.
+    pub anonymous_pull: bool,
+    /// How long a token is valid. Clients are told this time in whole seconds.
+    pub lifetime: Duration,
+    /// The service that the challenge names.
+    pub service: String,
+}
+
+/// Somebody who is known.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+    /// What they may do, in every repository.
+    pub access: Access,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("access", &self.access)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an account may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    Pull,
+    /// Read, write and delete.
+    Full,
+}
+
+/// What a request wants to do in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Pull,
+    Push,
+    Delete,
+}
+
+/// Actions in one repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Actions {
+    pull: bool,
+    push: bool,
+    delete: bool,
+}
+
+impl Actions {
+    const ALL: Self = Self { pull: true, push: true, delete: true };
+    const PULL: Self = Self { pull: true, push: false, delete: false };
+
+    fn parse(text: &str) -> Self {
+        text.split(',').fold(Self::default(), |actions, word| match word {
+            "pull" => Self { pull: true, ..actions },
+            "push" => Self { push: true, ..actions },
+            "delete" => Self { delete: true, ..actions },
+            "*" => Self::ALL,
+            _ => actions,
+        })
+    }
+
+    fn include(self, action: Action) -> bool {
+        match action {
+            Action::Pull => self.pull,
+            Action::Push => self.push,
+            Action::Delete => self.delete,
+        }
+    }
+
+    fn intersect(self, other: Self) -> Self {
+        Self {
+            pull: self.pull && other.pull,
+            push: self.push && other.push,
+            delete: self.delete && other.delete,
+        }
+    }
+
+    fn unite(self, other: Self) -> Self {
+        Self {
+            pull: self.pull || other.pull,
+            push: self.push || other.push,
+            delete: self.delete || other.delete,
+        }
+    }
+}
+
+impl From<Access> for Actions {
+    fn from(access: Access) -> Self {
+        match access {
+            Access::Pull => Self::PULL,
+            Access::Full => Self::ALL,
+        }
+    }
+}
+
+/// What a request wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// To know that there is a registry.
+    Ping,
+    /// To see the names of all repositories.
+    Catalog,
+    /// To do something in a repository.
+    Repository(RepositoryPath, Action),
+}
+
+impl Need {
+    fn scope(&self) -> Option<String> {
+        match self {
+            Self::Ping => None,
+            Self::Catalog => Some("registry:catalog:*".to_owned()),
+            Self::Repository(path, Action::Pull) => Some(format!("repository:{path}:pull")),
+            Self::Repository(path, Action::Push) => Some(format!("repository:{path}:pull,push")),
+            Self::Repository(path, Action::Delete) => Some(format!("repository:{path}:delete")),
+        }
+    }
+}
+
+/// What somebody who was let in may do.
+#[derive(Clone, Debug)]
+pub(crate) enum Pass {
+    /// The same in every repository.
+    Everywhere(Permitted),
+    /// What a token says.
+    Token(Grant),
+}
+
+/// What an account may do wherever it goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Permitted(Actions);
+
+/// What a token stands for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Grant {
+    repositories: HashMap<RepositoryPath, Actions>,
+    catalog: bool,
+}
+
+impl Pass {
+    /// Whether content of a repository may be read.
+    pub(crate) fn may_pull(&self, repository: &RepositoryPath) -> bool {
+        match self {
+            Self::Everywhere(Permitted(actions)) => actions.pull,
+            Self::Token(grant) => grant.repositories.get(repository).is_some_and(|actions| actions.pull),
+        }
+    }
+}
+
+/// The answer to a request for a token (distribution's *Token Authentication Specification*).
+#[derive(Serialize)]
+pub(crate) struct Issued {
+    token: String,
+    access_token: String,
+    expires_in: u64,
+    issued_at: String,
+}
+
+/// Lets in whom the configuration lets in.
+pub(crate) struct Gatekeeper {
+    authentication: Authentication,
+    issued: Mutex<HashMap<String, (Instant, Grant)>>,
+}
+
+impl fmt::Debug for Gatekeeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The tokens themselves are secrets.
+        f.debug_struct("Gatekeeper").field("authentication", &self.authentication).finish_non_exhaustive()
+    }
+}
+
+impl Gatekeeper {
+    pub(crate) fn new(authentication: Authentication) -> Self {
+        Self { authentication, issued: Mutex::default() }
+    }
+
+    /// Makes every token that was given out worthless.
+    pub(crate) fn revoke(&self) {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Whether a request may do what it wants. `realm` is where tokens are to be had.
+    pub(crate) fn admit(&self, headers: &HeaderMap, needs: &[Need], realm: &str) -> Result<Pass, Refusal> {
+        match &self.authentication {
+            Authentication::Open => Ok(Pass::Everywhere(Permitted(Actions::ALL))),
+            Authentication::Basic(accounts) => {
+                let account =
+                    basic(headers).and_then(|shown| known(accounts, &shown)).ok_or_else(basic_challenge)?;
+                let actions = Actions::from(account.access);
+                let reaches = needs.iter().all(|need| match need {
+                    Need::Ping | Need::Catalog => true,
+                    Need::Repository(_, action) => actions.include(*action),
+                });
+                if reaches { Ok(Pass::Everywhere(Permitted(actions))) } else { Err(denied(needs)) }
+            }
+            Authentication::Token(tokens) => {
+                let grant = self.grant(headers).ok_or_else(|| bearer_challenge(realm, tokens, needs))?;
+                for need in needs {
+                    match reach(&grant, need) {
+                        Reach::Enough => {}
+                        Reach::TooShort => return Err(denied(needs)),
+                        Reach::Elsewhere => return Err(bearer_challenge(realm, tokens, needs)),
+                    }
+                }
+                Ok(Pass::Token(grant))
+            }
+        }
+    }
+
+    fn grant(&self, headers: &HeaderMap) -> Option<Grant> {
+        let token = headers.get(AUTHORIZATION)?.to_str().ok()?;
+        let token = scheme(token, "bearer")?;
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.get(token).filter(|(expires, _)| Instant::now() < *expires).map(|(_, grant)| grant.clone())
+    }
+
+    /// Gives out a token for scopes such as `repository:team/app:pull,push`, narrowed to what the caller may do.
+    pub(crate) fn issue(
+        &self,
+        headers: &HeaderMap,
+        service: Option<&str>,
+        scopes: &[&str],
+    ) -> Result<Issued, Refusal> {
+        let Authentication::Token(tokens) = &self.authentication else {
+            return Err(Refusal::new(ErrorCode::Unsupported, "this registry gives out no tokens")
+                .with_status(StatusCode::NOT_FOUND));
+        };
+        if service.is_some_and(|service| service != tokens.service) {
+            let message = format!("tokens are given out here for the service `{}` alone", tokens.service);
+            return Err(Refusal::new(ErrorCode::NameInvalid, message));
+        }
+        let (allowed, catalog) = if headers.contains_key(AUTHORIZATION) {
+            let account = basic(headers)
+                .and_then(|shown| known(&tokens.accounts, &shown))
+                .ok_or_else(basic_challenge)?;
+            (Actions::from(account.access), true)
+        } else if tokens.anonymous_pull {
+            (Actions::PULL, false)
+        } else {
+            return Err(basic_challenge());
+        };
+        let grant = grant_of(scopes, allowed, catalog)?;
+        let token = hex::encode(rand::random::<[u8; 32]>());
+        let now = Instant::now();
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        if issued.len() >= TOKENS_MAX {
+            issued.retain(|_, (expires, _)| now < *expires);
+        }
+        if issued.len() >= TOKENS_MAX {
+            return Err(Refusal::new(
+                ErrorCode::TooManyRequests,
+                "too many tokens are valid; come again later",
+            ));
+        }
+        issued.insert(token.clone(), (now + tokens.lifetime, grant));
+        Ok(Issued {
+            access_token: token.clone(),
+            token,
+            expires_in: tokens.lifetime.as_secs(),
+            issued_at: Timestamp::now().to_string(),
+        })
+    }
+}
+
+/// How far a grant reaches.
+enum Reach {
+    Enough,
+    /// It is for the right place, but not for the action.
+    TooShort,
+    /// It is for another place.
+    Elsewhere,
+}
+
+fn reach(grant: &Grant, need: &Need) -> Reach {
+    match need {
+        Need::Ping => Reach::Enough,
+        Need::Catalog if grant.catalog => Reach::Enough,
+        Need::Catalog => Reach::Elsewhere,
+        Need::Repository(path, action) => match grant.repositories.get(path) {
+            None => Reach::Elsewhere,
+            Some(actions) if actions.include(*action) => Reach::Enough,
+            Some(_) => Reach::TooShort,
+        },
+    }
+}
+
+fn grant_of(scopes: &[&str], allowed: Actions, catalog: bool) -> Result<Grant, Refusal> {
+    let invalid = |scope: &str| {
+        let shown: String = scope.chars().take(300).collect();
+        Refusal::new(
+            ErrorCode::NameInvalid,
+            format!("`{shown}` is not a scope such as `repository:team/app:pull`"),
+        )
+    };
+    let mut grant = Grant::default();
+    for (number, scope) in scopes.iter().flat_map(|scopes| scopes.split_whitespace()).enumerate() {
+        if number >= SCOPES_MAX {
+            let message = format!("more than {SCOPES_MAX} scopes are asked for at once");
+            return Err(Refusal::new(ErrorCode::SizeInvalid, message));
+        }
+        if scope == "registry:catalog:*" {
+            grant.catalog = catalog;
+            continue;
+        }
+        let rest = scope.strip_prefix("repository:").ok_or_else(|| invalid(scope))?;
+        let (path, actions) = rest.rsplit_once(':').ok_or_else(|| invalid(scope))?;
+        let path: RepositoryPath = path.parse().map_err(|_| invalid(scope))?;
+        let granted = grant.repositories.entry(path).or_default();
+        *granted = granted.unite(Actions::parse(actions).intersect(allowed));
+    }
+    Ok(grant)
+}
+
+/// A name and a password that somebody shows.
+struct Shown {
+    name: String,
+    password: String,
+}
+
+fn basic(headers: &HeaderMap) -> Option<Shown> {
+    let encoded = scheme(headers.get(AUTHORIZATION)?.to_str().ok()?, "basic")?;
+    let decoded = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    let (name, password) = decoded.split_once(':')?;
+    Some(Shown { name: name.to_owned(), password: password.to_owned() })
+}
+
+/// What follows the name of an authentication scheme, which has no case.
+fn scheme<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    let (scheme, rest) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case(name).then(|| rest.trim())
+}
+
+fn known<'a>(accounts: &'a [Account], shown: &Shown) -> Option<&'a Account> {
+    // Digests are compared, so that the time it takes tells nothing of the password.
+    let same = |a: &str, b: &str| Digest::of(a.as_bytes()) == Digest::of(b.as_bytes());
+    accounts.iter().find(|account| account.name == shown.name && same(&account.password, &shown.password))
+}
+
+fn basic_challenge() -> Refusal {
+    Refusal::new(ErrorCode::Unauthorized, "a known name and its password are needed")
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"registry\""))
+}
+
+fn bearer_challenge(realm: &str, tokens: &Tokens, needs: &[Need]) -> Refusal {
+    let scopes: Vec<String> = needs.iter().filter_map(Need::scope).collect();
+    let mut challenge = format!("Bearer realm=\"{realm}\",service=\"{}\"", tokens.service);
+    if !scopes.is_empty() {
+        challenge.push_str(&format!(",scope=\"{}\"", scopes.join(" ")));
+    }
+    let refusal = Refusal::new(ErrorCode::Unauthorized, "a valid token for this is needed");
+    match HeaderValue::from_str(&challenge) {
+        Ok(value) => refusal.with_header(WWW_AUTHENTICATE, value),
+        // A configured service name that no header can hold: refuse all the same.
+        Err(_) => refusal,
+    }
+}
+
+fn denied(needs: &[Need]) -> Refusal {
+    let scopes: Vec<String> = needs.iter().filter_map(Need::scope).collect();
+    Refusal::new(ErrorCode::Denied, format!("what was shown does not reach as far as `{}`", scopes.join(" ")))
+}

@@ -1,0 +1,363 @@
+//! A registry in a folder.
+//!
+//! ```text
+//! FOLDER/lock                                       held by the one process that has the folder open
+//! FOLDER/uploads/…                                  content that is still coming in; emptied when the folder is opened
+//! FOLDER/blobs/<algorithm>/<hash>                   content, of blobs and manifests alike
+//! FOLDER/repositories/<name>/_blobs/<algorithm>-<hash>      empty: the repository has this blob
+//! FOLDER/repositories/<name>/_manifests/<algorithm>-<hash>  JSON: the repository has this manifest, and what it is
+//! FOLDER/repositories/<name>/_tags/<tag>                    the digest that the tag names
+//! ```
+//!
+//! Everything comes into being whole: it is written beside its place, forced to disk and renamed, and then the folder is
+//! forced to disk. Content is written before the names that refer to it and removed after them. Content that nothing names is
+//! removed when the folder is opened, because only then nobody can be about to name it. No component of a repository name
+//! begins with `_`, so names and folders cannot meet.
+
+use std::collections::HashSet;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::Bytes;
+use oci::{Digest, MediaType, RepositoryPath, Tag};
+use serde::{Deserialize, Serialize};
+use tempfile::{NamedTempFile, TempPath};
+
+use super::index::{Content, Index, ManifestEntry};
+use super::{StoreError, at};
+
+/// An open folder. Every method blocks.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    root: PathBuf,
+    folders: Folders,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+/// A manifest's link, as it stands on disk.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ManifestLink {
+    media_type: String,
+    size: u64,
+    blobs_size: u64,
+    subject: Option<Digest>,
+    uploaded: i64,
+}
+
+/// The three kinds of name in a repository, by their folders.
+#[derive(Clone, Copy)]
+enum Names {
+    Blobs,
+    Manifests,
+    Tags,
+}
+
+impl Names {
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Blobs => "_blobs",
+            Self::Manifests => "_manifests",
+            Self::Tags => "_tags",
+        }
+    }
+}
+
+impl Disk {
+    /// Opens or makes a folder, cleans up what a crash has left, and reads all names.
+    pub(crate) fn open(root: &Path) -> Result<(Self, Index), StoreError> {
+        let folders = Folders::default();
+        folders.make(root)?;
+        let lock = lock(root)?;
+        let disk = Self { root: root.to_owned(), folders, _lock: lock };
+        let uploads = disk.uploads();
+        if uploads.exists() {
+            fs::remove_dir_all(&uploads).map_err(at("empty", &uploads))?;
+        }
+        for folder in [uploads, root.join("blobs/sha256"), root.join("blobs/sha512"), disk.repositories()] {
+            disk.folders.make(&folder)?;
+        }
+        let index = disk.read_index()?;
+        disk.remove_unnamed(&index)?;
+        Ok((disk, index))
+    }
+
+    fn uploads(&self) -> PathBuf {
+        self.root.join("uploads")
+    }
+
+    fn repositories(&self) -> PathBuf {
+        self.root.join("repositories")
+    }
+
+    fn names(&self, repository: &RepositoryPath, names: Names) -> PathBuf {
+        self.repositories().join(repository.as_str()).join(names.folder())
+    }
+
+    /// Where content is.
+    pub(crate) fn content(&self, digest: &Digest) -> PathBuf {
+        self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
+    }
+
+    /// The size of content, in bytes; an error where it is not there, although something names it.
+    fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
+        let place = self.content(digest);
+        fs::metadata(&place).map(|metadata| metadata.len()).map_err(at("find the content", &place))
+    }
+
+    /// A new file for content that comes in; it is removed unless it is kept.
+    pub(crate) fn incoming(&self) -> Result<NamedTempFile, StoreError> {
+        NamedTempFile::new_in(self.uploads()).map_err(at("create a file in", &self.uploads()))
+    }
+
+    /// Makes content that is complete and forced to disk available under its digest.
+    pub(crate) fn keep(&self, incoming: TempPath, digest: &Digest) -> Result<(), StoreError> {
+        let place = self.content(digest);
+        if !place.exists() {
+            incoming.persist(&place).map_err(|e| at("move an upload to", &place)(e.error))?;
+        }
+        // Also where another request was faster, and may not have come so far yet.
+        sync_folder_of(&place)
+    }
+
+    /// Writes content that is in memory.
+    pub(crate) fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let place = self.content(digest);
+        if place.exists() { sync_folder_of(&place) } else { self.write(&place, bytes) }
+    }
+
+    /// Reads content whole.
+    pub(crate) fn read_content(&self, digest: &Digest) -> Result<Bytes, StoreError> {
+        let place = self.content(digest);
+        fs::read(&place).map(Bytes::from).map_err(at("read", &place))
+    }
+
+    pub(crate) fn link_blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), StoreError> {
+        let folder = self.names(repository, Names::Blobs);
+        self.folders.make(&folder)?;
+        let place = folder.join(file_name(digest));
+        File::create(&place).map_err(at("create", &place))?;
+        sync_folder_of(&place)
+    }
+
+    pub(crate) fn link_manifest(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+        entry: &ManifestEntry,
+    ) -> Result<(), StoreError> {
+        let link = ManifestLink {
+            media_type: entry.media_type.as_str().to_owned(),
+            size: entry.size,
+            blobs_size: entry.blobs_size,
+            subject: entry.subject,
+            uploaded: entry.uploaded,
+        };
+        let folder = self.names(repository, Names::Manifests);
+        self.folders.make(&folder)?;
+        self.write(&folder.join(file_name(digest)), serde_json::json!(link).to_string().as_bytes())
+    }
+
+    pub(crate) fn write_tag(
+        &self,
+        repository: &RepositoryPath,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        let folder = self.names(repository, Names::Tags);
+        self.folders.make(&folder)?;
+        self.write(&folder.join(tag.as_str()), digest.to_string().as_bytes())
+    }
+
+    pub(crate) fn remove_blob(&self, repository: &RepositoryPath, digest: &Digest) -> Result<(), StoreError> {
+        remove(&self.names(repository, Names::Blobs).join(file_name(digest)))
+    }
+
+    pub(crate) fn remove_manifest(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
+        remove(&self.names(repository, Names::Manifests).join(file_name(digest)))
+    }
+
+    pub(crate) fn remove_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<(), StoreError> {
+        remove(&self.names(repository, Names::Tags).join(tag.as_str()))
+    }
+
+    fn write(&self, place: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut file = self.incoming()?;
+        let written = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
+        written.map_err(at("write", file.path()))?;
+        file.persist(place).map_err(|e| at("write", place)(e.error))?;
+        sync_folder_of(place)
+    }
+
+    fn read_index(&self) -> Result<Index, StoreError> {
+        let mut index = Index::default();
+        let mut folders = vec![self.repositories()];
+        while let Some(folder) = folders.pop() {
+            for (name, path) in entries(&folder)? {
+                let names = match name.as_str() {
+                    "_blobs" => Names::Blobs,
+                    "_manifests" => Names::Manifests,
+                    "_tags" => Names::Tags,
+                    _ => {
+                        folders.push(path);
+                        continue;
+                    }
+                };
+                let repository = self.repository_at(&folder)?;
+                for (name, path) in entries(&path)? {
+                    self.read_name(&mut index, &repository, names, &name, &path)?;
+                }
+            }
+        }
+        Ok(index)
+    }
+
+    fn read_name(
+        &self,
+        index: &mut Index,
+        repository: &RepositoryPath,
+        names: Names,
+        name: &str,
+        path: &Path,
+    ) -> Result<(), StoreError> {
+        match names {
+            Names::Blobs => {
+                let digest = digest_of(name, path)?;
+                let size = self.size(&digest)?;
+                index.add_blob(repository, digest, Content { size, bytes: None });
+            }
+            Names::Manifests => {
+                let digest = digest_of(name, path)?;
+                self.size(&digest)?;
+                let text = fs::read(path).map_err(at("read", path))?;
+                let link: ManifestLink =
+                    serde_json::from_slice(&text).map_err(|e| StoreError::foreign(path, e.to_string()))?;
+                let entry = ManifestEntry {
+                    media_type: MediaType::parse(&link.media_type),
+                    size: link.size,
+                    blobs_size: link.blobs_size,
+                    subject: link.subject,
+                    uploaded: link.uploaded,
+                    bytes: None,
+                };
+                index.add_manifest(repository, digest, entry);
+            }
+            Names::Tags => {
+                let text = fs::read_to_string(path).map_err(at("read", path))?;
+                let tag = name.parse::<Tag>().map_err(|e| StoreError::foreign(path, e.to_string()))?;
+                let digest =
+                    text.parse().map_err(|e: oci::InvalidDigest| StoreError::foreign(path, e.to_string()))?;
+                index.add_tag(repository, tag, digest);
+            }
+        }
+        Ok(())
+    }
+
+    fn repository_at(&self, folder: &Path) -> Result<RepositoryPath, StoreError> {
+        let relative = folder.strip_prefix(self.repositories()).unwrap_or(folder);
+        let name = relative.to_str().ok_or_else(|| StoreError::foreign(folder, "its name is not UTF-8"))?;
+        name.parse().map_err(|e: oci::InvalidName| StoreError::foreign(folder, e.to_string()))
+    }
+
+    fn remove_unnamed(&self, index: &Index) -> Result<(), StoreError> {
+        let named: HashSet<Digest> = index
+            .repositories()
+            .flat_map(|(_, repository)| repository.blobs.iter().chain(repository.manifests.keys()))
+            .copied()
+            .collect();
+        for algorithm in ["sha256", "sha512"] {
+            for (name, path) in entries(&self.root.join("blobs").join(algorithm))? {
+                let digest: Option<Digest> = format!("{algorithm}:{name}").parse().ok();
+                if digest.is_some_and(|digest| !named.contains(&digest)) {
+                    remove(&path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A digest as a file name: the colon means something on some systems.
+fn file_name(digest: &Digest) -> String {
+    format!("{}-{}", digest.algorithm().name(), digest.hex())
+}
+
+fn digest_of(file_name: &str, path: &Path) -> Result<Digest, StoreError> {
+    let text = file_name.replacen('-', ":", 1);
+    text.parse().map_err(|e: oci::InvalidDigest| StoreError::foreign(path, e.to_string()))
+}
+
+fn lock(root: &Path) -> Result<File, StoreError> {
+    let path = root.join("lock");
+    let file =
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(at("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse { folder: root.to_owned() }),
+        Err(TryLockError::Error(error)) => Err(at("lock", &path)(error)),
+    }
+}
+
+/// The folders of which this process knows that they are forced to disk.
+#[derive(Debug, Default)]
+struct Folders {
+    known: Mutex<HashSet<PathBuf>>,
+}
+
+impl Folders {
+    /// Makes a folder and what is missing above it, each forced to disk, also those that another request has just made and
+    /// may not have forced to disk yet.
+    fn make(&self, folder: &Path) -> Result<(), StoreError> {
+        if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(folder) {
+            return Ok(());
+        }
+        match fs::create_dir(folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let above = folder.parent().ok_or(error).map_err(at("make the folder", folder))?;
+                self.make(above)?;
+                return self.make(folder);
+            }
+            Err(error) => return Err(at("make the folder", folder)(error)),
+        }
+        sync_folder_of(folder)?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        Ok(())
+    }
+}
+
+fn sync_folder_of(place: &Path) -> Result<(), StoreError> {
+    let folder = match place.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("force to disk the folder", folder))
+}
+
+fn remove(place: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(at("remove", place)(error)),
+        Ok(()) => sync_folder_of(place),
+    }
+}
+
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, StoreError> {
+    let read = || -> io::Result<Vec<(String, PathBuf)>> {
+        fs::read_dir(folder)?
+            .map(|entry| {
+                let entry = entry?;
+                Ok((entry.file_name().to_string_lossy().into_owned(), entry.path()))
+            })
+            .collect()
+    };
+    read().map_err(at("list", folder))
+}

@@ -1,0 +1,288 @@
+//! What a registry holds: blobs, manifests and tags, by repository.
+
+mod change;
+mod disk;
+mod index;
+mod missing;
+mod upload;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bytes::{Bytes, BytesMut};
+use oci::{Digest, RawManifest, RepositoryPath, Tag};
+
+use crate::config::Storage;
+pub(crate) use change::{Placed, Placement};
+use disk::Disk;
+pub(crate) use index::{Content, Index, ManifestEntry, RepositoryIndex};
+pub use missing::{Holder, MissingPart, Part};
+pub(crate) use upload::{Finished, Held, NoUpload, Sink, Upload, UploadId, Uploads};
+
+/// Everything that one registry holds. Clones share it.
+///
+/// Names come as [`oci`]'s types, so that none can lead out of a folder.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    index: RwLock<Index>,
+    backend: Backend,
+    uploads: Uploads,
+    /// One turn a repository for whoever changes its names: what is on disk and what is in the index change in one order.
+    turns: Mutex<HashMap<RepositoryPath, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Shared {
+    fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index_mut(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder, where there is one.
+    fn disk(&self) -> Option<&Disk> {
+        match &self.backend {
+            Backend::Disk(disk) => Some(disk),
+            Backend::Memory | Backend::Discard => None,
+        }
+    }
+}
+
+enum Backend {
+    Memory,
+    Discard,
+    Disk(Arc<Disk>),
+}
+
+/// Why the storage failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What came back.
+        source: io::Error,
+    },
+    /// Another process has the folder open.
+    #[error("the registry folder {} is in use by another process: stop that one, or choose another folder", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Something in the folder was not written by this registry.
+    #[error("{} does not belong in a registry folder: {reason}", path.display())]
+    Foreign {
+        /// What it is.
+        path: PathBuf,
+        /// Why it cannot belong there.
+        reason: String,
+    },
+    /// A task of the runtime was lost, because the runtime is shutting down.
+    #[error("the runtime is shutting down")]
+    Shutdown,
+}
+
+impl StoreError {
+    fn foreign(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Foreign { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+/// Says of an I/O error what was tried on what.
+fn at(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.as_ref().to_owned();
+    move |source| StoreError::Io { action, path, source }
+}
+
+/// Where a blob's bytes are.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Memory(Bytes),
+    File(PathBuf),
+    Discarded,
+}
+
+impl Store {
+    /// An empty store in memory.
+    pub fn in_memory() -> Self {
+        Self::new(Index::default(), Backend::Memory)
+    }
+
+    /// An empty store in memory that keeps of blobs nothing but digest and size.
+    pub fn discarding() -> Self {
+        Self::new(Index::default(), Backend::Discard)
+    }
+
+    /// Opens a folder as a store, or makes it.
+    ///
+    /// # Errors
+    /// When another process has it open, when it holds what no registry has written, or when the file system refuses.
+    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        let folder = folder.to_owned();
+        let (disk, index) = blocking(move || Disk::open(&folder)).await?;
+        Ok(Self::new(index, Backend::Disk(Arc::new(disk))))
+    }
+
+    pub(crate) async fn of(storage: &Storage) -> Result<Self, StoreError> {
+        match storage {
+            Storage::Memory => Ok(Self::in_memory()),
+            Storage::Discard => Ok(Self::discarding()),
+            Storage::Folder(folder) => Self::open(folder).await,
+        }
+    }
+
+    fn new(index: Index, backend: Backend) -> Self {
+        let shared = Shared {
+            index: RwLock::new(index),
+            backend,
+            uploads: Uploads::default(),
+            turns: Mutex::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// All repositories, in the order of their names.
+    pub fn repositories(&self) -> Vec<RepositoryPath> {
+        self.index().repositories().filter(|(_, r)| !r.is_empty()).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// The tags of a repository and what they name; none where there is no such repository.
+    pub fn tags(&self, repository: &RepositoryPath) -> BTreeMap<Tag, Digest> {
+        self.index().repository(repository).map(|r| r.tags.clone()).unwrap_or_default()
+    }
+
+    /// What a tag names.
+    pub fn resolve(&self, repository: &RepositoryPath, tag: &Tag) -> Option<Digest> {
+        self.index().repository(repository)?.tags.get(tag).copied()
+    }
+
+    /// Whether a repository has a blob.
+    pub fn has_blob(&self, repository: &RepositoryPath, digest: &Digest) -> bool {
+        self.index().repository(repository).is_some_and(|r| r.blobs.contains(digest))
+    }
+
+    /// Whether a repository has a manifest.
+    pub fn has_manifest(&self, repository: &RepositoryPath, digest: &Digest) -> bool {
+        self.index().repository(repository).is_some_and(|r| r.manifests.contains_key(digest))
+    }
+
+    /// The digests of a repository's manifests, in order.
+    pub fn manifests(&self, repository: &RepositoryPath) -> Vec<Digest> {
+        self.index().repository(repository).map(|r| r.manifests.keys().copied().collect()).unwrap_or_default()
+    }
+
+    /// A manifest by its digest.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<RawManifest>, StoreError> {
+        let found = self.index().repository(repository).and_then(|r| r.manifests.get(digest).cloned());
+        let Some(entry) = found else { return Ok(None) };
+        let bytes = self.manifest_bytes(*digest, &entry).await?;
+        Ok(Some(RawManifest::new(entry.media_type, bytes)))
+    }
+
+    pub(crate) async fn manifest_bytes(
+        &self,
+        digest: Digest,
+        entry: &ManifestEntry,
+    ) -> Result<Bytes, StoreError> {
+        match (&entry.bytes, &self.shared.backend) {
+            (Some(bytes), _) => Ok(bytes.clone()),
+            (None, Backend::Disk(disk)) => {
+                let disk = Arc::clone(disk);
+                blocking(move || disk.read_content(&digest)).await
+            }
+            (None, Backend::Memory | Backend::Discard) => Ok(Bytes::new()),
+        }
+    }
+
+    /// A blob's bytes; `None` where the repository lacks it, or where they were discarded.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub async fn blob(
+        &self,
+        repository: &RepositoryPath,
+        digest: &Digest,
+    ) -> Result<Option<Bytes>, StoreError> {
+        match self.blob_source(repository, digest) {
+            Some((_, Source::Memory(bytes))) => Ok(Some(bytes)),
+            Some((_, Source::File(path))) => {
+                tokio::fs::read(&path).await.map(|bytes| Some(bytes.into())).map_err(at("read", &path))
+            }
+            Some((_, Source::Discarded)) | None => Ok(None),
+        }
+    }
+
+    /// A blob's size and where its bytes are.
+    pub(crate) fn blob_source(&self, repository: &RepositoryPath, digest: &Digest) -> Option<(u64, Source)> {
+        let Content { size, bytes } = self.index().blob(repository, digest)?;
+        let source = match (bytes, &self.shared.backend) {
+            (Some(bytes), _) => Source::Memory(bytes),
+            (None, Backend::Disk(disk)) => Source::File(disk.content(digest)),
+            (None, Backend::Memory | Backend::Discard) => Source::Discarded,
+        };
+        Some((size, source))
+    }
+
+    pub(crate) fn uploads(&self) -> &Uploads {
+        &self.shared.uploads
+    }
+
+    /// A new upload's place.
+    pub(crate) async fn begin_upload(&self, repository: &RepositoryPath) -> Result<Upload, StoreError> {
+        let sink = match &self.shared.backend {
+            Backend::Memory => Sink::Memory(BytesMut::new()),
+            Backend::Discard => Sink::Discard,
+            Backend::Disk(disk) => {
+                let disk = Arc::clone(disk);
+                let (file, path) = blocking(move || disk.incoming()).await?.into_parts();
+                Sink::File { file: file.into(), path }
+            }
+        };
+        Ok(Upload::new(repository.clone(), sink))
+    }
+
+    pub(crate) fn index(&self) -> RwLockReadGuard<'_, Index> {
+        self.shared.index()
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.shared.backend {
+            Backend::Memory => "memory".to_owned(),
+            Backend::Discard => "discard".to_owned(),
+            Backend::Disk(disk) => format!("{disk:?}"),
+        };
+        f.debug_struct("Store").field("backend", &kind).field("repositories", &self.repositories()).finish()
+    }
+}
+
+/// Runs what blocks where it holds up nobody, and to its end even if nobody waits for it any more.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(StoreError::Shutdown),
+    }
+}

@@ -1,0 +1,132 @@
+//! Faults: which requests they strike, and when.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::effect::Effect;
+use crate::tally::Kind;
+
+/// An effect and the requests that it strikes: all of them, unless a method narrows it down.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    effect: Effect,
+    kinds: Option<Vec<Kind>>,
+    path: Option<String>,
+    skip: u64,
+    times: Option<u64>,
+}
+
+impl Fault {
+    /// Strikes every request, always.
+    pub fn new(effect: Effect) -> Self {
+        Self { effect, kinds: None, path: None, skip: 0, times: None }
+    }
+
+    /// Strikes requests of this kind only; called again, of that kind too.
+    #[must_use]
+    pub fn on(mut self, kind: Kind) -> Self {
+        self.kinds.get_or_insert_default().push(kind);
+        self
+    }
+
+    /// Strikes requests only whose path and query contain this text.
+    #[must_use]
+    pub fn path(mut self, part: impl Into<String>) -> Self {
+        self.path = Some(part.into());
+        self
+    }
+
+    /// Lets this many of the requests it would strike go by first.
+    #[must_use]
+    pub fn skip(mut self, count: u64) -> Self {
+        self.skip = count;
+        self
+    }
+
+    /// Strikes no more than this often.
+    #[must_use]
+    pub fn times(mut self, count: u64) -> Self {
+        self.times = Some(count);
+        self
+    }
+
+    fn matches(&self, kind: Kind, path: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
+            && self.path.as_ref().is_none_or(|part| path.contains(part))
+    }
+}
+
+/// Tells how often a fault has struck.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    struck: Arc<AtomicU64>,
+}
+
+impl Watch {
+    /// How many requests the fault has struck so far.
+    pub fn struck(&self) -> u64 {
+        self.struck.load(Relaxed)
+    }
+}
+
+/// A fault that stands, with what it has done.
+#[derive(Debug)]
+pub(super) struct Standing {
+    fault: Fault,
+    matched: u64,
+    watch: Watch,
+}
+
+impl Standing {
+    pub(super) fn new(fault: Fault) -> (Self, Watch) {
+        let watch = Watch { struck: Arc::default() };
+        (Self { fault, matched: 0, watch: watch.clone() }, watch)
+    }
+
+    /// The effect, if this request is struck.
+    pub(super) fn strike(&mut self, kind: Kind, path: &str) -> Option<Effect> {
+        if !self.fault.matches(kind, path) {
+            return None;
+        }
+        self.matched += 1;
+        let due = self.matched > self.fault.skip
+            && self.fault.times.is_none_or(|times| self.watch.struck() < times);
+        due.then(|| {
+            self.watch.struck.fetch_add(1, Relaxed);
+            self.fault.effect.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strikes(fault: Fault, requests: &[(Kind, &str)]) -> Vec<bool> {
+        let (mut standing, _) = Standing::new(fault);
+        requests.iter().map(|(kind, path)| standing.strike(*kind, path).is_some()).collect()
+    }
+
+    #[test]
+    fn a_fault_strikes_the_kinds_and_paths_it_names() {
+        let fault = Fault::new(Effect::Reset).on(Kind::BlobGet).on(Kind::BlobHead).path("/app/");
+        let requests = [
+            (Kind::BlobGet, "/v2/app/blobs/x"),
+            (Kind::BlobHead, "/v2/app/blobs/x"),
+            (Kind::ManifestGet, "/v2/app/manifests/x"),
+            (Kind::BlobGet, "/v2/other/blobs/x"),
+        ];
+        assert_eq!(strikes(fault, &requests), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_fault_skips_and_ends_as_it_is_told() {
+        let fault = Fault::new(Effect::Reset).on(Kind::Ping).skip(1).times(2);
+        let ping = (Kind::Ping, "/v2/");
+        assert_eq!(
+            strikes(fault, &[ping, (Kind::Catalog, "/v2/_catalog"), ping, ping, ping]),
+            [false, false, true, true, false],
+            "only requests that match are skipped and counted"
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! What a server suffers from: latency, a quota, faults. All of it can be changed while the server runs.
+
+mod effect;
+mod fault;
+mod quota;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::tally::Kind;
+pub(crate) use effect::{Before, Spell, refused};
+pub use effect::{Canned, Effect};
+use fault::Standing;
+pub use fault::{Fault, Watch};
+use quota::Buckets;
+pub use quota::{Allowance, Quota};
+
+/// The weather over one server; clones share it. Without any call it is fine.
+#[derive(Clone, Debug, Default)]
+pub struct Weather {
+    conditions: Arc<Mutex<Conditions>>,
+}
+
+#[derive(Debug, Default)]
+struct Conditions {
+    latency: Duration,
+    buckets: Buckets,
+    faults: Vec<Standing>,
+}
+
+/// What one request meets.
+#[derive(Debug)]
+pub(crate) struct Forecast {
+    /// What it waits before anything else happens.
+    pub(crate) latency: Duration,
+    /// What then becomes of it.
+    pub(crate) fate: Fate,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// It is served.
+    Served,
+    /// The quota is used up; when to come again, if that is told.
+    Refused(Option<Duration>),
+    /// A fault applies.
+    Struck(Spell),
+}
+
+impl Weather {
+    /// Makes every request wait this long before it is looked at.
+    pub fn set_latency(&self, latency: Duration) {
+        self.conditions().latency = latency;
+    }
+
+    /// Sets the quota from now on, with a full burst.
+    pub fn set_quota(&self, quota: Quota) {
+        self.conditions().buckets = Buckets::new(quota, Instant::now());
+    }
+
+    /// Adds a fault after those that are there. What is returned tells how often it has struck.
+    pub fn add_fault(&self, fault: Fault) -> Watch {
+        let (standing, watch) = Standing::new(fault);
+        self.conditions().faults.push(standing);
+        watch
+    }
+
+    /// Removes all faults.
+    pub fn clear_faults(&self) {
+        self.conditions().faults.clear();
+    }
+
+    /// What a request meets that arrives now. The quota is asked first; what it refuses meets no fault. The first fault
+    /// that strikes is the only one, and those after it do not see the request.
+    pub(crate) fn forecast(&self, kind: Kind, path: &str) -> Forecast {
+        let mut conditions = self.conditions();
+        let latency = conditions.latency;
+        let fate = match conditions.buckets.take(kind.is_write(), Instant::now()) {
+            Err(retry_after) => Fate::Refused(retry_after),
+            Ok(()) => {
+                let struck = conditions.faults.iter_mut().find_map(|fault| fault.strike(kind, path));
+                struck.map_or(Fate::Served, |effect| Fate::Struck(effect.into()))
+            }
+        };
+        Forecast { latency, fate }
+    }
+
+    fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

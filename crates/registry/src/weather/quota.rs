@@ -1,0 +1,119 @@
+//! How many requests a server bears: token buckets.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// What all requests together may take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Quota {
+    /// Any number of requests.
+    #[default]
+    Unlimited,
+    /// One allowance for all requests.
+    Shared(Allowance),
+    /// An allowance each for requests that read and requests that write; `None` sets no limit.
+    Separate {
+        /// For `GET` and `HEAD`, tokens included.
+        reads: Option<Allowance>,
+        /// For everything that changes what the registry holds.
+        writes: Option<Allowance>,
+    },
+}
+
+/// A rate of requests with room for bursts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Allowance {
+    /// Requests a second in the long run.
+    pub per_second: f64,
+    /// How many requests may come at once after a pause.
+    pub burst: u32,
+    /// What a refusal says in `Retry-After`, rounded up to seconds; `None` leaves the header out.
+    pub retry_after: Option<Duration>,
+}
+
+/// The quota with what is left of it.
+#[derive(Debug, Default)]
+pub(super) struct Buckets {
+    shared: Option<Bucket>,
+    reads: Option<Bucket>,
+    writes: Option<Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    allowance: Allowance,
+    level: f64,
+    filled: Instant,
+}
+
+impl Buckets {
+    pub(super) fn new(quota: Quota, now: Instant) -> Self {
+        let bucket = |allowance| Bucket::new(allowance, now);
+        match quota {
+            Quota::Unlimited => Self::default(),
+            Quota::Shared(allowance) => Self { shared: Some(bucket(allowance)), ..Self::default() },
+            Quota::Separate { reads, writes } => {
+                Self { shared: None, reads: reads.map(bucket), writes: writes.map(bucket) }
+            }
+        }
+    }
+
+    /// Takes one request's worth, or tells when to come again.
+    pub(super) fn take(&mut self, write: bool, now: Instant) -> Result<(), Option<Duration>> {
+        let own = if write { &mut self.writes } else { &mut self.reads };
+        [&mut self.shared, own].into_iter().flatten().try_for_each(|bucket| bucket.take(now))
+    }
+}
+
+impl Bucket {
+    fn new(allowance: Allowance, now: Instant) -> Self {
+        Self { allowance, level: f64::from(allowance.burst), filled: now }
+    }
+
+    fn take(&mut self, now: Instant) -> Result<(), Option<Duration>> {
+        let gained = now.duration_since(self.filled).as_secs_f64() * self.allowance.per_second;
+        self.level = (self.level + gained).min(f64::from(self.allowance.burst));
+        self.filled = now;
+        if self.level < 1.0 {
+            return Err(self.allowance.retry_after);
+        }
+        self.level -= 1.0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admitted(buckets: &mut Buckets, write: bool, now: Instant, asked: usize) -> usize {
+        (0..asked).filter(|_| buckets.take(write, now).is_ok()).count()
+    }
+
+    #[test]
+    fn a_burst_is_admitted_and_then_the_rate() {
+        let start = Instant::now();
+        let allowance = Allowance { per_second: 10.0, burst: 5, retry_after: None };
+        let mut buckets = Buckets::new(Quota::Shared(allowance), start);
+        assert_eq!(admitted(&mut buckets, false, start, 20), 5, "the burst");
+        let later = start + Duration::from_millis(300);
+        assert_eq!(admitted(&mut buckets, true, later, 20), 3, "what 0.3 s bring, reads and writes alike");
+        let much_later = start + Duration::from_secs(3600);
+        assert_eq!(
+            admitted(&mut buckets, false, much_later, 20),
+            5,
+            "a pause saves up no more than the burst"
+        );
+    }
+
+    #[test]
+    fn reads_and_writes_can_have_quotas_of_their_own() {
+        let start = Instant::now();
+        let writes = Allowance { per_second: 1.0, burst: 2, retry_after: Some(Duration::from_secs(7)) };
+        let mut buckets = Buckets::new(Quota::Separate { reads: None, writes: Some(writes) }, start);
+        assert_eq!(admitted(&mut buckets, false, start, 50), 50);
+        assert_eq!(admitted(&mut buckets, true, start, 50), 2);
+        assert_eq!(buckets.take(true, start), Err(Some(Duration::from_secs(7))));
+    }
+}
