@@ -1,2 +1,90 @@
-//! The binary.
-fn main() {}
+//! What a developer runs: `cargo xtask test`, `check` and `size`.
+
+mod check;
+mod debian;
+mod environment;
+mod error;
+mod size;
+mod step;
+mod test;
+mod tools;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+/// Checks, tests and measures kpromo.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Installs what the tests need and is missing, then runs all tests, those with outside parts included.
+    Test {
+        /// Passed on to `cargo test`: a filter, `--package oci`, `-- --nocapture`.
+        #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
+    /// Formatting, lints, documentation, and what the dependencies may be (deny.toml).
+    Check {
+        /// Also looks the dependencies up in the RustSec database, which is fetched from GitHub.
+        #[arg(long)]
+        advisories: bool,
+    },
+    /// Builds the release binary, prints its size and fails where it is too large.
+    Size {
+        /// Builds into a new, empty folder, and prints how long that takes.
+        #[arg(long)]
+        cold: bool,
+    },
+}
+
+impl Task {
+    fn run(self) -> Result<(), Error> {
+        let workspace = Workspace::locate()?;
+        match self {
+            Self::Test { arguments } => test::run(&workspace, &arguments),
+            Self::Check { advisories } => check::run(&workspace, advisories),
+            Self::Size { cold } => size::run(&workspace, cold),
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a failure is shown")]
+fn main() -> ExitCode {
+    match Arguments::parse().task.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nerror: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_the_dashes_go_to_cargo_with_further_dashes_and_all() {
+        let parsed = Arguments::parse_from(["xtask", "test", "--", "--package", "oci", "--", "--nocapture"]);
+        let Task::Test { arguments } = parsed.task else { panic!("{parsed:?}") };
+        assert_eq!(arguments, ["--package", "oci", "--", "--nocapture"]);
+    }
+}

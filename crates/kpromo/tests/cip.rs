@@ -1,0 +1,336 @@
+//! `kpromo cip`, from the outside: what it prints, writes and exits with.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use registry::sample::Recipe;
+use registry::{Config, Effect, Fault, Kind, Server, Storage};
+use support::{Desk, cip, kpromo, put, run};
+
+async fn google() -> Server {
+    Server::start(Config { google_listing: true, ..Config::default() }).await.unwrap()
+}
+
+/// Staging with two images, one production registry, and a manifest between them.
+async fn scene() -> (Server, Server, Desk) {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let one = Recipe { seed: 1, ..Recipe::default() }.index(2);
+    let two = Recipe { seed: 2, ..Recipe::default() }.image();
+    put(&staging, "staging/one", &one, &[]).await;
+    put(&staging, "staging/two", &two, &[]).await;
+    desk.manifest(
+        &format!("{}/staging", staging.host()),
+        &[format!("{}/prod", production.host())],
+        &[("one", one.digest(), &["v1", "latest"]), ("two", two.digest(), &[])],
+    );
+    (staging, production, desk)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_one_has_nothing_to_do() {
+    let (_staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    let (plan, report) = (desk.path("plan.json"), desk.path("report.json"));
+    let flags = ["--manifest", manifest.to_str().unwrap(), "--output-plan", plan.to_str().unwrap()];
+
+    let dry = cip(&flags);
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(dry.stdout.contains("dry run: nothing was written"), "{}", dry.stdout);
+    assert_eq!(production.tally().snapshot().writes(), 0);
+    let written = desk.json("plan.json");
+    assert_eq!(written["summary"]["total"]["copy"], 3);
+    let edges = written["edges"].as_array().unwrap();
+    assert_eq!(edges.len(), 3);
+    assert!(edges.iter().all(|edge| edge["action"] == "copy"), "{written}");
+
+    let confirmed = cip(&[flags.as_slice(), &["--confirm", "--report", report.to_str().unwrap()]].concat());
+    assert_eq!(confirmed.code, 0, "{}", confirmed.stderr);
+    assert!(confirmed.stdout.contains("promoted 2 images"), "{}", confirmed.stdout);
+    assert!(confirmed.stdout.contains("not yet in this build"), "phases that do nothing say so");
+    assert!(confirmed.stderr.contains("promoted unsigned"), "{}", confirmed.stderr);
+    let told = desk.json("report.json");
+    assert_eq!((told["outcome"].as_str(), told["exitCode"].as_u64()), (Some("done"), Some(0)));
+    assert_eq!(told["totals"]["tagged"], 2);
+    assert_eq!(told["promoted"].as_array().unwrap().len(), 2);
+    let counted = production.tally().snapshot();
+    assert_eq!(
+        told["registries"][production.host().as_str()]["sent"],
+        counted.bytes_in,
+        "bytes are counted truly"
+    );
+
+    production.tally().reset();
+    let again = cip(&[flags.as_slice(), &["--confirm", "--sign=false"]].concat());
+    assert_eq!((again.code, production.tally().snapshot().writes()), (0, 0));
+    assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
+    assert!(!again.stderr.contains("unsigned"), "{}", again.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_way_to_end_has_its_exit_code() {
+    let (staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml").to_str().unwrap().to_owned();
+    let with = |flags: &[&str]| cip(&[&["--manifest", &manifest], flags].concat());
+
+    assert_eq!(cip(&[]).code, 2);
+    assert_eq!(with(&["--no-such-flag"]).code, 2);
+    let later = with(&["--snapshot", "x"]);
+    assert_eq!(later.code, 2);
+    assert!(later.stderr.contains("--snapshot is not yet in this build"), "{}", later.stderr);
+
+    let invalid = desk.write("invalid.yaml", "registries:\n- nam: x\n");
+    let said = cip(&["--manifest", invalid.to_str().unwrap()]);
+    assert_eq!(said.code, 10);
+    assert!(said.stderr.contains("invalid.yaml:2:3") && said.stderr.contains("- nam: x"), "{}", said.stderr);
+    let config = desk.write("config.yaml", "host: {}\n");
+    assert_eq!(with(&["--registry-config", config.to_str().unwrap()]).code, 10);
+    assert_eq!(with(&["--use-prow-manifest-diff"]).code, 10, "JOB_TYPE is not set");
+
+    let other = Recipe { seed: 9, ..Recipe::default() }.image();
+    put(&production, "prod/one", &other, &["v1"]).await;
+    let moved = with(&["--confirm"]);
+    assert_eq!(moved.code, 11);
+    assert!(
+        moved.stderr.contains("never move") && moved.stderr.contains("manifest.yaml:"),
+        "{}",
+        moved.stderr
+    );
+    assert_eq!(production.tally().snapshot().writes(), 0);
+
+    let (staging_2, production_2, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml").to_str().unwrap().to_owned();
+    production_2.weather().add_fault(Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/two"));
+    let partial =
+        cip(&["--manifest", &manifest, "--confirm", "--report", desk.path("r.json").to_str().unwrap()]);
+    assert_eq!(partial.code, 30, "{}", partial.stderr);
+    assert!(
+        partial.stdout.contains("failed: 1") && partial.stdout.contains("prod/two"),
+        "{}",
+        partial.stdout
+    );
+    assert_eq!(desk.json("r.json")["failed"].as_array().unwrap().len(), 1);
+
+    drop((staging, production, staging_2, production_2));
+    // Nobody listens there any more.
+    let gone = cip(&["--manifest", &manifest]);
+    assert_eq!(gone.code, 20, "{}", gone.stderr);
+    assert!(gone.stderr.contains("cannot connect"), "{}", gone.stderr);
+}
+
+#[test]
+fn parse_only_checks_manifests_without_a_network_and_finds_overlaps() {
+    let desk = Desk::new();
+    let digest = oci::Digest::of(b"x");
+    // Nothing listens on port 1.
+    let manifest = desk.manifest("127.0.0.1:1/s", &["127.0.0.1:1/p".to_owned()], &[("a", digest, &["v1"])]);
+    let said = cip(&["--parse-only", "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!((said.code, said.stdout.as_str()), (0, "1 manifests, 1 edges: valid\n"));
+
+    let other = oci::Digest::of(b"y");
+    let images: [(&str, oci::Digest, &[&str]); 2] = [("a", digest, &["v1"]), ("a", other, &["v1"])];
+    let manifest = desk.manifest("127.0.0.1:1/s", &["127.0.0.1:1/p".to_owned()], &images);
+    let said = cip(&["--parse-only", "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(said.code, 11);
+    assert!(
+        said.stderr.contains("manifest.yaml:8:") && said.stderr.contains("manifest.yaml:11:"),
+        "{}",
+        said.stderr
+    );
+}
+
+#[test]
+fn the_log_can_be_json_and_goes_to_standard_error() {
+    let desk = Desk::new();
+    let manifest = desk.manifest(
+        "127.0.0.1:1/s",
+        &["127.0.0.1:1/p".to_owned()],
+        &[("a", oci::Digest::of(b"x"), &["v1"])],
+    );
+    let flags = [
+        "--parse-only",
+        "--manifest",
+        manifest.to_str().unwrap(),
+        "--log-format=json",
+        "--log-level",
+        "debug",
+    ];
+    let said = cip(&flags);
+    assert!(
+        said.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        "{}",
+        said.stderr
+    );
+    assert!(said.stderr.contains("setup"), "{}", said.stderr);
+    assert_eq!(
+        cip(&["--parse-only", "--manifest", manifest.to_str().unwrap(), "--log-level=error"]).stderr,
+        ""
+    );
+}
+
+#[test]
+fn version_completion_and_help_are_there() {
+    let said = |words: &[&str]| {
+        let mut command = kpromo(None);
+        command.args(words);
+        run(command)
+    };
+    let version: serde_json::Value = serde_json::from_str(&said(&["version", "--json"]).stdout).unwrap();
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert!(said(&["version"]).stdout.starts_with("kpromo "));
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(said(&["completion", shell]).stdout.contains("thin-manifest-dir"), "{shell}");
+    }
+    let help = said(&["cip", "--help"]);
+    assert_eq!(help.code, 0);
+    assert!(
+        help.stdout.contains("--confirm") && !help.stdout.contains("--max-image-size"),
+        "{}",
+        help.stdout
+    );
+}
+
+/// The demo is the main job: a plan, a promotion, and a second run without work.
+#[test]
+fn the_demo_shows_the_main_job() {
+    let mut command = kpromo(None);
+    command.arg("demo");
+    let said = run(command);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for expected in
+        ["This was a dry run", "promoted 12 images", "Nothing to do", "any of these images lacks: 0"]
+    {
+        assert!(said.stdout.contains(expected), "{expected} is missing:\n{}", said.stdout);
+    }
+    assert_eq!(said.stderr, "", "there is nothing to warn of");
+}
+
+/// Starts the binary, to be killed or interrupted.
+fn start(manifest: &str) -> Child {
+    let mut command = kpromo(None);
+    command.args(["cip", "--confirm", "--sign=false", "--manifest", manifest]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn signal(child: &Child, name: &str) {
+    assert!(Command::new("kill").args([name, &child.id().to_string()]).status().unwrap().success());
+}
+
+/// `kill -9` of the promoter after any number of writes: no registry holds anything whose parts are missing, and the next
+/// run completes. The registry is on disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
+    for writes in [0, 1, 5, 9, 12, 14, 16, 17] {
+        let (staging, desk) = (google().await, Desk::new());
+        let storage = Storage::Folder(desk.path("storage"));
+        let production =
+            Server::start(Config { storage, google_listing: true, ..Config::default() }).await.unwrap();
+        let image = Recipe { layers: 1, ..Recipe::default() }.index(3);
+        put(&staging, "staging/app", &image, &[]).await;
+        let (source, destination) =
+            (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+        let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &["v1", "latest"])]);
+        let manifest = manifest.to_str().unwrap();
+
+        let kinds = [Kind::Mount, Kind::UploadPut, Kind::ManifestPut];
+        let fault = kinds.into_iter().fold(Fault::new(Effect::Hang), Fault::on).skip(writes);
+        let watch = production.weather().add_fault(fault);
+        let mut child = start(manifest);
+        while watch.struck() == 0 && child.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        signal(&child, "-KILL");
+        child.wait().unwrap();
+        assert_eq!(watch.struck() > 0, writes < 17, "12 for blobs, 3 for platforms, 2 for tags");
+        assert!(production.store().missing_parts().await.unwrap().is_empty(), "after {writes} writes");
+
+        production.weather().clear_faults();
+        assert_eq!(cip(&["--confirm", "--sign=false", "--manifest", manifest]).code, 0);
+        let repository = "prod/app".parse().unwrap();
+        for tag in ["v1", "latest"] {
+            assert_eq!(production.store().resolve(&repository, &tag.parse().unwrap()), Some(image.digest()));
+        }
+        assert!(production.store().missing_parts().await.unwrap().is_empty());
+    }
+}
+
+/// SIGTERM while images are copied: what is under way is finished, nothing else is begun, and the exit code tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_terminated_finishes_what_is_under_way() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let mut images = Vec::new();
+    for seed in 0..60 {
+        let image = Recipe { seed, ..Recipe::default() }.image();
+        put(&staging, &format!("staging/app-{seed}"), &image, &[]).await;
+        images.push((format!("app-{seed}"), image.digest()));
+    }
+    let images: Vec<(&str, oci::Digest, &[&str])> =
+        images.iter().map(|(name, digest)| (name.as_str(), *digest, ["v1"].as_slice())).collect();
+    let (source, destination) =
+        (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let manifest = desk.manifest(&source, &[destination], &images);
+    // Uploads wait for a signal of ours, so that the interrupt comes while they are under way.
+    production.weather().set_latency(Duration::from_millis(30));
+    let child = start(manifest.to_str().unwrap());
+    while production.tally().snapshot().requests(Kind::UploadPut) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    signal(&child, "-TERM");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(32));
+    let promoted = production.store().repositories().len();
+    assert!((1..60).contains(&promoted), "{promoted} of 60 are promoted");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("promoted"), "what was done is told");
+    assert!(production.store().missing_parts().await.unwrap().is_empty());
+}
+
+/// Only what a commit adds, as a Prow job says it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prow_job_promotes_what_its_commit_adds() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let (old, new) =
+        (Recipe { seed: 1, ..Recipe::default() }.image(), Recipe { seed: 2, ..Recipe::default() }.image());
+    put(&staging, "staging/app", &old, &[]).await;
+    put(&staging, "staging/app", &new, &[]).await;
+    let registries = format!(
+        "registries:\n- name: {}/staging\n  src: true\n- name: {}/prod\n",
+        staging.host(),
+        production.host()
+    );
+    desk.write("manifests/app/promoter-manifest.yaml", &registries);
+    let images = desk
+        .write("images/app/images.yaml", &format!("- name: app\n  dmap:\n    \"{}\": [old]\n", old.digest()));
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command
+            .arg("-C")
+            .arg(desk.path(""))
+            .args(["-c", "user.name=t", "-c", "user.email=t@example.com"])
+            .args(words);
+        assert!(command.output().unwrap().status.success(), "git {words:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "old"]);
+    let before = std::fs::read_to_string(&images).unwrap();
+    std::fs::write(&images, format!("{before}    \"{}\": [new]\n", new.digest())).unwrap();
+    git(&["commit", "-q", "-a", "-m", "new"]);
+    let mut command = kpromo(None);
+    let folder = desk.path("");
+    command.args([
+        "cip",
+        "--confirm",
+        "--use-prow-manifest-diff",
+        "--thin-manifest-dir",
+        folder.to_str().unwrap(),
+    ]);
+    command.env("JOB_TYPE", "postsubmit");
+    let said = run(command);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let tags: Vec<String> =
+        production.store().tags(&"prod/app".parse().unwrap()).keys().map(ToString::to_string).collect();
+    assert_eq!(tags, ["new"]);
+}

@@ -1,0 +1,179 @@
+//! Promotions between real registries of other people and ours, judged by other people's clients.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::path::Path;
+
+use oci::{Digest, Host};
+use registry::sample::{Format, Recipe, Sample};
+use registry::{Config, Server, Storage};
+use support::{Desk, kpromo, put, run};
+use testkit::{Account, Auth, Crane, Distribution, DockerConfig, DockerRegistry, Skopeo};
+
+/// A registry of some kind.
+enum Any {
+    Embedded(Server),
+    Docker(DockerRegistry),
+    Distribution(Distribution),
+}
+
+impl Any {
+    async fn start(kind: &str) -> Self {
+        match kind {
+            "embedded" => Self::Embedded(Server::start(Config::default()).await.unwrap()),
+            "embedded with tokens" => Self::Embedded(Server::start(with_tokens()).await.unwrap()),
+            "docker-registry 2.8" => Self::Docker(DockerRegistry::start()),
+            "distribution v3" => Self::Distribution(Distribution::start(Auth::None)),
+            "distribution v3 with htpasswd" => Self::Distribution(Distribution::start(Auth::Htpasswd)),
+            other => panic!("what is `{other}`?"),
+        }
+    }
+
+    fn host(&self) -> &Host {
+        match self {
+            Self::Embedded(server) => server.host(),
+            Self::Docker(registry) => registry.host(),
+            Self::Distribution(registry) => registry.host(),
+        }
+    }
+}
+
+const KINDS: [&str; 5] = [
+    "embedded",
+    "embedded with tokens",
+    "docker-registry 2.8",
+    "distribution v3",
+    "distribution v3 with htpasswd",
+];
+
+/// One user for all registries that ask.
+const USER: Account = Distribution::ACCOUNT;
+
+fn with_tokens() -> Config {
+    let account = registry::Account {
+        name: USER.user.to_owned(),
+        password: USER.password.to_owned(),
+        access: registry::Access::Full,
+    };
+    let tokens = registry::Tokens {
+        accounts: vec![account],
+        anonymous_pull: false,
+        lifetime: std::time::Duration::from_secs(300),
+        service: "test".to_owned(),
+    };
+    Config {
+        authentication: registry::Authentication::Token(tokens),
+        page_size: 2.try_into().unwrap(),
+        ..Config::default()
+    }
+}
+
+/// The images that go everywhere: name and sample.
+fn samples() -> Vec<(&'static str, Sample)> {
+    let docker = Recipe { seed: 1, format: Format::Docker, layer_size: 50_000, ..Recipe::default() };
+    let oci = Recipe { seed: 2, layer_size: 6_000_000, layers: 1, ..Recipe::default() };
+    vec![
+        ("docker-list", docker.index(3)),
+        ("oci-index", oci.index(2)),
+        (
+            "chart",
+            Recipe { seed: 3, ..Recipe::default() }.artifact("application/vnd.cncf.helm.config.v1+json"),
+        ),
+    ]
+}
+
+/// Every pair of {embedded, docker-registry 2.8, distribution v3}, with authentication on and off.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn every_pair_of_registries_promotes_byte_for_byte_and_a_second_run_has_nothing_to_do() {
+    let workshop = Server::start(Config::default()).await.unwrap();
+    for (name, sample) in samples() {
+        put(&workshop, &format!("made/{name}"), &sample, &["v1"]).await;
+    }
+    for from in KINDS {
+        for to in KINDS {
+            promote(&workshop, from, to).await;
+        }
+    }
+}
+
+async fn promote(workshop: &Server, from: &str, to: &str) {
+    let pair = format!("{from} -> {to}");
+    let (source, destination) = (Any::start(from).await, Any::start(to).await);
+    let config = DockerConfig::new([(source.host(), USER), (destination.host(), USER)]);
+    let crane = Crane::new(&config);
+    let staging = format!("{}/staging", source.host());
+    for (name, _) in samples() {
+        crane.copy(&format!("{}/made/{name}:v1", workshop.host()), &format!("{staging}/{name}:built"));
+    }
+    let samples = samples();
+    let images: Vec<(&str, Digest, &[&str])> =
+        samples.iter().map(|(name, sample)| (*name, sample.digest(), ["v1.0", "v1"].as_slice())).collect();
+    let desk = Desk::new();
+    let manifest = desk.manifest(&staging, &[format!("{}/prod", destination.host())], &images);
+    let flags = ["cip", "--confirm", "--sign=false", "--manifest", manifest.to_str().unwrap()];
+
+    let said = cip(config.folder(), &flags);
+    assert_eq!(said.code, 0, "{pair}: {}\n{}", said.stdout, said.stderr);
+    assert!(!said.stderr.contains("lost"), "{pair}: {}", said.stderr);
+    for (name, digest, tags) in &images {
+        for tag in *tags {
+            let reference = format!("{}/prod/{name}:{tag}", destination.host());
+            assert_eq!(crane.digest(&reference), *digest, "{pair}");
+        }
+        if *name != "chart" {
+            assert_eq!(
+                Skopeo::new(&config).digest(&format!("{}/prod/{name}:v1", destination.host())),
+                *digest
+            );
+        }
+    }
+    let again = cip(config.folder(), &flags);
+    assert!(
+        again.code == 0 && again.stdout.contains("Nothing to do"),
+        "{pair}: {}{}",
+        again.stdout,
+        again.stderr
+    );
+}
+
+fn cip(docker_config: &Path, flags: &[&str]) -> support::Said {
+    let mut command = kpromo(Some(docker_config));
+    command.args(flags);
+    run(command)
+}
+
+/// An image that crane has made of a real layer is valid, to crane, where we have brought it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_crane_builds_crane_finds_valid_where_it_was_promoted_to() {
+    let (staging, desk) = (Distribution::start(Auth::None), Desk::new());
+    let storage = Storage::Folder(desk.path("storage"));
+    let production = Server::start(Config { storage, ..Config::default() }).await.unwrap();
+    let config = DockerConfig::anonymous();
+    let crane = Crane::new(&config);
+    let layer = desk.path("layer.tar");
+    let content = desk.write("etc/motd", "hello\n");
+    let tar = std::process::Command::new("tar")
+        .arg("-cf")
+        .arg(&layer)
+        .arg("-C")
+        .arg(desk.path(""))
+        .arg("etc")
+        .status();
+    assert!(tar.unwrap().success(), "{}", content.display());
+    let built = format!("{}/staging/app", staging.host());
+    crane.append(&layer, &format!("{built}:amd64"));
+    crane.index(&[&format!("{built}:amd64")], &format!("{built}:all"));
+    let digest = crane.digest(&format!("{built}:all"));
+    let (source, destination) =
+        (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let manifest = desk.manifest(&source, &[destination], &[("app", digest, &["v1"])]);
+    let said = cip(config.folder(), &["cip", "--confirm", "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let promoted = format!("{}/prod/app:v1", production.host());
+    crane.validate(&promoted);
+    assert_eq!(crane.digest(&promoted), digest);
+}

@@ -1,0 +1,72 @@
+//! `crane`, the client of go-containerregistry.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use oci::Digest;
+
+use crate::client::{isolated, output};
+use crate::credential::DockerConfig;
+
+/// Runs `crane`. It speaks plain HTTP with this machine's registries by itself.
+///
+/// References are texts as crane takes them: `127.0.0.1:5000/team/app:v1`, `127.0.0.1:5000/team/app@sha256:…`. Every
+/// method panics when crane fails, with what it complained of.
+#[derive(Clone, Copy, Debug)]
+pub struct Crane<'a> {
+    config: &'a DockerConfig,
+}
+
+impl<'a> Crane<'a> {
+    /// Crane with these credentials.
+    pub fn new(config: &'a DockerConfig) -> Self {
+        Self { config }
+    }
+
+    /// Runs `crane` with `arguments` and gives what it printed.
+    pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Vec<u8> {
+        let mut command = isolated("crane", self.config);
+        command.args(arguments);
+        output(command)
+    }
+
+    /// The digest of what a reference names, as the registry tells it.
+    pub fn digest(&self, reference: &str) -> Digest {
+        let printed = self.run(["digest", reference]);
+        let text = String::from_utf8_lossy(&printed);
+        text.trim().parse().unwrap_or_else(|error| panic!("the digest of {reference}: {error}"))
+    }
+
+    /// Copies an image, or an index with all its images.
+    pub fn copy(&self, from: &str, to: &str) {
+        self.run(["copy", from, to]);
+    }
+
+    /// The manifest that a reference names, byte for byte.
+    pub fn manifest(&self, reference: &str) -> Vec<u8> {
+        self.run(["manifest", reference])
+    }
+
+    /// Reads the whole image, every image of an index included, and checks all sizes and digests.
+    pub fn validate(&self, reference: &str) {
+        self.run(["validate", "--remote", reference]);
+    }
+
+    /// Pushes a new image of Docker's media types with one layer, which is the tar file `layer`.
+    pub fn append(&self, layer: &Path, to: &str) {
+        self.run([
+            OsStr::new("append"),
+            "--new_layer".as_ref(),
+            layer.as_ref(),
+            "--new_tag".as_ref(),
+            to.as_ref(),
+        ]);
+    }
+
+    /// Pushes a new Docker manifest list of these images, which are in the same registry. It is what goes with the images
+    /// of [`Crane::append`].
+    pub fn index(&self, images: &[&str], to: &str) {
+        let members = images.iter().flat_map(|image| ["--manifest", image]);
+        self.run(["index", "append", "--docker-empty-base"].into_iter().chain(members).chain(["--tag", to]));
+    }
+}

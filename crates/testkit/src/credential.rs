@@ -1,0 +1,86 @@
+//! Credentials, and docker's file of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use oci::Host;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+
+/// A user of a registry that exists for a test alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name.
+    pub user: &'static str,
+    /// The user's password.
+    pub password: &'static str,
+}
+
+/// A folder with a `config.json` as docker keeps it, to be given to a program as its `DOCKER_CONFIG`.
+#[derive(Debug)]
+pub struct DockerConfig {
+    folder: TempDir,
+}
+
+impl DockerConfig {
+    /// A configuration with these credentials and no others. It is removed when it is dropped.
+    ///
+    /// # Panics
+    /// When no temporary folder can be made.
+    pub fn new<'a>(credentials: impl IntoIterator<Item = (&'a Host, Account)>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder for docker's configuration");
+        let config = Self { folder };
+        fs::write(config.file(), document(credentials).to_string()).expect("config.json can be written");
+        config
+    }
+
+    /// A configuration without any credentials.
+    ///
+    /// # Panics
+    /// When no temporary folder can be made.
+    pub fn anonymous() -> Self {
+        Self::new(None)
+    }
+
+    /// The folder: what `DOCKER_CONFIG` has to name.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The `config.json` in the folder, which is also an `--authfile` of podman and skopeo.
+    pub fn file(&self) -> PathBuf {
+        self.folder().join("config.json")
+    }
+}
+
+fn document<'a>(credentials: impl IntoIterator<Item = (&'a Host, Account)>) -> Value {
+    let entry = |(host, account): (&Host, Account)| {
+        let auth = STANDARD.encode(format!("{}:{}", account.user, account.password));
+        (host.to_string(), json!({ "auth": auth }))
+    };
+    json!({ "auths": credentials.into_iter().map(entry).collect::<Map<_, _>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(config: &DockerConfig) -> Value {
+        serde_json::from_slice(&fs::read(config.folder().join("config.json")).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn credentials_are_written_as_docker_reads_them() {
+        let host: Host = "127.0.0.1:5000".parse().unwrap();
+        let config = DockerConfig::new([(&host, Account { user: "ann", password: "a:b" })]);
+        // `ann:a:b`, encoded by another program.
+        assert_eq!(content(&config), json!({ "auths": { "127.0.0.1:5000": { "auth": "YW5uOmE6Yg==" } } }));
+    }
+
+    #[test]
+    fn an_anonymous_configuration_knows_nobody() {
+        assert_eq!(content(&DockerConfig::anonymous()), json!({ "auths": {} }));
+    }
+}

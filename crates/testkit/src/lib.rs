@@ -1,0 +1,36 @@
+//! Outside parts for tests: other people's registries and clients, which ours have to agree with.
+//!
+//! Everything here is for tests, so nothing returns an error: what fails panics, and says what was tried and what came
+//! back. Registries listen on loopback ports that the system chooses, keep their data in temporary folders and end when
+//! they are dropped. Clients see no configuration and no credentials but those they are given.
+//!
+//! A test that uses any of this is `#[ignore]`d, and `cargo xtask test` runs it:
+//!
+//! ```no_run
+//! use testkit::{Auth, Crane, Distribution, DockerConfig, DockerRegistry};
+//!
+//! let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::Htpasswd));
+//! let config = DockerConfig::new(new.credential());
+//! let crane = Crane::new(&config);
+//! let (from, to) = (format!("{}/app:v1", old.host()), format!("{}/app:v1", new.host()));
+//! crane.copy(&from, &to);
+//! assert_eq!(crane.digest(&from), crane.digest(&to));
+//! ```
+
+#![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
+
+mod client;
+mod crane;
+mod credential;
+mod distribution;
+mod docker_registry;
+mod service;
+mod skopeo;
+mod tool;
+
+pub use crane::Crane;
+pub use credential::{Account, DockerConfig};
+pub use distribution::{Auth, Distribution};
+pub use docker_registry::DockerRegistry;
+pub use skopeo::Skopeo;
+pub use tool::tool;

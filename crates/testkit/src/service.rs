@@ -1,0 +1,151 @@
+//! A registry as a process of its own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use oci::Host;
+use tempfile::TempDir;
+
+use crate::tool::{tool, variable};
+
+/// How long a registry may take to listen. It takes a few milliseconds, minutes only where the machine has stalled.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What both versions of the registry log when their socket is open, before the address.
+const LISTENING: &str = "listening on ";
+
+/// A running registry of the distribution project, whichever its version. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Service {
+    process: Process,
+    host: Host,
+    folder: TempDir,
+}
+
+impl Service {
+    /// Starts `program` on a port that is free and waits until it listens.
+    ///
+    /// The system chooses the port while the registry binds it, so there is no moment in which another process could
+    /// take it. `extend` is given the folder and says what the configuration has besides storage and address.
+    pub(crate) fn start(program: &str, extend: impl FnOnce(&Path) -> String) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder for a registry");
+        let configuration = folder.path().join("config.yml");
+        let text = configuration_text(&storage_of(folder.path()), &extend(folder.path()));
+        fs::write(&configuration, text).expect("the registry's configuration can be written");
+        let mut process = Process::spawn(program, &configuration, folder.path().join("log"));
+        let host = process.wait_for_host();
+        Self { process, host, folder }
+    }
+
+    /// Where it listens.
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The folder that the registry keeps its data in.
+    pub(crate) fn storage(&self) -> PathBuf {
+        storage_of(self.folder.path())
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+fn storage_of(folder: &Path) -> PathBuf {
+    folder.join("storage")
+}
+
+/// A configuration that versions 2 and 3 both read. A JSON string is a YAML string, whatever the path has in it.
+fn configuration_text(storage: &Path, extension: &str) -> String {
+    let storage = serde_json::Value::from(storage.to_str().expect("temporary folders have names in UTF-8"));
+    format!(
+        "version: 0.1\n\
+         log: {{level: info, accesslog: {{disabled: true}}}}\n\
+         storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}\n\
+         http: {{addr: \"127.0.0.1:0\", secret: testkit}}\n\
+         {extension}"
+    )
+}
+
+/// The process, and the file it logs to. Killed when dropped.
+#[derive(Debug)]
+struct Process {
+    program: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    fn spawn(program: &str, configuration: &Path, log: PathBuf) -> Self {
+        let file = File::create(&log).expect("the registry's log can be written");
+        let child = Command::new(tool(program))
+            .arg("serve")
+            .arg(configuration)
+            // `REGISTRY_…` variables would override the configuration.
+            .env_clear()
+            .envs(variable("PATH").map(|path| ("PATH", path)))
+            // Version 3 would look for somebody to send its traces to.
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .unwrap_or_else(|error| panic!("starting `{program}`: {error}"));
+        Self { program: program.to_owned(), child, log }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn wait_for_host(&mut self) -> Host {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // Asked before the log is read, so that the log of a process that has ended is whole.
+            let ended = self.child.try_wait().expect("the state of a child process can be read");
+            if let Some(host) = logged_host(&self.log()) {
+                return host;
+            }
+            let program = &self.program;
+            if let Some(status) = ended {
+                panic!("`{program}` ended with {status} before it listened:\n{}", self.log());
+            }
+            assert!(Instant::now() < deadline, "`{program}` does not listen:\n{}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only where the process has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The address in the log line that says that the socket is open; `None` while that line is not all there.
+fn logged_host(log: &str) -> Option<Host> {
+    let (_, rest) = log.split_once(LISTENING)?;
+    let (address, _) = rest.split_once('"')?;
+    address.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read_from_the_log_once_the_line_is_there() {
+        let before = "time=\"…\" level=info msg=\"redis not configured\"\n";
+        let line = "time=\"…\" level=info msg=\"listening on 127.0.0.1:43005\" version=2.8.2\n";
+        assert_eq!(logged_host(before), None);
+        assert_eq!(logged_host(&format!("{before}{line}")), Some("127.0.0.1:43005".parse().unwrap()));
+        let cut = line.find("005").unwrap();
+        assert_eq!(logged_host(&line[..cut]), None, "half a port is no port");
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the outside parts are.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The program called `name`: from the folder in `KPROMO_TEST_TOOLS`, or else from `PATH`.
+///
+/// # Panics
+/// When it is in neither, with the command that installs it.
+pub fn tool(name: &str) -> PathBuf {
+    find(name, variable("KPROMO_TEST_TOOLS"), variable("PATH")).unwrap_or_else(|| {
+        panic!(
+            "`{name}` is neither in the folder that KPROMO_TEST_TOOLS names nor on PATH: \
+             run this test by `cargo xtask test`, which installs `{name}` and sets the variable"
+        )
+    })
+}
+
+/// A variable of the test's own environment.
+#[expect(clippy::disallowed_methods, reason = "a test has no binary that reads the environment for it")]
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
+}
+
+/// The first file called `name` in `tools`, which is one folder, or in `path`, which is a list of folders.
+fn find(name: &str, tools: Option<OsString>, path: Option<OsString>) -> Option<PathBuf> {
+    let path = path.unwrap_or_default();
+    let folders = tools.map(PathBuf::from).into_iter().chain(env::split_paths(&path));
+    folders.map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    fn folder_with(name: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), "").unwrap();
+        folder
+    }
+
+    fn path(folders: &[&Path]) -> Option<OsString> {
+        Some(env::join_paths(folders).unwrap())
+    }
+
+    #[test]
+    fn the_folder_of_tools_comes_before_the_path() {
+        let (tools, system) = (folder_with("crane"), folder_with("crane"));
+        let found = find("crane", Some(tools.path().into()), path(&[system.path()]));
+        assert_eq!(found, Some(tools.path().join("crane")));
+    }
+
+    #[test]
+    fn what_the_folder_of_tools_lacks_is_taken_from_the_path() {
+        let (tools, other, system) = (folder_with("crane"), folder_with("git"), folder_with("skopeo"));
+        let found = find("skopeo", Some(tools.path().into()), path(&[other.path(), system.path()]));
+        assert_eq!(found, Some(system.path().join("skopeo")));
+        assert_eq!(find("skopeo", None, path(&[system.path()])), Some(system.path().join("skopeo")));
+    }
+
+    #[test]
+    fn what_is_nowhere_and_what_is_a_folder_is_not_found() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("crane")).unwrap();
+        assert_eq!(find("crane", Some(folder.path().into()), path(&[folder.path()])), None);
+        assert_eq!(find("skopeo", None, None), None);
+    }
+}

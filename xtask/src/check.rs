@@ -1,0 +1,41 @@
+//! `cargo xtask check`: what can be said of the sources without running them.
+
+use std::process::Command;
+
+use crate::error::Error;
+use crate::step::{say, step};
+use crate::tools::{Cache, Source, Tool};
+use crate::workspace::Workspace;
+
+/// Holds the dependencies to deny.toml.
+const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", source: Source::Crate("cargo-deny") };
+
+/// Checks formatting, lints, documentation and dependencies.
+///
+/// # Errors
+/// At the first check that fails.
+pub(crate) fn run(workspace: &Workspace, advisories: bool) -> Result<(), Error> {
+    step("formatting", &mut workspace.cargo(["fmt", "--all", "--check"]))?;
+    let mut clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
+    step("lints", &mut clippy)?;
+    // Private items too: it is they who are read by whoever works here, and whose links rot.
+    let mut documentation = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+    step("documentation", documentation.env("RUSTDOCFLAGS", "--deny warnings"))?;
+    dependencies(workspace, advisories)
+}
+
+fn dependencies(workspace: &Workspace, advisories: bool) -> Result<(), Error> {
+    let mut deny = Command::new(Cache::open()?.install(&CARGO_DENY)?);
+    deny.current_dir(workspace.root()).args(["--workspace", "check"]);
+    // The trees that lead to each duplicate are pages long; `cargo tree --duplicates` has them.
+    deny.arg("--hide-inclusion-graph").args(["bans", "licenses", "sources"]);
+    if advisories {
+        deny.arg("advisories");
+    } else {
+        say(
+            "    advisories are not looked up: their database comes from GitHub (`cargo xtask check --advisories`)",
+        );
+    }
+    step("dependencies", &mut deny)?;
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! What xtask takes from its environment, all of it read here.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own; this is its one place that reads the environment"
+)]
+
+use std::env;
+use std::ffi::OsString;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Where built tools are kept, outside of any checkout so that all checkouts share them; `None` where there is no place.
+pub(crate) fn tools_cache() -> Option<PathBuf> {
+    cache_folder(|name| env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let below = |name: &str, path: &str| variable(name).map(|folder| PathBuf::from(folder).join(path));
+    below("KPROMO_TOOLS", "")
+        .or_else(|| below("XDG_CACHE_HOME", "kpromo/tools"))
+        .or_else(|| below("HOME", ".cache/kpromo/tools"))
+        // Builds run in other folders, where a relative path would mean something else.
+        .and_then(|folder| std::path::absolute(folder).ok())
+}
+
+/// The cargo that runs us, or else the one on PATH.
+pub(crate) fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// Whether there is a program of this name on PATH.
+pub(crate) fn on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+}
+
+fn is_program(file: &Path) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// Whether we may install packages without asking anybody.
+pub(crate) fn is_root() -> bool {
+    // The owner of a process' entry is its effective user.
+    Path::new("/proc/self").metadata().is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(variables: &[(&str, &str)]) -> Option<PathBuf> {
+        let variables = std::collections::HashMap::<_, _>::from_iter(variables.iter().copied());
+        cache_folder(|name| variables.get(name).map(OsString::from))
+    }
+
+    #[test]
+    fn the_more_particular_variable_says_where_tools_are_kept() {
+        let all = [("KPROMO_TOOLS", "/t"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
+        assert_eq!(folder(&all), Some("/t".into()));
+        assert_eq!(folder(&all[1..]), Some("/x/kpromo/tools".into()));
+        assert_eq!(folder(&all[2..]), Some("/h/.cache/kpromo/tools".into()));
+        assert_eq!(folder(&[]), None);
+    }
+
+    #[test]
+    fn a_relative_folder_is_made_absolute() {
+        assert!(folder(&[("KPROMO_TOOLS", "tools")]).unwrap().is_absolute());
+    }
+
+    #[test]
+    fn only_files_that_can_be_run_are_programs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("crane");
+        assert!(!is_program(&file), "absent");
+        assert!(!is_program(folder.path()), "a folder");
+        std::fs::write(&file, "").unwrap();
+        assert!(!is_program(&file), "not executable");
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(is_program(&file));
+    }
+}

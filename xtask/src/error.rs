@@ -1,0 +1,54 @@
+//! Why a task stopped. Every message says what was tried, what came back and what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+/// Why a task stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{name} failed after {:.1} s: `{command}` ended with {status}", took.as_secs_f64())]
+    StepFailed { name: String, command: String, status: ExitStatus, took: Duration },
+
+    #[error("{name}: `{command}` could not be started: {source}. Is `{program}` installed, and on PATH?")]
+    NotStarted { name: String, command: String, program: String, source: io::Error },
+
+    #[error("{doing} {}: {source}", path.display())]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+
+    #[error("asking cargo about the workspace: {0}")]
+    Metadata(#[from] cargo_metadata::Error),
+
+    #[error(
+        "there is no folder for tools: set KPROMO_TOOLS to one outside of the checkout (or XDG_CACHE_HOME, or HOME)"
+    )]
+    NoCache,
+
+    #[error(
+        "the tests need {commands}, which {verb} not on PATH, and {obstacle}. Install {packages} (Debian's names) \
+         and run this again"
+    )]
+    Packages { commands: String, verb: &'static str, obstacle: &'static str, packages: String },
+
+    #[error(
+        "{tool} is built with Go, and `go` is not on PATH: install Go 1.26 or later (https://go.dev/dl) and run this again"
+    )]
+    NoGo { tool: &'static str },
+
+    #[error("building {tool} succeeded without making {}: has upstream renamed the program?", path.display())]
+    NothingBuilt { tool: String, path: PathBuf },
+
+    #[error(
+        "the release binary has {size} bytes, more than the {limit} it may have: what did the last change pull in?"
+    )]
+    TooLarge { size: u64, limit: u64 },
+}
+
+impl Error {
+    /// For `map_err` on what the file system answered.
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask size`: how large the release binary is, and how long it takes to build.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::step::{say, step};
+use crate::workspace::Workspace;
+
+/// The most bytes that the release binary may have.
+const LIMIT: u64 = 20_000_000;
+
+/// Builds the release binary and measures it; `cold` builds it from nothing.
+///
+/// # Errors
+/// When it cannot be built, or is too large.
+pub(crate) fn run(workspace: &Workspace, cold: bool) -> Result<(), Error> {
+    if cold {
+        let empty = tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+        // So that what is measured is compiling, and not the network.
+        step("fetching sources", &mut workspace.cargo(["fetch"]))?;
+        return build_and_measure(workspace, empty.path(), "cold release build");
+    }
+    build_and_measure(workspace, workspace.target(), "release build")
+}
+
+fn build_and_measure(workspace: &Workspace, target: &Path, name: &str) -> Result<(), Error> {
+    let mut build = workspace.cargo(["build", "--release", "--package", "kpromo"]);
+    step(name, build.arg("--target-dir").arg(target))?;
+    let binary = target.join("release").join("kpromo");
+    let size = fs::metadata(&binary).map_err(Error::file("measuring", binary))?.len();
+    say(&format!(
+        "    kpromo has {:.1} MB ({size} bytes) of the {} MB it may have",
+        megabytes(size),
+        LIMIT / 1_000_000
+    ));
+    within_limit(size)
+}
+
+fn within_limit(size: u64) -> Result<(), Error> {
+    if size > LIMIT { Err(Error::TooLarge { size, limit: LIMIT }) } else { Ok(()) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal place")]
+fn megabytes(size: u64) -> f64 {
+    size as f64 / 1e6
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_above_the_limit_fails_and_is_measured_in_the_message() {
+        within_limit(LIMIT).unwrap();
+        let error = within_limit(LIMIT + 1).unwrap_err().to_string();
+        assert!(error.contains("20000001 bytes") && error.contains("20000000"), "{error}");
+    }
+}

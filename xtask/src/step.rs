@@ -1,0 +1,66 @@
+//! Running a command as a step that is named, timed and stops the task when it fails.
+
+use std::ffi::OsStr;
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+
+/// Tells the developer something.
+#[expect(clippy::print_stdout, reason = "the one place where progress is shown")]
+pub(crate) fn say(line: &str) {
+    println!("{line}");
+}
+
+/// Runs `command`, which writes where we write, and says how long it took.
+///
+/// # Errors
+/// When it cannot be started or does not end with success.
+pub(crate) fn step(name: &str, command: &mut Command) -> Result<Duration, Error> {
+    say(&format!("==> {name}"));
+    let begun = Instant::now();
+    let status = command.status().map_err(|source| Error::NotStarted {
+        name: name.to_owned(),
+        command: spelled(command),
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })?;
+    finish(name, command, status, begun.elapsed())
+}
+
+fn finish(name: &str, command: &Command, status: ExitStatus, took: Duration) -> Result<Duration, Error> {
+    if status.success() {
+        say(&format!("    {name}: {:.1} s", took.as_secs_f64()));
+        return Ok(took);
+    }
+    Err(Error::StepFailed { name: name.to_owned(), command: spelled(command), status, took })
+}
+
+/// Program and arguments, as a person would type them.
+fn spelled(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_fails_stops_the_task_and_is_named() {
+        let error = step("the gate", Command::new("sh").args(["-c", "exit 7"])).unwrap_err().to_string();
+        assert!(error.starts_with("the gate failed after "), "{error}");
+        assert!(error.ends_with("`sh -c exit 7` ended with exit status: 7"), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_is_named() {
+        let error = step("the gate", &mut Command::new("/no/such/program")).unwrap_err().to_string();
+        assert!(error.contains("`/no/such/program` could not be started"), "{error}");
+    }
+
+    #[test]
+    fn a_command_that_succeeds_is_a_step_done() {
+        step("the gate", &mut Command::new("true")).unwrap();
+    }
+}

@@ -1,0 +1,202 @@
+//! Programs built from source, each at a pinned version, in a cache that all checkouts share.
+//!
+//! A program is kept in a file named with its version, so that a new pin builds anew and two checkouts with different pins
+//! do not disturb one another. It is built beside and renamed into place: an interrupted build leaves nothing that counts.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::environment;
+use crate::error::Error;
+use crate::step::step;
+
+/// A program to build.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
+    /// What we call it.
+    pub(crate) name: &'static str,
+    /// The version, as its source writes it.
+    pub(crate) version: &'static str,
+    /// Where it comes from.
+    pub(crate) source: Source,
+}
+
+/// Where a program comes from, and who builds it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Source {
+    /// A Go package, built by `go install`.
+    Go(&'static str),
+    /// A crate, built by `cargo install`.
+    Crate(&'static str),
+}
+
+impl Source {
+    /// What the builder calls the program: a Go package's last component, a crate's name.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Go(name) | Self::Crate(name) => name.rsplit('/').next().unwrap_or(name),
+        }
+    }
+}
+
+/// The folder of built programs.
+#[derive(Debug)]
+pub(crate) struct Cache {
+    folder: PathBuf,
+}
+
+impl Cache {
+    /// The cache of this user, made if need be.
+    ///
+    /// # Errors
+    /// When there is no place for it.
+    pub(crate) fn open() -> Result<Self, Error> {
+        let folder = environment::tools_cache().ok_or(Error::NoCache)?;
+        fs::create_dir_all(&folder).map_err(Error::file("making the folder of tools", &folder))?;
+        Ok(Self { folder })
+    }
+
+    /// The program's file, built first if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be built.
+    pub(crate) fn install(&self, tool: &Tool) -> Result<PathBuf, Error> {
+        self.install_with(tool, |folder| build(tool, folder))
+    }
+
+    /// The same with `build` for a builder, which is given an empty folder and gives the program's file in it.
+    fn install_with(
+        &self,
+        tool: &Tool,
+        build: impl FnOnce(&Path) -> Result<PathBuf, Error>,
+    ) -> Result<PathBuf, Error> {
+        let file = self.folder.join(format!("{}-{}", tool.name, tool.version));
+        if !file.exists() {
+            // In the cache itself, since files are only renamed within one file system.
+            let building = tempfile::Builder::new()
+                .prefix(".building-")
+                .tempdir_in(&self.folder)
+                .map_err(Error::file("making a folder to build in below", &self.folder))?;
+            let built = build(building.path())?;
+            fs::rename(&built, &file).map_err(Error::file("putting into place", &file))?;
+        }
+        Ok(file)
+    }
+
+    /// Installs `tools` and links each by its name in `folder`, which then is one to look programs up in.
+    ///
+    /// # Errors
+    /// When one cannot be built or linked.
+    pub(crate) fn link(&self, tools: &[Tool], folder: &Path) -> Result<(), Error> {
+        fs::create_dir_all(folder).map_err(Error::file("making the folder of links", folder))?;
+        tools.iter().try_for_each(|tool| replace_link(&self.install(tool)?, folder, tool.name))
+    }
+}
+
+/// Links `file` as `name`. Renamed into place, so that whoever looks sees the old one or the new one.
+fn replace_link(file: &Path, folder: &Path, name: &str) -> Result<(), Error> {
+    let beside = folder.join(format!(".{name}-{}", std::process::id()));
+    let link = folder.join(name);
+    symlink(file, &beside).map_err(Error::file("linking", &beside))?;
+    fs::rename(&beside, &link).map_err(Error::file("putting into place", link))
+}
+
+/// Builds into `folder` and gives the program's file there.
+fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
+    let (mut command, binaries) = match tool.source {
+        Source::Go(package) => (go_install(tool, package, folder)?, folder.to_owned()),
+        Source::Crate(name) => (cargo_install(tool, name, folder), folder.join("bin")),
+    };
+    // Outside of the checkout, whose toolchain and settings are not the tool's.
+    command.current_dir(folder);
+    step(&format!("building {} {}", tool.name, tool.version), &mut command)?;
+    let path = binaries.join(tool.source.program());
+    if path.is_file() { Ok(path) } else { Err(Error::NothingBuilt { tool: tool.name.to_owned(), path }) }
+}
+
+fn go_install(tool: &Tool, package: &str, folder: &Path) -> Result<Command, Error> {
+    if !environment::on_path("go") {
+        return Err(Error::NoGo { tool: tool.name });
+    }
+    let mut command = Command::new("go");
+    command
+        .args(["install", &format!("{package}@{}", tool.version)])
+        .env("GOBIN", folder)
+        .env("GOFLAGS", "-mod=mod")
+        .env("CGO_ENABLED", "0")
+        // Cross-compiled programs go elsewhere and would not run here.
+        .env_remove("GOOS")
+        .env_remove("GOARCH");
+    Ok(command)
+}
+
+fn cargo_install(tool: &Tool, name: &str, folder: &Path) -> Command {
+    let mut command = Command::new(environment::cargo());
+    command
+        .args(["install", "--locked", "--root"])
+        .arg(folder)
+        .arg(format!("{name}@{}", tool.version))
+        // Its intermediate files are of no use to the workspace.
+        .env_remove("CARGO_TARGET_DIR");
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOOL: Tool =
+        Tool { name: "tool", version: "v1", source: Source::Go("example.com/no/such/cmd/program") };
+
+    fn cache() -> (tempfile::TempDir, Cache) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache { folder: folder.path().to_owned() };
+        (folder, cache)
+    }
+
+    #[test]
+    fn a_program_is_called_what_its_builder_calls_it() {
+        assert_eq!(TOOL.source.program(), "program");
+        assert_eq!(Source::Crate("cargo-deny").program(), "cargo-deny");
+    }
+
+    #[test]
+    fn what_is_in_the_cache_at_its_version_is_not_built_again() {
+        let (folder, cache) = cache();
+        let file = folder.path().join("tool-v1");
+        fs::write(&file, "built before").unwrap();
+        assert_eq!(cache.install(&TOOL).unwrap(), file);
+        assert_eq!(fs::read_to_string(file).unwrap(), "built before");
+    }
+
+    #[test]
+    fn a_build_that_fails_leaves_nothing_and_is_repeated() {
+        let (folder, cache) = cache();
+        let begun = |building: &Path| {
+            let file = building.join("program");
+            fs::write(&file, "half").unwrap();
+            file
+        };
+        let fails = |building: &Path| Err(Error::NothingBuilt { tool: "tool".into(), path: begun(building) });
+        cache.install_with(&TOOL, fails).unwrap_err();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
+        assert_eq!(built, folder.path().join("tool-v1"));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the folder it was built in is gone");
+    }
+
+    #[test]
+    fn a_link_follows_the_pin() {
+        let (folder, cache) = cache();
+        let links = folder.path().join("links");
+        let newer = Tool { version: "v2", ..TOOL };
+        for tool in [TOOL, newer, newer] {
+            fs::write(folder.path().join(format!("tool-{}", tool.version)), tool.version).unwrap();
+            cache.link(&[tool], &links).unwrap();
+            assert_eq!(fs::read_to_string(links.join("tool")).unwrap(), tool.version);
+        }
+        assert_eq!(fs::read_dir(&links).unwrap().count(), 1, "nothing is left beside the link");
+    }
+}

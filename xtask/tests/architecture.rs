@@ -1,0 +1,184 @@
+//! The directions that this workspace is built by: who may depend on whom, and who alone speaks HTTP.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+/// The crates of the workspace, each with those that it may depend on. What only tests depend on
+/// (`[dev-dependencies]`) may also run against these directions: a registry is tested by a client, and a client by a
+/// registry.
+const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
+    ("transport", &[]),
+    ("oci", &["transport"]),
+    ("sigstore", &["transport"]),
+    ("promote", &["oci", "sigstore"]),
+    ("registry", &["oci"]),
+    ("kpromo", &["oci", "promote", "registry", "sigstore", "transport"]),
+    ("testkit", &["oci", "registry"]),
+    ("xtask", &[]),
+];
+
+/// Crates that not even the tests of these may reach: what checks the others stands by itself.
+const ALONE: &[&str] = &["xtask"];
+
+/// Crates that speak HTTP, of which only `transport` may depend on one (and tests, which play the client of a server).
+const HTTP_CLIENTS: &[&str] = &["attohttpc", "curl", "isahc", "reqwest", "ureq"];
+
+/// That one crate depends on another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Edge {
+    from: String,
+    to: String,
+    /// Only to build or run its tests.
+    tests_only: bool,
+}
+
+fn workspace() -> Metadata {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap()
+}
+
+fn members(metadata: &Metadata) -> BTreeSet<String> {
+    metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect()
+}
+
+/// Every dependency that a crate of the workspace declares, on whichever platform and for whichever feature.
+fn edges(metadata: &Metadata) -> Vec<Edge> {
+    let of_package = |package: &&cargo_metadata::Package| -> Vec<Edge> {
+        let edge = |dependency: &cargo_metadata::Dependency| Edge {
+            from: package.name.to_string(),
+            to: dependency.name.clone(),
+            tests_only: dependency.kind == DependencyKind::Development,
+        };
+        package.dependencies.iter().map(edge).collect()
+    };
+    metadata.workspace_packages().iter().flat_map(of_package).collect()
+}
+
+/// What is wrong with dependencies within the workspace, by the table above.
+fn violations(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<String> {
+    let table: BTreeMap<_, _> = MAY_DEPEND_ON.iter().copied().collect();
+    let unknown = members
+        .iter()
+        .filter(|member| !table.contains_key(member.as_str()))
+        .map(|member| format!("{member} is not in the table of directions"));
+    let forbidden = edges
+        .iter()
+        .filter(|edge| members.contains(&edge.to))
+        .filter(|edge| !edge.tests_only || ALONE.contains(&edge.from.as_str()))
+        .filter(|edge| {
+            !table.get(edge.from.as_str()).is_some_and(|allowed| allowed.contains(&edge.to.as_str()))
+        })
+        .map(|edge| format!("{} may not depend on {}", edge.from, edge.to));
+    unknown.chain(forbidden).collect()
+}
+
+/// Crates besides `transport` that depend on an HTTP client.
+fn other_doors(edges: &[Edge]) -> Vec<String> {
+    edges
+        .iter()
+        .filter(|edge| edge.from != "transport" && !edge.tests_only)
+        .filter(|edge| HTTP_CLIENTS.contains(&edge.to.as_str()))
+        .map(|edge| format!("{} depends on {}", edge.from, edge.to))
+        .collect()
+}
+
+fn edge(from: &str, to: &str, tests_only: bool) -> Edge {
+    Edge { from: from.into(), to: to.into(), tests_only }
+}
+
+/// Whether `text` has `word` as a word of its own.
+fn names(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
+}
+
+/// All Rust sources below `folder`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// Sources of crates other than `transport` that name `reqwest`.
+fn sources_that_name_the_client(crates: &Path) -> Vec<PathBuf> {
+    let folders = fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path());
+    folders
+        .filter(|folder| !folder.ends_with("transport") && folder.join("src").is_dir())
+        .flat_map(|folder| sources(&folder.join("src")))
+        .filter(|source| names(&fs::read_to_string(source).unwrap(), "reqwest"))
+        .collect()
+}
+
+#[test]
+fn the_crates_depend_on_one_another_in_the_allowed_directions_only() {
+    let metadata = workspace();
+    let edges = edges(&metadata);
+    assert!(edges.contains(&edge("oci", "transport", false)), "the dependencies have been read");
+    assert_eq!(violations(&members(&metadata), &edges), [""; 0]);
+}
+
+#[test]
+fn only_transport_depends_on_an_http_client() {
+    let edges = edges(&workspace());
+    assert!(edges.contains(&edge("transport", "reqwest", false)), "the door is where it is looked for");
+    assert_eq!(other_doors(&edges), [""; 0]);
+}
+
+#[test]
+fn only_transport_names_the_http_client() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates");
+    assert_eq!(sources_that_name_the_client(&crates), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn an_edge_against_the_directions_is_found() {
+    let members = MAY_DEPEND_ON.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let found = |from, to, tests_only| !violations(&members, &[edge(from, to, tests_only)]).is_empty();
+    for (from, to) in [
+        ("transport", "oci"),
+        ("oci", "promote"),
+        ("oci", "sigstore"),
+        ("sigstore", "oci"),
+        ("promote", "transport"),
+        ("promote", "registry"),
+        ("registry", "transport"),
+        ("kpromo", "testkit"),
+        ("testkit", "promote"),
+        ("xtask", "oci"),
+    ] {
+        assert!(found(from, to, false), "{from} -> {to}");
+    }
+    assert!(found("xtask", "oci", true), "not even the tests of xtask");
+    assert!(!found("oci", "registry", true), "tests may");
+    assert!(!found("promote", "oci", false), "the way it runs");
+    assert!(!found("promote", "serde", false), "not a crate of ours");
+}
+
+#[test]
+fn a_crate_that_is_missing_from_the_table_is_found() {
+    let members = BTreeSet::from(["oci".to_owned(), "newcomer".to_owned()]);
+    assert_eq!(violations(&members, &[]), ["newcomer is not in the table of directions"]);
+}
+
+#[test]
+fn a_second_door_is_found() {
+    assert_eq!(other_doors(&[edge("promote", "ureq", false)]), ["promote depends on ureq"]);
+    assert!(
+        other_doors(&[edge("transport", "reqwest", false), edge("registry", "reqwest", true)]).is_empty()
+    );
+    let crates = tempfile::tempdir().unwrap();
+    for name in ["transport", "promote"] {
+        let source = crates.path().join(name).join("src/deep");
+        fs::create_dir_all(&source).unwrap();
+        fs::write(source.join("door.rs"), "use reqwest::Client;").unwrap();
+        fs::write(source.join("wall.rs"), "let reqwests = 0;").unwrap();
+    }
+    let found = sources_that_name_the_client(crates.path());
+    assert_eq!(found, [crates.path().join("promote/src/deep/door.rs")]);
+}
