@@ -43,116 +43,73 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), E
     debian::install(PACKAGES)?;
     let folder = workspace.target().join("xtask").join("tools");
     Cache::open()?.link(TOOLS, &folder)?;
-    for run in runs(arguments) {
-        let mut command = workspace.cargo(["test"]);
-        step(run.name, command.args(&run.arguments).env("KPROMO_TEST_TOOLS", &folder))?;
-    }
+    let mut command = workspace.cargo(["test"]);
+    step("tests", command.args(complete(arguments)).env("KPROMO_TEST_TOOLS", &folder))?;
     Ok(())
 }
 
-/// One call of `cargo test`.
-#[derive(Debug, PartialEq)]
-struct Run {
-    name: &'static str,
-    arguments: Vec<OsString>,
-}
-
-/// The calls of `cargo test` that run what `arguments` select. Cargo runs documentation tests only by themselves or where
-/// no target is named, so they are a call of their own.
-fn runs(arguments: &[OsString]) -> Vec<Run> {
+/// What a developer's `arguments` leave open: the packages are all, and the tests those that are marked as ignored too.
+///
+/// No target is named: cargo then runs what each package has, documentation tests included, and does not complain of a
+/// package that has no library to document.
+fn complete(arguments: &[OsString]) -> Vec<OsString> {
     let dashes = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let (ours, rest) = arguments.split_at(dashes);
     let harness = rest.get(1..).unwrap_or_default();
-    let packages =
-        if ours.iter().any(|word| is_one_of(word, &PACKAGE_FLAGS)) { None } else { Some("--workspace") };
-    let call = |name, target: Option<&str>, extra: &[&str]| {
-        let words = packages.into_iter().chain(target).map(OsString::from);
-        let words = words.chain(ours.iter().cloned()).chain([OsString::from("--")]);
-        let arguments =
-            words.chain(extra.iter().map(OsString::from)).chain(harness.iter().cloned()).collect();
-        Run { name, arguments }
-    };
-    if ours.iter().any(|word| is_one_of(word, &TARGET_FLAGS)) {
-        return vec![call("tests", None, included_for(ours))];
-    }
-    vec![
-        call("tests", Some("--all-targets"), &["--include-ignored"]),
-        call("documentation tests", Some("--doc"), &[]),
-    ]
+    let workspace = (!ours.iter().any(|word| names_packages(word))).then(|| OsString::from("--workspace"));
+    let include = ["--", "--include-ignored"].map(OsString::from);
+    workspace.into_iter().chain(ours.iter().cloned()).chain(include).chain(harness.iter().cloned()).collect()
 }
 
-/// Flags of cargo that say which packages are meant.
-const PACKAGE_FLAGS: [&str; 5] = ["-p", "--package", "--workspace", "--all", "--exclude"];
-
-/// Flags of cargo that say which targets are meant.
-const TARGET_FLAGS: [&str; 11] = [
-    "--lib",
-    "--bin",
-    "--bins",
-    "--test",
-    "--tests",
-    "--example",
-    "--examples",
-    "--bench",
-    "--benches",
-    "--all-targets",
-    "--doc",
-];
-
-/// Tests that need outside parts are marked as ignored; documentation that is, is not meant to be run.
-fn included_for(ours: &[OsString]) -> &'static [&'static str] {
-    if ours.iter().any(|word| word == "--doc") { &[] } else { &["--include-ignored"] }
-}
-
-/// Whether `word` is one of these flags, with or without its value (`--package=oci`).
-fn is_one_of(word: &OsStr, flags: &[&str]) -> bool {
+/// Whether a word is a flag of cargo that says which packages are meant. `--exclude` is not: it takes away from
+/// `--workspace`.
+fn names_packages(word: &OsStr) -> bool {
     let text = word.to_string_lossy();
-    let flag = text.split_once('=').map_or(&*text, |(flag, _)| flag);
-    flags.contains(&flag)
+    let long = text.split_once('=').map_or(&*text, |(flag, _)| flag);
+    text.starts_with("-p") || ["--package", "--workspace", "--all"].contains(&long)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn calls(arguments: &[&str]) -> Vec<String> {
+    fn completed(arguments: &[&str]) -> String {
         let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
-        runs(&arguments)
-            .iter()
-            .map(|run| run.arguments.join(OsStr::new(" ")).into_string().unwrap())
-            .collect()
+        complete(&arguments).join(OsStr::new(" ")).into_string().unwrap()
     }
 
     #[test]
     fn without_arguments_everything_runs() {
-        assert_eq!(calls(&[]), ["--workspace --all-targets -- --include-ignored", "--workspace --doc --"]);
+        assert_eq!(completed(&[]), "--workspace -- --include-ignored");
     }
 
     #[test]
     fn a_filter_selects_from_everything() {
+        assert_eq!(completed(&["copy"]), "--workspace copy -- --include-ignored");
         assert_eq!(
-            calls(&["copy"]),
-            ["--workspace --all-targets copy -- --include-ignored", "--workspace --doc copy --"]
+            completed(&["--test", "outside"]),
+            "--workspace --test outside -- --include-ignored",
+            "and so does a target"
         );
     }
 
     #[test]
-    fn a_package_replaces_the_workspace() {
-        let expected = ["--all-targets -p oci -- --include-ignored", "--doc -p oci --"];
-        assert_eq!(calls(&["-p", "oci"]), expected);
-        assert_eq!(calls(&["--package=oci"])[0], "--all-targets --package=oci -- --include-ignored");
+    fn a_package_replaces_the_workspace_however_it_is_written() {
+        for written in ["-p oci", "-poci", "--package oci", "--package=oci", "--workspace --exclude oci"] {
+            let words: Vec<_> = written.split(' ').collect();
+            assert_eq!(completed(&words), format!("{written} -- --include-ignored"));
+        }
     }
 
     #[test]
-    fn a_target_replaces_all_targets_and_leaves_documentation_out() {
-        assert_eq!(calls(&["--test", "outside"]), ["--workspace --test outside -- --include-ignored"]);
-        assert_eq!(calls(&["--doc"]), ["--workspace --doc --"]);
+    fn a_package_that_is_left_out_is_left_out_of_the_workspace() {
+        assert_eq!(completed(&["--exclude", "oci"]), "--workspace --exclude oci -- --include-ignored");
     }
 
     #[test]
     fn what_follows_further_dashes_goes_to_the_tests() {
-        let expected = ["--workspace --lib copy -- --include-ignored --nocapture"];
-        assert_eq!(calls(&["--lib", "copy", "--", "--nocapture"]), expected);
+        let expected = "--workspace --lib copy -- --include-ignored --nocapture";
+        assert_eq!(completed(&["--lib", "copy", "--", "--nocapture"]), expected);
     }
 
     #[test]
