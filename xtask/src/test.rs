@@ -12,6 +12,7 @@ use crate::workspace::Workspace;
 const PACKAGES: &[Package] = &[
     Package { command: "docker-registry", package: "docker-registry" },
     Package { command: "git", package: "git" },
+    Package { command: "openssl", package: "openssl" },
     Package { command: "skopeo", package: "skopeo" },
 ];
 

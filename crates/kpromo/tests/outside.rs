@@ -177,3 +177,28 @@ async fn what_crane_builds_crane_finds_valid_where_it_was_promoted_to() {
     crane.validate(&promoted);
     assert_eq!(crane.digest(&promoted), digest);
 }
+
+/// TLS with a certificate that only the configuration makes trusted; without it nothing is read, and nothing written.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_registry_is_spoken_with_over_tls_where_its_authority_is_trusted() {
+    let (production, certificate) = Distribution::start_with_tls();
+    let (staging, desk) = (Server::start(Config::default()).await.unwrap(), Desk::new());
+    let image = Recipe::default().index(2);
+    put(&staging, "staging/app", &image, &[]).await;
+    let (source, destination) =
+        (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &["v1"])]);
+    let host = production.host();
+    let trusting = format!(
+        "hosts: {{ '{host}': {{ plainHttp: false }} }}\ncertificateAuthorities: ['{}']\n",
+        certificate.display()
+    );
+    let distrusting = format!("hosts: {{ '{host}': {{ plainHttp: false }} }}\n");
+    for (config, code) in [(distrusting, 20), (trusting, 0)] {
+        let config = desk.write("config.yaml", &config);
+        let flags = ["--registry-config", config.to_str().unwrap(), "--manifest", manifest.to_str().unwrap()];
+        let said = support::cip(&[flags.as_slice(), &["--confirm", "--sign=false"]].concat());
+        assert_eq!(said.code, code, "{}{}", said.stdout, said.stderr);
+    }
+}

@@ -77,10 +77,6 @@ impl Scope {
         Self(format!("repository:{repository}:pull,push"))
     }
 
-    pub(crate) fn delete(repository: &RepositoryPath) -> Self {
-        Self(format!("repository:{repository}:delete"))
-    }
-
     pub(crate) fn catalog() -> Self {
         Self("registry:catalog:*".to_owned())
     }

@@ -208,21 +208,6 @@ impl Reader {
         }
     }
 
-    /// Whether a repository has a blob.
-    ///
-    /// # Errors
-    /// When the registry does not say.
-    pub async fn has_blob(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
-        let doing = format!("looking for the blob {repository}@{digest}");
-        let call = self.shared.reading(Method::HEAD, repository, &format!("blobs/{digest}"), "blob-head")?;
-        let request = call.request().follow();
-        let response = self.shared.send(call, request, &doing).await?;
-        if response.status() == http::StatusCode::NOT_FOUND {
-            return Ok(false);
-        }
-        expect(response, &[200], &doing).await.map(|_| true)
-    }
-
     /// A blob, piece by piece, hashed while it streams; its last piece comes only when digest and size are right.
     pub fn blob(&self, repository: &Repository, digest: Digest, size: u64) -> BlobStream {
         BlobStream::new(self.clone(), repository.clone(), digest, size)

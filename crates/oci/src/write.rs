@@ -1,15 +1,13 @@
 //! Writing to a registry (distribution specification, *Push*).
 
-use std::collections::BTreeSet;
-
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, StatusCode, header};
-use transport::{Body, Class};
+use transport::Body;
 use url::Url;
 
 use crate::auth::Scope;
-use crate::client::{Call, expect, named_digest, same_host};
+use crate::client::{expect, named_digest, same_host};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::RawManifest;
@@ -210,22 +208,6 @@ impl Writer {
             .body(Body::Bytes(manifest.bytes().clone()));
         let response = expect(shared.send(call, request, &doing).await?, &[200, 201, 202], &doing).await?;
         agrees(&response, manifest.digest(), &doing)
-    }
-
-    /// Deletes a manifest by digest, or a tag where the registry deletes tags.
-    ///
-    /// # Errors
-    /// When the registry does not do it.
-    pub async fn delete_manifest(&self, repository: &Repository, which: Selector<'_>) -> Result<(), Error> {
-        let shared = &self.reader.shared;
-        let doing = format!("deleting {}", which.within(repository));
-        let url = shared.url(&repository.host, &format!("{}/manifests/{which}", repository.path))?;
-        let scopes = BTreeSet::from([Scope::delete(&repository.path)]);
-        let host = &repository.host;
-        let call =
-            Call { method: Method::DELETE, url, kind: "manifest-delete", class: Class::Write, host, scopes };
-        let request = call.request();
-        expect(shared.send(call, request, &doing).await?, &[200, 202, 204, 404], &doing).await.map(drop)
     }
 }
 

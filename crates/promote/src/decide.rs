@@ -108,3 +108,100 @@ fn open(inventory: &Inventory, repository: Id<Repository>, question: Question) -
         None => Open::Ask(question),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use oci::{Head, ListedManifest, Listing};
+
+    use super::*;
+    use crate::manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
+
+    const AT: Position = Position { line: 1, column: 1 };
+
+    /// The one edge of a manifest, with or without the tag `v1`.
+    fn one_edge(tagged: bool) -> Edges {
+        let tags = if tagged { vec![("v1".parse().unwrap(), AT)] } else { Vec::new() };
+        let image = Image {
+            name: "app".parse().unwrap(),
+            digests: vec![Wish { digest: Digest::of(b"app"), position: AT, tags }],
+        };
+        let manifest = Manifest {
+            name: "p".into(),
+            images_file: "f".into(),
+            source: "s.io".parse().unwrap(),
+            destinations: vec![Destination { root: "d.io".parse().unwrap(), service_account: None }],
+            images: vec![image],
+        };
+        Edges::new(&Manifests { manifests: vec![manifest], warnings: Vec::new() }).unwrap()
+    }
+
+    /// A repository that holds manifests of these contents, with or without the tag `v1`, listed in full.
+    fn holding(content: &[(&[u8], bool)]) -> Listing {
+        let manifests: HashMap<Digest, ListedManifest> = content
+            .iter()
+            .map(|(content, tagged)| {
+                let tags = tagged.then(|| "v1".parse().unwrap()).into_iter().collect();
+                (Digest::of(content), ListedManifest { media_type: MediaType::OciIndex, tags })
+            })
+            .collect();
+        let tags = manifests.values().flat_map(|manifest| manifest.tags.clone()).collect();
+        Listing { tags, manifests: Some(manifests) }
+    }
+
+    fn verdict(tagged: bool, destination: &[(&[u8], bool)], source: &[(&[u8], bool)]) -> Verdict {
+        let edges = one_edge(tagged);
+        let edge = edges.all()[0];
+        let mut inventory = Inventory::default();
+        inventory.listed(edge.source, Some(&holding(source)), &edges);
+        inventory.listed(edge.destination, Some(&holding(destination)), &edges);
+        decide(&edge, &edges, &inventory).unwrap()
+    }
+
+    /// The table of the plan, row by row.
+    #[test]
+    fn what_destination_and_source_hold_decides() {
+        let (app, other): (&[u8], &[u8]) = (b"app", b"other");
+        for (tagged, destination, source, expected) in [
+            (true, vec![(app, true)], vec![], Verdict::Done),
+            (true, vec![(app, true)], vec![(app, false)], Verdict::Done),
+            (false, vec![(app, false)], vec![(app, false)], Verdict::Done),
+            (false, vec![(app, false)], vec![], Verdict::DoneWithoutSource),
+            (true, vec![(other, true)], vec![(app, false)], Verdict::Moved(Digest::of(other))),
+            (true, vec![(other, true), (app, false)], vec![(app, false)], Verdict::Moved(Digest::of(other))),
+            (true, vec![], vec![], Verdict::Lost),
+            (true, vec![(app, false)], vec![], Verdict::Lost),
+            (false, vec![], vec![(other, true)], Verdict::Lost),
+            (true, vec![], vec![(app, false)], Verdict::Copy),
+            (false, vec![(other, true)], vec![(app, false)], Verdict::Copy),
+            (true, vec![(app, false)], vec![(app, false)], Verdict::Tag),
+        ] {
+            assert_eq!(
+                verdict(tagged, &destination, &source),
+                expected,
+                "{tagged} {destination:?} {source:?}"
+            );
+        }
+    }
+
+    /// Where listings tell no digests, questions are asked in the order that spares most of them.
+    #[test]
+    fn staging_is_asked_before_production() {
+        let edges = one_edge(true);
+        let edge = edges.all()[0];
+        let mut inventory = Inventory::default();
+        let none = Listing::default();
+        inventory.listed(edge.source, Some(&none), &edges);
+        inventory.listed(edge.destination, Some(&none), &edges);
+        assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.source, edge.digest)));
+        inventory.digest_answered(edge.source, edge.digest, None);
+        assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Lost), "production is not asked");
+
+        let head = Head { digest: Digest::of(b"app"), media_type: MediaType::OciIndex };
+        inventory.digest_answered(edge.source, edge.digest, Some(head.clone()));
+        assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.destination, edge.digest)));
+        inventory.digest_answered(edge.destination, edge.digest, Some(head));
+        assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Tag));
+    }
+}

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use oci::Host;
 
 use crate::credential::Account;
-use crate::service::Service;
+use crate::service::{Extension, Service};
 
 /// Who may use a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +38,27 @@ impl Distribution {
     /// When it is not installed, or ends instead of listening; with what it logged.
     pub fn start(auth: Auth) -> Self {
         let service = Service::start("distribution", |folder| match auth {
-            Auth::None => String::new(),
+            Auth::None => Extension::default(),
             Auth::Htpasswd => htpasswd(folder),
         });
         Self { service, auth }
+    }
+
+    /// Starts an empty registry that speaks TLS and is open to everybody. Gives with it the certificate that it shows, as a
+    /// PEM file, which is its own authority.
+    ///
+    /// # Panics
+    /// As [`Distribution::start`], and when `openssl` cannot make the certificate.
+    pub fn start_with_tls() -> (Self, PathBuf) {
+        let mut certificate = PathBuf::new();
+        let service = Service::start("distribution", |folder| {
+            let key = folder.join("key.pem");
+            certificate = folder.join("certificate.pem");
+            certify(&certificate, &key);
+            let http = format!(", tls: {{certificate: {}, key: {}}}", quoted(&certificate), quoted(&key));
+            Extension { http, ..Extension::default() }
+        });
+        (Self { service, auth: Auth::None }, certificate)
     }
 
     /// Where it listens.
@@ -69,9 +87,38 @@ impl Distribution {
 }
 
 /// Writes the file of accounts and gives the section of the configuration that names it.
-fn htpasswd(folder: &Path) -> String {
+fn htpasswd(folder: &Path) -> Extension {
     let file = folder.join("htpasswd");
     fs::write(&file, HTPASSWD).expect("the registry's file of accounts can be written");
-    let file = serde_json::Value::from(file.to_str().expect("temporary folders have names in UTF-8"));
-    format!("auth: {{htpasswd: {{realm: testkit, path: {file}}}}}\n")
+    let sections = format!("auth: {{htpasswd: {{realm: testkit, path: {}}}}}\n", quoted(&file));
+    Extension { sections, ..Extension::default() }
+}
+
+/// A path as a JSON string, which is a YAML string whatever the path has in it.
+fn quoted(path: &Path) -> serde_json::Value {
+    path.to_str().expect("temporary folders have names in UTF-8").into()
+}
+
+/// Makes a certificate for this machine that is its own authority.
+fn certify(certificate: &Path, key: &Path) {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-noenc",
+            "-days",
+            "30",
+        ])
+        .args(["-subj", "/CN=kpromo test", "-addext", "subjectAltName=IP:127.0.0.1"])
+        .arg("-out")
+        .arg(certificate)
+        .arg("-keyout")
+        .arg(key)
+        .output()
+        .expect("openssl is installed");
+    assert!(made.status.success(), "openssl: {}", String::from_utf8_lossy(&made.stderr));
 }

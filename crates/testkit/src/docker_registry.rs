@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use oci::Host;
 
-use crate::service::Service;
+use crate::service::{Extension, Service};
 
 /// A running registry of version 2.8, what much of the field still has. It knows no referrers API and asks for no
 /// credentials. It ends when this is dropped.
@@ -19,7 +19,7 @@ impl DockerRegistry {
     /// # Panics
     /// When it is not installed, or ends instead of listening; with what it logged.
     pub fn start() -> Self {
-        Self { service: Service::start("docker-registry", |_| String::new()) }
+        Self { service: Service::start("docker-registry", |_| Extension::default()) }
     }
 
     /// Where it listens.

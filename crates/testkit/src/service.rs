@@ -24,12 +24,21 @@ pub(crate) struct Service {
     folder: TempDir,
 }
 
+/// What a configuration has besides storage and address.
+#[derive(Debug, Default)]
+pub(crate) struct Extension {
+    /// More of the `http` section: `, name: value`.
+    pub(crate) http: String,
+    /// Whole sections, a line each.
+    pub(crate) sections: String,
+}
+
 impl Service {
     /// Starts `program` on a port that is free and waits until it listens.
     ///
     /// The system chooses the port while the registry binds it, so there is no moment in which another process could
     /// take it. `extend` is given the folder and says what the configuration has besides storage and address.
-    pub(crate) fn start(program: &str, extend: impl FnOnce(&Path) -> String) -> Self {
+    pub(crate) fn start(program: &str, extend: impl FnOnce(&Path) -> Extension) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder for a registry");
         let configuration = folder.path().join("config.yml");
         let text = configuration_text(&storage_of(folder.path()), &extend(folder.path()));
@@ -60,14 +69,15 @@ fn storage_of(folder: &Path) -> PathBuf {
 }
 
 /// A configuration that versions 2 and 3 both read. A JSON string is a YAML string, whatever the path has in it.
-fn configuration_text(storage: &Path, extension: &str) -> String {
+fn configuration_text(storage: &Path, extension: &Extension) -> String {
+    let Extension { http, sections } = extension;
     let storage = serde_json::Value::from(storage.to_str().expect("temporary folders have names in UTF-8"));
     format!(
         "version: 0.1\n\
          log: {{level: info, accesslog: {{disabled: true}}}}\n\
          storage: {{filesystem: {{rootdirectory: {storage}}}, delete: {{enabled: true}}}}\n\
-         http: {{addr: \"127.0.0.1:0\", secret: testkit}}\n\
-         {extension}"
+         http: {{addr: \"127.0.0.1:0\", secret: testkit{http}}}\n\
+         {sections}"
     )
 }
 
@@ -131,7 +141,8 @@ impl Drop for Process {
 /// The address in the log line that says that the socket is open; `None` while that line is not all there.
 fn logged_host(log: &str) -> Option<Host> {
     let (_, rest) = log.split_once(LISTENING)?;
-    let (address, _) = rest.split_once('"')?;
+    // With TLS it says `127.0.0.1:43005, tls`.
+    let (address, _) = rest.split_once([',', '"'])?;
     address.parse().ok()
 }
 
@@ -145,6 +156,8 @@ mod tests {
         let line = "time=\"…\" level=info msg=\"listening on 127.0.0.1:43005\" version=2.8.2\n";
         assert_eq!(logged_host(before), None);
         assert_eq!(logged_host(&format!("{before}{line}")), Some("127.0.0.1:43005".parse().unwrap()));
+        let tls = line.replace("43005", "43005, tls");
+        assert_eq!(logged_host(&tls), Some("127.0.0.1:43005".parse().unwrap()));
         let cut = line.find("005").unwrap();
         assert_eq!(logged_host(&line[..cut]), None, "half a port is no port");
     }

@@ -234,3 +234,172 @@ fn assertion(email: &str, private_key: &str, key_id: &str, audience: &str) -> Re
         .map_err(|_| "`private_key` cannot sign")?;
     Ok(format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const ANSWER: &str = r#"{"access_token": "token-of-google", "expires_in": 3600, "token_type": "Bearer"}"#;
+
+    /// A token service that answers everything with a token, and remembers what it was asked.
+    async fn service() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&asked);
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                let mut piece = [0; 4096];
+                // A request of this client ends with its body, which is a form, or with its head.
+                while !is_whole(&request) {
+                    let read = stream.read(&mut piece).await.unwrap();
+                    request.extend_from_slice(&piece[..read]);
+                }
+                log.lock().unwrap().push(String::from_utf8(request).unwrap());
+                let length = ANSWER.len();
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{ANSWER}"
+                );
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (address, asked)
+    }
+
+    fn is_whole(request: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(request);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        body.len() >= length.map_or(0, |length| length.parse().unwrap())
+    }
+
+    fn form(request: &str) -> HashMap<String, String> {
+        let body = request.split_once("\r\n\r\n").unwrap().1;
+        url::form_urlencoded::parse(body.as_bytes()).into_owned().collect()
+    }
+
+    /// Google's credentials with a file of this content.
+    fn with_file(content: &str) -> (Google, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("credentials.json");
+        fs::write(&file, content).unwrap();
+        let places = Places { google_credentials: Some(file), ..Places::default() };
+        (Google::new(&places, Door::open(transport::Settings::default()).unwrap()), folder)
+    }
+
+    async fn token(google: &Google) -> String {
+        match google.credential().await.unwrap() {
+            Some(Credential::Bearer(token)) => token.reveal().to_owned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_user_s_refresh_token_gets_one_access_token_for_all_who_ask() {
+        let (address, asked) = service().await;
+        let (google, _folder) = with_file(&format!(
+            r#"{{"type": "authorized_user", "client_id": "me", "client_secret": "hush", "refresh_token": "again",
+                "token_uri": "http://{address}/token"}}"#
+        ));
+        assert_eq!(
+            tokio::join!(token(&google), token(&google)),
+            ("token-of-google".into(), "token-of-google".into())
+        );
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 1);
+        let form = form(&asked[0]);
+        assert_eq!((form["grant_type"].as_str(), form["refresh_token"].as_str()), ("refresh_token", "again"));
+    }
+
+    #[tokio::test]
+    async fn a_service_account_signs_its_word() {
+        let (address, asked) = service().await;
+        let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
+        let uri = format!("http://{address}/token");
+        let (google, _folder) = with_file(
+            &serde_json::json!({
+                "type": "service_account", "client_email": "promoter@example.com", "private_key": pem, "token_uri": uri,
+            })
+            .to_string(),
+        );
+        assert_eq!(token(&google).await, "token-of-google");
+        let form = form(&asked.lock().unwrap()[0]);
+        let (text, signature) = form["assertion"].rsplit_once('.').unwrap();
+        let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key().as_ref());
+        public.verify(text.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+        let claims = URL_SAFE_NO_PAD.decode(text.split_once('.').unwrap().1).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(
+            (claims["iss"].as_str(), claims["aud"].as_str()),
+            (Some("promoter@example.com"), Some(uri.as_str()))
+        );
+    }
+
+    #[tokio::test]
+    async fn the_metadata_service_is_asked_where_there_is_no_file() {
+        let (address, asked) = service().await;
+        let places = Places { metadata_host: Some(address), ..Places::default() };
+        let google = Google::new(&places, Door::open(transport::Settings::default()).unwrap());
+        assert_eq!(token(&google).await, "token-of-google");
+        assert!(asked.lock().unwrap()[0].contains("metadata-flavor: Google"));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_has_credentials_there_are_none_and_nobody_is_asked_again() {
+        // A port that was free a moment ago: nobody listens there.
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+        let places = Places { metadata_host: Some(free.clone()), ..Places::default() };
+        let door = Door::open(transport::Settings::default()).unwrap();
+        let google = Google::new(&places, door.clone());
+        for _ in 0..2 {
+            assert!(google.credential().await.unwrap().is_none());
+        }
+        assert_eq!(door.tally()[&free].total(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named_without_its_secrets() {
+        for (content, expected) in [
+            (r#"{"type": "external_account"}"#, "gcloud"),
+            (r#"{"type": "service_account", "client_email": "x", "private_key": "hush"}"#, "private_key"),
+            (r#"{"type": "authorized_user", "client_secret": "hush"}"#, "not a file of credentials"),
+            ("hush", "not a file of credentials"),
+        ] {
+            let (google, _folder) = with_file(content);
+            let error = google.credential().await.unwrap_err();
+            assert!(
+                error.contains(expected) && error.contains("credentials.json") && !error.contains("hush"),
+                "{error}"
+            );
+        }
+        let places = Places { google_credentials: Some("/no/such/file".into()), ..Places::default() };
+        let google = Google::new(&places, Door::open(transport::Settings::default()).unwrap());
+        assert!(
+            google.credential().await.unwrap_err().contains("/no/such/file"),
+            "what is asked for must be there"
+        );
+    }
+
+    #[test]
+    fn only_google_s_registries_are_google_s() {
+        let is = |host: &str| is_google(&host.parse().unwrap());
+        assert!(is("gcr.io") && is("eu.gcr.io") && is("us-central1-docker.pkg.dev"));
+        assert!(!is("gcr.io.evil.example") && !is("notgcr.io") && !is("pkg.dev.example"));
+    }
+}

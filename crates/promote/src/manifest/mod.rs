@@ -1,8 +1,13 @@
-//! Promoter manifests: what is wished, and where each wish stands (`docs/design/manifests.md`).
+//! Promoter manifests: what is wished, and where each wish stands.
+//!
+//! Plain (registries and images in one file) or thin (a pair of files a project). Reading collects all errors of all files,
+//! each with its place.
 
+mod contents;
 mod diagnostic;
 mod diff;
 mod schema;
+mod source;
 mod thin;
 mod tree;
 
@@ -10,10 +15,10 @@ use std::sync::Arc;
 
 use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
-pub use diagnostic::{Diagnostic, Diagnostics};
-pub use diff::{Base, DiffError, limit_to_added, prow_base};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diff::{Base, DiffError, keep_added, limit_to_added, prow_base};
+pub use source::Position;
 pub use thin::{load_plain, load_thin};
-pub use tree::Position;
 
 /// The manifests of a run.
 #[derive(Clone, Debug, Default)]

@@ -2,70 +2,83 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
+use super::contents::Contents;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::tree::{self, Node, Position, Value};
-use super::{Destination, Image, Wish};
+use super::source::{Position, Source};
+use super::tree::{self, Node, Value};
+use super::{Destination, Image, Manifest, Wish};
 
-/// The registries of a manifest.
+/// The policy block of a manifest, which a run must not pass over.
+const PROVENANCE: &str = "provenance";
+/// The most of an unknown field's name that is shown, in characters.
+const NAME_SHOWN: usize = 60;
+
+/// The registries of a manifest: where images are read, and where they are written.
 #[derive(Debug)]
 pub(super) struct Registries {
-    pub(super) source: RegistryRoot,
-    pub(super) destinations: Vec<Destination>,
+    source: RegistryRoot,
+    destinations: Vec<Destination>,
 }
 
-/// A file that is being read, with what was found wrong so far.
-pub(super) struct File<'a> {
-    name: &'a Arc<str>,
-    text: &'a str,
-    wrong: Diagnostics,
+impl Registries {
+    /// The manifest of these registries and the images of a file.
+    pub(super) fn with_images(self, name: &str, images_file: Arc<str>, images: Vec<Image>) -> Manifest {
+        let Self { source, destinations } = self;
+        Manifest { name: name.into(), images_file, source, destinations, images }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &RegistryRoot> {
+        self.destinations.iter().map(|destination| &destination.root).chain([&self.source])
+    }
 }
 
-/// Reads a whole plain manifest.
-pub(super) fn plain(name: &Arc<str>, text: &str) -> Result<(Registries, Vec<Image>), Diagnostics> {
-    let mut file = File::new(name, text);
-    let parsed = file.parse().and_then(|root| {
-        let mut fields = file.fields(&root, &["registries", "images"])?;
-        let registries = file.registries(root.position, fields.take("registries"));
-        let images = fields.take("images").map(|node| file.images(node)).unwrap_or_default();
-        if let Some(registries) = &registries {
-            file.check_lengths(registries, &images);
-        }
-        registries.map(|registries| (registries, images.into_iter().map(|(image, _)| image).collect()))
-    });
-    file.finish(parsed)
+/// Reads a whole plain manifest: `registries` and `images`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) fn plain(name: &str, contents: &Contents) -> Result<Manifest, Diagnostics> {
+    Reader::read(contents, |reader, root| {
+        let mut fields = reader.fields(root, &["registries", "images", PROVENANCE])?;
+        reader.provenance(fields.take(PROVENANCE));
+        let registries = reader.registries(root.position, fields.take("registries"));
+        let images = fields.take("images").map(|node| reader.images(node)).unwrap_or_default();
+        let images = reader.of_length(images, registries.as_ref());
+        registries.map(|registries| registries.with_images(name, Arc::clone(&contents.file), images))
+    })
 }
 
-/// Reads the `promoter-manifest.yaml` of a thin manifest.
-pub(super) fn thin_registries(name: &Arc<str>, text: &str) -> Result<Registries, Diagnostics> {
-    let mut file = File::new(name, text);
-    let parsed = file.parse().and_then(|root| {
+/// Reads the `promoter-manifest.yaml` of a thin manifest: `registries`.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) fn registries(contents: &Contents) -> Result<Registries, Diagnostics> {
+    Reader::read(contents, |reader, root| {
         // `imagesPath` is a leftover that real files have, and that means nothing.
-        let mut fields = file.fields(&root, &["registries", "imagesPath"])?;
-        file.registries(root.position, fields.take("registries"))
-    });
-    file.finish(parsed)
+        let mut fields = reader.fields(root, &["registries", "imagesPath", PROVENANCE])?;
+        reader.provenance(fields.take(PROVENANCE));
+        reader.registries(root.position, fields.take("registries"))
+    })
 }
 
-/// Reads the `images.yaml` of a thin manifest, whose registries say how long its names may be.
-pub(super) fn thin_images(
-    name: &Arc<str>,
-    text: &str,
+/// Reads the `images.yaml` of a thin manifest: a list of images. Its registries say how long their names may be; they are
+/// not there where they are wrong themselves.
+///
+/// # Errors
+/// All that is wrong with it.
+pub(super) fn images(
+    contents: &Contents,
     registries: Option<&Registries>,
 ) -> Result<Vec<Image>, Diagnostics> {
-    let mut file = File::new(name, text);
-    let parsed = file.parse().map(|root| {
-        let images = file.images(&root);
-        if let Some(registries) = registries {
-            file.check_lengths(registries, &images);
-        }
-        images.into_iter().map(|(image, _)| image).collect()
-    });
-    file.finish(parsed)
+    Reader::read(contents, |reader, root| {
+        let images = reader.images(root);
+        Some(reader.of_length(images, registries))
+    })
 }
 
 /// The fields of a mapping, each at most once.
@@ -80,28 +93,57 @@ impl<'n> Fields<'n> {
     }
 }
 
-impl<'a> File<'a> {
-    fn new(name: &'a Arc<str>, text: &'a str) -> Self {
-        Self { name, text, wrong: Diagnostics::default() }
-    }
+/// What one entry of `registries` is.
+enum Role {
+    Source(RegistryRoot),
+    Destination(Destination),
+    /// Wrong, and said to be.
+    Unclear,
+}
 
-    fn finish<T>(self, parsed: Option<T>) -> Result<T, Diagnostics> {
-        match parsed {
-            Some(value) => self.wrong.or(value),
-            // Whoever gives up has said why.
-            None => Err(self.wrong.or(()).err().unwrap_or_default()),
+/// Reads a file and remembers what is wrong with it.
+struct Reader<'a> {
+    source: Source<'a>,
+    wrong: Diagnostics,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a file by `interpret`, which gives nothing only after it has said why.
+    fn read<T>(
+        contents: &'a Contents,
+        interpret: impl FnOnce(&mut Self, &Node) -> Option<T>,
+    ) -> Result<T, Diagnostics> {
+        let mut reader = Self { source: contents.text()?, wrong: Diagnostics::default() };
+        let read = match tree::parse(reader.source.text()) {
+            Ok(root) => interpret(&mut reader, &root),
+            Err(error) => {
+                reader.wrong(error.position, format!("not YAML that can be read: {}", error.message));
+                None
+            }
+        };
+        match read {
+            Some(value) => reader.wrong.or(value),
+            None => Err(reader.wrong.or(()).err().unwrap_or_default()),
         }
     }
 
-    fn wrong(&mut self, position: Position, message: impl Into<String>) {
-        self.wrong.push_with(|| Diagnostic::at(self.name, self.text, position, message));
+    fn wrong(&mut self, position: Position, message: impl AsRef<str>) {
+        let source = &self.source;
+        self.wrong.push_with(|| Diagnostic::at(source, position, message));
     }
 
-    fn parse(&mut self) -> Option<Node> {
-        match tree::parse(self.text) {
-            Ok(root) => Some(root),
-            Err(error) => {
-                self.wrong(error.position, format!("not YAML that can be read: {}", error.message));
+    fn wrong_with_help(&mut self, position: Position, message: &str, help: &str) {
+        let source = &self.source;
+        self.wrong.push_with(|| Diagnostic::at(source, position, message).help(help));
+    }
+
+    /// The pairs of a mapping; nothing is an empty mapping.
+    fn pairs<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
+        match &node.value {
+            Value::Map(pairs) => Some(pairs),
+            Value::Null => Some(&[]),
+            other => {
+                self.wrong(node.position, format!("{what} is expected, this is {}", other.kind()));
                 None
             }
         }
@@ -109,34 +151,18 @@ impl<'a> File<'a> {
 
     /// The fields of a mapping; unknown and repeated ones are wrong.
     fn fields<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Fields<'n>> {
-        let pairs = match &node.value {
-            Value::Map(pairs) => pairs.as_slice(),
-            Value::Null => &[],
-            other => {
-                let expected = known.join("`, `");
-                self.wrong(
-                    node.position,
-                    format!("a mapping with `{expected}` is expected, this is {}", other.kind()),
-                );
-                return None;
-            }
-        };
+        let pairs = self.pairs(node, &format!("a mapping with `{}`", known[..2].join("`, `")))?;
         let mut fields: Vec<(&str, &Node)> = Vec::new();
         for (key, value) in pairs {
             let Value::Text(name) = &key.value else {
                 self.wrong(key.position, format!("a field's name is expected, this is {}", key.value.kind()));
                 continue;
             };
-            if name == "provenance" {
-                self.wrong(key.position, "provenance policies are not yet in this build");
-            } else if !known.contains(&name.as_str()) {
-                let name: String = name.chars().take(60).collect();
-                self.wrong.push_with(|| {
-                    let unknown =
-                        Diagnostic::at(self.name, self.text, key.position, format!("unknown field `{name}`"));
-                    unknown.help(format!("known here: `{}`", known.join("`, `")))
-                });
-            } else if fields.iter().any(|(other, _)| other == name) {
+            if !known.contains(&&**name) {
+                let name: String = name.chars().take(NAME_SHOWN).collect();
+                let help = format!("known here: `{}`", known.join("`, `"));
+                self.wrong_with_help(key.position, &format!("unknown field `{name}`"), &help);
+            } else if fields.iter().any(|(other, _)| *other == &**name) {
                 self.wrong(key.position, format!("the field `{name}` stands twice"));
             } else {
                 fields.push((name, value));
@@ -146,96 +172,35 @@ impl<'a> File<'a> {
     }
 
     /// The items of a list; nothing is an empty list.
-    fn list<'n>(&mut self, node: &'n Node, of: &str) -> &'n [Node] {
+    fn list<'n>(&mut self, node: &'n Node, of: &str) -> Option<&'n [Node]> {
         match &node.value {
-            Value::List(items) => items,
-            Value::Null => &[],
+            Value::List(items) => Some(items),
+            Value::Null => Some(&[]),
             other => {
                 self.wrong(node.position, format!("a list of {of} is expected, this is {}", other.kind()));
-                &[]
-            }
-        }
-    }
-
-    fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
-        match &node.value {
-            Value::Text(text) => Some(text),
-            Value::Null => Some(""),
-            other => {
-                self.wrong(node.position, format!("{what} is expected, this is {}", other.kind()));
                 None
             }
         }
     }
 
-    /// A value that is written as a text.
+    /// A text that is not empty.
+    fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n Rc<str>> {
+        match &node.value {
+            Value::Text(text) if !text.is_empty() => return Some(text),
+            Value::Text(_) | Value::Null => self.wrong(node.position, format!("{what} is empty")),
+            other => self.wrong(node.position, format!("{what} is expected, this is {}", other.kind())),
+        }
+        None
+    }
+
+    /// A value by its text.
+    fn parse<T: FromStr<Err: Display>>(&mut self, position: Position, text: &str) -> Option<T> {
+        text.parse().map_err(|error| self.wrong(position, format!("{error}"))).ok()
+    }
+
     fn value<T: FromStr<Err: Display>>(&mut self, node: &Node, what: &str) -> Option<T> {
         let text = self.text(node, what)?;
-        if text.is_empty() {
-            self.wrong(node.position, format!("{what} is empty"));
-            return None;
-        }
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.wrong(node.position, format!("{error}"));
-                None
-            }
-        }
-    }
-
-    fn registries(&mut self, parent: Position, node: Option<&Node>) -> Option<Registries> {
-        let items = node.map(|node| self.list(node, "registries")).unwrap_or_default();
-        if items.is_empty() {
-            self.wrong(node.map_or(parent, |node| node.position), "`registries` is missing or empty");
-            return None;
-        }
-        let mut sources: Vec<(RegistryRoot, Position)> = Vec::new();
-        let mut destinations: Vec<(Destination, Position)> = Vec::new();
-        let mut broken = false;
-        for item in items {
-            match self.registry(item) {
-                Some((destination, true)) => sources.push((destination.root, item.position)),
-                Some((destination, false)) => destinations.push((destination, item.position)),
-                None => broken = true,
-            }
-        }
-        if let Some((_, second)) = sources.get(1) {
-            self.wrong(*second, "a second registry has `src: true`; images come from one");
-        }
-        let Some((source, _)) = sources.into_iter().next() else {
-            // The broken one may have been it.
-            if !broken {
-                self.wrong(items[0].position, "no registry has `src: true`");
-            }
-            return None;
-        };
-        let mut seen = HashSet::new();
-        let mut unique = Vec::new();
-        for (destination, position) in destinations {
-            if destination.root == source {
-                self.wrong(position, format!("the destination {source} is the source"));
-            } else if seen.insert(destination.root.clone()) {
-                unique.push(destination);
-            }
-        }
-        Some(Registries { source, destinations: unique })
-    }
-
-    fn registry(&mut self, node: &Node) -> Option<(Destination, bool)> {
-        let mut fields = self.fields(node, &["name", "service-account", "src"])?;
-        let service_account =
-            fields.take("service-account").and_then(|n| self.text(n, "an account")).map(str::to_owned);
-        let is_source = fields.take("src").is_some_and(|node| self.boolean(node));
-        let Some(name) = fields.take("name") else {
-            self.wrong(node.position, "the registry has no `name`");
-            return None;
-        };
-        let text = self.text(name, "a registry")?;
-        let trimmed =
-            Node { position: name.position, value: Value::Text(text.trim_end_matches('/').to_owned()) };
-        let root = self.value(&trimmed, "a registry's `name`")?;
-        Some((Destination { root, service_account }, is_source))
+        self.parse(node.position, text)
     }
 
     fn boolean(&mut self, node: &Node) -> bool {
@@ -253,21 +218,89 @@ impl<'a> File<'a> {
         }
     }
 
-    /// The images of a list, with their places.
-    fn images(&mut self, node: &Node) -> Vec<(Image, Position)> {
-        let items = self.list(node, "images");
-        items.iter().filter_map(|item| Some((self.image(item)?, item.position))).collect()
+    /// A policy that this build would not hold anybody to must stop the run.
+    fn provenance(&mut self, node: Option<&Node>) {
+        let Some(node) = node else { return };
+        let help = "promote such manifests with a build that checks provenance, or take the block out";
+        self.wrong_with_help(node.position, "provenance policies are not yet in this build", help);
     }
 
-    fn image(&mut self, node: &Node) -> Option<Image> {
-        let mut fields = self.fields(node, &["name", "dmap"])?;
-        let name: Option<RepositoryPath> = match fields.take("name") {
-            Some(name) => self.value(name, "an image's `name`"),
-            None => {
-                self.wrong(node.position, "the image has no `name`");
-                None
+    fn registries(&mut self, parent: Position, node: Option<&Node>) -> Option<Registries> {
+        let items = node.map_or(Some(&[][..]), |node| self.list(node, "registries"))?;
+        if items.is_empty() {
+            self.wrong(node.map_or(parent, |node| node.position), "`registries` is missing or empty");
+            return None;
+        }
+        let roles: Vec<(Role, Position)> =
+            items.iter().map(|item| (self.registry(item).unwrap_or(Role::Unclear), item.position)).collect();
+        let source = self.source_of(&roles)?;
+        let destinations = self.destinations(roles, &source);
+        Some(Registries { source, destinations })
+    }
+
+    /// The one registry that images come from.
+    fn source_of(&mut self, roles: &[(Role, Position)]) -> Option<RegistryRoot> {
+        let mut sources = roles.iter().filter_map(|(role, position)| match role {
+            Role::Source(root) => Some((root, *position)),
+            _ => None,
+        });
+        let first = sources.next();
+        for (root, position) in sources {
+            let message = format!("{root} also has `src: true`: images come from one registry");
+            self.wrong(position, message);
+        }
+        // An unclear one may have been meant to be it.
+        if first.is_none() && !roles.iter().any(|(role, _)| matches!(role, Role::Unclear)) {
+            let position = roles.first().map_or(Position::new(1, 1), |(_, position)| *position);
+            self.wrong(position, "no registry has `src: true`: it is not said where images come from");
+        }
+        first.map(|(root, _)| root.clone())
+    }
+
+    /// The registries that images go to, each once.
+    fn destinations(&mut self, roles: Vec<(Role, Position)>, source: &RegistryRoot) -> Vec<Destination> {
+        let mut seen = HashSet::new();
+        let mut destinations = Vec::new();
+        for (role, position) in roles {
+            let Role::Destination(destination) = role else { continue };
+            if destination.root == *source {
+                self.wrong(position, format!("the destination {source} is also the source"));
+            } else if seen.insert(destination.root.clone()) {
+                destinations.push(destination);
             }
+        }
+        destinations
+    }
+
+    fn registry(&mut self, node: &Node) -> Option<Role> {
+        let mut fields = self.fields(node, &["name", "service-account", "src"])?;
+        let account = fields.take("service-account").filter(|node| !matches!(node.value, Value::Null));
+        let service_account =
+            account.and_then(|node| self.text(node, "an account")).map(|text| text.as_ref().into());
+        let is_source = fields.take("src").is_some_and(|node| self.boolean(node));
+        let Some(name) = fields.take("name") else {
+            self.wrong(node.position, "the registry has no `name`");
+            return None;
         };
+        let text = self.text(name, "a registry's `name`")?;
+        let root = self.parse(name.position, text.trim_end_matches('/'))?;
+        let destination = Destination { root, service_account };
+        Some(if is_source { Role::Source(destination.root) } else { Role::Destination(destination) })
+    }
+
+    /// The images of a list, and where their names stand.
+    fn images(&mut self, node: &Node) -> Vec<(Image, Position)> {
+        let items = self.list(node, "images").unwrap_or_default();
+        items.iter().filter_map(|item| self.image(item)).collect()
+    }
+
+    fn image(&mut self, node: &Node) -> Option<(Image, Position)> {
+        let mut fields = self.fields(node, &["name", "dmap"])?;
+        let name = fields.take("name");
+        if name.is_none() {
+            self.wrong(node.position, "the image has no `name`");
+        }
+        let path: Option<RepositoryPath> = name.and_then(|name| self.value(name, "an image's `name`"));
         let digests = match fields.take("dmap") {
             Some(dmap) => self.digests(dmap),
             None => {
@@ -275,24 +308,13 @@ impl<'a> File<'a> {
                 Vec::new()
             }
         };
-        Some(Image { name: name?, digests })
+        Some((Image { name: path?, digests }, name?.position))
     }
 
     fn digests(&mut self, node: &Node) -> Vec<Wish> {
-        let pairs = match &node.value {
-            Value::Map(pairs) => pairs.as_slice(),
-            Value::Null => &[],
-            other => {
-                let kind = other.kind();
-                self.wrong(
-                    node.position,
-                    format!("a mapping of digests to tags is expected, this is {kind}"),
-                );
-                return Vec::new();
-            }
-        };
+        let Some(pairs) = self.pairs(node, "a mapping of digests to tags") else { return Vec::new() };
         if pairs.is_empty() {
-            self.wrong(node.position, "`dmap` is empty");
+            self.wrong(node.position, "`dmap` is empty: it is not said which digests to promote");
         }
         let mut seen = HashSet::new();
         let mut wishes = Vec::with_capacity(pairs.len());
@@ -300,11 +322,11 @@ impl<'a> File<'a> {
             let digest = self.digest(key);
             let tags = self.tags(tags);
             let Some(digest) = digest else { continue };
-            if !seen.insert(digest) {
+            if seen.insert(digest) {
+                wishes.push(Wish { digest, position: key.position, tags });
+            } else {
                 self.wrong(key.position, format!("the digest {digest} stands twice"));
-                continue;
             }
-            wishes.push(Wish { digest, position: key.position, tags });
         }
         wishes
     }
@@ -313,29 +335,36 @@ impl<'a> File<'a> {
         match self.value(node, "a digest")? {
             digest @ Digest::Sha256(_) => Some(digest),
             other @ Digest::Sha512(_) => {
-                self.wrong(
-                    node.position,
-                    format!("`{other}` is not a SHA-256 digest, and images are promoted by these"),
-                );
+                let message = format!("`{other}` is no SHA-256 digest, and images are promoted by these");
+                self.wrong(node.position, message);
                 None
             }
         }
     }
 
     fn tags(&mut self, node: &Node) -> Vec<(Tag, Position)> {
-        let items = self.list(node, "tags");
+        let items = self.list(node, "tags").unwrap_or_default();
         let mut seen = HashSet::new();
-        let tags = items.iter().filter_map(|item| Some((self.value::<Tag>(item, "a tag")?, item.position)));
-        tags.filter(|(tag, _)| seen.insert(tag.clone())).collect()
-    }
-
-    /// Finds names that are too long together with the registries they go to.
-    fn check_lengths(&mut self, registries: &Registries, images: &[(Image, Position)]) {
-        let roots = || registries.destinations.iter().map(|d| &d.root).chain([&registries.source]);
-        for (image, position) in images {
-            if let Some(error) = roots().find_map(|root| root.repository(&image.name).err()) {
-                self.wrong(*position, error.to_string());
+        let mut tags = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(tag) = self.value::<Tag>(item, "a tag") else { continue };
+            if seen.insert(tag.clone()) {
+                tags.push((tag, item.position));
             }
         }
+        tags
+    }
+
+    /// The images, when their names are short enough for the registries they are in and go to.
+    fn of_length(&mut self, images: Vec<(Image, Position)>, registries: Option<&Registries>) -> Vec<Image> {
+        for (image, position) in &images {
+            let too_long = |root: &&RegistryRoot| root.repository(&image.name).is_err();
+            if let Some(root) = registries.and_then(|registries| registries.all().find(too_long)) {
+                let message =
+                    format!("below {root} this name makes a repository name of more than 255 characters");
+                self.wrong(*position, message);
+            }
+        }
+        images.into_iter().map(|(image, _)| image).collect()
     }
 }

@@ -1,192 +1,132 @@
 //! Manifests as files: one plain file, or a folder of thin pairs
 //! `manifests/<project>/promoter-manifest.yaml` and `images/<project>/images.yaml`.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
+use super::contents::{Contents, cannot_read, shown};
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::schema::{self, Registries};
-use super::{Image, Manifest, Manifests};
+use super::{Manifest, Manifests, schema};
 
-/// The largest manifest, in bytes. Kubernetes' largest has some 200 KB.
-pub(super) const FILE_MAX: u64 = 16 * 1024 * 1024;
+/// The folder with the registries of all projects.
+pub(super) const MANIFESTS: &str = "manifests";
+/// The folder with the images of all projects.
+pub(super) const IMAGES: &str = "images";
 /// The name of the file with a project's registries.
 pub(super) const REGISTRIES_FILE: &str = "promoter-manifest.yaml";
 /// The name of the file with a project's images.
 pub(super) const IMAGES_FILE: &str = "images.yaml";
 /// The deepest folder that is looked into for misplaced files.
 const DEPTH_MAX: usize = 16;
+/// The most files and folders that are looked at.
+const ENTRIES_MAX: usize = 100_000;
 
-/// Reads one plain manifest.
+/// Reads one plain manifest of at most 16 MiB.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn load_plain(path: &Path) -> Result<Manifests, Diagnostics> {
-    let name = shown(path);
-    let mut wrong = Diagnostics::default();
-    let manifest = match read(path) {
-        Ok(bytes) => plain(&name, &bytes).map_err(|found| wrong.extend(found)).ok(),
-        Err(message) => {
-            wrong.push(Diagnostic::of_file(&name, message));
-            None
-        }
-    };
-    wrong.or(Manifests { manifests: manifest.into_iter().collect(), warnings: Vec::new() })
+    let manifest = plain(path, &Contents::read(path)?)?;
+    Ok(Manifests { manifests: vec![manifest], warnings: Vec::new() })
 }
 
-/// Reads all thin manifests below a folder.
+/// A plain manifest, named after its file.
+pub(super) fn plain(path: &Path, contents: &Contents) -> Result<Manifest, Diagnostics> {
+    let name = path.file_stem().unwrap_or(path.as_os_str());
+    schema::plain(&shown(Path::new(name)), contents)
+}
+
+/// Reads all thin manifests below a folder, in the order of their projects' names. No file may have more than 16 MiB.
 ///
 /// # Errors
 /// All that is wrong with all of them.
 pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
-    let mut loader =
-        Loader { wrong: Diagnostics::default(), warnings: Diagnostics::default(), root: PathBuf::new() };
-    let mut files = BTreeMap::new();
-    match directory.canonicalize() {
-        Ok(root) => {
-            loader.root = root;
-            loader.gather(directory, &mut files);
-        }
-        Err(error) => loader.wrong.push(Diagnostic::of_file(&shown(directory), cannot_read(&error))),
-    }
-    let manifests = Project::parse_all(files, &mut loader.wrong);
-    loader.wrong.or(Manifests { manifests, warnings: loader.warnings.into_inner() })
-}
-
-/// A file: how it is shown, and what is in it.
-pub(super) type Named = (Arc<str>, Vec<u8>);
-
-/// The two files of a project.
-pub(super) struct Project {
-    pub(super) registries: Named,
-    pub(super) images: Named,
-}
-
-impl Project {
-    /// Reads the manifests of projects, all errors of all of them.
-    pub(super) fn parse_all(projects: BTreeMap<String, Self>, wrong: &mut Diagnostics) -> Vec<Manifest> {
-        let mut manifests = Vec::with_capacity(projects.len());
-        for (name, project) in projects {
-            match project.parse(&name) {
-                Ok(manifest) => manifests.push(manifest),
-                Err(found) => wrong.extend(found),
-            }
-        }
-        manifests
-    }
-
-    pub(super) fn parse(&self, name: &str) -> Result<Manifest, Diagnostics> {
-        let (file, bytes) = &self.registries;
-        let registries = utf8(file, bytes).and_then(|text| schema::thin_registries(file, text));
-        let (file, bytes) = &self.images;
-        let images =
-            utf8(file, bytes).and_then(|text| schema::thin_images(file, text, registries.as_ref().ok()));
-        match (registries, images) {
-            (Ok(registries), Ok(images)) => Ok(manifest(name, file, registries, images)),
-            (registries, images) => {
-                let mut wrong = registries.err().unwrap_or_default();
-                wrong.extend(images.err().unwrap_or_default());
-                Err(wrong)
-            }
-        }
-    }
-}
-
-/// Reads the text of a plain manifest.
-pub(super) fn plain(file: &Arc<str>, bytes: &[u8]) -> Result<Manifest, Diagnostics> {
-    let (registries, images) = schema::plain(file, utf8(file, bytes)?)?;
-    let name = Path::new(&**file)
-        .file_stem()
-        .map_or_else(|| file.to_string(), |stem| stem.to_string_lossy().into_owned());
-    Ok(manifest(&name, file, registries, images))
-}
-
-fn manifest(name: &str, file: &Arc<str>, registries: Registries, images: Vec<Image>) -> Manifest {
-    let Registries { source, destinations } = registries;
-    Manifest { name: name.into(), images_file: Arc::clone(file), source, destinations, images }
-}
-
-fn utf8<'b>(file: &Arc<str>, bytes: &'b [u8]) -> Result<&'b str, Diagnostics> {
-    let problem = match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains('\0') => return Ok(text),
-        Ok(_) => "a binary file: it has zero bytes".to_owned(),
-        Err(error) => format!("not text in UTF-8: byte {} is not", error.valid_up_to() + 1),
-    };
-    let mut wrong = Diagnostics::default();
-    wrong.push(Diagnostic::of_file(file, problem));
-    Err(wrong)
+    let root = directory.canonicalize();
+    let root = root.map_err(|error| Diagnostic::of_file(&shown(directory), cannot_read(&error)))?;
+    let mut loader = Loader { root, entries: 0, wrong: Diagnostics::default(), warnings: Vec::new() };
+    let manifests = loader.load(&directory.join(MANIFESTS), &directory.join(IMAGES));
+    loader.wrong.or(Manifests { manifests, warnings: loader.warnings })
 }
 
 /// Walks a folder of thin manifests.
 struct Loader {
-    wrong: Diagnostics,
-    warnings: Diagnostics,
     /// The folder, without links, that nothing may lead out of.
     root: PathBuf,
+    /// How many files and folders were looked at.
+    entries: usize,
+    wrong: Diagnostics,
+    warnings: Vec<Diagnostic>,
 }
 
 impl Loader {
-    fn gather(&mut self, directory: &Path, projects: &mut BTreeMap<String, Project>) {
-        let (manifests, images) = (directory.join("manifests"), directory.join("images"));
-        let both = [&manifests, &images].map(|folder| self.is_folder(folder));
-        if both != [true, true] {
-            return;
+    fn load(&mut self, manifests: &Path, images: &Path) -> Vec<Manifest> {
+        // Both are looked at, so that what is wrong with either is told.
+        if [manifests, images].map(|folder| self.is_folder(folder)).contains(&false) {
+            return Vec::new();
         }
-        for folder in self.entries(&manifests) {
-            let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            if !folder.is_dir() {
-                if name == REGISTRIES_FILE {
-                    self.misplaced(&folder);
-                }
-                continue;
-            }
-            self.find_misplaced(&folder, 1);
-            let registries = folder.join(REGISTRIES_FILE);
-            if fs::symlink_metadata(&registries).is_err() {
-                let message = format!("the project folder has no {REGISTRIES_FILE}, and is left out");
-                self.warnings.push(Diagnostic::of_file(&shown(&folder), message));
-                continue;
-            }
-            let images = images.join(&name).join(IMAGES_FILE);
-            if fs::symlink_metadata(&images).is_err() {
-                let missing = Diagnostic::of_file(&shown(&images), "the file is missing");
-                self.wrong.push(
-                    missing.help(format!("a project with a {REGISTRIES_FILE} needs one; it may be empty")),
-                );
-                continue;
-            }
-            // Both are read, so that what is wrong with either is told.
-            if let (Some(registries), Some(images)) = (self.file(&registries), self.file(&images)) {
-                projects.insert(name, Project { registries, images });
+        let mut loaded = Vec::new();
+        for entry in self.entries(manifests) {
+            if entry.is_dir() {
+                loaded.extend(self.project(&entry, images));
+            } else if entry.file_name().is_some_and(|name| name == REGISTRIES_FILE) {
+                self.misplaced(&entry);
             }
         }
+        self.find_unused(manifests, images);
+        loaded
     }
 
-    fn is_folder(&mut self, path: &Path) -> bool {
-        let problem = match self.inside(path) {
-            Ok(()) if path.is_dir() => return true,
-            Ok(()) => "not a folder".to_owned(),
-            Err(message) => message,
+    /// The manifest of a project, by its folder in `manifests`.
+    fn project(&mut self, folder: &Path, images: &Path) -> Option<Manifest> {
+        if !self.is_folder(folder) {
+            return None;
+        }
+        self.find_misplaced(folder, 1);
+        let Some(name) = folder.file_name().and_then(|name| name.to_str()) else {
+            self.wrong.push(Diagnostic::of_file(&shown(folder), "the project's name is not text in UTF-8"));
+            return None;
         };
-        self.wrong.push(Diagnostic::of_file(&shown(path), problem));
-        false
+        let registries = folder.join(REGISTRIES_FILE);
+        if fs::symlink_metadata(&registries).is_err() {
+            let message = format!("the project has no {REGISTRIES_FILE}, and is left out");
+            self.warnings.push(Diagnostic::of_file(&shown(folder), message).warning());
+            return None;
+        }
+        let registries =
+            self.read(&registries).and_then(|contents| self.wrong.keep(schema::registries(&contents)));
+        let contents = self.images_of(name, images);
+        let images = contents.and_then(|contents| {
+            let images = self.wrong.keep(schema::images(&contents, registries.as_ref()))?;
+            Some((contents.file, images))
+        });
+        let (images_file, images) = images?;
+        Some(registries?.with_images(name, images_file, images))
     }
 
-    /// The entries of a folder, by name.
-    fn entries(&mut self, folder: &Path) -> Vec<PathBuf> {
-        let listed = fs::read_dir(folder)
-            .and_then(|entries| entries.map(|e| e.map(|e| e.path())).collect::<io::Result<Vec<_>>>());
-        match listed {
-            Ok(mut paths) => {
-                paths.sort();
-                paths
-            }
-            Err(error) => {
-                self.wrong.push(Diagnostic::of_file(&shown(folder), cannot_read(&error)));
-                Vec::new()
+    fn images_of(&mut self, project: &str, images: &Path) -> Option<Contents> {
+        let path = images.join(project).join(IMAGES_FILE);
+        if fs::symlink_metadata(&path).is_ok() {
+            return self.read(&path);
+        }
+        let message = format!("there is no such file, and {MANIFESTS}/{project}/{REGISTRIES_FILE} needs it");
+        let help = "a project has the same name in both folders; one without images has `[]` in this file";
+        self.wrong.push(Diagnostic::of_file(&shown(&path), message).help(help));
+        None
+    }
+
+    /// A file of a project, if it is a regular one that lies below the root.
+    fn read(&mut self, path: &Path) -> Option<Contents> {
+        if self.is_inside(path) { self.wrong.keep(Contents::read(path)) } else { None }
+    }
+
+    /// Finds images that no registries belong to: nobody would promote them.
+    fn find_unused(&mut self, manifests: &Path, images: &Path) {
+        for folder in self.entries(images) {
+            let is_known = folder.file_name().is_some_and(|name| manifests.join(name).is_dir());
+            if !is_known && folder.join(IMAGES_FILE).is_file() {
+                let message = format!("no folder in {MANIFESTS} has this name, and the images are left out");
+                self.warnings.push(Diagnostic::of_file(&shown(&folder), message).warning());
             }
         }
     }
@@ -194,9 +134,13 @@ impl Loader {
     /// Finds manifests below a project's folder, where nobody would read them.
     fn find_misplaced(&mut self, folder: &Path, depth: usize) {
         for entry in self.entries(folder) {
-            let is_folder = fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir());
-            if is_folder && depth < DEPTH_MAX {
-                self.find_misplaced(&entry, depth + 1);
+            // Links to folders are not followed: they could lead in circles.
+            if fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
+                if depth == DEPTH_MAX {
+                    self.wrong.push(Diagnostic::of_file(&shown(&entry), "folders are nested too deep"));
+                } else {
+                    self.find_misplaced(&entry, depth + 1);
+                }
             } else if depth > 1 && entry.file_name().is_some_and(|name| name == REGISTRIES_FILE) {
                 self.misplaced(&entry);
             }
@@ -205,51 +149,69 @@ impl Loader {
 
     fn misplaced(&mut self, path: &Path) {
         let message =
-            format!("a manifest at the wrong depth: it belongs at manifests/<project>/{REGISTRIES_FILE}");
+            format!("a manifest at the wrong depth: it belongs at {MANIFESTS}/<project>/{REGISTRIES_FILE}");
         self.wrong.push(Diagnostic::of_file(&shown(path), message));
     }
 
-    /// A file of a project, if it is a regular one that lies below the root.
-    fn file(&mut self, path: &Path) -> Option<Named> {
-        match self.inside(path).and_then(|()| read(path)) {
-            Ok(bytes) => Some((shown(path), bytes)),
-            Err(message) => {
-                self.wrong.push(Diagnostic::of_file(&shown(path), message));
-                None
-            }
+    fn is_folder(&mut self, path: &Path) -> bool {
+        if !self.is_inside(path) {
+            return false;
         }
+        if !path.is_dir() {
+            self.wrong.push(Diagnostic::of_file(&shown(path), "not a folder"));
+            return false;
+        }
+        true
     }
 
     /// Whether a path, its links followed, stays below the root.
-    fn inside(&self, path: &Path) -> Result<(), String> {
-        let real = path.canonicalize().map_err(|error| cannot_read(&error))?;
-        if real.starts_with(&self.root) {
-            Ok(())
-        } else {
-            Err("a link that leads out of the folder".to_owned())
+    fn is_inside(&mut self, path: &Path) -> bool {
+        let problem = match path.canonicalize() {
+            Ok(real) if real.starts_with(&self.root) => return true,
+            Ok(_) => "a link that leads out of the folder of manifests".to_owned(),
+            Err(error) => cannot_read(&error),
+        };
+        self.wrong.push(Diagnostic::of_file(&shown(path), problem));
+        false
+    }
+
+    /// The entries of a folder, by name.
+    fn entries(&mut self, folder: &Path) -> Vec<PathBuf> {
+        let left = ENTRIES_MAX - self.entries;
+        let listed = fs::read_dir(folder).and_then(|entries| {
+            entries.take(left + 1).map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
+        });
+        let problem = match listed {
+            Ok(mut paths) if paths.len() <= left => {
+                self.entries += paths.len();
+                paths.sort();
+                return paths;
+            }
+            Ok(_) => format!("there are more than {ENTRIES_MAX} files and folders up to here"),
+            Err(error) => cannot_read(&error),
+        };
+        self.wrong.push(Diagnostic::of_file(&shown(folder), problem));
+        Vec::new()
+    }
+}
+
+/// The place of a file in a folder of thin manifests, by its path from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part<'p> {
+    /// The registries of this project.
+    Registries(&'p str),
+    /// The images of this project.
+    Images(&'p str),
+}
+
+impl<'p> Part<'p> {
+    pub(super) fn of(path: &'p str) -> Option<Self> {
+        let mut components = path.split('/');
+        let (folder, project, file) = (components.next()?, components.next()?, components.next()?);
+        match (folder, file, components.next()) {
+            (MANIFESTS, REGISTRIES_FILE, None) => Some(Self::Registries(project)),
+            (IMAGES, IMAGES_FILE, None) => Some(Self::Images(project)),
+            _ => None,
         }
     }
-}
-
-/// The bytes of a regular file of a reasonable size.
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let metadata = fs::metadata(path).map_err(|error| cannot_read(&error))?;
-    if !metadata.is_file() {
-        return Err("not a regular file".to_owned());
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| cannot_read(&error))?;
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
-    if bytes.len() as u64 > FILE_MAX {
-        return Err(format!("larger than {} MiB", FILE_MAX >> 20));
-    }
-    Ok(bytes)
-}
-
-fn cannot_read(error: &io::Error) -> String {
-    format!("cannot be read: {error}")
-}
-
-fn shown(path: &Path) -> Arc<str> {
-    path.to_string_lossy().into()
 }

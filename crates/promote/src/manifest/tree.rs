@@ -4,22 +4,16 @@
 //! reader wants them all.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
+
+use super::source::Position;
 
 /// The deepest nesting of a manifest. Manifests need five.
 const DEPTH_MAX: usize = 32;
 /// The most nodes of one file, with what aliases stand for.
 const NODES_MAX: usize = 1_000_000;
-
-/// A place in a file, both from 1, columns in characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Position {
-    /// The line.
-    pub line: u32,
-    /// The column.
-    pub column: u32,
-}
 
 /// A value and where it begins.
 #[derive(Clone, Debug)]
@@ -32,8 +26,8 @@ pub(super) struct Node {
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Null,
-    /// A scalar's text, as it is written.
-    Text(String),
+    /// A scalar's text, as it is written; shared, because an alias may repeat a long one very often.
+    Text(Rc<str>),
     List(Vec<Node>),
     /// Pairs in the order of the file; keys may repeat.
     Map(Vec<(Node, Node)>),
@@ -61,11 +55,13 @@ pub(super) struct SyntaxError {
 /// Reads the one document of a text; an empty text is null.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let mut builder = Builder::default();
-    for event in Parser::new_from_str(text) {
+    // The parser reads ahead, so it must know the bound too.
+    let options = granit_parser::options! { flow_nesting_limit: DEPTH_MAX, block_nesting_limit: DEPTH_MAX };
+    for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| scan_error(&error))?;
         builder.take(event, &span)?;
     }
-    Ok(builder.root.unwrap_or(Node { position: Position { line: 1, column: 1 }, value: Value::Null }))
+    Ok(builder.root.unwrap_or(Node { position: Position::new(1, 1), value: Value::Null }))
 }
 
 /// A collection that is being read.
@@ -88,35 +84,35 @@ struct Builder {
 impl Builder {
     fn take(&mut self, event: Event<'_>, span: &Span) -> Result<(), SyntaxError> {
         let at = position(span);
-        let fail = |message: &str| Err(SyntaxError { position: at, message: message.to_owned() });
         match event {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return fail("a second document begins here, and a manifest is one document");
+                    return fail(at, "a second document begins here, and a manifest is one document");
                 }
             }
-            Event::Scalar(text, style, anchor, _) => {
-                let plain = style == ScalarStyle::Plain;
-                let null = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let value = if null { Value::Null } else { Value::Text(text.into_owned()) };
+            Event::Scalar(text, style, anchor, tag) => {
+                check_tag(tag.as_deref(), "str", at)?;
+                let is_plain = style == ScalarStyle::Plain && tag.is_none();
+                let is_null = is_plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = if is_null { Value::Null } else { Value::Text(Rc::from(&*text)) };
                 self.add(Node { position: at, value }, anchor)?;
             }
-            Event::SequenceStart(_, anchor, _) => self.open(at, Value::List(Vec::new()), anchor)?,
-            Event::MappingStart(_, anchor, _) => self.open(at, Value::Map(Vec::new()), anchor)?,
+            Event::SequenceStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "seq", at)?;
+                self.open(at, Value::List(Vec::new()), anchor)?;
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                check_tag(tag.as_deref(), "map", at)?;
+                self.open(at, Value::Map(Vec::new()), anchor)?;
+            }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(Frame { node, anchor, .. }) = self.stack.pop() {
                     self.add(node, anchor)?;
                 }
             }
-            Event::Alias(anchor) => match self.anchors.get(&anchor) {
-                Some(node) => {
-                    let node = Node { position: at, value: node.value.clone() };
-                    self.count(size(&node), at)?;
-                    self.add(node, 0)?;
-                }
-                None => return fail("this alias refers to what it is part of"),
-            },
+            Event::Alias(anchor) => self.repeat(anchor, at)?,
+            // The ends of streams and documents, and what only tools for editing ask for.
             _ => {}
         }
         Ok(())
@@ -124,17 +120,30 @@ impl Builder {
 
     fn open(&mut self, position: Position, value: Value, anchor: usize) -> Result<(), SyntaxError> {
         if self.stack.len() == DEPTH_MAX {
-            return Err(SyntaxError { position, message: format!("nested more than {DEPTH_MAX} deep") });
+            return fail(position, too_deep());
         }
         self.stack.push(Frame { node: Node { position, value }, key: None, anchor });
         Ok(())
     }
 
+    /// Puts what an anchor names where its alias stands.
+    fn repeat(&mut self, anchor: usize, at: Position) -> Result<(), SyntaxError> {
+        let Some(node) = self.anchors.get(&anchor) else {
+            return fail(at, "this alias refers to what it is part of");
+        };
+        // Counted before it is copied: many small aliases make a large tree.
+        self.nodes = self.nodes.saturating_add(size(node));
+        check_count(self.nodes, at)?;
+        let value = node.value.clone();
+        self.add(Node { position: at, value }, 0)
+    }
+
     /// Puts a finished node where it belongs.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
-        self.count(1, node.position)?;
+        let copies = if anchor == 0 { 0 } else { size(&node) };
+        self.nodes = self.nodes.saturating_add(1 + copies);
+        check_count(self.nodes, node.position)?;
         if anchor != 0 {
-            self.count(size(&node), node.position)?;
             self.anchors.insert(anchor, node.clone());
         }
         match self.stack.last_mut() {
@@ -149,14 +158,30 @@ impl Builder {
         }
         Ok(())
     }
+}
 
-    fn count(&mut self, nodes: usize, position: Position) -> Result<(), SyntaxError> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > NODES_MAX {
-            let message = format!("more than {NODES_MAX} values, counting what aliases stand for");
-            return Err(SyntaxError { position, message });
+fn fail<T>(position: Position, message: impl Into<String>) -> Result<T, SyntaxError> {
+    Err(SyntaxError { position, message: message.into() })
+}
+
+fn too_deep() -> String {
+    format!("nested more than {DEPTH_MAX} deep")
+}
+
+fn check_count(nodes: usize, position: Position) -> Result<(), SyntaxError> {
+    if nodes <= NODES_MAX {
+        return Ok(());
+    }
+    fail(position, format!("more than {NODES_MAX} values, counting what aliases stand for"))
+}
+
+/// Refuses YAML tags that would make a value something else than it looks like.
+fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<(), SyntaxError> {
+    match tag {
+        Some(tag) if tag.core_suffix() != Some(expected) => {
+            fail(position, format!("the YAML tag `{tag}` means nothing in a manifest"))
         }
-        Ok(())
+        _ => Ok(()),
     }
 }
 
@@ -169,41 +194,67 @@ fn size(node: &Node) -> usize {
     }
 }
 
+/// The parser counts lines from 1 and columns from 0.
 fn position(span: &Span) -> Position {
-    place(span.start.line(), span.start.col())
+    Position::new(span.start.line(), span.start.col() + 1)
 }
 
 fn scan_error(error: &ScanError) -> SyntaxError {
     let marker = error.marker();
-    SyntaxError { position: place(marker.line(), marker.col()), message: error.info() }
-}
-
-/// A position from a line that counts from 1 and a column that counts from 0.
-fn place(line: usize, column: usize) -> Position {
-    let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    Position { line: number(line.max(1)), column: number(column.saturating_add(1)) }
+    let message = match error.kind() {
+        ErrorKind::RecursionLimitExceeded => too_deep(),
+        _ => error.info(),
+    };
+    SyntaxError { position: Position::new(marker.line(), marker.col() + 1), message }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use proptest::prelude::*;
 
     use super::*;
 
+    fn pairs(text: &str) -> Vec<(Node, Node)> {
+        let Value::Map(pairs) = parse(text).unwrap().value else { panic!("a mapping") };
+        pairs
+    }
+
     #[test]
     fn scalars_keep_their_text_and_everything_its_place() {
-        let Value::Map(pairs) = parse("a: [1.10, \"x\"]\nb: ~\n").unwrap().value else { panic!("a mapping") };
+        let pairs = pairs("a: [1.10, \"x\"]\nb: ~\n");
         let Value::List(items) = &pairs[0].1.value else { panic!("a list") };
-        assert!(matches!(&items[0].value, Value::Text(text) if text == "1.10"));
+        assert!(matches!(&items[0].value, Value::Text(text) if &**text == "1.10"));
         assert_eq!(items[1].position, Position { line: 1, column: 11 });
         assert!(matches!(pairs[1].1.value, Value::Null));
     }
 
     #[test]
-    fn aliases_stand_for_what_they_name_and_bombs_are_defused() {
-        let Value::Map(pairs) = parse("a: &x [1]\nb: *x\n").unwrap().value else { panic!("a mapping") };
-        assert!(matches!(&pairs[1].1.value, Value::List(items) if items.len() == 1));
+    fn columns_count_characters() {
+        assert_eq!(pairs("é: [ü, x]")[0].1.position, Position { line: 1, column: 4 });
+    }
 
+    #[test]
+    fn yaml_tags_may_say_what_is_so_and_nothing_else() {
+        let Value::List(items) = &pairs("a: [!!str null, !!str 1]")[0].1.value else { panic!("a list") };
+        assert!(items.iter().all(|item| matches!(item.value, Value::Text(_))), "{items:?}");
+        for odd in ["a: !!int 1", "a: !secret x", "a: !!binary eA==", "a: !!set {x}", "!!seq {}"] {
+            assert!(parse(odd).unwrap_err().message.contains("means nothing"), "{odd}");
+        }
+    }
+
+    #[test]
+    fn aliases_stand_for_what_they_name() {
+        let pairs = pairs("a: &x [1]\nb: *x\n");
+        assert!(matches!(&pairs[1].1.value, Value::List(items) if items.len() == 1));
+        assert_eq!(pairs[1].1.position, Position { line: 2, column: 4 });
+        assert!(parse("a: *nobody").is_err());
+        assert!(parse("a: &x [*x]").unwrap_err().message.contains("part of"));
+    }
+
+    #[test]
+    fn bombs_of_aliases_are_defused() {
         let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
         for level in 1..12 {
             let below = format!("*a{}, ", level - 1).repeat(10);
@@ -213,16 +264,39 @@ mod tests {
     }
 
     #[test]
+    fn a_long_text_is_kept_once_however_often_it_is_repeated() {
+        let long = format!("a: &a \"{}\"\nb: [{}]\n", "x".repeat(1 << 20), "*a, ".repeat(100_000));
+        let pairs = pairs(&long);
+        let Value::List(items) = &pairs[1].1.value else { panic!("a list") };
+        let Value::Text(text) = &items[99_999].value else { panic!("a text") };
+        assert!(Rc::strong_count(text) > 100_000);
+    }
+
+    #[test]
     fn deep_nesting_is_refused_without_a_deep_stack() {
-        let deep = |depth: usize| parse(&format!("{}{}", "[".repeat(depth), "]".repeat(depth)));
-        assert!(deep(DEPTH_MAX).is_ok());
-        assert_eq!(deep(DEPTH_MAX + 1).unwrap_err().position, Position { line: 1, column: 33 });
-        assert!(deep(100_000).is_err(), "the scanner has a bound of its own");
+        let lists = |depth: usize| parse(&("[".repeat(depth) + &"]".repeat(depth)));
+        assert!(lists(DEPTH_MAX).is_ok());
+        assert!(lists(DEPTH_MAX + 1).unwrap_err().message.contains("deep"));
+        for opener in ["[", "- ", "? ", "{a: ", "[{"] {
+            let error = parse(&opener.repeat(100_000)).unwrap_err();
+            assert!(error.message.contains("deep"), "{opener}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn megabytes_of_nonsense_are_refused_soon() {
+        for piece in
+            ["\"", "'", "&a ", "*a ", "!", "%", "a: ", ": ", "[]", "{}", "#", "|\n", "- - ", "\t", "é"]
+        {
+            let start = Instant::now();
+            let _ = parse(&piece.repeat((1 << 20) / piece.len()));
+            assert!(start.elapsed() < Duration::from_secs(20), "{piece:?} took {:?}", start.elapsed());
+        }
     }
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[ -~\\n\\t&*\\[\\]{}:,'\"-]{0,200}") {
+        fn no_text_makes_it_panic(text in "[ -~\\n\\r\\t&*\\[\\]{}:,'\"é|>%-]{0,200}") {
             let _ = parse(&text);
         }
     }

@@ -1,0 +1,131 @@
+//! What is read of registries as they should be.
+
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use oci::{
+    Anonymous, Client, Credential, CredentialSource, Digest, Host, MediaType, RawManifest, Repository,
+    Selector,
+};
+use registry::sample::Recipe;
+use registry::{Canned, Config, Effect, Fault, Kind, Server};
+use transport::{Door, Secret, Settings};
+
+fn client(credentials: Arc<dyn CredentialSource>) -> Client {
+    Client::new(Door::open(Settings::default()).unwrap(), credentials, HashMap::new())
+}
+
+fn repository(server: &Server, path: &str) -> Repository {
+    Repository { host: server.host().clone(), path: path.parse().unwrap() }
+}
+
+#[tokio::test]
+async fn all_pages_of_tags_and_repositories_are_read() {
+    let server =
+        Server::start(Config { page_size: 2.try_into().unwrap(), ..Config::default() }).await.unwrap();
+    let sample = Recipe::default().image();
+    let tags: Vec<oci::Tag> = (0..7).map(|n| format!("v{n}").parse().unwrap()).collect();
+    for name in ["a", "b/c", "d"] {
+        sample.put(server.store(), &name.parse().unwrap(), &tags).await.unwrap();
+    }
+    let reader = client(Arc::new(Anonymous)).reader();
+    let listing = reader.listing(&repository(&server, "b/c")).await.unwrap().unwrap();
+    assert_eq!((listing.tags, listing.manifests), (tags, None));
+    assert_eq!(server.tally().snapshot().requests(Kind::TagList), 4);
+    let names: Vec<String> =
+        reader.catalog(server.host()).await.unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["a", "b/c", "d"]);
+    assert!(reader.listing(&repository(&server, "nothing/here")).await.unwrap().is_none());
+}
+
+/// The same referrers, by the API and by the fallback tag of registries that have none.
+#[tokio::test]
+async fn referrers_are_found_by_the_api_and_by_the_fallback_tag() {
+    for referrers_api in [true, false] {
+        let server = Server::start(Config { referrers_api, ..Config::default() }).await.unwrap();
+        let (image, app) = (Recipe::default().image(), repository(&server, "app"));
+        image.put(server.store(), &app.path, &[]).await.unwrap();
+        let referrer = Recipe { seed: 1, ..Recipe::default() }.referrer(image.root(), "application/example");
+        referrer.put(server.store(), &app.path, &[]).await.unwrap();
+        let reader = client(Arc::new(Anonymous)).reader();
+        if !referrers_api {
+            assert!(reader.referrers(&app, image.digest()).await.unwrap().is_empty(), "no tag, no referrers");
+            let size = referrer.root().bytes().len();
+            let index = format!(
+                r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{}","digest":"{}","size":{size}}}]}}"#,
+                MediaType::OciIndex,
+                MediaType::OciManifest,
+                referrer.digest(),
+            );
+            let index = RawManifest::new(MediaType::OciIndex, index.into());
+            let tag = format!("sha256-{}", image.digest().hex()).parse().unwrap();
+            server.store().put_manifest(&app.path, Some(&tag), &index).await.unwrap();
+        }
+        let found = reader.referrers(&app, image.digest()).await.unwrap();
+        let digests: Vec<Digest> = found.iter().map(|descriptor| descriptor.digest).collect();
+        assert_eq!(digests, [referrer.digest()], "with the API: {referrers_api}");
+    }
+}
+
+/// The specification only recommends the headers that tell a manifest's digest and kind.
+#[tokio::test]
+async fn a_head_without_digest_is_completed_by_the_manifest_itself() {
+    let server = Server::start(Config::default()).await.unwrap();
+    let (image, app) = (Recipe::default().image(), repository(&server, "app"));
+    let tag = "v1".parse().unwrap();
+    image.put(server.store(), &app.path, std::slice::from_ref(&tag)).await.unwrap();
+    let bare =
+        Canned { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body: bytes::Bytes::new() };
+    server.weather().add_fault(Fault::new(Effect::Canned(bare)).on(Kind::ManifestHead));
+    let head = client(Arc::new(Anonymous)).reader().head(&app, Selector::Tag(&tag)).await.unwrap().unwrap();
+    assert_eq!((head.digest, head.media_type), (image.digest(), MediaType::OciManifest));
+}
+
+/// Has a token that a registry takes as it is.
+#[derive(Debug)]
+struct AccessToken;
+
+impl CredentialSource for AccessToken {
+    fn credential<'a>(&'a self, _: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
+        Box::pin(async { Ok(Some(Credential::Bearer(Secret::new("access-token")))) })
+    }
+}
+
+/// As Google's registries want it: no token service is asked for each repository.
+#[tokio::test]
+async fn an_access_token_is_shown_as_it_is_and_no_token_service_is_asked() {
+    let account =
+        registry::Account { name: "u".into(), password: "p".into(), access: registry::Access::Full };
+    let basic = registry::Authentication::Basic(vec![account]);
+    let server =
+        Server::start(Config { authentication: basic, request_log: 10, ..Config::default() }).await.unwrap();
+    let refused =
+        client(Arc::new(AccessToken)).reader().listing(&repository(&server, "app")).await.unwrap_err();
+    assert_eq!(refused.status().unwrap().as_u16(), 401);
+    assert!(!format!("{refused} {refused:?}").contains("access-token"), "no secret is shown");
+    assert_eq!(
+        server.tally().snapshot().total(),
+        1,
+        "what is refused though it is all we have is not shown twice"
+    );
+}
+
+/// A helper that is broken stops what needs it, and says so.
+#[derive(Debug)]
+struct Broken;
+
+impl CredentialSource for Broken {
+    fn credential<'a>(&'a self, host: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
+        Box::pin(async move { Err(format!("the helper for {host} has failed")) })
+    }
+}
+
+#[tokio::test]
+async fn credentials_that_cannot_be_had_are_an_error_of_their_own() {
+    let server = Server::start(Config::default()).await.unwrap();
+    let error = client(Arc::new(Broken)).reader().listing(&repository(&server, "app")).await.unwrap_err();
+    assert!(error.to_string().contains("has failed"), "{error}");
+}

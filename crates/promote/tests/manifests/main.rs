@@ -1,0 +1,11 @@
+//! Manifests as files: what is accepted, what is refused and how it is told, and what changed between commits.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod diff;
+mod folder;
+mod golden;
+mod real;
+mod refused;
+mod rendering;
+mod support;

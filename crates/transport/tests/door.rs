@@ -1,0 +1,207 @@
+//! What the door does to requests, seen from a server that answers what it is told.
+
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use transport::{Body, Class, Door, ErrorKind, HostSettings, Request, Retry, Settings, Timeouts};
+use url::Url;
+
+/// A server that gives its answers in turn, the last one for ever, and remembers what it was asked.
+struct Server {
+    address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    async fn start(answers: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let (log, answers) =
+            (Arc::clone(&asked), answers.iter().map(|a| (*a).to_owned()).collect::<Vec<_>>());
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let answer = answers[number.min(answers.len() - 1)].clone();
+                let log = Arc::clone(&log);
+                tokio::spawn(async move {
+                    let mut head = vec![0; 8192];
+                    let read = stream.read(&mut head).await.unwrap_or(0);
+                    log.lock().unwrap().push(String::from_utf8_lossy(&head[..read]).into_owned());
+                    let _ = stream.write_all(answer.as_bytes()).await;
+                    let _ = stream.shutdown().await;
+                    // What a client is still sending is taken, so that its answer is not lost with the connection.
+                    while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
+                });
+            }
+        });
+        Self { address, asked }
+    }
+
+    fn url(&self, path: &str) -> Url {
+        Url::parse(&format!("http://{}{path}", self.address)).unwrap()
+    }
+
+    fn get(&self, path: &str) -> Request {
+        Request::new(Method::GET, self.url(path), "get", Class::Read)
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+const BUSY: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+fn settings() -> Settings {
+    let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
+    let timeouts = Timeouts {
+        answer: Duration::from_millis(500),
+        idle: Duration::from_millis(500),
+        ..Timeouts::default()
+    };
+    Settings { retry, timeouts, ..Settings::default() }
+}
+
+fn door() -> Door {
+    Door::open(settings()).unwrap()
+}
+
+#[tokio::test]
+async fn a_temporary_failure_is_tried_again_and_counted() {
+    let server = Server::start(&[BUSY, "", OK]).await;
+    let door = door();
+    let response = door.send(server.get("/")).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.attempts()), (200, 3));
+    assert_eq!(response.bytes(10).await.unwrap(), "ok");
+    let tally = door.tally().remove(&server.address).unwrap();
+    assert_eq!(
+        (tally.total(), tally.retried, tally.refused, tally.unanswered, tally.received),
+        (3, 2, 1, 1, 2)
+    );
+}
+
+#[tokio::test]
+async fn the_last_answer_is_given_back_when_the_budget_is_spent() {
+    let server = Server::start(&[BUSY]).await;
+    let response = door().send(server.get("/")).await.unwrap();
+    assert_eq!((response.status().as_u16(), server.asked()), (503, 3));
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed() {
+    let refused = "HTTP/1.1 429 Slow\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let server = Server::start(&[refused, OK]).await;
+    let started = Instant::now();
+    assert!(door().send(server.get("/")).await.unwrap().status().is_success());
+    assert!(started.elapsed() >= Duration::from_secs(1));
+}
+
+/// A stream can be sent once, and a request that is marked so must not be sent twice.
+#[tokio::test]
+async fn what_must_not_be_repeated_is_not() {
+    let server = Server::start(&[BUSY]).await;
+    assert_eq!(door().send(server.get("/").once()).await.unwrap().attempts(), 1);
+    let stream = Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(b"abc"))]));
+    let put = Request::new(Method::PUT, server.url("/"), "put", Class::Write)
+        .body(Body::Stream { length: 3, stream });
+    assert_eq!(door().send(put).await.unwrap().status().as_u16(), 503);
+    assert_eq!(server.asked(), 2);
+    assert!(server.asked.lock().unwrap()[1].contains("content-length: 3"), "the length is announced");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let started = Instant::now();
+    let error = door().send(Request::new(Method::GET, url, "get", Class::Read)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Timeout { .. }), "{error}");
+    assert!(error.to_string().contains("3 attempts"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn credentials_stay_behind_when_a_redirect_leads_to_another_host() {
+    let other = Server::start(&[OK]).await;
+    let answer = format!(
+        "HTTP/1.1 307 There\r\nlocation: {}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+        other.url("/x")
+    );
+    let server = Server::start(&[&answer]).await;
+    let mut secret = HeaderValue::from_static("Bearer hush");
+    secret.set_sensitive(true);
+    let request = server.get("/").follow().header(header::AUTHORIZATION, secret);
+    assert_eq!(door().send(request).await.unwrap().url().path(), "/x");
+    assert!(server.asked.lock().unwrap()[0].contains("hush"));
+    assert!(!other.asked.lock().unwrap()[0].contains("hush"));
+}
+
+#[tokio::test]
+async fn redirects_do_not_lead_to_machines_that_are_not_public() {
+    for place in [
+        "http://169.254.169.254/token",
+        "http://10.0.0.1/",
+        "https://192.168.0.1/",
+        "https://[fd00::1]/",
+        "file:///etc/passwd",
+    ] {
+        let answer = format!(
+            "HTTP/1.1 302 There\r\nlocation: {place}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        let server = Server::start(&[&answer]).await;
+        let error = door().send(server.get("/").follow()).await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Forbidden(_)), "{place}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn plain_http_is_spoken_with_this_machine_alone_or_where_it_is_configured() {
+    let url = Url::parse("http://registry.invalid/").unwrap();
+    let request = || Request::new(Method::GET, url.clone(), "get", Class::Read).once();
+    assert!(matches!(door().send(request()).await.unwrap_err().kind(), ErrorKind::Forbidden(_)));
+    let plain = HostSettings { plain_http: true, ..HostSettings::default() };
+    let hosts = [("registry.invalid".to_owned(), plain)].into();
+    let door = Door::open(Settings { hosts, ..settings() }).unwrap();
+    // It is tried now, and there is no such host.
+    assert!(matches!(door.send(request()).await.unwrap_err().kind(), ErrorKind::Connect(_)));
+}
+
+/// A caller that retries shares its budget, so that retries of retries do not multiply.
+#[tokio::test]
+async fn a_shared_budget_is_spent_once() {
+    let server = Server::start(&[BUSY]).await;
+    let door = door();
+    let mut budget = door.budget();
+    door.send_within(server.get("/"), &mut budget).await.unwrap();
+    door.send_within(server.get("/"), &mut budget).await.unwrap();
+    assert_eq!(server.asked(), 4, "three, and one that finds the budget spent");
+}
+
+#[tokio::test]
+async fn no_more_requests_are_under_way_than_a_host_bears() {
+    let server = Server::start(&[OK]).await;
+    let one = HostSettings { concurrency: 1, ..HostSettings::default() };
+    let door = Door::open(Settings { other_hosts: one, ..settings() }).unwrap();
+    let first = door.send(server.get("/")).await.unwrap();
+    let second = tokio::time::timeout(Duration::from_millis(200), door.send(server.get("/"))).await;
+    assert!(second.is_err(), "the first one's body is not read yet");
+    drop(first);
+    assert!(door.send(server.get("/")).await.is_ok());
+}
+
+#[test]
+fn an_authority_that_is_no_certificate_is_refused_by_its_place() {
+    let error = Door::open(Settings {
+        authorities: vec![b"-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n".to_vec()],
+        ..settings()
+    });
+    assert!(error.unwrap_err().to_string().contains("number 1"));
+}
