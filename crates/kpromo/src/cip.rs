@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let job = Job { manifests, strict: args.strict, keep_going: args.keep_going };
     let end = tokio::select! {
         end = promote(args, &run, &client, job) => end,
-        () = patience(&stop) => End::CutShort,
+        () = patience(&stop, &ledger) => End::CutShort,
     };
     finish(args, &end, &ledger, &door)
 }
@@ -155,15 +155,20 @@ fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observ
     observers
 }
 
-/// Waits for an interrupt and has nothing new begun; ends when what is under way is to be abandoned.
-async fn patience(stop: &CancellationToken) {
+/// Waits for an interrupt; ends when what is under way is to be abandoned. That is at once while nothing is written, since
+/// reading needs no end; later it is when the grace is over, or at a second interrupt.
+async fn patience(stop: &CancellationToken, ledger: &Ledger) {
     let mut interrupts = Interrupts::new();
     interrupts.next().await;
     stop.cancel();
+    if !ledger.has_writing_begun() {
+        return;
+    }
+    let grace = GRACE.as_secs();
     tracing::warn!(
-        "interrupted: finishing what is under way, for {} s at the most; again to stop at once",
-        GRACE.as_secs()
+        "interrupted: finishing what is under way, for {grace} s at the most; again to stop at once"
     );
+    // Either way it is over then.
     let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
 }
 
@@ -177,6 +182,7 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         End::DryRun(cleared) if cleared.plan().is_empty() => print("Nothing to do.\n"),
         End::DryRun(_) => print("This was a dry run: nothing was written. With --confirm it will be.\n"),
         End::NothingToDo(_) => print("Nothing to do.\n"),
+        End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
             print(&summary(ledger, plan, &tally));
             for (phase, why) in ledger.skipped() {

@@ -288,6 +288,20 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
     assert!(production.store().missing_parts().await.unwrap().is_empty());
 }
 
+/// SIGTERM while registries are read: there is nothing to finish, and nothing is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
+    let (_staging, production, desk) = scene().await;
+    let watch = production.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let child = start(desk.path("manifest.yaml").to_str().unwrap());
+    while watch.struck() == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    terminate(&child);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    assert_eq!(production.tally().snapshot().writes(), 0);
+}
+
 /// Only what a commit adds, as a Prow job says it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prow_job_promotes_what_its_commit_adds() {
