@@ -33,6 +33,8 @@ enum End {
     DryRun(Cleared),
     /// There was nothing to write.
     NothingToDo(Cleared),
+    /// The plan that was asked for cannot be written, so nothing was begun.
+    Unwritten,
     /// Carried out.
     Finished(Attested),
     /// Cut short, whatever was under way.
@@ -74,8 +76,10 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
         Err(error) => return End::GivenUp(error),
     };
     print(&plan_table(&cleared.plan().summary()));
-    if let Some(path) = &args.output_plan {
-        write_file(path, "plan", |to| write_plan(cleared.plan(), to));
+    if let Some(path) = &args.output_plan
+        && !write_file(path, "plan", |to| write_plan(cleared.plan(), to))
+    {
+        return End::Unwritten;
     }
     match Confirmed::when(args.confirm) {
         None => End::DryRun(cleared),
@@ -179,6 +183,7 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
     let plan = plan_of(end);
     match end {
         End::GivenUp(error) => complain(&error.to_string()),
+        End::Unwritten => complain("nothing was promoted"),
         End::DryRun(cleared) if cleared.plan().is_empty() => print("Nothing to do.\n"),
         End::DryRun(_) => print("This was a dry run: nothing was written. With --confirm it will be.\n"),
         End::NothingToDo(_) => print("Nothing to do.\n"),
@@ -216,6 +221,7 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
             Error::Interrupted => ("interrupted", exit_of(error)),
         },
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
+        End::Unwritten => ("failed", Exit::Failure),
         End::DryRun(_) => ("dry-run", Exit::Success),
         End::NothingToDo(_) => ("nothing-to-do", Exit::Success),
         End::Finished(attested) if attested.promoted().was_interrupted() => {
@@ -240,7 +246,7 @@ fn plan_of(end: &End) -> Option<&Plan> {
     match end {
         End::DryRun(cleared) | End::NothingToDo(cleared) => Some(cleared.plan()),
         End::Finished(attested) => Some(attested.promoted().plan()),
-        End::GivenUp(_) | End::CutShort => None,
+        End::GivenUp(_) | End::Unwritten | End::CutShort => None,
     }
 }
 

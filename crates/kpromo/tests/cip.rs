@@ -90,6 +90,9 @@ async fn every_way_to_end_has_its_exit_code() {
     assert_eq!(with(&["--registry-config", config.to_str().unwrap()]).code, 10);
     assert_eq!(with(&["--use-prow-manifest-diff"]).code, 10, "JOB_TYPE is not set");
 
+    let unwritten = with(&["--confirm", "--output-plan", "/no/such/folder/plan.json"]);
+    assert_eq!((unwritten.code, production.tally().snapshot().writes()), (1, 0), "{}", unwritten.stderr);
+
     let other = Recipe { seed: 9, ..Recipe::default() }.image();
     put(&production, "prod/one", &other, &["v1"]).await;
     let moved = with(&["--confirm"]);

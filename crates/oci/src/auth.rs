@@ -172,7 +172,7 @@ impl Authenticator {
             // Nothing new to say: the answer stands.
             renewed if renewed == authorization => Ok(response),
             renewed => {
-                drop(response);
+                response.discard().await;
                 self.deliver(with(again, renewed.as_ref()), doing).await
             }
         }

@@ -134,6 +134,7 @@ impl Reader {
                 Call { url: call.url.clone(), scopes: call.scopes.clone(), method: Method::GET, ..call };
             let response = self.shared.send(this, request, doing).await?;
             if page == 1 && response.status() == http::StatusCode::NOT_FOUND {
+                response.discard().await;
                 return Ok(0);
             }
             let response = expect(response, &[200], doing).await?;

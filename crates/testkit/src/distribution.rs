@@ -8,6 +8,7 @@ use oci::Host;
 
 use crate::credential::Account;
 use crate::service::{Extension, Service};
+use crate::tool::tool;
 
 /// Who may use a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ fn quoted(path: &Path) -> serde_json::Value {
 
 /// Makes a certificate for this machine that is its own authority.
 fn certify(certificate: &Path, key: &Path) {
-    let made = Command::new("openssl")
+    let made = Command::new(tool("openssl"))
         .args([
             "req",
             "-x509",
@@ -114,6 +115,8 @@ fn certify(certificate: &Path, key: &Path) {
             "30",
         ])
         .args(["-subj", "/CN=kpromo test", "-addext", "subjectAltName=IP:127.0.0.1"])
+        // What speaks for itself must not claim to speak for others.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-out")
         .arg(certificate)
         .arg("-keyout")

@@ -119,6 +119,14 @@ impl Response {
         }
     }
 
+    /// Reads what little there is of a body that nobody wants, so that its connection can be used again.
+    pub async fn discard(self) {
+        const LITTLE: u64 = 64 * 1024;
+        // Boxed, because it is rare: no request should have room for it. A body that is larger or broken costs its
+        // connection, and nothing else.
+        let _ = Box::pin(self.bytes(LITTLE)).await;
+    }
+
     /// The body, piece by piece.
     pub fn stream(self) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
         self.pieces().map(|(_, piece)| piece)

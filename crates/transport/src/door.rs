@@ -54,6 +54,14 @@ struct Sending {
     started: Instant,
 }
 
+/// The parts of a request that a redirect changes.
+struct Leg {
+    url: Url,
+    headers: HeaderMap,
+    /// Whether an answer has named the host, rather than somebody who may.
+    untrusted: bool,
+}
+
 impl Door {
     /// Opens the door.
     ///
@@ -94,56 +102,41 @@ impl Door {
     /// # Errors
     /// As [`Door::send`].
     pub async fn send_within(&self, request: Request, budget: &mut Budget) -> Result<Response, Error> {
-        let Request {
-            method,
-            mut url,
-            kind,
-            class,
-            mut headers,
-            mut body,
-            redirects,
-            repeatable,
-            mut untrusted,
-        } = request;
+        let Request { method, url, kind, class, headers, mut body, redirects, repeatable, untrusted } =
+            request;
         let sending = Sending { method, kind, class, started: Instant::now() };
+        let mut leg = Leg { url, headers, untrusted };
         let mut hops = 0;
         let mut repeated = false;
         loop {
-            let fail = |kind, budget: &Budget| {
-                Error::new(kind, &sending.method, &url, budget.attempts(), sending.started.elapsed())
+            let fail = |kind, leg: &Leg, budget: &Budget| {
+                Error::new(kind, &sending.method, &leg.url, budget.attempts(), sending.started.elapsed())
             };
-            self.permitted(&url, untrusted).map_err(|why| fail(ErrorKind::Forbidden(why), budget))?;
+            self.permitted(&leg).map_err(|why| fail(ErrorKind::Forbidden(why), &leg, budget))?;
             budget.attempt();
             let once = if repeatable { replica(&body) } else { std::mem::replace(&mut body, Body::Empty) };
-            let attempt =
-                self.attempt(&sending, &url, headers.clone(), once, untrusted, repeated, budget).await;
-            let asked = match attempt {
+            let pause = match self.attempt(&sending, &leg, once, repeated, budget.attempts()).await {
                 Ok(response) if redirects == Redirects::Follow && response.status().is_redirection() => {
-                    let next = next_hop(&response, hops).map_err(|kind| fail(kind, budget))?;
-                    if next.origin() != url.origin() {
-                        headers = without_credentials(headers);
-                        // On a machine's own loopback, tests included, there is no public address to insist on.
-                        untrusted = !(is_loopback(&url) && is_loopback(&next));
-                    }
+                    let next = next_hop(&response, hops).map_err(|kind| fail(kind, &leg, budget))?;
+                    leg.turn_to(next);
                     hops += 1;
-                    url = next;
                     continue;
                 }
                 Ok(response) if !(repeatable && is_temporary(response.status())) => return Ok(response),
-                Ok(response) => {
-                    let asked = retry_after(response.headers());
-                    match budget.pause(asked) {
-                        Some(pause) => pause,
-                        None => return Ok(response),
+                Ok(response) => match budget.pause(retry_after(response.headers())) {
+                    Some(pause) => {
+                        response.discard().await;
+                        pause
                     }
-                }
+                    None => return Ok(response),
+                },
                 Err(kind) => match budget.pause(None) {
                     Some(pause) if repeatable && kind.is_temporary() => pause,
-                    _ => return Err(fail(kind, budget)),
+                    _ => return Err(fail(kind, &leg, budget)),
                 },
             };
-            tracing::debug!(method = %sending.method, url = shown(&url), pause_ms = asked.as_millis(), "trying again");
-            sleep(asked).await;
+            tracing::debug!(method = %sending.method, url = shown(&leg.url), pause_ms = pause.as_millis(), "trying again");
+            sleep(pause).await;
             repeated = true;
         }
     }
@@ -165,7 +158,7 @@ impl Door {
     }
 
     /// Whether a request may be sent to a URL at all; `Err` says why not.
-    fn permitted(&self, url: &Url, untrusted: bool) -> Result<(), &'static str> {
+    fn permitted(&self, Leg { url, untrusted, .. }: &Leg) -> Result<(), &'static str> {
         let plain = match url.scheme() {
             "https" => false,
             "http" => true,
@@ -174,24 +167,23 @@ impl Door {
         if plain && !is_loopback(url) && !self.host_settings(&authority(url)).plain_http {
             return Err("plain HTTP is spoken with this machine only, or where it is configured");
         }
-        if untrusted && is_written_private(url) {
+        if *untrusted && is_written_private(url) {
             return Err("an answer named this host, and its address is not public");
         }
         Ok(())
     }
 
     /// One try: from the gate to the head of the answer.
-    #[expect(clippy::too_many_arguments, reason = "the loop's state, kept where it changes")]
     async fn attempt(
         &self,
         sending: &Sending,
-        url: &Url,
-        mut headers: HeaderMap,
+        leg: &Leg,
         body: Body,
-        untrusted: bool,
         repeated: bool,
-        budget: &Budget,
+        attempts: u32,
     ) -> Result<Response, ErrorKind> {
+        let Leg { url, headers, untrusted } = leg;
+        let mut headers = headers.clone();
         let host = self.host(url);
         let permit = host.gate.admit(sending.class).await;
         host.counters.request(sending.kind);
@@ -213,7 +205,7 @@ impl Door {
                 })))
             }
         };
-        let client = if untrusted { &self.shared.public } else { &self.shared.client };
+        let client = if *untrusted { &self.shared.public } else { &self.shared.client };
         let mut request = client.request(sending.method.clone(), url.clone()).headers(headers);
         if let Some(body) = body {
             request = request.body(body);
@@ -233,7 +225,7 @@ impl Door {
                 let origin = Origin {
                     method: sending.method.clone(),
                     url: url.clone(),
-                    attempts: budget.attempts(),
+                    attempts,
                     started: sending.started,
                     timeouts,
                     counters: Arc::clone(&host.counters),
@@ -262,6 +254,19 @@ impl Door {
             Arc::new(HostState { gate, counters: Arc::default() })
         });
         Arc::clone(state)
+    }
+}
+
+impl Leg {
+    /// Goes on to where a redirect leads. Credentials stay with the host that they were meant for.
+    fn turn_to(&mut self, next: Url) {
+        if next.origin() != self.url.origin() {
+            self.headers.remove(header::AUTHORIZATION);
+            self.headers.remove(header::COOKIE);
+            // On a machine's own loopback, tests included, there is no public address to insist on.
+            self.untrusted = !(is_loopback(&self.url) && is_loopback(&next));
+        }
+        self.url = next;
     }
 }
 
@@ -322,10 +327,4 @@ fn next_hop(response: &Response, hops: usize) -> Result<Url, ErrorKind> {
         return Err(refuse(shown(&to), "only reads follow redirects"));
     }
     Ok(to)
-}
-
-fn without_credentials(mut headers: HeaderMap) -> HeaderMap {
-    headers.remove(header::AUTHORIZATION);
-    headers.remove(header::COOKIE);
-    headers
 }

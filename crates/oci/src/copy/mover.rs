@@ -44,6 +44,14 @@ struct Wanting<'a> {
     lead: Option<Lead>,
 }
 
+/// A repository whose upload has failed.
+struct Failed<'a> {
+    index: usize,
+    repository: &'a Repository,
+    lead: Option<Lead>,
+    error: Error,
+}
+
 impl Mover {
     pub(super) fn new(writer: Writer) -> Self {
         let small = Arc::new(Semaphore::new(SMALL_TOGETHER));
@@ -146,17 +154,15 @@ impl Mover {
             Ok(bytes) => bytes,
             Err(error) => return fail_all(wanting, &error, report),
         };
-        let sending = wanting.into_iter().map(|mut wants| {
+        let sending = wanting.into_iter().map(|wants| {
             let bytes = bytes.clone();
             async move {
                 let mut budget = self.writer.reader().shared.door.budget();
-                loop {
+                let mut next = Some(wants);
+                while let Some(wants) = next.take() {
                     budget.attempt();
-                    let Wanting { index, repository, upload, lead } = wants;
-                    let sent = self.writer.upload(upload, Content::Bytes(bytes.clone())).await;
-                    match self.settle(index, repository, blob, sent, lead, &budget, report).await {
-                        Some(again) => wants = again,
-                        None => return,
+                    if let Some(failed) = self.send(wants, Content::Bytes(bytes.clone()), report).await {
+                        next = self.try_again(failed, blob, &budget, report).await;
                     }
                 }
             }
@@ -181,69 +187,49 @@ impl Mover {
                 return fail_all(wanting, &error, report);
             }
             let mut fan = Fan::default();
-            let budget = &budget;
-            let sending = wanting.into_iter().map(|wants| {
-                let Wanting { index, repository, upload, lead } = wants;
-                let stream = fan.branch(blob.size);
-                async move {
-                    let sent =
-                        self.writer.upload(upload, Content::Stream { length: blob.size, stream }).await;
-                    (index, repository, lead, sent)
-                }
-            });
-            let sending: Vec<_> = sending.collect();
-            let settling = async {
-                let mut sending: FuturesUnordered<_> = sending.into_iter().collect();
-                let mut again = Vec::new();
-                while let Some((index, repository, lead, sent)) = sending.next().await {
-                    // A destination that fails makes room for the others at once, so it is judged after them.
-                    match sent {
-                        Ok(()) => {
-                            let _ = self.settle(index, repository, blob, Ok(()), lead, budget, report).await;
-                        }
-                        Err(error) => again.push((index, repository, lead, error)),
-                    }
-                }
-                again
-            };
-            let (passed, failed) = join(fan.pass_on(&mut content), settling).await;
-            let mut next = Vec::new();
-            for (index, repository, lead, error) in failed {
+            let sending: FuturesUnordered<_> = wanting
+                .into_iter()
+                .map(|wants| {
+                    let stream = fan.branch(blob.size);
+                    self.send(wants, Content::Stream { length: blob.size, stream }, report)
+                })
+                .collect();
+            let failing = sending.filter_map(std::future::ready).collect::<Vec<Failed<'_>>>();
+            let (passed, failed) = join(fan.pass_on(&mut content), failing).await;
+            wanting = Vec::new();
+            for failed in failed {
                 match &passed {
-                    Err(cause) => report(index, Err(same_cause(cause, repository))),
-                    Ok(()) => next
-                        .extend(self.settle(index, repository, blob, Err(error), lead, budget, report).await),
+                    Err(cause) => report(failed.index, Err(same_cause(cause, failed.repository))),
+                    Ok(()) => wanting.extend(self.try_again(failed, blob, &budget, report).await),
                 }
             }
-            wanting = next;
         }
     }
 
-    /// Judges one upload: reports what is final, and opens another upload for what is not.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a `Wanting` whose upload is used up, and what judges it"
-    )]
-    async fn settle<'a>(
-        &self,
-        index: usize,
-        repository: &'a Repository,
-        blob: &Descriptor,
-        sent: Result<(), Error>,
-        lead: Option<Lead>,
-        budget: &Budget,
-        report: Report<'_>,
-    ) -> Option<Wanting<'a>> {
-        let error = match sent {
+    /// Sends the content of an upload and reports success; a failure is the caller's to judge.
+    async fn send<'a>(&self, wants: Wanting<'a>, content: Content, report: Report<'_>) -> Option<Failed<'a>> {
+        let Wanting { index, repository, upload, lead } = wants;
+        match self.writer.upload(upload, content).await {
             Ok(()) => {
                 if let Some(lead) = lead {
                     lead.succeeded(repository);
                 }
                 report(index, Ok(true));
-                return None;
+                None
             }
-            Err(error) => error,
-        };
+            Err(error) => Some(Failed { index, repository, lead, error }),
+        }
+    }
+
+    /// Opens another upload after one that has failed, if that may go better; else reports the failure.
+    async fn try_again<'a>(
+        &self,
+        failed: Failed<'a>,
+        blob: &Descriptor,
+        budget: &Budget,
+        report: Report<'_>,
+    ) -> Option<Wanting<'a>> {
+        let Failed { index, repository, lead, error } = failed;
         let Some(pause) = budget.pause(None).filter(|_| may_go_better(&error)) else {
             report(index, Err(error));
             return None;
