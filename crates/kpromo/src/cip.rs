@@ -190,6 +190,11 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
             print(&summary(ledger, plan, &tally));
+            if let End::Finished(attested) = end
+                && attested.promoted().not_begun() > 0
+            {
+                print(&format!("not begun: {} images\n", count(attested.promoted().not_begun() as u64)));
+            }
             for (phase, why) in ledger.skipped() {
                 print(&format!("{phase}: {why}\n"));
             }
@@ -224,10 +229,11 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
         End::Unwritten => ("failed", Exit::Failure),
         End::DryRun(_) => ("dry-run", Exit::Success),
         End::NothingToDo(_) => ("nothing-to-do", Exit::Success),
-        End::Finished(attested) if attested.promoted().was_interrupted() => {
+        // A failure may have ended the run too (`--keep-going=false`), so it is looked at first.
+        End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
+        End::Finished(attested) if attested.promoted().not_begun() > 0 => {
             ("interrupted", Exit::InterruptedWriting)
         }
-        End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
         End::Finished(_) => ("done", Exit::Success),
         End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort => ("interrupted", Exit::Interrupted),

@@ -116,6 +116,8 @@ async fn every_way_to_end_has_its_exit_code() {
         partial.stdout
     );
     assert_eq!(desk.json("r.json")["failed"].as_array().unwrap().len(), 1);
+    let first_only = cip(&["--manifest", &manifest, "--confirm", "--keep-going=false"]);
+    assert_eq!(first_only.code, 30, "a failure that ends the run is a failure: {}", first_only.stderr);
 
     drop((staging, production, staging_2, production_2));
     // Nobody listens there any more.
@@ -287,7 +289,11 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
     assert_eq!(output.status.code(), Some(32));
     let promoted = production.store().repositories().len();
     assert!((1..60).contains(&promoted), "{promoted} of 60 are promoted");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("promoted"), "what was done is told");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        told.contains("promoted") && told.contains("not begun"),
+        "what was done is told, and what not: {told}"
+    );
     assert!(production.store().missing_parts().await.unwrap().is_empty());
 }
 

@@ -69,6 +69,8 @@ pub enum Event {
     Worked,
     /// Something that a person should know, and that stops nothing.
     Warned(String),
+    /// An image is wished that neither staging nor production has; it is skipped.
+    Lost(String),
     /// A blob has arrived in a repository.
     Blob {
         /// Where.

@@ -234,7 +234,7 @@ impl Observer for Ledger {
             Event::Skipped { phase, why } => {
                 entries.skipped.push(SkippedPhase { phase: phase.to_string(), why });
             }
-            Event::Warned(text) => entries.warnings.push(text.clone()),
+            Event::Warned(text) | Event::Lost(text) => entries.warnings.push(text.clone()),
             Event::Blob { size, sent: true, .. } => {
                 entries.blobs_sent += 1;
                 entries.bytes_sent += size;

@@ -348,7 +348,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
     let confirmed = promote::Confirmed::when(true).unwrap();
     let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed).await;
-    assert!(attested.promoted().was_interrupted());
+    assert!(attested.promoted().not_begun() > 0);
     assert!(attested.promoted().failed() < 60, "{} of 60 failed", attested.promoted().failed());
 }
 
@@ -459,7 +459,7 @@ async fn a_run_that_is_told_to_stop_begins_nothing_new() {
     });
     let confirmed = promote::Confirmed::when(true).unwrap();
     let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed).await;
-    assert!(attested.promoted().was_interrupted());
+    assert!(attested.promoted().not_begun() > 0);
     assert_eq!(attested.promoted().failed(), 0, "what was begun is finished");
     let promoted = world.ledger.totals().promoted;
     assert!(promoted > 0 && promoted < 80, "{promoted} of 80");

@@ -147,6 +147,7 @@ impl Response {
                 Ok(Ok(None)) => return None,
                 Ok(Ok(Some(piece))) => {
                     origin.counters.received.fetch_add(piece.len() as u64, Relaxed);
+                    origin.counters.touch();
                     if drip.is_too_slow(piece.len() as u64, idle) { Err(slow()) } else { Ok(piece) }
                 }
             };

@@ -220,6 +220,7 @@ impl Door {
         };
         match answer {
             Ok(inner) => {
+                host.counters.touch();
                 permit.observe(observed(inner.status(), inner.headers()));
                 host.counters.refused.fetch_add(u64::from(is_refusal(inner.status())), Relaxed);
                 let origin = Origin {

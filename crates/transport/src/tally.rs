@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -22,6 +23,8 @@ pub struct HostTally {
     pub received: u64,
     /// Bytes of bodies sent.
     pub sent: u64,
+    /// From the first request to the last answer or piece of a body, in milliseconds.
+    pub milliseconds: u64,
 }
 
 impl HostTally {
@@ -43,10 +46,20 @@ pub(crate) struct Counters {
     pub(crate) unanswered: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
+    first: OnceLock<Instant>,
+    /// Milliseconds after the first request.
+    last: AtomicU64,
 }
 
 impl Counters {
+    /// Takes note that the host has answered something.
+    pub(crate) fn touch(&self) {
+        let since = self.first.get_or_init(Instant::now).elapsed();
+        self.last.fetch_max(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
     pub(crate) fn request(&self, kind: &'static str) {
+        self.touch();
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 
@@ -58,6 +71,7 @@ impl Counters {
             unanswered: self.unanswered.load(Relaxed),
             received: self.received.load(Relaxed),
             sent: self.sent.load(Relaxed),
+            milliseconds: self.last.load(Relaxed),
         }
     }
 }

@@ -68,6 +68,7 @@ impl Observer for Lines {
             Event::Skipped { phase, why } => tracing::debug!(%phase, why, "skipped"),
             Event::Work { units, more } => tracing::debug!(units, more, "to do"),
             Event::Warned(text) => tracing::warn!("{text}"),
+            Event::Lost(text) => tracing::error!("{text}"),
             Event::Blob { destination, size, sent } => tracing::trace!(%destination, size, sent, "blob"),
             Event::Tagged(reference) => tracing::debug!(%reference, "tagged"),
             Event::Promoted(promotion, copied) => {

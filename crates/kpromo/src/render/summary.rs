@@ -1,6 +1,7 @@
 //! What was done, for the person who started it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use promote::Ledger;
 use promote::phase::Plan;
@@ -51,7 +52,7 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
 
 /// A line a registry: requests, refusals, bytes.
 fn registries(tally: &Tally) -> String {
-    let mut table = table(&["registry", "requests", "429s", "retried", "received", "sent"]);
+    let mut table = table(&["registry", "requests", "429s", "retried", "received", "sent", "time"]);
     let row = |name: &str, numbers: &HostTally| {
         vec![
             name.to_owned(),
@@ -60,6 +61,7 @@ fn registries(tally: &Tally) -> String {
             count(numbers.retried),
             bytes(numbers.received),
             bytes(numbers.sent),
+            duration(Duration::from_millis(numbers.milliseconds)),
         ]
     };
     let mut all = HostTally::default();
@@ -70,6 +72,7 @@ fn registries(tally: &Tally) -> String {
         all.retried += numbers.retried;
         all.received += numbers.received;
         all.sent += numbers.sent;
+        all.milliseconds = all.milliseconds.max(numbers.milliseconds);
     }
     if tally.len() > 1 {
         table.add_row(row("all", &all));

@@ -397,7 +397,7 @@ impl Plan {
                     let text = format!(
                         "lost: {source}@{digest} is gone, and {reference} does not have it ({origin})"
                     );
-                    run.tell(&Event::Warned(text));
+                    run.tell(&Event::Lost(text));
                 }
                 Verdict::DoneWithoutSource => {
                     run.tell(&Event::Warned(format!("{reference} is promoted, but {source} has lost it")));

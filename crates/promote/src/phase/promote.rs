@@ -33,7 +33,7 @@ impl Confirmed {
 pub struct Promoted {
     plan: Plan,
     failed: usize,
-    interrupted: bool,
+    not_begun: usize,
 }
 
 impl Promoted {
@@ -47,9 +47,9 @@ impl Promoted {
         self.failed
     }
 
-    /// Whether the run was told to stop before all was done.
-    pub fn was_interrupted(&self) -> bool {
-        self.interrupted
+    /// How many images were not begun, because the run was told to stop.
+    pub fn not_begun(&self) -> usize {
+        self.not_begun
     }
 }
 
@@ -85,7 +85,7 @@ pub async fn promote(run: &Run, writer: &Writer, cleared: Cleared, _: Confirmed)
     })
     .await;
     let failed = failed.into_inner() + plan.failures().count();
-    Promoted { interrupted: begun.into_inner() < all, failed, plan }
+    Promoted { not_begun: all - begun.into_inner(), failed, plan }
 }
 
 /// Brings an image to its targets, a second time to those that failed for a reason that may have passed, and gives the
