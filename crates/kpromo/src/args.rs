@@ -1,15 +1,22 @@
 //! The command line. Flags of `kpromo cip` keep the names, defaults and meanings that scripts rely on.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]
-#[command(name = "kpromo", version, disable_help_subcommand = true, max_term_width = 110)]
+#[command(
+    name = "kpromo",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    args_override_self = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -134,12 +141,13 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
     keep_going: bool,
 
+    // In scripts an empty path is a variable that is not set, and means that the flag is not given.
     /// A plain manifest.
-    #[arg(long, help_heading = "Manifests", value_name = "FILE")]
-    manifest: Option<PathBuf>,
+    #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    manifest: Option<OsString>,
     /// A folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
-    #[arg(long, help_heading = "Manifests", value_name = "DIR")]
-    thin_manifest_dir: Option<PathBuf>,
+    #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    thin_manifest_dir: Option<OsString>,
     /// Promote only what a Prow job's change has added (JOB_TYPE, PULL_BASE_SHA).
     #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
     use_prow_manifest_diff: bool,
@@ -239,29 +247,13 @@ pub(crate) struct CipArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
-/// Flags whose phase comes later, refused where they are given. `--sign` and the threshold are refused by value.
-const LATER: [&str; 12] = [
-    "snapshot",
-    "snapshot_tag",
-    "minimal_snapshot",
-    "manifest_based_snapshot_of",
-    "output",
-    "signer_account",
-    "summary_signer_account",
-    "verification_summaries",
-    "certificate_identity",
-    "certificate_identity_regexp",
-    "certificate_oidc_issuer",
-    "certificate_oidc_issuer_regexp",
-];
-
 impl Cli {
     /// Reads a command line.
     ///
     /// # Errors
     /// When it cannot be understood, asks for help, or asks for what is not in this build.
     pub(crate) fn read(
-        words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<(Self, ArgMatches), clap::Error> {
         let matches = Self::command().try_get_matches_from(words)?;
         Ok((Self::from_arg_matches(&matches)?, matches))
@@ -275,20 +267,13 @@ impl CipFlags {
     /// When they contradict one another, or ask for a phase that is not in this build.
     pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, clap::Error> {
         let usage = |text: String| Cli::command().error(clap::error::ErrorKind::ArgumentConflict, text);
-        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        let mut later: Vec<String> = LATER
-            .iter()
-            .filter(|name| given(name))
-            .map(|name| format!("--{}", name.replace('_', "-")))
-            .collect();
-        later.extend((given("sign") && self.sign).then(|| "--sign".to_owned()));
-        later.extend(given("max_signature_ops").then(|| "--max-signature-ops".to_owned()));
-        later.extend((self.vuln_severity_threshold >= 0).then(|| "--vuln-severity-threshold".to_owned()));
+        let later = self.later(matches);
         if !later.is_empty() {
             let verb = if later.len() == 1 { "is" } else { "are" };
             return Err(usage(format!("{} {verb} not yet in this build", later.join(", "))));
         }
-        let manifests = match (self.manifest, self.thin_manifest_dir) {
+        let path = |text: Option<OsString>| text.filter(|text| !text.is_empty()).map(PathBuf::from);
+        let manifests = match (path(self.manifest), path(self.thin_manifest_dir)) {
             (Some(file), None) => ManifestSource::Plain(file),
             (None, Some(folder)) => ManifestSource::Thin(folder),
             (Some(_), Some(_)) => {
@@ -298,6 +283,11 @@ impl CipFlags {
                 return Err(usage("one of --manifest and --thin-manifest-dir is needed".to_owned()));
             }
         };
+        if self.parse_only && (self.output_plan.is_some() || self.report.is_some()) {
+            return Err(usage(
+                "--parse-only reads no registry: there is no plan and no report to write".to_owned(),
+            ));
+        }
         let limit = match (self.use_prow_manifest_diff, self.manifest_diff_since) {
             (false, when) if when.is_empty() => Limit::None,
             (false, when) => Limit::Since(when),
@@ -319,6 +309,41 @@ impl CipFlags {
             output_plan: self.output_plan,
             report: self.report,
         })
+    }
+}
+
+impl CipFlags {
+    /// The flags that ask for a phase that is not in this build, as they are written.
+    fn later(&self, matches: &ArgMatches) -> Vec<&'static str> {
+        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        let text = |name: &str, value: &str| given(name) && !value.is_empty();
+        let asked = [
+            ("--snapshot", text("snapshot", &self.snapshot)),
+            ("--snapshot-tag", text("snapshot_tag", &self.snapshot_tag)),
+            ("--minimal-snapshot", self.minimal_snapshot),
+            (
+                "--manifest-based-snapshot-of",
+                text("manifest_based_snapshot_of", &self.manifest_based_snapshot_of),
+            ),
+            ("--output", text("output", &self.output)),
+            ("--sign", given("sign") && self.sign),
+            ("--signer-account", text("signer_account", &self.signer_account)),
+            ("--summary-signer-account", text("summary_signer_account", &self.summary_signer_account)),
+            ("--verification-summaries", self.verification_summaries),
+            ("--certificate-identity", text("certificate_identity", &self.certificate_identity)),
+            (
+                "--certificate-identity-regexp",
+                text("certificate_identity_regexp", &self.certificate_identity_regexp),
+            ),
+            ("--certificate-oidc-issuer", text("certificate_oidc_issuer", &self.certificate_oidc_issuer)),
+            (
+                "--certificate-oidc-issuer-regexp",
+                text("certificate_oidc_issuer_regexp", &self.certificate_oidc_issuer_regexp),
+            ),
+            ("--max-signature-ops", given("max_signature_ops")),
+            ("--vuln-severity-threshold", self.vuln_severity_threshold >= 0),
+        ];
+        asked.into_iter().filter_map(|(flag, asked)| asked.then_some(flag)).collect()
     }
 }
 
@@ -356,7 +381,9 @@ mod tests {
             cip("--confirm true --manifest m.yaml").is_err(),
             "a bare word is not the value of a boolean"
         );
-        assert!(cip("--confirm=yes --manifest m.yaml").is_err());
+        for flag in ["--confirm=yes", "--confirm="] {
+            assert!(cip(&format!("{flag} --manifest m.yaml")).is_err(), "{flag} confirms nothing");
+        }
     }
 
     #[test]
@@ -400,10 +427,30 @@ mod tests {
         assert!(
             cip("--manifest m.yaml --sign=false --vuln-severity-threshold=-1 --max-image-size 10").is_ok()
         );
-        assert!(
-            cip("--manifest m.yaml --log-level panic").is_ok(),
-            "global flags come after the command too"
-        );
+        for nothing in
+            ["--minimal-snapshot=false", "--verification-summaries=0", "--snapshot=", "--signer-account="]
+        {
+            assert!(cip(&format!("--manifest m.yaml {nothing}")).is_ok(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn global_flags_stand_before_or_after_the_command_and_the_last_one_counts() {
+        for line in [
+            "kpromo --log-level debug --log-level error cip",
+            "kpromo --log-level debug cip --log-level error",
+            "kpromo cip --log-level debug --log-level=error",
+        ] {
+            let (cli, _) = Cli::read(line.split(' ')).unwrap();
+            assert_eq!(cli.global.log_level, LogLevel::Error, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_empty_path_is_no_path() {
+        let args = cip("--manifest= --thin-manifest-dir d").unwrap();
+        assert_eq!(args.manifests, ManifestSource::Thin("d".into()));
+        assert!(cip("--manifest=").unwrap_err().contains("one of --manifest"));
     }
 
     #[test]

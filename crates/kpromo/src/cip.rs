@@ -1,7 +1,7 @@
 //! `kpromo cip`: manifests in, promoted images out.
 
 use std::fs::File;
-use std::io::{BufWriter, IsTerminal};
+use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,9 +48,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         Ok(manifests) => manifests,
         Err(exit) => return exit,
     };
-    if args.parse_only {
-        return parse_only(args, manifests).await;
-    }
+    // A configuration that is wrong is said to be so also where it is not needed yet.
     let (client, door) = match connect(args, environment) {
         Ok(connected) => connected,
         Err(problem) => {
@@ -58,6 +56,9 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
             return Exit::Invalid;
         }
     };
+    if args.parse_only {
+        return parse_only(args, manifests).await;
+    }
     let ledger = Arc::new(Ledger::default());
     let stop = CancellationToken::new();
     let run = Run::new(observers(&ledger, screen), stop.clone());
@@ -144,7 +145,10 @@ fn connect(args: &CipArgs, environment: &Environment) -> Result<(Client, Door), 
     tracing::debug!(canonical = %production.canonical_host, path = %production.path, reference = %production.reference, "production");
     let mut settings = config.settings().map_err(|error| error.to_string())?;
     // Google's metadata service is reached at a link-local address, without TLS.
-    settings.hosts.entry(metadata_host(&environment.places)).or_default().plain_http = true;
+    let metadata = settings.hosts.entry(metadata_host(&environment.places)).or_default();
+    metadata.plain_http = true;
+    // Its tokens are for this machine, not for a proxy.
+    metadata.direct = true;
     let door = Door::open(settings).map_err(|error| error.to_string())?;
     let keychain = Keychain::new(environment.places.clone(), door.clone());
     Ok((Client::new(door.clone(), Arc::new(keychain), config.options()), door))
@@ -256,9 +260,17 @@ fn plan_of(end: &End) -> Option<&Plan> {
     }
 }
 
-/// Writes a file; says so where that fails.
-fn write_file(path: &Path, what: &str, write: impl FnOnce(BufWriter<File>) -> std::io::Result<()>) -> bool {
-    let written = File::create(path).and_then(|file| write(BufWriter::new(file)));
+/// Writes a file to its last byte; says so where that fails.
+fn write_file(
+    path: &Path,
+    what: &str,
+    write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> bool {
+    let written = File::create(path).and_then(|file| {
+        let mut to = BufWriter::new(file);
+        write(&mut to)?;
+        to.flush()
+    });
     if let Err(error) = &written {
         complain(&format!("the {what} cannot be written to {}: {error}", path.display()));
     }

@@ -11,6 +11,8 @@ use transport::{HostSettings, Settings};
 
 /// The largest file that is read, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
+/// What a certificate begins with in a PEM text (RFC 7468, section 5).
+const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 /// The file, as it is written.
 #[derive(Debug, Default, Deserialize)]
@@ -72,16 +74,28 @@ pub(crate) struct InvalidConfig {
     problem: String,
 }
 
+impl InvalidConfig {
+    fn new(file: &Path, problem: String) -> Self {
+        Self { file: file.display().to_string(), problem }
+    }
+}
+
+/// What a file of bounded size holds.
+fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
+    let unreadable = |error: std::io::Error| InvalidConfig::new(path, format!("cannot be read: {error}"));
+    let metadata = fs::metadata(path).map_err(unreadable)?;
+    if !metadata.is_file() || metadata.len() > FILE_MAX {
+        return Err(InvalidConfig::new(path, format!("not a regular file of at most {FILE_MAX} bytes")));
+    }
+    fs::read(path).map_err(unreadable)
+}
+
 impl RegistryConfig {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self, InvalidConfig> {
-        let invalid = |problem: String| InvalidConfig { file: path.display().to_string(), problem };
-        let metadata = fs::metadata(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
-        if !metadata.is_file() || metadata.len() > FILE_MAX {
-            return Err(invalid(format!("not a regular file of at most {FILE_MAX} bytes")));
-        }
-        let text = fs::read_to_string(path).map_err(|error| invalid(format!("cannot be read: {error}")))?;
-        let mut config = Self::parse(&text).map_err(invalid)?;
+        let text = String::from_utf8(read_bytes(path)?)
+            .map_err(|_| InvalidConfig::new(path, "not a text in UTF-8".to_owned()))?;
+        let mut config = Self::parse(&text).map_err(|problem| InvalidConfig::new(path, problem))?;
         // Files are named from where the configuration stands.
         let folder = path.parent().unwrap_or(Path::new("."));
         config.certificate_authorities.iter_mut().for_each(|file| *file = folder.join(&*file));
@@ -114,10 +128,11 @@ impl RegistryConfig {
             settings.hosts.insert(api(name), entry.settings());
         }
         for file in &self.certificate_authorities {
-            let pem = fs::read(file).map_err(|error| InvalidConfig {
-                file: file.display().to_string(),
-                problem: format!("cannot be read: {error}"),
-            })?;
+            let pem = read_bytes(file)?;
+            // Without this a wrong file would be passed over, and seen only when a host is not trusted.
+            if !pem.windows(CERTIFICATE.len()).any(|text| text == CERTIFICATE) {
+                return Err(InvalidConfig::new(file, "holds no certificate in PEM form".to_owned()));
+            }
             settings.authorities.push(pem);
         }
         Ok(settings)
@@ -171,6 +186,7 @@ impl HostEntry {
             concurrency: self.concurrency.unwrap_or(defaults.concurrency),
             requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
             plain_http: self.plain_http.unwrap_or(defaults.plain_http),
+            direct: defaults.direct,
         }
     }
 }
@@ -203,6 +219,22 @@ mod tests {
         let settings = RegistryConfig { certificate_authorities: Vec::new(), ..config }.settings().unwrap();
         let host = &settings.hosts["us-central1-docker.pkg.dev"];
         assert_eq!((host.concurrency, host.requests_per_second), (32, Some(83.0)));
+    }
+
+    #[test]
+    fn authorities_stand_beside_the_file_and_one_without_a_certificate_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("config.yaml");
+        fs::write(&file, "certificateAuthorities: [ca.pem]").unwrap();
+        let settings = || RegistryConfig::read(&file).unwrap().settings();
+        let write = |pem: &str| fs::write(folder.path().join("ca.pem"), pem).unwrap();
+
+        assert!(settings().unwrap_err().to_string().contains("ca.pem: cannot be read"));
+        write("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+        assert!(settings().unwrap_err().to_string().contains("ca.pem: holds no certificate"));
+        let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        write(pem);
+        assert_eq!(settings().unwrap().authorities, [pem.as_bytes()]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Exit codes: what a script learns of a run (`docs/reference/exit-codes.md`).
 
+use std::panic;
 use std::process::ExitCode;
+
+use crate::terminal::complain;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,27 +51,51 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Has a panic end the process as [`Exit::Failure`], with what it takes to report it. It is ended at once, whichever thread
+/// it is: a promotion that has lost a part of itself must not go on.
+pub(crate) fn report_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        usual(info);
+        let version = env!("CARGO_PKG_VERSION");
+        complain(&format!(
+            "this is a bug in kpromo {version}: please report it, with the lines above and the command that was run"
+        ));
+        std::process::exit(Exit::Failure.code().into());
+    }));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The reference lists every code that the process ends with.
-    #[test]
-    fn every_code_is_documented() {
+    /// The codes that the first column of the reference lists.
+    fn documented() -> Vec<u8> {
         let reference = include_str!("../../../docs/reference/exit-codes.md");
-        let all = [
-            Exit::Success,
-            Exit::Failure,
-            Exit::Usage,
-            Exit::Invalid,
-            Exit::Conflict,
-            Exit::Unavailable,
-            Exit::Partial,
-            Exit::InterruptedWriting,
-            Exit::Interrupted,
-        ];
-        for exit in all {
-            assert!(reference.contains(&format!("| {} |", exit.code())), "{exit:?} is missing");
+        reference
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok())
+            .collect()
+    }
+
+    /// The variant that follows; a new one does not compile until it has its place here, and then in the reference.
+    fn next(exit: Exit) -> Option<Exit> {
+        match exit {
+            Exit::Success => Some(Exit::Failure),
+            Exit::Failure => Some(Exit::Usage),
+            Exit::Usage => Some(Exit::Invalid),
+            Exit::Invalid => Some(Exit::Conflict),
+            Exit::Conflict => Some(Exit::Unavailable),
+            Exit::Unavailable => Some(Exit::Partial),
+            Exit::Partial => Some(Exit::InterruptedWriting),
+            Exit::InterruptedWriting => Some(Exit::Interrupted),
+            Exit::Interrupted => None,
         }
+    }
+
+    #[test]
+    fn the_reference_lists_the_codes_that_there_are_and_no_others() {
+        let all = std::iter::successors(Some(Exit::Success), |exit| next(*exit));
+        assert_eq!(all.map(Exit::code).collect::<Vec<_>>(), documented());
     }
 }

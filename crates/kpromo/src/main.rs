@@ -24,6 +24,7 @@ use environment::Environment;
 use exit::Exit;
 
 fn main() -> ExitCode {
+    exit::report_panics();
     let words = std::env::args_os();
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,

@@ -4,9 +4,15 @@ use std::io::{self, Write};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Prints a result. Whoever closes the pipe has read enough.
+/// Prints a result. Whoever closes the pipe has read enough; of anything else that stops it a person is told.
 pub(crate) fn print(text: &str) {
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            complain(&format!("standard output cannot be written: {error}"));
+        }
+        Ok(()) | Err(_) => {}
+    }
 }
 
 /// Tells a person what went wrong.

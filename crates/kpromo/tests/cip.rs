@@ -93,6 +93,10 @@ async fn every_way_to_end_has_its_exit_code() {
     let unwritten = with(&["--confirm", "--output-plan", "/no/such/folder/plan.json"]);
     assert_eq!((unwritten.code, production.tally().snapshot().writes()), (1, 0), "{}", unwritten.stderr);
 
+    // A device that is always full: the file is opened and cannot be written.
+    assert_eq!(with(&["--report", "/dev/full"]).code, 1, "a report that is lost is no success");
+    assert_eq!(with(&["--parse-only", "--report", "r.json"]).code, 2);
+
     let other = Recipe { seed: 9, ..Recipe::default() }.image();
     put(&production, "prod/one", &other, &["v1"]).await;
     let moved = with(&["--confirm"]);

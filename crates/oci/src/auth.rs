@@ -193,11 +193,12 @@ impl Authenticator {
         if matches!(scheme, Scheme::Open) {
             return Ok(None);
         }
-        let credential = self
-            .source
-            .credential(host)
-            .await
-            .map_err(|why| Error::new(doing, ErrorKind::Credential(why)))?;
+        let credential = match self.source.credential(host).await {
+            Ok(credential) => credential,
+            // The host may not even ask; where it does, the same problem comes up again.
+            Err(_) if matches!(scheme, Scheme::Unknown) => return Ok(None),
+            Err(why) => return Err(Error::new(doing, ErrorKind::Credential(why))),
+        };
         match (scheme, credential) {
             (_, Some(Credential::Bearer(token))) => Ok(Some(bearer(token.reveal(), doing)?)),
             (Scheme::Basic, Some(Credential::Basic { user, password })) => {

@@ -124,8 +124,14 @@ impl CredentialSource for Broken {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_had_are_an_error_of_their_own() {
-    let server = Server::start(Config::default()).await.unwrap();
-    let error = client(Arc::new(Broken)).reader().listing(&repository(&server, "app")).await.unwrap_err();
+async fn credentials_that_cannot_be_had_are_an_error_where_somebody_asks_for_them() {
+    let open = Server::start(Config::default()).await.unwrap();
+    let account =
+        registry::Account { name: "u".into(), password: "p".into(), access: registry::Access::Full };
+    let basic = registry::Authentication::Basic(vec![account]);
+    let closed = Server::start(Config { authentication: basic, ..Config::default() }).await.unwrap();
+    let reader = client(Arc::new(Broken)).reader();
+    assert!(reader.listing(&repository(&open, "app")).await.unwrap().is_none(), "nobody asks");
+    let error = reader.listing(&repository(&closed, "app")).await.unwrap_err();
     assert!(error.to_string().contains("has failed"), "{error}");
 }

@@ -57,8 +57,7 @@ pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
         serde_json::to_writer(&mut to, &decision)?;
         between = ",\n";
     }
-    to.write_all(b"\n]}\n")?;
-    to.flush()
+    to.write_all(b"\n]}\n")
 }
 
 fn action(plan: &Plan, verdict: &Verdict) -> (&'static str, Option<String>) {

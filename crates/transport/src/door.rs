@@ -35,6 +35,8 @@ struct Shared {
     settings: Settings,
     /// Speaks with hosts that the user named.
     client: reqwest::Client,
+    /// Speaks with hosts that are not behind the environment's proxy.
+    direct: reqwest::Client,
     /// Speaks with hosts that an answer named: public addresses only.
     public: reqwest::Client,
     hosts: RwLock<HashMap<String, Arc<HostState>>>,
@@ -85,8 +87,9 @@ impl Door {
                 .tls_certs_merge(authorities.clone())
         };
         let client = builder().build().map_err(InvalidSettings::Client)?;
+        let direct = builder().no_proxy().build().map_err(InvalidSettings::Client)?;
         let public = builder().dns_resolver(PublicOnly).build().map_err(InvalidSettings::Client)?;
-        Ok(Self { shared: Arc::new(Shared { settings, client, public, hosts: RwLock::default() }) })
+        Ok(Self { shared: Arc::new(Shared { settings, client, direct, public, hosts: RwLock::default() }) })
     }
 
     /// Sends a request and gives back the head of the answer, whatever its status; temporary failures are tried again.
@@ -205,7 +208,11 @@ impl Door {
                 })))
             }
         };
-        let client = if *untrusted { &self.shared.public } else { &self.shared.client };
+        let client = match (*untrusted, self.host_settings(&authority(url)).direct) {
+            (true, _) => &self.shared.public,
+            (false, true) => &self.shared.direct,
+            (false, false) => &self.shared.client,
+        };
         let mut request = client.request(sending.method.clone(), url.clone()).headers(headers);
         if let Some(body) = body {
             request = request.body(body);

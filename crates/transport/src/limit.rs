@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn gate(concurrency: usize, requests_per_second: Option<f64>) -> Arc<Gate> {
-        Arc::new(Gate::new(&HostSettings { concurrency, requests_per_second, plain_http: false }))
+        Arc::new(Gate::new(&HostSettings { concurrency, requests_per_second, ..HostSettings::default() }))
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,11 +14,13 @@ pub struct HostSettings {
     pub requests_per_second: Option<f64>,
     /// Whether plain HTTP may be spoken with the host.
     pub plain_http: bool,
+    /// Whether the host is reached without the proxy that the environment may name.
+    pub direct: bool,
 }
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { concurrency: 32, requests_per_second: None, plain_http: false }
+        Self { concurrency: 32, requests_per_second: None, plain_http: false, direct: false }
     }
 }
 

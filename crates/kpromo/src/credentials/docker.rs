@@ -1,6 +1,6 @@
 //! The configuration files of docker and podman, and the helpers they name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 use transport::Secret;
 
-use super::Places;
+use super::{FAILURE_LIFE, Places};
 
 /// The largest configuration file that is read, in bytes.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -30,9 +31,9 @@ const ANSWER_LIFE: Duration = Duration::from_secs(300);
 #[serde(rename_all = "camelCase")]
 struct AuthFile {
     #[serde(default)]
-    auths: HashMap<String, Entry>,
+    auths: BTreeMap<String, Entry>,
     #[serde(default)]
-    cred_helpers: HashMap<String, String>,
+    cred_helpers: BTreeMap<String, String>,
     #[serde(default)]
     creds_store: String,
 }
@@ -68,15 +69,16 @@ struct HelperAnswer {
     secret: String,
 }
 
-/// A credential of a helper and when it was got.
-type Answered = (tokio::time::Instant, Option<Credential>);
+/// Until when a helper's answer is used, and the answer, or why there was none.
+type Answered = (Instant, Result<Option<Credential>, String>);
 
 /// All files, and what helpers have said.
 #[derive(Debug)]
 pub(super) struct AuthFiles {
     places: Places,
     files: OnceCell<Vec<(PathBuf, AuthFile)>>,
-    answers: Mutex<HashMap<Host, Answered>>,
+    /// By program and host: two files may name different helpers for one host.
+    answers: Mutex<HashMap<(String, Host), Answered>>,
     helper_time: Duration,
 }
 
@@ -89,9 +91,8 @@ impl AuthFiles {
     pub(super) async fn credential(&self, host: &Host) -> Result<Option<Credential>, String> {
         let files = self.files.get_or_try_init(|| async { read_all(&self.places) }).await?;
         for (path, file) in files {
-            let helper =
-                file.cred_helpers.iter().find(|(key, _)| names(key, host)).map(|(_, helper)| helper.as_str());
-            let found = match (helper, file.creds_store.as_str()) {
+            let helper = of_host(&file.cred_helpers, host).next();
+            let found = match (helper.map(String::as_str), file.creds_store.as_str()) {
                 (Some(helper), _) => self.ask(helper, host).await?,
                 (None, "") => None,
                 (None, store) => self.ask(store, host).await?,
@@ -99,7 +100,8 @@ impl AuthFiles {
             if found.is_some() {
                 return Ok(found);
             }
-            if let Some(entry) = file.auths.iter().find(|(key, _)| names(key, host)).map(|(_, entry)| entry) {
+            // Logging in and out leaves empty entries, which say nothing of the same host under another key.
+            for entry in of_host(&file.auths, host) {
                 let found = entry.credential().map_err(|why| format!("{}: {host}: {why}", path.display()))?;
                 if found.is_some() {
                     return Ok(found);
@@ -112,35 +114,48 @@ impl AuthFiles {
     /// Asks a helper, unless it has answered a moment ago. One helper runs at a time.
     async fn ask(&self, helper: &str, host: &Host) -> Result<Option<Credential>, String> {
         let mut answers = self.answers.lock().await;
-        if let Some((at, credential)) = answers.get(host)
-            && at.elapsed() < ANSWER_LIFE
-        {
-            return Ok(credential.clone());
-        }
         let program = format!("docker-credential-{helper}");
-        let fail = |why: String| format!("{program} for {host}: {why}");
-        if helper.is_empty()
-            || !helper.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        let question = (program, host.clone());
+        if let Some((until, answer)) = answers.get(&question)
+            && Instant::now() < *until
         {
-            return Err(fail("not the name of a helper".to_owned()));
+            return answer.clone();
         }
-        let server = if host.as_str() == "docker.io" { "https://index.docker.io/v1/" } else { host.as_str() };
-        let answered =
-            tokio::time::timeout(self.helper_time, run(&program, server, self.places.path.as_deref())).await;
-        let answered =
-            answered.map_err(|_| fail(format!("no answer within {} s", self.helper_time.as_secs_f64())))?;
-        let credential = match answered.map_err(fail)? {
-            None => None,
-            Some(answer) => {
-                let answer: HelperAnswer = serde_json::from_slice(&answer)
-                    .map_err(|_| fail("its answer is not a credential".to_owned()))?;
-                let entry = Entry { username: answer.username, password: answer.secret, ..Entry::default() };
-                entry.credential().map_err(fail)?
-            }
+        let program = &question.0;
+        let answer = if is_helper(helper) {
+            self.answer_of(program, host).await
+        } else {
+            Err("not the name of a helper".to_owned())
         };
-        answers.insert(host.clone(), (tokio::time::Instant::now(), credential.clone()));
-        Ok(credential)
+        let answer = answer.map_err(|why| format!("{program} for {host}: {why}"));
+        let life = if answer.is_ok() { ANSWER_LIFE } else { FAILURE_LIFE };
+        answers.insert(question, (Instant::now() + life, answer.clone()));
+        answer
     }
+
+    async fn answer_of(&self, program: &str, host: &Host) -> Result<Option<Credential>, String> {
+        let server = if host.as_str() == "docker.io" { "https://index.docker.io/v1/" } else { host.as_str() };
+        let running = run(program, server, self.places.path.as_deref());
+        let answered = tokio::time::timeout(self.helper_time, running)
+            .await
+            .map_err(|_| format!("no answer within {} s", self.helper_time.as_secs_f64()))?;
+        let Some(answer) = answered? else { return Ok(None) };
+        let HelperAnswer { username, secret } =
+            serde_json::from_slice(&answer).map_err(|_| "its answer is not a credential")?;
+        Entry { username, password: secret, ..Entry::default() }.credential()
+    }
+}
+
+/// Whether a text can only be the last part of a program's name.
+fn is_helper(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// What a file says of a host: first under its very name, then under other keys for it, in a stable order.
+fn of_host<'a, T>(entries: &'a BTreeMap<String, T>, host: &'a Host) -> impl Iterator<Item = &'a T> {
+    let other =
+        |(key, entry): (&'a String, &'a T)| (key != host.as_str() && names(key, host)).then_some(entry);
+    entries.get(host.as_str()).into_iter().chain(entries.iter().filter_map(other))
 }
 
 impl Entry {
@@ -284,21 +299,30 @@ mod tests {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
         }
 
-        async fn ask(&self, host: &str) -> Result<Option<String>, String> {
+        fn files(&self) -> AuthFiles {
+            let folder = self.folder.path();
+            let podman = Some(folder.join("podman.json"));
             let places = Places {
-                docker_config: Some(self.folder.path().to_owned()),
-                path: Some(self.folder.path().into()),
+                docker_config: Some(folder.to_owned()),
+                registry_auth_file: podman,
+                path: Some(folder.into()),
                 ..Places::default()
             };
-            let mut files = AuthFiles::new(places);
-            files.helper_time = Duration::from_millis(500);
-            let found = files.credential(&host.parse().unwrap()).await?;
-            Ok(found.map(|credential| match credential {
-                Credential::Basic { user, password } => format!("{user}:{}", password.reveal()),
-                Credential::Identity(token) => format!("identity {}", token.reveal()),
-                Credential::Bearer(token) => format!("bearer {}", token.reveal()),
-            }))
+            AuthFiles { helper_time: Duration::from_millis(500), ..AuthFiles::new(places) }
         }
+
+        async fn ask(&self, host: &str) -> Result<Option<String>, String> {
+            ask(&self.files(), host).await
+        }
+    }
+
+    async fn ask(files: &AuthFiles, host: &str) -> Result<Option<String>, String> {
+        let found = files.credential(&host.parse().unwrap()).await?;
+        Ok(found.map(|credential| match credential {
+            Credential::Basic { user, password } => format!("{user}:{}", password.reveal()),
+            Credential::Identity(token) => format!("identity {}", token.reveal()),
+            Credential::Bearer(token) => format!("bearer {}", token.reveal()),
+        }))
     }
 
     #[tokio::test]
@@ -343,6 +367,39 @@ mod tests {
             Some("u:p"),
             "what no helper knows the file may"
         );
+    }
+
+    #[tokio::test]
+    async fn a_host_s_own_key_comes_first_and_empty_entries_hide_nothing() {
+        let home = Home::new(
+            r#"{"auths": {
+                "https://a.io/v1/": {"username": "old", "password": "p"}, "a.io": {"username": "own", "password": "p"},
+                "docker.io": {}, "https://index.docker.io/v1/": {"username": "hub", "password": "p"}
+            }}"#,
+        );
+        assert_eq!(home.ask("a.io").await.unwrap().as_deref(), Some("own:p"));
+        assert_eq!(home.ask("docker.io").await.unwrap().as_deref(), Some("hub:p"));
+    }
+
+    #[tokio::test]
+    async fn what_the_helper_of_one_file_does_not_know_that_of_another_may() {
+        let home = Home::new(r#"{"credHelpers": {"a.io": "knows"}}"#);
+        fs::write(home.folder.path().join("podman.json"), r#"{"credsStore": "ignorant"}"#).unwrap();
+        home.helper("ignorant", "echo 'credentials not found in native keychain'; exit 1");
+        home.helper("knows", r#"echo '{"Username": "u", "Secret": "s"}'"#);
+        assert_eq!(home.ask("a.io").await.unwrap().as_deref(), Some("u:s"));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_fails_is_not_run_again_for_every_request() {
+        let home = Home::new(r#"{"credsStore": "fails"}"#);
+        let runs = home.folder.path().join("runs");
+        home.helper("fails", &format!("echo run >> {}; exit 3", runs.display()));
+        let files = home.files();
+        for _ in 0..3 {
+            assert!(ask(&files, "a.io").await.unwrap_err().contains("failed"));
+        }
+        assert_eq!(fs::read_to_string(runs).unwrap(), "run\n");
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use tokio::sync::Mutex;
 use transport::{Body, Class, Door, Request, Response, Secret};
 use url::Url;
 
-use super::{Places, metadata_host};
+use super::{FAILURE_LIFE, Places, metadata_host};
 
 /// What a token may be used for.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -27,6 +27,9 @@ const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 const METADATA_TIME: Duration = Duration::from_secs(2);
 /// Tokens are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(60);
+/// What the metadata service takes, and gives back as its mark: other clouds answer at the same address.
+const FLAVOR: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
 /// The largest answer of a token service, and the largest file, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024;
 
@@ -91,6 +94,11 @@ enum State {
         token: Secret,
         renew_at: Instant,
     },
+    /// There are credentials, and they could not be had.
+    Failed {
+        why: String,
+        retry_at: Instant,
+    },
 }
 
 impl Google {
@@ -114,23 +122,32 @@ impl Google {
             State::Token { token, renew_at } if Instant::now() < *renew_at => {
                 return Ok(Some(Credential::Bearer(token.clone())));
             }
-            State::Unknown | State::Token { .. } => {}
+            State::Failed { why, retry_at } if Instant::now() < *retry_at => return Err(why.clone()),
+            State::Unknown | State::Token { .. } | State::Failed { .. } => {}
         }
-        let answer = match self.file()? {
-            Some((path, file)) => {
-                Some(self.token_of_file(&file).await.map_err(|why| format!("{}: {why}", path.display()))?)
+        match self.token().await {
+            Ok(None) => {
+                *state = State::Absent;
+                Ok(None)
             }
-            None => self.token_of_machine().await?,
-        };
-        let Some(answer) = answer else {
-            *state = State::Absent;
-            return Ok(None);
-        };
-        let token = Secret::new(answer.access_token);
-        let life = Duration::from_secs(answer.expires_in.min(24 * 3600));
-        let renew_at = Instant::now() + life.saturating_sub(MARGIN).max(life / 2);
-        *state = State::Token { token: token.clone(), renew_at };
-        Ok(Some(Credential::Bearer(token)))
+            Ok(Some(answer)) => {
+                let token = Secret::new(answer.access_token);
+                let life = Duration::from_secs(answer.expires_in.min(24 * 3600));
+                let renew_at = Instant::now() + life.saturating_sub(MARGIN).max(life / 2);
+                *state = State::Token { token: token.clone(), renew_at };
+                Ok(Some(Credential::Bearer(token)))
+            }
+            Err(why) => {
+                *state = State::Failed { why: why.clone(), retry_at: Instant::now() + FAILURE_LIFE };
+                Err(why)
+            }
+        }
+    }
+
+    /// A new token: the file's, else the machine's.
+    async fn token(&self) -> Result<Option<TokenAnswer>, String> {
+        let Some((path, file)) = self.file()? else { return self.token_of_machine().await };
+        self.token_of_file(&file).await.map(Some).map_err(|why| format!("{}: {why}", path.display()))
     }
 
     /// The file of credentials, where there is one.
@@ -166,10 +183,11 @@ impl Google {
         let text =
             format!("http://{}/computeMetadata/v1/instance/service-accounts/default/token", self.metadata);
         let url = Url::parse(&text).map_err(|_| format!("{} is not a host", self.metadata))?;
-        let request = Request::new(Method::GET, url, "google-metadata", Class::Read)
-            .header(HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"))
-            .once();
+        let request =
+            Request::new(Method::GET, url, "google-metadata", Class::Read).header(FLAVOR.0, FLAVOR.1).once();
         match tokio::time::timeout(METADATA_TIME, self.door.send(request)).await {
+            // A proxy, or the machine of another cloud.
+            Ok(Ok(response)) if response.headers().get(FLAVOR.0) != Some(&FLAVOR.1) => Ok(None),
             Ok(Ok(response)) if response.status() == http::StatusCode::NOT_FOUND => Ok(None),
             Ok(Ok(response)) => read(response)
                 .await
@@ -252,6 +270,13 @@ mod tests {
 
     /// A token service that answers everything with a token, and remembers what it was asked.
     async fn service() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+        answering(&format!("200 OK\r\nmetadata-flavor: Google\r\ncontent-length: {}", ANSWER.len()), ANSWER)
+            .await
+    }
+
+    /// A service that gives everything the same answer, of this head and body, and remembers what it was asked.
+    async fn answering(head: &str, body: &str) -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
+        let answer = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked = Arc::<std::sync::Mutex<Vec<String>>>::default();
@@ -267,10 +292,6 @@ mod tests {
                     request.extend_from_slice(&piece[..read]);
                 }
                 log.lock().unwrap().push(String::from_utf8(request).unwrap());
-                let length = ANSWER.len();
-                let answer = format!(
-                    "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{ANSWER}"
-                );
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         });
@@ -371,6 +392,30 @@ mod tests {
             assert!(google.credential().await.unwrap().is_none());
         }
         assert_eq!(door.tally()[&free].total(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_another_cloud_or_a_proxy_answers_at_that_address_is_no_credential_and_no_error() {
+        for head in ["401 Unauthorized", "400 Bad Request", "200 OK"] {
+            let (address, _) =
+                answering(&format!("{head}\r\ncontent-length: {}", ANSWER.len()), ANSWER).await;
+            let places = Places { metadata_host: Some(address), ..Places::default() };
+            let google = Google::new(&places, Door::open(transport::Settings::default()).unwrap());
+            assert!(google.credential().await.unwrap().is_none(), "{head}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_service_that_refuses_is_not_asked_again_for_every_request() {
+        let (address, asked) = answering("403 Forbidden\r\ncontent-length: 0", "").await;
+        let (google, _folder) = with_file(&format!(
+            r#"{{"type": "authorized_user", "client_id": "me", "client_secret": "hush", "refresh_token": "again",
+                "token_uri": "http://{address}/token"}}"#
+        ));
+        for _ in 0..3 {
+            assert!(google.credential().await.unwrap_err().contains("403"));
+        }
+        assert_eq!(asked.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]

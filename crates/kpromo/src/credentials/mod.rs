@@ -6,6 +6,7 @@ mod google;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use oci::{Credential, CredentialSource, Host};
@@ -13,6 +14,9 @@ use transport::Door;
 
 use docker::AuthFiles;
 use google::Google;
+
+/// How long a failure is remembered, lest every request of a run waits for the same one.
+const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
 /// What the environment says of places where credentials may be.
 #[derive(Clone, Debug, Default)]
