@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// How much to log.
-    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Info, value_name = "LEVEL")]
+    #[arg(long, global = true, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
     pub(crate) log_level: LogLevel,
     /// How to log.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
@@ -109,7 +109,7 @@ pub(crate) struct DemoArgs {
     /// Leave the registries up to look around in, until interrupted.
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Where to write the manifests; a temporary folder otherwise.
+    /// Where to write the manifests: a new or empty folder. Without it a temporary one.
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }

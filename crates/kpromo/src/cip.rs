@@ -19,7 +19,7 @@ use crate::config::RegistryConfig;
 use crate::credentials::{Keychain, metadata_host};
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::render::{Bars, Lines, count, plan_table, summary};
+use crate::render::{Bars, Lines, count, failures, plan_table, summary};
 use crate::terminal::{Interrupts, complain, print};
 
 /// How long what is under way has to end after a first interrupt.
@@ -34,7 +34,7 @@ enum End {
     /// There was nothing to write.
     NothingToDo(Cleared),
     /// The plan that was asked for cannot be written, so nothing was begun.
-    Unwritten,
+    Unwritten(Cleared),
     /// Carried out.
     Finished(Attested),
     /// Cut short, whatever was under way.
@@ -72,17 +72,15 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
 
 /// The phases, with the plan shown and written between them.
 async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
-    let cleared = match prepare(run, client, job).await {
+    let prepared = prepare(run, client, job).await;
+    let plan = prepared.as_ref().map_or_else(Error::plan, |cleared| Some(cleared.plan()));
+    let written = plan.is_none_or(|plan| show(args, plan));
+    let cleared = match prepared {
         Ok(cleared) => cleared,
         Err(error) => return End::GivenUp(error),
     };
-    print(&plan_table(&cleared.plan().summary()));
-    if let Some(path) = &args.output_plan
-        && !write_file(path, "plan", |to| write_plan(cleared.plan(), to))
-    {
-        return End::Unwritten;
-    }
     match Confirmed::when(args.confirm) {
+        _ if !written => End::Unwritten(cleared),
         None => End::DryRun(cleared),
         Some(_) if cleared.plan().is_empty() => End::NothingToDo(cleared),
         Some(confirmed) => {
@@ -94,6 +92,12 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
             End::Finished(carry_out(run, client, cleared, confirmed).await)
         }
     }
+}
+
+/// Shows the plan, and writes it where that is asked for; `false` where it cannot be written.
+fn show(args: &CipArgs, plan: &Plan) -> bool {
+    print(&plan_table(&plan.summary()));
+    args.output_plan.as_ref().is_none_or(|path| write_file(path, "plan", |to| write_plan(plan, to)))
 }
 
 /// Reads the manifests and limits them to what is asked for.
@@ -187,10 +191,13 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
     let plan = plan_of(end);
     match end {
         End::GivenUp(error) => complain(&error.to_string()),
-        End::Unwritten => complain("nothing was promoted"),
-        End::DryRun(cleared) if cleared.plan().is_empty() => print("Nothing to do.\n"),
-        End::DryRun(_) => print("This was a dry run: nothing was written. With --confirm it will be.\n"),
-        End::NothingToDo(_) => print("Nothing to do.\n"),
+        End::Unwritten(_) => complain("nothing was promoted"),
+        End::DryRun(cleared) | End::NothingToDo(cleared) => {
+            print(&failures(ledger, Some(cleared.plan())));
+            let nothing = cleared.plan().is_empty();
+            print(if nothing { "Nothing to do.\n" } else { "This was a dry run: nothing was written.\n" });
+            print_skipped(ledger);
+        }
         End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
             print(&summary(ledger, plan, &tally));
@@ -199,9 +206,7 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
             {
                 print(&format!("not begun: {} images\n", count(attested.promoted().not_begun() as u64)));
             }
-            for (phase, why) in ledger.skipped() {
-                print(&format!("{phase}: {why}\n"));
-            }
+            print_skipped(ledger);
         }
     }
     if let Some(path) = &args.report {
@@ -220,17 +225,24 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
     exit
 }
 
+/// Says which phases have done nothing.
+fn print_skipped(ledger: &Ledger) {
+    for (phase, why) in ledger.skipped() {
+        print(&format!("{phase}: {why}\n"));
+    }
+}
+
 /// The outcome in a word, and the exit code.
 fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
         End::GivenUp(error) => match error {
-            Error::Overlaps(_) | Error::Conflicts(_) => ("refused", exit_of(error)),
-            Error::Unavailable(_) => ("unavailable", exit_of(error)),
+            Error::Overlaps(_) | Error::Conflicts(..) => ("refused", exit_of(error)),
+            Error::Unavailable(..) => ("unavailable", exit_of(error)),
             Error::Interrupted => ("interrupted", exit_of(error)),
         },
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
-        End::Unwritten => ("failed", Exit::Failure),
+        End::Unwritten(_) => ("failed", Exit::Failure),
         End::DryRun(_) => ("dry-run", Exit::Success),
         End::NothingToDo(_) => ("nothing-to-do", Exit::Success),
         // A failure may have ended the run too (`--keep-going=false`), so it is looked at first.
@@ -246,17 +258,18 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
 
 fn exit_of(error: &Error) -> Exit {
     match error {
-        Error::Overlaps(_) | Error::Conflicts(_) => Exit::Conflict,
-        Error::Unavailable(_) => Exit::Unavailable,
+        Error::Overlaps(_) | Error::Conflicts(..) => Exit::Conflict,
+        Error::Unavailable(..) => Exit::Unavailable,
         Error::Interrupted => Exit::Interrupted,
     }
 }
 
 fn plan_of(end: &End) -> Option<&Plan> {
     match end {
-        End::DryRun(cleared) | End::NothingToDo(cleared) => Some(cleared.plan()),
+        End::GivenUp(error) => error.plan(),
+        End::DryRun(cleared) | End::NothingToDo(cleared) | End::Unwritten(cleared) => Some(cleared.plan()),
         End::Finished(attested) => Some(attested.promoted().plan()),
-        End::GivenUp(_) | End::Unwritten | End::CutShort => None,
+        End::CutShort => None,
     }
 }
 

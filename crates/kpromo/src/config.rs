@@ -109,8 +109,10 @@ impl RegistryConfig {
             name.parse::<Host>().map_err(|error| format!("hosts: {error}"))?;
         }
         config.other_hosts.check().map_err(|problem| format!("otherHosts: {problem}"))?;
-        if config.other_hosts.plain_http.is_some() || !config.other_hosts.token_hosts.is_empty() {
-            return Err("otherHosts: `plainHttp` and `tokenHosts` are said of single hosts only".to_owned());
+        let HostEntry { plain_http, token_hosts, upload_chunk_mebibytes, .. } = &config.other_hosts;
+        if plain_http.is_some() || !token_hosts.is_empty() || upload_chunk_mebibytes.is_some() {
+            let single = "`plainHttp`, `tokenHosts` and `uploadChunkMebibytes` are said of single hosts only";
+            return Err(format!("otherHosts: {single}"));
         }
         Ok(config)
     }

@@ -40,6 +40,8 @@ enum Trouble {
     Name(#[from] oci::InvalidName),
     #[error("cannot write the manifests: {0}")]
     Write(#[from] io::Error),
+    #[error("{0} is not empty: the demo promotes what stands in its folder, and that must be its own")]
+    NotEmpty(PathBuf),
 }
 
 /// Shows a promotion.
@@ -54,6 +56,11 @@ pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
 }
 
 async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> {
+    if let Some(folder) = &args.directory
+        && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    {
+        return Err(Trouble::NotEmpty(folder.clone()));
+    }
     let world = World::build().await?;
     let temporary = tempfile::tempdir()?;
     let folder = args.directory.as_deref().unwrap_or(temporary.path());

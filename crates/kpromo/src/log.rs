@@ -14,11 +14,14 @@ struct Screen(MultiProgress);
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.suspend(|| io::stderr().write_all(bytes)).map(|()| bytes.len())
+        // Whoever closes our standard error must not stop a promotion by it.
+        let _ = self.0.suspend(|| io::stderr().write_all(bytes));
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
+        let _ = io::stderr().flush();
+        Ok(())
     }
 }
 
@@ -45,6 +48,7 @@ pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
     let filter = EnvFilter::new(format!("{others}{ours}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(Screen(screen.clone()))
         .with_ansi(!no_color && io::stderr().is_terminal())
         .with_target(false);

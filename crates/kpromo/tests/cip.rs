@@ -99,8 +99,14 @@ async fn every_way_to_end_has_its_exit_code() {
 
     let other = Recipe { seed: 9, ..Recipe::default() }.image();
     put(&production, "prod/one", &other, &["v1"]).await;
-    let moved = with(&["--confirm"]);
+    let plan = desk.path("conflict.json");
+    let moved = with(&["--confirm", "--output-plan", plan.to_str().unwrap()]);
     assert_eq!(moved.code, 11);
+    assert_eq!(
+        desk.json("conflict.json")["summary"]["total"]["conflicts"],
+        1,
+        "the plan shows what is wrong with it"
+    );
     assert!(
         moved.stderr.contains("never move") && moved.stderr.contains("manifest.yaml:"),
         "{}",
@@ -200,6 +206,36 @@ fn version_completion_and_help_are_there() {
         "{}",
         help.stdout
     );
+}
+
+/// A log that nobody reads any more, as that of `kpromo … 2>&1 | head`, does not stop a promotion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_standard_error_stops_nothing() {
+    let (_staging, production, desk) = scene().await;
+    let mut command = kpromo(None);
+    command.args([
+        "cip",
+        "--confirm",
+        "--log-level=TRACE",
+        "--manifest",
+        desk.path("manifest.yaml").to_str().unwrap(),
+    ]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(production.store().missing_parts().await.unwrap().is_empty());
+    assert!(production.store().resolve(&"prod/one".parse().unwrap(), &"v1".parse().unwrap()).is_some());
+}
+
+/// The demo promotes what stands in its folder, so that folder is its own.
+#[test]
+fn the_demo_leaves_folders_of_other_people_alone() {
+    let desk = Desk::new();
+    desk.write("manifests/mine/promoter-manifest.yaml", "registries: []\n");
+    let mut command = kpromo(None);
+    command.args(["demo", "--directory", desk.path("").to_str().unwrap()]);
+    let said = run(command);
+    assert!(said.code == 1 && said.stderr.contains("not empty"), "{}", said.stderr);
 }
 
 /// The demo is the main job: a plan, a promotion, and a second run without work.

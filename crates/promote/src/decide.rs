@@ -26,8 +26,8 @@ pub enum Verdict {
     Moved(Digest),
     /// An image of a kind that cannot be copied.
     Unsupported(MediaType),
-    /// Nobody knows: this repository cannot be read.
-    Unreadable(Id<Repository>),
+    /// Nobody knows: a registry does not answer this.
+    Unreadable(Question),
 }
 
 /// What has to be known before an edge can be decided.
@@ -39,10 +39,19 @@ pub enum Question {
     Digest(Id<Repository>, Id<Digest>),
 }
 
+impl Question {
+    /// The repository that is asked.
+    pub fn repository(self) -> Id<Repository> {
+        match self {
+            Self::Tag(repository, _) | Self::Digest(repository, _) => repository,
+        }
+    }
+}
+
 /// Why an edge is not decided.
 enum Open {
     Ask(Question),
-    Unreadable(Id<Repository>),
+    Unreadable(Question),
 }
 
 /// Decides an edge.
@@ -52,7 +61,7 @@ enum Open {
 pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Question> {
     match weigh(edge, edges, inventory) {
         Ok(verdict) => Ok(verdict),
-        Err(Open::Unreadable(repository)) => Ok(Verdict::Unreadable(repository)),
+        Err(Open::Unreadable(question)) => Ok(Verdict::Unreadable(question)),
         Err(Open::Ask(question)) => Err(question),
     }
 }
@@ -63,7 +72,7 @@ fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, O
             Known::Present(digest) if digest == *edges.digest(edge) => Ok(Verdict::Done),
             Known::Present(other) => Ok(Verdict::Moved(other)),
             Known::Absent => missing(edge, inventory),
-            Known::Unknown => Err(open(inventory, edge.destination, Question::Tag(edge.destination, tag))),
+            Known::Unknown => Err(open(inventory, Question::Tag(edge.destination, tag))),
         },
         None => match holds(inventory, edge.destination, edge.digest)? {
             Some(_) if holds(inventory, edge.source, edge.digest)?.is_some() => Ok(Verdict::Done),
@@ -98,13 +107,13 @@ fn holds(
     match inventory.digest(repository, digest) {
         Known::Present(media_type) => Ok(Some(media_type)),
         Known::Absent => Ok(None),
-        Known::Unknown => Err(open(inventory, repository, Question::Digest(repository, digest))),
+        Known::Unknown => Err(open(inventory, Question::Digest(repository, digest))),
     }
 }
 
-fn open(inventory: &Inventory, repository: Id<Repository>, question: Question) -> Open {
-    match inventory.failure(repository) {
-        Some(_) => Open::Unreadable(repository),
+fn open(inventory: &Inventory, question: Question) -> Open {
+    match inventory.failure(&question) {
+        Some(_) => Open::Unreadable(question),
         None => Open::Ask(question),
     }
 }

@@ -4,16 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::edge::Overlap;
+use crate::phase::Plan;
 
 /// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
 #[derive(Debug)]
 pub enum Error {
     /// Manifests want different digests under the same reference.
     Overlaps(Vec<Overlap>),
-    /// What the manifests want cannot be done without changing what production has.
-    Conflicts(Vec<Conflict>),
-    /// No repository could be read.
-    Unavailable(Arc<oci::Error>),
+    /// What the manifests want cannot be done, or not without changing what production has; with the plan that shows it.
+    Conflicts(Vec<Conflict>, Box<Plan>),
+    /// No edge can be decided: the first reason, and the plan as far as it goes.
+    Unavailable(Arc<oci::Error>, Box<Plan>),
     /// The run was told to stop.
     Interrupted,
 }
@@ -45,9 +46,21 @@ impl fmt::Display for Error {
             Self::Overlaps(overlaps) => {
                 list(f, "the manifests want different digests under the same reference", overlaps)
             }
-            Self::Conflicts(conflicts) => list(f, "the plan cannot be carried out", conflicts),
-            Self::Unavailable(error) => write!(f, "no registry can be read; nothing was promoted\n  {error}"),
+            Self::Conflicts(conflicts, _) => list(f, "the plan cannot be carried out", conflicts),
+            Self::Unavailable(error, _) => {
+                write!(f, "no registry can be read; nothing was promoted\n  {error}")
+            }
             Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
+        }
+    }
+}
+
+impl Error {
+    /// The plan, where the run got so far.
+    pub fn plan(&self) -> Option<&Plan> {
+        match self {
+            Self::Conflicts(_, plan) | Self::Unavailable(_, plan) => Some(plan),
+            Self::Overlaps(_) | Self::Interrupted => None,
         }
     }
 }

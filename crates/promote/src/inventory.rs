@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use oci::{Digest, Head, Listing, MediaType, Repository, Tag};
 
+use crate::decide::Question;
 use crate::edge::{Edge, Edges};
 use crate::intern::Id;
 
@@ -12,7 +13,10 @@ use crate::intern::Id;
 #[derive(Debug, Default)]
 pub struct Inventory {
     repositories: HashMap<Id<Repository>, Holdings>,
-    unreadable: HashMap<Id<Repository>, Arc<oci::Error>>,
+    /// Repositories that could not be listed.
+    unlisted: HashMap<Id<Repository>, Arc<oci::Error>>,
+    /// Questions that were not answered.
+    unanswered: HashMap<Question, Arc<oci::Error>>,
 }
 
 /// What is known of one repository.
@@ -59,14 +63,19 @@ impl Inventory {
         self.repositories.insert(repository, holdings);
     }
 
-    /// Takes in that a repository cannot be read.
-    pub fn failed(&mut self, repository: Id<Repository>, error: oci::Error) {
-        self.unreadable.entry(repository).or_insert_with(|| Arc::new(error));
+    /// Takes in that a repository cannot be listed.
+    pub fn not_listed(&mut self, repository: Id<Repository>, error: oci::Error) {
+        self.unlisted.insert(repository, Arc::new(error));
     }
 
-    /// Why a repository cannot be read.
-    pub fn failure(&self, repository: Id<Repository>) -> Option<&Arc<oci::Error>> {
-        self.unreadable.get(&repository)
+    /// Takes in that a question is not answered.
+    pub fn not_answered(&mut self, question: Question, error: oci::Error) {
+        self.unanswered.insert(question, Arc::new(error));
+    }
+
+    /// Why a question has no answer, where it was asked, or where its repository cannot even be listed.
+    pub fn failure(&self, question: &Question) -> Option<&Arc<oci::Error>> {
+        self.unanswered.get(question).or_else(|| self.unlisted.get(&question.repository()))
     }
 
     /// Forgets the parts of images of a repository in which nothing is to be done.
@@ -123,10 +132,10 @@ impl Inventory {
         }
     }
 
-    /// All manifests that a repository is known to have.
-    pub(crate) fn present(&self, edge: &Edge, edges: &Edges) -> HashSet<Digest> {
-        let Some(holdings) = self.repositories.get(&edge.destination) else { return HashSet::new() };
-        let named = holdings.digests.iter().filter(|(_, kind)| kind.is_some());
-        named.map(|(digest, _)| *edges.digest_name(*digest)).chain(holdings.others.iter().copied()).collect()
+    /// Whether the destination of an edge is known to have a manifest, be it named by an edge or not.
+    pub(crate) fn has(&self, edge: &Edge, digest: &Digest, edges: &Edges) -> bool {
+        let Some(holdings) = self.repositories.get(&edge.destination) else { return false };
+        let named = edges.find_digest(digest).and_then(|id| holdings.digests.get(&id));
+        named.is_some_and(Option::is_some) || holdings.others.contains(digest)
     }
 }

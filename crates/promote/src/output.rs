@@ -25,7 +25,7 @@ struct Decision<'a> {
     origin: String,
 }
 
-/// Writes a plan as JSON, one edge a line, in the order of destinations; nothing of it is held in memory.
+/// Writes a plan as JSON, one edge a line, in the order of destinations.
 ///
 /// # Errors
 /// When the writer fails.
@@ -42,7 +42,10 @@ pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
         key(a).cmp(&key(b))
     });
     for (edge, verdict) in decisions {
-        let (action, detail) = action(plan, verdict);
+        let (action, detail) = match plan.failure(edge, verdict) {
+            Some(error) => ("failed", Some(error.to_string())),
+            None => action(verdict),
+        };
         let decision = Decision {
             project: edges.project(edge),
             source: edges.source(edge).to_string(),
@@ -60,7 +63,7 @@ pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
     to.write_all(b"\n]}\n")
 }
 
-fn action(plan: &Plan, verdict: &Verdict) -> (&'static str, Option<String>) {
+fn action(verdict: &Verdict) -> (&'static str, Option<String>) {
     match verdict {
         Verdict::Done => ("done", None),
         Verdict::DoneWithoutSource => ("done", Some("staging has lost it".to_owned())),
@@ -69,8 +72,6 @@ fn action(plan: &Plan, verdict: &Verdict) -> (&'static str, Option<String>) {
         Verdict::Lost => ("lost", None),
         Verdict::Moved(held) => ("conflict", Some(format!("the tag is {held} in production"))),
         Verdict::Unsupported(media_type) => ("conflict", Some(format!("unsupported: {media_type}"))),
-        Verdict::Unreadable(repository) => {
-            ("failed", Some(format!("{} cannot be read", plan.edges().repository(*repository))))
-        }
+        Verdict::Unreadable(_) => ("failed", None),
     }
 }

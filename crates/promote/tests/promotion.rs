@@ -220,7 +220,7 @@ async fn a_tag_that_would_move_stops_the_run_before_anything_is_written_and_all_
                 .await
                 .unwrap();
         }
-        let Err(Error::Conflicts(conflicts)) = world.prepare().await else {
+        let Err(Error::Conflicts(conflicts, _)) = world.prepare().await else {
             panic!("a conflict is expected")
         };
         assert_eq!(conflicts.len(), 2);
@@ -250,7 +250,7 @@ async fn what_staging_has_lost_is_skipped_and_counted_and_with_strict_it_stops_t
 
         let job = promote::Job { strict: true, ..world.job() };
         let refused = promote::prepare(&world.run(), &world.client, job).await;
-        assert!(matches!(refused, Err(Error::Conflicts(lost)) if lost.len() == 2));
+        assert!(matches!(refused, Err(Error::Conflicts(lost, _)) if lost.len() == 2));
     }
 }
 
@@ -264,8 +264,24 @@ async fn an_image_that_is_there_gets_its_tag_by_one_request_and_no_blob_moves() 
         let attested = world.promote().await;
         assert!(attested.promoted().plan().decisions().all(|(_, verdict)| *verdict == Verdict::Tag));
         assert_eq!(world.writes(), 1);
+        let staging = world.staging.tally().snapshot();
+        assert_eq!((staging.requests(Kind::ManifestGet), staging.requests(Kind::BlobGet)), (1, 0));
         world.assert_complete().await;
     }
+}
+
+/// One question that a registry does not answer fails the edge that needs it, and no other of the repository.
+#[tokio::test]
+async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
+    let mut world = World::of(Config::default(), 1).await;
+    let sample = Recipe::default().image();
+    sample.put(world.production[0].store(), &path("prod/app"), &[tag("v1")]).await.unwrap();
+    world.stage("app", &sample, &["v1"]).await;
+    world.stage("app", &Recipe { seed: 2, ..Recipe::default() }.image(), &["v2"]).await;
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    world.production[0].weather().add_fault(Fault::new(denied).on(Kind::ManifestHead).path("manifests/v1"));
+    assert_eq!(world.promote().await.promoted().failed(), 1);
+    assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v2")).is_some());
 }
 
 /// Production has it, staging has lost it: worth a warning and no more.
@@ -286,7 +302,7 @@ async fn kinds_that_cannot_be_copied_are_refused_in_the_plan() {
         let old = RawManifest::new(MediaType::OciArtifact, Bytes::from_static(br#"{"schemaVersion":1}"#));
         world.staging.store().put_manifest(&path("staging/old"), None, &old).await.unwrap();
         world.wish("old", old.digest(), &["v1"]);
-        let Err(Error::Conflicts(conflicts)) = world.prepare().await else {
+        let Err(Error::Conflicts(conflicts, _)) = world.prepare().await else {
             panic!("a conflict is expected")
         };
         assert!(conflicts[0].to_string().contains("oci.artifact.manifest"), "{}", conflicts[0]);
@@ -332,7 +348,7 @@ async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
     let again = world.prepare().await.unwrap();
     assert_eq!(again.plan().summary().total.done, 1, "what is done needs no staging");
     world.production[0].weather().add_fault(Fault::new(Effect::Reset));
-    assert!(matches!(world.prepare().await, Err(Error::Unavailable(_))));
+    assert!(matches!(world.prepare().await, Err(Error::Unavailable(..))));
 }
 
 /// Without `keep_going` the first failure is the last thing that is begun.

@@ -8,4 +8,4 @@ mod summary;
 pub(crate) use human::count;
 pub(crate) use plan::plan_table;
 pub(crate) use progress::{Bars, Lines};
-pub(crate) use summary::summary;
+pub(crate) use summary::{failures, summary};

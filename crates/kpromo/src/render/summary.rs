@@ -38,15 +38,31 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
             let _ = writeln!(text, "left alone: {}", skipped.join(", "));
         }
     }
-    let failures = ledger.failures();
-    if !failures.is_empty() {
-        let _ = writeln!(text, "failed: {}", count(failures.len() as u64));
-        for (promotion, error) in &failures {
-            let _ = writeln!(text, "  {promotion}\n    {error}");
-        }
-    }
+    text.push_str(&failures(ledger, plan));
     let _ = writeln!(text, "\n{}", registries(tally));
     let _ = writeln!(text, "took {}", duration(ledger.elapsed()));
+    text
+}
+
+/// What failed while it was copied, and what could not even be planned; empty where nothing did.
+pub(crate) fn failures(ledger: &Ledger, plan: Option<&Plan>) -> String {
+    /// The most that are shown; the report has them all.
+    const SHOWN: usize = 50;
+    let copied = ledger.failures().into_iter().map(|(promotion, error)| (promotion.to_string(), error));
+    let planned = plan.into_iter().flat_map(|plan| {
+        plan.failures().map(|failure| (plan.edges().reference(failure.edge), failure.error.to_string()))
+    });
+    let all: Vec<(String, String)> = copied.chain(planned).collect();
+    if all.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("failed: {}\n", count(all.len() as u64));
+    for (what, error) in all.iter().take(SHOWN) {
+        let _ = writeln!(text, "  {what}\n    {error}");
+    }
+    if all.len() > SHOWN {
+        let _ = writeln!(text, "  and {} more", count((all.len() - SHOWN) as u64));
+    }
     text
 }
 

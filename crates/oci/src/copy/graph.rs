@@ -75,6 +75,15 @@ impl Graph {
         Ok(Self { nodes: parts_first(levels.into_iter().flatten().collect()) })
     }
 
+    /// Reads an image's own manifest alone: enough to give a tag to an image that is there.
+    ///
+    /// # Errors
+    /// When it is missing, wrong or unsupported.
+    pub async fn read_root(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
+        let (root, _) = read_node(reader, image, image.digest, None).await?;
+        Ok(Self { nodes: vec![root] })
+    }
+
     /// The manifests, parts before wholes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

@@ -91,9 +91,8 @@ pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Erro
             return Err(Error::Interrupted);
         }
         let plan = Plan { edges, verdicts, inventory, images, keep_going };
-        plan.check(strict)?;
         plan.warn(run);
-        Ok(plan)
+        plan.check(strict)
     })
     .await
 }
@@ -119,7 +118,7 @@ async fn list(run: &Run, reader: &Reader, edges: &Edges) -> Inventory {
     for (id, listing) in listed {
         match listing {
             Ok(listing) => inventory.listed(id, listing.as_ref(), edges),
-            Err(error) => inventory.failed(id, error),
+            Err(error) => inventory.not_listed(id, error),
         }
     }
     for edges_there in edges.by_destination() {
@@ -172,7 +171,7 @@ async fn ask(
                 (Question::Digest(repository, digest), Ok(head)) => {
                     inventory.digest_answered(repository, digest, head);
                 }
-                (question, Err(error)) => inventory.failed(question.repository(), error),
+                (question, Err(error)) => inventory.not_answered(question, error),
             }
         }
     }
@@ -180,21 +179,21 @@ async fn ask(
     Err(Error::Interrupted)
 }
 
-/// Reads the manifests of every image that is to be copied or tagged: what is broken in staging is known before anything
-/// is written.
+/// Reads the manifests of every image that is to be copied, and the own manifest of one that only gets tags: what is
+/// broken in staging is known before anything is written.
 async fn read_images(
     run: &Run,
     reader: &Reader,
     edges: &Edges,
     verdicts: &[Verdict],
 ) -> HashMap<ImageId, Result<Graph, Arc<oci::Error>>> {
-    let wanted: BTreeSet<ImageId> = edges
-        .all()
-        .iter()
-        .zip(verdicts)
-        .filter(|(_, verdict)| matches!(verdict, Verdict::Copy | Verdict::Tag))
-        .map(|(edge, _)| (edge.source, edge.digest))
-        .collect();
+    // Whether any edge wants the whole of it.
+    let mut wanted: BTreeMap<ImageId, bool> = BTreeMap::new();
+    for (edge, verdict) in edges.all().iter().zip(verdicts) {
+        if matches!(verdict, Verdict::Copy | Verdict::Tag) {
+            *wanted.entry((edge.source, edge.digest)).or_default() |= *verdict == Verdict::Copy;
+        }
+    }
     if wanted.is_empty() {
         return HashMap::new();
     }
@@ -203,12 +202,16 @@ async fn read_images(
         run,
         edges,
         wanted,
-        |(repository, _)| repository,
-        |(repository, digest)| async move {
+        |((repository, _), _)| repository,
+        |((repository, digest), whole)| async move {
             let image = edges.repository(repository).at(*edges.digest_name(digest));
-            let graph = Graph::read(reader, &image).await.map_err(Arc::new);
+            let graph = if whole {
+                Graph::read(reader, &image).await
+            } else {
+                Graph::read_root(reader, &image).await
+            };
             run.tell(&Event::Worked);
-            ((repository, digest), graph)
+            ((repository, digest), graph.map_err(Arc::new))
         },
     )
     .await
@@ -244,14 +247,6 @@ where
     join_all(each).await.into_iter().flatten().collect()
 }
 
-impl Question {
-    fn repository(self) -> Id<Repository> {
-        match self {
-            Self::Tag(repository, _) | Self::Digest(repository, _) => repository,
-        }
-    }
-}
-
 impl Plan {
     /// The edges.
     pub fn edges(&self) -> &Edges {
@@ -273,18 +268,19 @@ impl Plan {
         !self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Copy | Verdict::Tag))
     }
 
-    /// The edges that something cannot be read for, and why.
+    /// Why an edge cannot be decided or carried out: a registry does not answer, or the image cannot be read.
+    pub fn failure(&self, edge: &Edge, verdict: &Verdict) -> Option<&Arc<oci::Error>> {
+        match verdict {
+            Verdict::Unreadable(question) => self.inventory.failure(question),
+            Verdict::Copy | Verdict::Tag => self.images.get(&(edge.source, edge.digest))?.as_ref().err(),
+            _ => None,
+        }
+    }
+
+    /// The edges that cannot be decided or carried out, and why.
     pub fn failures(&self) -> impl Iterator<Item = Failure<'_>> {
-        self.decisions().filter_map(|(edge, verdict)| {
-            let error = match verdict {
-                Verdict::Unreadable(repository) => self.inventory.failure(*repository)?,
-                Verdict::Copy | Verdict::Tag => {
-                    self.images.get(&(edge.source, edge.digest))?.as_ref().err()?
-                }
-                _ => return None,
-            };
-            Some(Failure { edge, error })
-        })
+        self.decisions()
+            .filter_map(|(edge, verdict)| Some(Failure { edge, error: self.failure(edge, verdict)? }))
     }
 
     /// The edges whose image is nowhere.
@@ -296,12 +292,10 @@ impl Plan {
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         let mut moved: HashSet<(&Host, Digest)> = HashSet::new();
-        let failed: HashSet<*const Edge> =
-            self.failures().map(|failure| std::ptr::from_ref(failure.edge)).collect();
         for (edge, verdict) in self.decisions() {
             let mut count = Count { edges: 1, ..Count::default() };
             match verdict {
-                _ if failed.contains(&std::ptr::from_ref(edge)) => count.failed = 1,
+                verdict if self.failure(edge, verdict).is_some() => count.failed = 1,
                 Verdict::Done | Verdict::DoneWithoutSource => count.done = 1,
                 Verdict::Copy => {
                     count.copy = 1;
@@ -331,13 +325,14 @@ impl Plan {
         self.images.get(&(edge.source, edge.digest))?.as_ref().ok()
     }
 
-    /// The manifests that the destination of an edge is known to have.
-    pub(super) fn present(&self, edge: &Edge) -> HashSet<Digest> {
-        self.inventory.present(edge, &self.edges)
+    /// The manifests of an image that the destination of an edge is known to have.
+    pub(super) fn present(&self, edge: &Edge, image: &Graph) -> HashSet<Digest> {
+        let digests = image.nodes().iter().map(|node| node.digest);
+        digests.filter(|digest| self.inventory.has(edge, digest, &self.edges)).collect()
     }
 
-    /// Refuses a plan that must not be carried out.
-    fn check(&self, strict: bool) -> Result<(), Error> {
+    /// Refuses a plan that must not, or cannot, be carried out.
+    fn check(self, strict: bool) -> Result<Self, Error> {
         let conflicts: Vec<Conflict> = self
             .decisions()
             .filter_map(|(edge, verdict)| {
@@ -350,14 +345,15 @@ impl Plan {
             })
             .collect();
         if !conflicts.is_empty() {
-            return Err(Error::Conflicts(conflicts));
+            return Err(Error::Conflicts(conflicts, Box::new(self)));
         }
-        let mut failures = self.failures();
-        match failures.next() {
-            Some(first) if 1 + failures.count() == self.verdicts.len() => {
-                Err(Error::Unavailable(Arc::clone(first.error)))
+        let unreadable = |verdict: &Verdict| matches!(verdict, Verdict::Unreadable(_));
+        let first = self.failures().next().map(|failure| Arc::clone(failure.error));
+        match first {
+            Some(error) if self.verdicts.iter().all(unreadable) => {
+                Err(Error::Unavailable(error, Box::new(self)))
             }
-            _ => Ok(()),
+            _ => Ok(self),
         }
     }
 

@@ -67,6 +67,9 @@ pub async fn promote(run: &Run, writer: &Writer, cleared: Cleared, _: Confirmed)
     let begun = AtomicUsize::new(0);
     let shipments = shipments(&plan);
     let all = shipments.len();
+    if !plan.keeps_going() && plan.failures().next().is_some() {
+        run.stop();
+    }
     run.phase(Phase::Promote, async {
         run.tell(&Event::Work { units: "images", more: all });
         let copier = Copier::new(writer.clone());
@@ -146,7 +149,7 @@ fn shipments(plan: &Plan) -> Vec<Shipment<'_>> {
                 edges_of_image.chunk_by(|a, b| a.destination == b.destination).map(|there| Target {
                     repository: edges.destination(there[0]).clone(),
                     tags: there.iter().filter_map(|edge| edges.tag(edge)).cloned().collect(),
-                    present: plan.present(there[0]),
+                    present: plan.present(there[0], graph),
                 });
             Some(Shipment { graph, source: edges.source(edges_of_image[0]), targets: targets.collect() })
         })
