@@ -98,8 +98,9 @@ pub(crate) struct Authenticator {
 #[derive(Debug, Default)]
 struct HostAuth {
     scheme: Mutex<Scheme>,
-    /// Held by the request that finds out the scheme, so that a hundred others do not find it out beside it.
-    finding_out: tokio::sync::Mutex<()>,
+    /// Held by the request that finds out the scheme, so that a hundred others do not find it out beside it. `true` once
+    /// that was tried: where it brought nothing, all others go ahead at once.
+    finding_out: tokio::sync::Mutex<bool>,
     tokens: Mutex<HashMap<Scopes, Arc<tokio::sync::Mutex<Option<Token>>>>>,
 }
 
@@ -150,24 +151,30 @@ impl Authenticator {
         let state = self.host(host);
         let known = || !matches!(*lock(&state.scheme), Scheme::Unknown);
         let finding_out = if known() { None } else { Some(state.finding_out.lock().await) };
-        // Whoever waited for another to find out finds it found out.
-        let finding_out = finding_out.filter(|_| !known());
+        let finding_out = finding_out.filter(|tried| !**tried && !known());
 
         let authorization = self.authorize(host, &state, &scopes, doing).await?;
         let again = request.replica();
-        let response = self.deliver(with(request, authorization.as_ref()), doing).await?;
-        let challenged = response.status() == http::StatusCode::UNAUTHORIZED;
-        if challenged {
+        let delivered = self.deliver(with(request, authorization.as_ref()), doing).await;
+        let challenged =
+            delivered.as_ref().is_ok_and(|response| response.status() == http::StatusCode::UNAUTHORIZED);
+        if let (true, Ok(response)) = (challenged, &delivered) {
             let scheme = Scheme::of(response.headers());
             tracing::debug!(%host, ?scheme, "the registry wants to know who asks");
             *lock(&state.scheme) = scheme;
-        } else if finding_out.is_some() {
+        } else if authorization.is_none() && finding_out.is_some() && delivered.is_ok() {
+            // Only who was let in without saying who he is knows that nobody asks.
             *lock(&state.scheme) = Scheme::Open;
         }
-        drop(finding_out);
-        let Some(again) = again.filter(|_| challenged) else { return Ok(response) };
-
+        if let Some(mut tried) = finding_out {
+            *tried = true;
+        }
+        let response = delivered?;
+        if !challenged {
+            return Ok(response);
+        }
         state.forget(&scopes, authorization.as_ref()).await;
+        let Some(again) = again else { return Ok(response) };
         match self.authorize(host, &state, &scopes, doing).await? {
             // Nothing new to say: the answer stands.
             renewed if renewed == authorization => Ok(response),

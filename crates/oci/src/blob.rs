@@ -13,6 +13,10 @@ use crate::error::{Error, ErrorKind};
 use crate::name::Repository;
 use crate::read::Reader;
 
+/// What a connection has to bring for a break after it to count as a new one, in bytes: large blobs on long ways may break often,
+/// but a host that gives little at a time is given up.
+const PROGRESS: u64 = 1024 * 1024;
+
 /// A blob as a stream of verified content.
 ///
 /// The last piece is held back until the whole has the right size and digest, so that whoever passes the pieces on cannot
@@ -29,13 +33,26 @@ pub struct BlobStream {
     read: u64,
     held: Option<Bytes>,
     body: Option<BoxStream<'static, Result<Bytes, transport::Error>>>,
+    /// What was read when the connection was made.
+    resumed_at: u64,
 }
 
 impl BlobStream {
     pub(crate) fn new(reader: Reader, repository: Repository, digest: Digest, size: u64) -> Self {
         let budget = reader.shared.door.budget();
         let hasher = Some(digest.algorithm().hasher());
-        Self { reader, repository, digest, size, budget, hasher, read: 0, held: None, body: None }
+        Self {
+            reader,
+            repository,
+            digest,
+            size,
+            budget,
+            hasher,
+            read: 0,
+            held: None,
+            body: None,
+            resumed_at: 0,
+        }
     }
 
     fn doing(&self) -> String {
@@ -129,6 +146,14 @@ impl BlobStream {
     /// Waits before the rest is asked for, if the budget has it.
     async fn interrupted(&mut self, error: transport::Error) -> Result<(), Error> {
         self.body = None;
+        if self.read == self.size {
+            // Nothing is left to ask for.
+            return self.verify();
+        }
+        if self.read - self.resumed_at >= PROGRESS {
+            self.budget = self.reader.shared.door.budget();
+            self.budget.attempt();
+        }
         match self.budget.pause(None) {
             Some(pause) if error.is_temporary() => {
                 tracing::debug!(blob = %self.digest, read = self.read, %error, "resuming");
@@ -163,6 +188,7 @@ impl BlobStream {
             }
         }
         let skip = if partial { 0 } else { self.read };
+        self.resumed_at = self.read;
         Ok(skipping(response.stream(), skip))
     }
 }

@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::auth::{Authenticator, CredentialSource, Scope, authority};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Refusal};
+use crate::error::{Error, ErrorKind, Refusal, printable};
 use crate::name::{Host, Repository};
 use crate::read::Reader;
 use crate::write::Writer;
@@ -146,7 +146,7 @@ pub(crate) async fn expect(response: Response, statuses: &[u16], doing: &str) ->
         return Ok(response);
     }
     if response.status().is_redirection() {
-        let to = response.header(header::LOCATION.as_str()).unwrap_or("nowhere").chars().take(200).collect();
+        let to = presentable(response.url(), response.header(header::LOCATION.as_str()).unwrap_or_default());
         return Err(Error::new(doing, ErrorKind::ForeignHost { header: "redirect", to }));
     }
     if response.status().is_success() {
@@ -166,10 +166,17 @@ pub(crate) fn named_digest(response: &Response) -> Option<Digest> {
     response.header("docker-content-digest")?.parse().ok()
 }
 
+/// Where a header leads, as it may be shown: such URLs may be signed.
+fn presentable(asked: &Url, to: &str) -> String {
+    asked
+        .join(to)
+        .map_or_else(|_| "what is not a URL".to_owned(), |url| printable(&transport::shown(&url), 200))
+}
+
 /// Where a header of an answer leads, if it stays with the host that was asked. The scheme stays what it was: behind a
 /// proxy registries often misname it.
 pub(crate) fn same_host(asked: &Url, to: &str, header: &'static str, doing: &str) -> Result<Url, Error> {
-    let foreign = || ErrorKind::ForeignHost { header, to: to.chars().take(200).collect() };
+    let foreign = || ErrorKind::ForeignHost { header, to: presentable(asked, to) };
     let mut url = asked.join(to).map_err(|_| Error::new(doing, foreign()))?;
     let scheme = asked.scheme();
     if url.scheme() != scheme

@@ -34,7 +34,7 @@ pub enum ErrorKind {
         realm: String,
     },
     /// The registry sends its clients elsewhere in the middle of an operation.
-    #[error("the registry's {header} leads to another host, {to}")]
+    #[error("the registry's {header} leads to {to}, which is not followed")]
     ForeignHost {
         /// The header that does.
         header: &'static str,
@@ -66,6 +66,14 @@ pub enum ErrorKind {
     /// An image that is larger, deeper or more branched than any image is.
     #[error("{0}")]
     Unreasonable(String),
+    /// What was to be sent could not be read from where it is.
+    #[error("{cause}")]
+    Source {
+        /// What came back there.
+        cause: String,
+        /// Whether another attempt may go better.
+        temporary: bool,
+    },
     /// What was to be sent could not be read.
     #[error("the content to send failed: {0}")]
     Content(String),
@@ -115,6 +123,7 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match &*self.kind {
             ErrorKind::Transport(error) => error.is_temporary(),
+            ErrorKind::Source { temporary, .. } => *temporary,
             ErrorKind::Refused(refusal) => {
                 refusal.status.is_server_error() || matches!(refusal.status.as_u16(), 408 | 429)
             }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, printable};
 use crate::manifest::MediaType;
 use crate::name::Tag;
 
@@ -51,7 +51,10 @@ impl Listing {
     /// When it is not a page of tags. Names that cannot be names are left out: nobody can ask for them.
     pub(crate) fn extend(&mut self, page: &[u8], doing: &str) -> Result<(), Error> {
         let page: Page = serde_json::from_slice(page).map_err(|error| {
-            Error::new(doing, ErrorKind::Malformed(format!("a list of tags is expected: {error}")))
+            Error::new(doing, {
+                let why = printable(&error.to_string(), 200);
+                ErrorKind::Malformed(format!("a list of tags is expected: {why}"))
+            })
         })?;
         self.tags.extend(names(page.tags.unwrap_or_default()));
         if let Some(manifest) = page.manifest {

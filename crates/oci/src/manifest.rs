@@ -48,7 +48,8 @@ impl MediaType {
             "application/vnd.docker.distribution.manifest.v1+json"
             | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Self::DockerSchema1,
             "application/vnd.oci.artifact.manifest.v1+json" => Self::OciArtifact,
-            other => Self::Other(other.into()),
+            // Outside input that errors show: bounded, and nothing that a terminal obeys.
+            other => Self::Other(other.chars().filter(char::is_ascii_graphic).take(120).collect()),
         }
     }
 
@@ -99,7 +100,7 @@ pub enum InvalidManifest {
         body: MediaType,
     },
     /// Not the JSON of its kind.
-    #[error("not a manifest of the type `{media_type}`: {source}")]
+    #[error("not a manifest of the type `{media_type}`: {}", crate::error::printable(&source.to_string(), 200))]
     Malformed {
         /// The kind it should be.
         media_type: MediaType,

@@ -19,6 +19,8 @@ use crate::name::{Host, Repository, RepositoryPath, Tag};
 
 /// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
 const PAGE_MAX: usize = 128 * 1024 * 1024;
+/// The most that all pages of one listing may have together, in bytes.
+const LISTING_MAX: usize = 256 * 1024 * 1024;
 /// The most pages of one listing.
 const PAGES_MAX: usize = 2_000;
 /// The names asked for in a page; registries give fewer where they like.
@@ -95,10 +97,10 @@ impl Reader {
         Ok(Some(listing))
     }
 
-    /// The repositories of a registry, where it tells.
+    /// The repositories of a registry, where it tells; none where it keeps no catalog.
     ///
     /// # Errors
-    /// When the registry keeps no catalog or does not answer with one.
+    /// When the registry does not answer with a catalog.
     pub async fn catalog(&self, host: &Host) -> Result<Vec<RepositoryPath>, Error> {
         #[derive(Deserialize)]
         struct Page {
@@ -128,6 +130,7 @@ impl Reader {
         doing: &str,
         mut take: impl FnMut(&[u8]) -> Result<bool, Error>,
     ) -> Result<usize, Error> {
+        let mut bytes = 0;
         for page in 1..=PAGES_MAX {
             let request = call.request().follow();
             let this =
@@ -140,7 +143,15 @@ impl Reader {
             let response = expect(response, &[200], doing).await?;
             let next = response.header(header::LINK.as_str()).and_then(next_page);
             let next = next.map(|to| same_host(&call.url, to, "Link", doing)).transpose()?;
-            let progress = take(&body(response, PAGE_MAX, doing).await?)?;
+            let content = body(response, PAGE_MAX, doing).await?;
+            bytes += content.len();
+            if bytes > LISTING_MAX {
+                return Err(Error::new(
+                    doing,
+                    ErrorKind::Unreasonable(format!("it has more than {LISTING_MAX} bytes")),
+                ));
+            }
+            let progress = take(&content)?;
             match next {
                 None => return Ok(page),
                 Some(next) if progress && next != call.url => call.url = next,

@@ -84,7 +84,7 @@ impl Scene {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, work).await.expect("an answer in bounded time")
+    tokio::time::timeout(PATIENCE, Box::pin(work)).await.expect("an answer in bounded time")
 }
 
 #[tokio::test]

@@ -12,6 +12,8 @@ use oci::{
 };
 use registry::sample::Recipe;
 use registry::{Canned, Config, Effect, Fault, Kind, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use transport::{Door, Secret, Settings};
 
 fn client(credentials: Arc<dyn CredentialSource>) -> Client {
@@ -134,4 +136,76 @@ async fn credentials_that_cannot_be_had_are_an_error_where_somebody_asks_for_the
     assert!(reader.listing(&repository(&open, "app")).await.unwrap().is_none(), "nobody asks");
     let error = reader.listing(&repository(&closed, "app")).await.unwrap_err();
     assert!(error.to_string().contains("has failed"), "{error}");
+}
+
+/// A registry that wants a token, and a token service that changes refresh tokens for it. Gives its host and what it was
+/// asked.
+async fn registry_with_token_service() -> (Host, Arc<std::sync::Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked = Arc::<std::sync::Mutex<Vec<String>>>::default();
+    let log = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 8192];
+            let read = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..read]).into_owned();
+            let (status, challenge, body) = if request.starts_with("POST /token") {
+                ("200 OK", String::new(), r#"{"access_token":"fresh","expires_in":300}"#)
+            } else if request.contains("Bearer fresh") || request.contains("Bearer access-token") {
+                ("200 OK", String::new(), r#"{"tags":["v1"]}"#)
+            } else {
+                let realm =
+                    format!("www-authenticate: Bearer realm=\"http://{address}/token\",service=\"s\"\r\n");
+                ("401 Unauthorized", realm, "")
+            };
+            log.lock().unwrap().push(request);
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\n{challenge}content-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    (address.to_string().parse().unwrap(), asked)
+}
+
+/// Has a refresh token.
+#[derive(Debug)]
+struct RefreshToken;
+
+impl CredentialSource for RefreshToken {
+    fn credential<'a>(&'a self, _: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
+        Box::pin(async { Ok(Some(Credential::Identity(Secret::new("again")))) })
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_changed_for_a_token_once() {
+    let (host, asked) = registry_with_token_service().await;
+    let app = Repository { host, path: "app".parse().unwrap() };
+    let reader = client(Arc::new(RefreshToken)).reader();
+    for _ in 0..2 {
+        assert_eq!(reader.listing(&app).await.unwrap().unwrap().tags.len(), 1);
+    }
+    let asked = asked.lock().unwrap();
+    let grants: Vec<&String> = asked.iter().filter(|request| request.starts_with("POST")).collect();
+    assert_eq!((grants.len(), asked.len()), (1, 4), "a challenge, a grant, two listings");
+    for part in ["grant_type=refresh_token", "refresh_token=again", "scope=repository%3Aapp%3Apull"] {
+        assert!(grants[0].contains(part), "{part}: {}", grants[0]);
+    }
+}
+
+/// A registry that lets us in by our token is not taken for one that lets everybody in.
+#[tokio::test]
+async fn an_access_token_is_shown_with_every_request() {
+    let (host, asked) = registry_with_token_service().await;
+    let app = Repository { host, path: "app".parse().unwrap() };
+    let reader = client(Arc::new(AccessToken)).reader();
+    for _ in 0..3 {
+        reader.listing(&app).await.unwrap().unwrap();
+    }
+    let asked = asked.lock().unwrap();
+    assert_eq!(asked.len(), 3, "nobody has to ask who we are");
+    assert!(asked.iter().all(|request| request.contains("Bearer access-token")));
 }

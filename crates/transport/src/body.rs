@@ -96,6 +96,7 @@ impl Response {
             return Err(self.error(ErrorKind::TooLarge { limit }));
         }
         let whole = self.origin.timeouts.whole;
+        let late = self.error(ErrorKind::Timeout { waiting_for: "the whole body", limit: whole });
         let deadline = Instant::now() + whole;
         let mut pieces = std::pin::pin!(self.pieces());
         let mut body = BytesMut::new();
@@ -108,13 +109,8 @@ impl Response {
                         return Err(origin.error(ErrorKind::TooLarge { limit }));
                     }
                     body.extend_from_slice(&piece);
-                    if Instant::now() >= deadline {
-                        let kind = ErrorKind::Timeout { waiting_for: "the whole body", limit: whole };
-                        return Err(origin.error(kind));
-                    }
                 }
-                // The stream gives up by itself well before, or gave a piece just above.
-                Err(_) => continue,
+                Err(_) => return Err(late),
             }
         }
     }

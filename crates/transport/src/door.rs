@@ -21,6 +21,9 @@ use crate::retry::{Budget, is_refusal, is_temporary, retry_after};
 use crate::settings::{HostSettings, InvalidSettings, Settings};
 use crate::tally::{Counters, Tally};
 
+/// How slowly a body that is sent in one piece may leave, in bytes a second; its answer is waited for that much longer.
+const SLOWEST_LINE: u64 = 100_000;
+
 /// The most redirects that one request follows.
 const HOPS: usize = 5;
 
@@ -97,14 +100,7 @@ impl Door {
     /// # Errors
     /// When no answer came, or a redirect may not be followed.
     pub async fn send(&self, request: Request) -> Result<Response, Error> {
-        self.send_within(request, &mut self.budget()).await
-    }
-
-    /// Sends a request within a budget that the caller shares out.
-    ///
-    /// # Errors
-    /// As [`Door::send`].
-    pub async fn send_within(&self, request: Request, budget: &mut Budget) -> Result<Response, Error> {
+        let mut budget = self.budget();
         let Request { method, url, kind, class, headers, mut body, redirects, repeatable, untrusted } =
             request;
         let sending = Sending { method, kind, class, started: Instant::now() };
@@ -115,13 +111,14 @@ impl Door {
             let fail = |kind, leg: &Leg, budget: &Budget| {
                 Error::new(kind, &sending.method, &leg.url, budget.attempts(), sending.started.elapsed())
             };
-            self.permitted(&leg).map_err(|why| fail(ErrorKind::Forbidden(why), &leg, budget))?;
+            self.permitted(&leg).map_err(|why| fail(ErrorKind::Forbidden(why), &leg, &budget))?;
             budget.attempt();
             let once = if repeatable { replica(&body) } else { std::mem::replace(&mut body, Body::Empty) };
             let pause = match self.attempt(&sending, &leg, once, repeated, budget.attempts()).await {
                 Ok(response) if redirects == Redirects::Follow && response.status().is_redirection() => {
-                    let next = next_hop(&response, hops).map_err(|kind| fail(kind, &leg, budget))?;
-                    leg.turn_to(next);
+                    let next = next_hop(&response, hops).map_err(|kind| fail(kind, &leg, &budget))?;
+                    let configured = self.shared.settings.hosts.contains_key(&authority(&next));
+                    leg.turn_to(next, configured);
                     hops += 1;
                     continue;
                 }
@@ -135,7 +132,7 @@ impl Door {
                 },
                 Err(kind) => match budget.pause(None) {
                     Some(pause) if repeatable && kind.is_temporary() => pause,
-                    _ => return Err(fail(kind, &leg, budget)),
+                    _ => return Err(fail(kind, &leg, &budget)),
                 },
             };
             tracing::debug!(method = %sending.method, url = shown(&leg.url), pause_ms = pause.as_millis(), "trying again");
@@ -193,10 +190,12 @@ impl Door {
         host.counters.retried.fetch_add(u64::from(repeated), Relaxed);
 
         let progress = Progress::new();
+        let mut sending_time = Duration::ZERO;
         let body = match body {
             Body::Empty => None,
             Body::Bytes(bytes) => {
                 host.counters.sent.fetch_add(bytes.len() as u64, Relaxed);
+                sending_time = Duration::from_secs(bytes.len() as u64 / SLOWEST_LINE);
                 Some(reqwest::Body::from(bytes))
             }
             Body::Stream { length, stream } => {
@@ -208,7 +207,8 @@ impl Door {
                 })))
             }
         };
-        let client = match (*untrusted, self.host_settings(&authority(url)).direct) {
+        // What is on this machine is not behind any proxy.
+        let client = match (*untrusted, is_loopback(url) || self.host_settings(&authority(url)).direct) {
             (true, _) => &self.shared.public,
             (false, true) => &self.shared.direct,
             (false, false) => &self.shared.client,
@@ -219,10 +219,11 @@ impl Door {
         }
 
         let timeouts = self.shared.settings.timeouts;
+        let patience = timeouts.answer + sending_time;
         let answer = tokio::select! {
             answer = request.send() => answer.map_err(|error| classify(&error)),
-            () = silence(&progress, timeouts.answer) => {
-                Err(ErrorKind::Timeout { waiting_for: "an answer", limit: timeouts.answer })
+            () = silence(&progress, patience) => {
+                Err(ErrorKind::Timeout { waiting_for: "an answer", limit: patience })
             }
         };
         match answer {
@@ -266,13 +267,14 @@ impl Door {
 }
 
 impl Leg {
-    /// Goes on to where a redirect leads. Credentials stay with the host that they were meant for.
-    fn turn_to(&mut self, next: Url) {
+    /// Goes on to where a redirect leads. Credentials stay with the host that they were meant for. A host that is `configured`
+    /// is one that somebody has named, also where its address is not public.
+    fn turn_to(&mut self, next: Url, configured: bool) {
         if next.origin() != self.url.origin() {
             self.headers.remove(header::AUTHORIZATION);
             self.headers.remove(header::COOKIE);
             // On a machine's own loopback, tests included, there is no public address to insist on.
-            self.untrusted = !(is_loopback(&self.url) && is_loopback(&next));
+            self.untrusted = !(configured || is_loopback(&self.url) && is_loopback(&next));
         }
         self.url = next;
     }

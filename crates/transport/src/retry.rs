@@ -29,8 +29,7 @@ impl Default for Retry {
     }
 }
 
-/// What is left of a [`Retry`]: shared by a request and by whoever repeats it at a higher level, so that retries of
-/// retries do not multiply.
+/// What is left of a [`Retry`]: of a request, or of something larger that the door cannot repeat, such as a stream.
 #[derive(Debug)]
 pub struct Budget {
     retry: Retry,
@@ -52,6 +51,11 @@ impl Budget {
     /// Time since the budget was opened.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// Notes that something has moved since the last attempt: the time begins anew, the attempts do not.
+    pub fn progressed(&mut self) {
+        self.started = Instant::now();
     }
 
     /// Notes that an attempt is made.

@@ -29,7 +29,8 @@ impl Default for HostSettings {
 pub struct Timeouts {
     /// For a connection.
     pub connect: Duration,
-    /// For the head of an answer, counted from the last byte of the request that was sent.
+    /// For the head of an answer: counted from the last piece of a stream that was sent; for bytes that are sent in one, from
+    /// when these have left at a tenth of a megabyte a second.
     pub answer: Duration,
     /// For the next piece of a body. In each such span at least a kilobyte must come, so that a drip is no stream.
     pub idle: Duration,

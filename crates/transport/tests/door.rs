@@ -174,17 +174,6 @@ async fn plain_http_is_spoken_with_this_machine_alone_or_where_it_is_configured(
     assert!(matches!(door.send(request()).await.unwrap_err().kind(), ErrorKind::Connect(_)));
 }
 
-/// A caller that retries shares its budget, so that retries of retries do not multiply.
-#[tokio::test]
-async fn a_shared_budget_is_spent_once() {
-    let server = Server::start(&[BUSY]).await;
-    let door = door();
-    let mut budget = door.budget();
-    door.send_within(server.get("/"), &mut budget).await.unwrap();
-    door.send_within(server.get("/"), &mut budget).await.unwrap();
-    assert_eq!(server.asked(), 4, "three, and one that finds the budget spent");
-}
-
 #[tokio::test]
 async fn no_more_requests_are_under_way_than_a_host_bears() {
     let server = Server::start(&[OK]).await;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use transport::Secret;
 
-use super::{FAILURE_LIFE, Places};
+use super::{FAILURE_LIFE, Places, read_file};
 
 /// The largest configuration file that is read, in bytes.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -71,6 +72,8 @@ struct HelperAnswer {
 
 /// Until when a helper's answer is used, and the answer, or why there was none.
 type Answered = (Instant, Result<Option<Credential>, String>);
+/// The place of one answer, held by whoever gets it while the others who want it wait.
+type Place = Arc<Mutex<Option<Answered>>>;
 
 /// All files, and what helpers have said.
 #[derive(Debug)]
@@ -78,24 +81,26 @@ pub(super) struct AuthFiles {
     places: Places,
     files: OnceCell<Vec<(PathBuf, AuthFile)>>,
     /// By program and host: two files may name different helpers for one host.
-    answers: Mutex<HashMap<(String, Host), Answered>>,
+    answers: std::sync::Mutex<HashMap<(String, Host), Place>>,
+    /// Held while a helper runs: many keep a store of their own that two at once would fight over.
+    turn: Mutex<()>,
     helper_time: Duration,
 }
 
 impl AuthFiles {
     pub(super) fn new(places: Places) -> Self {
-        Self { places, files: OnceCell::new(), answers: Mutex::default(), helper_time: HELPER_TIME }
+        let (files, answers, turn) = Default::default();
+        Self { places, files, answers, turn, helper_time: HELPER_TIME }
     }
 
     /// What the first file that knows the host says.
     pub(super) async fn credential(&self, host: &Host) -> Result<Option<Credential>, String> {
         let files = self.files.get_or_try_init(|| async { read_all(&self.places) }).await?;
         for (path, file) in files {
-            let helper = of_host(&file.cred_helpers, host).next();
-            let found = match (helper.map(String::as_str), file.creds_store.as_str()) {
-                (Some(helper), _) => self.ask(helper, host).await?,
-                (None, "") => None,
-                (None, store) => self.ask(store, host).await?,
+            // A host's own helper that is empty takes the host out of the store, as with docker.
+            let found = match of_host(&file.cred_helpers, host).next().unwrap_or(&file.creds_store).as_str() {
+                "" => None,
+                helper => self.ask(helper, host).await?,
             };
             if found.is_some() {
                 return Ok(found);
@@ -111,26 +116,32 @@ impl AuthFiles {
         Ok(None)
     }
 
-    /// Asks a helper, unless it has answered a moment ago. One helper runs at a time.
+    /// Asks a helper, unless it has answered a moment ago.
     async fn ask(&self, helper: &str, host: &Host) -> Result<Option<Credential>, String> {
-        let mut answers = self.answers.lock().await;
         let program = format!("docker-credential-{helper}");
-        let question = (program, host.clone());
-        if let Some((until, answer)) = answers.get(&question)
+        let place = self.place(&program, host);
+        let mut place = place.lock().await;
+        if let Some((until, answer)) = place.as_ref()
             && Instant::now() < *until
         {
             return answer.clone();
         }
-        let program = &question.0;
         let answer = if is_helper(helper) {
-            self.answer_of(program, host).await
+            let _turn = self.turn.lock().await;
+            self.answer_of(&program, host).await
         } else {
             Err("not the name of a helper".to_owned())
         };
         let answer = answer.map_err(|why| format!("{program} for {host}: {why}"));
         let life = if answer.is_ok() { ANSWER_LIFE } else { FAILURE_LIFE };
-        answers.insert(question, (Instant::now() + life, answer.clone()));
+        *place = Some((Instant::now() + life, answer.clone()));
         answer
+    }
+
+    /// Where the answer of a helper for a host is kept. Only this host's requests wait for it.
+    fn place(&self, program: &str, host: &Host) -> Place {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(answers.entry((program.to_owned(), host.clone())).or_default())
     }
 
     async fn answer_of(&self, program: &str, host: &Host) -> Result<Option<Credential>, String> {
@@ -220,15 +231,7 @@ fn read_all(places: &Places) -> Result<Vec<(PathBuf, AuthFile)>, String> {
 }
 
 fn read(path: &Path) -> Result<Option<AuthFile>, String> {
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(format!("cannot be read: {error}")),
-        Ok(metadata) if !metadata.is_file() || metadata.len() > FILE_MAX => {
-            return Err(format!("not a regular file of at most {FILE_MAX} bytes"));
-        }
-        Ok(_) => {}
-    }
-    let bytes = std::fs::read(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let Some(bytes) = read_file(path, FILE_MAX)? else { return Ok(None) };
     // The parser's message could quote what is in the file.
     let parsed = serde_json::from_slice(&bytes);
     parsed
@@ -313,6 +316,16 @@ mod tests {
 
         async fn ask(&self, host: &str) -> Result<Option<String>, String> {
             ask(&self.files(), host).await
+        }
+    }
+
+    impl AuthFiles {
+        /// Lets the time pass that every answer is good for.
+        async fn grow_old(&self) {
+            let places: Vec<Place> = self.answers.lock().unwrap().values().cloned().collect();
+            for place in places {
+                place.lock().await.as_mut().unwrap().0 = Instant::now();
+            }
         }
     }
 
@@ -403,12 +416,70 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_empty_helper_takes_a_host_out_of_the_store_and_leaves_it_to_the_file() {
+        let home = Home::new(
+            r#"{"credHelpers": {"a.io": ""}, "credsStore": "all", "auths": {"a.io": {"auth": "dTpw"}}}"#,
+        );
+        home.helper("all", r#"echo '{"Username": "of", "Secret": "store"}'"#);
+        assert_eq!(home.ask("a.io").await.unwrap().as_deref(), Some("u:p"));
+        assert_eq!(home.ask("b.io").await.unwrap().as_deref(), Some("of:store"));
+    }
+
+    #[tokio::test]
+    async fn a_helper_s_answer_is_used_until_it_is_old() {
+        let home = Home::new(r#"{"credsStore": "counts"}"#);
+        let runs = home.folder.path().join("runs");
+        let script = format!(r#"echo run >> {}; echo '{{"Username": "u", "Secret": "s"}}'"#, runs.display());
+        home.helper("counts", &script);
+        let files = home.files();
+        for _ in 0..3 {
+            assert_eq!(ask(&files, "a.io").await.unwrap().as_deref(), Some("u:s"));
+        }
+        assert_eq!(fs::read_to_string(&runs).unwrap(), "run\n");
+        files.grow_old().await;
+        assert_eq!(ask(&files, "a.io").await.unwrap().as_deref(), Some("u:s"));
+        assert_eq!(fs::read_to_string(&runs).unwrap(), "run\nrun\n");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_known_is_given_while_another_helper_runs() {
+        let home = Home::new(r#"{"credHelpers": {"a.io": "quick", "b.io": "slow"}}"#);
+        let started = home.folder.path().join("started");
+        home.helper("quick", r#"echo '{"Username": "u", "Secret": "s"}'"#);
+        home.helper("slow", &format!("touch {}; exec sleep 60", started.display()));
+        let files = AuthFiles { helper_time: Duration::from_secs(20), ..home.files() };
+        assert_eq!(ask(&files, "a.io").await.unwrap().as_deref(), Some("u:s"));
+        let known = async {
+            while !started.exists() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            ask(&files, "a.io").await
+        };
+        tokio::select! {
+            slow = ask(&files, "b.io") => panic!("the known answer waited for the slow helper: {slow:?}"),
+            known = known => assert_eq!(known.unwrap().as_deref(), Some("u:s")),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_larger_than_any_configuration_and_a_folder_in_its_place_are_refused() {
+        let home = Home::new(&" ".repeat(usize::try_from(FILE_MAX).unwrap() + 1));
+        let error = home.ask("a.io").await.unwrap_err();
+        assert!(error.contains("config.json") && error.contains("larger than"), "{error}");
+        fs::remove_file(home.folder.path().join("config.json")).unwrap();
+        fs::create_dir(home.folder.path().join("config.json")).unwrap();
+        let error = home.ask("a.io").await.unwrap_err();
+        assert!(error.contains("config.json") && error.contains("not a regular file"), "{error}");
+    }
+
+    #[tokio::test]
     async fn helpers_that_fail_hang_or_talk_rubbish_are_named_and_nothing_secret_is_said() {
         let home = Home::new(
             r#"{"credHelpers": {"a.io": "fails", "b.io": "hangs", "c.io": "rubbish", "d.io": "absent", "e.io": "../x"}}"#,
         );
         home.helper("fails", "echo hush; exit 3");
-        home.helper("hangs", "sleep 60");
+        // Replaced by what it runs, so that what is killed leaves nothing behind.
+        home.helper("hangs", "exec sleep 60");
         home.helper("rubbish", "echo hush");
         for (host, expected) in [
             ("a.io", "failed"),

@@ -2,7 +2,6 @@
 //!
 //! The requests are few and simple, and have to go through the one HTTP door, so they are made here.
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +13,11 @@ use http::{HeaderName, HeaderValue, Method, header};
 use oci::{Credential, Host};
 use serde::Deserialize;
 use tokio::sync::Mutex;
+use tokio::time::timeout_at;
 use transport::{Body, Class, Door, Request, Response, Secret};
 use url::Url;
 
-use super::{FAILURE_LIFE, Places, metadata_host};
+use super::{FAILURE_LIFE, Places, metadata_host, read_file};
 
 /// What a token may be used for.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -77,8 +77,8 @@ struct TokenAnswer {
 #[derive(Debug)]
 pub(super) struct Google {
     door: Door,
-    /// Files that may hold credentials; the first must exist where it is `asked_for`.
-    files: Vec<PathBuf>,
+    /// The file that may hold credentials; it must exist where it is `asked_for`.
+    path: Option<PathBuf>,
     asked_for: bool,
     metadata: String,
     state: Mutex<State>,
@@ -107,7 +107,7 @@ impl Google {
             places.home.as_ref().map(|home| home.join(".config/gcloud/application_default_credentials.json"));
         Self {
             door,
-            files: places.google_credentials.iter().cloned().chain(known).take(1).collect(),
+            path: places.google_credentials.clone().or(known),
             asked_for: places.google_credentials.is_some(),
             metadata: metadata_host(places),
             state: Mutex::default(),
@@ -152,17 +152,13 @@ impl Google {
 
     /// The file of credentials, where there is one.
     fn file(&self) -> Result<Option<(PathBuf, File)>, String> {
-        let Some(path) = self.files.first() else { return Ok(None) };
+        let Some(path) = &self.path else { return Ok(None) };
         let fail = |why: String| format!("{}: {why}", path.display());
-        match fs::metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !self.asked_for => return Ok(None),
-            Err(error) => return Err(fail(format!("cannot be read: {error}"))),
-            Ok(metadata) if !metadata.is_file() || metadata.len() > ANSWER_MAX => {
-                return Err(fail("not a file of credentials".to_owned()));
-            }
-            Ok(_) => {}
-        }
-        let bytes = fs::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+        let bytes = match read_file(path, ANSWER_MAX).map_err(fail)? {
+            Some(bytes) => bytes,
+            None if self.asked_for => return Err(fail("there is no such file".to_owned())),
+            None => return Ok(None),
+        };
         // The parser's message could quote what is in the file.
         let file = serde_json::from_slice(&bytes)
             .map_err(|error| fail(format!("not a file of credentials, at line {}", error.line())))?;
@@ -175,7 +171,10 @@ impl Google {
         let request = Request::new(Method::POST, url, "google-token", Class::Read)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .body(Body::Bytes(grant.into()));
-        read(self.door.send(request).await.map_err(|error| error.to_string())?).await
+        let response = self.door.send(request).await.map_err(|error| error.to_string())?;
+        let refused = response.status().is_client_error();
+        let advise = |why: String| if refused { format!("{why}; {}", file.advice()) } else { why };
+        read(response).await.map_err(advise)
     }
 
     /// The token of the machine's own account; `None` where there is no metadata service.
@@ -185,12 +184,16 @@ impl Google {
         let url = Url::parse(&text).map_err(|_| format!("{} is not a host", self.metadata))?;
         let request =
             Request::new(Method::GET, url, "google-metadata", Class::Read).header(FLAVOR.0, FLAVOR.1).once();
-        match tokio::time::timeout(METADATA_TIME, self.door.send(request)).await {
+        let deadline = tokio::time::Instant::now() + METADATA_TIME;
+        match timeout_at(deadline, self.door.send(request)).await {
             // A proxy, or the machine of another cloud.
             Ok(Ok(response)) if response.headers().get(FLAVOR.0) != Some(&FLAVOR.1) => Ok(None),
             Ok(Ok(response)) if response.status() == http::StatusCode::NOT_FOUND => Ok(None),
-            Ok(Ok(response)) => read(response)
+            Ok(Ok(response)) => timeout_at(deadline, read(response))
                 .await
+                .unwrap_or_else(|_| {
+                    Err(format!("it did not finish its answer within {} s", METADATA_TIME.as_secs()))
+                })
                 .map(Some)
                 .map_err(|why| format!("the metadata service of this machine: {why}")),
             // Nobody is there, which is how it is nearly everywhere.
@@ -218,11 +221,21 @@ impl File {
                 token_uri
             }
             Self::Other => {
-                let advice = "use gcloud's credential helper (`gcloud auth configure-docker`)";
-                return Err(format!("credentials of this type are not supported; {advice}"));
+                return Err(format!("credentials of this type are not supported; {}", self.advice()));
             }
         };
         Ok((uri, form.finish()))
+    }
+
+    /// What a person can do where these credentials do not work.
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::AuthorizedUser { .. } => "log in anew with `gcloud auth application-default login`",
+            Self::ServiceAccount { .. } => {
+                "see whether the account and its key are still there and enabled, and whether this machine's clock is right"
+            }
+            Self::Other => "use gcloud's credential helper (`gcloud auth configure-docker`)",
+        }
     }
 }
 
@@ -230,9 +243,23 @@ async fn read(response: Response) -> Result<TokenAnswer, String> {
     let status = response.status();
     let body = response.bytes(ANSWER_MAX).await.map_err(|error| error.to_string())?;
     if !status.is_success() {
-        return Err(format!("the token service answered {status}"));
+        return Err(format!("the token service answered {status}{}", refusal_code(&body)));
     }
     serde_json::from_slice(&body).map_err(|_| "the token service's answer holds no token".to_owned())
+}
+
+/// The code of a refusal (RFC 6749, *Error Response*), in brackets; nothing where there is none. The rest of such an answer
+/// may hold anything.
+fn refusal_code(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    let is_code = |text: &str| text.len() <= 40 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    match serde_json::from_slice(body) {
+        Ok(Refusal { error }) if is_code(&error) => format!(" ({error})"),
+        _ => String::new(),
+    }
 }
 
 /// A service account's word, signed with its key (RFC 7523).
@@ -256,6 +283,7 @@ fn assertion(email: &str, private_key: &str, key_id: &str, audience: &str) -> Re
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::fs;
     use std::sync::Arc;
 
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
@@ -355,7 +383,8 @@ mod tests {
         let uri = format!("http://{address}/token");
         let (google, _folder) = with_file(
             &serde_json::json!({
-                "type": "service_account", "client_email": "promoter@example.com", "private_key": pem, "token_uri": uri,
+                "type": "service_account", "client_email": "promoter@example.com", "private_key": pem,
+                "private_key_id": "key-1", "token_uri": uri,
             })
             .to_string(),
         );
@@ -364,11 +393,18 @@ mod tests {
         let (text, signature) = form["assertion"].rsplit_once('.').unwrap();
         let public = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key().as_ref());
         public.verify(text.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
-        let claims = URL_SAFE_NO_PAD.decode(text.split_once('.').unwrap().1).unwrap();
-        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        let [head, claims] = [0, 1].map(|part| -> serde_json::Value {
+            let part = URL_SAFE_NO_PAD.decode(text.split('.').nth(part).unwrap()).unwrap();
+            serde_json::from_slice(&part).unwrap()
+        });
+        assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
+        assert_eq!(head, serde_json::json!({ "alg": "RS256", "typ": "JWT", "kid": "key-1" }));
+        let (issued, expires) = (claims["iat"].as_u64().unwrap(), claims["exp"].as_u64().unwrap());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        assert!(now - issued < 60 && expires - issued == 3600, "{claims}");
         assert_eq!(
-            (claims["iss"].as_str(), claims["aud"].as_str()),
-            (Some("promoter@example.com"), Some(uri.as_str()))
+            (claims["iss"].as_str(), claims["aud"].as_str(), claims["scope"].as_str()),
+            (Some("promoter@example.com"), Some(uri.as_str()), Some(SCOPE))
         );
     }
 
@@ -416,6 +452,69 @@ mod tests {
             assert!(google.credential().await.unwrap_err().contains("403"));
         }
         assert_eq!(asked.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_metadata_service_that_hangs_is_waited_for_once_and_two_seconds() {
+        for head in ["", "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\ncontent-length: 9\r\n\r\n{"] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let places = Places {
+                metadata_host: Some(listener.local_addr().unwrap().to_string()),
+                ..Places::default()
+            };
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+                stream.write_all(head.as_bytes()).await.unwrap();
+                // Held open, and never finished.
+                std::future::pending::<()>().await;
+            });
+            let google = Google::new(&places, Door::open(transport::Settings::default()).unwrap());
+            let started = Instant::now();
+            let answers = [google.credential().await, google.credential().await];
+            assert!(started.elapsed() < METADATA_TIME * 2, "{head}: {:?}", started.elapsed());
+            for answer in answers {
+                match answer {
+                    Ok(found) => assert!(found.is_none() && head.is_empty(), "{head}"),
+                    Err(error) => assert!(error.contains("within 2 s") && !head.is_empty(), "{error}"),
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_is_kept_until_a_minute_before_it_expires_and_then_renewed() {
+        let (address, asked) = service().await;
+        let places = Places { metadata_host: Some(address), ..Places::default() };
+        let google = Google::new(&places, Door::open(transport::Settings::default()).unwrap());
+        token(&google).await;
+        token(&google).await;
+        assert_eq!(asked.lock().unwrap().len(), 1);
+        {
+            let mut state = google.state.lock().await;
+            let State::Token { renew_at, .. } = &mut *state else { panic!("{state:?}") };
+            let left = *renew_at - Instant::now();
+            assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3540), "{left:?}");
+            *renew_at = Instant::now();
+        }
+        token(&google).await;
+        assert_eq!(asked.lock().unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_grant_says_why_and_what_to_do_and_no_more() {
+        let body = r#"{"error": "invalid_grant", "error_description": "hush"}"#;
+        let (address, _) =
+            answering(&format!("400 Bad Request\r\ncontent-length: {}", body.len()), body).await;
+        let (google, _folder) = with_file(&format!(
+            r#"{{"type": "authorized_user", "client_id": "me", "client_secret": "hush", "refresh_token": "hush",
+                "token_uri": "http://{address}/token"}}"#
+        ));
+        let error = google.credential().await.unwrap_err();
+        for part in ["credentials.json", "400", "invalid_grant", "gcloud auth application-default login"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(!error.contains("hush"), "{error}");
     }
 
     #[tokio::test]

@@ -5,7 +5,9 @@ mod docker;
 mod google;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -65,5 +67,66 @@ impl CredentialSource for Keychain {
                 found => Ok(found),
             }
         })
+    }
+}
+
+/// The bytes of a file of at most `limit` bytes; `None` where there is no such file.
+fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+        // Opening a pipe would wait until somebody writes to it.
+        Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
+        Ok(_) => {}
+    }
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > limit { Err(format!("larger than {limit} bytes")) } else { Ok(Some(bytes)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A keychain with this configuration of docker's, where nobody answers at the address of the metadata service.
+    async fn keychain(config: &str) -> (Keychain, Door, tempfile::TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.json"), config).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let places = Places {
+            docker_config: Some(folder.path().to_owned()),
+            metadata_host: Some(free.to_string()),
+            ..Places::default()
+        };
+        let door = Door::open(transport::Settings::default()).unwrap();
+        (Keychain::new(places, door.clone()), door, folder)
+    }
+
+    #[tokio::test]
+    async fn what_is_configured_for_a_google_host_comes_before_what_google_offers() {
+        let (keychain, door, _folder) = keychain(r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).await;
+        let found = keychain.credential(&"gcr.io".parse().unwrap()).await.unwrap();
+        assert!(matches!(found, Some(Credential::Basic { user, .. }) if user == "u"));
+        assert!(door.tally().is_empty(), "nobody has to be asked");
+        assert!(keychain.credential(&"eu.gcr.io".parse().unwrap()).await.unwrap().is_none());
+        assert_eq!(door.tally().len(), 1, "the metadata service is asked for a host that no file knows");
+    }
+
+    #[tokio::test]
+    async fn google_is_never_asked_for_the_registries_of_others() {
+        let (keychain, door, _folder) = keychain("{}").await;
+        assert!(keychain.credential(&"registry.example".parse().unwrap()).await.unwrap().is_none());
+        assert!(door.tally().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_credential_that_cannot_be_had_is_an_error_and_never_becomes_anonymous() {
+        let (keychain, door, _folder) = keychain(r#"{"credHelpers": {"gcr.io": "absent"}}"#).await;
+        let error = keychain.credential(&"gcr.io".parse().unwrap()).await.unwrap_err();
+        assert!(error.contains("docker-credential-absent") && error.contains("gcr.io"), "{error}");
+        assert!(door.tally().is_empty());
     }
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::blob::BlobStream;
 use crate::error::Error;
@@ -16,6 +17,10 @@ const DRIFT: usize = 32;
 
 /// How long, in sum, one destination may hold up the others over one blob. Then it is let go, to be served later.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a stream may stand still because no destination takes anything. Their requests have timeouts of their own; this
+/// is for an upload that its host does not even admit.
+const STUCK: Duration = Duration::from_secs(300);
 
 /// One destination of a stream.
 struct Branch {
@@ -70,34 +75,42 @@ impl Fan {
         Ok(())
     }
 
+    /// Gives a piece to every branch. The first to take it sets the time: only what others need beyond that holds anybody
+    /// up, so destinations that are all equally slow are all waited for.
     async fn give(&mut self, piece: &Bytes) {
-        let alone = self.branches.len() == 1;
-        let branches = std::mem::take(&mut self.branches);
-        let kept = join_all(branches.into_iter().map(|branch| branch.take(piece.clone(), alone))).await;
-        self.branches = kept.into_iter().flatten().collect();
+        let (first, taken) = watch::channel(false);
+        let taking = std::mem::take(&mut self.branches).into_iter().map(|branch| {
+            let (first, taken) = (&first, taken.clone());
+            async move {
+                let kept = branch.take(piece.clone(), taken).await;
+                first.send_if_modified(|is_taken| !std::mem::replace(is_taken, true) && kept.is_some());
+                kept
+            }
+        });
+        self.branches = join_all(taking).await.into_iter().flatten().collect();
     }
 }
 
 impl Branch {
-    /// Queues a piece. `None`: the destination has gone, or has used up everybody's patience.
-    async fn take(mut self, piece: Bytes, alone: bool) -> Option<Self> {
+    /// Queues a piece. `None`: the destination has gone, or has used up everybody's patience. `taken` tells when another
+    /// one has the piece.
+    async fn take(mut self, piece: Bytes, mut taken: watch::Receiver<bool>) -> Option<Self> {
         let piece = match self.sender.try_send(Ok(piece)) {
             Ok(()) => return Some(self),
             Err(TrySendError::Closed(_)) => return None,
             Err(TrySendError::Full(piece)) => piece,
         };
-        if alone {
-            // It holds up nobody; its own request's timeouts watch over it.
-            return self.sender.send(piece).await.is_ok().then_some(self);
+        let sender = self.sender.clone();
+        let mut sending = std::pin::pin!(sender.send(piece));
+        tokio::select! {
+            sent = &mut sending => return sent.is_ok().then_some(self),
+            _ = taken.wait_for(|taken| *taken) => {}
+            () = sleep(STUCK) => return None,
         }
-        let started = Instant::now();
-        match timeout(PATIENCE.saturating_sub(self.held_up), self.sender.send(piece)).await {
-            Ok(Ok(())) => {
-                self.held_up += started.elapsed();
-                Some(self)
-            }
-            Ok(Err(_)) | Err(_) => None,
-        }
+        let held_up_since = Instant::now();
+        let sent = timeout(PATIENCE.saturating_sub(self.held_up), sending).await;
+        self.held_up += held_up_since.elapsed();
+        matches!(sent, Ok(Ok(()))).then_some(self)
     }
 }
 
@@ -144,5 +157,32 @@ mod tests {
         }
         drop(fan);
         assert_eq!(reading.await.unwrap(), 50);
+    }
+
+    /// Where our own line is what is slow, nobody is to blame, and nobody is let go.
+    #[tokio::test(start_paused = true)]
+    async fn destinations_that_are_all_equally_slow_are_all_waited_for() {
+        let mut fan = Fan::default();
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                let mut slow = fan.branch(1000);
+                tokio::spawn(async move {
+                    let mut pieces = 0;
+                    while let Some(Ok(_)) = slow.next().await {
+                        tokio::time::sleep(Duration::from_secs(1)).await;
+                        pieces += 1;
+                    }
+                    pieces
+                })
+            })
+            .collect();
+        for _ in 0..200 {
+            fan.give(&Bytes::from_static(b"piece")).await;
+        }
+        assert_eq!(fan.branches.len(), 4);
+        drop(fan);
+        for reader in readers {
+            assert_eq!(reader.await.unwrap(), 200);
+        }
     }
 }

@@ -70,6 +70,12 @@ impl Graph {
                     "it has more than {NODES_MAX} manifests or {BYTES_MAX} bytes of them"
                 )));
             }
+            // What the next level claims to be is bounded before it is read; that it is so is checked when it is.
+            let claimed =
+                next.iter().fold(bytes as u64, |sum, (_, size)| sum.saturating_add(size.unwrap_or(0)));
+            if claimed > BYTES_MAX as u64 {
+                return Err(unreasonable(format!("its manifests have more than {BYTES_MAX} bytes")));
+            }
             levels.push(level.into_iter().map(|(node, _)| node).collect());
         }
         Ok(Self { nodes: parts_first(levels.into_iter().flatten().collect()) })

@@ -111,7 +111,14 @@ impl Mover {
         lead: Option<Lead>,
         report: Report<'_>,
     ) -> Option<Wanting<'a>> {
-        match self.writer.mount_or_open(repository, blob.digest, &from).await {
+        let asked = match self.writer.mount_or_open(repository, blob.digest, &from).await {
+            // Mounting from elsewhere may be forbidden where uploading is not.
+            Err(error) if from != repository.path && is_refused(&error) => {
+                self.writer.mount_or_open(repository, blob.digest, &repository.path).await
+            }
+            asked => asked,
+        };
+        match asked {
             Ok(Presence::There) => {
                 if let Some(lead) = lead {
                     lead.succeeded(repository);
@@ -162,7 +169,7 @@ impl Mover {
                 while let Some(wants) = next.take() {
                     budget.attempt();
                     if let Some(failed) = self.send(wants, Content::Bytes(bytes.clone()), report).await {
-                        next = self.try_again(failed, blob, &budget, report).await;
+                        next = self.try_again(failed, wants_another_upload, blob, &budget, report).await;
                     }
                 }
             }
@@ -196,11 +203,14 @@ impl Mover {
                 .collect();
             let failing = sending.filter_map(std::future::ready).collect::<Vec<Failed<'_>>>();
             let (passed, failed) = join(fan.pass_on(&mut content), failing).await;
+            budget.progressed();
             wanting = Vec::new();
             for failed in failed {
                 match &passed {
                     Err(cause) => report(failed.index, Err(same_cause(cause, failed.repository))),
-                    Ok(()) => wanting.extend(self.try_again(failed, blob, &budget, report).await),
+                    Ok(()) => {
+                        wanting.extend(self.try_again(failed, may_go_better, blob, &budget, report).await);
+                    }
                 }
             }
         }
@@ -225,12 +235,13 @@ impl Mover {
     async fn try_again<'a>(
         &self,
         failed: Failed<'a>,
+        worth_it: fn(&Error) -> bool,
         blob: &Descriptor,
         budget: &Budget,
         report: Report<'_>,
     ) -> Option<Wanting<'a>> {
         let Failed { index, repository, lead, error } = failed;
-        let Some(pause) = budget.pause(None).filter(|_| may_go_better(&error)) else {
+        let Some(pause) = budget.pause(None).filter(|_| worth_it(&error)) else {
             report(index, Err(error));
             return None;
         };
@@ -240,7 +251,16 @@ impl Mover {
     }
 }
 
-/// Whether a failed upload is worth another one.
+/// Whether a failed upload of bytes is worth another one: what passes by itself has been tried often enough at the door.
+fn wants_another_upload(error: &Error) -> bool {
+    matches!(
+        error.status(),
+        // The registry has lost the upload; or it refuses whole blobs of this size, and gets pieces the next time.
+        Some(StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE)
+    )
+}
+
+/// Whether a failed upload of a stream is worth another one: the door sends a stream but once.
 fn may_go_better(error: &Error) -> bool {
     // The source is judged before: a stream that failed here was let go for being slow.
     let let_go = match error.kind() {
@@ -248,23 +268,25 @@ fn may_go_better(error: &Error) -> bool {
         ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Content(_)),
         _ => false,
     };
-    let another_upload = matches!(
-        error.status(),
-        // The registry has lost the upload; or it refuses whole blobs of this size, and gets pieces the next time.
-        Some(StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE)
-    );
-    error.is_temporary() || let_go || another_upload
+    // A token that has ended in the middle is got anew with the next upload.
+    let token = error.status() == Some(StatusCode::UNAUTHORIZED);
+    error.is_temporary() || let_go || token || wants_another_upload(error)
 }
 
 /// The failure of the source, as it is for one of its destinations.
 fn same_cause(cause: &Error, repository: &Repository) -> Error {
-    Error::new(format!("uploading to {repository}"), ErrorKind::Content(cause.to_string()))
+    let kind = ErrorKind::Source { cause: cause.to_string(), temporary: cause.is_temporary() };
+    Error::new(format!("uploading to {repository}"), kind)
 }
 
 fn fail_all(wanting: Vec<Wanting<'_>>, cause: &Error, report: Report<'_>) {
     for wants in wanting {
         report(wants.index, Err(same_cause(cause, wants.repository)));
     }
+}
+
+fn is_refused(error: &Error) -> bool {
+    error.status().is_some_and(|status| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
 }
 
 /// Waits for room.
