@@ -19,8 +19,8 @@ use crate::write::{Content, Presence, Upload, Writer};
 const SMALL: u64 = 4 * 1024 * 1024;
 /// The most that small blobs may take in memory, in bytes, over all images.
 const SMALL_TOGETHER: usize = 48 * 1024 * 1024;
-/// How many large blobs stream at once, over all images. Fewer than any host takes requests, so that large blobs that
-/// wait for one another's hosts cannot wait in a circle.
+/// How many large blobs stream at once, over all images. Fewer than a host takes requests, so that large blobs that wait for
+/// one another's hosts do not wait in a circle; where a host is configured to take fewer, the fan gives up in the end.
 const LARGE_AT_ONCE: usize = 4;
 
 /// Moves blobs. Clones share what they know.
