@@ -62,12 +62,7 @@ const BUSY: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\
 
 fn settings() -> Settings {
     let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
-    let timeouts = Timeouts {
-        answer: Duration::from_millis(500),
-        idle: Duration::from_millis(500),
-        ..Timeouts::default()
-    };
-    Settings { retry, timeouts, ..Settings::default() }
+    Settings { retry, ..Settings::default() }
 }
 
 fn door() -> Door {
@@ -122,7 +117,9 @@ async fn a_server_that_never_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
     let started = Instant::now();
-    let error = door().send(Request::new(Method::GET, url, "get", Class::Read)).await.unwrap_err();
+    let timeouts = Timeouts { answer: Duration::from_millis(300), ..Timeouts::default() };
+    let door = Door::open(Settings { timeouts, ..settings() }).unwrap();
+    let error = door.send(Request::new(Method::GET, url, "get", Class::Read)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Timeout { .. }), "{error}");
     assert!(error.to_string().contains("3 attempts"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10));
