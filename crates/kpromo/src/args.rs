@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::ArgAction::Set;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]
@@ -124,21 +125,24 @@ Examples:
 Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 registry unavailable · 30 some failed ·
 32 interrupted while writing · 130 interrupted before";
 
+/// The name of values that are true or false; flags with such values are read as [`Cli::grammar`] says.
+const BOOL: &str = "BOOL";
+
 /// Flags of `kpromo cip`, as they are written.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct CipFlags {
     /// Write to production. Without it nothing is written.
-    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     confirm: bool,
     /// Read and check manifests alone; no network.
-    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     parse_only: bool,
     /// Fail, before anything is written, where staging has lost an image.
-    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     strict: bool,
     /// Go on with other images when one fails.
-    #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     keep_going: bool,
 
     // In scripts an empty path is a variable that is not set, and means that the flag is not given.
@@ -149,7 +153,7 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
     /// Promote only what a Prow job's change has added (JOB_TYPE, PULL_BASE_SHA).
-    #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_default_value = true, hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     use_prow_manifest_diff: bool,
     /// Promote only what was added since then, such as "7 days".
     #[arg(
@@ -173,7 +177,7 @@ pub(crate) struct CipFlags {
     report: Option<PathBuf>,
 
     /// Sign what is promoted. Not yet in this build: say --sign=false to be told so no more.
-    #[arg(long, help_heading = "Signatures", default_value = "true", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, help_heading = "Signatures", default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     sign: bool,
 
     // What the Go tool has and this build has not: parsed, so that scripts are told what is missing rather than that a flag
@@ -182,7 +186,7 @@ pub(crate) struct CipFlags {
     snapshot: String,
     #[arg(long, hide = true, default_value = "")]
     snapshot_tag: String,
-    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     minimal_snapshot: bool,
     #[arg(long, hide = true, default_value = "")]
     manifest_based_snapshot_of: String,
@@ -192,7 +196,7 @@ pub(crate) struct CipFlags {
     signer_account: String,
     #[arg(long, hide = true, default_value = "")]
     summary_signer_account: String,
-    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set)]
+    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     verification_summaries: bool,
     #[arg(long, hide = true, default_value = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com")]
     certificate_identity: String,
@@ -248,6 +252,20 @@ pub(crate) struct CipArgs {
 }
 
 impl Cli {
+    /// What may be written on the command line: as derived, with booleans as Go's pflag has them. These are true where they
+    /// have no value, and have one only behind an equals sign, so that they swallow no word.
+    pub(crate) fn grammar() -> clap::Command {
+        let go = |flag: Arg| {
+            if flag.get_value_names().is_none_or(|names| names != [BOOL]) {
+                return flag;
+            }
+            let is_off = flag.get_default_values() == ["false"];
+            let flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
+            flag.hide_possible_values(true).hide_default_value(is_off)
+        };
+        Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
+    }
+
     /// Reads a command line.
     ///
     /// # Errors
@@ -255,7 +273,7 @@ impl Cli {
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<(Self, ArgMatches), clap::Error> {
-        let matches = Self::command().try_get_matches_from(words)?;
+        let matches = Self::grammar().try_get_matches_from(words)?;
         Ok((Self::from_arg_matches(&matches)?, matches))
     }
 }
@@ -266,7 +284,7 @@ impl CipFlags {
     /// # Errors
     /// When they contradict one another, or ask for a phase that is not in this build.
     pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, clap::Error> {
-        let usage = |text: String| Cli::command().error(clap::error::ErrorKind::ArgumentConflict, text);
+        let usage = |text: String| Cli::grammar().error(clap::error::ErrorKind::ArgumentConflict, text);
         let later = self.later(matches);
         if !later.is_empty() {
             let verb = if later.len() == 1 { "is" } else { "are" };

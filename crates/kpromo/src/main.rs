@@ -16,7 +16,6 @@ mod version;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
 use indicatif::{MultiProgress, ProgressDrawTarget};
 
 use args::{Cli, Command, RegistryCommand};
@@ -63,7 +62,7 @@ fn main() -> ExitCode {
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "kpromo", &mut script);
+            clap_complete::generate(shell, &mut Cli::grammar(), "kpromo", &mut script);
             terminal::print(&String::from_utf8_lossy(&script));
             Exit::Success
         }
