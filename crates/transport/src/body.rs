@@ -174,7 +174,7 @@ impl Drip {
 
 /// When the body of a request last moved, so that an answer is waited for from then on.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     started: Instant,
     moved: Arc<AtomicU64>,
 }

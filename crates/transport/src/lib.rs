@@ -15,11 +15,11 @@ mod retry;
 mod settings;
 mod tally;
 
-pub use body::{Progress, Response};
+pub use body::Response;
 pub use door::Door;
 pub use error::{Error, ErrorKind};
 pub use redact::{Secret, shown};
-pub use request::{Body, Class, Redirects, Request};
+pub use request::{Body, Class, Request};
 pub use retry::{Budget, Retry};
 pub use settings::{HostSettings, InvalidSettings, Settings, Timeouts};
 pub use tally::{HostTally, Tally};

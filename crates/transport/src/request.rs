@@ -18,7 +18,7 @@ pub enum Class {
 
 /// Where the answer to a request may send it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Redirects {
+pub(crate) enum Redirects {
     /// Nowhere: a redirect is given back as the answer.
     Refuse,
     /// To the same host, or to a public address; credentials only ever go to the host that was asked.
@@ -120,10 +120,5 @@ impl Request {
         };
         let (method, url, headers) = (self.method.clone(), self.url.clone(), self.headers.clone());
         Some(Self { method, url, headers, body, ..*self })
-    }
-
-    /// The URL it goes to.
-    pub fn url(&self) -> &Url {
-        &self.url
     }
 }
