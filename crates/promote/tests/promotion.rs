@@ -501,3 +501,24 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     let tally = world.production[0].tally().snapshot();
     assert_eq!((tally.requests(Kind::UploadPut), tally.blob_bytes_out), (0, 0));
 }
+
+/// Mounting from another repository may be forbidden where uploading is not: then the layer is uploaded.
+#[tokio::test]
+async fn a_mount_that_is_refused_is_an_upload() {
+    let mut world = World::of(google(), 1).await;
+    for seed in 0..2 {
+        let recipe = Recipe { seed, shared_layers: vec![base_layer()], ..Recipe::default() };
+        world.stage(&format!("image-{seed}"), &recipe.image(), &["v1"]).await;
+    }
+    let base = Digest::of(&base_layer());
+    let mut refusals = Vec::new();
+    for (to, from) in [(0, 1), (1, 0)] {
+        let denied =
+            Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+        let asked = format!("prod/image-{to}/blobs/uploads/?mount={base}&from=prod/image-{from}");
+        refusals.push(world.production[0].weather().add_fault(Fault::new(denied).path(asked)));
+    }
+    assert_eq!(world.promote().await.promoted().failed(), 0, "{:?}", world.ledger.failures());
+    assert_eq!(refusals.iter().map(registry::Watch::struck).sum::<u64>(), 1, "it was tried");
+    world.assert_complete().await;
+}
