@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use oci::{Host, HostOptions, RepositoryPath};
 use serde::Deserialize;
@@ -34,6 +35,11 @@ pub(crate) struct RegistryConfig {
 struct HostEntry {
     concurrency: Option<usize>,
     requests_per_second: Option<f64>,
+    writes_per_second: Option<f64>,
+    start_concurrency: Option<usize>,
+    start_requests_per_second: Option<f64>,
+    start_burst: Option<f64>,
+    patience_seconds: Option<u64>,
     plain_http: Option<bool>,
     #[serde(default)]
     token_hosts: Vec<String>,
@@ -161,6 +167,11 @@ impl HostEntry {
         Self {
             concurrency: self.concurrency.or(other.concurrency),
             requests_per_second: self.requests_per_second.or(other.requests_per_second),
+            writes_per_second: self.writes_per_second.or(other.writes_per_second),
+            start_concurrency: self.start_concurrency.or(other.start_concurrency),
+            start_requests_per_second: self.start_requests_per_second.or(other.start_requests_per_second),
+            start_burst: self.start_burst.or(other.start_burst),
+            patience_seconds: self.patience_seconds.or(other.patience_seconds),
             plain_http: self.plain_http,
             token_hosts: self.token_hosts.clone(),
             upload_chunk_mebibytes: self.upload_chunk_mebibytes.or(other.upload_chunk_mebibytes),
@@ -168,11 +179,27 @@ impl HostEntry {
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.concurrency.is_some_and(|number| !(1..=1_000).contains(&number)) {
-            return Err("`concurrency` is from 1 to 1000".to_owned());
+        let numbers = [("concurrency", self.concurrency), ("startConcurrency", self.start_concurrency)];
+        for (name, number) in numbers {
+            if number.is_some_and(|number| !(1..=1_000).contains(&number)) {
+                return Err(format!("`{name}` is from 1 to 1000"));
+            }
         }
-        if self.requests_per_second.is_some_and(|rate| !(0.01..=100_000.0).contains(&rate)) {
-            return Err("`requestsPerSecond` is from 0.01 to 100000".to_owned());
+        let rates = [
+            ("requestsPerSecond", self.requests_per_second),
+            ("writesPerSecond", self.writes_per_second),
+            ("startRequestsPerSecond", self.start_requests_per_second),
+        ];
+        for (name, rate) in rates {
+            if rate.is_some_and(|rate| !(0.01..=100_000.0).contains(&rate)) {
+                return Err(format!("`{name}` is from 0.01 to 100000"));
+            }
+        }
+        if self.start_burst.is_some_and(|burst| !(1.0..=100_000.0).contains(&burst)) {
+            return Err("`startBurst` is from 1 to 100000".to_owned());
+        }
+        if self.patience_seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
+            return Err("`patienceSeconds` is from 1 to 3600".to_owned());
         }
         if self.upload_chunk_mebibytes.is_some_and(|size| !(1..=64).contains(&size)) {
             return Err("`uploadChunkMebibytes` is from 1 to 64".to_owned());
@@ -186,7 +213,14 @@ impl HostEntry {
         let defaults = HostSettings::default();
         HostSettings {
             concurrency: self.concurrency.unwrap_or(defaults.concurrency),
+            start_concurrency: self.start_concurrency.unwrap_or(defaults.start_concurrency),
             requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
+            writes_per_second: self.writes_per_second.or(defaults.writes_per_second),
+            start_requests_per_second: self
+                .start_requests_per_second
+                .unwrap_or(defaults.start_requests_per_second),
+            start_burst: self.start_burst.unwrap_or(defaults.start_burst),
+            patience: self.patience_seconds.map_or(defaults.patience, Duration::from_secs),
             plain_http: self.plain_http.unwrap_or(defaults.plain_http),
             direct: defaults.direct,
         }
@@ -245,6 +279,9 @@ mod tests {
             ("host: {}", "host"),
             ("hosts: { 'gcr.io': { concurrency: 0 } }", "gcr.io: `concurrency`"),
             ("hosts: { 'gcr.io': { requestsPerSecond: -1 } }", "`requestsPerSecond`"),
+            ("hosts: { 'gcr.io': { startConcurrency: 1001 } }", "`startConcurrency`"),
+            ("hosts: { 'gcr.io': { startBurst: 0 } }", "`startBurst`"),
+            ("otherHosts: { patienceSeconds: 0 }", "`patienceSeconds`"),
             ("hosts: { 'gcr.io': { tokenHosts: ['a b'] } }", "a b"),
             ("hosts: { 'not a host': {} }", "not a host"),
             ("production: { canonicalHost: '/' }", "registry host"),

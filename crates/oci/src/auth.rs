@@ -240,7 +240,7 @@ impl Authenticator {
             form.append_pair("grant_type", "refresh_token").append_pair("client_id", "kpromo");
             form.append_pair("service", service).append_pair("scope", &scope.collect::<Vec<_>>().join(" "));
             form.append_pair("refresh_token", token.reveal());
-            Request::new(Method::POST, realm, "token", Class::Read)
+            Request::new(Method::POST, realm, "token", Class::Token)
                 .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
                 .body(Body::Bytes(form.finish().into()))
         } else {
@@ -248,7 +248,7 @@ impl Authenticator {
             scope.for_each(|scope| {
                 realm.query_pairs_mut().append_pair("scope", scope);
             });
-            Request::new(Method::GET, realm, "token", Class::Read)
+            Request::new(Method::GET, realm, "token", Class::Token)
         };
         if let Some(Credential::Basic { user, password }) = &credential {
             request = request.header(header::AUTHORIZATION, basic(user, password, doing)?);

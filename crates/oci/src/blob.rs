@@ -5,7 +5,7 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, StatusCode, header};
-use transport::Budget;
+use transport::{Budget, Class};
 
 use crate::client::expect;
 use crate::digest::{Digest, Hasher};
@@ -169,7 +169,8 @@ impl BlobStream {
         let doing = self.doing();
         self.budget.attempt();
         let path = format!("blobs/{}", self.digest);
-        let call = self.reader.shared.reading(Method::GET, &self.repository, &path, "blob-get")?;
+        let mut call = self.reader.shared.reading(Method::GET, &self.repository, &path, "blob-get")?;
+        call.class = Class::BulkRead;
         let mut request = call.request().follow();
         if self.read > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.read));

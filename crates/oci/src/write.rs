@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, StatusCode, header};
-use transport::Body;
+use transport::{Body, Class};
 use url::Url;
 
 use crate::auth::Scope;
@@ -155,7 +155,8 @@ impl Writer {
         doing: &str,
     ) -> Result<Url, Error> {
         let shared = &self.reader.shared;
-        let call = shared.writing(Method::PATCH, &upload.repository, location, "blob-chunk");
+        let mut call = shared.writing(Method::PATCH, &upload.repository, location, "blob-chunk");
+        call.class = Class::BulkWrite;
         let asked = call.url.clone();
         let range = HeaderValue::try_from(format!("{start}-{}", start + piece.len() as u64 - 1))
             .map_err(|_| Error::new(doing, ErrorKind::Malformed("no range".to_owned())))?;
@@ -174,7 +175,8 @@ impl Writer {
     async fn finish(&self, upload: &Upload, mut location: Url, body: Body, doing: &str) -> Result<(), Error> {
         let shared = &self.reader.shared;
         location.query_pairs_mut().append_pair("digest", &upload.digest.to_string());
-        let call = shared.writing(Method::PUT, &upload.repository, location, "blob-put");
+        let mut call = shared.writing(Method::PUT, &upload.repository, location, "blob-put");
+        call.class = Class::BulkWrite;
         let mut request = call.request();
         request = match body {
             Body::Empty => request.header(header::CONTENT_LENGTH, HeaderValue::from(0)),

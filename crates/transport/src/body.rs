@@ -1,7 +1,7 @@
 //! Answers, whose bodies are bounded in size and time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, root};
 use crate::limit::Permit;
 use crate::settings::Timeouts;
 use crate::tally::Counters;
+use crate::under_way::Place;
 
 /// The least that must come within [`Timeouts::idle`], in bytes, lest a stream counts as hanging.
 const DRIP: u64 = 1024;
@@ -34,6 +35,7 @@ pub(crate) struct Origin {
     pub(crate) started: Instant,
     pub(crate) timeouts: Timeouts,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) place: Place,
     pub(crate) _permit: Permit,
 }
 
@@ -144,6 +146,7 @@ impl Response {
                 Ok(Ok(Some(piece))) => {
                     origin.counters.received.fetch_add(piece.len() as u64, Relaxed);
                     origin.counters.touch();
+                    origin.place.progress.touch();
                     if drip.is_too_slow(piece.len() as u64, idle) { Err(slow()) } else { Ok(piece) }
                 }
             };
@@ -169,27 +172,5 @@ impl Drip {
         let slow = self.bytes < DRIP;
         *self = Self { since: Instant::now(), bytes: 0 };
         slow
-    }
-}
-
-/// When the body of a request last moved, so that an answer is waited for from then on.
-#[derive(Clone, Debug)]
-pub(crate) struct Progress {
-    started: Instant,
-    moved: Arc<AtomicU64>,
-}
-
-impl Progress {
-    pub(crate) fn new() -> Self {
-        Self { started: Instant::now(), moved: Arc::default() }
-    }
-
-    pub(crate) fn touch(&self) {
-        let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.moved.store(millis, Relaxed);
-    }
-
-    pub(crate) fn last(&self) -> Instant {
-        self.started + Duration::from_millis(self.moved.load(Relaxed))
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use url::Url;
 
 use crate::address::{PublicOnly, is_loopback, is_written_private};
-use crate::body::{Origin, Progress, Response};
+use crate::body::{Origin, Response};
 use crate::error::{Error, ErrorKind, root};
 use crate::limit::{Gate, Observed};
 use crate::redact::shown;
@@ -20,6 +20,7 @@ use crate::request::{Body, Class, Redirects, Request};
 use crate::retry::{Budget, is_refusal, is_temporary, retry_after};
 use crate::settings::{HostSettings, InvalidSettings, Settings};
 use crate::tally::{Counters, Tally};
+use crate::under_way::{Progress, Stall, UnderWay};
 
 /// How slowly a body that is sent in one piece may leave, in bytes a second; its answer is waited for that much longer.
 const SLOWEST_LINE: u64 = 100_000;
@@ -43,6 +44,18 @@ struct Shared {
     /// Speaks with hosts that an answer named: public addresses only.
     public: reqwest::Client,
     hosts: RwLock<HashMap<String, Arc<HostState>>>,
+    under_way: UnderWay,
+}
+
+/// Requests that wait before a host's gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// The host.
+    pub host: String,
+    /// How many wait.
+    pub requests: usize,
+    /// For how long the host is left alone, because it has refused requests.
+    pub rests: Duration,
 }
 
 #[derive(Debug)]
@@ -92,7 +105,16 @@ impl Door {
         let client = builder().build().map_err(InvalidSettings::Client)?;
         let direct = builder().no_proxy().build().map_err(InvalidSettings::Client)?;
         let public = builder().dns_resolver(PublicOnly).build().map_err(InvalidSettings::Client)?;
-        Ok(Self { shared: Arc::new(Shared { settings, client, direct, public, hosts: RwLock::default() }) })
+        Ok(Self {
+            shared: Arc::new(Shared {
+                settings,
+                client,
+                direct,
+                public,
+                hosts: RwLock::default(),
+                under_way: UnderWay::default(),
+            }),
+        })
     }
 
     /// Sends a request and gives back the head of the answer, whatever its status; temporary failures are tried again.
@@ -112,9 +134,8 @@ impl Door {
                 Error::new(kind, &sending.method, &leg.url, budget.attempts(), sending.started.elapsed())
             };
             self.permitted(&leg).map_err(|why| fail(ErrorKind::Forbidden(why), &leg, &budget))?;
-            budget.attempt();
             let once = if repeatable { replica(&body) } else { std::mem::replace(&mut body, Body::Empty) };
-            let pause = match self.attempt(&sending, &leg, once, repeated, budget.attempts()).await {
+            let pause = match self.attempt(&sending, &leg, once, repeated, &mut budget).await {
                 Ok(response) if redirects == Redirects::Follow && response.status().is_redirection() => {
                     let next = next_hop(&response, hops).map_err(|kind| fail(kind, &leg, &budget))?;
                     let configured = self.shared.settings.hosts.contains_key(&authority(&next));
@@ -123,7 +144,7 @@ impl Door {
                     continue;
                 }
                 Ok(response) if !(repeatable && is_temporary(response.status())) => return Ok(response),
-                Ok(response) => match budget.pause(retry_after(response.headers())) {
+                Ok(response) => match pause_after(&response, &mut budget) {
                     Some(pause) => {
                         response.discard().await;
                         pause
@@ -150,6 +171,22 @@ impl Door {
     pub fn tally(&self) -> Tally {
         let hosts = self.shared.hosts.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         hosts.iter().map(|(host, state)| (host.clone(), state.counters.snapshot())).collect()
+    }
+
+    /// The requests of which nothing has moved for so long, the longest first.
+    pub fn stalled(&self, longer_than: Duration) -> Vec<Stall> {
+        self.shared.under_way.stalled(longer_than)
+    }
+
+    /// The hosts before whose gates requests wait.
+    pub fn queues(&self) -> Vec<Queue> {
+        let hosts = self.shared.hosts.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let queue = |(host, state): (&String, &Arc<HostState>)| {
+            let (requests, until) = state.gate.waiting();
+            let rests = until.map(|until| until.saturating_duration_since(Instant::now()));
+            (requests > 0).then(|| Queue { host: host.clone(), requests, rests: rests.unwrap_or_default() })
+        };
+        hosts.iter().filter_map(queue).collect()
     }
 
     /// The settings that hold for a host.
@@ -180,16 +217,17 @@ impl Door {
         leg: &Leg,
         body: Body,
         repeated: bool,
-        attempts: u32,
+        budget: &mut Budget,
     ) -> Result<Response, ErrorKind> {
         let Leg { url, headers, untrusted } = leg;
         let mut headers = headers.clone();
         let host = self.host(url);
-        let permit = host.gate.admit(sending.class).await;
-        host.counters.request(sending.kind);
+        let permit = host.gate.admit(sending.class).await.map_err(ErrorKind::Outage)?;
+        budget.attempt();
+        host.counters.request(&permit, sending.kind);
         host.counters.retried.fetch_add(u64::from(repeated), Relaxed);
 
-        let progress = Progress::new();
+        let place = self.shared.under_way.enter(&sending.method, url);
         let mut sending_time = Duration::ZERO;
         let body = match body {
             Body::Empty => None,
@@ -200,7 +238,7 @@ impl Door {
             }
             Body::Stream { length, stream } => {
                 headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-                let (progress, counters) = (progress.clone(), Arc::clone(&host.counters));
+                let (progress, counters) = (place.progress.clone(), Arc::clone(&host.counters));
                 Some(reqwest::Body::wrap_stream(stream.inspect(move |piece: &std::io::Result<Bytes>| {
                     progress.touch();
                     counters.sent.fetch_add(piece.as_ref().map_or(0, |p| p.len() as u64), Relaxed);
@@ -222,22 +260,24 @@ impl Door {
         let patience = timeouts.answer + sending_time;
         let answer = tokio::select! {
             answer = request.send() => answer.map_err(|error| classify(&error)),
-            () = silence(&progress, patience) => {
+            () = silence(&place.progress, patience) => {
                 Err(ErrorKind::Timeout { waiting_for: "an answer", limit: patience })
             }
         };
         match answer {
             Ok(inner) => {
                 host.counters.touch();
+                place.progress.touch();
                 permit.observe(observed(inner.status(), inner.headers()));
                 host.counters.refused.fetch_add(u64::from(is_refusal(inner.status())), Relaxed);
                 let origin = Origin {
                     method: sending.method.clone(),
                     url: url.clone(),
-                    attempts,
+                    attempts: budget.attempts(),
                     started: sending.started,
                     timeouts,
                     counters: Arc::clone(&host.counters),
+                    place,
                     _permit: permit,
                 };
                 Ok(Response { inner, origin })
@@ -306,7 +346,20 @@ async fn silence(progress: &Progress, limit: Duration) {
 }
 
 fn observed(status: StatusCode, headers: &HeaderMap) -> Observed {
-    if is_refusal(status) { Observed::Refused(retry_after(headers)) } else { Observed::Served }
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Observed::Refused(retry_after(headers)),
+        StatusCode::SERVICE_UNAVAILABLE => Observed::Unavailable(retry_after(headers)),
+        _ => Observed::Served,
+    }
+}
+
+/// How long to wait after a temporary failure before the request is sent again, if it is.
+fn pause_after(response: &Response, budget: &mut Budget) -> Option<Duration> {
+    let asked = retry_after(response.headers());
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => budget.pause_refused(asked),
+        _ => budget.pause(asked),
+    }
 }
 
 fn classify(error: &reqwest::Error) -> ErrorKind {

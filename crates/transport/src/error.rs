@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use url::Url;
 
+use crate::limit::Outage;
 use crate::redact::shown;
 
 /// A request that got no answer, or none that could be read to its end.
@@ -53,6 +54,9 @@ pub enum ErrorKind {
     /// The request must not be sent.
     #[error("not sent: {0}")]
     Forbidden(&'static str),
+    /// Not sent, because its host has been given up.
+    #[error("not sent: {0}")]
+    Outage(Outage),
     /// The body that was to be sent failed.
     #[error("the content to send failed: {0}")]
     Content(String),
@@ -78,7 +82,11 @@ impl ErrorKind {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
             Self::Connect(_) | Self::Broken(_) | Self::Timeout { .. } => true,
-            Self::TooLarge { .. } | Self::Redirect { .. } | Self::Forbidden(_) | Self::Content(_) => false,
+            Self::TooLarge { .. }
+            | Self::Redirect { .. }
+            | Self::Forbidden(_)
+            | Self::Outage(_)
+            | Self::Content(_) => false,
         }
     }
 }

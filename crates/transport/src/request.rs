@@ -7,13 +7,32 @@ use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
-/// Which of a host's two budgets a request draws on: registries keep separate quotas for reads and writes.
+/// What a request is to its host's limits. Registries keep separate quotas for reads and writes; and what is small, and waited
+/// for by others, goes before what is large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
+    /// Asks for a token, without which nothing else can be asked.
+    Token,
     /// Changes nothing.
     Read,
     /// May change something.
     Write,
+    /// Brings much and changes nothing.
+    BulkRead,
+    /// Sends much.
+    BulkWrite,
+}
+
+impl Class {
+    /// Whether it may change something.
+    pub(crate) fn is_write(self) -> bool {
+        matches!(self, Self::Write | Self::BulkWrite)
+    }
+
+    /// Whether it moves much, and should let others go first.
+    pub(crate) fn is_bulk(self) -> bool {
+        matches!(self, Self::BulkRead | Self::BulkWrite)
+    }
 }
 
 /// Where the answer to a request may send it.

@@ -30,17 +30,21 @@ impl Default for Retry {
 }
 
 /// What is left of a [`Retry`]: of a request, or of something larger that the door cannot repeat, such as a stream.
+///
+/// Its time begins with the first attempt, so that waiting in a line costs nothing.
 #[derive(Debug)]
 pub struct Budget {
     retry: Retry,
     started: Instant,
     attempts: u32,
+    /// Attempts that were refused for being too many: they are bounded by time alone, since nothing is wrong with them.
+    refused: u32,
 }
 
 impl Budget {
     /// A budget of which nothing is spent.
     pub fn new(retry: Retry) -> Self {
-        Self { retry, started: Instant::now(), attempts: 0 }
+        Self { retry, started: Instant::now(), attempts: 0, refused: 0 }
     }
 
     /// Attempts made so far.
@@ -48,7 +52,7 @@ impl Budget {
         self.attempts
     }
 
-    /// Time since the budget was opened.
+    /// Time since the first attempt.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
@@ -60,20 +64,41 @@ impl Budget {
 
     /// Notes that an attempt is made.
     pub fn attempt(&mut self) {
+        if self.attempts == 0 {
+            self.started = Instant::now();
+        }
         self.attempts += 1;
+    }
+
+    /// How long to wait after an attempt that the host refused for being one too many (429). The first time that is not at
+    /// all: the host's limits know when the next may leave.
+    pub fn pause_refused(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        self.refused += 1;
+        let pause = if self.refused == 1 { Duration::ZERO } else { self.jitter(self.refused - 1) };
+        self.within_total(pause.max(asked.unwrap_or_default())).then_some(pause)
     }
 
     /// How long to wait before the next attempt, or `None` where the budget is spent. `asked` is what the host asked for
     /// (`Retry-After`); it is obeyed as long as the total allows it.
     pub fn pause(&self, asked: Option<Duration>) -> Option<Duration> {
-        if self.attempts >= self.retry.attempts {
+        let failed = self.attempts - self.refused.min(self.attempts);
+        if failed >= self.retry.attempts {
             return None;
         }
-        let doublings = self.attempts.saturating_sub(1).min(16);
-        let bound = (self.retry.first_pause * 2_u32.pow(doublings)).min(self.retry.longest_pause);
-        let jitter = bound.mul_f64(rand::random::<f64>());
+        let jitter = self.jitter(failed);
         let pause = asked.map_or(jitter, |asked| asked + jitter.min(Duration::from_secs(1)));
-        (self.started.elapsed() + pause <= self.retry.total).then_some(pause)
+        self.within_total(pause).then_some(pause)
+    }
+
+    /// A random pause; its bound doubles with every further attempt.
+    fn jitter(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(16);
+        let bound = (self.retry.first_pause * 2_u32.pow(doublings)).min(self.retry.longest_pause);
+        bound.mul_f64(rand::random::<f64>())
+    }
+
+    fn within_total(&self, pause: Duration) -> bool {
+        self.started.elapsed() + pause <= self.retry.total
     }
 }
 
@@ -124,6 +149,27 @@ mod tests {
         budget.attempt();
         assert!(budget.pause(Some(Duration::from_secs(5))).unwrap() >= Duration::from_secs(5));
         assert_eq!(budget.pause(Some(Duration::from_secs(60))), None, "longer than anybody would wait");
+    }
+
+    /// A host that counts by the minute refuses longer than attempts would last.
+    #[test]
+    fn refusals_cost_time_and_no_attempts() {
+        let retry = Retry { attempts: 2, total: Duration::from_secs(100), ..Retry::default() };
+        let mut budget = Budget::new(retry);
+        for _ in 0..20 {
+            budget.attempt();
+            assert!(budget.pause_refused(Some(Duration::from_secs(60))).is_some());
+        }
+        budget.attempt();
+        assert_eq!(
+            budget.pause_refused(Some(Duration::from_secs(101))),
+            None,
+            "longer than anybody would wait"
+        );
+        budget.attempt();
+        assert!(budget.pause(None).is_some(), "the first failure");
+        budget.attempt();
+        assert_eq!(budget.pause(None), None, "the second");
     }
 
     #[test]

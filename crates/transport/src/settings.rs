@@ -8,10 +8,20 @@ use crate::retry::Retry;
 /// What one host bears and how it is spoken with.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostSettings {
-    /// The most requests under way at once.
+    /// The most reads, and the most writes, under way at once.
     pub concurrency: usize,
+    /// How many to begin with.
+    pub start_concurrency: usize,
     /// The most requests a second, where a cap is known. `None`: as many as the host answers.
     pub requests_per_second: Option<f64>,
+    /// The most writes a second, where there is a cap of their own.
+    pub writes_per_second: Option<f64>,
+    /// Requests a second to begin with, reads and writes each.
+    pub start_requests_per_second: f64,
+    /// Requests that may leave before that rate holds.
+    pub start_burst: f64,
+    /// How long the host is waited for when it no longer serves anything.
+    pub patience: Duration,
     /// Whether plain HTTP may be spoken with the host.
     pub plain_http: bool,
     /// Whether the host is reached without the proxy that the environment may name.
@@ -20,7 +30,17 @@ pub struct HostSettings {
 
 impl Default for HostSettings {
     fn default() -> Self {
-        Self { concurrency: 32, requests_per_second: None, plain_http: false, direct: false }
+        Self {
+            concurrency: 32,
+            start_concurrency: 8,
+            requests_per_second: None,
+            writes_per_second: None,
+            start_requests_per_second: 80.0,
+            start_burst: 64.0,
+            patience: Duration::from_secs(180),
+            plain_http: false,
+            direct: false,
+        }
     }
 }
 

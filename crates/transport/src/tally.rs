@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::limit::Permit;
+
 /// Counts of one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,7 +60,8 @@ impl Counters {
         self.last.fetch_max(u64::try_from(since.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    pub(crate) fn request(&self, kind: &'static str) {
+    /// Counts a request that leaves, for which its host's permit has to be shown.
+    pub(crate) fn request(&self, _: &Permit, kind: &'static str) {
         self.touch();
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }

@@ -168,7 +168,7 @@ impl Google {
     async fn token_of_file(&self, file: &File) -> Result<TokenAnswer, String> {
         let (uri, grant) = file.grant()?;
         let url = Url::parse(uri).map_err(|_| "`token_uri` is not a URL")?;
-        let request = Request::new(Method::POST, url, "google-token", Class::Read)
+        let request = Request::new(Method::POST, url, "google-token", Class::Token)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
             .body(Body::Bytes(grant.into()));
         let response = self.door.send(request).await.map_err(|error| error.to_string())?;
@@ -183,7 +183,7 @@ impl Google {
             format!("http://{}/computeMetadata/v1/instance/service-accounts/default/token", self.metadata);
         let url = Url::parse(&text).map_err(|_| format!("{} is not a host", self.metadata))?;
         let request =
-            Request::new(Method::GET, url, "google-metadata", Class::Read).header(FLAVOR.0, FLAVOR.1).once();
+            Request::new(Method::GET, url, "google-metadata", Class::Token).header(FLAVOR.0, FLAVOR.1).once();
         let deadline = tokio::time::Instant::now() + METADATA_TIME;
         match timeout_at(deadline, self.door.send(request)).await {
             // A proxy, or the machine of another cloud.

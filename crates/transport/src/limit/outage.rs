@@ -1,0 +1,104 @@
+//! A host that serves nothing any more.
+
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The fewest failures in a row that say anything about a host.
+const FAILURES: u32 = 6;
+/// How long a host is waited for that has not served anything in this run.
+const UNKNOWN_HOST: Duration = Duration::from_secs(8);
+/// The same, where all that it says is that requests are too many: quotas are counted by the minute.
+const UNKNOWN_HOST_REFUSING: Duration = Duration::from_secs(90);
+/// How often a host that was given up is asked again.
+const ASKED_AGAIN: Duration = Duration::from_secs(30);
+
+/// That a host has been given up: for how long it has served nothing, and what came instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outage {
+    /// How long it has served nothing.
+    pub lasted: Duration,
+    /// Requests that it refused in that time (429).
+    pub refused: u32,
+    /// Requests that it said it could not serve (503).
+    pub unavailable: u32,
+    /// Requests that it gave no answer to.
+    pub lost: u32,
+}
+
+impl Outage {
+    fn failures(&self) -> u32 {
+        self.refused.saturating_add(self.unavailable).saturating_add(self.lost)
+    }
+}
+
+impl fmt::Display for Outage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { lasted, refused, unavailable, lost } = self;
+        write!(f, "the host has served nothing for {:.0} s", lasted.as_secs_f64())?;
+        let parts =
+            [(refused, "refused (429)"), (unavailable, "unavailable (503)"), (lost, "without an answer")];
+        let mut separator = ": ";
+        for (number, what) in parts.into_iter().filter(|(number, _)| **number > 0) {
+            write!(f, "{separator}{number} {what}")?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}
+
+/// Watches whether a host serves anything.
+#[derive(Clone, Debug)]
+pub(super) struct Watch {
+    /// How long a host is waited for that has served something.
+    patience: Duration,
+    has_served: bool,
+    /// Since when nothing is served, and what came instead.
+    silence: Option<(Instant, Outage)>,
+    /// When the host is asked again that was given up.
+    again: Option<Instant>,
+}
+
+impl Watch {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, has_served: false, silence: None, again: None }
+    }
+
+    pub(super) fn served(&mut self) {
+        self.has_served = true;
+        self.silence = None;
+        self.again = None;
+    }
+
+    /// Counts a request that was refused or lost; it left at `admitted`.
+    pub(super) fn failed(&mut self, admitted: Instant, count: impl FnOnce(&mut Outage)) {
+        let nothing = Outage { lasted: Duration::ZERO, refused: 0, unavailable: 0, lost: 0 };
+        count(&mut self.silence.get_or_insert((admitted, nothing)).1);
+    }
+
+    /// Whether the host is given up. Then one request is let through now and then, to see whether it is back.
+    pub(super) fn outage(&mut self, now: Instant) -> Option<Outage> {
+        let (since, outage) = self.silence?;
+        let lasted = now.saturating_duration_since(since);
+        let patience = match outage {
+            _ if self.has_served => self.patience,
+            Outage { unavailable: 0, lost: 0, .. } => UNKNOWN_HOST_REFUSING.min(self.patience),
+            _ => UNKNOWN_HOST.min(self.patience),
+        };
+        if outage.failures() < FAILURES || lasted < patience {
+            return None;
+        }
+        match self.again {
+            Some(again) if now >= again => {
+                self.again = Some(now + ASKED_AGAIN);
+                None
+            }
+            Some(_) => Some(Outage { lasted, ..outage }),
+            None => {
+                self.again = Some(now + ASKED_AGAIN);
+                Some(Outage { lasted, ..outage })
+            }
+        }
+    }
+}
