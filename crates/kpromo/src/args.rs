@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::ArgAction::Set;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
@@ -169,6 +170,10 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "Registries", value_name = "FILE")]
     registry_config: Option<PathBuf>,
 
+    /// Give up after this time, as at an interrupt: "90s", "2h 30m".
+    #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+
     /// Write the plan as JSON.
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     output_plan: Option<PathBuf>,
@@ -247,6 +252,7 @@ pub(crate) struct CipArgs {
     /// Whether signing was declined, so that nobody has to be told that it is missing.
     pub(crate) sign: bool,
     pub(crate) registry_config: Option<PathBuf>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) output_plan: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
 }
@@ -324,6 +330,7 @@ impl CipFlags {
             keep_going: self.keep_going,
             sign: self.sign,
             registry_config: self.registry_config,
+            timeout: self.timeout,
             output_plan: self.output_plan,
             report: self.report,
         })
@@ -371,6 +378,15 @@ fn go_bool() -> impl TypedValueParser<Value = bool> {
         "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
     ])
     .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
+}
+
+/// A length of time as people write it.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) | Err(_) => Err("a time above zero is expected".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -461,6 +477,17 @@ mod tests {
         ] {
             let (cli, _) = Cli::read(line.split(' ')).unwrap();
             assert_eq!(cli.global.log_level, LogLevel::Error, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_a_time_with_its_unit() {
+        for (text, seconds) in [("90s", 90), ("2h30m", 9_000), ("1m", 60)] {
+            let args = cip(&format!("--manifest m.yaml --timeout {text}")).unwrap();
+            assert_eq!(args.timeout, Some(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in ["90", "0s", "-5s", "soon"] {
+            assert!(cip(&format!("--manifest m.yaml --timeout={text}")).is_err(), "{text}");
         }
     }
 

@@ -21,6 +21,7 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{Bars, Lines, count, failures, plan_table, summary};
 use crate::terminal::{Interrupts, complain, print};
+use crate::watchdog;
 
 /// How long what is under way has to end after a first interrupt.
 const GRACE: Duration = Duration::from_secs(30);
@@ -65,7 +66,8 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let job = Job { manifests, strict: args.strict, keep_going: args.keep_going };
     let end = tokio::select! {
         end = promote(args, &run, &client, job) => end,
-        () = patience(&stop, &ledger) => End::CutShort,
+        () = patience(args.timeout, &stop, &ledger) => End::CutShort,
+        never = watchdog::watch(&door) => match never {},
     };
     finish(args, &end, &ledger, &door)
 }
@@ -167,19 +169,27 @@ fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observ
     observers
 }
 
-/// Waits for an interrupt; ends when what is under way is to be abandoned. That is at once while nothing is written, since
-/// reading needs no end; later it is when the grace is over, or at a second interrupt.
-async fn patience(stop: &CancellationToken, ledger: &Ledger) {
+/// Waits for an interrupt, or until the run's time is over; ends when what is under way is to be abandoned. That is at once
+/// while nothing is written, since reading needs no end; later it is when the grace is over, or at a second interrupt.
+async fn patience(timeout: Option<Duration>, stop: &CancellationToken, ledger: &Ledger) {
     let mut interrupts = Interrupts::new();
-    interrupts.next().await;
+    let time_is_over = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        () = interrupts.next() => "interrupted",
+        () = time_is_over => "the time of --timeout is over",
+    };
     stop.cancel();
+    tracing::warn!("{why}");
     if !ledger.has_writing_begun() {
         return;
     }
     let grace = GRACE.as_secs();
-    tracing::warn!(
-        "interrupted: finishing what is under way, for {grace} s at the most; again to stop at once"
-    );
+    tracing::warn!("finishing what is under way, for {grace} s at the most; an interrupt ends this at once");
     // Either way it is over then.
     let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
 }

@@ -12,6 +12,7 @@ mod render;
 mod serve;
 mod terminal;
 mod version;
+mod watchdog;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -351,6 +351,32 @@ async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
     assert_eq!(production.tally().snapshot().writes(), 0);
 }
 
+/// Out of time while a registry hangs: the run ends as at an interrupt, and says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
+    let (_staging, production, desk) = scene().await;
+    production.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let manifest = desk.path("manifest.yaml");
+    let flags = ["--manifest", manifest.to_str().unwrap(), "--confirm", "--timeout", "1s"];
+    let said = cip(&flags);
+    assert_eq!(said.code, 130, "{}", said.stderr);
+    assert!(said.stderr.contains("the time of --timeout is over"), "{}", said.stderr);
+    assert_eq!(production.tally().snapshot().writes(), 0);
+
+    production.weather().clear_faults();
+    // The first of the writes hangs for ever; what is under way is waited for, until that is interrupted too.
+    let watch = production.weather().add_fault(Fault::new(Effect::Hang).on(Kind::Mount));
+    let mut child =
+        kpromo(None).args(["cip", "--sign=false"]).args(flags).stdout(Stdio::null()).spawn().unwrap();
+    while watch.struck() == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(child.try_wait().unwrap(), None, "what is under way has time to end");
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(32));
+}
+
 /// Only what a commit adds, as a Prow job says it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prow_job_promotes_what_its_commit_adds() {

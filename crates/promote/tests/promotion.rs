@@ -44,6 +44,7 @@ async fn ten_new_images_to_five_regions_cost_1730_requests_and_staging_is_read_o
     world.promote().await;
     world.assert_complete().await;
     assert_eq!(world.requests(), 1730, "{:#?}", world.tallies());
+    world.assert_all_passed_the_door();
     let unique: u64 = 10 * 4 * 2 * 1024 + configurations(&world).await;
     assert_eq!(
         world.staging.tally().snapshot().blob_bytes_out,
@@ -159,6 +160,7 @@ async fn tokens_are_got_once_for_each_scope() {
     assert_eq!(production.requests(Kind::Token), 2, "to pull, and to push");
     let refused: u64 = [staging, production].iter().map(|t| t.requests(Kind::TagList)).sum();
     assert_eq!(refused, 2 + 2, "each host is asked without a token once");
+    world.assert_all_passed_the_door();
 }
 
 /// Tokens that the registry no longer takes are renewed in the middle of a run.

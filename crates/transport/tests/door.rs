@@ -58,6 +58,8 @@ impl Server {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+const SLOW_DOWN: &str =
+    "HTTP/1.1 429 Slow\r\nretry-after: 30\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 const BUSY: &str = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
 fn settings() -> Settings {
@@ -181,6 +183,58 @@ async fn no_more_requests_are_under_way_than_a_host_bears() {
     assert!(second.is_err(), "the first one's body is not read yet");
     drop(first);
     assert!(door.send(server.get("/")).await.is_ok());
+}
+
+/// A host that wants to be left alone, a request that hangs, and a body that does: each is named while it lasts.
+#[tokio::test]
+async fn what_hangs_is_named_while_it_hangs() {
+    let begun = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
+    let server = Server::start(&[begun]).await;
+    let (silent, busy) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), Server::start(&[SLOW_DOWN]).await);
+    let hanging = Url::parse(&format!("http://{}/hangs?secret", silent.local_addr().unwrap())).unwrap();
+    let door = door();
+    let request = {
+        let door = door.clone();
+        tokio::spawn(async move { door.send(Request::new(Method::GET, hanging, "get", Class::Read)).await })
+    };
+    let refused = {
+        let (door, request) = (door.clone(), busy.get("/"));
+        tokio::spawn(async move { door.send(request).await })
+    };
+    let body = door.send(server.get("/body")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+
+    let mut named: Vec<String> =
+        door.stalled(Duration::from_millis(300)).into_iter().map(|s| s.what).collect();
+    named.sort();
+    assert_eq!(named.len(), 2, "{named:?}");
+    assert!(named.iter().any(|what| what.ends_with("/body")), "{named:?}");
+    assert!(named.iter().any(|what| what.ends_with("/hangs?…")), "without what may be secret: {named:?}");
+    let queues = door.queues();
+    assert_eq!((queues.len(), queues[0].host.as_str(), queues[0].requests), (1, busy.address.as_str(), 1));
+    assert!(queues[0].rests > Duration::from_secs(20));
+
+    drop(body);
+    request.abort();
+    refused.abort();
+    let _ = (request.await, refused.await);
+    assert!(door.stalled(Duration::ZERO).is_empty());
+    assert!(door.queues().is_empty(), "nobody waits any more");
+}
+
+/// A host that is not there is given up for all requests at once, not for each after attempts of its own.
+#[tokio::test]
+async fn a_host_that_is_given_up_answers_all_who_wait() {
+    let server = Server::start(&[BUSY]).await;
+    let one = HostSettings { patience: Duration::from_millis(300), ..HostSettings::default() };
+    let door = Door::open(Settings { other_hosts: one, ..settings() }).unwrap();
+    let asked = futures_util::future::join_all((0..200).map(|_| door.send(server.get("/")))).await;
+    let given_up = asked.iter().filter_map(|answer| answer.as_ref().err());
+    let given_up: Vec<String> = given_up.map(ToString::to_string).collect();
+    assert!(given_up.len() > 150, "{} of 200", given_up.len());
+    assert!(given_up[0].contains("the host has served nothing for"), "{}", given_up[0]);
+    assert!(given_up[0].contains("unavailable (503)"), "{}", given_up[0]);
+    assert!(server.asked() < 50, "{} requests were sent", server.asked());
 }
 
 #[test]

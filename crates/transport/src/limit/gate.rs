@@ -180,8 +180,9 @@ impl Line {
         self.queues.iter_mut().flat_map(|queue| queue.drain(..))
     }
 
+    /// How many still wait.
     fn len(&self) -> usize {
-        self.queues.iter().map(VecDeque::len).sum()
+        self.queues.iter().flatten().filter(|waiting| !waiting.tell.is_closed()).count()
     }
 }
 
@@ -197,9 +198,9 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.gate.state();
         if self.used {
-            state.limiter.leave(self.pass)
+            state.limiter.leave(self.pass);
         } else {
-            state.limiter.withdraw(self.pass)
+            state.limiter.withdraw(self.pass);
         }
         drop(state);
         self.gate.let_in();
@@ -212,12 +213,12 @@ mod tests {
 
     use super::*;
 
-    fn gate(settings: HostSettings) -> Arc<Gate> {
-        Arc::new(Gate::new(&settings))
+    fn gate(settings: &HostSettings) -> Arc<Gate> {
+        Arc::new(Gate::new(settings))
     }
 
     fn at_once(concurrency: usize) -> Arc<Gate> {
-        gate(HostSettings { concurrency, start_concurrency: concurrency, ..HostSettings::default() })
+        gate(&HostSettings { concurrency, start_concurrency: concurrency, ..HostSettings::default() })
     }
 
     async fn waits(gate: &Arc<Gate>, class: Class) -> bool {
@@ -237,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_rate_spaces_requests() {
-        let gate = gate(HostSettings { requests_per_second: Some(10.0), ..HostSettings::default() });
+        let gate = gate(&HostSettings { requests_per_second: Some(10.0), ..HostSettings::default() });
         let started = Instant::now();
         for _ in 0..11 {
             gate.admit(Class::Read).await.unwrap();

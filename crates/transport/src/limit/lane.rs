@@ -356,7 +356,7 @@ impl Lane {
     }
 
     fn set_rate(&mut self, rate: f64, now: Instant) {
-        let most = self.bounds.rate.min(MOST_RATE).max(LEAST_RATE);
+        let most = self.bounds.rate.clamp(LEAST_RATE, MOST_RATE);
         self.pace.set_rate(rate.clamp(LEAST_RATE, most), now);
     }
 }

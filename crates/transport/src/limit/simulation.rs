@@ -213,9 +213,9 @@ fn a_quota_by_the_minute_costs_few_refusals() {
                 let minute = &mut served[time.as_secs() as usize / 60];
                 let observed = if *minute < 5_000 { Observed::Served } else { Observed::Refused(None) };
                 if observed == Observed::Served {
-                    *minute += 1
+                    *minute += 1;
                 } else {
-                    refused += 1
+                    refused += 1;
                 }
                 time += Duration::from_millis(2);
                 limiter.observe(start + time, pass, observed);
