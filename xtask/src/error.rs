@@ -26,7 +26,7 @@ pub(crate) enum Error {
     NoCache,
 
     #[error(
-        "the tests need {commands}, which {verb} not on PATH, and {obstacle}. Install {packages} (Debian's names) \
+        "this needs {commands}, which {verb} not on PATH, and {obstacle}. Install {packages} (Debian's names) \
          and run this again"
     )]
     Packages { commands: String, verb: &'static str, obstacle: &'static str, packages: String },

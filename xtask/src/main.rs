@@ -1,5 +1,6 @@
-//! What a developer runs: `cargo xtask test`, `check` and `size`.
+//! What a developer runs: `cargo xtask test`, `check`, `size` and `bench`.
 
+mod bench;
 mod check;
 mod debian;
 mod environment;
@@ -46,6 +47,8 @@ enum Task {
         #[arg(long)]
         cold: bool,
     },
+    /// Measures the release binary against embedded registries, beside other tools, and writes docs/performance.md.
+    Bench(bench::Arguments),
 }
 
 impl Task {
@@ -55,6 +58,7 @@ impl Task {
             Self::Test { arguments } => test::run(&workspace, &arguments),
             Self::Check { advisories } => check::run(&workspace, advisories),
             Self::Size { cold } => size::run(&workspace, cold),
+            Self::Bench(arguments) => bench::run(&workspace, &arguments),
         }
     }
 }

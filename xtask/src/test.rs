@@ -8,13 +8,23 @@ use crate::step::step;
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
 
+/// Tests copy with it, and so does the benchmark.
+pub(crate) const SKOPEO: Package = Package { command: "skopeo", package: "skopeo" };
+
 /// Programs that the tests take from PATH.
 const PACKAGES: &[Package] = &[
     Package { command: "docker-registry", package: "docker-registry" },
     Package { command: "git", package: "git" },
     Package { command: "openssl", package: "openssl" },
-    Package { command: "skopeo", package: "skopeo" },
+    SKOPEO,
 ];
+
+/// Tests copy with it, and so does the benchmark.
+pub(crate) const CRANE: Tool = Tool {
+    name: "crane",
+    version: "v0.22.1",
+    source: Source::Go("github.com/google/go-containerregistry/cmd/crane"),
+};
 
 /// Programs that the tests take from the folder in `KPROMO_TEST_TOOLS`. To add one, add a row; to upgrade one, change its
 /// version.
@@ -24,11 +34,7 @@ const TOOLS: &[Tool] = &[
         version: "v0.0.0-20260831232431-97274622c111",
         source: Source::Go("github.com/opencontainers/distribution-spec/conformance"),
     },
-    Tool {
-        name: "crane",
-        version: "v0.22.1",
-        source: Source::Go("github.com/google/go-containerregistry/cmd/crane"),
-    },
+    CRANE,
     Tool {
         name: "distribution",
         version: "v3.1.2",

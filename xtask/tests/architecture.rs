@@ -19,6 +19,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("registry", &["oci"]),
     ("kpromo", &["oci", "promote", "registry", "sigstore", "transport"]),
     ("testkit", &["oci", "registry"]),
+    ("bench", &["oci", "registry"]),
     ("xtask", &[]),
 ];
 

@@ -1,0 +1,60 @@
+//! Why a benchmark stopped.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a benchmark stopped.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{doing} {}: {source}", path.display())]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+
+    #[error("{doing}: {source}")]
+    Io { doing: &'static str, source: io::Error },
+
+    #[error("{}: not what was written there: {source}", path.display())]
+    NotOurs { path: PathBuf, source: serde_json::Error },
+
+    #[error("`bench {part}` said what was not understood: {source}")]
+    Garbled { part: &'static str, source: serde_json::Error },
+
+    #[error("`bench {part}` ended before it answered; what it wrote last stands above")]
+    Gone { part: &'static str },
+
+    #[error("`bench {part}` answered something else: {answer}")]
+    Unexpected { part: &'static str, answer: String },
+
+    #[error("{what} took longer than {seconds} s and was ended")]
+    TooLong { what: String, seconds: u64 },
+
+    #[error("a registry did not start: {0}")]
+    Registry(#[from] registry::StartError),
+
+    #[error("a registry could not be filled: {0}")]
+    Store(#[from] registry::StoreError),
+
+    #[error("a name that was made up is none: {0}")]
+    Name(#[from] oci::InvalidName),
+
+    #[error("waiting for a process: {0}")]
+    Process(#[from] nix::Error),
+
+    #[error("a task of the runtime was lost: {0}")]
+    Task(#[from] tokio::task::JoinError),
+
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// For `map_err` on what the file system answered.
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+
+    /// For `map_err` on what a pipe or the system answered.
+    pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { doing, source }
+    }
+}

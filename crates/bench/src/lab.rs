@@ -1,0 +1,161 @@
+//! What scenarios work with: worlds, measured commands, folders that are removed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::error::Error;
+use crate::measure::{Job, Measured};
+use crate::process::Process;
+use crate::protocol::{Answer, Command, HostSpec, Reading, Spec, Started, WeatherSpec};
+use crate::record::Run;
+use crate::tools::{Tools, word};
+
+/// How long one job may take.
+const JOB_MAX: Duration = Duration::from_secs(1200);
+
+/// What scenarios work with.
+pub(crate) struct Lab {
+    pub(crate) tools: Tools,
+    /// Whether small sizes do: to try the benchmark itself.
+    pub(crate) quick: bool,
+    /// How often each row is measured, where that was said.
+    runs: Option<usize>,
+    /// This program.
+    program: PathBuf,
+    /// The search path that commands see.
+    path: String,
+    scratch: TempDir,
+}
+
+impl Lab {
+    /// Makes a temporary folder to work in.
+    pub(crate) fn new(tools: Tools, quick: bool, runs: Option<usize>, path: String) -> Result<Self, Error> {
+        let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
+        let scratch = tempfile::Builder::new().prefix("kpromo-bench-").tempdir();
+        let scratch = scratch.map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+        Ok(Self { tools, quick, runs, program, path, scratch })
+    }
+
+    /// How often a row is measured.
+    pub(crate) fn runs(&self, usual: usize) -> usize {
+        self.runs.unwrap_or(if self.quick { 1 } else { usual })
+    }
+
+    /// The size that is measured: the full one, or the small one.
+    pub(crate) fn size(&self, full: usize, small: usize) -> usize {
+        if self.quick { small } else { full }
+    }
+
+    /// A new folder, removed when it is dropped.
+    pub(crate) fn folder(&self) -> Result<TempDir, Error> {
+        TempDir::new_in(self.scratch.path()).map_err(Error::file("making a folder in", self.scratch.path()))
+    }
+
+    /// Starts and fills registries.
+    pub(crate) async fn world(&self, spec: Spec) -> Result<World, Error> {
+        let mut process = Process::start(&self.program, "world")?;
+        process.say(&spec).await?;
+        match process.hear().await? {
+            Answer::Started(started) => Ok(World { process, started, hosts: spec.hosts }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// `kpromo cip` on manifests.
+    pub(crate) fn cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
+        let mut words: Vec<String> = vec![
+            word(&self.tools.kpromo),
+            "cip".to_owned(),
+            "--thin-manifest-dir".to_owned(),
+            word(manifests),
+            "--sign=false".to_owned(),
+        ];
+        words.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.job(folder, vec![words], 1)
+    }
+
+    /// Commands that see no configuration but what is in `folder`.
+    pub(crate) fn job(&self, folder: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
+        let environment = BTreeMap::from([
+            ("PATH".to_owned(), self.path.clone()),
+            ("HOME".to_owned(), word(folder)),
+            ("XDG_RUNTIME_DIR".to_owned(), word(folder)),
+        ]);
+        Job { commands, parallel, environment, folder: folder.to_owned() }
+    }
+
+    /// Runs a job and tells what it took; kills it where it takes too long.
+    pub(crate) async fn measure(&self, job: &Job) -> Result<Measured, Error> {
+        let mut process = Process::start(&self.program, "measure")?;
+        process.say(job).await?;
+        match tokio::time::timeout(JOB_MAX, process.hear()).await {
+            Ok(heard) => heard,
+            Err(_) => {
+                let what = job.commands.first().map(|words| words.join(" ")).unwrap_or_default();
+                Err(Error::TooLong { what, seconds: JOB_MAX.as_secs() })
+            }
+        }
+    }
+
+    /// Runs a job against a world whose counts and quotas begin anew.
+    pub(crate) async fn run(&self, world: &mut World, label: &str, job: &Job) -> Result<Run, Error> {
+        crate::say(&format!("    {label}"));
+        world.begin().await?;
+        let measured = self.measure(job).await?;
+        let reading = world.read().await?;
+        let run = Run::of(label, &measured, &reading, world);
+        crate::say(&format!("        {}", run.line()));
+        Ok(run)
+    }
+}
+
+/// Registries that run. Dropped, they end.
+pub(crate) struct World {
+    process: Process,
+    pub(crate) started: Started,
+    /// How they were started.
+    pub(crate) hosts: Vec<HostSpec>,
+}
+
+impl World {
+    /// Counts and quotas from their beginning.
+    pub(crate) async fn begin(&mut self) -> Result<(), Error> {
+        for host in 0..self.hosts.len() {
+            self.weather(host, self.hosts[host].weather).await?;
+        }
+        self.done(&Command::Reset).await?;
+        Ok(())
+    }
+
+    /// Changes the weather over a host; when that was, in seconds after the counts began.
+    pub(crate) async fn weather(&mut self, host: usize, weather: WeatherSpec) -> Result<f64, Error> {
+        self.done(&Command::Weather { host, weather }).await
+    }
+
+    /// The counts.
+    pub(crate) async fn read(&mut self) -> Result<Reading, Error> {
+        match self.ask(&Command::Read).await? {
+            Answer::Reading(reading) => Ok(reading),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn done(&mut self, command: &Command) -> Result<f64, Error> {
+        match self.ask(command).await? {
+            Answer::Done { seconds } => Ok(seconds),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(&mut self, command: &Command) -> Result<Answer, Error> {
+        self.process.say(command).await?;
+        self.process.hear().await
+    }
+}
+
+fn unexpected(answer: &Answer) -> Error {
+    Error::Unexpected { part: "world", answer: format!("{answer:?}") }
+}

@@ -1,0 +1,174 @@
+//! Measures the release binary against embedded registries, beside other tools. `cargo xtask bench` builds and runs it.
+//!
+//! Three parts run in processes of their own, so that none is counted with another: the driver (`bench run`), the
+//! registries (`bench world`), and what starts the measured commands and asks the system what they took (`bench measure`).
+
+mod error;
+mod lab;
+mod machine;
+mod manifests;
+mod measure;
+mod page;
+mod peers;
+mod process;
+mod protocol;
+mod record;
+mod scenario;
+mod show;
+mod tools;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+use error::Error;
+use lab::Lab;
+use scenario::Scenario;
+use tools::{Peer, Tools};
+
+/// Measures kpromo.
+#[derive(Debug, Parser)]
+#[command(name = "bench")]
+struct Arguments {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Runs scenarios, keeps their results and writes the page of all that are kept.
+    Run(Box<RunArguments>),
+    /// Registries, as told on standard input.
+    World,
+    /// Commands, as told on standard input.
+    Measure,
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// The binary to measure.
+    #[arg(long)]
+    kpromo: PathBuf,
+    /// Other tools, each as VERSION=PATH; without one its rows are left out.
+    #[arg(long, value_parser = tools::peer)]
+    crane: Option<Peer>,
+    #[arg(long, value_parser = tools::peer)]
+    regsync: Option<Peer>,
+    #[arg(long, value_parser = tools::peer)]
+    skopeo: Option<Peer>,
+    /// The folder of results.
+    #[arg(long)]
+    results: PathBuf,
+    /// The page.
+    #[arg(long)]
+    page: PathBuf,
+    /// What to measure; all, where none is named.
+    #[arg(long, value_enum)]
+    scenario: Vec<Scenario>,
+    /// How often each row is measured.
+    #[arg(long)]
+    runs: Option<usize>,
+    /// Small sizes, to try the benchmark itself.
+    #[arg(long)]
+    quick: bool,
+}
+
+#[expect(clippy::print_stdout, reason = "the one place where progress is shown")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a failure is shown")]
+pub(crate) fn complain(error: &Error) {
+    eprintln!("error: {error}");
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().part {
+        // Without a runtime, so that it takes next to nothing beside what it measures.
+        Part::Measure => measure::run(),
+        Part::World => runtime(world::run()),
+        Part::Run(arguments) => runtime(unless_interrupted(run(*arguments))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::io("starting"))?;
+    let done = runtime.block_on(work);
+    // A thread that waits for input would keep us from ending.
+    runtime.shutdown_background();
+    done
+}
+
+/// What is begun ends with an interruption: dropping it removes its folders and ends its processes.
+async fn unless_interrupted(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+    let mut terminated = signal(SignalKind::terminate()).map_err(Error::io("listening for signals"))?;
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(Error::Interrupted),
+        _ = terminated.recv() => Err(Error::Interrupted),
+    }
+}
+
+async fn run(arguments: RunArguments) -> Result<(), Error> {
+    let RunArguments { kpromo, crane, regsync, skopeo, results, page, scenario, runs, quick } = arguments;
+    let tools = Tools { kpromo, crane, regsync, skopeo };
+    let lab = Lab::new(tools, quick, runs, search_path())?;
+    let chosen = if scenario.is_empty() { Scenario::value_variants() } else { &scenario };
+    for scenario in chosen {
+        say(&format!("==> {}", scenario.name()));
+        let section = Box::pin(scenario.measure(&lab)).await?;
+        say(&format!("\n{}", page::section(&section)));
+        // Kept one by one: what comes after may fail.
+        keep(&results, scenario.name(), &section)?;
+        page::write(&results, &page)?;
+    }
+    say(&format!("written: {}", page.display()));
+    Ok(())
+}
+
+fn keep(folder: &Path, name: &str, section: &record::Section) -> Result<(), Error> {
+    std::fs::create_dir_all(folder).map_err(Error::file("making", folder))?;
+    let path = folder.join(format!("{name}.json"));
+    let text =
+        serde_json::to_vec_pretty(section).map_err(|source| Error::NotOurs { path: path.clone(), source })?;
+    std::fs::write(&path, text).map_err(Error::file("writing", path))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program of its own; this is its one place that reads the environment"
+)]
+fn search_path() -> String {
+    std::env::var("PATH").unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_scenario_is_called_on_the_command_line_what_its_results_are_called() {
+        for scenario in Scenario::value_variants() {
+            assert_eq!(scenario.to_possible_value().unwrap().get_name(), scenario.name());
+        }
+    }
+}

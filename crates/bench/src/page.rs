@@ -1,0 +1,227 @@
+//! The page of results.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::ValueEnum as _;
+
+use crate::error::Error;
+use crate::machine::Setting;
+use crate::record::{Section, Table, Target};
+use crate::scenario::Scenario;
+
+/// The longest line of a paragraph, in characters.
+const WIDTH: usize = 120;
+
+const INTRODUCTION: &str = "\
+Written by `cargo xtask bench`, which keeps results in `target/bench`, one file a scenario, and makes this page of all that \
+are there; change the benchmark, not the page.
+
+The release binary runs as users run it. The registries are embedded ones in another process on the same machine, \
+filled without HTTP and reached over loopback; they take their part of the same processors. Requests, refusals (429) and bytes are \
+what the registries count. Wall time is from start to exit; processor time (user and system) and peak memory are the \
+system's account of the measured processes alone, peak memory that of the largest one. Of several runs the one with the median \
+wall time is shown. What a quota allows at the least is (requests let through − burst) ÷ rate of the busiest host. 1 MB has 10⁶ \
+bytes.";
+
+/// Writes the page of all results that a folder holds, in the order of the scenarios.
+pub(crate) fn write(results: &Path, page: &Path) -> Result<(), Error> {
+    let mut sections = Vec::new();
+    for scenario in Scenario::value_variants() {
+        let path = results.join(format!("{}.json", scenario.name()));
+        if !path.exists() {
+            continue;
+        }
+        let text = std::fs::read(&path).map_err(Error::file("reading", &path))?;
+        let kept: Section =
+            serde_json::from_slice(&text).map_err(|source| Error::NotOurs { path, source })?;
+        sections.push(kept);
+    }
+    std::fs::write(page, whole(&sections)).map_err(Error::file("writing", page))
+}
+
+fn whole(sections: &[Section]) -> String {
+    let mut text = "# Performance\n\n".to_owned();
+    for paragraph in INTRODUCTION.split("\n\n") {
+        text.push_str(&wrapped(paragraph));
+        text.push('\n');
+    }
+    text.push_str(&settings(sections));
+    for kept in sections {
+        text.push('\n');
+        text.push_str(&section(kept));
+    }
+    text
+}
+
+/// Where it was measured: once, or once for each group of sections that were measured elsewhere or with something else.
+fn settings(sections: &[Section]) -> String {
+    let mut groups: Vec<(&Setting, Vec<&str>)> = Vec::new();
+    for section in sections {
+        match groups.iter_mut().find(|(setting, _)| *setting == &section.setting) {
+            Some((_, titles)) => titles.push(&section.title),
+            None => groups.push((&section.setting, vec![&section.title])),
+        }
+    }
+    let is_one = groups.len() == 1;
+    let described = groups.into_iter().map(|(setting, titles)| {
+        let of = if is_one { String::new() } else { format!(" ({})", titles.join("; ")) };
+        let versions: Vec<_> =
+            setting.versions.iter().map(|(name, version)| described(name, version)).collect();
+        let line = format!(
+            "Measured on {}{of}: {} cores of {}, {} GiB of memory, Linux {}; {}.",
+            setting.date,
+            setting.cores,
+            setting.processor,
+            setting.memory_gibibytes,
+            setting.kernel,
+            versions.join(", ")
+        );
+        wrapped(&line)
+    });
+    described.collect::<Vec<_>>().join("\n")
+}
+
+/// A version with its program's name, unless it begins with it.
+fn described(name: &str, version: &str) -> String {
+    if version.starts_with(name) { version.to_owned() } else { format!("{name} {version}") }
+}
+
+/// One section, as Markdown that reads well in a terminal too.
+pub(crate) fn section(section: &Section) -> String {
+    let mut text = format!("## {}\n\n{}", section.title, wrapped(&section.about));
+    if section.runs > 1 {
+        text.push_str(&format!("\nMedian of {} runs of kpromo.\n", section.runs));
+    }
+    let targets =
+        Table::new(&["target", "aimed at", "measured", "reached"], section.targets.iter().map(row).collect());
+    let tables = section.tables.iter().chain((!section.targets.is_empty()).then_some(&targets));
+    for shown in tables {
+        text.push('\n');
+        text.push_str(&table(shown));
+    }
+    if !section.notes.is_empty() {
+        text.push('\n');
+    }
+    for note in &section.notes {
+        text.push_str(&wrapped(&format!("- {note}")));
+    }
+    text
+}
+
+fn row(target: &Target) -> Vec<String> {
+    let reached = if target.reached { "yes" } else { "**no**" };
+    vec![target.what.clone(), target.target.clone(), target.measured.clone(), reached.to_owned()]
+}
+
+/// A table with columns as wide as their cells; all but the first are set to the right.
+fn table(table: &Table) -> String {
+    let widths: Vec<usize> = (0..table.head.len())
+        .map(|column| {
+            let cells =
+                std::iter::once(&table.head).chain(&table.rows).map(|row| row[column].chars().count());
+            cells.max().unwrap_or(0).max(3)
+        })
+        .collect();
+    let mut text = String::new();
+    let mut line = |cells: &[String]| {
+        for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+            // Writing to a text cannot fail.
+            let _ = if column == 0 {
+                write!(text, "| {cell:<width$} ")
+            } else {
+                write!(text, "| {cell:>width$} ")
+            };
+        }
+        text.push_str("|\n");
+    };
+    line(&table.head);
+    let rule = |(column, width): (usize, &usize)| {
+        let dashes = "-".repeat(width - usize::from(column > 0));
+        if column == 0 { dashes } else { format!("{dashes}:") }
+    };
+    line(&widths.iter().enumerate().map(rule).collect::<Vec<_>>());
+    table.rows.iter().for_each(|row| line(row));
+    text
+}
+
+/// Words in lines that are not too long; lines after the first of a list's item are indented.
+fn wrapped(paragraph: &str) -> String {
+    let indent = if paragraph.starts_with("- ") { "  " } else { "" };
+    let (mut text, mut length) = (String::new(), 0);
+    for word in paragraph.split_whitespace() {
+        let width = word.chars().count();
+        if length > 0 && length + 1 + width > WIDTH {
+            text.push('\n');
+            text.push_str(indent);
+            length = indent.len();
+        } else if length > 0 {
+            text.push(' ');
+            length += 1;
+        }
+        text.push_str(word);
+        length += width;
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let cells = |row: [&str; 2]| row.map(str::to_owned).to_vec();
+        let shown = Table::new(&["", "wall"], vec![cells(["kpromo", "1.00 s"]), cells(["crane", "12.5 s"])]);
+        let expected = "\
+|        |   wall |
+| ------ | -----: |
+| kpromo | 1.00 s |
+| crane  | 12.5 s |
+";
+        assert_eq!(table(&shown), expected);
+    }
+
+    #[test]
+    fn a_long_note_is_wrapped_and_indented() {
+        let text = wrapped(&format!("- {}", "word ".repeat(30)));
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 2);
+        assert!(lines[0].starts_with("- word") && lines[1].starts_with("  word"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn a_page_of_results_that_are_there_is_written_and_a_damaged_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let setting = Setting {
+            date: "2026-01-31".to_owned(),
+            cores: 2,
+            memory_gibibytes: 8,
+            processor: "a processor".to_owned(),
+            kernel: "6.1".to_owned(),
+            versions: vec![("crane".to_owned(), "v1".to_owned())],
+        };
+        let kept = Section {
+            title: "A small thing".to_owned(),
+            about: "What is done.".to_owned(),
+            setting,
+            runs: 3,
+            tables: Vec::new(),
+            targets: vec![Target::exactly("requests", 2, 1, crate::show::count)],
+            notes: vec!["a note".to_owned()],
+            raw: Vec::new(),
+        };
+        let file = folder.path().join("small-world.json");
+        std::fs::write(&file, serde_json::to_vec(&kept).unwrap()).unwrap();
+        let page = folder.path().join("page.md");
+        write(folder.path(), &page).unwrap();
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(text.contains("Measured on 2026-01-31: 2 cores of a processor"), "{text}");
+        assert!(text.contains("## A small thing") && text.contains("**no**"), "{text}");
+        std::fs::write(&file, "{").unwrap();
+        let error = write(folder.path(), &page).unwrap_err().to_string();
+        assert!(error.contains("small-world.json"), "{error}");
+    }
+}

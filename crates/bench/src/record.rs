@@ -1,0 +1,270 @@
+//! What was measured, as it is kept and shown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::lab::World;
+use crate::machine::Setting;
+use crate::measure::Measured;
+use crate::protocol::{HostReading, Reading};
+use crate::show::{NONE, count, megabytes, percent, ratio, seconds};
+
+/// One job against one world.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) label: String,
+    pub(crate) wall_seconds: f64,
+    pub(crate) cpu_seconds: f64,
+    pub(crate) peak_memory_bytes: u64,
+    /// How many commands there were, and how many of them failed.
+    pub(crate) commands: usize,
+    pub(crate) failures: usize,
+    pub(crate) exits: BTreeMap<i32, usize>,
+    pub(crate) complaints: Vec<String>,
+    pub(crate) requests: u64,
+    /// Answered with 429.
+    pub(crate) refused: u64,
+    /// Blob bytes read from staging, and the bytes of its blobs.
+    pub(crate) staging_bytes: u64,
+    pub(crate) unique_bytes: u64,
+    /// Bytes of bodies that the other hosts were sent.
+    pub(crate) sent_bytes: u64,
+    /// Images that are not where they should be.
+    pub(crate) missing: usize,
+    /// The least that the quotas allow for what was let through.
+    pub(crate) least_seconds: Option<f64>,
+    /// What each host saw, without timelines.
+    pub(crate) hosts: Vec<HostReading>,
+}
+
+impl Run {
+    pub(crate) fn of(label: &str, measured: &Measured, reading: &Reading, world: &World) -> Self {
+        let sum = |field: fn(&HostReading) -> u64| reading.hosts.iter().map(field).sum::<u64>();
+        let destinations = reading.hosts.get(1..).unwrap_or_default();
+        let lacking = |host: &HostReading| world.started.expected.saturating_sub(host.images);
+        let quotas = world.hosts.iter().map(|host| host.weather.quota);
+        let least = reading.hosts.iter().zip(quotas).filter_map(|(host, quota)| {
+            let quota = quota?;
+            Some(least_seconds(host.served(), quota.per_second, quota.burst))
+        });
+        let without_timeline = |host: &HostReading| HostReading { timeline: Vec::new(), ..host.clone() };
+        Self {
+            label: label.to_owned(),
+            wall_seconds: measured.wall_seconds,
+            cpu_seconds: measured.cpu_seconds,
+            peak_memory_bytes: measured.peak_memory_bytes,
+            commands: measured.exits.values().sum(),
+            failures: measured.failures(),
+            exits: measured.exits.clone(),
+            complaints: measured.complaints.clone(),
+            requests: sum(|host| host.requests),
+            refused: sum(|host| host.refused),
+            staging_bytes: reading.hosts.first().map_or(0, |host| host.blob_bytes_out),
+            unique_bytes: world.started.unique_bytes,
+            sent_bytes: destinations.iter().map(|host| host.bytes_in).sum(),
+            missing: destinations.iter().map(lacking).sum(),
+            least_seconds: least.reduce(f64::max),
+            hosts: reading.hosts.iter().map(without_timeline).collect(),
+        }
+    }
+
+    pub(crate) fn refused_share(&self) -> f64 {
+        share(self.refused, self.requests)
+    }
+
+    /// In one line, for who waits.
+    pub(crate) fn line(&self) -> String {
+        let mut line = format!(
+            "{}, {} requests, {} refused, {} CPU, {} memory",
+            seconds(self.wall_seconds),
+            count(self.requests),
+            count(self.refused),
+            seconds(self.cpu_seconds),
+            megabytes(self.peak_memory_bytes)
+        );
+        if self.failures > 0 {
+            line.push_str(&format!("; exits {:?}: {}", self.exits, self.complaints.join(" | ")));
+        }
+        line
+    }
+}
+
+/// The time that a bucket of tokens needs to let so many requests through.
+fn least_seconds(served: u64, per_second: f64, burst: u32) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+    let beyond = served.saturating_sub(u64::from(burst)) as f64;
+    beyond / per_second
+}
+
+/// A part of a whole, 0 of nothing.
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
+    let quotient = part as f64 / whole.max(1) as f64;
+    quotient
+}
+
+/// The run whose time is the median of all; of two in the middle the slower one.
+pub(crate) fn median(mut runs: Vec<Run>) -> Option<Run> {
+    runs.sort_by(|one, other| one.wall_seconds.total_cmp(&other.wall_seconds));
+    let middle = runs.len() / 2;
+    (middle < runs.len()).then(|| runs.swap_remove(middle))
+}
+
+/// Something that is aimed at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(crate) what: String,
+    pub(crate) target: String,
+    pub(crate) measured: String,
+    pub(crate) reached: bool,
+}
+
+impl Target {
+    /// A value that must not be larger than a limit, shown by `show`.
+    pub(crate) fn at_most(what: &str, value: f64, limit: f64, show: fn(f64) -> String) -> Self {
+        Self {
+            what: what.to_owned(),
+            target: format!("≤ {}", show(limit)),
+            measured: show(value),
+            reached: value <= limit,
+        }
+    }
+
+    /// A value that may be missing, which does not reach the target.
+    pub(crate) fn within(what: &str, value: Option<f64>, limit: f64, show: fn(f64) -> String) -> Self {
+        match value {
+            Some(value) => Self::at_most(what, value, limit, show),
+            None => Self { measured: "never".to_owned(), ..Self::at_most(what, f64::INFINITY, limit, show) },
+        }
+    }
+
+    /// A value that must be another one.
+    pub(crate) fn exactly(what: &str, value: u64, target: u64, show: fn(u64) -> String) -> Self {
+        Self { what: what.to_owned(), target: show(target), measured: show(value), reached: value == target }
+    }
+}
+
+/// Rows of text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Table {
+    pub(crate) head: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(head: &[&str], rows: Vec<Vec<String>>) -> Self {
+        Self { head: head.iter().map(|name| (*name).to_owned()).collect(), rows }.without_empty_columns()
+    }
+
+    /// Runs side by side; times are compared with that of the first.
+    pub(crate) fn of(runs: &[Run]) -> Self {
+        let head = [
+            "",
+            "wall",
+            "× first row",
+            "least by quota",
+            "wall ÷ least",
+            "requests",
+            "refused",
+            "read from staging",
+            "÷ unique",
+            "CPU",
+            "peak memory",
+            "commands failed",
+            "images missing",
+        ];
+        let first = runs.first().map_or(0.0, |run| run.wall_seconds);
+        Self::new(&head, runs.iter().map(|run| row(run, first, runs.len())).collect())
+    }
+
+    /// A row of what is known from elsewhere, in the columns of the same names.
+    pub(crate) fn add_known(&mut self, label: &str, known: &[(&str, &str)]) {
+        let cell = |name: &String| {
+            let found = known.iter().find(|(column, _)| column == name);
+            found.map_or(NONE, |(_, text)| text).to_owned()
+        };
+        let mut row: Vec<String> = self.head.iter().map(cell).collect();
+        if let Some(first) = row.first_mut() {
+            label.clone_into(first);
+        }
+        self.rows.push(row);
+    }
+
+    fn without_empty_columns(self) -> Self {
+        let kept: Vec<bool> = (0..self.head.len())
+            .map(|column| column == 0 || self.rows.iter().any(|row| row[column] != NONE))
+            .collect();
+        let keep = |cells: Vec<String>| {
+            cells.into_iter().zip(&kept).filter_map(|(cell, kept)| kept.then_some(cell)).collect()
+        };
+        Self { head: keep(self.head), rows: self.rows.into_iter().map(keep).collect() }
+    }
+}
+
+fn row(run: &Run, first: f64, rows: usize) -> Vec<String> {
+    let only = |condition: bool, text: String| if condition { text } else { NONE.to_owned() };
+    let least = run.least_seconds.filter(|least| *least > 0.0);
+    #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
+    let reread = run.staging_bytes as f64 / run.unique_bytes.max(1) as f64;
+    let has_blobs = run.unique_bytes > 0;
+    let each = if run.commands > 1 { " each" } else { "" };
+    vec![
+        run.label.clone(),
+        seconds(run.wall_seconds),
+        only(rows > 1 && first > 0.0, ratio(run.wall_seconds / first)),
+        least.map_or(NONE.to_owned(), seconds),
+        least.map_or(NONE.to_owned(), |least| ratio(run.wall_seconds / least)),
+        count(run.requests),
+        only(run.least_seconds.is_some(), percent(run.refused_share())),
+        only(has_blobs, megabytes(run.staging_bytes)),
+        only(has_blobs, ratio(reread)),
+        seconds(run.cpu_seconds),
+        format!("{}{each}", megabytes(run.peak_memory_bytes)),
+        only(run.failures > 0, format!("{} of {}", run.failures, run.commands)),
+        only(run.missing > 0, count(run.missing as u64)),
+    ]
+}
+
+/// One scenario as it is kept in a file and shown on the page.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Section {
+    pub(crate) title: String,
+    /// What is done, and how.
+    pub(crate) about: String,
+    pub(crate) setting: Setting,
+    /// How many runs each row is the median of.
+    pub(crate) runs: usize,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) notes: Vec<String>,
+    /// Everything that was counted.
+    pub(crate) raw: Vec<Run>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_lets_the_burst_through_at_once() {
+        assert!((least_seconds(1000, 83.0, 100) - 900.0 / 83.0).abs() < 1e-9);
+        assert_eq!(least_seconds(50, 83.0, 100), 0.0);
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out_and_known_rows_fit_what_is_left() {
+        let cells = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let mut table = Table::new(&["", "wall", "refused"], vec![cells(["kpromo", "1 s", NONE])]);
+        table.add_known("before", &[("wall", "9 s"), ("refused", "1 %")]);
+        assert_eq!(table.head, ["", "wall"]);
+        assert_eq!(table.rows, [["kpromo", "1 s"], ["before", "9 s"]]);
+    }
+
+    #[test]
+    fn a_target_that_is_never_met_is_not_reached() {
+        let target = Target::within("settled", None, 10.0, seconds);
+        assert_eq!((target.measured.as_str(), target.reached), ("never", false));
+        assert!(Target::within("settled", Some(10.0), 10.0, seconds).reached);
+    }
+}

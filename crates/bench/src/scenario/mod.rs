@@ -1,0 +1,138 @@
+//! What is measured.
+
+mod plan;
+mod promote;
+mod quota_change;
+mod small_world;
+mod throughput;
+mod trouble;
+
+use std::path::Path;
+
+use clap::ValueEnum;
+use tempfile::TempDir;
+
+use crate::error::Error;
+use crate::lab::{Lab, World};
+use crate::manifests;
+use crate::measure::Job;
+use crate::protocol::{Content, HostSpec, QuotaSpec, Spec, Storage, WeatherSpec};
+use crate::record::{Run, Section, median};
+
+/// How many regions Kubernetes' production has.
+const REGIONS: usize = 22;
+/// What the measurements of a plan and a promotion are held to: about 5,000 requests a minute.
+const QUOTA: QuotaSpec = QuotaSpec { per_second: 83.0, burst: 100 };
+const LATENCY_MILLISECONDS: u64 = 20;
+/// The weather of most scenarios.
+const USUAL: WeatherSpec =
+    WeatherSpec { latency_milliseconds: LATENCY_MILLISECONDS, quota: Some(QUOTA), refuses: false };
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Scenario {
+    /// Plan Kubernetes' whole production, where all is promoted already.
+    Plan,
+    /// Promote new images to 22 regions under a quota, beside other tools.
+    Promote,
+    /// List repositories while the quota falls and rises again.
+    QuotaChange,
+    /// Promote where one region is slow and one refuses.
+    Trouble,
+    /// Copy gigabytes to five destinations, beside crane.
+    Throughput,
+    /// Promote a few small images without any limit, and count requests.
+    SmallWorld,
+}
+
+impl Scenario {
+    /// Its name, as it is written on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plan => "plan",
+            Self::Promote => "promote",
+            Self::QuotaChange => "quota-change",
+            Self::Trouble => "trouble",
+            Self::Throughput => "throughput",
+            Self::SmallWorld => "small-world",
+        }
+    }
+
+    /// Measures it.
+    pub(crate) async fn measure(self, lab: &Lab) -> Result<Section, Error> {
+        match self {
+            Self::Plan => plan::measure(lab).await,
+            Self::Promote => promote::measure(lab).await,
+            Self::QuotaChange => quota_change::measure(lab).await,
+            Self::Trouble => trouble::measure(lab).await,
+            Self::Throughput => throughput::measure(lab).await,
+            Self::SmallWorld => small_world::measure(lab).await,
+        }
+    }
+}
+
+/// Staging and so many regions, all alike.
+fn alike(regions: usize, storage: &Storage, weather: WeatherSpec, content: Content) -> Spec {
+    let host = |storage: &Storage| HostSpec { storage: storage.clone(), weather };
+    // Staging is read from, so it keeps what it holds.
+    let mut hosts = vec![host(&Storage::Memory)];
+    hosts.extend((0..regions).map(|_| host(storage)));
+    Spec { hosts, content }
+}
+
+/// New images of four platforms, with layers of their own and layers in common.
+fn new_images(images: usize, layer_size: usize) -> Content {
+    Content::New {
+        images,
+        platforms: 4,
+        layers: 2,
+        layer_size,
+        shared_layers: 2,
+        shared_size: 2 * layer_size,
+    }
+}
+
+/// `kpromo cip --confirm` on a world, with the folder that it works in.
+fn promotion(lab: &Lab, world: &World) -> Result<(TempDir, Job), Error> {
+    let folder = lab.folder()?;
+    let manifests = folder.path().join("manifests");
+    manifests::write(&manifests, &world.started)?;
+    let report = crate::tools::word(&report(folder.path()));
+    let job = lab.cip(folder.path(), &manifests, &["--confirm", "--report", &report]);
+    Ok((folder, job))
+}
+
+fn report(folder: &Path) -> std::path::PathBuf {
+    folder.join("report.json")
+}
+
+/// The median of several promotions by kpromo, each into a new world.
+async fn promotions(lab: &Lab, label: &str, spec: &Spec, runs: usize) -> Result<Option<Run>, Error> {
+    let mut measured = Vec::new();
+    for _ in 0..runs {
+        let mut world = lab.world(spec.clone()).await?;
+        let (_folder, job) = promotion(lab, &world)?;
+        measured.push(lab.run(&mut world, label, &job).await?);
+    }
+    Ok(median(measured))
+}
+
+/// What went wrong, for the page.
+fn complaints(runs: &[Run]) -> Vec<String> {
+    let failed = runs.iter().filter(|run| run.failures > 0);
+    let told = failed.map(|run| {
+        let words = run.complaints.iter().map(|words| format!("`{}`", words.replace('`', "'")));
+        let mut words: Vec<String> = words.collect();
+        words.dedup();
+        format!("{} ended with {}: {}.", run.label, exits(run), words.join(", "))
+    });
+    told.collect()
+}
+
+fn exits(run: &Run) -> String {
+    let code = |(code, times): (&i32, &usize)| {
+        let name = if *code < 0 { "a signal".to_owned() } else { format!("exit code {code}") };
+        if run.commands > 1 { format!("{name} ({times} times)") } else { name }
+    };
+    run.exits.iter().map(code).collect::<Vec<_>>().join(", ")
+}

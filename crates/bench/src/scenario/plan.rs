@@ -1,0 +1,105 @@
+//! The plan of a production where everything is promoted already.
+
+use super::{REGIONS, Scenario, USUAL, alike, complaints};
+use crate::error::Error;
+use crate::lab::{Lab, World};
+use crate::machine::Setting;
+use crate::manifests;
+use crate::protocol::{Content, Storage};
+use crate::record::{Run, Section, Table, Target, median};
+use crate::show::{count, megabytes_of, percent, seconds, whole};
+use crate::tools::word;
+
+const PROJECTS: usize = 110;
+const IMAGES: usize = 12;
+const DIGESTS: usize = 34;
+/// The flag of a cache that survives a run.
+const CACHE: &str = "--inventory-cache";
+/// What the tool that kpromo succeeds takes for as many edges, without a quota.
+const KNOWN: [(&str, &str); 3] = [("wall", "118 s"), ("requests", "61,680"), ("peak memory", "1,407 MB")];
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let projects = lab.size(PROJECTS, 10);
+    let repositories = projects * IMAGES;
+    let content = Content::Promoted { projects, images: IMAGES, digests: DIGESTS };
+    let mut world = lab.world(alike(REGIONS, &Storage::Memory, USUAL, content)).await?;
+    let runs = lab.runs(3);
+    let folder = lab.folder()?;
+    manifests::write(&folder.path().join("manifests"), &world.started)?;
+    let cold = repeated(lab, &mut world, folder.path(), "kpromo", &[], runs).await?;
+    let mut shown = vec![cold];
+    let mut notes = Vec::new();
+    if lab.tools.cip_has(CACHE) {
+        let file = word(&folder.path().join("inventory"));
+        let flags = [CACHE, file.as_str()];
+        let filling = "kpromo, filling the inventory cache";
+        shown.push(repeated(lab, &mut world, folder.path(), filling, &flags, 1).await?);
+        let using = "kpromo, with the inventory cache";
+        shown.push(repeated(lab, &mut world, folder.path(), using, &flags, runs).await?);
+    } else {
+        notes.push(format!("`kpromo cip` has no `{CACHE}` in this build: there is no row with it."));
+    }
+    notes.extend(complaints(&shown));
+    let mut table = Table::of(&shown);
+    if !lab.quick {
+        table.add_known("promo-tools (Go), known figures, no quota", &KNOWN);
+    }
+    let edges = repositories * DIGESTS * REGIONS;
+    Ok(Section {
+        title: "Plan of a whole production".to_owned(),
+        about: format!(
+            "{projects} thin manifests of {IMAGES} images with {DIGESTS} digests each, to {REGIONS} regions: {} edges, \
+             everything promoted already. Google's listings, 20 ms latency; every host bears 83 requests/s with \
+             a burst of 100.",
+            count(edges as u64)
+        ),
+        setting: Setting::now(&lab.tools),
+        runs,
+        tables: vec![table],
+        targets: targets(&shown, repositories),
+        notes,
+        raw: shown,
+    })
+}
+
+async fn repeated(
+    lab: &Lab,
+    world: &mut World,
+    folder: &std::path::Path,
+    label: &str,
+    flags: &[&str],
+    runs: usize,
+) -> Result<Run, Error> {
+    let mut measured = Vec::new();
+    for _ in 0..runs.max(1) {
+        let job = lab.cip(folder, &folder.join("manifests"), flags);
+        measured.push(lab.run(world, label, &job).await?);
+    }
+    median(measured).ok_or(Error::Gone { part: Scenario::Plan.name() })
+}
+
+fn targets(shown: &[Run], repositories: usize) -> Vec<Target> {
+    let Some(cold) = shown.first() else { return Vec::new() };
+    // One listing a repository and host, and a little for what must be asked twice: 30,500 for Kubernetes' production.
+    #[expect(clippy::cast_precision_loss, reason = "a target for a count of requests")]
+    let (listings, projects) = ((repositories * (REGIONS + 1)) as f64, (repositories / IMAGES) as f64);
+    let requests = (listings * 1.0046 / 100.0).round() * 100.0;
+    let mut targets = vec![
+        Target::at_most("requests", number(cold.requests), requests, whole),
+        Target::at_most("wall", cold.wall_seconds, 20.0, seconds),
+        Target::at_most("peak memory", number(cold.peak_memory_bytes), 150e6, megabytes_of),
+        Target::at_most("refused", cold.refused_share(), 0.01, percent),
+        Target::exactly("runs that failed", cold.failures as u64, 0, count),
+    ];
+    if let [_, _, cached] = shown {
+        let requests = (projects * 700.0 / 110.0).round();
+        targets.push(Target::at_most("requests with the cache", number(cached.requests), requests, whole));
+        targets.push(Target::at_most("wall with the cache", cached.wall_seconds, 3.0, seconds));
+    }
+    targets
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn number(count: u64) -> f64 {
+    count as f64
+}

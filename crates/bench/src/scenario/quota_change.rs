@@ -1,0 +1,206 @@
+//! How fast a run finds a quota that has changed.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{LATENCY_MILLISECONDS, complaints};
+use crate::error::Error;
+use crate::lab::{Lab, World};
+use crate::machine::Setting;
+use crate::manifests;
+use crate::measure::Measured;
+use crate::protocol::{Content, HostSpec, Point, QuotaSpec, Spec, Storage, WeatherSpec};
+use crate::record::{Run, Section, Table, Target, share};
+use crate::show::{NONE, count, percent, seconds};
+
+const FULL: f64 = 200.0;
+const CUT: f64 = FULL / 4.0;
+/// Small, so that what a new quota grants at once does not pass for having settled.
+const BURST: u32 = 20;
+/// How long it takes at the most to settle, in seconds.
+const SETTLED_WITHIN: f64 = 10.0;
+/// How long the rate must be held to count as settled, in seconds.
+const HELD: f64 = 2.0;
+/// How much of the quota must be used, and how much may be refused meanwhile.
+const USED: f64 = 0.9;
+const REFUSED: f64 = 0.01;
+
+/// A time with one quota, in seconds after the counts began.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    name: &'static str,
+    per_second: f64,
+    begin: f64,
+    end: f64,
+}
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let length = lab.size(20, 12);
+    // Twice the full quota and once the reduced one, used up entirely.
+    let repositories = length * 450;
+    let weather = |per_second| WeatherSpec {
+        latency_milliseconds: LATENCY_MILLISECONDS,
+        quota: Some(QuotaSpec { per_second, burst: BURST }),
+        refuses: false,
+    };
+    let free = WeatherSpec { quota: None, ..weather(FULL) };
+    let host = |weather| HostSpec { storage: Storage::Memory, weather };
+    let content = Content::Promoted { projects: 1, images: repositories, digests: 1 };
+    let spec = Spec { hosts: vec![host(free), host(weather(FULL))], content };
+    let mut world = lab.world(spec).await?;
+    let folder = lab.folder()?;
+    manifests::write(&folder.path().join("manifests"), &world.started)?;
+    let job = lab.cip(folder.path(), &folder.path().join("manifests"), &[]);
+
+    crate::say("    kpromo");
+    world.begin().await?;
+    let pause = Duration::from_secs(length as u64);
+    let changes = async |world: &mut World| -> Result<[f64; 2], Error> {
+        sleep(pause).await;
+        let cut = world.weather(1, weather(CUT)).await?;
+        sleep(pause).await;
+        Ok([cut, world.weather(1, weather(FULL)).await?])
+    };
+    let (measured, changed) = tokio::join!(lab.measure(&job), changes(&mut world));
+    let (measured, [cut, restored]): (Measured, _) = (measured?, changed?);
+    let reading = world.read().await?;
+    let run = Run::of("kpromo", &measured, &reading, &world);
+    crate::say(&format!("        {}", run.line()));
+
+    let timeline = reading.hosts.get(1).map(|host| host.timeline.as_slice()).unwrap_or_default();
+    // What follows the last request is not a time of too few requests.
+    let end = busy_until(timeline);
+    let stretches = [
+        Stretch { name: "at first", per_second: FULL, begin: 0.0, end: cut },
+        Stretch { name: "after the cut", per_second: CUT, begin: cut, end: restored },
+        Stretch { name: "after it was restored", per_second: FULL, begin: restored, end },
+    ];
+    let mut targets: Vec<Target> = stretches
+        .iter()
+        .map(|stretch| {
+            let what = format!("settled {}", stretch.name);
+            Target::within(&what, settled(timeline, *stretch), SETTLED_WITHIN, seconds)
+        })
+        .collect();
+    let refused = reading.hosts.get(1).map_or(0.0, |host| share(host.refused, host.requests));
+    targets.push(Target::at_most("refused", refused, REFUSED, percent));
+    let rows = stretches.iter().map(|stretch| row(timeline, *stretch)).collect();
+    let head = [
+        "quota",
+        "requests/s borne",
+        "length",
+        "settled after",
+        "served",
+        "of the quota",
+        "refused",
+        "of all",
+    ];
+    Ok(Section {
+        title: "A quota that changes".to_owned(),
+        about: format!(
+            "The plan of {} repositories of one host that bears {FULL} requests/s with a burst of {BURST}, after {length} s \
+             {CUT}, and after as long again {FULL}. It has settled from when on it uses 90 % of the quota for 2 s with \
+             no more than 1 % of its requests refused.",
+            count(repositories as u64)
+        ),
+        setting: Setting::now(&lab.tools),
+        runs: 1,
+        tables: vec![Table::new(&head, rows)],
+        targets,
+        notes: complaints(std::slice::from_ref(&run)),
+        raw: vec![run],
+    })
+}
+
+/// When the last request was served.
+fn busy_until(timeline: &[Point]) -> f64 {
+    let last = timeline.last().map_or(0, |point| point.served);
+    timeline.iter().find(|point| point.served == last).map_or(0.0, |point| point.seconds)
+}
+
+/// How long after its begin the quota of a stretch is used and obeyed for a while; `None` where it never is.
+fn settled(timeline: &[Point], stretch: Stretch) -> Option<f64> {
+    let within = timeline.iter().filter(|point| point.seconds >= stretch.begin);
+    within.clone().find_map(|start| {
+        let stop = within.clone().find(|point| point.seconds >= start.seconds + HELD)?;
+        let held = (stop.seconds <= stretch.end).then_some(stop.seconds - start.seconds)?;
+        let served = count_of(stop.served - start.served);
+        let refused = count_of(stop.refused - start.refused);
+        let is_settled =
+            served >= USED * stretch.per_second * held && refused <= REFUSED * (served + refused);
+        is_settled.then_some(start.seconds - stretch.begin)
+    })
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
+fn count_of(requests: u64) -> f64 {
+    requests as f64
+}
+
+fn row(timeline: &[Point], stretch: Stretch) -> Vec<String> {
+    let before = |time: f64| timeline.iter().rfind(|point| point.seconds <= time).copied();
+    let nothing = Point { seconds: 0.0, served: 0, refused: 0 };
+    let (start, stop) = (before(stretch.begin).unwrap_or(nothing), before(stretch.end).unwrap_or(nothing));
+    let (served, refused) = (stop.served - start.served, stop.refused - start.refused);
+    let length = (stretch.end - stretch.begin).max(f64::EPSILON);
+    vec![
+        stretch.name.to_owned(),
+        format!("{}", stretch.per_second),
+        seconds(length),
+        settled(timeline, stretch).map_or(NONE.to_owned(), seconds),
+        count(served),
+        percent(count_of(served) / (stretch.per_second * length + f64::from(BURST))),
+        count(refused),
+        percent(share(refused, served + refused)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Points every quarter of a second, from requests served and refused in each.
+    fn timeline(quarters: &[(u64, u64)]) -> Vec<Point> {
+        let mut last = Point { seconds: 0.0, served: 0, refused: 0 };
+        let next = quarters.iter().map(|(served, refused)| {
+            last = Point {
+                seconds: last.seconds + 0.25,
+                served: last.served + served,
+                refused: last.refused + refused,
+            };
+            last
+        });
+        next.collect()
+    }
+
+    fn stretch(end: f64) -> Stretch {
+        Stretch { name: "", per_second: 100.0, begin: 0.25, end }
+    }
+
+    #[test]
+    fn it_has_settled_when_the_quota_is_used_and_obeyed() {
+        // One second of refusals, one of too few requests, then as it should be.
+        let quarters = [vec![(25, 25); 5], vec![(10, 0); 4], vec![(25, 0); 20]].concat();
+        let after = settled(&timeline(&quarters), stretch(7.0)).unwrap();
+        assert!((1.5..=2.0).contains(&after), "{after}");
+    }
+
+    #[test]
+    fn who_is_refused_all_the_time_or_asks_too_little_has_not_settled() {
+        assert_eq!(settled(&timeline(&[(25, 1); 40]), stretch(10.0)), None);
+        assert_eq!(settled(&timeline(&[(22, 0); 40]), stretch(10.0)), None);
+    }
+
+    #[test]
+    fn what_follows_the_stretch_does_not_count() {
+        let quarters = [vec![(5, 0); 12], vec![(25, 0); 20]].concat();
+        assert_eq!(settled(&timeline(&quarters), stretch(3.0)), None);
+    }
+
+    #[test]
+    fn a_run_ends_with_its_last_request() {
+        let quarters = [vec![(25, 0); 4], vec![(0, 0); 9]].concat();
+        assert!((busy_until(&timeline(&quarters)) - 1.0).abs() < 1e-9);
+    }
+}

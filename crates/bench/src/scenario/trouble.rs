@@ -1,0 +1,116 @@
+//! A region that is slow and one that refuses must not hold up the others.
+
+use super::{LATENCY_MILLISECONDS, REGIONS, USUAL, alike, new_images, promotion, report};
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::machine::Setting;
+use crate::protocol::{HostReading, Storage};
+use crate::record::{Run, Section, Table, Target};
+use crate::show::{NONE, count, ratio, seconds};
+
+/// The slow region and the one that refuses; host 0 is staging.
+const SLOW: usize = 1;
+const REFUSING: usize = 2;
+/// How much later than without trouble the others may be done.
+const DELAY_MAX: f64 = 1.2;
+/// `kpromo cip`: some edges failed, the others are promoted.
+const SOME_FAILED: u64 = 30;
+
+/// A run with what kpromo itself said of it.
+struct Told {
+    run: Run,
+    summary: String,
+}
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let images = lab.size(12, 4);
+    let calm = one(lab, images, false).await?;
+    let troubled = one(lab, images, true).await?;
+    let others = |told: &Told| last_write_of_others(&told.run);
+    let delay = others(&troubled).zip(others(&calm)).map(|(late, usual)| late / usual);
+    let code = troubled.run.exits.keys().next().copied().unwrap_or(-1);
+    let missing_elsewhere: usize = healthy(&troubled.run).map(|host| images - host.images).sum();
+    let targets = vec![
+        Target::within("last write of the other regions ÷ without trouble", delay, DELAY_MAX, ratio),
+        Target::exactly("exit code", u64::try_from(code).unwrap_or(u64::MAX), SOME_FAILED, count),
+        Target::exactly("images missing in the other regions", missing_elsewhere as u64, 0, count),
+    ];
+    let notes = [&calm, &troubled].map(|told| format!("{}: {}", told.run.label, told.summary));
+    Ok(Section {
+        title: "A slow region and one that refuses".to_owned(),
+        about: format!(
+            "{images} new images of 4 platforms to {REGIONS} regions, 20 ms latency, 83 requests/s a host; then again \
+             with one region that answers after {} ms and one that answers everything with 503. What counts is when \
+             the last write of each of the other 20 was served.",
+            10 * LATENCY_MILLISECONDS
+        ),
+        setting: Setting::now(&lab.tools),
+        runs: 1,
+        tables: vec![table(&[&calm, &troubled])],
+        targets,
+        notes: notes.into(),
+        raw: vec![calm.run, troubled.run],
+    })
+}
+
+async fn one(lab: &Lab, images: usize, in_trouble: bool) -> Result<Told, Error> {
+    let mut spec = alike(REGIONS, &Storage::Discard, USUAL, new_images(images, 64 << 10));
+    if in_trouble {
+        spec.hosts[SLOW].weather.latency_milliseconds *= 10;
+        spec.hosts[REFUSING].weather.refuses = true;
+    }
+    let mut world = lab.world(spec).await?;
+    let (folder, job) = promotion(lab, &world)?;
+    let label = if in_trouble { "with trouble" } else { "without trouble" };
+    let run = lab.run(&mut world, label, &job).await?;
+    let path = report(folder.path());
+    let text = std::fs::read(&path).unwrap_or_default();
+    // Where there is no report, that is what the page says.
+    let told: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let total = |name: &str| told["totals"][name].as_u64().unwrap_or_default();
+    let summary = format!(
+        "exit code {}, outcome `{}`; promoted {}, failed {} edges.",
+        told["exitCode"],
+        told["outcome"].as_str().unwrap_or("no report"),
+        count(total("promoted")),
+        count(total("failed"))
+    );
+    Ok(Told { run, summary })
+}
+
+/// The regions without trouble of their own.
+fn healthy(run: &Run) -> impl Iterator<Item = &HostReading> {
+    run.hosts.iter().skip(SLOW.max(REFUSING) + 1)
+}
+
+fn last_write_of_others(run: &Run) -> Option<f64> {
+    healthy(run).filter_map(|host| host.last_write).reduce(f64::max)
+}
+
+fn table(told: &[&Told]) -> Table {
+    let time = |time: Option<f64>| time.map_or(NONE.to_owned(), seconds);
+    let row = |told: &&Told| {
+        let run = &told.run;
+        let host = |number: usize| run.hosts.get(number);
+        let first = healthy(run).filter_map(|host| host.last_write).reduce(f64::min);
+        vec![
+            run.label.clone(),
+            seconds(run.wall_seconds),
+            time(first),
+            time(last_write_of_others(run)),
+            time(host(SLOW).and_then(|host| host.last_write)),
+            count(host(REFUSING).map_or(0, |host| host.requests)),
+            count(run.refused),
+        ]
+    };
+    let head = [
+        "",
+        "wall",
+        "first of the 20 done",
+        "last of the 20 done",
+        "slow region done",
+        "requests to the refusing region",
+        "answered with 429",
+    ];
+    Table::new(&head, told.iter().map(row).collect())
+}

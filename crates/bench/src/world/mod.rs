@@ -1,0 +1,108 @@
+//! `bench world`: registries in a process of their own, so that what they take is not counted with what is measured.
+//!
+//! The first line of its input is the [`Spec`]; it ends when its input does, so that it cannot outlive who started it.
+
+mod fill;
+mod watch;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use registry::{Allowance, Config, Effect, ErrorCode, Fault, Quota, Server};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
+
+use crate::error::Error;
+use crate::protocol::{Answer, Command, Spec, Started, Storage, WeatherSpec};
+use watch::Watched;
+
+const PART: &str = "world";
+
+/// Serves until its input ends.
+///
+/// # Errors
+/// When a registry does not start or cannot be filled, and for input that is not understood.
+pub(crate) async fn run() -> Result<(), Error> {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let Some(spec) = next::<Spec>(&mut lines).await? else { return Ok(()) };
+    let mut servers = Vec::new();
+    for host in &spec.hosts {
+        let server = Server::start(config(&host.storage)).await?;
+        servers.push(Arc::new(server));
+    }
+    let filled = fill::fill(&servers, &spec.content).await?;
+    let hosts = servers.iter().map(|server| server.host().to_string()).collect();
+    let watched: Arc<[Watched]> = servers.iter().map(Watched::new).collect();
+    for (watched, host) in watched.iter().zip(&spec.hosts) {
+        set_weather(watched, host.weather);
+    }
+    let watching = tokio::spawn(watch::sample(Arc::clone(&watched)));
+    let expected = filled.expected;
+    answer(&Answer::Started(Started {
+        hosts,
+        images: filled.images,
+        expected: expected.len(),
+        unique_bytes: filled.unique_bytes,
+    }))?;
+    while let Some(command) = next::<Command>(&mut lines).await? {
+        answer(&obey(&watched, &expected, command))?;
+    }
+    watching.abort();
+    Ok(())
+}
+
+fn config(storage: &Storage) -> Config {
+    let storage = match storage {
+        Storage::Memory => registry::Storage::Memory,
+        Storage::Discard => registry::Storage::Discard,
+        Storage::Folder(folder) => registry::Storage::Folder(folder.clone()),
+    };
+    Config { storage, google_listing: true, ..Config::default() }
+}
+
+fn set_weather(watched: &Watched, spec: WeatherSpec) {
+    let weather = watched.server.weather();
+    weather.set_latency(Duration::from_millis(spec.latency_milliseconds));
+    weather.set_quota(spec.quota.map_or(Quota::Unlimited, |quota| {
+        Quota::Shared(Allowance { per_second: quota.per_second, burst: quota.burst, retry_after: None })
+    }));
+    weather.clear_faults();
+    if spec.refuses {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let watch = weather.add_fault(Fault::new(Effect::Status {
+            status,
+            code: ErrorCode::Unknown,
+            retry_after: None,
+        }));
+        watched.set_fault(watch);
+    }
+}
+
+fn obey(watched: &[Watched], expected: &[fill::Expected], command: Command) -> Answer {
+    match command {
+        Command::Weather { host, weather } => {
+            if let Some(watched) = watched.get(host) {
+                set_weather(watched, weather);
+            }
+        }
+        Command::Reset => watched.iter().for_each(Watched::reset),
+        Command::Read => return Answer::Reading(watch::read(watched, expected)),
+    }
+    Answer::Done { seconds: watched.first().map_or(0.0, Watched::seconds) }
+}
+
+async fn next<T: serde::de::DeserializeOwned>(
+    lines: &mut Lines<BufReader<Stdin>>,
+) -> Result<Option<T>, Error> {
+    let line = lines.next_line().await.map_err(Error::io("reading what is asked"))?;
+    let parsed = line.map(|line| serde_json::from_str(&line)).transpose();
+    parsed.map_err(|source| Error::Garbled { part: PART, source })
+}
+
+fn answer(answer: &Answer) -> Result<(), Error> {
+    let mut line = serde_json::to_vec(answer).map_err(|source| Error::Garbled { part: PART, source })?;
+    line.push(b'\n');
+    let mut output = std::io::stdout().lock();
+    output.write_all(&line).and_then(|()| output.flush()).map_err(Error::io("answering"))
+}

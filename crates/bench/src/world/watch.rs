@@ -1,0 +1,116 @@
+//! What happens at the registries, over time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use registry::{Kind, Server, Snapshot, Watch};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use super::fill::Expected;
+use crate::protocol::{HostReading, Point, Reading};
+
+/// How often the counts are looked at: the resolution of the time of the last write.
+const SAMPLE: Duration = Duration::from_millis(50);
+/// How many samples make a point of the timeline.
+const SAMPLES_A_POINT: u64 = 5;
+
+/// A registry that is looked at.
+pub(super) struct Watched {
+    pub(super) server: Arc<Server>,
+    state: Mutex<State>,
+}
+
+struct State {
+    since: Instant,
+    written: u64,
+    last_write: Option<f64>,
+    timeline: Vec<Point>,
+    fault: Option<Watch>,
+}
+
+impl Watched {
+    pub(super) fn new(server: &Arc<Server>) -> Self {
+        let state =
+            State { since: Instant::now(), written: 0, last_write: None, timeline: Vec::new(), fault: None };
+        Self { server: Arc::clone(server), state: Mutex::new(state) }
+    }
+
+    pub(super) fn set_fault(&self, watch: Watch) {
+        self.state().fault = Some(watch);
+    }
+
+    /// Since the last reset.
+    pub(super) fn seconds(&self) -> f64 {
+        self.state().since.elapsed().as_secs_f64()
+    }
+
+    pub(super) fn reset(&self) {
+        let mut state = self.state();
+        self.server.tally().reset();
+        *state = State {
+            since: Instant::now(),
+            written: 0,
+            last_write: None,
+            timeline: Vec::new(),
+            fault: state.fault.take(),
+        };
+    }
+
+    fn sample(&self, is_point: bool) {
+        let mut state = self.state();
+        let seconds = state.since.elapsed().as_secs_f64();
+        let counts = self.server.tally().snapshot();
+        let written = written(&counts);
+        if written > state.written {
+            state.written = written;
+            state.last_write = Some(seconds);
+        }
+        if is_point {
+            let refused = counts.total_refused();
+            state.timeline.push(Point { seconds, served: counts.total() - refused, refused });
+        }
+    }
+
+    fn read(&self, expected: &[Expected]) -> HostReading {
+        self.sample(true);
+        let state = self.state();
+        let counts = self.server.tally().snapshot();
+        let store = self.server.store();
+        let kinds = Kind::ALL.iter().map(|kind| (format!("{kind:?}"), counts.requests(*kind)));
+        HostReading {
+            kinds: kinds.filter(|(_, requests)| *requests > 0).collect(),
+            requests: counts.total(),
+            refused: counts.total_refused(),
+            struck: state.fault.as_ref().map_or(0, Watch::struck),
+            bytes_in: counts.bytes_in,
+            blob_bytes_out: counts.blob_bytes_out,
+            last_write: state.last_write,
+            images: expected.iter().filter(|image| image.is_in(store)).count(),
+            timeline: state.timeline.clone(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many requests that write were let through.
+fn written(counts: &Snapshot) -> u64 {
+    let writes = Kind::ALL.iter().filter(|kind| kind.is_write());
+    writes.map(|kind| counts.requests(*kind).saturating_sub(counts.refused(*kind))).sum()
+}
+
+/// Looks at all registries again and again.
+pub(super) async fn sample(watched: Arc<[Watched]>) {
+    let mut ticks = interval(SAMPLE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0u64.. {
+        ticks.tick().await;
+        watched.iter().for_each(|watched| watched.sample(number.is_multiple_of(SAMPLES_A_POINT)));
+    }
+}
+
+pub(super) fn read(watched: &[Watched], expected: &[Expected]) -> Reading {
+    Reading { hosts: watched.iter().map(|watched| watched.read(expected)).collect() }
+}

@@ -1,0 +1,173 @@
+//! `cargo xtask bench`: what the benchmark needs, then the benchmark itself, which is the crate `bench`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+
+use crate::debian;
+use crate::error::Error;
+use crate::step::{say, step};
+use crate::test::{CRANE, SKOPEO};
+use crate::tools::{Cache, Source, Tool};
+use crate::workspace::Workspace;
+
+const REGSYNC: Tool = Tool {
+    name: "regsync",
+    version: "v0.11.7",
+    source: Source::Go("github.com/regclient/regclient/cmd/regsync"),
+};
+
+/// Crates whose pure parts have benchmarks of their own.
+const MICRO: [&str; 2] = ["promote", "transport"];
+
+/// What is asked for on the command line.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// What to measure; all, where none is named. A name that is not known is answered with those that are.
+    #[arg(long, value_name = "NAME")]
+    scenario: Vec<String>,
+    /// How often each row is measured, where the scenario's own number will not do.
+    #[arg(long, value_name = "NUMBER")]
+    runs: Option<usize>,
+    /// Small sizes, to try the benchmark itself: the page goes to target/bench/quick.
+    #[arg(long)]
+    quick: bool,
+    /// Leaves other tools out, and installs none.
+    #[arg(long)]
+    no_peers: bool,
+    /// Runs `cargo bench` for the pure parts instead.
+    #[arg(long, conflicts_with_all = ["scenario", "runs", "quick", "no_peers"])]
+    micro: bool,
+}
+
+/// Builds, installs and measures. Where the benchmark starts, this process becomes it, so that who ends one ends the
+/// other.
+///
+/// # Errors
+/// When something cannot be built, installed or started.
+pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
+    if arguments.micro {
+        let packages = MICRO.iter().flat_map(|name| ["--package", name]);
+        return step("benchmarks of pure parts", workspace.cargo(["bench"]).args(packages)).map(drop);
+    }
+    let target = workspace.target();
+    let mut build = workspace.cargo(["build", "--release", "--package", "kpromo", "--package", "bench"]);
+    step("release build", build.arg("--target-dir").arg(target))?;
+    let peers = if arguments.no_peers { Vec::new() } else { peers()? };
+    let (results, page) = places(workspace, arguments.quick);
+    fs::create_dir_all(&results).map_err(Error::file("making the folder of results", &results))?;
+    let release = target.join("release");
+    let mut command = Command::new(release.join("bench"));
+    command.arg("run").arg("--kpromo").arg(release.join("kpromo"));
+    command.arg("--results").arg(results).arg("--page").arg(page).args(peers).args(passed_on(arguments));
+    say("==> benchmark");
+    // It returns only where it fails.
+    let source = command.exec();
+    Err(Error::NotStarted {
+        name: "benchmark".to_owned(),
+        command: "bench run".to_owned(),
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })
+}
+
+/// Where results and page go: small sizes must not end up in the documentation.
+fn places(workspace: &Workspace, quick: bool) -> (PathBuf, PathBuf) {
+    let results = workspace.target().join("bench");
+    if quick {
+        let results = results.join("quick");
+        let page = results.join("performance.md");
+        return (results, page);
+    }
+    (results, workspace.root().join("docs").join("performance.md"))
+}
+
+fn passed_on(arguments: &Arguments) -> Vec<OsString> {
+    let mut words: Vec<OsString> = Vec::new();
+    for scenario in &arguments.scenario {
+        words.extend(["--scenario".into(), scenario.into()]);
+    }
+    if let Some(runs) = arguments.runs {
+        words.extend(["--runs".into(), runs.to_string().into()]);
+    }
+    if arguments.quick {
+        words.push("--quick".into());
+    }
+    words
+}
+
+/// Installs the other tools; the words that tell the benchmark of them.
+fn peers() -> Result<Vec<OsString>, Error> {
+    debian::install(&[SKOPEO])?;
+    let cache = Cache::open()?;
+    let mut words = Vec::new();
+    for tool in [CRANE, REGSYNC] {
+        words.extend(peer(tool.name, tool.version, &cache.install(&tool)?));
+    }
+    words.extend(peer(SKOPEO.command, &said_version(), Path::new(SKOPEO.command)));
+    Ok(words)
+}
+
+fn peer(name: &str, version: &str, path: &Path) -> [OsString; 2] {
+    let mut value = OsString::from(format!("{version}="));
+    value.push(path);
+    [format!("--{name}").into(), value]
+}
+
+/// Debian's skopeo is of the version that the system has: `skopeo version 1.9.3`.
+fn said_version() -> String {
+    let output = Command::new(SKOPEO.command).arg("--version").output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.split_whitespace().last().unwrap_or("unknown").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn parsed(line: &str) -> Result<Arguments, clap::Error> {
+        Line::try_parse_from(line.split(' ')).map(|line| line.arguments)
+    }
+
+    #[test]
+    fn what_the_benchmark_knows_is_passed_on_to_it() {
+        let arguments =
+            parsed("bench --scenario plan --scenario promote --runs 5 --quick --no-peers").unwrap();
+        assert_eq!(
+            passed_on(&arguments),
+            ["--scenario", "plan", "--scenario", "promote", "--runs", "5", "--quick"]
+        );
+        assert!(passed_on(&parsed("bench").unwrap()).is_empty());
+    }
+
+    #[test]
+    fn benchmarks_of_pure_parts_are_run_by_themselves() {
+        assert!(parsed("bench --micro").unwrap().micro);
+        assert!(parsed("bench --micro --quick").is_err());
+    }
+
+    #[test]
+    fn small_sizes_do_not_reach_the_documentation() {
+        let workspace = Workspace::locate().unwrap();
+        assert!(places(&workspace, false).1.ends_with("docs/performance.md"));
+        let (results, page) = places(&workspace, true);
+        assert!(page.starts_with(&results) && results.starts_with(workspace.target()));
+    }
+
+    #[test]
+    fn a_peer_is_told_by_version_and_path() {
+        assert_eq!(peer("crane", "v1", Path::new("/t/crane-v1")), ["--crane", "v1=/t/crane-v1"]);
+    }
+}
