@@ -20,7 +20,7 @@ pub use client::{Client, HostOptions};
 pub use copy::{Copied, Copier, Graph, Node, Observer, Step, Target};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{Error, ErrorKind, Refusal, RegistryError};
-pub use listing::{ListedManifest, Listing};
+pub use listing::{Listed, ListedManifest, Listing};
 pub use manifest::{Descriptor, InvalidManifest, MANIFEST_MAX, Manifest, MediaType, RawManifest};
 pub use name::{
     DigestReference, Host, InvalidName, RegistryRoot, Repository, RepositoryPath, Tag, TagReference,

@@ -1,19 +1,20 @@
 //! Reading from a registry (distribution specification, *Pull* and *Content Discovery*).
 
 use std::collections::{BTreeSet, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
-use transport::Class;
+use transport::{Class, Response};
 
 use crate::auth::Scope;
 use crate::blob::BlobStream;
 use crate::client::{Call, Shared, body, expect, named_digest, same_host};
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind};
-use crate::listing::{Listing, next_page};
+use crate::error::{Error, ErrorKind, printable};
+use crate::listing::{Decoder, Listed, Listing, next_page};
 use crate::manifest::{Descriptor, MANIFEST_MAX, MediaType, RawManifest};
 use crate::name::{Host, Repository, RepositoryPath, Tag};
 
@@ -74,27 +75,42 @@ impl Reader {
     /// such repository.
     ///
     /// # Errors
-    /// When the registry does not answer with a listing, leads to another host, or lists without end.
+    /// As [`Reader::list`].
     pub async fn listing(&self, repository: &Repository) -> Result<Option<Listing>, Error> {
+        let mut listing = Listing::default();
+        let there = self.list(repository, &mut |listed| listing.take(listed)).await?;
+        Ok(there.then_some(listing))
+    }
+
+    /// Lists a repository, all pages, and gives away what they say as their bytes arrive, so that no list has to fit into
+    /// memory; `false` where there is no such repository. What was given away before an error is not to be believed.
+    ///
+    /// # Errors
+    /// When the registry does not answer with a list of tags, leads to another host, or lists without end.
+    pub async fn list(
+        &self,
+        repository: &Repository,
+        give: &mut (dyn FnMut(Listed) + Send),
+    ) -> Result<bool, Error> {
         let doing = format!("listing the tags of {repository}");
         let path = format!("tags/list?n={PAGE_SIZE}");
         let call = self.shared.reading(Method::GET, repository, &path, "tags")?;
-        let mut listing = Listing::default();
+        let mut seen = Seen::default();
         let pages = self
-            .pages(call, &doing, |page| {
-                let before = listing.tags.len();
-                listing.extend(page, &doing)?;
-                Ok(listing.tags.len() > before)
+            .pages(call, &doing, async |response| {
+                let before = seen.tags.len();
+                let bytes = page(response, &doing, &mut |listed| {
+                    seen.take(&listed);
+                    give(listed);
+                })
+                .await?;
+                Ok(Page { bytes, is_empty: seen.tags.len() == before })
             })
             .await?;
-        if pages == 0 {
-            return Ok(None);
-        }
-        let distinct: HashSet<&Tag> = listing.tags.iter().collect();
-        if distinct.len() != listing.tags.len() && pages > 1 {
+        if seen.repeats && pages > 1 {
             return Err(Error::new(doing, ErrorKind::Malformed("pages repeat one another".to_owned())));
         }
-        Ok(Some(listing))
+        Ok(pages > 0)
     }
 
     /// The repositories of a registry, where it tells; none where it keeps no catalog.
@@ -103,7 +119,7 @@ impl Reader {
     /// When the registry does not answer with a catalog.
     pub async fn catalog(&self, host: &Host) -> Result<Vec<RepositoryPath>, Error> {
         #[derive(Deserialize)]
-        struct Page {
+        struct Catalog {
             repositories: Option<Vec<String>>,
         }
         let doing = format!("listing the repositories of {host}");
@@ -111,24 +127,24 @@ impl Reader {
         let scopes = BTreeSet::from([Scope::catalog()]);
         let call = Call { method: Method::GET, url, kind: "catalog", class: Class::Read, host, scopes };
         let mut found = Vec::new();
-        self.pages(call, &doing, |page| {
-            let page: Page = serde_json::from_slice(page)
+        self.pages(call, &doing, async |response| {
+            let content = body(response, PAGE_MAX, &doing).await?;
+            let catalog: Catalog = serde_json::from_slice(&content)
                 .map_err(|error| Error::new(&doing, ErrorKind::Malformed(error.to_string())))?;
             let before = found.len();
-            found.extend(page.repositories.into_iter().flatten().filter_map(|name| name.parse().ok()));
-            Ok(found.len() > before)
+            found.extend(catalog.repositories.into_iter().flatten().filter_map(|name| name.parse().ok()));
+            Ok(Page { bytes: content.len(), is_empty: found.len() == before })
         })
         .await?;
         Ok(found)
     }
 
-    /// Reads pages until there is no next one, and counts them; none where the first is not found. `take` says whether
-    /// a page brought anything.
+    /// Reads pages until there is no next one, and counts them; none where the first is not found. `read` reads one.
     async fn pages(
         &self,
         mut call: Call<'_>,
         doing: &str,
-        mut take: impl FnMut(&[u8]) -> Result<bool, Error>,
+        mut read: impl AsyncFnMut(Response) -> Result<Page, Error>,
     ) -> Result<usize, Error> {
         let mut bytes = 0;
         for page in 1..=PAGES_MAX {
@@ -143,18 +159,17 @@ impl Reader {
             let response = expect(response, &[200], doing).await?;
             let next = response.header(header::LINK.as_str()).and_then(next_page);
             let next = next.map(|to| same_host(&call.url, to, "Link", doing)).transpose()?;
-            let content = body(response, PAGE_MAX, doing).await?;
-            bytes += content.len();
+            let content = read(response).await?;
+            bytes += content.bytes;
             if bytes > LISTING_MAX {
                 return Err(Error::new(
                     doing,
                     ErrorKind::Unreasonable(format!("it has more than {LISTING_MAX} bytes")),
                 ));
             }
-            let progress = take(&content)?;
             match next {
                 None => return Ok(page),
-                Some(next) if progress && next != call.url => call.url = next,
+                Some(next) if !content.is_empty && next != call.url => call.url = next,
                 Some(_) => {
                     return Err(Error::new(doing, ErrorKind::Malformed("its pages do not end".to_owned())));
                 }
@@ -240,10 +255,11 @@ impl Reader {
             self.shared.reading(Method::GET, repository, &format!("referrers/{subject}"), "referrers")?;
         let mut found = Vec::new();
         let pages = self
-            .pages(call, &doing, |page| {
-                let before = found.len();
-                found.extend(index(page.to_vec().into(), &doing)?);
-                Ok(found.len() > before)
+            .pages(call, &doing, async |response| {
+                let (content, before) = (body(response, PAGE_MAX, &doing).await?, found.len());
+                let bytes = content.len();
+                found.extend(index(content, &doing)?);
+                Ok(Page { bytes, is_empty: found.len() == before })
             })
             .await?;
         if pages > 0 {
@@ -257,6 +273,56 @@ impl Reader {
             Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A page that was read.
+struct Page {
+    /// Its size, in bytes.
+    bytes: usize,
+    /// Whether it brought nothing new.
+    is_empty: bool,
+}
+
+/// The tags of earlier pages, as far as it takes to see that pages repeat one another.
+#[derive(Default)]
+struct Seen {
+    /// Their hashes. Two tags of one hash would be taken for a repetition: once in 37 million lists of a million tags.
+    tags: HashSet<u64>,
+    hasher: RandomState,
+    repeats: bool,
+}
+
+impl Seen {
+    fn take(&mut self, listed: &Listed) {
+        if let Listed::Tag(tag) = listed {
+            self.repeats |= !self.tags.insert(self.hasher.hash_one(tag));
+        }
+    }
+}
+
+/// Reads one page of a list of tags as it comes; gives its size in bytes.
+async fn page(
+    response: Response,
+    doing: &str,
+    give: &mut (dyn FnMut(Listed) + Send),
+) -> Result<usize, Error> {
+    let mut decoder = Decoder::new();
+    let malformed = |why: String| {
+        let why = printable(&why, 200);
+        Error::new(doing, ErrorKind::Malformed(format!("a list of tags is expected: {why}")))
+    };
+    let mut wrong = None;
+    let read = response
+        .read(PAGE_MAX as u64, |piece| {
+            wrong = decoder.push(piece, give).err();
+            wrong.is_none()
+        })
+        .await
+        .map_err(|error| Error::new(doing, ErrorKind::Transport(error)))?;
+    match wrong {
+        Some(why) => Err(malformed(why)),
+        None => decoder.finish(give).map_err(malformed).map(|()| usize::try_from(read).unwrap_or(usize::MAX)),
     }
 }
 

@@ -23,9 +23,9 @@ pub enum Verdict {
     /// Nothing can be done: neither production nor staging has it.
     Lost,
     /// The tag names another digest in production, and tags of production never move.
-    Moved(Digest),
+    Moved(Box<Digest>),
     /// An image of a kind that cannot be copied.
-    Unsupported(MediaType),
+    Unsupported(Box<MediaType>),
     /// Nobody knows: a registry does not answer this.
     Unreadable(Question),
 }
@@ -67,10 +67,13 @@ pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdi
 }
 
 fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
+    if inventory.is_settled(edge.destination) {
+        return Ok(Verdict::Done);
+    }
     match edge.tag {
-        Some(tag) => match inventory.tag(edge.destination, tag) {
-            Known::Present(digest) if digest == *edges.digest(edge) => Ok(Verdict::Done),
-            Known::Present(other) => Ok(Verdict::Moved(other)),
+        Some(tag) => match inventory.tag(edge.destination, tag, edges) {
+            Known::Present(digest) if digest == edges.digest(edge) => Ok(Verdict::Done),
+            Known::Present(other) => Ok(Verdict::Moved(Box::new(*other))),
             Known::Absent => missing(edge, inventory),
             Known::Unknown => Err(open(inventory, Question::Tag(edge.destination, tag))),
         },
@@ -87,7 +90,7 @@ fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, O
 fn missing(edge: &Edge, inventory: &Inventory) -> Result<Verdict, Open> {
     match holds(inventory, edge.source, edge.digest)? {
         None => Ok(Verdict::Lost),
-        Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(media_type.clone())),
+        Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(Box::new(media_type.clone()))),
         Some(_) if holds(inventory, edge.destination, edge.digest)?.is_some() => Ok(Verdict::Tag),
         Some(_) => Ok(Verdict::Copy),
     }
@@ -120,11 +123,10 @@ fn open(inventory: &Inventory, question: Question) -> Open {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
-    use oci::{Head, ListedManifest, Listing};
+    use oci::{Head, Listed, ListedManifest};
 
     use super::*;
+    use crate::inventory::Draft;
     use crate::manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
 
     const AT: Position = Position { line: 1, column: 1 };
@@ -146,25 +148,31 @@ mod tests {
         Edges::new(&Manifests { manifests: vec![manifest], warnings: Vec::new() }).unwrap()
     }
 
-    /// A repository that holds manifests of these contents, with or without the tag `v1`, listed in full.
-    fn holding(content: &[(&[u8], bool)]) -> Listing {
-        let manifests: HashMap<Digest, ListedManifest> = content
-            .iter()
-            .map(|(content, tagged)| {
-                let tags = tagged.then(|| "v1".parse().unwrap()).into_iter().collect();
-                (Digest::of(content), ListedManifest { media_type: MediaType::OciIndex, tags })
-            })
-            .collect();
-        let tags = manifests.values().flat_map(|manifest| manifest.tags.clone()).collect();
-        Listing { tags, manifests: Some(manifests) }
+    /// What is wished a million times is small.
+    #[test]
+    fn a_verdict_takes_two_words() {
+        assert!(size_of::<Verdict>() <= 16, "{}", size_of::<Verdict>());
+    }
+
+    /// Takes in that a repository holds manifests of these contents, with or without the tag `v1`, listed in full.
+    fn list(inventory: &mut Inventory, edges: &Edges, repository: Id<Repository>, content: &[(&[u8], bool)]) {
+        let mut draft = Draft::new(edges, repository);
+        draft.take(Listed::Manifests);
+        for (content, tagged) in content {
+            let tags: Vec<Tag> = tagged.then(|| "v1".parse().unwrap()).into_iter().collect();
+            tags.iter().cloned().for_each(|tag| draft.take(Listed::Tag(tag)));
+            let (digest, media_type) = (Digest::of(content), MediaType::OciIndex);
+            draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags }));
+        }
+        inventory.listed(draft, true);
     }
 
     fn verdict(tagged: bool, destination: &[(&[u8], bool)], source: &[(&[u8], bool)]) -> Verdict {
         let edges = one_edge(tagged);
         let edge = edges.all()[0];
         let mut inventory = Inventory::default();
-        inventory.listed(edge.source, Some(&holding(source)), &edges);
-        inventory.listed(edge.destination, Some(&holding(destination)), &edges);
+        list(&mut inventory, &edges, edge.source, source);
+        list(&mut inventory, &edges, edge.destination, destination);
         decide(&edge, &edges, &inventory).unwrap()
     }
 
@@ -177,8 +185,13 @@ mod tests {
             (true, vec![(app, true)], vec![(app, false)], Verdict::Done),
             (false, vec![(app, false)], vec![(app, false)], Verdict::Done),
             (false, vec![(app, false)], vec![], Verdict::DoneWithoutSource),
-            (true, vec![(other, true)], vec![(app, false)], Verdict::Moved(Digest::of(other))),
-            (true, vec![(other, true), (app, false)], vec![(app, false)], Verdict::Moved(Digest::of(other))),
+            (true, vec![(other, true)], vec![(app, false)], Verdict::Moved(Box::new(Digest::of(other)))),
+            (
+                true,
+                vec![(other, true), (app, false)],
+                vec![(app, false)],
+                Verdict::Moved(Box::new(Digest::of(other))),
+            ),
             (true, vec![], vec![], Verdict::Lost),
             (true, vec![(app, false)], vec![], Verdict::Lost),
             (false, vec![], vec![(other, true)], Verdict::Lost),
@@ -200,9 +213,8 @@ mod tests {
         let edges = one_edge(true);
         let edge = edges.all()[0];
         let mut inventory = Inventory::default();
-        let none = Listing::default();
-        inventory.listed(edge.source, Some(&none), &edges);
-        inventory.listed(edge.destination, Some(&none), &edges);
+        inventory.listed(Draft::new(&edges, edge.source), true);
+        inventory.listed(Draft::new(&edges, edge.destination), true);
         assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.source, edge.digest)));
         inventory.digest_answered(edge.source, edge.digest, None);
         assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Lost), "production is not asked");

@@ -151,6 +151,13 @@ impl Edges {
         self.edges.chunk_by(|a, b| a.destination == b.destination)
     }
 
+    /// The edges that end in a repository, ordered by tag, those without one first.
+    pub(crate) fn to(&self, destination: Id<Repository>) -> &[Edge] {
+        let first = self.edges.partition_point(|edge| edge.destination < destination);
+        let length = self.edges[first..].partition_point(|edge| edge.destination == destination);
+        &self.edges[first..first + length]
+    }
+
     /// How many wishes were made more than once.
     pub fn repeated(&self) -> usize {
         self.repeated

@@ -1,18 +1,25 @@
 //! What registries are known to hold, as far as edges ask for it.
+//!
+//! Kubernetes' production has 29,000 repositories, and a run that adds little finds nothing to do in most of them. So a
+//! listing becomes a [`Draft`] as it arrives, which keeps what edges ask for in a few bytes each, and next to nothing of a
+//! repository in which all is done.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use oci::{Digest, Head, Listing, MediaType, Repository, Tag};
+use oci::{Digest, Head, Listed, MediaType, Repository, Tag};
 
 use crate::decide::Question;
 use crate::edge::{Edge, Edges};
-use crate::intern::Id;
+use crate::intern::{Id, Interner};
 
 /// What is known of all repositories that edges name.
 #[derive(Debug, Default)]
 pub struct Inventory {
     repositories: HashMap<Id<Repository>, Holdings>,
+    media_types: Interner<MediaType>,
+    /// Digests that tags name and no edge wishes: conflicts, mostly.
+    foreign: HashMap<(Id<Repository>, Id<Tag>), Digest>,
     /// Repositories that could not be listed.
     unlisted: HashMap<Id<Repository>, Arc<oci::Error>>,
     /// Questions that were not answered.
@@ -22,14 +29,27 @@ pub struct Inventory {
 /// What is known of one repository.
 #[derive(Debug, Default)]
 struct Holdings {
+    /// Whether everything that edges wish to be there is there, so that nothing else has to be known.
+    settled: bool,
     /// Whether everything it holds is known, so that what is not known is not there.
     complete: bool,
-    /// The tags it has; `None` where a tag is there and its digest is still to be asked.
-    tags: HashMap<Id<Tag>, Option<Digest>>,
-    /// The manifests it has, and those that it was found not to have.
-    digests: HashMap<Id<Digest>, Option<MediaType>>,
-    /// Manifests it has that no edge names: parts of images.
-    others: HashSet<Digest>,
+    /// The tags it has that edges wish, in order.
+    tags: Vec<(Id<Tag>, Named)>,
+    /// The manifests it has, and those that it was found not to have, in order.
+    digests: Vec<(Id<Digest>, Option<Id<MediaType>>)>,
+    /// Manifests it has that no edge names: parts of images, by [`fingerprint`], in order.
+    parts: Vec<u64>,
+}
+
+/// What a tag names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// It is there; its digest is still to be asked.
+    Unknown,
+    /// A digest that edges name.
+    Wished(Id<Digest>),
+    /// Another, which stands apart.
+    Foreign,
 }
 
 /// Whether something is there.
@@ -43,24 +63,104 @@ pub(crate) enum Known<T> {
     Unknown,
 }
 
-impl Inventory {
-    /// Takes in the listing of a repository, or that there is none. `edges` names what is worth remembering.
-    pub fn listed(&mut self, repository: Id<Repository>, listing: Option<&Listing>, edges: &Edges) {
-        let mut holdings = Holdings { complete: true, ..Holdings::default() };
-        if let Some(listing) = listing {
-            holdings.complete = listing.manifests.is_some();
-            holdings.tags =
-                listing.tags.iter().filter_map(|tag| Some((edges.find_tag(tag)?, None))).collect();
-            for (digest, manifest) in listing.manifests.iter().flatten() {
-                let tags = manifest.tags.iter().filter_map(|tag| edges.find_tag(tag));
-                holdings.tags.extend(tags.map(|tag| (tag, Some(*digest))));
-                match edges.find_digest(digest) {
-                    Some(known) => drop(holdings.digests.insert(known, Some(manifest.media_type.clone()))),
-                    None => drop(holdings.others.insert(*digest)),
+/// The listing of one repository, while it arrives. It can be dropped at any time: nothing of it is believed before
+/// [`Inventory::listed`].
+#[derive(Debug)]
+pub struct Draft<'a> {
+    edges: &'a Edges,
+    /// The edges that end in the repository.
+    wished: &'a [Edge],
+    repository: Id<Repository>,
+    lists_manifests: bool,
+    tags: Vec<(Id<Tag>, Option<Digest>)>,
+    digests: Vec<(Id<Digest>, MediaType)>,
+    parts: Vec<u64>,
+}
+
+/// The first bytes of a digest, which is as good as random: enough to tell the parts of one repository's images apart. Where
+/// two were alike, a registry would refuse an index for want of a part, and nothing would be tagged.
+fn fingerprint(digest: &Digest) -> u64 {
+    let first = digest.hash().first_chunk().copied();
+    u64::from_le_bytes(first.unwrap_or_default())
+}
+
+impl<'a> Draft<'a> {
+    /// A listing of which nothing has come.
+    pub fn new(edges: &'a Edges, repository: Id<Repository>) -> Self {
+        Self {
+            edges,
+            wished: edges.to(repository),
+            repository,
+            lists_manifests: false,
+            tags: Vec::new(),
+            digests: Vec::new(),
+            parts: Vec::new(),
+        }
+    }
+
+    /// Takes in something that the listing says.
+    pub fn take(&mut self, listed: Listed) {
+        match listed {
+            Listed::Tag(tag) => self.tags.extend(self.wish(&tag).map(|tag| (tag, None))),
+            Listed::Manifests => self.lists_manifests = true,
+            Listed::Manifest(manifest) => {
+                for tag in &manifest.tags {
+                    self.tags.extend(self.wish(tag).map(|tag| (tag, Some(manifest.digest))));
+                }
+                match self.edges.find_digest(&manifest.digest) {
+                    Some(digest) => self.digests.push((digest, manifest.media_type)),
+                    None => self.parts.push(fingerprint(&manifest.digest)),
                 }
             }
         }
+    }
+
+    /// The number of a tag that edges wish in this repository.
+    fn wish(&self, tag: &Tag) -> Option<Id<Tag>> {
+        let tag = self.edges.find_tag(tag)?;
+        self.wished.binary_search_by_key(&Some(tag), |edge| edge.tag).ok().map(|_| tag)
+    }
+}
+
+impl Inventory {
+    /// Takes in the listing of a repository to its end, or an empty one where there is no such repository.
+    pub fn listed(&mut self, draft: Draft<'_>, there: bool) {
+        let Draft { edges, wished, repository, lists_manifests, mut tags, digests, mut parts } = draft;
+        // Every tag stands by itself, and with its digest where manifests are listed: that one comes last.
+        tags.sort_unstable_by_key(|(tag, digest)| (*tag, digest.is_some()));
+        let mut holdings = Holdings { complete: lists_manifests || !there, ..Holdings::default() };
+        for (tag, digest) in tags {
+            if holdings.tags.last().is_some_and(|(last, _)| *last == tag) {
+                holdings.tags.pop();
+            }
+            let named = match digest {
+                Some(digest) => self.named(repository, tag, digest, edges),
+                None => Named::Unknown,
+            };
+            holdings.tags.push((tag, named));
+        }
+        holdings.settled = is_settled(&holdings.tags, wished);
+        if holdings.settled {
+            holdings.tags = Vec::new();
+        } else {
+            let mut digests: Vec<_> = digests
+                .into_iter()
+                .map(|(digest, media_type)| (digest, Some(self.media_types.intern(&media_type))))
+                .collect();
+            digests.sort_unstable();
+            digests.dedup_by_key(|(digest, _)| *digest);
+            parts.sort_unstable();
+            digests.shrink_to_fit();
+            parts.shrink_to_fit();
+            holdings.tags.shrink_to_fit();
+            (holdings.digests, holdings.parts) = (digests, parts);
+        }
         self.repositories.insert(repository, holdings);
+    }
+
+    /// Takes in that all that edges wish to be in a repository is there.
+    pub fn settle(&mut self, repository: Id<Repository>) {
+        self.repositories.insert(repository, Holdings { settled: true, ..Holdings::default() });
     }
 
     /// Takes in that a repository cannot be listed.
@@ -81,7 +181,7 @@ impl Inventory {
     /// Forgets the parts of images of a repository in which nothing is to be done.
     pub fn forget_parts(&mut self, repository: Id<Repository>) {
         if let Some(holdings) = self.repositories.get_mut(&repository) {
-            holdings.others = HashSet::new();
+            holdings.parts = Vec::new();
         }
     }
 
@@ -93,39 +193,52 @@ impl Inventory {
         head: Option<Head>,
         edges: &Edges,
     ) {
-        let holdings = self.repositories.entry(repository).or_default();
-        match head {
-            Some(head) => {
-                holdings.tags.insert(tag, Some(head.digest));
-                if let Some(digest) = edges.find_digest(&head.digest) {
-                    holdings.digests.insert(digest, Some(head.media_type));
-                }
-            }
+        let Some(head) = head else {
             // It was listed a moment ago; now it is gone.
-            None => drop(holdings.tags.remove(&tag)),
+            let holdings = self.repositories.entry(repository).or_default();
+            return holdings.tags.retain(|(known, _)| *known != tag);
+        };
+        let named = self.named(repository, tag, head.digest, edges);
+        insert(&mut self.repositories.entry(repository).or_default().tags, tag, named);
+        if let Named::Wished(digest) = named {
+            self.digest_answered(repository, digest, Some(head));
         }
     }
 
     /// Takes in whether a manifest is there.
     pub fn digest_answered(&mut self, repository: Id<Repository>, digest: Id<Digest>, head: Option<Head>) {
-        let holdings = self.repositories.entry(repository).or_default();
-        holdings.digests.insert(digest, head.map(|head| head.media_type));
+        let media_type = head.map(|head| self.media_types.intern(&head.media_type));
+        insert(&mut self.repositories.entry(repository).or_default().digests, digest, media_type);
+    }
+
+    /// Whether all that edges wish to be in a repository is there.
+    pub(crate) fn is_settled(&self, repository: Id<Repository>) -> bool {
+        self.repositories.get(&repository).is_some_and(|holdings| holdings.settled)
     }
 
     /// The digest that the tag of an edge names at its destination.
-    pub(crate) fn tag(&self, repository: Id<Repository>, tag: Id<Tag>) -> Known<Digest> {
-        match self.repositories.get(&repository).map(|holdings| holdings.tags.get(&tag)) {
-            Some(Some(Some(digest))) => Known::Present(*digest),
-            Some(None) => Known::Absent,
-            Some(Some(None)) | None => Known::Unknown,
+    pub(crate) fn tag<'a>(
+        &'a self,
+        repository: Id<Repository>,
+        tag: Id<Tag>,
+        edges: &'a Edges,
+    ) -> Known<&'a Digest> {
+        let Some(holdings) = self.repositories.get(&repository) else { return Known::Unknown };
+        match find(&holdings.tags, tag) {
+            Some(Named::Wished(digest)) => Known::Present(edges.digest_name(*digest)),
+            Some(Named::Foreign) => {
+                self.foreign.get(&(repository, tag)).map_or(Known::Unknown, Known::Present)
+            }
+            Some(Named::Unknown) => Known::Unknown,
+            None => Known::Absent,
         }
     }
 
     /// Whether a repository has a manifest, and of which kind.
     pub(crate) fn digest(&self, repository: Id<Repository>, digest: Id<Digest>) -> Known<&MediaType> {
         let Some(holdings) = self.repositories.get(&repository) else { return Known::Unknown };
-        match holdings.digests.get(&digest) {
-            Some(Some(media_type)) => Known::Present(media_type),
+        match find(&holdings.digests, digest) {
+            Some(Some(media_type)) => Known::Present(self.media_types.name(*media_type)),
             Some(None) => Known::Absent,
             None if holdings.complete => Known::Absent,
             None => Known::Unknown,
@@ -135,7 +248,36 @@ impl Inventory {
     /// Whether the destination of an edge is known to have a manifest, be it named by an edge or not.
     pub(crate) fn has(&self, edge: &Edge, digest: &Digest, edges: &Edges) -> bool {
         let Some(holdings) = self.repositories.get(&edge.destination) else { return false };
-        let named = edges.find_digest(digest).and_then(|id| holdings.digests.get(&id));
-        named.is_some_and(Option::is_some) || holdings.others.contains(digest)
+        let named = edges.find_digest(digest).and_then(|id| find(&holdings.digests, id));
+        named.is_some_and(Option::is_some) || holdings.parts.binary_search(&fingerprint(digest)).is_ok()
+    }
+
+    fn named(&mut self, repository: Id<Repository>, tag: Id<Tag>, digest: Digest, edges: &Edges) -> Named {
+        match edges.find_digest(&digest) {
+            Some(digest) => Named::Wished(digest),
+            None => {
+                self.foreign.insert((repository, tag), digest);
+                Named::Foreign
+            }
+        }
+    }
+}
+
+/// Whether every wished tag names what it should, and nothing is wished without a tag: of that it matters whether staging
+/// has it too.
+fn is_settled(tags: &[(Id<Tag>, Named)], wished: &[Edge]) -> bool {
+    let is_done =
+        |edge: &Edge| edge.tag.is_some_and(|tag| find(tags, tag) == Some(&Named::Wished(edge.digest)));
+    !wished.is_empty() && wished.iter().all(is_done)
+}
+
+fn find<K: Ord + Copy, V>(entries: &[(K, V)], key: K) -> Option<&V> {
+    entries.binary_search_by_key(&key, |(key, _)| *key).ok().map(|at| &entries[at].1)
+}
+
+fn insert<K: Ord + Copy, V>(entries: &mut Vec<(K, V)>, key: K, value: V) {
+    match entries.binary_search_by_key(&key, |(key, _)| *key) {
+        Ok(at) => entries[at].1 = value,
+        Err(at) => entries.insert(at, (key, value)),
     }
 }

@@ -20,7 +20,7 @@ pub use edge::{Edge, Edges, Overlap};
 pub use error::{Conflict, Error};
 pub use event::{Event, Observer, Phase, Promotion};
 pub use intern::{Id, Interner};
-pub use inventory::Inventory;
+pub use inventory::{Draft, Inventory};
 pub use output::write_plan;
 pub use phase::{Confirmed, Job};
 pub use pipeline::{carry_out, prepare};

@@ -90,8 +90,22 @@ impl Response {
     /// The whole body.
     ///
     /// # Errors
-    /// When it has more than `limit` bytes, stops coming, or takes longer than [`Timeouts::whole`].
+    /// As [`Response::read`].
     pub async fn bytes(self, limit: u64) -> Result<Bytes, Error> {
+        let mut body = BytesMut::new();
+        self.read(limit, |piece| {
+            body.extend_from_slice(&piece);
+            true
+        })
+        .await?;
+        Ok(body.freeze())
+    }
+
+    /// Reads the body, piece by piece, until its end, or until `take` wants no more; gives the number of bytes.
+    ///
+    /// # Errors
+    /// When it has more than `limit` bytes, stops coming, or takes longer than [`Timeouts::whole`].
+    pub async fn read(self, limit: u64, mut take: impl FnMut(Bytes) -> bool) -> Result<u64, Error> {
         if let Some(announced) = self.inner.content_length()
             && announced > limit
         {
@@ -101,16 +115,19 @@ impl Response {
         let late = self.error(ErrorKind::Timeout { waiting_for: "the whole body", limit: whole });
         let deadline = Instant::now() + whole;
         let mut pieces = std::pin::pin!(self.pieces());
-        let mut body = BytesMut::new();
+        let mut read = 0;
         loop {
             match timeout_at(deadline, pieces.next()).await {
-                Ok(None) => return Ok(body.freeze()),
+                Ok(None) => return Ok(read),
                 Ok(Some((_, Err(error)))) => return Err(error),
                 Ok(Some((origin, Ok(piece)))) => {
-                    if (body.len() + piece.len()) as u64 > limit {
+                    read += piece.len() as u64;
+                    if read > limit {
                         return Err(origin.error(ErrorKind::TooLarge { limit }));
                     }
-                    body.extend_from_slice(&piece);
+                    if !take(piece) {
+                        return Ok(read);
+                    }
                 }
                 Err(_) => return Err(late),
             }

@@ -1,11 +1,11 @@
 //! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
-use oci::{Digest, Graph, Host, InvalidManifest, Reader, Repository, Selector};
+use oci::{Digest, Graph, Host, InvalidManifest, MediaType, Reader, Repository, Selector};
 use serde::Serialize;
 
 use crate::decide::{Question, Verdict, decide};
@@ -13,7 +13,7 @@ use crate::edge::{Edge, Edges};
 use crate::error::{Conflict, Error};
 use crate::event::{Event, Phase};
 use crate::intern::Id;
-use crate::inventory::Inventory;
+use crate::inventory::{Draft, Inventory};
 use crate::phase::setup::Ready;
 use crate::run::Run;
 
@@ -102,25 +102,25 @@ async fn list(run: &Run, reader: &Reader, edges: &Edges) -> Inventory {
     let repositories: BTreeSet<Id<Repository>> =
         edges.all().iter().flat_map(|e| [e.source, e.destination]).collect();
     run.tell(&Event::Work { units: "repositories", more: repositories.len() });
-    let listed = by_host(
+    let inventory = Mutex::new(Inventory::default());
+    by_host(
         run,
         edges,
         repositories,
         |id| id,
-        |id| async move {
-            let listing = reader.listing(edges.repository(id)).await;
+        async |id| {
+            let mut draft = Draft::new(edges, id);
+            let listed = reader.list(edges.repository(id), &mut |listed| draft.take(listed)).await;
+            let mut inventory = inventory.lock().unwrap_or_else(PoisonError::into_inner);
+            match listed {
+                Ok(there) => inventory.listed(draft, there),
+                Err(error) => inventory.not_listed(id, error),
+            }
             run.tell(&Event::Worked);
-            (id, listing)
         },
     )
     .await;
-    let mut inventory = Inventory::default();
-    for (id, listing) in listed {
-        match listing {
-            Ok(listing) => inventory.listed(id, listing.as_ref(), edges),
-            Err(error) => inventory.not_listed(id, error),
-        }
-    }
+    let mut inventory = inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
     for edges_there in edges.by_destination() {
         if edges_there.iter().all(|edge| decide(edge, edges, &inventory) == Ok(Verdict::Done)) {
             inventory.forget_parts(edges_there[0].destination);
@@ -152,7 +152,7 @@ async fn ask(
             return Err(Error::Interrupted);
         }
         run.tell(&Event::Work { units: "manifests", more: questions.len() });
-        let answers = by_host(run, edges, questions, Question::repository, |question| async move {
+        let answers = by_host(run, edges, questions, Question::repository, async |question| {
             let repository = edges.repository(question.repository());
             let selector = match question {
                 Question::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
@@ -203,7 +203,7 @@ async fn read_images(
         edges,
         wanted,
         |((repository, _), _)| repository,
-        |((repository, digest), whole)| async move {
+        async |((repository, digest), whole)| {
             let image = edges.repository(repository).at(*edges.digest_name(digest));
             let graph = if whole {
                 Graph::read(reader, &image).await
@@ -221,17 +221,13 @@ async fn read_images(
 
 /// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
 /// When the run is told to stop, what has not begun is left out.
-async fn by_host<I, T, F>(
+async fn by_host<I: Copy, T>(
     run: &Run,
     edges: &Edges,
     items: impl IntoIterator<Item = I>,
     repository: impl Fn(I) -> Id<Repository>,
-    work: impl Fn(I) -> F,
-) -> Vec<T>
-where
-    I: Copy,
-    F: Future<Output = T>,
-{
+    work: impl AsyncFn(I) -> T,
+) -> Vec<T> {
     let mut hosts: HashMap<&Host, Vec<I>> = HashMap::new();
     for item in items {
         hosts.entry(&edges.repository(repository(item)).host).or_default().push(item);
@@ -240,7 +236,7 @@ where
     let each = hosts.into_values().map(|items| {
         stream::iter(items)
             .take_while(|_| std::future::ready(!run.is_stopping()))
-            .map(work)
+            .map(|item| work(item))
             .buffer_unordered(WAITING)
             .collect::<Vec<T>>()
     });
@@ -366,7 +362,7 @@ impl Plan {
                     "the tag is {held} in production, is to be {wanted}, and tags of production never move"
                 ))
             }
-            Verdict::Unsupported(media_type) => Some(refused(media_type.clone())),
+            Verdict::Unsupported(media_type) => Some(refused(MediaType::clone(media_type))),
             Verdict::Lost if strict => {
                 Some(format!("{} has lost {}", self.edges.source(edge), self.edges.digest(edge)))
             }

@@ -1,0 +1,400 @@
+//! Lists of tags, read as their bytes arrive: Google's have some 20 MB, and 22 of them come at once.
+
+use actson::feeder::JsonFeeder;
+use actson::options::JsonParserOptionsBuilder;
+use actson::{JsonEvent, JsonParser};
+use bytes::Bytes;
+
+use super::{Listed, ListedManifest};
+use crate::digest::Digest;
+use crate::manifest::MediaType;
+use crate::name::Tag;
+
+/// The deepest that a list may be nested; the ones we know have four levels.
+const DEPTH_MAX: usize = 32;
+/// The longest that one name or value may be, in bytes: the decoder keeps no more than this of a list.
+const TOKEN_MAX: usize = 64 * 1024;
+/// The most tags that one manifest may have.
+const TAGS_MAX: usize = 100_000;
+
+/// Decodes one page of a list, piece by piece.
+pub(crate) struct Decoder {
+    parser: JsonParser<Piece>,
+    place: Place,
+    /// The field whose value comes next.
+    field: Field,
+    /// The manifest that is being read; without a digest where its name is none, so that nobody can ask for it.
+    digest: Option<Digest>,
+    media_type: MediaType,
+    tags: Vec<Tag>,
+    /// Where the last event ended, in bytes from the page's beginning.
+    last_event: usize,
+}
+
+/// Where in the page the decoder is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Start,
+    Page,
+    Tags,
+    Manifests,
+    Manifest,
+    TagsOfManifest,
+    /// In a value that nobody needs, so many levels deep.
+    Skipped {
+        levels: usize,
+        within_manifest: bool,
+    },
+    End,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Field {
+    Tags,
+    Manifests,
+    MediaType,
+    Other,
+}
+
+/// The bytes that have arrived and are not read yet.
+#[derive(Default)]
+struct Piece {
+    bytes: Bytes,
+    at: usize,
+    last: bool,
+}
+
+impl JsonFeeder for Piece {
+    fn has_input(&self) -> bool {
+        self.at < self.bytes.len()
+    }
+
+    fn is_done(&self) -> bool {
+        self.last && !self.has_input()
+    }
+
+    fn next_input(&mut self) -> Option<u8> {
+        let byte = self.bytes.get(self.at).copied();
+        self.at += usize::from(byte.is_some());
+        byte
+    }
+}
+
+impl Decoder {
+    pub(crate) fn new() -> Self {
+        let options = JsonParserOptionsBuilder::default().with_max_depth(DEPTH_MAX).build();
+        Self {
+            parser: JsonParser::new_with_options(Piece::default(), options),
+            place: Place::Start,
+            field: Field::Other,
+            digest: None,
+            media_type: MediaType::parse(""),
+            tags: Vec::new(),
+            last_event: 0,
+        }
+    }
+
+    /// Takes in the next bytes of the page and gives away what they complete.
+    ///
+    /// # Errors
+    /// What is wrong, where this is no list of tags.
+    pub(crate) fn push(&mut self, bytes: Bytes, give: &mut dyn FnMut(Listed)) -> Result<(), String> {
+        self.parser.feeder = Piece { bytes, at: 0, last: false };
+        self.read(give)
+    }
+
+    /// Closes the page.
+    ///
+    /// # Errors
+    /// What is wrong, where it has no proper end.
+    pub(crate) fn finish(mut self, give: &mut dyn FnMut(Listed)) -> Result<(), String> {
+        self.parser.feeder = Piece { last: true, ..Piece::default() };
+        self.read(give)?;
+        if self.place == Place::End { Ok(()) } else { Err("it ends too early".to_owned()) }
+    }
+
+    fn read(&mut self, give: &mut dyn FnMut(Listed)) -> Result<(), String> {
+        loop {
+            let event = self.parser.next_event().map_err(|error| error.to_string())?;
+            let read = self.parser.parsed_bytes();
+            if read - self.last_event > TOKEN_MAX {
+                return Err(format!("one of its values has more than {TOKEN_MAX} bytes"));
+            }
+            match event {
+                None | Some(JsonEvent::NeedMoreInput) => return Ok(()),
+                Some(event) => {
+                    self.last_event = read;
+                    self.take(event, give)?;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: JsonEvent, give: &mut dyn FnMut(Listed)) -> Result<(), String> {
+        use JsonEvent as E;
+        self.place = match (self.place, event) {
+            (Place::Start, E::StartObject) => Place::Page,
+            (Place::Page, E::EndObject) => Place::End,
+            (Place::Page, E::FieldName) => {
+                self.field = match self.text()? {
+                    "tags" => Field::Tags,
+                    "manifest" => Field::Manifests,
+                    _ => Field::Other,
+                };
+                Place::Page
+            }
+            (Place::Page, value) => match (self.field, value) {
+                (Field::Tags, E::StartArray) => Place::Tags,
+                (Field::Manifests, E::StartObject) => {
+                    give(Listed::Manifests);
+                    Place::Manifests
+                }
+                (Field::Tags | Field::Manifests, E::ValueNull) => Place::Page,
+                (Field::Tags, _) => return Err("`tags` is not a list".to_owned()),
+                (Field::Manifests, _) => return Err("`manifest` is not an object".to_owned()),
+                (_, value) => skip(value, false),
+            },
+            (Place::Tags, E::ValueString) => {
+                // A name that cannot be a tag is left out: nobody can ask for it.
+                self.text()?.parse().into_iter().for_each(|tag| give(Listed::Tag(tag)));
+                Place::Tags
+            }
+            (Place::Tags, E::EndArray) => Place::Page,
+            (Place::Manifests, E::FieldName) => {
+                self.digest = self.text()?.parse().ok();
+                Place::Manifests
+            }
+            (Place::Manifests, E::StartObject) => {
+                self.media_type = MediaType::parse("");
+                self.tags.clear();
+                Place::Manifest
+            }
+            (Place::Manifests, E::EndObject) => Place::Page,
+            (Place::Manifest, E::FieldName) => {
+                self.field = match self.text()? {
+                    "mediaType" => Field::MediaType,
+                    "tag" => Field::Tags,
+                    _ => Field::Other,
+                };
+                Place::Manifest
+            }
+            (Place::Manifest, E::EndObject) => {
+                if let Some(digest) = self.digest.take() {
+                    let (media_type, tags) = (self.media_type.clone(), std::mem::take(&mut self.tags));
+                    give(Listed::Manifest(ListedManifest { digest, media_type, tags }));
+                }
+                Place::Manifests
+            }
+            (Place::Manifest, value) => match (self.field, value) {
+                (Field::Tags, E::StartArray) => Place::TagsOfManifest,
+                (Field::MediaType, E::ValueString) => {
+                    self.media_type = MediaType::parse(self.text()?);
+                    Place::Manifest
+                }
+                (Field::Tags | Field::MediaType, E::ValueNull) => Place::Manifest,
+                (Field::Tags, _) => return Err("`tag` of a manifest is not a list".to_owned()),
+                (Field::MediaType, _) => return Err("`mediaType` of a manifest is not a text".to_owned()),
+                (_, value) => skip(value, true),
+            },
+            (Place::TagsOfManifest, E::ValueString) => {
+                if self.tags.len() == TAGS_MAX {
+                    return Err(format!("a manifest has more than {TAGS_MAX} tags"));
+                }
+                let tag = self.text()?.parse();
+                self.tags.extend(tag);
+                Place::TagsOfManifest
+            }
+            (Place::TagsOfManifest, E::EndArray) => Place::Manifest,
+            (Place::Skipped { levels, within_manifest }, event) => match event {
+                E::StartObject | E::StartArray => Place::Skipped { levels: levels + 1, within_manifest },
+                E::EndObject | E::EndArray if levels == 1 => after(within_manifest),
+                E::EndObject | E::EndArray => Place::Skipped { levels: levels - 1, within_manifest },
+                _ => Place::Skipped { levels, within_manifest },
+            },
+            (place, _) => return Err(format!("its {} are not of the kind they should be", place.parts())),
+        };
+        Ok(())
+    }
+
+    fn text(&self) -> Result<&str, String> {
+        self.parser.current_str().map_err(|error| error.to_string())
+    }
+}
+
+/// Where the decoder is after the beginning of a value that nobody needs.
+fn skip(value: JsonEvent, within_manifest: bool) -> Place {
+    match value {
+        JsonEvent::StartObject | JsonEvent::StartArray => Place::Skipped { levels: 1, within_manifest },
+        _ => after(within_manifest),
+    }
+}
+
+/// Where it is after the whole of such a value.
+fn after(within_manifest: bool) -> Place {
+    if within_manifest { Place::Manifest } else { Place::Page }
+}
+
+impl Place {
+    /// What there is in a place, for people.
+    fn parts(self) -> &'static str {
+        match self {
+            Self::Tags | Self::TagsOfManifest => "tags",
+            Self::Manifests | Self::Manifest => "manifests",
+            Self::Start | Self::Page | Self::Skipped { .. } | Self::End => "contents",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    use super::*;
+
+    /// The same page as another decoder reads it.
+    #[derive(Deserialize)]
+    struct Page {
+        #[serde(default)]
+        tags: Option<Vec<String>>,
+        #[serde(default)]
+        manifest: Option<HashMap<String, Entry>>,
+    }
+
+    #[derive(Deserialize)]
+    struct Entry {
+        #[serde(default, rename = "mediaType")]
+        media_type: String,
+        #[serde(default)]
+        tag: Vec<String>,
+    }
+
+    fn decode(pieces: &[&[u8]]) -> Result<Vec<Listed>, String> {
+        let (mut decoder, mut found) = (Decoder::new(), Vec::new());
+        for piece in pieces {
+            decoder.push(Bytes::copy_from_slice(piece), &mut |listed| found.push(listed))?;
+        }
+        decoder.finish(&mut |listed| found.push(listed))?;
+        Ok(found)
+    }
+
+    fn decode_with_serde(text: &str) -> Result<Vec<Listed>, serde_json::Error> {
+        let page: Page = serde_json::from_str(text)?;
+        let parsed = |names: Vec<String>| names.into_iter().filter_map(|name| name.parse::<Tag>().ok());
+        let mut found: Vec<Listed> = parsed(page.tags.unwrap_or_default()).map(Listed::Tag).collect();
+        if let Some(manifests) = page.manifest {
+            found.push(Listed::Manifests);
+            found.extend(manifests.into_iter().filter_map(|(digest, entry)| {
+                let media_type = MediaType::parse(&entry.media_type);
+                let tags = parsed(entry.tag).collect();
+                Some(Listed::Manifest(ListedManifest { digest: digest.parse().ok()?, media_type, tags }))
+            }));
+        }
+        Ok(found)
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-z0-9._-]{0,12}",
+            "\\PC{0,8}",
+            Just("application/vnd.oci.image.index.v1+json".to_owned())
+        ]
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            (-1e9..1e9_f64).prop_map(Into::into),
+            text().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                proptest::collection::hash_map(text(), inner, 0..4)
+                    .prop_map(|fields| fields.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    /// A list of tags, with fields that nobody needs.
+    fn page() -> impl Strategy<Value = serde_json::Value> {
+        let tags = || proptest::collection::vec(text(), 0..4).prop_map(serde_json::Value::from);
+        let digest = prop_oneof![any::<[u8; 4]>().prop_map(|bytes| Digest::of(&bytes).to_string()), text(),];
+        let entry = (text(), tags(), json()).prop_map(|(media_type, tag, other)| {
+            serde_json::json!({ "mediaType": media_type, "tag": tag, "timeUploadedMs": other })
+        });
+        let manifests = proptest::collection::btree_map(digest, entry, 0..4)
+            .prop_map(|entries| entries.into_iter().collect::<serde_json::Map<_, _>>().into());
+        let fields = (
+            proptest::option::of(prop_oneof![8 => tags(), 1 => Just(serde_json::Value::Null)]),
+            proptest::option::of(prop_oneof![8 => manifests, 1 => Just(serde_json::Value::Null)]),
+            json(),
+        );
+        fields.prop_map(|(tags, manifest, other)| {
+            let mut page = serde_json::Map::new();
+            page.insert("child".to_owned(), other);
+            page.extend(tags.map(|tags| ("tags".to_owned(), tags)));
+            page.extend(manifest.map(|manifest| ("manifest".to_owned(), manifest)));
+            page.into()
+        })
+    }
+
+    fn sorted(mut found: Vec<Listed>) -> Vec<String> {
+        found.sort_by_key(|listed| format!("{listed:?}"));
+        found.iter().map(|listed| format!("{listed:?}")).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_says_what_another_decoder_reads(page in page()) {
+            let text = page.to_string();
+            let expected = decode_with_serde(&text).unwrap();
+            prop_assert_eq!(sorted(decode(&[text.as_bytes()]).unwrap()), sorted(expected));
+        }
+
+        #[test]
+        fn a_page_says_the_same_in_whatever_pieces_it_comes(
+            page in prop_oneof![page(), json()],
+            cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let text = page.to_string();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            at.extend([0, text.len()]);
+            at.sort_unstable();
+            let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &text.as_bytes()[pair[0]..pair[1]]).collect();
+            prop_assert_eq!(decode(&pieces), decode(&[text.as_bytes()]));
+        }
+
+        #[test]
+        fn rubbish_is_refused_and_breaks_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(text) = std::str::from_utf8(&bytes) && decode_with_serde(text).is_ok() {
+                return Ok(());
+            }
+            prop_assert!(decode(&[&bytes]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_page_without_an_end_is_none() {
+        let whole = br#"{"tags":["v1"],"manifest":{}}"#;
+        assert!(decode(&[whole]).is_ok());
+        for length in 0..whole.len() {
+            assert!(decode(&[&whole[..length]]).is_err(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn what_is_longer_or_deeper_than_any_list_is_refused() {
+        let long = format!(r#"{{"tags":["{}"]}}"#, "a".repeat(TOKEN_MAX));
+        assert!(decode(&[long.as_bytes()]).unwrap_err().contains("bytes"));
+        let unfinished = format!(r#"{{"tags":["{}"#, "a".repeat(2 * TOKEN_MAX));
+        let (mut decoder, mut give) = (Decoder::new(), |_| {});
+        assert!(decoder.push(Bytes::from(unfinished), &mut give).is_err(), "before its end has come");
+        let deep = format!(r#"{{"child":{}"#, "[".repeat(DEPTH_MAX));
+        assert!(decode(&[deep.as_bytes()]).is_err());
+    }
+}

@@ -1,0 +1,114 @@
+//! What a repository holds, as its registry lists it (distribution specification, *Listing Tags*; Google's extension).
+
+mod decode;
+
+use std::collections::HashMap;
+
+pub(crate) use decode::Decoder;
+
+use crate::digest::Digest;
+use crate::manifest::MediaType;
+use crate::name::Tag;
+
+/// Something that a list says, told as its bytes arrive. Names that cannot be names are left out: nobody can ask for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// A tag.
+    Tag(Tag),
+    /// That the registry lists manifests too: what it does not list is not there.
+    Manifests,
+    /// A manifest, with or without tags.
+    Manifest(ListedManifest),
+}
+
+/// A manifest as Google's registries list it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its kind.
+    pub media_type: MediaType,
+    /// The tags that name it.
+    pub tags: Vec<Tag>,
+}
+
+/// The tags of a repository and, where the registry tells, all its manifests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// All tags, in the registry's order.
+    pub tags: Vec<Tag>,
+    /// All manifests by digest. `None` where the registry lists tags alone.
+    pub manifests: Option<HashMap<Digest, ListedManifest>>,
+}
+
+impl Listing {
+    /// Takes in something that a list says.
+    pub(crate) fn take(&mut self, listed: Listed) {
+        match listed {
+            Listed::Tag(tag) => self.tags.push(tag),
+            Listed::Manifests => drop(self.manifests.get_or_insert_default()),
+            Listed::Manifest(manifest) => {
+                self.manifests.get_or_insert_default().insert(manifest.digest, manifest);
+            }
+        }
+    }
+}
+
+/// The target of `rel="next"` in a `Link` header (RFC 8288).
+pub(crate) fn next_page(link: &str) -> Option<&str> {
+    link.split(',').find_map(|link| {
+        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+        let next = parameters.split(';').any(|parameter| {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            name.trim().eq_ignore_ascii_case("rel")
+                && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
+        });
+        next.then_some(target)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(page: &str) -> Result<Listing, String> {
+        let mut listing = Listing::default();
+        let mut decoder = Decoder::new();
+        decoder.push(page.to_owned().into(), &mut |listed| listing.take(listed))?;
+        decoder.finish(&mut |_| ())?;
+        Ok(listing)
+    }
+
+    #[test]
+    fn googles_extension_is_read_and_its_absence_told() {
+        let plain = listing(r#"{"name":"a","tags":["v1","-bad"]}"#).unwrap();
+        assert_eq!((plain.tags.len(), plain.manifests), (1, None));
+
+        let digest = Digest::of(b"x");
+        let google = listing(&format!(
+            r#"{{"child":["b"],"name":"a","tags":["v1"],"manifest":{{"{digest}":{{"imageSizeBytes":"12","mediaType":
+            "application/vnd.oci.image.index.v1+json","tag":["v1"],"timeCreatedMs":"0"}},"md5:x":{{}}}}}}"#
+        ));
+        let manifests = google.unwrap().manifests.unwrap();
+        assert_eq!(manifests.len(), 1, "a name that is no digest is left out");
+        assert_eq!(manifests[&digest].media_type, MediaType::OciIndex);
+        assert_eq!(manifests[&digest].tags, ["v1".parse().unwrap()]);
+    }
+
+    #[test]
+    fn null_tags_are_no_tags_and_html_is_no_page() {
+        assert_eq!(listing(r#"{"name":"a","tags":null}"#).unwrap(), Listing::default());
+        assert!(listing("<html>").is_err());
+    }
+
+    #[test]
+    fn the_next_page_is_found_among_links() {
+        assert_eq!(
+            next_page(r#"</v2/a/tags/list?last=x&n=2>; rel="next""#),
+            Some("/v2/a/tags/list?last=x&n=2")
+        );
+        assert_eq!(next_page(r#"</prev>; rel="prev", </next>; title=x; rel=next"#), Some("/next"));
+        assert_eq!(next_page(r#"</prev>; rel="prev""#), None);
+        assert_eq!(next_page("nonsense"), None);
+    }
+}
