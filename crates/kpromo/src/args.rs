@@ -9,6 +9,7 @@ use clap::ArgAction::Set;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use promote::Recheck;
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]
@@ -174,6 +175,16 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
+    /// Remember in this file what production was seen to hold, and ask only for what was not seen yet.
+    #[arg(long, help_heading = "Registries", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    inventory_cache: Option<OsString>,
+    /// Of what is remembered, look at so many percent again, taken at random.
+    #[arg(long, help_heading = "Registries", value_name = "PERCENT", default_value_t = 1.0, value_parser = percent, requires = "inventory_cache")]
+    inventory_cache_sample: f64,
+    /// Look at everything again that is remembered.
+    #[arg(long, help_heading = "Registries", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    inventory_cache_verify: bool,
+
     /// Write the plan as JSON.
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     output_plan: Option<PathBuf>,
@@ -229,6 +240,13 @@ pub(crate) enum ManifestSource {
     Thin(PathBuf),
 }
 
+/// The inventory cache of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CacheArgs {
+    pub(crate) path: PathBuf,
+    pub(crate) recheck: Recheck,
+}
+
 /// What a run is limited to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -252,6 +270,7 @@ pub(crate) struct CipArgs {
     /// Whether signing was declined, so that nobody has to be told that it is missing.
     pub(crate) sign: bool,
     pub(crate) registry_config: Option<PathBuf>,
+    pub(crate) cache: Option<CacheArgs>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) output_plan: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
@@ -321,6 +340,14 @@ impl CipFlags {
                 return Err(usage(text.to_owned()));
             }
         };
+        let cache = path(self.inventory_cache);
+        if cache.is_none() && self.inventory_cache_verify {
+            return Err(usage("--inventory-cache-verify needs --inventory-cache".to_owned()));
+        }
+        let recheck = match self.inventory_cache_verify {
+            true => Recheck::All,
+            false => Recheck::Sample(self.inventory_cache_sample / 100.0),
+        };
         Ok(CipArgs {
             manifests,
             limit,
@@ -330,6 +357,7 @@ impl CipFlags {
             keep_going: self.keep_going,
             sign: self.sign,
             registry_config: self.registry_config,
+            cache: cache.map(|path| CacheArgs { path, recheck }),
             timeout: self.timeout,
             output_plan: self.output_plan,
             report: self.report,
@@ -378,6 +406,12 @@ fn go_bool() -> impl TypedValueParser<Value = bool> {
         "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
     ])
     .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
+}
+
+/// A part of a hundred.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
 }
 
 /// A length of time as people write it.
@@ -477,6 +511,25 @@ mod tests {
         ] {
             let (cli, _) = Cli::read(line.split(' ')).unwrap();
             assert_eq!(cli.global.log_level, LogLevel::Error, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_cache_is_looked_at_again_in_part_or_as_a_whole() {
+        let recheck = |flags: &str| {
+            let args = cip(&format!("--manifest m.yaml --inventory-cache c {flags}"));
+            args.map(|args| args.cache.unwrap().recheck)
+        };
+        assert_eq!(recheck(""), Ok(Recheck::Sample(0.01)));
+        assert_eq!(recheck("--inventory-cache-sample 12.5"), Ok(Recheck::Sample(0.125)));
+        assert_eq!(recheck("--inventory-cache-verify"), Ok(Recheck::All));
+        assert!(recheck("--inventory-cache-sample 101").is_err());
+        assert!(cip("--manifest m.yaml").unwrap().cache.is_none(), "off by default");
+        for alone in ["--inventory-cache-verify", "--inventory-cache-sample 5"] {
+            assert!(
+                cip(&format!("--manifest m.yaml {alone}")).unwrap_err().contains("inventory-cache"),
+                "{alone}"
+            );
         }
     }
 

@@ -10,11 +10,13 @@ use indicatif::MultiProgress;
 use oci::Client;
 use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use promote::phase::{Attested, Cleared, Plan};
-use promote::{Confirmed, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan};
+use promote::{
+    Cache, CacheError, Confirmed, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan,
+};
 use tokio_util::sync::CancellationToken;
 use transport::Door;
 
-use crate::args::{CipArgs, Limit, ManifestSource};
+use crate::args::{CacheArgs, CipArgs, Limit, ManifestSource};
 use crate::config::RegistryConfig;
 use crate::credentials::{Keychain, metadata_host};
 use crate::environment::Environment;
@@ -60,10 +62,17 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     if args.parse_only {
         return parse_only(args, manifests).await;
     }
+    let cache = match args.cache.as_ref().map(open_cache).transpose() {
+        Ok(cache) => cache.flatten(),
+        Err(error) => {
+            complain(&error.to_string());
+            return Exit::Failure;
+        }
+    };
     let ledger = Arc::new(Ledger::default());
     let stop = CancellationToken::new();
     let run = Run::new(observers(&ledger, screen), stop.clone());
-    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going };
+    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, cache };
     let end = tokio::select! {
         end = promote(args, &run, &client, job) => end,
         () = patience(args.timeout, &stop, &ledger) => End::CutShort,
@@ -127,7 +136,7 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
 async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
     let run = Run::new(vec![Arc::new(Lines)], CancellationToken::new());
     let number = manifests.manifests.len();
-    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going };
+    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, cache: None };
     match promote::phase::setup(&run, job).await {
         Ok(ready) => {
             let edges = ready.edges().all().len();
@@ -158,6 +167,21 @@ fn connect(args: &CipArgs, environment: &Environment) -> Result<(Client, Door), 
     let door = Door::open(settings).map_err(|error| error.to_string())?;
     let keychain = Keychain::new(environment.places.clone(), door.clone());
     Ok((Client::new(door.clone(), Arc::new(keychain), config.options()), door))
+}
+
+/// Opens the inventory cache. Without one that another process has open the run is slower, and nothing else.
+fn open_cache(args: &CacheArgs) -> Result<Option<Cache>, CacheError> {
+    match Cache::open(&args.path, args.recheck) {
+        Ok((cache, refused)) => {
+            refused.iter().for_each(|why| tracing::warn!("{why}"));
+            Ok(Some(cache))
+        }
+        Err(error @ CacheError::InUse(_)) => {
+            tracing::warn!("{error}: everything is asked");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Who is told what happens: the log, the ledger, and bars where there is a screen for them.

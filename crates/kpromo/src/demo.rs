@@ -118,6 +118,7 @@ fn promotion(folder: &Path, confirm: bool) -> CipArgs {
         keep_going: true,
         sign: false,
         registry_config: None,
+        cache: None,
         timeout: None,
         output_plan: None,
         report: None,

@@ -351,6 +351,33 @@ async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
     assert_eq!(production.tally().snapshot().writes(), 0);
 }
 
+/// A third run asks nothing, since the second one has seen everything; a file that is none is moved aside, and said to be.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_inventory_cache_remembers_is_not_asked() {
+    let (staging, production, desk) = scene().await;
+    let (manifest, cache) = (desk.path("manifest.yaml"), desk.path("cache"));
+    std::fs::write(&cache, "notes").unwrap();
+    let flags = ["--manifest", manifest.to_str().unwrap(), "--inventory-cache", cache.to_str().unwrap()];
+    let flags = [flags.as_slice(), &["--inventory-cache-sample", "0", "--confirm", "--sign=false"]].concat();
+    let first = cip(&flags);
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert!(first.stderr.contains("cache.refused"), "{}", first.stderr);
+    assert_eq!(std::fs::read(desk.path("cache.refused")).unwrap(), b"notes");
+    assert_eq!(cip(&flags).code, 0);
+
+    staging.tally().reset();
+    production.tally().reset();
+    let third = cip(&flags);
+    assert_eq!(third.code, 0, "{}", third.stderr);
+    assert!(third.stdout.contains("Nothing to do"), "{}", third.stdout);
+    assert_eq!((staging.tally().snapshot().total(), production.tally().snapshot().total()), (0, 0));
+    let verified = cip(&[flags.as_slice(), &["--inventory-cache-verify"]].concat());
+    assert_eq!((verified.code, production.tally().snapshot().total()), (0, 2));
+
+    let nowhere = cip(&["--manifest", manifest.to_str().unwrap(), "--inventory-cache", "/dev/null/cache"]);
+    assert_eq!(nowhere.code, 1, "{}", nowhere.stderr);
+}
+
 /// Out of time while a registry hangs: the run ends as at an interrupt, and says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {

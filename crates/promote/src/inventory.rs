@@ -163,6 +163,16 @@ impl Inventory {
         self.repositories.insert(repository, Holdings { settled: true, ..Holdings::default() });
     }
 
+    /// Takes back that a repository is settled: it has to be listed.
+    pub fn forget(&mut self, repository: Id<Repository>) {
+        self.repositories.remove(&repository);
+    }
+
+    /// Whether a repository was listed, or could not be.
+    pub(crate) fn is_listed(&self, repository: Id<Repository>) -> bool {
+        self.repositories.contains_key(&repository) || self.unlisted.contains_key(&repository)
+    }
+
     /// Takes in that a repository cannot be listed.
     pub fn not_listed(&mut self, repository: Id<Repository>, error: oci::Error) {
         self.unlisted.insert(repository, Arc::new(error));

@@ -2,6 +2,7 @@
 //!
 //! Knows no terminal and no environment. Registries are the truth; whatever a run leaves undone, the next one finds.
 
+mod cache;
 mod decide;
 mod edge;
 mod error;
@@ -15,6 +16,7 @@ mod pipeline;
 mod report;
 mod run;
 
+pub use cache::{Cache, CacheError, Recheck};
 pub use decide::{Question, Verdict, decide};
 pub use edge::{Edge, Edges, Overlap};
 pub use error::{Conflict, Error};

@@ -36,7 +36,7 @@ impl Default for HostSettings {
             requests_per_second: None,
             writes_per_second: None,
             start_requests_per_second: 80.0,
-            start_burst: 64.0,
+            start_burst: 80.0,
             patience: Duration::from_secs(180),
             plain_http: false,
             direct: false,

@@ -1,5 +1,6 @@
 //! Setup: manifests become edges. No network.
 
+use crate::cache::Cache;
 use crate::edge::Edges;
 use crate::error::Error;
 use crate::event::{Event, Phase};
@@ -15,6 +16,8 @@ pub struct Job {
     pub strict: bool,
     /// Whether an image that fails leaves the others alone.
     pub keep_going: bool,
+    /// What earlier runs have seen of production, where that is remembered.
+    pub cache: Option<Cache>,
 }
 
 /// Edges that do not contradict one another.
@@ -23,6 +26,7 @@ pub struct Ready {
     pub(super) edges: Edges,
     pub(super) strict: bool,
     pub(super) keep_going: bool,
+    pub(super) cache: Option<Cache>,
 }
 
 impl Ready {
@@ -51,7 +55,8 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        Ok(Ready { edges, strict: job.strict, keep_going: job.keep_going })
+        let Job { strict, keep_going, cache, .. } = job;
+        Ok(Ready { edges, strict, keep_going, cache })
     })
     .await
 }

@@ -107,7 +107,7 @@ impl World {
     }
 
     pub fn job(&self) -> Job {
-        Job { manifests: self.manifests(), strict: false, keep_going: true }
+        Job { manifests: self.manifests(), strict: false, keep_going: true, cache: None }
     }
 
     pub fn run(&self) -> Run {

@@ -192,11 +192,7 @@ impl Store {
     }
 
     /// Takes a tag from a repository. Whether it was there.
-    pub(crate) async fn delete_tag(
-        &self,
-        repository: &RepositoryPath,
-        tag: &Tag,
-    ) -> Result<bool, StoreError> {
+    pub async fn delete_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool, StoreError> {
         let (path, tag) = (repository.clone(), tag.clone());
         let delete = move |shared: &Shared| {
             if let Some(disk) = shared.disk() {

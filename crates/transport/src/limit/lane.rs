@@ -39,6 +39,8 @@ const LONGEST_PLATEAU: f64 = 30.0;
 /// The shortest time between two refusals, in seconds, over which counting what was served tells what a host bears.
 const MEASURABLE: f64 = 0.3;
 
+/// The part of the rate that was refused first of all that is thought to be borne.
+const FIRST_GUESS: f64 = 0.9;
 /// Of what was tried in vain beyond what is borne, the part that is thought to be borne too.
 const CREDITED: f64 = 0.25;
 /// How many times as much as before has to be tried to think that the host bears far more now.
@@ -312,7 +314,7 @@ impl Lane {
             (seconds >= MEASURABLE && measure.served > 0.0).then_some(measure.served / seconds)
         });
         let borne = match (self.search, self.borne, measured) {
-            (_, None, _) => rate,
+            (_, None, _) => FIRST_GUESS * rate,
             // Far more is borne than before: how much, the next refusal will tell.
             (Search::On, Some(before), _) if rate > FAR_MORE * before => rate,
             // What was borne for a whole plateau is borne, and perhaps more: part of the rest may have been saved up.

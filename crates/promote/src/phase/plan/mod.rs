@@ -1,27 +1,24 @@
 //! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+mod memory;
+mod reading;
 
-use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt};
-use oci::{Digest, Graph, Host, InvalidManifest, MediaType, Reader, Repository, Selector};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use oci::{Digest, Graph, Host, InvalidManifest, MediaType, Reader, Repository};
 use serde::Serialize;
 
-use crate::decide::{Question, Verdict, decide};
+use crate::decide::Verdict;
 use crate::edge::{Edge, Edges};
 use crate::error::{Conflict, Error};
 use crate::event::{Event, Phase};
 use crate::intern::Id;
-use crate::inventory::{Draft, Inventory};
+use crate::inventory::Inventory;
 use crate::phase::setup::Ready;
 use crate::run::Run;
-
-/// The most requests of one host that wait at its gate at once. What the host bears is the gate's matter; this bounds
-/// memory alone.
-const WAITING: usize = 64;
-/// How many rounds of questions are asked at the most; edges need three.
-const ROUNDS: usize = 8;
+use memory::Memory;
+use reading::{ask, list, read_images};
 
 /// An image in staging.
 pub(super) type ImageId = (Id<Repository>, Id<Digest>);
@@ -83,9 +80,21 @@ pub struct Failure<'a> {
 /// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
 pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Error> {
     run.phase(Phase::Plan, async {
-        let Ready { edges, strict, keep_going } = ready;
-        let mut inventory = list(run, reader, &edges).await;
-        let verdicts = ask(run, reader, &edges, &mut inventory).await?;
+        let Ready { edges, strict, keep_going, cache } = ready;
+        let mut memory = Memory::recall(run, cache, &edges);
+        let mut inventory = Inventory::default();
+        let verdicts = loop {
+            memory.settled().for_each(|repository| inventory.settle(repository));
+            list(run, reader, &edges, &memory, &mut inventory).await;
+            let verdicts = ask(run, reader, &edges, &mut inventory).await?;
+            // What is remembered of a host is forgotten as soon as one bit of it is wrong, so this ends.
+            let wrong = memory.contradicted(run, &edges, &verdicts);
+            if wrong.is_empty() {
+                break verdicts;
+            }
+            wrong.into_iter().for_each(|repository| inventory.forget(repository));
+        };
+        memory.keep(run, &edges, &verdicts);
         let images = read_images(run, reader, &edges, &verdicts).await;
         if run.is_stopping() {
             return Err(Error::Interrupted);
@@ -95,152 +104,6 @@ pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Erro
         plan.check(strict)
     })
     .await
-}
-
-/// Lists every repository that edges name, both sides, all hosts at the same time.
-async fn list(run: &Run, reader: &Reader, edges: &Edges) -> Inventory {
-    let repositories: BTreeSet<Id<Repository>> =
-        edges.all().iter().flat_map(|e| [e.source, e.destination]).collect();
-    run.tell(&Event::Work { units: "repositories", more: repositories.len() });
-    let inventory = Mutex::new(Inventory::default());
-    by_host(
-        run,
-        edges,
-        repositories,
-        |id| id,
-        async |id| {
-            let mut draft = Draft::new(edges, id);
-            let listed = reader.list(edges.repository(id), &mut |listed| draft.take(listed)).await;
-            let mut inventory = inventory.lock().unwrap_or_else(PoisonError::into_inner);
-            match listed {
-                Ok(there) => inventory.listed(draft, there),
-                Err(error) => inventory.not_listed(id, error),
-            }
-            run.tell(&Event::Worked);
-        },
-    )
-    .await;
-    let mut inventory = inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
-    for edges_there in edges.by_destination() {
-        if edges_there.iter().all(|edge| decide(edge, edges, &inventory) == Ok(Verdict::Done)) {
-            inventory.forget_parts(edges_there[0].destination);
-        }
-    }
-    inventory
-}
-
-/// Decides all edges, asking what has to be known until nothing is left to ask.
-async fn ask(
-    run: &Run,
-    reader: &Reader,
-    edges: &Edges,
-    inventory: &mut Inventory,
-) -> Result<Vec<Verdict>, Error> {
-    for _ in 0..ROUNDS {
-        let mut verdicts = Vec::with_capacity(edges.all().len());
-        let mut questions = BTreeSet::new();
-        for edge in edges.all() {
-            match decide(edge, edges, inventory) {
-                Ok(verdict) => verdicts.push(verdict),
-                Err(question) => drop(questions.insert(question)),
-            }
-        }
-        if questions.is_empty() {
-            return Ok(verdicts);
-        }
-        if run.is_stopping() {
-            return Err(Error::Interrupted);
-        }
-        run.tell(&Event::Work { units: "manifests", more: questions.len() });
-        let answers = by_host(run, edges, questions, Question::repository, async |question| {
-            let repository = edges.repository(question.repository());
-            let selector = match question {
-                Question::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
-                Question::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
-            };
-            let answer = reader.head(repository, selector).await;
-            run.tell(&Event::Worked);
-            (question, answer)
-        })
-        .await;
-        for (question, answer) in answers {
-            match (question, answer) {
-                (Question::Tag(repository, tag), Ok(head)) => {
-                    inventory.tag_answered(repository, tag, head, edges);
-                }
-                (Question::Digest(repository, digest), Ok(head)) => {
-                    inventory.digest_answered(repository, digest, head);
-                }
-                (question, Err(error)) => inventory.not_answered(question, error),
-            }
-        }
-    }
-    // Every answer takes a question away, so only a run that was stopped between questions comes here.
-    Err(Error::Interrupted)
-}
-
-/// Reads the manifests of every image that is to be copied, and the own manifest of one that only gets tags: what is
-/// broken in staging is known before anything is written.
-async fn read_images(
-    run: &Run,
-    reader: &Reader,
-    edges: &Edges,
-    verdicts: &[Verdict],
-) -> HashMap<ImageId, Result<Graph, Arc<oci::Error>>> {
-    // Whether any edge wants the whole of it.
-    let mut wanted: BTreeMap<ImageId, bool> = BTreeMap::new();
-    for (edge, verdict) in edges.all().iter().zip(verdicts) {
-        if matches!(verdict, Verdict::Copy | Verdict::Tag) {
-            *wanted.entry((edge.source, edge.digest)).or_default() |= *verdict == Verdict::Copy;
-        }
-    }
-    if wanted.is_empty() {
-        return HashMap::new();
-    }
-    run.tell(&Event::Work { units: "images", more: wanted.len() });
-    by_host(
-        run,
-        edges,
-        wanted,
-        |((repository, _), _)| repository,
-        async |((repository, digest), whole)| {
-            let image = edges.repository(repository).at(*edges.digest_name(digest));
-            let graph = if whole {
-                Graph::read(reader, &image).await
-            } else {
-                Graph::read_root(reader, &image).await
-            };
-            run.tell(&Event::Worked);
-            ((repository, digest), graph.map_err(Arc::new))
-        },
-    )
-    .await
-    .into_iter()
-    .collect()
-}
-
-/// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
-/// When the run is told to stop, what has not begun is left out.
-async fn by_host<I: Copy, T>(
-    run: &Run,
-    edges: &Edges,
-    items: impl IntoIterator<Item = I>,
-    repository: impl Fn(I) -> Id<Repository>,
-    work: impl AsyncFn(I) -> T,
-) -> Vec<T> {
-    let mut hosts: HashMap<&Host, Vec<I>> = HashMap::new();
-    for item in items {
-        hosts.entry(&edges.repository(repository(item)).host).or_default().push(item);
-    }
-    let work = &work;
-    let each = hosts.into_values().map(|items| {
-        stream::iter(items)
-            .take_while(|_| std::future::ready(!run.is_stopping()))
-            .map(|item| work(item))
-            .buffer_unordered(WAITING)
-            .collect::<Vec<T>>()
-    });
-    join_all(each).await.into_iter().flatten().collect()
 }
 
 impl Plan {

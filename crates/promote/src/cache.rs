@@ -1,0 +1,408 @@
+//! The inventory cache: what production was seen to hold, remembered from run to run (`--inventory-cache`).
+//!
+//! Tags of production never move, so what was seen there once need not be asked again. What is remembered is only ever a
+//! reason not to ask; what is to be written is always asked first.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use oci::{Digest, Host, Repository, Tag};
+use redb::{
+    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
+};
+
+/// By repository, what it was seen to hold: [`Facts`], encoded.
+const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+/// What the file is.
+const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
+const SCHEMA: &str = "kpromo inventory 1";
+/// What the database may keep of its file in memory, in bytes.
+const MEMORY: usize = 8 << 20;
+
+/// How much of what is remembered is looked at again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Recheck {
+    /// Of all repositories that need not be asked, this part, taken at random: from 0 to 1.
+    Sample(f64),
+    /// Everything.
+    All,
+}
+
+/// An open cache file. Two processes never have the same one open.
+#[derive(Debug)]
+pub struct Cache {
+    database: Database,
+    path: PathBuf,
+    recheck: Recheck,
+}
+
+/// Why a cache cannot be used.
+#[derive(Debug)]
+pub enum CacheError {
+    /// Another process has it open.
+    InUse(PathBuf),
+    /// The file cannot be read or written.
+    Failed(PathBuf, Box<redb::Error>),
+}
+
+impl fmt::Display for CacheError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(path) => {
+                write!(f, "the inventory cache {} is in use by another process", path.display())
+            }
+            Self::Failed(path, error) => {
+                write!(f, "the inventory cache {} cannot be used: {error}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for CacheError {}
+
+/// What one repository was seen to hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    /// Tags, with the digests that they name.
+    tags: BTreeMap<Box<str>, Digest>,
+    /// Manifests that were asked for without a tag; the values say nothing.
+    untagged: BTreeMap<Digest, ()>,
+}
+
+impl Cache {
+    /// Opens a cache, a new one where there is none. A file that is damaged, or is something else, is moved aside and
+    /// never looked at: then the cache is new too, and what comes beside it says why.
+    ///
+    /// # Errors
+    /// When the file is in use, or cannot be read or written.
+    pub fn open(path: &Path, recheck: Recheck) -> Result<(Self, Option<String>), CacheError> {
+        let refused = match open(path) {
+            Ok(database) => return Ok((Self { database, path: path.to_owned(), recheck }, None)),
+            Err(Trouble::Refused(why)) => why,
+            Err(Trouble::Failed(error)) => return Err(error),
+        };
+        let aside = aside(path);
+        fs::rename(path, &aside).map_err(|error| failed(path, error))?;
+        let text = format!(
+            "the inventory cache {} is {refused}: it is moved to {}, and everything is asked again",
+            path.display(),
+            aside.display()
+        );
+        match open(path) {
+            Ok(database) => Ok((Self { database, path: path.to_owned(), recheck }, Some(text))),
+            Err(Trouble::Failed(error)) => Err(error),
+            Err(Trouble::Refused(why)) => Err(failed(path, io::Error::other(why))),
+        }
+    }
+
+    /// How much is looked at again.
+    pub(crate) fn recheck(&self) -> Recheck {
+        self.recheck
+    }
+
+    /// A view of what is remembered now.
+    pub(crate) fn remembered(&self) -> Result<Remembered, CacheError> {
+        let view = || -> Result<_, redb::Error> { Ok(self.database.begin_read()?.open_table(FACTS)?) };
+        view()
+            .map(|table| Remembered { table, path: self.path.clone() })
+            .map_err(|error| failed(&self.path, error))
+    }
+
+    /// Forgets all of some hosts, remembers what was learnt, and closes the file: all of it, or nothing.
+    pub(crate) fn close(
+        self,
+        forgotten: &[Host],
+        learnt: &BTreeMap<&Repository, Facts>,
+    ) -> Result<(), CacheError> {
+        if forgotten.is_empty() && learnt.is_empty() {
+            return Ok(());
+        }
+        let write = || -> Result<(), redb::Error> {
+            let transaction = self.database.begin_write()?;
+            {
+                let mut table = transaction.open_table(FACTS)?;
+                table.retain(|repository, _| !forgotten.iter().any(|host| is_on(repository, host)))?;
+                for (repository, facts) in learnt {
+                    table.insert(repository.to_string().as_str(), facts.encode().as_slice())?;
+                }
+            }
+            Ok(transaction.commit()?)
+        };
+        write().map_err(|error| failed(&self.path, error))
+    }
+}
+
+/// What is remembered, as it was at one moment.
+pub(crate) struct Remembered {
+    table: ReadOnlyTable<&'static str, &'static [u8]>,
+    path: PathBuf,
+}
+
+impl Remembered {
+    /// What a repository was seen to hold.
+    pub(crate) fn of(&self, repository: &Repository) -> Result<Facts, CacheError> {
+        let found =
+            self.table.get(repository.to_string().as_str()).map_err(|error| failed(&self.path, error))?;
+        // What cannot be read says nothing, and is written anew.
+        Ok(found.and_then(|bytes| Facts::decode(bytes.value())).unwrap_or_default())
+    }
+}
+
+impl Facts {
+    /// Whether the repository was seen to hold a manifest by this tag, or, without a tag, at all.
+    pub(crate) fn show(&self, tag: Option<&Tag>, digest: &Digest) -> bool {
+        match tag {
+            Some(tag) => self.tags.get(tag.as_str()) == Some(digest),
+            None => self.untagged.contains_key(digest) || self.tags.values().any(|named| named == digest),
+        }
+    }
+
+    /// Takes in that the repository was seen to hold a manifest.
+    pub(crate) fn learn(&mut self, tag: Option<&Tag>, digest: Digest) {
+        match tag {
+            Some(tag) => drop(self.tags.insert(tag.as_str().into(), digest)),
+            None => drop(self.untagged.insert(digest, ())),
+        }
+    }
+
+    /// Tag after tag, each with its length before it and its digest behind it; no tag has the length 0.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let tagged = self.tags.iter().map(|(tag, digest)| (&**tag, digest));
+        for (tag, digest) in tagged.chain(self.untagged.keys().map(|digest| ("", digest))) {
+            // A tag has at most 128 characters, a digest 64 bytes.
+            bytes.push(u8::try_from(tag.len()).unwrap_or(u8::MAX));
+            bytes.extend_from_slice(tag.as_bytes());
+            bytes.push(u8::try_from(digest.hash().len()).unwrap_or(u8::MAX));
+            bytes.extend_from_slice(digest.hash());
+        }
+        bytes
+    }
+
+    fn decode(mut bytes: &[u8]) -> Option<Self> {
+        fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+            let (length, rest) = bytes.split_first()?;
+            let (field, rest) = rest.split_at_checked(usize::from(*length))?;
+            *bytes = rest;
+            Some(field)
+        }
+        let mut facts = Self::default();
+        while !bytes.is_empty() {
+            let tag = std::str::from_utf8(field(&mut bytes)?).ok()?;
+            let hash = field(&mut bytes)?;
+            let sha256 = || hash.try_into().map(Digest::Sha256);
+            let digest = sha256().or_else(|_| hash.try_into().map(Digest::Sha512)).ok()?;
+            match tag {
+                "" => drop(facts.untagged.insert(digest, ())),
+                tag => drop(facts.tags.insert(tag.into(), digest)),
+            }
+        }
+        Some(facts)
+    }
+}
+
+/// What came of opening a file.
+enum Trouble {
+    /// It must not be looked at, for this reason.
+    Refused(&'static str),
+    Failed(CacheError),
+}
+
+fn open(path: &Path) -> Result<Database, Trouble> {
+    let fail = |error: redb::Error| Trouble::Failed(failed(path, error));
+    // Without the check a damaged file may end the process: the database trusts what it has closed itself.
+    let opened = Builder::new().set_cache_size(MEMORY).set_check_integrity_on_open(true).create(path);
+    let database = match opened {
+        Ok(database) => database,
+        Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
+            return Err(Trouble::Failed(CacheError::InUse(path.to_owned())));
+        }
+        Err(DatabaseError::Storage(redb::StorageError::Io(error)))
+            if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::UnexpectedEof =>
+        {
+            return Err(Trouble::Failed(failed(path, error)));
+        }
+        Err(_) => return Err(Trouble::Refused("damaged, or not one")),
+    };
+    let transaction = database.begin_write().map_err(|error| fail(error.into()))?;
+    let is_ours = {
+        let Ok(mut about) = transaction.open_table(ABOUT) else {
+            return Err(Trouble::Refused("not one of kpromo's"));
+        };
+        let schema =
+            about.get("schema").map_err(|error| fail(error.into()))?.map(|text| text.value().to_owned());
+        let is_new = schema.is_none() && transaction.list_tables().is_ok_and(|tables| tables.count() <= 1);
+        if is_new {
+            about.insert("schema", SCHEMA).map_err(|error| fail(error.into()))?;
+        }
+        is_new || schema.is_some_and(|schema| schema == SCHEMA)
+    };
+    if !is_ours || transaction.open_table(FACTS).is_err() {
+        return Err(Trouble::Refused("of another version, or not one of kpromo's"));
+    }
+    transaction.commit().map_err(|error| fail(error.into()))?;
+    Ok(database)
+}
+
+fn failed(path: &Path, error: impl Into<redb::Error>) -> CacheError {
+    CacheError::Failed(path.to_owned(), Box::new(error.into()))
+}
+
+/// Where a file goes that is refused.
+fn aside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".refused");
+    name.into()
+}
+
+/// Whether a repository, as text, is on a host.
+fn is_on(repository: &str, host: &Host) -> bool {
+    repository.strip_prefix(host.as_str()).is_some_and(|rest| rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn facts(seed: u8) -> Facts {
+        let mut facts = Facts::default();
+        for number in 0..20 {
+            let tag: Tag = format!("v{seed}.{number}").parse().unwrap();
+            facts.learn(Some(&tag), Digest::of(&[seed, number]));
+            facts.learn(None, Digest::of(&[seed, number, 0]));
+        }
+        facts
+    }
+
+    fn repositories() -> Vec<Repository> {
+        ["a.io/one", "a.io/two", "a.io.b/one", "b.io/one"].map(|name| name.parse().unwrap()).into()
+    }
+
+    /// A file with facts about all repositories.
+    fn filled(path: &Path) {
+        let (cache, refused) = Cache::open(path, Recheck::All).unwrap();
+        assert_eq!(refused, None);
+        let repositories = repositories();
+        let learnt = repositories.iter().zip(0..).map(|(name, seed)| (name, facts(seed))).collect();
+        cache.close(&[], &learnt).unwrap();
+    }
+
+    fn remembered(path: &Path) -> (Vec<Facts>, Option<String>) {
+        let (cache, refused) = Cache::open(path, Recheck::All).unwrap();
+        let remembered = cache.remembered().unwrap();
+        (repositories().iter().map(|name| remembered.of(name).unwrap()).collect(), refused)
+    }
+
+    #[test]
+    fn what_was_learnt_is_remembered_and_what_is_forgotten_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        filled(&path);
+        let (all, refused) = remembered(&path);
+        assert_eq!((all.clone(), refused), ((0..4).map(facts).collect(), None));
+
+        let (cache, _) = Cache::open(&path, Recheck::All).unwrap();
+        cache.close(&["a.io".parse().unwrap()], &BTreeMap::new()).unwrap();
+        let expected = vec![Facts::default(), Facts::default(), facts(2), facts(3)];
+        assert_eq!(remembered(&path).0, expected, "a host whose name begins alike is another");
+    }
+
+    #[test]
+    fn a_tag_shows_its_digest_and_no_other() {
+        let facts = facts(1);
+        let tag: Tag = "v1.7".parse().unwrap();
+        assert!(facts.show(Some(&tag), &Digest::of(&[1, 7])));
+        assert!(!facts.show(Some(&tag), &Digest::of(&[1, 8])));
+        assert!(!facts.show(Some(&"v2.7".parse().unwrap()), &Digest::of(&[1, 7])));
+        assert!(facts.show(None, &Digest::of(&[1, 7, 0])), "seen without a tag");
+        assert!(facts.show(None, &Digest::of(&[1, 7])), "what a tag names is there");
+        assert!(!facts.show(None, &Digest::of(&[2])));
+    }
+
+    #[test]
+    fn a_file_has_one_user_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        let first = Cache::open(&path, Recheck::All).unwrap();
+        assert!(matches!(Cache::open(&path, Recheck::All), Err(CacheError::InUse(_))));
+        drop(first);
+        assert!(Cache::open(&path, Recheck::All).is_ok());
+    }
+
+    #[test]
+    fn what_is_something_else_is_moved_aside_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cache");
+        fs::write(&path, "somebody's notes\n".repeat(1_000)).unwrap();
+        let (found, refused) = remembered(&path);
+        assert!(found.iter().all(|facts| *facts == Facts::default()));
+        assert!(refused.unwrap().contains("everything is asked again"));
+        assert!(fs::read_to_string(aside(&path)).unwrap().starts_with("somebody's notes"));
+
+        fs::remove_file(&path).unwrap();
+        let other = Builder::new().create(&path).unwrap();
+        let transaction = other.begin_write().unwrap();
+        let table: TableDefinition<'_, u64, u64> = TableDefinition::new("facts");
+        transaction.open_table(table).unwrap().insert(1, 2).unwrap();
+        transaction.commit().unwrap();
+        drop(other);
+        assert!(remembered(&path).1.is_some(), "a database of somebody else");
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("no/such/folder/cache");
+        let error = Cache::open(&path, Recheck::All).unwrap_err().to_string();
+        assert!(error.contains("no/such/folder/cache cannot be used"), "{error}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        /// Whatever happens to the file, it breaks nothing, and what is remembered is what was learnt, or nothing.
+        #[test]
+        fn a_damaged_file_is_never_believed(
+            flips in proptest::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 0..4),
+            cut in proptest::option::of(any::<prop::sample::Index>()),
+        ) {
+            static WHOLE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+                let folder = tempfile::tempdir().unwrap();
+                filled(&folder.path().join("cache"));
+                fs::read(folder.path().join("cache")).unwrap()
+            });
+            let mut bytes = WHOLE.clone();
+            if let Some(cut) = cut {
+                bytes.truncate(cut.index(WHOLE.len()));
+            }
+            for (at, flip) in flips {
+                if !bytes.is_empty() {
+                    let at = at.index(bytes.len());
+                    bytes[at] ^= flip;
+                }
+            }
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("cache");
+            fs::write(&path, &bytes).unwrap();
+            let (found, refused) = remembered(&path);
+            for (facts, seed) in found.iter().zip(0..) {
+                let is_new = refused.is_some() || bytes.is_empty();
+                let expected = if is_new { Facts::default() } else { self::facts(seed) };
+                prop_assert_eq!(facts, &expected);
+            }
+        }
+
+        #[test]
+        fn rubbish_in_a_record_is_no_fact(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            if let Some(facts) = Facts::decode(&bytes) {
+                let again = Facts::decode(&facts.encode());
+                prop_assert_eq!(again, Some(facts));
+            }
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a run remembers of production, and what it adds to that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use oci::{Host, Repository};
+
+use crate::cache::{Cache, CacheError, Facts, Recheck};
+use crate::decide::Verdict;
+use crate::edge::{Edge, Edges};
+use crate::event::Event;
+use crate::intern::Id;
+use crate::run::Run;
+
+/// The cache, as far as a plan needs it. Without a cache it remembers nothing and keeps nothing.
+#[derive(Default)]
+pub(super) struct Memory {
+    cache: Option<Cache>,
+    /// Repositories that were seen to hold all that edges wish there.
+    settled: BTreeSet<Id<Repository>>,
+    /// The same of repositories that are asked again all the same.
+    rechecked: BTreeSet<Id<Repository>>,
+    /// Hosts of which what is remembered is wrong.
+    forgotten: Vec<Host>,
+}
+
+impl Memory {
+    /// Looks up which repositories need not be asked. A cache that cannot be read is done without.
+    pub(super) fn recall(run: &Run, cache: Option<Cache>, edges: &Edges) -> Self {
+        let Some(cache) = cache else { return Self::default() };
+        let mut this = Self::default();
+        match this.look_up(&cache, edges) {
+            Ok(()) => {
+                tracing::info!(
+                    settled = this.settled.len(),
+                    rechecked = this.rechecked.len(),
+                    "repositories of production that the inventory cache knows"
+                );
+                Self { cache: Some(cache), ..this }
+            }
+            Err(error) => {
+                run.tell(&Event::Warned(error.to_string()));
+                Self::default()
+            }
+        }
+    }
+
+    fn look_up(&mut self, cache: &Cache, edges: &Edges) -> Result<(), CacheError> {
+        let remembered = cache.remembered()?;
+        for wished in edges.by_destination() {
+            let destination = wished[0].destination;
+            let facts = remembered.of(edges.repository(destination))?;
+            if wished.iter().all(|edge| facts.show(edges.tag(edge), edges.digest(edge))) {
+                let again = match cache.recheck() {
+                    Recheck::All => true,
+                    Recheck::Sample(part) => rand::random::<f64>() < part,
+                };
+                let known = if again { &mut self.rechecked } else { &mut self.settled };
+                known.insert(destination);
+            }
+        }
+        Ok(())
+    }
+
+    /// The repositories that need not be asked.
+    pub(super) fn settled(&self) -> impl Iterator<Item = Id<Repository>> {
+        self.settled.iter().copied()
+    }
+
+    /// Whether a repository is asked only to see whether what is remembered of it still holds.
+    pub(super) fn rechecks(&self, repository: Id<Repository>) -> bool {
+        self.rechecked.contains(&repository)
+    }
+
+    /// Compares what was asked again with what is remembered. Where it differs, everything about that host is forgotten;
+    /// gives the repositories that have to be asked after all.
+    pub(super) fn contradicted(
+        &mut self,
+        run: &Run,
+        edges: &Edges,
+        verdicts: &[Verdict],
+    ) -> Vec<Id<Repository>> {
+        let host = |repository: Id<Repository>| &edges.repository(repository).host;
+        let mut wrong: BTreeMap<&Host, &Edge> = BTreeMap::new();
+        for (edge, verdict) in edges.all().iter().zip(verdicts) {
+            // A registry that does not answer contradicts nothing.
+            let agrees =
+                matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource | Verdict::Unreadable(_));
+            if !agrees && self.rechecked.contains(&edge.destination) {
+                wrong.entry(host(edge.destination)).or_insert(edge);
+            }
+        }
+        for (host, edge) in &wrong {
+            run.tell(&Event::Warned(format!(
+                "the inventory cache remembers {} as {}, and the registry has it no longer: all that is remembered of {host} \
+                 is thrown away, and the host is asked",
+                edges.reference(edge),
+                edges.digest(edge),
+            )));
+            self.forgotten.push(Host::clone(host));
+        }
+        self.rechecked.retain(|repository| !wrong.contains_key(host(*repository)));
+        let (ask, settled): (BTreeSet<_>, BTreeSet<_>) =
+            self.settled.iter().partition(|repository| wrong.contains_key(host(**repository)));
+        self.settled = settled;
+        ask.into_iter().collect()
+    }
+
+    /// Remembers what production was seen to hold in this run.
+    pub(super) fn keep(self, run: &Run, edges: &Edges, verdicts: &[Verdict]) {
+        let Some(cache) = &self.cache else { return };
+        let kept = self.learnt(cache, edges, verdicts);
+        let Self { cache: Some(cache), forgotten, .. } = self else { return };
+        if let Err(error) = kept.and_then(|learnt| cache.close(&forgotten, &learnt)) {
+            run.tell(&Event::Warned(error.to_string()));
+        }
+    }
+
+    /// What is new about each repository that was asked, with what was known of it before.
+    fn learnt<'a>(
+        &self,
+        cache: &Cache,
+        edges: &'a Edges,
+        verdicts: &[Verdict],
+    ) -> Result<BTreeMap<&'a Repository, Facts>, CacheError> {
+        let remembered = cache.remembered()?;
+        let mut learnt = BTreeMap::new();
+        let mut rest = verdicts;
+        for wished in edges.by_destination() {
+            let (these, others) = rest.split_at(wished.len());
+            rest = others;
+            let repository = edges.repository(wished[0].destination);
+            if self.settled.contains(&wished[0].destination) {
+                continue;
+            }
+            let is_forgotten = self.forgotten.contains(&repository.host);
+            let before = if is_forgotten { Facts::default() } else { remembered.of(repository)? };
+            let mut facts = before.clone();
+            for (edge, verdict) in wished.iter().zip(these) {
+                if matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource) {
+                    facts.learn(edges.tag(edge), *edges.digest(edge));
+                }
+            }
+            if facts != before {
+                learnt.insert(repository, facts);
+            }
+        }
+        Ok(learnt)
+    }
+}

@@ -1,0 +1,182 @@
+//! What a plan reads: listings, answers to questions, the images to copy.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt};
+use oci::{Graph, Host, Reader, Repository, Selector};
+
+use super::ImageId;
+use super::memory::Memory;
+use crate::decide::{Question, Verdict, decide};
+use crate::edge::{Edge, Edges};
+use crate::error::Error;
+use crate::event::Event;
+use crate::intern::Id;
+use crate::inventory::{Draft, Inventory};
+use crate::run::Run;
+
+/// The most requests of one host that wait at its gate at once. What the host bears is the gate's matter; this bounds
+/// memory alone.
+const WAITING: usize = 64;
+/// How many rounds of questions are asked at the most; edges need three.
+const ROUNDS: usize = 8;
+
+/// Lists every repository that is not settled, and every one in staging that it gets something from, all hosts at the same
+/// time; those that were listed before are left out. What is only looked at again needs nothing from staging.
+pub(super) async fn list(
+    run: &Run,
+    reader: &Reader,
+    edges: &Edges,
+    memory: &Memory,
+    inventory: &mut Inventory,
+) {
+    let mut repositories: BTreeSet<Id<Repository>> = BTreeSet::new();
+    for edge in edges.all().iter().filter(|edge| !inventory.is_settled(edge.destination)) {
+        repositories.insert(edge.destination);
+        if !memory.rechecks(edge.destination) {
+            repositories.insert(edge.source);
+        }
+    }
+    repositories.retain(|repository| !inventory.is_listed(*repository));
+    run.tell(&Event::Work { units: "repositories", more: repositories.len() });
+    let shared = Mutex::new(&mut *inventory);
+    by_host(
+        run,
+        edges,
+        repositories,
+        |id| id,
+        async |id| {
+            let mut draft = Draft::new(edges, id);
+            let listed = reader.list(edges.repository(id), &mut |listed| draft.take(listed)).await;
+            let mut inventory = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            match listed {
+                Ok(there) => inventory.listed(draft, there),
+                Err(error) => inventory.not_listed(id, error),
+            }
+            run.tell(&Event::Worked);
+        },
+    )
+    .await;
+    for edges_there in edges.by_destination() {
+        let is_done = |edge: &Edge| decide(edge, edges, inventory) == Ok(Verdict::Done);
+        if !inventory.is_settled(edges_there[0].destination) && edges_there.iter().all(is_done) {
+            inventory.forget_parts(edges_there[0].destination);
+        }
+    }
+}
+
+/// Decides all edges, asking what has to be known until nothing is left to ask.
+pub(super) async fn ask(
+    run: &Run,
+    reader: &Reader,
+    edges: &Edges,
+    inventory: &mut Inventory,
+) -> Result<Vec<Verdict>, Error> {
+    for _ in 0..ROUNDS {
+        let mut verdicts = Vec::with_capacity(edges.all().len());
+        let mut questions = BTreeSet::new();
+        for edge in edges.all() {
+            match decide(edge, edges, inventory) {
+                Ok(verdict) => verdicts.push(verdict),
+                Err(question) => drop(questions.insert(question)),
+            }
+        }
+        if questions.is_empty() {
+            return Ok(verdicts);
+        }
+        if run.is_stopping() {
+            return Err(Error::Interrupted);
+        }
+        run.tell(&Event::Work { units: "manifests", more: questions.len() });
+        let answers = by_host(run, edges, questions, Question::repository, async |question| {
+            let repository = edges.repository(question.repository());
+            let selector = match question {
+                Question::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
+                Question::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
+            };
+            let answer = reader.head(repository, selector).await;
+            run.tell(&Event::Worked);
+            (question, answer)
+        })
+        .await;
+        for (question, answer) in answers {
+            match (question, answer) {
+                (Question::Tag(repository, tag), Ok(head)) => {
+                    inventory.tag_answered(repository, tag, head, edges);
+                }
+                (Question::Digest(repository, digest), Ok(head)) => {
+                    inventory.digest_answered(repository, digest, head);
+                }
+                (question, Err(error)) => inventory.not_answered(question, error),
+            }
+        }
+    }
+    // Every answer takes a question away, so only a run that was stopped between questions comes here.
+    Err(Error::Interrupted)
+}
+
+/// Reads the manifests of every image that is to be copied, and the own manifest of one that only gets tags: what is
+/// broken in staging is known before anything is written.
+pub(super) async fn read_images(
+    run: &Run,
+    reader: &Reader,
+    edges: &Edges,
+    verdicts: &[Verdict],
+) -> HashMap<ImageId, Result<Graph, Arc<oci::Error>>> {
+    // Whether any edge wants the whole of it.
+    let mut wanted: BTreeMap<ImageId, bool> = BTreeMap::new();
+    for (edge, verdict) in edges.all().iter().zip(verdicts) {
+        if matches!(verdict, Verdict::Copy | Verdict::Tag) {
+            *wanted.entry((edge.source, edge.digest)).or_default() |= *verdict == Verdict::Copy;
+        }
+    }
+    if wanted.is_empty() {
+        return HashMap::new();
+    }
+    run.tell(&Event::Work { units: "images", more: wanted.len() });
+    by_host(
+        run,
+        edges,
+        wanted,
+        |((repository, _), _)| repository,
+        async |((repository, digest), whole)| {
+            let image = edges.repository(repository).at(*edges.digest_name(digest));
+            let graph = if whole {
+                Graph::read(reader, &image).await
+            } else {
+                Graph::read_root(reader, &image).await
+            };
+            run.tell(&Event::Worked);
+            ((repository, digest), graph.map_err(Arc::new))
+        },
+    )
+    .await
+    .into_iter()
+    .collect()
+}
+
+/// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
+/// When the run is told to stop, what has not begun is left out.
+async fn by_host<I: Copy, T>(
+    run: &Run,
+    edges: &Edges,
+    items: impl IntoIterator<Item = I>,
+    repository: impl Fn(I) -> Id<Repository>,
+    work: impl AsyncFn(I) -> T,
+) -> Vec<T> {
+    let mut hosts: HashMap<&Host, Vec<I>> = HashMap::new();
+    for item in items {
+        hosts.entry(&edges.repository(repository(item)).host).or_default().push(item);
+    }
+    let work = &work;
+    let each = hosts.into_values().map(|items| {
+        stream::iter(items)
+            .take_while(|_| std::future::ready(!run.is_stopping()))
+            .map(|item| work(item))
+            .buffer_unordered(WAITING)
+            .collect::<Vec<T>>()
+    });
+    join_all(each).await.into_iter().flatten().collect()
+}

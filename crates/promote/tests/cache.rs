@@ -1,0 +1,147 @@
+//! The inventory cache: what a plan does not ask again, and what it asks all the same.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::path::PathBuf;
+
+use http::StatusCode;
+use promote::phase::Cleared;
+use promote::{Cache, Ending, Job, Recheck, prepare};
+use registry::sample::Recipe;
+use registry::{Config, Effect, ErrorCode, Fault, Kind};
+use support::{World, google, path, tag};
+
+/// How many images there are, each in a repository of its own, …
+const IMAGES: u64 = 4;
+/// …and in how many regions.
+const REGIONS: u64 = 3;
+
+/// A world in which everything is promoted, and the place of a cache.
+struct Scene {
+    world: World,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn new(config: Config) -> Self {
+        let mut world = World::of(config, REGIONS as usize).await;
+        for seed in 0..IMAGES {
+            let tags: &[&str] = if seed == 0 { &[] } else { &["v1", "latest"] };
+            world.stage(&format!("image-{seed}"), &Recipe { seed, ..Recipe::default() }.index(2), tags).await;
+        }
+        world.promote().await;
+        world.reset_tallies();
+        Self { world, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("cache")
+    }
+
+    /// Plans, and gives what it has cost.
+    async fn plan(&self, recheck: Recheck) -> (Cleared, u64) {
+        self.world.reset_tallies();
+        let cache = Some(Cache::open(&self.file(), recheck).unwrap().0);
+        let job = Job { cache, ..self.world.job() };
+        let cleared = prepare(&self.world.run(), &self.world.fresh_client(), job).await.unwrap();
+        (cleared, self.world.requests())
+    }
+
+    /// What was warned of so far.
+    fn warnings(&self) -> String {
+        let (error, registries) = (None, serde_json::Value::Null);
+        let ending = Ending { outcome: "", exit_code: 0, confirmed: false, plan: None, error, registries };
+        serde_json::to_value(self.world.ledger.report(ending)).unwrap()["warnings"].to_string()
+    }
+
+    /// What a plan without a cache would say.
+    async fn truth(&self) -> Cleared {
+        self.world.prepare().await.unwrap()
+    }
+}
+
+/// Nothing but what is remembered is believed, and of that nothing is asked.
+const NONE: Recheck = Recheck::Sample(0.0);
+
+#[tokio::test]
+async fn what_was_seen_is_not_asked_again() {
+    let scene = Scene::new(google()).await;
+    let (first, cost) = scene.plan(NONE).await;
+    assert_eq!(cost, IMAGES * (REGIONS + 1), "the first plan lists everything");
+    let (second, cost) = scene.plan(NONE).await;
+    assert_eq!(cost, 0);
+    assert_eq!(second.plan().summary(), first.plan().summary());
+    assert_eq!(second.plan().summary(), scene.truth().await.plan().summary());
+}
+
+#[tokio::test]
+async fn registries_that_list_tags_alone_are_remembered_too() {
+    let scene = Scene::new(Config::default()).await;
+    let (first, _) = scene.plan(NONE).await;
+    let (second, cost) = scene.plan(NONE).await;
+    assert_eq!((cost, second.plan().summary()), (0, first.plan().summary()));
+}
+
+/// A wish that is new costs the listings of its own repository, and nothing else.
+#[tokio::test]
+async fn only_what_was_not_seen_is_asked() {
+    let mut scene = Scene::new(google()).await;
+    scene.plan(NONE).await;
+    let new = Recipe { seed: 99, ..Recipe::default() }.index(2);
+    scene.world.stage("image-1", &new, &["v2"]).await;
+    let (cleared, cost) = scene.plan(NONE).await;
+    let manifests = 3;
+    assert_eq!(cost, REGIONS + 1 + manifests);
+    assert_eq!(cleared.plan().summary().total.copy, REGIONS as usize);
+}
+
+#[tokio::test]
+async fn a_part_or_all_is_looked_at_again_and_staging_is_not_asked_for_that() {
+    let scene = Scene::new(google()).await;
+    scene.plan(NONE).await;
+    let (_, cost) = scene.plan(Recheck::Sample(1.0)).await;
+    // The image without a tag is wished to be in staging too, which is asked for it alone.
+    assert_eq!(cost, IMAGES * REGIONS + 1);
+    let (_, cost) = scene.plan(Recheck::All).await;
+    assert_eq!(cost, IMAGES * REGIONS + 1);
+    let (_, cost) = scene.plan(NONE).await;
+    assert_eq!(cost, 0, "it is remembered as before");
+}
+
+/// One tag that is gone, and everything that is remembered of that host is forgotten and asked in the same run; the other
+/// hosts are not.
+#[tokio::test]
+async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
+    let scene = Scene::new(google()).await;
+    scene.plan(NONE).await;
+    let region = &scene.world.production[0];
+    region.store().delete_tag(&path("prod/image-2"), &tag("latest")).await.unwrap();
+    assert_eq!(scene.plan(NONE).await.1, 0, "nobody looks");
+
+    let (cleared, _) = scene.plan(Recheck::All).await;
+    assert_eq!(cleared.plan().summary().total.tag, 1, "the tag that is gone is wanted");
+    assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());
+    let warnings = scene.warnings();
+    assert!(warnings.contains("/prod/image-2:latest") && warnings.contains("thrown away"), "{warnings}");
+
+    let (_, cost) = scene.plan(NONE).await;
+    assert!(cost > 0, "the repository is not settled before the tag is back");
+    let others: u64 =
+        scene.world.production[1..].iter().map(|region| region.tally().snapshot().total()).sum();
+    assert_eq!(others, 0, "what is remembered of other hosts holds");
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_of_a_listing_that_failed() {
+    let scene = Scene::new(google()).await;
+    let region = &scene.world.production[0];
+    let broken = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    region.weather().add_fault(Fault::new(broken).on(Kind::TagList));
+    scene.plan(NONE).await;
+    region.weather().clear_faults();
+    let (cleared, cost) = scene.plan(NONE).await;
+    assert_eq!(cost, IMAGES + IMAGES, "of the region, and of staging for it");
+    assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());
+}
