@@ -58,6 +58,11 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// How many commands ended.
+    pub(crate) fn commands(&self) -> usize {
+        self.exits.values().sum()
+    }
+
     /// How many commands did not end with success.
     pub(crate) fn failures(&self) -> usize {
         self.exits.iter().filter(|(code, _)| **code != 0).map(|(_, count)| count).sum()
