@@ -41,7 +41,7 @@ impl Lab {
 
     /// How often a row is measured.
     pub(crate) fn runs(&self, usual: usize) -> usize {
-        self.runs.unwrap_or(if self.quick { 1 } else { usual })
+        self.runs.unwrap_or(if self.quick { 1 } else { usual }).max(1)
     }
 
     /// The size that is measured: the full one, or the small one.

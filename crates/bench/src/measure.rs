@@ -26,6 +26,8 @@ const PART: &str = "measure";
 const COMPLAINTS_MAX: usize = 3;
 /// How much of the end of what a command wrote is looked at for its last words, in bytes.
 const TAIL: usize = 4096;
+/// How much of them is told, in characters.
+const WORDS_MAX: usize = 300;
 
 /// Commands to measure together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +58,11 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// How many commands ended.
+    pub(crate) fn commands(&self) -> usize {
+        self.exits.values().sum()
+    }
+
     /// How many commands did not end with success.
     pub(crate) fn failures(&self) -> usize {
         self.exits.iter().filter(|(code, _)| **code != 0).map(|(_, count)| count).sum()
@@ -188,13 +195,16 @@ fn command(job: &Job, number: usize, words: &[String]) -> Result<Command, Error>
     Ok(command)
 }
 
-/// The last line of a file that names an error, or else the last one that says something.
+/// The last line of a file that names an error, or else a warning, or else the last one that says something.
 fn last_words(path: &Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned();
-    let lines = || tail.lines().map(str::trim).rev();
-    let complaint = lines().find(|line| line.to_lowercase().contains("error"));
-    complaint.or_else(|| lines().find(|line| !line.is_empty())).unwrap_or_default().to_owned()
+    let last = |word: &str| {
+        let mut lines = tail.lines().map(str::trim).filter(|line| !line.is_empty());
+        lines.rfind(|line| line.to_lowercase().contains(word))
+    };
+    let words = last("error").or_else(|| last("warn")).or_else(|| last("")).unwrap_or_default();
+    words.chars().take(WORDS_MAX).collect()
 }
 
 #[cfg(test)]

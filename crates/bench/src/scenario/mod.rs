@@ -121,10 +121,8 @@ async fn promotions(lab: &Lab, label: &str, spec: &Spec, runs: usize) -> Result<
 fn complaints(runs: &[Run]) -> Vec<String> {
     let failed = runs.iter().filter(|run| run.failures > 0);
     let told = failed.map(|run| {
-        let words = run.complaints.iter().map(|words| format!("`{}`", words.replace('`', "'")));
-        let mut words: Vec<String> = words.collect();
-        words.dedup();
-        format!("{} ended with {}: {}.", run.label, exits(run), words.join(", "))
+        let words = run.complaints.first().map_or("", String::as_str).replace('`', "'");
+        format!("{} ended with {}; the first one that failed said `{words}`.", run.label, exits(run))
     });
     told.collect()
 }
@@ -132,7 +130,7 @@ fn complaints(runs: &[Run]) -> Vec<String> {
 fn exits(run: &Run) -> String {
     let code = |(code, times): (&i32, &usize)| {
         let name = if *code < 0 { "a signal".to_owned() } else { format!("exit code {code}") };
-        if run.commands > 1 { format!("{name} ({times} times)") } else { name }
+        if run.commands > 1 { format!("{name} ({times} of {})", run.commands) } else { name }
     };
     run.exits.iter().map(code).collect::<Vec<_>>().join(", ")
 }

@@ -65,7 +65,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let (measured, changed) = tokio::join!(lab.measure(&job), changes(&mut world));
     let (measured, [cut, restored]): (Measured, _) = (measured?, changed?);
     let reading = world.read().await?;
-    let run = Run::of("kpromo", &measured, &reading, &world);
+    // With the timeline, for who wants to see more than when it has settled.
+    let run = Run { hosts: reading.hosts.clone(), ..Run::of("kpromo", &measured, &reading, &world) };
     crate::say(&format!("        {}", run.line()));
 
     let timeline = reading.hosts.get(1).map(|host| host.timeline.as_slice()).unwrap_or_default();
@@ -101,7 +102,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         about: format!(
             "The plan of {} repositories of one host that bears {FULL} requests/s with a burst of {BURST}, after {length} s \
              {CUT}, and after as long again {FULL}. It has settled from when on it uses 90 % of the quota for 2 s with \
-             no more than 1 % of its requests refused.",
+             no more than 1 % of its requests refused. Every quarter of a second stands in `target/bench/quota-change.json`.",
             count(repositories as u64)
         ),
         setting: Setting::now(&lab.tools),

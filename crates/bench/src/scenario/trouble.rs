@@ -67,13 +67,15 @@ async fn one(lab: &Lab, images: usize, in_trouble: bool) -> Result<Told, Error> 
     let text = std::fs::read(&path).unwrap_or_default();
     // Where there is no report, that is what the page says.
     let told: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    let total = |name: &str| told["totals"][name].as_u64().unwrap_or_default();
+    let number = |group: &str, name: &str| count(told[group][name].as_u64().unwrap_or_default());
     let summary = format!(
-        "exit code {}, outcome `{}`; promoted {}, failed {} edges.",
+        "exit code {}, outcome `{}`; of {} edges {} were promoted, {} failed in the plan and {} in the promotion.",
         told["exitCode"],
         told["outcome"].as_str().unwrap_or("no report"),
-        count(total("promoted")),
-        count(total("failed"))
+        number("plan", "edges"),
+        number("totals", "promoted"),
+        number("plan", "failed"),
+        number("totals", "failed")
     );
     Ok(Told { run, summary })
 }
