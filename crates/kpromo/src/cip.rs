@@ -10,7 +10,9 @@ use indicatif::MultiProgress;
 use oci::Client;
 use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use promote::phase::{Attested, Cleared, Plan};
-use promote::{Confirmed, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan};
+use promote::{
+    Confirmed, Copying, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan,
+};
 use tokio_util::sync::CancellationToken;
 use transport::Door;
 
@@ -89,7 +91,7 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
                     "signing is not yet in this build: images are promoted unsigned, as with --sign=false"
                 );
             }
-            End::Finished(carry_out(run, client, cleared, confirmed).await)
+            End::Finished(carry_out(run, client, cleared, confirmed, &Copying::default()).await)
         }
     }
 }
