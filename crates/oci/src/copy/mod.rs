@@ -4,6 +4,7 @@ mod claims;
 mod extents;
 mod graph;
 mod mover;
+mod pace;
 mod relay;
 mod room;
 mod spool;

@@ -9,10 +9,11 @@ use http::StatusCode;
 use tokio::sync::{Notify, SemaphorePermit};
 
 use super::claims::{Claims, Turn};
+use super::pace::Pace;
 use super::relay::Cause;
 use super::room::Rooms;
 use super::spool::{Spool, SpoolSettings};
-use super::supply::{Engaged, Origin, Pieces, Supply};
+use super::supply::{Engaged, Means, Origin, Pieces, Supply};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Descriptor;
 use crate::name::{Host, Repository, RepositoryPath};
@@ -26,8 +27,7 @@ const AFTER_THE_FIRST: Duration = Duration::from_secs(1);
 pub(super) struct Mover {
     writer: Writer,
     claims: Claims,
-    spool: Spool,
-    rooms: Arc<Rooms>,
+    means: Arc<Means>,
 }
 
 /// A repository that wants the blob.
@@ -50,12 +50,13 @@ pub(super) struct Cargo<'a> {
 
 impl Mover {
     pub(super) fn new(writer: Writer, spool: SpoolSettings) -> Self {
-        Self { writer, claims: Claims::default(), spool: Spool::new(spool), rooms: Arc::default() }
+        let means = Means { spool: Spool::new(spool), rooms: Rooms::default(), pace: Pace::default() };
+        Self { writer, claims: Claims::default(), means: Arc::new(means) }
     }
 
     /// How much has gone to the spool so far, in bytes.
     pub(super) fn spooled(&self) -> u64 {
-        self.spool.written()
+        self.means.spool.written()
     }
 
     /// Brings a blob to all repositories that want it and reports each as soon as it has it. The image's place for a blob on
@@ -71,7 +72,7 @@ impl Mover {
     ) {
         let Cargo { source, blob, behind } = cargo;
         let origin = Origin { reader: self.writer.reader(), repository: source, blob };
-        let supply = &Supply::new(origin, &self.spool, &self.rooms, behind);
+        let supply = &Supply::new(origin, &self.means, behind);
         let (first, settled) = (Notify::new(), Notify::new());
         let mut serving: FuturesUnordered<_> = repositories
             .into_iter()

@@ -20,15 +20,15 @@ use crate::error::Error;
 /// The most that is kept of a blob in memory, in bytes, not counting the piece that goes beyond it.
 pub(super) const WINDOW: u64 = 4 * 1024 * 1024;
 /// How long, in sum, a destination may hold up the others over one blob before it is served from the spool.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The same where the spool has no room: then the destination is let go.
-const LAST_PATIENCE: Duration = Duration::from_secs(10);
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a stream may stand still because no destination takes anything, before the rest goes to the spool.
 const STANDSTILL: Duration = Duration::from_secs(10);
 /// The same where the spool has no room. Requests have timeouts of their own; this is for uploads that are not even admitted.
 const STUCK: Duration = Duration::from_secs(300);
-/// How long what has all been read stays in memory for the last destinations, after the first is done and in all.
-const AFTER_THE_FIRST: Duration = Duration::from_secs(1);
+/// How long what has all been read stays in memory for its destinations, before any of them is done. From then on it stays
+/// as long as the others would be waited for.
 const AT_THE_LONGEST: Duration = Duration::from_secs(5);
 /// How much is read from the spool at once, in bytes.
 const FROM_SPOOL: usize = 256 * 1024;
@@ -96,6 +96,7 @@ struct Seat {
     position: u64,
     mode: Mode,
     held_up: Duration,
+    patience: Duration,
     woken: Arc<Notify>,
 }
 
@@ -128,9 +129,14 @@ enum Step {
 }
 
 impl Relay {
-    /// A stream of `size` bytes that has not begun, for these destinations.
-    pub(super) fn new(size: u64, spool: Spool, destinations: impl IntoIterator<Item = usize>) -> Self {
-        let seats = destinations.into_iter().map(|number| (number, Seat::new())).collect();
+    /// A stream of `size` bytes that has not begun, for these destinations; each with how long it may hold up the others.
+    pub(super) fn new(
+        size: u64,
+        spool: Spool,
+        destinations: impl IntoIterator<Item = (usize, Duration)>,
+    ) -> Self {
+        let seats =
+            destinations.into_iter().map(|(number, patience)| (number, Seat::new(patience))).collect();
         let state = State {
             window: VecDeque::new(),
             base: 0,
@@ -159,7 +165,7 @@ impl Relay {
             Some(stored) if stored.from == 0 && !stored.broken => Mode::Spool,
             _ => return None,
         };
-        let seat = state.seats.entry(number).or_insert_with(Seat::new);
+        let seat = state.seats.entry(number).or_insert_with(|| Seat::new(PATIENCE));
         (seat.position, seat.mode) = (0, mode);
         drop(state);
         let reading = Some(Reading { relay: Arc::clone(self), number });
@@ -182,6 +188,12 @@ impl Relay {
         }
         drop(state);
         self.moved.notify_one();
+    }
+
+    /// Whether a destination has fallen behind.
+    pub(super) fn is_behind(&self, number: usize) -> bool {
+        let state = self.state();
+        state.seats.get(&number).is_some_and(|seat| matches!(seat.mode, Mode::Spool | Mode::LetGo))
     }
 
     /// Why the source failed, where it did.
@@ -228,9 +240,12 @@ impl Relay {
                     state.clear();
                     return;
                 }
-                let after_first = state.first_gone.map(|gone| gone.max(read_at) + AFTER_THE_FIRST);
                 let longest = read_at + AT_THE_LONGEST;
-                (state.refused, after_first.map_or(longest, |after| after.min(longest)))
+                let deadline = state.first_gone.map_or(longest, |gone| {
+                    let patience = state.seats.values().map(|seat| seat.patience).max().unwrap_or_default();
+                    longest.min(gone.max(read_at) + patience)
+                });
+                (state.refused, deadline)
             };
             tokio::select! {
                 () = self.moved.notified() => {}
@@ -313,7 +328,7 @@ impl Relay {
         let floor = state.floor();
         for seat in state.seats.values_mut().filter(|seat| seat.mode == Mode::Window && seat.position < floor)
         {
-            if is_stored && (!hungry || seat.held_up >= PATIENCE) {
+            if is_stored && (!hungry || seat.held_up >= seat.patience) {
                 seat.mode = Mode::Spool;
             } else if !is_stored && (!hungry || seat.held_up >= LAST_PATIENCE) {
                 seat.mode = Mode::LetGo;
@@ -393,8 +408,8 @@ struct Wait {
 }
 
 impl Seat {
-    fn new() -> Self {
-        Self { position: 0, mode: Mode::Window, held_up: Duration::ZERO, woken: Arc::default() }
+    fn new(patience: Duration) -> Self {
+        Self { position: 0, mode: Mode::Window, held_up: Duration::ZERO, patience, woken: Arc::default() }
     }
 
     /// One that was let go, or whose upload has failed, does not make anybody read on.
@@ -446,10 +461,13 @@ impl State {
         let floor = self.floor();
         let behind = || self.seats.iter().filter(move |(_, seat)| seat.is_behind(floor));
         let hungry = self.seats.values().any(|seat| seat.listens() && seat.position == self.head);
-        let (patience, standstill) =
-            if self.refused { (LAST_PATIENCE, STUCK) } else { (PATIENCE, STANDSTILL) };
+        let left = |seat: &Seat| {
+            let patience = if self.refused { LAST_PATIENCE } else { seat.patience };
+            patience.saturating_sub(seat.held_up)
+        };
+        let standstill = if self.refused { STUCK } else { STANDSTILL };
         let time = if hungry {
-            patience.saturating_sub(behind().map(|(_, seat)| seat.held_up).max().unwrap_or_default())
+            behind().map(|(_, seat)| left(seat)).min().unwrap_or_default()
         } else {
             standstill.saturating_sub(still_since.elapsed())
         };

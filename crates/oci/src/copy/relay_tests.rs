@@ -22,7 +22,11 @@ fn source(content: &[u8]) -> impl Stream<Item = Result<Bytes, Error>> {
 }
 
 fn relay(content: &[u8], spool: &Spool, destinations: usize) -> Arc<Relay> {
-    Arc::new(Relay::new(content.len() as u64, spool.clone(), 0..destinations))
+    Arc::new(Relay::new(
+        content.len() as u64,
+        spool.clone(),
+        (0..destinations).map(|number| (number, PATIENCE)),
+    ))
 }
 
 /// What a destination gets that takes so long over each piece, and then leaves.

@@ -1,13 +1,14 @@
 //! A blob on demand: read when the first destination wants it, once for all, and again only for who cannot be served from
 //! what was read before.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream};
 use tokio::sync::{Notify, watch};
 
+use super::pace::Pace;
 use super::relay::{Cause, Relay, WINDOW};
 use super::room::Rooms;
 use super::spool::Spool;
@@ -24,25 +25,32 @@ pub(super) struct Origin<'a> {
     pub(super) blob: &'a Descriptor,
 }
 
+/// What all copies share.
+#[derive(Debug)]
+pub(super) struct Means {
+    pub(super) spool: Spool,
+    pub(super) rooms: Rooms,
+    pub(super) pace: Pace,
+}
+
 /// A blob for destinations, which are known by numbers of the caller's.
 pub(super) struct Supply<'a> {
     origin: Origin<'a>,
-    spool: &'a Spool,
-    rooms: &'a Rooms,
+    means: &'a Means,
     /// The host in whose share of memory it is read; `None`: that of all.
     behind: Option<&'a Host>,
-    state: Mutex<State>,
+    state: Mutex<State<'a>>,
     wanted: Notify,
     /// Counts readings that destinations can take from.
     readings: watch::Sender<u32>,
 }
 
 #[derive(Default)]
-struct State {
+struct State<'a> {
     /// Those that want the blob or may come to want it.
-    engaged: BTreeSet<usize>,
-    /// Those that wait for a reading, each with its host.
-    waiting: Vec<(usize, Host)>,
+    engaged: BTreeMap<usize, &'a Host>,
+    /// Those that wait for a reading.
+    waiting: BTreeMap<usize, &'a Host>,
     latest: Option<Arc<Relay>>,
 }
 
@@ -64,18 +72,13 @@ fn pieces(source: &mut BlobStream) -> impl Stream<Item = Result<Bytes, Error>> {
 pub(super) type Pieces = BoxStream<'static, std::io::Result<Bytes>>;
 
 impl<'a> Supply<'a> {
-    pub(super) fn new(
-        origin: Origin<'a>,
-        spool: &'a Spool,
-        rooms: &'a Rooms,
-        behind: Option<&'a Host>,
-    ) -> Self {
+    pub(super) fn new(origin: Origin<'a>, means: &'a Means, behind: Option<&'a Host>) -> Self {
         let readings = watch::Sender::new(0);
-        Self { origin, spool, rooms, behind, state: Mutex::default(), wanted: Notify::new(), readings }
+        Self { origin, means, behind, state: Mutex::default(), wanted: Notify::new(), readings }
     }
 
     pub(super) fn engage(&'a self, number: usize, host: &'a Host) -> Engaged<'a> {
-        self.state().engaged.insert(number);
+        self.state().engaged.insert(number, host);
         Engaged { supply: self, number, host, relay: None }
     }
 
@@ -86,17 +89,23 @@ impl<'a> Supply<'a> {
         loop {
             self.wanted.notified().await;
             // Whoever wanted it may have gone, or may have been served meanwhile.
-            let Some((_, first)) = self.state().waiting.first().cloned() else { continue };
-            let behind = if again { Some(&first) } else { self.behind };
+            let Some(first) = self.state().waiting.values().next().copied() else { continue };
+            let behind = if again { Some(first) } else { self.behind };
+            let Means { spool, rooms, pace } = self.means;
             let size = self.origin.blob.size;
-            let room = self.rooms.wait(size, behind).await;
+            let room = rooms.wait(size, behind).await;
             let engaged = self.state().engaged.clone();
-            let relay = Arc::new(Relay::new(size, self.spool.clone(), engaged));
+            let patience = engaged.iter().map(|(number, host)| (*number, pace.patience(host)));
+            let relay = Arc::new(Relay::new(size, spool.clone(), patience));
             // Boxed: most of the time nothing is read.
             Box::pin(self.read(&relay)).await;
             relay.settle().await;
             drop(room);
             settled();
+            // One by itself is neither behind nor ahead.
+            if engaged.len() > 1 {
+                engaged.iter().for_each(|(number, host)| pace.note(host, relay.is_behind(*number)));
+            }
             again = true;
         }
     }
@@ -132,7 +141,7 @@ impl<'a> Supply<'a> {
         self.readings.send_modify(|count| *count += 1);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, State<'a>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,17 +177,13 @@ impl Engaged<'_> {
     }
 
     fn want(&self) {
-        let mut state = self.supply.state();
-        if !state.waiting.iter().any(|(number, _)| *number == self.number) {
-            state.waiting.push((self.number, self.host.clone()));
-        }
-        drop(state);
+        self.supply.state().waiting.insert(self.number, self.host);
         self.supply.wanted.notify_one();
     }
 
     /// Notes that the destination may come back for all of it.
     pub(super) fn again(&self) {
-        self.supply.state().engaged.insert(self.number);
+        self.supply.state().engaged.insert(self.number, self.host);
     }
 
     fn take_from(&mut self, relay: &Arc<Relay>) {
@@ -199,7 +204,7 @@ impl Drop for Engaged<'_> {
     fn drop(&mut self) {
         let mut state = self.supply.state();
         state.engaged.remove(&self.number);
-        state.waiting.retain(|(number, _)| *number != self.number);
+        state.waiting.remove(&self.number);
         let latest = state.latest.clone();
         drop(state);
         for relay in self.relay.iter().chain(&latest) {
