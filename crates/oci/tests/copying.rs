@@ -16,7 +16,7 @@ use transport::{Door, Retry, Settings, Timeouts};
 const MIB: usize = 1024 * 1024;
 
 /// How long a slow registry takes over each request: longer than anybody waits for it.
-const SLOW: Duration = Duration::from_secs(3);
+const SLOW: Duration = Duration::from_secs(2);
 
 /// An image in staging with one layer, and registries that it goes to.
 struct Scene {
@@ -38,7 +38,7 @@ impl Scene {
         image.put(staging.store(), &"staging/app".parse().unwrap(), &[]).await.unwrap();
         let layer = Digest::of(image.blobs.iter().find(|blob| blob.len() == layer_size).unwrap());
         let retry = Retry { first_pause: Duration::from_millis(5), ..Retry::default() };
-        let timeouts = Timeouts { answer: Duration::from_secs(20), ..Timeouts::default() };
+        let timeouts = Timeouts { answer: Duration::from_secs(10), ..Timeouts::default() };
         let door = Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap();
         Self {
             staging,
@@ -141,7 +141,7 @@ async fn a_retry_is_served_from_the_spool() {
 /// What a slow region costs where there is no room on disk: it is let go, and staging is read again for it.
 async fn assert_second_read(spool: SpoolSettings) {
     let scene = Scene::new(2, 30 * MIB).await;
-    scene.regions[0].weather().set_latency(SLOW + Duration::from_secs(1));
+    scene.regions[0].weather().set_latency(2 * SLOW);
     let copier = scene.copier(spool);
     assert_eq!(scene.copy_all(&copier).await, [1, 0]);
     let (reads, bytes) = scene.blob_reads();
