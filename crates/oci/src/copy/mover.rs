@@ -130,8 +130,7 @@ impl Destination<'_> {
         };
         // From here on nobody is waited for who may wait for us.
         let mut engaged = self.supply.engage(self.number, &self.repository.host);
-        // Boxed, so that who waits has no room for it.
-        let sent = match Box::pin(self.ask(&from)).await? {
+        let sent = match self.ask(&from).await? {
             Presence::There => false,
             Presence::Wanted(upload) => self.upload(upload, &mut engaged).await?,
         };
@@ -144,10 +143,12 @@ impl Destination<'_> {
     /// Asks the repository for the blob: it may have it, or take it from another of its host.
     async fn ask(&self, from: &RepositoryPath) -> Result<Presence, Error> {
         let (writer, digest) = (&self.mover.writer, self.cargo.blob.digest);
-        match writer.mount_or_open(self.repository, digest, from).await {
+        let _room = self.mover.means.rooms.request(&self.repository.host).await;
+        // Boxed, so that who waits for its turn has no room for it.
+        match Box::pin(writer.mount_or_open(self.repository, digest, from)).await {
             // Mounting from elsewhere may be forbidden where uploading is not.
             Err(error) if *from != self.repository.path && is_refused(&error) => {
-                writer.mount_or_open(self.repository, digest, &self.repository.path).await
+                Box::pin(writer.mount_or_open(self.repository, digest, &self.repository.path)).await
             }
             asked => asked,
         }
@@ -170,7 +171,7 @@ impl Destination<'_> {
             budget.progressed();
             // What was turned away before it began is where it was.
             if !is_turned_away(&error) {
-                upload = match Box::pin(self.ask(&self.repository.path)).await? {
+                upload = match self.ask(&self.repository.path).await? {
                     Presence::There => return Ok(false),
                     Presence::Wanted(upload) => upload,
                 };
@@ -180,6 +181,7 @@ impl Destination<'_> {
 
     async fn send(&self, upload: &Upload, stream: Pieces) -> Result<(), Error> {
         let content = Content::Stream { length: self.cargo.blob.size, stream };
+        let _room = self.mover.means.rooms.request(&self.repository.host).await;
         Box::pin(self.mover.writer.upload(upload, content)).await
     }
 

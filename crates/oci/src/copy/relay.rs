@@ -190,6 +190,12 @@ impl Relay {
         self.moved.notify_one();
     }
 
+    /// Forgets the destinations that want nothing any more.
+    pub(super) fn retain(&self, wants: impl Fn(usize) -> bool) {
+        self.state().seats.retain(|number, _| wants(*number));
+        self.moved.notify_one();
+    }
+
     /// Whether a destination has fallen behind.
     pub(super) fn is_behind(&self, number: usize) -> bool {
         let state = self.state();

@@ -133,9 +133,8 @@ async fn a_small_blob_serves_further_attempts_from_memory() {
 /// Without a spool a destination that is behind is let go, the others go on.
 #[tokio::test(start_paused = true)]
 async fn without_room_on_disk_one_that_is_behind_is_let_go() {
-    for spool in
-        [spool(0), Spool::new(SpoolSettings { directory: Some("/nonexistent".into()), limit: 1 << 30 })]
-    {
+    let missing = SpoolSettings { directory: Some("/nonexistent".into()), limit: 1 << 30 };
+    for spool in [spool(0), Spool::new(missing), Spool::on_a_failing_disk()] {
         let content = blob(8);
         let relay = relay(&content, &spool, 2);
         let taking = join(take(&relay, 0, Duration::ZERO), take(&relay, 1, Duration::from_secs(5)));
@@ -205,4 +204,14 @@ async fn where_nobody_is_left_the_source_is_not_read_to_its_end() {
     relay.read(source(&content)).await;
     assert_eq!(relay.state().head, 0);
     assert!(relay.stream(0).is_none());
+}
+
+/// Those that were to read from a disk that fails are where they were.
+#[tokio::test(start_paused = true)]
+async fn where_the_disk_fails_while_all_are_behind_they_are_waited_for() {
+    let (content, spool) = (blob(3), Spool::on_a_failing_disk());
+    let relay = relay(&content, &spool, 2);
+    let taking = join_all((0..2).map(|number| take(&relay, number, STANDSTILL + Duration::from_secs(1))));
+    let (all, ()) = join(taking, relay.read(source(&content))).await;
+    assert!(all.into_iter().all(|got| got.unwrap() == content));
 }

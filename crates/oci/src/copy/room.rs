@@ -15,12 +15,16 @@ const LARGE_AT_ONCE: usize = 4;
 /// The same for each host that is behind, which holds at least as many connections meanwhile.
 const SMALL_BEHIND: usize = 4 * 1024 * 1024;
 const LARGE_BEHIND: usize = 2;
+/// How many requests about blobs are made of a host at once, those that wait at its gate included: each has some 10 KB.
+/// What the host bears is the gate's matter; this bounds memory alone.
+const REQUESTS: usize = 128;
 
 /// The room that there is. Hosts that are behind have each a share of their own, so that none of them takes that of others.
 #[derive(Debug)]
 pub(super) struct Rooms {
     common: Room,
     behind: Mutex<HashMap<Host, Room>>,
+    requests: Mutex<HashMap<Host, Arc<Semaphore>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +35,11 @@ struct Room {
 
 impl Default for Rooms {
     fn default() -> Self {
-        Self { common: Room::new(SMALL_TOGETHER, LARGE_AT_ONCE), behind: Mutex::default() }
+        Self {
+            common: Room::new(SMALL_TOGETHER, LARGE_AT_ONCE),
+            behind: Mutex::default(),
+            requests: Mutex::default(),
+        }
     }
 }
 
@@ -50,12 +58,25 @@ impl Rooms {
             Ok(bytes) if size <= WINDOW => (room.small, bytes),
             _ => (room.large, 1),
         };
-        #[expect(
-            clippy::expect_used,
-            reason = "the semaphore is never closed, and no blob asks for more than it has"
-        )]
-        semaphore.acquire_many_owned(permits).await.expect("an open semaphore")
+        acquire(semaphore, permits).await
     }
+
+    /// Waits for room for a request of a host. Whoever has it must not wait for room for a blob.
+    pub(super) async fn request(&self, host: &Host) -> OwnedSemaphorePermit {
+        let semaphore = {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(requests.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(REQUESTS))))
+        };
+        acquire(semaphore, 1).await
+    }
+}
+
+async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> OwnedSemaphorePermit {
+    #[expect(
+        clippy::expect_used,
+        reason = "the semaphore is never closed, and nobody asks for more than it has"
+    )]
+    semaphore.acquire_many_owned(permits).await.expect("an open semaphore")
 }
 
 impl Room {

@@ -180,6 +180,17 @@ impl Drop for Extent {
 }
 
 #[cfg(test)]
+impl Spool {
+    /// A spool whose disk takes nothing.
+    pub(super) fn on_a_failing_disk() -> Self {
+        let spool = Self::new(SpoolSettings::default());
+        let read_only = tempfile::NamedTempFile::new().and_then(|file| File::open(file.path())).unwrap();
+        spool.shared.file.set(Some(read_only)).unwrap();
+        spool
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -207,6 +218,15 @@ mod tests {
         let extent = spool.reserve(4).await.unwrap();
         assert!(extent.write(2, vec![Bytes::from_static(b"abc")]).await.is_err());
         assert!(extent.read(u64::MAX, 2).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_has_failed_once_is_not_tried_again() {
+        let spool = Spool::on_a_failing_disk();
+        let extent = spool.reserve(4).await.unwrap();
+        assert!(extent.write(0, vec![Bytes::from_static(b"abc")]).await.is_err());
+        assert!(spool.reserve(4).await.is_none());
+        assert_eq!(spool.written(), 0);
     }
 
     #[tokio::test]

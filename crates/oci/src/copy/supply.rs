@@ -135,6 +135,8 @@ impl<'a> Supply<'a> {
     /// Lets destinations take from a reading.
     fn publish(&self, relay: &Arc<Relay>) {
         let mut state = self.state();
+        // Some have got the blob, or have failed, since it began.
+        relay.retain(|number| state.engaged.contains_key(&number));
         state.latest = Some(Arc::clone(relay));
         state.waiting.clear();
         drop(state);
