@@ -127,7 +127,8 @@ impl Copier {
         observer: Observer<'_>,
         finished: Finished<'_>,
     ) {
-        let wanted: Vec<HashSet<Digest>> = targets.iter().map(|target| wanted_blobs(graph, target)).collect();
+        let wanted: Vec<HashSet<&Digest>> =
+            targets.iter().map(|target| wanted_blobs(graph, target)).collect();
         let mut listeners = Vec::new();
         let mut receivers = Vec::new();
         for blobs in &wanted {
@@ -165,7 +166,7 @@ impl Copier {
         graph: &Graph,
         target: &Target,
         blobs: usize,
-        mut moved: mpsc::Receiver<Moved>,
+        mut moved: mpsc::Receiver<Moved<'_>>,
         observer: Observer<'_>,
     ) -> Result<Copied, Error> {
         let repository = &target.repository;
@@ -179,7 +180,7 @@ impl Copier {
             copied.blobs_sent += u64::from(sent);
             copied.blobs_there += u64::from(!sent);
             copied.bytes_sent += if sent { blob.size } else { 0 };
-            observer(Step::Blob { repository, blob: &blob, sent });
+            observer(Step::Blob { repository, blob, sent });
         }
         drop(moved);
         copied.manifests = self.write_manifests(graph, target).await?;
@@ -228,29 +229,29 @@ impl Copier {
 }
 
 /// A target that wants a blob and listens for what comes of it.
-fn wanting<'a>(
+fn wanting<'a, 'graph: 'a>(
     repository: &'a Repository,
-    blob: &'a Descriptor,
-    listener: &'a mpsc::Sender<Moved>,
+    blob: &'graph Descriptor,
+    listener: &'a mpsc::Sender<Moved<'graph>>,
 ) -> Wanting<'a> {
     let report = move |result| {
         // The channel has room for every blob that the target wants; one that has failed already listens no more.
-        let _ = listener.try_send(Moved { blob: blob.clone(), result });
+        let _ = listener.try_send(Moved { blob, result });
     };
     Wanting { repository, report: Box::new(report), given_up: Box::pin(listener.closed()) }
 }
 
 /// What came of a blob for one target: whether it was uploaded.
-struct Moved {
-    blob: Descriptor,
+struct Moved<'a> {
+    blob: &'a Descriptor,
     result: Result<bool, Error>,
 }
 
 /// The blobs of the manifests that a target lacks.
-fn wanted_blobs(graph: &Graph, target: &Target) -> HashSet<Digest> {
+fn wanted_blobs<'a>(graph: &'a Graph, target: &Target) -> HashSet<&'a Digest> {
     // Where the whole is there, so are its parts: registries take no manifest without them.
     if target.present.contains(&graph.root().digest) {
         return HashSet::new();
     }
-    graph.blobs(|node| !target.present.contains(&node.digest)).iter().map(|blob| blob.digest).collect()
+    graph.blobs(|node| !target.present.contains(&node.digest)).iter().map(|blob| &blob.digest).collect()
 }

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::extents::Extents;
 
 /// How long the disk may take over one piece before it counts as failed.
-const DISK_PATIENCE: Duration = Duration::from_secs(30);
+const DISK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the spool is and how large it may become.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use futures_util::future::join_all;
 
-use super::super::spool::SpoolSettings;
 use super::*;
+use crate::copy::spool::SpoolSettings;
 use crate::error::ErrorKind;
 
 const PIECE: usize = 64 * 1024;
@@ -214,4 +214,23 @@ async fn where_the_disk_fails_while_all_are_behind_they_are_waited_for() {
     let taking = join_all((0..2).map(|number| take(&relay, number, STANDSTILL + Duration::from_secs(1))));
     let (all, ()) = join(taking, relay.read(source(&content))).await;
     assert!(all.into_iter().all(|got| got.unwrap() == content));
+}
+
+/// An upload that has failed may go on drawing on its stream while the next one has begun.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
+    let (content, spool) = (blob(1), spool(0));
+    let relay = relay(&content, &spool, 1);
+    relay.read(source(&content)).await;
+    let mut over = relay.stream(0).unwrap();
+    over.next().await.unwrap().unwrap();
+    let mut next = relay.stream(0).unwrap();
+    next.next().await.unwrap().unwrap();
+    assert!(over.next().await.unwrap().is_err());
+    drop(over);
+    let mut rest = PIECE;
+    while let Some(piece) = next.next().await {
+        rest += piece.unwrap().len();
+    }
+    assert_eq!(rest, content.len());
 }
