@@ -205,11 +205,8 @@ impl Relay {
     async fn spool_all(&self) {
         if self.reserve().await {
             let mut state = self.state();
-            state
-                .seats
-                .values_mut()
-                .filter(|seat| seat.mode == Mode::Window)
-                .for_each(|s| s.mode = Mode::Spool);
+            let waiting = state.seats.values_mut().filter(|seat| seat.mode == Mode::Window);
+            waiting.for_each(|seat| seat.mode = Mode::Spool);
         }
     }
 
@@ -259,7 +256,7 @@ impl Relay {
                 self.state().charge(&wait.behind, waiting_since.elapsed());
             }
             if is_over {
-                self.overtake(wait.hungry).await;
+                self.overtake(wait.hungry, still_since.elapsed()).await;
             }
             if !is_over || wait.hungry {
                 still_since = Instant::now();
@@ -267,17 +264,18 @@ impl Relay {
         }
     }
 
-    /// Has those that the window waits for served from the spool, or lets them go where there is no room; where somebody is
-    /// hungry only those whose time is up.
-    async fn overtake(&self, hungry: bool) {
+    /// Has those that the window waits for served from the spool, or lets them go where there is no room. Where somebody is
+    /// hungry this goes for those whose time is up, else for all, since everything has stood still for so long.
+    async fn overtake(&self, hungry: bool, still: Duration) {
         let is_stored = self.reserve().await;
         let mut state = self.state();
         let floor = state.floor();
-        for seat in state.seats.values_mut().filter(|seat| seat.mode == Mode::Window && seat.position < floor)
-        {
-            if is_stored && (!hungry || seat.held_up >= seat.patience) {
+        for seat in state.seats.values_mut().filter(|seat| seat.is_behind(floor)) {
+            let is_up =
+                |patience, standstill| if hungry { seat.held_up >= patience } else { still >= standstill };
+            if is_stored && is_up(seat.patience, STANDSTILL) {
                 seat.mode = Mode::Spool;
-            } else if !is_stored && (!hungry || seat.held_up >= LAST_PATIENCE) {
+            } else if !is_stored && is_up(LAST_PATIENCE, STUCK) {
                 seat.mode = Mode::LetGo;
                 seat.woken.notify_one();
             }
