@@ -1,6 +1,7 @@
 //! Tests of the relay, on a clock that stands still unless somebody waits.
 
 use futures_util::future::join_all;
+use proptest::prelude::*;
 
 use super::*;
 use crate::copy::spool::SpoolSettings;
@@ -235,4 +236,81 @@ async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
         rest += piece.unwrap().len();
     }
     assert_eq!(rest, content.len());
+}
+
+/// A destination that comes at some time, takes its time over each piece, and fails a few times on its way.
+#[derive(Clone, Debug)]
+struct Visitor {
+    comes: u64,
+    pause: u64,
+    fails: Vec<usize>,
+}
+
+prop_compose! {
+    fn visitor()(
+        comes in 0_u64..3_000, pause in prop::sample::select(vec![0_u64, 1, 10, 100, 1_000]),
+        fails in proptest::collection::vec(0_usize..60, 0..3),
+    ) -> Visitor {
+        Visitor { comes, pause, fails }
+    }
+}
+
+/// Takes everything; `None`: it was let go, or came back too late.
+async fn visit(relay: &Arc<Relay>, number: usize, visitor: &Visitor) -> Option<Vec<u8>> {
+    sleep(Duration::from_millis(visitor.comes)).await;
+    for fails in visitor.fails.iter().map(|at| Some(*at)).chain([None]) {
+        let mut pieces = relay.stream(number)?;
+        let mut all = Vec::new();
+        while fails != Some(all.len() / PIECE) {
+            sleep(Duration::from_millis(visitor.pause)).await;
+            match pieces.next().await {
+                Some(Ok(piece)) => all.extend_from_slice(&piece),
+                Some(Err(_)) => return None,
+                None => return Some(all),
+            }
+        }
+    }
+    None
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Whoever comes when, at whatever pace, with whatever room on disk: everybody comes to an end, gets exactly the blob or
+    /// nothing, and memory is bounded all the time. With enough room those that do not fail all get it.
+    #[test]
+    fn everybody_gets_all_or_nothing(
+        visitors in proptest::collection::vec(visitor(), 1..5),
+        limit in prop::sample::select(vec![0, 5 << 20, 1 << 30]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let content = blob(2);
+        let (got, most) = runtime.block_on(async {
+            let relay = &relay(&content, &spool(limit), visitors.len());
+            let visiting = join_all(visitors.iter().enumerate().map(|(number, visitor)| async move {
+                let got = visit(relay, number, visitor).await;
+                relay.leave(number);
+                got
+            }));
+            let most = Mutex::new(0);
+            let watched = source(&content).inspect(|_| {
+                let kept: usize = relay.state().window.iter().map(|(_, piece)| piece.len()).sum();
+                let mut most = most.lock().unwrap();
+                *most = kept.max(*most);
+            });
+            let reading = async {
+                relay.read(watched).await;
+                relay.settle().await;
+                assert!(relay.state().window.is_empty());
+            };
+            let (got, ()) = tokio::time::timeout(Duration::from_secs(3_600), join(visiting, reading)).await?;
+            let most = most.into_inner().unwrap() as u64;
+            Ok::<_, tokio::time::error::Elapsed>((got, most))
+        })?;
+        prop_assert!(most <= WINDOW + PIECE as u64);
+        for (visitor, got) in visitors.iter().zip(got) {
+            prop_assert!(got.is_some() || limit < 1 << 30 || !visitor.fails.is_empty(), "{visitor:?} got nothing");
+            prop_assert!(got.is_none_or(|got| got == content));
+        }
+    }
 }
