@@ -9,6 +9,7 @@ use clap::ArgAction::Set;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use oci::SpoolSettings;
 use promote::Recheck;
 
 /// Promotes container images between registries.
@@ -175,6 +176,12 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
+    /// Where blobs wait for registries that are behind; by default where the system keeps temporary files.
+    #[arg(long, help_heading = "Registries", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    spool_dir: Option<OsString>,
+    /// How much room they may have there, such as "500Mi" or "2Gi"; 0 for none.
+    #[arg(long, help_heading = "Registries", value_name = "BYTES", default_value = "10Gi", value_parser = bytes)]
+    spool_limit: u64,
     /// Remember in this file what production was seen to hold, and ask only for what was not seen yet.
     #[arg(long, help_heading = "Registries", value_name = "FILE", value_parser = OsStringValueParser::new())]
     inventory_cache: Option<OsString>,
@@ -271,6 +278,7 @@ pub(crate) struct CipArgs {
     pub(crate) sign: bool,
     pub(crate) registry_config: Option<PathBuf>,
     pub(crate) cache: Option<CacheArgs>,
+    pub(crate) spool: SpoolSettings,
     pub(crate) timeout: Option<Duration>,
     pub(crate) output_plan: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
@@ -358,6 +366,7 @@ impl CipFlags {
             sign: self.sign,
             registry_config: self.registry_config,
             cache: cache.map(|path| CacheArgs { path, recheck }),
+            spool: SpoolSettings { directory: path(self.spool_dir), limit: self.spool_limit },
             timeout: self.timeout,
             output_plan: self.output_plan,
             report: self.report,
@@ -406,6 +415,22 @@ fn go_bool() -> impl TypedValueParser<Value = bool> {
         "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
     ])
     .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
+}
+
+/// A number of bytes, with a unit as Kubernetes writes it: Ki, Mi, Gi, Ti.
+fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].trim_end_matches('B') {
+        "" => Some(0),
+        "Ki" => Some(10),
+        "Mi" => Some(20),
+        "Gi" => Some(30),
+        "Ti" => Some(40),
+        _ => None,
+    };
+    let bytes =
+        digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "a number of bytes is expected, such as 500Mi or 2Gi".to_owned())
 }
 
 /// A part of a hundred.
@@ -530,6 +555,20 @@ mod tests {
                 cip(&format!("--manifest m.yaml {alone}")).unwrap_err().contains("inventory-cache"),
                 "{alone}"
             );
+        }
+    }
+
+    #[test]
+    fn the_spool_is_given_in_bytes_or_larger_units() {
+        let spool = |flags: &str| cip(&format!("--manifest m.yaml {flags}")).map(|args| args.spool);
+        assert_eq!(spool(""), Ok(SpoolSettings::default()));
+        assert_eq!(spool("--spool-dir= --spool-limit 10GiB"), Ok(SpoolSettings::default()));
+        let expected = SpoolSettings { directory: Some("d".into()), limit: 500 << 20 };
+        assert_eq!(spool("--spool-dir d --spool-limit 500Mi"), Ok(expected));
+        assert_eq!(spool("--spool-limit 0").unwrap().limit, 0);
+        assert_eq!(spool("--spool-limit 4096").unwrap().limit, 4096);
+        for wrong in ["1.5Gi", "10G", "Gi", "-1", "99999999999Ti"] {
+            assert!(spool(&format!("--spool-limit={wrong}")).is_err(), "{wrong}");
         }
     }
 

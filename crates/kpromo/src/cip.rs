@@ -11,7 +11,8 @@ use oci::Client;
 use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use promote::phase::{Attested, Cleared, Plan};
 use promote::{
-    Cache, CacheError, Confirmed, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan,
+    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare,
+    write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use transport::Door;
@@ -100,7 +101,8 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
                     "signing is not yet in this build: images are promoted unsigned, as with --sign=false"
                 );
             }
-            End::Finished(carry_out(run, client, cleared, confirmed).await)
+            let copying = Copying { spool: args.spool.clone() };
+            End::Finished(carry_out(run, client, cleared, confirmed, &copying).await)
         }
     }
 }

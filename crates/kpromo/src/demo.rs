@@ -119,6 +119,7 @@ fn promotion(folder: &Path, confirm: bool) -> CipArgs {
         sign: false,
         registry_config: None,
         cache: None,
+        spool: oci::SpoolSettings::default(),
         timeout: None,
         output_plan: None,
         report: None,

@@ -17,7 +17,7 @@ mod write;
 pub use auth::{Anonymous, Credential, CredentialSource};
 pub use blob::BlobStream;
 pub use client::{Client, HostOptions};
-pub use copy::{Copied, Copier, Graph, Node, Observer, Step, Target};
+pub use copy::{Copied, Copier, Finished, Graph, Lane, Node, Observer, SpoolSettings, Step, Target};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{Error, ErrorKind, Refusal, RegistryError};
 pub use listing::{Listed, ListedManifest, Listing};

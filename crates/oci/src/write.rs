@@ -1,6 +1,10 @@
 //! Writing to a registry (distribution specification, *Push*).
 
-use bytes::{Bytes, BytesMut};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
+
+use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, StatusCode, header};
 use transport::{Body, Class};
@@ -97,7 +101,7 @@ impl Writer {
     /// # Errors
     /// When the registry does not take it. A host that refuses a whole blob as too large is remembered: the next upload
     /// to it goes in pieces.
-    pub async fn upload(&self, upload: Upload, content: Content) -> Result<(), Error> {
+    pub async fn upload(&self, upload: &Upload, content: Content) -> Result<(), Error> {
         let shared = &self.reader.shared;
         match shared.upload_chunk(&upload.repository.host) {
             Some(chunk) => self.upload_chunks(upload, content, chunk).await,
@@ -105,44 +109,36 @@ impl Writer {
         }
     }
 
-    async fn upload_whole(&self, upload: Upload, content: Content) -> Result<(), Error> {
+    async fn upload_whole(&self, upload: &Upload, content: Content) -> Result<(), Error> {
         let doing = upload.doing();
         let body = match content {
             Content::Bytes(bytes) => Body::Bytes(bytes),
             Content::Stream { length, stream } => Body::Stream { length, stream },
         };
-        self.finish(&upload, upload.location.clone(), body, &doing).await.inspect_err(|error| {
+        self.finish(upload, upload.location.clone(), body, &doing).await.inspect_err(|error| {
             if error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE) {
                 self.reader.shared.learn_chunked(&upload.repository.host);
             }
         })
     }
 
-    async fn upload_chunks(&self, upload: Upload, content: Content, chunk: u64) -> Result<(), Error> {
-        /// The most that is kept of a blob for one piece, in bytes.
-        const MOST: u64 = 64 * 1024 * 1024;
+    /// Sends a blob in pieces, each of which streams: none is kept.
+    async fn upload_chunks(&self, upload: &Upload, content: Content, chunk: u64) -> Result<(), Error> {
         let doing = upload.doing();
-        let chunk = usize::try_from(chunk.max(upload.least_chunk).clamp(1, MOST)).unwrap_or(usize::MAX);
-        let mut stream = match content {
-            Content::Bytes(bytes) => futures_util::stream::iter([Ok(bytes)]).boxed(),
-            Content::Stream { stream, .. } => stream,
+        let (length, stream) = match content {
+            Content::Stream { length, stream } => (length, stream),
+            Content::Bytes(bytes) => (bytes.len() as u64, futures_util::stream::iter([Ok(bytes)]).boxed()),
         };
+        let chunk = chunk.max(upload.least_chunk).max(1);
+        let all = Divided::new(stream);
         let mut location = upload.location.clone();
         let mut sent = 0;
-        let mut piece = BytesMut::new();
-        while let Some(more) = stream.next().await {
-            let more = more.map_err(|error| Error::new(&doing, ErrorKind::Content(error.to_string())))?;
-            piece.extend_from_slice(&more);
-            while piece.len() >= chunk {
-                let full = piece.split_to(chunk).freeze();
-                location = self.send_chunk(&upload, location, sent, full, &doing).await?;
-                sent += chunk as u64;
-            }
+        while sent < length {
+            let next = chunk.min(length - sent);
+            location = self.send_chunk(upload, location, sent..sent + next, all.first(next), &doing).await?;
+            sent += next;
         }
-        if !piece.is_empty() {
-            location = self.send_chunk(&upload, location, sent, piece.freeze(), &doing).await?;
-        }
-        self.finish(&upload, location, Body::Empty, &doing).await
+        self.finish(upload, location, Body::Empty, &doing).await
     }
 
     /// Sends one piece and gives where the next one goes.
@@ -150,23 +146,22 @@ impl Writer {
         &self,
         upload: &Upload,
         location: Url,
-        start: u64,
-        piece: Bytes,
+        place: Range<u64>,
+        stream: BoxStream<'static, std::io::Result<Bytes>>,
         doing: &str,
     ) -> Result<Url, Error> {
         let shared = &self.reader.shared;
         let mut call = shared.writing(Method::PATCH, &upload.repository, location, "blob-chunk");
         call.class = Class::BulkWrite;
         let asked = call.url.clone();
-        let range = HeaderValue::try_from(format!("{start}-{}", start + piece.len() as u64 - 1))
+        let range = HeaderValue::try_from(format!("{}-{}", place.start, place.end - 1))
             .map_err(|_| Error::new(doing, ErrorKind::Malformed("no range".to_owned())))?;
         let request = call
             .request()
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .header(header::CONTENT_RANGE, range)
-            .body(Body::Bytes(piece))
-            // A piece that arrived twice would not be the blob any more.
-            .once();
+            // A stream is sent once: a piece that arrived twice would not be the blob any more.
+            .body(Body::Stream { length: place.end - place.start, stream });
         let response = expect(shared.send(call, request, doing).await?, &[202], doing).await?;
         self::location(&response, &asked, doing)
     }
@@ -210,6 +205,45 @@ impl Writer {
             .body(Body::Bytes(manifest.bytes().clone()));
         let response = expect(shared.send(call, request, &doing).await?, &[200, 201, 202], &doing).await?;
         agrees(&response, manifest.digest(), &doing)
+    }
+}
+
+/// A stream that is given out in parts, one after another.
+struct Divided {
+    rest: Arc<Mutex<Rest>>,
+}
+
+struct Rest {
+    stream: BoxStream<'static, std::io::Result<Bytes>>,
+    /// What has come of the next part.
+    held: Bytes,
+}
+
+impl Divided {
+    fn new(stream: BoxStream<'static, std::io::Result<Bytes>>) -> Self {
+        Self { rest: Arc::new(Mutex::new(Rest { stream, held: Bytes::new() })) }
+    }
+
+    /// The first `length` bytes of what is left; fewer where there are not so many.
+    fn first(&self, length: u64) -> BoxStream<'static, std::io::Result<Bytes>> {
+        let rest = Arc::clone(&self.rest);
+        let mut left = length;
+        futures_util::stream::poll_fn(move |context| {
+            if left == 0 {
+                return Poll::Ready(None);
+            }
+            let mut rest = rest.lock().unwrap_or_else(PoisonError::into_inner);
+            while rest.held.is_empty() {
+                match ready!(rest.stream.poll_next_unpin(context)) {
+                    Some(Ok(piece)) => rest.held = piece,
+                    end => return Poll::Ready(end),
+                }
+            }
+            let length = usize::try_from(left).unwrap_or(usize::MAX).min(rest.held.len());
+            left -= length as u64;
+            Poll::Ready(Some(Ok(rest.held.split_to(length))))
+        })
+        .boxed()
     }
 }
 

@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use oci::{
-    Anonymous, Client, Copier, Credential, CredentialSource, Digest, ErrorKind, Graph, Host, Presence,
-    Reader, Repository, Selector, Target,
+    Anonymous, Client, Copied, Copier, Credential, CredentialSource, Digest, ErrorKind, Graph, Host, Lane,
+    Presence, Reader, Repository, Selector, SpoolSettings, Target,
 };
 use registry::sample::{Recipe, Sample};
 use registry::{Authentication, Canned, Config, Effect, Fault, Kind, Server, Tokens};
@@ -73,6 +73,15 @@ impl Scene {
     async fn layer(&self) -> Result<Bytes, oci::Error> {
         let layer = self.image.blobs.iter().max_by_key(|blob| blob.len()).unwrap();
         self.reader().blob(&self.repository, Digest::of(layer), layer.len() as u64).whole().await
+    }
+
+    /// Copies an image of this scene.
+    async fn copy(&self, graph: &Graph, target: Target) -> Result<Copied, oci::Error> {
+        let copier = Copier::new(self.client.writer(), SpoolSettings::default());
+        let result = Mutex::new(None);
+        let finished = |_, came| *result.lock().unwrap() = Some(came);
+        copier.copy(graph, &self.repository, &[target], Lane::Common, &|_| {}, &finished).await;
+        result.into_inner().unwrap().expect("a result for the one target")
     }
 
     /// Asks for an upload of a blob that the repository does not have.
@@ -344,9 +353,8 @@ async fn a_destination_that_names_another_digest_is_an_error() {
     let graph = Graph::read(&source.reader(), &source.repository.at(source.image.digest())).await.unwrap();
     let repository = Repository { path: "team/new".parse().unwrap(), ..destination.repository.clone() };
     let target = Target { repository, tags: vec!["v1".parse().unwrap()], present: Default::default() };
-    let copier = Copier::new(source.client.writer());
-    let results = copier.copy(&graph, &source.repository, &[target], &|_| {}).await;
-    assert!(matches!(results[0].as_ref().unwrap_err().kind(), ErrorKind::WrongDigest { .. }));
+    let result = source.copy(&graph, target).await;
+    assert!(matches!(result.unwrap_err().kind(), ErrorKind::WrongDigest { .. }));
 }
 
 /// A host that refuses whole blobs as too large gets them in pieces, without having been configured.
@@ -364,9 +372,8 @@ async fn a_host_that_wants_pieces_gets_pieces() {
     let graph = Graph::read(&source.reader(), &source.repository.at(image.digest())).await.unwrap();
     let target =
         Target { repository: destination.repository.clone(), tags: Vec::new(), present: Default::default() };
-    let copier = Copier::new(source.client.writer());
-    let results = copier.copy(&graph, &source.repository, &[target], &|_| {}).await;
-    assert!(results[0].is_ok(), "{results:?}");
+    let result = source.copy(&graph, target).await;
+    assert!(result.is_ok(), "{result:?}");
     assert!(
         destination.server.tally().snapshot().requests(Kind::UploadPatch) >= 2,
         "20 MiB are two pieces of 16"

@@ -24,7 +24,7 @@ pub use event::{Event, Observer, Phase, Promotion};
 pub use intern::{Id, Interner};
 pub use inventory::{Draft, Inventory};
 pub use output::write_plan;
-pub use phase::{Confirmed, Job};
+pub use phase::{Confirmed, Copying, Job};
 pub use pipeline::{carry_out, prepare};
 pub use report::{Ending, Ledger, Report, Totals};
 pub use run::Run;

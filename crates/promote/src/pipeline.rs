@@ -4,7 +4,7 @@ use oci::Client;
 
 use crate::error::Error;
 use crate::phase::{
-    Attested, Cleared, Confirmed, Job, attest, plan, promote, provenance, setup, sign, validate,
+    Attested, Cleared, Confirmed, Copying, Job, attest, plan, promote, provenance, setup, sign, validate,
 };
 use crate::run::Run;
 
@@ -22,8 +22,14 @@ pub async fn prepare(run: &Run, client: &Client, job: Job) -> Result<Cleared, Er
 }
 
 /// The phases that write, for whoever has confirmed. Failures of single images are in what comes back.
-pub async fn carry_out(run: &Run, client: &Client, cleared: Cleared, confirmed: Confirmed) -> Attested {
-    let promoted = promote(run, &client.writer(), cleared, confirmed).await;
+pub async fn carry_out(
+    run: &Run,
+    client: &Client,
+    cleared: Cleared,
+    confirmed: Confirmed,
+    copying: &Copying,
+) -> Attested {
+    let promoted = promote(run, &client.writer(), cleared, confirmed, copying).await;
     let signed = sign(run, promoted).await;
     attest(run, signed).await
 }

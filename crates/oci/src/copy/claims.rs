@@ -4,7 +4,7 @@
 //! dropped, makes room for the next one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -17,23 +17,38 @@ pub(super) struct Claims {
     table: Arc<Mutex<Table>>,
 }
 
-/// The hosts that have a blob or are getting it.
-type Table = HashMap<Digest, Vec<(Host, Slot)>>;
+/// A blob on a host.
+type Place = (Key, u32);
 
-#[derive(Debug)]
-enum Slot {
-    /// A repository of the host has the blob.
-    Held(RepositoryPath),
+/// The start of a digest. Two blobs with the same would cost a mount that comes to nothing, so half of it is enough.
+type Key = u128;
+
+/// The blobs that hosts have or are getting. A run may know a hundred thousand blobs on twenty hosts: an entry has 32 bytes
+/// however many hosts have the blob.
+#[derive(Debug, Default)]
+struct Table {
+    hosts: HashMap<Host, u32>,
+    numbers: HashMap<RepositoryPath, u32>,
+    paths: Vec<RepositoryPath>,
+    held: HashMap<Key, Held>,
+    /// What `held` has no room for: blobs that a host has in another repository than most, and hosts beyond the 64th.
+    elsewhere: HashMap<Place, u32>,
     /// Somebody is moving it there; the channel closes when that is over.
-    Moving(watch::Receiver<()>),
+    moving: HashMap<Place, watch::Receiver<()>>,
+}
+
+/// A repository, by its number, that has a blob on several hosts, each by the bit of its number.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    hosts: u64,
+    path: u32,
 }
 
 /// What to do about a blob for a repository.
-pub(super) enum Claim {
+#[derive(Debug)]
+pub(super) enum Turn {
     /// Mount it from this repository of the host.
     Mount(RepositoryPath),
-    /// Wait until this closes, and claim again.
-    Wait(watch::Receiver<()>),
     /// Move it.
     Lead(Lead),
 }
@@ -42,85 +57,143 @@ pub(super) enum Claim {
 #[derive(Debug)]
 pub(super) struct Lead {
     claims: Claims,
-    digest: Digest,
-    host: Host,
+    place: Place,
     /// Wakes the followers by being dropped.
     _over: watch::Sender<()>,
 }
 
 impl Claims {
-    pub(super) fn claim(&self, repository: &Repository, digest: Digest) -> Claim {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let slots = table.entry(digest).or_default();
-        match slots.iter().find(|(host, _)| *host == repository.host) {
-            Some((_, Slot::Held(path))) => Claim::Mount(path.clone()),
-            Some((_, Slot::Moving(over))) => Claim::Wait(over.clone()),
-            None => {
-                let (over, waiting) = watch::channel(());
-                slots.push((repository.host.clone(), Slot::Moving(waiting)));
-                let host = repository.host.clone();
-                Claim::Lead(Lead { claims: self.clone(), digest, host, _over: over })
+    /// What to do about a blob for a repository, once nobody else is moving it to the host. Whoever waits here should hold
+    /// nothing that a leader may need.
+    pub(super) async fn turn(&self, repository: &Repository, digest: Digest) -> Turn {
+        loop {
+            match self.claim(repository, digest) {
+                Ok(turn) => return turn,
+                // An error is the end of the wait.
+                Err(mut over) => drop(over.changed().await),
             }
         }
     }
 
-    fn set(&self, host: &Host, digest: Digest, slot: Option<Slot>) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let slots = table.entry(digest).or_default();
-        slots.retain(|(known, _)| known != host);
-        slots.extend(slot.map(|slot| (host.clone(), slot)));
-        if slots.is_empty() {
-            table.remove(&digest);
+    /// Claims a blob for a repository; `Err`: somebody else moves it until this closes.
+    fn claim(&self, repository: &Repository, digest: Digest) -> Result<Turn, watch::Receiver<()>> {
+        let mut table = self.table();
+        let place = (key(digest), table.host(&repository.host));
+        if let Some(path) = table.holder(place) {
+            return Ok(Turn::Mount(path.clone()));
+        }
+        if let Some(over) = table.moving.get(&place) {
+            return Err(over.clone());
+        }
+        let (over, waiting) = watch::channel(());
+        table.moving.insert(place, waiting);
+        Ok(Turn::Lead(Lead { claims: self.clone(), place, _over: over }))
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// The number of a host.
+    fn host(&mut self, host: &Host) -> u32 {
+        let next = number(self.hosts.len());
+        match self.hosts.get(host) {
+            Some(number) => *number,
+            None => *self.hosts.entry(host.clone()).or_insert(next),
         }
     }
 
-    fn is_moving(&self, host: &Host, digest: Digest) -> bool {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let slots = table.get(&digest).into_iter().flatten();
-        slots.into_iter().any(|(known, slot)| known == host && matches!(slot, Slot::Moving(_)))
+    /// The number of a repository's path.
+    fn path(&mut self, path: &RepositoryPath) -> u32 {
+        if let Some(number) = self.numbers.get(path) {
+            return *number;
+        }
+        let number = number(self.paths.len());
+        self.numbers.insert(path.clone(), number);
+        self.paths.push(path.clone());
+        number
+    }
+
+    /// The repository that has a blob on a host.
+    fn holder(&self, place: Place) -> Option<&RepositoryPath> {
+        let held = self.held.get(&place.0).filter(|held| held.hosts & bit(place.1) != 0);
+        let path = held.map(|held| held.path).or_else(|| self.elsewhere.get(&place).copied())?;
+        self.paths.get(path as usize)
+    }
+
+    fn hold(&mut self, place: Place, path: u32) {
+        let held = self.held.entry(place.0).or_insert(Held { hosts: 0, path });
+        if held.path == path && bit(place.1) != 0 {
+            held.hosts |= bit(place.1);
+        } else {
+            self.elsewhere.insert(place, path);
+        }
     }
 }
 
 impl Lead {
     /// The blob is in this repository now.
     pub(super) fn succeeded(self, repository: &Repository) {
-        self.claims.set(&self.host, self.digest, Some(Slot::Held(repository.path.clone())));
+        let mut table = self.claims.table();
+        let path = table.path(&repository.path);
+        table.hold(self.place, path);
     }
 }
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        if self.claims.is_moving(&self.host, self.digest) {
-            self.claims.set(&self.host, self.digest, None);
-        }
+        self.claims.table().moving.remove(&self.place);
     }
+}
+
+fn key(digest: Digest) -> Key {
+    digest.hash().iter().take(size_of::<Key>()).fold(0, |key, byte| key << 8 | Key::from(*byte))
+}
+
+/// The bit of a host; none for those beyond the 64th.
+fn bit(host: u32) -> u64 {
+    1_u64.checked_shl(host).unwrap_or(0)
+}
+
+/// Names that are in memory are fewer than there are numbers.
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use proptest::prelude::*;
+    use tokio::time::{sleep, timeout};
+
     use super::*;
 
     fn repository(text: &str) -> Repository {
         text.parse().unwrap()
     }
 
+    fn lead(claims: &Claims, text: &str, blob: Digest) -> Lead {
+        match claims.claim(&repository(text), blob) {
+            Ok(Turn::Lead(lead)) => lead,
+            other => panic!("{text} is to lead: {other:?}"),
+        }
+    }
+
     #[tokio::test]
     async fn followers_mount_what_the_leader_moved() {
         let claims = Claims::default();
         let blob = Digest::of(b"blob");
-        let Claim::Lead(lead) = claims.claim(&repository("a.io/one"), blob) else {
-            panic!("the first leads")
-        };
-        let Claim::Wait(mut over) = claims.claim(&repository("a.io/two"), blob) else {
-            panic!("the second waits")
-        };
-        assert!(
-            matches!(claims.claim(&repository("b.io/one"), blob), Claim::Lead(_)),
-            "another host is its own matter"
-        );
-        lead.succeeded(&repository("a.io/one"));
+        let leader = lead(&claims, "a.io/one", blob);
+        let mut over = claims.claim(&repository("a.io/two"), blob).unwrap_err();
+        drop(lead(&claims, "b.io/one", blob));
+        leader.succeeded(&repository("a.io/one"));
         assert!(over.changed().await.is_err(), "the wait is over");
-        let Claim::Mount(from) = claims.claim(&repository("a.io/two"), blob) else { panic!("mounts") };
+        let Turn::Mount(from) = claims.turn(&repository("a.io/two"), blob).await else { panic!("mounts") };
         assert_eq!(from.as_str(), "one");
     }
 
@@ -128,17 +201,138 @@ mod tests {
     async fn a_leader_that_fails_makes_room() {
         let claims = Claims::default();
         let blob = Digest::of(b"blob");
-        let Claim::Lead(lead) = claims.claim(&repository("a.io/one"), blob) else {
-            panic!("the first leads")
-        };
-        let Claim::Wait(mut over) = claims.claim(&repository("a.io/two"), blob) else {
-            panic!("the second waits")
-        };
-        drop(lead);
+        let leader = lead(&claims, "a.io/one", blob);
+        let mut over = claims.claim(&repository("a.io/two"), blob).unwrap_err();
+        drop(leader);
         assert!(over.changed().await.is_err(), "the wait is over");
-        assert!(
-            matches!(claims.claim(&repository("a.io/two"), blob), Claim::Lead(_)),
-            "the second leads now"
-        );
+        drop(lead(&claims, "a.io/two", blob));
+    }
+
+    /// Every host answers for itself, whether the others have the blob in the same repository or not, beyond the 64th too.
+    #[test]
+    fn each_of_many_hosts_has_its_own_repository() {
+        let claims = Claims::default();
+        let blob = Digest::of(b"blob");
+        let name = |host: usize| format!("h{host}.io/{}", ["most", "few"][usize::from(host % 7 == 3)]);
+        for host in (0..100).step_by(2) {
+            lead(&claims, &name(host), blob).succeeded(&repository(&name(host)));
+        }
+        for host in 0..100 {
+            match claims.claim(&repository(&name(host)), blob) {
+                Ok(Turn::Mount(path)) if host % 2 == 0 => assert_eq!(path, repository(&name(host)).path),
+                Ok(Turn::Lead(_)) if host % 2 == 1 => {}
+                other => panic!("host {host}: {other:?}"),
+            }
+        }
+    }
+
+    /// What one repository does about one blob in a run.
+    #[derive(Clone, Debug)]
+    struct Wish {
+        blob: u8,
+        host: u8,
+        starts: u8,
+        takes: u8,
+        fails: bool,
+        /// When it is dropped, in the middle of whatever it does.
+        dropped: Option<u8>,
+    }
+
+    prop_compose! {
+        fn wish()(
+            blob in 0_u8..4, host in 0_u8..3, starts in 0_u8..20, takes in 0_u8..20,
+            fails in prop::bool::weighted(0.2), dropped in prop::option::weighted(0.2, 0_u8..40),
+        ) -> Wish {
+            Wish { blob, host, starts, takes, fails, dropped }
+        }
+    }
+
+    /// What has happened to a blob on a host.
+    #[derive(Default)]
+    struct Account {
+        moving: HashSet<(u8, u8)>,
+        moved: HashSet<(u8, u8)>,
+        errors: Vec<String>,
+    }
+
+    /// Takes note that a leader is at work, until it is dropped.
+    struct AtWork<'a>(&'a Mutex<Account>, (u8, u8));
+
+    impl<'a> AtWork<'a> {
+        fn begin(account: &'a Mutex<Account>, place: (u8, u8)) -> Self {
+            let mut all = account.lock().unwrap();
+            if !all.moving.insert(place) {
+                all.errors.push(format!("{place:?} has two leaders"));
+            }
+            if all.moved.contains(&place) {
+                all.errors.push(format!("{place:?} is moved again"));
+            }
+            drop(all);
+            Self(account, place)
+        }
+    }
+
+    impl Drop for AtWork<'_> {
+        fn drop(&mut self) {
+            self.0.lock().unwrap().moving.remove(&self.1);
+        }
+    }
+
+    async fn carry_out(claims: &Claims, account: &Mutex<Account>, index: usize, wish: &Wish) {
+        let tick = |ticks: u8| Duration::from_millis(u64::from(ticks));
+        let place = (wish.blob, wish.host);
+        let repository = repository(&format!("h{}.io/r{index}", wish.host));
+        sleep(tick(wish.starts)).await;
+        match claims.turn(&repository, Digest::of(&[wish.blob])).await {
+            Turn::Mount(_) if account.lock().unwrap().moved.contains(&place) => {}
+            Turn::Mount(from) => account.lock().unwrap().errors.push(format!("{from} does not have it")),
+            Turn::Lead(lead) => {
+                let at_work = AtWork::begin(account, place);
+                sleep(tick(wish.takes)).await;
+                drop(at_work);
+                if !wish.fails {
+                    account.lock().unwrap().moved.insert(place);
+                    lead.succeeded(&repository);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Many images that share blobs over several hosts, leaders that fail or are dropped at any moment: everybody comes
+        /// to an end, never two lead at once, and what a host has got is mounted from then on.
+        #[test]
+        fn nobody_waits_for_ever_and_a_blob_is_moved_once_a_host(
+            wishes in proptest::collection::vec(wish(), 1..60),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+            let (claims, account) = (Claims::default(), Mutex::new(Account::default()));
+            runtime.block_on(async {
+                let (claims, account) = (&claims, &account);
+                let all = wishes.iter().enumerate().map(|(index, wish)| async move {
+                    let work = carry_out(claims, account, index, wish);
+                    match wish.dropped {
+                        Some(after) => drop(timeout(Duration::from_millis(after.into()), work).await),
+                        None => work.await,
+                    }
+                });
+                timeout(Duration::from_secs(60), join_all(all)).await
+            })
+            .map_err(|_| TestCaseError::fail("somebody waits for ever"))?;
+            let account = account.into_inner().unwrap();
+            prop_assert!(account.errors.is_empty(), "{:?}", account.errors);
+            prop_assert!(claims.table().moving.is_empty(), "nobody is left in the table");
+        }
+    }
+
+    /// The backlog of the field's largest production: entries do not grow with the number of hosts.
+    #[test]
+    fn what_is_known_of_a_blob_is_small_however_many_hosts_have_it() {
+        assert!(size_of::<(Key, Held)>() <= 32);
+        let mut table = Table::default();
+        for blob in 0..1000_u32 {
+            (0..22).for_each(|host| table.hold((Key::from(blob), host), blob / 10));
+        }
+        assert_eq!((table.held.len(), table.elsewhere.len()), (1000, 0));
     }
 }

@@ -1,18 +1,24 @@
 //! Copying an image to many repositories: each blob is read once, each repository gets parts before wholes, tags come last.
 
 mod claims;
-mod fan;
+mod extents;
 mod graph;
 mod mover;
+mod pace;
+mod relay;
+mod room;
+mod spool;
+mod supply;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::future::{join, join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use graph::{Graph, Node};
+pub use spool::SpoolSettings;
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
@@ -20,10 +26,12 @@ use crate::manifest::Descriptor;
 use crate::name::{Repository, Tag};
 use crate::read::Selector;
 use crate::write::Writer;
-use mover::Mover;
+use mover::{Cargo, Mover, Wanting};
 
-/// How many blobs of one image are on their way at once.
+/// How many blobs of one image are on their way at once, not counting those that only wait for targets that are behind.
 const BLOBS_AT_ONCE: usize = 16;
+/// The same, counting them.
+const BLOBS_IN_ALL: usize = 64;
 
 /// Where an image goes, and what is known to be there.
 #[derive(Clone, Debug)]
@@ -75,6 +83,18 @@ pub enum Step<'a> {
 /// Told of every step of a copy.
 pub type Observer<'a> = &'a (dyn Fn(Step<'_>) + Sync);
 
+/// Told what came of each target, by its place among them, as soon as that is known.
+pub type Finished<'a> = &'a (dyn Fn(usize, Result<Copied, Error>) + Sync);
+
+/// How a copy shares memory with others that go on at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// It takes from what there is for all.
+    Common,
+    /// Its targets are behind: it takes from the share of their first host, and keeps nobody else waiting.
+    Behind,
+}
+
 /// Copies images. It remembers which host has which blob, so one copier should serve a whole run.
 #[derive(Clone, Debug)]
 pub struct Copier {
@@ -84,12 +104,17 @@ pub struct Copier {
 
 impl Copier {
     /// A copier that remembers nothing yet.
-    pub fn new(writer: Writer) -> Self {
-        Self { mover: Mover::new(writer.clone()), writer }
+    pub fn new(writer: Writer, spool: SpoolSettings) -> Self {
+        Self { mover: Mover::new(writer.clone(), spool), writer }
     }
 
-    /// Copies an image to all targets at the same time and tells for each, in their order, what came of it. A target that
-    /// fails does not stop the others.
+    /// How much has been written to the spool so far, in bytes.
+    pub fn spooled(&self) -> u64 {
+        self.mover.spooled()
+    }
+
+    /// Copies an image to all targets at the same time and tells of each what came of it, as soon as that is known. A target
+    /// that is slow or fails does not stop the others.
     ///
     /// In each repository blobs come first, then manifests after all their parts, then the tags, so that whatever
     /// interrupts this leaves no manifest without its parts and no tag on an incomplete image.
@@ -98,49 +123,41 @@ impl Copier {
         graph: &Graph,
         source: &Repository,
         targets: &[Target],
+        lane: Lane,
         observer: Observer<'_>,
-    ) -> Vec<Result<Copied, Error>> {
-        let wanted: Vec<HashSet<Digest>> = targets.iter().map(|target| wanted_blobs(graph, target)).collect();
-        let mut senders = Vec::new();
+        finished: Finished<'_>,
+    ) {
+        let wanted: Vec<HashSet<&Digest>> =
+            targets.iter().map(|target| wanted_blobs(graph, target)).collect();
+        let mut listeners = Vec::new();
         let mut receivers = Vec::new();
         for blobs in &wanted {
             let (sender, receiver) = mpsc::channel(blobs.len().max(1));
-            senders.push(sender);
+            listeners.push(sender);
             receivers.push(receiver);
         }
-        let moving = async {
-            let blobs = graph.blobs(|_| true);
-            stream::iter(blobs)
-                .for_each_concurrent(BLOBS_AT_ONCE, |blob| {
-                    let lacking: Vec<usize> =
-                        (0..targets.len()).filter(|i| wanted[*i].contains(&blob.digest)).collect();
-                    self.move_blob(blob, source, targets, lacking, &senders)
-                })
-                .await;
-        };
-        let finishing = targets
-            .iter()
-            .zip(&wanted)
-            .zip(receivers)
-            .map(|((target, wanted), moved)| self.finish(graph, target, wanted.len(), moved, observer));
-        let (finished, ()) = join(join_all(finishing), moving).await;
-        finished
-    }
-
-    async fn move_blob(
-        &self,
-        blob: &Descriptor,
-        source: &Repository,
-        targets: &[Target],
-        lacking: Vec<usize>,
-        senders: &[mpsc::Sender<Moved>],
-    ) {
-        let repositories = lacking.into_iter().map(|index| (index, &targets[index].repository)).collect();
-        let report = |index: usize, result: Result<bool, Error>| {
-            // A target that has failed already listens no more; its channel has room for every blob it wants.
-            let _ = senders[index].try_send(Moved { blob: blob.clone(), result });
-        };
-        self.mover.move_to(source, blob, repositories, &report).await;
+        let behind = targets.first().filter(|_| lane == Lane::Behind).map(|target| &target.repository.host);
+        let places = Semaphore::new(BLOBS_AT_ONCE);
+        let moving = stream::iter(graph.blobs(|_| true)).for_each_concurrent(BLOBS_IN_ALL, |blob| {
+            let (wanted, listeners, places) = (&wanted, &listeners, &places);
+            async move {
+                // Nobody closes it.
+                let Ok(place) = places.acquire().await else { return };
+                let lacking = (0..targets.len()).filter(|index| wanted[*index].contains(&blob.digest));
+                // A target that has failed already listens no more.
+                let listening = lacking.filter(|index| !listeners[*index].is_closed());
+                let wanting = listening
+                    .map(|index| wanting(&targets[index].repository, blob, &listeners[index]))
+                    .collect();
+                self.mover.move_to(Cargo { source, blob, behind }, wanting, place).await;
+            }
+        });
+        let finishing = targets.iter().zip(&wanted).zip(receivers).enumerate().map(
+            |(index, ((target, wanted), moved))| async move {
+                finished(index, self.finish(graph, target, wanted.len(), moved, observer).await);
+            },
+        );
+        join(join_all(finishing), moving).await;
     }
 
     /// Waits for a target's blobs and writes its manifests and tags.
@@ -149,7 +166,7 @@ impl Copier {
         graph: &Graph,
         target: &Target,
         blobs: usize,
-        mut moved: mpsc::Receiver<Moved>,
+        mut moved: mpsc::Receiver<Moved<'_>>,
         observer: Observer<'_>,
     ) -> Result<Copied, Error> {
         let repository = &target.repository;
@@ -163,7 +180,7 @@ impl Copier {
             copied.blobs_sent += u64::from(sent);
             copied.blobs_there += u64::from(!sent);
             copied.bytes_sent += if sent { blob.size } else { 0 };
-            observer(Step::Blob { repository, blob: &blob, sent });
+            observer(Step::Blob { repository, blob, sent });
         }
         drop(moved);
         copied.manifests = self.write_manifests(graph, target).await?;
@@ -211,17 +228,30 @@ impl Copier {
     }
 }
 
+/// A target that wants a blob and listens for what comes of it.
+fn wanting<'a, 'graph: 'a>(
+    repository: &'a Repository,
+    blob: &'graph Descriptor,
+    listener: &'a mpsc::Sender<Moved<'graph>>,
+) -> Wanting<'a> {
+    let report = move |result| {
+        // The channel has room for every blob that the target wants; one that has failed already listens no more.
+        let _ = listener.try_send(Moved { blob, result });
+    };
+    Wanting { repository, report: Box::new(report), given_up: Box::pin(listener.closed()) }
+}
+
 /// What came of a blob for one target: whether it was uploaded.
-struct Moved {
-    blob: Descriptor,
+struct Moved<'a> {
+    blob: &'a Descriptor,
     result: Result<bool, Error>,
 }
 
 /// The blobs of the manifests that a target lacks.
-fn wanted_blobs(graph: &Graph, target: &Target) -> HashSet<Digest> {
+fn wanted_blobs<'a>(graph: &'a Graph, target: &Target) -> HashSet<&'a Digest> {
     // Where the whole is there, so are its parts: registries take no manifest without them.
     if target.present.contains(&graph.root().digest) {
         return HashSet::new();
     }
-    graph.blobs(|node| !target.present.contains(&node.digest)).iter().map(|blob| blob.digest).collect()
+    graph.blobs(|node| !target.present.contains(&node.digest)).iter().map(|blob| &blob.digest).collect()
 }

@@ -1,266 +1,198 @@
 //! Moving one blob to all the repositories that want it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::{BoxFuture, join};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::StatusCode;
-use tokio::sync::{Semaphore, SemaphorePermit};
-use transport::Budget;
+use tokio::sync::{Notify, SemaphorePermit};
 
-use super::claims::{Claim, Claims, Lead};
-use super::fan::Fan;
+use super::claims::{Claims, Turn};
+use super::pace::Pace;
+use super::relay::Cause;
+use super::room::Rooms;
+use super::spool::{Spool, SpoolSettings};
+use super::supply::{Engaged, Means, Origin, Pieces, Supply};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Descriptor;
-use crate::name::{Repository, RepositoryPath};
+use crate::name::{Host, Repository, RepositoryPath};
 use crate::write::{Content, Presence, Upload, Writer};
 
-/// Blobs up to this size, in bytes, are held in memory: they can be sent again without being read again.
-const SMALL: u64 = 4 * 1024 * 1024;
-/// The most that small blobs may take in memory, in bytes, over all images.
-const SMALL_TOGETHER: usize = 48 * 1024 * 1024;
-/// How many large blobs stream at once, over all images. Fewer than a host takes requests, so that large blobs that wait for
-/// one another's hosts do not wait in a circle; where a host is configured to take fewer, the fan gives up in the end.
-const LARGE_AT_ONCE: usize = 4;
+/// How long the other repositories of a blob have, after the first has it, before the image goes on with other blobs.
+const AFTER_THE_FIRST: Duration = Duration::from_secs(1);
 
 /// Moves blobs. Clones share what they know.
 #[derive(Clone, Debug)]
 pub(super) struct Mover {
     writer: Writer,
     claims: Claims,
-    small: Arc<Semaphore>,
-    large: Arc<Semaphore>,
+    means: Arc<Means>,
 }
 
-/// Told for each repository, by its index, whether the blob had to be uploaded.
-pub(super) type Report<'a> = &'a (dyn Fn(usize, Result<bool, Error>) + Sync);
-
-/// A repository that wants the blob, with the upload that it has opened for it.
-struct Wanting<'a> {
-    index: usize,
-    repository: &'a Repository,
-    upload: Upload,
-    /// The duty towards the others of the host, where it is ours.
-    lead: Option<Lead>,
+/// A repository that wants the blob.
+pub(super) struct Wanting<'a> {
+    pub(super) repository: &'a Repository,
+    /// Told whether the blob had to be uploaded.
+    pub(super) report: Box<dyn Fn(Result<bool, Error>) + Send + Sync + 'a>,
+    /// Ends when nobody wants to know any more.
+    pub(super) given_up: BoxFuture<'a, ()>,
 }
 
-/// A repository whose upload has failed.
-struct Failed<'a> {
-    index: usize,
-    repository: &'a Repository,
-    lead: Option<Lead>,
-    error: Error,
+/// What is on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Cargo<'a> {
+    pub(super) source: &'a Repository,
+    pub(super) blob: &'a Descriptor,
+    /// The host in whose share of memory it moves; `None`: that of all.
+    pub(super) behind: Option<&'a Host>,
 }
 
 impl Mover {
-    pub(super) fn new(writer: Writer) -> Self {
-        let small = Arc::new(Semaphore::new(SMALL_TOGETHER));
-        let large = Arc::new(Semaphore::new(LARGE_AT_ONCE));
-        Self { writer, claims: Claims::default(), small, large }
+    pub(super) fn new(writer: Writer, spool: SpoolSettings) -> Self {
+        let means = Means { spool: Spool::new(spool), rooms: Rooms::default(), pace: Pace::default() };
+        Self { writer, claims: Claims::default(), means: Arc::new(means) }
     }
 
-    /// Brings a blob to all `repositories` and reports each as soon as it has it.
+    /// How much has gone to the spool so far, in bytes.
+    pub(super) fn spooled(&self) -> u64 {
+        self.means.spool.written()
+    }
+
+    /// Brings a blob to all repositories that want it and reports each as soon as it has it. The image's place for a blob on
+    /// its way is given back as soon as only repositories that are behind are left.
     ///
-    /// What nobody is moving is moved first, without waiting for anybody; only then is waited for what others move. That
-    /// keeps images that share blobs from waiting for each other in a circle.
+    /// Each repository goes its own way: one that waits for what another image moves to its host holds nothing meanwhile, so
+    /// images that share blobs do not wait for each other in a circle.
     pub(super) async fn move_to(
         &self,
-        source: &Repository,
-        blob: &Descriptor,
-        mut repositories: Vec<(usize, &Repository)>,
-        report: Report<'_>,
+        cargo: Cargo<'_>,
+        repositories: Vec<Wanting<'_>>,
+        place: SemaphorePermit<'_>,
     ) {
-        while !repositories.is_empty() {
-            let mut waiting = Vec::new();
-            let mut asking = FuturesUnordered::new();
-            for (index, repository) in repositories.drain(..) {
-                match self.claims.claim(repository, blob.digest) {
-                    Claim::Wait(over) => waiting.push((index, repository, over)),
-                    Claim::Mount(from) => asking.push(self.ask(index, repository, blob, from, None, report)),
-                    Claim::Lead(lead) => {
-                        // Staging on the same host is as good a place to mount from as any.
-                        let from =
-                            if repository.host == source.host { &source.path } else { &repository.path };
-                        asking.push(self.ask(index, repository, blob, from.clone(), Some(lead), report));
-                    }
+        let Cargo { source, blob, behind } = cargo;
+        let origin = Origin { reader: self.writer.reader(), repository: source, blob };
+        let supply = &Supply::new(origin, &self.means, behind);
+        let (first, settled) = (Notify::new(), Notify::new());
+        let mut serving: FuturesUnordered<_> = repositories
+            .into_iter()
+            .enumerate()
+            .map(|(number, wanting)| async move {
+                let Wanting { repository, report, given_up } = wanting;
+                let destination = Destination { mover: self, cargo, supply, number, repository };
+                tokio::select! {
+                    result = destination.serve() => report(result),
+                    () = given_up => {}
                 }
+            })
+            .collect();
+        let everybody = async {
+            while serving.next().await.is_some() {
+                first.notify_one();
             }
-            let mut wanting = Vec::new();
-            while let Some(wants) = asking.next().await {
-                wanting.extend(wants);
+        };
+        let giving_back = async {
+            let long_after_the_first = async {
+                first.notified().await;
+                tokio::time::sleep(AFTER_THE_FIRST).await;
+            };
+            tokio::select! {
+                () = settled.notified() => {}
+                () = long_after_the_first => {}
             }
-            drop(asking);
-            if !wanting.is_empty() {
-                self.transfer(source, blob, wanting, report).await;
-            }
-            for (index, repository, mut over) in waiting {
-                // An error is the end of the wait.
-                let _ = over.changed().await;
-                repositories.push((index, repository));
-            }
+            drop(place);
+        };
+        tokio::select! {
+            () = everybody => {}
+            _ = join(supply.run(|| settled.notify_one()), giving_back) => {}
         }
     }
+}
 
-    /// Asks one repository for the blob; gives what remains to be done.
-    async fn ask<'a>(
-        &self,
-        index: usize,
-        repository: &'a Repository,
-        blob: &Descriptor,
-        from: RepositoryPath,
-        lead: Option<Lead>,
-        report: Report<'_>,
-    ) -> Option<Wanting<'a>> {
-        let asked = match self.writer.mount_or_open(repository, blob.digest, &from).await {
+/// One repository on its way to one blob.
+struct Destination<'a> {
+    mover: &'a Mover,
+    cargo: Cargo<'a>,
+    supply: &'a Supply<'a>,
+    number: usize,
+    repository: &'a Repository,
+}
+
+impl Destination<'_> {
+    /// Brings the blob to the repository; tells whether it had to be uploaded.
+    async fn serve(&self) -> Result<bool, Error> {
+        let Cargo { source, blob, .. } = self.cargo;
+        let (from, lead) = match self.mover.claims.turn(self.repository, blob.digest).await {
+            Turn::Mount(from) => (from, None),
+            // Staging on the same host is as good a place to mount from as any.
+            Turn::Lead(lead) if self.repository.host == source.host => (source.path.clone(), Some(lead)),
+            Turn::Lead(lead) => (self.repository.path.clone(), Some(lead)),
+        };
+        // From here on nobody is waited for who may wait for us.
+        let mut engaged = self.supply.engage(self.number, &self.repository.host);
+        let sent = match self.ask(&from).await? {
+            Presence::There => false,
+            Presence::Wanted(upload) => self.upload(upload, &mut engaged).await?,
+        };
+        if let Some(lead) = lead {
+            lead.succeeded(self.repository);
+        }
+        Ok(sent)
+    }
+
+    /// Asks the repository for the blob: it may have it, or take it from another of its host.
+    async fn ask(&self, from: &RepositoryPath) -> Result<Presence, Error> {
+        let (writer, digest) = (&self.mover.writer, self.cargo.blob.digest);
+        let _room = self.mover.means.rooms.request(&self.repository.host).await;
+        // Boxed, so that who waits for its turn has no room for it.
+        match Box::pin(writer.mount_or_open(self.repository, digest, from)).await {
             // Mounting from elsewhere may be forbidden where uploading is not.
-            Err(error) if from != repository.path && is_refused(&error) => {
-                self.writer.mount_or_open(repository, blob.digest, &repository.path).await
+            Err(error) if *from != self.repository.path && is_refused(&error) => {
+                Box::pin(writer.mount_or_open(self.repository, digest, &self.repository.path)).await
             }
             asked => asked,
-        };
-        match asked {
-            Ok(Presence::There) => {
-                if let Some(lead) = lead {
-                    lead.succeeded(repository);
-                }
-                report(index, Ok(false));
-                None
-            }
-            Ok(Presence::Wanted(upload)) => Some(Wanting { index, repository, upload, lead }),
-            Err(error) => {
-                report(index, Err(error));
-                None
-            }
         }
     }
 
-    /// Reads the blob and sends it to all who want it; those that fail for a passing reason get it again.
-    async fn transfer(
-        &self,
-        source: &Repository,
-        blob: &Descriptor,
-        wanting: Vec<Wanting<'_>>,
-        report: Report<'_>,
-    ) {
-        if blob.size <= SMALL {
-            self.transfer_small(source, blob, wanting, report).await;
-        } else {
-            self.transfer_large(source, blob, wanting, report).await;
-        }
-    }
-
-    async fn transfer_small(
-        &self,
-        source: &Repository,
-        blob: &Descriptor,
-        wanting: Vec<Wanting<'_>>,
-        report: Report<'_>,
-    ) {
-        let _room = room(&self.small, u32::try_from(blob.size).unwrap_or(u32::MAX)).await;
-        let bytes = match self.writer.reader().blob(source, blob.digest, blob.size).whole().await {
-            Ok(bytes) => bytes,
-            Err(error) => return fail_all(wanting, &error, report),
-        };
-        let sending = wanting.into_iter().map(|wants| {
-            let bytes = bytes.clone();
-            async move {
-                let mut budget = self.writer.reader().shared.door.budget();
-                let mut next = Some(wants);
-                while let Some(wants) = next.take() {
-                    budget.attempt();
-                    if let Some(failed) = self.send(wants, Content::Bytes(bytes.clone()), report).await {
-                        next = self.try_again(failed, wants_another_upload, blob, &budget, report).await;
-                    }
-                }
-            }
-        });
-        join_all(sending).await;
-    }
-
-    async fn transfer_large(
-        &self,
-        source: &Repository,
-        blob: &Descriptor,
-        mut wanting: Vec<Wanting<'_>>,
-        report: Report<'_>,
-    ) {
-        let _room = room(&self.large, 1).await;
-        let mut budget = self.writer.reader().shared.door.budget();
-        while !wanting.is_empty() {
+    /// Sends the blob, again where that may go better; `false` where the repository turned out to have it.
+    async fn upload(&self, mut upload: Upload, engaged: &mut Engaged<'_>) -> Result<bool, Error> {
+        let mut budget = self.mover.writer.reader().shared.door.budget();
+        loop {
+            let pieces = engaged.pieces().await.map_err(|cause| self.source_failed(&cause))?;
             budget.attempt();
-            let mut content = self.writer.reader().blob(source, blob.digest, blob.size);
-            // Uploads begin when the source has begun to answer: who waits for a destination then holds what it gives.
-            if let Err(error) = content.open().await {
-                return fail_all(wanting, &error, report);
+            let Err(error) = self.send(&upload, pieces).await else { return Ok(true) };
+            if let Some(cause) = engaged.failure() {
+                return Err(self.source_failed(&cause));
             }
-            let mut fan = Fan::default();
-            let sending: FuturesUnordered<_> = wanting
-                .into_iter()
-                .map(|wants| {
-                    let stream = fan.branch(blob.size);
-                    self.send(wants, Content::Stream { length: blob.size, stream }, report)
-                })
-                .collect();
-            let failing = sending.filter_map(std::future::ready).collect::<Vec<Failed<'_>>>();
-            let (passed, failed) = join(fan.pass_on(&mut content), failing).await;
+            let Some(pause) = budget.pause(None).filter(|_| may_go_better(&error)) else { return Err(error) };
+            engaged.again();
+            tracing::debug!(repository = %self.repository, blob = %self.cargo.blob.digest, %error, "uploading again");
+            tokio::time::sleep(pause).await;
             budget.progressed();
-            wanting = Vec::new();
-            for failed in failed {
-                match &passed {
-                    Err(cause) => report(failed.index, Err(same_cause(cause, failed.repository))),
-                    Ok(()) => {
-                        wanting.extend(self.try_again(failed, may_go_better, blob, &budget, report).await);
-                    }
-                }
+            // What was turned away before it began is where it was.
+            if !is_turned_away(&error) {
+                upload = match self.ask(&self.repository.path).await? {
+                    Presence::There => return Ok(false),
+                    Presence::Wanted(upload) => upload,
+                };
             }
         }
     }
 
-    /// Sends the content of an upload and reports success; a failure is the caller's to judge.
-    async fn send<'a>(&self, wants: Wanting<'a>, content: Content, report: Report<'_>) -> Option<Failed<'a>> {
-        let Wanting { index, repository, upload, lead } = wants;
-        match self.writer.upload(upload, content).await {
-            Ok(()) => {
-                if let Some(lead) = lead {
-                    lead.succeeded(repository);
-                }
-                report(index, Ok(true));
-                None
-            }
-            Err(error) => Some(Failed { index, repository, lead, error }),
-        }
+    async fn send(&self, upload: &Upload, stream: Pieces) -> Result<(), Error> {
+        let content = Content::Stream { length: self.cargo.blob.size, stream };
+        let _room = self.mover.means.rooms.request(&self.repository.host).await;
+        Box::pin(self.mover.writer.upload(upload, content)).await
     }
 
-    /// Opens another upload after one that has failed, if that may go better; else reports the failure.
-    async fn try_again<'a>(
-        &self,
-        failed: Failed<'a>,
-        worth_it: fn(&Error) -> bool,
-        blob: &Descriptor,
-        budget: &Budget,
-        report: Report<'_>,
-    ) -> Option<Wanting<'a>> {
-        let Failed { index, repository, lead, error } = failed;
-        let Some(pause) = budget.pause(None).filter(|_| worth_it(&error)) else {
-            report(index, Err(error));
-            return None;
-        };
-        tracing::debug!(%repository, blob = %blob.digest, %error, "uploading again");
-        tokio::time::sleep(pause).await;
-        self.ask(index, repository, blob, repository.path.clone(), lead, report).await
+    /// The failure of the source, as it is for one of its destinations.
+    fn source_failed(&self, cause: &Cause) -> Error {
+        let kind = ErrorKind::Source { cause: cause.text.clone(), temporary: cause.temporary };
+        Error::new(format!("uploading to {}", self.repository), kind)
     }
 }
 
-/// Whether a failed upload of bytes is worth another one: what passes by itself has been tried often enough at the door.
-fn wants_another_upload(error: &Error) -> bool {
-    matches!(
-        error.status(),
-        // The registry has lost the upload; or it refuses whole blobs of this size, and gets pieces the next time.
-        Some(StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE)
-    )
-}
-
-/// Whether a failed upload of a stream is worth another one: the door sends a stream but once.
+/// Whether a failed upload is worth another one: the door sends a stream but once.
 fn may_go_better(error: &Error) -> bool {
     // The source is judged before: a stream that failed here was let go for being slow.
     let let_go = match error.kind() {
@@ -268,32 +200,23 @@ fn may_go_better(error: &Error) -> bool {
         ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Content(_)),
         _ => false,
     };
-    // A token that has ended in the middle is got anew with the next upload.
-    let token = error.status() == Some(StatusCode::UNAUTHORIZED);
-    error.is_temporary() || let_go || token || wants_another_upload(error)
+    let another = matches!(
+        error.status(),
+        Some(
+            // A token that has ended in the middle is got anew with the next upload.
+            StatusCode::UNAUTHORIZED
+            // The registry has lost the upload; or it refuses whole blobs of this size, and gets pieces the next time.
+            | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE
+        )
+    );
+    error.is_temporary() || let_go || another
 }
 
-/// The failure of the source, as it is for one of its destinations.
-fn same_cause(cause: &Error, repository: &Repository) -> Error {
-    let kind = ErrorKind::Source { cause: cause.to_string(), temporary: cause.is_temporary() };
-    Error::new(format!("uploading to {repository}"), kind)
-}
-
-fn fail_all(wanting: Vec<Wanting<'_>>, cause: &Error, report: Report<'_>) {
-    for wants in wanting {
-        report(wants.index, Err(same_cause(cause, wants.repository)));
-    }
+/// Whether the host has only said that it is asked too much.
+fn is_turned_away(error: &Error) -> bool {
+    matches!(error.status(), Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE))
 }
 
 fn is_refused(error: &Error) -> bool {
     error.status().is_some_and(|status| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
-}
-
-/// Waits for room.
-async fn room(semaphore: &Semaphore, permits: u32) -> SemaphorePermit<'_> {
-    #[expect(
-        clippy::expect_used,
-        reason = "the semaphore is never closed, and no blob asks for more than it has"
-    )]
-    semaphore.acquire_many(permits).await.expect("an open semaphore")
 }

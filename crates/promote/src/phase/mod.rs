@@ -5,13 +5,14 @@ mod attest;
 mod plan;
 mod promote;
 mod provenance;
+mod schedule;
 mod setup;
 mod sign;
 mod validate;
 
 pub use attest::{Attested, attest};
 pub use plan::{Count, Failure, Plan, Summary, plan};
-pub use promote::{Confirmed, Promoted, promote};
+pub use promote::{Confirmed, Copying, Promoted, promote};
 pub use provenance::{Proven, provenance};
 pub use setup::{Job, Ready, setup};
 pub use sign::{Signed, sign};

@@ -1,21 +1,19 @@
 //! Promote: images are copied and tagged. Failures are data: the other images go on.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::stream::{self, StreamExt};
-use oci::{Copier, Graph, Repository, Step, Target, Writer};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use oci::{Copied, Copier, Graph, Lane, Repository, SpoolSettings, Step, Target, Writer};
+use tokio::sync::Notify;
 
 use crate::decide::Verdict;
 use crate::edge::Edge;
 use crate::event::{Event, Phase, Promotion};
 use crate::phase::plan::{ImageId, Plan};
+use crate::phase::schedule::{Begin, Occasion, Schedule};
 use crate::phase::validate::Cleared;
 use crate::run::Run;
-
-/// How many images are on their way at once. What each host bears is its gate's matter; this bounds memory alone.
-const IMAGES_AT_ONCE: usize = 24;
 
 /// That somebody has said `--confirm`: without it Promote cannot be called.
 #[derive(Clone, Copy, Debug)]
@@ -53,87 +51,213 @@ impl Promoted {
     }
 }
 
-/// An image and all the repositories that it goes to.
+/// An image and all that is wished of it.
 struct Shipment<'a> {
     graph: &'a Graph,
     source: &'a Repository,
-    targets: Vec<Target>,
+    /// Ordered by destination; those of one destination are a target.
+    edges: Vec<&'a Edge>,
+}
+
+/// How images are copied.
+#[derive(Clone, Debug, Default)]
+pub struct Copying {
+    /// Where blobs wait for destinations that are behind, and how much room they may have there.
+    pub spool: SpoolSettings,
 }
 
 /// Copies and tags what the plan says, the largest images first.
-pub async fn promote(run: &Run, writer: &Writer, cleared: Cleared, _: Confirmed) -> Promoted {
+pub async fn promote(
+    run: &Run,
+    writer: &Writer,
+    cleared: Cleared,
+    _: Confirmed,
+    copying: &Copying,
+) -> Promoted {
     let plan = cleared.plan;
-    let failed = AtomicUsize::new(0);
-    let begun = AtomicUsize::new(0);
-    let shipments = shipments(&plan);
-    let all = shipments.len();
     if !plan.keeps_going() && plan.failures().next().is_some() {
         run.stop();
     }
-    run.phase(Phase::Promote, async {
-        run.tell(&Event::Work { units: "images", more: all });
-        let copier = Copier::new(writer.clone());
-        let keep_going = plan.keeps_going();
-        stream::iter(shipments)
-            .take_until(run.stopped())
-            .for_each_concurrent(IMAGES_AT_ONCE, |shipment| {
-                begun.fetch_add(1, Relaxed);
-                let (copier, failed) = (&copier, &failed);
-                async move {
-                    failed.fetch_add(ship(run, copier, shipment, keep_going).await, Relaxed);
-                    run.tell(&Event::Worked);
-                }
-            })
-            .await;
-    })
-    .await;
-    let failed = failed.into_inner() + plan.failures().count();
-    Promoted { not_begun: all - begun.into_inner(), failed, plan }
+    let (failed, not_begun) = run
+        .phase(Phase::Promote, async {
+            let copier = Copier::new(writer.clone(), copying.spool.clone());
+            Promoting::new(run, &plan, copier).carry_out().await
+        })
+        .await;
+    Promoted { not_begun, failed: failed + plan.failures().count(), plan }
 }
 
-/// Brings an image to its targets, a second time to those that failed for a reason that may have passed, and gives the
-/// number of those that failed.
-async fn ship(run: &Run, copier: &Copier, shipment: Shipment<'_>, keep_going: bool) -> usize {
-    let observer = |step: Step<'_>| match step {
-        Step::Blob { repository, blob, sent } => {
-            run.tell(&Event::Blob { destination: repository.clone(), size: blob.size, sent });
-        }
-        Step::Tagged { repository, tag } => run.tell(&Event::Tagged(repository.tagged(tag.clone()))),
-    };
-    let Shipment { graph, source, targets } = shipment;
-    let mut failed = 0;
-    let mut pending = targets;
-    for last in [false, true] {
-        let results = copier.copy(graph, source, &pending, &observer).await;
-        let mut again = Vec::new();
-        for (target, result) in pending.into_iter().zip(results) {
-            match result {
-                Ok(copied) => run.tell(&Event::Promoted(promotion(graph, source, target), copied)),
-                Err(error) if !last && error.is_temporary() && !run.is_stopping() => again.push(target),
-                Err(error) => {
-                    failed += 1;
-                    run.tell(&Event::Failed(promotion(graph, source, target), Arc::new(error)));
-                }
+/// Promote at work.
+struct Promoting<'a> {
+    run: &'a Run,
+    plan: &'a Plan,
+    copier: Copier,
+    shipments: Vec<Shipment<'a>>,
+    state: Mutex<State>,
+    /// A target has ended.
+    changed: Notify,
+}
+
+struct State {
+    schedule: Schedule,
+    /// How many targets of each image are not done with.
+    left: Vec<usize>,
+    /// The first failures of targets that are to be tried again.
+    first_failures: BTreeMap<(usize, usize), oci::Error>,
+    failed: usize,
+}
+
+impl<'a> Promoting<'a> {
+    fn new(run: &'a Run, plan: &'a Plan, copier: Copier) -> Self {
+        let shipments = shipments(plan);
+        let mut numbers = HashMap::new();
+        let images: Vec<Vec<usize>> = shipments
+            .iter()
+            .map(|shipment| {
+                let hosts = shipment.targets().map(|edges| &plan.edges().destination(edges[0]).host);
+                hosts
+                    .map(|host| {
+                        let next = numbers.len();
+                        *numbers.entry(host).or_insert(next)
+                    })
+                    .collect()
+            })
+            .collect();
+        let left = images.iter().map(Vec::len).collect();
+        let schedule = Schedule::new(images);
+        let state = Mutex::new(State { schedule, left, first_failures: BTreeMap::new(), failed: 0 });
+        Self { run, plan, copier, shipments, state, changed: Notify::new() }
+    }
+
+    /// Sends everything out; gives how many targets have failed and how many images were not begun.
+    async fn carry_out(&self) -> (usize, usize) {
+        self.run.tell(&Event::Work { units: "images", more: self.shipments.len() });
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            while !self.run.is_stopping()
+                && let Some(begin) = self.begin()
+            {
+                under_way.push(self.ship(begin));
+            }
+            if under_way.is_empty() {
+                break;
+            }
+            tokio::select! {
+                _ = under_way.next() => {}
+                () = self.changed.notified() => {}
+                () = self.run.stopped(), if !self.run.is_stopping() => {}
             }
         }
-        if again.is_empty() {
-            break;
+        drop(under_way);
+        // What was to be tried again, and is not because of a stop, has failed.
+        let failures = std::mem::take(&mut self.state().first_failures);
+        for ((image, target), error) in failures {
+            self.failed(image, target, error);
         }
-        pending = again;
+        let state = self.state();
+        (state.failed, state.schedule.not_begun())
     }
-    if failed > 0 && !keep_going {
-        run.stop();
+
+    fn begin(&self) -> Option<Begin> {
+        self.state().schedule.next()
     }
-    failed
+
+    /// Brings an image to some of its targets.
+    async fn ship(&self, Begin { image, targets: numbers, occasion }: Begin) {
+        let shipment = &self.shipments[image];
+        let targets: Vec<Target> = shipment
+            .targets()
+            .enumerate()
+            .filter(|(number, _)| numbers.contains(number))
+            .map(|(_, edges)| self.target(shipment, edges))
+            .collect();
+        let alone = occasion != Occasion::Fresh || self.state().schedule.is_one_of_many(image);
+        let lane = if alone { Lane::Behind } else { Lane::Common };
+        let observer = |step: Step<'_>| match step {
+            Step::Blob { repository, blob, sent } => {
+                self.run.tell(&Event::Blob { destination: repository.clone(), size: blob.size, sent });
+            }
+            Step::Tagged { repository, tag } => self.run.tell(&Event::Tagged(repository.tagged(tag.clone()))),
+        };
+        let finished = |place: usize, result: Result<Copied, oci::Error>| {
+            self.finished(image, numbers[place], result, occasion);
+        };
+        let Shipment { graph, source, .. } = shipment;
+        self.copier.copy(graph, source, &targets, lane, &observer, &finished).await;
+    }
+
+    /// Takes note of what came of a target, and has it tried once more where its failure may pass.
+    fn finished(&self, image: usize, target: usize, result: Result<Copied, oci::Error>, occasion: Occasion) {
+        self.state().first_failures.remove(&(image, target));
+        match result {
+            Ok(copied) => {
+                self.run.tell(&Event::Promoted(self.promotion(image, target), copied));
+                self.ended(image, target);
+            }
+            Err(error) if occasion != Occasion::Again && error.is_temporary() && !self.run.is_stopping() => {
+                let mut state = self.state();
+                state.schedule.try_again(image, target);
+                state.first_failures.insert((image, target), error);
+            }
+            Err(error) => {
+                self.failed(image, target, error);
+                self.ended(image, target);
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    fn failed(&self, image: usize, target: usize, error: oci::Error) {
+        self.run.tell(&Event::Failed(self.promotion(image, target), Arc::new(error)));
+        self.state().failed += 1;
+        if !self.plan.keeps_going() {
+            self.run.stop();
+        }
+    }
+
+    fn ended(&self, image: usize, target: usize) {
+        let mut state = self.state();
+        state.schedule.ended(image, target);
+        state.left[image] -= 1;
+        let is_done = state.left[image] == 0;
+        drop(state);
+        if is_done {
+            self.run.tell(&Event::Worked);
+        }
+    }
+
+    fn target(&self, shipment: &Shipment<'_>, edges: &[&Edge]) -> Target {
+        let all = self.plan.edges();
+        Target {
+            repository: all.destination(edges[0]).clone(),
+            tags: edges.iter().filter_map(|edge| all.tag(edge)).cloned().collect(),
+            present: self.plan.present(edges[0], shipment.graph),
+        }
+    }
+
+    fn promotion(&self, image: usize, target: usize) -> Promotion {
+        let shipment = &self.shipments[image];
+        let source = shipment.source.at(shipment.graph.root().digest);
+        #[expect(clippy::expect_used, reason = "targets are numbered by what this gives")]
+        let edges = shipment.targets().nth(target).expect("a target of the image");
+        let Target { repository, tags, .. } = self.target(shipment, edges);
+        Promotion { source, destination: repository, tags }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-fn promotion(graph: &Graph, source: &Repository, target: Target) -> Promotion {
-    Promotion { source: source.at(graph.root().digest), destination: target.repository, tags: target.tags }
+impl<'a> Shipment<'a> {
+    /// The edges of each repository that the image goes to.
+    fn targets(&self) -> impl Iterator<Item = &[&'a Edge]> {
+        self.edges.chunk_by(|a, b| a.destination == b.destination)
+    }
 }
 
-/// What goes where: the edges to carry out, by image and then by repository.
+/// What goes where: the edges to carry out, by image, the largest first: what ends last should not have begun last.
 fn shipments(plan: &Plan) -> Vec<Shipment<'_>> {
-    let edges = plan.edges();
     let mut images: BTreeMap<ImageId, Vec<&Edge>> = BTreeMap::new();
     for (edge, verdict) in plan.decisions() {
         if matches!(verdict, Verdict::Copy | Verdict::Tag) {
@@ -142,19 +266,12 @@ fn shipments(plan: &Plan) -> Vec<Shipment<'_>> {
     }
     let mut shipments: Vec<Shipment<'_>> = images
         .into_values()
-        .filter_map(|edges_of_image| {
-            let graph = plan.image(edges_of_image[0])?;
+        .filter_map(|edges| {
+            let graph = plan.image(edges[0])?;
             // Edges are ordered by destination.
-            let targets =
-                edges_of_image.chunk_by(|a, b| a.destination == b.destination).map(|there| Target {
-                    repository: edges.destination(there[0]).clone(),
-                    tags: there.iter().filter_map(|edge| edges.tag(edge)).cloned().collect(),
-                    present: plan.present(there[0], graph),
-                });
-            Some(Shipment { graph, source: edges.source(edges_of_image[0]), targets: targets.collect() })
+            Some(Shipment { graph, source: plan.edges().source(edges[0]), edges })
         })
         .collect();
-    // Long things first: what ends last should not have begun last.
-    shipments.sort_by_key(|shipment| std::cmp::Reverse(shipment.graph.size()));
+    shipments.sort_by_cached_key(|shipment| std::cmp::Reverse(shipment.graph.size()));
     shipments
 }

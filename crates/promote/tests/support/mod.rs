@@ -9,7 +9,7 @@ use std::time::Duration;
 use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::manifest::{Manifests, load_plain};
 use promote::phase::{Attested, Cleared};
-use promote::{Confirmed, Error, Job, Ledger, Run, carry_out, prepare};
+use promote::{Confirmed, Copying, Error, Job, Ledger, Run, carry_out, prepare};
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ pub struct World {
     pub door: Door,
     pub ledger: Arc<Ledger>,
     pub stop: CancellationToken,
+    pub copying: Copying,
     folder: tempfile::TempDir,
     images: Vec<(String, oci::Digest, Vec<String>)>,
 }
@@ -77,6 +78,7 @@ impl World {
             door,
             ledger: Arc::default(),
             stop: CancellationToken::new(),
+            copying: Copying::default(),
             folder: tempfile::tempdir().unwrap(),
             images: Vec::new(),
         }
@@ -121,7 +123,7 @@ impl World {
     /// Plans and carries out.
     pub async fn promote(&self) -> Attested {
         let cleared = self.prepare().await.unwrap_or_else(|error| panic!("{error}"));
-        carry_out(&self.run(), &self.client, cleared, Confirmed::when(true).unwrap()).await
+        carry_out(&self.run(), &self.client, cleared, Confirmed::when(true).unwrap(), &self.copying).await
     }
 
     /// A client that knows nothing yet, as that of a new process.

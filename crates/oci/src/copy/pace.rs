@@ -1,0 +1,51 @@
+//! Which hosts were behind lately: nobody waits long for them again.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::relay::PATIENCE;
+use crate::name::Host;
+
+/// How long the others wait, in sum, over one blob for a host that was behind with the one before.
+const LITTLE_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The hosts that were behind with the last blob that they got together with others.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    behind: Mutex<HashSet<Host>>,
+}
+
+impl Pace {
+    /// How long a host may hold up the others over one blob.
+    pub(super) fn patience(&self, host: &Host) -> Duration {
+        let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if behind.contains(host) { LITTLE_PATIENCE } else { PATIENCE }
+    }
+
+    /// Takes note of how a host has kept up.
+    pub(super) fn note(&self, host: &Host, is_behind: bool) {
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_behind {
+            behind.remove(host);
+        } else if !behind.contains(host) {
+            behind.insert(host.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_behind_is_waited_for_less_until_it_keeps_up() {
+        let pace = Pace::default();
+        let host: Host = "slow.io".parse().unwrap();
+        assert_eq!(pace.patience(&host), PATIENCE);
+        pace.note(&host, true);
+        assert_eq!(pace.patience(&host), LITTLE_PATIENCE);
+        pace.note(&host, false);
+        assert_eq!(pace.patience(&host), PATIENCE);
+    }
+}

@@ -1,0 +1,362 @@
+//! One stream to many: what is read once is handed to every destination, the fastest setting the pace.
+//!
+//! What has come is kept in a window of bounded size. A destination that falls behind it holds up the others for a moment;
+//! then the stream, from where that destination stands, goes to the spool as well, and it reads on from there. It is let go,
+//! to be served by another read of the source, only where the spool has no room.
+
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join;
+use futures_util::stream::{self, BoxStream, Stream, StreamExt};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use self::state::{End, Mode, Next, Seat, State, Stored};
+use super::spool::Spool;
+use crate::error::Error;
+
+/// The most that is kept of a blob in memory, in bytes, not counting the piece that goes beyond it.
+pub(super) const WINDOW: u64 = 4 * 1024 * 1024;
+/// How long, in sum, a destination may hold up the others over one blob before it is served from the spool.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// The same where the spool has no room: then the destination is let go.
+const LAST_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a stream may stand still because no destination takes anything, before the rest goes to the spool.
+const STANDSTILL: Duration = Duration::from_secs(10);
+/// The same where the spool has no room. Requests have timeouts of their own; this is for uploads that are not even admitted.
+const STUCK: Duration = Duration::from_secs(300);
+/// How long what has all been read stays in memory for its destinations, before any of them is done. From then on it stays
+/// as long as the others would be waited for.
+const AT_THE_LONGEST: Duration = Duration::from_secs(5);
+/// A stream under way to its destinations, which are known by numbers of the caller's.
+#[derive(Debug)]
+pub(super) struct Relay {
+    size: u64,
+    spool: Spool,
+    state: Mutex<State>,
+    /// A destination has taken something, or has gone.
+    moved: Notify,
+}
+
+/// Why the source failed.
+#[derive(Clone, Debug)]
+pub(super) struct Cause {
+    pub(super) text: String,
+    pub(super) temporary: bool,
+}
+
+impl From<&Error> for Cause {
+    fn from(error: &Error) -> Self {
+        Self { text: error.to_string(), temporary: error.is_temporary() }
+    }
+}
+
+/// What the reading end does next.
+enum Step {
+    Read,
+    Wait,
+    Over,
+}
+
+impl Relay {
+    /// A stream of `size` bytes that has not begun, for these destinations; each with how long it may hold up the others.
+    pub(super) fn new(
+        size: u64,
+        spool: Spool,
+        destinations: impl IntoIterator<Item = (usize, Duration)>,
+    ) -> Self {
+        let seats =
+            destinations.into_iter().map(|(number, patience)| (number, Seat::new(patience))).collect();
+        let state = State {
+            window: VecDeque::new(),
+            base: 0,
+            head: 0,
+            seats,
+            stored: None,
+            refused: false,
+            end: None,
+            first_gone: None,
+        };
+        Self { size, spool, state: Mutex::new(state), moved: Notify::new() }
+    }
+
+    /// The whole blob for a destination, as a stream that fails where the source does or the destination is let go; `None`
+    /// where its beginning is neither in memory nor in the spool any more.
+    pub(super) fn stream(
+        self: &Arc<Self>,
+        number: usize,
+    ) -> Option<BoxStream<'static, std::io::Result<Bytes>>> {
+        let mut state = self.state();
+        if matches!(state.end, Some(End::Failed(_) | End::Abandoned)) {
+            return None;
+        }
+        let mode = match &state.stored {
+            _ if state.base == 0 => Mode::Window,
+            Some(stored) if stored.from == 0 && !stored.broken => Mode::Spool,
+            _ => return None,
+        };
+        let seat = state.seats.entry(number).or_insert_with(|| Seat::new(PATIENCE));
+        (seat.position, seat.mode) = (0, mode);
+        seat.stream += 1;
+        let reading = Some(Reading { relay: Arc::clone(self), number, stream: seat.stream });
+        // Whoever still waits at an earlier stream of it learns that it is over.
+        std::mem::take(&mut seat.woken).notify_one();
+        drop(state);
+        let pieces = stream::unfold(reading, |reading| async move {
+            let reading = reading?;
+            match reading.relay.next(reading.number, reading.stream).await {
+                Ok(None) => None,
+                Ok(Some(piece)) => Some((Ok(piece), Some(reading))),
+                Err(error) => Some((Err(error), None)),
+            }
+        });
+        Some(pieces.boxed())
+    }
+
+    /// A destination wants nothing more.
+    pub(super) fn leave(&self, number: usize) {
+        let mut state = self.state();
+        if let Some(seat) = state.seats.remove(&number) {
+            seat.woken.notify_one();
+            state.first_gone.get_or_insert_with(Instant::now);
+        }
+        drop(state);
+        self.moved.notify_one();
+    }
+
+    /// Forgets the destinations that want nothing any more.
+    pub(super) fn retain(&self, wants: impl Fn(usize) -> bool) {
+        self.state().seats.retain(|number, _| wants(*number));
+        self.moved.notify_one();
+    }
+
+    /// Whether a destination has fallen behind.
+    pub(super) fn is_behind(&self, number: usize) -> bool {
+        let state = self.state();
+        state.seats.get(&number).is_some_and(|seat| matches!(seat.mode, Mode::Spool | Mode::LetGo))
+    }
+
+    /// Why the source failed, where it did.
+    pub(super) fn failure(&self) -> Option<Cause> {
+        match &self.state().end {
+            Some(End::Failed(cause)) => Some(cause.clone()),
+            _ => None,
+        }
+    }
+
+    /// Every stream of it fails.
+    pub(super) fn fail(&self, error: &Error) {
+        self.end(End::Failed(error.into()));
+    }
+
+    /// Reads the source to its end, its failure, or until no destination is left.
+    pub(super) async fn read(&self, source: impl Stream<Item = Result<Bytes, Error>>) {
+        let mut source = std::pin::pin!(source);
+        loop {
+            match self.step() {
+                Step::Over => return self.end(End::Abandoned),
+                Step::Wait => self.wait_for_room().await,
+                Step::Read => {
+                    let (piece, ()) = join(source.next(), self.store()).await;
+                    match piece {
+                        Some(Ok(piece)) => self.push(piece),
+                        Some(Err(error)) => return self.fail(&error),
+                        None => return self.end(End::Read),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing has to be kept in memory: because all destinations have what they want, or because those that are
+    /// behind have it in the spool. Where the spool has no room this lasts as long as they do.
+    pub(super) async fn settle(&self) {
+        let read_at = Instant::now();
+        loop {
+            self.store().await;
+            let (refused, deadline) = {
+                let mut state = self.state();
+                if !state.needs_memory(self.size) {
+                    state.clear();
+                    return;
+                }
+                let longest = read_at + AT_THE_LONGEST;
+                let deadline = state.first_gone.map_or(longest, |gone| {
+                    let patience = state.seats.values().map(|seat| seat.patience).max().unwrap_or_default();
+                    longest.min(gone.max(read_at) + patience)
+                });
+                (state.refused, deadline)
+            };
+            tokio::select! {
+                () = self.moved.notified() => {}
+                () = tokio::time::sleep_until(deadline), if !refused => self.spool_all().await,
+            }
+        }
+    }
+
+    /// Has every destination served from the spool.
+    async fn spool_all(&self) {
+        if self.reserve().await {
+            let mut state = self.state();
+            let waiting = state.seats.values_mut().filter(|seat| seat.mode == Mode::Window);
+            waiting.for_each(|seat| seat.mode = Mode::Spool);
+        }
+    }
+
+    fn end(&self, end: End) {
+        let mut state = self.state();
+        if matches!(end, End::Failed(_) | End::Abandoned) {
+            state.clear();
+        }
+        state.end.get_or_insert(end);
+        state.wake_all();
+    }
+
+    fn push(&self, piece: Bytes) {
+        let mut state = self.state();
+        let at = state.head;
+        state.head += piece.len() as u64;
+        state.window.push_back((at, piece));
+        state.wake_all();
+    }
+
+    fn step(&self) -> Step {
+        let mut state = self.state();
+        if !state.seats.values().any(Seat::listens) {
+            return Step::Over;
+        }
+        if state.has_room(self.size) { Step::Read } else { Step::Wait }
+    }
+
+    /// Waits until the window has room, at the cost of those that are behind it.
+    async fn wait_for_room(&self) {
+        let mut still_since = Instant::now();
+        loop {
+            self.store().await;
+            let wait = {
+                let mut state = self.state();
+                if state.has_room(self.size) || !state.seats.values().any(Seat::listens) {
+                    return;
+                }
+                state.patience(still_since)
+            };
+            let waiting_since = Instant::now();
+            let is_over = tokio::select! {
+                () = self.moved.notified() => false,
+                () = sleep(wait.time) => true,
+            };
+            if wait.hungry {
+                self.state().charge(&wait.behind, waiting_since.elapsed());
+            }
+            if is_over {
+                self.overtake(wait.hungry, still_since.elapsed()).await;
+            }
+            if !is_over || wait.hungry {
+                still_since = Instant::now();
+            }
+        }
+    }
+
+    /// Has those that the window waits for served from the spool, or lets them go where there is no room. Where somebody is
+    /// hungry this goes for those whose time is up, else for all, since everything has stood still for so long.
+    async fn overtake(&self, hungry: bool, still: Duration) {
+        let is_stored = self.reserve().await;
+        let mut state = self.state();
+        let floor = state.floor();
+        for seat in state.seats.values_mut().filter(|seat| seat.is_behind(floor)) {
+            let is_up =
+                |patience, standstill| if hungry { seat.held_up >= patience } else { still >= standstill };
+            if is_stored && is_up(seat.patience, STANDSTILL) {
+                seat.mode = Mode::Spool;
+            } else if !is_stored && is_up(LAST_PATIENCE, STUCK) {
+                seat.mode = Mode::LetGo;
+                seat.woken.notify_one();
+            }
+        }
+    }
+
+    /// Sees to it that the stream goes to the spool, from where the window begins; `false` where it has no room.
+    async fn reserve(&self) -> bool {
+        let base = {
+            let state = self.state();
+            match &state.stored {
+                Some(stored) => return !stored.broken,
+                None if state.refused => return false,
+                None => state.base,
+            }
+        };
+        // The window does not move in the meantime: only the reading end, which waits here, moves it.
+        let extent = self.spool.reserve(self.size - base).await;
+        let mut state = self.state();
+        state.refused = extent.is_none();
+        state.stored = extent.map(|extent| Stored { extent, from: base, to: base, broken: false });
+        !state.refused
+    }
+
+    /// Writes to the spool what it lacks of the window.
+    async fn store(&self) {
+        loop {
+            let Some((extent, at, to, pieces)) = self.state().unstored() else { return };
+            let written = extent.write(at, pieces).await;
+            let mut state = self.state();
+            if let Some(stored) = &mut state.stored {
+                match written {
+                    Ok(()) => stored.to = to,
+                    Err(_) => stored.broken = true,
+                }
+            }
+            state.without_disk();
+            state.wake_all();
+        }
+    }
+
+    /// The next piece for a destination, once it is there; `None` after the last.
+    async fn next(&self, number: usize, stream: u32) -> std::io::Result<Option<Bytes>> {
+        loop {
+            let next = self.state().next(number, stream, self.size);
+            let piece = match next {
+                Next::End => return Ok(None),
+                Next::Lost(why) => return Err(std::io::Error::other(why)),
+                Next::Nothing(woken) => {
+                    woken.notified().await;
+                    continue;
+                }
+                Next::Piece(piece) => piece,
+                Next::Stored(extent, at, length) => extent.read(at, length).await?,
+            };
+            if let Some(seat) = self.state().reader(number, stream) {
+                seat.position += piece.len() as u64;
+            }
+            self.moved.notify_one();
+            return Ok(Some(piece));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A destination's end of the stream.
+struct Reading {
+    relay: Arc<Relay>,
+    number: usize,
+    stream: u32,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(seat) = self.relay.state().reader(self.number, self.stream) {
+            // Who has failed holds up nobody while it gets ready for another attempt.
+            seat.mode = Mode::Between;
+        }
+        self.relay.moved.notify_one();
+    }
+}

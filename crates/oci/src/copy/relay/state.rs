@@ -1,0 +1,251 @@
+//! What a relay knows: the window, the spool, the destinations. No waiting happens here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::{Cause, LAST_PATIENCE, STANDSTILL, STUCK, WINDOW};
+use crate::copy::spool::Extent;
+
+/// How much is read from the spool at once, in bytes.
+const FROM_SPOOL: usize = 256 * 1024;
+
+/// Who has got how far, and what there is for whom.
+#[derive(Debug)]
+pub(super) struct State {
+    /// What is in memory, each piece with its place in the blob.
+    pub(super) window: VecDeque<(u64, Bytes)>,
+    /// Where the window begins: what is before it is in the spool, or gone.
+    pub(super) base: u64,
+    /// How much has come from the source.
+    pub(super) head: u64,
+    pub(super) seats: BTreeMap<usize, Seat>,
+    pub(super) stored: Option<Stored>,
+    /// The spool has been asked for room in vain.
+    pub(super) refused: bool,
+    pub(super) end: Option<End>,
+    pub(super) first_gone: Option<Instant>,
+}
+
+/// The stream from some place on, as far as it is in the spool.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) extent: Arc<Extent>,
+    pub(super) from: u64,
+    pub(super) to: u64,
+    /// The disk takes no more.
+    pub(super) broken: bool,
+}
+
+/// How the stream has ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Everything has come.
+    Read,
+    Failed(Cause),
+    /// Nobody listens any more.
+    Abandoned,
+}
+
+/// One destination.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) position: u64,
+    pub(super) mode: Mode,
+    /// Counts its streams: an upload that has failed may go on drawing on its own for a while.
+    pub(super) stream: u32,
+    pub(super) held_up: Duration,
+    pub(super) patience: Duration,
+    pub(super) woken: Arc<Notify>,
+}
+
+/// Where a destination takes its pieces from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Takes its pieces from the window, which waits for it.
+    Window,
+    /// Has fallen behind: takes what the spool has.
+    Spool,
+    /// Its upload has failed; it may come back for all of it.
+    Between,
+    /// Has fallen behind, and the spool has no room.
+    LetGo,
+}
+
+/// What there is for a destination.
+pub(super) enum Next {
+    Piece(Bytes),
+    Stored(Arc<Extent>, u64, usize),
+    Nothing(Arc<Notify>),
+    End,
+    Lost(&'static str),
+}
+
+/// How long to wait for those that are behind.
+pub(super) struct Wait {
+    pub(super) time: Duration,
+    /// Whether anybody is held up: has taken all there is.
+    pub(super) hungry: bool,
+    pub(super) behind: Vec<usize>,
+}
+
+impl Seat {
+    pub(super) fn new(patience: Duration) -> Self {
+        let (held_up, woken) = (Duration::ZERO, Arc::default());
+        Self { position: 0, mode: Mode::Window, stream: 0, held_up, patience, woken }
+    }
+
+    /// One that was let go, or whose upload has failed, does not make anybody read on.
+    pub(super) fn listens(&self) -> bool {
+        matches!(self.mode, Mode::Window | Mode::Spool)
+    }
+
+    /// Whether it keeps the window where it is, whose first piece ends at `floor`.
+    pub(super) fn is_behind(&self, floor: u64) -> bool {
+        self.mode == Mode::Window && self.position < floor
+    }
+}
+
+impl State {
+    pub(super) fn wake_all(&self) {
+        self.seats.values().for_each(|seat| seat.woken.notify_one());
+    }
+
+    /// Whether another piece may come into the window; takes out what all have, but only to make room, so that who fails
+    /// early can begin anew.
+    pub(super) fn has_room(&mut self, size: u64) -> bool {
+        let is_full = |state: &Self| state.head < size && state.head - state.base >= WINDOW;
+        let needed = self.needed_from();
+        while is_full(self) {
+            match self.window.front() {
+                Some((at, piece)) if at + piece.len() as u64 <= needed => {
+                    self.base = at + piece.len() as u64;
+                    self.window.pop_front();
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// What is before this is needed in memory by nobody.
+    pub(super) fn needed_from(&self) -> u64 {
+        let waiting = self.seats.values().filter(|seat| seat.mode == Mode::Window).map(|seat| seat.position);
+        let storing = self.stored.iter().filter(|stored| !stored.broken).map(|stored| stored.to);
+        waiting.chain(storing).min().unwrap_or(self.head)
+    }
+
+    /// The end of the window's first piece: whoever has not got so far keeps it there.
+    pub(super) fn floor(&self) -> u64 {
+        self.window.front().map_or(self.head, |(at, piece)| at + piece.len() as u64)
+    }
+
+    pub(super) fn patience(&self, still_since: Instant) -> Wait {
+        let floor = self.floor();
+        let behind = || self.seats.iter().filter(move |(_, seat)| seat.is_behind(floor));
+        let hungry = self.seats.values().any(|seat| seat.listens() && seat.position == self.head);
+        let left = |seat: &Seat| {
+            let patience = if self.refused { LAST_PATIENCE } else { seat.patience };
+            patience.saturating_sub(seat.held_up)
+        };
+        let standstill = if self.refused { STUCK } else { STANDSTILL };
+        let time = if hungry {
+            behind().map(|(_, seat)| left(seat)).min().unwrap_or_default()
+        } else {
+            standstill.saturating_sub(still_since.elapsed())
+        };
+        Wait { time, hungry, behind: behind().map(|(number, _)| *number).collect() }
+    }
+
+    /// Puts time that somebody was held up for to the account of those that were behind.
+    pub(super) fn charge(&mut self, behind: &[usize], time: Duration) {
+        for number in behind {
+            if let Some(seat) = self.seats.get_mut(number) {
+                seat.held_up += time;
+            }
+        }
+    }
+
+    /// What of the window is not yet in the spool though it should be: where it goes, up to where it then reaches, and itself.
+    pub(super) fn unstored(&self) -> Option<(Arc<Extent>, u64, u64, Vec<Bytes>)> {
+        let stored = self.stored.as_ref().filter(|stored| !stored.broken && stored.to < self.head)?;
+        let first = self.window.partition_point(|(at, _)| *at < stored.to);
+        let pieces: Vec<Bytes> = self.window.range(first..).map(|(_, piece)| piece.clone()).collect();
+        Some((Arc::clone(&stored.extent), stored.to - stored.from, self.head, pieces))
+    }
+
+    /// Where the disk has failed, those that were to read from it go back to the window, if they can.
+    pub(super) fn without_disk(&mut self) {
+        if self.stored.as_ref().is_some_and(|stored| stored.broken) {
+            self.refused = true;
+            let base = self.base;
+            let behind = self.seats.values_mut().filter(|seat| seat.mode == Mode::Spool);
+            for seat in behind.filter(|seat| seat.position >= base) {
+                seat.mode = Mode::Window;
+            }
+        }
+    }
+
+    pub(super) fn next(&self, number: usize, stream: u32, size: u64) -> Next {
+        let Some(seat) = self.seats.get(&number).filter(|seat| seat.stream == stream) else {
+            return Next::Lost("it is given up");
+        };
+        let position = seat.position;
+        if let Some(End::Failed(_)) = &self.end {
+            return Next::Lost("the source failed");
+        }
+        if position == size && matches!(self.end, Some(End::Read)) {
+            return Next::End;
+        }
+        if let Some(piece) = self.in_memory(position) {
+            return Next::Piece(piece);
+        }
+        let stored = self.stored.as_ref().filter(|stored| (stored.from..stored.to).contains(&position));
+        if let Some(stored) = stored {
+            let length =
+                usize::try_from(stored.to - position).map_or(FROM_SPOOL, |left| left.min(FROM_SPOOL));
+            return Next::Stored(Arc::clone(&stored.extent), position - stored.from, length);
+        }
+        let is_behind = position < self.base && self.stored.as_ref().is_none_or(|stored| stored.broken);
+        if seat.mode == Mode::LetGo || is_behind || matches!(self.end, Some(End::Abandoned)) {
+            return Next::Lost("let go, to be served later");
+        }
+        Next::Nothing(Arc::clone(&seat.woken))
+    }
+
+    /// The destination that a stream belongs to, unless it has another by now.
+    pub(super) fn reader(&mut self, number: usize, stream: u32) -> Option<&mut Seat> {
+        self.seats.get_mut(&number).filter(|seat| seat.stream == stream)
+    }
+
+    /// What the window has from a place on, to the end of the piece.
+    pub(super) fn in_memory(&self, position: u64) -> Option<Bytes> {
+        let after = self.window.partition_point(|(at, _)| *at <= position);
+        let (at, piece) = self.window.get(after.checked_sub(1)?)?;
+        let skip = usize::try_from(position - at).ok().filter(|skip| *skip < piece.len())?;
+        Some(piece.slice(skip..))
+    }
+
+    /// Whether anybody, now that all has been read, still needs what is in memory. A blob that is in memory as a whole is kept
+    /// for those that may have to begin anew.
+    pub(super) fn needs_memory(&self, size: u64) -> bool {
+        let is_stored = self.stored.as_ref().is_some_and(|stored| !stored.broken && stored.to == size);
+        let is_whole = self.base == 0;
+        let needs = |seat: &Seat| match seat.mode {
+            Mode::Window | Mode::Spool => is_whole || seat.position < size,
+            Mode::Between => is_whole,
+            Mode::LetGo => false,
+        };
+        matches!(self.end, Some(End::Read)) && !is_stored && self.seats.values().any(needs)
+    }
+
+    /// Nothing is kept in memory any more.
+    pub(super) fn clear(&mut self) {
+        self.window.clear();
+        self.base = self.head;
+    }
+}

@@ -1,0 +1,316 @@
+//! Tests of the relay, on a clock that stands still unless somebody waits.
+
+use futures_util::future::join_all;
+use proptest::prelude::*;
+
+use super::*;
+use crate::copy::spool::SpoolSettings;
+use crate::error::ErrorKind;
+
+const PIECE: usize = 64 * 1024;
+
+fn spool(limit: u64) -> Spool {
+    Spool::new(SpoolSettings { limit, ..SpoolSettings::default() })
+}
+
+/// A blob of so many windows, no two pieces of which are equal.
+fn blob(windows: usize) -> Vec<u8> {
+    (0..windows * 4 * 1024 * 1024).map(|at| (at / 7 + at / PIECE) as u8).collect()
+}
+
+fn source(content: &[u8]) -> impl Stream<Item = Result<Bytes, Error>> {
+    stream::iter(content.chunks(PIECE).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect::<Vec<_>>())
+}
+
+fn relay(content: &[u8], spool: &Spool, destinations: usize) -> Arc<Relay> {
+    Arc::new(Relay::new(
+        content.len() as u64,
+        spool.clone(),
+        (0..destinations).map(|number| (number, PATIENCE)),
+    ))
+}
+
+/// What a destination gets that takes so long over each piece, and then leaves.
+async fn take(relay: &Arc<Relay>, number: usize, pause: Duration) -> std::io::Result<Vec<u8>> {
+    let mut all = Vec::new();
+    let mut pieces = relay.stream(number).expect("the beginning is there");
+    while let Some(piece) = pieces.next().await {
+        sleep(pause).await;
+        all.extend_from_slice(&piece?);
+    }
+    drop(pieces);
+    relay.leave(number);
+    Ok(all)
+}
+
+async fn read(relay: &Arc<Relay>, content: &[u8]) {
+    relay.read(source(content)).await;
+    relay.settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn equally_fast_destinations_get_everything_and_nothing_is_written_to_disk() {
+    let (content, spool) = (blob(4), spool(1 << 30));
+    let relay = relay(&content, &spool, 5);
+    let taking = join_all((0..5).map(|number| take(&relay, number, Duration::from_millis(1))));
+    let (all, ()) = join(taking, read(&relay, &content)).await;
+    assert!(all.into_iter().all(|got| got.unwrap() == content));
+    assert_eq!(spool.written(), 0);
+}
+
+/// Where our own line is what is slow, nobody is to blame.
+#[tokio::test(start_paused = true)]
+async fn destinations_that_are_all_equally_slow_are_all_waited_for() {
+    let (content, spool) = (blob(2), spool(1 << 30));
+    let relay = relay(&content, &spool, 4);
+    let taking = join_all((0..4).map(|number| take(&relay, number, Duration::from_millis(700))));
+    let (all, ()) = join(taking, relay.read(source(&content))).await;
+    assert!(all.into_iter().all(|got| got.unwrap() == content));
+    assert_eq!(spool.written(), 0);
+}
+
+/// The slow one holds up nobody for longer than the patience, gets everything from the spool at its own pace, and what is read
+/// needs no memory from then on.
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_behind_goes_on_from_the_spool() {
+    let (content, spool) = (blob(8), spool(1 << 30));
+    let relay = relay(&content, &spool, 2);
+    let started = Instant::now();
+    let reading = async {
+        let (fast, ()) = join(take(&relay, 0, Duration::from_millis(1)), read(&relay, &content)).await;
+        assert!(fast.unwrap() == content);
+        started.elapsed()
+    };
+    let (slow, settled_after) = join(take(&relay, 1, Duration::from_secs(1)), reading).await;
+    assert!(slow.unwrap() == content);
+    assert!(settled_after < Duration::from_secs(8), "{settled_after:?}");
+    assert!(started.elapsed() > Duration::from_secs(100), "the slow one took its time");
+    assert!(spool.written() > 0 && spool.written() < content.len() as u64, "from where it stood");
+}
+
+/// One file serves all that are behind.
+#[tokio::test(start_paused = true)]
+async fn several_that_are_behind_share_what_is_spooled() {
+    let (content, spool) = (blob(4), spool(1 << 30));
+    let relay = relay(&content, &spool, 4);
+    let taking = join_all(
+        (0..4).map(|n| take(&relay, n, Duration::from_millis(if n == 0 { 1 } else { 900 + n as u64 }))),
+    );
+    let (all, ()) = join(taking, read(&relay, &content)).await;
+    assert!(all.into_iter().all(|got| got.unwrap() == content));
+    assert!(spool.written() <= content.len() as u64);
+}
+
+/// One that has not even begun is as one that is behind, from the first byte on.
+#[tokio::test(start_paused = true)]
+async fn one_that_begins_late_gets_everything_from_the_spool_and_so_does_another_attempt() {
+    let (content, spool) = (blob(3), spool(1 << 30));
+    let relay = relay(&content, &spool, 2);
+    let (fast, ()) = join(take(&relay, 0, Duration::ZERO), read(&relay, &content)).await;
+    assert!(fast.unwrap() == content);
+    let mut first = relay.stream(1).unwrap();
+    first.next().await.unwrap().unwrap();
+    drop(first);
+    assert!(take(&relay, 1, Duration::ZERO).await.unwrap() == content, "the second attempt");
+    assert_eq!(spool.written(), content.len() as u64);
+}
+
+/// A blob that fits into the window can be had again by who has failed, as long as somebody may want it.
+#[tokio::test(start_paused = true)]
+async fn a_small_blob_serves_further_attempts_from_memory() {
+    let content = blob(1);
+    let spool = spool(0);
+    let relay = relay(&content, &spool, 1);
+    relay.read(source(&content)).await;
+    for _ in 0..3 {
+        let mut failing = relay.stream(0).unwrap();
+        failing.next().await.unwrap().unwrap();
+    }
+    assert!(take(&relay, 0, Duration::ZERO).await.unwrap() == content);
+    relay.settle().await;
+    assert!(relay.stream(0).is_none(), "then it is forgotten");
+}
+
+/// Without a spool a destination that is behind is let go, the others go on.
+#[tokio::test(start_paused = true)]
+async fn without_room_on_disk_one_that_is_behind_is_let_go() {
+    let missing = SpoolSettings { directory: Some("/nonexistent".into()), limit: 1 << 30 };
+    for spool in [spool(0), Spool::new(missing), Spool::on_a_failing_disk()] {
+        let content = blob(8);
+        let relay = relay(&content, &spool, 2);
+        let taking = join(take(&relay, 0, Duration::ZERO), take(&relay, 1, Duration::from_secs(5)));
+        let started = Instant::now();
+        let reading = async {
+            relay.read(source(&content)).await;
+            started.elapsed()
+        };
+        let ((fast, slow), read_after) = join(taking, reading).await;
+        assert!(fast.unwrap() == content);
+        assert!(slow.is_err_and(|error| error.to_string().contains("let go")));
+        assert!(read_after < LAST_PATIENCE + Duration::from_secs(1), "{read_after:?}");
+        assert!(relay.stream(1).is_none(), "another attempt needs another read");
+    }
+}
+
+/// Where nobody takes anything, the source is not kept waiting for ever.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_stands_still_goes_to_the_spool() {
+    let (content, spool) = (blob(3), spool(1 << 30));
+    let relay = relay(&content, &spool, 1);
+    let _nobody = relay.stream(0).unwrap();
+    read(&relay, &content).await;
+    assert_eq!(spool.written(), content.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_the_window_is_kept_in_memory() {
+    let (content, spool) = (blob(4), spool(1 << 30));
+    let relay = relay(&content, &spool, 2);
+    let most = Mutex::new(0);
+    let watched = source(&content).inspect(|_| {
+        let kept: usize = relay.state().window.iter().map(|(_, piece)| piece.len()).sum();
+        let mut most = most.lock().unwrap();
+        *most = kept.max(*most);
+    });
+    let taking = join(take(&relay, 0, Duration::ZERO), take(&relay, 1, Duration::from_millis(900)));
+    let reading = async {
+        relay.read(watched).await;
+        relay.settle().await;
+        assert!(relay.state().window.is_empty(), "the slow one is served from the spool alone");
+    };
+    let ((fast, slow), ()) = join(taking, reading).await;
+    assert!(fast.unwrap() == content && slow.unwrap() == content);
+    let most = most.into_inner().unwrap() as u64;
+    assert!(most <= WINDOW + PIECE as u64, "{most}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_fails_everybody_and_completes_nothing() {
+    let content = blob(1);
+    let spool = spool(1 << 30);
+    let relay = relay(&content, &spool, 2);
+    let failing = || Error::new("reading", ErrorKind::Content("gone".to_owned()));
+    let broken = source(&content[..PIECE * 3]).chain(stream::iter([Err(failing())]));
+    let taking = join_all((0..2).map(|number| take(&relay, number, Duration::from_secs(1))));
+    let (all, ()) = join(taking, relay.read(broken)).await;
+    assert!(all.into_iter().all(|got| got.is_err()));
+    assert!(relay.failure().unwrap().text.contains("gone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_is_left_the_source_is_not_read_to_its_end() {
+    let (content, spool) = (blob(2), spool(1 << 30));
+    let relay = relay(&content, &spool, 1);
+    relay.leave(0);
+    relay.read(source(&content)).await;
+    assert_eq!(relay.state().head, 0);
+    assert!(relay.stream(0).is_none());
+}
+
+/// Without a disk, or with one that fails, those that are all slow are where they were.
+#[tokio::test(start_paused = true)]
+async fn where_there_is_no_disk_and_all_stand_still_they_are_waited_for() {
+    for spool in [spool(0), Spool::on_a_failing_disk()] {
+        let content = blob(3);
+        let relay = relay(&content, &spool, 2);
+        let taking = join_all((0..2).map(|number| take(&relay, number, STANDSTILL + Duration::from_secs(1))));
+        let (all, ()) = join(taking, relay.read(source(&content))).await;
+        assert!(all.into_iter().all(|got| got.is_ok_and(|got| got == content)));
+    }
+}
+
+/// An upload that has failed may go on drawing on its stream while the next one has begun.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
+    let (content, spool) = (blob(1), spool(0));
+    let relay = relay(&content, &spool, 1);
+    relay.read(source(&content)).await;
+    let mut over = relay.stream(0).unwrap();
+    over.next().await.unwrap().unwrap();
+    let mut next = relay.stream(0).unwrap();
+    next.next().await.unwrap().unwrap();
+    assert!(over.next().await.unwrap().is_err());
+    drop(over);
+    let mut rest = PIECE;
+    while let Some(piece) = next.next().await {
+        rest += piece.unwrap().len();
+    }
+    assert_eq!(rest, content.len());
+}
+
+/// A destination that comes at some time, takes its time over each piece, and fails a few times on its way.
+#[derive(Clone, Debug)]
+struct Visitor {
+    comes: u64,
+    pause: u64,
+    fails: Vec<usize>,
+}
+
+prop_compose! {
+    fn visitor()(
+        comes in 0_u64..3_000, pause in prop::sample::select(vec![0_u64, 1, 10, 100, 1_000]),
+        fails in proptest::collection::vec(0_usize..60, 0..3),
+    ) -> Visitor {
+        Visitor { comes, pause, fails }
+    }
+}
+
+/// Takes everything; `None`: it was let go, or came back too late.
+async fn visit(relay: &Arc<Relay>, number: usize, visitor: &Visitor) -> Option<Vec<u8>> {
+    sleep(Duration::from_millis(visitor.comes)).await;
+    for fails in visitor.fails.iter().map(|at| Some(*at)).chain([None]) {
+        let mut pieces = relay.stream(number)?;
+        let mut all = Vec::new();
+        while fails != Some(all.len() / PIECE) {
+            sleep(Duration::from_millis(visitor.pause)).await;
+            match pieces.next().await {
+                Some(Ok(piece)) => all.extend_from_slice(&piece),
+                Some(Err(_)) => return None,
+                None => return Some(all),
+            }
+        }
+    }
+    None
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Whoever comes when, at whatever pace, with whatever room on disk: everybody comes to an end, gets exactly the blob or
+    /// nothing, and memory is bounded all the time. With enough room those that do not fail all get it.
+    #[test]
+    fn everybody_gets_all_or_nothing(
+        visitors in proptest::collection::vec(visitor(), 1..5),
+        limit in prop::sample::select(vec![0, 5 << 20, 1 << 30]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let content = blob(2);
+        let (got, most) = runtime.block_on(async {
+            let relay = &relay(&content, &spool(limit), visitors.len());
+            let visiting = join_all(visitors.iter().enumerate().map(|(number, visitor)| async move {
+                let got = visit(relay, number, visitor).await;
+                relay.leave(number);
+                got
+            }));
+            let most = Mutex::new(0);
+            let watched = source(&content).inspect(|_| {
+                let kept: usize = relay.state().window.iter().map(|(_, piece)| piece.len()).sum();
+                let mut most = most.lock().unwrap();
+                *most = kept.max(*most);
+            });
+            let reading = async {
+                relay.read(watched).await;
+                relay.settle().await;
+                assert!(relay.state().window.is_empty());
+            };
+            let (got, ()) = tokio::time::timeout(Duration::from_secs(3_600), join(visiting, reading)).await?;
+            let most = most.into_inner().unwrap() as u64;
+            Ok::<_, tokio::time::error::Elapsed>((got, most))
+        })?;
+        prop_assert!(most <= WINDOW + PIECE as u64);
+        for (visitor, got) in visitors.iter().zip(got) {
+            prop_assert!(got.is_some() || limit < 1 << 30 || !visitor.fails.is_empty(), "{visitor:?} got nothing");
+            prop_assert!(got.is_none_or(|got| got == content));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Room in memory for blobs on their way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::relay::WINDOW;
+use crate::name::Host;
+
+/// The most that blobs which fit into one window may take, in bytes, over all images.
+const SMALL_TOGETHER: usize = 48 * 1024 * 1024;
+/// How many larger blobs are read at once, over all images; each has a window.
+const LARGE_AT_ONCE: usize = 4;
+/// The same for each host that is behind, which holds at least as many connections meanwhile.
+const SMALL_BEHIND: usize = 4 * 1024 * 1024;
+const LARGE_BEHIND: usize = 2;
+/// How many requests about blobs are made of a host at once, those that wait at its gate included: each has some 10 KB.
+/// What the host bears is the gate's matter; this bounds memory alone.
+const REQUESTS: usize = 128;
+
+/// The room that there is. Hosts that are behind have each a share of their own, so that none of them takes that of others.
+#[derive(Debug)]
+pub(super) struct Rooms {
+    common: Room,
+    behind: Mutex<HashMap<Host, Room>>,
+    requests: Mutex<HashMap<Host, Arc<Semaphore>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Room {
+    small: Arc<Semaphore>,
+    large: Arc<Semaphore>,
+}
+
+impl Default for Rooms {
+    fn default() -> Self {
+        Self {
+            common: Room::new(SMALL_TOGETHER, LARGE_AT_ONCE),
+            behind: Mutex::default(),
+            requests: Mutex::default(),
+        }
+    }
+}
+
+impl Rooms {
+    /// Waits for room for a blob of `size` bytes, in the share of a host where one is named.
+    pub(super) async fn wait(&self, size: u64, behind: Option<&Host>) -> OwnedSemaphorePermit {
+        let room = match behind {
+            None => self.common.clone(),
+            Some(host) => {
+                let mut shares = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+                let share = || Room::new(SMALL_BEHIND, LARGE_BEHIND);
+                shares.entry(host.clone()).or_insert_with(share).clone()
+            }
+        };
+        let (semaphore, permits) = match u32::try_from(size) {
+            Ok(bytes) if size <= WINDOW => (room.small, bytes),
+            _ => (room.large, 1),
+        };
+        acquire(semaphore, permits).await
+    }
+
+    /// Waits for room for a request of a host. Whoever has it must not wait for room for a blob.
+    pub(super) async fn request(&self, host: &Host) -> OwnedSemaphorePermit {
+        let semaphore = {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(requests.entry(host.clone()).or_insert_with(|| Arc::new(Semaphore::new(REQUESTS))))
+        };
+        acquire(semaphore, 1).await
+    }
+}
+
+async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> OwnedSemaphorePermit {
+    #[expect(
+        clippy::expect_used,
+        reason = "the semaphore is never closed, and nobody asks for more than it has"
+    )]
+    semaphore.acquire_many_owned(permits).await.expect("an open semaphore")
+}
+
+impl Room {
+    fn new(small: usize, large: usize) -> Self {
+        Self { small: Arc::new(Semaphore::new(small)), large: Arc::new(Semaphore::new(large)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_that_is_behind_takes_no_room_of_others() {
+        let rooms = Rooms::default();
+        let (slow, other): (Host, Host) = ("slow.io".parse().unwrap(), "other.io".parse().unwrap());
+        let held = rooms.wait(WINDOW, Some(&slow)).await;
+        assert!(rooms.wait(1, Some(&slow)).now_or_never().is_none(), "its share is used up");
+        assert!(rooms.wait(WINDOW, Some(&other)).now_or_never().is_some());
+        assert!(rooms.wait(WINDOW, None).now_or_never().is_some());
+        drop(held);
+        assert!(rooms.wait(1, Some(&slow)).now_or_never().is_some());
+    }
+}

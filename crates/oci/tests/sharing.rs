@@ -1,0 +1,199 @@
+//! Many images that share layers, copied at the same time to the same hosts, which fail now and then: nobody waits for ever,
+//! and a layer is uploaded once a host.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::{Method, StatusCode};
+use oci::{Anonymous, Client, Copied, Copier, Digest, Graph, Lane, Repository, SpoolSettings, Target};
+use proptest::prelude::*;
+use proptest::test_runner::{Config as Cases, TestRunner};
+use registry::sample::{Recipe, Sample, layer};
+use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
+use transport::{Door, Retry, Settings};
+
+const HOSTS: usize = 3;
+/// Nothing takes longer than this unless somebody waits for ever.
+const FOR_EVER: Duration = Duration::from_secs(60);
+
+/// An image: which of the shared layers it has, and after how many milliseconds its copy is dropped, if it is.
+#[derive(Clone, Debug)]
+struct Wish {
+    layers: Vec<usize>,
+    dropped: Option<u64>,
+}
+
+/// What goes wrong on a host.
+#[derive(Clone, Debug)]
+struct Trouble {
+    host: usize,
+    kind: Kind,
+    reset: bool,
+    skip: u64,
+    times: u64,
+}
+
+/// An image; where some are dropped, about half of them are.
+fn wish(drops: bool) -> impl Strategy<Value = Wish> {
+    let layers = proptest::collection::btree_set(0_usize..5, 1..5);
+    (layers, 0_u64..120).prop_map(move |(layers, after)| Wish {
+        layers: layers.into_iter().collect(),
+        dropped: (drops && after < 60).then_some(after),
+    })
+}
+
+prop_compose! {
+    fn trouble()(
+        host in 0..HOSTS, kind in prop::sample::select(vec![Kind::Mount, Kind::UploadPut]),
+        reset: bool, skip in 0_u64..8, times in 1_u64..4,
+    ) -> Trouble {
+        Trouble { host, kind, reset, skip, times }
+    }
+}
+
+struct Scene {
+    staging: Server,
+    hosts: Vec<Server>,
+    client: Client,
+    images: Vec<Sample>,
+}
+
+impl Scene {
+    async fn new(wishes: &[Wish], troubles: &[Trouble]) -> Self {
+        let staging = Server::start(Config::default()).await.unwrap();
+        let mut hosts = Vec::new();
+        for _ in 0..HOSTS {
+            hosts.push(Server::start(Config { request_log: 10_000, ..Config::default() }).await.unwrap());
+        }
+        for Trouble { host, kind, reset, skip, times } in troubles.iter().cloned() {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let busy = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
+            let effect = if reset { Effect::Reset } else { busy };
+            hosts[host].weather().add_fault(Fault::new(effect).on(kind).skip(skip).times(times));
+        }
+        let mut images = Vec::new();
+        for (seed, wish) in wishes.iter().enumerate() {
+            let shared_layers = wish.layers.iter().map(|seed| layer(*seed as u64, 20_000)).collect();
+            let recipe = Recipe { seed: seed as u64, layers: 0, shared_layers, ..Recipe::default() };
+            let image = recipe.image();
+            image.put(staging.store(), &format!("staging/{seed}").parse().unwrap(), &[]).await.unwrap();
+            images.push(image);
+        }
+        let retry = Retry {
+            attempts: 20,
+            first_pause: Duration::from_millis(1),
+            longest_pause: Duration::from_millis(10),
+            ..Retry::default()
+        };
+        let door = Door::open(Settings { retry, ..Settings::default() }).unwrap();
+        let client = Client::new(door, Arc::new(Anonymous), HashMap::new());
+        Self { staging, hosts, client, images }
+    }
+
+    async fn copy(&self, copier: &Copier, image: usize) -> Vec<Result<Copied, oci::Error>> {
+        let host = self.staging.host().clone();
+        let source = Repository { host, path: format!("staging/{image}").parse().unwrap() };
+        let root = source.at(self.images[image].digest());
+        let graph = Graph::read(&self.client.reader(), &root).await.unwrap();
+        let targets: Vec<Target> = self
+            .hosts
+            .iter()
+            .map(|server| {
+                let path = format!("prod/{image}").parse().unwrap();
+                let repository = Repository { host: server.host().clone(), path };
+                Target { repository, tags: vec!["v1".parse().unwrap()], present: Default::default() }
+            })
+            .collect();
+        let results = Mutex::new(Vec::new());
+        let finished = |_, result| results.lock().unwrap().push(result);
+        copier.copy(&graph, &source, &targets, Lane::Common, &|_| {}, &finished).await;
+        results.into_inner().unwrap()
+    }
+
+    /// Copies all images at the same time, those that are dropped once more afterwards.
+    async fn copy_all(&self, wishes: &[Wish], spool: SpoolSettings) {
+        let copier = &Copier::new(self.client.writer(), spool);
+        let copies = wishes.iter().enumerate().map(|(image, wish)| async move {
+            let within = wish.dropped.map_or(FOR_EVER, Duration::from_millis);
+            let copied = tokio::time::timeout(within, self.copy(copier, image)).await;
+            let results = match copied {
+                Err(_) if wish.dropped.is_some() => {
+                    tokio::time::timeout(FOR_EVER, self.copy(copier, image)).await
+                }
+                copied => copied,
+            };
+            let results = results.unwrap_or_else(|_| panic!("image {image} waits for ever"));
+            assert_eq!(results.len(), HOSTS);
+            assert!(results.iter().all(Result::is_ok), "{results:?}");
+        });
+        join_all(copies).await;
+        for host in &self.hosts {
+            assert!(host.store().missing_parts().await.unwrap().is_empty());
+            for (number, image) in self.images.iter().enumerate() {
+                let path = format!("prod/{number}").parse().unwrap();
+                assert_eq!(host.store().resolve(&path, &"v1".parse().unwrap()), Some(image.digest()));
+            }
+        }
+    }
+
+    /// How often each blob was uploaded to a host.
+    fn uploads(&self, host: usize) -> BTreeMap<Digest, usize> {
+        let mut uploads = BTreeMap::new();
+        let log = self.hosts[host].tally().log();
+        let done = |status| status == Some(StatusCode::CREATED);
+        for put in log.iter().filter(|request| request.method == Method::PUT && done(request.status)) {
+            let digest = put.target.split("digest=").nth(1).map(|digest| digest.replace("%3A", ":"));
+            if let Some(digest) = digest {
+                *uploads.entry(digest.parse().unwrap()).or_default() += 1;
+            }
+        }
+        uploads
+    }
+}
+
+fn holds<T: std::fmt::Debug>(cases: u32, what: impl Strategy<Value = T>, test: impl AsyncFn(T)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut runner = TestRunner::new(Cases { cases, failure_persistence: None, ..Cases::default() });
+    runner
+        .run(&what, |what| {
+            runtime.block_on(test(what));
+            Ok(())
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+}
+
+/// However images share layers and whatever host fails for a while, each layer is uploaded to each host exactly once.
+#[test]
+fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
+    let world = (proptest::collection::vec(wish(false), 2..12), proptest::collection::vec(trouble(), 0..4));
+    holds(12, world, async |(wishes, troubles)| {
+        let scene = Scene::new(&wishes, &troubles).await;
+        scene.copy_all(&wishes, SpoolSettings::default()).await;
+        for host in 0..HOSTS {
+            let uploads = scene.uploads(host);
+            let layers: BTreeSet<usize> =
+                wishes.iter().flat_map(|wish| wish.layers.iter().copied()).collect();
+            assert_eq!(uploads.len(), layers.len() + wishes.len(), "the layers, and a configuration each");
+            assert!(uploads.values().all(|times| *times == 1), "{uploads:?}");
+        }
+    });
+}
+
+/// Images that are dropped in the middle keep nobody waiting for what they were moving, with a spool or without.
+#[test]
+fn nobody_waits_for_an_image_that_was_dropped() {
+    let world = (
+        proptest::collection::vec(wish(true), 2..12),
+        proptest::collection::vec(trouble(), 0..3),
+        any::<bool>(),
+    );
+    holds(12, world, async |(wishes, troubles, spools)| {
+        let limit = if spools { 1 << 20 } else { 0 };
+        let scene = Scene::new(&wishes, &troubles).await;
+        scene.copy_all(&wishes, SpoolSettings { limit, ..SpoolSettings::default() }).await;
+    });
+}

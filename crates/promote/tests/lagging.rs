@@ -1,0 +1,178 @@
+//! Regions that are slow or in trouble, among others that are not: who waits for whom, and what staging is asked for.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use promote::{Confirmed, Job};
+use registry::sample::Recipe;
+use registry::{Effect, ErrorCode, Fault, Kind};
+use support::{World, google, path, tag};
+
+/// More images than a region may have under way.
+const IMAGES: u64 = 120;
+
+async fn world(regions: usize) -> World {
+    let mut world = World::of(google(), regions).await;
+    let base = Bytes::from(vec![7; 4096]);
+    for seed in 0..IMAGES {
+        let recipe = Recipe { seed, shared_layers: vec![base.clone()], ..Recipe::default() };
+        world.stage(&format!("app-{seed}"), &recipe.image(), &["v1"]).await;
+    }
+    world
+}
+
+/// How many of the images a region has.
+fn complete(world: &World, region: usize) -> u64 {
+    let store = world.production[region].store();
+    let has = |seed: &u64| store.resolve(&path(&format!("prod/app-{seed}")), &tag("v1")).is_some();
+    (0..IMAGES).filter(has).count() as u64
+}
+
+/// Waits until all regions but the first have everything.
+async fn others_complete(world: &World) {
+    while (1..world.production.len()).any(|region| complete(world, region) < IMAGES) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn refuse(world: &World, region: usize) {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let busy = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
+    world.production[region].weather().add_fault(Fault::new(busy));
+}
+
+/// The others have everything while the slow one has still most to come; in the end it has everything too, and what it was
+/// too slow for was read for it by itself.
+#[tokio::test]
+async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
+    let world = world(3).await;
+    let cleared = world.prepare().await.unwrap();
+    world.reset_tallies();
+    world.production[0].weather().set_latency(Duration::from_millis(400));
+    let run = world.run();
+    let carrying_out =
+        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let watching = async {
+        others_complete(&world).await;
+        complete(&world, 0)
+    };
+    let (attested, slow_had) = tokio::join!(carrying_out, watching);
+    assert!(slow_had < IMAGES * 3 / 4, "{slow_had}");
+    assert_eq!((attested.promoted().failed(), attested.promoted().not_begun()), (0, 0));
+    world.assert_complete().await;
+    // Two blobs of its own and a configuration; the base layer is one more.
+    let reads = world.staging.tally().snapshot().requests(Kind::BlobGet);
+    assert!((3 * IMAGES + 1..=2 * (3 * IMAGES + 1)).contains(&reads), "{reads}");
+    for region in &world.production {
+        let tally = region.tally().snapshot();
+        assert_eq!(tally.requests(Kind::UploadPut), 3 * IMAGES + 1, "each blob once, the base layer mounted");
+        assert_eq!(tally.requests(Kind::Mount), 4 * IMAGES);
+        assert_eq!(tally.requests(Kind::ManifestPut), IMAGES);
+    }
+}
+
+/// The others have everything before a single image has been given up for the one that refuses all.
+#[tokio::test]
+async fn a_region_that_refuses_everything_slows_no_other() {
+    let world = world(3).await;
+    let cleared = world.prepare().await.unwrap();
+    refuse(&world, 0);
+    let run = world.run();
+    let carrying_out =
+        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    tokio::select! {
+        _ = carrying_out => panic!("it cannot be done"),
+        () = others_complete(&world) => {}
+    }
+    assert_eq!(world.ledger.failures(), []);
+    assert_eq!(world.ledger.totals().promoted as u64, 2 * IMAGES);
+    world.assert_whole().await;
+}
+
+/// A region that cannot even be connected to any more fails its images, each once, and nothing else.
+#[tokio::test]
+async fn every_image_of_a_region_that_has_gone_fails_once() {
+    let mut world = world(2).await;
+    let cleared = world.prepare().await.unwrap();
+    let gone = world.production.remove(0);
+    gone.stop().await;
+    let attested = promote::carry_out(
+        &world.run(),
+        &world.client,
+        cleared,
+        Confirmed::when(true).unwrap(),
+        &world.copying,
+    )
+    .await;
+    assert_eq!(attested.promoted().failed() as u64, IMAGES);
+    assert_eq!((world.ledger.failures().len() as u64, attested.promoted().not_begun()), (IMAGES, 0));
+    assert_eq!(world.ledger.totals().promoted as u64, IMAGES);
+    world.assert_complete().await;
+}
+
+/// Being told to stop while a region is behind: what was begun is finished, and what it has missed counts as not begun.
+#[tokio::test]
+async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
+    let world = world(2).await;
+    let cleared = world.prepare().await.unwrap();
+    world.production[0].weather().set_latency(Duration::from_millis(400));
+    let run = world.run();
+    let carrying_out =
+        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let stopping = async {
+        others_complete(&world).await;
+        world.stop.cancel();
+    };
+    let (attested, ()) = tokio::join!(carrying_out, stopping);
+    assert_eq!(attested.promoted().failed(), 0);
+    assert_eq!(attested.promoted().not_begun() as u64, IMAGES - complete(&world, 0));
+    assert_eq!(complete(&world, 1), IMAGES);
+    world.assert_whole().await;
+}
+
+/// A passing failure is tried once more, and is told only if it fails again.
+#[tokio::test]
+async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() {
+    let world = world(2).await;
+    let cleared = world.prepare().await.unwrap();
+    // One request more than the door tries, for one image.
+    let fault = Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/app-7/").times(6);
+    let struck = world.production[0].weather().add_fault(fault);
+    let attested = promote::carry_out(
+        &world.run(),
+        &world.client,
+        cleared,
+        Confirmed::when(true).unwrap(),
+        &world.copying,
+    )
+    .await;
+    assert_eq!((struck.struck(), attested.promoted().failed(), world.ledger.failures().len()), (6, 0, 0));
+    assert_eq!(world.ledger.totals().promoted as u64, 2 * IMAGES);
+    world.assert_complete().await;
+}
+
+/// Without `keep_going` a failure of one region is the last thing that is begun, also where another is behind.
+#[tokio::test]
+async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
+    let world = world(2).await;
+    let job = Job { keep_going: false, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    world.production[0].weather().add_fault(Fault::new(denied).on(Kind::ManifestPut));
+    let attested = promote::carry_out(
+        &world.run(),
+        &world.client,
+        cleared,
+        Confirmed::when(true).unwrap(),
+        &world.copying,
+    )
+    .await;
+    let (failed, not_begun) = (attested.promoted().failed() as u64, attested.promoted().not_begun() as u64);
+    assert!(failed > 0 && not_begun > 0);
+    assert_eq!(failed + world.ledger.totals().promoted as u64, 2 * (IMAGES - not_begun));
+}
