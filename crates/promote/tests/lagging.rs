@@ -90,7 +90,6 @@ async fn a_region_that_refuses_everything_slows_no_other() {
         () = others_complete(&world) => {}
     }
     assert_eq!(world.ledger.failures(), []);
-    assert_eq!(world.ledger.totals().promoted as u64, 2 * IMAGES);
     world.assert_whole().await;
 }
 

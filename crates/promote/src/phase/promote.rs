@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use oci::{Copied, Copier, Graph, Lane, Repository, SpoolSettings, Step, Target, Writer};
+use oci::{Copied, Copier, Graph, Lane, Repository, SpoolSettings, Step, Tag, Target, Writer};
 use tokio::sync::Notify;
 
 use crate::decide::Verdict;
@@ -227,21 +227,23 @@ impl<'a> Promoting<'a> {
     }
 
     fn target(&self, shipment: &Shipment<'_>, edges: &[&Edge]) -> Target {
-        let all = self.plan.edges();
-        Target {
-            repository: all.destination(edges[0]).clone(),
-            tags: edges.iter().filter_map(|edge| all.tag(edge)).cloned().collect(),
-            present: self.plan.present(edges[0], shipment.graph),
-        }
+        let repository = self.plan.edges().destination(edges[0]).clone();
+        Target { repository, tags: self.tags(edges), present: self.plan.present(edges[0], shipment.graph) }
+    }
+
+    fn tags(&self, edges: &[&Edge]) -> Vec<Tag> {
+        edges.iter().filter_map(|edge| self.plan.edges().tag(edge)).cloned().collect()
     }
 
     fn promotion(&self, image: usize, target: usize) -> Promotion {
         let shipment = &self.shipments[image];
-        let source = shipment.source.at(shipment.graph.root().digest);
         #[expect(clippy::expect_used, reason = "targets are numbered by what this gives")]
         let edges = shipment.targets().nth(target).expect("a target of the image");
-        let Target { repository, tags, .. } = self.target(shipment, edges);
-        Promotion { source, destination: repository, tags }
+        Promotion {
+            source: shipment.source.at(shipment.graph.root().digest),
+            destination: self.plan.edges().destination(edges[0]).clone(),
+            tags: self.tags(edges),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
