@@ -112,26 +112,28 @@ impl Cache {
     }
 
     /// Forgets all of some hosts, remembers what was learnt, and closes the file: all of it, or nothing.
-    pub(crate) fn close(
+    pub(crate) fn close<'a>(
         self,
         forgotten: &[Host],
-        learnt: &BTreeMap<&Repository, Facts>,
+        learnt: impl Iterator<Item = Result<(&'a Repository, Facts), CacheError>>,
     ) -> Result<(), CacheError> {
-        if forgotten.is_empty() && learnt.is_empty() {
+        let mut learnt = learnt.peekable();
+        if forgotten.is_empty() && learnt.peek().is_none() {
             return Ok(());
         }
-        let write = || -> Result<(), redb::Error> {
-            let transaction = self.database.begin_write()?;
-            {
-                let mut table = transaction.open_table(FACTS)?;
-                table.retain(|repository, _| !forgotten.iter().any(|host| is_on(repository, host)))?;
-                for (repository, facts) in learnt {
-                    table.insert(repository.to_string().as_str(), facts.encode().as_slice())?;
-                }
+        let fail = |error: redb::Error| failed(&self.path, error);
+        let transaction = self.database.begin_write().map_err(|error| fail(error.into()))?;
+        {
+            let mut table = transaction.open_table(FACTS).map_err(|error| fail(error.into()))?;
+            let is_kept = |repository: &str| !forgotten.iter().any(|host| is_on(repository, host));
+            table.retain(|repository, _| is_kept(repository)).map_err(|error| fail(error.into()))?;
+            for facts in learnt {
+                let (repository, facts) = facts?;
+                let (name, encoded) = (repository.to_string(), facts.encode());
+                table.insert(name.as_str(), encoded.as_slice()).map_err(|error| fail(error.into()))?;
             }
-            Ok(transaction.commit()?)
-        };
-        write().map_err(|error| failed(&self.path, error))
+        }
+        transaction.commit().map_err(|error| fail(error.into()))
     }
 }
 
@@ -288,8 +290,8 @@ mod tests {
         let (cache, refused) = Cache::open(path, Recheck::All).unwrap();
         assert_eq!(refused, None);
         let repositories = repositories();
-        let learnt = repositories.iter().zip(0..).map(|(name, seed)| (name, facts(seed))).collect();
-        cache.close(&[], &learnt).unwrap();
+        let learnt = repositories.iter().zip(0..).map(|(name, seed)| Ok((name, facts(seed))));
+        cache.close(&[], learnt).unwrap();
     }
 
     fn remembered(path: &Path) -> (Vec<Facts>, Option<String>) {
@@ -307,7 +309,7 @@ mod tests {
         assert_eq!((all.clone(), refused), ((0..4).map(facts).collect(), None));
 
         let (cache, _) = Cache::open(&path, Recheck::All).unwrap();
-        cache.close(&["a.io".parse().unwrap()], &BTreeMap::new()).unwrap();
+        cache.close(&["a.io".parse().unwrap()], std::iter::empty()).unwrap();
         let expected = vec![Facts::default(), Facts::default(), facts(2), facts(3)];
         assert_eq!(remembered(&path).0, expected, "a host whose name begins alike is another");
     }

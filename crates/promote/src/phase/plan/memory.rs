@@ -107,43 +107,37 @@ impl Memory {
 
     /// Remembers what production was seen to hold in this run.
     pub(super) fn keep(self, run: &Run, edges: &Edges, verdicts: &[Verdict]) {
-        let Some(cache) = &self.cache else { return };
-        let kept = self.learnt(cache, edges, verdicts);
-        let Self { cache: Some(cache), forgotten, .. } = self else { return };
-        if let Err(error) = kept.and_then(|learnt| cache.close(&forgotten, &learnt)) {
+        let Self { cache: Some(cache), settled, forgotten, .. } = self else { return };
+        let kept = cache.remembered().and_then(|remembered| {
+            let mut rest = verdicts;
+            let learnt = edges.by_destination().filter_map(|wished| {
+                let (these, others) = rest.split_at(wished.len());
+                rest = others;
+                let repository = edges.repository(wished[0].destination);
+                if settled.contains(&wished[0].destination) {
+                    return None;
+                }
+                let before = match forgotten.contains(&repository.host) {
+                    true => Ok(Facts::default()),
+                    false => remembered.of(repository),
+                };
+                before.map(|before| Some((repository, news(before, edges, wished, these)?))).transpose()
+            });
+            cache.close(&forgotten, learnt)
+        });
+        if let Err(error) = kept {
             run.tell(&Event::Warned(error.to_string()));
         }
     }
+}
 
-    /// What is new about each repository that was asked, with what was known of it before.
-    fn learnt<'a>(
-        &self,
-        cache: &Cache,
-        edges: &'a Edges,
-        verdicts: &[Verdict],
-    ) -> Result<BTreeMap<&'a Repository, Facts>, CacheError> {
-        let remembered = cache.remembered()?;
-        let mut learnt = BTreeMap::new();
-        let mut rest = verdicts;
-        for wished in edges.by_destination() {
-            let (these, others) = rest.split_at(wished.len());
-            rest = others;
-            let repository = edges.repository(wished[0].destination);
-            if self.settled.contains(&wished[0].destination) {
-                continue;
-            }
-            let is_forgotten = self.forgotten.contains(&repository.host);
-            let before = if is_forgotten { Facts::default() } else { remembered.of(repository)? };
-            let mut facts = before.clone();
-            for (edge, verdict) in wished.iter().zip(these) {
-                if matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource) {
-                    facts.learn(edges.tag(edge), *edges.digest(edge));
-                }
-            }
-            if facts != before {
-                learnt.insert(repository, facts);
-            }
+/// What is known of a repository now, where that is more than what was known before.
+fn news(before: Facts, edges: &Edges, wished: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
+    let mut facts = before.clone();
+    for (edge, verdict) in wished.iter().zip(verdicts) {
+        if matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource) {
+            facts.learn(edges.tag(edge), *edges.digest(edge));
         }
-        Ok(learnt)
     }
+    (facts != before).then_some(facts)
 }
