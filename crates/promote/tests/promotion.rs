@@ -78,6 +78,21 @@ async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_t
     assert_eq!(world.requests(), 1730 + 5 + 1, "{:#?}", world.tallies());
 }
 
+/// However many images share a layer and however many regions want it, it leaves staging once.
+#[tokio::test]
+async fn what_many_images_share_is_read_once_for_all_regions() {
+    let mut world = World::of(google(), 22).await;
+    for seed in 0..16 {
+        let shared_layers = vec![base_layer(), Bytes::from(vec![8; 4096])];
+        let recipe = Recipe { seed, shared_layers, ..Recipe::default() };
+        world.stage(&format!("image-{seed}"), &recipe.index(4), &["v1"]).await;
+    }
+    world.servers().for_each(|server| server.weather().set_latency(Duration::from_millis(20)));
+    world.promote().await;
+    let read = world.staging.tally().snapshot().requests(Kind::BlobGet);
+    assert_eq!(read, 16 * 4 * 3 + 2, "a configuration and two layers each, and what they share");
+}
+
 #[tokio::test]
 async fn a_dry_run_writes_nothing_and_a_second_run_neither() {
     let world = small_world(google()).await;

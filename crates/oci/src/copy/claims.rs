@@ -53,6 +53,9 @@ pub(super) enum Turn {
     Lead(Lead),
 }
 
+/// What came of a claim; `Err`: somebody else moves the blob until this closes.
+pub(super) type Claim = Result<Turn, watch::Receiver<()>>;
+
 /// The duty to move a blob to a host. Dropped without success, it passes to whoever claims next.
 #[derive(Debug)]
 pub(super) struct Lead {
@@ -63,20 +66,21 @@ pub(super) struct Lead {
 }
 
 impl Claims {
-    /// What to do about a blob for a repository, once nobody else is moving it to the host. Whoever waits here should hold
-    /// nothing that a leader may need.
-    pub(super) async fn turn(&self, repository: &Repository, digest: Digest) -> Turn {
+    /// What to do about a blob for a repository after a claim, once nobody else is moving it to the host. Whoever waits here
+    /// should hold nothing that a leader may need.
+    pub(super) async fn turn(&self, mut claim: Claim, repository: &Repository, digest: Digest) -> Turn {
         loop {
-            match self.claim(repository, digest) {
+            match claim {
                 Ok(turn) => return turn,
                 // An error is the end of the wait.
                 Err(mut over) => drop(over.changed().await),
             }
+            claim = self.claim(repository, digest);
         }
     }
 
-    /// Claims a blob for a repository; `Err`: somebody else moves it until this closes.
-    fn claim(&self, repository: &Repository, digest: Digest) -> Result<Turn, watch::Receiver<()>> {
+    /// Claims a blob for a repository.
+    pub(super) fn claim(&self, repository: &Repository, digest: Digest) -> Claim {
         let mut table = self.table();
         let place = (key(digest), table.host(&repository.host));
         if let Some(path) = table.holder(place) {
@@ -193,7 +197,10 @@ mod tests {
         drop(lead(&claims, "b.io/one", blob));
         leader.succeeded(&repository("a.io/one"));
         assert!(over.changed().await.is_err(), "the wait is over");
-        let Turn::Mount(from) = claims.turn(&repository("a.io/two"), blob).await else { panic!("mounts") };
+        let two = repository("a.io/two");
+        let Turn::Mount(from) = claims.turn(claims.claim(&two, blob), &two, blob).await else {
+            panic!("mounts")
+        };
         assert_eq!(from.as_str(), "one");
     }
 
@@ -283,7 +290,8 @@ mod tests {
         let place = (wish.blob, wish.host);
         let repository = repository(&format!("h{}.io/r{index}", wish.host));
         sleep(tick(wish.starts)).await;
-        match claims.turn(&repository, Digest::of(&[wish.blob])).await {
+        let blob = Digest::of(&[wish.blob]);
+        match claims.turn(claims.claim(&repository, blob), &repository, blob).await {
             Turn::Mount(_) if account.lock().unwrap().moved.contains(&place) => {}
             Turn::Mount(from) => account.lock().unwrap().errors.push(format!("{from} does not have it")),
             Turn::Lead(lead) => {

@@ -8,7 +8,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use http::StatusCode;
 use tokio::sync::{Notify, SemaphorePermit};
 
-use super::claims::{Claims, Turn};
+use super::claims::{Claim, Claims, Turn};
 use super::pace::Pace;
 use super::relay::Cause;
 use super::room::Rooms;
@@ -77,12 +77,17 @@ impl Mover {
         let mut serving: FuturesUnordered<_> = repositories
             .into_iter()
             .enumerate()
-            .map(|(number, wanting)| async move {
+            .map(|(number, wanting)| {
                 let Wanting { repository, report, given_up } = wanting;
                 let destination = Destination { mover: self, cargo, supply, number, repository };
-                tokio::select! {
-                    result = destination.serve() => report(result),
-                    () = given_up => {}
+                // All hosts at one moment: where two images share the hosts of a blob between them, it is read twice.
+                let claim = self.claims.claim(repository, blob.digest);
+                let engaged = claim.is_ok().then(|| destination.engage());
+                async move {
+                    tokio::select! {
+                        result = destination.serve(claim, engaged) => report(result),
+                        () = given_up => {}
+                    }
                 }
             })
             .collect();
@@ -118,18 +123,18 @@ struct Destination<'a> {
     repository: &'a Repository,
 }
 
-impl Destination<'_> {
+impl<'a> Destination<'a> {
     /// Brings the blob to the repository; tells whether it had to be uploaded.
-    async fn serve(&self) -> Result<bool, Error> {
+    async fn serve(&self, claim: Claim, engaged: Option<Engaged<'a>>) -> Result<bool, Error> {
         let Cargo { source, blob, .. } = self.cargo;
-        let (from, lead) = match self.mover.claims.turn(self.repository, blob.digest).await {
+        let (from, lead) = match self.mover.claims.turn(claim, self.repository, blob.digest).await {
             Turn::Mount(from) => (from, None),
             // Staging on the same host is as good a place to mount from as any.
             Turn::Lead(lead) if self.repository.host == source.host => (source.path.clone(), Some(lead)),
             Turn::Lead(lead) => (self.repository.path.clone(), Some(lead)),
         };
         // From here on nobody is waited for who may wait for us.
-        let mut engaged = self.supply.engage(self.number, &self.repository.host);
+        let mut engaged = engaged.unwrap_or_else(|| self.engage());
         let sent = match self.ask(&from).await? {
             Presence::There => false,
             Presence::Wanted(upload) => self.upload(upload, &mut engaged).await?,
@@ -138,6 +143,10 @@ impl Destination<'_> {
             lead.succeeded(self.repository);
         }
         Ok(sent)
+    }
+
+    fn engage(&self) -> Engaged<'a> {
+        self.supply.engage(self.number, &self.repository.host)
     }
 
     /// Asks the repository for the blob: it may have it, or take it from another of its host.
