@@ -7,7 +7,7 @@ use crate::machine::Setting;
 use crate::peers::Way;
 use crate::protocol::{Spec, Storage, WeatherSpec};
 use crate::record::{Run, Section, Table, Target};
-use crate::show::{megabytes, percent, seconds};
+use crate::show::{count, percent, seconds};
 
 const LAYER_SIZE: usize = 256 << 10;
 
@@ -58,7 +58,7 @@ fn targets(run: &Run) -> Vec<Target> {
     vec![
         wall,
         Target::at_most("refused", run.refused_share(), 0.01, percent),
-        Target::exactly("bytes read from staging", run.staging_bytes, run.unique_bytes, megabytes),
-        Target::exactly("images missing", run.missing as u64, 0, crate::show::count),
+        Target::exactly("bytes read from staging", run.staging_bytes, run.unique_bytes, count),
+        Target::exactly("images missing", run.missing as u64, 0, count),
     ]
 }
