@@ -7,7 +7,7 @@ use crate::machine::Setting;
 use crate::peers::Way;
 use crate::protocol::{Spec, Storage, WeatherSpec};
 use crate::record::{Run, Section, Table, Target};
-use crate::show::{megabytes, percent, seconds};
+use crate::show::{count, percent, seconds};
 
 const LAYER_SIZE: usize = 256 << 10;
 
@@ -24,7 +24,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
             "{images} new images of 4 platforms, each with two layers of 256 KiB a platform and two of 512 KiB that all \
              images share, to {REGIONS} regions. 20 ms latency; every host, staging too, bears {} requests/s with a \
              burst of {}, and says no `Retry-After`; then the same without a quota. Other tools run up to 22 copies at \
-             once, once each. They read every image anew for every region, so that it is staging's quota that they \
+             once, once each, and with their own defaults otherwise. They read every image anew for every region, so that it is staging's quota that they \
              come up against.",
             QUOTA.per_second, QUOTA.burst
         ),
@@ -58,7 +58,7 @@ fn targets(run: &Run) -> Vec<Target> {
     vec![
         wall,
         Target::at_most("refused", run.refused_share(), 0.01, percent),
-        Target::exactly("bytes read from staging", run.staging_bytes, run.unique_bytes, megabytes),
-        Target::exactly("images missing", run.missing as u64, 0, crate::show::count),
+        Target::exactly("bytes read from staging", run.staging_bytes, run.unique_bytes, count),
+        Target::exactly("images missing", run.missing as u64, 0, count),
     ]
 }
