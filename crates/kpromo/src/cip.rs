@@ -73,7 +73,9 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let ledger = Arc::new(Ledger::default());
     let stop = CancellationToken::new();
     let run = Run::new(observers(&ledger, screen), stop.clone());
-    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, cache };
+    // What must fail before anything is written is waited for.
+    let overlap = args.confirm && args.keep_going && !args.strict;
+    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, overlap, cache };
     let end = tokio::select! {
         end = promote(args, &run, &client, job) => end,
         () = patience(args.timeout, &stop, &ledger) => End::CutShort,
@@ -138,7 +140,8 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
 async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
     let run = Run::new(vec![Arc::new(Lines)], CancellationToken::new());
     let number = manifests.manifests.len();
-    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, cache: None };
+    let job =
+        Job { manifests, strict: args.strict, keep_going: args.keep_going, overlap: false, cache: None };
     match promote::phase::setup(&run, job).await {
         Ok(ready) => {
             let edges = ready.edges().all().len();

@@ -28,6 +28,8 @@ pub enum Verdict {
     Unsupported(Box<MediaType>),
     /// Nobody knows: a registry does not answer this.
     Unreadable(Question),
+    /// Nobody knows yet: the others do not wait for the registry, which is asked again when they are done.
+    Late,
 }
 
 /// What has to be known before an edge can be decided.
@@ -69,6 +71,9 @@ pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdi
 fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
     if inventory.is_settled(edge.destination) {
         return Ok(Verdict::Done);
+    }
+    if inventory.is_late(edge.destination) {
+        return Ok(Verdict::Late);
     }
     match edge.tag {
         Some(tag) => match inventory.tag(edge.destination, tag, edges) {

@@ -4,7 +4,7 @@
 //! listing becomes a [`Draft`] as it arrives, which keeps what edges ask for in a few bytes each, and next to nothing of a
 //! repository in which all is done.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use oci::{Digest, Head, Listed, MediaType, Repository, Tag};
@@ -20,6 +20,8 @@ pub struct Inventory {
     media_types: Interner<MediaType>,
     /// Digests that tags name and no edge wishes: conflicts, mostly.
     foreign: HashMap<(Id<Repository>, Id<Tag>), Digest>,
+    /// Repositories that are listed when the others are done with.
+    late: BTreeSet<Id<Repository>>,
     /// Repositories that could not be listed.
     unlisted: HashMap<Id<Repository>, Arc<oci::Error>>,
     /// Questions that were not answered.
@@ -168,9 +170,28 @@ impl Inventory {
         self.repositories.remove(&repository);
     }
 
-    /// Whether a repository was listed, or could not be.
+    /// Puts a repository off until the others are done with, if it is not listed yet.
+    pub(crate) fn put_off(&mut self, repository: Id<Repository>) {
+        if !self.is_listed(repository) {
+            self.late.insert(repository);
+        }
+    }
+
+    /// Whether a repository was put off.
+    pub(crate) fn is_late(&self, repository: Id<Repository>) -> bool {
+        self.late.contains(&repository)
+    }
+
+    /// The repositories that were put off, which they are no longer.
+    pub(crate) fn take_late(&mut self) -> BTreeSet<Id<Repository>> {
+        std::mem::take(&mut self.late)
+    }
+
+    /// Whether a repository was listed, could not be, or was put off.
     pub(crate) fn is_listed(&self, repository: Id<Repository>) -> bool {
-        self.repositories.contains_key(&repository) || self.unlisted.contains_key(&repository)
+        self.repositories.contains_key(&repository)
+            || self.unlisted.contains_key(&repository)
+            || self.is_late(repository)
     }
 
     /// Takes in that a repository cannot be listed.

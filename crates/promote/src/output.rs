@@ -73,5 +73,6 @@ fn action(verdict: &Verdict) -> (&'static str, Option<String>) {
         Verdict::Moved(held) => ("conflict", Some(format!("the tag is {held} in production"))),
         Verdict::Unsupported(media_type) => ("conflict", Some(format!("unsupported: {media_type}"))),
         Verdict::Unreadable(_) => ("failed", None),
+        Verdict::Late => ("late", Some("the registry has not answered yet".to_owned())),
     }
 }

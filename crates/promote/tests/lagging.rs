@@ -175,3 +175,64 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     assert!(failed > 0 && not_begun > 0);
     assert_eq!(failed + world.ledger.totals().promoted as u64, 2 * (IMAGES - not_begun));
 }
+
+/// A region that does not even list what it has: the others are promoted while it is waited for, and it gets everything in the
+/// same run if it comes to itself.
+#[tokio::test]
+async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_are_done() {
+    let world = world(3).await;
+    let silent = world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let job = Job { overlap: true, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    assert!(silent.struck() > 0);
+    let planned = cleared.plan().summary().total;
+    assert_eq!((planned.late, planned.copy), (IMAGES as usize, 2 * IMAGES as usize));
+
+    let run = world.run();
+    let carrying_out =
+        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let watching = async {
+        others_complete(&world).await;
+        assert_eq!(complete(&world, 0), 0, "it has listed nothing yet");
+        world.production[0].weather().clear_faults();
+    };
+    let (attested, ()) = futures_util::future::join(carrying_out, watching).await;
+    assert_eq!((attested.promoted().failed(), attested.promoted().not_begun()), (0, 0));
+    assert_eq!(attested.promoted().plan().summary().total.late, 0);
+    assert_eq!(complete(&world, 0), IMAGES);
+    let manifests = world.staging.tally().snapshot().requests(Kind::ManifestGet);
+    assert_eq!(manifests, IMAGES, "what was read for the others is not read again");
+}
+
+/// The same where it never answers: what it lacks has failed, and nothing else.
+#[tokio::test]
+async fn a_region_that_never_answers_fails_by_itself() {
+    let world = world(3).await;
+    refuse(&world, 0);
+    let job = Job { overlap: true, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    assert_eq!(cleared.plan().summary().total.late, IMAGES as usize);
+    let confirmed = Confirmed::when(true).unwrap();
+    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    assert_eq!(attested.promoted().failed(), IMAGES as usize);
+    assert_eq!(attested.promoted().plan().summary().total.failed, IMAGES as usize);
+    assert_eq!((complete(&world, 1), complete(&world, 2)), (IMAGES, IMAGES));
+}
+
+/// A tag of the late region that names another image is not touched, and said to be in the way.
+#[tokio::test]
+async fn what_contradicts_a_late_region_is_not_carried_out() {
+    let world = world(2).await;
+    let other = Recipe { seed: 9_999, ..Recipe::default() }.image();
+    other.put(world.production[0].store(), &path("prod/app-5"), &[tag("v1")]).await.unwrap();
+    world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let job = Job { overlap: true, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    world.production[0].weather().clear_faults();
+    let confirmed = Confirmed::when(true).unwrap();
+    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    assert_eq!(attested.promoted().failed(), 1);
+    let held = world.production[0].store().resolve(&path("prod/app-5"), &tag("v1"));
+    assert_eq!(held, Some(other.digest()), "tags of production never move");
+    assert_eq!((complete(&world, 0), complete(&world, 1)), (IMAGES, IMAGES));
+}

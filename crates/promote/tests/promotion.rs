@@ -510,7 +510,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     let host = world.production[0].host().clone();
     let mut manifests = world.manifests();
     manifests.manifests[0].source.host = host;
-    let job = promote::Job { manifests, strict: false, keep_going: true, cache: None };
+    let job = promote::Job { manifests, strict: false, keep_going: true, overlap: false, cache: None };
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
     let confirmed = promote::Confirmed::when(true).unwrap();
     promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;

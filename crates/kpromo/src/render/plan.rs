@@ -8,14 +8,18 @@ use super::human::{bytes, count};
 
 /// The projects in which something is to be done or seen, and all together.
 pub(crate) fn plan_table(summary: &Summary) -> String {
-    let mut table =
-        table(&["project", "to copy", "to tag", "done", "lost", "conflicts", "failed", "to move"]);
+    let mut header = vec!["project", "to copy", "to tag", "done", "lost", "conflicts", "failed"];
+    // Rare, and not worth a column where there is none.
+    let late = summary.total.late > 0;
+    header.extend(late.then_some("late"));
+    header.push("to move");
+    let mut table = table(&header);
     let quiet = |count: &Count| count.done == count.edges;
     for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
-        table.add_row(row(project, numbers));
+        table.add_row(row(project, numbers, late));
     }
     let finished = summary.projects.values().filter(|numbers| quiet(numbers)).count();
-    table.add_row(row("all", &summary.total));
+    table.add_row(row("all", &summary.total, late));
     let mut text = format!("{table}\n");
     if finished > 0 {
         text.push_str(&format!("({} with nothing to do not shown)\n", projects(finished)));
@@ -23,8 +27,9 @@ pub(crate) fn plan_table(summary: &Summary) -> String {
     text
 }
 
-fn row(name: &str, numbers: &Count) -> Vec<String> {
+fn row(name: &str, numbers: &Count, late: bool) -> Vec<String> {
     let edges = [numbers.copy, numbers.tag, numbers.done, numbers.lost, numbers.conflicts, numbers.failed];
+    let edges = edges.into_iter().chain(late.then_some(numbers.late));
     let mut row = vec![name.to_owned()];
     row.extend(edges.map(|number| if number == 0 { "-".to_owned() } else { count(number as u64) }));
     row.push(if numbers.bytes == 0 { "-".to_owned() } else { format!("<= {}", bytes(numbers.bytes)) });

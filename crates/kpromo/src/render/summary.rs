@@ -27,8 +27,12 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
     );
     if let Some(plan) = plan {
         let numbers = plan.summary().total;
-        let skipped =
-            [(numbers.done, "already done"), (numbers.lost, "lost"), (numbers.failed, "not readable")];
+        let skipped = [
+            (numbers.done, "already done"),
+            (numbers.lost, "lost"),
+            (numbers.failed, "not readable"),
+            (numbers.late, "not asked"),
+        ];
         let skipped: Vec<String> = skipped
             .iter()
             .filter(|(number, _)| *number > 0)

@@ -101,6 +101,12 @@ impl Graph {
         self.nodes.last().expect("a graph has a root")
     }
 
+    /// Whether it has all manifests that its manifests name, rather than the image's own alone.
+    pub fn is_whole(&self) -> bool {
+        let digests: HashSet<Digest> = self.nodes.iter().map(|node| node.digest).collect();
+        self.nodes.iter().flat_map(|node| &node.children).all(|child| digests.contains(child))
+    }
+
     /// The blobs of the manifests that `lacking` picks, each once.
     pub fn blobs(&self, mut lacking: impl FnMut(&Node) -> bool) -> Vec<&Descriptor> {
         let mut seen = HashSet::new();

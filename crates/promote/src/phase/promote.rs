@@ -74,14 +74,22 @@ pub async fn promote(
     _: Confirmed,
     copying: &Copying,
 ) -> Promoted {
-    let plan = cleared.plan;
+    let mut plan = cleared.plan;
     if !plan.keeps_going() && plan.failures().next().is_some() {
         run.stop();
     }
     let (failed, not_begun) = run
         .phase(Phase::Promote, async {
             let copier = Copier::new(writer.clone(), copying.spool.clone());
-            Promoting::new(run, &plan, copier).carry_out().await
+            let (failed, not_begun) = Promoting::new(run, &plan, copier.clone(), |_| true).carry_out().await;
+            if plan.late() == 0 || run.is_stopping() {
+                return (failed, not_begun + plan.late());
+            }
+            let late = plan.catch_up(run, writer.reader()).await;
+            let is_late = |edge: &Edge| late.contains(&edge.destination);
+            let (failed_late, not_begun_late) = Promoting::new(run, &plan, copier, is_late).carry_out().await;
+            // Nobody has begun what could not be decided before a stop.
+            (failed + failed_late + plan.conflicts(), not_begun + not_begun_late + plan.late())
         })
         .await;
     Promoted { not_begun, failed: failed + plan.failures().count(), plan }
@@ -108,8 +116,8 @@ struct State {
 }
 
 impl<'a> Promoting<'a> {
-    fn new(run: &'a Run, plan: &'a Plan, copier: Copier) -> Self {
-        let shipments = shipments(plan);
+    fn new(run: &'a Run, plan: &'a Plan, copier: Copier, which: impl Fn(&Edge) -> bool) -> Self {
+        let shipments = shipments(plan, which);
         let mut numbers = HashMap::new();
         let images: Vec<Vec<usize>> = shipments
             .iter()
@@ -259,10 +267,10 @@ impl<'a> Shipment<'a> {
 }
 
 /// What goes where: the edges to carry out, by image, the largest first: what ends last should not have begun last.
-fn shipments(plan: &Plan) -> Vec<Shipment<'_>> {
+fn shipments(plan: &Plan, which: impl Fn(&Edge) -> bool) -> Vec<Shipment<'_>> {
     let mut images: BTreeMap<ImageId, Vec<&Edge>> = BTreeMap::new();
     for (edge, verdict) in plan.decisions() {
-        if matches!(verdict, Verdict::Copy | Verdict::Tag) {
+        if matches!(verdict, Verdict::Copy | Verdict::Tag) && which(edge) {
             images.entry((edge.source, edge.digest)).or_default().push(edge);
         }
     }

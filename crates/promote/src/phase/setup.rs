@@ -16,6 +16,8 @@ pub struct Job {
     pub strict: bool,
     /// Whether an image that fails leaves the others alone.
     pub keep_going: bool,
+    /// Whether images may be promoted while a registry is still waited for that does not answer.
+    pub overlap: bool,
     /// What earlier runs have seen of production, where that is remembered.
     pub cache: Option<Cache>,
 }
@@ -26,6 +28,7 @@ pub struct Ready {
     pub(super) edges: Edges,
     pub(super) strict: bool,
     pub(super) keep_going: bool,
+    pub(super) overlap: bool,
     pub(super) cache: Option<Cache>,
 }
 
@@ -55,8 +58,8 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        let Job { strict, keep_going, cache, .. } = job;
-        Ok(Ready { edges, strict, keep_going, cache })
+        let Job { strict, keep_going, overlap, cache, .. } = job;
+        Ok(Ready { edges, strict, keep_going, overlap, cache })
     })
     .await
 }

@@ -13,7 +13,7 @@ use promote::{Confirmed, Copying, Error, Job, Ledger, Run, carry_out, prepare};
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
 use tokio_util::sync::CancellationToken;
-use transport::{Door, Retry, Settings, Timeouts};
+use transport::{Door, HostSettings, Retry, Settings, Timeouts};
 
 /// One staging registry and some of production, all embedded, spoken with over HTTP.
 pub struct World {
@@ -42,7 +42,8 @@ pub fn door() -> Door {
     };
     let timeouts =
         Timeouts { answer: Duration::from_secs(5), idle: Duration::from_secs(5), ..Timeouts::default() };
-    Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap()
+    let other_hosts = HostSettings { patience: Duration::from_secs(5), ..HostSettings::default() };
+    Door::open(Settings { retry, timeouts, other_hosts, ..Settings::default() }).unwrap()
 }
 
 pub fn path(text: &str) -> RepositoryPath {
@@ -109,7 +110,7 @@ impl World {
     }
 
     pub fn job(&self) -> Job {
-        Job { manifests: self.manifests(), strict: false, keep_going: true, cache: None }
+        Job { manifests: self.manifests(), strict: false, keep_going: true, overlap: false, cache: None }
     }
 
     pub fn run(&self) -> Run {

@@ -93,9 +93,11 @@ impl Limiter {
     pub fn observe(&mut self, now: Instant, pass: Pass, observed: Observed) {
         match observed {
             Observed::Served => self.watch.served(),
-            Observed::Refused(_) => self.watch.failed(pass.admitted, |outage| outage.refused += 1),
-            Observed::Unavailable(_) => self.watch.failed(pass.admitted, |outage| outage.unavailable += 1),
-            Observed::Lost => self.watch.failed(pass.admitted, |outage| outage.lost += 1),
+            Observed::Refused(_) => self.watch.failed(now, pass.admitted, |outage| outage.refused += 1),
+            Observed::Unavailable(_) => {
+                self.watch.failed(now, pass.admitted, |outage| outage.unavailable += 1)
+            }
+            Observed::Lost => self.watch.failed(now, pass.admitted, |outage| outage.lost += 1),
         }
         self.lane(pass.class).observe(now, pass.admitted, observed, pass.class.is_bulk());
     }

@@ -14,6 +14,9 @@ const UNKNOWN_HOST_REFUSING: Duration = Duration::from_secs(90);
 /// How often a host that was given up is asked again.
 const ASKED_AGAIN: Duration = Duration::from_secs(30);
 
+/// After how long without a question it is forgotten that a host was silent.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
 /// That a host has been given up: for how long it has served nothing, and what came instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
@@ -56,13 +59,15 @@ pub(super) struct Watch {
     has_served: bool,
     /// Since when nothing is served, and what came instead.
     silence: Option<(Instant, Outage)>,
+    /// When the last request failed.
+    failed: Option<Instant>,
     /// When the host is asked again that was given up.
     again: Option<Instant>,
 }
 
 impl Watch {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, has_served: false, silence: None, again: None }
+        Self { patience, has_served: false, silence: None, failed: None, again: None }
     }
 
     pub(super) fn served(&mut self) {
@@ -72,13 +77,18 @@ impl Watch {
     }
 
     /// Counts a request that was refused or lost; it left at `admitted`.
-    pub(super) fn failed(&mut self, admitted: Instant, count: impl FnOnce(&mut Outage)) {
+    pub(super) fn failed(&mut self, now: Instant, admitted: Instant, count: impl FnOnce(&mut Outage)) {
+        self.failed = Some(now);
         let nothing = Outage { lasted: Duration::ZERO, refused: 0, unavailable: 0, lost: 0 };
         count(&mut self.silence.get_or_insert((admitted, nothing)).1);
     }
 
     /// Whether the host is given up. Then one request is let through now and then, to see whether it is back.
     pub(super) fn outage(&mut self, now: Instant) -> Option<Outage> {
+        // Nobody has asked for long: what was is no news of what is.
+        if self.failed.is_some_and(|failed| now.saturating_duration_since(failed) > FORGOTTEN) {
+            (self.silence, self.again, self.failed) = (None, None, None);
+        }
         let (since, outage) = self.silence?;
         let lasted = now.saturating_duration_since(since);
         let patience = match outage {

@@ -1,9 +1,10 @@
 //! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
 
 mod memory;
+mod progress;
 mod reading;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use oci::{Digest, Graph, Host, InvalidManifest, MediaType, Reader, Repository};
@@ -18,7 +19,8 @@ use crate::inventory::Inventory;
 use crate::phase::setup::Ready;
 use crate::run::Run;
 use memory::Memory;
-use reading::{ask, list, read_images};
+use progress::Progress;
+use reading::{ask, list, list_all, read_images};
 
 /// An image in staging.
 pub(super) type ImageId = (Id<Repository>, Id<Digest>);
@@ -51,6 +53,8 @@ pub struct Count {
     pub conflicts: usize,
     /// Edges whose registries or images cannot be read.
     pub failed: usize,
+    /// Edges whose registries have not answered yet, and are asked again when the others are done.
+    pub late: usize,
     /// Bytes to move at the most: what production has somewhere is mounted instead.
     pub bytes: u64,
 }
@@ -80,12 +84,12 @@ pub struct Failure<'a> {
 /// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
 pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Error> {
     run.phase(Phase::Plan, async {
-        let Ready { edges, strict, keep_going, cache } = ready;
+        let Ready { edges, strict, keep_going, overlap, cache } = ready;
         let mut memory = Memory::recall(run, cache, &edges);
         let mut inventory = Inventory::default();
         let verdicts = loop {
             memory.settled().for_each(|repository| inventory.settle(repository));
-            list(run, reader, &edges, &memory, &mut inventory).await;
+            list(run, reader, &edges, &memory, &mut inventory, overlap).await;
             let verdicts = ask(run, reader, &edges, &mut inventory).await?;
             // What is remembered of a host is forgotten as soon as one bit of it is wrong, so this ends.
             let wrong = memory.contradicted(run, &edges, &verdicts);
@@ -95,7 +99,7 @@ pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Erro
             wrong.into_iter().for_each(|repository| inventory.forget(repository));
         };
         memory.keep(run, &edges, &verdicts);
-        let images = read_images(run, reader, &edges, &verdicts).await;
+        let images = read_images(run, reader, &edges, edges.all().iter().zip(&verdicts)).await;
         if run.is_stopping() {
             return Err(Error::Interrupted);
         }
@@ -124,7 +128,7 @@ impl Plan {
 
     /// Whether the run has anything to write.
     pub fn is_empty(&self) -> bool {
-        !self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Copy | Verdict::Tag))
+        !self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Copy | Verdict::Tag | Verdict::Late))
     }
 
     /// Why an edge cannot be decided or carried out: a registry does not answer, or the image cannot be read.
@@ -147,6 +151,54 @@ impl Plan {
         self.decisions().filter(|(_, verdict)| **verdict == Verdict::Lost).map(|(edge, _)| edge)
     }
 
+    /// Images whose registries have not answered yet.
+    pub(super) fn late(&self) -> usize {
+        let late = self.decisions().filter(|(_, verdict)| **verdict == Verdict::Late);
+        late.map(|(edge, _)| (edge.source, edge.digest)).collect::<HashSet<ImageId>>().len()
+    }
+
+    /// Reads the registries that the others did not wait for, and decides their edges; gives their repositories. What
+    /// contradicts them is warned of, and is nothing that is carried out.
+    pub(super) async fn catch_up(&mut self, run: &Run, reader: &Reader) -> BTreeSet<Id<Repository>> {
+        let late = self.inventory.take_late();
+        let hosts = late.iter().map(|repository| (&self.edges.repository(*repository).host, true));
+        let progress = Progress::new(hosts);
+        list_all(run, reader, &self.edges, &late, &mut self.inventory, &progress).await;
+        // Where the run is told to stop between questions, all of it stays undecided.
+        let Ok(verdicts) = ask(run, reader, &self.edges, &mut self.inventory).await else {
+            return BTreeSet::new();
+        };
+        let is_late = |edge: &Edge| late.contains(&edge.destination);
+        let decided = self.edges.all().iter().zip(&verdicts).filter(|(edge, _)| is_late(edge));
+        let lacking = decided.filter(|(edge, verdict)| {
+            // An image that only got tags elsewhere has been read in part.
+            match self.images.get(&(edge.source, edge.digest)) {
+                Some(Ok(graph)) => **verdict == Verdict::Copy && !graph.is_whole(),
+                Some(Err(_)) => false,
+                None => true,
+            }
+        });
+        let images = read_images(run, reader, &self.edges, lacking).await;
+        self.images.extend(images);
+        for ((edge, verdict), new) in self.edges.all().iter().zip(&mut self.verdicts).zip(verdicts) {
+            if is_late(edge) {
+                *verdict = new;
+            }
+        }
+        for (edge, verdict) in self.decisions().filter(|(edge, _)| is_late(edge)) {
+            if let Some(reason) = self.conflict(edge, verdict, false) {
+                let (reference, origin) = (self.edges.reference(edge), self.edges.origin(edge));
+                run.tell(&Event::Warned(format!("{reference} is not promoted: {reason} ({origin})")));
+            }
+        }
+        late
+    }
+
+    /// Edges that contradict production, or whose images cannot be copied.
+    pub(super) fn conflicts(&self) -> usize {
+        self.decisions().filter(|(edge, verdict)| self.conflict(edge, verdict, false).is_some()).count()
+    }
+
     /// Counts by project and in all.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
@@ -164,6 +216,7 @@ impl Plan {
                 Verdict::Lost => count.lost = 1,
                 Verdict::Moved(_) | Verdict::Unsupported(_) => count.conflicts = 1,
                 Verdict::Unreadable(_) => count.failed = 1,
+                Verdict::Late => count.late = 1,
             }
             summary.total.add(count);
             summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
@@ -237,7 +290,11 @@ impl Plan {
                     _ => None,
                 }
             }
-            Verdict::Done | Verdict::DoneWithoutSource | Verdict::Lost | Verdict::Unreadable(_) => None,
+            Verdict::Done
+            | Verdict::DoneWithoutSource
+            | Verdict::Lost
+            | Verdict::Unreadable(_)
+            | Verdict::Late => None,
         }
     }
 
@@ -277,6 +334,7 @@ impl Count {
         self.lost += other.lost;
         self.conflicts += other.conflicts;
         self.failed += other.failed;
+        self.late += other.late;
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }

@@ -9,6 +9,7 @@ use oci::{Graph, Host, Reader, Repository, Selector};
 
 use super::ImageId;
 use super::memory::Memory;
+use super::progress::Progress;
 use crate::decide::{Question, Verdict, decide};
 use crate::edge::{Edge, Edges};
 use crate::error::Error;
@@ -23,14 +24,17 @@ const WAITING: usize = 64;
 /// How many rounds of questions are asked at the most; edges need three.
 const ROUNDS: usize = 8;
 
-/// Lists every repository that is not settled, and every one in staging that it gets something from, all hosts at the same
-/// time; those that were listed before are left out. What is only looked at again needs nothing from staging.
+/// Lists every repository that is not settled, and every one in staging that it gets something from; those that were listed
+/// before are left out. What is only looked at again needs nothing from staging.
+///
+/// With `overlap`, repositories of a host that does not get on are put off when all others are listed.
 pub(super) async fn list(
     run: &Run,
     reader: &Reader,
     edges: &Edges,
     memory: &Memory,
     inventory: &mut Inventory,
+    overlap: bool,
 ) {
     let mut repositories: BTreeSet<Id<Repository>> = BTreeSet::new();
     for edge in edges.all().iter().filter(|edge| !inventory.is_settled(edge.destination)) {
@@ -40,31 +44,59 @@ pub(super) async fn list(
         }
     }
     repositories.retain(|repository| !inventory.is_listed(*repository));
-    run.tell(&Event::Work { units: "repositories", more: repositories.len() });
-    let shared = Mutex::new(&mut *inventory);
-    by_host(
-        run,
-        edges,
-        repositories,
-        |id| id,
-        async |id| {
-            let mut draft = Draft::new(edges, id);
-            let listed = reader.list(edges.repository(id), &mut |listed| draft.take(listed)).await;
-            let mut inventory = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            match listed {
-                Ok(there) => inventory.listed(draft, there),
-                Err(error) => inventory.not_listed(id, error),
-            }
-            run.tell(&Event::Worked);
-        },
-    )
-    .await;
+    let sources: BTreeSet<Id<Repository>> = edges.all().iter().map(|edge| edge.source).collect();
+    let host = |id: Id<Repository>| &edges.repository(id).host;
+    let progress = Progress::new(repositories.iter().map(|id| (host(*id), !sources.contains(id))));
+    let listing = list_all(run, reader, edges, &repositories, inventory, &progress);
+    let stragglers = tokio::select! {
+        () = listing => Vec::new(),
+        stragglers = progress.stragglers(), if overlap => stragglers,
+    };
+    for late in &stragglers {
+        run.tell(&Event::Warned(format!(
+            "{late} does not answer: the others do not wait for it, and it is asked again when they are done"
+        )));
+        let there = repositories.iter().filter(|id| host(**id) == late);
+        there.for_each(|id| inventory.put_off(*id));
+    }
     for edges_there in edges.by_destination() {
         let is_done = |edge: &Edge| decide(edge, edges, inventory) == Ok(Verdict::Done);
         if !inventory.is_settled(edges_there[0].destination) && edges_there.iter().all(is_done) {
             inventory.forget_parts(edges_there[0].destination);
         }
     }
+}
+
+/// Lists repositories, all hosts at the same time.
+pub(super) async fn list_all(
+    run: &Run,
+    reader: &Reader,
+    edges: &Edges,
+    repositories: &BTreeSet<Id<Repository>>,
+    inventory: &mut Inventory,
+    progress: &Progress<'_>,
+) {
+    run.tell(&Event::Work { units: "repositories", more: repositories.len() });
+    let shared = Mutex::new(inventory);
+    by_host(
+        run,
+        edges,
+        repositories.iter().copied(),
+        |id| id,
+        async |id| {
+            let mut draft = Draft::new(edges, id);
+            let repository = edges.repository(id);
+            let listed = reader.list(repository, &mut |listed| draft.take(listed)).await;
+            let mut inventory = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            match listed {
+                Ok(there) => inventory.listed(draft, there),
+                Err(error) => inventory.not_listed(id, error),
+            }
+            progress.moved(&repository.host);
+            run.tell(&Event::Worked);
+        },
+    )
+    .await;
 }
 
 /// Decides all edges, asking what has to be known until nothing is left to ask.
@@ -119,15 +151,15 @@ pub(super) async fn ask(
 
 /// Reads the manifests of every image that is to be copied, and the own manifest of one that only gets tags: what is
 /// broken in staging is known before anything is written.
-pub(super) async fn read_images(
+pub(super) async fn read_images<'a>(
     run: &Run,
     reader: &Reader,
     edges: &Edges,
-    verdicts: &[Verdict],
+    decisions: impl Iterator<Item = (&'a Edge, &'a Verdict)>,
 ) -> HashMap<ImageId, Result<Graph, Arc<oci::Error>>> {
     // Whether any edge wants the whole of it.
     let mut wanted: BTreeMap<ImageId, bool> = BTreeMap::new();
-    for (edge, verdict) in edges.all().iter().zip(verdicts) {
+    for (edge, verdict) in decisions {
         if matches!(verdict, Verdict::Copy | Verdict::Tag) {
             *wanted.entry((edge.source, edge.digest)).or_default() |= *verdict == Verdict::Copy;
         }
