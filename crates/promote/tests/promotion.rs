@@ -413,6 +413,24 @@ async fn bad_weather_loses_nothing() {
     world.assert_complete().await;
 }
 
+/// Nobody tells the quota, and next to nothing is refused: it is found, on each host for itself.
+#[tokio::test]
+async fn a_quota_that_nobody_tells_is_kept_to() {
+    let world = small_world(google()).await;
+    for server in world.servers() {
+        server.weather().set_latency(Duration::from_millis(20));
+        let allowance = Allowance { per_second: 83.0, burst: 100, retry_after: None };
+        server.weather().set_quota(Quota::Shared(allowance));
+    }
+    let attested = world.promote().await;
+    assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
+    world.assert_complete().await;
+    for (host, tally) in world.tallies().iter().enumerate() {
+        let (refused, all) = (tally.total_refused(), tally.total());
+        assert!(refused <= 15, "{refused} of {all} requests were refused by host {host}");
+    }
+}
+
 /// Wrong content in staging is an error at once, is never tagged, and leaves the other images alone.
 #[tokio::test]
 async fn wrong_content_is_neither_retried_nor_tagged() {

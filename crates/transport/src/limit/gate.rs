@@ -267,6 +267,15 @@ mod tests {
         gate.admit(Class::Read).await.unwrap();
     }
 
+    /// Whoever is to find that out may be given up itself: then the next one does.
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_dropped_after_a_rest_holds_up_nobody() {
+        let gate = at_once(10);
+        gate.admit(Class::Read).await.unwrap().observe(Observed::Refused(None));
+        drop(gate.admit(Class::Read).await.unwrap());
+        assert!(!waits(&gate, Class::Read).await);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn whoever_gives_up_waiting_takes_nobodys_place() {
         let gate = at_once(1);

@@ -196,18 +196,18 @@ impl Lane {
         }
     }
 
-    /// Counts one that has ended, its body included.
-    pub(super) fn leave(&mut self) {
+    /// Counts one that has ended, its body included, or that was given up without an answer.
+    pub(super) fn leave(&mut self, admitted: Instant) {
+        self.end_probe(admitted);
         self.under_way = self.under_way.saturating_sub(1);
     }
 
     /// Takes back one that was let in and never left.
     pub(super) fn withdraw(&mut self, admitted: Instant) {
-        self.leave();
-        match &mut self.rest {
-            Some(rest) if rest.probed == Some(admitted) => rest.probed = None,
-            _ => self.pace.give_back(),
+        if self.rest.is_none_or(|rest| rest.probed != Some(admitted)) {
+            self.pace.give_back();
         }
+        self.leave(admitted);
     }
 
     /// Takes in what came of a request that left at `admitted`.
@@ -348,7 +348,7 @@ impl Lane {
         self.halved.is_none_or(|halved| admitted >= halved)
     }
 
-    /// A probe that was lost tells nothing; the next request is another.
+    /// A probe that had no answer tells nothing; the next request is another.
     fn end_probe(&mut self, admitted: Instant) {
         if let Some(rest) = &mut self.rest
             && rest.probed == Some(admitted)

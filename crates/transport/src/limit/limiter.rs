@@ -105,7 +105,7 @@ impl Limiter {
     /// Takes note that a request is over, its body included.
     pub fn leave(&mut self, pass: Pass) {
         self.bulk[usize::from(pass.class.is_write())] -= usize::from(pass.class.is_bulk());
-        self.lane(pass.class).leave();
+        self.lane(pass.class).leave(pass.admitted);
     }
 
     /// Takes back a request that was let in and never sent.
