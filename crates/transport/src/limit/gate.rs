@@ -267,6 +267,15 @@ mod tests {
         gate.admit(Class::Read).await.unwrap();
     }
 
+    /// The answer to a large upload comes when all of it is sent: nobody waits for that.
+    #[tokio::test(start_paused = true)]
+    async fn after_a_rest_nobody_waits_for_bulk() {
+        let gate = at_once(10);
+        gate.admit(Class::Write).await.unwrap().observe(Observed::Refused(None));
+        let _upload = gate.admit(Class::BulkWrite).await.unwrap();
+        assert!(!waits(&gate, Class::Write).await);
+    }
+
     /// Whoever is to find that out may be given up itself: then the next one does.
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_dropped_after_a_rest_holds_up_nobody() {

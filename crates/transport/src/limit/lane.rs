@@ -98,8 +98,6 @@ struct Measure {
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     until: Instant,
-    /// Refusals in a row.
-    refusals: u32,
     /// When the one request left that finds out whether the rest is over.
     probed: Option<Instant>,
 }
@@ -116,8 +114,10 @@ pub(super) struct Lane {
     borne: Option<f64>,
     measure: Option<Measure>,
     rest: Option<Rest>,
-    /// When rate and window were last halved.
-    halved: Option<Instant>,
+    /// Refusals since something was served; those of one event count once.
+    refusals: u32,
+    /// When a refusal or a loss was last taken in.
+    setback: Option<Instant>,
     /// Whether the rate, or the window, has held a request back since it last grew.
     held_by_rate: bool,
     held_by_window: bool,
@@ -138,7 +138,8 @@ impl Lane {
             borne: None,
             measure: None,
             rest: None,
-            halved: None,
+            refusals: 0,
+            setback: None,
             held_by_rate: false,
             held_by_window: false,
             grown: now,
@@ -188,9 +189,11 @@ impl Lane {
     }
 
     /// Counts a request that leaves.
-    pub(super) fn enter(&mut self, now: Instant) {
+    pub(super) fn enter(&mut self, now: Instant, bulk: bool) {
         self.under_way += 1;
         match &mut self.rest {
+            // Its answer comes when all of it is sent: others would wait for that.
+            Some(_) if bulk => self.end_rest(now),
             Some(rest) => rest.probed = Some(now),
             None => self.pace.take(),
         }
@@ -218,7 +221,8 @@ impl Lane {
             Observed::Lost => {
                 self.end_probe(admitted);
                 if self.is_news(admitted) {
-                    self.halve_window(now);
+                    self.halve_window();
+                    self.setback = Some(now);
                 }
             }
         }
@@ -235,12 +239,16 @@ impl Lane {
         match self.rest {
             // An answer to what left before the refusal says nothing about now.
             Some(rest) if rest.probed == Some(admitted) => {
-                self.rest = None;
-                self.pace.empty(now);
-                self.grown = now;
+                self.refusals = 0;
+                self.end_rest(now);
             }
             Some(_) => {}
-            None => self.grow(now),
+            None => {
+                if self.is_news(admitted) {
+                    self.refusals = 0;
+                }
+                self.grow(now);
+            }
         }
     }
 
@@ -281,23 +289,28 @@ impl Lane {
     }
 
     fn refused(&mut self, now: Instant, admitted: Instant, asked: Option<Duration>) {
-        let in_a_row = match self.rest {
-            Some(rest) if rest.probed == Some(admitted) => rest.refusals + 1,
+        let is_probe = self.rest.is_some_and(|rest| rest.probed == Some(admitted));
+        if !is_probe && !self.is_news(admitted) {
             // What left with the refused one is refused with it: the same event, unless it asks for a longer rest.
-            _ if !self.is_news(admitted) => {
-                if let (Some(rest), Some(asked)) = (&mut self.rest, asked) {
-                    rest.until = rest.until.max(now + asked);
-                }
-                return;
+            if let (Some(rest), Some(asked)) = (&mut self.rest, asked) {
+                rest.until = rest.until.max(now + asked);
             }
-            _ => 1,
-        };
-        if in_a_row == 1 {
-            self.learn(now);
-            self.halve_window(now);
+            return;
         }
-        let pause = asked.unwrap_or_else(|| self.rest_after(in_a_row));
-        self.rest = Some(Rest { until: now + pause, refusals: in_a_row, probed: None });
+        self.refusals += 1;
+        if self.refusals == 1 {
+            self.learn(now);
+            self.halve_window();
+        }
+        self.setback = Some(now);
+        let pause = asked.unwrap_or_else(|| self.rest_after(self.refusals));
+        self.rest = Some(Rest { until: now + pause, probed: None });
+    }
+
+    fn end_rest(&mut self, now: Instant) {
+        self.rest = None;
+        self.pace.empty(now);
+        self.grown = now;
     }
 
     /// How long to leave the host alone after so many refusals in a row, where it does not say.
@@ -338,14 +351,13 @@ impl Lane {
             .clamp(SHORTEST_PLATEAU, LONGEST_PLATEAU)
     }
 
-    fn halve_window(&mut self, now: Instant) {
+    fn halve_window(&mut self) {
         self.window = (self.window / 2.0).max(1.0);
-        self.halved = Some(now);
     }
 
-    /// Whether a request left after the last halving, so that what became of it is news.
+    /// Whether a request left after the last setback, so that what became of it is news.
     fn is_news(&self, admitted: Instant) -> bool {
-        self.halved.is_none_or(|halved| admitted >= halved)
+        self.setback.is_none_or(|setback| admitted >= setback)
     }
 
     /// A probe that had no answer tells nothing; the next request is another.

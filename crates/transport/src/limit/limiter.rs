@@ -84,7 +84,7 @@ impl Limiter {
             }
             pace.take();
         }
-        self.lane(class).enter(now);
+        self.lane(class).enter(now, class.is_bulk());
         self.bulk[usize::from(class.is_write())] += usize::from(class.is_bulk());
         Admission::Go(Pass { class, admitted: now })
     }

@@ -266,7 +266,9 @@ proptest! {
         // A window that does not bound what the quota allows.
         let settings = HostSettings { concurrency: 256, ..HostSettings::default() };
         let course = run_changing(host, &settings, &[Class::Read], 90, |_| per_second);
-        prop_assert!(course.rate(30..90) >= 0.85 * per_second, "{} of {host:?}", course.rate(30..90));
+        // What is saved up for bursts makes up for the dip after a trial.
+        let least = if burst_seconds < 0.5 { 0.75 } else { 0.9 };
+        prop_assert!(course.rate(30..90) >= least * per_second, "{} of {host:?}", course.rate(30..90));
         prop_assert!(course.share_refused() < 0.03, "{} of {host:?}", course.share_refused());
         prop_assert!(course.at_once <= 256);
     }
