@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
-use promote::{Confirmed, Job};
+use promote::Job;
 use registry::sample::Recipe;
 use registry::{Effect, ErrorCode, Fault, Kind};
 use support::{World, google, path, tag};
@@ -54,9 +54,7 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     let cleared = world.prepare().await.unwrap();
     world.reset_tallies();
     world.production[0].weather().set_latency(Duration::from_millis(400));
-    let run = world.run();
-    let carrying_out =
-        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let carrying_out = world.carry_out(cleared);
     let watching = async {
         others_complete(&world).await;
         complete(&world, 0)
@@ -82,9 +80,7 @@ async fn a_region_that_refuses_everything_slows_no_other() {
     let world = world(3).await;
     let cleared = world.prepare().await.unwrap();
     refuse(&world, 0);
-    let run = world.run();
-    let carrying_out =
-        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let carrying_out = world.carry_out(cleared);
     tokio::select! {
         _ = carrying_out => panic!("it cannot be done"),
         () = others_complete(&world) => {}
@@ -100,14 +96,7 @@ async fn every_image_of_a_region_that_has_gone_fails_once() {
     let cleared = world.prepare().await.unwrap();
     let gone = world.production.remove(0);
     gone.stop().await;
-    let attested = promote::carry_out(
-        &world.run(),
-        &world.client,
-        cleared,
-        Confirmed::when(true).unwrap(),
-        &world.copying,
-    )
-    .await;
+    let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed() as u64, IMAGES);
     assert_eq!((world.ledger.failures().len() as u64, attested.promoted().not_begun()), (IMAGES, 0));
     assert_eq!(world.ledger.totals().promoted as u64, IMAGES);
@@ -120,9 +109,7 @@ async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
     let world = world(2).await;
     let cleared = world.prepare().await.unwrap();
     world.production[0].weather().set_latency(Duration::from_millis(400));
-    let run = world.run();
-    let carrying_out =
-        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let carrying_out = world.carry_out(cleared);
     let stopping = async {
         others_complete(&world).await;
         world.stop.cancel();
@@ -142,14 +129,7 @@ async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() 
     // One request more than the door tries, for one image.
     let fault = Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/app-7/").times(6);
     let struck = world.production[0].weather().add_fault(fault);
-    let attested = promote::carry_out(
-        &world.run(),
-        &world.client,
-        cleared,
-        Confirmed::when(true).unwrap(),
-        &world.copying,
-    )
-    .await;
+    let attested = world.carry_out(cleared).await;
     assert_eq!((struck.struck(), attested.promoted().failed(), world.ledger.failures().len()), (6, 0, 0));
     assert_eq!(world.ledger.totals().promoted as u64, 2 * IMAGES);
     world.assert_complete().await;
@@ -163,14 +143,7 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     world.production[0].weather().add_fault(Fault::new(denied).on(Kind::ManifestPut));
-    let attested = promote::carry_out(
-        &world.run(),
-        &world.client,
-        cleared,
-        Confirmed::when(true).unwrap(),
-        &world.copying,
-    )
-    .await;
+    let attested = world.carry_out(cleared).await;
     let (failed, not_begun) = (attested.promoted().failed() as u64, attested.promoted().not_begun() as u64);
     assert!(failed > 0 && not_begun > 0);
     assert_eq!(failed + world.ledger.totals().promoted as u64, 2 * (IMAGES - not_begun));
@@ -188,9 +161,7 @@ async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_a
     let planned = cleared.plan().summary().total;
     assert_eq!((planned.late, planned.copy), (IMAGES as usize, 2 * IMAGES as usize));
 
-    let run = world.run();
-    let carrying_out =
-        promote::carry_out(&run, &world.client, cleared, Confirmed::when(true).unwrap(), &world.copying);
+    let carrying_out = world.carry_out(cleared);
     let watching = async {
         others_complete(&world).await;
         assert_eq!(complete(&world, 0), 0, "it has listed nothing yet");
@@ -212,8 +183,7 @@ async fn a_region_that_never_answers_fails_by_itself() {
     let job = Job { overlap: true, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
     assert_eq!(cleared.plan().summary().total.late, IMAGES as usize);
-    let confirmed = Confirmed::when(true).unwrap();
-    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), IMAGES as usize);
     assert_eq!(attested.promoted().plan().summary().total.failed, IMAGES as usize);
     assert_eq!((complete(&world, 1), complete(&world, 2)), (IMAGES, IMAGES));
@@ -229,8 +199,7 @@ async fn what_contradicts_a_late_region_is_not_carried_out() {
     let job = Job { overlap: true, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
     world.production[0].weather().clear_faults();
-    let confirmed = Confirmed::when(true).unwrap();
-    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 1);
     let held = world.production[0].store().resolve(&path("prod/app-5"), &tag("v1"));
     assert_eq!(held, Some(other.digest()), "tags of production never move");

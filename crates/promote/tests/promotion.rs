@@ -186,8 +186,7 @@ async fn a_token_that_is_refused_is_renewed() {
     world.stage("app", &Recipe::default().index(2), &["v1"]).await;
     let cleared = world.prepare().await.unwrap();
     world.servers().for_each(registry::Server::revoke_tokens);
-    let confirmed = promote::Confirmed::when(true).unwrap();
-    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 0);
     world.assert_complete().await;
 }
@@ -379,8 +378,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
     world.production[0].weather().add_fault(Fault::new(denied).on(Kind::Mount));
     let job = promote::Job { keep_going: false, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
-    let confirmed = promote::Confirmed::when(true).unwrap();
-    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    let attested = world.carry_out(cleared).await;
     assert!(attested.promoted().not_begun() > 0);
     assert!(attested.promoted().failed() < 60, "{} of 60 failed", attested.promoted().failed());
 }
@@ -508,8 +506,7 @@ async fn a_run_that_is_told_to_stop_begins_nothing_new() {
         tokio::time::sleep(Duration::from_millis(60)).await;
         stop.cancel();
     });
-    let confirmed = promote::Confirmed::when(true).unwrap();
-    let attested = promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    let attested = world.carry_out(cleared).await;
     assert!(attested.promoted().not_begun() > 0);
     assert_eq!(attested.promoted().failed(), 0, "what was begun is finished");
     let promoted = world.ledger.totals().promoted;
@@ -530,8 +527,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     manifests.manifests[0].source.host = host;
     let job = promote::Job { manifests, strict: false, keep_going: true, overlap: false, cache: None };
     let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
-    let confirmed = promote::Confirmed::when(true).unwrap();
-    promote::carry_out(&world.run(), &world.client, cleared, confirmed, &world.copying).await;
+    world.carry_out(cleared).await;
     world.assert_complete().await;
     let tally = world.production[0].tally().snapshot();
     assert_eq!((tally.requests(Kind::UploadPut), tally.blob_bytes_out), (0, 0));

@@ -124,7 +124,12 @@ impl World {
     /// Plans and carries out.
     pub async fn promote(&self) -> Attested {
         let cleared = self.prepare().await.unwrap_or_else(|error| panic!("{error}"));
-        carry_out(&self.run(), &self.client, cleared, Confirmed::when(true).unwrap(), &self.copying).await
+        self.carry_out(cleared).await
+    }
+
+    pub async fn carry_out(&self, cleared: Cleared) -> Attested {
+        let confirmed = Confirmed::when(true).unwrap();
+        carry_out(&self.run(), &self.client, cleared, confirmed, &self.copying).await
     }
 
     /// A client that knows nothing yet, as that of a new process.

@@ -95,7 +95,7 @@ impl Limiter {
             Observed::Served => self.watch.served(),
             Observed::Refused(_) => self.watch.failed(now, pass.admitted, |outage| outage.refused += 1),
             Observed::Unavailable(_) => {
-                self.watch.failed(now, pass.admitted, |outage| outage.unavailable += 1)
+                self.watch.failed(now, pass.admitted, |outage| outage.unavailable += 1);
             }
             Observed::Lost => self.watch.failed(now, pass.admitted, |outage| outage.lost += 1),
         }

@@ -121,7 +121,7 @@ impl Memory {
                     true => Ok(Facts::default()),
                     false => remembered.of(repository),
                 };
-                before.map(|before| Some((repository, news(before, edges, wished, these)?))).transpose()
+                before.map(|before| Some((repository, news(&before, edges, wished, these)?))).transpose()
             });
             cache.close(&forgotten, learnt)
         });
@@ -132,12 +132,12 @@ impl Memory {
 }
 
 /// What is known of a repository now, where that is more than what was known before.
-fn news(before: Facts, edges: &Edges, wished: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
+fn news(before: &Facts, edges: &Edges, wished: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
     let mut facts = before.clone();
     for (edge, verdict) in wished.iter().zip(verdicts) {
         if matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource) {
             facts.learn(edges.tag(edge), *edges.digest(edge));
         }
     }
-    (facts != before).then_some(facts)
+    (facts != *before).then_some(facts)
 }
