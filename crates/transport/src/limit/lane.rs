@@ -92,6 +92,19 @@ enum Search {
 struct Measure {
     since: Instant,
     served: f64,
+    /// [`Pace::idle`] then: while nobody asks, nothing is learnt.
+    idle: f64,
+}
+
+/// What is known of the time between two refusals.
+#[derive(Clone, Copy, Debug)]
+enum Measured {
+    /// It was too short to tell.
+    Nothing,
+    /// Hardly anything was asked.
+    Idle,
+    /// Requests a second that were served while there were any.
+    Rate(f64),
 }
 
 /// A rest after a refusal.
@@ -260,32 +273,32 @@ impl Lane {
         }
         let passed = now.saturating_duration_since(self.grown).as_secs_f64().min(1.0);
         self.grown = now;
-        if !std::mem::take(&mut self.held_by_rate) {
-            return;
-        }
+        let held = std::mem::take(&mut self.held_by_rate);
         let rate = self.pace.rate();
-        let grown = match (self.search, self.borne) {
+        match (self.search, self.borne) {
+            // What is known to be borne comes back, asked for or not.
+            (Search::Off { .. }, Some(borne)) if rate < REGAINED * borne => {
+                self.set_rate(rate + borne * passed * (REGAINED - 0.5) / REGAIN, now);
+            }
+            _ if !held => {}
             (Search::Off { since }, Some(borne)) => {
                 let plateau = self.plateau(borne);
                 if now.saturating_duration_since(since).as_secs_f64() > plateau {
                     self.search = Search::On;
                 }
-                if rate < REGAINED * borne {
-                    rate + borne * passed * (REGAINED - 0.5) / REGAIN
-                } else {
-                    (rate + borne * passed * (1.0 - REGAINED) / plateau).min(borne.max(rate))
-                }
+                self.set_rate((rate + borne * passed * (1.0 - REGAINED) / plateau).min(borne.max(rate)), now);
             }
-            (_, Some(_)) => {
-                let doubling = CAREFUL_DOUBLING.max(CAREFUL_ROUND_TRIPS_TO_DOUBLE * self.round_trip);
-                rate * 2_f64.powf(passed / doubling)
-            }
-            (_, None) => {
-                let doubling = ROUND_TRIPS_TO_DOUBLE * self.round_trip;
-                rate * 2_f64.powf(passed / doubling.clamp(SHORTEST_DOUBLING, LONGEST_DOUBLING))
-            }
-        };
-        self.set_rate(grown, now);
+            (_, borne) => self.set_rate(rate * 2_f64.powf(passed / self.doubling(borne.is_some())), now),
+        }
+    }
+
+    /// How long it takes a rate to double that is being searched, in seconds.
+    fn doubling(&self, is_careful: bool) -> f64 {
+        if is_careful {
+            CAREFUL_DOUBLING.max(CAREFUL_ROUND_TRIPS_TO_DOUBLE * self.round_trip)
+        } else {
+            (ROUND_TRIPS_TO_DOUBLE * self.round_trip).clamp(SHORTEST_DOUBLING, LONGEST_DOUBLING)
+        }
     }
 
     fn refused(&mut self, now: Instant, admitted: Instant, asked: Option<Duration>) {
@@ -322,26 +335,39 @@ impl Lane {
     /// Learns from a refusal what the host bears, and halves the rate.
     fn learn(&mut self, now: Instant) {
         let rate = self.pace.rate();
-        let measured = self.measure.and_then(|measure| {
-            let seconds = now.saturating_duration_since(measure.since).as_secs_f64();
-            (seconds >= MEASURABLE && measure.served > 0.0).then_some(measure.served / seconds)
-        });
-        let borne = match (self.search, self.borne, measured) {
+        let borne = match (self.search, self.borne, self.measured(now)) {
             (_, None, _) => FIRST_GUESS * rate,
+            // So little was asked that it cannot have been too much: the refusal has another reason.
+            (_, Some(before), Measured::Idle) => before,
             // Far more is borne than before: how much, the next refusal will tell.
             (Search::On, Some(before), _) if rate > FAR_MORE * before => rate,
             // What was borne for a whole plateau is borne, and perhaps more: part of the rest may have been saved up.
             (Search::On, Some(before), measured) => {
-                (before + CREDITED * (rate - before)).max(measured.unwrap_or(0.0))
+                let credited = before + CREDITED * (rate - before);
+                if let Measured::Rate(measured) = measured { credited.max(measured) } else { credited }
             }
-            (Search::Off { .. }, Some(_), Some(measured)) => measured.min(rate),
-            (Search::Off { .. }, Some(before), None) => before.min(rate),
+            (Search::Off { .. }, Some(_), Measured::Rate(measured)) => measured.min(rate),
+            (Search::Off { .. }, Some(before), Measured::Nothing) => before.min(rate),
         };
         self.borne = Some(borne);
-        self.measure = Some(Measure { since: now, served: 0.0 });
+        self.measure = Some(Measure { since: now, served: 0.0, idle: self.pace.idle() });
         self.search = Search::Off { since: now };
         self.set_rate(borne / 2.0, now);
         self.pace.empty(now);
+    }
+
+    /// What was served since the last refusal.
+    fn measured(&self, now: Instant) -> Measured {
+        let Some(measure) = self.measure else { return Measured::Nothing };
+        let passed = now.saturating_duration_since(measure.since).as_secs_f64();
+        let idle = self.pace.idle() - measure.idle;
+        match passed - idle {
+            _ if idle > passed / 2.0 => Measured::Idle,
+            seconds if seconds >= MEASURABLE && measure.served > 0.0 => {
+                Measured::Rate(measure.served / seconds)
+            }
+            _ => Measured::Nothing,
+        }
     }
 
     /// How long to stay at what the host bears, in seconds.

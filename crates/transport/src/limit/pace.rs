@@ -15,16 +15,23 @@ pub(super) struct Pace {
     /// Requests that may pass now.
     credit: f64,
     since: Instant,
+    /// For how long, in seconds, nobody has used what there was.
+    idle: f64,
 }
 
 impl Pace {
     /// A pace of `rate` requests a second, of which the first `credit` may pass at once.
     pub(super) fn new(rate: f64, credit: f64, now: Instant) -> Self {
-        Self { rate, credit, since: now }
+        Self { rate, credit, since: now, idle: 0.0 }
     }
 
     pub(super) fn rate(&self) -> f64 {
         self.rate
+    }
+
+    /// For how long, in seconds and in all, nobody has used what there was.
+    pub(super) fn idle(&self) -> f64 {
+        self.idle
     }
 
     /// Goes on at another rate from now on.
@@ -59,7 +66,9 @@ impl Pace {
         let most = 1.0 + self.rate * LATENESS;
         let gained = now.saturating_duration_since(self.since).as_secs_f64() * self.rate;
         // What there is to begin with may be more than is ever saved up.
-        self.credit = self.credit.max((self.credit + gained).min(most));
+        let kept = self.credit.max((self.credit + gained).min(most));
+        self.idle += (self.credit + gained - kept) / self.rate;
+        self.credit = kept;
         self.since = self.since.max(now);
     }
 }
@@ -82,5 +91,6 @@ mod tests {
         assert_eq!(pace.next(late), late);
         pace.take();
         assert!(pace.next(late) > late, "a minute has saved up one request");
+        assert!((59.0..60.0).contains(&pace.idle()), "the rest of it nobody has used");
     }
 }

@@ -190,6 +190,27 @@ fn a_quota_that_is_cut_or_restored_is_kept_to_within_ten_seconds() {
     }
 }
 
+/// A host that is asked little and refuses now and then for reasons of its own is not thought to bear little.
+#[test]
+fn what_was_not_asked_for_is_not_thought_to_be_refused() {
+    let start = Instant::now();
+    let mut limiter = Limiter::new(&HostSettings::default(), start);
+    let mut ask = |now: Instant, observed: Observed| {
+        let Admission::Go(pass) = limiter.admit(now, Class::Read) else { return false };
+        limiter.observe(now, pass, observed);
+        limiter.leave(pass);
+        true
+    };
+    for second in 0..60 {
+        let now = start + Duration::from_secs(second);
+        ask(now, if second % 20 == 10 { Observed::Unavailable(None) } else { Observed::Served });
+    }
+    let busy = start + Duration::from_secs(60);
+    let milliseconds = (0..2_000).map(|millisecond| busy + Duration::from_millis(millisecond));
+    let served = milliseconds.filter(|now| ask(*now, Observed::Served)).count();
+    assert!(served > 100, "{served} in two seconds");
+}
+
 /// Reads and writes find their shares of a quota that they have in common.
 #[test]
 fn two_lanes_share_one_quota() {
