@@ -101,6 +101,10 @@ pub struct RegistryError {
     pub message: String,
 }
 
+/// What helps where a registry says that it is asked too much.
+const QUOTA_USED_UP: &str =
+    "the registry's quota is used up, perhaps by others too: run again later; what is done is not done again";
+
 impl Error {
     pub(crate) fn new(doing: impl Into<String>, kind: ErrorKind) -> Self {
         Self { doing: doing.into(), kind: Box::new(kind) }
@@ -141,9 +145,7 @@ impl Error {
                 403 => Some(
                     "the credentials are known but lack the right; ask for read access to staging, or write access to production",
                 ),
-                429 | 503 => Some(
-                    "the registry's quota is used up: give the host a lower cap with --registry-config, or run again later; what is done is not done again",
-                ),
+                429 | 503 => Some(QUOTA_USED_UP),
                 _ => None,
             },
             ErrorKind::ForeignTokenRealm { .. } => Some(
@@ -154,6 +156,12 @@ impl Error {
             ),
             ErrorKind::Transport(error) => match error.kind() {
                 transport::ErrorKind::Connect(_) => Some("check the registry's name and the network"),
+                transport::ErrorKind::Outage(outage) if outage.unavailable == 0 && outage.lost == 0 => {
+                    Some(QUOTA_USED_UP)
+                }
+                transport::ErrorKind::Outage(_) => Some(
+                    "the registry is down, or cannot be reached: run again when it is back; what is done is not done again",
+                ),
                 _ => None,
             },
             _ => None,
