@@ -23,7 +23,7 @@ struct Told {
 }
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
-    let images = lab.size(12, 4);
+    let images = lab.size(40, 4);
     let calm = one(lab, images, false).await?;
     let troubled = one(lab, images, true).await?;
     let others = |told: &Told| last_write_of_others(&told.run);
@@ -67,15 +67,16 @@ async fn one(lab: &Lab, images: usize, in_trouble: bool) -> Result<Told, Error> 
     let text = std::fs::read(&path).unwrap_or_default();
     // Where there is no report, that is what the page says.
     let told: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
-    let number = |group: &str, name: &str| count(told[group][name].as_u64().unwrap_or_default());
+    let number =
+        |place: &str| count(told.pointer(place).and_then(serde_json::Value::as_u64).unwrap_or_default());
     let summary = format!(
         "exit code {}, outcome `{}`; of {} edges {} were promoted, {} failed in the plan and {} in the promotion.",
         told["exitCode"],
         told["outcome"].as_str().unwrap_or("no report"),
-        number("plan", "edges"),
-        number("totals", "promoted"),
-        number("plan", "failed"),
-        number("totals", "failed")
+        number("/plan/total/edges"),
+        number("/totals/promoted"),
+        number("/plan/total/failed"),
+        number("/totals/failed")
     );
     Ok(Told { run, summary })
 }
