@@ -157,7 +157,8 @@ impl Reader {
                 return Ok(0);
             }
             let response = expect(response, &[200], doing).await?;
-            let next = response.header(header::LINK.as_str()).and_then(next_page);
+            let links = response.headers().get_all(header::LINK).iter().filter_map(|link| link.to_str().ok());
+            let next = links.filter_map(next_page).next();
             let next = next.map(|to| same_host(&call.url, to, "Link", doing)).transpose()?;
             let content = read(response).await?;
             bytes += content.bytes;

@@ -170,6 +170,17 @@ impl Facts {
         }
     }
 
+    /// Takes in that the repository does not hold a manifest by this tag, or, without a tag, at all.
+    pub(crate) fn forget(&mut self, tag: Option<&Tag>, digest: &Digest) {
+        match tag {
+            Some(tag) => drop(self.tags.remove(tag.as_str())),
+            None => {
+                self.untagged.remove(digest);
+                self.tags.retain(|_, named| named != digest);
+            }
+        }
+    }
+
     /// Tag after tag, each with its length before it and its digest behind it; no tag has the length 0.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();

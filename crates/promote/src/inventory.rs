@@ -143,6 +143,8 @@ impl Inventory {
         }
         holdings.settled = is_settled(&holdings.tags, wished);
         if holdings.settled {
+            // What is thrown away is not absent: the repository may be the source of others.
+            holdings.complete = false;
             holdings.tags = Vec::new();
         } else {
             let mut digests: Vec<_> = digests

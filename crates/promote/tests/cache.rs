@@ -133,6 +133,40 @@ async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
     assert_eq!(others, 0, "what is remembered of other hosts holds");
 }
 
+/// What a listing contradicts is forgotten though nobody meant to look: a conflict is one in every run.
+#[tokio::test]
+async fn what_a_new_wish_brings_to_light_is_not_forgotten_again() {
+    let mut scene = Scene::new(google()).await;
+    scene.plan(NONE).await;
+    let region = &scene.world.production[0];
+    region.store().delete_tag(&path("prod/image-2"), &tag("latest")).await.unwrap();
+    // A wish that is fulfilled already, so that the repository is listed, and nothing else is to be done there.
+    let other = Recipe { seed: 77, ..Recipe::default() }.index(2);
+    for server in &scene.world.production {
+        other.put(server.store(), &path("prod/image-2"), &[tag("v2")]).await.unwrap();
+    }
+    scene.world.stage("image-2", &other, &["v2"]).await;
+    for _ in 0..2 {
+        assert_eq!(scene.plan(NONE).await.0.plan().summary().total.tag, 1, "the tag that is gone is wanted");
+    }
+}
+
+/// A region that is only late contradicts nothing.
+#[tokio::test]
+async fn a_late_region_is_remembered() {
+    let scene = Scene::new(google()).await;
+    scene.plan(NONE).await;
+    let region = &scene.world.production[0];
+    region.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let cache = Some(Cache::open(&scene.file(), Recheck::All).unwrap().0);
+    let job = Job { cache, overlap: true, ..scene.world.job() };
+    let cleared = prepare(&scene.world.run(), &scene.world.fresh_client(), job).await.unwrap();
+    assert!(cleared.plan().summary().total.late > 0);
+    assert!(!scene.warnings().contains("thrown away"), "{}", scene.warnings());
+    region.weather().clear_faults();
+    assert_eq!(scene.plan(NONE).await.1, 0, "all of it is remembered as before");
+}
+
 #[tokio::test]
 async fn nothing_is_remembered_of_a_listing_that_failed() {
     let scene = Scene::new(google()).await;

@@ -283,7 +283,10 @@ impl Door {
                 Ok(Response { inner, origin })
             }
             Err(kind) => {
-                permit.observe(Observed::Lost);
+                // Where what we send has failed, the host is not to blame.
+                if !matches!(kind, ErrorKind::Content(_)) {
+                    permit.observe(Observed::Lost);
+                }
                 host.counters.unanswered.fetch_add(1, Relaxed);
                 Err(kind)
             }
@@ -349,6 +352,8 @@ fn observed(status: StatusCode, headers: &HeaderMap) -> Observed {
     match status {
         StatusCode::TOO_MANY_REQUESTS => Observed::Refused(retry_after(headers)),
         StatusCode::SERVICE_UNAVAILABLE => Observed::Unavailable(retry_after(headers)),
+        // Somebody before the host has answered.
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Observed::Lost,
         _ => Observed::Served,
     }
 }

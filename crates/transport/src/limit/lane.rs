@@ -129,8 +129,10 @@ pub(super) struct Lane {
     rest: Option<Rest>,
     /// Refusals since something was served; those of one event count once.
     refusals: u32,
-    /// When a refusal or a loss was last taken in.
+    /// When a refusal was last taken in.
     setback: Option<Instant>,
+    /// When a loss was.
+    loss: Option<Instant>,
     /// Whether the rate, or the window, has held a request back since it last grew.
     held_by_rate: bool,
     held_by_window: bool,
@@ -141,10 +143,12 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(bounds: Bounds, now: Instant) -> Self {
-        let rate = bounds.first_rate.min(bounds.rate).clamp(LEAST_RATE, MOST_RATE);
+        let rate = bounds.first_rate.clamp(LEAST_RATE, MOST_RATE).min(bounds.rate);
+        // A cap holds from the first second on.
+        let credit = if bounds.rate.is_finite() { 1.0 } else { bounds.start_burst.max(1.0) };
         Self {
             bounds,
-            pace: Pace::new(rate, bounds.start_burst.min(bounds.rate).max(1.0), now),
+            pace: Pace::new(rate, credit, now),
             window: bounds.first_window.clamp(1, bounds.window) as f64,
             under_way: 0,
             search: Search::On,
@@ -153,6 +157,7 @@ impl Lane {
             rest: None,
             refusals: 0,
             setback: None,
+            loss: None,
             held_by_rate: false,
             held_by_window: false,
             grown: now,
@@ -233,9 +238,10 @@ impl Lane {
             Observed::Refused(asked) | Observed::Unavailable(asked) => self.refused(now, admitted, asked),
             Observed::Lost => {
                 self.end_probe(admitted);
-                if self.is_news(admitted) {
+                // Losses stand apart: refusals that come with one are news all the same.
+                if self.loss.is_none_or(|loss| admitted >= loss) {
                     self.halve_window();
-                    self.setback = Some(now);
+                    self.loss = Some(now);
                 }
             }
         }
@@ -350,9 +356,9 @@ impl Lane {
             (Search::Off { .. }, Some(before), Measured::Nothing) => before.min(rate),
         };
         self.borne = Some(borne);
-        self.measure = Some(Measure { since: now, served: 0.0, idle: self.pace.idle() });
         self.search = Search::Off { since: now };
         self.set_rate(borne / 2.0, now);
+        self.measure = Some(Measure { since: now, served: 0.0, idle: self.pace.idle() });
         self.pace.empty(now);
     }
 
@@ -396,7 +402,6 @@ impl Lane {
     }
 
     fn set_rate(&mut self, rate: f64, now: Instant) {
-        let most = self.bounds.rate.clamp(LEAST_RATE, MOST_RATE);
-        self.pace.set_rate(rate.clamp(LEAST_RATE, most), now);
+        self.pace.set_rate(rate.clamp(LEAST_RATE, MOST_RATE).min(self.bounds.rate), now);
     }
 }

@@ -63,7 +63,7 @@ impl Limiter {
 
     /// Asks to let a request leave now.
     pub fn admit(&mut self, now: Instant, class: Class) -> Admission {
-        if let Some(outage) = self.watch.outage(now) {
+        if let Some(outage) = self.watch.outage(now, self.resting_until()) {
             return Admission::Closed(outage);
         }
         let bulk = self.bulk[usize::from(class.is_write())];
@@ -92,7 +92,7 @@ impl Limiter {
     /// Takes in what came of a request.
     pub fn observe(&mut self, now: Instant, pass: Pass, observed: Observed) {
         match observed {
-            Observed::Served => self.watch.served(),
+            Observed::Served => self.watch.served(now),
             Observed::Refused(_) => self.watch.failed(now, pass.admitted, |outage| outage.refused += 1),
             Observed::Unavailable(_) => {
                 self.watch.failed(now, pass.admitted, |outage| outage.unavailable += 1);

@@ -56,7 +56,8 @@ impl fmt::Display for Outage {
 pub(super) struct Watch {
     /// How long a host is waited for that has served something.
     patience: Duration,
-    has_served: bool,
+    /// When the host has last served something.
+    served: Option<Instant>,
     /// Since when nothing is served, and what came instead.
     silence: Option<(Instant, Outage)>,
     /// When the last request failed.
@@ -67,11 +68,11 @@ pub(super) struct Watch {
 
 impl Watch {
     pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, has_served: false, silence: None, failed: None, again: None }
+        Self { patience, served: None, silence: None, failed: None, again: None }
     }
 
-    pub(super) fn served(&mut self) {
-        self.has_served = true;
+    pub(super) fn served(&mut self, now: Instant) {
+        self.served = Some(now);
         self.silence = None;
         self.again = None;
     }
@@ -80,19 +81,23 @@ impl Watch {
     pub(super) fn failed(&mut self, now: Instant, admitted: Instant, count: impl FnOnce(&mut Outage)) {
         self.failed = Some(now);
         let nothing = Outage { lasted: Duration::ZERO, refused: 0, unavailable: 0, lost: 0 };
-        count(&mut self.silence.get_or_insert((admitted, nothing)).1);
+        // What left long ago says nothing about the time in which others were served.
+        let since = self.served.map_or(admitted, |served| served.max(admitted));
+        count(&mut self.silence.get_or_insert((since, nothing)).1);
     }
 
     /// Whether the host is given up. Then one request is let through now and then, to see whether it is back.
-    pub(super) fn outage(&mut self, now: Instant) -> Option<Outage> {
-        // Nobody has asked for long: what was is no news of what is.
-        if self.failed.is_some_and(|failed| now.saturating_duration_since(failed) > FORGOTTEN) {
+    /// `rested` is when the last rest is over that the host was given.
+    pub(super) fn outage(&mut self, now: Instant, rested: Option<Instant>) -> Option<Outage> {
+        // Nobody has asked for long, though it might have been: what was is no news of what is.
+        let failed = self.failed.map(|failed| rested.map_or(failed, |rested| rested.max(failed)));
+        if failed.is_some_and(|failed| now.saturating_duration_since(failed) > FORGOTTEN) {
             (self.silence, self.again, self.failed) = (None, None, None);
         }
         let (since, outage) = self.silence?;
         let lasted = now.saturating_duration_since(since);
         let patience = match outage {
-            _ if self.has_served => self.patience,
+            _ if self.served.is_some() => self.patience,
             Outage { unavailable: 0, lost: 0, .. } => UNKNOWN_HOST_REFUSING.min(self.patience),
             _ => UNKNOWN_HOST.min(self.patience),
         };
@@ -110,5 +115,44 @@ impl Watch {
                 Some(Outage { lasted, ..outage })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(180);
+
+    fn lose(watch: &mut Watch, now: Instant, admitted: Instant) {
+        (0..FAILURES).for_each(|_| watch.failed(now, admitted, |outage| outage.lost += 1));
+    }
+
+    #[test]
+    fn long_requests_that_break_together_are_no_outage_where_others_were_served() {
+        let start = Instant::now();
+        let mut watch = Watch::new(PATIENCE);
+        let now = start + Duration::from_secs(240);
+        watch.served(now - Duration::from_secs(1));
+        lose(&mut watch, now, start);
+        assert_eq!(watch.outage(now, None), None);
+        let later = now + PATIENCE;
+        lose(&mut watch, later, later);
+        assert!(watch.outage(later, None).is_some());
+    }
+
+    /// While a host rests because it wants to, nobody asks; that is no reason to forget.
+    #[test]
+    fn long_rests_do_not_make_a_host_be_waited_for_for_ever() {
+        let start = Instant::now();
+        let mut watch = Watch::new(PATIENCE);
+        let rest = Duration::from_secs(100);
+        for round in 0..FAILURES {
+            let now = start + rest * round;
+            assert_eq!(watch.outage(now, Some(now)), None);
+            watch.failed(now, now, |outage| outage.refused += 1);
+        }
+        let now = start + rest * FAILURES;
+        assert!(watch.outage(now, Some(now)).is_some());
     }
 }

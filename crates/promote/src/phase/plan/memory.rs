@@ -83,8 +83,10 @@ impl Memory {
         let mut wrong: BTreeMap<&Host, &Edge> = BTreeMap::new();
         for (edge, verdict) in edges.all().iter().zip(verdicts) {
             // A registry that does not answer contradicts nothing.
-            let agrees =
-                matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource | Verdict::Unreadable(_));
+            let agrees = matches!(
+                verdict,
+                Verdict::Done | Verdict::DoneWithoutSource | Verdict::Unreadable(_) | Verdict::Late
+            );
             if !agrees && self.rechecked.contains(&edge.destination) {
                 wrong.entry(host(edge.destination)).or_insert(edge);
             }
@@ -135,8 +137,12 @@ impl Memory {
 fn news(before: &Facts, edges: &Edges, wished: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
     let mut facts = before.clone();
     for (edge, verdict) in wished.iter().zip(verdicts) {
-        if matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource) {
-            facts.learn(edges.tag(edge), *edges.digest(edge));
+        match verdict {
+            Verdict::Done | Verdict::DoneWithoutSource => facts.learn(edges.tag(edge), *edges.digest(edge)),
+            // Nobody has looked.
+            Verdict::Unreadable(_) | Verdict::Late => {}
+            // What is not there is not remembered, whatever was seen before.
+            _ => facts.forget(edges.tag(edge), edges.digest(edge)),
         }
     }
     (facts != *before).then_some(facts)

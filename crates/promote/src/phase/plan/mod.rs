@@ -104,7 +104,7 @@ pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Erro
             return Err(Error::Interrupted);
         }
         let plan = Plan { edges, verdicts, inventory, images, keep_going };
-        plan.warn(run);
+        plan.warn(run, |_| true);
         plan.check(strict)
     })
     .await
@@ -179,12 +179,16 @@ impl Plan {
             }
         });
         let images = read_images(run, reader, &self.edges, lacking).await;
+        if run.is_stopping() {
+            return BTreeSet::new();
+        }
         self.images.extend(images);
         for ((edge, verdict), new) in self.edges.all().iter().zip(&mut self.verdicts).zip(verdicts) {
             if is_late(edge) {
                 *verdict = new;
             }
         }
+        self.warn(run, is_late);
         for (edge, verdict) in self.decisions().filter(|(edge, _)| is_late(edge)) {
             if let Some(reason) = self.conflict(edge, verdict, false) {
                 let (reference, origin) = (self.edges.reference(edge), self.edges.origin(edge));
@@ -299,8 +303,8 @@ impl Plan {
     }
 
     /// Says what a person should know although it stops nothing.
-    fn warn(&self, run: &Run) {
-        for (edge, verdict) in self.decisions() {
+    fn warn(&self, run: &Run, which: impl Fn(&Edge) -> bool) {
+        for (edge, verdict) in self.decisions().filter(|(edge, _)| which(edge)) {
             let (source, digest) = (self.edges.source(edge), self.edges.digest(edge));
             let reference = self.edges.reference(edge);
             match verdict {
@@ -318,7 +322,8 @@ impl Plan {
             }
         }
         let mut told = HashSet::new();
-        for failure in self.failures().filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
+        let failures = self.failures().filter(|failure| which(failure.edge));
+        for failure in failures.filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
             let reference = self.edges.reference(failure.edge);
             run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {}", failure.error)));
         }
