@@ -264,11 +264,14 @@ fn failed(path: &Path, error: impl Into<redb::Error>) -> CacheError {
     CacheError::Failed(path.to_owned(), Box::new(error.into()))
 }
 
-/// Where a file goes that is refused.
+/// Where a file goes that is refused: a place that is free.
 fn aside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".refused");
-    name.into()
+    let named = |number: u32| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(if number == 0 { ".refused".to_owned() } else { format!(".refused.{number}") });
+        PathBuf::from(name)
+    };
+    (0..u32::MAX).map(named).find(|aside| !aside.exists()).unwrap_or_else(|| named(u32::MAX))
 }
 
 /// Whether a repository, as text, is on a host.
@@ -355,7 +358,8 @@ mod tests {
         let (found, refused) = remembered(&path);
         assert!(found.iter().all(|facts| *facts == Facts::default()));
         assert!(refused.unwrap().contains("everything is asked again"));
-        assert!(fs::read_to_string(aside(&path)).unwrap().starts_with("somebody's notes"));
+        let kept = folder.path().join("cache.refused");
+        assert!(fs::read_to_string(&kept).unwrap().starts_with("somebody's notes"));
 
         fs::remove_file(&path).unwrap();
         let other = Builder::new().create(&path).unwrap();
@@ -365,6 +369,7 @@ mod tests {
         transaction.commit().unwrap();
         drop(other);
         assert!(remembered(&path).1.is_some(), "a database of somebody else");
+        assert!(fs::read_to_string(&kept).is_ok(), "what was kept before is kept");
     }
 
     #[test]

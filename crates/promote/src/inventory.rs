@@ -132,14 +132,18 @@ impl Inventory {
         tags.sort_unstable_by_key(|(tag, digest)| (*tag, digest.is_some()));
         let mut holdings = Holdings { complete: lists_manifests || !there, ..Holdings::default() };
         for (tag, digest) in tags {
-            if holdings.tags.last().is_some_and(|(last, _)| *last == tag) {
-                holdings.tags.pop();
-            }
             let named = match digest {
                 Some(digest) => self.named(repository, tag, digest, edges),
                 None => Named::Unknown,
             };
-            holdings.tags.push((tag, named));
+            match holdings.tags.last_mut() {
+                // A tag that is said to name two manifests has to be asked for.
+                Some((last, before)) if *last == tag && *before != Named::Unknown && *before != named => {
+                    *before = Named::Unknown;
+                }
+                Some((last, before)) if *last == tag => *before = named,
+                _ => holdings.tags.push((tag, named)),
+            }
         }
         holdings.settled = is_settled(&holdings.tags, wished);
         if holdings.settled {

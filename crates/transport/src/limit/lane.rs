@@ -211,7 +211,10 @@ impl Lane {
         self.under_way += 1;
         match &mut self.rest {
             // Its answer comes when all of it is sent: others would wait for that.
-            Some(_) if bulk => self.end_rest(now),
+            Some(_) if bulk => {
+                self.end_rest(now);
+                self.pace.take();
+            }
             Some(rest) => rest.probed = Some(now),
             None => self.pace.take(),
         }
