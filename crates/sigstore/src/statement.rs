@@ -1,0 +1,125 @@
+//! Statements about artifacts (in-toto Attestation Framework, *Statement* v1 and v0.1).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The payload type of a DSSE envelope that holds a statement.
+pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
+/// The types of statement that are read; the first is written.
+const TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
+/// The most subjects of one statement.
+const SUBJECTS_MAX: usize = 10_000;
+
+/// What somebody says about artifacts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Statement {
+    #[serde(rename = "_type")]
+    kind: String,
+    /// What it is about.
+    #[serde(default)]
+    pub subject: Vec<Subject>,
+    /// What kind of thing is said: a URI.
+    pub predicate_type: String,
+    /// What is said.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub predicate: Value,
+}
+
+/// An artifact that a statement is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    /// What it is called; nothing that proves anything.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Its digests by algorithm, in hexadecimal.
+    #[serde(default)]
+    pub digest: BTreeMap<String, String>,
+}
+
+/// Why bytes are not a statement.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidStatement {
+    /// Not the JSON of a statement.
+    #[error("not an in-toto statement: {0}")]
+    Malformed(String),
+    /// Another type of statement.
+    #[error("a statement of the type `{0}` is not known")]
+    Unknown(String),
+}
+
+impl Statement {
+    /// A statement about one artifact.
+    pub fn about(name: &str, sha256: &str, predicate_type: &str, predicate: Value) -> Self {
+        let digest = BTreeMap::from([("sha256".to_owned(), sha256.to_owned())]);
+        Self {
+            kind: TYPES[0].to_owned(),
+            subject: vec![Subject { name: name.to_owned(), digest }],
+            predicate_type: predicate_type.to_owned(),
+            predicate,
+        }
+    }
+
+    /// Reads a statement.
+    ///
+    /// # Errors
+    /// When it is none, or one that says nothing about anything.
+    pub fn parse(bytes: &[u8]) -> Result<Self, InvalidStatement> {
+        let malformed = |why: String| InvalidStatement::Malformed(why);
+        let statement: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
+        if !TYPES.contains(&statement.kind.as_str()) {
+            return Err(InvalidStatement::Unknown(statement.kind.chars().take(120).collect()));
+        }
+        if statement.subject.is_empty() || statement.subject.len() > SUBJECTS_MAX {
+            return Err(malformed(format!("it has {} subjects", statement.subject.len())));
+        }
+        if statement.predicate_type.is_empty() {
+            return Err(malformed("it has no predicateType".to_owned()));
+        }
+        Ok(statement)
+    }
+
+    /// The statement as JSON.
+    pub fn to_json(&self) -> Vec<u8> {
+        #[expect(clippy::expect_used, reason = "strings and JSON values have JSON")]
+        serde_json::to_vec(self).expect("a statement has JSON")
+    }
+
+    /// Whether one of its subjects has this SHA-256 digest, in hexadecimal. A subject whose other digests name something
+    /// else is of no matter: nobody here computes them.
+    pub fn is_about(&self, sha256: &str) -> bool {
+        self.subject.iter().any(|subject| subject.digest.get("sha256").is_some_and(|digest| digest == sha256))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_is_what_it_was_written_as() {
+        let statement =
+            Statement::about("registry.example/app", "ab", "https://example.com/p", json!({"a": 1}));
+        assert_eq!(Statement::parse(&statement.to_json()).unwrap(), statement);
+        assert!(statement.is_about("ab") && !statement.is_about("a") && !statement.is_about(""));
+    }
+
+    #[test]
+    fn what_says_nothing_about_anything_is_no_statement() {
+        let kind = TYPES[1];
+        for bad in [
+            json!({"_type": kind, "predicateType": "p"}),
+            json!({"_type": kind, "subject": [], "predicateType": "p"}),
+            json!({"_type": kind, "subject": [{"digest": {"sha256": "ab"}}]}),
+            json!({"_type": kind, "subject": [{"digest": {"sha256": "ab"}}], "predicateType": ""}),
+            json!({"_type": "https://in-toto.io/Statement/v9", "subject": [{}], "predicateType": "p"}),
+            json!([]),
+        ] {
+            assert!(Statement::parse(bad.to_string().as_bytes()).is_err(), "{bad}");
+        }
+    }
+}
