@@ -27,6 +27,7 @@ pub struct BlobStream {
     repository: Repository,
     digest: Digest,
     size: u64,
+    class: Class,
     budget: Budget,
     hasher: Option<Hasher>,
     /// Bytes taken in, the one held back included.
@@ -46,6 +47,7 @@ impl BlobStream {
             repository,
             digest,
             size,
+            class: Class::BulkRead,
             budget,
             hasher,
             read: 0,
@@ -53,6 +55,11 @@ impl BlobStream {
             body: None,
             resumed_at: 0,
         }
+    }
+
+    /// The same, asked for by requests of another class than those for much.
+    pub(crate) fn of_class(self, class: Class) -> Self {
+        Self { class, ..self }
     }
 
     fn doing(&self) -> String {
@@ -170,7 +177,7 @@ impl BlobStream {
         self.budget.attempt();
         let path = format!("blobs/{}", self.digest);
         let mut call = self.reader.shared.reading(Method::GET, &self.repository, &path, "blob-get")?;
-        call.class = Class::BulkRead;
+        call.class = self.class;
         let mut request = call.request().follow();
         if self.read > 0 {
             let range = HeaderValue::try_from(format!("bytes={}-", self.read));

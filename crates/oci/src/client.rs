@@ -7,6 +7,7 @@ use http::{Method, header};
 use transport::{Class, Door, Request, Response};
 use url::Url;
 
+use crate::attach::Memory;
 use crate::auth::{Authenticator, CredentialSource, Scope, authority};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Refusal, printable};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     options: HashMap<Host, HostOptions>,
     /// Hosts that have refused an upload in one piece.
     chunked: Mutex<HashSet<Host>>,
+    /// What was learnt while things were attached.
+    pub(crate) attached: Memory,
 }
 
 impl Client {
@@ -50,7 +53,15 @@ impl Client {
         let token_hosts =
             options.iter().map(|(host, options)| (host.clone(), options.token_hosts.clone())).collect();
         let authenticator = Authenticator::new(door.clone(), credentials, token_hosts);
-        Self { shared: Arc::new(Shared { door, authenticator, options, chunked: Mutex::default() }) }
+        Self {
+            shared: Arc::new(Shared {
+                door,
+                authenticator,
+                options,
+                chunked: Mutex::default(),
+                attached: Memory::default(),
+            }),
+        }
     }
 
     /// What may read.

@@ -1,7 +1,8 @@
-//! The OCI distribution protocol: names, digests, manifests, authentication, reading, writing, copying.
+//! The OCI distribution protocol: names, digests, manifests, authentication, reading, writing, copying, attaching.
 //!
 //! Knows nothing of promotion. Every request goes through [`transport`]'s one door.
 
+mod attach;
 mod auth;
 mod blob;
 mod client;
@@ -14,6 +15,10 @@ mod name;
 mod read;
 mod write;
 
+pub use attach::{
+    Appended, AttachedBlob, AttachedTag, Attachment, AttachmentKind, Known, NewLayer, NewReferrer, Referrer,
+    Subject, referrers_tag,
+};
 pub use auth::{Anonymous, Credential, CredentialSource};
 pub use blob::BlobStream;
 pub use client::{Client, HostOptions};

@@ -99,6 +99,14 @@ pub enum InvalidManifest {
         /// The kind that the manifest names.
         body: MediaType,
     },
+    /// A manifest, but of another kind than belongs in its place.
+    #[error("{expected} is expected here, this is of the type `{got}`")]
+    WrongKind {
+        /// What belongs there.
+        expected: &'static str,
+        /// What there is.
+        got: MediaType,
+    },
     /// Not the JSON of its kind.
     #[error("not a manifest of the type `{media_type}`: {}", crate::error::printable(&source.to_string(), 200))]
     Malformed {

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
 use transport::{Class, Response};
@@ -15,7 +14,7 @@ use crate::client::{Call, Shared, body, expect, named_digest, same_host};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, printable};
 use crate::listing::{Decoder, Listed, Listing, next_page};
-use crate::manifest::{Descriptor, MANIFEST_MAX, MediaType, RawManifest};
+use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
 use crate::name::{Host, Repository, RepositoryPath, Tag};
 
 /// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
@@ -240,41 +239,6 @@ impl Reader {
     pub fn blob(&self, repository: &Repository, digest: Digest, size: u64) -> BlobStream {
         BlobStream::new(self.clone(), repository.clone(), digest, size)
     }
-
-    /// The manifests that say they are about another (distribution specification, *Listing Referrers*): by the referrers
-    /// API, or by the fallback tag where the registry has none.
-    ///
-    /// # Errors
-    /// When the registry answers with something else than an index.
-    pub async fn referrers(
-        &self,
-        repository: &Repository,
-        subject: Digest,
-    ) -> Result<Vec<Descriptor>, Error> {
-        let doing = format!("listing the referrers of {repository}@{subject}");
-        let call =
-            self.shared.reading(Method::GET, repository, &format!("referrers/{subject}"), "referrers")?;
-        let mut found = Vec::new();
-        let pages = self
-            .pages(call, &doing, async |response| {
-                let (content, before) = (body(response, PAGE_MAX, &doing).await?, found.len());
-                let bytes = content.len();
-                found.extend(index(content, &doing)?);
-                Ok(Page { bytes, is_empty: found.len() == before })
-            })
-            .await?;
-        if pages > 0 {
-            return Ok(found);
-        }
-        let fallback: Tag = format!("{}-{}", subject.algorithm().name(), subject.hex()).parse().map_err(
-            |error: crate::name::InvalidName| Error::new(&doing, ErrorKind::Malformed(error.to_string())),
-        )?;
-        match self.manifest(repository, Selector::Tag(&fallback)).await {
-            Ok(manifest) => index(manifest.bytes().clone(), &doing),
-            Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 /// A page that was read.
@@ -325,13 +289,4 @@ async fn page(
         Some(why) => Err(malformed(why)),
         None => decoder.finish(give).map_err(malformed).map(|()| usize::try_from(read).unwrap_or(usize::MAX)),
     }
-}
-
-/// The descriptors of an index of referrers.
-fn index(bytes: Bytes, doing: &str) -> Result<Vec<Descriptor>, Error> {
-    let manifest = RawManifest::new(MediaType::OciIndex, bytes);
-    manifest
-        .parse()
-        .map(|index| index.children)
-        .map_err(|error| Error::new(doing, ErrorKind::Manifest(error)))
 }

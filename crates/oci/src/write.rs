@@ -7,7 +7,7 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, StatusCode, header};
-use transport::{Body, Class};
+use transport::{Body, Class, Response};
 use url::Url;
 
 use crate::auth::Scope;
@@ -193,6 +193,16 @@ impl Writer {
         which: Selector<'_>,
         manifest: &RawManifest,
     ) -> Result<(), Error> {
+        self.send_manifest(repository, which, manifest).await.map(drop)
+    }
+
+    /// Puts a manifest, and gives the registry's answer to it.
+    pub(crate) async fn send_manifest(
+        &self,
+        repository: &Repository,
+        which: Selector<'_>,
+        manifest: &RawManifest,
+    ) -> Result<Response, Error> {
         let shared = &self.reader.shared;
         let doing = format!("writing {}", which.within(repository));
         let url = shared.url(&repository.host, &format!("{}/manifests/{which}", repository.path))?;
@@ -204,7 +214,8 @@ impl Writer {
             .header(header::CONTENT_TYPE, media_type)
             .body(Body::Bytes(manifest.bytes().clone()));
         let response = expect(shared.send(call, request, &doing).await?, &[200, 201, 202], &doing).await?;
-        agrees(&response, manifest.digest(), &doing)
+        agrees(&response, manifest.digest(), &doing)?;
+        Ok(response)
     }
 }
 

@@ -6,10 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use oci::{
-    Anonymous, Client, Credential, CredentialSource, Digest, Host, MediaType, RawManifest, Repository,
-    Selector,
-};
+use oci::{Anonymous, Client, Credential, CredentialSource, Host, MediaType, Repository, Selector};
 use registry::sample::Recipe;
 use registry::{Canned, Config, Effect, Fault, Kind, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,35 +38,6 @@ async fn all_pages_of_tags_and_repositories_are_read() {
         reader.catalog(server.host()).await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["a", "b/c", "d"]);
     assert!(reader.listing(&repository(&server, "nothing/here")).await.unwrap().is_none());
-}
-
-/// The same referrers, by the API and by the fallback tag of registries that have none.
-#[tokio::test]
-async fn referrers_are_found_by_the_api_and_by_the_fallback_tag() {
-    for referrers_api in [true, false] {
-        let server = Server::start(Config { referrers_api, ..Config::default() }).await.unwrap();
-        let (image, app) = (Recipe::default().image(), repository(&server, "app"));
-        image.put(server.store(), &app.path, &[]).await.unwrap();
-        let referrer = Recipe { seed: 1, ..Recipe::default() }.referrer(image.root(), "application/example");
-        referrer.put(server.store(), &app.path, &[]).await.unwrap();
-        let reader = client(Arc::new(Anonymous)).reader();
-        if !referrers_api {
-            assert!(reader.referrers(&app, image.digest()).await.unwrap().is_empty(), "no tag, no referrers");
-            let size = referrer.root().bytes().len();
-            let index = format!(
-                r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"mediaType":"{}","digest":"{}","size":{size}}}]}}"#,
-                MediaType::OciIndex,
-                MediaType::OciManifest,
-                referrer.digest(),
-            );
-            let index = RawManifest::new(MediaType::OciIndex, index.into());
-            let tag = format!("sha256-{}", image.digest().hex()).parse().unwrap();
-            server.store().put_manifest(&app.path, Some(&tag), &index).await.unwrap();
-        }
-        let found = reader.referrers(&app, image.digest()).await.unwrap();
-        let digests: Vec<Digest> = found.iter().map(|descriptor| descriptor.digest).collect();
-        assert_eq!(digests, [referrer.digest()], "with the API: {referrers_api}");
-    }
 }
 
 /// The specification only recommends the headers that tell a manifest's digest and kind.

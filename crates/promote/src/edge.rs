@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use oci::{Digest, Repository, Tag};
+use oci::{AttachedTag, Digest, Repository, Tag};
 
 use crate::intern::{Id, Interner};
 use crate::manifest::{Manifests, Position};
@@ -107,7 +107,7 @@ impl Edges {
                         wished(None, wish.position);
                     }
                     for (tag, position) in &wish.tags {
-                        if is_metadata(tag) {
+                        if AttachedTag::parse(tag).is_some() {
                             this.metadata += 1;
                         } else {
                             wished(Some(tag), *position);
@@ -235,11 +235,4 @@ impl Edges {
     fn manifest(&self, edge: &Edge) -> &ManifestName {
         &self.manifests[self.origins[edge.origin as usize].manifest as usize]
     }
-}
-
-/// Whether a tag holds a signature, an attestation or an SBOM of another image (cosign's tag scheme).
-fn is_metadata(tag: &Tag) -> bool {
-    let Some((digest, kind)) = tag.as_str().rsplit_once('.') else { return false };
-    let Some(hex) = digest.strip_prefix("sha256-") else { return false };
-    matches!(kind, "sig" | "att" | "sbom") && hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit())
 }

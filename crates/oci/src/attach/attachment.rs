@@ -1,0 +1,252 @@
+//! Reading what is attached: a manifest with its annotations, and the small blobs it names.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use oci_spec::image::{Descriptor as OciDescriptor, ImageManifest};
+use transport::Class;
+
+use super::referrers::Referrer;
+use crate::blob::BlobStream;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{InvalidManifest, MANIFEST_MAX, RawManifest};
+use crate::name::Repository;
+use crate::read::{Reader, Selector};
+
+/// A manifest that is attached to an image (OCI image specification, *Guidelines for Artifact Usage*).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// The manifest itself.
+    pub manifest: RawManifest,
+    /// What it is: its `artifactType`, or the media type of its configuration where it names none.
+    pub artifact_type: String,
+    /// Its configuration.
+    pub config: AttachedBlob,
+    /// Its layers, in its order.
+    pub layers: Vec<AttachedBlob>,
+    /// The image it says it is about, where it says so.
+    pub subject: Option<Digest>,
+    /// Its own annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A blob of an attached manifest, with what the manifest says about it.
+///
+/// All of it is a stranger's. Media types are as the manifest has them, with parameters, since formats tell their versions by
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachedBlob {
+    /// The media type.
+    pub media_type: String,
+    /// The digest.
+    pub digest: Digest,
+    /// The size, in bytes.
+    pub size: u64,
+    /// The annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Attachment {
+    /// Reads a manifest as one that is attached.
+    ///
+    /// # Errors
+    /// When it is not the manifest of an image, but an index for example, or a descriptor makes no sense.
+    pub fn parse(manifest: RawManifest) -> Result<Self, InvalidManifest> {
+        if manifest.media_type().is_index() {
+            let got = manifest.media_type().clone();
+            return Err(InvalidManifest::WrongKind { expected: "an image manifest", got });
+        }
+        // What is checked of every manifest: its kind, and that nobody contradicts it.
+        let parsed = manifest.parse()?;
+        let image = ImageManifest::from_reader(&manifest.bytes()[..]).map_err(|source| {
+            InvalidManifest::Malformed { media_type: manifest.media_type().clone(), source }
+        })?;
+        let config = AttachedBlob::new(image.config())?;
+        let artifact_type = image.artifact_type().as_ref().map(ToString::to_string);
+        Ok(Self {
+            artifact_type: artifact_type
+                .filter(|kind| !kind.is_empty())
+                .unwrap_or_else(|| config.media_type.clone()),
+            config,
+            layers: image.layers().iter().map(AttachedBlob::new).collect::<Result<_, _>>()?,
+            subject: parsed.subject.map(|subject| subject.digest),
+            annotations: ordered(image.annotations().as_ref()),
+            manifest,
+        })
+    }
+
+    /// Its configuration and its layers.
+    pub(super) fn blobs(&self) -> impl Iterator<Item = &AttachedBlob> {
+        std::iter::once(&self.config).chain(&self.layers)
+    }
+}
+
+impl AttachedBlob {
+    fn new(descriptor: &OciDescriptor) -> Result<Self, InvalidManifest> {
+        Ok(Self {
+            media_type: descriptor.media_type().to_string(),
+            digest: digest(descriptor)?,
+            size: descriptor.size(),
+            annotations: ordered(descriptor.annotations().as_ref()),
+        })
+    }
+}
+
+/// The digest of a descriptor, of an algorithm that can be verified.
+pub(super) fn digest(descriptor: &OciDescriptor) -> Result<Digest, InvalidManifest> {
+    let text = descriptor.digest().to_string();
+    text.parse().map_err(|error: crate::digest::InvalidDigest| InvalidManifest::Descriptor(error.to_string()))
+}
+
+/// Annotations in an order that is the same each time.
+pub(super) fn ordered(annotations: Option<&HashMap<String, String>>) -> BTreeMap<String, String> {
+    annotations.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+impl Reader {
+    /// The manifest that is attached under a tag, or has a digest, with its annotations; `None` where there is none.
+    ///
+    /// One request.
+    ///
+    /// # Errors
+    /// As [`Reader::manifest`], and when it is not the manifest of an image.
+    pub async fn attachment(
+        &self,
+        repository: &Repository,
+        which: Selector<'_>,
+    ) -> Result<Option<Attachment>, Error> {
+        match self.manifest(repository, which).await {
+            Ok(manifest) => Attachment::parse(manifest)
+                .map(Some)
+                .map_err(|error| Error::new(reading(repository, which), ErrorKind::Manifest(error))),
+            Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a manifest that is listed among the referrers of an image, and makes sure that it says the same of itself:
+    /// anybody who may push a tag may write a list.
+    ///
+    /// One request; none where the list gives it a size that no manifest has.
+    ///
+    /// # Errors
+    /// As [`Reader::manifest`], and when it is not the manifest of an image, has another size than the list says, or is
+    /// about something else.
+    pub async fn referrer(
+        &self,
+        repository: &Repository,
+        subject: Digest,
+        listed: &Referrer,
+    ) -> Result<Attachment, Error> {
+        let which = Selector::Digest(listed.digest);
+        let fail = |kind| Error::new(reading(repository, which), kind);
+        if listed.size > MANIFEST_MAX as u64 {
+            let what = format!("as a referrer of {subject} it is said to have {} bytes", listed.size);
+            return Err(fail(ErrorKind::Unreasonable(what)));
+        }
+        let manifest = self.manifest(repository, which).await?;
+        let got = manifest.bytes().len() as u64;
+        if got != listed.size {
+            return Err(fail(ErrorKind::WrongSize { expected: listed.size, got }));
+        }
+        let attachment = Attachment::parse(manifest).map_err(|error| fail(ErrorKind::Manifest(error)))?;
+        if attachment.subject != Some(subject) {
+            let about = attachment.subject.map_or_else(|| "nothing".to_owned(), |other| other.to_string());
+            let what = format!("it is listed as a referrer of {subject}, but says that it is about {about}");
+            return Err(fail(ErrorKind::Malformed(what)));
+        }
+        Ok(attachment)
+    }
+
+    /// A small blob as a whole, verified against its digest and the size of its descriptor.
+    ///
+    /// One request. None where the descriptor has more than `limit` bytes, nor for an empty blob, of which nothing is to be
+    /// learnt.
+    ///
+    /// # Errors
+    /// When it is larger than `limit`, is not there, or is not what its digest names.
+    pub async fn small_blob(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        size: u64,
+        limit: u64,
+    ) -> Result<Bytes, Error> {
+        if size > limit {
+            let what = format!("it has {size} bytes, where no more than {limit} are expected");
+            let doing = format!("reading the blob {repository}@{digest}");
+            return Err(Error::new(doing, ErrorKind::Unreasonable(what)));
+        }
+        if size == 0 && digest.names(b"") {
+            return Ok(Bytes::new());
+        }
+        // Somebody waits for it before anything can go on, so it does not queue behind layers.
+        BlobStream::new(self.clone(), repository.clone(), digest, size).of_class(Class::Read).whole().await
+    }
+}
+
+fn reading(repository: &Repository, which: Selector<'_>) -> String {
+    format!("reading what is attached as {}", which.within(repository))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::MediaType;
+
+    fn parse(media_type: MediaType, text: &str) -> Result<Attachment, InvalidManifest> {
+        Attachment::parse(RawManifest::new(media_type, Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    fn descriptor(media_type: &str, more: &str) -> String {
+        format!(r#"{{"mediaType":"{media_type}","digest":"{}","size":3{more}}}"#, Digest::of(b"abc"))
+    }
+
+    #[test]
+    fn everything_that_a_manifest_says_is_kept() {
+        let bundle = "application/vnd.dev.sigstore.bundle+json;version=0.2";
+        let text = format!(
+            r#"{{"schemaVersion":2,"artifactType":"application/example","config":{},"layers":[{},{}],"subject":{},"annotations":{{"b":"2","a":"1"}}}}"#,
+            descriptor("application/vnd.oci.empty.v1+json", ""),
+            descriptor(bundle, r#","annotations":{"z":"ü","y":""}"#),
+            descriptor("text/plain", r#","annotations":null"#),
+            descriptor("application/vnd.oci.image.index.v1+json", ""),
+        );
+        let read = parse(MediaType::OciManifest, &text).unwrap();
+        assert_eq!(read.artifact_type, "application/example");
+        assert_eq!(read.config.media_type, "application/vnd.oci.empty.v1+json");
+        assert_eq!(read.subject, Some(Digest::of(b"abc")));
+        let pairs = |annotations: &BTreeMap<String, String>| {
+            annotations.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(pairs(&read.annotations), ["a=1", "b=2"]);
+        assert_eq!(read.layers[0].media_type, bundle, "with its parameter");
+        assert_eq!((read.layers[0].digest, read.layers[0].size), (Digest::of(b"abc"), 3));
+        assert_eq!(pairs(&read.layers[0].annotations), ["y=", "z=ü"]);
+        assert!(read.layers[1].annotations.is_empty());
+    }
+
+    #[test]
+    fn what_names_no_artifact_is_what_its_configuration_is() {
+        let config = descriptor("application/vnd.cncf.helm.config.v1+json", "");
+        for named in ["", r#""artifactType":"","#] {
+            let text = format!(r#"{{{named}"schemaVersion":2,"config":{config},"layers":[]}}"#);
+            let read = parse(MediaType::OciManifest, &text).unwrap();
+            assert_eq!(read.artifact_type, "application/vnd.cncf.helm.config.v1+json");
+            assert_eq!(read.subject, None);
+        }
+    }
+
+    #[test]
+    fn an_index_and_what_cannot_be_verified_are_not_attachments() {
+        let index = parse(MediaType::OciIndex, r#"{"schemaVersion":2,"manifests":[]}"#).unwrap_err();
+        assert!(matches!(index, InvalidManifest::WrongKind { got: MediaType::OciIndex, .. }), "{index}");
+        let config = descriptor("a/b", "");
+        let weak = config.replace(&Digest::of(b"abc").to_string(), "md5:00");
+        let text = format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{weak}]}}"#);
+        assert!(parse(MediaType::OciManifest, &text).is_err());
+        let other = MediaType::parse("application/json");
+        assert!(matches!(parse(other, "{}"), Err(InvalidManifest::Unsupported(_))));
+    }
+}

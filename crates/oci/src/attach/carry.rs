@@ -1,0 +1,88 @@
+//! Taking what is attached along to another repository.
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::Known;
+use super::attachment::{AttachedBlob, Attachment};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::name::{Repository, Tag};
+use crate::read::Selector;
+use crate::write::{Content, Presence, Writer};
+
+/// The most blobs of an attached manifest that is copied.
+const BLOBS_MAX: usize = 256;
+/// How many of them are on their way at once.
+const AT_ONCE: usize = 4;
+
+impl Writer {
+    /// Copies a manifest that is attached to an image to another repository, with its blobs, byte for byte, and gives its
+    /// digest. It is written by its digest, or under a tag, which then names nothing else: [`Writer::append`] is for tags
+    /// that others write to.
+    ///
+    /// For small manifests: blobs go through memory, one after another in four rows, and all of them together have at most
+    /// `limit` bytes. Images go through a [`Copier`](crate::Copier), which knows nothing of lists of referrers.
+    ///
+    /// One request for each blob that is there or on the same registry, three for any other; one for the manifest. Where it
+    /// has a subject and the registry keeps no list of referrers, the fallback tag is read and written: two more, or one
+    /// where it is [`Known::Absent`].
+    ///
+    /// # Errors
+    /// When its blobs have more than `limit` bytes, or are too many, which is found before anything is asked; when one of
+    /// them is missing or wrong; when the registry takes a part of it not.
+    pub async fn copy_attachment(
+        &self,
+        source: &Repository,
+        destination: &Repository,
+        attachment: &Attachment,
+        tag: Option<&Tag>,
+        limit: u64,
+        fallback: Known,
+    ) -> Result<Digest, Error> {
+        let digest = attachment.manifest.digest();
+        let blobs = distinct(attachment);
+        let size = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+        if size > limit || blobs.len() > BLOBS_MAX {
+            let what = format!(
+                "its {} blobs have {size} bytes; what is attached has at most {BLOBS_MAX} blobs of {limit} bytes",
+                blobs.len()
+            );
+            let doing = format!("copying {source}@{digest} to {destination}");
+            return Err(Error::new(doing, ErrorKind::Unreasonable(what)));
+        }
+        stream::iter(blobs)
+            .map(|blob| self.carry(source, destination, blob))
+            .buffer_unordered(AT_ONCE)
+            .try_collect::<()>()
+            .await?;
+        let which = tag.map_or(Selector::Digest(digest), Selector::Tag);
+        self.put_attachment(destination, which, attachment, fallback).await?;
+        Ok(digest)
+    }
+
+    /// Brings a blob from one repository to another.
+    async fn carry(
+        &self,
+        source: &Repository,
+        destination: &Repository,
+        blob: &AttachedBlob,
+    ) -> Result<(), Error> {
+        let from = if source.host == destination.host { &source.path } else { &destination.path };
+        match self.mount_or_open(destination, blob.digest, from).await? {
+            Presence::There => Ok(()),
+            Presence::Wanted(upload) => {
+                let content = self.reader.small_blob(source, blob.digest, blob.size, blob.size).await?;
+                self.upload(&upload, Content::Bytes(content)).await
+            }
+        }
+    }
+}
+
+/// The blobs of a manifest, each once.
+fn distinct(attachment: &Attachment) -> Vec<&AttachedBlob> {
+    let mut blobs: Vec<&AttachedBlob> = attachment.blobs().collect();
+    // Of two that differ in size, the larger one counts; the other cannot be true.
+    blobs.sort_by_key(|blob| (blob.digest, std::cmp::Reverse(blob.size)));
+    blobs.dedup_by_key(|blob| blob.digest);
+    blobs
+}

@@ -1,0 +1,222 @@
+//! Attaching a manifest to an image (distribution specification, *Pushing Manifests with Subject*).
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use futures_util::future::try_join;
+use serde::Serialize;
+
+use super::Known;
+use super::attachment::Attachment;
+use super::document::{WrittenDescriptor, bounded, written};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{MediaType, RawManifest};
+use crate::name::Repository;
+use crate::read::Selector;
+use crate::write::{Content, Presence, Writer};
+
+/// The configuration of a manifest that needs none (OCI image specification, *Guidance for an Empty Descriptor*).
+const EMPTY: &[u8] = b"{}";
+const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
+
+/// The image that something is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The kind of its manifest.
+    pub media_type: MediaType,
+    /// The digest of its manifest.
+    pub digest: Digest,
+    /// The size of its manifest, in bytes.
+    pub size: u64,
+}
+
+impl From<&RawManifest> for Subject {
+    fn from(manifest: &RawManifest) -> Self {
+        let size = manifest.bytes().len() as u64;
+        Self { media_type: manifest.media_type().clone(), digest: manifest.digest(), size }
+    }
+}
+
+/// A layer that is to be attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLayer {
+    /// The media type.
+    pub media_type: String,
+    /// The content.
+    pub content: Bytes,
+    /// What the manifest says about it.
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// A manifest that is to be attached to an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReferrer {
+    /// The image it is about.
+    pub subject: Subject,
+    /// What it is.
+    pub artifact_type: String,
+    /// Its one layer.
+    pub layer: NewLayer,
+    /// Its annotations, which lists of referrers show too.
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WrittenReferrer<'a> {
+    schema_version: u8,
+    media_type: &'a str,
+    artifact_type: &'a str,
+    config: WrittenDescriptor<'a>,
+    layers: [WrittenDescriptor<'a>; 1],
+    subject: WrittenDescriptor<'a>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: &'a BTreeMap<String, String>,
+}
+
+impl NewLayer {
+    /// The layer as a manifest names it.
+    pub(super) fn descriptor(&self) -> WrittenDescriptor<'_> {
+        let (digest, size) = (Digest::of(&self.content), self.content.len() as u64);
+        WrittenDescriptor::new(&self.media_type, digest, size).annotated(&self.annotations)
+    }
+}
+
+impl NewReferrer {
+    /// The manifest that is pushed for it: the same bytes each time.
+    ///
+    /// # Errors
+    /// When it is larger than a manifest may be.
+    pub fn manifest(&self) -> Result<RawManifest, Error> {
+        let Subject { media_type: kind, digest, size } = &self.subject;
+        let media_type = MediaType::OciManifest;
+        let content = written(&WrittenReferrer {
+            schema_version: 2,
+            media_type: media_type.as_str(),
+            artifact_type: &self.artifact_type,
+            config: WrittenDescriptor::new(EMPTY_TYPE, Digest::of(EMPTY), EMPTY.len() as u64),
+            layers: [self.layer.descriptor()],
+            subject: WrittenDescriptor::new(kind.as_str(), *digest, *size),
+            annotations: &self.annotations,
+        })?;
+        bounded(RawManifest::new(media_type, content), &format!("describing what is attached to {digest}"))
+    }
+}
+
+impl Writer {
+    /// Attaches a manifest with one layer to an image, and gives its digest. What is attached already is not attached twice.
+    ///
+    /// Three requests: two for the layer (one where the repository has it) and one for the manifest; two more for the first
+    /// in a repository, whose empty configuration is then known to be there. Where the registry keeps no list of referrers,
+    /// the fallback tag is read and written: two more, or one where it is [`Known::Absent`].
+    ///
+    /// The tag is written by one at a time in this process. Another process that writes it at the same moment may undo that:
+    /// the protocol knows no lock.
+    ///
+    /// # Errors
+    /// When the registry takes a part of it not. The image need not be there, says the specification; some registries want
+    /// it.
+    pub async fn attach(
+        &self,
+        repository: &Repository,
+        referrer: &NewReferrer,
+        fallback: Known,
+    ) -> Result<Digest, Error> {
+        let manifest = referrer.manifest()?;
+        let doing = format!("attaching to {repository}@{}", referrer.subject.digest);
+        let attachment =
+            Attachment::parse(manifest).map_err(|error| Error::new(doing, ErrorKind::Manifest(error)))?;
+        let layer = &attachment.layers[0];
+        try_join(
+            Box::pin(self.bring_empty_config(repository)),
+            Box::pin(self.bring(repository, layer.digest, referrer.layer.content.clone())),
+        )
+        .await?;
+        let which = Selector::Digest(attachment.manifest.digest());
+        self.put_attachment(repository, which, &attachment, fallback).await.inspect_err(|error| {
+            if error.status().is_some_and(|status| status.is_client_error()) {
+                self.reader.shared.attached.forget_empty_config(repository);
+            }
+        })?;
+        Ok(attachment.manifest.digest())
+    }
+
+    /// Writes an attached manifest, whose blobs are there, and lists it where the registry does not.
+    pub(super) async fn put_attachment(
+        &self,
+        repository: &Repository,
+        which: Selector<'_>,
+        attachment: &Attachment,
+        fallback: Known,
+    ) -> Result<(), Error> {
+        let memory = &self.reader.shared.attached;
+        if let Selector::Tag(tag) = which {
+            memory.learn_written(repository, tag);
+        }
+        let response = self.send_manifest(repository, which, &attachment.manifest).await?;
+        let Some(subject) = attachment.subject else { return Ok(()) };
+        // The header is how a registry tells that it lists the manifest itself.
+        if response.header("oci-subject").and_then(|text| text.parse().ok()) == Some(subject) {
+            memory.learn_referrers(&repository.host, true);
+            return Ok(());
+        }
+        self.list_referrer(repository, subject, attachment, fallback).await
+    }
+
+    /// Brings a small blob to a repository: one request where it is there, two where it is not.
+    pub(super) async fn bring(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        content: Bytes,
+    ) -> Result<(), Error> {
+        match self.mount_or_open(repository, digest, &repository.path).await? {
+            Presence::There => Ok(()),
+            Presence::Wanted(upload) => self.upload(&upload, Content::Bytes(content)).await,
+        }
+    }
+
+    /// Brings the empty configuration to a repository, unless it is known to be there.
+    async fn bring_empty_config(&self, repository: &Repository) -> Result<(), Error> {
+        let memory = &self.reader.shared.attached;
+        if memory.has_empty_config(repository) {
+            return Ok(());
+        }
+        self.bring(repository, Digest::of(EMPTY), Bytes::from_static(EMPTY)).await?;
+        memory.learn_empty_config(repository);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    /// Bytes are a promise: a manifest that is made again after an interruption is the one that is there.
+    #[test]
+    fn the_same_referrer_has_the_same_manifest_whatever_the_order() {
+        let referrer = |pairs: &[(&str, &str)]| NewReferrer {
+            subject: Subject { media_type: MediaType::OciIndex, digest: Digest::of(b"image"), size: 5 },
+            artifact_type: "application/example".to_owned(),
+            layer: NewLayer {
+                media_type: "text/plain".to_owned(),
+                content: Bytes::from_static(b"abc"),
+                annotations: BTreeMap::new(),
+            },
+            annotations: annotations(pairs),
+        };
+        let manifest = referrer(&[("b", "2"), ("a", "1")]).manifest().unwrap();
+        assert_eq!(manifest, referrer(&[("a", "1"), ("b", "2")]).manifest().unwrap());
+        let expected = format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"application/example","config":{{"mediaType":"application/vnd.oci.empty.v1+json","digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","size":2}},"layers":[{{"mediaType":"text/plain","digest":"{}","size":3}}],"subject":{{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"{}","size":5}},"annotations":{{"a":"1","b":"2"}}}}"#,
+            Digest::of(b"abc"),
+            Digest::of(b"image"),
+        );
+        assert_eq!(manifest.bytes(), &expected);
+    }
+}

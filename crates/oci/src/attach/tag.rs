@@ -1,0 +1,158 @@
+//! The names under which things are attached: cosign's tag scheme, and the tag of registries without a referrers API.
+
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::name::Tag;
+
+/// The most hexadecimal digits of a digest that the referrers tag schema takes over.
+const FALLBACK_DIGITS: usize = 64;
+
+/// What a tag of cosign's scheme holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AttachmentKind {
+    /// Signatures, `.sig`.
+    Signature,
+    /// Attestations, `.att`.
+    Attestation,
+    /// Bills of materials, `.sbom`.
+    Sbom,
+}
+
+impl AttachmentKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Signature, Self::Attestation, Self::Sbom];
+
+    /// What the tag ends in, behind the dot.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::Signature => "sig",
+            Self::Attestation => "att",
+            Self::Sbom => "sbom",
+        }
+    }
+}
+
+/// The tag of cosign's scheme for an image: `sha256-<64 hexadecimal digits>.sig`, `.att` or `.sbom`.
+///
+/// There is none for a SHA-512 digest: it would be longer than a tag may be.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttachedTag {
+    hash: [u8; 32],
+    kind: AttachmentKind,
+}
+
+impl AttachedTag {
+    /// The tag for what is attached to the image with a digest; `None` where the digest has no such tag.
+    pub const fn new(digest: Digest, kind: AttachmentKind) -> Option<Self> {
+        match digest {
+            Digest::Sha256(hash) => Some(Self { hash, kind }),
+            Digest::Sha512(_) => None,
+        }
+    }
+
+    /// Reads a tag; `None` where it is not of this scheme.
+    pub fn parse(tag: &Tag) -> Option<Self> {
+        let (name, suffix) = tag.as_str().rsplit_once('.')?;
+        let kind = AttachmentKind::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
+        let hex = name.strip_prefix("sha256-")?;
+        Self::new(format!("sha256:{hex}").parse().ok()?, kind)
+    }
+
+    /// The digest of the image it is about.
+    pub const fn digest(&self) -> Digest {
+        Digest::Sha256(self.hash)
+    }
+
+    /// What it holds.
+    pub const fn kind(&self) -> AttachmentKind {
+        self.kind
+    }
+
+    /// The tag itself.
+    pub fn tag(&self) -> Tag {
+        made(&self.to_string())
+    }
+}
+
+impl fmt::Display for AttachedTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256-{}.{}", self.digest().hex(), self.kind.suffix())
+    }
+}
+
+impl fmt::Debug for AttachedTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The tag of the list of an image's referrers, where the registry keeps none (distribution specification, *Referrers Tag
+/// Schema*): `sha256-<64 hexadecimal digits>`. Of a SHA-512 digest it has the first 64 digits.
+pub fn referrers_tag(subject: Digest) -> Tag {
+    let mut hex = subject.hex();
+    hex.truncate(FALLBACK_DIGITS);
+    made(&format!("{}-{hex}", subject.algorithm().name()))
+}
+
+fn made(text: &str) -> Tag {
+    #[expect(clippy::expect_used, reason = "an algorithm, at most 64 digits and a suffix make a tag")]
+    text.parse().expect("a tag is made of a digest")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_tag_that_cosign_gives_it() {
+        let hex = Digest::of(b"").hex();
+        for (kind, suffix) in [
+            (AttachmentKind::Signature, "sig"),
+            (AttachmentKind::Attestation, "att"),
+            (AttachmentKind::Sbom, "sbom"),
+        ] {
+            let attached = AttachedTag::new(Digest::of(b""), kind).unwrap();
+            assert_eq!(attached.tag().as_str(), format!("sha256-{hex}.{suffix}"));
+            assert_eq!(AttachedTag::parse(&attached.tag()), Some(attached));
+            assert_eq!((attached.digest(), attached.kind()), (Digest::of(b""), kind));
+        }
+    }
+
+    #[test]
+    fn other_tags_are_not_taken_for_attachments() {
+        let hex = Digest::of(b"").hex();
+        for text in [
+            "v1.sig",
+            "sig",
+            &format!("sha256-{hex}"),
+            &format!("sha256-{hex}.SIG"),
+            &format!("sha256-{hex}.sig.sig"),
+            &format!("sha256-{}.sig", hex.to_uppercase()),
+            &format!("sha256-{}.sig", &hex[1..]),
+            &format!("sha512-{hex}.sig"),
+            &format!("x-sha256-{hex}.sig"),
+        ] {
+            assert_eq!(AttachedTag::parse(&text.parse().unwrap()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_digest_has_a_list_of_referrers_and_no_tag_of_cosigns() {
+        let long: Digest = format!("sha512:{}{}", "ab".repeat(32), "cd".repeat(32)).parse().unwrap();
+        assert_eq!(referrers_tag(long).as_str(), format!("sha512-{}", "ab".repeat(32)));
+        assert_eq!(AttachedTag::new(long, AttachmentKind::Signature), None);
+        assert_eq!(referrers_tag(Digest::of(b"")).as_str(), format!("sha256-{}", Digest::of(b"").hex()));
+    }
+
+    proptest! {
+        /// What is read as an attachment's tag is written as it was.
+        #[test]
+        fn what_is_read_is_written_the_same(text in "sha(256|512)-[0-9a-fA-F]{62,66}\\.(sig|att|sbom|x)") {
+            let tag: Tag = text.parse().unwrap();
+            if let Some(attached) = AttachedTag::parse(&tag) { prop_assert_eq!(attached.tag(), tag); }
+        }
+    }
+}

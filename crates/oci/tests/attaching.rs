@@ -1,0 +1,687 @@
+//! What is attached to images: written, read, listed and carried along, with and without a referrers API, and how many
+//! requests each takes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use http::{HeaderMap, HeaderName, StatusCode};
+use oci::{
+    Anonymous, AttachedTag, Attachment, AttachmentKind, Client, Digest, ErrorKind, Host, Known, MediaType,
+    NewLayer, NewReferrer, RawManifest, Reader, Referrer, Repository, Selector, Subject, Tag, Writer,
+    referrers_tag,
+};
+use registry::sample::{Recipe, Sample};
+use registry::{Canned, Config, Effect, ErrorCode, Fault, Kind, Server};
+use testkit::{Auth, Distribution, DockerRegistry};
+use transport::{Door, Settings};
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+fn client() -> Client {
+    Client::new(Door::open(Settings::default()).unwrap(), Arc::new(Anonymous), HashMap::new())
+}
+
+/// A registry with one image, and what works with it.
+struct Scene {
+    server: Server,
+    client: Client,
+    app: Repository,
+    image: Sample,
+}
+
+impl Scene {
+    async fn new(referrers_api: bool) -> Self {
+        Self::of(Config { referrers_api, ..Config::default() }).await
+    }
+
+    async fn of(config: Config) -> Self {
+        let server = Server::start(config).await.unwrap();
+        let app = Repository { host: server.host().clone(), path: "team/app".parse().unwrap() };
+        let image = Recipe::default().image();
+        image.put(server.store(), &app.path, &[]).await.unwrap();
+        Self { server, client: client(), app, image }
+    }
+
+    fn reader(&self) -> Reader {
+        self.client.reader()
+    }
+
+    fn writer(&self) -> Writer {
+        self.client.writer()
+    }
+
+    fn referrer(&self, content: &str) -> NewReferrer {
+        referrer(self.image.root(), content)
+    }
+
+    /// The requests since the last time, by kind, those of no kind left out.
+    fn requests(&self) -> Vec<(Kind, u64)> {
+        let tally = self.server.tally().snapshot();
+        self.server.tally().reset();
+        let counted = Kind::ALL.iter().map(|kind| (*kind, tally.requests(*kind)));
+        counted.filter(|(_, count)| *count > 0).collect()
+    }
+
+    async fn referrers(&self, artifact_type: Option<&str>) -> Result<Vec<Digest>, oci::Error> {
+        let listed = self.listed(self.image.digest(), artifact_type, Known::Nothing).await?;
+        Ok(listed.iter().map(|referrer| referrer.digest).collect())
+    }
+
+    async fn listed(
+        &self,
+        subject: Digest,
+        artifact_type: Option<&str>,
+        fallback: Known,
+    ) -> Result<Vec<Referrer>, oci::Error> {
+        self.reader().referrers(&self.app, subject, artifact_type, fallback).await
+    }
+
+    fn answer(
+        &self,
+        kind: Kind,
+        status: u16,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> registry::Watch {
+        let headers: HeaderMap = headers
+            .iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect();
+        let status = StatusCode::from_u16(status).unwrap();
+        let canned = Canned { status, headers, body: body.into() };
+        self.server.weather().add_fault(Fault::new(Effect::Canned(canned)).on(kind))
+    }
+
+    /// Puts a list of referrers under the fallback tag of the image.
+    async fn put_list(&self, entries: &str) {
+        let index = RawManifest::new(MediaType::OciIndex, list(entries).into());
+        let tag = referrers_tag(self.image.digest());
+        self.server.store().put_manifest(&self.app.path, Some(&tag), &index).await.unwrap();
+    }
+
+    /// The manifest under a tag, as it is stored.
+    async fn stored(&self, tag: &Tag) -> String {
+        let store = self.server.store();
+        let digest = store.resolve(&self.app.path, tag).unwrap();
+        let manifest = store.manifest(&self.app.path, &digest).await.unwrap().unwrap();
+        String::from_utf8(manifest.bytes().to_vec()).unwrap()
+    }
+
+    fn signature_tag(&self) -> Tag {
+        AttachedTag::new(self.image.digest(), AttachmentKind::Signature).unwrap().tag()
+    }
+
+    async fn signatures(&self) -> Attachment {
+        let tag = self.signature_tag();
+        self.reader().attachment(&self.app, Selector::Tag(&tag)).await.unwrap().unwrap()
+    }
+}
+
+fn annotations(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn referrer(subject: &RawManifest, content: &str) -> NewReferrer {
+    NewReferrer {
+        subject: Subject::from(subject),
+        artifact_type: BUNDLE.to_owned(),
+        layer: NewLayer {
+            media_type: BUNDLE.to_owned(),
+            content: Bytes::copy_from_slice(content.as_bytes()),
+            annotations: BTreeMap::new(),
+        },
+        annotations: annotations(&[("dev.sigstore.bundle.content", "dsse-envelope"), ("name", content)]),
+    }
+}
+
+fn signature(payload: &str, signature: &str) -> NewLayer {
+    NewLayer {
+        media_type: "application/vnd.dev.cosign.simplesigning.v1+json".to_owned(),
+        content: Bytes::copy_from_slice(payload.as_bytes()),
+        annotations: annotations(&[("dev.cosignproject.cosign/signature", signature)]),
+    }
+}
+
+fn list(entries: &str) -> String {
+    format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{entries}]}}"#)
+}
+
+fn entry(content: &[u8], artifact_type: &str) -> String {
+    format!(
+        r#"{{"mediaType":"{}","digest":"{}","size":{},"artifactType":"{artifact_type}"}}"#,
+        MediaType::OciManifest,
+        Digest::of(content),
+        content.len(),
+    )
+}
+
+#[tokio::test]
+async fn a_referrer_takes_three_requests_and_the_first_of_a_repository_five() {
+    let scene = Scene::new(true).await;
+    let new = scene.referrer("one");
+    let first = scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)]);
+    let second = scene.writer().attach(&scene.app, &scene.referrer("two"), Known::Nothing).await.unwrap();
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1), (Kind::UploadPut, 1)]);
+    let again = scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1)], "its layer is there");
+    assert_eq!(again, first, "the same is attached under the same digest");
+
+    let mut expected = vec![first, second];
+    expected.sort();
+    let mut found = scene.referrers(Some(BUNDLE)).await.unwrap();
+    found.sort();
+    assert_eq!(found, expected);
+    assert_eq!(scene.requests(), [(Kind::Referrers, 1)]);
+    assert!(scene.referrers(Some("application/other")).await.unwrap().is_empty());
+    assert_eq!(scene.requests(), [(Kind::Referrers, 1)], "an empty list is an answer: no tag is asked for");
+}
+
+#[tokio::test]
+async fn what_was_attached_is_read_as_it_was_given() {
+    for referrers_api in [true, false] {
+        let scene = Scene::new(referrers_api).await;
+        let new = scene.referrer("content");
+        scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+        let subject = scene.image.digest();
+        let listed = scene.listed(subject, Some(BUNDLE), Known::Nothing).await.unwrap();
+        assert_eq!(listed[0].artifact_type.as_deref(), Some(BUNDLE));
+        assert_eq!(
+            (&listed[0].annotations, &listed[0].media_type),
+            (&new.annotations, &MediaType::OciManifest)
+        );
+        scene.requests();
+
+        let read = scene.reader().referrer(&scene.app, subject, &listed[0]).await.unwrap();
+        assert_eq!(scene.requests(), [(Kind::ManifestGet, 1)]);
+        assert_eq!((read.subject, read.artifact_type.as_str()), (Some(subject), BUNDLE));
+        assert_eq!((&read.annotations, read.layers.len()), (&new.annotations, 1));
+        let layer = &read.layers[0];
+        let content = scene.reader().small_blob(&scene.app, layer.digest, layer.size, 100).await.unwrap();
+        assert_eq!(content, new.layer.content);
+        assert_eq!(scene.requests(), [(Kind::BlobGet, 1)]);
+        let tags = scene.server.store().tags(&scene.app.path);
+        assert_eq!(tags.len(), usize::from(!referrers_api), "a registry with the API gets no tag: {tags:?}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_api_the_list_is_kept_under_the_fallback_tag() {
+    let scene = Scene::new(false).await;
+    let theirs = Recipe { seed: 1, ..Recipe::default() }.referrer(scene.image.root(), "a/b");
+    theirs.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();
+    let other = format!(r#"{{"unknown": [1.50, "\u00fc"], {}"#, &entry(theirs.root().bytes(), "a/b")[1..]);
+    scene.put_list(&other).await;
+    let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    assert_eq!(
+        scene.requests(),
+        [(Kind::ManifestGet, 1), (Kind::ManifestPut, 2), (Kind::Mount, 2), (Kind::UploadPut, 1)]
+    );
+    let again = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    assert_eq!(again, one);
+    assert_eq!(
+        scene.requests(),
+        [(Kind::ManifestGet, 1), (Kind::ManifestPut, 1), (Kind::Mount, 1)],
+        "listed"
+    );
+    let stored = scene.stored(&referrers_tag(scene.image.digest())).await;
+    assert!(stored.contains(&other), "what others have written stays as it was: {stored}");
+
+    assert_eq!(scene.referrers(None).await.unwrap(), [theirs.digest(), one]);
+    assert_eq!(scene.requests(), [(Kind::ManifestGet, 1), (Kind::Referrers, 1)]);
+    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap(), [one], "whoever lists, the filter holds");
+    assert_eq!(scene.requests(), [(Kind::ManifestGet, 1)], "a host without the API is asked for it once");
+}
+
+#[tokio::test]
+async fn a_fallback_tag_that_a_listing_has_not_shown_is_not_asked_for() {
+    let scene = Scene::new(false).await;
+    let subject = scene.image.digest();
+    assert!(scene.listed(subject, None, Known::Absent).await.unwrap().is_empty());
+    assert_eq!(scene.requests(), [(Kind::Referrers, 1)]);
+    assert!(scene.listed(subject, None, Known::Absent).await.unwrap().is_empty());
+    assert_eq!(scene.requests(), [], "nothing is left to ask");
+
+    let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Absent).await.unwrap();
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 2), (Kind::Mount, 2), (Kind::UploadPut, 2)]);
+    let two = scene.writer().attach(&scene.app, &scene.referrer("two"), Known::Absent).await.unwrap();
+    let listed = scene.listed(subject, None, Known::Absent).await.unwrap();
+    let digests: Vec<Digest> = listed.iter().map(|referrer| referrer.digest).collect();
+    assert_eq!(digests, [one, two], "what this client has written is not forgotten for an older listing");
+}
+
+#[tokio::test]
+async fn many_that_attach_to_one_image_at_once_are_all_listed() {
+    let scene = Scene::new(false).await;
+    let (writer, app) = (scene.writer(), &scene.app);
+    let new: Vec<NewReferrer> = (0..12).map(|number| scene.referrer(&number.to_string())).collect();
+    let attaching = new.iter().map(|new| Box::pin(writer.attach(app, new, Known::Nothing)));
+    let mut attached = try_join_all(attaching).await.unwrap();
+    let mut found = scene.referrers(None).await.unwrap();
+    attached.sort();
+    found.sort();
+    assert_eq!(found, attached);
+}
+
+#[tokio::test]
+async fn a_fallback_tag_that_names_something_else_is_left_alone() {
+    let scene = Scene::new(false).await;
+    let tag = referrers_tag(scene.image.digest());
+    scene.image.put(scene.server.store(), &scene.app.path, std::slice::from_ref(&tag)).await.unwrap();
+    let error = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
+    assert!(error.to_string().contains(tag.as_str()), "it says where: {error}");
+    let named = scene.server.store().resolve(&scene.app.path, &tag);
+    assert_eq!(named, Some(scene.image.digest()));
+    let error = scene.referrers(None).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_empty_configuration_that_a_registry_has_cleaned_up_is_sent_again() {
+    let scene = Scene::new(true).await;
+    scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let refused = Effect::Status {
+        status: StatusCode::NOT_FOUND,
+        code: ErrorCode::ManifestBlobUnknown,
+        retry_after: None,
+    };
+    scene.server.weather().add_fault(Fault::new(refused).on(Kind::ManifestPut).times(1));
+    let two = scene.referrer("two");
+    scene.writer().attach(&scene.app, &two, Known::Nothing).await.unwrap_err();
+    scene.requests();
+    scene.writer().attach(&scene.app, &two, Known::Nothing).await.unwrap();
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 2)]);
+}
+
+#[tokio::test]
+async fn layers_are_added_behind_those_that_are_there() {
+    let scene = Scene::new(true).await;
+    let (writer, tag) = (scene.writer(), scene.signature_tag());
+    let first =
+        writer.append(&scene.app, &tag, &[signature("payload", "one")], Known::Nothing).await.unwrap();
+    assert!(first.written);
+    assert_eq!(
+        scene.requests(),
+        [(Kind::ManifestGet, 1), (Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)]
+    );
+    let more = [signature("payload", "two"), signature("payload", "one"), signature("other", "three")];
+    let second = writer.append(&scene.app, &tag, &more, Known::Nothing).await.unwrap();
+    assert_eq!(
+        scene.requests(),
+        [(Kind::ManifestGet, 1), (Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)],
+        "a payload that is named already is not sent again"
+    );
+    let again = writer.append(&scene.app, &tag, &more, Known::Nothing).await.unwrap();
+    assert_eq!((again.digest, again.written), (second.digest, false));
+    assert_eq!(scene.requests(), [(Kind::ManifestGet, 1)]);
+
+    let read = scene.signatures().await;
+    assert_eq!(read.manifest.digest(), second.digest);
+    let signatures: Vec<&str> = read
+        .layers
+        .iter()
+        .map(|layer| layer.annotations["dev.cosignproject.cosign/signature"].as_str())
+        .collect();
+    assert_eq!(signatures, ["one", "two", "three"]);
+    assert_eq!(read.config.media_type, "application/vnd.oci.image.config.v1+json");
+    let config =
+        scene.reader().small_blob(&scene.app, read.config.digest, read.config.size, 10_000).await.unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&config).unwrap();
+    let layers: Vec<String> = read.layers.iter().map(|layer| layer.digest.to_string()).collect();
+    assert_eq!(config["rootfs"]["diff_ids"], serde_json::json!(layers));
+}
+
+#[tokio::test]
+async fn a_signature_tag_that_a_listing_has_not_shown_is_not_asked_for() {
+    let scene = Scene::new(true).await;
+    let (writer, tag) = (scene.writer(), scene.signature_tag());
+    writer.append(&scene.app, &tag, &[signature("payload", "one")], Known::Absent).await.unwrap();
+    assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)]);
+    writer.append(&scene.app, &tag, &[signature("payload", "two")], Known::Absent).await.unwrap();
+    assert_eq!(scene.signatures().await.layers.len(), 2, "one that this client has written is read");
+    let nothing = "sha256-0.sig".parse().unwrap();
+    writer.append(&scene.app, &nothing, &[], Known::Nothing).await.unwrap_err();
+    assert_eq!(scene.server.store().resolve(&scene.app.path, &nothing), None, "nothing makes no tag");
+}
+
+#[tokio::test]
+async fn many_that_add_to_one_tag_at_once_lose_nothing() {
+    let scene = Scene::new(true).await;
+    let (writer, tag) = (scene.writer(), scene.signature_tag());
+    let layers: Vec<[NewLayer; 1]> =
+        (0..8).map(|number| [signature("payload", &number.to_string())]).collect();
+    let adding = layers.iter().map(|layer| Box::pin(writer.append(&scene.app, &tag, layer, Known::Nothing)));
+    try_join_all(adding).await.unwrap();
+    assert_eq!(scene.signatures().await.layers.len(), 8);
+}
+
+#[tokio::test]
+async fn what_cosign_or_others_wrote_keeps_all_that_it_says() {
+    let scene = Scene::new(true).await;
+    let tag = scene.signature_tag();
+    let blob = Bytes::from_static(b"theirs");
+    let config = Bytes::from_static(br#"{"rootfs":{"type":"layers","diff_ids":[]}}"#);
+    for blob in [&blob, &config] {
+        scene.server.store().put_blob(&scene.app.path, blob.clone()).await.unwrap();
+    }
+    let layer = format!(
+        r#"{{"mediaType":"text/plain","size":6,"digest":"{}","annotations":{{"z":"1","a":"2"}},"new":true}}"#,
+        Digest::of(&blob)
+    );
+    let theirs = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[{layer}],"annotations":{{"from":"them"}}}}"#,
+        Digest::of(&config),
+        config.len(),
+    );
+    let theirs = RawManifest::new(MediaType::OciManifest, theirs.into());
+    scene.server.store().put_manifest(&scene.app.path, Some(&tag), &theirs).await.unwrap();
+    scene.writer().append(&scene.app, &tag, &[signature("payload", "ours")], Known::Nothing).await.unwrap();
+    let stored = scene.stored(&tag).await;
+    assert!(stored.contains(&layer) && stored.contains(r#""annotations":{"from":"them"}"#), "{stored}");
+    assert_eq!(scene.signatures().await.layers.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
+    let (scene, elsewhere) = (Scene::new(true).await, Scene::new(false).await);
+    let attached = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let read = scene.reader().attachment(&scene.app, Selector::Digest(attached)).await.unwrap().unwrap();
+    scene.requests();
+
+    let writer = scene.writer();
+    let copy = writer.copy_attachment(&scene.app, &elsewhere.app, &read, None, 1000, Known::Nothing);
+    assert_eq!(copy.await.unwrap(), attached);
+    assert_eq!(scene.requests(), [(Kind::BlobGet, 2)]);
+    assert_eq!(
+        elsewhere.requests(),
+        [(Kind::ManifestGet, 1), (Kind::ManifestPut, 2), (Kind::Mount, 2), (Kind::UploadPut, 2)]
+    );
+    assert_eq!(elsewhere.referrers(None).await.unwrap(), [attached], "the fallback tag lists it");
+    let copied = elsewhere.server.store().manifest(&elsewhere.app.path, &attached).await.unwrap().unwrap();
+    assert_eq!(copied.bytes(), read.manifest.bytes());
+
+    let beside = Repository { path: "team/beside".parse().unwrap(), ..scene.app.clone() };
+    let tag: Tag = "sha256-0.att".parse().unwrap();
+    let copy = writer.copy_attachment(&scene.app, &beside, &read, Some(&tag), 1000, Known::Nothing);
+    copy.await.unwrap();
+    assert_eq!(
+        scene.requests(),
+        [(Kind::ManifestPut, 1), (Kind::Mount, 2)],
+        "no byte moves within a registry"
+    );
+    assert_eq!(scene.server.store().resolve(&beside.path, &tag), Some(attached));
+
+    let size = read.config.size + read.layers[0].size;
+    let copy = writer.copy_attachment(&scene.app, &beside, &read, None, size - 1, Known::Nothing);
+    let error = copy.await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
+    assert_eq!(scene.requests(), [], "what is too large is found before anything is asked");
+}
+
+#[tokio::test]
+async fn where_nothing_is_attached_one_request_says_so() {
+    let scene = Scene::new(true).await;
+    let tag = scene.signature_tag();
+    assert!(scene.reader().attachment(&scene.app, Selector::Tag(&tag)).await.unwrap().is_none());
+    assert_eq!(scene.requests(), [(Kind::ManifestGet, 1)]);
+    let nowhere = Repository { path: "no/where".parse().unwrap(), ..scene.app.clone() };
+    assert!(scene.reader().attachment(&nowhere, Selector::Tag(&tag)).await.unwrap().is_none());
+    let index = Recipe::default().index(2);
+    index.put(scene.server.store(), &scene.app.path, std::slice::from_ref(&tag)).await.unwrap();
+    let error = scene.reader().attachment(&scene.app, Selector::Tag(&tag)).await.unwrap_err();
+    assert!(error.to_string().contains("an image manifest is expected"), "{error}");
+}
+
+#[tokio::test]
+async fn a_blob_that_is_larger_than_expected_is_not_fetched() {
+    let scene = Scene::new(true).await;
+    let layer = scene.image.blobs.iter().max_by_key(|blob| blob.len()).unwrap();
+    let (digest, size) = (Digest::of(layer), layer.len() as u64);
+    let blob = |size, limit| {
+        let reader = scene.reader();
+        let app = &scene.app;
+        async move { reader.small_blob(app, digest, size, limit).await }
+    };
+    let error = blob(100_000_000, size).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
+    assert_eq!(scene.requests(), []);
+    assert_eq!(blob(size, size).await.unwrap(), layer);
+    let error = blob(size - 1, size).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::WrongSize { .. }), "a size that is a lie: {error}");
+    scene.server.weather().add_fault(Fault::new(Effect::Corrupt).on(Kind::BlobGet));
+    let error = blob(size, size).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn all_pages_of_referrers_are_read() {
+    let scene = Scene::of(Config { page_size: 2.try_into().unwrap(), ..Config::default() }).await;
+    for number in 0..5 {
+        let new = scene.referrer(&number.to_string());
+        scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+    }
+    scene.requests();
+    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap().len(), 5);
+    assert_eq!(scene.requests(), [(Kind::Referrers, 3)]);
+}
+
+#[tokio::test]
+async fn a_registry_that_does_not_filter_is_filtered() {
+    let scene = Scene::new(true).await;
+    let entries = [entry(b"one", BUNDLE), entry(b"two", "a/b"), entry(b"one", BUNDLE)].join(",");
+    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], list(&entries));
+    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap(), [Digest::of(b"one")], "and each is listed once");
+    assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one"), Digest::of(b"two")]);
+}
+
+#[tokio::test]
+async fn old_registries_are_understood_and_a_missing_repository_is_no_missing_api() {
+    for (status, body, remembered) in [
+        (404, "404 page not found", true),
+        (400, "{}", true),
+        (405, r#"{"errors":[{"code":"UNSUPPORTED"}]}"#, true),
+        (404, r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#, false),
+        (400, r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#, false),
+    ] {
+        let scene = Scene::new(true).await;
+        scene.put_list(&entry(b"one", BUNDLE)).await;
+        let watch = scene.answer(Kind::Referrers, status, &[], body);
+        for _ in 0..2 {
+            assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")], "{status} {body}");
+        }
+        assert_eq!(watch.struck(), if remembered { 1 } else { 2 }, "{status} {body}");
+    }
+}
+
+#[tokio::test]
+async fn trouble_is_not_taken_for_an_image_without_referrers() {
+    let scene = Scene::new(true).await;
+    scene.answer(Kind::Referrers, 403, &[], "");
+    assert_eq!(scene.referrers(None).await.unwrap_err().status(), Some(StatusCode::FORBIDDEN));
+    assert_eq!(scene.requests(), [(Kind::Referrers, 1)]);
+
+    let scene = Scene::new(false).await;
+    scene.answer(Kind::ManifestGet, 401, &[], "");
+    assert_eq!(scene.referrers(None).await.unwrap_err().status(), Some(StatusCode::UNAUTHORIZED));
+}
+
+#[tokio::test]
+async fn a_list_of_the_wrong_kind_is_refused() {
+    let image = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{0}","config":{1},"layers":[]}}"#,
+        MediaType::OciManifest,
+        entry(b"config", "a/b"),
+    );
+    let bad_digest = entry(b"one", "a/b").replace("sha256:", "md5:");
+    for (content_type, body) in [
+        ("text/html", "<html>Welcome!</html>".to_owned()),
+        ("text/html", list("")),
+        (INDEX, image.clone()),
+        (INDEX, "[]".to_owned()),
+        (INDEX, r#"{"schemaVersion":2,"manifests":{}}"#.to_owned()),
+        (INDEX, list(&bad_digest)),
+        (MediaType::OciManifest.as_str(), image),
+    ] {
+        let scene = Scene::new(true).await;
+        scene.answer(Kind::Referrers, 200, &[("content-type", content_type)], body.clone());
+        let error = scene.referrers(None).await.unwrap_err();
+        assert!(
+            matches!(error.kind(), ErrorKind::Malformed(_) | ErrorKind::Manifest(_)),
+            "{content_type} {body}: {error}"
+        );
+        assert!(error.to_string().contains(&scene.image.digest().to_string()), "it says of what: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_end_is_refused() {
+    let many = |count: usize| {
+        let entries: Vec<String> = (0..count).map(|n| entry(&n.to_be_bytes(), "a/b")).collect();
+        list(&entries.join(","))
+    };
+    let scene = Scene::new(true).await;
+    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1000));
+    assert_eq!(scene.referrers(None).await.unwrap().len(), 1000);
+
+    // What nobody asked for is counted too, so that nobody has to read it all.
+    let scene = Scene::new(true).await;
+    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1001));
+    let error = scene.referrers(Some(BUNDLE)).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
+
+    let scene = Scene::new(true).await;
+    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1_000_000));
+    let error = scene.referrers(None).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Transport(_)), "its bytes are too many: {error}");
+
+    let scene = Scene::new(true).await;
+    scene.server.weather().add_fault(Fault::new(Effect::Endless).on(Kind::Referrers));
+    scene.referrers(None).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn huge_annotations_are_bounded_by_the_size_of_the_list() {
+    let scene = Scene::new(true).await;
+    let huge = |size: usize| {
+        let text = entry(b"one", "a/b");
+        let annotated =
+            format!(r#"{},"annotations":{{"a":"{}"}}}}"#, &text[..text.len() - 1], "x".repeat(size));
+        list(&annotated)
+    };
+    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(oci::MANIFEST_MAX));
+    let error = scene.referrers(None).await.unwrap_err();
+    assert!(error.to_string().len() < 1000, "none of it is shown: {error}");
+    scene.server.weather().clear_faults();
+    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(100_000));
+    assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")]);
+}
+
+#[tokio::test]
+async fn pages_that_lead_nowhere_new_are_refused() {
+    let scene = Scene::new(true).await;
+    for next in ["a", "b"] {
+        // Two pages that name each other; the first one found is another's answer to the second.
+        let other = if next == "a" { "b" } else { "a" };
+        let link =
+            format!("</v2/{}/referrers/{}?page={next}>; rel=\"next\"", scene.app.path, scene.image.digest());
+        let headers: HeaderMap = [("content-type", INDEX), ("link", &link)]
+            .into_iter()
+            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
+            .collect();
+        let canned =
+            Canned { status: StatusCode::OK, headers, body: list(&entry(other.as_bytes(), "a/b")).into() };
+        let fault = Fault::new(Effect::Canned(canned)).on(Kind::Referrers);
+        scene.server.weather().add_fault(if next == "a" { fault.path("page=b") } else { fault });
+    }
+    let error = scene.referrers(None).await.unwrap_err();
+    assert!(error.to_string().contains("do not end"), "{error}");
+    assert_eq!(scene.requests(), [(Kind::Referrers, 3)]);
+
+    let scene = Scene::new(true).await;
+    let elsewhere = [("content-type", INDEX), ("link", "<https://registry.example/next>; rel=\"next\"")];
+    scene.answer(Kind::Referrers, 200, &elsewhere, list(&entry(b"one", "a/b")));
+    let error = scene.referrers(None).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::ForeignHost { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_listed_wrongly_is_not_believed() {
+    let scene = Scene::new(false).await;
+    let other = Recipe { seed: 9, ..Recipe::default() }.image();
+    other.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();
+    let about_other = referrer(other.root(), "about another");
+    let digest = scene.writer().attach(&scene.app, &about_other, Known::Nothing).await.unwrap();
+    let honest = scene.listed(other.digest(), None, Known::Nothing).await.unwrap().remove(0);
+    let subject = scene.image.digest();
+    let size = honest.size;
+    scene
+        .put_list(&format!(
+            r#"{{"mediaType":"{}","digest":"{digest}","size":{size}}}"#,
+            MediaType::OciManifest
+        ))
+        .await;
+    let listed = scene.listed(subject, None, Known::Nothing).await.unwrap().remove(0);
+    let error = scene.reader().referrer(&scene.app, subject, &listed).await.unwrap_err();
+    assert!(error.to_string().contains(&other.digest().to_string()), "it says what it is about: {error}");
+
+    let read = async |listed: Referrer| scene.reader().referrer(&scene.app, other.digest(), &listed).await;
+    assert!(read(honest.clone()).await.is_ok());
+    let error = read(Referrer { size: size + 1, ..honest.clone() }).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::WrongSize { .. }), "{error}");
+    scene.requests();
+    let error = read(Referrer { size: 1 << 40, ..honest.clone() }).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
+    assert_eq!(scene.requests(), [], "what is too large is not asked for");
+    scene.server.weather().add_fault(Fault::new(Effect::Corrupt).on(Kind::ManifestGet));
+    let error = read(honest).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
+}
+
+/// Registries of other people have no referrers API, and take what is attached for what it is.
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn other_registries_keep_what_is_attached() {
+    let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::None));
+    for host in [old.host(), new.host()] {
+        attach_to(host).await;
+    }
+}
+
+async fn attach_to(host: &Host) {
+    let scene = Scene::new(true).await;
+    let (reader, writer) = (scene.reader(), scene.writer());
+    let there = Repository { host: host.clone(), path: scene.app.path.clone() };
+    // An image without subject is copied like anything that is attached.
+    let image = reader.attachment(&scene.app, Selector::Digest(scene.image.digest())).await.unwrap().unwrap();
+    let tag: Tag = "v1".parse().unwrap();
+    writer.copy_attachment(&scene.app, &there, &image, Some(&tag), 1 << 20, Known::Nothing).await.unwrap();
+
+    let subject = scene.image.digest();
+    let one = writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let two = writer.attach(&there, &scene.referrer("two"), Known::Nothing).await.unwrap();
+    writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let found = reader.referrers(&there, subject, Some(BUNDLE), Known::Nothing).await.unwrap();
+    let digests: Vec<Digest> = found.iter().map(|referrer| referrer.digest).collect();
+    assert_eq!(digests, [one, two], "{host}");
+    assert_eq!(found[0].annotations["name"], "one");
+    let read = reader.referrer(&there, subject, &found[1]).await.unwrap();
+    assert_eq!(read.layers[0].digest, Digest::of(b"two"));
+
+    let signatures = scene.signature_tag();
+    for name in ["one", "two", "one"] {
+        writer.append(&there, &signatures, &[signature("payload", name)], Known::Nothing).await.unwrap();
+    }
+    let read = reader.attachment(&there, Selector::Tag(&signatures)).await.unwrap().unwrap();
+    assert_eq!(read.layers.len(), 2, "{host}");
+    writer
+        .copy_attachment(&there, &scene.app, &read, Some(&signatures), 1 << 20, Known::Nothing)
+        .await
+        .unwrap();
+    assert_eq!(scene.signatures().await, read, "the same, here and there");
+}
