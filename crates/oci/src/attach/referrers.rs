@@ -133,10 +133,10 @@ impl Reader {
                 return Ok(false);
             }
             let response = expect(response, &[200], &found.doing).await?;
-            self.shared.attached.learn_referrers(&repository.host, true);
             let next = next(&response, &call.url, &found.doing)?;
             let index = index(response, found.left(), &found.doing).await?;
             let brought_new = found.take(&index, artifact_type)?;
+            self.shared.attached.learn_referrers(&repository.host, true);
             match next {
                 None => return Ok(true),
                 Some(next) if brought_new => call.url = next,
