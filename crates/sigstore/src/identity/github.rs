@@ -1,0 +1,39 @@
+//! The tokens of GitHub Actions (*OpenID Connect reference*, *Methods for requesting the OIDC token*).
+
+use http::{HeaderValue, Method, header};
+use serde::Deserialize;
+use transport::{Class, Door, Request, Secret};
+use url::Url;
+
+use super::answer::{bearer, json, success};
+
+/// What a job needs for tokens.
+pub(super) const PERMISSION: &str = "the workflow's job needs `permissions: id-token: write`";
+
+#[derive(Deserialize)]
+struct Token {
+    value: String,
+}
+
+/// A token of the job that we run in. `url` and `proof` are what the runner tells the job, as environment variables.
+pub(super) async fn token(
+    door: &Door,
+    url: &str,
+    proof: Option<&Secret>,
+    audience: &str,
+) -> Result<Secret, String> {
+    let proof = proof
+        .ok_or_else(|| format!("ACTIONS_ID_TOKEN_REQUEST_TOKEN is not set; {PERMISSION}, and hand it on"))?;
+    let mut url = Url::parse(url).map_err(|_| "ACTIONS_ID_TOKEN_REQUEST_URL is not a URL")?;
+    url.query_pairs_mut().append_pair("audience", audience);
+    let request = Request::new(Method::GET, url, "github-id-token", Class::Token)
+        .header(header::ACCEPT, HeaderValue::from_static("application/json"))
+        .header(header::AUTHORIZATION, bearer(proof)?);
+    let response = door.send(request).await.map_err(|error| error.to_string())?;
+    let body = success(response, |status| match status.as_u16() {
+        401 | 403 | 404 => Some(format!("{PERMISSION}, and tokens are for the time that it runs")),
+        _ => None,
+    })
+    .await?;
+    json(&body).map(|Token { value }| Secret::new(value))
+}

@@ -1,0 +1,292 @@
+//! Who signs: where ID tokens come from, and what is made sure of before one is used (`docs/design/identity.md`).
+
+mod answer;
+mod error;
+mod github;
+mod google;
+mod local;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Mutex;
+use transport::{Door, Secret};
+
+pub use error::{IdentityError, TokenSource};
+pub use google::AccessTokens;
+pub use local::Given;
+pub use token::{IdentityToken, InvalidToken};
+
+/// Where cosign looks for the file that a platform projects a token into.
+pub const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
+/// Whom tokens are for, unless an instance of Sigstore wants another.
+pub const AUDIENCE: &str = "sigstore";
+/// Where Google makes tokens of service accounts.
+pub const IAM_CREDENTIALS: &str = "https://iamcredentials.googleapis.com";
+
+/// A token that is good for longer than this is used again.
+const FRESH: SignedDuration = SignedDuration::from_mins(5);
+/// How long a failure is remembered, lest every signature of a run waits for the same one.
+const FAILURE_LIFE: Duration = Duration::from_secs(60);
+
+/// Where tokens may come from, as the binary finds it; nothing here reads the environment. What is `None` is not asked.
+pub struct Sources {
+    /// Whom tokens have to be for.
+    pub audience: String,
+    /// Who has to sign (`--signer-account`): an e-mail address, or the identity that certificates name. A service account of
+    /// Google's is acted as where Google is asked.
+    pub account: Option<String>,
+    /// The token that somebody has given (`--identity-token`).
+    pub given: Option<Given>,
+    /// The token itself (`SIGSTORE_ID_TOKEN`).
+    pub value: Option<Secret>,
+    /// Where GitHub Actions gives tokens (`ACTIONS_ID_TOKEN_REQUEST_URL`).
+    pub github_url: Option<String>,
+    /// What it wants to see (`ACTIONS_ID_TOKEN_REQUEST_TOKEN`).
+    pub github_token: Option<Secret>,
+    /// Google's access tokens of whoever runs us.
+    pub access_tokens: Option<Arc<dyn AccessTokens>>,
+    /// Google's IAM Credentials API: scheme and host.
+    pub iam_credentials: String,
+    /// Host, and port where it is another, of Google's metadata service. It is spoken with in plain HTTP, which the door's
+    /// settings have to allow.
+    pub metadata_host: Option<String>,
+    /// The file that a platform projects a token into and renews ([`PROJECTED_TOKEN`]); it need not exist.
+    pub projected: Option<PathBuf>,
+}
+
+impl Default for Sources {
+    /// None, but for the public hosts and the public audience.
+    fn default() -> Self {
+        Self {
+            audience: AUDIENCE.to_owned(),
+            account: None,
+            given: None,
+            value: None,
+            github_url: None,
+            github_token: None,
+            access_tokens: None,
+            iam_credentials: IAM_CREDENTIALS.to_owned(),
+            metadata_host: None,
+            projected: None,
+        }
+    }
+}
+
+/// Somebody who can sign: gives tokens of one identity for as long as the run lasts.
+pub struct Identity {
+    door: Door,
+    sources: Sources,
+    state: Mutex<State>,
+}
+
+/// What changes while tokens are asked for. Who asks meanwhile waits, and has the same token.
+#[derive(Default)]
+struct State {
+    given: Option<Given>,
+    /// Who has signed so far. Nobody else will.
+    signer: Option<Signer>,
+    kept: Option<IdentityToken>,
+    failed: Option<(IdentityError, Instant)>,
+}
+
+/// The source that applies, and whom its first token was of.
+struct Signer {
+    from: TokenSource,
+    identity: String,
+    issuer: String,
+}
+
+impl Signer {
+    fn of(token: &IdentityToken, from: TokenSource) -> Self {
+        Self { from, identity: token.identity().to_owned(), issuer: token.issuer().to_owned() }
+    }
+
+    fn is_of(&self, token: &IdentityToken) -> bool {
+        (self.identity.as_str(), self.issuer.as_str()) == (token.identity(), token.issuer())
+    }
+}
+
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", token::shown(&self.identity), token::shown(&self.issuer))
+    }
+}
+
+/// What a source says.
+enum Found {
+    Token(Secret),
+    /// It does not apply, for this reason.
+    Nothing(String),
+}
+
+impl From<Option<Secret>> for Found {
+    fn from(token: Option<Secret>) -> Self {
+        token.map_or_else(|| Self::Nothing("not given".to_owned()), Self::Token)
+    }
+}
+
+impl Identity {
+    /// An identity that has asked nobody yet. Every request goes through `door`.
+    pub fn new(mut sources: Sources, door: Door) -> Self {
+        let given = sources.given.take();
+        Self { door, sources, state: Mutex::new(State { given, ..State::default() }) }
+    }
+
+    /// A token that is good for at least another minute, for the right audience, and of the account that was asked for. It is
+    /// always of the same source and the same identity as the one before. A failure is given again for a minute.
+    ///
+    /// # Errors
+    /// When no source applies, the first that applies gives no token, or one that cannot be used.
+    pub async fn token(&self) -> Result<IdentityToken, IdentityError> {
+        let mut state = self.state.lock().await;
+        match &state.kept {
+            Some(token) if token.left(Timestamp::now()) > FRESH => return Ok(token.clone()),
+            _ => {}
+        }
+        match &state.failed {
+            Some((error, until)) if Instant::now() < *until => return Err(error.clone()),
+            _ => {}
+        }
+        // Boxed, because it is rare: no caller should have room for it.
+        let renewed = Box::pin(self.renew(&mut state)).await;
+        if let Err(error) = &renewed {
+            state.failed = Some((error.clone(), Instant::now() + FAILURE_LIFE));
+        }
+        renewed
+    }
+
+    async fn renew(&self, state: &mut State) -> Result<IdentityToken, IdentityError> {
+        let (from, text) = match &state.signer {
+            Some(signer) => self.again(signer.from, &mut state.given).await?,
+            None => self.first(&mut state.given).await?,
+        };
+        let token = self.checked(&text).map_err(|why| IdentityError::Unusable { from, why })?;
+        match &state.signer {
+            Some(signer) if !signer.is_of(&token) => {
+                let (before, now) = (signer.to_string(), Signer::of(&token, from).to_string());
+                return Err(IdentityError::Changed { from, before, now });
+            }
+            Some(_) => {}
+            None => {
+                let signer = Signer::of(&token, from);
+                tracing::info!(identity = %signer, source = %from, "signing as");
+                state.signer = Some(signer);
+            }
+        }
+        state.kept = from.is_far().then(|| token.clone());
+        Ok(token)
+    }
+
+    /// The token of the first source that applies.
+    async fn first(&self, given: &mut Option<Given>) -> Result<(TokenSource, Secret), IdentityError> {
+        let mut asked = Vec::new();
+        for from in TokenSource::ALL {
+            match self.ask(from, given).await {
+                Ok(Found::Token(text)) => return Ok((from, text)),
+                Ok(Found::Nothing(why)) => asked.push((from, why)),
+                Err(why) => return Err(IdentityError::Unavailable { from, why }),
+            }
+        }
+        Err(IdentityError::Nobody { asked })
+    }
+
+    /// One more token of a source that has given one.
+    async fn again(
+        &self,
+        from: TokenSource,
+        given: &mut Option<Given>,
+    ) -> Result<(TokenSource, Secret), IdentityError> {
+        match self.ask(from, given).await {
+            Ok(Found::Token(text)) => Ok((from, text)),
+            Ok(Found::Nothing(why)) | Err(why) => Err(IdentityError::Unavailable { from, why }),
+        }
+    }
+
+    async fn ask(&self, from: TokenSource, given: &mut Option<Given>) -> Result<Found, String> {
+        let sources = &self.sources;
+        match (from, given) {
+            (TokenSource::Given, Some(given)) => given.read().await.map(Found::Token),
+            (TokenSource::Given, None) => Ok(None.into()),
+            (TokenSource::Value, _) => Ok(sources.value.clone().into()),
+            (TokenSource::GitHub, _) => self.of_github().await,
+            (TokenSource::GoogleAccount, _) => self.of_account().await,
+            (TokenSource::GoogleMachine, _) => self.of_machine().await,
+            (TokenSource::Projected, _) => self.of_platform().await,
+        }
+    }
+
+    async fn of_github(&self) -> Result<Found, String> {
+        let Some(url) = &self.sources.github_url else {
+            let why = format!("ACTIONS_ID_TOKEN_REQUEST_URL is not set (there, {})", github::PERMISSION);
+            return Ok(Found::Nothing(why));
+        };
+        // Its tokens are of workflows, which are no accounts.
+        if self.sources.account.as_deref().is_some_and(google::may_be_account) {
+            return Ok(Found::Nothing("it has no tokens of e-mail addresses".to_owned()));
+        }
+        let proof = self.sources.github_token.as_ref();
+        github::token(&self.door, url, proof, &self.sources.audience).await.map(Found::Token)
+    }
+
+    async fn of_account(&self) -> Result<Found, String> {
+        let Sources { account, access_tokens, iam_credentials, audience, .. } = &self.sources;
+        let nothing = |why: &str| Ok(Found::Nothing(why.to_owned()));
+        let Some(account) = account else { return nothing("`--signer-account` is not given") };
+        if !google::may_be_account(account) {
+            return nothing("`--signer-account` is not an account of Google's");
+        }
+        let access = match access_tokens {
+            Some(tokens) => tokens.access_token().await?,
+            None => None,
+        };
+        match access {
+            Some(access) => google::impersonate(&self.door, iam_credentials, &access, account, audience)
+                .await
+                .map(Found::Token),
+            None => nothing(
+                "there are neither application default credentials (`gcloud auth application-default login`) nor a \
+                 metadata service",
+            ),
+        }
+    }
+
+    async fn of_machine(&self) -> Result<Found, String> {
+        match (&self.sources.account, &self.sources.metadata_host) {
+            // The machine's account would be another, or one that has to be acted as.
+            (Some(_), _) => Ok(Found::Nothing("another account is asked for".to_owned())),
+            (None, Some(host)) => google::of_machine(&self.door, host, &self.sources.audience).await,
+            (None, None) => Ok(Found::Nothing("not asked".to_owned())),
+        }
+    }
+
+    async fn of_platform(&self) -> Result<Found, String> {
+        let Some(path) = &self.sources.projected else { return Ok(None.into()) };
+        let nothing = || Found::Nothing(format!("there is no {}", path.display()));
+        Ok(local::file(path).await?.map_or_else(nothing, Found::Token))
+    }
+
+    /// The token in a text, if it may be used now.
+    fn checked(&self, text: &Secret) -> Result<IdentityToken, InvalidToken> {
+        let token = IdentityToken::parse(text.reveal())?;
+        token.check(&self.sources.audience, Timestamp::now())?;
+        if let Some(account) = &self.sources.account {
+            token.expect(account)?;
+        }
+        Ok(token)
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("account", &self.sources.account).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,86 @@
+//! For tests: a service on loopback that answers as it is told, and tokens that nobody would believe.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+/// A service that remembers what it was asked.
+pub(super) struct Service {
+    /// Its host and port.
+    pub(super) address: String,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+/// One answer: status, further headers, body.
+pub(super) type Answer = (&'static str, &'static str, String);
+
+impl Service {
+    /// Gives the answers one after the other, and the last one ever after.
+    pub(super) async fn start(answers: Vec<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let asked = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&asked);
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !is_whole(&request) {
+                    let mut piece = [0; 4096];
+                    let read = stream.read(&mut piece).await.unwrap();
+                    assert!(read > 0, "a request that ends early");
+                    request.extend_from_slice(&piece[..read]);
+                }
+                log.lock().unwrap().push(String::from_utf8(request).unwrap());
+                let (status, headers, body) = &answers[number.min(answers.len() - 1)];
+                let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}");
+                let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+                // A client that has read enough may hang up.
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self { address, asked }
+    }
+
+    /// Everything is answered so.
+    pub(super) async fn answering(status: &'static str, body: impl ToString) -> Self {
+        Self::start(vec![(status, "", body.to_string())]).await
+    }
+
+    /// The requests so far.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// A place where nobody listens.
+    pub(super) async fn nobody() -> String {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
+    }
+}
+
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() >= length.map_or(0, |length| length.parse().unwrap())
+}
+
+/// A token with these claims.
+pub(super) fn jwt(claims: &Value) -> String {
+    let head = json!({"alg": "RS256", "typ": "JWT"});
+    let parts = [head.to_string(), claims.to_string(), "nobody's signature".to_owned()];
+    parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
+}
+
+/// A good token of this address, which expires in so many seconds.
+pub(super) fn token_of(email: &str, seconds: i64) -> String {
+    let now = jiff::Timestamp::now().as_second();
+    jwt(&json!({
+        "iss": "https://accounts.google.com", "sub": "1234", "aud": "sigstore", "iat": now, "exp": now + seconds,
+        "email": email, "email_verified": true,
+    }))
+}

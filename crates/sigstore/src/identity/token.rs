@@ -1,0 +1,495 @@
+//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), as far as somebody who only passes them on has to know them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+use transport::Secret;
+
+/// The largest token, in bytes.
+pub(super) const TOKEN_MAX: usize = 16 * 1024;
+/// What a token has to be good for still, lest it expires on its way.
+const LEAST_LIFE: SignedDuration = SignedDuration::from_secs(60);
+/// How far the issuer's clock may be ahead of ours; Fulcio grants as much.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
+/// The issuer of GitHub Actions. An enterprise's own issuers stand below it.
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+/// The issuer of gitlab.com's pipelines.
+const GITLAB: &str = "https://gitlab.com";
+
+/// An ID token: who somebody is, in the words of an issuer whom Fulcio trusts.
+///
+/// Its signature is Fulcio's to verify. What is checked here is what can be said better, and before anything is signed.
+#[derive(Clone, Debug)]
+pub struct IdentityToken {
+    raw: Secret,
+    issuer: String,
+    subject: String,
+    email: Option<String>,
+    email_verified: bool,
+    audiences: Vec<String>,
+    expires: Timestamp,
+    issued: Option<Timestamp>,
+    not_before: Option<Timestamp>,
+    identity: String,
+}
+
+/// Why a token cannot be signed with. Says nothing that would let somebody else use it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidToken {
+    /// More than a token may be.
+    #[error("it is larger than {TOKEN_MAX} bytes, which no ID token is")]
+    TooLarge,
+    /// Not a signed JWT.
+    #[error("it is not an ID token: {0}")]
+    Malformed(&'static str),
+    /// A claim is missing or of the wrong form.
+    #[error("its claim `{0}` is missing or not of the form it should have")]
+    Claim(&'static str),
+    /// It is for somebody else's eyes.
+    #[error(
+        "it is for the audience {}, not for `{expected}`; ask for one with the audience `{expected}`",
+        quoted(found)
+    )]
+    Audience {
+        /// Who should have been meant.
+        expected: String,
+        /// Who is meant.
+        found: Vec<String>,
+    },
+    /// It has expired, or is about to.
+    #[error(
+        "it {} at {expires}{}, and the clock here says {now}; get a new one, or set the clock right",
+        if expires <= now { "expired" } else { "expires" },
+        issued.map(|at| format!(" (it was issued at {at})")).unwrap_or_default()
+    )]
+    Expired {
+        /// When it expires.
+        expires: Timestamp,
+        /// When it was issued, where it says so.
+        issued: Option<Timestamp>,
+        /// The time here.
+        now: Timestamp,
+    },
+    /// It is not valid yet.
+    #[error("it is not valid before {not_before}, and the clock here says {now}; set the clock right")]
+    NotYet {
+        /// When it begins.
+        not_before: Timestamp,
+        /// The time here.
+        now: Timestamp,
+    },
+    /// The issuer does not vouch for the address.
+    #[error(
+        "its issuer {issuer} has not verified the address {email}, and Fulcio takes none that is not; verify it there"
+    )]
+    UnverifiedEmail {
+        /// The issuer.
+        issuer: String,
+        /// The address.
+        email: String,
+    },
+    /// It is of somebody else than was asked for.
+    #[error(
+        "it is of `{found}` (issuer {issuer}), and `{asked}` was asked for (`--signer-account`); \
+         nothing is signed as another"
+    )]
+    Another {
+        /// Who was asked for.
+        asked: String,
+        /// Whose it is.
+        found: String,
+        /// Who says so.
+        issuer: String,
+    },
+}
+
+impl IdentityToken {
+    /// Reads a token. Space around it is passed over, since files end with a line break.
+    ///
+    /// # Errors
+    /// When it is not a signed JWT (RFC 7519) of at most 16 KiB, or one of the claims that every ID token has is missing.
+    pub fn parse(text: &str) -> Result<Self, InvalidToken> {
+        let text = text.trim();
+        if text.len() > TOKEN_MAX {
+            return Err(InvalidToken::TooLarge);
+        }
+        let claims = Claims::of(text)?;
+        let issuer = claims.required("iss")?;
+        let subject = claims.required("sub")?;
+        let email = claims.text("email")?;
+        let identity = claims.identity(&issuer, &subject, email.as_deref())?;
+        Ok(Self {
+            raw: Secret::new(text),
+            email_verified: claims.email_verified(),
+            audiences: claims.audiences()?,
+            expires: claims.time("exp")?.ok_or(InvalidToken::Claim("exp"))?,
+            issued: claims.time("iat")?,
+            not_before: claims.time("nbf")?,
+            issuer,
+            subject,
+            email,
+            identity,
+        })
+    }
+
+    /// Whether it can be signed with now.
+    ///
+    /// # Errors
+    /// When it is for another audience, not valid for another minute or not yet, or its address is not verified.
+    pub fn check(&self, audience: &str, now: Timestamp) -> Result<(), InvalidToken> {
+        if !self.audiences.iter().any(|found| found == audience) {
+            let found = self.audiences.iter().map(|audience| shown(audience)).collect();
+            return Err(InvalidToken::Audience { expected: audience.to_owned(), found });
+        }
+        if self.left(now) < LEAST_LIFE {
+            return Err(InvalidToken::Expired { expires: self.expires, issued: self.issued, now });
+        }
+        if let Some(not_before) = self.not_before
+            && not_before.duration_since(now) > CLOCKS_APART
+        {
+            return Err(InvalidToken::NotYet { not_before, now });
+        }
+        match &self.email {
+            Some(email) if !self.email_verified => {
+                Err(InvalidToken::UnverifiedEmail { issuer: shown(&self.issuer), email: shown(email) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is of the one who was asked for: an e-mail address, or else what [`identity`](Self::identity) says.
+    ///
+    /// # Errors
+    /// When it is of somebody else; names both.
+    pub fn expect(&self, account: &str) -> Result<(), InvalidToken> {
+        if self.identity == account {
+            return Ok(());
+        }
+        let (found, issuer) = (shown(&self.identity), shown(&self.issuer));
+        Err(InvalidToken::Another { asked: shown(account), found, issuer })
+    }
+
+    /// The token itself, for the one request that shows it to Fulcio.
+    pub fn raw(&self) -> &Secret {
+        &self.raw
+    }
+
+    /// Who vouches (`iss`).
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// Whom Fulcio will name in the certificate, as far as it can be told from here: the e-mail address; for GitHub's and
+    /// GitLab's pipelines the workflow; for Kubernetes the service account; else `sub`. Fulcio decides by its own
+    /// configuration of the issuer, which a private instance may have otherwise.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// What the proof of possession has to sign (Fulcio, `CreateSigningCertificateRequest`, *proof_of_possession*): the
+    /// e-mail address where there is one, else `sub`.
+    pub fn proof_subject(&self) -> &str {
+        self.email.as_deref().unwrap_or(&self.subject)
+    }
+
+    /// When it expires (`exp`).
+    pub fn expires(&self) -> Timestamp {
+        self.expires
+    }
+
+    /// How long it is still good for; negative where it has expired.
+    pub(super) fn left(&self, now: Timestamp) -> SignedDuration {
+        self.expires.duration_since(now)
+    }
+}
+
+/// What the middle part of a token says.
+struct Claims(Map<String, Value>);
+
+impl Claims {
+    fn of(text: &str) -> Result<Self, InvalidToken> {
+        let malformed = InvalidToken::Malformed;
+        let parts: Vec<&str> = text.split('.').take(4).collect();
+        let [head, claims, signature] = parts[..] else {
+            return Err(malformed("it has not the three parts of a JWT; is it an access token?"));
+        };
+        if signature.is_empty() {
+            return Err(malformed("nobody has signed it"));
+        }
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("it is not base64url"));
+        let json = |bytes: &[u8]| {
+            serde_json::from_slice(bytes).map_err(|_| malformed("its parts are not JSON objects"))
+        };
+        decode(signature)?;
+        let _: Map<String, Value> = json(&decode(head)?)?;
+        Ok(Self(json(&decode(claims)?)?))
+    }
+
+    /// A claim that is a text, where it is there and not empty.
+    fn text(&self, name: &'static str) -> Result<Option<String>, InvalidToken> {
+        match self.0.get(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+            Some(_) => Err(InvalidToken::Claim(name)),
+        }
+    }
+
+    fn required(&self, name: &'static str) -> Result<String, InvalidToken> {
+        self.text(name)?.ok_or(InvalidToken::Claim(name))
+    }
+
+    /// One text or a list of them.
+    fn audiences(&self) -> Result<Vec<String>, InvalidToken> {
+        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+        match self.0.get("aud") {
+            Some(Value::String(one)) => Some(vec![one.clone()]),
+            Some(Value::Array(many)) => many.iter().map(text).collect(),
+            _ => None,
+        }
+        .ok_or(InvalidToken::Claim("aud"))
+    }
+
+    /// Seconds since 1970, which may have a fraction (RFC 7519, *NumericDate*).
+    fn time(&self, name: &'static str) -> Result<Option<Timestamp>, InvalidToken> {
+        let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "it saturates, and jiff refuses what is too large"
+        )]
+        let whole = |seconds: f64| seconds.floor() as i64;
+        let seconds = value.as_i64().or_else(|| value.as_f64().map(whole));
+        let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
+        time.map(Some).ok_or(InvalidToken::Claim(name))
+    }
+
+    /// Whether the issuer vouches for the address. Some issuers write the word rather than the value, which Fulcio reads too.
+    fn email_verified(&self) -> bool {
+        match self.0.get("email_verified") {
+            Some(Value::Bool(verified)) => *verified,
+            Some(Value::String(word)) => word == "true",
+            _ => false,
+        }
+    }
+
+    /// See [`IdentityToken::identity`].
+    fn identity(&self, issuer: &str, subject: &str, email: Option<&str>) -> Result<String, InvalidToken> {
+        let below_github =
+            issuer.strip_prefix(GITHUB).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        if below_github {
+            return Ok(format!("https://github.com/{}", self.required("job_workflow_ref")?));
+        }
+        if issuer == GITLAB {
+            return Ok(format!("https://{}", self.required("ci_config_ref_uri")?));
+        }
+        if let Some(email) = email {
+            return Ok(email.to_owned());
+        }
+        Ok(self.service_account().unwrap_or_else(|| subject.to_owned()))
+    }
+
+    /// The service account of a Kubernetes cluster, as Fulcio names it.
+    fn service_account(&self) -> Option<String> {
+        let cluster = self.0.get("kubernetes.io")?;
+        let namespace = cluster.get("namespace")?.as_str()?;
+        let account = cluster.get("serviceaccount")?.get("name")?.as_str()?;
+        Some(format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}"))
+    }
+}
+
+/// A text from outside as it may stand in an error.
+pub(super) fn shown(text: &str) -> String {
+    const LONGEST: usize = 200;
+    text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
+}
+
+fn quoted(audiences: &[String]) -> String {
+    const MOST: usize = 5;
+    let names: Vec<String> = audiences.iter().take(MOST).map(|name| format!("`{name}`")).collect();
+    if names.is_empty() { "of nobody".to_owned() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::identity::service::jwt;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(NOW).unwrap()
+    }
+
+    /// A good token of somebody with an address, but for these claims; `null` takes one away.
+    fn token(but: &Value) -> Result<IdentityToken, InvalidToken> {
+        let mut claims = json!({
+            "iss": "https://accounts.google.com", "sub": "1234", "aud": "sigstore", "exp": NOW + 3600,
+            "email": "signer@example.com", "email_verified": true,
+        });
+        for (name, value) in but.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        IdentityToken::parse(&jwt(&claims))
+    }
+
+    fn checked(but: &Value) -> Result<(), InvalidToken> {
+        token(but).unwrap().check("sigstore", now())
+    }
+
+    #[test]
+    fn a_token_says_whose_it_is_and_never_shows_itself() {
+        let token = token(&json!({})).unwrap();
+        assert_eq!(token.identity(), "signer@example.com");
+        assert_eq!(token.proof_subject(), "signer@example.com");
+        assert_eq!(token.issuer(), "https://accounts.google.com");
+        assert_eq!(token.expires().as_second(), NOW + 3600);
+        token.check("sigstore", now()).unwrap();
+        assert!(!format!("{token:?}").contains(token.raw().reveal()));
+    }
+
+    #[test]
+    fn the_certificate_s_name_depends_on_the_issuer_and_the_proof_does_not() {
+        let github = "https://token.actions.githubusercontent.com";
+        let workflow = "org/repo/.github/workflows/promote.yml@refs/heads/main";
+        let cluster = json!({"namespace": "ci", "serviceaccount": {"name": "promoter", "uid": "1"}});
+        for (claims, identity) in [
+            (json!({"iss": github, "job_workflow_ref": workflow}), format!("https://github.com/{workflow}")),
+            (
+                json!({"iss": format!("{github}/org"), "job_workflow_ref": workflow}),
+                format!("https://github.com/{workflow}"),
+            ),
+            (
+                json!({"iss": "https://gitlab.com", "ci_config_ref_uri": "gitlab.com/g/p//.gitlab-ci.yml@refs/heads/main"}),
+                "https://gitlab.com/g/p//.gitlab-ci.yml@refs/heads/main".to_owned(),
+            ),
+            (
+                json!({"iss": "https://kubernetes.default.svc", "kubernetes.io": cluster}),
+                "https://kubernetes.io/namespaces/ci/serviceaccounts/promoter".to_owned(),
+            ),
+            (json!({"iss": "https://spire.example"}), "spiffe://example/sa".to_owned()),
+            // Looks like GitHub, and is not.
+            (json!({"iss": format!("{github}.evil.example")}), "spiffe://example/sa".to_owned()),
+        ] {
+            let mut claims = claims;
+            claims["sub"] = json!("spiffe://example/sa");
+            claims["email"] = Value::Null;
+            let token = token(&claims).unwrap();
+            assert_eq!(token.identity(), identity);
+            assert_eq!(token.proof_subject(), "spiffe://example/sa");
+        }
+        let lacking = token(&json!({"iss": github})).unwrap_err();
+        assert_eq!(lacking, InvalidToken::Claim("job_workflow_ref"), "Fulcio would refuse it later");
+    }
+
+    #[test]
+    fn another_audience_is_named_with_the_one_that_is_wanted() {
+        for (audience, named) in [
+            (json!("https://gcr.io"), "`https://gcr.io`"),
+            (json!(["a", "b"]), "`a`, `b`"),
+            (json!([]), "nobody"),
+        ] {
+            let error = checked(&json!({"aud": audience})).unwrap_err().to_string();
+            assert!(error.contains(named) && error.contains("audience `sigstore`"), "{error}");
+        }
+        checked(&json!({"aud": ["other", "sigstore"]})).unwrap();
+        token(&json!({"aud": "private"})).unwrap().check("private", now()).unwrap();
+    }
+
+    #[test]
+    fn a_token_must_be_good_for_another_minute() {
+        for (left, good) in [(60, true), (59, false), (0, false), (-1, false), (i64::from(i32::MIN), false)] {
+            let checked = checked(&json!({"exp": NOW + left, "iat": NOW - 3600}));
+            assert_eq!(checked.is_ok(), good, "{left}");
+            if let Err(error) = checked {
+                let word = if left > 0 { "it expires at" } else { "it expired at" };
+                let error = error.to_string();
+                assert!(error.contains(word) && error.contains("get a new one"), "{error}");
+                assert!(error.contains("issued at 2027-01-15T07:00:00Z"), "{error}");
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "it has 52 bits")]
+        let fraction = NOW as f64 + 60.5;
+        checked(&json!({"exp": fraction})).unwrap();
+    }
+
+    #[test]
+    fn clocks_may_be_apart_but_not_far() {
+        checked(&json!({"nbf": NOW + 300})).unwrap();
+        let error = checked(&json!({"nbf": NOW + 301})).unwrap_err();
+        assert!(error.to_string().contains("set the clock right"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_nobody_has_verified_is_refused() {
+        for verified in [json!(false), json!("false"), json!(1), Value::Null] {
+            let error = checked(&json!({"email_verified": verified})).unwrap_err().to_string();
+            assert!(error.contains("signer@example.com") && error.contains("accounts.google.com"), "{error}");
+        }
+        checked(&json!({"email_verified": "true"})).unwrap();
+        checked(&json!({"email_verified": false, "email": null})).unwrap();
+    }
+
+    #[test]
+    fn only_the_one_who_was_asked_for_will_do() {
+        let token = token(&json!({})).unwrap();
+        token.expect("signer@example.com").unwrap();
+        for other in ["signer@example.co", "Signer@example.com", "1234", ""] {
+            let error = token.expect(other).unwrap_err().to_string();
+            assert!(
+                error.contains("`signer@example.com`") && error.contains(&format!("`{other}`")),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn claims_that_are_missing_or_odd_are_named() {
+        for (name, odd) in [
+            ("iss", json!(1)),
+            ("iss", json!("")),
+            ("sub", json!(null)),
+            ("aud", json!(null)),
+            ("aud", json!([1])),
+            ("exp", json!("soon")),
+            ("exp", json!(null)),
+            ("exp", json!(1e300)),
+            ("iat", json!(i64::MAX)),
+            ("email", json!(["a@b.c"])),
+        ] {
+            assert_eq!(token(&json!({ name: odd })).unwrap_err(), InvalidToken::Claim(name), "{odd}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused_and_not_quoted() {
+        let part = |json: &str| URL_SAFE_NO_PAD.encode(json);
+        let good = token(&json!({})).unwrap().raw().reveal().to_owned();
+        for bad in [
+            String::new(),
+            "hush".to_owned(),
+            "ya29.hush".to_owned(),
+            "hush.hush.hush".to_owned(),
+            good.rsplit_once('.').unwrap().0.to_owned(),
+            format!("{}.", good.rsplit_once('.').unwrap().0),
+            format!("{}.{}.hush", part("[]"), part("{}")),
+            format!("{}.{}.hush", part("{}"), part("hush")),
+            format!("{}.{}.hush", part("{}"), part(&"[".repeat(10_000))),
+            format!("{good}.hush"),
+            good.replace('.', "=."),
+            format!("{good}{}", "A".repeat(TOKEN_MAX)),
+        ] {
+            let error = IdentityToken::parse(&bad).unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+        IdentityToken::parse(&format!("\n {good}\r\n")).unwrap();
+    }
+
+    #[test]
+    fn what_a_token_says_cannot_write_on_the_terminal() {
+        let token = token(&json!({"email": format!("\u{1b}[2J{}", "x".repeat(1000))})).unwrap();
+        let error = token.expect("a@b.c").unwrap_err().to_string();
+        assert!(!error.contains('\u{1b}') && error.len() < 500, "{error}");
+    }
+}
