@@ -116,11 +116,16 @@ impl Google {
 
     /// An access token, which Google's registries take as it is.
     pub(super) async fn credential(&self) -> Result<Option<Credential>, String> {
+        Ok(self.access_token().await?.map(Credential::Bearer))
+    }
+
+    /// An access token that is good for another minute.
+    pub(super) async fn access_token(&self) -> Result<Option<Secret>, String> {
         let mut state = self.state.lock().await;
         match &*state {
             State::Absent => return Ok(None),
             State::Token { token, renew_at } if Instant::now() < *renew_at => {
-                return Ok(Some(Credential::Bearer(token.clone())));
+                return Ok(Some(token.clone()));
             }
             State::Failed { why, retry_at } if Instant::now() < *retry_at => return Err(why.clone()),
             State::Unknown | State::Token { .. } | State::Failed { .. } => {}
@@ -135,7 +140,7 @@ impl Google {
                 let life = Duration::from_secs(answer.expires_in.min(24 * 3600));
                 let renew_at = Instant::now() + life.saturating_sub(MARGIN).max(life / 2);
                 *state = State::Token { token: token.clone(), renew_at };
-                Ok(Some(Credential::Bearer(token)))
+                Ok(Some(token))
             }
             Err(why) => {
                 *state = State::Failed { why: why.clone(), retry_at: Instant::now() + FAILURE_LIFE };
@@ -289,10 +294,12 @@ mod tests {
     use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
+    use sigstore::AccessTokens;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::credentials::Keychain;
 
     const ANSWER: &str = r#"{"access_token": "token-of-google", "expires_in": 3600, "token_type": "Bearer"}"#;
 
@@ -415,6 +422,21 @@ mod tests {
         let google = Google::new(&places, Door::open(transport::Settings::default()).unwrap());
         assert_eq!(token(&google).await, "token-of-google");
         assert!(asked.lock().unwrap()[0].contains("metadata-flavor: Google"));
+    }
+
+    /// Whatever files say of Google's registries: that is no access token.
+    #[tokio::test]
+    async fn who_asks_for_identities_gets_the_same_access_token() {
+        let (address, asked) = service().await;
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("config.json"), r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).unwrap();
+        let docker_config = Some(folder.path().to_owned());
+        let places = Places { docker_config, metadata_host: Some(address), ..Places::default() };
+        let keychain = Keychain::new(places, Door::open(transport::Settings::default()).unwrap());
+        for _ in 0..2 {
+            assert_eq!(keychain.access_token().await.unwrap().unwrap().reveal(), "token-of-google");
+        }
+        assert_eq!(asked.lock().unwrap().len(), 1);
     }
 
     #[tokio::test]

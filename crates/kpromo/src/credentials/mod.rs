@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use oci::{Credential, CredentialSource, Host};
-use transport::Door;
+use sigstore::AccessTokens;
+use transport::{Door, Secret};
 
 use docker::AuthFiles;
 use google::Google;
@@ -70,6 +71,13 @@ impl CredentialSource for Keychain {
     }
 }
 
+/// What Google has given for registries also serves to ask it for identities.
+impl AccessTokens for Keychain {
+    fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
+        Box::pin(self.google.access_token())
+    }
+}
+
 /// The bytes of a file of at most `limit` bytes; `None` where there is no such file.
 fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
@@ -113,6 +121,16 @@ mod tests {
         assert!(door.tally().is_empty(), "nobody has to be asked");
         assert!(keychain.credential(&"eu.gcr.io".parse().unwrap()).await.unwrap().is_none());
         assert_eq!(door.tally().len(), 1, "the metadata service is asked for a host that no file knows");
+    }
+
+    #[tokio::test]
+    async fn an_access_token_that_nobody_has_is_none_and_one_that_cannot_be_had_is_an_error() {
+        let (absent, _door, folder) = keychain("{}").await;
+        assert!(absent.access_token().await.unwrap().is_none());
+        let missing = folder.path().join("missing.json");
+        let places = Places { google_credentials: Some(missing), ..Places::default() };
+        let failing = Keychain::new(places, Door::open(transport::Settings::default()).unwrap());
+        assert!(failing.access_token().await.unwrap_err().contains("missing.json"));
     }
 
     #[tokio::test]
