@@ -276,7 +276,7 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
         End::GivenUp(error) => match error {
-            Error::Overlaps(_) | Error::Conflicts(..) => ("refused", exit_of(error)),
+            Error::Overlaps(_) | Error::Conflicts(..) | Error::Unverifiable(_) => ("refused", exit_of(error)),
             Error::Unavailable(..) => ("unavailable", exit_of(error)),
             Error::Interrupted => ("interrupted", exit_of(error)),
         },
@@ -298,6 +298,7 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
 fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Overlaps(_) | Error::Conflicts(..) => Exit::Conflict,
+        Error::Unverifiable(_) => Exit::Usage,
         Error::Unavailable(..) => Exit::Unavailable,
         Error::Interrupted => Exit::Interrupted,
     }

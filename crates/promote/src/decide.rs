@@ -150,7 +150,7 @@ mod tests {
             destinations: vec![Destination { root: "d.io".parse().unwrap(), service_account: None }],
             images: vec![image],
         };
-        Edges::new(&Manifests { manifests: vec![manifest], warnings: Vec::new() }).unwrap()
+        Edges::new(&Manifests { manifests: vec![manifest], ..Manifests::default() }).unwrap()
     }
 
     /// What is wished a million times is small.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use oci::Repository;
+
 use crate::edge::Overlap;
 use crate::phase::Plan;
 
@@ -15,6 +17,9 @@ pub enum Error {
     Conflicts(Vec<Conflict>, Box<Plan>),
     /// No edge can be decided: the first reason, and the plan as far as it goes.
     Unavailable(Arc<oci::Error>, Box<Plan>),
+    /// Images have a provenance policy, and nothing here can verify what is attested of them yet: the first such source
+    /// repository.
+    Unverifiable(Repository),
     /// The run was told to stop.
     Interrupted,
 }
@@ -50,6 +55,11 @@ impl fmt::Display for Error {
             Self::Unavailable(error, _) => {
                 write!(f, "no registry can be read; nothing was promoted\n  {error}")
             }
+            Self::Unverifiable(repository) => write!(
+                f,
+                "a provenance policy holds for {repository}, and verifying attestations is not yet in this build; nothing was promoted\n  \
+                 promote such images with a build that checks provenance, or set `mode: off` in their manifest"
+            ),
             Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
         }
     }
@@ -60,7 +70,7 @@ impl Error {
     pub fn plan(&self) -> Option<&Plan> {
         match self {
             Self::Conflicts(_, plan) | Self::Unavailable(_, plan) => Some(plan),
-            Self::Overlaps(_) | Self::Interrupted => None,
+            Self::Overlaps(_) | Self::Unverifiable(_) | Self::Interrupted => None,
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod manifest;
 mod output;
 pub mod phase;
 mod pipeline;
+pub mod policy;
 mod report;
 mod run;
 

@@ -87,6 +87,32 @@ impl Place {
     }
 }
 
+/// A place that is kept for what is found out when the file's text is gone.
+#[derive(Clone, Debug)]
+pub(super) struct Spot {
+    file: Arc<str>,
+    place: Place,
+}
+
+impl Spot {
+    pub(super) fn new(source: &Source<'_>, position: Position) -> Self {
+        Self { file: Arc::clone(source.file()), place: Place::new(source, position) }
+    }
+
+    /// Says something about the place.
+    pub(super) fn diagnostic(&self, message: impl AsRef<str>) -> Diagnostic {
+        Diagnostic::new(&self.file, Some(self.place.clone()), message.as_ref())
+    }
+}
+
+/// `file:line:column`.
+impl fmt::Display for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { line, column } = self.place.position;
+        write!(f, "{}:{line}:{column}", self.file)
+    }
+}
+
 impl Diagnostic {
     fn new(file: &Arc<str>, place: Option<Place>, message: &str) -> Self {
         Self {
@@ -180,7 +206,7 @@ impl fmt::Display for Diagnostic {
 }
 
 /// A text from outside without the characters that would change how a terminal shows what stands around it.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -4,6 +4,7 @@
 //! each with its place.
 
 mod contents;
+mod declared;
 mod diagnostic;
 mod diff;
 mod schema;
@@ -15,6 +16,9 @@ use std::sync::Arc;
 
 use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
+use crate::policy::Policies;
+
+pub(crate) use diagnostic::visible;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use diff::{Base, DiffError, keep_added, limit_to_added, prow_base};
 pub use source::Position;
@@ -27,6 +31,8 @@ pub struct Manifests {
     pub manifests: Vec<Manifest>,
     /// What a person should know, and that stops nothing.
     pub warnings: Vec<Diagnostic>,
+    /// What must be attested of images before they are promoted: also by manifests of which nothing is promoted in this run.
+    pub policies: Policies,
 }
 
 /// A promoter manifest: one source, its destinations, and the images that are to go there.

@@ -1,5 +1,7 @@
 //! What a manifest may say. Everything that is wrong is collected; nothing is passed over.
 
+mod provenance;
+
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::rc::Rc;
@@ -9,28 +11,33 @@ use std::sync::Arc;
 use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
 use super::contents::Contents;
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::declared::{Declared, Loaded};
+use super::diagnostic::{Diagnostic, Diagnostics, Spot};
 use super::source::{Position, Source};
 use super::tree::{self, Node, Value};
 use super::{Destination, Image, Manifest, Wish};
 
-/// The policy block of a manifest, which a run must not pass over.
+/// The policy block of a manifest.
 const PROVENANCE: &str = "provenance";
 /// The most of an unknown field's name that is shown, in characters.
 const NAME_SHOWN: usize = 60;
 
-/// The registries of a manifest: where images are read, and where they are written.
+/// The registries of a manifest: where images are read, and where they are written, and what must be attested of them.
 #[derive(Debug)]
 pub(super) struct Registries {
     source: RegistryRoot,
     destinations: Vec<Destination>,
+    declared: Declared,
 }
 
 impl Registries {
     /// The manifest of these registries and the images of a file.
-    pub(super) fn with_images(self, name: &str, images_file: Arc<str>, images: Vec<Image>) -> Manifest {
-        let Self { source, destinations } = self;
-        Manifest { name: name.into(), images_file, source, destinations, images }
+    pub(super) fn with_images(self, name: &str, images_file: Arc<str>, images: Vec<Image>) -> Loaded {
+        let Self { source, destinations, declared } = self;
+        Loaded {
+            manifest: Manifest { name: name.into(), images_file, source, destinations, images },
+            declared,
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &RegistryRoot> {
@@ -38,22 +45,22 @@ impl Registries {
     }
 }
 
-/// Reads a whole plain manifest: `registries` and `images`.
+/// Reads a whole plain manifest: `registries`, `images` and `provenance`.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub(super) fn plain(name: &str, contents: &Contents) -> Result<Manifest, Diagnostics> {
+pub(super) fn plain(name: &str, contents: &Contents) -> Result<Loaded, Diagnostics> {
     Reader::read(contents, |reader, root| {
         let mut fields = reader.fields(root, &["registries", "images", PROVENANCE])?;
-        reader.provenance(fields.take(PROVENANCE));
-        let registries = reader.registries(root.position, fields.take("registries"));
+        let declared = reader.provenance(fields.take(PROVENANCE));
+        let registries = reader.registries(root.position, fields.take("registries"), declared);
         let images = fields.take("images").map(|node| reader.images(node)).unwrap_or_default();
         let images = reader.of_length(images, registries.as_ref());
         registries.map(|registries| registries.with_images(name, Arc::clone(&contents.file), images))
     })
 }
 
-/// Reads the `promoter-manifest.yaml` of a thin manifest: `registries`.
+/// Reads the `promoter-manifest.yaml` of a thin manifest: `registries` and `provenance`.
 ///
 /// # Errors
 /// All that is wrong with it.
@@ -61,8 +68,8 @@ pub(super) fn registries(contents: &Contents) -> Result<Registries, Diagnostics>
     Reader::read(contents, |reader, root| {
         // `imagesPath` is a leftover that real files have, and that means nothing.
         let mut fields = reader.fields(root, &["registries", "imagesPath", PROVENANCE])?;
-        reader.provenance(fields.take(PROVENANCE));
-        reader.registries(root.position, fields.take("registries"))
+        let declared = reader.provenance(fields.take(PROVENANCE));
+        reader.registries(root.position, fields.take("registries"), declared)
     })
 }
 
@@ -218,14 +225,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A policy that this build would not hold anybody to must stop the run.
-    fn provenance(&mut self, node: Option<&Node>) {
-        let Some(node) = node else { return };
-        let help = "promote such manifests with a build that checks provenance, or take the block out";
-        self.wrong_with_help(node.position, "provenance policies are not yet in this build", help);
-    }
-
-    fn registries(&mut self, parent: Position, node: Option<&Node>) -> Option<Registries> {
+    fn registries(
+        &mut self,
+        parent: Position,
+        node: Option<&Node>,
+        declared: Option<Declared>,
+    ) -> Option<Registries> {
         let items = node.map_or(Some(&[][..]), |node| self.list(node, "registries"))?;
         if items.is_empty() {
             self.wrong(node.map_or(parent, |node| node.position), "`registries` is missing or empty");
@@ -233,13 +238,14 @@ impl<'a> Reader<'a> {
         }
         let roles: Vec<(Role, Position)> =
             items.iter().map(|item| (self.registry(item).unwrap_or(Role::Unclear), item.position)).collect();
-        let source = self.source_of(&roles)?;
+        let (source, position) = self.source_of(&roles)?;
         let destinations = self.destinations(roles, &source);
-        Some(Registries { source, destinations })
+        let declared = declared.unwrap_or_else(|| Declared::nothing(Spot::new(&self.source, position)));
+        Some(Registries { source, destinations, declared })
     }
 
     /// The one registry that images come from.
-    fn source_of(&mut self, roles: &[(Role, Position)]) -> Option<RegistryRoot> {
+    fn source_of(&mut self, roles: &[(Role, Position)]) -> Option<(RegistryRoot, Position)> {
         let mut sources = roles.iter().filter_map(|(role, position)| match role {
             Role::Source(root) => Some((root, *position)),
             _ => None,
@@ -254,7 +260,7 @@ impl<'a> Reader<'a> {
             let position = roles.first().map_or(Position::new(1, 1), |(_, position)| *position);
             self.wrong(position, "no registry has `src: true`: it is not said where images come from");
         }
-        first.map(|(root, _)| root.clone())
+        first.map(|(root, position)| (root.clone(), position))
     }
 
     /// The registries that images go to, each once.

@@ -6,8 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::contents::{Contents, cannot_read, shown};
+use super::declared::Loaded;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::{Manifest, Manifests, schema};
+use super::{Manifests, schema};
 
 /// The folder with the registries of all projects.
 pub(super) const MANIFESTS: &str = "manifests";
@@ -27,12 +28,14 @@ const ENTRIES_MAX: usize = 100_000;
 /// # Errors
 /// All that is wrong with it.
 pub fn load_plain(path: &Path) -> Result<Manifests, Diagnostics> {
-    let manifest = plain(path, &Contents::read(path)?)?;
-    Ok(Manifests { manifests: vec![manifest], warnings: Vec::new() })
+    let loaded = plain(path, &Contents::read(path)?)?;
+    let mut wrong = Diagnostics::default();
+    let manifests = Loaded::join(vec![loaded], Vec::new(), &mut wrong);
+    wrong.or(manifests)
 }
 
 /// A plain manifest, named after its file.
-pub(super) fn plain(path: &Path, contents: &Contents) -> Result<Manifest, Diagnostics> {
+pub(super) fn plain(path: &Path, contents: &Contents) -> Result<Loaded, Diagnostics> {
     let name = path.file_stem().unwrap_or(path.as_os_str());
     schema::plain(&shown(Path::new(name)), contents)
 }
@@ -45,8 +48,10 @@ pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
     let root = directory.canonicalize();
     let root = root.map_err(|error| Diagnostic::of_file(&shown(directory), cannot_read(&error)))?;
     let mut loader = Loader { root, entries: 0, wrong: Diagnostics::default(), warnings: Vec::new() };
-    let manifests = loader.load(&directory.join(MANIFESTS), &directory.join(IMAGES));
-    loader.wrong.or(Manifests { manifests, warnings: loader.warnings })
+    let loaded = loader.load(&directory.join(MANIFESTS), &directory.join(IMAGES));
+    let Loader { mut wrong, warnings, .. } = loader;
+    let manifests = Loaded::join(loaded, warnings, &mut wrong);
+    wrong.or(manifests)
 }
 
 /// Walks a folder of thin manifests.
@@ -60,7 +65,7 @@ struct Loader {
 }
 
 impl Loader {
-    fn load(&mut self, manifests: &Path, images: &Path) -> Vec<Manifest> {
+    fn load(&mut self, manifests: &Path, images: &Path) -> Vec<Loaded> {
         // Both are looked at, so that what is wrong with either is told.
         if [manifests, images].map(|folder| self.is_folder(folder)).contains(&false) {
             return Vec::new();
@@ -78,7 +83,7 @@ impl Loader {
     }
 
     /// The manifest of a project, by its folder in `manifests`.
-    fn project(&mut self, folder: &Path, images: &Path) -> Option<Manifest> {
+    fn project(&mut self, folder: &Path, images: &Path) -> Option<Loaded> {
         if !self.is_folder(folder) {
             return None;
         }

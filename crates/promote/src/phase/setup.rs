@@ -42,13 +42,21 @@ impl Ready {
 /// Expands the manifests of a job.
 ///
 /// # Errors
-/// When two of its wishes contradict each other.
+/// When two of its wishes contradict each other, or a provenance policy holds for one.
 pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
     run.phase(Phase::Setup, async {
         for warning in &job.manifests.warnings {
             run.tell(&Event::Warned(warning.to_string()));
         }
         let edges = Edges::new(&job.manifests).map_err(Error::Overlaps)?;
+        // A policy that nobody would be held to must stop the run.
+        let policies = &job.manifests.policies;
+        if !policies.is_empty() {
+            let mut sources = edges.all().iter().map(|edge| edges.source(edge));
+            if let Some(source) = sources.find(|source| policies.of(source).is_some()) {
+                return Err(Error::Unverifiable(source.clone()));
+            }
+        }
         if edges.repeated() > 0 {
             tracing::info!(edges = edges.repeated(), "wished more than once, done once");
         }

@@ -5,6 +5,7 @@
 mod diff;
 mod folder;
 mod golden;
+mod provenance;
 mod real;
 mod refused;
 mod rendering;

@@ -252,9 +252,7 @@ fn a_second_document_is_refused() {
 }
 
 #[test]
-fn a_provenance_policy_is_never_passed_over() {
-    let policy = format!("{REGISTRIES}provenance:\n  mode: require\n");
-    assert_eq!(complaints(policy), ["6:3: provenance policies are not yet in this build"]);
+fn a_provenance_policy_stands_at_the_top_alone() {
     let misplaced = with_images("- name: a\n  provenance: {}\n");
     assert!(complaints(misplaced).contains(&"7:3: unknown field `provenance`".to_owned()));
 }

@@ -111,8 +111,8 @@ impl Earlier {
     fn plain(&mut self, path: &Path, entries: &[Entry]) -> Result<Vec<Manifest>, DiffError> {
         let Some(entry) = entries.first() else { return Ok(Vec::new()) };
         let contents = self.contents(entry)?;
-        let manifest = contents.and_then(|contents| self.warn(thin::plain(path, &contents)));
-        Ok(manifest.into_iter().collect())
+        let loaded = contents.and_then(|contents| self.warn(thin::plain(path, &contents)));
+        Ok(loaded.into_iter().map(|loaded| loaded.manifest).collect())
     }
 
     /// The thin manifests, without those that lack one of their files.
@@ -147,7 +147,7 @@ impl Earlier {
         };
         let Some(contents) = self.contents(images)? else { return Ok(None) };
         let images = self.warn(schema::images(&contents, Some(&registries)));
-        Ok(images.map(|images| registries.with_images(name, contents.file, images)))
+        Ok(images.map(|images| registries.with_images(name, contents.file, images).manifest))
     }
 
     fn contents(&mut self, entry: &Entry) -> Result<Option<Contents>, DiffError> {

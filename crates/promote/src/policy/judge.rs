@@ -1,0 +1,96 @@
+//! Whether an image passes.
+
+use super::image::{Image, Platform};
+use super::judgement::{Fault, Finding, Grounds, Judgement, Reason, Verdict};
+use super::rules::Policy;
+use super::weigh::weigh;
+
+/// The deepest nesting of indexes: what is nested deeper is not copied either.
+const DEPTH_MAX: usize = 6;
+
+/// Judges an image by the policy of its source or, where that has none, by whether what is attached to it verifies
+/// (specification 02, *Phases / Provenance*).
+pub fn judge(policy: Option<&Policy>, image: &Image) -> Judgement {
+    judge_at(policy, image, 1)
+}
+
+fn judge_at(policy: Option<&Policy>, image: &Image, depth: usize) -> Judgement {
+    let own = judge_alone(policy, image);
+    match &image.platforms {
+        None => own,
+        // What somebody says about the index itself is not outweighed by what others say about its parts.
+        Some(_) if policy.is_some() && image.has_provenance() => own,
+        Some(platforms) => judge_platforms(policy, own, platforms, depth),
+    }
+}
+
+/// Judges an image by what is attached to its own digest.
+fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
+    let verified = image.verified.iter().map(|attestation| Finding {
+        place: attestation.place.clone(),
+        predicate_type: Some(attestation.statement.predicate_type.clone()),
+        signatory: Some(attestation.signatory.clone()),
+        verdict: weigh(policy, &image.digest, attestation),
+    });
+    let rejected = image.rejected.iter().map(|attestation| Finding {
+        place: attestation.place.clone(),
+        predicate_type: attestation.predicate_type.clone(),
+        signatory: None,
+        verdict: Verdict::Refused(Reason::Unverified(attestation.reason.clone())),
+    });
+    let findings: Vec<Finding> = verified.chain(rejected).collect();
+    let level = findings.iter().filter_map(level_of).max();
+    let faults = match policy {
+        Some(policy) => faults(policy, image, &findings),
+        None => {
+            let is_forged = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Refused(_)));
+            if is_forged { vec![Fault::Forged] } else { Vec::new() }
+        }
+    };
+    let level = level.filter(|_| faults.is_empty());
+    let mode = policy.map(Policy::mode);
+    Judgement { digest: image.digest, mode, level, findings, faults, platforms: Vec::new() }
+}
+
+/// The level that an attestation proves.
+fn level_of(finding: &Finding) -> Option<super::rules::BuildLevel> {
+    match finding.verdict {
+        Verdict::Accepted(Grounds::Provenance { level, .. }) => Some(level),
+        _ => None,
+    }
+}
+
+/// What an image lacks by its own attestations.
+fn faults(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Fault> {
+    let accepted = || findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Accepted(_)));
+    let is_attested = |name: &str| accepted().any(|finding| finding.predicate_type.as_deref() == Some(name));
+    let mut faults = Vec::new();
+    if !findings.iter().any(|finding| level_of(finding).is_some()) {
+        faults.push(if image.has_provenance() { Fault::ProvenanceRefused } else { Fault::NoProvenance });
+    }
+    let missing = policy.predicate_types().iter().filter(|name| !is_attested(name.as_str()));
+    faults.extend(missing.map(|name| Fault::NotAttested(name.to_string())));
+    faults
+}
+
+/// Judges an index by its platforms: with a policy instead of what it lacks itself, without one in addition.
+fn judge_platforms(policy: Option<&Policy>, own: Judgement, listed: &[Platform], depth: usize) -> Judgement {
+    let mut faults = if policy.is_some() { Vec::new() } else { own.faults.clone() };
+    if depth == DEPTH_MAX {
+        faults.push(Fault::TooDeep);
+        return Judgement { faults, ..own };
+    }
+    // Without a policy nothing is asked of platforms but that nothing is forged, wherever it stands.
+    let asked = listed.iter().filter(|platform| policy.is_none() || platform.is_one());
+    let platforms: Vec<(Option<String>, Judgement)> =
+        asked.map(|platform| (platform.name.clone(), judge_at(policy, &platform.image, depth + 1))).collect();
+    let failed = platforms.iter().filter(|(_, judgement)| !judgement.is_satisfied()).count();
+    if failed > 0 {
+        faults.push(Fault::Platforms { failed, all: platforms.len() });
+    } else if platforms.is_empty() && policy.is_some() {
+        faults.push(Fault::NoPlatform);
+    }
+    let lowest = platforms.iter().map(|(_, judgement)| judgement.level).min().flatten();
+    let level = lowest.filter(|_| faults.is_empty());
+    Judgement { level, faults, platforms, ..own }
+}

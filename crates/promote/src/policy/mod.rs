@@ -1,0 +1,39 @@
+//! Provenance policies (specification 02, *Phases / Provenance*): what must be attested of an image before it is promoted,
+//! for which repositories, and whether it is.
+//!
+//! All of it is pure: what was attested and by whom is found out elsewhere. See `docs/design/provenance.md`.
+
+mod draft;
+mod image;
+mod judge;
+mod judgement;
+mod policies;
+mod predicate;
+mod rules;
+mod source;
+mod weigh;
+
+pub(crate) use draft::ENTRIES_MAX;
+pub use draft::{BuilderDraft, Draft, Flaw, Part, Problem};
+pub use image::{Image, Platform, RejectedAttestation, VerifiedAttestation};
+pub use judge::judge;
+pub use judgement::{Fault, Finding, Grounds, Judgement, Reason, Verdict};
+pub use policies::{Policies, PolicyConflict, Relation};
+pub use predicate::{InvalidPredicate, PROVENANCE_TYPES};
+pub use rules::{BuildLevel, Builder, InvalidRule, Mode, Policy, Uri};
+pub use source::{InvalidSource, SourceRepository};
+
+use crate::manifest::visible;
+
+/// The most of a text from outside that a reason shows, in characters.
+const SHOWN_MAX: usize = 200;
+
+/// A text from outside, for a person: bounded, and nothing that a terminal obeys.
+fn shown(text: &str) -> String {
+    let mut characters = text.chars();
+    let mut shown = visible(&characters.by_ref().take(SHOWN_MAX).collect::<String>());
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,62 @@
+//! What one attestation is worth.
+
+use oci::Digest;
+use sigstore::Statement;
+
+use super::image::VerifiedAttestation;
+use super::judgement::{Grounds, Reason, Verdict};
+use super::predicate::{Provenance, Sources, is_provenance};
+use super::rules::Policy;
+
+/// What an attestation of a digest is worth under a policy, or without one.
+pub(super) fn weigh(policy: Option<&Policy>, digest: &Digest, attestation: &VerifiedAttestation) -> Verdict {
+    // Whoever has verified the signature has asked this too; here it costs nothing and is the last chance.
+    if !is_about(&attestation.statement, digest) {
+        return Verdict::Refused(Reason::OtherSubject);
+    }
+    let is_provenance = is_provenance(&attestation.statement.predicate_type);
+    let Some(policy) = policy else {
+        return if is_provenance { Verdict::Accepted(Grounds::Verified) } else { Verdict::Ignored };
+    };
+    if !policy.trusts(&attestation.signatory) {
+        return Verdict::Refused(Reason::OtherSigner);
+    }
+    if !is_provenance {
+        return Verdict::Accepted(Grounds::Signer);
+    }
+    provenance(policy, attestation).map_or_else(Verdict::Refused, Verdict::Accepted)
+}
+
+/// Whether a statement is about a digest. Statements are asked for SHA-256 alone.
+fn is_about(statement: &Statement, digest: &Digest) -> bool {
+    matches!(digest, Digest::Sha256(_)) && statement.is_about(&digest.hex())
+}
+
+/// Why provenance by one of a policy's signers counts, or does not.
+fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<Grounds, Reason> {
+    let said = Provenance::read(&attestation.statement).map_err(Reason::Unusable)?;
+    let Some(builder) = policy.claimed(&attestation.signatory, said.builder) else {
+        let is_known = policy.builders().iter().any(|builder| builder.is(said.builder));
+        let id = said.builder.to_owned();
+        return Err(if is_known { Reason::OthersBuilder(id) } else { Reason::OtherBuilder(id) });
+    };
+    let source = source(policy, &said.sources)?;
+    match policy.level() {
+        Some(asked) if builder.level < asked => Err(Reason::Level { reached: builder.level, asked }),
+        _ => Ok(Grounds::Provenance { builder: said.builder.to_owned(), source, level: builder.level }),
+    }
+}
+
+/// The source that is the policy's. What a build was told must all be; of what it used one will do.
+fn source(policy: &Policy, sources: &Sources<'_>) -> Result<String, Reason> {
+    let is_allowed = |uri: &&&str| policy.sources().iter().any(|source| source.matches(uri));
+    let (uris, source) = match sources {
+        Sources::Told(uris) => match uris.iter().find(|uri| !is_allowed(uri)) {
+            Some(other) => return Err(Reason::OtherSource((*other).to_owned())),
+            None => (uris, uris.first()),
+        },
+        Sources::Used(uris) => (uris, uris.iter().find(is_allowed)),
+    };
+    let other = || uris.first().map_or(Reason::NoSource, |uri| Reason::OtherSource((*uri).to_owned()));
+    source.map(|uri| (*uri).to_owned()).ok_or_else(other)
+}
