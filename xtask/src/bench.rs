@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::debian;
 use crate::error::Error;
-use crate::step::{say, step};
+use crate::step::{not_started, say, step};
 use crate::test::{CRANE, SKOPEO};
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
@@ -67,12 +67,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     say("==> benchmark");
     // It returns only where it fails.
     let source = command.exec();
-    Err(Error::NotStarted {
-        name: "benchmark".to_owned(),
-        command: "bench run".to_owned(),
-        program: command.get_program().to_string_lossy().into_owned(),
-        source,
-    })
+    Err(not_started("benchmark", &command, source))
 }
 
 /// Where results and page go: small sizes must not end up in the documentation.

@@ -24,6 +24,21 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
         .and_then(|folder| std::path::absolute(folder).ok())
 }
 
+/// The variable that gives tests the folder of programs.
+pub(crate) const TOOLS: &str = "KPROMO_TEST_TOOLS";
+/// The variable that gives tests the folder of a running Sigstore.
+pub(crate) const SIGSTORE: &str = "KPROMO_TEST_SIGSTORE";
+
+/// Whether tests are to use a Sigstore that runs already.
+pub(crate) fn has_sigstore() -> bool {
+    env::var_os(SIGSTORE).is_some_and(|folder| !folder.is_empty())
+}
+
+/// Where programs are looked for.
+pub(crate) fn path() -> OsString {
+    env::var_os("PATH").unwrap_or_default()
+}
+
 /// The cargo that runs us, or else the one on PATH.
 pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
@@ -31,8 +46,7 @@ pub(crate) fn cargo() -> OsString {
 
 /// Whether there is a program of this name on PATH.
 pub(crate) fn on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| is_program(&folder.join(program)))
+    env::split_paths(&path()).any(|folder| is_program(&folder.join(program)))
 }
 
 fn is_program(file: &Path) -> bool {

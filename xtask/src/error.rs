@@ -11,6 +11,15 @@ pub(crate) enum Error {
     #[error("{name} failed after {:.1} s: `{command}` ended with {status}", took.as_secs_f64())]
     StepFailed { name: String, command: String, status: ExitStatus, took: Duration },
 
+    #[error("{name}: `{command}` ended with {status}:\n{complaint}")]
+    CommandFailed { name: String, command: String, status: ExitStatus, complaint: String },
+
+    #[error("{part}, a part of the tests' Sigstore, {happened}. The end of its log:\n{log}")]
+    Part { part: &'static str, happened: String, log: String },
+
+    #[error("the tests' Sigstore needs {wanted} free ports on loopback from {first} on: {source}")]
+    Ports { wanted: usize, first: u16, source: io::Error },
+
     #[error("{name}: `{command}` could not be started: {source}. Is `{program}` installed, and on PATH?")]
     NotStarted { name: String, command: String, program: String, source: io::Error },
 

@@ -1,10 +1,11 @@
-//! What a developer runs: `cargo xtask test`, `check`, `size` and `bench`.
+//! What a developer runs: `cargo xtask test`, `sigstore`, `check`, `size` and `bench`.
 
 mod bench;
 mod check;
 mod debian;
 mod environment;
 mod error;
+mod sigstore;
 mod size;
 mod step;
 mod test;
@@ -35,6 +36,8 @@ enum Task {
         #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
         arguments: Vec<OsString>,
     },
+    /// Runs the Sigstore of the tests until it is interrupted, and says how tests are given it.
+    Sigstore,
     /// Formatting, lints, documentation, and what the dependencies may be (deny.toml).
     Check {
         /// Also looks the dependencies up in the RustSec database, which is fetched from GitHub.
@@ -56,6 +59,7 @@ impl Task {
         let workspace = Workspace::locate()?;
         match self {
             Self::Test { arguments } => test::run(&workspace, &arguments),
+            Self::Sigstore => sigstore::run(&workspace),
             Self::Check { advisories } => check::run(&workspace, advisories),
             Self::Size { cold } => size::run(&workspace, cold),
             Self::Bench(arguments) => bench::run(&workspace, &arguments),

@@ -1,6 +1,7 @@
 //! Running a command as a step that is named, timed and stops the task when it fails.
 
 use std::ffi::OsStr;
+use std::io;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -19,12 +20,7 @@ pub(crate) fn say(line: &str) {
 pub(crate) fn step(name: &str, command: &mut Command) -> Result<Duration, Error> {
     say(&format!("==> {name}"));
     let begun = Instant::now();
-    let status = command.status().map_err(|source| Error::NotStarted {
-        name: name.to_owned(),
-        command: spelled(command),
-        program: command.get_program().to_string_lossy().into_owned(),
-        source,
-    })?;
+    let status = command.status().map_err(|source| not_started(name, command, source))?;
     finish(name, command, status, begun.elapsed())
 }
 
@@ -34,6 +30,33 @@ fn finish(name: &str, command: &Command, status: ExitStatus, took: Duration) -> 
         return Ok(took);
     }
     Err(Error::StepFailed { name: name.to_owned(), command: spelled(command), status, took })
+}
+
+/// Runs `command` in silence and gives what it printed.
+///
+/// # Errors
+/// When it cannot be started or does not end with success; with what it complained of.
+pub(crate) fn output(name: &str, command: &mut Command) -> Result<String, Error> {
+    let output = command.output().map_err(|source| not_started(name, command, source))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    Err(Error::CommandFailed {
+        name: name.to_owned(),
+        command: spelled(command),
+        status: output.status,
+        complaint: String::from_utf8_lossy(&output.stderr).trim_end().to_owned(),
+    })
+}
+
+/// The error of a command that could not be started.
+pub(crate) fn not_started(name: &str, command: &Command, source: io::Error) -> Error {
+    Error::NotStarted {
+        name: name.to_owned(),
+        command: spelled(command),
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    }
 }
 
 /// Program and arguments, as a person would type them.
@@ -57,6 +80,14 @@ mod tests {
     fn a_command_that_is_not_there_is_named() {
         let error = step("the gate", &mut Command::new("/no/such/program")).unwrap_err().to_string();
         assert!(error.contains("`/no/such/program` could not be started"), "{error}");
+    }
+
+    #[test]
+    fn what_a_silent_command_prints_is_given_and_what_it_complains_of_is_its_error() {
+        assert_eq!(output("the question", Command::new("echo").arg("yes")).unwrap(), "yes\n");
+        let mut fails = Command::new("sh");
+        let error = output("the question", fails.args(["-c", "echo no >&2; exit 7"])).unwrap_err();
+        assert!(error.to_string().ends_with("exit status: 7:\nno"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::ffi::{OsStr, OsString};
 
 use crate::debian::{self, Package};
+use crate::environment;
 use crate::error::Error;
+use crate::sigstore::{self, Sigstore};
 use crate::step::step;
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
@@ -15,7 +17,6 @@ pub(crate) const SKOPEO: Package = Package { command: "skopeo", package: "skopeo
 const PACKAGES: &[Package] = &[
     Package { command: "docker-registry", package: "docker-registry" },
     Package { command: "git", package: "git" },
-    Package { command: "openssl", package: "openssl" },
     SKOPEO,
 ];
 
@@ -40,6 +41,15 @@ const TOOLS: &[Tool] = &[
         version: "v3.1.2",
         source: Source::Go("github.com/distribution/distribution/v3/cmd/registry"),
     },
+    Tool {
+        name: "slsa-verifier",
+        version: "v2.7.1",
+        source: Source::GoModule {
+            module: "github.com/slsa-framework/slsa-verifier/v2",
+            package: "cli/slsa-verifier",
+            replaced: &[],
+        },
+    },
 ];
 
 /// Installs what is missing and runs the tests that `arguments` select: all, where there are none.
@@ -47,11 +57,14 @@ const TOOLS: &[Tool] = &[
 /// # Errors
 /// At the first step that fails.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Error> {
-    debian::install(PACKAGES)?;
-    let folder = workspace.target().join("xtask").join("tools");
-    Cache::open()?.link(TOOLS, &folder)?;
+    debian::install(&[PACKAGES, sigstore::PACKAGES].concat())?;
+    let tools = workspace.tools();
+    Cache::open()?.link(&[TOOLS, sigstore::TOOLS].concat(), &tools)?;
+    let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
     let mut command = workspace.cargo(["test"]);
-    step("tests", command.args(complete(arguments)).env("KPROMO_TEST_TOOLS", &folder))?;
+    command.args(complete(arguments)).env(environment::TOOLS, &tools);
+    command.envs(sigstore.as_ref().map(|running| (environment::SIGSTORE, running.folder())));
+    step("tests", &mut command)?;
     Ok(())
 }
 
@@ -121,9 +134,10 @@ mod tests {
 
     #[test]
     fn every_tool_is_pinned_and_has_a_name_of_its_own() {
-        let names: std::collections::BTreeSet<_> = TOOLS.iter().map(|tool| tool.name).collect();
-        assert_eq!(names.len(), TOOLS.len());
-        for tool in TOOLS {
+        let tools = [TOOLS, sigstore::TOOLS].concat();
+        let names: std::collections::BTreeSet<_> = tools.iter().map(|tool| tool.name).collect();
+        assert_eq!(names.len(), tools.len());
+        for tool in tools {
             let number = tool.version.trim_start_matches('v');
             assert!(number.starts_with(|first: char| first.is_ascii_digit()), "{tool:?}");
         }

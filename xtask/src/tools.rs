@@ -10,7 +10,7 @@ use std::process::Command;
 
 use crate::environment;
 use crate::error::Error;
-use crate::step::step;
+use crate::step::{output, step};
 
 /// A program to build.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,16 @@ pub(crate) struct Tool {
 pub(crate) enum Source {
     /// A Go package, built by `go install`.
     Go(&'static str),
+    /// A Go package by its module and its folder there, built in a copy of the module: by the module's own sums, and
+    /// without asking the proxy for all of its versions, as `go install` does and not every proxy answers.
+    GoModule {
+        /// The module.
+        module: &'static str,
+        /// The package's folder in it.
+        package: &'static str,
+        /// Files of the module that we replace, with what we replace them by.
+        replaced: &'static [(&'static str, &'static str)],
+    },
     /// A crate, built by `cargo install`.
     Crate(&'static str),
 }
@@ -36,7 +46,9 @@ impl Source {
     /// What the builder calls the program: a Go package's last component, a crate's name.
     fn program(self) -> &'static str {
         match self {
-            Self::Go(name) | Self::Crate(name) => name.rsplit('/').next().unwrap_or(name),
+            Self::Go(name) | Self::GoModule { package: name, .. } | Self::Crate(name) => {
+                name.rsplit('/').next().unwrap_or(name)
+            }
         }
     }
 }
@@ -105,30 +117,89 @@ fn replace_link(file: &Path, folder: &Path, name: &str) -> Result<(), Error> {
 
 /// Builds into `folder` and gives the program's file there.
 fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
+    // Never in the checkout, whose toolchain and settings are not the tool's.
     let (mut command, binaries) = match tool.source {
         Source::Go(package) => (go_install(tool, package, folder)?, folder.to_owned()),
+        Source::GoModule { module, package, replaced } => {
+            let source = folder.join("source");
+            copy(&go_module(tool.name, module, tool.version)?, &source)?;
+            for (file, content) in replaced {
+                let file = source.join(file);
+                fs::write(&file, content).map_err(Error::file("replacing", &file))?;
+            }
+            (go_build(tool.name, &source.join(package), folder)?, folder.to_owned())
+        }
         Source::Crate(name) => (cargo_install(tool, name, folder), folder.join("bin")),
     };
-    // Outside of the checkout, whose toolchain and settings are not the tool's.
-    command.current_dir(folder);
     step(&format!("building {} {}", tool.name, tool.version), &mut command)?;
     let path = binaries.join(tool.source.program());
     if path.is_file() { Ok(path) } else { Err(Error::NothingBuilt { tool: tool.name.to_owned(), path }) }
 }
 
 fn go_install(tool: &Tool, package: &str, folder: &Path) -> Result<Command, Error> {
-    if !environment::on_path("go") {
-        return Err(Error::NoGo { tool: tool.name });
-    }
-    let mut command = Command::new("go");
+    let mut command = go(tool.name)?;
     command
         .args(["install", &format!("{package}@{}", tool.version)])
+        .current_dir(folder)
         .env("GOBIN", folder)
-        .env("GOFLAGS", "-mod=mod")
-        .env("CGO_ENABLED", "0")
-        // Cross-compiled programs go elsewhere and would not run here.
-        .env_remove("GOOS")
-        .env_remove("GOARCH");
+        .env("GOFLAGS", "-mod=mod");
+    Ok(command)
+}
+
+/// Builds the package in the folder `package` into `folder`, in a file called as the package's folder is.
+///
+/// # Errors
+/// When there is no Go.
+pub(crate) fn go_build(tool: &'static str, package: &Path, folder: &Path) -> Result<Command, Error> {
+    let mut command = go(tool)?;
+    command
+        .args(["build", "-buildvcs=false", "-o"])
+        .arg(folder)
+        .arg(".")
+        .current_dir(package)
+        .env("GOFLAGS", "");
+    Ok(command)
+}
+
+/// The folder of a Go module's source at a version, fetched first if it is not there. Only to be read.
+///
+/// # Errors
+/// When there is no Go, or it cannot get the module.
+pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Result<PathBuf, Error> {
+    let modules = output("asking Go for its modules", go(tool)?.args(["env", "GOMODCACHE"]))?;
+    let source = Path::new(modules.trim_end()).join(format!("{module}@{version}"));
+    if !source.is_dir() {
+        let mut download = go(tool)?;
+        download.args(["mod", "download", &format!("{module}@{version}")]).current_dir("/");
+        step(&format!("fetching {module} {version}"), &mut download)?;
+    }
+    Ok(source)
+}
+
+/// Copies a folder of Go's, whose files and folders are read-only, to one that can be written. Links are left out.
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::create_dir(to).map_err(Error::file("making the folder", to))?;
+    for entry in fs::read_dir(from).map_err(Error::file("listing", from))? {
+        let entry = entry.map_err(Error::file("listing", from))?;
+        let (source, copied) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type().map_err(Error::file("reading", &source))?;
+        if kind.is_dir() {
+            copy(&source, &copied)?;
+        } else if kind.is_file() {
+            let content = fs::read(&source).map_err(Error::file("reading", &source))?;
+            fs::write(&copied, content).map_err(Error::file("writing", &copied))?;
+        }
+    }
+    Ok(())
+}
+
+fn go(tool: &'static str) -> Result<Command, Error> {
+    if !environment::on_path("go") {
+        return Err(Error::NoGo { tool });
+    }
+    let mut command = Command::new("go");
+    // Cross-compiled programs go elsewhere and would not run here.
+    command.env("CGO_ENABLED", "0").env_remove("GOOS").env_remove("GOARCH");
     Ok(command)
 }
 
@@ -138,6 +209,7 @@ fn cargo_install(tool: &Tool, name: &str, folder: &Path) -> Command {
         .args(["install", "--locked", "--root"])
         .arg(folder)
         .arg(format!("{name}@{}", tool.version))
+        .current_dir(folder)
         // Its intermediate files are of no use to the workspace.
         .env_remove("CARGO_TARGET_DIR");
     command
@@ -145,6 +217,8 @@ fn cargo_install(tool: &Tool, name: &str, folder: &Path) -> Command {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const TOOL: Tool =
@@ -159,6 +233,8 @@ mod tests {
     #[test]
     fn a_program_is_called_what_its_builder_calls_it() {
         assert_eq!(TOOL.source.program(), "program");
+        let module = Source::GoModule { module: "example.com/module", package: "cmd/other", replaced: &[] };
+        assert_eq!(module.program(), "other");
         assert_eq!(Source::Crate("cargo-deny").program(), "cargo-deny");
     }
 
@@ -185,6 +261,19 @@ mod tests {
         let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
         assert_eq!(built, folder.path().join("tool-v1"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the folder it was built in is gone");
+    }
+
+    #[test]
+    fn what_is_copied_from_go_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::create_dir_all(from.join("deep")).unwrap();
+        fs::write(from.join("deep/main.go"), "package main").unwrap();
+        fs::set_permissions(from.join("deep/main.go"), PermissionsExt::from_mode(0o444)).unwrap();
+        copy(&from, &to).unwrap();
+        let copied = to.join("deep/main.go");
+        assert_eq!(fs::read_to_string(&copied).unwrap(), "package main");
+        assert!(!copied.metadata().unwrap().permissions().readonly());
     }
 
     #[test]

@@ -1,0 +1,75 @@
+//! The folder of one Sigstore, and those that others have left.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::error::Error;
+
+/// A folder that says that it is in use, by a lock that the kernel takes back however its holder ends.
+#[derive(Debug)]
+pub(super) struct Folder {
+    folder: TempDir,
+    _lock: File,
+}
+
+impl Folder {
+    /// A new folder below `parent`, from which those are removed that nobody uses any more.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn create(parent: &Path) -> Result<Self, Error> {
+        fs::create_dir_all(parent).map_err(Error::file("making the folder of Sigstores", parent))?;
+        // Held until the new folder has its lock, so that nobody removes it in between.
+        let _all = lock(&parent.join("lock"))?;
+        remove_abandoned(parent)?;
+        let folder = tempfile::Builder::new()
+            .prefix("run-")
+            .tempdir_in(parent)
+            .map_err(Error::file("making a folder for a Sigstore below", parent))?;
+        let lock = lock(&folder.path().join("lock"))?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn lock(file: &Path) -> Result<File, Error> {
+    let open = File::create(file).map_err(Error::file("making the lock", file))?;
+    open.lock().map_err(Error::file("locking", file))?;
+    Ok(open)
+}
+
+fn remove_abandoned(parent: &Path) -> Result<(), Error> {
+    let entries = fs::read_dir(parent).map_err(Error::file("listing", parent))?;
+    for folder in entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        let abandoned = File::open(folder.join("lock")).is_ok_and(|file| file.try_lock().is_ok());
+        if abandoned {
+            fs::remove_dir_all(&folder).map_err(Error::file("removing", &folder))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_its_owner_or_else_with_the_next_one_and_never_before() {
+        let parent = tempfile::tempdir().unwrap();
+        let abandoned = parent.path().join("run-abandoned");
+        fs::create_dir(&abandoned).unwrap();
+        File::create(abandoned.join("lock")).unwrap();
+        let first = Folder::create(parent.path()).unwrap();
+        assert!(!abandoned.exists());
+        let second = Folder::create(parent.path()).unwrap();
+        assert!(first.path().is_dir() && first.path() != second.path());
+        let path = first.path().to_owned();
+        drop(first);
+        assert!(!path.exists() && second.path().is_dir());
+    }
+}

@@ -1,0 +1,163 @@
+//! A part as a process of its own.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::environment;
+use crate::error::Error;
+use crate::step::not_started;
+
+/// How long a part may take to answer: seconds, minutes only where the machine has stalled.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long one question may take.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How much of a log an error shows, in bytes.
+const LOG: usize = 3000;
+
+/// A command in `folder` that sees nothing of its user's settings.
+pub(super) fn isolated(folder: &Path, program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env_clear().env("HOME", folder).env("PATH", environment::path());
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A running part. Killed when dropped: its state goes with it, so there is nothing to put in order.
+#[derive(Debug)]
+pub(super) struct Part {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Part {
+    /// Starts `program` in `folder`, with a log in the folder `log`.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(super) fn start<A: AsRef<OsStr>>(
+        folder: &Path,
+        name: &'static str,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Result<Self, Error> {
+        let logs = folder.join("log");
+        let log = logs.join(name);
+        fs::create_dir_all(&logs).map_err(Error::file("making the folder of logs", &logs))?;
+        let file = File::create(&log).map_err(Error::file("making the log", &log))?;
+        let twin = file.try_clone().map_err(Error::file("making the log", &log))?;
+        // Without leave to run code between fork and exec, `setpriv` it is that has the kernel kill the part when we end,
+        // also where we are killed ourselves.
+        let mut command = isolated(folder, "setpriv");
+        command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments).stdout(file).stderr(twin);
+        let child = command.spawn().map_err(|source| not_started(name, &command, source))?;
+        Ok(Self { name, child, log })
+    }
+
+    /// Waits until `is_ready`.
+    ///
+    /// # Errors
+    /// When the part ends instead, or takes too long.
+    pub(super) fn wait(&mut self, is_ready: impl Fn() -> bool) -> Result<(), Error> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(error) = self.ended() {
+                return Err(error);
+            }
+            if is_ready() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(self.error(format!("has not answered for {} s", PATIENCE.as_secs())));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Why the part has ended, if it has.
+    pub(super) fn ended(&mut self) -> Option<Error> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(self.error(format!("ended with {status}"))),
+            Err(error) => Some(self.error(format!("cannot be asked whether it runs: {error}"))),
+        }
+    }
+
+    fn error(&self, happened: String) -> Error {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let end = &log[log.len().saturating_sub(LOG)..];
+        Error::Part { part: self.name, happened, log: String::from_utf8_lossy(end).into_owned() }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Both fail only where it has ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Whether somebody listens on a port of loopback.
+pub(super) fn listens(port: u16) -> bool {
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// What is served under `path` on a port of loopback; `None` where there is no such server yet, or it has no good answer.
+pub(super) fn get(port: u16, path: &str) -> Option<Vec<u8>> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    stream.set_read_timeout(Some(ANSWER)).ok()?;
+    // Of HTTP/1.0 an answer is neither chunked nor followed by another.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.take(1 << 20).read_to_end(&mut answer).ok()?;
+    let head = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
+    let good = answer.split(|byte| *byte == b' ').nth(1) == Some(b"200");
+    good.then(|| answer.split_off(head + 4))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(folder: &Path, script: &str) -> Part {
+        Part::start(folder, "sh", Path::new("sh"), ["-c", script]).unwrap()
+    }
+
+    #[test]
+    fn a_part_that_ends_instead_of_answering_shows_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = sh(folder.path(), "echo the port is taken; exit 7");
+        let error = part.wait(|| false).unwrap_err().to_string();
+        assert!(error.contains("sh, a part of") && error.contains("exit status: 7"), "{error}");
+        assert!(error.ends_with("the port is taken\n"), "{error}");
+    }
+
+    #[test]
+    fn a_part_is_waited_for_and_gone_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = sh(folder.path(), "touch ready; exec sleep 1000");
+        part.wait(|| folder.path().join("ready").exists()).unwrap();
+        let process = PathBuf::from(format!("/proc/{}", part.child.id()));
+        assert!(process.is_dir());
+        drop(part);
+        assert!(!process.exists());
+    }
+
+    #[test]
+    fn a_part_sees_nothing_of_its_users_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut part = sh(folder.path(), "env >seen; pwd >where; touch ready; exec sleep 1000");
+        part.wait(|| folder.path().join("ready").exists()).unwrap();
+        let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+        assert!(seen.contains(&format!("HOME={}\n", folder.path().display())), "{seen}");
+        assert!(!seen.contains("CARGO"), "{seen}");
+        assert!(folder.path().join("where").exists());
+    }
+}

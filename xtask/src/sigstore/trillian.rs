@@ -1,0 +1,83 @@
+//! Trillian, the log that Rekor v1 and the certificate transparency log are kept in, and MariaDB below it.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::error::Error;
+use crate::step::output;
+use crate::tools::go_module;
+
+use super::TRILLIAN;
+use super::part::{Part, isolated, listens};
+use super::stack::Starter;
+
+/// MariaDB's socket, seen from the folder that all parts run in: relative, since a socket's name has at most 107 bytes.
+/// MariaDB itself runs in the folder of its data and calls it `db.sock`.
+const SOCKET: &str = "db/db.sock";
+
+/// How a part in Go finds a database.
+pub(super) fn connection(database: &str) -> String {
+    format!("root@unix({SOCKET})/{database}")
+}
+
+/// Starts MariaDB on a socket, with no port, then Trillian's server and the signer that gives entries their places.
+///
+/// # Errors
+/// When one does not start.
+pub(super) fn start(starter: &Starter<'_>) -> Result<[Part; 3], Error> {
+    let folder = starter.folder();
+    let database = database(folder)?;
+    let (server_port, signer_port) = (starter.ports().log_server, starter.ports().log_signer);
+    let connection = connection("trillian");
+    let part = |name, port, more| {
+        // No second port, which would be for metrics.
+        let line = format!(
+            "--mysql_uri={connection} --rpc_endpoint=127.0.0.1:{port} --http_endpoint= --quota_system=noop \
+             --logtostderr {more}"
+        );
+        starter.part(name, &line)
+    };
+    let mut server = part("trillian_log_server", server_port, "")?;
+    // How often it looks for new entries is how long they wait.
+    let often = "--force_master --sequencer_interval=50ms --batch_size=1000";
+    let mut signer = part("trillian_log_signer", signer_port, often)?;
+    server.wait(|| listens(server_port))?;
+    signer.wait(|| listens(signer_port))?;
+    Ok([server, signer, database])
+}
+
+/// MariaDB with the two databases, one of which has Trillian's tables. Root needs no password on the socket, which is in
+/// a folder of ours.
+fn database(folder: &Path) -> Result<Part, Error> {
+    let user = output("asking who we are", Command::new("id").arg("--user").arg("--name"))?;
+    // As root it refuses to run without being told so.
+    let user = format!("--user={}", user.trim());
+    let data = format!("--datadir={}", folder.join("db").display());
+    let mut install = isolated(folder, "mariadb-install-db");
+    install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+    install.args(["--innodb-log-file-size=8M", &data, &user]);
+    output("making the database", &mut install)?;
+    // Nothing has to outlast a failure of power.
+    let options =
+        ["--no-defaults", "--skip-networking", "--socket=db.sock", "--innodb-flush-log-at-trx-commit=0"];
+    let options = options.into_iter().chain(["--innodb-log-file-size=8M", &data, &user]);
+    let mut database = Part::start(folder, "mariadbd", Path::new("mariadbd"), options)?;
+    database.wait(|| client(folder).output().is_ok_and(|answer| answer.status.success()))?;
+    output(
+        "making databases",
+        client(folder).arg("--execute=create database trillian; create database rekor"),
+    )?;
+    let module = go_module("Trillian", "github.com/google/trillian", TRILLIAN)?;
+    let tables = module.join("storage/mysql/schema/storage.sql");
+    let script = File::open(&tables).map_err(Error::file("opening", &tables))?;
+    output("making Trillian's tables", client(folder).arg("trillian").stdin(Stdio::from(script)))?;
+    Ok(database)
+}
+
+/// MariaDB's client, which without a script and without commands only connects.
+fn client(folder: &Path) -> Command {
+    let mut command = isolated(folder, "mariadb");
+    command.args(["--no-defaults", "--user=root"]).arg(format!("--socket={SOCKET}"));
+    command
+}
