@@ -15,11 +15,12 @@ mod trillian;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::debian::{self, Package};
+use crate::debian::Package;
 use crate::environment;
 use crate::error::Error;
 use crate::step::say;
-use crate::tools::{Cache, Source, Tool};
+use crate::test;
+use crate::tools::{Source, Tool};
 use crate::workspace::Workspace;
 
 use folder::Folder;
@@ -137,9 +138,7 @@ impl Sigstore {
 /// # Errors
 /// When something cannot be installed or started, or ends by itself.
 pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
-    debian::install(PACKAGES)?;
-    let tools = workspace.tools();
-    Cache::open()?.link(TOOLS, &tools)?;
+    let tools = test::install(workspace)?;
     let mut sigstore = Sigstore::start(workspace, &tools)?;
     let folder = sigstore.folder().display();
     say(&format!(

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that the tests need, then all tests.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use crate::debian::{self, Package};
 use crate::environment;
@@ -57,15 +58,24 @@ const TOOLS: &[Tool] = &[
 /// # Errors
 /// At the first step that fails.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Error> {
-    debian::install(&[PACKAGES, sigstore::PACKAGES].concat())?;
-    let tools = workspace.tools();
-    Cache::open()?.link(&[TOOLS, sigstore::TOOLS].concat(), &tools)?;
+    let tools = install(workspace)?;
     let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
     let mut command = workspace.cargo(["test"]);
     command.args(complete(arguments)).env(environment::TOOLS, &tools);
     command.envs(sigstore.as_ref().map(|running| (environment::SIGSTORE, running.folder())));
     step("tests", &mut command)?;
     Ok(())
+}
+
+/// Installs what is missing and gives the folder of the tools.
+///
+/// # Errors
+/// When something cannot be installed.
+pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf, Error> {
+    debian::install(&[PACKAGES, sigstore::PACKAGES].concat())?;
+    let tools = workspace.target().join("xtask").join("tools");
+    Cache::open()?.link(&[TOOLS, sigstore::TOOLS].concat(), &tools)?;
+    Ok(tools)
 }
 
 /// What a developer's `arguments` leave open: the packages are all, and the tests those that are marked as ignored too.

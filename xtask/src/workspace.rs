@@ -36,11 +36,6 @@ impl Workspace {
         &self.target
     }
 
-    /// The folder of links to the programs that tests use.
-    pub(crate) fn tools(&self) -> PathBuf {
-        self.target.join("xtask").join("tools")
-    }
-
     /// A cargo command in the root of the checkout.
     pub(crate) fn cargo<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(environment::cargo());

@@ -1,4 +1,4 @@
-//! What running `crane` and running `skopeo` have in common.
+//! What running other people's clients has in common.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
@@ -22,16 +22,24 @@ pub(crate) fn isolated(program: &str, config: &DockerConfig) -> Command {
 ///
 /// # Panics
 /// When it cannot be started or fails; with what it wrote to its standard error.
-pub(crate) fn output(mut command: Command) -> Vec<u8> {
+pub(crate) fn output(command: Command) -> Vec<u8> {
+    attempt(command).unwrap_or_else(|complaint| panic!("{complaint}"))
+}
+
+/// The same for a command that may well fail: what it wrote to its standard error then is the error.
+///
+/// # Errors
+/// When it fails; with the command, how it ended and what it complained of.
+///
+/// # Panics
+/// When it cannot be started.
+pub(crate) fn attempt(mut command: Command) -> Result<Vec<u8>, String> {
     let Output { status, stdout, stderr } =
-        command.output().unwrap_or_else(|error| panic!("starting {command:?}: {error}"));
-    assert!(
-        status.success(),
-        "`{}` ended with {status}:\n{}",
-        spelled(&command),
-        String::from_utf8_lossy(&stderr)
-    );
-    stdout
+        command.output().unwrap_or_else(|error| panic!("starting {}: {error}", spelled(&command)));
+    if status.success() {
+        return Ok(stdout);
+    }
+    Err(format!("`{}` ended with {status}:\n{}", spelled(&command), String::from_utf8_lossy(&stderr)))
 }
 
 /// Program and arguments. Credentials are in files, so there are none to hide.

@@ -20,17 +20,28 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
 
 mod client;
+mod cosign;
 mod crane;
 mod credential;
 mod distribution;
 mod docker_registry;
+mod loopback;
 mod service;
+mod sigstore;
 mod skopeo;
+mod slsa_verifier;
+mod token;
 mod tool;
+mod tuf;
 
+pub use cosign::{Cosign, Expected, Form, KeyPair, Signing};
 pub use crane::Crane;
 pub use credential::{Account, DockerConfig};
 pub use distribution::{Auth, Distribution};
 pub use docker_registry::DockerRegistry;
+pub use sigstore::{Issuer, Rekor, Sigstore};
 pub use skopeo::Skopeo;
+pub use slsa_verifier::{Summary, verify_summary};
+pub use token::TokenRequest;
 pub use tool::tool;
+pub use tuf::{TufRepository, TufRole};

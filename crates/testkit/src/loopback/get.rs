@@ -1,0 +1,38 @@
+//! Asking.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How large an answer may be, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// What is found at an `http://` URL.
+///
+/// # Panics
+/// When nobody answers there, or with anything but 200; with what was answered.
+pub(crate) fn get(url: &str) -> Vec<u8> {
+    let (authority, path) = split(url);
+    let ask = || {
+        let mut stream = TcpStream::connect(authority)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: {authority}\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(LARGEST).read_to_end(&mut answer)?;
+        std::io::Result::Ok(answer)
+    };
+    let mut answer = ask().unwrap_or_else(|error| panic!("asking {authority}: {error}"));
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let good = answer.split(|byte| *byte == b' ').nth(1) == Some(b"200");
+    match end {
+        Some(end) if good => answer.split_off(end + 4),
+        _ => panic!("{authority} has answered: {}", String::from_utf8_lossy(&answer)),
+    }
+}
+
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.strip_prefix("http://").expect("parts on loopback have http:// URLs");
+    rest.split_at(rest.find('/').unwrap_or(rest.len()))
+}

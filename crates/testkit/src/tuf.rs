@@ -1,0 +1,257 @@
+//! TUF repositories: how a Sigstore says whom to trust.
+
+mod metadata;
+
+use std::collections::BTreeMap;
+
+use oci::Digest;
+use serde_json::{Map, Value, json};
+
+use crate::loopback::FileServer;
+use crate::sigstore::{Rekor, Sigstore};
+use metadata::{Key, envelope};
+
+/// An expiry that no test reaches.
+const NEVER: &str = "2999-01-01T00:00:00Z";
+/// An expiry that every test has behind it.
+const LONG_AGO: &str = "2020-01-01T00:00:00Z";
+
+/// A role of the top level. Each has one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TufRole {
+    /// Says which keys the roles have.
+    Root,
+    /// Says which snapshot is current.
+    Timestamp,
+    /// Says which metadata of targets is current.
+    Snapshot,
+    /// Says which files there are.
+    Targets,
+}
+
+impl TufRole {
+    const ALL: [Self; 4] = [Self::Root, Self::Timestamp, Self::Snapshot, Self::Targets];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Timestamp => "timestamp",
+            Self::Snapshot => "snapshot",
+            Self::Targets => "targets",
+        }
+    }
+}
+
+/// What is known of a role.
+#[derive(Debug)]
+struct Office {
+    /// The key that the next root names.
+    key: Key,
+    /// A key that no root names, to sign with instead.
+    forged: Option<Key>,
+    version: u64,
+    expires: String,
+}
+
+/// A TUF repository with consistent snapshots, as Sigstore's is, served on loopback until this is dropped.
+///
+/// Changes are seen by clients when they are [published](Self::publish), as one: each publication has new versions of
+/// timestamp, snapshot and targets, and a new root where keys or the root's expiry have changed.
+#[derive(Debug)]
+pub struct TufRepository {
+    server: FileServer,
+    offices: BTreeMap<TufRole, Office>,
+    targets: BTreeMap<String, Vec<u8>>,
+    /// By whose keys the next root has to be signed besides its own: the last root's.
+    last_root_key: Option<Key>,
+    is_root_stale: bool,
+    files: BTreeMap<String, Vec<u8>>,
+    before: BTreeMap<String, Vec<u8>>,
+}
+
+impl TufRepository {
+    /// A repository with these targets, published once: every version is 1, and nothing expires.
+    ///
+    /// # Panics
+    /// When no port of loopback can be had.
+    pub fn start<'a>(targets: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Self {
+        let office = |role| {
+            (role, Office { key: Key::generate(), forged: None, version: 0, expires: NEVER.to_owned() })
+        };
+        let mut repository = Self {
+            server: FileServer::start(),
+            offices: TufRole::ALL.map(office).into(),
+            targets: targets.into_iter().map(|(name, content)| (name.to_owned(), content)).collect(),
+            last_root_key: None,
+            is_root_stale: true,
+            files: BTreeMap::new(),
+            before: BTreeMap::new(),
+        };
+        repository.publish();
+        repository
+    }
+
+    /// A repository with `trusted_root.json` and `signing_config.v0.2.json` of a Sigstore.
+    ///
+    /// # Panics
+    /// When those cannot be read, and as [`start`](Self::start).
+    pub fn of(sigstore: &Sigstore, rekor: Rekor) -> Self {
+        let read = |file| std::fs::read(file).expect("a Sigstore's files can be read");
+        Self::start([
+            ("trusted_root.json", read(sigstore.trusted_root())),
+            ("signing_config.v0.2.json", read(sigstore.signing_config(rekor))),
+        ])
+    }
+
+    /// Where it is: what `--tuf-mirror` names.
+    pub fn url(&self) -> String {
+        self.server.url()
+    }
+
+    /// A root, as published; the first is what clients start from.
+    ///
+    /// # Panics
+    /// When there is no such version.
+    pub fn root(&self, version: u64) -> Vec<u8> {
+        let name = format!("{version}.root.json");
+        self.files.get(&name).unwrap_or_else(|| panic!("there is no {name} yet")).clone()
+    }
+
+    /// Adds a target, or replaces it.
+    pub fn set_target(&mut self, name: &str, content: Vec<u8>) {
+        self.targets.insert(name.to_owned(), content);
+    }
+
+    /// Lets a role's metadata expire long before now.
+    pub fn expire(&mut self, role: TufRole) {
+        self.set_expiry(role, LONG_AGO);
+    }
+
+    /// Lets a role's metadata expire at this time, as RFC 3339 in UTC, to the second: `2030-01-01T00:00:00Z`.
+    pub fn set_expiry(&mut self, role: TufRole, expires: &str) {
+        self.office(role).expires = expires.to_owned();
+        self.is_root_stale |= role == TufRole::Root;
+    }
+
+    /// Gives a role a new key, of which the next root tells.
+    pub fn rotate(&mut self, role: TufRole) {
+        self.office(role).key = Key::generate();
+        self.is_root_stale = true;
+    }
+
+    /// Lets a role's metadata be signed by a key that no root names, from the next publication on. A root is signed so in
+    /// place of the key of the root before it.
+    pub fn forge(&mut self, role: TufRole) {
+        self.office(role).forged = Some(Key::generate());
+        self.is_root_stale |= role == TufRole::Root;
+    }
+
+    /// Serves the state before the last publication again.
+    pub fn roll_back(&mut self) {
+        self.files = self.before.clone();
+        self.server.serve(self.files.clone());
+    }
+
+    /// Serves a file as it is, whatever metadata says of it, until the next publication: `timestamp.json`,
+    /// `targets/<hex>.trusted_root.json`.
+    pub fn tamper(&mut self, path: &str, content: Vec<u8>) {
+        let mut files = self.files.clone();
+        files.insert(path.to_owned(), content);
+        self.server.serve(files);
+    }
+
+    /// The path of a published target below the repository's URL.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    pub fn target_path(&self, name: &str) -> String {
+        let content = self.targets.get(name).unwrap_or_else(|| panic!("there is no target {name}"));
+        target_path(name, content)
+    }
+
+    /// The paths that were asked for so far, in order.
+    pub fn requests(&self) -> Vec<String> {
+        self.server.requests()
+    }
+
+    /// Makes new metadata and serves it.
+    pub fn publish(&mut self) {
+        self.before = self.files.clone();
+        if self.is_root_stale {
+            self.publish_root();
+        }
+        for (name, content) in &self.targets {
+            self.files.insert(target_path(name, content), content.clone());
+        }
+        let listed = |(name, content): (&String, &Vec<u8>)| (name.clone(), described(content));
+        let targets = self.targets.iter().map(listed).collect::<Map<_, _>>();
+        let (version, targets) = self.issue(TufRole::Targets, "targets", targets.into());
+        let snapshot = json!({ "targets.json": with_version(version, &targets) });
+        self.files.insert(format!("{version}.targets.json"), targets);
+        let (version, snapshot) = self.issue(TufRole::Snapshot, "meta", snapshot);
+        let timestamp = json!({ "snapshot.json": with_version(version, &snapshot) });
+        self.files.insert(format!("{version}.snapshot.json"), snapshot);
+        let (_, timestamp) = self.issue(TufRole::Timestamp, "meta", timestamp);
+        self.files.insert("timestamp.json".to_owned(), timestamp);
+        self.server.serve(self.files.clone());
+    }
+
+    fn publish_root(&mut self) {
+        let keys = self.offices.values().map(|office| (office.key.id().to_owned(), office.key.description()));
+        let roles = self.offices.iter().map(|(role, office)| {
+            (role.name().to_owned(), json!({ "keyids": [office.key.id()], "threshold": 1 }))
+        });
+        let mut content = Map::new();
+        content.insert("consistent_snapshot".to_owned(), true.into());
+        content.insert("keys".to_owned(), keys.collect::<Map<_, _>>().into());
+        content.insert("roles".to_owned(), roles.collect::<Map<_, _>>().into());
+        let signed = self.sign_off(TufRole::Root, content);
+        let last = self.last_root_key.take();
+        let root = self.office(TufRole::Root);
+        let by_last = root.forged.as_ref().or(last.as_ref());
+        // A key that stays has signed already.
+        let by_last = by_last.filter(|key| key.id() != root.key.id());
+        let bytes = envelope(&signed, std::iter::once(&root.key).chain(by_last));
+        let (name, key) = (format!("{}.root.json", root.version), root.key.clone());
+        self.files.insert(name, bytes);
+        self.last_root_key = Some(key);
+        self.is_root_stale = false;
+    }
+
+    /// The next version of a role's metadata.
+    fn issue(&mut self, role: TufRole, field: &str, content: Value) -> (u64, Vec<u8>) {
+        let signed = self.sign_off(role, Map::from_iter([(field.to_owned(), content)]));
+        let office = self.office(role);
+        (office.version, envelope(&signed, [office.forged.as_ref().unwrap_or(&office.key)]))
+    }
+
+    /// What is signed: content with what all metadata has.
+    fn sign_off(&mut self, role: TufRole, mut content: Map<String, Value>) -> Value {
+        let office = self.office(role);
+        office.version += 1;
+        content.insert("_type".to_owned(), role.name().into());
+        content.insert("spec_version".to_owned(), "1.0.31".into());
+        content.insert("version".to_owned(), office.version.into());
+        content.insert("expires".to_owned(), office.expires.as_str().into());
+        content.into()
+    }
+
+    fn office(&mut self, role: TufRole) -> &mut Office {
+        self.offices.get_mut(&role).expect("every role has its office")
+    }
+}
+
+fn target_path(name: &str, content: &[u8]) -> String {
+    format!("targets/{}.{name}", Digest::of(content).hex())
+}
+
+/// Length and hash of a file, as metadata has them.
+fn described(content: &[u8]) -> Value {
+    json!({ "length": content.len(), "hashes": { "sha256": Digest::of(content).hex() } })
+}
+
+fn with_version(version: u64, content: &[u8]) -> Value {
+    let mut described = described(content);
+    described["version"] = version.into();
+    described
+}
