@@ -139,8 +139,7 @@ impl TufRepository {
         self.is_root_stale = true;
     }
 
-    /// Lets a role's metadata be signed by a key that no root names, from the next publication on. A root is signed so in
-    /// place of the key of the root before it.
+    /// Lets a role's metadata be signed by a key that no root names, and by no other, from the next publication on.
     pub fn forge(&mut self, role: TufRole) {
         self.office(role).forged = Some(Key::generate());
         self.is_root_stale |= role == TufRole::Root;
@@ -208,10 +207,15 @@ impl TufRepository {
         let signed = self.sign_off(TufRole::Root, content);
         let last = self.last_root_key.take();
         let root = self.office(TufRole::Root);
-        let by_last = root.forged.as_ref().or(last.as_ref());
-        // A key that stays has signed already.
-        let by_last = by_last.filter(|key| key.id() != root.key.id());
-        let bytes = envelope(&signed, std::iter::once(&root.key).chain(by_last));
+        let keys = match &root.forged {
+            Some(forged) => vec![forged],
+            None => {
+                // A key that stays signs once.
+                let last = last.as_ref().filter(|last| last.id() != root.key.id());
+                std::iter::once(&root.key).chain(last).collect()
+            }
+        };
+        let bytes = envelope(&signed, keys);
         let (name, key) = (format!("{}.root.json", root.version), root.key.clone());
         self.files.insert(name, bytes);
         self.last_root_key = Some(key);
