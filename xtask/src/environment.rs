@@ -34,9 +34,11 @@ pub(crate) fn has_sigstore() -> bool {
     env::var_os(SIGSTORE).is_some_and(|folder| !folder.is_empty())
 }
 
-/// Where programs are looked for.
+/// Where programs are looked for: PATH, and where Debian keeps servers, which users need not have on it.
 pub(crate) fn path() -> OsString {
-    env::var_os("PATH").unwrap_or_default()
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin");
+    path
 }
 
 /// The cargo that runs us, or else the one on PATH.

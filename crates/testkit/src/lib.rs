@@ -1,10 +1,13 @@
-//! Outside parts for tests: other people's registries and clients, which ours have to agree with.
+//! Outside parts for tests: other people's registries and clients, and a whole Sigstore, which ours have to agree with.
 //!
 //! Everything here is for tests, so nothing returns an error: what fails panics, and says what was tried and what came
 //! back. Registries listen on loopback ports that the system chooses, keep their data in temporary folders and end when
 //! they are dropped. Clients see no configuration and no credentials but those they are given.
 //!
-//! A test that uses any of this is `#[ignore]`d, and `cargo xtask test` runs it:
+//! The [`Sigstore`] is one for all tests of a run, since it takes seconds to start; `cargo xtask test` starts it. A
+//! [`TufRepository`] needs nothing from outside.
+//!
+//! A test that uses any other of this is `#[ignore]`d, and `cargo xtask test` runs it:
 //!
 //! ```no_run
 //! use testkit::{Auth, Crane, Distribution, DockerConfig, DockerRegistry};

@@ -43,12 +43,15 @@ fn lock(file: &Path) -> Result<File, Error> {
     Ok(open)
 }
 
+/// Removes what nobody holds the lock of. One without a lock is left of a removal that was cut short, since the lock is
+/// made before anybody else may look. What cannot be removed now, because a process still ends that writes there, the next
+/// one removes.
 fn remove_abandoned(parent: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(parent).map_err(Error::file("listing", parent))?;
     for folder in entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()) {
-        let abandoned = File::open(folder.join("lock")).is_ok_and(|file| file.try_lock().is_ok());
-        if abandoned {
-            fs::remove_dir_all(&folder).map_err(Error::file("removing", &folder))?;
+        let is_in_use = File::open(folder.join("lock")).is_ok_and(|lock| lock.try_lock().is_err());
+        if !is_in_use {
+            let _ = fs::remove_dir_all(&folder);
         }
     }
     Ok(())
@@ -61,11 +64,13 @@ mod tests {
     #[test]
     fn a_folder_goes_with_its_owner_or_else_with_the_next_one_and_never_before() {
         let parent = tempfile::tempdir().unwrap();
-        let abandoned = parent.path().join("run-abandoned");
+        let [abandoned, half_removed] = ["run-one", "run-two"].map(|name| parent.path().join(name));
         fs::create_dir(&abandoned).unwrap();
         File::create(abandoned.join("lock")).unwrap();
+        fs::create_dir(&half_removed).unwrap();
+        File::create(half_removed.join("db")).unwrap();
         let first = Folder::create(parent.path()).unwrap();
-        assert!(!abandoned.exists());
+        assert!(!abandoned.exists() && !half_removed.exists());
         let second = Folder::create(parent.path()).unwrap();
         assert!(first.path().is_dir() && first.path() != second.path());
         let path = first.path().to_owned();

@@ -20,9 +20,11 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// How much of a log an error shows, in bytes.
 const LOG: usize = 3000;
 
-/// A command in `folder` that sees nothing of its user's settings.
+/// A command in `folder` that sees nothing of its user's settings, and that the kernel ends when we end, also where we are
+/// killed. `setpriv` asks the kernel for that: code of ours between fork and exec would need `unsafe`.
 pub(super) fn isolated(folder: &Path, program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program);
     command.current_dir(folder).env_clear().env("HOME", folder).env("PATH", environment::path());
     command.stdin(Stdio::null());
     command
@@ -52,10 +54,8 @@ impl Part {
         fs::create_dir_all(&logs).map_err(Error::file("making the folder of logs", &logs))?;
         let file = File::create(&log).map_err(Error::file("making the log", &log))?;
         let twin = file.try_clone().map_err(Error::file("making the log", &log))?;
-        // Without leave to run code between fork and exec, `setpriv` it is that has the kernel kill the part when we end,
-        // also where we are killed ourselves.
-        let mut command = isolated(folder, "setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments).stdout(file).stderr(twin);
+        let mut command = isolated(folder, program);
+        command.args(arguments).stdout(file).stderr(twin);
         let child = command.spawn().map_err(|source| not_started(name, &command, source))?;
         Ok(Self { name, child, log })
     }
