@@ -3,13 +3,25 @@
 //! The only crate that knows the sigstore-rust crates, and one that knows no registry. Whatever it asks of Fulcio, Rekor, a
 //! timestamp authority or a TUF repository goes through [`transport`]'s one door. See `docs/design/sigstore.md`.
 
+mod error;
 mod identity;
+mod key;
+mod legacy;
+mod sign;
 mod signer;
 mod statement;
+mod trust;
+mod verify;
 
+pub use error::{Rejection, Service, SignError, TrustError};
 pub use identity::{
     AUDIENCE, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken, InvalidToken,
     PROJECTED_TOKEN, Sources, TokenSource,
 };
+pub use key::{SigningKey, VerificationKey};
+pub use legacy::{CosignLayer, DSSE_TYPE, SIMPLE_SIGNING_TYPE, SimpleSigning};
+pub use sign::{Signed, Signer};
 pub use signer::{InvalidPattern, Pattern, Signatory, SignerPattern};
 pub use statement::{InvalidStatement, STATEMENT_TYPE, Statement, Subject};
+pub use trust::{Form, PUBLIC_GOOD, RekorVersion, Services, Trust, TrustSettings};
+pub use verify::{BUNDLE_MAX, Verified, Verifier};

@@ -23,7 +23,7 @@ pub struct Given(Kind);
 
 enum Kind {
     File(PathBuf),
-    Input(Box<dyn AsyncRead + Send + Unpin>),
+    Input(Box<dyn AsyncRead + Send + Sync + Unpin>),
     /// What the input held, since it can be read only once.
     Read(Result<Secret, String>),
 }
@@ -35,7 +35,7 @@ impl Given {
     }
 
     /// Standard input, or what stands for it: read once, when the first token is needed, to its end.
-    pub fn input(input: impl AsyncRead + Send + Unpin + 'static) -> Self {
+    pub fn input(input: impl AsyncRead + Send + Sync + Unpin + 'static) -> Self {
         Self(Kind::Input(Box::new(input)))
     }
 

@@ -24,6 +24,7 @@ const GITLAB: &str = "https://gitlab.com";
 pub struct IdentityToken {
     raw: Secret,
     issuer: String,
+    connector: Option<String>,
     subject: String,
     email: Option<String>,
     email_verified: bool,
@@ -121,6 +122,7 @@ impl IdentityToken {
         let identity = claims.identity(&issuer, &subject, email.as_deref())?;
         Ok(Self {
             raw: Secret::new(text),
+            connector: claims.connector(),
             email_verified: claims.email_verified(),
             audiences: claims.audiences()?,
             expires: claims.time("exp")?.ok_or(InvalidToken::Claim("exp"))?,
@@ -178,6 +180,12 @@ impl IdentityToken {
     /// Who vouches (`iss`).
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// Whom Fulcio may name as the issuer: whoever vouches or, where that one asks others (as Dex does, which the public
+    /// instance uses), the one who was asked (`federated_claims.connector_id`).
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.issuer.as_str()).chain(self.connector.as_deref())
     }
 
     /// Whom Fulcio will name in the certificate, as far as it can be told from here: the e-mail address; for GitHub's and
@@ -286,6 +294,10 @@ impl Claims {
             return Ok(email.to_owned());
         }
         Ok(self.service_account().unwrap_or_else(|| subject.to_owned()))
+    }
+
+    fn connector(&self) -> Option<String> {
+        self.0.get("federated_claims")?.get("connector_id")?.as_str().map(ToOwned::to_owned)
     }
 
     /// The service account of a Kubernetes cluster, as Fulcio names it.

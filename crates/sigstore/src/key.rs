@@ -1,0 +1,188 @@
+//! Keys that users keep themselves: PEM files, cosign's encrypted ones included.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use crypto_secretbox::aead::{Aead, KeyInit};
+use crypto_secretbox::{Key, Nonce, XSalsa20Poly1305};
+use serde::Deserialize;
+use sigstore_crypto::KeyPair;
+use sigstore_types::DerPublicKey;
+use transport::Secret;
+
+use crate::error::{TrustError, bounded};
+
+/// The largest file of a key, in bytes.
+const FILE_MAX: usize = 64 * 1024;
+
+/// A public key that signatures are verified with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VerificationKey(DerPublicKey);
+
+impl VerificationKey {
+    /// Reads a public key from PEM (`PUBLIC KEY`, RFC 5280 *SubjectPublicKeyInfo*).
+    ///
+    /// # Errors
+    /// When it is none, or of a kind that cannot be used.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, TrustError> {
+        let unusable = |why: String| TrustError::unusable("the verification key", why);
+        let text = text(pem).map_err(unusable)?;
+        let der = DerPublicKey::from_pem(text).map_err(|error| unusable(error.to_string()))?;
+        sigstore_crypto::VerificationKey::from_spki(&der).map_err(|error| unusable(error.to_string()))?;
+        Ok(Self(der))
+    }
+
+    /// The key as PEM.
+    pub fn to_pem(&self) -> String {
+        self.0.to_pem()
+    }
+
+    /// The SHA-256 digest of the key's DER, in hexadecimal.
+    pub fn fingerprint(&self) -> String {
+        sigstore_crypto::sha256(self.0.as_bytes()).to_hex()
+    }
+
+    pub(crate) fn der(&self) -> &DerPublicKey {
+        &self.0
+    }
+}
+
+/// A private key that signs: ECDSA on P-256, which cosign makes.
+#[derive(Debug)]
+pub struct SigningKey {
+    pair: KeyPair,
+    public: DerPublicKey,
+}
+
+/// An encrypted key of cosign: what the PEM text holds.
+#[derive(Deserialize)]
+struct Encrypted {
+    kdf: Kdf,
+    cipher: Cipher,
+    ciphertext: String,
+}
+
+#[derive(Deserialize)]
+struct Kdf {
+    name: String,
+    params: KdfParameters,
+    salt: String,
+}
+
+#[derive(Deserialize)]
+struct KdfParameters {
+    #[serde(rename = "N")]
+    n: u64,
+    r: u32,
+    p: u32,
+}
+
+#[derive(Deserialize)]
+struct Cipher {
+    name: String,
+    nonce: String,
+}
+
+impl SigningKey {
+    /// A new key.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn generate() -> Result<Self, TrustError> {
+        KeyPair::generate_ecdsa_p256().map_err(unusable).and_then(Self::new)
+    }
+
+    /// Reads a private key from PEM: `PRIVATE KEY` (PKCS #8), or one that cosign has encrypted, with its password.
+    ///
+    /// # Errors
+    /// When it is none, of another kind, or the password is not its.
+    pub fn from_pem(pem: &[u8], password: Option<&Secret>) -> Result<Self, TrustError> {
+        let text = text(pem).map_err(unusable)?;
+        let (label, der) = unwrap_pem(text)?;
+        let der = match label.as_str() {
+            "PRIVATE KEY" => der,
+            "ENCRYPTED SIGSTORE PRIVATE KEY" | "ENCRYPTED COSIGN PRIVATE KEY" => {
+                let password = password.ok_or_else(|| {
+                    unusable("it is encrypted, and there is no password: set COSIGN_PASSWORD")
+                })?;
+                decrypt(&der, password)?
+            }
+            "EC PRIVATE KEY" => {
+                return Err(unusable(
+                    "it is in the form SEC 1: convert it with `openssl pkcs8 -topk8 -nocrypt`",
+                ));
+            }
+            other => return Err(unusable(format!("a PEM text of `{}` is no private key", bounded(other)))),
+        };
+        KeyPair::from_pkcs8_der(&der).map_err(unusable).and_then(Self::new)
+    }
+
+    fn new(pair: KeyPair) -> Result<Self, TrustError> {
+        let public = pair.public_key_der().map_err(unusable)?;
+        Ok(Self { pair, public })
+    }
+
+    /// The public key that belongs to it.
+    pub fn verification_key(&self) -> VerificationKey {
+        VerificationKey(self.public.clone())
+    }
+
+    pub(crate) fn pair(&self) -> &KeyPair {
+        &self.pair
+    }
+
+    pub(crate) fn public(&self) -> &DerPublicKey {
+        &self.public
+    }
+}
+
+fn unusable(why: impl std::fmt::Display) -> TrustError {
+    TrustError::unusable("the signing key", why)
+}
+
+fn text(pem: &[u8]) -> Result<&str, String> {
+    if pem.len() > FILE_MAX {
+        return Err(format!("it has {} bytes", pem.len()));
+    }
+    std::str::from_utf8(pem).map_err(|_| "it is not PEM".to_owned())
+}
+
+/// The label and the content of a PEM text (RFC 7468).
+fn unwrap_pem(text: &str) -> Result<(String, Vec<u8>), TrustError> {
+    let bad = || unusable("it is not PEM");
+    let (_, rest) = text.split_once("-----BEGIN ").ok_or_else(bad)?;
+    let (label, rest) = rest.split_once("-----").ok_or_else(bad)?;
+    let (content, _) = rest.split_once(&format!("-----END {label}-----")).ok_or_else(bad)?;
+    let content: String = content.split_ascii_whitespace().collect();
+    Ok((label.to_owned(), STANDARD.decode(content).map_err(|_| bad())?))
+}
+
+/// Decrypts a key of cosign: scrypt (RFC 7914) and NaCl's secretbox.
+fn decrypt(content: &[u8], password: &Secret) -> Result<Vec<u8>, TrustError> {
+    /// More than any tool writes, and little enough to be computed.
+    const WORK_MAX: u64 = 1 << 25;
+    let bad = || unusable("it is not an encrypted key of cosign");
+    let Encrypted { kdf, cipher, ciphertext } = serde_json::from_slice(content).map_err(|_| bad())?;
+    if kdf.name != "scrypt" || cipher.name != "nacl/secretbox" {
+        return Err(unusable(format!(
+            "encrypted with {} and {}, which are not known",
+            bounded(&kdf.name),
+            bounded(&cipher.name)
+        )));
+    }
+    let KdfParameters { n, r, p } = kdf.params;
+    let work = n.saturating_mul(r.into()).saturating_mul(p.into());
+    if !n.is_power_of_two() || n < 2 || work > WORK_MAX {
+        return Err(unusable("its encryption asks for more work than is done"));
+    }
+    let exponent = u8::try_from(n.trailing_zeros()).map_err(|_| bad())?;
+    let parameters = scrypt::Params::new(exponent, r, p).map_err(|_| bad())?;
+    let mut key = [0; 32];
+    let salt = STANDARD.decode(kdf.salt).map_err(|_| bad())?;
+    scrypt::scrypt(password.reveal().as_bytes(), &salt, &parameters, &mut key).map_err(|_| bad())?;
+    let nonce: [u8; 24] =
+        STANDARD.decode(cipher.nonce).ok().and_then(|nonce| nonce.try_into().ok()).ok_or_else(bad)?;
+    let ciphertext = STANDARD.decode(ciphertext).map_err(|_| bad())?;
+    XSalsa20Poly1305::new(Key::from_slice(&key))
+        .decrypt(Nonce::from_slice(&nonce), ciphertext.as_slice())
+        .map_err(|_| unusable("the password is not its"))
+}

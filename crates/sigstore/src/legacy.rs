@@ -1,0 +1,322 @@
+//! Cosign's first forms, mapped to bundles: layers whose annotations hold signature, certificate and log entry (cosign
+//! *Signature Specification*), and the payload that is signed (*Simple Signing*).
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sigstore_types::bundle::{
+    InclusionPromise, LogId, MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp,
+    TimestampVerificationData, VerificationMaterial, VerificationMaterialContent, X509Certificate,
+};
+use sigstore_types::{
+    Bundle, CanonicalizedBody, DerCertificate, DsseEnvelope, KindVersion, LogIndex, LogKeyId, MediaType,
+    SignatureBytes, SignatureContent, SignedTimestamp, TimestampToken, TransparencyLogEntry,
+};
+
+use crate::error::Rejection;
+
+/// The media type of a payload of a `.sig` layer.
+pub const SIMPLE_SIGNING_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
+/// The media type of a DSSE envelope, which a `.att` layer is.
+pub const DSSE_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
+/// What `critical.type` says.
+const SIGNATURE_KIND: &str = "cosign container image signature";
+
+const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+const CHAIN: &str = "dev.sigstore.cosign/chain";
+const BUNDLE: &str = "dev.sigstore.cosign/bundle";
+const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
+
+/// The most that an annotation may have, in bytes.
+const ANNOTATION_MAX: usize = 1024 * 1024;
+
+/// A layer of a `.sig` or `.att` manifest.
+#[derive(Clone, Copy, Debug)]
+pub struct CosignLayer<'a> {
+    /// The layer's content: a payload that is signed, or an envelope.
+    pub payload: &'a [u8],
+    /// The annotations of its descriptor.
+    pub annotations: &'a BTreeMap<String, String>,
+}
+
+/// What a signature of an image says (*Simple Signing*).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SimpleSigning {
+    critical: Critical,
+    /// What else the signer says, by key.
+    #[serde(default)]
+    pub optional: Option<BTreeMap<String, Value>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Critical {
+    identity: Identity,
+    image: Image,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Identity {
+    #[serde(rename = "docker-reference")]
+    reference: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Image {
+    #[serde(rename = "docker-manifest-digest")]
+    digest: String,
+}
+
+impl SimpleSigning {
+    /// The payload for an image, known as `reference`, of a digest (`sha256:…`), with what else is to be said.
+    pub fn new(reference: &str, digest: &str, optional: BTreeMap<String, String>) -> Self {
+        let optional = optional.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+        Self {
+            critical: Critical {
+                identity: Identity { reference: reference.to_owned() },
+                image: Image { digest: digest.to_owned() },
+                kind: SIGNATURE_KIND.to_owned(),
+            },
+            optional: Some(optional),
+        }
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn parse(payload: &[u8]) -> Result<Self, Rejection> {
+        let this: Self = serde_json::from_slice(payload).map_err(|error| malformed("the payload", error))?;
+        if this.critical.kind != SIGNATURE_KIND {
+            return Err(malformed("the payload", "it is not one of an image's signature"));
+        }
+        Ok(this)
+    }
+
+    /// The payload as it is signed: the same bytes for the same content.
+    pub fn to_json(&self) -> Vec<u8> {
+        #[expect(clippy::expect_used, reason = "strings have JSON")]
+        serde_json::to_vec(self).expect("a payload has JSON")
+    }
+
+    /// What the image is called.
+    pub fn reference(&self) -> &str {
+        &self.critical.identity.reference
+    }
+
+    /// The digest of its manifest, `sha256:…`.
+    pub fn digest(&self) -> &str {
+        &self.critical.image.digest
+    }
+}
+
+/// What `dev.sigstore.cosign/bundle` holds: Rekor's promise, and what it promises.
+#[derive(Serialize, Deserialize)]
+struct RekorBundle {
+    #[serde(rename = "SignedEntryTimestamp")]
+    promise: String,
+    #[serde(rename = "Payload")]
+    payload: RekorPayload,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RekorPayload {
+    body: String,
+    integrated_time: i64,
+    log_index: u64,
+    #[serde(rename = "logID")]
+    log_id: String,
+}
+
+#[derive(Deserialize)]
+struct CosignTimestamp {
+    #[serde(rename = "SignedRFC3161Timestamp")]
+    token: String,
+}
+
+impl CosignLayer<'_> {
+    /// The bundle that a `.sig` layer amounts to: a signature over the layer's content.
+    pub(crate) fn signature(&self) -> Result<Bundle, Rejection> {
+        let signature = self
+            .annotation(SIGNATURE)?
+            .ok_or_else(|| Rejection::Malformed("the layer has no signature".to_owned()))?;
+        let signature = SignatureBytes::new(decode("the signature", signature)?);
+        let mut material = self.material()?;
+        if let Some(token) = self.timestamp()? {
+            let timestamps = vec![Rfc3161Timestamp::new(token)];
+            material = material.with_timestamp_verification_data(TimestampVerificationData::new(timestamps));
+        }
+        let content = SignatureContent::MessageSignature(MessageSignature::new(signature));
+        Ok(Bundle::new(MediaType::Bundle0_1, material, content))
+    }
+
+    /// The bundle that a `.att` layer amounts to, without the timestamp: there it is over the whole envelope.
+    pub(crate) fn attestation(&self) -> Result<Bundle, Rejection> {
+        let envelope: DsseEnvelope =
+            serde_json::from_slice(self.payload).map_err(|error| malformed("the envelope", error))?;
+        let material = self.material()?;
+        Ok(Bundle::new(MediaType::Bundle0_1, material, SignatureContent::DsseEnvelope(envelope)))
+    }
+
+    /// The timestamp of the layer, where it has one.
+    pub(crate) fn timestamp(&self) -> Result<Option<TimestampToken>, Rejection> {
+        let Some(text) = self.annotation(TIMESTAMP)? else { return Ok(None) };
+        let timestamp: CosignTimestamp =
+            serde_json::from_str(text).map_err(|error| malformed("the timestamp", error))?;
+        Ok(Some(TimestampToken::new(decode("the timestamp", &timestamp.token)?)))
+    }
+
+    fn material(&self) -> Result<VerificationMaterial, Rejection> {
+        let content = match self.annotation(CERTIFICATE)? {
+            Some(pem) => {
+                let mut certificates = certificates(pem)?;
+                certificates.truncate(1);
+                if let Some(chain) = self.annotation(CHAIN)? {
+                    certificates.extend(self::certificates(chain)?);
+                }
+                VerificationMaterialContent::X509CertificateChain { certificates }
+            }
+            None => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new("")),
+        };
+        let entries = self.annotation(BUNDLE)?.map(entry).transpose()?;
+        Ok(VerificationMaterial::new(content).with_tlog_entries(entries.into_iter().collect()))
+    }
+
+    /// An annotation that is not empty: cosign writes empty ones for what is not there.
+    fn annotation(&self, key: &str) -> Result<Option<&str>, Rejection> {
+        match self.annotations.get(key) {
+            Some(text) if text.len() > ANNOTATION_MAX => {
+                Err(Rejection::TooLarge { size: text.len() as u64, max: ANNOTATION_MAX as u64 })
+            }
+            Some(text) if !text.is_empty() => Ok(Some(text)),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The annotations of a `.sig` layer that hold what a bundle holds. The log's promise is all that the form has room for, so
+/// a bundle without one gives annotations that cosign will not accept.
+pub(crate) fn annotations(bundle: &Bundle, chain: &[DerCertificate]) -> BTreeMap<String, String> {
+    let mut annotations = BTreeMap::new();
+    if let SignatureContent::MessageSignature(message) = &bundle.content {
+        annotations.insert(SIGNATURE.to_owned(), message.signature.to_base64());
+    }
+    if let Some(certificate) = bundle.signing_certificate() {
+        annotations.insert(CERTIFICATE.to_owned(), certificate.to_pem());
+        let chain: String = chain.iter().map(DerCertificate::to_pem).collect();
+        annotations.insert(CHAIN.to_owned(), chain);
+    }
+    let promised = |entry: &&TransparencyLogEntry| entry.inclusion_promise.is_some();
+    if let Some(entry) = bundle.verification_material.tlog_entries.iter().find(promised)
+        && let Some(text) = rekor_bundle(entry)
+    {
+        annotations.insert(BUNDLE.to_owned(), text);
+    }
+    if let Some(timestamp) =
+        bundle.verification_material.timestamp_verification_data.rfc3161_timestamps.first()
+    {
+        let text = serde_json::json!({ "SignedRFC3161Timestamp": timestamp.signed_timestamp.to_base64() });
+        annotations.insert(TIMESTAMP.to_owned(), text.to_string());
+    }
+    annotations
+}
+
+fn rekor_bundle(entry: &TransparencyLogEntry) -> Option<String> {
+    let payload = RekorPayload {
+        body: entry.canonicalized_body.to_base64(),
+        integrated_time: entry.integrated_time?.as_second(),
+        log_index: entry.log_index.get(),
+        log_id: hex::encode(entry.log_id.key_id.as_bytes()),
+    };
+    let promise = entry.inclusion_promise.as_ref()?.signed_entry_timestamp.to_base64();
+    serde_json::to_string(&RekorBundle { promise, payload }).ok()
+}
+
+/// The log entry that a promise is about.
+fn entry(text: &str) -> Result<TransparencyLogEntry, Rejection> {
+    /// What a body says it is.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kind {
+        kind: String,
+        api_version: String,
+    }
+    let bad = |error: &dyn std::fmt::Display| malformed("the log entry", error);
+    let RekorBundle { promise, payload } = serde_json::from_str(text).map_err(|error| bad(&error))?;
+    let body = decode("the log entry", &payload.body)?;
+    let Kind { kind, api_version } = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
+    let kind: KindVersion =
+        serde_json::from_value(serde_json::json!({ "kind": kind, "version": api_version }))
+            .map_err(|error| bad(&error))?;
+    let id = hex::decode(&payload.log_id).map_err(|error| bad(&error))?;
+    let index = LogIndex::new(payload.log_index).map_err(|error| bad(&error))?;
+    let time = jiff::Timestamp::from_second(payload.integrated_time).map_err(|error| bad(&error))?;
+    let promise = InclusionPromise::new(SignedTimestamp::new(decode("the log's promise", &promise)?));
+    let log = LogId::new(LogKeyId::new(id));
+    Ok(TransparencyLogEntry::new(index, log, kind, CanonicalizedBody::new(body))
+        .with_integrated_time(time)
+        .with_inclusion_promise(promise))
+}
+
+/// The certificates of a PEM text, in its order.
+fn certificates(pem: &str) -> Result<Vec<X509Certificate>, Rejection> {
+    const END: &str = "-----END CERTIFICATE-----";
+    const MOST: usize = 8;
+    let certificates: Vec<X509Certificate> = pem
+        .split_inclusive(END)
+        .filter(|text| text.contains(END))
+        .take(MOST + 1)
+        .map(|text| DerCertificate::from_pem(text.trim()).map(X509Certificate::new))
+        .collect::<Result<_, _>>()
+        .map_err(|error| malformed("the certificate", error))?;
+    match certificates.len() {
+        0 => Err(malformed("the certificate", "it is not PEM")),
+        many if many > MOST => Err(malformed("the certificate", "the chain is too long")),
+        _ => Ok(certificates),
+    }
+}
+
+fn decode(what: &str, text: &str) -> Result<Vec<u8>, Rejection> {
+    STANDARD.decode(text).map_err(|error| malformed(what, error))
+}
+
+fn malformed(what: &str, why: impl std::fmt::Display) -> Rejection {
+    Rejection::Malformed(crate::error::bounded(&format!("{what}: {why}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_has_the_form_that_cosign_signs() {
+        let said = BTreeMap::from([("org.kubernetes.kpromo.version".to_owned(), "kpromo-1".to_owned())]);
+        let payload = SimpleSigning::new("registry.k8s.io/pause", "sha256:ab", said);
+        assert_eq!(
+            String::from_utf8(payload.to_json()).unwrap(),
+            r#"{"critical":{"identity":{"docker-reference":"registry.k8s.io/pause"},"image":{"docker-manifest-digest":"sha256:ab"},"type":"cosign container image signature"},"optional":{"org.kubernetes.kpromo.version":"kpromo-1"}}"#
+        );
+        assert_eq!(SimpleSigning::parse(&payload.to_json()).unwrap(), payload);
+    }
+
+    #[test]
+    fn a_payload_of_another_kind_is_not_one() {
+        let other = br#"{"critical":{"identity":{"docker-reference":"a"},"image":{"docker-manifest-digest":"b"},"type":"atomic container signature"},"optional":null}"#;
+        assert!(matches!(SimpleSigning::parse(other), Err(Rejection::Malformed(_))));
+    }
+
+    #[test]
+    fn what_annotations_hold_is_bounded() {
+        let annotations = BTreeMap::from([(SIGNATURE.to_owned(), "A".repeat(ANNOTATION_MAX + 1))]);
+        let layer = CosignLayer { payload: b"", annotations: &annotations };
+        assert!(matches!(layer.signature(), Err(Rejection::TooLarge { .. })));
+        let many = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".repeat(20);
+        assert!(certificates(&many).is_err());
+    }
+}

@@ -1,0 +1,314 @@
+//! Signing: with a key, or with certificates of an identity. One key and one certificate serve all signatures for as long as
+//! the certificate is good, so a run asks Fulcio a few times and not once a signature.
+//!
+//! What comes back from Fulcio, Rekor and the timestamp authority is not believed: a bundle is given out only after it has
+//! been verified as anybody would verify it, and is by whom it should be.
+
+mod fulcio;
+mod rekor;
+mod service;
+mod timestamp;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use jiff::SignedDuration;
+use sigstore_crypto::KeyPair;
+use sigstore_types::bundle::{
+    CertificateContent, MessageDigest, MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp,
+    TimestampVerificationData, VerificationMaterial, VerificationMaterialContent,
+};
+use sigstore_types::{
+    Artifact, Bundle, DerCertificate, DsseEnvelope, DsseSignature, HashAlgorithm, KeyId, MediaType,
+    PayloadBytes, Sha256Hash, SignatureBytes, SignatureContent,
+};
+use tokio::sync::Mutex;
+use transport::Door;
+
+use crate::error::{SignError, TrustError};
+use crate::identity::Identity;
+use crate::key::SigningKey;
+use crate::legacy;
+use crate::signer::Signatory;
+use crate::statement::{STATEMENT_TYPE, Statement};
+use crate::trust::Services;
+use crate::verify::{self, Verifier};
+use fulcio::Certificate;
+
+/// A certificate is not used any more when it is good for less than this: a signature has to be logged in its time.
+const MARGIN: SignedDuration = SignedDuration::from_secs(90);
+
+/// What signs. Cloning it is cheap, and all clones share a certificate.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    door: Door,
+    services: Services,
+    verifier: Arc<Verifier>,
+    holder: Holder,
+}
+
+/// Who signs.
+#[derive(Debug)]
+enum Holder {
+    Key(SigningKey),
+    Identity {
+        identity: Box<Identity>,
+        /// The certificate in use. Whoever finds it stale gets a new one while the others wait.
+        current: Mutex<Option<Arc<Certificate>>>,
+    },
+}
+
+/// A signature that has been made, and verified.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    bundle: Bundle,
+    /// The certificates above the signer's, as Fulcio gave them.
+    chain: Vec<DerCertificate>,
+    /// Who has signed.
+    pub signatory: Signatory,
+}
+
+impl Signed {
+    /// The bundle (v0.3) as JSON.
+    pub fn bundle(&self) -> Vec<u8> {
+        #[expect(clippy::expect_used, reason = "bundles have JSON")]
+        self.bundle.to_json().expect("a bundle has JSON").into_bytes()
+    }
+
+    /// The annotations of a `.sig` layer whose content is the message that was signed.
+    pub fn annotations(&self) -> BTreeMap<String, String> {
+        legacy::annotations(&self.bundle, &self.chain)
+    }
+}
+
+/// What is signed.
+#[derive(Clone, Copy)]
+enum Content<'a> {
+    Message(&'a [u8]),
+    Statement { json: &'a [u8], sha256: &'a str },
+}
+
+/// What one signature is made with.
+enum Credential<'a> {
+    Key(&'a SigningKey),
+    Certificate(Arc<Certificate>),
+}
+
+impl Signer {
+    /// Signs with a key. Without services nobody is told.
+    ///
+    /// # Errors
+    /// As [`Verifier::with_key`]; `root` is the trusted root of the services.
+    pub fn with_key(
+        door: Door,
+        key: SigningKey,
+        services: Services,
+        root: Option<&[u8]>,
+    ) -> Result<Self, SignError> {
+        let verifier = Arc::new(Verifier::with_key(key.verification_key(), root)?);
+        Ok(Self { shared: Arc::new(Shared { door, services, verifier, holder: Holder::Key(key) }) })
+    }
+
+    /// Signs with certificates of an identity. What was signed is verified by `verifier`, which has to trust the services.
+    pub fn with_identity(
+        door: Door,
+        identity: Identity,
+        services: Services,
+        verifier: Arc<Verifier>,
+    ) -> Self {
+        let holder = Holder::Identity { identity: Box::new(identity), current: Mutex::default() };
+        Self { shared: Arc::new(Shared { door, services, verifier, holder }) }
+    }
+
+    /// Who signs: asks for a certificate, if need be, so that the wrong identity is found before anything is signed.
+    ///
+    /// # Errors
+    /// When there is no identity, or no certificate for it.
+    pub async fn signatory(&self) -> Result<Signatory, SignError> {
+        Ok(self.credential().await?.signatory())
+    }
+
+    /// Verifies what this signer, and whoever it trusts, has signed.
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.shared.verifier
+    }
+
+    /// Signs bytes.
+    ///
+    /// # Errors
+    /// When a service does not do its part, or what comes of it does not verify.
+    pub async fn message(&self, message: &[u8]) -> Result<Signed, SignError> {
+        self.sign(Content::Message(message)).await
+    }
+
+    /// Signs a statement about the artifact of a SHA-256 digest, in hexadecimal.
+    ///
+    /// # Errors
+    /// As [`Signer::message`].
+    pub async fn statement(&self, statement: &Statement, sha256: &str) -> Result<Signed, SignError> {
+        self.statement_bytes(&statement.to_json(), sha256).await
+    }
+
+    /// Signs a statement as somebody has written it, byte for byte.
+    ///
+    /// # Errors
+    /// As [`Signer::message`].
+    pub async fn statement_bytes(&self, json: &[u8], sha256: &str) -> Result<Signed, SignError> {
+        self.sign(Content::Statement { json, sha256 }).await
+    }
+
+    async fn sign(&self, content: Content<'_>) -> Result<Signed, SignError> {
+        let credential = self.credential().await?;
+        match self.sign_with(content, &credential).await {
+            // It was logged when the certificate was over: services can be slower than anybody planned for.
+            Err(SignError::Unverified(_)) if credential.is_over() => {
+                self.sign_with(content, &self.credential().await?).await
+            }
+            result => result,
+        }
+    }
+
+    /// Makes a signature and everything that proves it.
+    async fn sign_with(&self, content: Content<'_>, with: &Credential<'_>) -> Result<Signed, SignError> {
+        let Shared { door, services, verifier, .. } = &*self.shared;
+        let made = content.signed(with.pair())?;
+        let proposal = rekor::Proposal::new(&made, with.proof())?;
+        let entries = services.rekor.iter().map(|(url, version)| rekor::log(door, url, *version, &proposal));
+        let stamps = services.timestamp_authorities.iter();
+        let stamps = stamps.map(|url| timestamp::stamp(door, url, made.signature.as_bytes()));
+        let (entries, stamps) = tokio::try_join!(try_join_all(entries), try_join_all(stamps))?;
+        let stamps = stamps.into_iter().map(Rfc3161Timestamp::new).collect();
+        let material = VerificationMaterial::new(with.material())
+            .with_tlog_entries(entries)
+            .with_timestamp_verification_data(TimestampVerificationData::new(stamps));
+        let bundle = Bundle::new(MediaType::Bundle0_3, material, made.content);
+        let verified = verifier.check(&bundle, content.artifact()?).map_err(SignError::Unverified)?;
+        let (expected, got) = (with.signatory(), verified.signatory);
+        if got != expected {
+            return Err(SignError::WrongSignatory { expected: expected.to_string(), got: got.to_string() });
+        }
+        Ok(Signed { bundle, chain: with.chain().to_vec(), signatory: got })
+    }
+
+    /// What to sign with now: a certificate that is good for a while, or the key.
+    async fn credential(&self) -> Result<Credential<'_>, SignError> {
+        let Shared { door, services, holder, .. } = &*self.shared;
+        let (identity, current) = match holder {
+            Holder::Key(key) => return Ok(Credential::Key(key)),
+            Holder::Identity { identity, current } => (identity, current),
+        };
+        let mut current = current.lock().await;
+        if let Some(certificate) = &*current
+            && certificate.is_good_for(MARGIN)
+        {
+            return Ok(Credential::Certificate(Arc::clone(certificate)));
+        }
+        let fulcio = services
+            .fulcio
+            .as_ref()
+            .ok_or_else(|| TrustError::Service("no Fulcio, which identities need".to_owned()))?;
+        let token = identity.token().await?;
+        let certificate = Arc::new(fulcio::certificate(door, fulcio, &token).await?);
+        tracing::debug!(signatory = %certificate.signatory(), until = %certificate.not_after(), "certificate");
+        *current = Some(Arc::clone(&certificate));
+        Ok(Credential::Certificate(certificate))
+    }
+}
+
+/// A signature, before anybody has logged it.
+struct Made {
+    content: SignatureContent,
+    signature: SignatureBytes,
+    /// The SHA-256 digest of the bytes that were signed.
+    digest: Sha256Hash,
+}
+
+impl Content<'_> {
+    fn signed(self, pair: &KeyPair) -> Result<Made, SignError> {
+        let sign = |bytes: &[u8]| {
+            let signature = pair.sign(bytes).map_err(|error| SignError::Key(error.to_string()))?;
+            Ok::<_, SignError>((signature, sigstore_crypto::sha256(bytes)))
+        };
+        match self {
+            Self::Message(message) => {
+                let (signature, digest) = sign(message)?;
+                let named = MessageDigest::new(HashAlgorithm::Sha2256, digest.into());
+                let content = MessageSignature::new(signature.clone()).with_message_digest(named);
+                Ok(Made { content: SignatureContent::MessageSignature(content), signature, digest })
+            }
+            Self::Statement { json, .. } => {
+                let (signature, digest) = sign(&sigstore_types::pae(STATEMENT_TYPE, json))?;
+                let signed = DsseSignature::new(signature.clone(), KeyId::default());
+                let envelope = DsseEnvelope::new(STATEMENT_TYPE, PayloadBytes::from_bytes(json), signed);
+                Ok(Made { content: SignatureContent::DsseEnvelope(envelope), signature, digest })
+            }
+        }
+    }
+
+    /// What the signature is to be verified against.
+    fn artifact(&self) -> Result<Artifact<'_>, SignError> {
+        match self {
+            Self::Message(message) => Ok(Artifact::Blob(message)),
+            Self::Statement { sha256, .. } => {
+                verify::digest(sha256).map(Artifact::from_digest).map_err(SignError::Unverified)
+            }
+        }
+    }
+}
+
+impl Credential<'_> {
+    fn pair(&self) -> &KeyPair {
+        match self {
+            Self::Key(key) => key.pair(),
+            Self::Certificate(certificate) => certificate.pair(),
+        }
+    }
+
+    fn signatory(&self) -> Signatory {
+        match self {
+            Self::Key(key) => Signatory::Key { fingerprint: key.verification_key().fingerprint() },
+            Self::Certificate(certificate) => certificate.signatory().clone(),
+        }
+    }
+
+    /// What a log is shown, that it can verify the signature.
+    fn proof(&self) -> rekor::Proof<'_> {
+        match self {
+            Self::Key(key) => rekor::Proof::Key(key.public()),
+            Self::Certificate(certificate) => rekor::Proof::Certificate(certificate.leaf()),
+        }
+    }
+
+    fn material(&self) -> VerificationMaterialContent {
+        match self {
+            // Cosign's hint: the digest of the key.
+            Self::Key(key) => VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(
+                sigstore_crypto::sha256(key.public().as_bytes()).to_base64(),
+            )),
+            Self::Certificate(certificate) => {
+                VerificationMaterialContent::Certificate(CertificateContent::new(certificate.leaf().clone()))
+            }
+        }
+    }
+
+    fn chain(&self) -> &[DerCertificate] {
+        match self {
+            Self::Key(_) => &[],
+            Self::Certificate(certificate) => certificate.chain(),
+        }
+    }
+
+    /// Whether its time is over.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Key(_) => false,
+            Self::Certificate(certificate) => !certificate.is_good_for(SignedDuration::ZERO),
+        }
+    }
+}

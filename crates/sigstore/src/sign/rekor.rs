@@ -1,0 +1,127 @@
+//! Logging signatures: Rekor's first version, which promises and proves, and its second, which answers when the entry is in a
+//! signed checkpoint.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use sigstore_rekor::LogEntry;
+use sigstore_types::{DerCertificate, DerPublicKey, KindVersion, SignatureContent, TransparencyLogEntry};
+use std::collections::HashMap;
+use transport::{Class, Door, Request, Response};
+use url::Url;
+
+use super::Made;
+use super::service::{Question, below, granted, send, unusable};
+use crate::error::{Service, SignError};
+use crate::trust::RekorVersion;
+
+const SERVICE: Service = Service::Rekor;
+
+/// What a log verifies a signature with.
+#[derive(Clone, Copy)]
+pub(super) enum Proof<'a> {
+    Certificate(&'a DerCertificate),
+    Key(&'a DerPublicKey),
+}
+
+impl Proof<'_> {
+    fn pem(self) -> String {
+        match self {
+            Self::Certificate(certificate) => certificate.to_pem(),
+            Self::Key(key) => key.to_pem(),
+        }
+    }
+}
+
+/// An entry as it is proposed to logs of either version.
+pub(super) struct Proposal {
+    v1: Value,
+    v1_kind: KindVersion,
+    v2: Value,
+}
+
+impl Proposal {
+    pub(super) fn new(made: &Made, proof: Proof<'_>) -> Result<Self, SignError> {
+        let pem = STANDARD.encode(proof.pem());
+        let signature = made.signature.to_base64();
+        let (v1_kind, spec) = match &made.content {
+            SignatureContent::DsseEnvelope(envelope) => {
+                let text =
+                    serde_json::to_string(envelope).map_err(|error| SignError::Key(error.to_string()))?;
+                let content = json!({ "envelope": text, "verifiers": [pem] });
+                (KindVersion::DsseV001, json!({ "proposedContent": content }))
+            }
+            _ => {
+                let hash = json!({ "algorithm": "sha256", "value": made.digest.to_hex() });
+                let signed = json!({ "content": signature, "publicKey": { "content": pem } });
+                (KindVersion::HashedRekordV001, json!({ "data": { "hash": hash }, "signature": signed }))
+            }
+        };
+        let v1 = json!({ "apiVersion": v1_kind.version(), "kind": v1_kind.kind(), "spec": spec });
+        let mut verifier = json!({ "keyDetails": "PKIX_ECDSA_P256_SHA_256" });
+        match proof {
+            Proof::Certificate(it) => verifier["x509Certificate"] = json!({ "rawBytes": it.to_base64() }),
+            Proof::Key(it) => verifier["publicKey"] = json!({ "rawBytes": it.to_base64() }),
+        }
+        let v2 = json!({ "hashedRekordRequestV002": {
+            "digest": made.digest.to_base64(),
+            "signature": { "content": signature, "verifier": verifier },
+        } });
+        Ok(Self { v1, v1_kind, v2 })
+    }
+}
+
+/// Has a log take up an entry. What it answers is verified with the bundle that it becomes a part of.
+pub(super) async fn log(
+    door: &Door,
+    log: &Url,
+    version: RekorVersion,
+    proposal: &Proposal,
+) -> Result<TransparencyLogEntry, SignError> {
+    let (path, body) = match version {
+        RekorVersion::V1 => ("api/v1/log/entries", &proposal.v1),
+        RekorVersion::V2 => ("api/v2/log/entries", &proposal.v2),
+    };
+    let url = below(log, path);
+    let question = Question {
+        service: SERVICE,
+        url: url.clone(),
+        kind: "rekor",
+        content_type: "application/json",
+        body: body.to_string().into_bytes(),
+    };
+    let mut response = question.ask(door).await?;
+    if version == RekorVersion::V1 && response.status() == StatusCode::CONFLICT {
+        response = logged_before(door, log, response).await?;
+    }
+    let answer = granted(response, SERVICE).await?;
+    match version {
+        RekorVersion::V1 => entry_v1(&answer, proposal.v1_kind).map_err(|why| unusable(SERVICE, &url, why)),
+        RekorVersion::V2 => serde_json::from_slice(&answer).map_err(|error| unusable(SERVICE, &url, error)),
+    }
+}
+
+/// The entry that was taken up before, when the answer to that was lost on its way. The log says where it is; it is asked for
+/// at this log and nowhere else.
+async fn logged_before(door: &Door, log: &Url, conflict: Response) -> Result<Response, SignError> {
+    let asked = conflict.url().clone();
+    let place = conflict.header(header::LOCATION.as_str()).unwrap_or_default();
+    let id = place.rsplit('/').next().unwrap_or_default().to_owned();
+    conflict.discard().await;
+    let is_id = (64..=80).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !is_id {
+        return Err(unusable(SERVICE, &asked, "a conflict that names no entry"));
+    }
+    let url = below(log, &format!("api/v1/log/entries/{id}"));
+    send(door, SERVICE, Request::new(Method::GET, url, "rekor", Class::Read)).await
+}
+
+/// The one entry of an answer of the first version, which holds it under its name.
+fn entry_v1(answer: &Bytes, kind: KindVersion) -> Result<TransparencyLogEntry, String> {
+    let entries: HashMap<String, LogEntry> =
+        serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    let entry = entries.into_values().next().ok_or("it holds no entry")?;
+    entry.to_bundle_entry(kind).map_err(|error| error.to_string())
+}

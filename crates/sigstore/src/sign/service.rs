@@ -1,0 +1,71 @@
+//! How the services of Sigstore are asked: through the door, with what they refuse said in their own words, bounded.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use serde::Deserialize;
+use transport::{Body, Class, Door, Request, Response};
+use url::Url;
+
+use crate::error::{Service, SignError, bounded};
+
+/// The largest answer of a service, in bytes.
+const ANSWER_MAX: u64 = 4 * 1024 * 1024;
+
+/// What is asked of a service.
+pub(super) struct Question {
+    pub(super) service: Service,
+    pub(super) url: Url,
+    /// What it is counted as.
+    pub(super) kind: &'static str,
+    pub(super) content_type: &'static str,
+    pub(super) body: Vec<u8>,
+}
+
+impl Question {
+    /// Sends it, and gives the answer whatever its status.
+    pub(super) async fn ask(self, door: &Door) -> Result<Response, SignError> {
+        let request = Request::new(Method::POST, self.url, self.kind, Class::Write)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type))
+            .body(Body::Bytes(self.body.into()));
+        send(door, self.service, request).await
+    }
+}
+
+/// Sends a request to a service.
+pub(super) async fn send(door: &Door, service: Service, request: Request) -> Result<Response, SignError> {
+    door.send(request).await.map_err(|source| SignError::Unreachable { service, source })
+}
+
+/// The content of an answer that grants what was asked.
+pub(super) async fn granted(response: Response, service: Service) -> Result<Bytes, SignError> {
+    let (status, url) = (response.status(), transport::shown(response.url()));
+    let body =
+        response.bytes(ANSWER_MAX).await.map_err(|source| SignError::Unreachable { service, source })?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(SignError::Refused { service, url, status: status.as_u16(), why: why(&body) })
+}
+
+/// What a service says of its refusal (gRPC gateway's errors, and Rekor's), after a colon.
+fn why(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    serde_json::from_slice::<Refusal>(body)
+        .map(|refusal| format!(": {}", bounded(&refusal.message)))
+        .unwrap_or_default()
+}
+
+/// An answer that cannot be used.
+pub(super) fn unusable(service: Service, url: &Url, why: impl std::fmt::Display) -> SignError {
+    SignError::Answer { service, url: transport::shown(url), why: bounded(&why.to_string()) }
+}
+
+/// The URL of something below a service's own.
+pub(super) fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
+    url
+}

@@ -1,0 +1,115 @@
+//! Whom to trust and whom to ask: a trusted root and a signing configuration, given as files or got through TUF, loaded once
+//! and only when something is to be verified or signed.
+
+mod services;
+mod tuf;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use transport::Door;
+use url::Url;
+
+pub use services::{Form, RekorVersion, Services};
+
+use crate::error::TrustError;
+use crate::key::VerificationKey;
+use crate::verify::{Verifier, parse_root};
+
+/// The TUF repository of the public-good instance.
+pub const PUBLIC_GOOD: &str = "https://tuf-repo-cdn.sigstore.dev";
+
+/// Where trust begins.
+#[derive(Clone, Debug, Default)]
+pub struct TrustSettings {
+    /// A `trusted_root.json`, instead of the one in the TUF repository.
+    pub trusted_root: Option<Vec<u8>>,
+    /// A `signing_config.json`, instead of the one in the TUF repository.
+    pub signing_config: Option<Vec<u8>>,
+    /// The TUF repository. Without one it is that of the public-good instance.
+    pub mirror: Option<Url>,
+    /// The first `root.json` of the TUF repository, which is trusted as it is. Another repository than the public-good
+    /// instance's needs one.
+    pub initial_root: Option<Vec<u8>>,
+    /// Where what was got through TUF is kept.
+    pub cache: Option<PathBuf>,
+    /// A key that signatures are verified with, instead of certificates.
+    pub verification_key: Option<VerificationKey>,
+}
+
+/// What is trusted. Cloning it is cheap, and what was loaded is loaded for all.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    door: Door,
+    settings: TrustSettings,
+    /// What TUF gave; asked once.
+    material: OnceCell<tuf::Material>,
+    verifier: OnceCell<Arc<Verifier>>,
+}
+
+impl Trust {
+    /// Trust that is loaded through `door` when it is first needed.
+    ///
+    /// # Errors
+    /// When a file that was given cannot be used: that is said before anything is begun.
+    pub fn new(door: Door, settings: TrustSettings) -> Result<Self, TrustError> {
+        settings.trusted_root.as_deref().map(parse_root).transpose()?;
+        settings.signing_config.as_deref().map(services::parse).transpose()?;
+        if settings.mirror.is_some() && settings.initial_root.is_none() {
+            return Err(TrustError::unusable(
+                "the TUF mirror",
+                "nothing says which root it has: name its first root.json with --tuf-root",
+            ));
+        }
+        let (material, verifier) = (OnceCell::new(), OnceCell::new());
+        Ok(Self { shared: Arc::new(Shared { door, settings, material, verifier }) })
+    }
+
+    /// The verifier of what others have signed.
+    ///
+    /// # Errors
+    /// When there is no trusted root to be had.
+    pub async fn verifier(&self) -> Result<Arc<Verifier>, TrustError> {
+        let load = async {
+            let settings = &self.shared.settings;
+            let root = settings.trusted_root.as_deref();
+            let verifier = match (&settings.verification_key, root) {
+                (Some(key), root) => Verifier::with_key(key.clone(), root)?,
+                (None, Some(root)) => Verifier::with_root(root)?,
+                (None, None) => Verifier::with_root(&self.material().await?.trusted_root)?,
+            };
+            Ok(Arc::new(verifier))
+        };
+        self.shared.verifier.get_or_try_init(|| load).await.map(Arc::clone)
+    }
+
+    /// The services that sign, for signatures of a form.
+    ///
+    /// # Errors
+    /// When there is no signing configuration, or it names none that will do.
+    pub async fn services(&self, form: Form) -> Result<Services, TrustError> {
+        let config = match &self.shared.settings.signing_config {
+            Some(config) => services::parse(config)?,
+            // Who trusts an instance of their own does not sign with another.
+            None if self.shared.settings.trusted_root.is_some() => {
+                return Err(TrustError::Service(
+                    "nothing: a trusted root of your own needs --signing-config too, to say where to sign"
+                        .into(),
+                ));
+            }
+            None => services::parse(&self.material().await?.signing_config)?,
+        };
+        Services::select(&config, form)
+    }
+
+    async fn material(&self) -> Result<&tuf::Material, TrustError> {
+        let Shared { door, settings, material, .. } = &*self.shared;
+        material.get_or_try_init(|| tuf::load(door, settings)).await
+    }
+}

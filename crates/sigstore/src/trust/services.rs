@@ -1,0 +1,183 @@
+//! Where to sign: the services that a signing configuration names (Sigstore *Signing Config*).
+
+use sigstore_trust_root::{ServiceConfiguration, ServiceEndpoint, ServiceSelector, SigningConfig};
+use url::Url;
+
+use crate::error::TrustError;
+
+/// Which form signatures are to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Bundles alone: any version of Rekor will do.
+    Bundle,
+    /// Layers of `.sig` tags too, which hold a promise that only the first version of Rekor makes.
+    Layer,
+}
+
+/// Which interface a Rekor has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RekorVersion {
+    /// The first, with signed entry timestamps.
+    V1,
+    /// The second, with tiles and without times of its own.
+    V2,
+}
+
+/// The services that sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Services {
+    /// Gives certificates; `None` where a key signs.
+    pub fulcio: Option<Url>,
+    /// Log signatures.
+    pub rekor: Vec<(Url, RekorVersion)>,
+    /// Say when.
+    pub timestamp_authorities: Vec<Url>,
+}
+
+impl Services {
+    /// No service at all: a key signs, and nobody is told.
+    pub fn none() -> Self {
+        Self { fulcio: None, rekor: Vec::new(), timestamp_authorities: Vec::new() }
+    }
+
+    pub(super) fn select(config: &SigningConfig, form: Form) -> Result<Self, TrustError> {
+        let fulcio = config
+            .fulcio_url()
+            .map(url)
+            .transpose()?
+            .ok_or_else(|| TrustError::Service("no Fulcio that is in use".to_owned()))?;
+        let mut logs = config.eligible_rekor_urls(None);
+        if form == Form::Layer {
+            logs.sort_by_key(|log| log.major_api_version);
+        }
+        let rekor = choose("Rekor", &config.rekor_tlog_config, &logs)?
+            .into_iter()
+            .map(|log| Ok((url(log)?, version(log)?)))
+            .collect::<Result<Vec<_>, TrustError>>()?;
+        let has = |wanted| rekor.iter().any(|(_, version)| *version == wanted);
+        if form == Form::Layer && !has(RekorVersion::V1) {
+            return Err(TrustError::Service(
+                "no Rekor of the first version, which signatures in tags need: sign with --signature-format=bundle"
+                    .to_owned(),
+            ));
+        }
+        let authorities = config.eligible_tsa_urls();
+        let wants_time = has(RekorVersion::V2) && !has(RekorVersion::V1);
+        let timestamp_authorities = if authorities.is_empty() && !wants_time {
+            Vec::new()
+        } else {
+            let chosen = choose("timestamp authority", &config.tsa_config, &authorities)?;
+            chosen.into_iter().map(url).collect::<Result<_, _>>()?
+        };
+        Ok(Self { fulcio: Some(fulcio), rekor, timestamp_authorities })
+    }
+}
+
+pub(super) fn parse(json: &[u8]) -> Result<SigningConfig, TrustError> {
+    let unusable = |why: String| TrustError::unusable("the signing configuration", why);
+    let text = std::str::from_utf8(json).map_err(|error| unusable(error.to_string()))?;
+    SigningConfig::from_json(text).map_err(|error| unusable(error.to_string()))
+}
+
+/// As many services as are asked for, each of another operator.
+fn choose<'a>(
+    what: &str,
+    wanted: &ServiceConfiguration,
+    eligible: &[&'a ServiceEndpoint],
+) -> Result<Vec<&'a ServiceEndpoint>, TrustError> {
+    let mut chosen: Vec<&ServiceEndpoint> = Vec::new();
+    for endpoint in eligible {
+        if !chosen.iter().any(|other| other.operator == endpoint.operator) {
+            chosen.push(endpoint);
+        }
+    }
+    let number = match wanted.selector {
+        ServiceSelector::Any => 1,
+        ServiceSelector::All => chosen.len().max(1),
+        ServiceSelector::Exact => wanted.count.unwrap_or(1).max(1) as usize,
+        other => return Err(TrustError::Service(format!("a choice of {what} that is not known: {other:?}"))),
+    };
+    if chosen.len() < number {
+        return Err(TrustError::Service(format!(
+            "{} {what} in use where {number} are asked for",
+            chosen.len()
+        )));
+    }
+    chosen.truncate(number);
+    Ok(chosen)
+}
+
+fn url(endpoint: &ServiceEndpoint) -> Result<Url, TrustError> {
+    Url::parse(&endpoint.url).map_err(|error| {
+        TrustError::unusable("the signing configuration", format!("{}: {error}", endpoint.url))
+    })
+}
+
+fn version(endpoint: &ServiceEndpoint) -> Result<RekorVersion, TrustError> {
+    match endpoint.major_api_version {
+        1 => Ok(RekorVersion::V1),
+        2 => Ok(RekorVersion::V2),
+        other => Err(TrustError::Service(format!("a Rekor of version {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn service(url: &str, version: u32, operator: &str) -> Value {
+        json!({
+            "url": url, "majorApiVersion": version, "operator": operator,
+            "validFor": { "start": "2024-01-01T00:00:00Z" },
+        })
+    }
+
+    fn config(logs: &[Value], log_choice: &Value, authorities: &[Value]) -> SigningConfig {
+        let json = json!({
+            "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+            "caUrls": [service("https://fulcio.example", 1, "a")],
+            "rekorTlogUrls": logs, "rekorTlogConfig": log_choice,
+            "tsaUrls": authorities, "tsaConfig": { "selector": "ANY" },
+        });
+        parse(json.to_string().as_bytes()).unwrap()
+    }
+
+    fn logs(config: &SigningConfig, form: Form) -> Result<Vec<String>, String> {
+        let services = Services::select(config, form).map_err(|error| error.to_string())?;
+        Ok(services.rekor.iter().map(|(url, _)| url.host_str().unwrap().to_owned()).collect())
+    }
+
+    #[test]
+    fn tags_take_the_first_version_of_rekor_and_bundles_the_newest() {
+        let both = [service("https://one.example", 1, "a"), service("https://two.example", 2, "a")];
+        let authority = [service("https://tsa.example", 1, "a")];
+        let config = config(&both, &json!({ "selector": "ANY" }), &authority);
+        assert_eq!(logs(&config, Form::Layer).unwrap(), ["one.example"]);
+        assert_eq!(logs(&config, Form::Bundle).unwrap(), ["two.example"]);
+    }
+
+    #[test]
+    fn a_second_rekor_needs_a_clock_and_makes_no_tags() {
+        let second = [service("https://two.example", 2, "a")];
+        let authority = [service("https://tsa.example", 1, "a")];
+        let any = json!({ "selector": "ANY" });
+        assert!(logs(&config(&second, &any, &[]), Form::Bundle).is_err());
+        assert!(logs(&config(&second, &any, &authority), Form::Bundle).is_ok());
+        assert!(
+            logs(&config(&second, &any, &authority), Form::Layer).unwrap_err().contains("signature-format")
+        );
+    }
+
+    #[test]
+    fn as_many_operators_are_asked_as_are_wanted() {
+        let two = [service("https://a.example", 1, "a"), service("https://b.example", 1, "b")];
+        let same = [service("https://a.example", 1, "a"), service("https://b.example", 1, "a")];
+        let exactly = |count| json!({ "selector": "EXACT", "count": count });
+        assert_eq!(logs(&config(&two, &exactly(2), &[]), Form::Layer).unwrap(), ["a.example", "b.example"]);
+        assert_eq!(logs(&config(&two, &json!({ "selector": "ALL" }), &[]), Form::Layer).unwrap().len(), 2);
+        assert!(logs(&config(&same, &exactly(2), &[]), Form::Layer).is_err(), "two services of one operator");
+        assert!(logs(&config(&[], &json!({ "selector": "ANY" }), &[]), Form::Layer).is_err());
+    }
+}

@@ -1,0 +1,149 @@
+//! A trusted root and a signing configuration from a TUF repository, kept on disk, with a copy in this binary for whoever
+//! cannot reach it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+use sigstore_trust_root::{SIGSTORE_PRODUCTION_SIGNING_CONFIG, SIGSTORE_PRODUCTION_TRUSTED_ROOT};
+use sigstore_tuf::transport::FetchFuture;
+use sigstore_tuf::{FileStore, Repository, StoreRepository, Updater};
+use transport::{Class, Door, Request};
+use url::Url;
+
+use super::{PUBLIC_GOOD, TrustSettings};
+use crate::error::{TrustError, bounded};
+
+/// The first root of the public-good instance's repository that this binary trusts; TUF leads from it to the newest.
+const PUBLIC_GOOD_ROOT: &[u8] = include_bytes!("public_good_root.json");
+const TRUSTED_ROOT: &str = "trusted_root.json";
+const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
+/// The longest that a repository may take. There is a copy for whoever cannot reach it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a TUF repository holds.
+#[derive(Debug)]
+pub(super) struct Material {
+    pub(super) trusted_root: Vec<u8>,
+    pub(super) signing_config: Vec<u8>,
+}
+
+/// The newest that is to be had: from the repository, else from the cache while it has not expired, else, of the public-good
+/// instance, from this binary.
+pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Material, TrustError> {
+    let is_public_good = settings.mirror.is_none();
+    let mirror = match &settings.mirror {
+        Some(mirror) => mirror.clone(),
+        None => Url::parse(PUBLIC_GOOD).map_err(|error| TrustError::unusable("the TUF mirror", error))?,
+    };
+    let initial = settings.initial_root.as_deref().unwrap_or(PUBLIC_GOOD_ROOT);
+    let folder = settings.cache.as_ref().map(|cache| cache.join(folder_name(&mirror)));
+    let asked = Mirror { door: door.clone(), base: slashed(mirror.clone()) };
+    let online = async {
+        tokio::time::timeout(PATIENCE, update(asked, initial, folder.as_deref()))
+            .await
+            .map_err(|_| format!("it did not answer within {} s", PATIENCE.as_secs()))?
+    };
+    let why = match online.await {
+        Ok(material) => return Ok(material),
+        Err(why) => why,
+    };
+    let shown = transport::shown(&mirror);
+    if let Some(folder) = &folder
+        && let Ok(material) = update(StoreRepository::new(FileStore::new(folder)), initial, None).await
+    {
+        tracing::warn!(
+            "the TUF repository {shown} gave nothing ({why}): trusting the copy in {}",
+            folder.display()
+        );
+        return Ok(material);
+    }
+    if is_public_good && settings.initial_root.is_none() {
+        tracing::warn!("the TUF repository {shown} gave nothing ({why}): trusting the copy in this program");
+        return Ok(Material {
+            trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
+            signing_config: SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec(),
+        });
+    }
+    Err(TrustError::Tuf { mirror: shown, why })
+}
+
+/// Follows the repository's metadata from the first root to both files.
+async fn update(
+    repository: impl Repository + 'static,
+    initial: &[u8],
+    cache: Option<&Path>,
+) -> Result<Material, String> {
+    let now = jiff::Timestamp::now();
+    let mut updater = Updater::new(repository, initial).map_err(|error| chain(&error))?;
+    if let Some(folder) = cache {
+        updater = updater.with_store(FileStore::new(folder));
+    }
+    updater.refresh(now).await.map_err(|error| chain(&error))?;
+    let trusted_root = updater.get_target(TRUSTED_ROOT, now).await.map_err(|error| chain(&error))?;
+    let signing_config = updater.get_target(SIGNING_CONFIG, now).await.map_err(|error| chain(&error))?;
+    Ok(Material { trusted_root, signing_config })
+}
+
+/// A TUF repository behind the door.
+struct Mirror {
+    door: Door,
+    base: Url,
+}
+
+impl Mirror {
+    async fn fetch(&self, path: &str, most: u64) -> sigstore_tuf::Result<Option<Vec<u8>>> {
+        let failed = |error: Arc<dyn std::error::Error + Send + Sync>| {
+            sigstore_tuf::Error::transport(error.to_string())
+        };
+        let url = self.base.join(path).map_err(|error| failed(Arc::new(error)))?;
+        let request = Request::new(Method::GET, url, "tuf", Class::Read).follow();
+        let response = self.door.send(request).await.map_err(|error| failed(Arc::new(error)))?;
+        match response.status() {
+            StatusCode::OK => {
+                let bytes = response.bytes(most).await.map_err(|error| failed(Arc::new(error)))?;
+                Ok(Some(bytes.to_vec()))
+            }
+            // The store of the public-good instance says 403 of what is not there.
+            StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(None),
+            status => Err(sigstore_tuf::Error::transport(format!("{path}: {status}"))),
+        }
+    }
+}
+
+impl Repository for Mirror {
+    fn fetch_metadata<'a>(&'a self, name: &'a str, max_length: u64) -> FetchFuture<'a> {
+        Box::pin(self.fetch(name, max_length))
+    }
+
+    fn fetch_target<'a>(&'a self, path: &'a str, max_length: u64) -> FetchFuture<'a> {
+        Box::pin(async move { self.fetch(&format!("targets/{path}"), max_length).await })
+    }
+}
+
+/// The folder of a mirror in the cache.
+fn folder_name(mirror: &Url) -> String {
+    let text = format!("{}{}", mirror.authority(), mirror.path().trim_end_matches('/'));
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect()
+}
+
+/// A URL that paths can be joined to.
+fn slashed(mut url: Url) -> Url {
+    if !url.path().ends_with('/') {
+        let path = format!("{}/", url.path());
+        url.set_path(&path);
+    }
+    url
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    bounded(&text)
+}
