@@ -10,6 +10,7 @@ mod event;
 mod intern;
 mod inventory;
 pub mod manifest;
+mod notary;
 mod output;
 pub mod phase;
 mod pipeline;
@@ -24,6 +25,9 @@ pub use error::{Conflict, Error};
 pub use event::{Event, Observer, Phase, Promotion};
 pub use intern::{Id, Interner};
 pub use inventory::{Draft, Inventory};
+pub use notary::{
+    Checkout, CiJob, Notary, Production, Promoter, SignatureFormat, Signing, SummarySigner, Verification,
+};
 pub use output::write_plan;
 pub use phase::{Confirmed, Copying, Job};
 pub use pipeline::{carry_out, prepare};

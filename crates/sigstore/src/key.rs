@@ -10,6 +10,7 @@ use sigstore_types::DerPublicKey;
 use transport::Secret;
 
 use crate::error::{TrustError, bounded};
+use crate::signer::Signatory;
 
 /// The largest file of a key, in bytes.
 const FILE_MAX: usize = 64 * 1024;
@@ -39,6 +40,11 @@ impl VerificationKey {
     /// The SHA-256 digest of the key's DER, in hexadecimal.
     pub fn fingerprint(&self) -> String {
         sigstore_crypto::sha256(self.0.as_bytes()).to_hex()
+    }
+
+    /// Whoever holds the private key.
+    pub fn signatory(&self) -> Signatory {
+        Signatory::Key { fingerprint: self.fingerprint() }
     }
 
     pub(crate) fn der(&self) -> &DerPublicKey {
@@ -124,6 +130,10 @@ impl SigningKey {
     /// The public key that belongs to it.
     pub fn verification_key(&self) -> VerificationKey {
         VerificationKey(self.public.clone())
+    }
+
+    pub(crate) fn signatory(&self) -> Signatory {
+        self.verification_key().signatory()
     }
 
     pub(crate) fn pair(&self) -> &KeyPair {

@@ -20,7 +20,7 @@ pub use identity::{
 };
 pub use key::{SigningKey, VerificationKey};
 pub use legacy::{CosignLayer, DSSE_TYPE, SIMPLE_SIGNING_TYPE, SimpleSigning};
-pub use sign::{Signed, Signer};
+pub use sign::{Owner, Signed, Signer, SignerSource};
 pub use signer::{InvalidPattern, Pattern, Signatory, SignerPattern};
 pub use statement::{InvalidStatement, STATEMENT_TYPE, Statement, Subject};
 pub use trust::{Form, PUBLIC_GOOD, RekorVersion, Services, Trust, TrustSettings};

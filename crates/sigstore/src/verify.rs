@@ -234,8 +234,7 @@ impl Verifier {
                         None
                     }
                 };
-                let signatory = Signatory::Key { fingerprint: key.fingerprint() };
-                Ok(Verified { signatory, signed_at, content: () })
+                Ok(Verified { signatory: key.signatory(), signed_at, content: () })
             }
         }
     }

@@ -7,7 +7,10 @@
 mod fulcio;
 mod rekor;
 mod service;
+mod source;
 mod timestamp;
+
+pub use source::{Owner, SignerSource};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,15 +45,10 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(90);
 /// What signs. Cloning it is cheap, and all clones share a certificate.
 #[derive(Clone, Debug)]
 pub struct Signer {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
     door: Door,
-    services: Services,
+    holder: Arc<Holder>,
+    services: Arc<Services>,
     verifier: Arc<Verifier>,
-    holder: Holder,
 }
 
 /// Who signs.
@@ -62,6 +60,12 @@ enum Holder {
         /// The certificate in use. Whoever finds it stale gets a new one while the others wait.
         current: Mutex<Option<Arc<Certificate>>>,
     },
+}
+
+impl Holder {
+    fn of(identity: Identity) -> Self {
+        Self::Identity { identity: Box::new(identity), current: Mutex::default() }
+    }
 }
 
 /// A signature that has been made, and verified.
@@ -112,7 +116,7 @@ impl Signer {
         root: Option<&[u8]>,
     ) -> Result<Self, SignError> {
         let verifier = Arc::new(Verifier::with_key(key.verification_key(), root)?);
-        Ok(Self { shared: Arc::new(Shared { door, services, verifier, holder: Holder::Key(key) }) })
+        Ok(Self { door, holder: Arc::new(Holder::Key(key)), services: Arc::new(services), verifier })
     }
 
     /// Signs with certificates of an identity. What was signed is verified by `verifier`, which has to trust the services.
@@ -122,8 +126,7 @@ impl Signer {
         services: Services,
         verifier: Arc<Verifier>,
     ) -> Self {
-        let holder = Holder::Identity { identity: Box::new(identity), current: Mutex::default() };
-        Self { shared: Arc::new(Shared { door, services, verifier, holder }) }
+        Self { door, holder: Arc::new(Holder::of(identity)), services: Arc::new(services), verifier }
     }
 
     /// Who signs: asks for a certificate, if need be, so that the wrong identity is found before anything is signed.
@@ -136,7 +139,7 @@ impl Signer {
 
     /// Verifies what this signer, and whoever it trusts, has signed.
     pub fn verifier(&self) -> &Arc<Verifier> {
-        &self.shared.verifier
+        &self.verifier
     }
 
     /// Signs bytes.
@@ -176,7 +179,7 @@ impl Signer {
 
     /// Makes a signature and everything that proves it.
     async fn sign_with(&self, content: Content<'_>, with: &Credential<'_>) -> Result<Signed, SignError> {
-        let Shared { door, services, verifier, .. } = &*self.shared;
+        let Self { door, services, verifier, .. } = self;
         let made = content.signed(with.pair())?;
         let proposal = rekor::Proposal::new(&made, with.proof())?;
         let entries = services.rekor.iter().map(|(url, version)| rekor::log(door, url, *version, &proposal));
@@ -198,8 +201,7 @@ impl Signer {
 
     /// What to sign with now: a certificate that is good for a while, or the key.
     async fn credential(&self) -> Result<Credential<'_>, SignError> {
-        let Shared { door, services, holder, .. } = &*self.shared;
-        let (identity, current) = match holder {
+        let (identity, current) = match &*self.holder {
             Holder::Key(key) => return Ok(Credential::Key(key)),
             Holder::Identity { identity, current } => (identity, current),
         };
@@ -209,12 +211,13 @@ impl Signer {
         {
             return Ok(Credential::Certificate(Arc::clone(certificate)));
         }
-        let fulcio = services
+        let fulcio = self
+            .services
             .fulcio
             .as_ref()
             .ok_or_else(|| TrustError::Service("no Fulcio, which identities need".to_owned()))?;
         let token = identity.token().await?;
-        let certificate = Arc::new(fulcio::certificate(door, fulcio, &token).await?);
+        let certificate = Arc::new(fulcio::certificate(&self.door, fulcio, &token).await?);
         tracing::debug!(signatory = %certificate.signatory(), until = %certificate.not_after(), "certificate");
         *current = Some(Arc::clone(&certificate));
         Ok(Credential::Certificate(certificate))
@@ -272,7 +275,7 @@ impl Credential<'_> {
 
     fn signatory(&self) -> Signatory {
         match self {
-            Self::Key(key) => Signatory::Key { fingerprint: key.verification_key().fingerprint() },
+            Self::Key(key) => key.signatory(),
             Self::Certificate(certificate) => certificate.signatory().clone(),
         }
     }

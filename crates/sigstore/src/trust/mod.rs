@@ -50,7 +50,8 @@ struct Shared {
     settings: TrustSettings,
     /// What TUF gave; asked once.
     material: OnceCell<tuf::Material>,
-    verifier: OnceCell<Arc<Verifier>>,
+    by_root: OnceCell<Arc<Verifier>>,
+    by_key: OnceCell<Arc<Verifier>>,
 }
 
 impl Trust {
@@ -67,26 +68,42 @@ impl Trust {
                 "nothing says which root it has: name its first root.json with --tuf-root",
             ));
         }
-        let (material, verifier) = (OnceCell::new(), OnceCell::new());
-        Ok(Self { shared: Arc::new(Shared { door, settings, material, verifier }) })
+        let (material, by_root, by_key) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Ok(Self { shared: Arc::new(Shared { door, settings, material, by_root, by_key }) })
     }
 
-    /// The verifier of what others have signed.
+    /// The verifier of what others have signed: with the key that was given, or by the trusted root.
     ///
     /// # Errors
     /// When there is no trusted root to be had.
     pub async fn verifier(&self) -> Result<Arc<Verifier>, TrustError> {
-        let load = async {
-            let settings = &self.shared.settings;
-            let root = settings.trusted_root.as_deref();
-            let verifier = match (&settings.verification_key, root) {
-                (Some(key), root) => Verifier::with_key(key.clone(), root)?,
-                (None, Some(root)) => Verifier::with_root(root)?,
-                (None, None) => Verifier::with_root(&self.material().await?.trusted_root)?,
-            };
-            Ok(Arc::new(verifier))
-        };
-        self.shared.verifier.get_or_try_init(|| load).await.map(Arc::clone)
+        let settings = &self.shared.settings;
+        let Some(key) = &settings.verification_key else { return self.verifier_of_root().await };
+        let load = async || Verifier::with_key(key.clone(), settings.trusted_root.as_deref()).map(Arc::new);
+        self.shared.by_key.get_or_try_init(load).await.map(Arc::clone)
+    }
+
+    /// The verifier of what was signed with certificates.
+    pub(crate) async fn verifier_of_root(&self) -> Result<Arc<Verifier>, TrustError> {
+        let load = async || Verifier::with_root(self.root().await?).map(Arc::new);
+        self.shared.by_root.get_or_try_init(load).await.map(Arc::clone)
+    }
+
+    /// The verifier of what was signed with a key and logged by the services.
+    pub(crate) async fn verifier_with(&self, key: VerificationKey) -> Result<Arc<Verifier>, TrustError> {
+        Verifier::with_key(key, Some(self.root().await?)).map(Arc::new)
+    }
+
+    /// Whether somebody has said where to sign.
+    pub(crate) fn names_services(&self) -> bool {
+        self.shared.settings.signing_config.is_some()
+    }
+
+    async fn root(&self) -> Result<&[u8], TrustError> {
+        match &self.shared.settings.trusted_root {
+            Some(root) => Ok(root),
+            None => Ok(&self.material().await?.trusted_root),
+        }
     }
 
     /// The services that sign, for signatures of a form.

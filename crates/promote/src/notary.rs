@@ -1,0 +1,147 @@
+//! Whom a run believes, and as whom it signs. What it takes to verify and to sign is looked up when the first signature is
+//! met or made: a run that meets none asks nobody.
+
+use oci::{Host, Repository, RepositoryPath};
+use serde::Serialize;
+use sigstore::{Signatory, SignerPattern, SignerSource, Trust};
+
+/// Verification and, where the run signs, signing.
+#[derive(Debug)]
+pub struct Notary {
+    /// What is believed.
+    pub verification: Verification,
+    /// As whom to sign; none: what is promoted is neither signed nor attested.
+    pub signing: Option<Signing>,
+    /// What is particular to an organisation.
+    pub production: Production,
+}
+
+/// What a run believes of what others have signed.
+#[derive(Debug)]
+pub struct Verification {
+    /// Whom to trust.
+    pub trust: Trust,
+    /// Who signs staging images. Where trust is in a key, its holder does.
+    pub staging: SignerPattern,
+}
+
+impl Verification {
+    /// Whether somebody's signature on a staging image counts. A key is only ever found to have signed where trust is in it.
+    pub fn accepts(&self, signatory: &Signatory) -> bool {
+        matches!(signatory, Signatory::Key { .. }) || self.staging.matches(signatory)
+    }
+}
+
+/// How a run signs and attests.
+#[derive(Debug)]
+pub struct Signing {
+    /// Who signs images and promotion records.
+    pub signer: SignerSource,
+    /// The form of signatures.
+    pub format: SignatureFormat,
+    /// How many images are signed or attested at once.
+    pub at_once: usize,
+    /// Who signs verification summaries (`--verification-summaries`); none: there are none.
+    pub summaries: Option<SummarySigner>,
+    /// What records say of the run.
+    pub promoter: Promoter,
+}
+
+/// Who signs verification summaries.
+#[derive(Debug)]
+pub enum SummarySigner {
+    /// Whoever signs the images.
+    Same,
+    /// Somebody else (`--summary-signer-account`).
+    Other(SignerSource),
+}
+
+/// The form that signatures of images have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignatureFormat {
+    /// Layers of a `sha256-<hex>.sig` tag.
+    #[default]
+    Tag,
+    /// Bundles that refer to the image.
+    Bundle,
+    /// Both.
+    Both,
+}
+
+impl SignatureFormat {
+    /// Whether the tag is written.
+    pub fn has_tag(self) -> bool {
+        self != Self::Bundle
+    }
+
+    /// Whether bundles are written.
+    pub fn has_bundle(self) -> bool {
+        self != Self::Tag
+    }
+}
+
+/// What is particular to an organisation: where its production is, and what users call it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Production {
+    /// The host of the region that holds signatures and attestations.
+    pub canonical_host: Host,
+    /// The path below which every region holds the same images.
+    pub path: RepositoryPath,
+    /// What users pull these images from.
+    pub reference: Host,
+}
+
+impl Production {
+    /// What users call a repository of production: `registry.k8s.io/pause` for
+    /// `us-central1-docker.pkg.dev/k8s-artifacts-prod/images/pause`. What is not below the production path keeps its name.
+    pub fn reference(&self, repository: &Repository) -> String {
+        let name =
+            repository.path.as_str().strip_prefix(self.path.as_str()).and_then(|rest| rest.strip_prefix('/'));
+        match name {
+            Some(name) => format!("{}/{name}", self.reference),
+            None => repository.to_string(),
+        }
+    }
+}
+
+/// Who promotes, as promotion records tell it. What is empty is left out of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Promoter {
+    /// The version of kpromo.
+    pub version: String,
+    /// The commit that it was built from.
+    pub commit: Option<String>,
+    /// The job that it runs in.
+    pub job: CiJob,
+    /// The repository of the manifests.
+    pub checkout: Option<Checkout>,
+}
+
+/// The job of a continuous integration that a run is part of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CiJob {
+    /// `JOB_NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `JOB_TYPE`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `BUILD_ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// `PROW_JOB_ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prow_job_id: Option<String>,
+}
+
+/// The state of the repository of the manifests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    /// Its folder.
+    pub root: std::path::PathBuf,
+    /// `git+https://…`, where it has a remote repository.
+    pub uri: Option<String>,
+    /// The commit that is checked out.
+    pub commit: String,
+}

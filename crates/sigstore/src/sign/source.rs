@@ -1,0 +1,108 @@
+//! Signers that are made when they are needed: what they need to know of services and trust may have to be fetched first.
+
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use transport::Door;
+
+use super::{Holder, Signer};
+use crate::error::SignError;
+use crate::identity::Identity;
+use crate::key::SigningKey;
+use crate::signer::Signatory;
+use crate::trust::{Form, Services, Trust};
+use crate::verify::Verifier;
+
+/// Somebody who can sign, and where: services and trust are looked up when the first signature is to be made, and
+/// certificates serve signatures of all forms.
+#[derive(Debug)]
+pub struct SignerSource {
+    door: Door,
+    trust: Trust,
+    holder: Arc<Holder>,
+    layers: OnceCell<Signer>,
+    bundles: OnceCell<Signer>,
+}
+
+/// Whose signatures count as made by a [`SignerSource`]: its own, be they of this run or an earlier one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(Vec<Signatory>);
+
+impl Owner {
+    /// Whether this is a signature of the owner's.
+    pub fn is(&self, signatory: &Signatory) -> bool {
+        self.0.contains(signatory)
+    }
+}
+
+impl std::fmt::Display for Owner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.first().map_or(Ok(()), |signatory| signatory.fmt(f))
+    }
+}
+
+impl SignerSource {
+    /// Signs with certificates of an identity, in the instance of Sigstore that `trust` names.
+    pub fn identity(door: Door, identity: Identity, trust: Trust) -> Self {
+        Self::new(door, Holder::of(identity), trust)
+    }
+
+    /// Signs with a key. Where `trust` was given a signing configuration, signatures are logged as it says; else nobody is
+    /// told, and they verify with the key alone.
+    pub fn key(door: Door, key: SigningKey, trust: Trust) -> Self {
+        Self::new(door, Holder::Key(key), trust)
+    }
+
+    fn new(door: Door, holder: Holder, trust: Trust) -> Self {
+        let (layers, bundles) = (OnceCell::new(), OnceCell::new());
+        Self { door, trust, holder: Arc::new(holder), layers, bundles }
+    }
+
+    /// Whose signatures are this one's. Asks for a token, where there is no key, and so finds out whether there is anybody to
+    /// sign as.
+    ///
+    /// # Errors
+    /// When there is no identity, or it is not the one that was asked for.
+    pub async fn owner(&self) -> Result<Owner, SignError> {
+        match &*self.holder {
+            Holder::Key(key) => Ok(Owner(vec![key.signatory()])),
+            Holder::Identity { identity, .. } => {
+                let token = identity.token().await?;
+                let named = |issuer: &str| Signatory::Certificate {
+                    issuer: issuer.to_owned(),
+                    subject: token.identity().to_owned(),
+                };
+                Ok(Owner(token.issuers().map(named).collect()))
+            }
+        }
+    }
+
+    /// The signer for signatures of a form.
+    ///
+    /// # Errors
+    /// When it cannot be found out where to sign, or whom to trust.
+    pub async fn signer(&self, form: Form) -> Result<&Signer, SignError> {
+        let cell = match form {
+            Form::Layer => &self.layers,
+            Form::Bundle => &self.bundles,
+        };
+        cell.get_or_try_init(|| self.make(form)).await
+    }
+
+    async fn make(&self, form: Form) -> Result<Signer, SignError> {
+        let (services, verifier) = match &*self.holder {
+            Holder::Key(key) if self.trust.names_services() => {
+                let services = Services { fulcio: None, ..self.trust.services(form).await? };
+                (services, self.trust.verifier_with(key.verification_key()).await?)
+            }
+            Holder::Key(key) => {
+                (Services::none(), Arc::new(Verifier::with_key(key.verification_key(), None)?))
+            }
+            Holder::Identity { .. } => {
+                (self.trust.services(form).await?, self.trust.verifier_of_root().await?)
+            }
+        };
+        let (door, holder) = (self.door.clone(), Arc::clone(&self.holder));
+        Ok(Signer { door, holder, services: Arc::new(services), verifier })
+    }
+}
