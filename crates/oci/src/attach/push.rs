@@ -9,9 +9,10 @@ use serde::Serialize;
 use super::Known;
 use super::attachment::Attachment;
 use super::document::{WrittenDescriptor, bounded, written};
+use super::tag::referrers_tag;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{MediaType, RawManifest};
+use crate::manifest::{Descriptor, MediaType, RawManifest};
 use crate::name::Repository;
 use crate::read::Selector;
 use crate::write::{Content, Presence, Writer};
@@ -29,6 +30,13 @@ pub struct Subject {
     pub digest: Digest,
     /// The size of its manifest, in bytes.
     pub size: u64,
+}
+
+impl From<&Descriptor> for Subject {
+    fn from(descriptor: &Descriptor) -> Self {
+        let Descriptor { media_type, digest, size, .. } = descriptor;
+        Self { media_type: media_type.clone(), digest: *digest, size: *size }
+    }
 }
 
 impl From<&RawManifest> for Subject {
@@ -180,6 +188,11 @@ impl Writer {
     /// Brings the empty configuration to a repository, unless it is known to be there.
     async fn bring_empty_config(&self, repository: &Repository) -> Result<(), Error> {
         let memory = &self.reader.shared.attached;
+        if memory.has_empty_config(repository) {
+            return Ok(());
+        }
+        // Of many that are attached at once, one brings it; no list of referrers has this tag.
+        let _turn = memory.turn(repository, &referrers_tag(Digest::of(EMPTY))).await;
         if memory.has_empty_config(repository) {
             return Ok(());
         }

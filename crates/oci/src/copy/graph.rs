@@ -11,9 +11,9 @@ use crate::name::DigestReference;
 use crate::read::{Reader, Selector};
 
 /// The deepest nesting of indexes that is followed.
-const DEPTH_MAX: usize = 6;
+pub(super) const DEPTH_MAX: usize = 6;
 /// The most manifests that one image may have.
-const NODES_MAX: usize = 1_000;
+pub(super) const NODES_MAX: usize = 1_000;
 /// The most bytes that the manifests of one image may have together.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How many manifests of one image are read at once.

@@ -4,6 +4,7 @@ mod claims;
 mod extents;
 mod graph;
 mod mover;
+mod outline;
 mod pace;
 mod relay;
 mod room;
