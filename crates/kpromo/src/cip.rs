@@ -11,19 +11,19 @@ use oci::Client;
 use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use promote::phase::{Attested, Cleared, Plan};
 use promote::{
-    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Observer, Run, carry_out, prepare,
-    write_plan,
+    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Observer, Run, carry_out,
+    prepare, write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use transport::Door;
 
 use crate::args::{CacheArgs, CipArgs, Limit, ManifestSource};
-use crate::config::RegistryConfig;
-use crate::credentials::{Keychain, metadata_host};
+use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{Bars, Lines, count, failures, plan_table, summary};
 use crate::terminal::{Interrupts, complain, print};
+use crate::trust::notary;
 use crate::watchdog;
 
 /// How long what is under way has to end after a first interrupt.
@@ -53,13 +53,16 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         Err(exit) => return exit,
     };
     // A configuration that is wrong is said to be so also where it is not needed yet.
-    let (client, door) = match connect(args, environment) {
-        Ok(connected) => connected,
+    let connected = connect(args.registry_config.as_deref(), environment);
+    let believed = connected.and_then(|connection| Ok((notary(args, environment, &connection)?, connection)));
+    let (notary, connection) = match believed {
+        Ok(believed) => believed,
         Err(problem) => {
-            complain(&problem);
+            complain(&problem.to_string());
             return Exit::Invalid;
         }
     };
+    let Connection { client, door, .. } = connection;
     if args.parse_only {
         return parse_only(args, manifests).await;
     }
@@ -77,7 +80,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let overlap = args.confirm && args.keep_going && !args.strict;
     let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, overlap, cache };
     let end = tokio::select! {
-        end = promote(args, &run, &client, job) => end,
+        end = promote(args, &run, &client, job, &notary) => end,
         () = patience(args.timeout, &stop, &ledger) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
@@ -85,8 +88,8 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
 }
 
 /// The phases, with the plan shown and written between them.
-async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
-    let prepared = prepare(run, client, job).await;
+async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &Notary) -> End {
+    let prepared = prepare(run, client, job, notary).await;
     let plan = prepared.as_ref().map_or_else(Error::plan, |cleared| Some(cleared.plan()));
     let written = plan.is_none_or(|plan| show(args, plan));
     let cleared = match prepared {
@@ -96,15 +99,11 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job) -> End {
     match Confirmed::when(args.confirm) {
         _ if !written => End::Unwritten(cleared),
         None => End::DryRun(cleared),
-        Some(_) if cleared.plan().is_empty() => End::NothingToDo(cleared),
+        Some(_) if notary.signing.is_none() && cleared.plan().is_empty() => End::NothingToDo(cleared),
         Some(confirmed) => {
-            if args.sign {
-                tracing::warn!(
-                    "signing is not yet in this build: images are promoted unsigned, as with --sign=false"
-                );
-            }
             let copying = Copying { spool: args.spool.clone() };
-            End::Finished(carry_out(run, client, cleared, confirmed, &copying).await)
+            let done = carry_out(run, client, cleared, confirmed, &copying, notary).await;
+            done.map_or_else(End::GivenUp, End::Finished)
         }
     }
 }
@@ -128,7 +127,7 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
     let base = match &args.limit {
         Limit::None => return Ok(manifests),
         Limit::Since(when) => Ok(Base::Since(when.clone())),
-        Limit::ProwChange => prow_base(environment.job_type.as_deref(), environment.pull_base_sha.as_deref()),
+        Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
     };
     base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
         complain(&error.to_string());
@@ -153,25 +152,6 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
             exit_of(&error)
         }
     }
-}
-
-/// Opens the door and the client behind it.
-fn connect(args: &CipArgs, environment: &Environment) -> Result<(Client, Door), String> {
-    let config = match &args.registry_config {
-        Some(path) => RegistryConfig::read(path).map_err(|error| error.to_string())?,
-        None => RegistryConfig::default(),
-    };
-    let production = config.production();
-    tracing::debug!(canonical = %production.canonical_host, path = %production.path, reference = %production.reference, "production");
-    let mut settings = config.settings().map_err(|error| error.to_string())?;
-    // Google's metadata service is reached at a link-local address, without TLS.
-    let metadata = settings.hosts.entry(metadata_host(&environment.places)).or_default();
-    metadata.plain_http = true;
-    // Its tokens are for this machine, not for a proxy.
-    metadata.direct = true;
-    let door = Door::open(settings).map_err(|error| error.to_string())?;
-    let keychain = Keychain::new(environment.places.clone(), door.clone());
-    Ok((Client::new(door.clone(), Arc::new(keychain), config.options()), door))
 }
 
 /// Opens the inventory cache. Without one that another process has open the run is slower, and nothing else.
@@ -240,10 +220,14 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
             print(&summary(ledger, plan, &tally));
-            if let End::Finished(attested) = end
-                && attested.promoted().not_begun() > 0
-            {
-                print(&format!("not begun: {} images\n", count(attested.promoted().not_begun() as u64)));
+            if let End::Finished(attested) = end {
+                let not_begun = [
+                    (attested.promoted().not_begun(), "images"),
+                    (attested.not_begun(), "signatures and records"),
+                ];
+                for (number, what) in not_begun.into_iter().filter(|(number, _)| *number > 0) {
+                    print(&format!("not begun: {} {what}\n", count(number as u64)));
+                }
             }
             print_skipped(ledger);
         }
@@ -276,8 +260,10 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
         End::GivenUp(error) => match error {
-            Error::Overlaps(_) | Error::Conflicts(..) | Error::Unverifiable(_) => ("refused", exit_of(error)),
-            Error::Unavailable(..) => ("unavailable", exit_of(error)),
+            Error::Overlaps(_) | Error::Conflicts(..) | Error::Blocked(..) => ("refused", exit_of(error)),
+            Error::Unavailable(..) | Error::NoTrust(..) | Error::NobodySigns(..) => {
+                ("unavailable", exit_of(error))
+            }
             Error::Interrupted => ("interrupted", exit_of(error)),
         },
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
@@ -286,9 +272,13 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
         End::NothingToDo(_) => ("nothing-to-do", Exit::Success),
         // A failure may have ended the run too (`--keep-going=false`), so it is looked at first.
         End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
-        End::Finished(attested) if attested.promoted().not_begun() > 0 => {
+        End::Finished(attested) if attested.promoted().not_begun() + attested.not_begun() > 0 => {
             ("interrupted", Exit::InterruptedWriting)
         }
+        End::Finished(attested) if attested.unsigned() + attested.unrecorded() > 0 => {
+            ("unsigned", Exit::Unsigned)
+        }
+        End::Finished(_) if ledger.has_written_nothing() => ("nothing-to-do", Exit::Success),
         End::Finished(_) => ("done", Exit::Success),
         End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort => ("interrupted", Exit::Interrupted),
@@ -298,8 +288,8 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
 fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Overlaps(_) | Error::Conflicts(..) => Exit::Conflict,
-        Error::Unverifiable(_) => Exit::Usage,
-        Error::Unavailable(..) => Exit::Unavailable,
+        Error::Blocked(..) => Exit::Policy,
+        Error::Unavailable(..) | Error::NoTrust(..) | Error::NobodySigns(..) => Exit::Unavailable,
         Error::Interrupted => Exit::Interrupted,
     }
 }

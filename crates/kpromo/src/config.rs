@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use oci::{Host, HostOptions, RepositoryPath};
+use promote::Production;
 use serde::Deserialize;
 use transport::{HostSettings, Settings};
 
@@ -26,7 +27,7 @@ pub(crate) struct RegistryConfig {
     #[serde(default)]
     certificate_authorities: Vec<PathBuf>,
     #[serde(default)]
-    production: Production,
+    production: ProductionEntry,
 }
 
 /// What is said of a host.
@@ -47,18 +48,15 @@ struct HostEntry {
 }
 
 /// What is particular to an organisation: by default Kubernetes.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub(crate) struct Production {
-    /// The host of the region that holds signatures and attestations.
-    pub(crate) canonical_host: Host,
-    /// The path below which every region holds the same images.
-    pub(crate) path: RepositoryPath,
-    /// What users pull these images from.
-    pub(crate) reference: Host,
+struct ProductionEntry {
+    canonical_host: Host,
+    path: RepositoryPath,
+    reference: Host,
 }
 
-impl Default for Production {
+impl Default for ProductionEntry {
     fn default() -> Self {
         #[expect(clippy::expect_used, reason = "these are names, as the test below shows")]
         fn name<T: std::str::FromStr<Err: fmt::Debug>>(text: &str) -> T {
@@ -72,22 +70,31 @@ impl Default for Production {
     }
 }
 
-/// Why a configuration cannot be used: the file, and what is wrong.
+/// Why a configuration cannot be used: the file or the flag, and what is wrong.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: {problem}")]
+#[error("{place}: {problem}")]
 pub(crate) struct InvalidConfig {
-    file: String,
+    place: String,
     problem: String,
 }
 
 impl InvalidConfig {
-    fn new(file: &Path, problem: String) -> Self {
-        Self { file: file.display().to_string(), problem }
+    /// What is wrong with a file.
+    pub(crate) fn new(file: &Path, problem: String) -> Self {
+        Self { place: file.display().to_string(), problem }
+    }
+
+    /// What is wrong with the value of a flag.
+    pub(crate) fn flag(flag: &str, problem: String) -> Self {
+        Self { place: flag.to_owned(), problem }
     }
 }
 
 /// What a file of bounded size holds.
-fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
+///
+/// # Errors
+/// When it cannot be read, is no file, or has more than a megabyte.
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
     let unreadable = |error: std::io::Error| InvalidConfig::new(path, format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > FILE_MAX {
@@ -124,8 +131,13 @@ impl RegistryConfig {
     }
 
     /// What holds for an organisation.
-    pub(crate) fn production(&self) -> &Production {
-        &self.production
+    pub(crate) fn production(&self) -> Production {
+        let ProductionEntry { canonical_host, path, reference } = &self.production;
+        Production {
+            canonical_host: canonical_host.clone(),
+            path: path.clone(),
+            reference: reference.clone(),
+        }
     }
 
     /// The settings of the HTTP door.
@@ -238,13 +250,13 @@ mod tests {
 
     #[test]
     fn kubernetes_is_the_default() {
-        let production = Production::default();
+        let production = RegistryConfig::default().production();
         assert_eq!(production.canonical_host.as_str(), "us-central1-docker.pkg.dev");
         assert_eq!(
             (production.path.as_str(), production.reference.as_str()),
             ("k8s-artifacts-prod/images", "registry.k8s.io")
         );
-        assert_eq!(*RegistryConfig::parse("{}").unwrap().production(), production);
+        assert_eq!(RegistryConfig::parse("{}").unwrap().production(), production);
     }
 
     #[test]

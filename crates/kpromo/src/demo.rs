@@ -9,7 +9,7 @@ use indicatif::MultiProgress;
 use registry::sample::Recipe;
 use registry::{Config, Server, StartError, StoreError};
 
-use crate::args::{CipArgs, DemoArgs, Limit, ManifestSource};
+use crate::args::{CipArgs, DemoArgs, ManifestSource};
 use crate::cip;
 use crate::environment::Environment;
 use crate::exit::Exit;
@@ -109,21 +109,7 @@ fn heading(title: &str) {
 
 /// What `kpromo cip` is asked for.
 fn promotion(folder: &Path, confirm: bool) -> CipArgs {
-    CipArgs {
-        manifests: ManifestSource::Thin(folder.to_owned()),
-        limit: Limit::None,
-        confirm,
-        parse_only: false,
-        strict: false,
-        keep_going: true,
-        sign: false,
-        registry_config: None,
-        cache: None,
-        spool: oci::SpoolSettings::default(),
-        timeout: None,
-        output_plan: None,
-        report: None,
-    }
+    CipArgs { confirm, ..CipArgs::of(ManifestSource::Thin(folder.to_owned())) }
 }
 
 /// The registries of the demo.

@@ -18,10 +18,14 @@ pub(crate) enum Exit {
     Invalid,
     /// The plan contradicts production or itself. Production is as it was.
     Conflict,
+    /// What is attached to an image, or lacks, forbids it. Production is as it was.
+    Policy,
     /// A registry or credentials are unavailable. Production is as it was.
     Unavailable,
     /// Some edges failed, the others are promoted.
     Partial,
+    /// Everything is promoted, and not all of it is signed and attested.
+    Unsigned,
     /// Interrupted after writing began: production has changed in part.
     InterruptedWriting,
     /// Interrupted before writing. Production is as it was.
@@ -37,8 +41,10 @@ impl Exit {
             Self::Usage => 2,
             Self::Invalid => 10,
             Self::Conflict => 11,
+            Self::Policy => 12,
             Self::Unavailable => 20,
             Self::Partial => 30,
+            Self::Unsigned => 31,
             Self::InterruptedWriting => 32,
             Self::Interrupted => 130,
         }
@@ -85,9 +91,11 @@ mod tests {
             Exit::Failure => Some(Exit::Usage),
             Exit::Usage => Some(Exit::Invalid),
             Exit::Invalid => Some(Exit::Conflict),
-            Exit::Conflict => Some(Exit::Unavailable),
+            Exit::Conflict => Some(Exit::Policy),
+            Exit::Policy => Some(Exit::Unavailable),
             Exit::Unavailable => Some(Exit::Partial),
-            Exit::Partial => Some(Exit::InterruptedWriting),
+            Exit::Partial => Some(Exit::Unsigned),
+            Exit::Unsigned => Some(Exit::InterruptedWriting),
             Exit::InterruptedWriting => Some(Exit::Interrupted),
             Exit::Interrupted => None,
         }

@@ -3,6 +3,7 @@
 mod args;
 mod cip;
 mod config;
+mod connect;
 mod credentials;
 mod demo;
 mod environment;
@@ -11,6 +12,8 @@ mod log;
 mod render;
 mod serve;
 mod terminal;
+mod trust;
+mod verify;
 mod version;
 mod watchdog;
 
@@ -59,6 +62,10 @@ fn main() -> ExitCode {
                 None => Exit::Usage,
             }
         }
+        Command::Verify(flags) => match flags.resolve() {
+            Ok(args) => runtime.block_on(verify::run(&args, &environment)),
+            Err(error) => return usage(&error),
+        },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

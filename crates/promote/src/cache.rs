@@ -3,7 +3,7 @@
 //! Tags of production never move, so what was seen there once need not be asked again. What is remembered is only ever a
 //! reason not to ask; what is to be written is always asked first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -16,6 +16,8 @@ use redb::{
 
 /// By repository, what it was seen to hold: [`Facts`], encoded.
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
+/// By repository and terms, the images that were seen to be finished on these terms: their digests, encoded.
+const FINISHED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("finished");
 /// What the file is.
 const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const SCHEMA: &str = "kpromo inventory 1";
@@ -111,26 +113,69 @@ impl Cache {
             .map_err(|error| failed(&self.path, error))
     }
 
-    /// Forgets all of some hosts, remembers what was learnt, and closes the file: all of it, or nothing.
-    pub(crate) fn close<'a>(
-        self,
+    /// Forgets all of some hosts, and remembers what was learnt: all of it, or nothing.
+    pub(crate) fn learn<'a>(
+        &self,
         forgotten: &[Host],
         learnt: impl Iterator<Item = Result<(&'a Repository, Facts), CacheError>>,
     ) -> Result<(), CacheError> {
-        let mut learnt = learnt.peekable();
-        if forgotten.is_empty() && learnt.peek().is_none() {
+        let encoded = |learnt: Result<(&Repository, Facts), CacheError>| {
+            learnt.map(|(repository, facts)| (repository.to_string(), facts.encode()))
+        };
+        self.replace(FACTS, forgotten, learnt.map(encoded))
+    }
+
+    /// The images of a repository that were seen to be finished on these terms.
+    pub(crate) fn finished(
+        &self,
+        repository: &Repository,
+        terms: &str,
+    ) -> Result<BTreeSet<Digest>, CacheError> {
+        let read = || -> Result<_, redb::Error> {
+            let table = self.database.begin_read()?.open_table(FINISHED)?;
+            let found = table.get(finished_key(repository, terms).as_str())?;
+            Ok(found.map(|bytes| bytes.value().to_vec()).unwrap_or_default())
+        };
+        let bytes = read().map_err(|error| failed(&self.path, error))?;
+        let mut bytes = bytes.as_slice();
+        Ok(std::iter::from_fn(|| hash_of(field(&mut bytes)?)).collect())
+    }
+
+    /// Forgets what was finished on some hosts, and remembers images that are: all of it, or nothing.
+    pub(crate) fn learn_finished<'a>(
+        &self,
+        forgotten: &[Host],
+        terms: &str,
+        learnt: impl Iterator<Item = (&'a Repository, BTreeSet<Digest>)>,
+    ) -> Result<(), CacheError> {
+        let encoded = |(repository, digests): (&Repository, BTreeSet<Digest>)| {
+            let mut bytes = Vec::new();
+            digests.iter().for_each(|digest| put_hash(&mut bytes, digest));
+            Ok((finished_key(repository, terms), bytes))
+        };
+        self.replace(FINISHED, forgotten, learnt.map(encoded))
+    }
+
+    /// Takes out of a table all that is said of some hosts, and puts in what is new.
+    fn replace(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        forgotten: &[Host],
+        new: impl Iterator<Item = Result<(String, Vec<u8>), CacheError>>,
+    ) -> Result<(), CacheError> {
+        let mut new = new.peekable();
+        if forgotten.is_empty() && new.peek().is_none() {
             return Ok(());
         }
         let fail = |error: redb::Error| failed(&self.path, error);
         let transaction = self.database.begin_write().map_err(|error| fail(error.into()))?;
         {
-            let mut table = transaction.open_table(FACTS).map_err(|error| fail(error.into()))?;
-            let is_kept = |repository: &str| !forgotten.iter().any(|host| is_on(repository, host));
-            table.retain(|repository, _| is_kept(repository)).map_err(|error| fail(error.into()))?;
-            for facts in learnt {
-                let (repository, facts) = facts?;
-                let (name, encoded) = (repository.to_string(), facts.encode());
-                table.insert(name.as_str(), encoded.as_slice()).map_err(|error| fail(error.into()))?;
+            let mut table = transaction.open_table(table).map_err(|error| fail(error.into()))?;
+            let is_kept = |key: &str| !forgotten.iter().any(|host| is_on(key, host));
+            table.retain(|key, _| is_kept(key)).map_err(|error| fail(error.into()))?;
+            for entry in new {
+                let (key, value) = entry?;
+                table.insert(key.as_str(), value.as_slice()).map_err(|error| fail(error.into()))?;
             }
         }
         transaction.commit().map_err(|error| fail(error.into()))
@@ -189,25 +234,16 @@ impl Facts {
             // A tag has at most 128 characters, a digest 64 bytes.
             bytes.push(u8::try_from(tag.len()).unwrap_or(u8::MAX));
             bytes.extend_from_slice(tag.as_bytes());
-            bytes.push(u8::try_from(digest.hash().len()).unwrap_or(u8::MAX));
-            bytes.extend_from_slice(digest.hash());
+            put_hash(&mut bytes, digest);
         }
         bytes
     }
 
     fn decode(mut bytes: &[u8]) -> Option<Self> {
-        fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
-            let (length, rest) = bytes.split_first()?;
-            let (field, rest) = rest.split_at_checked(usize::from(*length))?;
-            *bytes = rest;
-            Some(field)
-        }
         let mut facts = Self::default();
         while !bytes.is_empty() {
             let tag = std::str::from_utf8(field(&mut bytes)?).ok()?;
-            let hash = field(&mut bytes)?;
-            let sha256 = || hash.try_into().map(Digest::Sha256);
-            let digest = sha256().or_else(|_| hash.try_into().map(Digest::Sha512)).ok()?;
+            let digest = hash_of(field(&mut bytes)?)?;
             match tag {
                 "" => drop(facts.untagged.insert(digest, ())),
                 tag => drop(facts.tags.insert(tag.into(), digest)),
@@ -215,6 +251,30 @@ impl Facts {
         }
         Some(facts)
     }
+}
+
+/// What stands behind its length, which is taken off.
+fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, rest) = bytes.split_first()?;
+    let (field, rest) = rest.split_at_checked(usize::from(*length))?;
+    *bytes = rest;
+    Some(field)
+}
+
+/// The digest with a hash; its algorithm is known by its length.
+fn hash_of(hash: &[u8]) -> Option<Digest> {
+    hash.try_into().map(Digest::Sha256).or_else(|_| hash.try_into().map(Digest::Sha512)).ok()
+}
+
+fn put_hash(bytes: &mut Vec<u8>, digest: &Digest) {
+    // A hash has at most 64 bytes.
+    bytes.push(u8::try_from(digest.hash().len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(digest.hash());
+}
+
+/// Begins with the repository, so that it is known which host it is about; no name of a repository has a space.
+fn finished_key(repository: &Repository, terms: &str) -> String {
+    format!("{repository} {terms}")
 }
 
 /// What came of opening a file.
@@ -253,7 +313,8 @@ fn open(path: &Path) -> Result<Database, Trouble> {
         }
         is_new || schema.is_some_and(|schema| schema == SCHEMA)
     };
-    if !is_ours || transaction.open_table(FACTS).is_err() {
+    let has_tables = transaction.open_table(FACTS).is_ok() && transaction.open_table(FINISHED).is_ok();
+    if !is_ours || !has_tables {
         return Err(Trouble::Refused("of another version, or not one of kpromo's"));
     }
     transaction.commit().map_err(|error| fail(error.into()))?;
@@ -305,7 +366,7 @@ mod tests {
         assert_eq!(refused, None);
         let repositories = repositories();
         let learnt = repositories.iter().zip(0..).map(|(name, seed)| Ok((name, facts(seed))));
-        cache.close(&[], learnt).unwrap();
+        cache.learn(&[], learnt).unwrap();
     }
 
     fn remembered(path: &Path) -> (Vec<Facts>, Option<String>) {
@@ -323,9 +384,24 @@ mod tests {
         assert_eq!((all.clone(), refused), ((0..4).map(facts).collect(), None));
 
         let (cache, _) = Cache::open(&path, Recheck::All).unwrap();
-        cache.close(&["a.io".parse().unwrap()], std::iter::empty()).unwrap();
+        cache.learn(&["a.io".parse().unwrap()], std::iter::empty()).unwrap();
+        drop(cache);
         let expected = vec![Facts::default(), Facts::default(), facts(2), facts(3)];
         assert_eq!(remembered(&path).0, expected, "a host whose name begins alike is another");
+    }
+
+    #[test]
+    fn what_is_finished_is_so_on_its_terms_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cache, _) = Cache::open(&folder.path().join("cache"), Recheck::All).unwrap();
+        let [one, two, ..] = &repositories()[..] else { panic!("there are four") };
+        let digests: BTreeSet<Digest> = [Digest::of(b"1"), Digest::of(b"2")].into();
+        cache.learn_finished(&[], "key a", std::iter::once((one, digests.clone()))).unwrap();
+        assert_eq!(cache.finished(one, "key a").unwrap(), digests);
+        assert!(cache.finished(one, "key b").unwrap().is_empty(), "another signer");
+        assert!(cache.finished(two, "key a").unwrap().is_empty());
+        cache.learn_finished(&["a.io".parse().unwrap()], "key a", std::iter::empty()).unwrap();
+        assert!(cache.finished(one, "key a").unwrap().is_empty());
     }
 
     #[test]

@@ -153,9 +153,14 @@ impl Edges {
 
     /// The edges that end in a repository, ordered by tag, those without one first.
     pub(crate) fn to(&self, destination: Id<Repository>) -> &[Edge] {
+        self.range_to(destination).1
+    }
+
+    /// The same, with the place of the first among all edges.
+    pub(crate) fn range_to(&self, destination: Id<Repository>) -> (usize, &[Edge]) {
         let first = self.edges.partition_point(|edge| edge.destination < destination);
         let length = self.edges[first..].partition_point(|edge| edge.destination == destination);
-        &self.edges[first..first + length]
+        (first, &self.edges[first..first + length])
     }
 
     /// How many wishes were made more than once.
@@ -222,6 +227,11 @@ impl Edges {
     pub fn origin(&self, edge: &Edge) -> String {
         let Position { line, column } = self.origins[edge.origin as usize].position;
         format!("{}:{line}:{column}", self.manifest(edge).file)
+    }
+
+    /// The file that wishes an edge.
+    pub fn file(&self, edge: &Edge) -> &str {
+        &self.manifest(edge).file
     }
 
     /// The destination of an edge as people write it: by tag, or by digest where it has no tag.

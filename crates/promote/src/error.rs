@@ -1,12 +1,15 @@
 //! Why a run ends before it has written anything.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use oci::Repository;
+use oci::DigestReference;
+use sigstore::{SignError, TrustError};
 
 use crate::edge::Overlap;
-use crate::phase::Plan;
+use crate::event::Phase;
+use crate::phase::{Examined, ImageId, Plan};
 
 /// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
 #[derive(Debug)]
@@ -17,9 +20,12 @@ pub enum Error {
     Conflicts(Vec<Conflict>, Box<Plan>),
     /// No edge can be decided: the first reason, and the plan as far as it goes.
     Unavailable(Arc<oci::Error>, Box<Plan>),
-    /// Images have a provenance policy, and nothing here can verify what is attested of them yet: the first such source
-    /// repository.
-    Unverifiable(Repository),
+    /// Images must not be promoted for what is attached to them, or lacks: the phase that found it, with the plan.
+    Blocked(Phase, Vec<Blocked>, Box<Plan>),
+    /// Something is to be verified, and nobody knows whom to trust; with the plan.
+    NoTrust(Box<TrustError>, Box<Plan>),
+    /// What is promoted is to be signed, and there is nobody to sign it or nowhere to; with the plan.
+    NobodySigns(Box<SignError>, Box<Plan>),
     /// The run was told to stop.
     Interrupted,
 }
@@ -33,6 +39,39 @@ pub struct Conflict {
     pub origin: String,
     /// What is wrong, for a person.
     pub reason: String,
+}
+
+/// An image that must not be promoted for what is attached to it, or lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// The image in staging.
+    pub image: DigestReference,
+    /// What is wrong, for a person; it may have several lines.
+    pub reason: String,
+}
+
+impl Blocked {
+    /// The images that must not be promoted, in order.
+    pub(crate) fn of(
+        plan: &Plan,
+        examined: &HashMap<ImageId, Examined>,
+        wrong: impl Fn(&Examined) -> Option<String>,
+    ) -> Vec<Self> {
+        let edges = plan.edges();
+        let blocked = examined.iter().filter_map(|((source, digest), examined)| {
+            let image = edges.repository(*source).at(*edges.digest_name(*digest));
+            Some(Self { image, reason: wrong(examined)? })
+        });
+        let mut blocked: Vec<Self> = blocked.collect();
+        blocked.sort_by_cached_key(|blocked| blocked.image.to_string());
+        blocked
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.image, self.reason.replace('\n', "\n  "))
+    }
 }
 
 impl fmt::Display for Conflict {
@@ -55,10 +94,20 @@ impl fmt::Display for Error {
             Self::Unavailable(error, _) => {
                 write!(f, "no registry can be read; nothing was promoted\n  {error}")
             }
-            Self::Unverifiable(repository) => write!(
+            Self::Blocked(phase, blocked, _) => {
+                let what = match phase {
+                    Phase::Validate => "signatures of images in staging do not count",
+                    _ => "images do not pass the provenance check",
+                };
+                list(f, what, blocked)
+            }
+            Self::NoTrust(error, _) => {
+                write!(f, "what is attached to images cannot be verified; nothing was promoted\n  {error}")
+            }
+            Self::NobodySigns(error, _) => write!(
                 f,
-                "a provenance policy holds for {repository}, and verifying attestations is not yet in this build; nothing was promoted\n  \
-                 promote such images with a build that checks provenance, or set `mode: off` in their manifest"
+                "what is promoted is to be signed, and cannot be; nothing was promoted\n  {error}\n  \
+                 to promote without signatures, say --sign=false"
             ),
             Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
         }
@@ -69,8 +118,12 @@ impl Error {
     /// The plan, where the run got so far.
     pub fn plan(&self) -> Option<&Plan> {
         match self {
-            Self::Conflicts(_, plan) | Self::Unavailable(_, plan) => Some(plan),
-            Self::Overlaps(_) | Self::Unverifiable(_) | Self::Interrupted => None,
+            Self::Conflicts(_, plan)
+            | Self::Unavailable(_, plan)
+            | Self::Blocked(_, _, plan)
+            | Self::NoTrust(_, plan)
+            | Self::NobodySigns(_, plan) => Some(plan),
+            Self::Overlaps(_) | Self::Interrupted => None,
         }
     }
 }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Copied, DigestReference, Repository, Tag, TagReference};
+use sigstore::Signatory;
+
+use crate::policy::Judgement;
 
 /// The phases of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,6 +89,43 @@ pub enum Event {
     Promoted(Promotion, Copied),
     /// An image could not be brought to a repository.
     Failed(Promotion, Arc<oci::Error>),
+    /// It was found what is attached to an image in staging, and what that amounts to.
+    Examined(Arc<Examination>),
+    /// A manifest has got the signatures that it lacked.
+    Signed(DigestReference),
+    /// A manifest could not be signed, and why.
+    Unsigned(DigestReference, String),
+    /// An image has got its promotion record, and what else is attested of it.
+    Recorded(DigestReference),
+    /// An image could not be recorded, and why.
+    Unrecorded(DigestReference, String),
+}
+
+/// What is attached to an image in staging, and what it amounts to.
+#[derive(Clone, Debug)]
+pub struct Examination {
+    /// The image.
+    pub image: DigestReference,
+    /// What became of it under its policy.
+    pub judgement: Judgement,
+    /// Whose signatures count, of those that it has.
+    pub signed_by: Vec<Signatory>,
+    /// Why its signatures do not count, where none does.
+    pub refused: Vec<String>,
+}
+
+impl Examination {
+    /// Whether anything was found, or asked for.
+    pub fn is_worth_telling(&self) -> bool {
+        let Judgement { mode, findings, faults, platforms, .. } = &self.judgement;
+        let nothing = mode.is_none() && findings.is_empty() && faults.is_empty() && platforms.is_empty();
+        !(nothing && self.signed_by.is_empty() && self.refused.is_empty())
+    }
+
+    /// Whether it may be promoted.
+    pub fn passes(&self) -> bool {
+        !self.judgement.blocks() && self.refused.is_empty()
+    }
 }
 
 /// An image on its way to a repository.

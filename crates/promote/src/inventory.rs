@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use oci::{Digest, Head, Listed, MediaType, Repository, Tag};
+use oci::{AttachedTag, AttachmentKind, Digest, Head, Listed, MediaType, Repository, Tag};
 
 use crate::decide::Question;
 use crate::edge::{Edge, Edges};
@@ -20,6 +20,8 @@ pub struct Inventory {
     media_types: Interner<MediaType>,
     /// Digests that tags name and no edge wishes: conflicts, mostly.
     foreign: HashMap<(Id<Repository>, Id<Tag>), Digest>,
+    /// Repositories of which it matters what is attached to images.
+    observed: BTreeSet<Id<Repository>>,
     /// Repositories that are listed when the others are done with.
     late: BTreeSet<Id<Repository>>,
     /// Repositories that could not be listed.
@@ -41,6 +43,8 @@ struct Holdings {
     digests: Vec<(Id<Digest>, Option<Id<MediaType>>)>,
     /// Manifests it has that no edge names: parts of images, by [`fingerprint`], in order.
     parts: Vec<u64>,
+    /// The tags it has that hold what is attached to images, by [`fingerprint_of_tag`], in order; none: nobody knows.
+    attached: Option<Vec<u64>>,
 }
 
 /// What a tag names.
@@ -77,6 +81,8 @@ pub struct Draft<'a> {
     tags: Vec<(Id<Tag>, Option<Digest>)>,
     digests: Vec<(Id<Digest>, MediaType)>,
     parts: Vec<u64>,
+    /// Tags that hold what is attached to images, where somebody wants to know them.
+    attached: Option<Vec<u64>>,
 }
 
 /// The first bytes of a digest, which is as good as random: enough to tell the parts of one repository's images apart. Where
@@ -86,7 +92,34 @@ fn fingerprint(digest: &Digest) -> u64 {
     u64::from_le_bytes(first.unwrap_or_default())
 }
 
+/// The same of a tag that holds what is attached to an image: as cosign has it, or the fallback tag of its referrers. Of two
+/// that were alike, one would be asked for in vain.
+fn fingerprint_of_tag(digest: &Digest, kind: Option<AttachmentKind>) -> u64 {
+    let salt = match kind {
+        None => 0,
+        Some(AttachmentKind::Signature) => 1,
+        Some(AttachmentKind::Attestation) => 2,
+        Some(AttachmentKind::Sbom) => 3,
+    };
+    fingerprint(digest).rotate_left(8).wrapping_add(salt)
+}
+
+/// The image to which something is attached by a tag.
+fn attached(tag: &Tag) -> Option<u64> {
+    if let Some(tag) = AttachedTag::parse(tag) {
+        return Some(fingerprint_of_tag(&tag.digest(), Some(tag.kind())));
+    }
+    let digest: Digest = tag.as_str().replacen('-', ":", 1).parse().ok()?;
+    Some(fingerprint_of_tag(&digest, None))
+}
+
 impl<'a> Draft<'a> {
+    /// The same, and it takes note of the tags that hold what is attached to images.
+    #[must_use]
+    pub fn with_attached(self) -> Self {
+        Self { attached: Some(Vec::new()), ..self }
+    }
+
     /// A listing of which nothing has come.
     pub fn new(edges: &'a Edges, repository: Id<Repository>) -> Self {
         Self {
@@ -97,13 +130,19 @@ impl<'a> Draft<'a> {
             tags: Vec::new(),
             digests: Vec::new(),
             parts: Vec::new(),
+            attached: None,
         }
     }
 
     /// Takes in something that the listing says.
     pub fn take(&mut self, listed: Listed) {
         match listed {
-            Listed::Tag(tag) => self.tags.extend(self.wish(&tag).map(|tag| (tag, None))),
+            Listed::Tag(tag) => {
+                if let Some(known) = &mut self.attached {
+                    known.extend(attached(&tag));
+                }
+                self.tags.extend(self.wish(&tag).map(|tag| (tag, None)));
+            }
             Listed::Manifests => self.lists_manifests = true,
             Listed::Manifest(manifest) => {
                 for tag in &manifest.tags {
@@ -125,12 +164,28 @@ impl<'a> Draft<'a> {
 }
 
 impl Inventory {
+    /// An inventory that knows nothing yet, and will know of these repositories also what is attached to images.
+    pub(crate) fn observing(observed: BTreeSet<Id<Repository>>) -> Self {
+        Self { observed, ..Self::default() }
+    }
+
+    /// Whether it matters what is attached to images in a repository.
+    pub(crate) fn observes(&self, repository: Id<Repository>) -> bool {
+        self.observed.contains(&repository)
+    }
+
     /// Takes in the listing of a repository to its end, or an empty one where there is no such repository.
     pub fn listed(&mut self, draft: Draft<'_>, there: bool) {
-        let Draft { edges, wished, repository, lists_manifests, mut tags, digests, mut parts } = draft;
+        let Draft { edges, wished, repository, lists_manifests, mut tags, digests, mut parts, mut attached } =
+            draft;
+        if let Some(attached) = &mut attached {
+            attached.sort_unstable();
+            attached.dedup();
+            attached.shrink_to_fit();
+        }
         // Every tag stands by itself, and with its digest where manifests are listed: that one comes last.
         tags.sort_unstable_by_key(|(tag, digest)| (*tag, digest.is_some()));
-        let mut holdings = Holdings { complete: lists_manifests || !there, ..Holdings::default() };
+        let mut holdings = Holdings { complete: lists_manifests || !there, attached, ..Holdings::default() };
         for (tag, digest) in tags {
             let named = match digest {
                 Some(digest) => self.named(repository, tag, digest, edges),
@@ -287,6 +342,32 @@ impl Inventory {
         let Some(holdings) = self.repositories.get(&edge.destination) else { return false };
         let named = edges.find_digest(digest).and_then(|id| find(&holdings.digests, id));
         named.is_some_and(Option::is_some) || holdings.parts.binary_search(&fingerprint(digest)).is_ok()
+    }
+
+    /// Whether a repository has a tag of cosign's for what is attached to an image or, without a kind, the fallback tag of its
+    /// referrers.
+    pub(crate) fn attached(
+        &self,
+        repository: Id<Repository>,
+        digest: &Digest,
+        kind: Option<AttachmentKind>,
+    ) -> Known<()> {
+        match self.repositories.get(&repository).and_then(|holdings| holdings.attached.as_ref()) {
+            None => Known::Unknown,
+            Some(known) if known.binary_search(&fingerprint_of_tag(digest, kind)).is_ok() => {
+                Known::Present(())
+            }
+            Some(_) => Known::Absent,
+        }
+    }
+
+    /// Whether a repository is known not to have a manifest, be it named by an edge or not.
+    pub(crate) fn lacks(&self, repository: Id<Repository>, digest: &Digest, edges: &Edges) -> bool {
+        let Some(holdings) = self.repositories.get(&repository) else { return false };
+        match edges.find_digest(digest).and_then(|id| find(&holdings.digests, id)) {
+            Some(there) => there.is_none(),
+            None => holdings.complete && holdings.parts.binary_search(&fingerprint(digest)).is_err(),
+        }
     }
 
     fn named(&mut self, repository: Id<Repository>, tag: Id<Tag>, digest: Digest, edges: &Edges) -> Named {

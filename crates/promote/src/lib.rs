@@ -2,11 +2,13 @@
 //!
 //! Knows no terminal and no environment. Registries are the truth; whatever a run leaves undone, the next one finds.
 
+pub mod audit;
 mod cache;
 mod decide;
 mod edge;
 mod error;
 mod event;
+pub mod evidence;
 mod intern;
 mod inventory;
 pub mod manifest;
@@ -17,12 +19,14 @@ mod pipeline;
 pub mod policy;
 mod report;
 mod run;
+mod signing;
+mod subject;
 
 pub use cache::{Cache, CacheError, Recheck};
 pub use decide::{Question, Verdict, decide};
 pub use edge::{Edge, Edges, Overlap};
-pub use error::{Conflict, Error};
-pub use event::{Event, Observer, Phase, Promotion};
+pub use error::{Blocked, Conflict, Error};
+pub use event::{Event, Examination, Observer, Phase, Promotion};
 pub use intern::{Id, Interner};
 pub use inventory::{Draft, Inventory};
 pub use notary::{
@@ -31,5 +35,5 @@ pub use notary::{
 pub use output::write_plan;
 pub use phase::{Confirmed, Copying, Job};
 pub use pipeline::{carry_out, prepare};
-pub use report::{Ending, Ledger, Report, Totals};
+pub use report::{Ending, ExaminedTotals, Ledger, Report, Totals, UnsignedImage};
 pub use run::Run;

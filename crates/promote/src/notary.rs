@@ -5,6 +5,8 @@ use oci::{Host, Repository, RepositoryPath};
 use serde::Serialize;
 use sigstore::{Signatory, SignerPattern, SignerSource, Trust};
 
+use crate::evidence::FoundSignature;
+
 /// Verification and, where the run signs, signing.
 #[derive(Debug)]
 pub struct Notary {
@@ -29,6 +31,12 @@ impl Verification {
     /// Whether somebody's signature on a staging image counts. A key is only ever found to have signed where trust is in it.
     pub fn accepts(&self, signatory: &Signatory) -> bool {
         matches!(signatory, Signatory::Key { .. }) || self.staging.matches(signatory)
+    }
+
+    /// Who has signed, of those whose signatures count.
+    pub(crate) fn accepts_of(&self, signatures: &[FoundSignature]) -> Vec<Signatory> {
+        let signatories = signatures.iter().map(|found| &found.signatory);
+        signatories.filter(|signatory| self.accepts(signatory)).cloned().collect()
     }
 }
 
@@ -95,12 +103,15 @@ impl Production {
     /// What users call a repository of production: `registry.k8s.io/pause` for
     /// `us-central1-docker.pkg.dev/k8s-artifacts-prod/images/pause`. What is not below the production path keeps its name.
     pub fn reference(&self, repository: &Repository) -> String {
-        let name =
-            repository.path.as_str().strip_prefix(self.path.as_str()).and_then(|rest| rest.strip_prefix('/'));
-        match name {
+        match self.name(repository) {
             Some(name) => format!("{}/{name}", self.reference),
             None => repository.to_string(),
         }
+    }
+
+    /// The name of an image of production.
+    pub(crate) fn name<'a>(&self, repository: &'a Repository) -> Option<&'a str> {
+        repository.path.as_str().strip_prefix(self.path.as_str())?.strip_prefix('/')
     }
 }
 
@@ -115,6 +126,18 @@ pub struct Promoter {
     pub job: CiJob,
     /// The repository of the manifests.
     pub checkout: Option<Checkout>,
+}
+
+impl Promoter {
+    /// The name of a manifest's file in its repository; as it was given where it is in none.
+    pub(crate) fn manifest_name(&self, file: &str) -> String {
+        let inside = |checkout: &Checkout| {
+            let file = std::fs::canonicalize(file).ok()?;
+            let root = std::fs::canonicalize(&checkout.root).ok()?;
+            Some(file.strip_prefix(root).ok()?.to_string_lossy().into_owned())
+        };
+        self.checkout.as_ref().and_then(inside).unwrap_or_else(|| file.to_owned())
+    }
 }
 
 /// The job of a continuous integration that a run is part of.

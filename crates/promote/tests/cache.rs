@@ -45,7 +45,8 @@ impl Scene {
         self.world.reset_tallies();
         let cache = Some(Cache::open(&self.file(), recheck).unwrap().0);
         let job = Job { cache, ..self.world.job() };
-        let cleared = prepare(&self.world.run(), &self.world.fresh_client(), job).await.unwrap();
+        let cleared =
+            prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary).await.unwrap();
         (cleared, self.world.requests())
     }
 
@@ -84,7 +85,7 @@ async fn registries_that_list_tags_alone_are_remembered_too() {
     assert_eq!((cost, second.plan().summary()), (0, first.plan().summary()));
 }
 
-/// A wish that is new costs the listings of its own repository, and nothing else.
+/// A wish that is new costs the listings of its own repository, its manifests and what is attached to it, and nothing else.
 #[tokio::test]
 async fn only_what_was_not_seen_is_asked() {
     let mut scene = Scene::new(google()).await;
@@ -93,7 +94,7 @@ async fn only_what_was_not_seen_is_asked() {
     scene.world.stage("image-1", &new, &["v2"]).await;
     let (cleared, cost) = scene.plan(NONE).await;
     let manifests = 3;
-    assert_eq!(cost, REGIONS + 1 + manifests);
+    assert_eq!(cost, REGIONS + 1 + manifests + 1);
     assert_eq!(cleared.plan().summary().total.copy, REGIONS as usize);
 }
 
@@ -160,7 +161,8 @@ async fn a_late_region_is_remembered() {
     region.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
     let cache = Some(Cache::open(&scene.file(), Recheck::All).unwrap().0);
     let job = Job { cache, overlap: true, ..scene.world.job() };
-    let cleared = prepare(&scene.world.run(), &scene.world.fresh_client(), job).await.unwrap();
+    let cleared =
+        prepare(&scene.world.run(), &scene.world.fresh_client(), job, &scene.world.notary).await.unwrap();
     assert!(cleared.plan().summary().total.late > 0);
     assert!(!scene.warnings().contains("thrown away"), "{}", scene.warnings());
     region.weather().clear_faults();

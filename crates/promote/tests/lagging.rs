@@ -140,7 +140,7 @@ async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() 
 async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     let world = world(2).await;
     let job = Job { keep_going: false, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     world.production[0].weather().add_fault(Fault::new(denied).on(Kind::ManifestPut));
     let attested = world.carry_out(cleared).await;
@@ -156,7 +156,7 @@ async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_a
     let world = world(3).await;
     let silent = world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
     let job = Job { overlap: true, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     assert!(silent.struck() > 0);
     let planned = cleared.plan().summary().total;
     assert_eq!((planned.late, planned.copy), (IMAGES as usize, 2 * IMAGES as usize));
@@ -181,7 +181,7 @@ async fn a_region_that_never_answers_fails_by_itself() {
     let world = world(3).await;
     refuse(&world, 0);
     let job = Job { overlap: true, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     assert_eq!(cleared.plan().summary().total.late, IMAGES as usize);
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), IMAGES as usize);
@@ -197,7 +197,7 @@ async fn what_contradicts_a_late_region_is_not_carried_out() {
     other.put(world.production[0].store(), &path("prod/app-5"), &[tag("v1")]).await.unwrap();
     world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
     let job = Job { overlap: true, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     world.production[0].weather().clear_faults();
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 1);

@@ -1,10 +1,12 @@
 //! What a person sees of a run: progress while it goes on, the plan, the summary.
 
+mod audit;
 mod human;
 mod plan;
 mod progress;
 mod summary;
 
+pub(crate) use audit::{audit_json, audit_text};
 pub(crate) use human::count;
 pub(crate) use plan::plan_table;
 pub(crate) use progress::{Bars, Lines};

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use promote::{Event, Observer};
+use promote::{Event, Examination, Observer};
 
 use super::human::{bytes, duration};
 
@@ -78,6 +78,20 @@ impl Observer for Lines {
                 Some(advice) => tracing::error!("{promotion} failed: {error}; {advice}"),
                 None => tracing::error!("{promotion} failed: {error}"),
             },
+            Event::Examined(examination) if examination.is_worth_telling() => {
+                let Examination { image, judgement, signed_by, .. } = &**examination;
+                let signed: Vec<String> = signed_by.iter().map(ToString::to_string).collect();
+                tracing::info!(%image, signed_by = signed.join(", "), "attached in staging: {judgement}");
+            }
+            Event::Examined(examination) => {
+                tracing::debug!(image = %examination.image, "nothing is attached")
+            }
+            Event::Signed(image) => tracing::debug!("signed {image}"),
+            Event::Unsigned(image, error) => tracing::error!("{image} is not signed: {error}"),
+            Event::Recorded(image) => tracing::debug!("recorded the promotion of {image}"),
+            Event::Unrecorded(image, error) => {
+                tracing::error!("the promotion of {image} is not recorded: {error}");
+            }
             Event::Worked => {}
         }
     }

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use promote::Ledger;
 use promote::phase::Plan;
+use promote::{Ledger, UnsignedImage};
 use transport::{HostTally, Tally};
 
 use super::human::{bytes, count, duration};
@@ -25,6 +25,14 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
         bytes(totals.bytes_sent),
         count(totals.blobs_there),
     );
+    if totals.signed + totals.recorded > 0 {
+        let _ = writeln!(
+            text,
+            "signed {} images and parts of images, recorded {} promotions",
+            count(totals.signed as u64),
+            count(totals.recorded as u64),
+        );
+    }
     if let Some(plan) = plan {
         let numbers = plan.summary().total;
         let skipped = [
@@ -48,19 +56,29 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
     text
 }
 
-/// What failed while it was copied, and what could not even be planned; empty where nothing did.
+/// What failed while it was copied, what could not even be planned, and what is neither signed nor recorded; empty where all
+/// went well.
 pub(crate) fn failures(ledger: &Ledger, plan: Option<&Plan>) -> String {
-    /// The most that are shown; the report has them all.
-    const SHOWN: usize = 50;
     let copied = ledger.failures().into_iter().map(|(promotion, error)| (promotion.to_string(), error));
     let planned = plan.into_iter().flat_map(|plan| {
         plan.failures().map(|failure| (plan.edges().reference(failure.edge), failure.error.to_string()))
     });
-    let all: Vec<(String, String)> = copied.chain(planned).collect();
+    let lacking =
+        |images: Vec<UnsignedImage>| images.into_iter().map(|lacking| (lacking.image, lacking.error));
+    let mut text = listed("failed", &copied.chain(planned).collect::<Vec<_>>());
+    text.push_str(&listed("not signed", &lacking(ledger.unsigned()).collect::<Vec<_>>()));
+    text.push_str(&listed("not recorded", &lacking(ledger.unrecorded()).collect::<Vec<_>>()));
+    text
+}
+
+/// What went wrong with what, by number and each by itself.
+fn listed(what_went_wrong: &str, all: &[(String, String)]) -> String {
+    /// The most that are shown; the report has them all.
+    const SHOWN: usize = 50;
     if all.is_empty() {
         return String::new();
     }
-    let mut text = format!("failed: {}\n", count(all.len() as u64));
+    let mut text = format!("{what_went_wrong}: {}\n", count(all.len() as u64));
     for (what, error) in all.iter().take(SHOWN) {
         let _ = writeln!(text, "  {what}\n    {error}");
     }

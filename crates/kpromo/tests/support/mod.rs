@@ -89,3 +89,9 @@ pub async fn put(server: &registry::Server, repository: &str, sample: &Sample, t
     let tags: Vec<oci::Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
     sample.put(server.store(), &repository.parse().unwrap(), &tags).await.unwrap();
 }
+
+/// The text that base64 stands for.
+pub fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap()).unwrap()
+}

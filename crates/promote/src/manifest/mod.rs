@@ -20,7 +20,7 @@ use crate::policy::Policies;
 
 pub(crate) use diagnostic::visible;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use diff::{Base, DiffError, keep_added, limit_to_added, prow_base};
+pub use diff::{Base, DiffError, checkout, keep_added, limit_to_added, prow_base};
 pub use source::Position;
 pub use thin::{load_plain, load_thin};
 

@@ -2,6 +2,9 @@
 //! before Promote hold a reader, which cannot write.
 
 mod attest;
+mod carry;
+mod examine;
+mod finished;
 mod plan;
 mod promote;
 mod provenance;
@@ -10,10 +13,14 @@ mod setup;
 mod sign;
 mod validate;
 
-pub use attest::{Attested, attest};
+pub use attest::Attested;
+pub(crate) use attest::attest;
+pub use examine::{Examined, Signatures};
+pub(crate) use plan::ImageId;
 pub use plan::{Count, Failure, Plan, Summary, plan};
 pub use promote::{Confirmed, Copying, Promoted, promote};
 pub use provenance::{Proven, provenance};
 pub use setup::{Job, Ready, setup};
-pub use sign::{Signed, sign};
+pub use sign::Signed;
+pub(crate) use sign::sign;
 pub use validate::{Cleared, validate};

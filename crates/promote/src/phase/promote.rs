@@ -1,19 +1,25 @@
 //! Promote: images are copied and tagged. Failures are data: the other images go on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use oci::{Copied, Copier, Graph, Lane, Repository, SpoolSettings, Step, Tag, Target, Writer};
+use oci::{Copied, Copier, Digest, Graph, Lane, Repository, SpoolSettings, Step, Tag, Target, Writer};
 use tokio::sync::Notify;
 
 use crate::decide::Verdict;
 use crate::edge::Edge;
+use crate::error::Blocked;
 use crate::event::{Event, Phase, Promotion};
+use crate::intern::Id;
+use crate::notary::Notary;
+use crate::phase::examine::{Examined, Examiner};
 use crate::phase::plan::{ImageId, Plan};
 use crate::phase::schedule::{Begin, Occasion, Schedule};
 use crate::phase::validate::Cleared;
+use crate::policy::Policies;
 use crate::run::Run;
+use crate::subject::Subject;
 
 /// That somebody has said `--confirm`: without it Promote cannot be called.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +36,10 @@ impl Confirmed {
 #[derive(Debug)]
 pub struct Promoted {
     plan: Plan,
+    brought: HashSet<(Id<Repository>, Id<Digest>)>,
+    pub(super) policies: Policies,
+    /// What was found of the images that this run has promoted.
+    pub(super) examined: HashMap<ImageId, Examined>,
     failed: usize,
     not_begun: usize,
 }
@@ -38,6 +48,24 @@ impl Promoted {
     /// The plan that was carried out.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether an image is at home with all the tags it should have there, be it of this run or an earlier one.
+    pub(super) fn holds(&self, subject: &Subject) -> bool {
+        let there = |edge: &Edge, verdict: &Verdict| match verdict {
+            Verdict::Done | Verdict::DoneWithoutSource => true,
+            Verdict::Copy | Verdict::Tag => self.brought.contains(&(edge.destination, edge.digest)),
+            _ => false,
+        };
+        let mut wished =
+            self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
+        wished.all(|(edge, verdict)| there(edge, verdict))
+    }
+
+    /// What was found of an image, where this run has looked at it.
+    pub(super) fn examined(&self, source: Id<Repository>, digest: &Digest) -> Option<&Examined> {
+        let digest = self.plan.edges().find_digest(digest)?;
+        self.examined.get(&(source, digest))
     }
 
     /// How many images could not be brought to a repository.
@@ -73,26 +101,68 @@ pub async fn promote(
     cleared: Cleared,
     _: Confirmed,
     copying: &Copying,
+    notary: &Notary,
 ) -> Promoted {
-    let mut plan = cleared.plan;
+    let Cleared { mut plan, policies, mut examined } = cleared;
     if !plan.keeps_going() && plan.failures().next().is_some() {
         run.stop();
     }
+    let mut brought = HashSet::new();
     let (failed, not_begun) = run
         .phase(Phase::Promote, async {
             let copier = Copier::new(writer.clone(), copying.spool.clone());
-            let (failed, not_begun) = Promoting::new(run, &plan, copier.clone(), |_| true).carry_out().await;
+            let promoting = Promoting::new(run, &plan, copier.clone(), |_| true);
+            let (failed, not_begun) = promoting.carry_out(&mut brought).await;
             if plan.late() == 0 || run.is_stopping() {
                 return (failed, not_begun + plan.late());
             }
             let late = plan.catch_up(run, writer.reader()).await;
+            let examiner = Examiner { run, reader: writer.reader(), notary, policies: &policies };
+            let blocked = examine_late(&examiner, &mut plan, &mut examined, &late).await;
             let is_late = |edge: &Edge| late.contains(&edge.destination);
-            let (failed_late, not_begun_late) = Promoting::new(run, &plan, copier, is_late).carry_out().await;
+            let promoting = Promoting::new(run, &plan, copier, is_late);
+            let (failed_late, not_begun_late) = promoting.carry_out(&mut brought).await;
             // Nobody has begun what could not be decided before a stop.
-            (failed + failed_late + plan.conflicts(), not_begun + not_begun_late + plan.late())
+            let failed = failed + failed_late + plan.conflicts() + blocked;
+            (failed, not_begun + not_begun_late + plan.late())
         })
         .await;
-    Promoted { not_begun, failed: failed + plan.failures().count(), plan }
+    Promoted { not_begun, failed: failed + plan.failures().count(), brought, policies, examined, plan }
+}
+
+/// Looks at the images that were decided late, as Provenance and Validate have looked at the others: what must not be promoted
+/// is taken out of the plan, and told. Gives how many images that are.
+async fn examine_late(
+    examiner: &Examiner<'_>,
+    plan: &mut Plan,
+    examined: &mut HashMap<ImageId, Examined>,
+    late: &BTreeSet<Id<Repository>>,
+) -> usize {
+    let mut images = plan.to_promote(|edge| late.contains(&edge.destination));
+    images.retain(|image| !examined.contains_key(image));
+    let run = examiner.run;
+    let looked = match examiner.look_at(plan, images.clone()).await {
+        Ok(looked) => looked,
+        Err(error) => {
+            run.tell(&Event::Warned(format!(
+                "what was late cannot be verified, and is not promoted: {error}"
+            )));
+            let blocked = images.len();
+            plan.block(images);
+            return blocked;
+        }
+    };
+    plan.cannot_read(run, looked.unread);
+    let wrong = |image: &Examined| image.unproven().or_else(|| image.invalid());
+    let blocked = Blocked::of(plan, &looked.examined, wrong);
+    for blocked in &blocked {
+        run.tell(&Event::Warned(format!("not promoted: {blocked}")));
+    }
+    plan.block(looked.examined.iter().filter(|(_, image)| wrong(image).is_some()).map(|(image, _)| *image));
+    // Where the run was told to stop, some have not been looked at.
+    plan.block(images.into_iter().filter(|image| !looked.examined.contains_key(image)));
+    examined.extend(looked.examined);
+    blocked.len()
 }
 
 /// Promote at work.
@@ -110,6 +180,8 @@ struct State {
     schedule: Schedule,
     /// How many targets of each image are not done with.
     left: Vec<usize>,
+    /// Images, and the repositories that they have got to.
+    brought: HashSet<(Id<Repository>, Id<Digest>)>,
     /// The first failures of targets that are to be tried again.
     first_failures: BTreeMap<(usize, usize), oci::Error>,
     failed: usize,
@@ -133,12 +205,18 @@ impl<'a> Promoting<'a> {
             .collect();
         let left = images.iter().map(Vec::len).collect();
         let schedule = Schedule::new(images);
-        let state = Mutex::new(State { schedule, left, first_failures: BTreeMap::new(), failed: 0 });
+        let state = Mutex::new(State {
+            schedule,
+            left,
+            brought: HashSet::new(),
+            first_failures: BTreeMap::new(),
+            failed: 0,
+        });
         Self { run, plan, copier, shipments, state, changed: Notify::new() }
     }
 
     /// Sends everything out; gives how many targets have failed and how many images were not begun.
-    async fn carry_out(&self) -> (usize, usize) {
+    async fn carry_out(&self, brought: &mut HashSet<(Id<Repository>, Id<Digest>)>) -> (usize, usize) {
         self.run.tell(&Event::Work { units: "images", more: self.shipments.len() });
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -162,7 +240,8 @@ impl<'a> Promoting<'a> {
         for ((image, target), error) in failures {
             self.failed(image, target, error);
         }
-        let state = self.state();
+        let mut state = self.state();
+        brought.extend(state.brought.drain());
         (state.failed, state.schedule.not_begun())
     }
 
@@ -200,6 +279,8 @@ impl<'a> Promoting<'a> {
         match result {
             Ok(copied) => {
                 self.run.tell(&Event::Promoted(self.promotion(image, target), copied));
+                let edge = self.edges(image, target)[0];
+                self.state().brought.insert((edge.destination, edge.digest));
                 self.ended(image, target);
             }
             Err(error) if occasion != Occasion::Again && error.is_temporary() && !self.run.is_stopping() => {
@@ -244,14 +325,17 @@ impl<'a> Promoting<'a> {
     }
 
     fn promotion(&self, image: usize, target: usize) -> Promotion {
-        let shipment = &self.shipments[image];
-        #[expect(clippy::expect_used, reason = "targets are numbered by what this gives")]
-        let edges = shipment.targets().nth(target).expect("a target of the image");
+        let (shipment, edges) = (&self.shipments[image], self.edges(image, target));
         Promotion {
             source: shipment.source.at(shipment.graph.root().digest),
             destination: self.plan.edges().destination(edges[0]).clone(),
             tags: self.tags(edges),
         }
+    }
+
+    fn edges(&self, image: usize, target: usize) -> &[&'a Edge] {
+        #[expect(clippy::expect_used, reason = "targets are numbered by what this gives")]
+        self.shipments[image].targets().nth(target).expect("a target of the image")
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -5,6 +5,7 @@ use crate::edge::Edges;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::manifest::Manifests;
+use crate::policy::Policies;
 use crate::run::Run;
 
 /// What a run is asked to do.
@@ -26,6 +27,7 @@ pub struct Job {
 #[derive(Debug)]
 pub struct Ready {
     pub(super) edges: Edges,
+    pub(super) policies: Policies,
     pub(super) strict: bool,
     pub(super) keep_going: bool,
     pub(super) overlap: bool,
@@ -42,21 +44,13 @@ impl Ready {
 /// Expands the manifests of a job.
 ///
 /// # Errors
-/// When two of its wishes contradict each other, or a provenance policy holds for one.
+/// When two of its wishes contradict each other.
 pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
     run.phase(Phase::Setup, async {
         for warning in &job.manifests.warnings {
             run.tell(&Event::Warned(warning.to_string()));
         }
         let edges = Edges::new(&job.manifests).map_err(Error::Overlaps)?;
-        // A policy that nobody would be held to must stop the run.
-        let policies = &job.manifests.policies;
-        if !policies.is_empty() {
-            let mut sources = edges.all().iter().map(|edge| edges.source(edge));
-            if let Some(source) = sources.find(|source| policies.of(source).is_some()) {
-                return Err(Error::Unverifiable(source.clone()));
-            }
-        }
         if edges.repeated() > 0 {
             tracing::info!(edges = edges.repeated(), "wished more than once, done once");
         }
@@ -66,8 +60,8 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        let Job { strict, keep_going, overlap, cache, .. } = job;
-        Ok(Ready { edges, strict, keep_going, overlap, cache })
+        let Job { manifests, strict, keep_going, overlap, cache } = job;
+        Ok(Ready { edges, policies: manifests.policies, strict, keep_going, overlap, cache })
     })
     .await
 }

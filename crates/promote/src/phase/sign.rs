@@ -1,17 +1,309 @@
-//! Sign: promoted images are signed. Its place in the chain; signing itself is not yet in this build, and the phase says so.
+//! Sign: promoted images and their parts are signed, where they are not signed already (specification 02, *Sign*).
+//!
+//! What a run owes is read off the registries, not off what the run has copied: so it also signs what an earlier one has
+//! left unsigned, and writes nothing where all is signed.
+
+use std::collections::BTreeMap;
+
+use futures_util::stream::{self, StreamExt};
+use oci::{AttachedTag, AttachmentKind, Descriptor, Digest, Known, NewLayer, Repository, Writer};
 
 use crate::event::{Event, Phase};
+use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
+use crate::intern::Id;
+use crate::notary::{Notary, Signing};
+use crate::phase::carry::Carrier;
+use crate::phase::finished::{Completion, Finished};
+use crate::phase::plan::Plan;
 use crate::phase::promote::Promoted;
 use crate::run::Run;
+use crate::signing::{Place, Signature, Signers, Tagged, Trouble, attached_bundle, bundle_of, tagged};
+use crate::subject::{Subject, edges_of, subjects};
+
+/// How many images are looked through at once; what hosts bear is the gate's matter.
+const WAITING: usize = 64;
 
 /// What Sign has made of what was promoted.
 #[derive(Debug)]
 pub struct Signed {
     pub(super) promoted: Promoted,
+    /// The images that are at home now, with their manifests where these were looked through.
+    pub(super) held: Vec<Held>,
+    /// How many manifests lack a signature that they should have.
+    pub(super) failed: usize,
+    pub(super) not_begun: usize,
+    /// What was known of images without looking at them.
+    pub(super) finished: Option<Finished>,
 }
 
-/// Signs what was promoted.
-pub async fn sign(run: &Run, promoted: Promoted) -> Signed {
-    run.tell(&Event::Skipped { phase: Phase::Sign, why: "signing is not yet in this build" });
-    Signed { promoted }
+/// An image that is at home.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) subject: Subject,
+    /// Its manifests, the image itself first; none where nobody has had to look.
+    pub(super) parts: Vec<Descriptor>,
+    /// Whether all its signatures are there: then it can be recorded.
+    pub(super) completion: Completion,
+}
+
+/// Signs what is promoted.
+pub(crate) async fn sign(
+    run: &Run,
+    writer: &Writer,
+    promoted: Promoted,
+    notary: &Notary,
+    signers: Option<&Signers<'_>>,
+) -> Signed {
+    let (Some(signing), Some(signers)) = (&notary.signing, signers) else {
+        run.tell(&Event::Skipped { phase: Phase::Sign, why: "nobody signs (--sign=false)" });
+        return Signed { promoted, held: Vec::new(), failed: 0, not_begun: 0, finished: None };
+    };
+    run.phase(Phase::Sign, async {
+        let plan = promoted.plan();
+        let work = SignWork { run, writer, promoted: &promoted, plan, notary, signing, signers };
+        let there = subjects(plan.edges(), &notary.production).into_iter();
+        let mut there: Vec<Subject> = there.filter(|subject| promoted.holds(subject)).collect();
+        let terms = signers.terms(signing.format);
+        let finished = Finished::recall(run, plan.cache(), terms, plan.edges(), &there);
+        there.retain(|subject| !finished.spares(plan.edges(), subject));
+        let (held, failed, not_begun) = work.carry_out(there).await;
+        Signed { held, failed, not_begun, finished: Some(finished), promoted }
+    })
+    .await
+}
+
+/// Sign at work.
+struct SignWork<'a> {
+    run: &'a Run,
+    writer: &'a Writer,
+    promoted: &'a Promoted,
+    plan: &'a Plan,
+    notary: &'a Notary,
+    signing: &'a Signing,
+    signers: &'a Signers<'a>,
+}
+
+/// A manifest to sign, and where it was promoted from.
+type Unit = ((Id<Repository>, Digest), Id<Repository>);
+
+impl SignWork<'_> {
+    async fn carry_out(&self, subjects: Vec<Subject>) -> (Vec<Held>, usize, usize) {
+        let wanted = subjects.len();
+        let held = self.look_through(subjects).await;
+        // What several indexes have in common is signed once.
+        let units: BTreeMap<(Id<Repository>, Digest), Id<Repository>> = held
+            .iter()
+            .filter_map(|held| Some((held, self.source(&held.subject)?)))
+            .flat_map(|(held, source)| {
+                held.parts.iter().map(move |part| ((held.subject.home, part.digest), source))
+            })
+            .collect();
+        let all = units.len();
+        self.run.tell(&Event::Work { units: "signatures", more: all });
+        let by_digest: BTreeMap<(Id<Repository>, Digest), &Descriptor> = held
+            .iter()
+            .flat_map(|held| held.parts.iter().map(|part| ((held.subject.home, part.digest), part)))
+            .collect();
+        let signed: BTreeMap<(Id<Repository>, Digest), Completion> = stream::iter(units)
+            .take_while(|_| std::future::ready(!self.run.is_stopping()))
+            .map(async |unit| {
+                let completion = self.sign(unit, by_digest[&unit.0]).await;
+                self.run.tell(&Event::Worked);
+                (unit.0, completion)
+            })
+            .buffer_unordered(self.signing.at_once)
+            .collect()
+            .await;
+        let unread = held.iter().filter(|held| held.completion == Completion::Incomplete).count();
+        let failed = signed.values().filter(|signed| **signed == Completion::Incomplete).count() + unread;
+        let not_begun = (wanted - held.len()) + (all - signed.len());
+        let completions: Vec<Completion> = held
+            .iter()
+            .map(|held| {
+                let of_part = |part: &Descriptor| signed.get(&(held.subject.home, part.digest)).copied();
+                let parts = held.parts.iter().map(|part| of_part(part).unwrap_or(Completion::Incomplete));
+                parts.fold(held.completion, Completion::and)
+            })
+            .collect();
+        let held =
+            held.into_iter().zip(completions).map(|(held, completion)| Held { completion, ..held }).collect();
+        (held, failed, not_begun)
+    }
+
+    /// Finds the manifests of images that are had by a tag. Others are not signed.
+    async fn look_through(&self, subjects: Vec<Subject>) -> Vec<Held> {
+        let edges = self.plan.edges();
+        self.run.tell(&Event::Work { units: "images", more: subjects.len() });
+        stream::iter(subjects)
+            .take_while(|_| std::future::ready(!self.run.is_stopping()))
+            .map(async |subject| {
+                let is_tagged = edges_of(edges, &subject).any(|edge| edge.tag.is_some());
+                let parts = match is_tagged {
+                    true => self.parts(&subject).await,
+                    false => Ok(Vec::new()),
+                };
+                self.run.tell(&Event::Worked);
+                match parts {
+                    Ok(parts) => Held { subject, completion: Completion::WasComplete, parts },
+                    Err(error) => {
+                        self.unsigned(subject.home, *edges.digest_name(subject.digest), &error.into());
+                        Held { subject, completion: Completion::Incomplete, parts: Vec::new() }
+                    }
+                }
+            })
+            .buffered(WAITING)
+            .collect()
+            .await
+    }
+
+    async fn parts(&self, subject: &Subject) -> Result<Vec<Descriptor>, oci::Error> {
+        let edges = self.plan.edges();
+        // What was copied has been read.
+        let read = edges_of(edges, subject).find_map(|edge| self.plan.image(edge));
+        if let Some(graph) = read.filter(|graph| graph.is_whole()) {
+            return Ok(graph.outline());
+        }
+        let image = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
+        self.writer.reader().outline(&image).await
+    }
+
+    fn source(&self, subject: &Subject) -> Option<Id<Repository>> {
+        edges_of(self.plan.edges(), subject).next().map(|edge| edge.source)
+    }
+
+    /// Has one manifest signed.
+    async fn sign(&self, ((home, digest), source): Unit, part: &Descriptor) -> Completion {
+        match self.complete(home, source, part).await {
+            Ok(false) => Completion::WasComplete,
+            Ok(true) => {
+                self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(digest)));
+                Completion::Completed
+            }
+            Err(trouble) => {
+                self.unsigned(home, digest, &trouble);
+                Completion::Incomplete
+            }
+        }
+    }
+
+    fn unsigned(&self, home: Id<Repository>, digest: Digest, trouble: &Trouble) {
+        let name = self.plan.edges().repository(home).at(digest);
+        self.run.tell(&Event::Unsigned(name, trouble.to_string()));
+    }
+
+    /// Writes the signatures that a manifest lacks; whether there were any.
+    async fn complete(
+        &self,
+        home: Id<Repository>,
+        source: Id<Repository>,
+        part: &Descriptor,
+    ) -> Result<bool, Trouble> {
+        let name = self.plan.edges().repository(home);
+        let reference = self.notary.production.reference(name);
+        let place = Place { home: name, reference: &reference, digest: part.digest };
+        let signature = Signature::new(&place, &self.signing.promoter.version)?;
+        let mut written = false;
+        if self.signing.format.has_tag() {
+            written |= self.complete_tag(home, source, &place, &signature).await?;
+        }
+        if self.signing.format.has_bundle() {
+            written |= self.complete_bundle(home, part, &place, &signature).await?;
+        }
+        Ok(written | self.carry_bundles(home, source, &place).await?)
+    }
+
+    /// Adds our signature to the `.sig` tag, where it has none, behind those that staging has given the image: both are
+    /// written at once, so that the tag never holds staging's alone.
+    async fn complete_tag(
+        &self,
+        home: Id<Repository>,
+        source: Id<Repository>,
+        place: &Place<'_>,
+        signature: &Signature,
+    ) -> Result<bool, Trouble> {
+        let Some(signer) = self.signers.layers else { return Ok(false) };
+        let reader = self.writer.reader();
+        let mut known = self.plan.attached(home, &place.digest, AttachmentKind::Signature);
+        if known == Known::Nothing {
+            match tagged(reader, place, signature, &self.signers.owner, signer).await? {
+                Tagged::Ours => return Ok(false),
+                Tagged::Others => {}
+                Tagged::Nothing => known = Known::Absent,
+            }
+        }
+        let mut layers = self.of_staging(source, place.digest).await?;
+        layers.push(signature.layer(signer).await?);
+        let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
+            .ok_or(Trouble::Algorithm(place.digest))?
+            .tag();
+        let appended = self.writer.append(place.home, &tag, &layers, known).await?;
+        Ok(appended.written)
+    }
+
+    /// The signatures that staging has given a manifest, of those whose word counts.
+    async fn of_staging(&self, source: Id<Repository>, digest: Digest) -> Result<Vec<NewLayer>, Trouble> {
+        let layer = |found: &FoundSignature| match &found.origin {
+            Origin::Layer { layer, .. } => Some(layer.clone()),
+            Origin::Referrer { .. } => None,
+        };
+        let accepts = |found: &&FoundSignature| self.notary.verification.accepts(&found.signatory);
+        if let Some(examined) = self.promoted.examined(source, &digest) {
+            return Ok(examined.accepted(self.notary).filter_map(layer).collect());
+        }
+        // Of parts of images, and of what was promoted before, nobody has looked at more than the listing.
+        let hints = self.plan.hints(source, &digest);
+        if hints.signatures == Known::Absent {
+            return Ok(Vec::new());
+        }
+        let trust = &self.notary.verification.trust;
+        let repository = self.plan.edges().repository(source);
+        let reader = self.writer.reader();
+        let evidence = gather(reader, trust, repository, digest, hints, Wanted::SignatureTag).await?;
+        Ok(evidence.signatures.iter().filter(accepts).filter_map(layer).collect())
+    }
+
+    /// Brings the bundles home by which staging has signed an image that this run has promoted; whether there were any that
+    /// lacked.
+    async fn carry_bundles(
+        &self,
+        home: Id<Repository>,
+        source: Id<Repository>,
+        place: &Place<'_>,
+    ) -> Result<bool, Trouble> {
+        let Some(examined) = self.promoted.examined(source, &place.digest) else { return Ok(false) };
+        let bundles = examined.accepted(self.notary).filter_map(|found| match &found.origin {
+            Origin::Referrer { repository, attachment } => Some((repository, attachment)),
+            Origin::Layer { .. } => None,
+        });
+        let bundles: Vec<_> = bundles.collect();
+        if bundles.is_empty() {
+            return Ok(false);
+        }
+        let carrier = Carrier { writer: self.writer, plan: self.plan, home };
+        let there = carrier.referrers(place.digest).await?;
+        let mut written = false;
+        for (repository, attachment) in bundles {
+            written |= carrier.bring(repository, attachment, place.digest, &there).await?;
+        }
+        Ok(written)
+    }
+
+    async fn complete_bundle(
+        &self,
+        home: Id<Repository>,
+        part: &Descriptor,
+        place: &Place<'_>,
+        signature: &Signature,
+    ) -> Result<bool, Trouble> {
+        let (owner, signer) = (&self.signers.owner, self.signers.bundles);
+        let there = Carrier { writer: self.writer, plan: self.plan, home }.referrers(place.digest).await?;
+        let ours = bundle_of(self.writer.reader(), place, &there, SIGN_TYPE, (owner, signer)).await?;
+        if ours.is_some() {
+            return Ok(false);
+        }
+        let bundle = signature.bundle(signer).await?;
+        let referrer = attached_bundle(part, bundle, SIGN_TYPE, jiff::Timestamp::now());
+        self.writer.attach(place.home, &referrer, self.plan.fallback(home, &place.digest)).await?;
+        Ok(true)
+    }
 }

@@ -1,18 +1,21 @@
-//! Validate: signatures of staging images are verified before anything is written. Its place in the chain; verification
-//! itself is not yet in this build, and the phase says so.
+//! Validate: signatures of staging images are verified before anything is written (specification 02, *Validate*).
 
-use oci::Reader;
+use std::collections::HashMap;
 
-use crate::error::Error;
-use crate::event::{Event, Phase};
-use crate::phase::plan::Plan;
+use crate::error::{Blocked, Error};
+use crate::event::Phase;
+use crate::phase::examine::Examined;
+use crate::phase::plan::{ImageId, Plan};
 use crate::phase::provenance::Proven;
+use crate::policy::Policies;
 use crate::run::Run;
 
 /// A plan that may be carried out: the only thing that Promote takes.
 #[derive(Debug)]
 pub struct Cleared {
     pub(super) plan: Plan,
+    pub(super) policies: Policies,
+    pub(super) examined: HashMap<ImageId, Examined>,
 }
 
 impl Cleared {
@@ -20,14 +23,25 @@ impl Cleared {
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
+
+    pub(crate) fn into_plan(self) -> Plan {
+        self.plan
+    }
 }
 
-/// Verifies the signatures of the images to promote.
+/// Sees whether the signatures of the images to promote are by whom they should be; Provenance has read and verified them.
+/// Images without any pass.
 ///
 /// # Errors
-/// When a signature is there and does not verify.
-pub async fn validate(run: &Run, _reader: &Reader, proven: Proven) -> Result<Cleared, Error> {
-    let why = "verifying signatures of staging is not yet in this build";
-    run.tell(&Event::Skipped { phase: Phase::Validate, why });
-    Ok(Cleared { plan: proven.plan })
+/// When an image has signatures, and none counts.
+pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
+    run.phase(Phase::Validate, async {
+        let Proven { plan, policies, examined } = proven;
+        let blocked = Blocked::of(&plan, &examined, Examined::invalid);
+        if !blocked.is_empty() {
+            return Err(Error::Blocked(Phase::Validate, blocked, Box::new(plan)));
+        }
+        Ok(Cleared { plan, policies, examined })
+    })
+    .await
 }

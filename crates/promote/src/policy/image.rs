@@ -6,7 +6,7 @@ use sigstore::{Signatory, Statement};
 use super::predicate::is_provenance;
 
 /// What BuildKit calls the platform of the manifests in which an index carries attestations.
-const NO_PLATFORM: &str = "unknown/unknown";
+pub(crate) const NO_PLATFORM: &str = "unknown/unknown";
 
 /// An attestation whose signature verifies.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,7 @@ mod weigh;
 
 pub(crate) use draft::ENTRIES_MAX;
 pub use draft::{BuilderDraft, Draft, Flaw, Part, Problem};
+pub(crate) use image::NO_PLATFORM;
 pub use image::{Image, Platform, RejectedAttestation, VerifiedAttestation};
 pub use judge::judge;
 pub use judgement::{Fault, Finding, Grounds, Judgement, Reason, Verdict};

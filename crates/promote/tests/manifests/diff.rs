@@ -58,12 +58,12 @@ fn a_digest_from_another_source_is_added() {
 }
 
 /// A git repository with a folder of thin manifests below its top.
-struct Repository {
-    folder: TempDir,
+pub(crate) struct Repository {
+    pub(crate) folder: TempDir,
 }
 
 impl Repository {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let this = Self { folder: TempDir::new().unwrap() };
         this.git(&["init", "--quiet", "--initial-branch=main"]);
         this
@@ -74,7 +74,7 @@ impl Repository {
         self.folder.path().join("odd \"näme\"\n*")
     }
 
-    fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         self.git_at("2026-01-01T00:00:00Z", arguments)
     }
 
@@ -96,7 +96,7 @@ impl Repository {
         write_thin(&self.manifests(), project, REGISTRIES, images);
     }
 
-    fn commit(&self) -> String {
+    pub(crate) fn commit(&self) -> String {
         self.commit_at("2026-01-01T00:00:00Z")
     }
 

@@ -9,9 +9,12 @@ use std::time::Duration;
 use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::manifest::{Manifests, load_plain};
 use promote::phase::{Attested, Cleared};
-use promote::{Confirmed, Copying, Error, Job, Ledger, Run, carry_out, prepare};
+use promote::{
+    Confirmed, Copying, Error, Job, Ledger, Notary, Production, Run, Verification, carry_out, prepare,
+};
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
+use sigstore::{Pattern, SignerPattern, Trust, TrustSettings};
 use tokio_util::sync::CancellationToken;
 use transport::{Door, HostSettings, Retry, Settings, Timeouts};
 
@@ -24,6 +27,7 @@ pub struct World {
     pub ledger: Arc<Ledger>,
     pub stop: CancellationToken,
     pub copying: Copying,
+    pub notary: Notary,
     folder: tempfile::TempDir,
     images: Vec<(String, oci::Digest, Vec<String>)>,
 }
@@ -54,6 +58,25 @@ pub fn tag(text: &str) -> Tag {
     text.parse().unwrap()
 }
 
+/// Somebody who believes as told, signs nothing, and has the first region for the canonical one.
+pub fn notary(door: &Door, settings: TrustSettings, canonical_host: oci::Host) -> Notary {
+    Notary {
+        verification: Verification {
+            trust: Trust::new(door.clone(), settings).unwrap(),
+            staging: SignerPattern {
+                issuer: Pattern::exact("https://issuer.example").unwrap(),
+                subject: Pattern::exact("staging@example.org").unwrap(),
+            },
+        },
+        signing: None,
+        production: Production {
+            canonical_host,
+            path: path("prod"),
+            reference: "registry.example".parse().unwrap(),
+        },
+    }
+}
+
 impl World {
     /// A world of registries that are all configured the same.
     pub async fn of(config: Config, regions: usize) -> Self {
@@ -72,6 +95,8 @@ impl World {
         }
         let door = door();
         let client = Client::new(door.clone(), credentials, HashMap::new());
+        let first = servers.first().map_or_else(|| staging.host().clone(), |server| server.host().clone());
+        let notary = notary(&door, TrustSettings::default(), first);
         Self {
             staging,
             production: servers,
@@ -80,6 +105,7 @@ impl World {
             ledger: Arc::default(),
             stop: CancellationToken::new(),
             copying: Copying::default(),
+            notary,
             folder: tempfile::tempdir().unwrap(),
             images: Vec::new(),
         }
@@ -118,7 +144,7 @@ impl World {
     }
 
     pub async fn prepare(&self) -> Result<Cleared, Error> {
-        prepare(&self.run(), &self.client, self.job()).await
+        prepare(&self.run(), &self.client, self.job(), &self.notary).await
     }
 
     /// Plans and carries out.
@@ -129,7 +155,9 @@ impl World {
 
     pub async fn carry_out(&self, cleared: Cleared) -> Attested {
         let confirmed = Confirmed::when(true).unwrap();
-        carry_out(&self.run(), &self.client, cleared, confirmed, &self.copying).await
+        let done =
+            carry_out(&self.run(), &self.client, cleared, confirmed, &self.copying, &self.notary).await;
+        done.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// A client that knows nothing yet, as that of a new process.

@@ -74,6 +74,26 @@ impl<'a> Git<'a> {
         }
     }
 
+    /// The folder that the repository's files are in.
+    pub(super) fn root(&self) -> Result<String, DiffError> {
+        let root = self.text(&["rev-parse", "--show-toplevel"])?;
+        Ok(root.strip_suffix('\n').unwrap_or(&root).to_owned())
+    }
+
+    /// The commit that is checked out.
+    pub(super) fn head(&self) -> Result<String, DiffError> {
+        self.commit("HEAD")
+    }
+
+    /// Where the repository was cloned from, as its configuration says; `None` where it says nothing.
+    pub(super) fn origin(&self) -> Result<Option<String>, DiffError> {
+        match self.line(&["config", "--get", "remote.origin.url"]) {
+            // With nothing to give it fails and says nothing.
+            Err(DiffError::Failed { message, .. }) if message.is_empty() => Ok(None),
+            answer => answer.map(Some),
+        }
+    }
+
     fn commit(&self, revision: &str) -> Result<String, DiffError> {
         let commit = format!("{revision}^{{commit}}");
         let id = match self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]) {

@@ -4,6 +4,7 @@
 //! wish.
 
 mod base;
+mod checkout;
 mod error;
 mod git;
 
@@ -19,6 +20,7 @@ use super::thin::{self, IMAGES, MANIFESTS, Part};
 use super::{Manifest, Manifests, schema};
 
 pub use base::{Base, prow_base};
+pub use checkout::checkout;
 pub use error::DiffError;
 
 /// Leaves of `manifests` what was not wished at `base`. `path` is what they were loaded from: the folder of thin manifests,

@@ -107,9 +107,9 @@ impl Memory {
         ask.into_iter().collect()
     }
 
-    /// Remembers what production was seen to hold in this run.
-    pub(super) fn keep(self, run: &Run, edges: &Edges, verdicts: &[Verdict]) {
-        let Self { cache: Some(cache), settled, forgotten, .. } = self else { return };
+    /// Remembers what production was seen to hold in this run; gives the cache back.
+    pub(super) fn keep(self, run: &Run, edges: &Edges, verdicts: &[Verdict]) -> Option<Cache> {
+        let Self { cache: Some(cache), settled, forgotten, .. } = self else { return None };
         let kept = cache.remembered().and_then(|remembered| {
             let mut rest = verdicts;
             let learnt = edges.by_destination().filter_map(|wished| {
@@ -125,11 +125,12 @@ impl Memory {
                 };
                 before.map(|before| Some((repository, news(&before, edges, wished, these)?))).transpose()
             });
-            cache.close(&forgotten, learnt)
+            cache.learn(&forgotten, learnt)
         });
         if let Err(error) = kept {
             run.tell(&Event::Warned(error.to_string()));
         }
+        Some(cache)
     }
 }
 

@@ -7,23 +7,29 @@ mod reading;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use oci::{Digest, Graph, Host, InvalidManifest, MediaType, Reader, Repository};
+use oci::{AttachmentKind, Digest, Graph, Host, InvalidManifest, Known, MediaType, Reader, Repository};
 use serde::Serialize;
 
+use crate::cache::Cache;
 use crate::decide::Verdict;
 use crate::edge::{Edge, Edges};
 use crate::error::{Conflict, Error};
 use crate::event::{Event, Phase};
+use crate::evidence::Hints;
 use crate::intern::Id;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Known as Presence};
+use crate::notary::Notary;
 use crate::phase::setup::Ready;
+use crate::policy::Policies;
 use crate::run::Run;
+use crate::subject::subjects;
 use memory::Memory;
 use progress::Progress;
+pub(super) use reading::by_host;
 use reading::{ask, list, list_all, read_images};
 
 /// An image in staging.
-pub(super) type ImageId = (Id<Repository>, Id<Digest>);
+pub(crate) type ImageId = (Id<Repository>, Id<Digest>);
 
 /// What is to be done, edge by edge, with the images to copy already read.
 #[derive(Debug)]
@@ -32,7 +38,10 @@ pub struct Plan {
     verdicts: Vec<Verdict>,
     inventory: Inventory,
     images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
+    /// Images that were found late, and must not be promoted.
+    blocked: HashSet<ImageId>,
     keep_going: bool,
+    cache: Option<Cache>,
 }
 
 /// Counts of edges, and what moving them would cost.
@@ -82,11 +91,16 @@ pub struct Failure<'a> {
 ///
 /// # Errors
 /// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
-pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Error> {
+pub async fn plan(
+    run: &Run,
+    reader: &Reader,
+    ready: Ready,
+    notary: &Notary,
+) -> Result<(Plan, Policies), Error> {
     run.phase(Phase::Plan, async {
-        let Ready { edges, strict, keep_going, overlap, cache } = ready;
+        let Ready { edges, policies, strict, keep_going, overlap, cache } = ready;
         let mut memory = Memory::recall(run, cache, &edges);
-        let mut inventory = Inventory::default();
+        let mut inventory = Inventory::observing(observed(&edges, notary));
         let verdicts = loop {
             memory.settled().for_each(|repository| inventory.settle(repository));
             list(run, reader, &edges, &memory, &mut inventory, overlap).await;
@@ -98,16 +112,26 @@ pub async fn plan(run: &Run, reader: &Reader, ready: Ready) -> Result<Plan, Erro
             }
             wrong.into_iter().for_each(|repository| inventory.forget(repository));
         };
-        memory.keep(run, &edges, &verdicts);
+        // Nobody else can use it as long as we have it open.
+        let cache = memory.keep(run, &edges, &verdicts).filter(|_| notary.signing.is_some());
         let images = read_images(run, reader, &edges, edges.all().iter().zip(&verdicts)).await;
         if run.is_stopping() {
             return Err(Error::Interrupted);
         }
-        let plan = Plan { edges, verdicts, inventory, images, keep_going };
+        let plan = Plan { edges, verdicts, inventory, images, blocked: HashSet::new(), keep_going, cache };
         plan.warn(run, |_| true);
-        plan.check(strict)
+        Ok((plan.check(strict)?, policies))
     })
     .await
+}
+
+/// The repositories in which it matters what is attached to images: staging, and the homes of what is signed.
+fn observed(edges: &Edges, notary: &Notary) -> BTreeSet<Id<Repository>> {
+    let mut observed: BTreeSet<Id<Repository>> = edges.all().iter().map(|edge| edge.source).collect();
+    if notary.signing.is_some() {
+        observed.extend(subjects(edges, &notary.production).iter().map(|subject| subject.home));
+    }
+    observed
 }
 
 impl Plan {
@@ -119,6 +143,20 @@ impl Plan {
     /// Every edge with what is to be done about it.
     pub fn decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
         self.edges.all().iter().zip(&self.verdicts)
+    }
+
+    /// The edges that end in a repository, each with what is to be done about it.
+    pub(super) fn decisions_at(
+        &self,
+        destination: Id<Repository>,
+    ) -> impl Iterator<Item = (&Edge, &Verdict)> {
+        let (first, edges) = self.edges.range_to(destination);
+        edges.iter().zip(&self.verdicts[first..])
+    }
+
+    /// What is remembered from run to run, where anything is.
+    pub(super) fn cache(&self) -> Option<&Cache> {
+        self.cache.as_ref()
     }
 
     /// Whether an image that fails leaves the others alone.
@@ -236,15 +274,64 @@ impl Plan {
         new.fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
-    /// The image of an edge.
+    /// The images that are to be copied or tagged at destinations that `which` picks.
+    pub(super) fn to_promote(&self, which: impl Fn(&Edge) -> bool) -> BTreeSet<ImageId> {
+        let decided = self.decisions().filter(|(edge, verdict)| {
+            matches!(verdict, Verdict::Copy | Verdict::Tag) && which(edge) && self.image(edge).is_some()
+        });
+        decided.map(|(edge, _)| (edge.source, edge.digest)).collect()
+    }
+
+    /// Takes in that it cannot be read what is attached to images: they are not promoted.
+    pub(super) fn cannot_read(&mut self, run: &Run, unread: Vec<(ImageId, Arc<oci::Error>)>) {
+        for (image, error) in unread {
+            let reference = self.edges.repository(image.0).at(*self.edges.digest_name(image.1));
+            run.tell(&Event::Warned(format!("{reference} cannot be promoted: {error}")));
+            self.images.insert(image, Err(error));
+        }
+    }
+
+    /// Takes in that images must not be promoted.
+    pub(super) fn block(&mut self, images: impl IntoIterator<Item = ImageId>) {
+        self.blocked.extend(images);
+    }
+
+    /// What a listing has shown of an image's evidence.
+    pub(super) fn hints(&self, repository: Id<Repository>, digest: &Digest) -> Hints {
+        super::examine::hints(self, repository, digest)
+    }
+
+    /// The manifests of an image, as far as they have been read.
+    pub(super) fn graph(&self, image: ImageId) -> Option<&Graph> {
+        self.images.get(&image)?.as_ref().ok()
+    }
+
+    /// The image of an edge, where it may be promoted.
     pub(super) fn image(&self, edge: &Edge) -> Option<&Graph> {
-        self.images.get(&(edge.source, edge.digest))?.as_ref().ok()
+        let image = (edge.source, edge.digest);
+        if self.blocked.contains(&image) { None } else { self.graph(image) }
     }
 
     /// The manifests of an image that the destination of an edge is known to have.
     pub(super) fn present(&self, edge: &Edge, image: &Graph) -> HashSet<Digest> {
         let digests = image.nodes().iter().map(|node| node.digest);
         digests.filter(|digest| self.inventory.has(edge, digest, &self.edges)).collect()
+    }
+
+    /// What is known of the tag of what is attached to a manifest in a repository.
+    pub(super) fn attached(&self, home: Id<Repository>, digest: &Digest, kind: AttachmentKind) -> Known {
+        known(&self.inventory.attached(home, digest, Some(kind)))
+    }
+
+    /// What is known of the fallback tag of a manifest's referrers in a repository.
+    pub(super) fn fallback(&self, home: Id<Repository>, digest: &Digest) -> Known {
+        known(&self.inventory.attached(home, digest, None))
+    }
+
+    /// Whether something may refer to a manifest in a repository. To what this run has brought there, nothing does that it
+    /// has not written itself.
+    pub(super) fn may_have_referrers(&self, home: Id<Repository>, digest: &Digest) -> bool {
+        !self.inventory.lacks(home, digest, &self.edges)
     }
 
     /// Refuses a plan that must not, or cannot, be carried out.
@@ -327,6 +414,14 @@ impl Plan {
             let reference = self.edges.reference(failure.edge);
             run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {}", failure.error)));
         }
+    }
+}
+
+/// What those need to know who would ask for a tag.
+fn known(presence: &Presence<()>) -> Known {
+    match presence {
+        Presence::Absent => Known::Absent,
+        Presence::Present(()) | Presence::Unknown => Known::Nothing,
     }
 }
 

@@ -84,7 +84,9 @@ pub(super) async fn list_all(
         repositories.iter().copied(),
         |id| id,
         async |id| {
-            let mut draft = Draft::new(edges, id);
+            let draft = Draft::new(edges, id);
+            let observes = shared.lock().unwrap_or_else(PoisonError::into_inner).observes(id);
+            let mut draft = if observes { draft.with_attached() } else { draft };
             let repository = edges.repository(id);
             let listed = reader.list(repository, &mut |listed| draft.take(listed)).await;
             let mut inventory = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -191,7 +193,7 @@ pub(super) async fn read_images<'a>(
 
 /// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
 /// When the run is told to stop, what has not begun is left out.
-async fn by_host<I: Copy, T>(
+pub(in crate::phase) async fn by_host<I: Copy, T>(
     run: &Run,
     edges: &Edges,
     items: impl IntoIterator<Item = I>,

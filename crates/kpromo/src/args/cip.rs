@@ -1,122 +1,19 @@
-//! The command line. Flags of `kpromo cip` keep the names, defaults and meanings that scripts rely on.
+//! Flags of `kpromo cip`.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgAction::Set;
-use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
+use clap::builder::OsStringValueParser;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args};
 use oci::SpoolSettings;
 use promote::Recheck;
 
-/// Promotes container images between registries.
-#[derive(Debug, Parser)]
-#[command(
-    name = "kpromo",
-    version,
-    disable_help_subcommand = true,
-    max_term_width = 110,
-    args_override_self = true
-)]
-pub(crate) struct Cli {
-    #[command(flatten)]
-    pub(crate) global: Global,
-    #[command(subcommand)]
-    pub(crate) command: Command,
-}
-
-/// What holds for every command.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Global {
-    /// How much to log.
-    #[arg(long, global = true, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
-    pub(crate) log_level: LogLevel,
-    /// How to log.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
-    pub(crate) log_format: LogFormat,
-}
-
-/// Levels of the log; the two above `error` are those of Go's logrus, and mean the same here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogLevel {
-    Panic,
-    Fatal,
-    Error,
-    #[value(alias = "warn")]
-    Warning,
-    Info,
-    Debug,
-    Trace,
-}
-
-/// Forms of the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
-/// What to do.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Promote the images that manifests name.
-    Cip(Box<CipFlags>),
-    /// Show a promotion between registries that it starts itself.
-    Demo(DemoArgs),
-    /// An OCI registry of our own.
-    #[command(subcommand)]
-    Registry(RegistryCommand),
-    /// Print a completion script for a shell.
-    Completion {
-        /// The shell.
-        #[arg(value_enum)]
-        shell: clap_complete::Shell,
-    },
-    /// Print the version.
-    Version {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Commands about the embedded registry.
-#[derive(Debug, Subcommand)]
-pub(crate) enum RegistryCommand {
-    /// Serve a registry until it is interrupted.
-    Serve(ServeArgs),
-}
-
-/// Flags of `kpromo registry serve`.
-#[derive(Debug, Args)]
-pub(crate) struct ServeArgs {
-    /// Where to keep content; without it in memory.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) storage: Option<PathBuf>,
-    /// Where to listen. There is no TLS: put nothing but loopback here, or a proxy before it.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
-    pub(crate) listen: SocketAddr,
-    /// List tags as Google's registries do, with all manifests.
-    #[arg(long)]
-    pub(crate) google_listing: bool,
-    /// Have no referrers API, as registries before OCI 1.1.
-    #[arg(long)]
-    pub(crate) no_referrers: bool,
-}
-
-/// Flags of `kpromo demo`.
-#[derive(Debug, Args)]
-pub(crate) struct DemoArgs {
-    /// Leave the registries up to look around in, until interrupted.
-    #[arg(long)]
-    pub(crate) keep: bool,
-    /// Where to write the manifests: a new or empty folder. Without it a temporary one.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) directory: Option<PathBuf>,
-}
+use super::signatures::{SigningArgs, SigningFlags, TrustArgs, TrustFlags};
+use super::value::{bytes, duration, go_bool, path, percent};
+use super::{BOOL, Cli};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -127,9 +24,6 @@ Examples:
 
 Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 registry unavailable · 30 some failed ·
 32 interrupted while writing · 130 interrupted before";
-
-/// The name of values that are true or false; flags with such values are read as [`Cli::grammar`] says.
-const BOOL: &str = "BOOL";
 
 /// Flags of `kpromo cip`, as they are written.
 #[derive(Clone, Debug, Args)]
@@ -199,9 +93,10 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "Output", value_name = "FILE")]
     report: Option<PathBuf>,
 
-    /// Sign what is promoted. Not yet in this build: say --sign=false to be told so no more.
-    #[arg(long, help_heading = "Signatures", default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
-    sign: bool,
+    #[command(flatten)]
+    signing: SigningFlags,
+    #[command(flatten)]
+    trust: TrustFlags,
 
     // What the Go tool has and this build has not: parsed, so that scripts are told what is missing rather than that a flag
     // is unknown.
@@ -215,22 +110,6 @@ pub(crate) struct CipFlags {
     manifest_based_snapshot_of: String,
     #[arg(long, hide = true, default_value = "yaml", ignore_case = true, value_parser = ["yaml", "csv"])]
     output: String,
-    #[arg(long, hide = true, default_value = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com")]
-    signer_account: String,
-    #[arg(long, hide = true, default_value = "")]
-    summary_signer_account: String,
-    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
-    verification_summaries: bool,
-    #[arg(long, hide = true, default_value = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com")]
-    certificate_identity: String,
-    #[arg(long, hide = true, default_value = "")]
-    certificate_identity_regexp: String,
-    #[arg(long, hide = true, default_value = "https://accounts.google.com")]
-    certificate_oidc_issuer: String,
-    #[arg(long, hide = true, default_value = "")]
-    certificate_oidc_issuer_regexp: String,
-    #[arg(long, hide = true, default_value_t = 50)]
-    max_signature_ops: i64,
     #[arg(long, hide = true, default_value_t = -1, allow_negative_numbers = true)]
     vuln_severity_threshold: i64,
     /// Ignored, as it is in the Go tool.
@@ -274,8 +153,10 @@ pub(crate) struct CipArgs {
     pub(crate) parse_only: bool,
     pub(crate) strict: bool,
     pub(crate) keep_going: bool,
-    /// Whether signing was declined, so that nobody has to be told that it is missing.
-    pub(crate) sign: bool,
+    /// Whom to trust.
+    pub(crate) trust: TrustArgs,
+    /// As whom to sign; none: signing was declined.
+    pub(crate) signing: Option<SigningArgs>,
     pub(crate) registry_config: Option<PathBuf>,
     pub(crate) cache: Option<CacheArgs>,
     pub(crate) spool: SpoolSettings,
@@ -284,30 +165,25 @@ pub(crate) struct CipArgs {
     pub(crate) report: Option<PathBuf>,
 }
 
-impl Cli {
-    /// What may be written on the command line: as derived, with booleans as Go's pflag has them. These are true where they
-    /// have no value, and have one only behind an equals sign, so that they swallow no word.
-    pub(crate) fn grammar() -> clap::Command {
-        let go = |flag: Arg| {
-            if flag.get_value_names().is_none_or(|names| names != [BOOL]) {
-                return flag;
-            }
-            let is_off = flag.get_default_values() == ["false"];
-            let flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
-            flag.hide_possible_values(true).hide_default_value(is_off)
-        };
-        Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
-    }
-
-    /// Reads a command line.
-    ///
-    /// # Errors
-    /// When it cannot be understood, asks for help, or asks for what is not in this build.
-    pub(crate) fn read(
-        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
-    ) -> Result<(Self, ArgMatches), clap::Error> {
-        let matches = Self::grammar().try_get_matches_from(words)?;
-        Ok((Self::from_arg_matches(&matches)?, matches))
+impl CipArgs {
+    /// A dry run of these manifests, in which nothing else is asked for: no signing either.
+    pub(crate) fn of(manifests: ManifestSource) -> Self {
+        Self {
+            manifests,
+            limit: Limit::None,
+            confirm: false,
+            parse_only: false,
+            strict: false,
+            keep_going: true,
+            trust: TrustArgs::default(),
+            signing: None,
+            registry_config: None,
+            cache: None,
+            spool: SpoolSettings::default(),
+            timeout: None,
+            output_plan: None,
+            report: None,
+        }
     }
 }
 
@@ -323,7 +199,6 @@ impl CipFlags {
             let verb = if later.len() == 1 { "is" } else { "are" };
             return Err(usage(format!("{} {verb} not yet in this build", later.join(", "))));
         }
-        let path = |text: Option<OsString>| text.filter(|text| !text.is_empty()).map(PathBuf::from);
         let manifests = match (path(self.manifest), path(self.thin_manifest_dir)) {
             (Some(file), None) => ManifestSource::Plain(file),
             (None, Some(folder)) => ManifestSource::Thin(folder),
@@ -356,6 +231,9 @@ impl CipFlags {
             true => Recheck::All,
             false => Recheck::Sample(self.inventory_cache_sample / 100.0),
         };
+        let mut trust = self.trust.resolve().map_err(usage)?;
+        let asked = matches.value_source("signer_account") == Some(ValueSource::CommandLine);
+        let signing = self.signing.resolve(&mut trust, asked).map_err(usage)?;
         Ok(CipArgs {
             manifests,
             limit,
@@ -363,7 +241,8 @@ impl CipFlags {
             parse_only: self.parse_only,
             strict: self.strict,
             keep_going: self.keep_going,
-            sign: self.sign,
+            trust,
+            signing,
             registry_config: self.registry_config,
             cache: cache.map(|path| CacheArgs { path, recheck }),
             spool: SpoolSettings { directory: path(self.spool_dir), limit: self.spool_limit },
@@ -388,71 +267,19 @@ impl CipFlags {
                 text("manifest_based_snapshot_of", &self.manifest_based_snapshot_of),
             ),
             ("--output", text("output", &self.output)),
-            ("--sign", given("sign") && self.sign),
-            ("--signer-account", text("signer_account", &self.signer_account)),
-            ("--summary-signer-account", text("summary_signer_account", &self.summary_signer_account)),
-            ("--verification-summaries", self.verification_summaries),
-            ("--certificate-identity", text("certificate_identity", &self.certificate_identity)),
-            (
-                "--certificate-identity-regexp",
-                text("certificate_identity_regexp", &self.certificate_identity_regexp),
-            ),
-            ("--certificate-oidc-issuer", text("certificate_oidc_issuer", &self.certificate_oidc_issuer)),
-            (
-                "--certificate-oidc-issuer-regexp",
-                text("certificate_oidc_issuer_regexp", &self.certificate_oidc_issuer_regexp),
-            ),
-            ("--max-signature-ops", given("max_signature_ops")),
             ("--vuln-severity-threshold", self.vuln_severity_threshold >= 0),
         ];
         asked.into_iter().filter_map(|(flag, asked)| asked.then_some(flag)).collect()
     }
 }
 
-/// Truth as Go's `strconv.ParseBool` has it.
-fn go_bool() -> impl TypedValueParser<Value = bool> {
-    PossibleValuesParser::new([
-        "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
-    ])
-    .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
-}
-
-/// A number of bytes, with a unit as Kubernetes writes it: Ki, Mi, Gi, Ti.
-fn bytes(text: &str) -> Result<u64, String> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let shift = match text[digits.len()..].trim_end_matches('B') {
-        "" => Some(0),
-        "Ki" => Some(10),
-        "Mi" => Some(20),
-        "Gi" => Some(30),
-        "Ti" => Some(40),
-        _ => None,
-    };
-    let bytes =
-        digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "a number of bytes is expected, such as 500Mi or 2Gi".to_owned())
-}
-
-/// A part of a hundred.
-fn percent(text: &str) -> Result<f64, String> {
-    let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
-    percent.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
-}
-
-/// A length of time as people write it.
-fn duration(text: &str) -> Result<Duration, String> {
-    let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    match Duration::try_from(duration) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) | Err(_) => Err("a time above zero is expected".to_owned()),
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use super::super::{Command, LogLevel};
     use super::*;
 
-    fn cip(flags: &str) -> Result<CipArgs, String> {
+    /// What a command line asks for.
+    pub(in super::super) fn cip(flags: &str) -> Result<CipArgs, String> {
         let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
         let (cli, matches) = Cli::read(words).map_err(|error| error.to_string())?;
         let Command::Cip(flags) = cli.command else { panic!("cip was asked for") };
@@ -486,27 +313,17 @@ mod tests {
             ManifestSource::Plain("b.yaml".into())
         );
         let args = cip("--thin-manifest-dir d --manifest-diff-since=yesterday --sign=false").unwrap();
-        assert_eq!((args.limit, args.sign), (Limit::Since("yesterday".to_owned()), false));
+        assert_eq!((args.limit, args.signing), (Limit::Since("yesterday".to_owned()), None));
     }
 
     #[test]
     fn what_is_not_in_this_build_is_refused_by_name() {
         for flags in [
-            "--sign",
-            "--sign=true",
             "--snapshot gcr.io/x",
             "--minimal-snapshot",
             "--manifest-based-snapshot-of x",
             "--snapshot-tag x",
             "--output csv",
-            "--signer-account x",
-            "--summary-signer-account x",
-            "--verification-summaries",
-            "--certificate-identity x",
-            "--certificate-identity-regexp x",
-            "--certificate-oidc-issuer x",
-            "--certificate-oidc-issuer-regexp x",
-            "--max-signature-ops 5",
             "--vuln-severity-threshold 1",
         ] {
             let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
@@ -520,9 +337,7 @@ mod tests {
         assert!(
             cip("--manifest m.yaml --sign=false --vuln-severity-threshold=-1 --max-image-size 10").is_ok()
         );
-        for nothing in
-            ["--minimal-snapshot=false", "--verification-summaries=0", "--snapshot=", "--signer-account="]
-        {
+        for nothing in ["--minimal-snapshot=false", "--snapshot="] {
             assert!(cip(&format!("--manifest m.yaml {nothing}")).is_ok(), "{nothing}");
         }
     }

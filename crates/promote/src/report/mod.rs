@@ -1,6 +1,8 @@
 //! What a run has done, for machines and for summaries: built from its events, so that it is true also where the run was
 //! cut short.
 
+mod examined;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,9 @@ use serde::Serialize;
 
 use crate::event::{Event, Observer, Phase, Promotion};
 use crate::phase::{Plan, Summary};
+use examined::ExaminedImage;
+
+pub use examined::ExaminedTotals;
 
 /// The version of the report's schema: `docs/reference/report.md`.
 const SCHEMA: u32 = 1;
@@ -26,6 +31,12 @@ pub struct Ledger {
 struct Entries {
     promoted: Vec<(Promotion, Copied)>,
     failed: Vec<(Promotion, String)>,
+    examined: Vec<ExaminedImage>,
+    examined_totals: ExaminedTotals,
+    signed: usize,
+    unsigned: Vec<UnsignedImage>,
+    recorded: usize,
+    unrecorded: Vec<UnsignedImage>,
     warnings: Vec<String>,
     skipped: Vec<SkippedPhase>,
     seconds: BTreeMap<String, f64>,
@@ -46,6 +57,14 @@ pub struct Totals {
     pub tagged: usize,
     /// Images that could not be brought to a repository.
     pub failed: usize,
+    /// Images, and parts of them, that got the signatures that they lacked.
+    pub signed: usize,
+    /// Images, and parts of them, that could not be signed.
+    pub unsigned: usize,
+    /// Images that got their promotion record.
+    pub recorded: usize,
+    /// Images that could not be recorded.
+    pub unrecorded: usize,
     /// Blobs that were uploaded.
     pub blobs_sent: u64,
     /// Blobs that were there, or were mounted.
@@ -69,8 +88,12 @@ pub struct Report {
     skipped_phases: Vec<SkippedPhase>,
     plan: Option<Summary>,
     totals: Totals,
+    examined_totals: ExaminedTotals,
+    examined: Vec<ExaminedImage>,
     promoted: Vec<PromotedImage>,
     failed: Vec<FailedImage>,
+    unsigned: Vec<UnsignedImage>,
+    unrecorded: Vec<UnsignedImage>,
     lost: Vec<String>,
     warnings: Vec<String>,
     error: Option<String>,
@@ -100,6 +123,15 @@ struct FailedImage {
     destination: String,
     tags: Vec<String>,
     error: String,
+}
+
+/// An image, or a part of one, that lacks a signature or a record.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnsignedImage {
+    /// The image at home, by digest.
+    pub image: String,
+    /// Why it lacks it.
+    pub error: String,
 }
 
 /// How a run ended, as far as the ledger cannot know it.
@@ -133,10 +165,25 @@ impl Ledger {
             promoted: entries.promoted.len(),
             tagged: entries.tagged,
             failed: entries.failed.len(),
+            signed: entries.signed,
+            unsigned: entries.unsigned.len(),
+            recorded: entries.recorded,
+            unrecorded: entries.unrecorded.len(),
             blobs_sent: entries.blobs_sent,
             blobs_there: entries.blobs_there,
             bytes_sent: entries.bytes_sent,
         }
+    }
+
+    /// Whether nothing has been written so far, nor has anything failed to be.
+    pub fn has_written_nothing(&self) -> bool {
+        let Totals { promoted, tagged, failed, signed, unsigned, recorded, unrecorded, .. } = self.totals();
+        promoted + tagged + failed + signed + unsigned + recorded + unrecorded == 0
+    }
+
+    /// What was found attached to images of staging.
+    pub fn examined(&self) -> ExaminedTotals {
+        self.entries().examined_totals
     }
 
     /// Whether production may have been written to.
@@ -147,6 +194,16 @@ impl Ledger {
     /// What failed, with the reason.
     pub fn failures(&self) -> Vec<(Promotion, String)> {
         self.entries().failed.clone()
+    }
+
+    /// What could not be signed, with the reason.
+    pub fn unsigned(&self) -> Vec<UnsignedImage> {
+        self.entries().unsigned.clone()
+    }
+
+    /// What could not be recorded, with the reason.
+    pub fn unrecorded(&self) -> Vec<UnsignedImage> {
+        self.entries().unrecorded.clone()
     }
 
     /// The phases that did nothing, and why.
@@ -195,6 +252,8 @@ impl Ledger {
             skipped_phases: entries.skipped.clone(),
             plan: ending.plan.map(Plan::summary),
             totals,
+            examined_totals: entries.examined_totals,
+            examined: entries.examined.clone(),
             promoted: entries
                 .promoted
                 .iter()
@@ -208,6 +267,8 @@ impl Ledger {
                 })
                 .collect(),
             failed,
+            unsigned: entries.unsigned.clone(),
+            unrecorded: entries.unrecorded.clone(),
             lost: ending
                 .plan
                 .map(|plan| plan.lost().map(|edge| plan.edges().reference(edge)).collect())
@@ -245,6 +306,20 @@ impl Observer for Ledger {
             Event::Failed(promotion, error) => {
                 let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
                 entries.failed.push((promotion.clone(), format!("{error}{advice}")));
+            }
+            Event::Examined(examination) => {
+                entries.examined_totals.add(examination);
+                if examination.is_worth_telling() {
+                    entries.examined.push(ExaminedImage::from(&**examination));
+                }
+            }
+            Event::Signed(_) => entries.signed += 1,
+            Event::Unsigned(image, error) => {
+                entries.unsigned.push(UnsignedImage { image: image.to_string(), error: error.clone() });
+            }
+            Event::Recorded(_) => entries.recorded += 1,
+            Event::Unrecorded(image, error) => {
+                entries.unrecorded.push(UnsignedImage { image: image.to_string(), error: error.clone() });
             }
             Event::Work { .. } | Event::Worked => {}
         }

@@ -1,0 +1,154 @@
+//! The command line. Flags of `kpromo cip` keep the names, defaults and meanings that scripts rely on.
+
+mod cip;
+mod signatures;
+mod value;
+mod verify;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
+pub(crate) use signatures::{HolderArgs, PatternText, SigningArgs, SummaryArgs, TokenFile, TrustArgs};
+pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
+
+/// Promotes container images between registries.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kpromo",
+    version,
+    disable_help_subcommand = true,
+    max_term_width = 110,
+    args_override_self = true
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Global {
+    /// How much to log.
+    #[arg(long, global = true, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
+    pub(crate) log_level: LogLevel,
+    /// How to log.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Levels of the log; the two above `error` are those of Go's logrus, and mean the same here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Panic,
+    Fatal,
+    Error,
+    #[value(alias = "warn")]
+    Warning,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// Forms of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Promote the images that manifests name.
+    Cip(Box<CipFlags>),
+    /// Say who has signed images, how they were promoted and what is attested of them.
+    Verify(Box<VerifyFlags>),
+    /// Show a promotion between registries that it starts itself.
+    Demo(DemoArgs),
+    /// An OCI registry of our own.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
+    /// Print a completion script for a shell.
+    Completion {
+        /// The shell.
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the version.
+    Version {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Commands about the embedded registry.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Serve a registry until it is interrupted.
+    Serve(ServeArgs),
+}
+
+/// Flags of `kpromo registry serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where to keep content; without it in memory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+    /// Where to listen. There is no TLS: put nothing but loopback here, or a proxy before it.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
+    pub(crate) listen: SocketAddr,
+    /// List tags as Google's registries do, with all manifests.
+    #[arg(long)]
+    pub(crate) google_listing: bool,
+    /// Have no referrers API, as registries before OCI 1.1.
+    #[arg(long)]
+    pub(crate) no_referrers: bool,
+}
+
+/// Flags of `kpromo demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Leave the registries up to look around in, until interrupted.
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Where to write the manifests: a new or empty folder. Without it a temporary one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// The name of values that are true or false; flags with such values are read as [`Cli::grammar`] says.
+const BOOL: &str = "BOOL";
+
+impl Cli {
+    /// What may be written on the command line: as derived, with booleans as Go's pflag has them. These are true where they
+    /// have no value, and have one only behind an equals sign, so that they swallow no word.
+    pub(crate) fn grammar() -> clap::Command {
+        let go = |flag: Arg| {
+            if flag.get_value_names().is_none_or(|names| names != [BOOL]) {
+                return flag;
+            }
+            let is_off = flag.get_default_values() == ["false"];
+            let flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
+            flag.hide_possible_values(true).hide_default_value(is_off)
+        };
+        Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
+    }
+
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// When it cannot be understood, asks for help, or asks for what is not in this build.
+    pub(crate) fn read(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<(Self, ArgMatches), clap::Error> {
+        let matches = Self::grammar().try_get_matches_from(words)?;
+        Ok((Self::from_arg_matches(&matches)?, matches))
+    }
+}

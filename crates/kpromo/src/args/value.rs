@@ -1,0 +1,58 @@
+//! Values as they are written.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+// In scripts an empty value is a variable that is not set, and means that the flag is not given.
+
+/// A path that is given.
+pub(super) fn path(text: Option<OsString>) -> Option<PathBuf> {
+    text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+/// A text that is given.
+pub(super) fn text(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
+}
+
+/// Truth as Go's `strconv.ParseBool` has it.
+pub(super) fn go_bool() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new([
+        "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
+    ])
+    .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
+}
+
+/// A number of bytes, with a unit as Kubernetes writes it: Ki, Mi, Gi, Ti.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].trim_end_matches('B') {
+        "" => Some(0),
+        "Ki" => Some(10),
+        "Mi" => Some(20),
+        "Gi" => Some(30),
+        "Ti" => Some(40),
+        _ => None,
+    };
+    let bytes =
+        digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
+    bytes.ok_or_else(|| "a number of bytes is expected, such as 500Mi or 2Gi".to_owned())
+}
+
+/// A part of a hundred.
+pub(super) fn percent(text: &str) -> Result<f64, String> {
+    let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
+    percent.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
+}
+
+/// A length of time as people write it.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        Ok(_) | Err(_) => Err("a time above zero is expected".to_owned()),
+    }
+}

@@ -1,0 +1,49 @@
+//! What every command that speaks with registries begins with: the door, and the client behind it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use oci::Client;
+use promote::Production;
+use transport::Door;
+
+use crate::config::{InvalidConfig, RegistryConfig};
+use crate::credentials::{Keychain, metadata_host};
+use crate::environment::Environment;
+
+/// The ways out.
+pub(crate) struct Connection {
+    /// Speaks with registries.
+    pub(crate) client: Client,
+    /// What everything goes through.
+    pub(crate) door: Door,
+    /// What proves who we are.
+    pub(crate) keychain: Arc<Keychain>,
+    /// What is particular to an organisation.
+    pub(crate) production: Production,
+}
+
+/// Opens the door and the client behind it, as the registry configuration says.
+///
+/// # Errors
+/// When the configuration cannot be used.
+pub(crate) fn connect(
+    registry_config: Option<&Path>,
+    environment: &Environment,
+) -> Result<Connection, InvalidConfig> {
+    let config = match registry_config {
+        Some(path) => RegistryConfig::read(path)?,
+        None => RegistryConfig::default(),
+    };
+    let mut settings = config.settings()?;
+    // Google's metadata service is reached at a link-local address, without TLS.
+    let metadata = settings.hosts.entry(metadata_host(&environment.places)).or_default();
+    metadata.plain_http = true;
+    // Its tokens are for this machine, not for a proxy.
+    metadata.direct = true;
+    let door =
+        Door::open(settings).map_err(|error| InvalidConfig::flag("--registry-config", error.to_string()))?;
+    let keychain = Arc::new(Keychain::new(environment.places.clone(), door.clone()));
+    let client = Client::new(door.clone(), Arc::<Keychain>::clone(&keychain), config.options());
+    Ok(Connection { client, door, keychain, production: config.production() })
+}

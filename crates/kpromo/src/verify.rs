@@ -1,0 +1,85 @@
+//! `kpromo verify`: what is signed and attested of images, and by whom.
+
+use futures_util::{StreamExt, stream};
+use promote::Verification;
+use promote::audit::{AuditError, Audited, ImageName, audit};
+
+use crate::args::{Form, VerifyArgs};
+use crate::config::InvalidConfig;
+use crate::connect::{Connection, connect};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::render::{audit_json, audit_text};
+use crate::terminal::{complain, print};
+use crate::trust::{signer_pattern, trust};
+use crate::watchdog;
+
+/// How many images are looked at at once; what each registry bears is for the door to find.
+const AT_ONCE: usize = 8;
+
+/// An image that was asked for, and what was found of it.
+pub(crate) struct Answer {
+    pub(crate) image: ImageName,
+    pub(crate) found: Result<Audited, AuditError>,
+}
+
+/// Verifies images.
+pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
+    let (connection, verification) = match prepare(args, environment) {
+        Ok(prepared) => prepared,
+        Err(problem) => {
+            complain(&problem.to_string());
+            return Exit::Invalid;
+        }
+    };
+    let Connection { client, door, production, .. } = &connection;
+    let reader = client.reader();
+    let answers = stream::iter(&args.images).map(async |image| {
+        let found = audit(&reader, &verification, production, image).await;
+        Answer { image: image.clone(), found }
+    });
+    let answers: Vec<Answer> = tokio::select! {
+        answers = answers.buffered(AT_ONCE).collect() => answers,
+        never = watchdog::watch(door) => match never {},
+    };
+    let exit = judge(&answers);
+    let signer = match &args.trust.verification_key {
+        Some(path) => format!("the key {}", path.display()),
+        None => verification.staging.to_string(),
+    };
+    match args.output {
+        Form::Table => print(&audit_text(&answers, &signer, args.platforms)),
+        Form::Json => print(&audit_json(&answers, &signer, exit)),
+    }
+    for Answer { image, found } in &answers {
+        if let Err(error) = found {
+            complain(&match error.advice() {
+                Some(advice) => format!("{image}: {error}; {advice}"),
+                None => format!("{image}: {error}"),
+            });
+        }
+    }
+    exit
+}
+
+fn prepare(
+    args: &VerifyArgs,
+    environment: &Environment,
+) -> Result<(Connection, Verification), InvalidConfig> {
+    let connection = connect(args.registry_config.as_deref(), environment)?;
+    let trust = trust(&args.trust, environment, &connection.door)?;
+    let verification = Verification { trust, staging: signer_pattern(&args.trust)? };
+    Ok((connection, verification))
+}
+
+/// One image that is not signed decides; what could not be looked at may be asked again.
+fn judge(answers: &[Answer]) -> Exit {
+    let refused = |answer: &Answer| answer.found.as_ref().is_ok_and(|found| !found.is_wholly_signed());
+    if answers.iter().any(refused) {
+        Exit::Policy
+    } else if answers.iter().any(|answer| answer.found.is_err()) {
+        Exit::Unavailable
+    } else {
+        Exit::Success
+    }
+}

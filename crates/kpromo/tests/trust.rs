@@ -1,0 +1,357 @@
+//! Promotions that are signed and attested on a real Sigstore, and judged by cosign; and what cosign has signed, judged here.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use oci::{Digest, Host};
+use registry::sample::{Recipe, Sample};
+use registry::{Config, Server};
+use serde_json::json;
+use support::{Desk, Said, kpromo, put, run};
+use testkit::{Auth, Cosign, Distribution, DockerConfig, Expected, Issuer, Rekor, Signing, Sigstore};
+
+const PROMOTER: &str = "promoter@example.org";
+const BUILDER: &str = "builder@example.org";
+const STAGING: &str = "staging@example.org";
+const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
+
+/// A registry of production.
+enum Production {
+    /// With a referrers API.
+    Embedded(Server),
+    /// Without: lists of referrers are kept under fallback tags.
+    Distribution(Distribution),
+}
+
+impl Production {
+    async fn embedded() -> Self {
+        Self::Embedded(Server::start(Config { google_listing: true, ..Config::default() }).await.unwrap())
+    }
+
+    fn distribution() -> Self {
+        Self::Distribution(Distribution::start(Auth::None))
+    }
+
+    fn host(&self) -> &Host {
+        match self {
+            Self::Embedded(server) => server.host(),
+            Self::Distribution(registry) => registry.host(),
+        }
+    }
+}
+
+/// Staging, production, and a Sigstore that all believe in.
+struct World {
+    desk: Desk,
+    staging: Server,
+    production: Production,
+    sigstore: &'static Sigstore,
+    docker: DockerConfig,
+    images: Vec<(String, Sample, Vec<String>)>,
+    policy: String,
+}
+
+impl World {
+    async fn with(production: Production) -> Self {
+        Self {
+            desk: Desk::new(),
+            staging: Server::start(Config { google_listing: true, ..Config::default() }).await.unwrap(),
+            production,
+            sigstore: Sigstore::shared(),
+            docker: DockerConfig::anonymous(),
+            images: Vec::new(),
+            policy: String::new(),
+        }
+    }
+
+    async fn stage(&mut self, name: &str, sample: Sample, tags: &[&str]) -> Digest {
+        put(&self.staging, &format!("staging/{name}"), &sample, &[]).await;
+        let digest = sample.digest();
+        self.images.push((name.to_owned(), sample, tags.iter().map(ToString::to_string).collect()));
+        digest
+    }
+
+    fn manifest(&self) -> PathBuf {
+        let mut text = format!(
+            "registries:\n- name: {}/staging\n  src: true\n- name: {}/prod\n{}images:\n",
+            self.staging.host(),
+            self.production.host(),
+            self.policy
+        );
+        for (name, sample, tags) in &self.images {
+            text.push_str(&format!("- name: {name}\n  dmap:\n    \"{}\": {tags:?}\n", sample.digest()));
+        }
+        self.desk.write("manifest.yaml", &text)
+    }
+
+    /// `kpromo cip --confirm` as the promoter.
+    fn command(&self, flags: &[&str]) -> Command {
+        let host = self.production.host();
+        let config = self.desk.write(
+            "config.yaml",
+            &format!("production: {{ canonicalHost: '{host}', path: prod, reference: registry.example }}\n"),
+        );
+        let token = self.desk.write("token", &self.sigstore.token(PROMOTER));
+        let mut command = kpromo(None);
+        command.args(["cip", "--confirm", "--signer-account", PROMOTER, "--certificate-identity", STAGING]);
+        command.args(["--certificate-oidc-issuer", self.sigstore.issuer(Issuer::Usual)]);
+        command.arg("--registry-config").arg(config).arg("--manifest").arg(self.manifest());
+        command.arg("--identity-token").arg(token);
+        command.arg("--trusted-root").arg(self.sigstore.trusted_root());
+        command.arg("--signing-config").arg(self.sigstore.signing_config(Rekor::V1));
+        command.arg("--report").arg(self.desk.path("report.json")).args(flags);
+        command
+    }
+
+    fn promote(&self, flags: &[&str]) -> Said {
+        let said = run(self.command(flags));
+        assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+        said
+    }
+
+    /// Every image and every part of one, as production has it.
+    fn parts(&self) -> Vec<String> {
+        let name = |name: &String, digest| format!("{}/prod/{name}@{digest}", self.production.host());
+        self.images
+            .iter()
+            .flat_map(|(image, sample, _)| {
+                sample.manifests.iter().map(move |manifest| name(image, manifest.digest()))
+            })
+            .collect()
+    }
+
+    fn v2(&self) -> Cosign<'_> {
+        Cosign::v2(self.sigstore, &self.docker)
+    }
+
+    fn v3(&self) -> Cosign<'_> {
+        Cosign::v3(self.sigstore, &self.docker)
+    }
+
+    fn by(&self, identity: &'static str) -> Expected<'static> {
+        Expected::identity(identity, self.sigstore.issuer(Issuer::Usual))
+    }
+
+    /// Signs in staging as `cosign` does.
+    fn staged(&self, name: &str, digest: Digest) -> String {
+        format!("{}/staging/{name}@{digest}", self.staging.host())
+    }
+}
+
+fn index(seed: u64) -> Sample {
+    Recipe { seed, ..Recipe::default() }.index(2)
+}
+
+/// What the promoter signs and records, both versions of cosign accept, of every image and every part, in both kinds of
+/// registries; and a second run writes nothing.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn cosign_accepts_everything_that_is_promoted_and_a_second_run_writes_nothing() {
+    for production in [Production::embedded().await, Production::distribution()] {
+        let mut world = World::with(production).await;
+        world.stage("index", index(1), &["v1", "latest"]).await;
+        world.stage("deep/image", Recipe { seed: 2, ..Recipe::default() }.image(), &["v2"]).await;
+        world.promote(&[]);
+        for reference in world.parts() {
+            let said = world.v3().verify(&reference, &world.by(PROMOTER)).unwrap();
+            assert!(said.contains("registry.example/"), "{said}");
+            world.v3().verify(&reference, &world.by(BUILDER)).unwrap_err();
+            // Where an image has bundles, as a record is one, version 2 looks at nothing else, whatever it is told.
+            let form = |by: Expected<'static>| if world.is_image(&reference) { by.bundle() } else { by };
+            world.v2().verify(&reference, &form(world.by(PROMOTER))).unwrap();
+            world.v2().verify(&reference, &form(world.by(BUILDER))).unwrap_err();
+        }
+        for (name, sample, _) in &world.images {
+            let reference = format!("{}/prod/{name}@{}", world.production.host(), sample.digest());
+            for cosign in [world.v2(), world.v3()] {
+                cosign.verify_attestation(&reference, RECORD, &world.by(PROMOTER).bundle()).unwrap();
+                cosign.verify_attestation(&reference, RECORD, &world.by(BUILDER).bundle()).unwrap_err();
+            }
+        }
+        if let Production::Embedded(server) = &world.production {
+            server.tally().reset();
+            let said = world.promote(&[]);
+            assert_eq!(server.tally().snapshot().writes(), 0, "{}", said.stdout);
+        }
+        let report = world.desk.json("report.json");
+        assert_eq!(report["totals"]["signed"], if world.is_distribution() { 4 } else { 0 });
+    }
+}
+
+impl World {
+    /// Whether this is an image, and no part of one.
+    fn is_image(&self, reference: &str) -> bool {
+        self.images.iter().any(|(_, sample, _)| reference.ends_with(&sample.digest().to_string()))
+    }
+
+    fn is_distribution(&self) -> bool {
+        matches!(self.production, Production::Distribution(_))
+    }
+}
+
+/// Signatures as bundles, with either log: version 3 finds and accepts them.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn cosign_accepts_bundles_of_either_log() {
+    for rekor in [Rekor::V1, Rekor::V2] {
+        let mut world = World::with(Production::embedded().await).await;
+        world.stage("index", index(1), &["v1"]).await;
+        let config = world.sigstore.signing_config(rekor);
+        world.promote(&["--signature-format=bundle", "--signing-config", config.to_str().unwrap()]);
+        for reference in world.parts() {
+            world.v3().verify(&reference, &world.by(PROMOTER).bundle()).unwrap();
+            world.v3().verify(&reference, &world.by(BUILDER).bundle()).unwrap_err();
+        }
+    }
+}
+
+/// What cosign has signed in staging is verified, carried to production before ours, and accepted there by both names.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn signatures_of_staging_are_verified_and_carried() {
+    let mut world = World::with(Production::embedded().await).await;
+    let digest = world.stage("app", index(1), &["v1"]).await;
+    let token = world.sigstore.token(STAGING);
+    world.v2().sign(&world.staged("app", digest), &Signing::keyless(token).recursive());
+    world.promote(&[]);
+    for reference in world.parts() {
+        for identity in [STAGING, PROMOTER] {
+            world.v3().verify(&reference, &world.by(identity)).unwrap();
+            if !world.is_image(&reference) {
+                world.v2().verify(&reference, &world.by(identity)).unwrap();
+            }
+        }
+    }
+}
+
+/// A signature in staging by somebody else than staging's signer blocks, before anything is written.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn a_signature_of_somebody_else_blocks() {
+    for bundle in [false, true] {
+        let mut world = World::with(Production::embedded().await).await;
+        let digest = world.stage("app", index(1), &["v1"]).await;
+        let signing = Signing::keyless(world.sigstore.token(BUILDER));
+        let signing = if bundle { signing.bundle(Rekor::V2) } else { signing };
+        world.v3().sign(&world.staged("app", digest), &signing);
+        let said = run(world.command(&[]));
+        assert_eq!(said.code, 12, "{}", said.stderr);
+        assert!(said.stderr.contains(BUILDER), "{}", said.stderr);
+        let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+        assert_eq!(server.tally().snapshot().writes(), 0);
+    }
+}
+
+/// A policy is satisfied by what cosign has attested, in either form; the attestation is carried, and a summary tells the
+/// level. Provenance by another blocks.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
+    let provenance = json!({
+        "buildDefinition": {
+            "buildType": "https://builder.example/type",
+            "externalParameters": { "source": "git+https://github.com/org/repo@refs/heads/main" },
+            "resolvedDependencies": [{ "uri": "git+https://github.com/org/repo@refs/heads/main" }],
+        },
+        "runDetails": { "builder": { "id": "https://builder.example/builder" } },
+    });
+    for bundle in [false, true] {
+        let mut world = World::with(Production::embedded().await).await;
+        world.policy = format!(
+            "provenance:\n  mode: require\n  signers: ['sigstore::{}::{BUILDER}']\n  builders:\n  \
+             - {{ id: https://builder.example/builder, level: 2 }}\n  sources: [github.com/org/repo]\n  level: 2\n",
+            world.sigstore.issuer(Issuer::Usual)
+        );
+        let digest = world.stage("app", index(1), &["v1"]).await;
+        let staged = world.staged("app", digest);
+        let attest = |identity: &str| {
+            let signing = Signing::keyless(world.sigstore.token(identity));
+            let signing = if bundle { signing.bundle(Rekor::V1) } else { signing };
+            world.v3().attest(&staged, PROVENANCE, &provenance, &signing);
+        };
+        assert_eq!(run(world.command(&[])).code, 12, "there is no provenance");
+        attest(PROMOTER);
+        let said = run(world.command(&[]));
+        assert_eq!(said.code, 12, "it is by somebody else");
+        assert!(said.stderr.contains("none of the policy's signers"), "{}", said.stderr);
+        attest(BUILDER);
+        world.promote(&["--verification-summaries"]);
+        let promoted = format!("{}/prod/app@{digest}", world.production.host());
+        let form = |expected: Expected<'static>| if bundle { expected.bundle() } else { expected };
+        world.v3().verify_attestation(&promoted, PROVENANCE, &form(world.by(BUILDER))).unwrap();
+        let summary =
+            world.v3().verify_attestation(&promoted, SUMMARY, &world.by(PROMOTER).bundle()).unwrap();
+        let envelope: serde_json::Value = serde_json::from_str(summary.lines().next().unwrap()).unwrap();
+        let payload = support::base64(envelope["payload"].as_str().unwrap());
+        assert!(payload.contains("SLSA_BUILD_LEVEL_2"), "{payload}");
+        let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+        server.tally().reset();
+        world.promote(&["--verification-summaries"]);
+        assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
+    }
+}
+
+/// However often a run is killed, and wherever: in the end every image is signed and recorded, once.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn a_run_that_is_killed_is_completed_by_the_next() {
+    let mut world = World::with(Production::embedded().await).await;
+    for seed in 0..12 {
+        world.stage(&format!("app-{seed}"), index(seed), &["v1"]).await;
+    }
+    let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+    let mut killed = 0;
+    // A little later each time: somewhere between the first copy and the last record.
+    for step in 0_u64.. {
+        let mut child = world.command(&["--max-signature-ops=4"]).spawn().unwrap();
+        let writes = step * 12 + 1;
+        let done = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status.success();
+            }
+            if server.tally().snapshot().writes() >= writes {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                killed += 1;
+                break false;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        };
+        if done {
+            break;
+        }
+        server.tally().reset();
+        assert!(step < 100, "it gets somewhere each time");
+    }
+    assert!(killed >= 3, "{killed}");
+    for reference in world.parts() {
+        let said = world.v3().verify(&reference, &world.by(PROMOTER)).unwrap();
+        let payloads: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        assert_eq!(payloads.len(), 1, "{reference} is signed once");
+    }
+    for (name, sample, _) in &world.images {
+        let reference = format!("{}/prod/{name}@{}", world.production.host(), sample.digest());
+        let said = world.v3().verify_attestation(&reference, RECORD, &world.by(PROMOTER).bundle()).unwrap();
+        assert_eq!(said.lines().count(), 1, "{reference} is recorded once");
+    }
+}
+
+/// The wrong identity signs nothing, and nothing is promoted that it cannot sign.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn the_wrong_identity_promotes_nothing() {
+    let mut world = World::with(Production::embedded().await).await;
+    world.stage("app", index(1), &["v1"]).await;
+    let said = run(world.command(&["--signer-account", BUILDER]));
+    assert_eq!(said.code, 20, "{}", said.stderr);
+    assert!(said.stderr.contains(PROMOTER) && said.stderr.contains(BUILDER), "{}", said.stderr);
+    let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+    assert_eq!(server.tally().snapshot().writes(), 0);
+}

@@ -1,0 +1,447 @@
+//! `kpromo verify`, from the outside: what it finds, says and exits with. Signatures are made with keys of the tests' own.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use oci::{
+    Anonymous, AttachedTag, AttachmentKind, Client, Digest, Known, NewLayer, NewReferrer, RawManifest,
+    Repository,
+};
+use registry::sample::{Recipe, Sample};
+use registry::{Config, Effect, Fault, Kind, Server};
+use serde_json::{Value, json};
+use sigstore::{DSSE_TYPE, SIMPLE_SIGNING_TYPE, Services, Signer, SigningKey, SimpleSigning, Statement};
+use support::{Desk, Said, kpromo, put, run};
+use transport::{Door, Settings};
+
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+const PROMOTION: &str = "https://k8s.io/promo-tools/promotion/v1";
+const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+
+/// Somebody with a key, who can attach things.
+struct Hand {
+    client: Client,
+    signer: Signer,
+    fingerprint: String,
+    public: String,
+}
+
+impl Hand {
+    fn new() -> Self {
+        let door = Door::open(Settings::default()).unwrap();
+        let key = SigningKey::generate().unwrap();
+        let (public, fingerprint) = (key.verification_key().to_pem(), key.verification_key().fingerprint());
+        let signer = Signer::with_key(door.clone(), key, Services::none(), None).unwrap();
+        Self { client: Client::new(door, Arc::new(Anonymous), HashMap::new()), signer, fingerprint, public }
+    }
+
+    /// Adds a signature of an image, as `reference`, to the tag of `at`.
+    async fn sign_at(&self, repository: &Repository, at: Digest, image: Digest, reference: &str) {
+        let payload = SimpleSigning::new(reference, &image.to_string(), BTreeMap::new()).to_json();
+        let annotations = self.signer.message(&payload).await.unwrap().annotations();
+        let tag = AttachedTag::new(at, AttachmentKind::Signature).unwrap().tag();
+        let layer =
+            NewLayer { media_type: SIMPLE_SIGNING_TYPE.to_owned(), content: payload.into(), annotations };
+        self.client.writer().append(repository, &tag, &[layer], Known::Nothing).await.unwrap();
+    }
+
+    async fn sign(&self, repository: &Repository, image: Digest, reference: &str) {
+        self.sign_at(repository, image, image, reference).await;
+    }
+
+    /// Signs an index and all that it lists.
+    async fn sign_all(&self, repository: &Repository, sample: &Sample, reference: &str) {
+        self.sign(repository, sample.digest(), reference).await;
+        for child in sample.root().parse().unwrap().children {
+            self.sign(repository, child.digest, reference).await;
+        }
+    }
+
+    /// Attaches a bundle to an image, and gives the digest of its manifest.
+    async fn bundle(
+        &self,
+        repository: &Repository,
+        image: &RawManifest,
+        content: Vec<u8>,
+        kind: &str,
+    ) -> Digest {
+        let annotations = [("dev.sigstore.bundle.predicateType", kind)];
+        let referrer = NewReferrer {
+            subject: image.into(),
+            artifact_type: BUNDLE.to_owned(),
+            layer: NewLayer {
+                media_type: BUNDLE.to_owned(),
+                content: content.into(),
+                annotations: BTreeMap::new(),
+            },
+            annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        };
+        self.client.writer().attach(repository, &referrer, Known::Nothing).await.unwrap()
+    }
+
+    /// Attests something of `about`, in the tag of cosign's scheme of an image.
+    async fn attest_in_tag(&self, repository: &Repository, image: Digest, about: Digest, kind: &str) {
+        let hex = about.hex();
+        let signed = self.signer.statement(&Statement::about("", &hex, kind, json!({})), &hex).await.unwrap();
+        let bundle: Value = serde_json::from_slice(&signed.bundle()).unwrap();
+        let tag = AttachedTag::new(image, AttachmentKind::Attestation).unwrap().tag();
+        let content = bundle["dsseEnvelope"].to_string().into_bytes().into();
+        let layer = NewLayer { media_type: DSSE_TYPE.to_owned(), content, annotations: BTreeMap::new() };
+        self.client.writer().append(repository, &tag, &[layer], Known::Nothing).await.unwrap();
+    }
+
+    /// Attests something of an image, in a bundle.
+    async fn attest(
+        &self,
+        repository: &Repository,
+        image: &RawManifest,
+        name: &str,
+        kind: &str,
+        predicate: Value,
+    ) -> Digest {
+        let hex = image.digest().hex();
+        let signed =
+            self.signer.statement(&Statement::about(name, &hex, kind, predicate), &hex).await.unwrap();
+        self.bundle(repository, image, signed.bundle(), kind).await
+    }
+}
+
+/// A registry with an index of two platforms under `prod/app:v1`, and somebody whose signatures count.
+struct Scene {
+    server: Server,
+    desk: Desk,
+    hand: Hand,
+    repository: Repository,
+    image: String,
+    sample: Sample,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let server = Server::start(Config::default()).await.unwrap();
+        let (desk, hand) = (Desk::new(), Hand::new());
+        let sample = Recipe { seed: 1, ..Recipe::default() }.index(2);
+        put(&server, "prod/app", &sample, &["v1"]).await;
+        desk.write("key.pub", &hand.public);
+        let repository: Repository = format!("{}/prod/app", server.host()).parse().unwrap();
+        let image = format!("{repository}:v1");
+        Self { server, desk, hand, repository, image, sample }
+    }
+
+    /// An image without platforms, under a name of its own.
+    async fn image(&self, name: &str, seed: u64) -> (Repository, Sample) {
+        let sample = Recipe { seed, ..Recipe::default() }.image();
+        put(&self.server, name, &sample, &["v1"]).await;
+        (format!("{}/{name}", self.server.host()).parse().unwrap(), sample)
+    }
+
+    fn verify(&self, flags: &[&str]) -> Said {
+        let key = self.desk.path("key.pub");
+        verify(&[&["--verification-key", key.to_str().unwrap()], flags].concat())
+    }
+
+    fn json(&self, flags: &[&str]) -> (i32, Value) {
+        let said = self.verify(&[&["--output", "json"], flags].concat());
+        (said.code, serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}", said.stderr)))
+    }
+}
+
+fn verify(flags: &[&str]) -> Said {
+    let mut command = kpromo(None);
+    command.arg("verify").args(flags);
+    run(command)
+}
+
+fn promotion(digest: Digest) -> Value {
+    json!({
+        "srcRef": format!("gcr.io/staging/app@{digest}"), "dstRef": "registry.example/app", "digest": digest,
+        "timestamp": "2026-01-02T03:04:05Z", "builderId": "https://k8s.io/promo-tools@1.0",
+        "manifest": {
+            "name": "images/app/images.yaml", "uri": "git+https://github.com/org/manifests",
+            "digest": { "gitCommit": "c0ffee" },
+        },
+        "job": { "name": "promote", "buildId": "7" },
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_that_is_attached_to_a_promoted_image_is_told_in_a_schema_that_stays() {
+    let scene = Scene::new().await;
+    let Scene { hand, repository, sample, image, .. } = &scene;
+    let (root, digest) = (sample.root(), sample.digest());
+    hand.sign_all(repository, sample, &repository.to_string()).await;
+    let record = hand.attest(repository, root, "registry.example/app", PROMOTION, promotion(digest)).await;
+    let summary = json!({
+        "verifier": { "id": "https://k8s.io/promo-tools/verifier/v1" }, "timeVerified": "2026-01-02T03:04:06Z",
+        "verificationResult": "PASSED", "verifiedLevels": ["SLSA_BUILD_LEVEL_3"],
+    });
+    let summary = hand.attest(repository, root, "registry.example/app", SUMMARY, summary).await;
+    let carried = hand.attest(repository, root, "x", PROVENANCE, json!({})).await;
+
+    let key = json!({ "key": hand.fingerprint });
+    let signature = |digest: Digest| {
+        let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap();
+        json!({
+            "standing": "counts", "signer": key, "reference": repository,
+            "place": format!("{repository}:{tag}, layer 1"),
+        })
+    };
+    let platform = |digest: Digest, platform: Option<String>| {
+        json!({
+            "digest": digest, "platform": platform, "signed": true, "objections": [],
+            "signatures": [signature(digest)], "records": [], "summaries": [], "attestations": [], "refused": [],
+            "platforms": [],
+        })
+    };
+    let children = root.parse().unwrap().children;
+    let children: Vec<Value> =
+        children.into_iter().map(|child| platform(child.digest, child.platform)).collect();
+    assert_eq!(children.len(), 2);
+    let expected = json!({
+        "schema": 1,
+        "version": env!("CARGO_PKG_VERSION"),
+        "exitCode": 0,
+        "signer": format!("the key {}", scene.desk.path("key.pub").display()),
+        "images": [{
+            "image": image,
+            "outcome": "signed",
+            "digest": digest,
+            "signed": true,
+            "objections": [],
+            "signatures": [signature(digest)],
+            "records": [{
+                "accepted": true, "signer": key,
+                "source": format!("gcr.io/staging/app@{digest}"), "destination": "registry.example/app",
+                "timestamp": "2026-01-02T03:04:05Z", "builder": "https://k8s.io/promo-tools@1.0",
+                "manifest": "images/app/images.yaml", "repository": "git+https://github.com/org/manifests",
+                "commit": "c0ffee", "job": "promote 7",
+                "place": format!("{repository}@{record}"),
+            }],
+            "summaries": [{
+                "accepted": true, "signer": key, "result": "PASSED", "levels": ["SLSA_BUILD_LEVEL_3"],
+                "verifier": "https://k8s.io/promo-tools/verifier/v1", "timestamp": "2026-01-02T03:04:06Z",
+                "place": format!("{repository}@{summary}"),
+            }],
+            "attestations": [{
+                "predicateType": PROVENANCE, "signer": key, "place": format!("{repository}@{carried}"),
+            }],
+            "refused": [],
+            "platforms": children,
+        }],
+    });
+    let (code, found) = scene.json(&[image]);
+    assert_eq!((code, &found), (0, &expected), "{found:#}");
+    let by_digest = format!("{repository}@{digest}");
+    let (code, found) = scene.json(&[&by_digest]);
+    assert_eq!((code, &found["images"][0]["records"]), (0, &expected["images"][0]["records"]));
+
+    let said = scene.verify(&[image]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for part in [
+        "signed by the key",
+        "2 of 2 platforms signed",
+        "from gcr.io/staging/app@",
+        "images/app/images.yaml of git+https://github.com/org/manifests",
+        "at c0ffee",
+        "PASSED SLSA_BUILD_LEVEL_3",
+        PROVENANCE,
+    ] {
+        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+    }
+    assert!(!said.stdout.contains("linux/"), "platforms are counted: {}", said.stdout);
+    let listed = scene.verify(&["--platforms", image]);
+    assert!(listed.stdout.contains("linux/"), "and listed where that is asked for: {}", listed.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_not_signed_is_refused_in_four_requests() {
+    let scene = Scene::new().await;
+    let (repository, _) = scene.image("prod/plain", 2).await;
+    scene.server.tally().reset();
+    let said = scene.verify(&[&format!("{repository}:v1")]);
+    assert_eq!(said.code, 12, "{}", said.stderr);
+    assert!(
+        said.stdout.contains("NOT SIGNED") && said.stdout.contains("it has no signature"),
+        "{}",
+        said.stdout
+    );
+    let asked = scene.server.tally().snapshot();
+    assert_eq!((asked.total(), asked.writes()), (4, 0), "the manifest, two tags and the referrers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_whose_platforms_are_not_all_signed_is_refused_and_the_platform_is_named() {
+    let scene = Scene::new().await;
+    let Scene { hand, repository, sample, image, .. } = &scene;
+    let children = sample.root().parse().unwrap().children;
+    hand.sign(repository, sample.digest(), &repository.to_string()).await;
+    hand.sign(repository, children[0].digest, &repository.to_string()).await;
+    let said = scene.verify(&[image]);
+    assert_eq!(said.code, 12, "{}", said.stderr);
+    assert!(said.stdout.contains("1 of 2 platforms signed"), "{}", said.stdout);
+    let missing = format!("refused: {} ({})", children[1].platform.as_ref().unwrap(), children[1].digest);
+    assert!(said.stdout.contains(&missing), "{missing}: {}", said.stdout);
+    let (_, found) = scene.json(&[image]);
+    assert_eq!(
+        (&found["images"][0]["outcome"], &found["images"][0]["signed"]),
+        (&json!("refused"), &json!(true))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_of_another_key_and_one_of_another_image_prove_nothing() {
+    let scene = Scene::new().await;
+    let (other, _) = scene.image("prod/other", 3).await;
+    let (repository, sample) = scene.image("prod/plain", 2).await;
+    Hand::new().sign(&repository, sample.digest(), &repository.to_string()).await;
+    let image = format!("{repository}:v1");
+    let (code, found) = scene.json(&[&image]);
+    let entry = &found["images"][0];
+    assert_eq!((code, &entry["signatures"]), (12, &json!([])));
+    assert_eq!(entry["refused"][0]["kind"], "signature");
+    assert!(entry["objections"][0].as_str().unwrap().contains("does not verify"), "{entry:#}");
+
+    // A good signature, moved to an image that it was not made for.
+    let name = other.to_string();
+    scene
+        .hand
+        .sign_at(&other, Recipe { seed: 3, ..Recipe::default() }.image().digest(), sample.digest(), &name)
+        .await;
+    let (code, found) = scene.json(&[&format!("{other}:v1")]);
+    assert_eq!(code, 12, "{found:#}");
+    let reason = found["images"][0]["refused"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("about something else") && reason.contains(&sample.digest().to_string()),
+        "{reason}"
+    );
+
+    // Beside all that, one that counts is enough.
+    scene.hand.sign(&repository, sample.digest(), &repository.to_string()).await;
+    let (code, found) = scene.json(&[&image]);
+    assert_eq!((code, found["images"][0]["refused"].as_array().unwrap().len()), (0, 1), "{found:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_is_for_the_name_of_the_image_or_what_users_call_it_and_may_be_in_the_canonical_region() {
+    let scene = Scene::new().await;
+    let canonical = Server::start(Config::default()).await.unwrap();
+    let (repository, sample) = scene.image("prod/images/plain", 2).await;
+    put(&canonical, "prod/images/plain", &sample, &["v1"]).await;
+    let config = scene.desk.write(
+        "config.yaml",
+        &format!(
+            "production: {{ canonicalHost: '{}', path: prod/images, reference: registry.example }}\n",
+            canonical.host()
+        ),
+    );
+    let image = format!("{repository}:v1");
+    let flags = ["--registry-config", config.to_str().unwrap(), &image];
+
+    let in_canonical: Repository = format!("{}/prod/images/plain", canonical.host()).parse().unwrap();
+    scene.hand.sign(&in_canonical, sample.digest(), "registry.example/other").await;
+    let (code, found) = scene.json(&flags);
+    assert_eq!((code, &found["images"][0]["signatures"][0]["standing"]), (12, &json!("other-reference")));
+    let objection = found["images"][0]["objections"][0].as_str().unwrap();
+    assert!(
+        objection.contains("registry.example/other") && objection.contains("registry.example/plain"),
+        "{objection}"
+    );
+
+    scene.hand.sign(&in_canonical, sample.digest(), "registry.example/plain").await;
+    let (code, found) = scene.json(&flags);
+    assert_eq!(code, 0, "{found:#}");
+    assert_eq!(
+        scene.json(&[&image]).0,
+        12,
+        "where nobody says what production is called, that is no name of it"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_are_signatures_too_and_what_is_in_the_tag_of_attestations_is_attested() {
+    let scene = Scene::new().await;
+    let (repository, sample) = scene.image("prod/plain", 2).await;
+    let image = format!("{repository}:v1");
+    let hand = &scene.hand;
+    // An attestation is not a signature, whoever has made it.
+    hand.attest(&repository, sample.root(), "", PROVENANCE, json!({})).await;
+    hand.attest_in_tag(&repository, sample.digest(), sample.digest(), "https://spdx.dev/Document").await;
+    hand.attest_in_tag(&repository, sample.digest(), Digest::of(b"other"), PROVENANCE).await;
+    let (code, found) = scene.json(&[&image]);
+    let attested: Vec<&Value> = found["images"][0]["attestations"].as_array().unwrap().iter().collect();
+    assert_eq!((code, attested.len()), (12, 2), "{found:#}");
+    assert_eq!(attested[0]["predicateType"], "https://spdx.dev/Document");
+    let refused = &found["images"][0]["refused"][0];
+    assert_eq!(refused["kind"], "attestation", "{found:#}");
+    assert!(refused["reason"].as_str().unwrap().contains("about something else"), "{refused}");
+
+    let over_bytes = hand.signer.message(sample.root().bytes()).await.unwrap().bundle();
+    hand.bundle(&repository, sample.root(), over_bytes, "").await;
+    let (code, found) = scene.json(&[&image]);
+    assert_eq!(code, 0, "{found:#}");
+    assert_eq!(found["images"][0]["signatures"][0].get("reference"), None, "it is for the digest");
+
+    let (named, sample) = scene.image("prod/named", 4).await;
+    let sign = "https://sigstore.dev/cosign/sign/v1";
+    hand.attest(&named, sample.root(), "registry.example/other", sign, json!({})).await;
+    let image = format!("{named}:v1");
+    assert_eq!(scene.json(&[&image]).1["images"][0]["signatures"][0]["standing"], "other-reference");
+    hand.bundle(&named, sample.root(), b"{".to_vec(), sign).await;
+    hand.attest(&named, sample.root(), "", sign, json!({})).await;
+    let (code, found) = scene.json(&[&image]);
+    assert_eq!(code, 0, "{found:#}");
+    assert_eq!(found["images"][0]["refused"][0]["kind"], "signature", "what cannot be read is told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_image_that_is_refused_decides_and_one_that_cannot_be_had_is_told() {
+    let scene = Scene::new().await;
+    let Scene { hand, repository, sample, image, .. } = &scene;
+    hand.sign_all(repository, sample, &repository.to_string()).await;
+    let (plain, _) = scene.image("prod/plain", 2).await;
+    let (plain, absent) = (format!("{plain}:v1"), format!("{repository}:absent"));
+
+    let said = scene.verify(&[image, &absent]);
+    assert_eq!(said.code, 20, "{}", said.stderr);
+    assert!(said.stderr.contains(&absent) && said.stderr.contains("check the name"), "{}", said.stderr);
+    assert!(said.stdout.contains("2 of 2 platforms signed"), "{}", said.stdout);
+    let (code, found) = scene.json(&[&absent, &plain, image]);
+    let outcomes: Vec<&str> =
+        found["images"].as_array().unwrap().iter().map(|image| image["outcome"].as_str().unwrap()).collect();
+    assert_eq!((code, outcomes), (12, vec!["unavailable", "refused", "signed"]));
+    assert!(found["images"][0]["error"].as_str().unwrap().contains("404"), "{found:#}");
+    assert_eq!(found["exitCode"], 12);
+
+    // A registry that breaks off is no image without signatures.
+    scene.server.weather().add_fault(Fault::new(Effect::Reset).on(Kind::Referrers).path("prod/plain"));
+    assert_eq!(scene.verify(&[&plain]).code, 20);
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_or_a_file_is_told_before_anybody_is_asked() {
+    let desk = Desk::new();
+    let key = desk.write("key.pub", "nothing");
+    let config = desk.write("config.yaml", "host: {}\n");
+    // Nothing listens on port 1.
+    let image = "127.0.0.1:1/app:v1";
+    for (flags, code, expected) in [
+        (&[][..], 2, "IMAGE"),
+        (&["127.0.0.1:1/app"], 2, "127.0.0.1:1/app"),
+        (&["--sign", image], 2, "--sign"),
+        (&["--output", "yaml", image], 2, "yaml"),
+        (&["--certificate-identity", "a", "--certificate-identity-regexp", "b", image], 2, "exclude"),
+        (&["--certificate-identity-regexp", "(", image], 10, "--certificate-identity-regexp"),
+        (&["--verification-key", key.to_str().unwrap(), image], 10, "key.pub: the verification key"),
+        (&["--trusted-root", "/no/such/root.json", image], 10, "/no/such/root.json"),
+        (&["--registry-config", config.to_str().unwrap(), image], 10, "config.yaml"),
+    ] {
+        let said = verify(flags);
+        assert_eq!(said.code, code, "{flags:?}: {}", said.stderr);
+        assert!(said.stderr.contains(expected) && said.stdout.is_empty(), "{flags:?}: {}", said.stderr);
+    }
+}

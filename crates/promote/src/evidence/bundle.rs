@@ -1,0 +1,134 @@
+//! Sigstore bundles, which refer to the image: statements, of which one type is cosign's signature, and plain signatures.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use oci::Referrer;
+use serde::Deserialize;
+use sigstore::BUNDLE_MAX;
+
+use super::gather::Subject;
+use super::{Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Origin, Rejected, SIGN_TYPE};
+
+/// What the media types of all versions of bundles begin with.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// Reads and verifies one bundle.
+pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Result<Evidence, EvidenceError> {
+    let place = format!("{}@{}", subject.repository, listed.digest);
+    // What the list says is a hint, to name what cannot be read.
+    let hint = claimed(listed.annotations.get("dev.sigstore.bundle.predicateType").cloned());
+    let rejected = |rejected| Ok(Evidence { rejected: vec![rejected], ..Evidence::default() });
+    let attachment = match subject.reader.referrer(subject.repository, subject.digest, listed).await {
+        Ok(attachment) => attachment,
+        Err(error) => return rejected(subject.unreadable(hint, place, error)?),
+    };
+    let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) else {
+        if !attachment.artifact_type.starts_with(BUNDLE) {
+            // Something else, of which the list did not say what it is.
+            return Ok(Evidence::default());
+        }
+        return rejected(Rejected { claim: hint, reason: "it holds no bundle".to_owned(), place });
+    };
+    let blob = subject.reader.small_blob(subject.repository, layer.digest, layer.size, BUNDLE_MAX).await;
+    let bundle = match blob {
+        Ok(bundle) => bundle,
+        Err(error) => return rejected(subject.unreadable(hint, place, error)?),
+    };
+    let verifier = subject.trust.verifier().await?;
+    let origin =
+        Origin::Referrer { repository: subject.repository.clone(), attachment: Box::new(attachment) };
+    let mut evidence = Evidence::default();
+    match peek(&bundle) {
+        Content::Message => match verifier.artifact(&bundle, &subject.sha256) {
+            Ok(verified) => evidence.signatures.push(FoundSignature {
+                signatory: verified.signatory,
+                signed_at: verified.signed_at,
+                reference: None,
+                origin,
+            }),
+            Err(why) => {
+                return rejected(Rejected { claim: Claim::Signature, reason: why.to_string(), place });
+            }
+        },
+        Content::Statement(predicate_type) => match verifier.statement(&bundle, &subject.sha256) {
+            Ok(verified) if verified.content.predicate_type == SIGN_TYPE => {
+                let named = verified.content.subject.iter();
+                let named = named.filter(|named| named.digest.get("sha256") == Some(&subject.sha256));
+                let reference = named.map(|named| named.name.clone()).find(|name| !name.is_empty());
+                evidence.signatures.push(FoundSignature {
+                    signatory: verified.signatory,
+                    signed_at: verified.signed_at,
+                    reference,
+                    origin,
+                });
+            }
+            Ok(verified) => evidence.attestations.push(FoundAttestation {
+                signatory: verified.signatory,
+                signed_at: verified.signed_at,
+                statement: verified.content,
+                origin,
+            }),
+            Err(why) => {
+                let claim = claimed(predicate_type);
+                return rejected(Rejected { claim, reason: why.to_string(), place });
+            }
+        },
+    }
+    Ok(evidence)
+}
+
+fn claimed(predicate_type: Option<String>) -> Claim {
+    if predicate_type.as_deref() == Some(SIGN_TYPE) {
+        Claim::Signature
+    } else {
+        Claim::Attestation(predicate_type)
+    }
+}
+
+/// What a bundle claims to hold.
+enum Content {
+    Message,
+    /// A statement, with the type of its predicate.
+    Statement(Option<String>),
+}
+
+fn peek(bundle: &[u8]) -> Content {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Peeked {
+        dsse_envelope: Option<Envelope>,
+        message_signature: Option<serde::de::IgnoredAny>,
+    }
+    match serde_json::from_slice(bundle) {
+        Ok(Peeked { message_signature: Some(_), dsse_envelope: None }) => Content::Message,
+        Ok(Peeked { dsse_envelope, .. }) => {
+            Content::Statement(dsse_envelope.and_then(|e| e.predicate_type()))
+        }
+        Err(_) => Content::Statement(None),
+    }
+}
+
+/// The type of the predicate that an envelope claims to hold.
+pub(super) fn predicate_type_of_envelope(envelope: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Envelope>(envelope).ok()?.predicate_type()
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    payload: String,
+}
+
+impl Envelope {
+    fn predicate_type(&self) -> Option<String> {
+        /// The longest type that is told.
+        const TYPE_MAX: usize = 1024;
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Peeked {
+            predicate_type: String,
+        }
+        let payload = STANDARD.decode(&self.payload).ok()?;
+        let peeked: Peeked = serde_json::from_slice(&payload).ok()?;
+        Some(peeked.predicate_type).filter(|text| text.len() <= TYPE_MAX)
+    }
+}

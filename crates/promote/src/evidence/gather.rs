@@ -1,0 +1,130 @@
+//! Asking a registry for what is attached.
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Referrer, Repository, Selector};
+use sigstore::Trust;
+
+use super::bundle::read_bundle;
+use super::tag::read_layers;
+use super::{Claim, Evidence, EvidenceError, Hints, Rejected, Wanted};
+
+/// The most bundles of one image that are read.
+const BUNDLES_MAX: usize = 100;
+/// How many are read at once.
+const AT_ONCE: usize = 4;
+/// What the media types of all versions of bundles begin with.
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+
+/// An image whose evidence is gathered.
+pub(super) struct Subject<'a> {
+    pub(super) reader: &'a Reader,
+    pub(super) trust: &'a Trust,
+    pub(super) repository: &'a Repository,
+    pub(super) digest: Digest,
+    /// The digest in hexadecimal, as statements name it.
+    pub(super) sha256: String,
+}
+
+/// Reads and verifies what is attached to an image.
+///
+/// One request for each tag that is not known to be absent, one for the list of referrers, one for each layer, and two for
+/// each bundle. Whom to trust is found out when the first thing is there to be verified. To what is known by a SHA-512 digest
+/// nothing can be attached in these formats, so nothing is asked.
+///
+/// # Errors
+/// When the registry does not answer, or whom to trust cannot be found out. What is attached and cannot be used is no error:
+/// it is among the rejected.
+pub async fn gather(
+    reader: &Reader,
+    trust: &Trust,
+    repository: &Repository,
+    digest: Digest,
+    hints: Hints,
+    wanted: Wanted,
+) -> Result<Evidence, EvidenceError> {
+    let mut evidence = Evidence::default();
+    let Digest::Sha256(_) = digest else { return Ok(evidence) };
+    let subject = Subject { reader, trust, repository, digest, sha256: digest.hex() };
+    let tags = match wanted {
+        Wanted::SignatureTag => &[(AttachmentKind::Signature, hints.signatures)][..],
+        Wanted::Attestations => &[(AttachmentKind::Attestation, hints.attestations)],
+        Wanted::All => &[
+            (AttachmentKind::Signature, hints.signatures),
+            (AttachmentKind::Attestation, hints.attestations),
+        ],
+    };
+    for (kind, known) in tags {
+        if *known != Known::Absent {
+            subject.read_tag(*kind, &mut evidence).await?;
+        }
+    }
+    if wanted != Wanted::SignatureTag {
+        subject.read_referrers(hints.referrers, &mut evidence).await?;
+    }
+    Ok(evidence)
+}
+
+impl Subject<'_> {
+    async fn read_tag(&self, kind: AttachmentKind, evidence: &mut Evidence) -> Result<(), EvidenceError> {
+        let Some(tag) = AttachedTag::new(self.digest, kind).map(|tag| tag.tag()) else { return Ok(()) };
+        match self.reader.attachment(self.repository, Selector::Tag(&tag)).await {
+            Ok(None) => Ok(()),
+            Ok(Some(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
+            Err(error) => {
+                let claim = match kind {
+                    AttachmentKind::Signature => Claim::Signature,
+                    _ => Claim::Attestation(None),
+                };
+                let rejected = self.unreadable(claim, format!("{}:{tag}", self.repository), error)?;
+                evidence.rejected.push(rejected);
+                Ok(())
+            }
+        }
+    }
+
+    async fn read_referrers(&self, fallback: Known, evidence: &mut Evidence) -> Result<(), EvidenceError> {
+        let listed = self.reader.referrers(self.repository, self.digest, None, fallback).await?;
+        let is_bundle = |referrer: &Referrer| {
+            referrer.artifact_type.as_deref().is_none_or(|kind| kind.starts_with(BUNDLE))
+        };
+        let bundles: Vec<Referrer> = listed.into_iter().filter(is_bundle).collect();
+        if bundles.len() > BUNDLES_MAX {
+            evidence.rejected.push(Rejected {
+                claim: Claim::Attestation(None),
+                reason: format!("more than {BUNDLES_MAX} bundles are attached, and the others are not read"),
+                place: format!("the referrers of {}@{}", self.repository, self.digest),
+            });
+        }
+        let found: Vec<Evidence> = stream::iter(bundles.into_iter().take(BUNDLES_MAX))
+            .map(async |listed| read_bundle(self, &listed).await)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        for Evidence { signatures, attestations, rejected } in found {
+            evidence.signatures.extend(signatures);
+            evidence.attestations.extend(attestations);
+            evidence.rejected.extend(rejected);
+        }
+        Ok(())
+    }
+
+    /// What is there and cannot be read is rejected; what the registry does not give now may be anything.
+    pub(super) fn unreadable(
+        &self,
+        claim: Claim,
+        place: String,
+        error: oci::Error,
+    ) -> Result<Rejected, EvidenceError> {
+        match error.kind() {
+            oci::ErrorKind::Manifest(_)
+            | oci::ErrorKind::Malformed(_)
+            | oci::ErrorKind::Unreasonable(_)
+            | oci::ErrorKind::WrongSize { .. }
+            | oci::ErrorKind::WrongDigest { .. } => Ok(Rejected { claim, reason: error.to_string(), place }),
+            _ if error.status() == Some(http::StatusCode::NOT_FOUND) => {
+                Ok(Rejected { claim, reason: error.to_string(), place })
+            }
+            _ => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What is attached to an image, read and verified: signatures and attestations in cosign's tags, and Sigstore bundles among
+//! the referrers. Who may sign is the caller's matter; that somebody has signed, and about what, is found out here.
+
+mod bundle;
+mod gather;
+mod tag;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
+use sigstore::{Signatory, Statement, TrustError};
+
+pub use gather::gather;
+
+/// The predicate type of a statement that is a signature: that is how cosign signs images in bundles.
+pub const SIGN_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// What a listing has already shown of the tags that may hold something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hints {
+    /// Of `sha256-<hex>.sig`.
+    pub signatures: Known,
+    /// Of `sha256-<hex>.att`.
+    pub attestations: Known,
+    /// Of the fallback tag `sha256-<hex>`, which is of interest where there is no referrers API.
+    pub referrers: Known,
+}
+
+/// Which of it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Signatures and attestations.
+    All,
+    /// Attestations alone.
+    Attestations,
+    /// The `.sig` tag alone.
+    SignatureTag,
+}
+
+/// What is attached to an image.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Signatures that verify.
+    pub signatures: Vec<FoundSignature>,
+    /// Attestations that verify.
+    pub attestations: Vec<FoundAttestation>,
+    /// What does not verify, or cannot be read.
+    pub rejected: Vec<Rejected>,
+}
+
+/// A signature that verifies.
+#[derive(Clone, Debug)]
+pub struct FoundSignature {
+    /// Who has signed.
+    pub signatory: Signatory,
+    /// When, as far as that is proven.
+    pub signed_at: Option<Timestamp>,
+    /// What the signer calls the image; none: nothing.
+    pub reference: Option<String>,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// An attestation that verifies.
+#[derive(Clone, Debug)]
+pub struct FoundAttestation {
+    /// Who has signed it.
+    pub signatory: Signatory,
+    /// When, as far as that is proven.
+    pub signed_at: Option<Timestamp>,
+    /// What it says.
+    pub statement: Statement,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+/// Something attached that is not what it should be.
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// What it claims to be.
+    pub claim: Claim,
+    /// What is wrong with it, for a person.
+    pub reason: String,
+    /// Where it stands, for a person.
+    pub place: String,
+}
+
+/// What something claims to be before it is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// A signature.
+    Signature,
+    /// An attestation, of this type where it could be read.
+    Attestation(Option<String>),
+}
+
+/// Where something stands: enough to carry it elsewhere, and nothing beside it.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A layer of the manifest under a tag.
+    Layer {
+        /// The repository.
+        repository: Repository,
+        /// The tag.
+        tag: Tag,
+        /// The layer, with its content.
+        layer: NewLayer,
+    },
+    /// A manifest that refers to the image.
+    Referrer {
+        /// The repository.
+        repository: Repository,
+        /// The manifest.
+        attachment: Box<Attachment>,
+    },
+}
+
+impl Origin {
+    /// The digest of what was signed or attested, as it is stored: of the layer, or of the manifest.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Layer { layer, .. } => Digest::of(&layer.content),
+            Self::Referrer { attachment, .. } => attachment.manifest.digest(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Layer { repository, tag, .. } => write!(f, "{repository}:{tag} layer {}", self.digest()),
+            Self::Referrer { repository, .. } => write!(f, "{repository}@{}", self.digest()),
+        }
+    }
+}
+
+/// Why it cannot be found out what is attached to an image.
+#[derive(Debug, thiserror::Error)]
+pub enum EvidenceError {
+    /// The registry does not answer.
+    #[error(transparent)]
+    Registry(#[from] oci::Error),
+    /// Something is attached, and nobody knows whom to trust.
+    #[error("verifying what is attached: {0}")]
+    Trust(#[from] TrustError),
+}
+
+impl Evidence {
+    /// Whether anything is attached that claims to be a signature.
+    pub fn claims_signatures(&self) -> bool {
+        !self.signatures.is_empty() || self.rejected.iter().any(|rejected| rejected.claim == Claim::Signature)
+    }
+}

@@ -1,0 +1,57 @@
+//! Bringing what staging has attached to images to their homes, byte for byte.
+
+use oci::{AttachedTag, Attachment, AttachmentKind, Digest, NewLayer, Referrer, Repository, Writer};
+use sigstore::BUNDLE_MAX;
+
+use crate::intern::Id;
+use crate::phase::plan::Plan;
+use crate::signing::Trouble;
+
+/// The way to the home of images.
+pub(super) struct Carrier<'a> {
+    pub(super) writer: &'a Writer,
+    pub(super) plan: &'a Plan,
+    pub(super) home: Id<Repository>,
+}
+
+impl Carrier<'_> {
+    fn name(&self) -> &Repository {
+        self.plan.edges().repository(self.home)
+    }
+
+    /// What refers to a manifest at home. To what the registry did not have before this run, nothing does that this run has
+    /// not brought.
+    pub(super) async fn referrers(&self, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
+        if !self.plan.may_have_referrers(self.home, &digest) {
+            return Ok(Vec::new());
+        }
+        let fallback = self.plan.fallback(self.home, &digest);
+        self.writer.reader().referrers(self.name(), digest, None, fallback).await
+    }
+
+    /// Brings a manifest that refers to an image, unless it is there; whether it was brought.
+    pub(super) async fn bring(
+        &self,
+        source: &Repository,
+        attachment: &Attachment,
+        about: Digest,
+        there: &[Referrer],
+    ) -> Result<bool, Trouble> {
+        let digest = attachment.manifest.digest();
+        if there.iter().any(|referrer| referrer.digest == digest) {
+            return Ok(false);
+        }
+        let fallback = self.plan.fallback(self.home, &about);
+        self.writer.copy_attachment(source, self.name(), attachment, None, BUNDLE_MAX, fallback).await?;
+        Ok(true)
+    }
+
+    /// Adds an attestation to the `.att` tag of an image, unless it is there; whether it was added.
+    pub(super) async fn add(&self, layer: &NewLayer, about: Digest) -> Result<bool, Trouble> {
+        let kind = AttachmentKind::Attestation;
+        let tag = AttachedTag::new(about, kind).ok_or(Trouble::Algorithm(about))?.tag();
+        let known = self.plan.attached(self.home, &about, kind);
+        let layers = std::slice::from_ref(layer);
+        Ok(self.writer.append(self.name(), &tag, layers, known).await?.written)
+    }
+}

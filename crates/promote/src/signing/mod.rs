@@ -1,0 +1,109 @@
+//! How images are signed and recorded: what is written, and what of it is there already (`docs/design/signing.md`).
+
+mod bundle;
+mod ours;
+mod record;
+mod signature;
+mod summary;
+
+use oci::{Digest, Repository};
+use sigstore::{Form, Owner, SignError, Signer, TrustError};
+
+use crate::evidence::EvidenceError;
+
+use crate::notary::{SignatureFormat, Signing, SummarySigner};
+
+pub(crate) use bundle::attached_bundle;
+pub(crate) use ours::{Tagged, bundle_of, tagged};
+pub(crate) use record::Record;
+pub(crate) use signature::Signature;
+pub(crate) use summary::{Input, Summary};
+
+/// Signers that are ready: who they are is known, and whom they ask.
+#[derive(Debug)]
+pub(crate) struct Signers<'a> {
+    /// Whose signatures count as ours.
+    pub(crate) owner: Owner,
+    /// Signs what goes into tags, where that is wanted.
+    pub(crate) layers: Option<&'a Signer>,
+    /// Signs bundles.
+    pub(crate) bundles: &'a Signer,
+    /// Signs verification summaries, where there are to be any.
+    pub(crate) summaries: Option<(Owner, &'a Signer)>,
+}
+
+impl Signing {
+    /// Finds out who signs and where: before anything is written, since a run that cannot sign should not begin.
+    ///
+    /// # Errors
+    /// When there is no identity, it is not the one that was asked for, or nobody says where to sign.
+    pub(crate) async fn ready(&self) -> Result<Signers<'_>, SignError> {
+        let bundles = self.signer.signer(Form::Bundle).await?;
+        let layers = match self.format.has_tag() {
+            true => Some(self.signer.signer(Form::Layer).await?),
+            false => None,
+        };
+        let owner = self.signer.owner().await?;
+        let summaries = match &self.summaries {
+            None => None,
+            Some(SummarySigner::Same) => Some((owner.clone(), bundles)),
+            Some(SummarySigner::Other(source)) => {
+                Some((source.owner().await?, source.signer(Form::Bundle).await?))
+            }
+        };
+        Ok(Signers { owner, layers, bundles, summaries })
+    }
+}
+
+impl Signers<'_> {
+    /// What it depends on whether an image is finished, in words.
+    pub(crate) fn terms(&self, format: SignatureFormat) -> String {
+        let summaries = self.summaries.as_ref().map(|(owner, _)| format!(", summaries by {owner}"));
+        format!("{format:?} by {}{}", self.owner, summaries.unwrap_or_default())
+    }
+}
+
+/// Where an image is, and what users call it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    /// The repository that holds its signatures and attestations.
+    pub(crate) home: &'a Repository,
+    /// The name that users pull it by, without tag.
+    pub(crate) reference: &'a str,
+    /// What it is.
+    pub(crate) digest: Digest,
+}
+
+/// Why something was not signed or attested.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// A registry did not do its part.
+    #[error("{0}{advice}", advice = .0.advice().map(|advice| format!("; {advice}")).unwrap_or_default())]
+    Registry(#[from] oci::Error),
+    /// There is no signature.
+    #[error(transparent)]
+    Signing(#[from] SignError),
+    /// What staging has attached cannot be verified.
+    #[error("verifying what staging has attached: {0}")]
+    Trust(#[from] TrustError),
+    /// Sigstore's formats know images by SHA-256 alone.
+    #[error("{0} is not of the algorithm SHA-256, by which alone signatures name images")]
+    Algorithm(Digest),
+}
+
+impl From<EvidenceError> for Trouble {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Registry(error) => Self::Registry(error),
+            EvidenceError::Trust(error) => Self::Trust(error),
+        }
+    }
+}
+
+/// The SHA-256 digest that signatures name an image by, in hexadecimal.
+pub(crate) fn sha256(digest: Digest) -> Result<String, Trouble> {
+    match digest {
+        Digest::Sha256(_) => Ok(digest.hex()),
+        Digest::Sha512(_) => Err(Trouble::Algorithm(digest)),
+    }
+}

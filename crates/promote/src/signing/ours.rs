@@ -1,0 +1,113 @@
+//! What of ours an image has already. What is there counts only where it verifies, is by us, and is about this image under
+//! this name: anybody who may push may put something in its place.
+
+use oci::{AttachedTag, AttachmentKind, Digest, Error, Reader, Referrer, Selector};
+use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Statement};
+
+use super::bundle::{BUNDLE_TYPE, PREDICATE_TYPE};
+use super::signature::Signature;
+use super::{Place, Trouble, sha256};
+
+/// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
+const LOOKED_AT_MAX: usize = 100;
+/// The largest payload of a signature, in bytes.
+const PAYLOAD_MAX: u64 = 64 * 1024;
+
+/// What the `.sig` tag of an image holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tagged {
+    /// There is no such tag.
+    Nothing,
+    /// Signatures, and none is ours for its name.
+    Others,
+    /// Our signature for its name.
+    Ours,
+}
+
+/// Looks for our signature in the `.sig` tag of an image.
+///
+/// One request; one more for each layer whose content is not what this version would sign.
+pub(crate) async fn tagged(
+    reader: &Reader,
+    place: &Place<'_>,
+    signature: &Signature,
+    owner: &Owner,
+    signer: &Signer,
+) -> Result<Tagged, Trouble> {
+    let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
+        .ok_or(Trouble::Algorithm(place.digest))?
+        .tag();
+    let Some(attachment) = reader.attachment(place.home, Selector::Tag(&tag)).await? else {
+        return Ok(Tagged::Nothing);
+    };
+    let expected = Digest::of(signature.payload());
+    let is_signature = |layer: &&oci::AttachedBlob| layer.media_type == SIMPLE_SIGNING_TYPE;
+    // What was added last is ours, mostly.
+    for layer in attachment.layers.iter().filter(is_signature).rev().take(LOOKED_AT_MAX) {
+        let fetched;
+        let payload = if layer.digest == expected {
+            signature.payload()
+        } else {
+            match reader.small_blob(place.home, layer.digest, layer.size, PAYLOAD_MAX).await {
+                Ok(bytes) => fetched = bytes,
+                // What cannot be read is not our signature.
+                Err(error) if !error.is_temporary() => continue,
+                Err(error) => return Err(error.into()),
+            }
+            &fetched
+        };
+        let layer = CosignLayer { payload, annotations: &layer.annotations };
+        let is_ours = signer.verifier().cosign_signature(&layer).is_ok_and(|verified| {
+            owner.is(&verified.signatory)
+                && verified.content.reference() == place.reference
+                && verified.content.digest() == place.digest.to_string()
+        });
+        if is_ours {
+            return Ok(Tagged::Ours);
+        }
+    }
+    Ok(Tagged::Others)
+}
+
+/// Whether a bundle of a predicate type that is by `owner`, and is about an image under its name, is among its referrers.
+///
+/// Two requests for each bundle that may be one.
+pub(crate) async fn bundle_of(
+    reader: &Reader,
+    place: &Place<'_>,
+    referrers: &[Referrer],
+    predicate_type: &str,
+    (owner, signer): (&Owner, &Signer),
+) -> Result<Option<Statement>, Trouble> {
+    let sha256 = sha256(place.digest)?;
+    let may_be = |referrer: &&Referrer| {
+        referrer.annotations.get(PREDICATE_TYPE).is_none_or(|claimed| claimed == predicate_type)
+    };
+    for referrer in referrers.iter().filter(may_be).take(LOOKED_AT_MAX) {
+        let bundle = match read(reader, place, referrer).await {
+            Ok(Some(bundle)) => bundle,
+            Ok(None) => continue,
+            Err(error) if !error.is_temporary() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        let Ok(verified) = signer.verifier().statement(&bundle, &sha256) else { continue };
+        let statement = verified.content;
+        let named = statement
+            .subject
+            .iter()
+            .any(|subject| subject.name == place.reference && subject.digest.get("sha256") == Some(&sha256));
+        if owner.is(&verified.signatory) && named && statement.predicate_type == predicate_type {
+            return Ok(Some(statement));
+        }
+    }
+    Ok(None)
+}
+
+/// The bundle that a referrer carries.
+async fn read(reader: &Reader, place: &Place<'_>, listed: &Referrer) -> Result<Option<bytes::Bytes>, Error> {
+    let attachment = reader.referrer(place.home, place.digest, listed).await?;
+    let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type == BUNDLE_TYPE) else {
+        return Ok(None);
+    };
+    reader.small_blob(place.home, layer.digest, layer.size, BUNDLE_MAX).await.map(Some)
+}

@@ -1,0 +1,292 @@
+//! Sign and Attest between embedded registries, over HTTP, with every request counted. Keys sign here, so that nobody else is
+//! asked; what real services sign, and what cosign says of it, is tested in kpromo's outside tests.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use http::StatusCode;
+use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
+use promote::phase::Attested;
+use promote::{Notary, Promoter, SignatureFormat, Signing};
+use registry::sample::Recipe;
+use registry::{Config, Effect, ErrorCode, Fault, Kind};
+use sigstore::{
+    CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
+};
+use support::{World, google, notary};
+
+const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
+const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+
+/// A world that signs with a key of its own.
+struct Signer {
+    world: World,
+    pem: String,
+}
+
+impl Signer {
+    async fn of(config: Config, regions: usize) -> Self {
+        let mut this = Self { world: World::of(config, regions).await, pem: String::new() };
+        this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Tag);
+        this
+    }
+
+    fn sign_with(&mut self, key: SigningKey, format: SignatureFormat) {
+        self.pem = key.verification_key().to_pem();
+        let canonical = self.world.notary.production.canonical_host.clone();
+        self.world.notary = signing(&self.world, key, format, canonical);
+    }
+
+    fn verifier(&self) -> Verifier {
+        Verifier::with_key(VerificationKey::from_pem(self.pem.as_bytes()).unwrap(), None).unwrap()
+    }
+
+    async fn promote(&self) -> Attested {
+        self.world.reset_tallies();
+        self.world.promote().await
+    }
+
+    fn reader(&self) -> Reader {
+        self.world.fresh_client().reader()
+    }
+
+    /// The names under which our signatures of a digest are, of those that verify.
+    async fn signed_as(&self, home: &Repository, digest: Digest) -> Vec<String> {
+        let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
+        let Some(attachment) = self.reader().attachment(home, Selector::Tag(&tag)).await.unwrap() else {
+            return Vec::new();
+        };
+        let mut names = Vec::new();
+        for layer in &attachment.layers {
+            let payload = self.reader().small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
+            let verified = self.verifier().cosign_signature(&layer).unwrap().content;
+            assert_eq!(verified.digest(), digest.to_string());
+            names.push(verified.reference().to_owned());
+        }
+        names
+    }
+
+    /// The statements of a type in bundles about a digest, of those that verify.
+    async fn statements(&self, home: &Repository, digest: Digest, predicate_type: &str) -> Vec<Statement> {
+        let reader = self.reader();
+        let mut statements = Vec::new();
+        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Nothing).await.unwrap() {
+            assert_eq!(listed.annotations["dev.sigstore.bundle.content"], "dsse-envelope");
+            let attachment = reader.referrer(home, digest, &listed).await.unwrap();
+            let layer = &attachment.layers[0];
+            let bundle = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let statement = self.verifier().statement(&bundle, &hex(digest)).unwrap().content;
+            assert_eq!(listed.annotations["dev.sigstore.bundle.predicateType"], statement.predicate_type);
+            statements.push(statement);
+        }
+        statements.retain(|statement| statement.predicate_type == predicate_type);
+        statements
+    }
+
+    /// The writes that each region has seen.
+    fn writes(&self) -> Vec<u64> {
+        self.world.production.iter().map(|region| region.tally().snapshot().writes()).collect()
+    }
+}
+
+fn signing(world: &World, key: SigningKey, format: SignatureFormat, canonical: oci::Host) -> Notary {
+    let trust = Trust::new(world.door.clone(), TrustSettings::default()).unwrap();
+    let signer = SignerSource::key(world.door.clone(), key, trust);
+    let promoter = Promoter { version: "0.0.0-test".to_owned(), ..Promoter::default() };
+    Notary {
+        signing: Some(Signing { signer, format, at_once: 8, summaries: None, promoter }),
+        ..notary(&world.door, TrustSettings::default(), canonical)
+    }
+}
+
+fn hex(digest: Digest) -> String {
+    digest.to_string().split_once(':').unwrap().1.to_owned()
+}
+
+/// The digests of an index and of its parts.
+async fn parts(world: &World, home: &Repository, digest: Digest) -> Vec<Digest> {
+    let outline = world.fresh_client().reader().outline(&home.at(digest)).await.unwrap();
+    outline.into_iter().map(|part| part.digest).collect()
+}
+
+/// Signatures and records are in the canonical region alone, of the image and all its parts, under the name that users know.
+#[tokio::test]
+async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
+    let mut this = Signer::of(google(), 3).await;
+    let index = Recipe::default().index(3);
+    this.world.stage("group/app", &index, &["v1", "v1.0"]).await;
+    let done = this.promote().await;
+    assert_eq!((done.unsigned(), done.unrecorded(), done.not_begun()), (0, 0, 0));
+    this.world.assert_complete().await;
+    let home = this.world.repository(0, "group/app");
+    let all = parts(&this.world, &home, index.digest()).await;
+    assert_eq!(all.len(), 4);
+    for digest in all {
+        assert_eq!(this.signed_as(&home, digest).await, ["registry.example/group/app"], "once, {digest}");
+    }
+    let records = this.statements(&home, index.digest(), RECORD).await;
+    assert_eq!(records.len(), 1, "one for both tags");
+    let predicate = &records[0].predicate;
+    assert_eq!(predicate["tags"], serde_json::json!(["v1", "v1.0"]));
+    assert_eq!(predicate["dstRef"], "registry.example/group/app");
+    let source = format!("{}/staging/group/app@{}", this.world.staging.host(), index.digest());
+    assert_eq!(predicate["srcRef"], source);
+    for region in 1..3 {
+        let there = this.world.repository(region, "group/app");
+        assert!(this.signed_as(&there, index.digest()).await.is_empty());
+        assert!(this.statements(&there, index.digest(), RECORD).await.is_empty());
+    }
+    let totals = this.world.ledger.totals();
+    assert_eq!((totals.signed, totals.recorded), (4, 1));
+}
+
+/// A finished world is looked at, and nothing is written.
+#[tokio::test]
+async fn a_second_run_writes_nothing() {
+    for format in [SignatureFormat::Tag, SignatureFormat::Bundle, SignatureFormat::Both] {
+        let mut this = Signer::of(google(), 2).await;
+        this.sign_with(SigningKey::generate().unwrap(), format);
+        this.world.stage("app", &Recipe::default().index(2), &["v1"]).await;
+        this.world.stage("untagged", &Recipe { seed: 1, ..Recipe::default() }.image(), &[]).await;
+        this.promote().await;
+        assert!(this.writes()[0] > 0);
+        let done = this.promote().await;
+        assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
+        assert_eq!(this.writes(), [0, 0], "{format:?}");
+    }
+}
+
+/// An image that was copied and not signed, as by a run that was killed or by another tool, is completed.
+#[tokio::test]
+async fn what_is_promoted_already_is_signed_and_recorded_all_the_same() {
+    let mut this = Signer::of(google(), 2).await;
+    let index = Recipe::default().index(2);
+    this.world.stage("app", &index, &["v1"]).await;
+    let signing = this.world.notary.signing.take();
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    assert!(this.signed_as(&home, index.digest()).await.is_empty(), "nobody signs");
+    this.world.notary.signing = signing;
+    this.promote().await;
+    for digest in parts(&this.world, &home, index.digest()).await {
+        assert_eq!(this.signed_as(&home, digest).await.len(), 1);
+    }
+    assert_eq!(this.statements(&home, index.digest(), RECORD).await.len(), 1);
+    assert_eq!(this.writes()[1], 0, "the other region has nothing of it");
+}
+
+/// What is had by digest alone is recorded, and not signed.
+#[tokio::test]
+async fn an_image_without_a_tag_is_recorded_alone() {
+    let mut this = Signer::of(google(), 1).await;
+    let image = Recipe::default().image();
+    this.world.stage("app", &image, &[]).await;
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    assert!(this.signed_as(&home, image.digest()).await.is_empty());
+    let records = this.statements(&home, image.digest(), RECORD).await;
+    assert_eq!(records.len(), 1);
+    assert!(records[0].predicate.get("tags").is_none());
+}
+
+/// A signature by another key, or by ours under another name, does not make an image signed; ours is added and theirs stays.
+#[tokio::test]
+async fn somebody_else_s_signature_is_not_ours() {
+    let mut this = Signer::of(google(), 1).await;
+    let image = Recipe::default().image();
+    this.world.stage("app", &image, &["v1"]).await;
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    let before = this.pem.clone();
+    this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Tag);
+    let done = this.promote().await;
+    assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
+    let tag = AttachedTag::new(image.digest(), AttachmentKind::Signature).unwrap().tag();
+    let layers = this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().unwrap().layers;
+    assert_eq!(layers.len(), 2, "theirs and ours");
+    for (pem, layer) in [before, this.pem.clone()].iter().zip(&layers) {
+        let key = VerificationKey::from_pem(pem.as_bytes()).unwrap();
+        let payload = this.reader().small_blob(&home, layer.digest, layer.size, 1 << 20).await.unwrap();
+        let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
+        Verifier::with_key(key, None).unwrap().cosign_signature(&layer).unwrap();
+    }
+}
+
+/// The same digest is signed under each name that users have for it.
+#[tokio::test]
+async fn a_bundle_is_signed_as_cosign_signs_images() {
+    let mut this = Signer::of(Config { google_listing: true, ..Config::default() }, 1).await;
+    this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Bundle);
+    let index = Recipe::default().index(2);
+    this.world.stage("app", &index, &["v1"]).await;
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    for digest in parts(&this.world, &home, index.digest()).await {
+        let signatures = this.statements(&home, digest, SIGN).await;
+        assert_eq!(signatures.len(), 1);
+        assert_eq!(signatures[0].subject[0].name, "registry.example/app");
+        assert!(this.signed_as(&home, digest).await.is_empty(), "there is no tag");
+    }
+}
+
+/// A registry without referrers API keeps records by the fallback tag.
+#[tokio::test]
+async fn without_a_referrers_api_the_fallback_tag_is_kept() {
+    let config = Config { google_listing: true, referrers_api: false, ..Config::default() };
+    let mut this = Signer::of(config, 1).await;
+    let index = Recipe::default().index(2);
+    this.world.stage("app", &index, &["v1"]).await;
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    assert_eq!(this.statements(&home, index.digest(), RECORD).await.len(), 1);
+    this.promote().await;
+    assert_eq!(this.writes(), [0]);
+}
+
+/// A registry that takes no signatures has its images promoted, says what is missing, and gets it from a later run.
+#[tokio::test]
+async fn what_cannot_be_signed_is_said_and_completed_later() {
+    let mut this = Signer::of(google(), 1).await;
+    let image = Recipe::default().image();
+    this.world.stage("app", &image, &["v1"]).await;
+    let refused =
+        Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    let fault = Fault::new(refused).on(Kind::ManifestPut).path("sha256-");
+    this.world.production[0].weather().add_fault(fault);
+    let done = this.promote().await;
+    assert_eq!((done.promoted().failed(), done.unsigned(), done.unrecorded()), (0, 1, 1));
+    this.world.assert_complete().await;
+    let unsigned = this.world.ledger.unsigned();
+    assert!(unsigned[0].image.ends_with(&image.digest().to_string()), "{unsigned:?}");
+    assert!(unsigned[0].error.contains("403"), "{unsigned:?}");
+    this.world.production[0].weather().clear_faults();
+    let done = this.promote().await;
+    assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
+    assert_eq!(this.signed_as(&this.world.repository(0, "app"), image.digest()).await.len(), 1);
+}
+
+/// What a fresh image costs its home beside the copy: 5 requests for each manifest that is signed (payload and configuration,
+/// two each, and the manifest), 3 for the record, and 2 for the first record in a repository.
+#[tokio::test]
+async fn signing_costs_five_requests_a_manifest_and_recording_three_an_image() {
+    let cost = async |sign: bool, images: u64| {
+        let mut this = Signer::of(google(), 1).await;
+        for seed in 0..images {
+            this.world
+                .stage("app", &Recipe { seed, ..Recipe::default() }.index(2), &[&format!("v{seed}")])
+                .await;
+        }
+        if !sign {
+            this.world.notary.signing = None;
+        }
+        this.promote().await;
+        this.world.production[0].tally().snapshot().total()
+    };
+    for images in [1, 4] {
+        let (plain, signed) = (cost(false, images).await, cost(true, images).await);
+        assert_eq!(signed - plain, images * (3 * 5 + 3) + 2);
+    }
+}
