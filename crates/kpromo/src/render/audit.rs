@@ -76,7 +76,7 @@ pub(crate) fn audit_text(answers: &[Answer], signer: &str, platforms: bool) -> S
             (false, false) => "NOT SIGNED",
         };
         // Writing to a string does not fail.
-        let _ = writeln!(text, "{image}: {verdict} by {}", signer);
+        let _ = writeln!(text, "{image}: {verdict} by {signer}");
         let _ = writeln!(text, "{}", found.digest);
         text.push_str(&table(found));
         let (signed, all) = found.platforms_signed();
