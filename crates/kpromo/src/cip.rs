@@ -219,7 +219,11 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         }
         End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
-            print(&summary(ledger, plan, &tally));
+            print(&if ledger.has_written_nothing() && failures(ledger, plan).is_empty() {
+                "Nothing to do.\n".to_owned()
+            } else {
+                summary(ledger, plan, &tally)
+            });
             if let End::Finished(attested) = end {
                 let not_begun = [
                     (attested.promoted().not_begun(), "images"),

@@ -2,18 +2,22 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::MultiProgress;
+use promote::SignatureFormat;
 use registry::sample::Recipe;
 use registry::{Config, Server, StartError, StoreError};
+use sigstore::{SigningKey, TrustError};
 
-use crate::args::{CipArgs, DemoArgs, ManifestSource};
+use crate::args::{CipArgs, DemoArgs, Form, HolderArgs, ManifestSource, SigningArgs, TrustArgs, VerifyArgs};
 use crate::cip;
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::terminal::{Interrupts, complain, print};
+use crate::verify;
 
 /// The images of the demo: name, tags, platforms.
 const IMAGES: [(&str, &[&str], usize); 4] = [
@@ -38,6 +42,8 @@ enum Trouble {
     Store(#[from] StoreError),
     #[error(transparent)]
     Name(#[from] oci::InvalidName),
+    #[error(transparent)]
+    Key(#[from] TrustError),
     #[error("cannot write the manifests: {0}")]
     Write(#[from] io::Error),
     #[error("{0} is not empty: the demo promotes what stands in its folder, and that must be its own")]
@@ -65,6 +71,7 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> 
     let temporary = tempfile::tempdir()?;
     let folder = args.directory.as_deref().unwrap_or(temporary.path());
     let images = world.write_manifests(folder)?;
+    let files = Files::write(folder, &world)?;
 
     heading("Four registries in this process");
     print(&format!("staging     {}/staging\n", world.staging.host()));
@@ -79,14 +86,33 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> 
         ("The same with --confirm", true),
         ("Once more: there is nothing left to do", true),
     ];
+    let environment = Environment::default();
     for (title, confirm) in steps {
         heading(title);
         let flag = if confirm { " --confirm" } else { "" };
-        print(&format!("$ kpromo cip --thin-manifest-dir {} --sign=false{flag}\n\n", folder.display()));
-        let exit = cip::run(&promotion(folder, confirm), &Environment::default(), screen).await;
+        print(&format!(
+            "$ kpromo cip --thin-manifest-dir {} --registry-config {} --signing-key {}{flag}\n\n",
+            folder.display(),
+            files.registries.display(),
+            files.key.display()
+        ));
+        let exit = cip::run(&files.promotion(folder, confirm), &environment, screen).await;
         if exit != Exit::Success {
             return Ok(exit);
         }
+    }
+    heading("What anybody can find out about it");
+    let audit = files.audit(&world)?;
+    let images: Vec<String> = audit.images.iter().map(ToString::to_string).collect();
+    print(&format!(
+        "$ kpromo verify --registry-config {} --verification-key {} {}\n\n",
+        files.registries.display(),
+        files.public.display(),
+        images.join(" ")
+    ));
+    let exit = verify::run(&audit, &environment).await;
+    if exit != Exit::Success {
+        return Ok(exit);
     }
     let mut missing = 0;
     for region in &world.production {
@@ -107,9 +133,66 @@ fn heading(title: &str) {
     print(&format!("\n== {title}\n\n"));
 }
 
-/// What `kpromo cip` is asked for.
-fn promotion(folder: &Path, confirm: bool) -> CipArgs {
-    CipArgs { confirm, ..CipArgs::of(ManifestSource::Thin(folder.to_owned())) }
+/// What a promotion needs beside manifests.
+struct Files {
+    /// The configuration of registries: which region is the canonical one, and what users call its images.
+    registries: PathBuf,
+    /// A key made for this demo, in the place of an identity: nobody has to be asked.
+    key: PathBuf,
+    public: PathBuf,
+}
+
+impl Files {
+    fn write(folder: &Path, world: &World) -> Result<Self, Trouble> {
+        let file = |name: &str| folder.join(name);
+        let this = Self {
+            registries: file("registries.yaml"),
+            key: file("signing.key"),
+            public: file("signing.pub"),
+        };
+        let canonical = world.canonical();
+        let production = format!(
+            "production:\n  canonicalHost: {canonical}\n  path: prod/images\n  reference: registry.example\n"
+        );
+        fs::write(&this.registries, production)?;
+        let pem = SigningKey::generate_pem()?;
+        let key = SigningKey::from_pem(pem.reveal().as_bytes(), None)?;
+        let mut options = fs::OpenOptions::new();
+        let mut private = options.write(true).create_new(true).mode(0o600).open(&this.key)?;
+        private.write_all(pem.reveal().as_bytes())?;
+        fs::write(&this.public, key.verification_key().to_pem())?;
+        Ok(this)
+    }
+
+    /// What `kpromo cip` is asked for.
+    fn promotion(&self, folder: &Path, confirm: bool) -> CipArgs {
+        let signing = SigningArgs {
+            holder: HolderArgs::Key(self.key.clone()),
+            format: SignatureFormat::default(),
+            at_once: 50,
+            summaries: None,
+        };
+        CipArgs {
+            confirm,
+            registry_config: Some(self.registries.clone()),
+            signing: Some(signing),
+            ..CipArgs::of(ManifestSource::Thin(folder.to_owned()))
+        }
+    }
+
+    /// What `kpromo verify` is asked for.
+    fn audit(&self, world: &World) -> Result<VerifyArgs, Trouble> {
+        let image = |(name, tags, _): &(&str, &[&str], oci::Digest)| {
+            format!("{}/prod/images/{name}:{}", world.canonical(), tags[0]).parse()
+        };
+        Ok(VerifyArgs {
+            images: world.images.iter().take(2).map(image).collect::<Result<_, _>>()?,
+            output: Form::Table,
+            platforms: false,
+            registry_config: Some(self.registries.clone()),
+            trust: TrustArgs { verification_key: Some(self.public.clone()), ..TrustArgs::default() },
+        })
+    }
 }
 
 /// The registries of the demo.
@@ -121,6 +204,11 @@ struct World {
 }
 
 impl World {
+    /// The region that holds signatures and records.
+    fn canonical(&self) -> &oci::Host {
+        self.production[0].host()
+    }
+
     async fn build() -> Result<Self, Trouble> {
         let config = || Config { google_listing: true, ..Config::default() };
         let staging = Server::start(config()).await?;
@@ -160,16 +248,24 @@ impl World {
         Ok(images)
     }
 
-    /// The tags of all regions, which are the same.
+    /// The tags of all regions. Those of images are the same everywhere; those of signatures are in one.
     fn tags(&self) -> String {
         let mut text = String::new();
         for region in &self.production {
             let store = region.store();
+            let mut signatures = 0;
             for repository in store.repositories() {
                 for tag in store.tags(&repository).keys() {
+                    if oci::AttachedTag::parse(tag).is_some() {
+                        signatures += 1;
+                        continue;
+                    }
                     // Writing to a string does not fail.
                     let _ = writeln!(text, "{}/{repository}:{tag}", region.host());
                 }
+            }
+            if signatures > 0 {
+                let _ = writeln!(text, "{}: and {signatures} tags of signatures", region.host());
             }
         }
         text

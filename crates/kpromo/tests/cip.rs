@@ -50,8 +50,7 @@ async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_on
     let confirmed = cip(&[flags.as_slice(), &["--confirm", "--report", report.to_str().unwrap()]].concat());
     assert_eq!(confirmed.code, 0, "{}", confirmed.stderr);
     assert!(confirmed.stdout.contains("promoted 2 images"), "{}", confirmed.stdout);
-    assert!(confirmed.stdout.contains("not yet in this build"), "phases that do nothing say so");
-    assert!(confirmed.stderr.contains("promoted unsigned"), "{}", confirmed.stderr);
+    assert!(confirmed.stdout.contains("sign: nobody signs"), "phases that do nothing say so");
     let told = desk.json("report.json");
     assert_eq!((told["outcome"].as_str(), told["exitCode"].as_u64()), (Some("done"), Some(0)));
     assert_eq!(told["totals"]["tagged"], 2);
@@ -64,10 +63,23 @@ async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_on
     );
 
     production.tally().reset();
-    let again = cip(&[flags.as_slice(), &["--confirm", "--sign=false"]].concat());
+    let again = cip(&[flags.as_slice(), &["--confirm"]].concat());
     assert_eq!((again.code, production.tally().snapshot().writes()), (0, 0));
     assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
-    assert!(!again.stderr.contains("unsigned"), "{}", again.stderr);
+}
+
+/// Signing is the default. Where there is nobody to sign as, nothing is promoted that would stay unsigned.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_an_identity_nothing_is_promoted_unless_signing_is_declined() {
+    let (_staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    let mut command = kpromo(None);
+    command.args(["cip", "--confirm", "--signer-account=", "--manifest", manifest.to_str().unwrap()]);
+    let said = run(command);
+    assert_eq!((said.code, production.tally().snapshot().writes()), (20, 0), "{}", said.stderr);
+    for expected in ["no identity to sign with", "SIGSTORE_ID_TOKEN: not given", "--sign=false"] {
+        assert!(said.stderr.contains(expected), "{expected} is missing:\n{}", said.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,6 +228,7 @@ async fn a_closed_standard_error_stops_nothing() {
     command.args([
         "cip",
         "--confirm",
+        "--sign=false",
         "--log-level=TRACE",
         "--manifest",
         desk.path("manifest.yaml").to_str().unwrap(),
@@ -245,9 +258,14 @@ fn the_demo_shows_the_main_job() {
     command.arg("demo");
     let said = run(command);
     assert_eq!(said.code, 0, "{}", said.stderr);
-    for expected in
-        ["This was a dry run", "promoted 12 images", "Nothing to do", "any of these images lacks: 0"]
-    {
+    for expected in [
+        "This was a dry run",
+        "promoted 12 images",
+        "signed 17 images and parts of images, recorded 4 promotions",
+        "Nothing to do",
+        "4 of 4 platforms signed",
+        "any of these images lacks: 0",
+    ] {
         assert!(said.stdout.contains(expected), "{expected} is missing:\n{}", said.stdout);
     }
     assert_eq!(said.stderr, "", "there is nothing to warn of");
@@ -440,6 +458,7 @@ async fn a_prow_job_promotes_what_its_commit_adds() {
     command.args([
         "cip",
         "--confirm",
+        "--sign=false",
         "--use-prow-manifest-diff",
         "--thin-manifest-dir",
         folder.to_str().unwrap(),

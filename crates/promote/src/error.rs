@@ -106,8 +106,9 @@ impl fmt::Display for Error {
             }
             Self::NobodySigns(error, _) => write!(
                 f,
-                "what is promoted is to be signed, and cannot be; nothing was promoted\n  {error}\n  \
-                 to promote without signatures, say --sign=false"
+                "what is promoted is to be signed, and cannot be; nothing was promoted\n  {}\n  \
+                 or promote without signatures: --sign=false",
+                error.to_string().replace('\n', "\n  ")
             ),
             Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
         }

@@ -1,5 +1,6 @@
 //! Keys that users keep themselves: PEM files, cosign's encrypted ones included.
 
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto_secretbox::aead::{Aead, KeyInit};
@@ -94,7 +95,23 @@ impl SigningKey {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn generate() -> Result<Self, TrustError> {
-        KeyPair::generate_ecdsa_p256().map_err(unusable).and_then(Self::new)
+        Self::from_pem(Self::generate_pem()?.reveal().as_bytes(), None)
+    }
+
+    /// A new key, as PEM (PKCS #8) that nobody has encrypted.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn generate_pem() -> Result<Secret, TrustError> {
+        /// The characters of a line (RFC 7468, section 2).
+        const LINE: usize = 64;
+        let document = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
+            .and_then(|pair| pair.to_pkcs8v1())
+            .map_err(|_| unusable("none can be made: the system gives no random numbers"))?;
+        let content = STANDARD.encode(document.as_ref());
+        let lines = content.as_bytes().chunks(LINE).map(String::from_utf8_lossy);
+        let content = lines.map(|line| format!("{line}\n")).collect::<String>();
+        Ok(Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{content}-----END PRIVATE KEY-----\n")))
     }
 
     /// Reads a private key from PEM: `PRIVATE KEY` (PKCS #8), or one that cosign has encrypted, with its password.

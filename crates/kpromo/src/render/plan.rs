@@ -8,13 +8,13 @@ use super::human::{bytes, count};
 
 /// The projects in which something is to be done or seen, and all together.
 pub(crate) fn plan_table(summary: &Summary) -> String {
-    let mut header = vec!["project", "to copy", "to tag", "done", "lost", "conflicts", "failed"];
+    let mut header = vec!["project", "to copy", "to tag", "to sign", "done", "lost", "conflicts", "failed"];
     // Rare, and not worth a column where there is none.
     let late = summary.total.late > 0;
     header.extend(late.then_some("late"));
     header.push("to move");
     let mut table = table(&header);
-    let quiet = |count: &Count| count.done == count.edges;
+    let quiet = |count: &Count| count.done == count.edges && count.sign == 0;
     for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
         table.add_row(row(project, numbers, late));
     }
@@ -28,7 +28,15 @@ pub(crate) fn plan_table(summary: &Summary) -> String {
 }
 
 fn row(name: &str, numbers: &Count, late: bool) -> Vec<String> {
-    let edges = [numbers.copy, numbers.tag, numbers.done, numbers.lost, numbers.conflicts, numbers.failed];
+    let edges = [
+        numbers.copy,
+        numbers.tag,
+        numbers.sign,
+        numbers.done,
+        numbers.lost,
+        numbers.conflicts,
+        numbers.failed,
+    ];
     let edges = edges.into_iter().chain(late.then_some(numbers.late));
     let mut row = vec![name.to_owned()];
     row.extend(edges.map(|number| if number == 0 { "-".to_owned() } else { count(number as u64) }));

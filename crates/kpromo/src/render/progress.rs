@@ -84,7 +84,7 @@ impl Observer for Lines {
                 tracing::info!(%image, signed_by = signed.join(", "), "attached in staging: {judgement}");
             }
             Event::Examined(examination) => {
-                tracing::debug!(image = %examination.image, "nothing is attached")
+                tracing::debug!(image = %examination.image, "nothing is attached");
             }
             Event::Signed(image) => tracing::debug!("signed {image}"),
             Event::Unsigned(image, error) => tracing::error!("{image} is not signed: {error}"),

@@ -38,12 +38,13 @@ impl Signing {
     /// # Errors
     /// When there is no identity, it is not the one that was asked for, or nobody says where to sign.
     pub(crate) async fn ready(&self) -> Result<Signers<'_>, SignError> {
+        // The identity first: it is what is missing most often, and found out soonest.
+        let owner = self.signer.owner().await?;
         let bundles = self.signer.signer(Form::Bundle).await?;
         let layers = match self.format.has_tag() {
             true => Some(self.signer.signer(Form::Layer).await?),
             false => None,
         };
-        let owner = self.signer.owner().await?;
         let summaries = match &self.summaries {
             None => None,
             Some(SummarySigner::Same) => Some((owner.clone(), bundles)),

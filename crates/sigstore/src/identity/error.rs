@@ -50,7 +50,7 @@ impl fmt::Display for TokenSource {
 pub enum IdentityError {
     /// No source applies.
     #[error(
-        "there is no identity to sign with. Asked in turn: {}. Give a token with `--identity-token FILE`, or sign with a key",
+        "there is no identity to sign with. Asked in turn:{}\ngive a token with --identity-token FILE, or sign with a key",
         listed(asked)
     )]
     Nobody {
@@ -89,8 +89,7 @@ pub enum IdentityError {
 }
 
 fn listed(asked: &[(TokenSource, String)]) -> String {
-    let each = |(from, why): &(TokenSource, String)| format!("{from}: {why}");
-    asked.iter().map(each).collect::<Vec<_>>().join("; ")
+    asked.iter().map(|(from, why)| format!("\n  {from}: {why}")).collect()
 }
 
 /// What to do about a source that cannot renew what it gives.

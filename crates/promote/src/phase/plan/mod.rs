@@ -18,7 +18,7 @@ use crate::event::{Event, Phase};
 use crate::evidence::Hints;
 use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
-use crate::notary::Notary;
+use crate::notary::{Notary, Production};
 use crate::phase::setup::Ready;
 use crate::policy::Policies;
 use crate::run::Run;
@@ -40,6 +40,8 @@ pub struct Plan {
     images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
     /// Images that were found late, and must not be promoted.
     blocked: HashSet<ImageId>,
+    /// Where images are at home, in a run that signs.
+    homes: Option<Production>,
     keep_going: bool,
     cache: Option<Cache>,
 }
@@ -54,6 +56,9 @@ pub struct Count {
     pub copy: usize,
     /// Edges whose image is there and lacks the tag.
     pub tag: usize,
+    /// Images that lack a signature, as far as listings tell: at their homes, without their parts. What has one that may not
+    /// be ours is looked at when it comes to signing.
+    pub sign: usize,
     /// Edges of which nothing is left to do.
     pub done: usize,
     /// Edges whose image neither staging nor production has.
@@ -118,7 +123,9 @@ pub async fn plan(
         if run.is_stopping() {
             return Err(Error::Interrupted);
         }
-        let plan = Plan { edges, verdicts, inventory, images, blocked: HashSet::new(), keep_going, cache };
+        let homes = notary.signing.as_ref().map(|_| notary.production.clone());
+        let plan =
+            Plan { edges, verdicts, inventory, images, blocked: HashSet::new(), homes, keep_going, cache };
         plan.warn(run, |_| true);
         Ok((plan.check(strict)?, policies))
     })
@@ -263,7 +270,32 @@ impl Plan {
             summary.total.add(count);
             summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
         }
+        for edge in self.to_sign() {
+            let count = Count { sign: 1, ..Count::default() };
+            summary.total.add(count);
+            summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
+        }
         summary
+    }
+
+    /// The first edge of each image that lacks a signature at its home, as far as listings tell.
+    fn to_sign(&self) -> impl Iterator<Item = &Edge> {
+        let subjects = self.homes.as_ref().map(|production| subjects(&self.edges, production));
+        subjects.unwrap_or_default().into_iter().filter_map(|subject| {
+            let digest = self.edges.digest_name(subject.digest);
+            let mut wished = self
+                .decisions_at(subject.home)
+                .filter(|(edge, _)| edge.digest == subject.digest && edge.tag.is_some());
+            let (edge, verdict) = wished.next()?;
+            let lacks = match verdict {
+                Verdict::Copy | Verdict::Tag => self.image(edge).is_some(),
+                Verdict::Done => {
+                    self.attached(subject.home, digest, AttachmentKind::Signature) == Known::Absent
+                }
+                _ => false,
+            };
+            lacks.then_some(edge)
+        })
     }
 
     /// The bytes of an edge's image that no edge before it has brought to its host.
@@ -430,6 +462,7 @@ impl Count {
         self.edges += other.edges;
         self.copy += other.copy;
         self.tag += other.tag;
+        self.sign += other.sign;
         self.done += other.done;
         self.lost += other.lost;
         self.conflicts += other.conflicts;
