@@ -16,6 +16,7 @@ use registry::{Config, Effect, Fault, Kind, Server};
 use serde_json::{Value, json};
 use sigstore::{DSSE_TYPE, SIMPLE_SIGNING_TYPE, Services, Signer, SigningKey, SimpleSigning, Statement};
 use support::{Desk, Said, kpromo, put, run};
+use testkit::{Cosign, DockerConfig, Issuer, Rekor, Signing, Sigstore};
 use transport::{Door, Settings};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -443,5 +444,55 @@ fn what_is_wrong_with_the_command_line_or_a_file_is_told_before_anybody_is_asked
         let said = verify(flags);
         assert_eq!(said.code, code, "{flags:?}: {}", said.stderr);
         assert!(said.stderr.contains(expected) && said.stdout.is_empty(), "{flags:?}: {}", said.stderr);
+    }
+}
+
+/// What cosign has signed with certificates, in both of its forms, found to be by whom it is.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_cosign_has_signed_is_by_whom_its_certificate_says_and_by_nobody_else() {
+    let (sigstore, config) = (Sigstore::shared(), DockerConfig::anonymous());
+    let server = Server::start(Config::default()).await.unwrap();
+    let sample = Recipe { seed: 1, ..Recipe::default() }.index(2);
+    let issuer = sigstore.issuer(Issuer::Usual);
+    let by = "releases@example.com";
+    for (name, cosign, bundle) in [
+        ("prod/tag", Cosign::v2(sigstore, &config), false),
+        ("prod/bundle", Cosign::v3(sigstore, &config), true),
+    ] {
+        put(&server, name, &sample, &["v1"]).await;
+        let reference = format!("{}/{name}@{}", server.host(), sample.digest());
+        let signing = Signing::keyless(sigstore.token(by));
+        let signing = if bundle { signing.bundle(Rekor::V2) } else { signing };
+        cosign.sign(&reference, &signing.clone().recursive());
+        cosign.attest(&reference, PROVENANCE, &json!({ "buildDefinition": {} }), &signing);
+
+        let root = sigstore.trusted_root();
+        let verify = |flags: &[&str]| {
+            let json = ["--output", "json", "--trusted-root", root.to_str().unwrap(), &reference];
+            verify(&[&json[..], flags].concat())
+        };
+        let exact = ["--certificate-identity", by, "--certificate-oidc-issuer", issuer];
+        let said = verify(&exact);
+        assert_eq!(said.code, 0, "{name}: {}{}", said.stderr, said.stdout);
+        let found: Value = serde_json::from_str(&said.stdout).unwrap();
+        let image = &found["images"][0];
+        let signer = json!({ "identity": by, "issuer": issuer });
+        assert_eq!(image["signatures"][0]["signer"], signer, "{image:#}");
+        assert!(image["signatures"][0]["signedAt"].is_string(), "{image:#}");
+        assert_eq!(image["platforms"].as_array().unwrap().len(), 2);
+        assert_eq!(image["attestations"][0]["predicateType"], PROVENANCE, "{image:#}");
+        assert_eq!(image["refused"], json!([]));
+
+        let pattern =
+            ["--certificate-identity-regexp", ".*@example[.]com", "--certificate-oidc-issuer-regexp", ".*"];
+        assert_eq!(verify(&pattern).code, 0, "{name}");
+        let partial = ["--certificate-identity-regexp", "releases", "--certificate-oidc-issuer", issuer];
+        assert_eq!(verify(&partial).code, 12, "{name}: an expression has to match the whole");
+        let other =
+            verify(&["--certificate-identity", by, "--certificate-oidc-issuer", "https://other.example"]);
+        assert_eq!(other.code, 12, "{name}");
+        assert!(other.stdout.contains("other-signer"), "{name}: {}", other.stdout);
+        assert_eq!(verify(&[]).code, 12, "{name}: by default Kubernetes' own account counts");
     }
 }
