@@ -32,6 +32,11 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
             return Exit::Invalid;
         }
     };
+    // Once, and not once an image: where trust cannot be had, finding that out takes its time.
+    if let Err(error) = verification.trust.verifier().await {
+        complain(&error.to_string());
+        return Exit::Unavailable;
+    }
     let Connection { client, door, production, .. } = &connection;
     let reader = client.reader();
     let answers = stream::iter(&args.images).map(async |image| {

@@ -447,6 +447,23 @@ fn what_is_wrong_with_the_command_line_or_a_file_is_told_before_anybody_is_asked
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_says_whom_to_trust_no_registry_is_asked() {
+    let scene = Scene::new().await;
+    let root = scene.desk.write("root.json", r#"{"signed": {"_type": "root"}, "signatures": []}"#);
+    // Nothing listens on port 1.
+    let flags = ["--tuf-mirror", "http://127.0.0.1:1", "--tuf-root", root.to_str().unwrap()];
+    let said = verify(&[&flags[..], &[&scene.image, &scene.image]].concat());
+    assert_eq!((said.code, said.stdout.as_str()), (20, ""), "{}", said.stderr);
+    assert_eq!(
+        said.stderr.matches("http://127.0.0.1:1").count(),
+        1,
+        "once, and not once an image: {}",
+        said.stderr
+    );
+    assert_eq!(scene.server.tally().snapshot().total(), 0);
+}
+
 /// What cosign has signed with certificates, in both of its forms, found to be by whom it is.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
