@@ -28,7 +28,7 @@ pub(crate) struct TrustFlags {
     /// The same as a regular expression (RE2), which has to match the whole identity.
     #[arg(long, help_heading = SIGNATURES, value_name = "REGEXP")]
     certificate_identity_regexp: Option<String>,
-    /// Who has to vouch for that identity. By default https://accounts.google.com.
+    /// Who has to vouch for that identity. By default Google (accounts.google.com).
     #[arg(long, help_heading = SIGNATURES, value_name = "URL")]
     certificate_oidc_issuer: Option<String>,
     /// The same as a regular expression (RE2), which has to match the whole URL.
