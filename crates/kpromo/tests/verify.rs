@@ -295,6 +295,25 @@ async fn an_index_whose_platforms_are_not_all_signed_is_refused_and_the_platform
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn platforms_of_an_index_within_an_index_have_to_be_signed_too() {
+    let scene = Scene::new().await;
+    let sample = Recipe { seed: 5, ..Recipe::default() }.nested_index();
+    put(&scene.server, "prod/nested", &sample, &["v1"]).await;
+    let repository: Repository = format!("{}/prod/nested", scene.server.host()).parse().unwrap();
+    let image = format!("{repository}:v1");
+    let (first, others) = sample.manifests.split_first().unwrap();
+    for manifest in others {
+        scene.hand.sign(&repository, manifest.digest(), &repository.to_string()).await;
+    }
+    let said = scene.verify(&[&image]);
+    assert_eq!(said.code, 12, "{}{}", said.stdout, said.stderr);
+    assert!(said.stdout.contains("3 of 4 platforms signed"), "the inner index is one: {}", said.stdout);
+    assert!(said.stdout.contains(&format!("({}): it has no signature", first.digest())), "{}", said.stdout);
+    scene.hand.sign(&repository, first.digest(), &repository.to_string()).await;
+    assert_eq!(scene.verify(&[&image]).code, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_signature_of_another_key_and_one_of_another_image_prove_nothing() {
     let scene = Scene::new().await;
     let (other, _) = scene.image("prod/other", 3).await;
