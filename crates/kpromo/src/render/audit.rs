@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
-use promote::audit::{Audited, Promotion, Record, Signature, Standing, Summary};
+use promote::audit::{Audited, Promotion, Record, RefusedKind, Signature, Standing, Summary};
 use serde::Serialize;
 
 use crate::exit::Exit;
@@ -154,8 +154,13 @@ fn rows(table: &mut Table, found: &Audited) {
         table.add_row(["attestation".to_owned(), what, by, String::new()]);
     }
     for refused in &found.refused {
-        let kind = format!("{}, refused", refused.kind);
-        table.add_row([kind, format!("{}: {}", refused.place, refused.reason), String::new(), String::new()]);
+        let kind = match refused.kind {
+            RefusedKind::Signature => "signature, refused",
+            RefusedKind::Attestation => "attestation, refused",
+        };
+        let claim = refused.predicate_type.as_deref().map(|claim| format!("{claim}: ")).unwrap_or_default();
+        let what = format!("{claim}{} ({})", refused.reason, refused.place);
+        table.add_row([kind.to_owned(), what, String::new(), String::new()]);
     }
 }
 

@@ -185,12 +185,25 @@ pub struct Attestation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// What it claims to be.
-    pub kind: String,
+    /// What it would be.
+    pub kind: RefusedKind,
+    /// The predicate type that it claims.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predicate_type: Option<String>,
     /// Why it is not believed.
     pub reason: String,
     /// Where it stands.
     pub place: String,
+}
+
+/// What something that is refused would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusedKind {
+    /// A signature.
+    Signature,
+    /// An attestation, or something of which it cannot be read what it is.
+    Attestation,
 }
 
 impl Audited {

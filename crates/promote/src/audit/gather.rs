@@ -7,10 +7,8 @@ use sigstore::{Trust, TrustError};
 
 use super::finding::Audited;
 use super::image::ImageName;
-use super::judge::{ATTESTATION, Judge, SIGNATURE};
-use crate::evidence::{
-    Claim, EvidenceError, FoundAttestation, FoundSignature, Hints, Rejected, Wanted, gather,
-};
+use super::judge::Judge;
+use crate::evidence::{EvidenceError, FoundAttestation, FoundSignature, Hints, Rejected, Wanted, gather};
 use crate::notary::{Production, Verification};
 use crate::policy::NO_PLATFORM;
 
@@ -169,8 +167,7 @@ impl Auditor<'_> {
                     draft.statement(&signatory, &statement, &origin.to_string());
                 }
                 for Rejected { claim, reason, place } in evidence.rejected {
-                    let kind = if claim == Claim::Signature { SIGNATURE } else { ATTESTATION };
-                    draft.refused(kind, &reason, &place);
+                    draft.refused(&claim, &reason, &place);
                 }
             }
             let each = tree.children.into_iter().map(|child| self.look(judge, child));

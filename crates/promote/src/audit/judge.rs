@@ -4,10 +4,11 @@ use jiff::Timestamp;
 use oci::{Digest, Repository};
 use sigstore::{Signatory, Statement};
 
-use super::finding::{Audited, Refused, Signature, Standing};
+use super::finding::{Audited, Refused, RefusedKind, Signature, Standing};
 use super::image::{is_same, repository_of};
 use super::predicate::{Said, said};
 use super::shown;
+use crate::evidence::Claim;
 use crate::notary::{Production, Verification};
 
 /// The most objections of one kind that are told: whoever may push can attach as much as he likes.
@@ -99,9 +100,13 @@ impl Draft<'_> {
         }
     }
 
-    pub(super) fn refused(&mut self, kind: &str, reason: &str, place: &str) {
-        let (kind, reason, place) = (shown(kind), shown(reason), shown(place));
-        self.audited.refused.push(Refused { kind, reason, place });
+    pub(super) fn refused(&mut self, claim: &Claim, reason: &str, place: &str) {
+        let (kind, predicate_type) = match claim {
+            Claim::Signature => (RefusedKind::Signature, None),
+            Claim::Attestation(predicate_type) => (RefusedKind::Attestation, predicate_type.as_deref()),
+        };
+        let (predicate_type, reason, place) = (predicate_type.map(shown), shown(reason), shown(place));
+        self.audited.refused.push(Refused { kind, predicate_type, reason, place });
     }
 
     /// What it amounts to.
@@ -128,7 +133,7 @@ fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
             format!("it is signed by {}, not by {}", found.signer, judge.verification.staging)
         }
     });
-    let signatures = audited.refused.iter().filter(|refused| refused.kind == SIGNATURE);
+    let signatures = audited.refused.iter().filter(|refused| refused.kind == RefusedKind::Signature);
     let refused = signatures.take(OBJECTIONS_MAX).map(|refused| {
         let Refused { reason, place, .. } = refused;
         format!("a signature does not verify ({place}): {reason}")
@@ -139,11 +144,6 @@ fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
     }
     all
 }
-
-/// What a refused signature is called.
-pub(super) const SIGNATURE: &str = "signature";
-/// What is called an attestation, or claims to be one.
-pub(super) const ATTESTATION: &str = "attestation";
 
 #[cfg(test)]
 mod tests {
@@ -228,8 +228,8 @@ mod tests {
         let repository = "two.example/prod/images/app".parse().unwrap();
         let judge = Judge::new(&verification, &production, &repository);
         let mut draft = judge.image(Digest::of(b"x"), None);
-        (0..100).for_each(|_| draft.refused(SIGNATURE, "forged", "there"));
-        draft.refused(ATTESTATION, "broken", "there");
+        (0..100).for_each(|_| draft.refused(&Claim::Signature, "forged", "there"));
+        draft.refused(&Claim::Attestation(None), "broken", "there");
         let audited = draft.finish(Vec::new());
         assert_eq!((audited.objections.len(), audited.refused.len()), (OBJECTIONS_MAX, 101));
         assert!(audited.objections[0].contains("forged"));

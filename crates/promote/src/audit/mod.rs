@@ -6,7 +6,9 @@ mod image;
 mod judge;
 mod predicate;
 
-pub use finding::{Attestation, Audited, Promotion, Record, Refused, Signature, Signer, Standing, Summary};
+pub use finding::{
+    Attestation, Audited, Promotion, Record, Refused, RefusedKind, Signature, Signer, Standing, Summary,
+};
 pub use gather::{AuditError, audit};
 pub use image::ImageName;
 pub use predicate::{PROMOTION_TYPE, SUMMARY_TYPE};

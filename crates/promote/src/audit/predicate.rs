@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use sigstore::{Signatory, Statement};
 
-use super::finding::{Attestation, Promotion, Record, Refused, Summary};
+use super::finding::{Attestation, Promotion, Record, Refused, RefusedKind, Summary};
 use super::shown;
 
 /// The predicate type of promotion records.
@@ -73,7 +73,8 @@ pub(super) fn said(signatory: &Signatory, statement: &Statement, accepted: bool,
     let predicate = statement.predicate.clone();
     let malformed = |error: serde_json::Error, kind: &str, place: String| {
         let reason = shown(&format!("its predicate is not one of its type: {error}"));
-        Said::Refused(Refused { kind: kind.to_owned(), reason, place })
+        let (kind, predicate_type) = (RefusedKind::Attestation, Some(kind.to_owned()));
+        Said::Refused(Refused { kind, predicate_type, reason, place })
     };
     match statement.predicate_type.as_str() {
         kind @ PROMOTION_TYPE => match serde_json::from_value(predicate) {
@@ -169,7 +170,9 @@ mod tests {
         for (kind, predicate) in
             [(PROMOTION_TYPE, json!([])), (PROMOTION_TYPE, json!({ "srcRef": 1 })), (SUMMARY_TYPE, json!({}))]
         {
-            assert!(matches!(read(kind, predicate), Said::Refused(refused) if refused.kind == kind));
+            assert!(
+                matches!(read(kind, predicate), Said::Refused(refused) if refused.predicate_type.as_deref() == Some(kind))
+            );
         }
         let other = read("https://spdx.dev/Document", json!(null));
         assert!(

@@ -104,6 +104,8 @@ pub enum Origin {
         repository: Repository,
         /// The tag.
         tag: Tag,
+        /// Which of its layers, from 0.
+        index: usize,
         /// The layer, with its content.
         layer: NewLayer,
     },
@@ -129,7 +131,9 @@ impl Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Layer { repository, tag, .. } => write!(f, "{repository}:{tag} layer {}", self.digest()),
+            Self::Layer { repository, tag, index, .. } => {
+                write!(f, "{repository}:{tag}, layer {}", index + 1)
+            }
             Self::Referrer { repository, .. } => write!(f, "{repository}@{}", self.digest()),
         }
     }

@@ -34,8 +34,8 @@ pub(super) async fn read_layers(
         let reason = format!("it has more than {LAYERS_MAX} layers, and the others are not read");
         evidence.rejected.push(reject(claim(), reason, &place));
     }
-    for layer in attachment.layers.into_iter().take(LAYERS_MAX) {
-        let place = format!("{place} layer {}", layer.digest);
+    for (index, layer) in attachment.layers.into_iter().take(LAYERS_MAX).enumerate() {
+        let place = format!("{place}, layer {}", index + 1);
         if layer.media_type != expected {
             let reason = format!("a layer of the type {} where {expected} is expected", layer.media_type);
             evidence.rejected.push(reject(claim(), reason, &place));
@@ -57,7 +57,7 @@ pub(super) async fn read_layers(
                     signatory: verified.signatory,
                     signed_at: verified.signed_at,
                     reference: Some(verified.content.reference().to_owned()),
-                    origin: origin(subject, tag, layer, content),
+                    origin: origin(subject, tag, index, layer, content),
                 }),
                 Err(why) => evidence.rejected.push(reject(claim(), why.to_string(), &place)),
             }
@@ -67,7 +67,7 @@ pub(super) async fn read_layers(
                     signatory: verified.signatory,
                     signed_at: verified.signed_at,
                     statement: verified.content,
-                    origin: origin(subject, tag, layer, content),
+                    origin: origin(subject, tag, index, layer, content),
                 }),
                 Err(why) => {
                     let claim = Claim::Attestation(predicate_type_of_envelope(&content));
@@ -91,8 +91,8 @@ fn about(
     }
 }
 
-fn origin(subject: &Subject<'_>, tag: &Tag, layer: AttachedBlob, content: Bytes) -> Origin {
+fn origin(subject: &Subject<'_>, tag: &Tag, index: usize, layer: AttachedBlob, content: Bytes) -> Origin {
     let AttachedBlob { media_type, annotations, .. } = layer;
     let layer = NewLayer { media_type, content, annotations };
-    Origin::Layer { repository: subject.repository.clone(), tag: tag.clone(), layer }
+    Origin::Layer { repository: subject.repository.clone(), tag: tag.clone(), index, layer }
 }
