@@ -6,33 +6,29 @@ use oci::Referrer;
 use serde::Deserialize;
 use sigstore::BUNDLE_MAX;
 
-use super::gather::Subject;
+use super::gather::{BUNDLE, Subject};
 use super::{Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Origin, Rejected, SIGN_TYPE};
-
-/// What the media types of all versions of bundles begin with.
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 
 /// Reads and verifies one bundle.
 pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Result<Evidence, EvidenceError> {
     let place = format!("{}@{}", subject.repository, listed.digest);
-    // What the list says is a hint, to name what cannot be read.
-    let hint = claimed(listed.annotations.get("dev.sigstore.bundle.predicateType").cloned());
+    // What cannot be read may be provenance, whatever an annotation says of it.
+    let unknown = Claim::Attestation(None);
     let rejected = |rejected| Ok(Evidence { rejected: vec![rejected], ..Evidence::default() });
     let attachment = match subject.reader.referrer(subject.repository, subject.digest, listed).await {
         Ok(attachment) => attachment,
-        Err(error) => return rejected(subject.unreadable(hint, place, error)?),
+        Err(error) => return rejected(subject.unreadable(unknown, place, error)?),
     };
     let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) else {
         if !attachment.artifact_type.starts_with(BUNDLE) {
             // Something else, of which the list did not say what it is.
             return Ok(Evidence::default());
         }
-        return rejected(Rejected { claim: hint, reason: "it holds no bundle".to_owned(), place });
+        return rejected(Rejected { claim: unknown, reason: "it holds no bundle".to_owned(), place });
     };
-    let blob = subject.reader.small_blob(subject.repository, layer.digest, layer.size, BUNDLE_MAX).await;
-    let bundle = match blob {
+    let bundle = match subject.content(layer, BUNDLE_MAX, unknown, &place).await? {
         Ok(bundle) => bundle,
-        Err(error) => return rejected(subject.unreadable(hint, place, error)?),
+        Err(why) => return rejected(why),
     };
     let verifier = subject.trust.verifier().await?;
     let origin =

@@ -1,7 +1,10 @@
 //! Asking a registry for what is attached.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Referrer, Repository, Selector};
+use oci::{AttachedBlob, AttachedTag, AttachmentKind, Digest, Known, Reader, Referrer, Repository, Selector};
 use sigstore::Trust;
 
 use super::bundle::read_bundle;
@@ -12,8 +15,13 @@ use super::{Claim, Evidence, EvidenceError, Hints, Rejected, Wanted};
 const BUNDLES_MAX: usize = 100;
 /// How many are read at once.
 const AT_ONCE: usize = 4;
+/// The most that is read of what is attached to one image, in bytes.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What the media types of all versions of bundles begin with.
-const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+pub(super) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// What a manifest is listed as that names no type of its own: the type of a configuration that says nothing.
+const UNTYPED: [&str; 3] =
+    ["", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json"];
 
 /// An image whose evidence is gathered.
 pub(super) struct Subject<'a> {
@@ -23,6 +31,8 @@ pub(super) struct Subject<'a> {
     pub(super) digest: Digest,
     /// The digest in hexadecimal, as statements name it.
     pub(super) sha256: String,
+    /// How many bytes of what is attached may still be read.
+    left: AtomicU64,
 }
 
 /// Reads and verifies what is attached to an image.
@@ -44,7 +54,8 @@ pub async fn gather(
 ) -> Result<Evidence, EvidenceError> {
     let mut evidence = Evidence::default();
     let Digest::Sha256(_) = digest else { return Ok(evidence) };
-    let subject = Subject { reader, trust, repository, digest, sha256: digest.hex() };
+    let subject =
+        Subject { reader, trust, repository, digest, sha256: digest.hex(), left: AtomicU64::new(BYTES_MAX) };
     let tags = match wanted {
         Wanted::SignatureTag => &[(AttachmentKind::Signature, hints.signatures)][..],
         Wanted::Attestations => &[(AttachmentKind::Attestation, hints.attestations)],
@@ -84,8 +95,10 @@ impl Subject<'_> {
 
     async fn read_referrers(&self, fallback: Known, evidence: &mut Evidence) -> Result<(), EvidenceError> {
         let listed = self.reader.referrers(self.repository, self.digest, None, fallback).await?;
+        // Where the list does not tell, the layers of the manifest do.
         let is_bundle = |referrer: &Referrer| {
-            referrer.artifact_type.as_deref().is_none_or(|kind| kind.starts_with(BUNDLE))
+            let told = referrer.artifact_type.as_deref();
+            told.is_none_or(|kind| kind.starts_with(BUNDLE) || UNTYPED.contains(&kind))
         };
         let bundles: Vec<Referrer> = listed.into_iter().filter(is_bundle).collect();
         if bundles.len() > BUNDLES_MAX {
@@ -106,6 +119,27 @@ impl Subject<'_> {
             evidence.rejected.extend(rejected);
         }
         Ok(())
+    }
+
+    /// The content of something attached, or what is wrong with it: see [`Subject::unreadable`].
+    pub(super) async fn content(
+        &self,
+        blob: &AttachedBlob,
+        limit: u64,
+        claim: Claim,
+        place: &str,
+    ) -> Result<Result<Bytes, Rejected>, EvidenceError> {
+        let AttachedBlob { digest, size, .. } = blob;
+        // What is larger than its limit is not read at all.
+        if *size <= limit && self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(*size)).is_err()
+        {
+            let reason = format!("not read: more than {BYTES_MAX} bytes are attached to the image");
+            return Ok(Err(Rejected { claim, reason, place: place.to_owned() }));
+        }
+        match self.reader.small_blob(self.repository, *digest, *size, limit).await {
+            Ok(content) => Ok(Ok(content)),
+            Err(error) => self.unreadable(claim, place.to_owned(), error).map(Err),
+        }
     }
 
     /// What is there and cannot be read is rejected; what the registry does not give now may be anything.

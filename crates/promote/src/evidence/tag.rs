@@ -41,11 +41,10 @@ pub(super) async fn read_layers(
             evidence.rejected.push(reject(claim(), reason, &place));
             continue;
         }
-        let AttachedBlob { digest, size, .. } = layer;
-        let content = match subject.reader.small_blob(subject.repository, digest, size, limit).await {
+        let content = match subject.content(&layer, limit, claim(), &place).await? {
             Ok(content) => content,
-            Err(error) => {
-                evidence.rejected.push(subject.unreadable(claim(), place, error)?);
+            Err(why) => {
+                evidence.rejected.push(why);
                 continue;
             }
         };

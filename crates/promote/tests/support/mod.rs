@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 
+pub mod hand;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

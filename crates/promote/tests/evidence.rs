@@ -1,0 +1,316 @@
+//! What is found attached to an image: which of it verifies, where it stands, and what it costs to look.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use oci::{AttachedTag, AttachmentKind, Client, Digest, Known, NewLayer, RawManifest, Repository};
+use promote::evidence::{Claim, Evidence, EvidenceError, Hints, Origin, Wanted, gather};
+use registry::sample::Recipe;
+use registry::{Config, Effect, ErrorCode, Fault, Kind as Request, Server};
+use sigstore::{Trust, TrustSettings};
+use support::hand::{BUNDLE, Hand, PROVENANCE, append, attach, attach_annotated, attach_as, broken, forged};
+use support::{door, path};
+
+/// An image in a registry, and somebody who is trusted.
+struct Scene {
+    server: Server,
+    repository: Repository,
+    image: RawManifest,
+    hand: Hand,
+}
+
+const ABSENT: Hints =
+    Hints { signatures: Known::Absent, attestations: Known::Absent, referrers: Known::Absent };
+
+impl Scene {
+    async fn new(config: Config) -> Self {
+        let server = Server::start(config).await.unwrap();
+        let sample = Recipe::default().image();
+        sample.put(server.store(), &path("staging/app"), &[]).await.unwrap();
+        let repository = Repository { host: server.host().clone(), path: path("staging/app") };
+        Self { server, repository, image: sample.root().clone(), hand: Hand::new() }
+    }
+
+    fn client() -> Client {
+        Client::new(door(), Arc::new(oci::Anonymous), HashMap::new())
+    }
+
+    /// What a client that knows nothing yet finds.
+    async fn look(&self, hints: Hints, wanted: Wanted) -> Result<Evidence, EvidenceError> {
+        self.trusting(&Self::client(), &self.hand.trust(), hints, wanted).await
+    }
+
+    async fn trusting(
+        &self,
+        client: &Client,
+        trust: &Trust,
+        hints: Hints,
+        wanted: Wanted,
+    ) -> Result<Evidence, EvidenceError> {
+        gather(&client.reader(), trust, &self.repository, self.image.digest(), hints, wanted).await
+    }
+
+    /// All that is attached to the image, found without any hint.
+    async fn all(&self) -> Evidence {
+        self.look(Hints::default(), Wanted::All).await.unwrap()
+    }
+
+    async fn append(&self, kind: AttachmentKind, layers: &[NewLayer]) {
+        append(&self.repository, self.image.digest(), kind, layers).await;
+    }
+
+    async fn attach(&self, bundle: Bytes) -> oci::Digest {
+        attach(&self.repository, &self.image, bundle).await
+    }
+
+    fn requests(&self) -> u64 {
+        let tally = self.server.tally().snapshot();
+        self.server.tally().reset();
+        tally.total()
+    }
+}
+
+fn is_empty(evidence: &Evidence) -> bool {
+    let Evidence { signatures, attestations, rejected } = evidence;
+    signatures.is_empty() && attestations.is_empty() && rejected.is_empty()
+}
+
+/// Why what claims to be a signature, and what claims to be something else, is rejected.
+fn reasons(evidence: &Evidence) -> (Vec<&str>, Vec<&str>) {
+    let reason = |is_signature: bool| {
+        let of_kind =
+            evidence.rejected.iter().filter(move |one| (one.claim == Claim::Signature) == is_signature);
+        of_kind.map(|rejected| rejected.reason.as_str()).collect()
+    };
+    (reason(true), reason(false))
+}
+
+#[tokio::test]
+async fn nothing_is_found_where_nothing_is_and_what_is_known_to_be_absent_is_not_asked_for() {
+    for (referrers_api, without, first, then) in [(true, 3, 1, 1), (false, 4, 1, 0)] {
+        let scene = Scene::new(Config { referrers_api, ..Config::default() }).await;
+        assert!(is_empty(&scene.all().await));
+        assert_eq!(scene.requests(), without, "two tags and the referrers");
+        let (client, trust) = (Scene::client(), scene.hand.trust());
+        for expected in [first, then] {
+            assert!(is_empty(&scene.trusting(&client, &trust, ABSENT, Wanted::All).await.unwrap()));
+            assert_eq!(scene.requests(), expected, "with an API: {referrers_api}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_holds_is_found_at_each_place_with_what_it_takes_to_carry_it() {
+    for referrers_api in [true, false] {
+        let scene = Scene::new(Config { referrers_api, ..Config::default() }).await;
+        let (hand, digest) = (&scene.hand, scene.image.digest());
+        let signature = hand.signature(digest).await;
+        scene.append(AttachmentKind::Signature, std::slice::from_ref(&signature)).await;
+        scene.append(AttachmentKind::Attestation, &[hand.attestation(digest, PROVENANCE).await]).await;
+        let attested = scene.attach(hand.bundle(digest, "https://example.com/sbom").await).await;
+        let signed = scene.attach(hand.sign_bundle(digest).await).await;
+        let message = scene.attach(hand.message(&scene.image).await).await;
+        let evidence = scene.all().await;
+        assert!(evidence.rejected.is_empty(), "{:?}", evidence.rejected);
+        assert_eq!(evidence.attestations.len(), 2);
+        assert_eq!(evidence.attestations[0].statement.predicate_type, PROVENANCE);
+        assert_eq!(evidence.attestations[1].origin.digest(), attested);
+        let [first, rest @ ..] = &evidence.signatures[..] else { panic!("no signature") };
+        let Origin::Layer { tag, layer, .. } = &first.origin else { panic!("{first:?}") };
+        assert_eq!(*tag, AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag());
+        assert_eq!(*layer, signature, "as it was written");
+        let mut bundles: Vec<Digest> = rest.iter().map(|found| found.origin.digest()).collect();
+        let mut expected = [signed, message];
+        bundles.sort();
+        expected.sort();
+        assert_eq!(bundles, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_forged_layer_is_told_apart_from_the_good_one_beside_it() {
+    let scene = Scene::new(Config::default()).await;
+    let (hand, digest) = (&scene.hand, scene.image.digest());
+    let good = hand.attestation(digest, PROVENANCE).await;
+    let bad = forged(hand.attestation(digest, "https://example.com/sbom").await);
+    scene.append(AttachmentKind::Attestation, &[bad, good.clone()]).await;
+    let genuine = hand.signature(digest).await;
+    let signatures = [forged(hand.signature(digest).await), genuine.clone()];
+    scene.append(AttachmentKind::Signature, &signatures).await;
+    let evidence = scene.all().await;
+    let [attestation] = &evidence.attestations[..] else { panic!("{:?}", evidence.attestations) };
+    let [signature] = &evidence.signatures[..] else { panic!("{:?}", evidence.signatures) };
+    let is = |origin: &Origin, layer: &NewLayer| matches!(origin, Origin::Layer { layer: found, .. } if found == layer);
+    assert!(is(&attestation.origin, &good) && is(&signature.origin, &genuine));
+    let claims: Vec<&Claim> = evidence.rejected.iter().map(|rejected| &rejected.claim).collect();
+    let sbom = Claim::Attestation(Some("https://example.com/sbom".to_owned()));
+    assert_eq!(claims, [&Claim::Signature, &sbom]);
+    assert!(evidence.rejected.iter().all(|rejected| rejected.reason.starts_with("forged or broken")));
+}
+
+#[tokio::test]
+async fn what_another_has_signed_or_what_is_about_another_image_does_not_count() {
+    let scene = Scene::new(Config::default()).await;
+    let (hand, stranger, digest) = (&scene.hand, Hand::new(), scene.image.digest());
+    let other = Digest::of(b"another image");
+    scene.append(AttachmentKind::Signature, &[hand.signature(other).await]).await;
+    scene.append(AttachmentKind::Attestation, &[hand.attestation(other, PROVENANCE).await]).await;
+    scene.attach(stranger.bundle(digest, PROVENANCE).await).await;
+    scene.attach(stranger.sign_bundle(digest).await).await;
+    scene.attach(broken(&hand.bundle(digest, PROVENANCE).await)).await;
+    scene.attach(hand.sign_bundle(other).await).await;
+    let evidence = scene.all().await;
+    assert_eq!((evidence.signatures.len(), evidence.attestations.len()), (0, 0));
+    let (signatures, attestations) = reasons(&evidence);
+    assert_eq!((signatures.len(), attestations.len()), (3, 3), "{:?}", evidence.rejected);
+    assert!(signatures[0].starts_with("about something else"), "{signatures:?}");
+    let forged = evidence.rejected.iter().filter(|rejected| rejected.reason.starts_with("forged or broken"));
+    assert_eq!(forged.count(), 3);
+}
+
+#[tokio::test]
+async fn what_is_no_bundle_is_left_alone_and_what_only_says_so_is_rejected() {
+    let scene = Scene::new(Config::default()).await;
+    let (repository, image) = (&scene.repository, &scene.image);
+    let sbom = "application/spdx+json";
+    attach_as(repository, image, sbom, sbom, Bytes::from_static(b"{}")).await;
+    scene.requests();
+    assert!(is_empty(&scene.all().await));
+    assert_eq!(scene.requests(), 3, "what is listed as something else is not read");
+    attach_as(repository, image, BUNDLE, "text/plain", Bytes::from_static(b"a")).await;
+    attach_as(repository, image, BUNDLE, BUNDLE, Bytes::from_static(b"{}")).await;
+    let empty = "application/vnd.oci.empty.v1+json";
+    attach_as(repository, image, empty, BUNDLE, scene.hand.bundle(image.digest(), PROVENANCE).await).await;
+    attach_as(repository, image, empty, "text/plain", Bytes::from_static(b"b")).await;
+    let evidence = scene.all().await;
+    assert_eq!(evidence.attestations.len(), 1, "its layer says what it is");
+    assert_eq!(evidence.rejected.len(), 2, "{:?}", evidence.rejected);
+    assert!(evidence.rejected.iter().all(|rejected| rejected.claim == Claim::Attestation(None)));
+}
+
+/// An annotation is a stranger's word: what cannot be read may be provenance, whatever a list says about it.
+#[tokio::test]
+async fn what_cannot_be_read_counts_as_an_attestation_of_any_type_whatever_a_list_says() {
+    let scene = Scene::new(Config::default()).await;
+    for predicate_type in ["https://sigstore.dev/cosign/sign/v1", "https://spdx.dev/Document"] {
+        let content = Bytes::from(format!("no bundle: {predicate_type}"));
+        attach_annotated(&scene.repository, &scene.image, predicate_type, content).await;
+    }
+    let gone =
+        Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::BlobUnknown, retry_after: None };
+    for unreadable in [false, true] {
+        if unreadable {
+            scene.server.weather().add_fault(Fault::new(gone.clone()).on(Request::BlobGet));
+        }
+        let claims: Vec<Claim> =
+            scene.all().await.rejected.into_iter().map(|rejected| rejected.claim).collect();
+        assert_eq!(claims, [Claim::Attestation(None), Claim::Attestation(None)]);
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_asked_for_is_read() {
+    let scene = Scene::new(Config::default()).await;
+    let (hand, digest) = (&scene.hand, scene.image.digest());
+    scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
+    scene.append(AttachmentKind::Attestation, &[hand.attestation(digest, PROVENANCE).await]).await;
+    scene.attach(hand.bundle(digest, PROVENANCE).await).await;
+    scene.requests();
+    for (wanted, signatures, attestations, requests) in
+        [(Wanted::SignatureTag, 1, 0, 2), (Wanted::Attestations, 0, 2, 5), (Wanted::All, 1, 2, 7)]
+    {
+        let evidence = scene.look(Hints::default(), wanted).await.unwrap();
+        let found = (evidence.signatures.len(), evidence.attestations.len());
+        assert_eq!((found, scene.requests()), ((signatures, attestations), requests), "{wanted:?}");
+    }
+}
+
+fn plain(content: Vec<u8>) -> NewLayer {
+    let media_type = sigstore::DSSE_TYPE.to_owned();
+    NewLayer { media_type, content: content.into(), annotations: BTreeMap::new() }
+}
+
+#[tokio::test]
+async fn more_than_anybody_attaches_is_not_read_and_said_to_be_there() {
+    let scene = Scene::new(Config::default()).await;
+    let layers: Vec<NewLayer> = (0..103).map(|number| plain(format!("{number}").into_bytes())).collect();
+    scene.append(AttachmentKind::Attestation, &layers).await;
+    let media_type = sigstore::SIMPLE_SIGNING_TYPE.to_owned();
+    let large = NewLayer { media_type, ..plain(vec![b'a'; 1024 * 1024 + 1]) };
+    scene.append(AttachmentKind::Signature, &[large]).await;
+    scene.server.tally().reset();
+    let evidence = scene.all().await;
+    assert_eq!(scene.server.tally().snapshot().requests(Request::BlobGet), 100);
+    let (signatures, attestations) = reasons(&evidence);
+    assert_eq!(attestations.len(), 101);
+    assert!(attestations.iter().any(|reason| reason.contains("more than 100 layers")));
+    assert!(signatures[0].contains("no more than 1048576 are expected"), "{signatures:?}");
+}
+
+/// What several layers have together is bounded too.
+#[tokio::test]
+async fn no_more_is_read_of_one_image_than_fits() {
+    let scene = Scene::new(Config::default()).await;
+    // Four of them are 64 MiB.
+    let layers: Vec<NewLayer> = (0..5).map(|number| plain(vec![b'0' + number; 16 * 1024 * 1024])).collect();
+    scene.append(AttachmentKind::Attestation, &layers).await;
+    scene.server.tally().reset();
+    let evidence = scene.all().await;
+    assert_eq!(scene.server.tally().snapshot().requests(Request::BlobGet), 4);
+    let (_, attestations) = reasons(&evidence);
+    assert_eq!(attestations.len(), 5);
+    assert!(attestations[4].starts_with("not read"), "{}", attestations[4]);
+}
+
+/// Not knowing is no answer; and what is known to be broken is no trouble of the registry's.
+#[tokio::test]
+async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_gone_is_not() {
+    let scene = Scene::new(Config::default()).await;
+    let (hand, digest) = (&scene.hand, scene.image.digest());
+    scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
+    scene.attach(hand.bundle(digest, PROVENANCE).await).await;
+    let status = |status, code| Effect::Status { status, code, retry_after: None };
+    let denied = status(StatusCode::FORBIDDEN, ErrorCode::Denied);
+    for fault in [
+        Fault::new(denied.clone()).path("/referrers/"),
+        Fault::new(denied.clone()).path(".sig"),
+        Fault::new(denied.clone()).path(".att"),
+        Fault::new(denied).on(Request::BlobGet),
+        Fault::new(Effect::Reset).on(Request::BlobGet),
+    ] {
+        scene.server.weather().add_fault(fault);
+        let unknown = scene.look(Hints::default(), Wanted::All).await.unwrap_err();
+        assert!(matches!(&unknown, EvidenceError::Registry(_)), "{unknown}");
+        assert!(unknown.to_string().contains(&scene.repository.to_string()), "{unknown}");
+        scene.server.weather().clear_faults();
+    }
+    let gone = status(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown);
+    for effect in [gone, Effect::Corrupt] {
+        scene.server.weather().add_fault(Fault::new(effect).on(Request::BlobGet));
+        assert_eq!(scene.all().await.rejected.len(), 2);
+        scene.server.weather().clear_faults();
+    }
+}
+
+/// Trust is asked for when something is found, and not before.
+#[tokio::test]
+async fn without_anybody_to_trust_only_what_has_nothing_attached_is_known() {
+    let scene = Scene::new(Config::default()).await;
+    let settings = TrustSettings {
+        mirror: Some(format!("http://{}/tuf", scene.server.host()).parse().unwrap()),
+        initial_root: Some(b"{}".to_vec()),
+        ..TrustSettings::default()
+    };
+    let nobody = Trust::new(door(), settings).unwrap();
+    let client = Scene::client();
+    assert!(is_empty(&scene.trusting(&client, &nobody, Hints::default(), Wanted::All).await.unwrap()));
+    scene.attach(scene.hand.bundle(scene.image.digest(), PROVENANCE).await).await;
+    let unknown = scene.trusting(&client, &nobody, Hints::default(), Wanted::All).await.unwrap_err();
+    assert!(matches!(unknown, EvidenceError::Trust(_)), "{unknown}");
+}
