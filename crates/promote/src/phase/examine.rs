@@ -1,11 +1,14 @@
 //! What is attached to images of staging, and what it amounts to: read once an image, for Provenance, Validate, Sign and
 //! Attest.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::BoxFuture;
-use oci::{Descriptor, Digest, Graph, RawManifest, Reader, Repository, Selector};
+use oci::{Descriptor, Digest, Graph, Host, RawManifest, Reader, Repository, Selector};
+use serde_json::Value;
 use sigstore::TrustError;
 
 use crate::event::{Event, Examination};
@@ -20,13 +23,17 @@ use crate::run::Run;
 
 /// The deepest nesting of indexes whose platforms are looked at; what is nested deeper is judged to be so.
 const DEPTH_MAX: usize = 6;
+/// The most platforms of one image that are looked at, however its indexes are nested: as many as may be copied. An image
+/// with more is not satisfied.
+const PLATFORMS_MAX: usize = 1_000;
 
-/// What was found of an image, and what it amounts to.
+/// What was found of an image, and what it amounts to. Of what is attached it keeps what later phases carry, and lets go of
+/// what it was found by: statements alone can have megabytes an image.
 #[derive(Clone, Debug)]
 pub struct Examined {
-    /// What is attached to it.
+    /// The signatures that count, and the attestations that its policy accepts.
     pub(super) evidence: Evidence,
-    /// What is attached to the platforms of an index, where these were looked at.
+    /// The attestations of platforms that the policy accepts, where these were looked at.
     pub(super) platforms: BTreeMap<Digest, Evidence>,
     /// What became of it under its policy.
     pub(super) judgement: Judgement,
@@ -70,6 +77,25 @@ impl Examined {
         find(&self.judgement, digest)
     }
 
+    /// Lets go of what no later phase asks for.
+    fn forget_the_rest(mut self, notary: &Notary) -> Self {
+        let mut accepted: HashMap<Digest, HashSet<String>> = HashMap::new();
+        // Nothing is carried that no policy asks for.
+        if self.judgement.mode.is_some() {
+            note_accepted(&self.judgement, &mut accepted);
+        }
+        let mut retain = |digest: &Digest, evidence: &mut Evidence| {
+            let places = accepted.remove(digest).unwrap_or_default();
+            evidence.attestations.retain(|found| places.contains(&found.origin.to_string()));
+            evidence.attestations.iter_mut().for_each(|found| found.statement.predicate = Value::Null);
+            evidence.signatures.retain(|found| notary.verification.accepts(&found.signatory));
+            evidence.rejected = Vec::new();
+        };
+        retain(&self.judgement.digest, &mut self.evidence);
+        self.platforms.iter_mut().for_each(|(digest, evidence)| retain(digest, evidence));
+        self
+    }
+
     fn collect<'a>(&'a self, judgement: &Judgement, counted: &mut Vec<(Digest, &'a FoundAttestation)>) {
         let evidence = if judgement.digest == self.judgement.digest {
             Some(&self.evidence)
@@ -101,6 +127,13 @@ impl Examined {
     }
 }
 
+/// Takes note of the places of the attestations that count, by the digest that they are attached to.
+fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<String>>) {
+    let places = judgement.accepted().map(|finding| finding.place.clone());
+    accepted.entry(judgement.digest).or_default().extend(places);
+    judgement.platforms.iter().for_each(|(_, platform)| note_accepted(platform, accepted));
+}
+
 /// Looks at images.
 #[derive(Clone, Copy)]
 pub(super) struct Examiner<'a> {
@@ -125,30 +158,37 @@ impl Examiner<'_> {
     /// When something is to be verified and nobody knows whom to trust.
     pub(super) async fn look_at(&self, plan: &Plan, images: BTreeSet<ImageId>) -> Result<Looked, TrustError> {
         self.run.tell(&Event::Work { units: "images", more: images.len() });
-        let found = by_host(
-            self.run,
-            plan.edges(),
-            images,
-            |(source, _)| source,
-            async |image| {
-                let examined = self.examine(plan, image).await;
-                self.run.tell(&Event::Worked);
-                (image, examined)
-            },
-        )
-        .await;
+        // The first image of a host finds out whether the host lists referrers, so that not all of them ask.
+        let mut hosts: HashSet<&Host> = HashSet::new();
+        let is_first = |(source, _): &ImageId| hosts.insert(&plan.edges().repository(*source).host);
+        let (first, rest): (Vec<ImageId>, Vec<ImageId>) = images.into_iter().partition(is_first);
+        let mut found = self.look_at_each(plan, first).await;
+        found.extend(self.look_at_each(plan, rest).await);
         let mut looked = Looked::default();
         for (image, examined) in found {
             match examined {
-                Ok(examined) => {
-                    self.tell(plan, image, &examined);
-                    looked.examined.insert(image, examined);
-                }
+                Ok(examined) => drop(looked.examined.insert(image, examined)),
                 Err(EvidenceError::Registry(error)) => looked.unread.push((image, Arc::new(error))),
                 Err(EvidenceError::Trust(error)) => return Err(error),
             }
         }
         Ok(looked)
+    }
+
+    async fn look_at_each(
+        &self,
+        plan: &Plan,
+        images: Vec<ImageId>,
+    ) -> Vec<(ImageId, Result<Examined, EvidenceError>)> {
+        let look = async |image| {
+            let examined = self.examine(plan, image).await;
+            if let Ok(examined) = &examined {
+                self.tell(plan, image, examined);
+            }
+            self.run.tell(&Event::Worked);
+            (image, examined.map(|examined| examined.forget_the_rest(self.notary)))
+        };
+        by_host(self.run, plan.edges(), images, |(source, _)| source, look).await
     }
 
     /// Looks at one image.
@@ -162,7 +202,8 @@ impl Examiner<'_> {
         let mut image = image_of(digest, &evidence);
         // Where an index has no provenance of its own, its platforms have to have it.
         if policy.is_some() && !image.has_provenance() {
-            let place = Place { plan, source, repository, graph: plan.graph(image_id) };
+            let left = AtomicUsize::new(PLATFORMS_MAX);
+            let place = Place { plan, source, repository, graph: plan.graph(image_id), left };
             image.platforms = self.platforms(&place, digest, &mut platforms, 1).await?;
         }
         let judgement = judge(policy, &image);
@@ -198,17 +239,25 @@ impl Examiner<'_> {
                     name: child.platform.clone(),
                     image: image_of(child.digest, &Evidence::default()),
                 };
-                if platform.is_one() && depth < DEPTH_MAX {
-                    let evidence =
-                        self.gather(place.plan, place.source, child.digest, Wanted::Attestations).await?;
-                    platform.image = image_of(child.digest, &evidence);
+                let is_one = platform.is_one();
+                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                let is_too_much = is_one && !place.has_room();
+                if is_one && depth < DEPTH_MAX && !is_too_much {
+                    // An index may list the same twice.
+                    if let Entry::Vacant(entry) = found.entry(child.digest) {
+                        let wanted = Wanted::Attestations;
+                        entry.insert(self.gather(place.plan, place.source, child.digest, wanted).await?);
+                    }
+                    platform.image = image_of(child.digest, &found[&child.digest]);
                     if child.media_type.is_index() && !platform.image.has_provenance() {
                         platform.image.platforms =
                             self.platforms(place, child.digest, found, depth + 1).await?;
                     }
-                    found.insert(child.digest, evidence);
                 }
                 platforms.push(platform);
+                if is_too_much {
+                    break;
+                }
             }
             Ok(Some(platforms))
         })
@@ -232,6 +281,12 @@ impl Examiner<'_> {
     fn tell(&self, plan: &Plan, (source, digest): ImageId, examined: &Examined) {
         let image = plan.edges().repository(source).at(*plan.edges().digest_name(digest));
         let Examined { judgement, signatures, evidence, .. } = examined;
+        if !judgement.is_satisfied() && !judgement.blocks() {
+            let judgement = judgement.to_string().replace('\n', "\n  ");
+            self.run.tell(&Event::Warned(format!(
+                "{image} does not satisfy its policy, which only warns: {judgement}"
+            )));
+        }
         let counted = self.notary.verification.accepts_of(&evidence.signatures);
         self.run.tell(&Event::Examined(Arc::new(Examination {
             image,
@@ -251,9 +306,16 @@ struct Place<'a> {
     source: Id<Repository>,
     repository: &'a Repository,
     graph: Option<&'a Graph>,
+    /// How many platforms may still be looked at.
+    left: AtomicUsize,
 }
 
 impl Place<'_> {
+    /// Whether another platform may be looked at.
+    fn has_room(&self) -> bool {
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
     /// What an index lists; none where it is no index. What the plan has not read is read.
     async fn children(&self, reader: &Reader, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
         let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
@@ -292,5 +354,120 @@ pub(super) fn hints(plan: &Plan, repository: Id<Repository>, digest: &Digest) ->
         signatures: plan.attached(repository, digest, Signature),
         attestations: plan.attached(repository, digest, Attestation),
         referrers: plan.fallback(repository, digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use oci::NewLayer;
+    use serde_json::json;
+    use sigstore::{Signatory, Statement, Trust, TrustSettings};
+    use transport::{Door, Settings};
+
+    use super::*;
+    use crate::evidence::Origin;
+    use crate::notary::{Production, Verification};
+    use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+
+    const BUILDER: &str = "builder@example.com";
+
+    fn notary() -> Notary {
+        let door = Door::open(Settings::default()).unwrap();
+        let trust = Trust::new(door, TrustSettings::default()).unwrap();
+        let staging = "sigstore::https://i::staging@example.com".parse().unwrap();
+        Notary {
+            verification: Verification { trust, staging },
+            signing: None,
+            production: Production {
+                canonical_host: "p.io".parse().unwrap(),
+                path: "prod".parse().unwrap(),
+                reference: "r.io".parse().unwrap(),
+            },
+        }
+    }
+
+    fn policy() -> Policy {
+        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+        let draft = Draft {
+            mode: Some(Mode::Require),
+            signers: vec![format!("sigstore::https://i::{BUILDER}").parse().unwrap()],
+            builders: vec![builder],
+            sources: vec!["github.com/o/r".parse().unwrap()],
+            ..Draft::default()
+        };
+        draft.into_policy().unwrap().unwrap()
+    }
+
+    fn by(subject: &str) -> Signatory {
+        Signatory::Certificate { issuer: "https://i".to_owned(), subject: subject.to_owned() }
+    }
+
+    fn origin(content: &'static str) -> Origin {
+        let content = Bytes::from_static(content.as_bytes());
+        let layer = NewLayer { media_type: "a/b".to_owned(), content, annotations: BTreeMap::new() };
+        Origin::Layer { repository: "s.io/app".parse().unwrap(), tag: "t".parse().unwrap(), layer }
+    }
+
+    fn attestation(digest: Digest, signer: &str, content: &'static str) -> FoundAttestation {
+        let predicate = json!({
+            "buildDefinition": { "externalParameters": { "source": "https://github.com/o/r" } },
+            "runDetails": { "builder": { "id": "b" } },
+        });
+        let statement = Statement::about("app", &digest.hex(), "https://slsa.dev/provenance/v1", predicate);
+        FoundAttestation { signatory: by(signer), signed_at: None, statement, origin: origin(content) }
+    }
+
+    fn signature(signer: &str, content: &'static str) -> FoundSignature {
+        FoundSignature { signatory: by(signer), signed_at: None, reference: None, origin: origin(content) }
+    }
+
+    fn evidence(attestations: Vec<FoundAttestation>) -> Evidence {
+        let signatures = vec![signature("staging@example.com", "ours"), signature(BUILDER, "other")];
+        let rejected =
+            Rejected { claim: Claim::Signature, reason: "forged".to_owned(), place: "somewhere".to_owned() };
+        Evidence { signatures, attestations, rejected: vec![rejected] }
+    }
+
+    /// An index whose platform has provenance, as it is kept.
+    fn kept(policy: Option<&Policy>) -> (Digest, Digest, Examined) {
+        let (index, platform) = (Digest::of(b"index"), Digest::of(b"platform"));
+        let own = evidence(Vec::new());
+        let of_platform = evidence(vec![
+            attestation(platform, "stranger@example.com", "refused"),
+            attestation(platform, BUILDER, "accepted"),
+        ]);
+        let mut image = image_of(index, &own);
+        let name = Some("linux/amd64".to_owned());
+        image.platforms = Some(vec![Platform { name, image: image_of(platform, &of_platform) }]);
+        let examined = Examined {
+            judgement: judge(policy, &image),
+            evidence: own,
+            platforms: BTreeMap::from([(platform, of_platform)]),
+            signatures: Signatures::Accepted,
+        };
+        (index, platform, examined.forget_the_rest(&notary()))
+    }
+
+    #[test]
+    fn what_is_carried_is_kept_and_nothing_else() {
+        let (_, platform, examined) = kept(Some(&policy()));
+        let counted = examined.counted();
+        let [(about, found)] = &counted[..] else { panic!("{counted:?}") };
+        assert_eq!((*about, found.origin.digest()), (platform, Digest::of(b"accepted")));
+        assert_eq!(found.statement.predicate, Value::Null);
+        assert_eq!(examined.platforms[&platform].attestations.len(), 1);
+        let signatures: Vec<Digest> =
+            examined.accepted(&notary()).map(|found| found.origin.digest()).collect();
+        assert_eq!((signatures, examined.evidence.signatures.len()), (vec![Digest::of(b"ours")], 1));
+        assert!(examined.evidence.rejected.is_empty());
+        assert!(examined.judgement.is_satisfied() && examined.invalid().is_none());
+    }
+
+    #[test]
+    fn without_a_policy_nothing_that_is_attested_is_kept() {
+        let (index, platform, examined) = kept(None);
+        assert!(examined.counted().is_empty() && examined.platforms[&platform].attestations.is_empty());
+        assert_eq!(examined.judgement_of(&index).map(Judgement::is_satisfied), Some(true));
     }
 }

@@ -111,7 +111,7 @@ pub async fn promote(
     let (failed, not_begun) = run
         .phase(Phase::Promote, async {
             let copier = Copier::new(writer.clone(), copying.spool.clone());
-            let promoting = Promoting::new(run, &plan, copier.clone(), |_| true);
+            let promoting = Promoting::new(run, &plan, &examined, copier.clone(), |_| true);
             let (failed, not_begun) = promoting.carry_out(&mut brought).await;
             if plan.late() == 0 || run.is_stopping() {
                 return (failed, not_begun + plan.late());
@@ -120,7 +120,7 @@ pub async fn promote(
             let examiner = Examiner { run, reader: writer.reader(), notary, policies: &policies };
             let blocked = examine_late(&examiner, &mut plan, &mut examined, &late).await;
             let is_late = |edge: &Edge| late.contains(&edge.destination);
-            let promoting = Promoting::new(run, &plan, copier, is_late);
+            let promoting = Promoting::new(run, &plan, &examined, copier, is_late);
             let (failed_late, not_begun_late) = promoting.carry_out(&mut brought).await;
             // Nobody has begun what could not be decided before a stop.
             let failed = failed + failed_late + plan.conflicts() + blocked;
@@ -188,8 +188,16 @@ struct State {
 }
 
 impl<'a> Promoting<'a> {
-    fn new(run: &'a Run, plan: &'a Plan, copier: Copier, which: impl Fn(&Edge) -> bool) -> Self {
-        let shipments = shipments(plan, which);
+    fn new(
+        run: &'a Run,
+        plan: &'a Plan,
+        examined: &HashMap<ImageId, Examined>,
+        copier: Copier,
+        which: impl Fn(&Edge) -> bool,
+    ) -> Self {
+        // What nobody has looked at is not promoted.
+        let shipments =
+            shipments(plan, |edge| which(edge) && examined.contains_key(&(edge.source, edge.digest)));
         let mut numbers = HashMap::new();
         let images: Vec<Vec<usize>> = shipments
             .iter()

@@ -26,7 +26,7 @@ pub struct Proven {
 ///
 /// # Errors
 /// When an image does not satisfy its policy, or something attached to it is forged or malformed; when nobody knows whom to
-/// trust.
+/// trust; when the run is told to stop.
 pub async fn provenance(
     run: &Run,
     reader: &Reader,
@@ -40,6 +40,10 @@ pub async fn provenance(
             Ok(looked) => looked,
             Err(error) => return Err(Error::NoTrust(Box::new(error), Box::new(plan))),
         };
+        if run.is_stopping() {
+            // Not all have been looked at.
+            return Err(Error::Interrupted);
+        }
         plan.cannot_read(run, looked.unread);
         let examined = looked.examined;
         let blocked = Blocked::of(&plan, &examined, Examined::unproven);

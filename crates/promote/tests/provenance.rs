@@ -1,0 +1,510 @@
+//! Provenance and Validate between embedded registries: what is attached to images of staging decides whether they are
+//! promoted, and looking costs what it should. Keys sign here; what a certificate's identity may do is in `judging.rs`, and what
+//! real services sign in kpromo's outside tests.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use oci::{AttachmentKind, MediaType, NewLayer, RawManifest, RegistryRoot, Repository};
+use promote::phase::Cleared;
+use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
+use promote::{Ending, Error, Job, Phase, prepare};
+use registry::sample::{Recipe, Sample};
+use registry::{Config, Effect, ErrorCode, Fault, Kind};
+use serde_json::Value;
+use sigstore::TrustSettings;
+use support::hand::{Hand, PROVENANCE, append, attach, broken, forged};
+use support::{World, door, google, path, tag};
+
+const SBOM: &str = "https://spdx.dev/Document";
+
+/// A world that trusts a key.
+struct Scene {
+    world: World,
+    hand: Hand,
+    policies: Policies,
+}
+
+impl Scene {
+    async fn of(config: Config, regions: usize) -> Self {
+        let (mut world, hand) = (World::of(config, regions).await, Hand::new());
+        world.notary.verification.trust = hand.trust();
+        Self { world, hand, policies: Policies::default() }
+    }
+
+    /// Images of one platform, `app-0` to `app-<count - 1>`.
+    async fn with_images(config: Config, regions: usize, count: u64) -> (Self, Vec<Sample>) {
+        let mut scene = Self::of(config, regions).await;
+        let mut samples = Vec::new();
+        for seed in 0..count {
+            let sample = Recipe { seed, ..Recipe::default() }.image();
+            scene.world.stage(&format!("app-{seed}"), &sample, &["v1"]).await;
+            samples.push(sample);
+        }
+        (scene, samples)
+    }
+
+    fn staging(&self, name: &str) -> Repository {
+        Repository { host: self.world.staging.host().clone(), path: path(&format!("staging/{name}")) }
+    }
+
+    async fn append(&self, name: &str, sample: &Sample, kind: AttachmentKind, layers: &[NewLayer]) {
+        append(&self.staging(name), sample.digest(), kind, layers).await;
+    }
+
+    /// All of staging has a policy that nobody who signs with a key satisfies.
+    fn demand(&mut self, mode: Mode) {
+        let source: RegistryRoot = format!("{}/staging", self.world.staging.host()).parse().unwrap();
+        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+        let draft = Draft {
+            mode: Some(mode),
+            signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
+            builders: vec![builder],
+            sources: vec!["github.com/o/r".parse().unwrap()],
+            ..Draft::default()
+        };
+        let policy = draft.into_policy().unwrap().map(Arc::new);
+        self.policies = Policies::new(&[(&source, policy)]).unwrap();
+    }
+
+    fn job(&self) -> Job {
+        let mut job = self.world.job();
+        job.manifests.policies = self.policies.clone();
+        job
+    }
+
+    /// Plans and judges, as a process does that knows nothing yet.
+    async fn prepare(&self) -> Result<Cleared, Error> {
+        self.prepare_job(self.job()).await
+    }
+
+    async fn prepare_job(&self, job: Job) -> Result<Cleared, Error> {
+        prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary).await
+    }
+
+    /// Panics unless the run is given up in a phase before anything is written; gives what is said of each image.
+    async fn blocked(&self, expected: Phase) -> Vec<String> {
+        let writes = self.world.writes();
+        match self.prepare().await {
+            Err(Error::Blocked(phase, blocked, _)) => {
+                assert_eq!(phase, expected);
+                assert_eq!(self.world.writes(), writes, "nothing is written");
+                blocked.iter().map(ToString::to_string).collect()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The requests to staging, beside listings and the image's own manifest, since they were last asked for.
+    fn looked(&self) -> u64 {
+        let tally = self.world.staging.tally().snapshot();
+        self.world.staging.tally().reset();
+        tally.total() - tally.requests(Kind::TagList)
+    }
+
+    fn report(&self) -> Value {
+        let ending = Ending {
+            outcome: "done",
+            exit_code: 0,
+            confirmed: false,
+            plan: None,
+            error: None,
+            registries: Value::Null,
+        };
+        serde_json::to_value(self.world.ledger.report(ending)).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_image_with_nothing_attached_costs_one_request_or_none() {
+    for config in [google(), Config::default()] {
+        for (referrers_api, requests) in [(true, 20), (false, 1)] {
+            let config = Config { referrers_api, ..config.clone() };
+            let (scene, samples) = Scene::with_images(config, 5, 20).await;
+            let cleared = scene.prepare().await.unwrap();
+            let asked = scene.world.staging.tally().snapshot().requests(Kind::Referrers);
+            assert_eq!(asked, requests, "with an API: {referrers_api}");
+            let manifests = scene.world.staging.tally().snapshot().requests(Kind::ManifestGet);
+            assert_eq!(manifests, samples.len() as u64, "the images, and no tags");
+            assert_eq!(scene.world.staging.tally().snapshot().requests(Kind::BlobGet), 0);
+            scene.world.carry_out(cleared).await;
+            scene.world.assert_complete().await;
+            let totals = &scene.report()["examinedTotals"];
+            assert_eq!((&totals["images"], &totals["unsigned"]), (&20.into(), &20.into()));
+            assert_eq!(scene.report()["examined"], Value::Array(Vec::new()), "they are counted");
+        }
+    }
+}
+
+/// Once, however many regions it goes to; and what the listing shows is all that is asked for.
+#[tokio::test]
+async fn what_is_attached_is_read_once_for_all_regions() {
+    // The images, the list of referrers of each, and: `.att` with its layer, `.sig` with its layer.
+    let (images, lists, tags) = (4, 4, 2 + 2);
+    for config in [google(), Config::default()] {
+        let (scene, samples) = Scene::with_images(config, 5, 4).await;
+        let hand = &scene.hand;
+        let attestation = hand.attestation(samples[0].digest(), PROVENANCE).await;
+        scene.append("app-0", &samples[0], AttachmentKind::Attestation, &[attestation]).await;
+        let signature = hand.signature(samples[1].digest()).await;
+        scene.append("app-1", &samples[1], AttachmentKind::Signature, &[signature]).await;
+        scene.looked();
+        scene.prepare().await.unwrap();
+        let heads = scene.world.staging.tally().snapshot().requests(Kind::ManifestHead);
+        assert_eq!(scene.looked() - heads, images + lists + tags);
+    }
+}
+
+#[tokio::test]
+async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
+    for referrers_api in [true, false] {
+        let (scene, samples) = Scene::with_images(Config { referrers_api, ..google() }, 1, 2).await;
+        let hand = &scene.hand;
+        let digest = samples[0].digest();
+        let layers = [hand.attestation(digest, PROVENANCE).await, hand.attestation(digest, SBOM).await];
+        scene.append("app-0", &samples[0], AttachmentKind::Attestation, &layers).await;
+        attach(
+            &scene.staging("app-1"),
+            samples[1].root(),
+            hand.bundle(samples[1].digest(), PROVENANCE).await,
+        )
+        .await;
+        let cleared = scene.prepare().await.unwrap();
+        scene.world.carry_out(cleared).await;
+        scene.world.assert_complete().await;
+        let report = scene.report();
+        assert_eq!(report["examinedTotals"]["attested"], 2);
+        let told = report["examined"].as_array().unwrap();
+        let of = |name: &str| told.iter().find(|one| one["image"].as_str().unwrap().contains(name)).unwrap();
+        assert_eq!(of("app-0")["attestations"][0]["verdict"], "accepted, it verifies");
+        assert_eq!(of("app-0")["attestations"][1]["verdict"], "ignored, no policy asks for it");
+        assert!(of("app-1")["attestations"][0]["signedBy"].as_str().unwrap().starts_with("the key "));
+        assert!(told.iter().all(|one| one["passes"] == true));
+    }
+}
+
+/// However good what stands beside it: what is forged, malformed or about something else blocks, and all such images are named.
+#[tokio::test]
+async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
+    for referrers_api in [true, false] {
+        let (scene, samples) = Scene::with_images(Config { referrers_api, ..google() }, 1, 6).await;
+        let hand = &scene.hand;
+        let digest = |number: usize| samples[number].digest();
+        let good = async |number: usize| hand.attestation(digest(number), PROVENANCE).await;
+        let beside = [good(0).await, forged(hand.attestation(digest(0), SBOM).await)];
+        scene.append("app-0", &samples[0], AttachmentKind::Attestation, &beside).await;
+        let about_another = [good(0).await];
+        scene.append("app-1", &samples[1], AttachmentKind::Attestation, &about_another).await;
+        let stranger = Hand::new();
+        for (number, bundle) in [
+            (2, broken(&hand.bundle(digest(2), PROVENANCE).await)),
+            (3, stranger.bundle(digest(3), PROVENANCE).await),
+            (4, Bytes::from_static(b"nothing that anybody could read")),
+        ] {
+            attach(&scene.staging(&format!("app-{number}")), samples[number].root(), bundle).await;
+        }
+        let blocked = scene.blocked(Phase::Provenance).await;
+        assert_eq!(blocked.len(), 5, "{blocked:#?}");
+        for (number, said) in blocked.iter().enumerate() {
+            assert!(said.contains(&format!("app-{number}@{}", digest(number))), "{said}");
+        }
+        assert!(blocked[0].contains("accepted, it verifies") && blocked[0].contains("forged or broken"));
+        assert!(blocked[1].contains("about something else"), "{}", blocked[1]);
+        assert!(blocked[4].contains("malformed"), "{}", blocked[4]);
+        assert_eq!(scene.report()["examinedTotals"]["blocked"], 5);
+    }
+}
+
+#[tokio::test]
+async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted_where_it_warns() {
+    let (mut scene, samples) = Scene::with_images(google(), 1, 2).await;
+    let layer = scene.hand.attestation(samples[1].digest(), PROVENANCE).await;
+    scene.append("app-1", &samples[1], AttachmentKind::Attestation, &[layer]).await;
+    scene.demand(Mode::Require);
+    let blocked = scene.blocked(Phase::Provenance).await;
+    assert_eq!(blocked.len(), 2);
+    assert!(blocked[0].contains("it has no SLSA provenance"), "{}", blocked[0]);
+    assert!(blocked[1].contains("this is none of the policy's signers"), "{}", blocked[1]);
+
+    scene.demand(Mode::Warn);
+    let cleared = scene.prepare().await.unwrap();
+    let report = scene.report();
+    let warnings = report["warnings"].as_array().unwrap();
+    for (number, why) in ["no SLSA provenance", "none of its SLSA provenance counts"].into_iter().enumerate()
+    {
+        let name = format!("app-{number}@");
+        let told =
+            |text: &&Value| text.as_str().is_some_and(|text| text.contains(&name) && text.contains(why));
+        assert_eq!(warnings.iter().filter(told).count(), 1, "{warnings:#?}");
+    }
+    let told: Vec<&Value> = report["examined"].as_array().unwrap().iter().collect();
+    assert!(told.iter().any(|one| one["policy"] == "warn" && one["passes"] == true), "{told:#?}");
+    scene.world.carry_out(cleared).await;
+    scene.world.assert_complete().await;
+}
+
+/// A policy of others asks nothing.
+#[tokio::test]
+async fn a_policy_holds_for_its_source_alone() {
+    let (mut scene, _) = Scene::with_images(google(), 1, 1).await;
+    scene.demand(Mode::Require);
+    let mut job = scene.job();
+    job.manifests.manifests[0].source = format!("{}/elsewhere", scene.world.staging.host()).parse().unwrap();
+    assert!(!matches!(scene.prepare_job(job).await, Err(Error::Blocked(..))));
+    scene.blocked(Phase::Provenance).await;
+}
+
+/// An index of two platforms, and what BuildKit puts beside them.
+fn index(seed: u64) -> Sample {
+    let mut sample = Recipe { seed, ..Recipe::default() }.index(2);
+    let root: Value = serde_json::from_slice(sample.root().bytes()).unwrap();
+    let mut other = Recipe { seed: seed + 1_000, ..Recipe::default() }.image();
+    let beside = other.manifests.pop().unwrap();
+    let mut root = root;
+    root["manifests"].as_array_mut().unwrap().push(serde_json::json!({
+        "mediaType": beside.media_type().as_str(),
+        "digest": beside.digest().to_string(),
+        "size": beside.bytes().len(),
+        "platform": { "os": "unknown", "architecture": "unknown" },
+    }));
+    sample.blobs.extend(other.blobs);
+    sample.manifests.pop();
+    sample.manifests.push(beside);
+    let bytes = serde_json::to_vec(&root).unwrap();
+    sample.manifests.push(RawManifest::new(MediaType::OciIndex, bytes.into()));
+    sample
+}
+
+#[tokio::test]
+async fn an_index_without_provenance_is_judged_by_its_platforms_and_one_with_it_is_not() {
+    let mut scene = Scene::of(google(), 1).await;
+    let (bare, attested) = (index(1), index(2));
+    scene.world.stage("bare", &bare, &["v1"]).await;
+    scene.world.stage("attested", &attested, &["v1"]).await;
+    let hand = &scene.hand;
+    attach(&scene.staging("attested"), attested.root(), hand.bundle(attested.digest(), PROVENANCE).await)
+        .await;
+    let platform = &bare.manifests[0];
+    attach(&scene.staging("bare"), platform, hand.bundle(platform.digest(), PROVENANCE).await).await;
+    scene.demand(Mode::Require);
+    scene.world.reset_tallies();
+    let blocked = scene.blocked(Phase::Provenance).await;
+    let [attested_said, bare_said] = &blocked[..] else { panic!("{blocked:#?}") };
+    assert!(!attested_said.contains("linux/amd64"), "{attested_said}");
+    assert!(bare_said.contains("2 of its 2 platforms do not pass"), "{bare_said}");
+    assert!(bare_said.contains("(linux/amd64): none of its SLSA provenance counts"), "{bare_said}");
+    assert!(bare_said.contains("(linux/arm64): it has no SLSA provenance"), "{bare_said}");
+    let lists = scene.world.staging.tally().snapshot().requests(Kind::Referrers);
+    assert_eq!(lists, 2 + 2, "two indexes, two platforms of one; what runs nowhere is not looked at");
+}
+
+/// An image that only gets a tag has been read in part: what its platforms are is found all the same.
+#[tokio::test]
+async fn the_platforms_of_an_index_that_only_gets_a_tag_are_looked_at() {
+    let mut scene = Scene::of(google(), 1).await;
+    let sample = Recipe::default().nested_index();
+    sample.put(scene.world.production[0].store(), &path("prod/app"), &[]).await.unwrap();
+    scene.world.stage("app", &sample, &["v1"]).await;
+    scene.demand(Mode::Require);
+    let blocked = scene.blocked(Phase::Provenance).await;
+    assert!(blocked[0].contains("2 of its 2 platforms do not pass"), "{}", blocked[0]);
+    assert!(blocked[0].contains("(linux/arm64): it has no SLSA provenance"), "{}", blocked[0]);
+    // The outer index, the inner one, and three platforms.
+    assert_eq!(scene.world.staging.tally().snapshot().requests(Kind::Referrers), 5);
+}
+
+/// An index that lists the same again and again, many levels deep, is not followed for ever, and does not pass.
+#[tokio::test]
+async fn an_index_of_indexes_of_indexes_is_followed_so_far() {
+    let mut scene = Scene::of(google(), 1).await;
+    let mut sample = Recipe::default().image();
+    for _ in 0..4 {
+        let child = sample.root();
+        let entry = serde_json::json!({
+            "mediaType": child.media_type().as_str(),
+            "digest": child.digest().to_string(),
+            "size": child.bytes().len(),
+        });
+        let index = serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": MediaType::OciIndex.as_str(),
+            "manifests": vec![entry; 300],
+        });
+        let bytes = serde_json::to_vec(&index).unwrap();
+        sample.manifests.push(RawManifest::new(MediaType::OciIndex, bytes.into()));
+    }
+    scene.world.stage("app", &sample, &["v1"]).await;
+    scene.demand(Mode::Require);
+    let blocked = scene.blocked(Phase::Provenance).await;
+    assert_eq!(blocked.len(), 1);
+    let lists = scene.world.staging.tally().snapshot().requests(Kind::Referrers);
+    assert_eq!(lists, 5, "each manifest is looked at once");
+}
+
+#[tokio::test]
+async fn images_without_signatures_or_with_one_that_counts_pass_and_are_counted() {
+    let (scene, samples) = Scene::with_images(google(), 1, 4).await;
+    let (hand, stranger) = (&scene.hand, Hand::new());
+    let digest = |number: usize| samples[number].digest();
+    scene.append("app-1", &samples[1], AttachmentKind::Signature, &[hand.signature(digest(1)).await]).await;
+    attach(&scene.staging("app-2"), samples[2].root(), hand.sign_bundle(digest(2)).await).await;
+    let beside = [
+        stranger.signature(digest(3)).await,
+        forged(hand.signature(digest(3)).await),
+        hand.signature(digest(0)).await,
+        hand.signature(digest(3)).await,
+    ];
+    scene.append("app-3", &samples[3], AttachmentKind::Signature, &beside).await;
+    let cleared = scene.prepare().await.unwrap();
+    let report = scene.report();
+    let totals = &report["examinedTotals"];
+    assert_eq!(
+        (&totals["signed"], &totals["unsigned"], &totals["blocked"]),
+        (&3.into(), &1.into(), &0.into())
+    );
+    let told = report["examined"].as_array().unwrap();
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told.iter().all(|one| one["signedBy"].as_array().unwrap().len() == 1), "{told:#?}");
+    scene.world.carry_out(cleared).await;
+    scene.world.assert_complete().await;
+}
+
+#[tokio::test]
+async fn an_image_whose_signatures_all_do_not_count_is_blocked() {
+    let (scene, samples) = Scene::with_images(google(), 1, 5).await;
+    let (hand, stranger) = (&scene.hand, Hand::new());
+    let digest = |number: usize| samples[number].digest();
+    let layers = [
+        stranger.signature(digest(0)).await,
+        forged(hand.signature(digest(1)).await),
+        hand.signature(digest(3)).await,
+    ];
+    for (number, layer) in layers.into_iter().enumerate() {
+        let name = format!("app-{number}");
+        scene.append(&name, &samples[number], AttachmentKind::Signature, &[layer]).await;
+    }
+    attach(&scene.staging("app-3"), samples[3].root(), stranger.sign_bundle(digest(3)).await).await;
+    let blocked = scene.blocked(Phase::Validate).await;
+    assert_eq!(blocked.len(), 4, "{blocked:#?}");
+    assert!(blocked.iter().all(|said| said.contains("none of its signatures counts")), "{blocked:#?}");
+    assert!(blocked[2].contains("about something else"), "{}", blocked[2]);
+}
+
+/// Of what a registry does not tell, nothing is believed: the image is not promoted, and the others are.
+#[tokio::test]
+async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_are() {
+    let denied =
+        || Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    let (mut scene, samples) = Scene::with_images(google(), 2, 3).await;
+    let layer = scene.hand.attestation(samples[1].digest(), PROVENANCE).await;
+    scene.append("app-1", &samples[1], AttachmentKind::Attestation, &[layer]).await;
+    for path_part in [format!("/referrers/{}", samples[0].digest()), ".att".to_owned()] {
+        scene.world.staging.weather().add_fault(Fault::new(denied()).path(path_part));
+    }
+    // Whether a policy only warns changes nothing: nobody knows what it would warn of.
+    scene.demand(Mode::Warn);
+    let cleared = scene.prepare().await.unwrap();
+    let planned = cleared.plan().summary().total;
+    assert_eq!((planned.failed, planned.copy), (4, 2));
+    let attested = scene.world.carry_out(cleared).await;
+    assert_eq!(attested.promoted().failed(), 4);
+    for region in &scene.world.production {
+        let has = |number: usize| {
+            region.store().resolve(&path(&format!("prod/app-{number}")), &tag("v1")).is_some()
+        };
+        assert_eq!([has(0), has(1), has(2)], [false, false, true]);
+    }
+
+    let job = Job { keep_going: false, ..scene.job() };
+    let cleared = scene.prepare_job(job).await.unwrap();
+    scene.world.reset_tallies();
+    scene.world.carry_out(cleared).await;
+    assert_eq!(scene.world.writes(), 0, "without --keep-going nothing is begun");
+}
+
+#[tokio::test]
+async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_promoted() {
+    let (mut scene, samples) = Scene::with_images(google(), 1, 2).await;
+    let settings = TrustSettings {
+        mirror: Some(format!("http://{}/tuf", scene.world.staging.host()).parse().unwrap()),
+        initial_root: Some(b"{}".to_vec()),
+        ..TrustSettings::default()
+    };
+    scene.world.notary.verification.trust = sigstore::Trust::new(door(), settings).unwrap();
+    scene.prepare().await.unwrap();
+    attach(&scene.staging("app-0"), samples[0].root(), scene.hand.sign_bundle(samples[0].digest()).await)
+        .await;
+    assert!(matches!(scene.prepare().await, Err(Error::NoTrust(..))));
+    assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
+}
+
+/// What a region lacks that did not answer the plan is looked at before it is promoted there.
+#[tokio::test]
+async fn a_late_image_that_does_not_pass_is_told_and_not_promoted() {
+    let (scene, samples) = Scene::with_images(google(), 2, 4).await;
+    let (hand, stranger) = (&scene.hand, Hand::new());
+    // The region in time has the first three, so that only the late one lacks them.
+    for (number, sample) in samples.iter().enumerate().take(3) {
+        let there = path(&format!("prod/app-{number}"));
+        sample.put(scene.world.production[1].store(), &there, &[tag("v1")]).await.unwrap();
+    }
+    let bad = forged(hand.attestation(samples[0].digest(), PROVENANCE).await);
+    scene.append("app-0", &samples[0], AttachmentKind::Attestation, &[bad]).await;
+    let other = stranger.signature(samples[1].digest()).await;
+    scene.append("app-1", &samples[1], AttachmentKind::Signature, &[other]).await;
+    scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
+    assert_eq!(cleared.plan().summary().total.late, 4);
+    assert_eq!(scene.report()["examinedTotals"]["images"], 1, "only what is to be promoted");
+    scene.world.production[0].weather().clear_faults();
+    let attested = scene.world.carry_out(cleared).await;
+    assert_eq!(attested.promoted().failed(), 2);
+    let store = scene.world.production[0].store();
+    let has = |number: usize| store.resolve(&path(&format!("prod/app-{number}")), &tag("v1")).is_some();
+    assert_eq!([has(0), has(1), has(2), has(3)], [false, false, true, true]);
+    let report = scene.report();
+    let warnings: Vec<&str> =
+        report["warnings"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let told = |name: &str| warnings.iter().any(|text| text.contains("not promoted") && text.contains(name));
+    assert!(told("app-0@") && told("app-1@"), "{warnings:#?}");
+}
+
+/// The same where staging does not tell what is attached to what is late.
+#[tokio::test]
+async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
+    let (scene, samples) = Scene::with_images(google(), 2, 2).await;
+    samples[0].put(scene.world.production[1].store(), &path("prod/app-0"), &[tag("v1")]).await.unwrap();
+    scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
+    scene.world.production[0].weather().clear_faults();
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    scene.world.staging.weather().add_fault(Fault::new(denied).on(Kind::Referrers));
+    let attested = scene.world.carry_out(cleared).await;
+    assert_eq!(attested.promoted().failed(), 1);
+    let store = scene.world.production[0].store();
+    assert_eq!(store.resolve(&path("prod/app-0"), &tag("v1")), None);
+    assert!(store.resolve(&path("prod/app-1"), &tag("v1")).is_some(), "looked at before");
+}
+
+/// Being told to stop while images are looked at: nothing is cleared by halves.
+#[tokio::test]
+async fn a_run_that_is_told_to_stop_clears_nothing() {
+    let (scene, _) = Scene::with_images(google(), 1, 3).await;
+    scene.world.staging.weather().set_latency(Duration::from_millis(50));
+    let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);
+    let stopping = async {
+        while asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        scene.world.stop.cancel();
+    };
+    let (prepared, ()) = tokio::join!(scene.prepare(), stopping);
+    assert!(matches!(prepared, Err(Error::Interrupted)));
+    assert!(asked() < 3, "the others have not been begun");
+}
