@@ -415,7 +415,7 @@ async fn bundles_are_signatures_too_and_what_is_in_the_tag_of_attestations_is_at
     hand.attest(&named, sample.root(), "", sign, json!({})).await;
     let (code, found) = scene.json(&[&image]);
     assert_eq!(code, 0, "{found:#}");
-    assert_eq!(found["images"][0]["refused"][0]["kind"], "signature", "what cannot be read is told");
+    assert_eq!(found["images"][0]["refused"][0]["kind"], "attestation", "what cannot be read may be one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,7 +65,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
                 origin,
             }),
             Err(why) => {
-                let claim = if predicate_type.is_some() { claimed(predicate_type) } else { hint };
+                let claim = claimed(predicate_type);
                 return rejected(Rejected { claim, reason: why.to_string(), place });
             }
         },

@@ -406,7 +406,9 @@ mod tests {
     fn origin(content: &'static str) -> Origin {
         let content = Bytes::from_static(content.as_bytes());
         let layer = NewLayer { media_type: "a/b".to_owned(), content, annotations: BTreeMap::new() };
-        Origin::Layer { repository: "s.io/app".parse().unwrap(), tag: "t".parse().unwrap(), layer }
+        let (repository, tag) = ("s.io/app".parse().unwrap(), "t".parse().unwrap());
+        // Places tell things apart.
+        Origin::Layer { repository, tag, index: layer.content.len(), layer }
     }
 
     fn attestation(digest: Digest, signer: &str, content: &'static str) -> FoundAttestation {
