@@ -8,15 +8,17 @@ mod support;
 use http::StatusCode;
 use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
 use promote::phase::Attested;
-use promote::{Notary, Promoter, SignatureFormat, Signing};
+use promote::{Cache, Job, Notary, Promoter, Recheck, SignatureFormat, Signing, SummarySigner, prepare};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
 use sigstore::{
     CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
 };
+use support::hand::{Hand, append, attach};
 use support::{World, google, notary};
 
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
+const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
@@ -266,6 +268,101 @@ async fn what_cannot_be_signed_is_said_and_completed_later() {
     let done = this.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
     assert_eq!(this.signed_as(&this.world.repository(0, "app"), image.digest()).await.len(), 1);
+}
+
+/// What staging has signed, and who counts there, comes home before ours, in both forms and byte for byte; what is by nobody
+/// whose word counts stays behind.
+#[tokio::test]
+async fn signatures_of_staging_are_carried() {
+    let mut this = Signer::of(google(), 1).await;
+    let (staging, stranger) = (Hand::new(), Hand::new());
+    this.world.notary.verification.trust = staging.trust();
+    let index = Recipe::default().index(2);
+    this.world.stage("app", &index, &["v1"]).await;
+    let source: Repository = format!("{}/staging/app", this.world.staging.host()).parse().unwrap();
+    let part = index.manifests[0].digest();
+    for digest in [index.digest(), part] {
+        let layers = [stranger.signature(digest).await, staging.signature(digest).await];
+        append(&source, digest, AttachmentKind::Signature, &layers).await;
+    }
+    let bundle = attach(&source, index.root(), staging.sign_bundle(index.digest()).await).await;
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    for digest in [index.digest(), part] {
+        let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
+        let layers = this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().unwrap().layers;
+        assert_eq!(layers.len(), 2, "staging's and ours, and no stranger's");
+        assert_eq!(
+            layers[0].annotations,
+            staging
+                .signature(digest)
+                .await
+                .annotations
+                .keys()
+                .map(|name| { (name.clone(), layers[0].annotations[name].clone()) })
+                .collect(),
+            "staging's is first"
+        );
+        let payload =
+            this.reader().small_blob(&home, layers[1].digest, layers[1].size, 1 << 20).await.unwrap();
+        let ours = CosignLayer { payload: &payload, annotations: &layers[1].annotations };
+        this.verifier().cosign_signature(&ours).unwrap();
+    }
+    let there = this.reader().referrers(&home, index.digest(), Some(BUNDLE), Known::Nothing).await.unwrap();
+    assert!(there.iter().any(|referrer| referrer.digest == bundle), "{there:?}");
+    this.promote().await;
+    assert_eq!(this.writes(), [0]);
+}
+
+/// What several indexes have in common is signed once, and summaries are written of the image and its parts.
+#[tokio::test]
+async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary() {
+    let mut this = Signer::of(google(), 1).await;
+    if let Some(signing) = &mut this.world.notary.signing {
+        signing.summaries = Some(SummarySigner::Same);
+    }
+    let nested = Recipe::default().nested_index();
+    this.world.stage("app", &nested, &["all"]).await;
+    for manifest in &nested.manifests[..nested.manifests.len() - 1] {
+        this.world.wish("app", manifest.digest(), &[&format!("part-{}", &hex(manifest.digest())[..8])]);
+    }
+    this.promote().await;
+    let home = this.world.repository(0, "app");
+    for digest in parts(&this.world, &home, nested.digest()).await {
+        assert_eq!(this.signed_as(&home, digest).await.len(), 1, "{digest}");
+        let summaries = this.statements(&home, digest, SUMMARY).await;
+        assert_eq!(summaries.len(), 1, "{digest}");
+        assert_eq!(summaries[0].predicate["verificationResult"], "PASSED");
+    }
+    this.promote().await;
+    assert_eq!(this.writes(), [0]);
+}
+
+/// With an inventory cache, what is finished costs nothing; who signs otherwise finds that nothing is.
+#[tokio::test]
+async fn what_a_cache_remembers_as_finished_is_not_looked_at_on_the_same_terms() {
+    let mut this = Signer::of(google(), 1).await;
+    this.world.stage("app", &Recipe::default().index(2), &["v1"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("cache");
+    let run = async |this: &Signer, recheck| {
+        this.world.reset_tallies();
+        let cache = Some(Cache::open(&file, recheck).unwrap().0);
+        let job = Job { cache, ..this.world.job() };
+        let world = &this.world;
+        let cleared = prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+        let done = world.carry_out(cleared).await;
+        assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
+        (world.requests(), world.writes())
+    };
+    assert!(run(&this, Recheck::Sample(0.0)).await.1 > 0);
+    // A plan remembers what it has seen, and the first has seen that nothing was there.
+    run(&this, Recheck::Sample(0.0)).await;
+    assert_eq!(run(&this, Recheck::Sample(0.0)).await, (0, 0));
+    let (looked, written) = run(&this, Recheck::All).await;
+    assert!(looked > 0 && written == 0, "{looked} {written}");
+    this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Tag);
+    assert!(run(&this, Recheck::Sample(0.0)).await.1 > 0, "another signs");
 }
 
 /// What a fresh image costs its home beside the copy: 5 requests for each manifest that is signed (payload and configuration,

@@ -4,6 +4,8 @@
 //! leaves nothing that a later one would take for complete.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
@@ -73,7 +75,10 @@ pub(crate) async fn attest(
     run.phase(Phase::Attest, async {
         let plan = promoted.plan();
         let time = whole_second();
-        let work = AttestWork { run, writer, promoted: &promoted, plan, notary, signing, signers, time };
+        let own = held.iter().map(|held| (held.subject.home, *plan.edges().digest_name(held.subject.digest)));
+        let summarized = Mutex::new(own.collect());
+        let work =
+            AttestWork { run, writer, promoted: &promoted, plan, notary, signing, signers, summarized, time };
         let (seen, not_recorded) = work.carry_out(&held).await;
         let unrecorded = seen.iter().filter(|(_, seen)| *seen == Completion::Incomplete).count();
         if let (Some(finished), Some(cache)) = (finished, plan.cache()) {
@@ -99,6 +104,8 @@ struct AttestWork<'a> {
     notary: &'a Notary,
     signing: &'a Signing,
     signers: &'a Signers<'a>,
+    /// Images, which get a summary of their own, and parts of images that somebody has begun to give one.
+    summarized: Mutex<HashSet<(Id<Repository>, Digest)>>,
     time: Timestamp,
 }
 
@@ -246,6 +253,10 @@ impl AttestWork<'_> {
             let is_image = part.digest == place.digest;
             let place = Place { digest: part.digest, ..*place };
             if !is_image {
+                let taken = !self.summarized().insert((carrier.home, part.digest));
+                if taken {
+                    continue;
+                }
                 let there = carrier.referrers(part.digest).await?;
                 if self.has(&place, &there, SUMMARY_TYPE, (owner, signer)).await? {
                     continue;
@@ -268,6 +279,10 @@ impl AttestWork<'_> {
             self.attach(carrier.home, &place, part, &summary.statement()?, signer).await?;
         }
         Ok(())
+    }
+
+    fn summarized(&self) -> MutexGuard<'_, HashSet<(Id<Repository>, Digest)>> {
+        self.summarized.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Signs a statement and attaches it.
