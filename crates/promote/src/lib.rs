@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod signing;
 mod subject;
+mod text;
 
 pub use cache::{Cache, CacheError, Recheck};
 pub use decide::{Question, Verdict, decide};

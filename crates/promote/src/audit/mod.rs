@@ -13,17 +13,10 @@ pub use gather::{AuditError, audit};
 pub use image::ImageName;
 pub use predicate::{PROMOTION_TYPE, SUMMARY_TYPE};
 
-use crate::manifest::visible;
-
 /// The most of a text from outside that a finding holds, in characters.
 const SHOWN_MAX: usize = 512;
 
 /// A text from outside, for a person: bounded, and nothing that a terminal obeys.
 fn shown(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut shown = visible(&characters.by_ref().take(SHOWN_MAX).collect::<String>());
-    if characters.next().is_some() {
-        shown.push('…');
-    }
-    shown
+    crate::text::shown(text, SHOWN_MAX)
 }

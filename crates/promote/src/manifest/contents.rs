@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, visible};
+use super::diagnostic::Diagnostic;
 use super::source::Source;
+use crate::text::visible;
 
 /// The largest manifest, in bytes. The largest of Kubernetes' has some 200 KB.
 pub(super) const FILE_MAX: u64 = 16 * 1024 * 1024;

@@ -7,6 +7,7 @@ use annotate_snippets::renderer::Renderer;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Snippet};
 
 use super::source::{Position, Source};
+use crate::text::visible;
 
 /// The most diagnostics that are shown; the rest is counted.
 const SHOWN: usize = 100;
@@ -203,19 +204,6 @@ impl fmt::Display for Diagnostic {
             None => write!(f, "{}: {}", self.file, self.message),
         }
     }
-}
-
-/// A text from outside without the characters that would change how a terminal shows what stands around it.
-pub(crate) fn visible(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if hidden(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
 }
 
 /// Everything that is wrong with the manifests of a run, by file and place.

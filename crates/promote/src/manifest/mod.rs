@@ -18,7 +18,6 @@ use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
 use crate::policy::Policies;
 
-pub(crate) use diagnostic::visible;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use diff::{Base, DiffError, checkout, keep_added, limit_to_added, prow_base};
 pub use source::Position;

@@ -24,17 +24,10 @@ pub use predicate::{InvalidPredicate, PROVENANCE_TYPES};
 pub use rules::{BuildLevel, Builder, InvalidRule, Mode, Policy, Uri};
 pub use source::{InvalidSource, SourceRepository};
 
-use crate::manifest::visible;
-
 /// The most of a text from outside that a reason shows, in characters.
 const SHOWN_MAX: usize = 200;
 
 /// A text from outside, for a person: bounded, and nothing that a terminal obeys.
 fn shown(text: &str) -> String {
-    let mut characters = text.chars();
-    let mut shown = visible(&characters.by_ref().take(SHOWN_MAX).collect::<String>());
-    if characters.next().is_some() {
-        shown.push('…');
-    }
-    shown
+    crate::text::shown(text, SHOWN_MAX)
 }

@@ -15,9 +15,10 @@ use oci::{Digest, Repository, Tag};
 
 use self::git::{Blobs, Entry, Git};
 use super::contents::{Contents, FILE_MAX};
-use super::diagnostic::{Diagnostic, Diagnostics, visible};
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::thin::{self, IMAGES, MANIFESTS, Part};
 use super::{Manifest, Manifests, schema};
+use crate::text::visible;
 
 pub use base::{Base, prow_base};
 pub use checkout::checkout;
