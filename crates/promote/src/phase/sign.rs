@@ -83,51 +83,47 @@ struct SignWork<'a> {
     signers: &'a Signers<'a>,
 }
 
-/// A manifest to sign, and where it was promoted from.
-type Unit = ((Id<Repository>, Digest), Id<Repository>);
+/// A manifest at home.
+type Key = (Id<Repository>, Digest);
 
 impl SignWork<'_> {
+    /// Gives the images that were looked through, how many manifests lack a signature, and how many were not begun.
     async fn carry_out(&self, subjects: Vec<Subject>) -> (Vec<Held>, usize, usize) {
         let wanted = subjects.len();
-        let held = self.look_through(subjects).await;
-        // What several indexes have in common is signed once.
-        let units: BTreeMap<(Id<Repository>, Digest), Id<Repository>> = held
-            .iter()
-            .filter_map(|held| Some((held, self.source(&held.subject)?)))
-            .flat_map(|(held, source)| {
-                held.parts.iter().map(move |part| ((held.subject.home, part.digest), source))
-            })
-            .collect();
+        let mut held = self.look_through(subjects).await;
+        let units = self.units(&held);
         let all = units.len();
         self.run.tell(&Event::Work { units: "signatures", more: all });
-        let by_digest: BTreeMap<(Id<Repository>, Digest), &Descriptor> = held
-            .iter()
-            .flat_map(|held| held.parts.iter().map(|part| ((held.subject.home, part.digest), part)))
-            .collect();
-        let signed: BTreeMap<(Id<Repository>, Digest), Completion> = stream::iter(units)
+        let signed: BTreeMap<Key, Completion> = stream::iter(units)
             .take_while(|_| std::future::ready(!self.run.is_stopping()))
-            .map(async |unit| {
-                let completion = self.sign(unit, by_digest[&unit.0]).await;
+            .map(async |((home, _), (source, part))| {
+                let completion = self.sign(home, source, part).await;
                 self.run.tell(&Event::Worked);
-                (unit.0, completion)
+                ((home, part.digest), completion)
             })
             .buffer_unordered(self.signing.at_once)
             .collect()
             .await;
-        let unread = held.iter().filter(|held| held.completion == Completion::Incomplete).count();
-        let failed = signed.values().filter(|signed| **signed == Completion::Incomplete).count() + unread;
+        let lacking = |completion: &Completion| *completion == Completion::Incomplete;
+        let unread = held.iter().filter(|held| lacking(&held.completion)).count();
+        let failed = signed.values().filter(|completion| lacking(completion)).count() + unread;
         let not_begun = (wanted - held.len()) + (all - signed.len());
-        let completions: Vec<Completion> = held
-            .iter()
-            .map(|held| {
-                let of_part = |part: &Descriptor| signed.get(&(held.subject.home, part.digest)).copied();
-                let parts = held.parts.iter().map(|part| of_part(part).unwrap_or(Completion::Incomplete));
-                parts.fold(held.completion, Completion::and)
-            })
-            .collect();
-        let held =
-            held.into_iter().zip(completions).map(|(held, completion)| Held { completion, ..held }).collect();
+        for Held { subject, parts, completion } in &mut held {
+            let of_part = |part: &Descriptor| signed.get(&(subject.home, part.digest)).copied();
+            let parts = parts.iter().map(|part| of_part(part).unwrap_or(Completion::Incomplete));
+            *completion = parts.fold(*completion, Completion::and);
+        }
         (held, failed, not_begun)
+    }
+
+    /// The manifests to sign, each with where it was promoted from: what several images have in common once.
+    fn units<'b>(&self, held: &'b [Held]) -> BTreeMap<Key, (Id<Repository>, &'b Descriptor)> {
+        let mut units = BTreeMap::new();
+        for Held { subject, parts, .. } in held {
+            let Some(first) = edges_of(self.plan.edges(), subject).next() else { continue };
+            units.extend(parts.iter().map(|part| ((subject.home, part.digest), (first.source, part))));
+        }
+        units
     }
 
     /// Finds the manifests of images that are had by a tag. Others are not signed.
@@ -167,20 +163,16 @@ impl SignWork<'_> {
         self.writer.reader().outline(&image).await
     }
 
-    fn source(&self, subject: &Subject) -> Option<Id<Repository>> {
-        edges_of(self.plan.edges(), subject).next().map(|edge| edge.source)
-    }
-
     /// Has one manifest signed.
-    async fn sign(&self, ((home, digest), source): Unit, part: &Descriptor) -> Completion {
+    async fn sign(&self, home: Id<Repository>, source: Id<Repository>, part: &Descriptor) -> Completion {
         match self.complete(home, source, part).await {
             Ok(false) => Completion::WasComplete,
             Ok(true) => {
-                self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(digest)));
+                self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(part.digest)));
                 Completion::Completed
             }
             Err(trouble) => {
-                self.unsigned(home, digest, &trouble);
+                self.unsigned(home, part.digest, &trouble);
                 Completion::Incomplete
             }
         }
