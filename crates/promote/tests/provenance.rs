@@ -16,12 +16,14 @@ use promote::phase::Cleared;
 use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
 use promote::{Ending, Error, Job, Phase, prepare};
 use registry::sample::{Recipe, Sample};
-use registry::{Config, Effect, ErrorCode, Fault, Kind};
+use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use serde_json::Value;
 use sigstore::TrustSettings;
 use support::hand::{Hand, PROVENANCE, append, attach, broken, forged};
 use support::{World, door, google, path, tag};
 
+/// A first root of TUF, so that its repository is asked for what follows.
+const ROOT: &[u8] = include_bytes!("../../sigstore/src/trust/public_good_root.json");
 const SBOM: &str = "https://spdx.dev/Document";
 
 /// A world that trusts a key.
@@ -428,20 +430,32 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
     assert_eq!(scene.world.writes(), 0, "without --keep-going nothing is begun");
 }
 
+/// However many images have something attached, whoever says whom to trust is asked once.
 #[tokio::test]
 async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_promoted() {
-    let (mut scene, samples) = Scene::with_images(google(), 1, 2).await;
-    let settings = TrustSettings {
-        mirror: Some(format!("http://{}/tuf", scene.world.staging.host()).parse().unwrap()),
-        initial_root: Some(b"{}".to_vec()),
-        ..TrustSettings::default()
-    };
-    scene.world.notary.verification.trust = sigstore::Trust::new(door(), settings).unwrap();
-    scene.prepare().await.unwrap();
-    attach(&scene.staging("app-0"), samples[0].root(), scene.hand.sign_bundle(samples[0].digest()).await)
-        .await;
-    assert!(matches!(scene.prepare().await, Err(Error::NoTrust(..))));
-    assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
+    let mirror = Server::start(Config::default()).await.unwrap();
+    let mut asked = Vec::new();
+    for attached in [0, 1, 8] {
+        let (mut scene, samples) = Scene::with_images(google(), 1, 9).await;
+        let settings = TrustSettings {
+            mirror: Some(format!("http://{}/tuf", mirror.host()).parse().unwrap()),
+            initial_root: Some(ROOT.to_vec()),
+            ..TrustSettings::default()
+        };
+        scene.world.notary.verification.trust = sigstore::Trust::new(door(), settings).unwrap();
+        for (number, sample) in samples.iter().enumerate().take(attached) {
+            let bundle = scene.hand.sign_bundle(sample.digest()).await;
+            attach(&scene.staging(&format!("app-{number}")), sample.root(), bundle).await;
+        }
+        mirror.tally().reset();
+        match scene.prepare().await {
+            Ok(_) => assert_eq!(attached, 0),
+            Err(error) => assert!(matches!(error, Error::NoTrust(..)) && attached > 0, "{error}"),
+        }
+        assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
+        asked.push(mirror.tally().snapshot().total());
+    }
+    assert!(asked[0] == 0 && asked[1] > 0 && asked[1] == asked[2], "{asked:?}");
 }
 
 /// What a region lacks that did not answer the plan is looked at before it is promoted there.

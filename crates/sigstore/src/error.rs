@@ -42,7 +42,7 @@ impl From<sigstore_verify::Error> for Rejection {
 }
 
 /// What cannot be trusted, because it cannot be had or read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum TrustError {
     /// The trusted root, the signing configuration or a key cannot be read.
     #[error("{what} cannot be used: {why}")]

@@ -48,8 +48,8 @@ pub struct Trust {
 struct Shared {
     door: Door,
     settings: TrustSettings,
-    /// What TUF gave; asked once.
-    material: OnceCell<tuf::Material>,
+    /// What TUF gave, or why it gave nothing; asked once, however many want it.
+    material: OnceCell<Result<tuf::Material, TrustError>>,
     by_root: OnceCell<Arc<Verifier>>,
     by_key: OnceCell<Arc<Verifier>>,
 }
@@ -127,6 +127,6 @@ impl Trust {
 
     async fn material(&self) -> Result<&tuf::Material, TrustError> {
         let Shared { door, settings, material, .. } = &*self.shared;
-        material.get_or_try_init(|| tuf::load(door, settings)).await
+        material.get_or_init(|| tuf::load(door, settings)).await.as_ref().map_err(Clone::clone)
     }
 }
