@@ -506,6 +506,30 @@ async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
     assert!(store.resolve(&path("prod/app-1"), &tag("v1")).is_some(), "looked at before");
 }
 
+/// Being told to stop while what is late is looked at: all of it counts as not begun.
+#[tokio::test]
+async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun() {
+    let (scene, samples) = Scene::with_images(google(), 2, 4).await;
+    for (number, sample) in samples.iter().enumerate() {
+        let there = path(&format!("prod/app-{number}"));
+        sample.put(scene.world.production[1].store(), &there, &[tag("v1")]).await.unwrap();
+    }
+    scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
+    scene.world.production[0].weather().clear_faults();
+    scene.world.staging.weather().set_latency(Duration::from_millis(50));
+    let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);
+    let stopping = async {
+        while asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        scene.world.stop.cancel();
+    };
+    let (attested, ()) = tokio::join!(scene.world.carry_out(cleared), stopping);
+    assert_eq!((attested.promoted().failed(), attested.promoted().not_begun()), (0, 4));
+    assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
+}
+
 /// Being told to stop while images are looked at: nothing is cleared by halves.
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_clears_nothing() {

@@ -118,26 +118,26 @@ pub async fn promote(
             }
             let late = plan.catch_up(run, writer.reader()).await;
             let examiner = Examiner { run, reader: writer.reader(), notary, policies: &policies };
-            let blocked = examine_late(&examiner, &mut plan, &mut examined, &late).await;
+            let (blocked, not_looked_at) = examine_late(&examiner, &mut plan, &mut examined, &late).await;
             let is_late = |edge: &Edge| late.contains(&edge.destination);
             let promoting = Promoting::new(run, &plan, &examined, copier, is_late);
             let (failed_late, not_begun_late) = promoting.carry_out(&mut brought).await;
             // Nobody has begun what could not be decided before a stop.
             let failed = failed + failed_late + plan.conflicts() + blocked;
-            (failed, not_begun + not_begun_late + plan.late())
+            (failed, not_begun + not_begun_late + not_looked_at + plan.late())
         })
         .await;
     Promoted { not_begun, failed: failed + plan.failures().count(), brought, policies, examined, plan }
 }
 
 /// Looks at the images that were decided late, as Provenance and Validate have looked at the others: what must not be promoted
-/// is taken out of the plan, and told. Gives how many images that are.
+/// is taken out of the plan, and told. Gives how many images that are, and how many nobody has looked at because of a stop.
 async fn examine_late(
     examiner: &Examiner<'_>,
     plan: &mut Plan,
     examined: &mut HashMap<ImageId, Examined>,
     late: &BTreeSet<Id<Repository>>,
-) -> usize {
+) -> (usize, usize) {
     let mut images = plan.to_promote(|edge| late.contains(&edge.destination));
     images.retain(|image| !examined.contains_key(image));
     let run = examiner.run;
@@ -149,7 +149,7 @@ async fn examine_late(
             )));
             let blocked = images.len();
             plan.block(images);
-            return blocked;
+            return (blocked, 0);
         }
     };
     plan.cannot_read(run, looked.unread);
@@ -159,10 +159,12 @@ async fn examine_late(
         run.tell(&Event::Warned(format!("not promoted: {blocked}")));
     }
     plan.block(looked.examined.iter().filter(|(_, image)| wrong(image).is_some()).map(|(image, _)| *image));
-    // Where the run was told to stop, some have not been looked at.
-    plan.block(images.into_iter().filter(|image| !looked.examined.contains_key(image)));
+    // Where the run was told to stop, some have not been looked at; what cannot be read has failed.
+    images.retain(|image| !looked.examined.contains_key(image) && plan.graph(*image).is_some());
+    let not_looked_at = images.len();
+    plan.block(images);
     examined.extend(looked.examined);
-    blocked.len()
+    (blocked.len(), not_looked_at)
 }
 
 /// Promote at work.
