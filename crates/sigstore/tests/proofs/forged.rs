@@ -1,0 +1,234 @@
+//! Bundles that do not hold, or are not what they are taken for.
+
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use sigstore::{Pattern, Rejection, SignerPattern, Verifier};
+use testkit::{Issuer, Rekor, TokenRequest};
+
+use crate::support::authority::{Authority, Wanted};
+use crate::support::bundle::{Good, flipped, timestamps};
+use crate::support::handmade::{self, without_logs};
+use crate::support::stack::{
+    SIGNER, door, identity_of, issuer, pattern, root, root_with, services, sha256, signer, signer_at, sigstore,
+    usual_signatory, verifier, verifier_with,
+};
+
+/// That a bundle is refused in this way, for a reason with these words.
+#[track_caller]
+pub(crate) fn refused(good: &Good, verifier: &Verifier, kind: fn(String) -> Rejection, words: &str) {
+    let rejection = good.judged_by(verifier).expect_err("this has to be refused");
+    let text = rejection.to_string();
+    assert_eq!(
+        std::mem::discriminant(&rejection),
+        std::mem::discriminant(&kind(String::new())),
+        "{text}"
+    );
+    assert!(text.contains(words), "{text}");
+}
+
+#[track_caller]
+pub(crate) fn accepted(good: &Good, verifier: &Verifier) {
+    assert_eq!(good.judged_by(verifier).expect("nothing is wrong with this"), usual_signatory());
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_signature_over_something_else_is_refused_even_where_the_bundle_names_the_right_digest() {
+    let good = Good::message(Rekor::V1, b"the artifact").await;
+    accepted(&good, &verifier());
+    let mut other = good.clone();
+    other.artifact = b"another artifact".to_vec();
+    refused(&other, &verifier(), Rejection::OtherArtifact, "about something else");
+    let digest = base64_of(&sha256(&other.artifact));
+    let other = other.with(|bundle| bundle["messageSignature"]["messageDigest"]["digest"] = digest);
+    refused(&other, &verifier(), Rejection::Invalid, "signature");
+    // By its digest alone, too.
+    let verifier = verifier();
+    let json = good.bundle.to_string();
+    assert!(verifier.artifact(json.as_bytes(), &sha256(&good.artifact)).is_ok());
+    let by_digest = verifier.artifact(json.as_bytes(), &sha256(b"another artifact"));
+    assert!(matches!(by_digest, Err(Rejection::OtherArtifact(_))), "{by_digest:?}");
+}
+
+fn base64_of(hexadecimal: &str) -> Value {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(hex::decode(hexadecimal).unwrap()).into()
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_statement_about_another_image_is_refused() {
+    let mut good = Good::statement(Rekor::V2, b"the image").await;
+    accepted(&good, &verifier());
+    good.artifact = b"another image".to_vec();
+    refused(&good, &verifier(), Rejection::OtherArtifact, "about something else");
+}
+
+/// Whoever has signed is found out; the pattern says whether that will do.
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_valid_signature_by_another_identity_or_another_issuer_is_not_the_signer_s() {
+    let other_issuer = sigstore().issuer(Issuer::Other);
+    let wanted = pattern(issuer(), SIGNER);
+    for (request, is_wanted) in [
+        (TokenRequest::email(SIGNER), true),
+        (TokenRequest::email("somebody@example.com"), false),
+        (TokenRequest::email(SIGNER).by(Issuer::Other), false),
+    ] {
+        let identity = identity_of(&sigstore().token_of(&request));
+        let signer = sigstore::Signer::with_identity(door(), identity, services(Rekor::V1), verifier());
+        let signed = signer.message(b"message").await.unwrap();
+        let signatory = verifier().message(&signed.bundle(), b"message").unwrap().signatory;
+        assert_eq!(wanted.matches(&signatory), is_wanted, "{signatory}");
+    }
+    assert_ne!(other_issuer, issuer());
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn an_expression_that_matches_a_part_of_the_identity_does_not_match_it() {
+    let good = Good::message(Rekor::V1, b"message").await;
+    let signatory = good.judged_by(&verifier()).unwrap();
+    let by = |subject: &str| SignerPattern {
+        issuer: Pattern::exact(issuer()).unwrap(),
+        subject: Pattern::regex(subject).unwrap(),
+    };
+    assert!(by(r"promoter@example\.com").matches(&signatory));
+    assert!(by(r"[a-z]+@example\.(com|org)").matches(&signatory));
+    for partial in [r"promoter@example", r"example\.com", r"promoter|somebody", r"^promoter", ""] {
+        let is_met = Pattern::regex(partial).is_ok_and(|_| by(partial).matches(&signatory));
+        assert!(!is_met, "{partial}");
+    }
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn a_certificate_holds_at_a_proven_time_and_at_no_other() {
+    let (authority, minutes) = (Authority::trusted(), SignedDuration::from_mins);
+    let verifier = verifier_with(without_logs);
+    accepted(&handmade::message(&authority, &Wanted::default(), true), &verifier);
+    // Nobody says when: not even a certificate that is good now will do, since now is not when it was signed.
+    let expired = Wanted::good_for(minutes(-1));
+    for wanted in [Wanted::default(), expired.clone()] {
+        refused(&handmade::message(&authority, &wanted, false), &verifier, Rejection::Invalid, "timestamp");
+    }
+    refused(&handmade::message(&authority, &expired, true), &verifier, Rejection::Invalid, "expired");
+    let later = Wanted { from: minutes(5), ..Wanted::default() };
+    refused(&handmade::message(&authority, &later, true), &verifier, Rejection::Invalid, "certificate");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_timestamp_counts_only_over_this_signature_by_a_trusted_authority_in_its_time() {
+    let good = Good::message(Rekor::V2, b"message").await;
+    accepted(&good, &verifier());
+    let other = Good::message(Rekor::V2, b"message").await.bundle;
+    let borrowed = good.with(|bundle| *timestamps(bundle) = timestamps(&mut other.clone()).clone());
+    refused(&borrowed, &verifier(), Rejection::Invalid, "timestamp");
+    let broken = good.with(|bundle| {
+        let stamp = &mut timestamps(bundle)[0]["signedTimestamp"];
+        *stamp = flipped(stamp, 0);
+    });
+    refused(&broken, &verifier(), Rejection::Invalid, "timestamp");
+    // Rekor's second version tells no time of its own.
+    let without = good.with(|bundle| *timestamps(bundle) = json!([]));
+    refused(&without, &verifier(), Rejection::Invalid, "timestamp");
+    let early = verifier_with(|root| {
+        root["timestampAuthorities"][0]["validFor"] =
+            json!({ "start": "2020-01-01T00:00:00Z", "end": "2021-01-01T00:00:00Z" });
+    });
+    refused(&good, &early, Rejection::Invalid, "outside the validity");
+    let none = verifier_with(|root| root["timestampAuthorities"] = json!([]));
+    refused(&good, &none, Rejection::Invalid, "timestamp");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_certificate_that_no_certificate_log_has_seen_is_refused_where_the_root_has_one() {
+    let fulcio = Authority::trusted().serve(vec![Wanted::default()]);
+    let no_certificate_log = verifier_with(|root| root["ctlogs"] = json!([]));
+    let services = sigstore::Services { fulcio: Some(fulcio.url()), ..services(Rekor::V1) };
+    let signed = signer_at(services.clone(), no_certificate_log.clone()).message(b"message").await.unwrap();
+    let good = Good::of(&signed.bundle(), b"message");
+    accepted(&good, &no_certificate_log);
+    refused(&good, &verifier(), Rejection::Invalid, "signed certificate timestamp");
+    // Nor does the signer give out such a thing.
+    let error = signer_at(services, verifier()).message(b"message").await.unwrap_err();
+    assert!(matches!(error, sigstore::SignError::Unverified(Rejection::Invalid(_))), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_certificate_of_another_certificate_log_is_refused() {
+    let good = Good::message(Rekor::V1, b"message").await;
+    accepted(&good, &verifier());
+    let rekor = |root: &Value| root["tlogs"][0].clone();
+    let another_key = verifier_with(|root| root["ctlogs"][0]["publicKey"] = rekor(root)["publicKey"].clone());
+    refused(&good, &another_key, Rejection::Invalid, "signed certificate timestamp");
+    let another_log = verifier_with(|root| root["ctlogs"][0] = rekor(root));
+    refused(&good, &another_log, Rejection::Invalid, "signed certificate timestamp");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_certificate_of_another_authority_is_refused_whatever_it_calls_itself() {
+    let good = handmade::message(&Authority::trusted(), &Wanted::default(), true);
+    let verifier = verifier_with(without_logs);
+    accepted(&good, &verifier);
+    let forged = handmade::message(&Authority::stranger(), &Wanted::default(), true);
+    refused(&forged, &verifier, Rejection::Invalid, "certificate");
+    let closed = Verifier::with_root(&root_with(|root| {
+        without_logs(root);
+        root["certificateAuthorities"][0]["validFor"]["end"] = "2021-01-01T00:00:00Z".into();
+        root["certificateAuthorities"][0]["validFor"]["start"] = "2020-01-01T00:00:00Z".into();
+    }))
+    .unwrap();
+    refused(&good, &closed, Rejection::Invalid, "certificate");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_is_signed_with_a_certificate_is_nothing_that_a_key_has_signed_and_the_reverse() {
+    let good = Good::message(Rekor::V1, b"message").await;
+    let (by_key, key) = crate::support::stack::key_signer(Rekor::V1);
+    let keyed = Good::of(&by_key.message(b"message").await.unwrap().bundle(), b"message");
+    let trusts_key = Verifier::with_key(key.clone(), Some(&root())).unwrap();
+    assert!(keyed.judged_by(&trusts_key).is_ok());
+    refused(&good, &trusts_key, Rejection::Malformed, "certificate");
+    refused(&keyed, &verifier(), Rejection::Malformed, "certificate");
+    let (_, stranger) = crate::support::stack::key_signer(Rekor::V1);
+    for root in [None, Some(root())] {
+        let trusts_stranger = Verifier::with_key(stranger.clone(), root.as_deref()).unwrap();
+        refused(&keyed, &trusts_stranger, Rejection::Invalid, "");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn an_envelope_with_another_payload_or_another_type_or_two_signatures_is_refused() {
+    let good = Good::statement(Rekor::V1, b"image").await;
+    accepted(&good, &verifier());
+    let signer = signer(Rekor::V1);
+    let mut more = crate::support::stack::statement(b"image");
+    more.predicate = json!({ "by": "somebody else" });
+    let more = Good::of(&signer.statement(&more, &sha256(b"image")).await.unwrap().bundle(), b"image");
+    accepted(&more, &verifier());
+    let swapped = |name: &'static str| {
+        good.with(|bundle| bundle["dsseEnvelope"][name] = more.bundle["dsseEnvelope"][name].clone())
+    };
+    refused(&swapped("payload"), &verifier(), Rejection::Invalid, "signature");
+    refused(&swapped("signatures"), &verifier(), Rejection::Invalid, "");
+    let whole = good.with(|bundle| bundle["dsseEnvelope"] = more.bundle["dsseEnvelope"].clone());
+    refused(&whole, &verifier(), Rejection::Invalid, "");
+    let retyped = good.with(|bundle| bundle["dsseEnvelope"]["payloadType"] = "text/plain".into());
+    refused(&retyped, &verifier(), Rejection::Malformed, "text/plain");
+    let mut twice = good.bundle["dsseEnvelope"]["signatures"].clone();
+    let one = twice[0].clone();
+    for second in [one, more.bundle["dsseEnvelope"]["signatures"][0].clone()] {
+        twice = json!([twice[0], second]);
+        let twice = good.with(|bundle| bundle["dsseEnvelope"]["signatures"] = twice.clone());
+        refused(&twice, &verifier(), Rejection::Malformed, "signature");
+    }
+    let never = good.with(|bundle| bundle["dsseEnvelope"]["signatures"] = json!([]));
+    refused(&never, &verifier(), Rejection::Malformed, "signature");
+}

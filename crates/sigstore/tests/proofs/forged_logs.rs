@@ -1,0 +1,201 @@
+//! Entries of transparency logs that prove nothing about the signature beside them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sigstore::{Rejection, Verifier};
+use testkit::Rekor;
+
+use crate::forged::{accepted, refused};
+use crate::support::bundle::{Good, entry, flipped};
+use crate::support::handmade::Key;
+use crate::support::stack::{root, verifier, verifier_with};
+
+const BOTH: [Rekor; 2] = [Rekor::V1, Rekor::V2];
+
+/// A good bundle with the part of its log entry at this path replaced.
+fn with(good: &Good, path: &str, change: impl FnOnce(&Value) -> Value) -> Good {
+    good.with(|bundle| {
+        let part = entry(bundle).pointer_mut(path).expect("the entry has this part");
+        *part = change(part);
+    })
+}
+
+/// A checkpoint whose signature has a bit changed.
+fn missigned(checkpoint: &Value) -> Value {
+    let text = checkpoint.as_str().unwrap().trim_end();
+    let (before, signature) = text.rsplit_once(' ').unwrap();
+    let signature = flipped(&signature.into(), 0);
+    format!("{before} {}\n", signature.as_str().unwrap()).into()
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_signature_that_no_log_has_taken_up_is_refused_where_the_root_has_logs() {
+    for rekor in BOTH {
+        let good = Good::message(rekor, b"message").await;
+        accepted(&good, &verifier());
+        let unlogged = good.with(|bundle| bundle["verificationMaterial"]["tlogEntries"] = json!([]));
+        refused(&unlogged, &verifier(), Rejection::Unproven, "no entry of a transparency log");
+        let bare = good.with(|bundle| {
+            let entry = entry(bundle).as_object_mut().unwrap();
+            entry.remove("inclusionPromise");
+            entry.remove("inclusionProof").unwrap();
+        });
+        refused(&bare, &verifier(), Rejection::Unproven, "neither proof nor promise");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_promise_alone_will_do_in_the_form_that_has_no_proofs_and_in_no_other() {
+    let good = Good::message(Rekor::V1, b"message").await;
+    let promised = good.with(|bundle| {
+        entry(bundle).as_object_mut().unwrap().remove("inclusionProof").unwrap();
+    });
+    accepted(&promised.in_version("0.1"), &verifier());
+    assert!(promised.judged_by(&verifier()).is_err(), "v0.3");
+    assert!(promised.in_version("0.2").judged_by(&verifier()).is_err(), "v0.2");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn an_entry_about_another_signature_is_refused() {
+    for rekor in BOTH {
+        for (good, other) in [
+            (Good::message(rekor, b"message").await, Good::message(rekor, b"message").await),
+            (Good::statement(rekor, b"image").await, Good::statement(rekor, b"image").await),
+        ] {
+            accepted(&good, &verifier());
+            let borrowed = good.with(|bundle| *entry(bundle) = entry(&mut other.bundle.clone()).clone());
+            refused(&borrowed, &verifier(), Rejection::Invalid, "");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_proof_that_leads_elsewhere_is_refused() {
+    for rekor in BOTH {
+        // The first of a log may have no hashes beside it.
+        let (_, good) = (Good::message(rekor, b"first").await, Good::message(rekor, b"message").await);
+        accepted(&good, &verifier());
+        let last = |hashes: &Value| {
+            let mut hashes = hashes.as_array().unwrap().clone();
+            let last = hashes.last_mut().expect("the log has entries before this one");
+            *last = flipped(last, 0);
+            Value::Array(hashes)
+        };
+        let elsewhere = with(&good, "/inclusionProof/hashes", last);
+        refused(&elsewhere, &verifier(), Rejection::Invalid, "");
+        let shorter = with(&good, "/inclusionProof/hashes", |_| json!([]));
+        refused(&shorter, &verifier(), Rejection::Invalid, "");
+        let rooted = with(&good, "/inclusionProof/rootHash", |hash| flipped(hash, 0));
+        assert!(rooted.judged_by(&verifier()).is_err());
+        let moved = with(&good, "/inclusionProof/logIndex", |_| json!("0"));
+        assert!(moved.judged_by(&verifier()).is_err());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_proof_or_a_checkpoint_of_another_log_is_refused() {
+    let (one, two) =
+        (Good::message(Rekor::V1, b"message").await, Good::message(Rekor::V2, b"message").await);
+    for (good, other) in [(&one, &two), (&two, &one)] {
+        accepted(good, &verifier());
+        for path in ["/inclusionProof", "/inclusionProof/checkpoint"] {
+            let theirs = entry(&mut other.bundle.clone()).pointer(path).unwrap().clone();
+            let borrowed = with(good, path, |_| theirs);
+            refused(&borrowed, &verifier(), Rejection::Invalid, "");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_checkpoint_that_the_log_has_not_signed_is_refused() {
+    for rekor in BOTH {
+        let good = Good::message(rekor, b"message").await;
+        accepted(&good, &verifier());
+        let path = "/inclusionProof/checkpoint/envelope";
+        refused(&with(&good, path, missigned), &verifier(), Rejection::Invalid, "checkpoint");
+        let larger = |checkpoint: &Value| {
+            let mut lines: Vec<_> = checkpoint.as_str().unwrap().split('\n').map(str::to_owned).collect();
+            lines[1].push('0');
+            lines.join("\n").into()
+        };
+        refused(&with(&good, path, larger), &verifier(), Rejection::Invalid, "checkpoint");
+        let unsigned = |checkpoint: &Value| checkpoint.as_str().unwrap().split_once("\n\n").unwrap().0.into();
+        assert!(with(&good, path, unsigned).judged_by(&verifier()).is_err());
+        assert!(with(&good, path, |_| "".into()).judged_by(&verifier()).is_err());
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_promise_that_the_log_has_not_made_is_refused() {
+    let good = Good::message(Rekor::V1, b"message").await;
+    accepted(&good, &verifier());
+    let path = "/inclusionPromise/signedEntryTimestamp";
+    let broken = with(&good, path, |promise| flipped(promise, 0));
+    refused(&broken, &verifier(), Rejection::Invalid, "promise");
+    let by_another_key = with(&good, path, |_| STANDARD.encode(Key::new().sign(b"promise")).into());
+    refused(&by_another_key, &verifier(), Rejection::Invalid, "promise");
+    // It covers the time that it tells.
+    let earlier = with(&good, "/integratedTime", |time| {
+        (time.as_str().unwrap().parse::<i64>().unwrap() - 1).to_string().into()
+    });
+    refused(&earlier, &verifier(), Rejection::Invalid, "promise");
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_log_that_the_root_does_not_know_or_knows_by_another_key_proves_nothing() {
+    for (place, rekor) in BOTH.into_iter().enumerate() {
+        let good = Good::message(rekor, b"message").await;
+        accepted(&good, &verifier());
+        let unknown = verifier_with(|root| {
+            root["tlogs"].as_array_mut().unwrap().remove(place);
+        });
+        refused(&good, &unknown, Rejection::Invalid, "");
+        let another_key = verifier_with(|root| {
+            let key = STANDARD.encode(Key::new().public());
+            root["tlogs"][place]["publicKey"]["rawBytes"] = key.into();
+            root["tlogs"][place]["publicKey"]["keyDetails"] = "PKIX_ECDSA_P256_SHA_256".into();
+        });
+        refused(&good, &another_key, Rejection::Invalid, "");
+        let retired = verifier_with(|root| {
+            root["tlogs"][place]["publicKey"]["validFor"]["end"] = "2024-06-01T00:00:00Z".into();
+        });
+        refused(&good, &retired, Rejection::Invalid, "");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn more_entries_than_anybody_needs_are_refused_before_they_are_looked_at() {
+    let good = Good::message(Rekor::V1, b"message").await;
+    let crowded = good.with(|bundle| {
+        let one = entry(bundle).clone();
+        bundle["verificationMaterial"]["tlogEntries"] = Value::Array(vec![one; 17]);
+    });
+    refused(&crowded, &verifier(), Rejection::Malformed, "more than 16");
+}
+
+/// By a key, too: the root's logs have to have it.
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_a_key_has_signed_has_to_be_logged_where_there_is_a_root_with_logs() {
+    for rekor in BOTH {
+        let (signer, key) = crate::support::stack::key_signer(rekor);
+        let good = Good::of(&signer.message(b"message").await.unwrap().bundle(), b"message");
+        let logged = Verifier::with_key(key.clone(), Some(&root())).unwrap();
+        assert!(good.judged_by(&logged).is_ok());
+        let unlogged = good.with(|bundle| bundle["verificationMaterial"]["tlogEntries"] = json!([]));
+        refused(&unlogged, &logged, Rejection::Unproven, "no entry");
+        assert!(unlogged.judged_by(&Verifier::with_key(key, None).unwrap()).is_ok(), "the key alone is trusted");
+        let path = "/inclusionProof/checkpoint/envelope";
+        refused(&with(&good, path, missigned), &logged, Rejection::Invalid, "checkpoint");
+    }
+}

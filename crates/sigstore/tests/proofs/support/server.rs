@@ -1,0 +1,180 @@
+//! Servers on loopback that answer as they are told, by themselves or with what another server says.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use url::Url;
+
+/// How long a server that is asked may take: generous, since machines are slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// Method and path: `POST /api/v2/signingCert`.
+    pub(crate) line: String,
+    content_type: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Asked {
+    pub(crate) fn new(line: &str, content_type: &str, body: Vec<u8>) -> Self {
+        Self { line: line.to_owned(), content_type: content_type.to_owned(), body }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// A status and a body.
+    Whole(u16, Vec<u8>),
+    /// What another server has answered, as it is.
+    AsIs(Vec<u8>),
+    /// Nothing, for as long as somebody waits.
+    Silence,
+}
+
+impl Answer {
+    pub(crate) fn ok(body: impl Into<Vec<u8>>) -> Self {
+        Self::Whole(200, body.into())
+    }
+
+    pub(crate) fn status(status: u16, body: &str) -> Self {
+        Self::Whole(status, body.into())
+    }
+}
+
+type Respond = dyn Fn(&Asked) -> Answer + Send + Sync;
+
+/// A server that remembers what it was asked; it ends when it is dropped.
+pub(crate) struct Server {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Answers everything by this function.
+    pub(crate) fn start(respond: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (asked, is_over) = (Arc::<Mutex<Vec<Asked>>>::default(), Arc::<AtomicBool>::default());
+        let (log, over, respond) = (Arc::clone(&asked), Arc::clone(&is_over), Arc::new(respond));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (log, respond) = (Arc::clone(&log), Arc::clone(&respond));
+                // Whoever hangs up in the middle has what he wants.
+                thread::spawn(move || stream.and_then(|stream| serve(stream, &log, &*respond)));
+            }
+        });
+        Self { address, asked, is_over }
+    }
+
+    /// Stands before another server and gives on what that one answers, altered by this function.
+    pub(crate) fn before(url: &str, alter: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let url = Url::parse(url).unwrap();
+        Self::start(move |asked| {
+            let answer = forward(&url, asked);
+            match status(&answer) {
+                status @ 200..=299 => Answer::Whole(status, alter(asked, body(&answer).to_owned())),
+                _ => Answer::AsIs(answer),
+            }
+        })
+    }
+
+    pub(crate) fn url(&self) -> Url {
+        Url::parse(&format!("http://{}", self.address)).unwrap()
+    }
+
+    pub(crate) fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// How many requests came.
+    pub(crate) fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.is_over.store(true, Ordering::SeqCst);
+        // Wakes it where it waits for somebody.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, respond: &Respond) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let asked = read(&stream)?;
+    log.lock().unwrap().push(asked.clone());
+    match respond(&asked) {
+        Answer::Whole(status, body) => {
+            let length = body.len();
+            write!(stream, "HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")?;
+            stream.write_all(&body)
+        }
+        Answer::AsIs(answer) => stream.write_all(&answer),
+        Answer::Silence => stream.read(&mut [0]).map(drop),
+    }
+}
+
+fn read(stream: &TcpStream) -> std::io::Result<Asked> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let (mut length, mut content_type) = (0, String::new());
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header)?;
+        match header.trim_end().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-type") => value.clone_into(&mut content_type),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let line = line.rsplit_once(' ').map_or_else(String::new, |(line, _)| line.to_owned());
+    Ok(Asked { line, content_type, body })
+}
+
+/// What a server says to somebody else's request, head and all. HTTP/1.0, lest it answers in chunks.
+pub(crate) fn forward(url: &Url, asked: &Asked) -> Vec<u8> {
+    let authority = url.authority();
+    let (method, path) = asked.line.split_once(' ').unwrap();
+    let mut stream = TcpStream::connect(authority).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let path = format!("{}{path}", url.path().trim_end_matches('/'));
+    let (kind, length) = (&asked.content_type, asked.body.len());
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {authority}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&asked.body).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    answer
+}
+
+pub(crate) fn status(answer: &[u8]) -> u16 {
+    String::from_utf8_lossy(&answer[9..12]).parse().unwrap()
+}
+
+pub(crate) fn body(answer: &[u8]) -> &[u8] {
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n").unwrap();
+    &answer[end + 4..]
+}
