@@ -4,6 +4,7 @@
 //! (Sigstore *Client Spec*, 4 *Verification*). Whoever is found to have signed is given back; whether they may is for the
 //! caller to decide.
 
+use jiff::Timestamp;
 use sigstore_trust_root::TrustedRoot;
 use sigstore_types::{
     Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureBytes, SignatureContent, TimestampToken,
@@ -27,7 +28,7 @@ pub struct Verified<T> {
     /// Who has signed.
     pub signatory: Signatory,
     /// The earliest time at which the signature is proven to have been there.
-    pub signed_at: Option<jiff::Timestamp>,
+    pub signed_at: Option<Timestamp>,
     /// What was signed.
     pub content: T,
 }
@@ -76,18 +77,45 @@ impl Root {
         if self.root.ctlogs.is_empty() { policy.skip_sct() } else { policy }
     }
 
-    /// Whether a timestamp over `message` is by an authority of this root, within its time.
-    fn check_timestamp(&self, token: &TimestampToken, message: &[u8]) -> Result<(), Rejection> {
+    /// The time of a timestamp over `message` by an authority of this root, within its time.
+    fn check_timestamp(&self, token: &TimestampToken, message: &[u8]) -> Result<Timestamp, Rejection> {
         let message = SignatureBytes::from_bytes(message);
         let authorities = self.root.tsa_authorities();
         let mut why = "the trusted root has no timestamp authority".to_owned();
         for authority in &authorities {
             match sigstore_verify::tsa::verify_timestamp_for_authority(token, &message, authority) {
-                Ok(_) => return Ok(()),
+                Ok(time) => return Ok(time),
                 Err(error) => why = error.to_string(),
             }
         }
         Err(Rejection::Invalid(bounded(&format!("the timestamp: {why}"))))
+    }
+
+    /// Whether each entry's own log has signed its checkpoint, and was in use at all of these times. The verifier that this
+    /// builds on takes a checkpoint of any log of the root, of one that is retired too.
+    fn check_logs(&self, bundle: &Bundle, times: &[Timestamp]) -> Result<(), Rejection> {
+        let invalid = |why: String| Rejection::Invalid(bounded(&why));
+        for entry in &bundle.verification_material.tlog_entries {
+            let log = self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id);
+            let log = log.ok_or_else(|| invalid("an entry of a log that the root does not know".to_owned()))?;
+            let is_outside = |time: &&Timestamp| {
+                log.public_key.valid_for.as_ref().is_some_and(|window| !window.contains(**time))
+            };
+            if let Some(time) = times.iter().find(is_outside) {
+                return Err(invalid(format!("the log {} was not in use at {time}", log.base_url)));
+            }
+            let Some(proof) = &entry.inclusion_proof else { continue };
+            let key = sigstore_crypto::VerificationKey::from_spki(&log.public_key.raw_bytes)
+                .map_err(|error| invalid(error.to_string()))?;
+            let is_signed = proof.checkpoint.checkpoint().is_some_and(|checkpoint| {
+                let mut signatures = checkpoint.signatures().iter();
+                signatures.any(|by| key.verify(checkpoint.signed_data(), &by.signature).is_ok())
+            });
+            if !is_signed {
+                return Err(invalid("the checkpoint is not by the log of its entry".to_owned()));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -164,9 +192,15 @@ impl Verifier {
         within_bounds(layer.payload)?;
         let bundle = layer.attestation()?;
         if let (Some(token), Some(root)) = (layer.timestamp()?, self.root()) {
-            root.check_timestamp(&token, layer.payload)?;
+            let time = root.check_timestamp(&token, layer.payload)?;
+            check_certificate_time(&bundle, time)?;
         }
         self.bundled_statement(&bundle, sha256)
+    }
+
+    /// Whether a timestamp over a signature is one that this verifier's root trusts. Without a root none matters.
+    pub(crate) fn timestamp(&self, token: &TimestampToken, signature: &[u8]) -> Result<(), Rejection> {
+        self.root().map_or(Ok(()), |root| root.check_timestamp(token, signature).map(drop))
     }
 
     fn root(&self) -> Option<&Root> {
@@ -246,7 +280,23 @@ fn verify(
     bundle: &Bundle,
     policy: &dyn Policy,
 ) -> Result<VerificationResult, Rejection> {
-    Ok(root.verifier.verify(artifact, bundle, policy)?)
+    let result = root.verifier.verify(artifact, bundle, policy)?;
+    if root.has_logs() {
+        root.check_logs(bundle, result.verified_timestamps())?;
+    }
+    Ok(result)
+}
+
+/// Whether the certificate of a bundle, where it has one, was good at this time.
+fn check_certificate_time(bundle: &Bundle, time: Timestamp) -> Result<(), Rejection> {
+    let Some(certificate) = bundle.signing_certificate() else { return Ok(()) };
+    let malformed = |error: sigstore_crypto::Error| Rejection::Malformed(bounded(&error.to_string()));
+    let info = sigstore_crypto::parse_certificate_info(certificate).map_err(malformed)?;
+    if (info.not_before..=info.not_after).contains(&time) {
+        Ok(())
+    } else {
+        Err(Rejection::Invalid(format!("the certificate was not good at {time}, which the timestamp tells")))
+    }
 }
 
 /// Whether every proof that the root can check is there, in numbers that can be checked.
@@ -259,6 +309,9 @@ fn check_proofs(bundle: &Bundle, root: &Root) -> Result<(), Rejection> {
     }
     if root.has_logs() && entries.is_empty() {
         return Err(Rejection::Unproven("no entry of a transparency log".to_owned()));
+    }
+    if entries.is_empty() && timestamps.is_empty() {
+        return Err(Rejection::Unproven("nobody says when it was signed".to_owned()));
     }
     if entries.iter().any(|entry| entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none()) {
         return Err(Rejection::Unproven("a log entry with neither proof nor promise".to_owned()));

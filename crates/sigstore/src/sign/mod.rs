@@ -184,7 +184,7 @@ impl Signer {
         let proposal = rekor::Proposal::new(&made, with.proof())?;
         let entries = services.rekor.iter().map(|(url, version)| rekor::log(door, url, *version, &proposal));
         let stamps = services.timestamp_authorities.iter();
-        let stamps = stamps.map(|url| timestamp::stamp(door, url, made.signature.as_bytes()));
+        let stamps = stamps.map(|url| timestamp::stamp(door, url, verifier, made.signature.as_bytes()));
         let (entries, stamps) = tokio::try_join!(try_join_all(entries), try_join_all(stamps))?;
         let stamps = stamps.into_iter().map(Rfc3161Timestamp::new).collect();
         let material = VerificationMaterial::new(with.material())

@@ -40,6 +40,8 @@ pub(super) struct Proposal {
     v1: Value,
     v1_kind: KindVersion,
     v2: Value,
+    /// What an entry about it has to name, in base64.
+    signature: String,
 }
 
 impl Proposal {
@@ -69,7 +71,7 @@ impl Proposal {
             "digest": made.digest.to_base64(),
             "signature": { "content": signature, "verifier": verifier },
         } });
-        Ok(Self { v1, v1_kind, v2 })
+        Ok(Self { v1, v1_kind, v2, signature })
     }
 }
 
@@ -97,10 +99,29 @@ pub(super) async fn log(
         response = logged_before(door, log, response).await?;
     }
     let answer = granted(response, SERVICE).await?;
-    match version {
-        RekorVersion::V1 => entry_v1(&answer, proposal.v1_kind).map_err(|why| unusable(SERVICE, &url, why)),
-        RekorVersion::V2 => serde_json::from_slice(&answer).map_err(|error| unusable(SERVICE, &url, error)),
+    let entry = match version {
+        RekorVersion::V1 => entry_v1(&answer, proposal.v1_kind),
+        RekorVersion::V2 => serde_json::from_slice(&answer).map_err(|error| error.to_string()),
+    };
+    let entry: TransparencyLogEntry = entry.map_err(|why| unusable(SERVICE, &url, why))?;
+    // Said here, where it is known who has answered; the rest of the entry is verified with the bundle.
+    if !names(entry.canonicalized_body.as_bytes(), &proposal.signature) {
+        return Err(unusable(SERVICE, &url, "an entry about another signature than ours"));
     }
+    Ok(entry)
+}
+
+/// Whether an entry has a signature in it, wherever its kind has signatures.
+fn names(body: &[u8], signature: &str) -> bool {
+    fn is_in(value: &Value, signature: &str) -> bool {
+        match value {
+            Value::String(text) => text == signature,
+            Value::Array(items) => items.iter().any(|item| is_in(item, signature)),
+            Value::Object(fields) => fields.values().any(|field| is_in(field, signature)),
+            _ => false,
+        }
+    }
+    serde_json::from_slice(body).is_ok_and(|body: Value| is_in(&body, signature))
 }
 
 /// The entry that was taken up before, when the answer to that was lost on its way. The log says where it is; it is asked for
@@ -122,6 +143,10 @@ async fn logged_before(door: &Door, log: &Url, conflict: Response) -> Result<Res
 fn entry_v1(answer: &Bytes, kind: KindVersion) -> Result<TransparencyLogEntry, String> {
     let entries: HashMap<String, LogEntry> =
         serde_json::from_slice(answer).map_err(|error| error.to_string())?;
-    let entry = entries.into_values().next().ok_or("it holds no entry")?;
+    let number = entries.len();
+    let mut entries = entries.into_values();
+    let (Some(entry), None) = (entries.next(), entries.next()) else {
+        return Err(format!("it holds {number} entries where one was asked for"));
+    };
     entry.to_bundle_entry(kind).map_err(|error| error.to_string())
 }

@@ -5,8 +5,9 @@ use sigstore_types::TimestampToken;
 use transport::Door;
 use url::Url;
 
-use super::service::{Question, granted};
+use super::service::{Question, granted, unusable};
 use crate::error::{Service, SignError};
+use crate::verify::Verifier;
 
 /// A request up to its digest: version 1, and a message imprint by SHA-256 (RFC 3161, 2.4.1). Every field has a fixed
 /// length, so the lengths in it are always these.
@@ -19,14 +20,22 @@ const NONCE: [u8; 2] = [0x02, 0x08];
 /// That the authority's certificate is wanted.
 const WITH_CERTIFICATE: [u8; 3] = [0x01, 0x01, 0xff];
 
-/// Has a signature stamped. The answer is verified with the bundle that it becomes a part of.
-pub(super) async fn stamp(door: &Door, url: &Url, signature: &[u8]) -> Result<TimestampToken, SignError> {
+/// Has a signature stamped. The answer is verified here, where it is known who has given it, and again with the bundle that
+/// it becomes a part of.
+pub(super) async fn stamp(
+    door: &Door,
+    url: &Url,
+    verifier: &Verifier,
+    signature: &[u8],
+) -> Result<TimestampToken, SignError> {
     let service = Service::TimestampAuthority;
     let body = request(signature, nonce()?);
     let content_type = "application/timestamp-query";
     let question = Question { service, url: url.clone(), kind: "timestamp", content_type, body };
     let answer = granted(question.ask(door).await?, service).await?;
-    Ok(TimestampToken::new(answer.to_vec()))
+    let token = TimestampToken::new(answer.to_vec());
+    verifier.timestamp(&token, signature).map_err(|why| unusable(service, url, why))?;
+    Ok(token)
 }
 
 fn request(signature: &[u8], nonce: [u8; 8]) -> Vec<u8> {

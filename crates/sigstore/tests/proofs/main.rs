@@ -13,7 +13,7 @@ mod forged_logs;
 //mod identities;
 //mod layers;
 //mod many;
-//mod misbehaving;
+mod misbehaving;
 mod support;
 //mod trusting;
 //mod with_cosign;
