@@ -6,8 +6,10 @@
 
 use jiff::Timestamp;
 use sigstore_trust_root::TrustedRoot;
+use sigstore_types::bundle::{MessageDigest, MessageSignature};
 use sigstore_types::{
-    Artifact, Bundle, DerPublicKey, Sha256Hash, SignatureBytes, SignatureContent, TimestampToken,
+    Artifact, Bundle, DerPublicKey, HashAlgorithm, Sha256Hash, SignatureBytes, SignatureContent,
+    TimestampToken,
 };
 use sigstore_verify::{Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
@@ -97,7 +99,8 @@ impl Root {
         let invalid = |why: String| Rejection::Invalid(bounded(&why));
         for entry in &bundle.verification_material.tlog_entries {
             let log = self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id);
-            let log = log.ok_or_else(|| invalid("an entry of a log that the root does not know".to_owned()))?;
+            let log =
+                log.ok_or_else(|| invalid("an entry of a log that the root does not know".to_owned()))?;
             let is_outside = |time: &&Timestamp| {
                 log.public_key.valid_for.as_ref().is_some_and(|window| !window.contains(**time))
             };
@@ -336,12 +339,27 @@ fn check_by_key(bundle: &Bundle, key: &DerPublicKey, artifact: &Artifact<'_>) ->
             }
         }
         (SignatureContent::MessageSignature(message), Artifact::Blob(bytes)) => {
+            check_digest(message, sigstore_crypto::sha256(bytes).as_bytes())?;
             key.verify(bytes, &message.signature).map_err(invalid)
         }
         (SignatureContent::MessageSignature(message), Artifact::Digest(digest)) => {
+            check_digest(message, digest.as_bytes())?;
             key.verify_prehashed(digest.as_bytes(), &message.signature).map_err(invalid)
         }
         _ => Err(Rejection::Malformed("the bundle does not fit what it is said to be about".to_owned())),
+    }
+}
+
+/// Whether a signature that says which digest it is over says this one.
+fn check_digest(message: &MessageSignature, sha256: &[u8]) -> Result<(), Rejection> {
+    let is_other = |named: &MessageDigest| {
+        named.algorithm == HashAlgorithm::Sha2256 && named.digest.as_bytes() != sha256
+    };
+    match &message.message_digest {
+        Some(named) if is_other(named) => {
+            Err(Rejection::OtherArtifact("the signature is over another digest".to_owned()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whom to trust and whom to ask: a trusted root and a signing configuration, given as files or got through TUF, loaded once
 //! and only when something is to be verified or signed.
 
+mod cache;
 mod services;
 mod tuf;
 

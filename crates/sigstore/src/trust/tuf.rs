@@ -1,7 +1,6 @@
 //! A trusted root and a signing configuration from a TUF repository, kept on disk, with a copy in this binary for whoever
 //! cannot reach it.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use sigstore_tuf::{FileStore, Repository, StoreRepository, Updater};
 use transport::{Class, Door, Request};
 use url::Url;
 
+use super::cache::Draft;
 use super::{PUBLIC_GOOD, TrustSettings};
 use crate::error::{TrustError, bounded};
 
@@ -39,19 +39,25 @@ pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Materi
     };
     let initial = settings.initial_root.as_deref().unwrap_or(PUBLIC_GOOD_ROOT);
     let folder = settings.cache.as_ref().map(|cache| cache.join(folder_name(&mirror)));
+    let draft = folder.as_ref().map(|folder| Draft::over(FileStore::new(folder)));
     let asked = Mirror { door: door.clone(), base: slashed(mirror.clone()) };
     let online = async {
-        tokio::time::timeout(PATIENCE, update(asked, initial, folder.as_deref()))
+        tokio::time::timeout(PATIENCE, update(asked, initial, draft.clone()))
             .await
             .map_err(|_| format!("it did not answer within {} s", PATIENCE.as_secs()))?
     };
     let why = match online.await {
-        Ok(material) => return Ok(material),
+        Ok(material) => {
+            if let Some(draft) = &draft {
+                draft.keep();
+            }
+            return Ok(material);
+        }
         Err(why) => why,
     };
     let shown = transport::shown(&mirror);
     if let Some(folder) = &folder
-        && let Ok(material) = update(StoreRepository::new(FileStore::new(folder)), initial, None).await
+        && let Ok(material) = kept(FileStore::new(folder), initial).await
     {
         tracing::warn!(
             "the TUF repository {shown} gave nothing ({why}): trusting the copy in {}",
@@ -61,24 +67,34 @@ pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Materi
     }
     if is_public_good && settings.initial_root.is_none() {
         tracing::warn!("the TUF repository {shown} gave nothing ({why}): trusting the copy in this program");
-        return Ok(Material {
-            trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
-            signing_config: SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec(),
-        });
+        return Ok(embedded());
     }
     Err(TrustError::Tuf { mirror: shown, why })
+}
+
+/// The copy in a folder, verified as the repository's own; nothing there is changed.
+async fn kept(folder: FileStore, initial: &[u8]) -> Result<Material, String> {
+    update(StoreRepository::new(folder.clone()), initial, Some(Draft::over(folder))).await
+}
+
+/// The copy in this binary.
+fn embedded() -> Material {
+    Material {
+        trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
+        signing_config: SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec(),
+    }
 }
 
 /// Follows the repository's metadata from the first root to both files.
 async fn update(
     repository: impl Repository + 'static,
     initial: &[u8],
-    cache: Option<&Path>,
+    draft: Option<Draft>,
 ) -> Result<Material, String> {
     let now = jiff::Timestamp::now();
     let mut updater = Updater::new(repository, initial).map_err(|error| chain(&error))?;
-    if let Some(folder) = cache {
-        updater = updater.with_store(FileStore::new(folder));
+    if let Some(draft) = draft {
+        updater = updater.with_store(draft);
     }
     updater.refresh(now).await.map_err(|error| chain(&error))?;
     let trusted_root = updater.get_target(TRUSTED_ROOT, now).await.map_err(|error| chain(&error))?;
@@ -146,4 +162,42 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     bounded(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::{Form, Services, services};
+    use crate::verify::Verifier;
+
+    #[test]
+    fn the_copy_in_this_binary_says_whom_to_trust_and_where_to_sign() {
+        let Material { trusted_root, signing_config } = embedded();
+        Verifier::with_root(&trusted_root).unwrap();
+        let config = services::parse(&signing_config).unwrap();
+        for form in [Form::Bundle, Form::Layer] {
+            let services = Services::select(&config, form).unwrap();
+            assert_eq!(services.fulcio.unwrap().host_str(), Some("fulcio.sigstore.dev"), "{form:?}");
+            assert!(!services.rekor.is_empty(), "{form:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_root_is_one_that_a_client_can_begin_with() {
+        let mirror = Mirror {
+            door: Door::open(transport::Settings::default()).unwrap(),
+            base: Url::parse(PUBLIC_GOOD).unwrap(),
+        };
+        assert!(Updater::new(mirror, PUBLIC_GOOD_ROOT).is_ok());
+    }
+
+    #[test]
+    fn each_mirror_has_a_folder_of_its_own_within_the_cache() {
+        let name = |url: &str| folder_name(&Url::parse(url).unwrap());
+        assert_eq!(name("https://tuf.example:8443/a/b/"), "tuf.example_8443_a_b");
+        let all = ["https://a.example", "https://a.example/b", "https://a.example:1", "https://b.example"];
+        let names: std::collections::BTreeSet<_> = all.iter().map(|url| name(url)).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(!name("https://a.example/../../etc").contains('/'));
+    }
 }

@@ -9,8 +9,8 @@ use crate::support::authority::{Authority, Wanted};
 use crate::support::bundle::{Good, flipped, timestamps};
 use crate::support::handmade::{self, without_logs};
 use crate::support::stack::{
-    SIGNER, door, identity_of, issuer, pattern, root, root_with, services, sha256, signer, signer_at, sigstore,
-    usual_signatory, verifier, verifier_with,
+    SIGNER, door, identity_of, issuer, pattern, root, root_with, services, sha256, signer, signer_at,
+    sigstore, usual_signatory, verifier, verifier_with,
 };
 
 /// That a bundle is refused in this way, for a reason with these words.
@@ -18,11 +18,7 @@ use crate::support::stack::{
 pub(crate) fn refused(good: &Good, verifier: &Verifier, kind: fn(String) -> Rejection, words: &str) {
     let rejection = good.judged_by(verifier).expect_err("this has to be refused");
     let text = rejection.to_string();
-    assert_eq!(
-        std::mem::discriminant(&rejection),
-        std::mem::discriminant(&kind(String::new())),
-        "{text}"
-    );
+    assert_eq!(std::mem::discriminant(&rejection), std::mem::discriminant(&kind(String::new())), "{text}");
     assert!(text.contains(words), "{text}");
 }
 
@@ -110,9 +106,14 @@ fn a_certificate_holds_at_a_proven_time_and_at_no_other() {
     // Nobody says when: not even a certificate that is good now will do, since now is not when it was signed.
     let expired = Wanted::good_for(minutes(-1));
     for wanted in [Wanted::default(), expired.clone()] {
-        refused(&handmade::message(&authority, &wanted, false), &verifier, Rejection::Unproven, "nobody says when");
+        refused(
+            &handmade::message(&authority, &wanted, false),
+            &verifier,
+            Rejection::Unproven,
+            "nobody says when",
+        );
     }
-    refused(&handmade::message(&authority, &expired, true), &verifier, Rejection::Invalid, "expired");
+    refused(&handmade::message(&authority, &expired, true), &verifier, Rejection::Invalid, "CertExpired");
     let later = Wanted { from: minutes(5), ..Wanted::default() };
     refused(&handmade::message(&authority, &later, true), &verifier, Rejection::Invalid, "certificate");
 }

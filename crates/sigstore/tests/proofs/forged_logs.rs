@@ -105,8 +105,7 @@ async fn a_proof_that_leads_elsewhere_is_refused() {
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_proof_or_a_checkpoint_of_another_log_is_refused() {
-    let (one, two) =
-        (Good::message(Rekor::V1, b"message").await, Good::message(Rekor::V2, b"message").await);
+    let (one, two) = (Good::message(Rekor::V1, b"message").await, Good::message(Rekor::V2, b"message").await);
     for (good, other) in [(&one, &two), (&two, &one)] {
         accepted(good, &verifier());
         for path in ["/inclusionProof", "/inclusionProof/checkpoint"] {
@@ -178,7 +177,9 @@ async fn a_log_that_the_root_does_not_know_or_knows_by_another_key_proves_nothin
         refused(&good, &retired, Rejection::Invalid, "");
         let another_name = with(&good, "/logId/keyId", |id| flipped(id, 0));
         refused(&another_name, &verifier(), Rejection::Invalid, "");
-        let other = verifier_with(|root| root["tlogs"][1 - place]["publicKey"]["validFor"]["end"] = "2024-06-01T00:00:00Z".into());
+        let other = verifier_with(|root| {
+            root["tlogs"][1 - place]["publicKey"]["validFor"]["end"] = "2024-06-01T00:00:00Z".into()
+        });
         accepted(&good, &other);
     }
 }
@@ -205,7 +206,10 @@ async fn what_a_key_has_signed_has_to_be_logged_where_there_is_a_root_with_logs(
         assert!(good.judged_by(&logged).is_ok());
         let unlogged = good.with(|bundle| bundle["verificationMaterial"]["tlogEntries"] = json!([]));
         refused(&unlogged, &logged, Rejection::Unproven, "no entry");
-        assert!(unlogged.judged_by(&Verifier::with_key(key, None).unwrap()).is_ok(), "the key alone is trusted");
+        assert!(
+            unlogged.judged_by(&Verifier::with_key(key, None).unwrap()).is_ok(),
+            "the key alone is trusted"
+        );
         let path = "/inclusionProof/checkpoint/envelope";
         refused(&with(&good, path, missigned), &logged, Rejection::Invalid, "checkpoint");
     }

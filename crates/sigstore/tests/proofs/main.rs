@@ -6,15 +6,15 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how tests report")]
 
-//mod bounds;
+mod bounds;
 //mod conformance;
 mod forged;
 mod forged_logs;
-//mod identities;
-//mod layers;
+mod identities;
+mod layers;
 //mod many;
 mod misbehaving;
 mod support;
-//mod trusting;
-//mod with_cosign;
-//mod with_slsa_verifier;
+mod trusting;
+mod with_cosign;
+mod with_slsa_verifier;

@@ -51,12 +51,16 @@ async fn error(service: Service, server: &Server) -> SignError {
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_service_that_is_out_of_order_is_asked_again_and_then_named_with_what_it_says() {
     for service in EACH {
-        let server = Server::start(|_| Answer::status(503, r#"{"code":14,"message":"come \u001b[31mback later"}"#));
+        let server =
+            Server::start(|_| Answer::status(503, r#"{"code":14,"message":"come \u001b[31mback later"}"#));
         let error = error(service, &server).await;
         assert_eq!(server.count(), 3, "as often as the door tries");
         assert!(error.is_temporary(), "{error}");
         let text = error.to_string();
-        assert!(matches!(error, SignError::Refused { service: refused, status: 503, .. } if refused == service), "{text}");
+        assert!(
+            matches!(error, SignError::Refused { service: refused, status: 503, .. } if refused == service),
+            "{text}"
+        );
         let expected = format!("{service} at {}", server.url());
         assert!(text.starts_with(&expected) && text.ends_with("answered 503: come [31mback later"), "{text}");
     }
@@ -138,7 +142,10 @@ async fn a_certificate_of_somebody_else_or_for_another_key_is_not_used() {
         let (email, issuer) = (wanted.email.clone(), wanted.issuer.clone());
         let error = sign(&Authority::trusted().serve(vec![wanted])).await.unwrap_err();
         assert!(matches!(error, SignError::WrongSignatory { .. }), "{error}");
-        assert!(error.to_string().starts_with(&format!("{email} ({issuer}) has signed instead of {SIGNER}")), "{error}");
+        assert!(
+            error.to_string().starts_with(&format!("{email} ({issuer}) has signed instead of {SIGNER}")),
+            "{error}"
+        );
     }
     let for_another = Server::start(|asked| {
         assert!(!key_of(asked).is_empty());

@@ -53,7 +53,8 @@ impl Good {
     /// The form of v0.1 or v0.2: the certificate in a chain of its own.
     pub(crate) fn in_version(&self, version: &str) -> Self {
         self.with(|bundle| {
-            bundle["mediaType"] = json!(format!("application/vnd.dev.sigstore.bundle+json;version={version}"));
+            bundle["mediaType"] =
+                json!(format!("application/vnd.dev.sigstore.bundle+json;version={version}"));
             let material = bundle["verificationMaterial"].as_object_mut().unwrap();
             let certificate = material.remove("certificate").unwrap();
             material.insert("x509CertificateChain".into(), json!({ "certificates": [certificate] }));

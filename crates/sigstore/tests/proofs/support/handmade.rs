@@ -12,7 +12,7 @@ use sigstore::STATEMENT_TYPE;
 use super::authority::{Authority, Wanted, to_pem};
 use super::bundle::Good;
 use super::der::{identifier, sequence, value};
-use super::server::{Answer, Server, body, forward};
+use super::server::{body, forward};
 use super::stack::{root_with, sha256, sigstore, statement};
 
 const SHA256: [u8; 9] = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
@@ -145,9 +145,4 @@ impl Attestation {
         self.annotations.insert("dev.sigstore.cosign/rfc3161timestamp".to_owned(), stamp.to_string());
         self
     }
-}
-
-/// A server before the usual Fulcio that answers by another's chain.
-pub(crate) fn fulcio_with(chain: impl Fn(&[u8]) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Server {
-    Server::start(move |asked| -> Answer { super::authority::answer(chain(&super::authority::key_of(asked))) })
 }

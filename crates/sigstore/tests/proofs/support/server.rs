@@ -83,7 +83,10 @@ impl Server {
     }
 
     /// Stands before another server and gives on what that one answers, altered by this function.
-    pub(crate) fn before(url: &str, alter: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub(crate) fn before(
+        url: &str,
+        alter: impl Fn(&Asked, Vec<u8>) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         let url = Url::parse(url).unwrap();
         Self::start(move |asked| {
             let answer = forward(&url, asked);
@@ -123,7 +126,10 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, respond: &Respond) -> s
     match respond(&asked) {
         Answer::Whole(status, body) => {
             let length = body.len();
-            write!(stream, "HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n")?;
+            write!(
+                stream,
+                "HTTP/1.1 {status} Told\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+            )?;
             stream.write_all(&body)
         }
         Answer::AsIs(answer) => stream.write_all(&answer),
@@ -140,8 +146,12 @@ fn read(stream: &TcpStream) -> std::io::Result<Asked> {
         let mut header = String::new();
         reader.read_line(&mut header)?;
         match header.trim_end().split_once(": ") {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
-            Some((name, value)) if name.eq_ignore_ascii_case("content-type") => value.clone_into(&mut content_type),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.parse().unwrap()
+            }
+            Some((name, value)) if name.eq_ignore_ascii_case("content-type") => {
+                value.clone_into(&mut content_type)
+            }
             Some(_) => {}
             None => break,
         }

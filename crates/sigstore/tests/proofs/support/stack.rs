@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sigstore::{
-    Identity, RekorVersion, Services, Signatory, SignerPattern, Signer, SigningKey, Sources, Statement, Verifier,
+    Identity, RekorVersion, Services, Signatory, Signer, SignerPattern, SigningKey, Sources, Statement,
+    Verifier,
 };
 use testkit::{Issuer, Rekor, Sigstore};
 use transport::{Door, Retry, Secret, Settings, Timeouts};

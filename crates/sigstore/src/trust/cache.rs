@@ -1,0 +1,64 @@
+//! What is kept of a TUF repository: all of an update, or nothing.
+//!
+//! An updater writes down each part as soon as it has verified it. A repository that breaks off in the middle would leave parts
+//! that do not fit together, and no copy to fall back on.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sigstore_tuf::{FileStore, MetadataStore, Result};
+
+/// A folder, and what is to be written to it.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    kept: FileStore,
+    new: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+}
+
+impl Draft {
+    pub(super) fn over(kept: FileStore) -> Self {
+        Self { kept, new: Arc::default() }
+    }
+
+    /// Writes everything down. A folder that cannot be written costs a warning: the next run asks again.
+    pub(super) fn keep(&self) {
+        let new = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
+        for (name, bytes) in new {
+            if let Err(error) = self.kept.store(&name, &bytes) {
+                tracing::warn!("what the TUF repository gave is not kept: {error}");
+                return;
+            }
+        }
+    }
+}
+
+impl MetadataStore for Draft {
+    fn load(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let new = self.new.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        new.map_or_else(|| self.kept.load(name), |bytes| Ok(Some(bytes)))
+    }
+
+    fn store(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), bytes.to_owned());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_new_is_read_at_once_and_written_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = || FileStore::new(folder.path());
+        kept().store("a", b"old").unwrap();
+        let draft = Draft::over(kept());
+        draft.store("a", b"new").unwrap();
+        assert_eq!(draft.load("a").unwrap().unwrap(), b"new");
+        assert_eq!(kept().load("a").unwrap().unwrap(), b"old");
+        draft.keep();
+        assert_eq!(kept().load("a").unwrap().unwrap(), b"new");
+        assert_eq!(draft.load("absent").unwrap(), None);
+    }
+}

@@ -1,0 +1,382 @@
+//! Whom to trust, from a TUF repository on loopback: what is new is taken up, what is forged never is, and what was good
+//! before stands in while it may.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use sigstore::{Form, SigningKey, Trust, TrustError, TrustSettings};
+use sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+use tempfile::TempDir;
+use testkit::{TufRepository, TufRole};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::server::{Answer, Server};
+use crate::support::stack::{door, impatient_door};
+
+const CONFIG: &str = "signing_config.v0.2.json";
+const ROLES: [TufRole; 4] = [TufRole::Root, TufRole::Timestamp, TufRole::Snapshot, TufRole::Targets];
+
+/// A signing configuration whose Fulcio has this name, so that it is told from others.
+fn config(name: &str) -> Vec<u8> {
+    let service = |url: &str| {
+        json!([{ "url": url, "majorApiVersion": 1, "operator": "test",
+                 "validFor": { "start": "2024-01-01T00:00:00Z" } }])
+    };
+    json!({
+        "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+        "caUrls": service(&format!("https://{name}.example")), "rekorTlogUrls": service("https://rekor.example"),
+        "rekorTlogConfig": { "selector": "ANY" }, "tsaConfig": { "selector": "ANY" },
+    })
+    .to_string()
+    .into_bytes()
+}
+
+/// A repository whose configuration is called `first`.
+fn repository() -> TufRepository {
+    let root = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec();
+    TufRepository::start([("trusted_root.json", root), (CONFIG, config("first"))])
+}
+
+/// A repository, and somebody who has asked it once and kept what it said.
+struct Known {
+    repository: TufRepository,
+    cache: TempDir,
+    root: Vec<u8>,
+}
+
+impl Known {
+    async fn new() -> Self {
+        let repository = repository();
+        let this = Self { root: repository.root(1), repository, cache: tempfile::tempdir().unwrap() };
+        assert_eq!(this.asked().await.unwrap(), "first");
+        this
+    }
+
+    fn settings(&self) -> TrustSettings {
+        settings(&self.repository, Some(self.cache.path()))
+    }
+
+    /// What a new run is told by the repository, or by what was kept of it.
+    async fn asked(&self) -> Result<String, TrustError> {
+        asked(&Trust::new(door(), self.settings()).unwrap()).await
+    }
+
+    /// What a run is told that has kept nothing.
+    async fn asked_anew(&self) -> Result<String, TrustError> {
+        let settings =
+            TrustSettings { cache: None, initial_root: Some(self.root.clone()), ..self.settings() };
+        asked(&Trust::new(door(), settings).unwrap()).await
+    }
+
+    /// Publishes another configuration, as somebody who must not be believed would.
+    fn publish_evil(&mut self) {
+        self.repository.set_target(CONFIG, config("evil"));
+        self.repository.publish();
+    }
+}
+
+fn settings(repository: &TufRepository, cache: Option<&Path>) -> TrustSettings {
+    TrustSettings {
+        mirror: Some(repository.url().parse().unwrap()),
+        initial_root: Some(repository.root(1)),
+        cache: cache.map(Path::to_owned),
+        ..TrustSettings::default()
+    }
+}
+
+/// The name of the configuration that is trusted; the trusted root has to be there too.
+async fn asked(trust: &Trust) -> Result<String, TrustError> {
+    trust.verifier().await?;
+    let fulcio = trust.services(Form::Bundle).await?.fulcio.unwrap();
+    Ok(fulcio.host_str().unwrap().trim_end_matches(".example").to_owned())
+}
+
+/// Whatever is logged on this thread while the guard lives.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn warns(&self, words: &str) -> bool {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().any(|line| line.contains("WARN") && line.contains(words))
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_repository_is_asked_once_when_something_is_needed_first() {
+    let repository = repository();
+    let trust = Trust::new(door(), settings(&repository, None)).unwrap();
+    assert_eq!(repository.requests(), [""; 0], "whoever needs no trust asks nobody");
+    assert_eq!(asked(&trust).await.unwrap(), "first");
+    let number = repository.requests().len();
+    assert!(number > 0);
+    let clone = trust.clone();
+    let (one, other) = tokio::join!(asked(&trust), asked(&clone));
+    assert_eq!((one.unwrap().as_str(), other.unwrap().as_str()), ("first", "first"));
+    assert_eq!(repository.requests().len(), number);
+    assert!(Arc::ptr_eq(&trust.verifier().await.unwrap(), &clone.verifier().await.unwrap()));
+}
+
+#[tokio::test]
+async fn whoever_has_been_given_everything_asks_nobody() {
+    let repository = repository();
+    let given = || TrustSettings {
+        trusted_root: Some(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()),
+        signing_config: Some(config("given")),
+        ..settings(&repository, None)
+    };
+    let key = Some(SigningKey::generate().unwrap().verification_key());
+    let by_key = TrustSettings { verification_key: key, trusted_root: None, ..given() };
+    for settings in [given(), by_key] {
+        assert_eq!(asked(&Trust::new(door(), settings).unwrap()).await.unwrap(), "given");
+    }
+    assert_eq!(repository.requests(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_is_published_is_taken_up_by_the_next_run_with_new_keys_too() {
+    let mut known = Known::new().await;
+    known.repository.set_target(CONFIG, config("second"));
+    assert_eq!(known.asked().await.unwrap(), "first", "not published yet");
+    known.repository.publish();
+    assert_eq!(known.asked().await.unwrap(), "second");
+    for role in ROLES {
+        known.repository.rotate(role);
+    }
+    known.repository.set_target(CONFIG, config("third"));
+    known.repository.publish();
+    assert_eq!(known.asked().await.unwrap(), "third");
+    assert_eq!(known.asked_anew().await.unwrap(), "third");
+}
+
+/// For each way in which a repository can be wrong: who has seen it right keeps to that and says so, who has not trusts
+/// nothing; and when it is right again all is well.
+async fn stands_in(spoil: impl Fn(&mut Known), words: &str) {
+    let mut known = Known::new().await;
+    spoil(&mut known);
+    let log = Log::default();
+    {
+        let _guard = log.listen();
+        assert_eq!(known.asked().await.unwrap(), "first");
+    }
+    assert!(log.warns("gave nothing") && log.warns("trusting the copy in"), "{:?}", log.0);
+    assert_eq!(known.asked().await.unwrap(), "first", "again, since nothing of it was kept");
+    let error = known.asked_anew().await.unwrap_err().to_string();
+    assert!(error.contains(&known.repository.url()) && error.contains(words), "{error}");
+}
+
+#[tokio::test]
+async fn what_nobody_has_signed_is_never_trusted_whichever_role_it_is_of() {
+    for role in ROLES {
+        stands_in(
+            |known| {
+                known.repository.forge(role);
+                known.publish_evil();
+            },
+            "",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_trusted_whichever_role_it_is_of() {
+    for role in ROLES {
+        stands_in(
+            |known| {
+                known.repository.expire(role);
+                known.publish_evil();
+            },
+            "expired",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_tampered_with_is_not_trusted() {
+    for target in ["trusted_root.json", CONFIG] {
+        stands_in(
+            |known| {
+                known.repository.set_target(CONFIG, config("other"));
+                known.repository.set_target("trusted_root.json", b"other".to_vec());
+                known.repository.publish();
+                let path = known.repository.target_path(target);
+                known.repository.tamper(&path, config("evil"));
+            },
+            "",
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_repository_that_goes_back_is_not_followed() {
+    let mut known = Known::new().await;
+    known.repository.set_target(CONFIG, config("second"));
+    known.repository.publish();
+    assert_eq!(known.asked().await.unwrap(), "second");
+    known.repository.roll_back();
+    let log = Log::default();
+    {
+        let _guard = log.listen();
+        assert_eq!(known.asked().await.unwrap(), "second");
+    }
+    assert!(log.warns("trusting the copy in"));
+}
+
+#[tokio::test]
+async fn a_repository_that_recovers_is_followed_again() {
+    let mut known = Known::new().await;
+    known.repository.expire(TufRole::Timestamp);
+    known.publish_evil();
+    assert_eq!(known.asked().await.unwrap(), "first");
+    known.repository.set_expiry(TufRole::Timestamp, "2999-01-01T00:00:00Z");
+    known.repository.set_target(CONFIG, config("second"));
+    known.repository.publish();
+    assert_eq!(known.asked().await.unwrap(), "second");
+}
+
+#[tokio::test]
+async fn a_repository_that_fails_or_hangs_costs_a_warning() {
+    let known = Known::new().await;
+    for answer in [Answer::status(503, ""), Answer::status(404, ""), Answer::ok("garbage"), Answer::Silence] {
+        // The cache is the one of the address, so the copy is moved there.
+        let server = Server::start(move |_| answer.clone());
+        let address = server.url().authority().replace(':', "_");
+        let own = known.repository.url().trim_start_matches("http://").replace(':', "_");
+        copy(&known.cache.path().join(own), &known.cache.path().join(address));
+        let settings = TrustSettings { mirror: Some(server.url()), ..known.settings() };
+        let trust = Trust::new(impatient_door(), settings.clone()).unwrap();
+        assert_eq!(asked(&trust).await.unwrap(), "first");
+        let settings = TrustSettings { cache: None, ..settings };
+        let error = asked(&Trust::new(impatient_door(), settings).unwrap()).await.unwrap_err();
+        assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
+        assert!(error.to_string().contains(server.url().authority()), "{error}");
+    }
+}
+
+/// Copies a folder with all that is in it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// The files of a folder and of those in it.
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[tokio::test]
+async fn a_cache_that_is_broken_is_in_nobody_s_way_and_proves_nothing() {
+    let known = Known::new().await;
+    let kept = files(known.cache.path());
+    assert!(!kept.is_empty());
+    for file in &kept {
+        for garbage in ["", "garbage", "{}"] {
+            std::fs::write(file, garbage).unwrap();
+            assert_eq!(known.asked().await.unwrap(), "first", "{} is {garbage:?}", file.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cache_of_another_repository_is_not_believed() {
+    let known = Known::new().await;
+    let mut evil = repository();
+    evil.set_target(CONFIG, config("evil"));
+    evil.publish();
+    let own = tempfile::tempdir().unwrap();
+    assert_eq!(asked(&Trust::new(door(), settings(&evil, Some(own.path()))).unwrap()).await.unwrap(), "evil");
+    // All of it put where the good one's copy is, whose address answers nothing any more.
+    let gone = Server::start(|_| Answer::status(503, ""));
+    let folder = known.cache.path().join(gone.url().authority().replace(':', "_"));
+    copy(&own.path().join(evil.url().trim_start_matches("http://").replace(':', "_")), &folder);
+    let settings = TrustSettings { mirror: Some(gone.url()), ..known.settings() };
+    let error = asked(&Trust::new(impatient_door(), settings).unwrap()).await.unwrap_err();
+    assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_copy_that_has_expired_is_not_trusted() {
+    let mut repository = repository();
+    let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3);
+    repository.set_expiry(TufRole::Timestamp, &soon.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    repository.publish();
+    let cache = tempfile::tempdir().unwrap();
+    let settings = settings(&repository, Some(cache.path()));
+    assert_eq!(asked(&Trust::new(door(), settings.clone()).unwrap()).await.unwrap(), "first");
+    while jiff::Timestamp::now() <= soon {
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    let error = asked(&Trust::new(door(), settings).unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("expired"), "{error}");
+}
+
+#[tokio::test]
+async fn a_repository_of_one_s_own_has_a_root_of_its_own() {
+    let (repository, other) = (repository(), repository());
+    let without = TrustSettings { initial_root: None, ..settings(&repository, None) };
+    let error = Trust::new(door(), without).unwrap_err().to_string();
+    assert!(error.contains("--tuf-root"), "{error}");
+    let with_another = TrustSettings { initial_root: Some(other.root(1)), ..settings(&repository, None) };
+    let error = asked(&Trust::new(door(), with_another).unwrap()).await.unwrap_err();
+    assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
+    for garbage in ["", "garbage", "{}"] {
+        let settings = TrustSettings { initial_root: Some(garbage.into()), ..settings(&repository, None) };
+        let error = asked(&Trust::new(door(), settings).unwrap()).await.unwrap_err();
+        assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_used_are_said_so_at_once() {
+    let mut twice: Value = serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+    twice["tlogs"] = json!("none");
+    for bad in [b"".to_vec(), b"garbage".to_vec(), b"\xff".to_vec(), twice.to_string().into_bytes()] {
+        let root = TrustSettings { trusted_root: Some(bad.clone()), ..TrustSettings::default() };
+        let config = TrustSettings { signing_config: Some(bad), ..TrustSettings::default() };
+        for (settings, what) in [(root, "the trusted root"), (config, "the signing configuration")] {
+            let error = Trust::new(door(), settings).unwrap_err().to_string();
+            assert!(error.starts_with(what), "{error}");
+        }
+    }
+    let root = Some(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec());
+    let trust = Trust::new(door(), TrustSettings { trusted_root: root, ..TrustSettings::default() }).unwrap();
+    let error = trust.services(Form::Bundle).await.unwrap_err().to_string();
+    assert!(error.contains("--signing-config"), "who trusts his own does not sign elsewhere: {error}");
+}

@@ -1,0 +1,238 @@
+//! Both ways with cosign, in the versions that users have: what it signs is verified here, what is signed here it verifies.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sigstore::{Signatory, Signer, SigningKey, VerificationKey, Verifier};
+use tempfile::TempDir;
+use testkit::{Cosign, DockerConfig, KeyPair, Rekor};
+use transport::Secret;
+
+use crate::support::bundle::Good;
+use crate::support::stack::{
+    PREDICATE, SIGNER, door, issuer, key_signer, root, services, sha256, signer, sigstore, statement,
+    usual_signatory, verifier,
+};
+
+const ARTIFACT: &[u8] = b"what is signed";
+const LOGS: [Rekor; 2] = [Rekor::V1, Rekor::V2];
+
+/// A folder with an artifact in it, and both versions of cosign.
+struct Desk {
+    folder: TempDir,
+    config: DockerConfig,
+}
+
+/// By whom something is to be signed, or is expected to be.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Identity,
+    Key(&'a Path),
+}
+
+impl Desk {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("artifact"), ARTIFACT).unwrap();
+        fs::write(folder.path().join("other"), b"something else").unwrap();
+        fs::write(folder.path().join("predicate"), json!({ "by": "cosign" }).to_string()).unwrap();
+        fs::write(folder.path().join("token"), sigstore().token(SIGNER)).unwrap();
+        Self { folder, config: DockerConfig::anonymous() }
+    }
+
+    fn versions(&self) -> [Cosign<'_>; 2] {
+        [Cosign::v2(sigstore(), &self.config), Cosign::v3(sigstore(), &self.config)]
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Has cosign sign the artifact, and gives the bundle.
+    fn signed(&self, cosign: &Cosign<'_>, subcommand: &str, by: By<'_>, rekor: Rekor) -> Good {
+        let mut words: Vec<OsString> =
+            [subcommand, "--yes", "--new-bundle-format=true"].map(Into::into).into();
+        match by {
+            By::Identity => words.extend(["--identity-token".into(), self.file("token").into()]),
+            By::Key(key) => words.extend(["--key".into(), key.into()]),
+        }
+        if subcommand == "attest-blob" {
+            words.extend(["--type".into(), PREDICATE.into()]);
+            words.extend(["--predicate".into(), self.file("predicate").into()]);
+        }
+        words.extend(["--signing-config".into(), sigstore().signing_config(rekor).into()]);
+        words.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
+        words.extend(["--bundle".into(), self.file("bundle").into(), self.file("artifact").into()]);
+        cosign.run(words).unwrap();
+        Good::of(&fs::read(self.file("bundle")).unwrap(), ARTIFACT)
+    }
+
+    /// What cosign says of a bundle over, or about, a file.
+    fn judged(&self, cosign: &Cosign<'_>, bundle: &[u8], by: By<'_>, name: &str) -> Result<String, String> {
+        let bundle_file = self.file("bundle");
+        fs::write(&bundle_file, bundle).unwrap();
+        let bundle: Value = serde_json::from_slice(bundle).unwrap();
+        let mut words: Vec<OsString> = Vec::new();
+        if bundle.get("dsseEnvelope").is_some() {
+            words.extend(["verify-blob-attestation".into(), "--type".into(), PREDICATE.into()]);
+        } else {
+            words.push("verify-blob".into());
+        }
+        words.extend(["--new-bundle-format=true".into(), "--use-signed-timestamps".into()]);
+        match by {
+            By::Identity => {
+                words.extend(["--certificate-identity".into(), SIGNER.into()]);
+                words.extend(["--certificate-oidc-issuer".into(), issuer().into()]);
+            }
+            By::Key(key) => words.extend(["--key".into(), key.into()]),
+        }
+        words.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
+        words.extend(["--bundle".into(), bundle_file.into(), self.file(name).into()]);
+        cosign.run(words)
+    }
+}
+
+/// The signers that are tried with cosign: their bundles have to hold for cosign, and be about nothing else.
+async fn hand_over(desk: &Desk, signer: &Signer, by: By<'_>) {
+    let message = signer.message(ARTIFACT).await.unwrap().bundle();
+    let statement = signer.statement(&statement(ARTIFACT), &sha256(ARTIFACT)).await.unwrap().bundle();
+    for cosign in desk.versions() {
+        for bundle in [&message, &statement] {
+            desk.judged(&cosign, bundle, by, "artifact").unwrap();
+            desk.judged(&cosign, bundle, by, "other").expect_err("something else");
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_an_identity_signs_here_both_cosigns_verify() {
+    let desk = Desk::new();
+    for rekor in LOGS {
+        hand_over(&desk, &signer(rekor), By::Identity).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_a_key_signs_here_both_cosigns_verify() {
+    let desk = Desk::new();
+    let public = desk.file("key.pub");
+    for rekor in LOGS {
+        let (signer, key) = key_signer(rekor);
+        fs::write(&public, key.to_pem()).unwrap();
+        hand_over(&desk, &signer, By::Key(&public)).await;
+    }
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn what_cosign_signs_as_an_identity_is_verified_here() {
+    let desk = Desk::new();
+    let [old, new] = desk.versions();
+    // Version 2 knows the first version of Rekor alone.
+    for (cosign, rekor) in [(old, Rekor::V1), (new, Rekor::V1), (new, Rekor::V2)] {
+        for subcommand in ["sign-blob", "attest-blob"] {
+            let good = desk.signed(&cosign, subcommand, By::Identity, rekor);
+            assert_eq!(good.judged_by(&verifier()).unwrap(), usual_signatory(), "{subcommand} {rekor:?}");
+            let other = Good { artifact: b"something else".to_vec(), ..good };
+            assert!(other.judged_by(&verifier()).is_err());
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn what_cosign_signs_by_an_encrypted_key_is_verified_here() {
+    let desk = Desk::new();
+    let [old, new] = desk.versions();
+    for (cosign, rekor) in [(old, Rekor::V1), (new, Rekor::V1), (new, Rekor::V2)] {
+        let (keys, others) = (cosign.generate_key_pair(), cosign.generate_key_pair());
+        let trusting = |keys: &KeyPair| {
+            let key = VerificationKey::from_pem(&fs::read(keys.public()).unwrap()).unwrap();
+            Verifier::with_key(key, Some(&root())).unwrap()
+        };
+        for subcommand in ["sign-blob", "attest-blob"] {
+            let good = desk.signed(&cosign, subcommand, By::Key(&keys.private()), rekor);
+            let signatory = good.judged_by(&trusting(&keys)).unwrap();
+            assert!(matches!(signatory, Signatory::Key { .. }), "{subcommand} {rekor:?}");
+            assert!(good.judged_by(&trusting(&others)).is_err());
+        }
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn the_encrypted_key_of_cosign_signs_here() {
+    let desk = Desk::new();
+    for cosign in desk.versions() {
+        let keys = cosign.generate_key_pair();
+        let pem = fs::read(keys.private()).unwrap();
+        let password = Secret::new(KeyPair::PASSWORD);
+        assert!(SigningKey::from_pem(&pem, None).unwrap_err().to_string().contains("COSIGN_PASSWORD"));
+        assert!(SigningKey::from_pem(&pem, Some(&Secret::new("wrong"))).is_err());
+        let key = SigningKey::from_pem(&pem, Some(&password)).unwrap();
+        let written = fs::read(keys.public()).unwrap();
+        assert_eq!(key.verification_key(), VerificationKey::from_pem(&written).unwrap());
+        let signer = Signer::with_key(door(), key, services(Rekor::V1), Some(&root())).unwrap();
+        hand_over(&desk, &signer, By::Key(&keys.public())).await;
+    }
+}
+
+/// Cosign refuses what it should: the judge can fail.
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn cosign_accepts_our_bundles_in_older_forms_and_none_that_is_forged() {
+    let desk = Desk::new();
+    let good = Good::message(Rekor::V1, ARTIFACT).await;
+    let [_, new] = desk.versions();
+    for version in ["0.1", "0.2"] {
+        let older = good.in_version(version);
+        assert_eq!(older.judged_by(&verifier()).unwrap(), usual_signatory(), "{version}");
+        desk.judged(&new, older.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap();
+    }
+    let forged = good.with(|bundle| {
+        let signature = &mut bundle["messageSignature"]["signature"];
+        *signature = crate::support::bundle::flipped(signature, 0);
+    });
+    assert!(forged.judged_by(&verifier()).is_err());
+    desk.judged(&new, forged.bundle.to_string().as_bytes(), By::Identity, "artifact").unwrap_err();
+}
+
+/// Cosign's own bundle of before there were any holds what the annotations of a layer hold.
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn a_layer_made_of_what_cosign_signs_is_verified_here() {
+    use sigstore::{CosignLayer, SimpleSigning};
+    let desk = Desk::new();
+    let payload = SimpleSigning::new("registry.example/app", "sha256:ab", [].into()).to_json();
+    fs::write(desk.file("payload"), &payload).unwrap();
+    for cosign in desk.versions() {
+        let mut words: Vec<OsString> =
+            ["sign-blob", "--yes", "--new-bundle-format=false"].map(Into::into).into();
+        words.extend(
+            ["--use-signing-config=false", "--rekor-url", sigstore().rekor(Rekor::V1)].map(Into::into),
+        );
+        words.extend(["--fulcio-url", sigstore().fulcio(), "--identity-token"].map(Into::into));
+        words.extend([desk.file("token").into(), "--bundle".into(), desk.file("bundle").into()]);
+        words.push(desk.file("payload").into());
+        cosign.run(words).unwrap();
+        let written: Value = serde_json::from_slice(&fs::read(desk.file("bundle")).unwrap()).unwrap();
+        let text = |name: &str| written[name].as_str().unwrap().to_owned();
+        use base64::Engine as _;
+        let certificate = base64::engine::general_purpose::STANDARD.decode(text("cert")).unwrap();
+        let annotations = [
+            ("dev.cosignproject.cosign/signature", text("base64Signature")),
+            ("dev.sigstore.cosign/certificate", String::from_utf8(certificate).unwrap()),
+            ("dev.sigstore.cosign/bundle", written["rekorBundle"].to_string()),
+        ];
+        let annotations = annotations.map(|(name, text)| (name.to_owned(), text)).into();
+        let verified = verifier()
+            .cosign_signature(&CosignLayer { payload: &payload, annotations: &annotations })
+            .unwrap();
+        assert_eq!(verified.signatory, usual_signatory());
+        assert_eq!(verified.content.digest(), "sha256:ab");
+    }
+}
