@@ -12,7 +12,7 @@ mod forged;
 mod forged_logs;
 mod identities;
 mod layers;
-//mod many;
+mod many;
 mod misbehaving;
 mod support;
 mod trusting;
