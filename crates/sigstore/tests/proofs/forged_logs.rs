@@ -178,7 +178,7 @@ async fn a_log_that_the_root_does_not_know_or_knows_by_another_key_proves_nothin
         let another_name = with(&good, "/logId/keyId", |id| flipped(id, 0));
         refused(&another_name, &verifier(), Rejection::Invalid, "");
         let other = verifier_with(|root| {
-            root["tlogs"][1 - place]["publicKey"]["validFor"]["end"] = "2024-06-01T00:00:00Z".into()
+            root["tlogs"][1 - place]["publicKey"]["validFor"]["end"] = "2024-06-01T00:00:00Z".into();
         });
         accepted(&good, &other);
     }

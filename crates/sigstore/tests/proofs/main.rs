@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a panic is how tests report")]
 
 mod bounds;
-//mod conformance;
+mod conformance;
 mod forged;
 mod forged_logs;
 mod identities;

@@ -147,10 +147,10 @@ fn read(stream: &TcpStream) -> std::io::Result<Asked> {
         reader.read_line(&mut header)?;
         match header.trim_end().split_once(": ") {
             Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                length = value.parse().unwrap()
+                length = value.parse().unwrap();
             }
             Some((name, value)) if name.eq_ignore_ascii_case("content-type") => {
-                value.clone_into(&mut content_type)
+                value.clone_into(&mut content_type);
             }
             Some(_) => {}
             None => break,

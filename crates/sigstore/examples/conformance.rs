@@ -1,0 +1,175 @@
+//! The client of sigstore-conformance (`docs/cli_protocol.md` there): signs and verifies bundles of files.
+//!
+//! ```console
+//! $ cargo run --package sigstore --example conformance -- sign-bundle [--staging] [--in-toto] --identity-token TOKEN \
+//!       --bundle FILE [--trusted-root FILE] [--signing-config FILE] FILE
+//! $ cargo run --package sigstore --example conformance -- verify-bundle [--staging] --bundle FILE \
+//!       (--certificate-identity IDENTITY --certificate-oidc-issuer URL | --key FILE) [--trusted-root FILE] FILE_OR_DIGEST
+//! ```
+//!
+//! It says nothing when all is well; else it says what is wrong and ends with 1.
+
+#![expect(clippy::print_stderr, reason = "it is for a terminal")]
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use sigstore::{
+    Form, Identity, Pattern, Signer, SignerPattern, Sources, Statement, Trust, TrustSettings,
+    VerificationKey, Verifier,
+};
+use sigstore_trust_root::{
+    SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_SIGNING_CONFIG, SIGSTORE_STAGING_TRUSTED_ROOT,
+};
+use transport::{Door, Secret, Settings};
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+const FLAGS: [&str; 2] = ["--staging", "--in-toto"];
+const OPTIONS: [&str; 7] = [
+    "--bundle",
+    "--certificate-identity",
+    "--certificate-oidc-issuer",
+    "--identity-token",
+    "--key",
+    "--signing-config",
+    "--trusted-root",
+];
+
+/// What stands behind the subcommand.
+struct Words {
+    options: HashMap<String, String>,
+    artifact: String,
+}
+
+impl Words {
+    fn parse(words: impl IntoIterator<Item = String>) -> Outcome<Self> {
+        let (mut options, mut artifacts) = (HashMap::new(), Vec::new());
+        let mut words = words.into_iter();
+        while let Some(word) = words.next() {
+            if FLAGS.contains(&word.as_str()) {
+                options.insert(word, String::new());
+            } else if OPTIONS.contains(&word.as_str()) {
+                let value = words.next().ok_or_else(|| format!("{word} wants a value"))?;
+                options.insert(word, value);
+            } else if word.starts_with("--") {
+                return Err(format!("{word} is not known").into());
+            } else {
+                artifacts.push(word);
+            }
+        }
+        let number = artifacts.len();
+        match artifacts.pop() {
+            Some(artifact) if number == 1 => Ok(Self { options, artifact }),
+            _ => Err(format!("{number} artifacts where one is wanted").into()),
+        }
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.options.contains_key(flag)
+    }
+
+    fn value(&self, option: &str) -> Outcome<&str> {
+        self.options.get(option).map(String::as_str).ok_or_else(|| format!("{option} is missing").into())
+    }
+
+    /// The content of the file that an option names.
+    fn file(&self, option: &str) -> Outcome<Option<Vec<u8>>> {
+        self.options.get(option).map(|path| read(path)).transpose()
+    }
+
+    /// Whom to trust: the files that are named, else the staging instance as this program knows it, else the public one.
+    fn trust(&self, door: Door) -> Outcome<Trust> {
+        let staging = |text: &str| self.has("--staging").then(|| text.as_bytes().to_vec());
+        let settings = TrustSettings {
+            trusted_root: self.file("--trusted-root")?.or_else(|| staging(SIGSTORE_STAGING_TRUSTED_ROOT)),
+            signing_config: self
+                .file("--signing-config")?
+                .or_else(|| staging(SIGSTORE_STAGING_SIGNING_CONFIG)),
+            ..TrustSettings::default()
+        };
+        Ok(Trust::new(door, settings)?)
+    }
+}
+
+fn read(path: &str) -> Outcome<Vec<u8>> {
+    fs::read(path).map_err(|error| format!("{path}: {error}").into())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    match run(std::env::args().skip(1)).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(mut words: impl Iterator<Item = String>) -> Outcome<()> {
+    let subcommand = words.next().unwrap_or_default();
+    let words = Words::parse(words)?;
+    match subcommand.as_str() {
+        "sign-bundle" => sign(&words).await,
+        "verify-bundle" => verify(&words).await,
+        other => Err(format!("`{other}` is neither sign-bundle nor verify-bundle").into()),
+    }
+}
+
+async fn sign(words: &Words) -> Outcome<()> {
+    let door = Door::open(Settings::default())?;
+    let trust = words.trust(door.clone())?;
+    let token = Secret::new(words.value("--identity-token")?);
+    let identity = Identity::new(Sources { value: Some(token), ..Sources::default() }, door.clone());
+    let services = trust.services(Form::Bundle).await?;
+    let signer = Signer::with_identity(door, identity, services, trust.verifier().await?);
+    let artifact = read(&words.artifact)?;
+    let signed = if words.has("--in-toto") {
+        let statement = Statement::parse(&artifact)?;
+        let about = statement.subject.iter().find_map(|subject| subject.digest.get("sha256"));
+        signer.statement_bytes(&artifact, about.ok_or("no subject has a SHA-256 digest")?).await?
+    } else {
+        signer.message(&artifact).await?
+    };
+    Ok(fs::write(words.value("--bundle")?, signed.bundle())?)
+}
+
+async fn verify(words: &Words) -> Outcome<()> {
+    let bundle = read(words.value("--bundle")?)?;
+    let expected = match words.file("--key")? {
+        Some(_) => None,
+        None => Some(SignerPattern {
+            issuer: Pattern::exact(words.value("--certificate-oidc-issuer")?)?,
+            subject: Pattern::exact(words.value("--certificate-identity")?)?,
+        }),
+    };
+    let verifier = match words.file("--key")? {
+        Some(key) => {
+            let root = words.file("--trusted-root")?;
+            let root = root.as_deref().unwrap_or(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes());
+            std::sync::Arc::new(Verifier::with_key(VerificationKey::from_pem(&key)?, Some(root))?)
+        }
+        None => words.trust(Door::open(Settings::default())?)?.verifier().await?,
+    };
+    let verified = match digest(&words.artifact) {
+        Some(sha256) => verifier.artifact(&bundle, sha256)?,
+        None => verifier.message(&bundle, &read(&words.artifact)?)?,
+    };
+    match expected {
+        Some(expected) if !expected.matches(&verified.signatory) => {
+            Err(format!("signed by {}, not by {expected}", verified.signatory).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The digest that an artifact is given by, unless it is a file.
+fn digest(artifact: &str) -> Option<&str> {
+    let sha256 = artifact.strip_prefix("sha256:")?;
+    let is_digest = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_digest && !Path::new(artifact).exists()).then_some(sha256)
+}

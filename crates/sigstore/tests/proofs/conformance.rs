@@ -1,0 +1,221 @@
+//! The example `conformance`, run as sigstore-conformance runs a client: by its protocol, on bundles of others and of ours.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+use sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+use tempfile::TempDir;
+use testkit::Rekor;
+
+use crate::support::bundle::{Good, flipped};
+use crate::support::stack::{SIGNER, issuer, key_signer, sha256, sigstore, statement};
+
+const WORKFLOW: &str = "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/.github/workflows/\
+                        extremely-dangerous-oidc-beacon.yml@refs/heads/main";
+const GITHUB: &str = "https://token.actions.githubusercontent.com";
+
+/// The example, which `cargo test` has built beside the tests.
+fn client() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let folder = own.parent().and_then(Path::parent).unwrap().join("examples");
+    let program = folder.join(format!("conformance{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is not there: run `cargo build -p sigstore --examples`", program.display());
+    program
+}
+
+/// Runs it. When it fails it gives what it has complained of.
+fn run(words: impl IntoIterator<Item = OsString>) -> Result<(), String> {
+    let output = Command::new(client()).args(words).output().unwrap();
+    if output.status.success() {
+        return Ok(());
+    }
+    assert_eq!(output.status.code(), Some(1), "a refusal and no crash");
+    Err(String::from_utf8(output.stderr).unwrap())
+}
+
+/// By whom something is expected to be signed.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Identity(&'a str, &'a str),
+    Key(&'a Path),
+}
+
+impl By<'_> {
+    fn words(self) -> Vec<OsString> {
+        match self {
+            Self::Identity(identity, issuer) => {
+                ["--certificate-identity", identity, "--certificate-oidc-issuer", issuer]
+                    .map(Into::into)
+                    .into()
+            }
+            Self::Key(key) => vec!["--key".into(), key.into()],
+        }
+    }
+}
+
+/// A case in a folder: the words that it is run with.
+fn case(folder: &Path, public_root: &Path) -> Vec<OsString> {
+    let file = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+    let text = |name: &str| file(name).map(|path| fs::read_to_string(path).unwrap().trim().to_owned());
+    let mut words = vec!["verify-bundle".into()];
+    words.extend(file("staging").map(|_| "--staging".into()));
+    words.extend(["--bundle".into(), folder.join("bundle.sigstore.json").into()]);
+    let (identity, issuer) = (text("identity"), text("issuer"));
+    let identity = By::Identity(identity.as_deref().unwrap_or(WORKFLOW), issuer.as_deref().unwrap_or(GITHUB));
+    words.extend(file("key.pub").map_or_else(|| identity.words(), |key| By::Key(&key).words()));
+    // As this program knows the public instance: tests ask nobody on the internet.
+    let root =
+        file("trusted_root.json").or_else(|| file("staging").is_none().then(|| public_root.to_owned()));
+    words.extend(root.into_iter().flat_map(|root| ["--trusted-root".into(), root.into()]));
+    let artifact = || file("artifact").unwrap_or_else(|| folder.with_file_name("a.txt")).into();
+    words.push(text("digest").map_or_else(artifact, Into::into));
+    words
+}
+
+#[test]
+fn bundles_of_others_are_judged_as_they_should_be() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/conformance");
+    let own = tempfile::tempdir().unwrap();
+    let public_root = own.path().join("trusted_root.json");
+    fs::write(&public_root, SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+    let folders = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path());
+    let (mut good, mut bad) = (0, 0);
+    for folder in folders.filter(|path| path.is_dir()) {
+        let outcome = run(case(&folder, &public_root));
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with("_fail") {
+            let reason = fs::read_to_string(folder.join("reason")).unwrap();
+            let complaint = outcome.expect_err(&name);
+            assert!(complaint.contains(reason.trim()), "{name}: {complaint}");
+            bad += 1;
+        } else {
+            outcome.expect(&name);
+            good += 1;
+        }
+    }
+    assert_eq!((good, bad), (7, 8));
+}
+
+#[test]
+fn a_bundle_by_somebody_else_or_over_something_else_is_refused() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/conformance");
+    let own = tempfile::tempdir().unwrap();
+    let root = own.path().join("trusted_root.json");
+    fs::write(&root, SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
+    let words = |identity: &str, issuer: &str, artifact: OsString| {
+        let mut words: Vec<OsString> = vec!["verify-bundle".into(), "--bundle".into()];
+        words.push(data.join("happy-path/bundle.sigstore.json").into());
+        words.extend(By::Identity(identity, issuer).words());
+        words.extend(["--trusted-root".into(), root.clone().into(), artifact]);
+        words
+    };
+    let artifact = || data.join("a.txt").into_os_string();
+    let digest = |bytes: &[u8]| OsString::from(format!("sha256:{}", sha256(bytes)));
+    run(words(WORKFLOW, GITHUB, artifact())).unwrap();
+    run(words(WORKFLOW, GITHUB, digest(&fs::read(artifact()).unwrap()))).unwrap();
+    for (words, reason) in [
+        (words("somebody", GITHUB, artifact()), "signed by"),
+        (words(WORKFLOW, "https://example.com", artifact()), "signed by"),
+        (words(WORKFLOW, GITHUB, data.join("README.md").into()), "about something else"),
+        (words(WORKFLOW, GITHUB, digest(b"another")), "about something else"),
+        (words(WORKFLOW, GITHUB, "sha256:abc".into()), "No such file"),
+        (words("", GITHUB, artifact()), "must not be empty"),
+    ] {
+        let complaint = run(words).unwrap_err();
+        assert!(complaint.contains(reason), "{complaint}");
+    }
+}
+
+/// A folder that the client works in.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        desk.write("artifact", b"the artifact");
+        desk.write("other", b"something else");
+        desk.write("statement", &statement(b"the artifact").to_json());
+        desk
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: &[u8]) {
+        fs::write(self.file(name), content).unwrap();
+    }
+
+    fn sign(&self, rekor: Rekor, flags: &[&str], artifact: &str) -> Result<(), String> {
+        let mut words: Vec<OsString> = vec!["sign-bundle".into()];
+        words.extend(flags.iter().map(Into::into));
+        words.extend(["--identity-token".into(), sigstore().token(SIGNER).into()]);
+        words.extend(["--bundle".into(), self.file("bundle").into()]);
+        words.extend(["--trusted-root".into(), sigstore().trusted_root().into()]);
+        words.extend(["--signing-config".into(), sigstore().signing_config(rekor).into()]);
+        words.push(self.file(artifact).into());
+        run(words)
+    }
+
+    fn verify(&self, by: By<'_>, artifact: impl Into<OsString>) -> Result<(), String> {
+        let mut words: Vec<OsString> =
+            vec!["verify-bundle".into(), "--bundle".into(), self.file("bundle").into()];
+        words.extend(by.words());
+        words.extend(["--trusted-root".into(), sigstore().trusted_root().into(), artifact.into()]);
+        run(words)
+    }
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn what_the_client_signs_it_verifies_and_refuses_when_it_is_altered() {
+    let desk = Desk::new();
+    let by = By::Identity(SIGNER, issuer());
+    let digest = format!("sha256:{}", sha256(b"the artifact"));
+    for rekor in [Rekor::V1, Rekor::V2] {
+        for (flags, artifact) in [(&[][..], "artifact"), (&["--in-toto"][..], "statement")] {
+            desk.sign(rekor, flags, artifact).unwrap();
+            desk.verify(by, desk.file("artifact")).unwrap();
+            desk.verify(by, &digest).unwrap();
+            desk.verify(by, desk.file("other")).unwrap_err();
+            desk.verify(By::Identity("somebody@example.com", issuer()), desk.file("artifact")).unwrap_err();
+            let mut bundle: Value = serde_json::from_slice(&fs::read(desk.file("bundle")).unwrap()).unwrap();
+            let certificate = &mut bundle["verificationMaterial"]["certificate"]["rawBytes"];
+            *certificate = flipped(certificate, 0);
+            desk.write("bundle", bundle.to_string().as_bytes());
+            desk.verify(by, desk.file("artifact")).unwrap_err();
+        }
+    }
+    desk.write("bundle", json!({}).to_string().as_bytes());
+    desk.verify(by, desk.file("artifact")).unwrap_err();
+}
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn what_a_key_has_signed_the_client_verifies_with_that_key() {
+    let desk = Desk::new();
+    let (signer, key) = key_signer(Rekor::V2);
+    let good = Good::of(&signer.message(b"the artifact").await.unwrap().bundle(), b"the artifact");
+    desk.write("bundle", good.bundle.to_string().as_bytes());
+    desk.write("key.pub", key.to_pem().as_bytes());
+    desk.write("stranger.pub", key_signer(Rekor::V2).1.to_pem().as_bytes());
+    desk.verify(By::Key(&desk.file("key.pub")), desk.file("artifact")).unwrap();
+    desk.verify(By::Key(&desk.file("stranger.pub")), desk.file("artifact")).unwrap_err();
+    desk.verify(By::Identity(SIGNER, issuer()), desk.file("artifact")).unwrap_err();
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn a_token_that_will_not_do_signs_nothing() {
+    let desk = Desk::new();
+    let mut words: Vec<OsString> =
+        ["sign-bundle", "--identity-token", "garbage", "--bundle"].map(Into::into).into();
+    words.extend([desk.file("bundle").into(), "--trusted-root".into(), sigstore().trusted_root().into()]);
+    words.extend(["--signing-config".into(), sigstore().signing_config(Rekor::V1).into()]);
+    words.push(desk.file("artifact").into());
+    run(words).unwrap_err();
+    assert!(!desk.file("bundle").exists());
+}
