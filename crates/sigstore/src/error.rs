@@ -27,6 +27,20 @@ pub enum Rejection {
     OtherArtifact(String),
 }
 
+impl Rejection {
+    /// The same, with who had a part in it.
+    pub(crate) fn with_parties(self, parties: &str) -> Self {
+        let with = |why: String| format!("{why} ({parties})");
+        match self {
+            Self::TooLarge { .. } => self,
+            Self::Malformed(why) => Self::Malformed(with(why)),
+            Self::Unproven(why) => Self::Unproven(with(why)),
+            Self::Invalid(why) => Self::Invalid(with(why)),
+            Self::OtherArtifact(why) => Self::OtherArtifact(with(why)),
+        }
+    }
+}
+
 impl From<sigstore_verify::Error> for Rejection {
     fn from(error: sigstore_verify::Error) -> Self {
         use sigstore_verify::Error as E;

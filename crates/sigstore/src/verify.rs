@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use sigstore_trust_root::TrustedRoot;
 use sigstore_types::bundle::{MessageDigest, MessageSignature};
 use sigstore_types::{
-    Artifact, Bundle, DerPublicKey, HashAlgorithm, Sha256Hash, SignatureBytes, SignatureContent,
-    TimestampToken,
+    Artifact, Bundle, DerPublicKey, DsseEnvelope, HashAlgorithm, Sha256Hash, SignatureBytes,
+    SignatureContent, TimestampToken,
 };
 use sigstore_verify::{Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
@@ -221,10 +221,7 @@ impl Verifier {
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
             return Err(Rejection::Malformed("the bundle holds no statement".to_owned()));
         };
-        if envelope.payload_type != STATEMENT_TYPE {
-            let kind = bounded(&envelope.payload_type);
-            return Err(Rejection::Malformed(format!("the envelope holds `{kind}`, not a statement")));
-        }
+        check_type(envelope)?;
         let verified = self.check(bundle, Artifact::from_digest(digest(sha256)?))?;
         let statement = Statement::parse(envelope.payload.as_bytes())
             .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
@@ -326,28 +323,44 @@ fn check_proofs(bundle: &Bundle, root: &Root) -> Result<(), Rejection> {
 fn check_by_key(bundle: &Bundle, key: &DerPublicKey, artifact: &Artifact<'_>) -> Result<(), Rejection> {
     let invalid = |error: sigstore_crypto::Error| Rejection::Invalid(bounded(&error.to_string()));
     let key = sigstore_crypto::VerificationKey::from_spki(key).map_err(invalid)?;
-    match (&bundle.content, artifact) {
-        (SignatureContent::DsseEnvelope(envelope), Artifact::Digest(digest)) => {
+    let unknown = || Rejection::Malformed("a signature of a kind that is not known".to_owned());
+    let sha256 = match artifact {
+        Artifact::Blob(bytes) => sigstore_crypto::sha256(bytes).as_bytes().to_vec(),
+        Artifact::Digest(digest) => digest.as_bytes().to_vec(),
+        _ => return Err(unknown()),
+    };
+    match &bundle.content {
+        SignatureContent::DsseEnvelope(envelope) => {
+            check_type(envelope)?;
             key.verify(envelope.pae(), &envelope.signature.sig).map_err(invalid)?;
             let statement = Statement::parse(envelope.payload.as_bytes())
                 .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
-            let sha256 = hex::encode(digest.as_bytes());
+            let sha256 = hex::encode(sha256);
             if statement.is_about(&sha256) {
                 Ok(())
             } else {
                 Err(Rejection::OtherArtifact(format!("no subject of the statement is sha256:{sha256}")))
             }
         }
-        (SignatureContent::MessageSignature(message), Artifact::Blob(bytes)) => {
-            check_digest(message, sigstore_crypto::sha256(bytes).as_bytes())?;
-            key.verify(bytes, &message.signature).map_err(invalid)
+        SignatureContent::MessageSignature(message) => {
+            check_digest(message, &sha256)?;
+            match artifact {
+                Artifact::Blob(bytes) => key.verify(bytes, &message.signature),
+                _ => key.verify_prehashed(&sha256, &message.signature),
+            }
+            .map_err(invalid)
         }
-        (SignatureContent::MessageSignature(message), Artifact::Digest(digest)) => {
-            check_digest(message, digest.as_bytes())?;
-            key.verify_prehashed(digest.as_bytes(), &message.signature).map_err(invalid)
-        }
-        _ => Err(Rejection::Malformed("the bundle does not fit what it is said to be about".to_owned())),
+        _ => Err(unknown()),
     }
+}
+
+/// Whether an envelope holds a statement.
+fn check_type(envelope: &DsseEnvelope) -> Result<(), Rejection> {
+    if envelope.payload_type == STATEMENT_TYPE {
+        return Ok(());
+    }
+    let kind = bounded(&envelope.payload_type);
+    Err(Rejection::Malformed(format!("the envelope holds `{kind}`, not a statement")))
 }
 
 /// Whether a signature that says which digest it is over says this one.

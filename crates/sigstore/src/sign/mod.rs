@@ -191,7 +191,9 @@ impl Signer {
             .with_tlog_entries(entries)
             .with_timestamp_verification_data(TimestampVerificationData::new(stamps));
         let bundle = Bundle::new(MediaType::Bundle0_3, material, made.content);
-        let verified = verifier.check(&bundle, content.artifact()?).map_err(SignError::Unverified)?;
+        let verified = verifier
+            .check(&bundle, content.artifact()?)
+            .map_err(|why| SignError::Unverified(why.with_parties(&services.to_string())))?;
         let (expected, got) = (with.signatory(), verified.signatory);
         if got != expected {
             return Err(SignError::WrongSignatory { expected: expected.to_string(), got: got.to_string() });

@@ -1,9 +1,11 @@
 //! Where to sign: the services that a signing configuration names (Sigstore *Signing Config*).
 
+use std::fmt;
+
 use sigstore_trust_root::{ServiceConfiguration, ServiceEndpoint, ServiceSelector, SigningConfig};
 use url::Url;
 
-use crate::error::TrustError;
+use crate::error::{Service, TrustError};
 
 /// Which form signatures are to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +28,7 @@ pub enum RekorVersion {
 /// The services that sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
-    /// Gives certificates; `None` where a key signs.
+    /// Gives certificates; `None` where there is none, and a key has to sign.
     pub fulcio: Option<Url>,
     /// Log signatures.
     pub rekor: Vec<(Url, RekorVersion)>,
@@ -41,11 +43,7 @@ impl Services {
     }
 
     pub(super) fn select(config: &SigningConfig, form: Form) -> Result<Self, TrustError> {
-        let fulcio = config
-            .fulcio_url()
-            .map(url)
-            .transpose()?
-            .ok_or_else(|| TrustError::Service("no Fulcio that is in use".to_owned()))?;
+        let fulcio = config.fulcio_url().map(url).transpose()?;
         let mut logs = config.eligible_rekor_urls(None);
         if form == Form::Layer {
             logs.sort_by_key(|log| log.major_api_version);
@@ -69,7 +67,20 @@ impl Services {
             let chosen = choose("timestamp authority", &config.tsa_config, &authorities)?;
             chosen.into_iter().map(url).collect::<Result<_, _>>()?
         };
-        Ok(Self { fulcio: Some(fulcio), rekor, timestamp_authorities })
+        Ok(Self { fulcio, rekor, timestamp_authorities })
+    }
+}
+
+/// Who they are and where, as errors show them.
+impl fmt::Display for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fulcio = self.fulcio.iter().map(|url| (Service::Fulcio, url));
+        let logs = self.rekor.iter().map(|(url, _)| (Service::Rekor, url));
+        let authorities = self.timestamp_authorities.iter().map(|url| (Service::TimestampAuthority, url));
+        let all = fulcio.chain(logs).chain(authorities);
+        let named: Vec<_> =
+            all.map(|(service, url)| format!("{service} at {}", transport::shown(url))).collect();
+        if named.is_empty() { f.write_str("no service") } else { f.write_str(&named.join(", ")) }
     }
 }
 
@@ -168,6 +179,19 @@ mod tests {
         assert!(
             logs(&config(&second, &any, &authority), Form::Layer).unwrap_err().contains("signature-format")
         );
+    }
+
+    #[test]
+    fn an_instance_without_fulcio_is_one_for_keys() {
+        let json = json!({
+            "mediaType": "application/vnd.dev.sigstore.signingconfig.v0.2+json",
+            "rekorTlogUrls": [service("https://one.example", 1, "a")], "rekorTlogConfig": { "selector": "ANY" },
+        });
+        let config = parse(json.to_string().as_bytes()).unwrap();
+        let services = Services::select(&config, Form::Layer).unwrap();
+        assert_eq!(services.fulcio, None);
+        assert_eq!(services.to_string(), "Rekor at https://one.example/");
+        assert_eq!(Services::none().to_string(), "no service");
     }
 
     #[test]

@@ -110,6 +110,13 @@ async fn what_a_key_has_signed_is_refused_over_anything_else() {
         *digest = crate::support::bundle::flipped(digest, 0);
     });
     assert!(matches!(misnamed.judged_by(&verifier), Err(Rejection::OtherArtifact(_))));
+    // The statement is found by the bytes that it is about, too, and only in an envelope that says that it holds one.
+    let json = stated.bundle.to_string();
+    assert!(verifier.message(json.as_bytes(), b"image").is_ok());
+    assert!(matches!(verifier.message(json.as_bytes(), b"another"), Err(Rejection::OtherArtifact(_))));
+    let retyped = stated.with(|bundle| bundle["dsseEnvelope"]["payloadType"] = "text/plain".into());
+    let rejection = verifier.artifact(retyped.bundle.to_string().as_bytes(), &sha256(b"image")).unwrap_err();
+    assert!(matches!(rejection, Rejection::Malformed(_)), "{rejection}");
     message.artifact = b"another".to_vec();
     assert!(matches!(message.judged_by(&verifier), Err(Rejection::OtherArtifact(_))));
     stated.artifact = b"another".to_vec();

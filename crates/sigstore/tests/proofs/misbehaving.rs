@@ -201,7 +201,8 @@ async fn an_entry_that_the_trusted_log_has_not_made_is_not_used() {
     });
     let error = error(Service::Rekor, &server).await;
     assert!(matches!(&error, SignError::Unverified(Rejection::Invalid(_))), "{error}");
-    assert!(error.to_string().contains("promise"), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("promise") && text.contains(&format!("Rekor at {}", server.url())), "{text}");
     let strangers = Arc::new(sigstore::Verifier::with_root(&Log::new().root()).unwrap());
     let error = signer_at(services(Rekor::V1), strangers).message(b"message").await.unwrap_err();
     assert!(matches!(error, SignError::Unverified(Rejection::Invalid(_))), "{error}");
