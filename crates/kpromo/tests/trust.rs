@@ -13,7 +13,9 @@ use registry::sample::{Recipe, Sample};
 use registry::{Config, Server};
 use serde_json::json;
 use support::{Desk, Said, kpromo, put, run};
-use testkit::{Auth, Cosign, Distribution, DockerConfig, Expected, Issuer, Rekor, Signing, Sigstore};
+use testkit::{
+    Auth, Cosign, Distribution, DockerConfig, Expected, Issuer, KeyPair, Rekor, Signing, Sigstore,
+};
 
 const PROMOTER: &str = "promoter@example.org";
 const BUILDER: &str = "builder@example.org";
@@ -93,21 +95,33 @@ impl World {
 
     /// `kpromo cip --confirm` as the promoter.
     fn command(&self, flags: &[&str]) -> Command {
-        let host = self.production.host();
-        let config = self.desk.write(
-            "config.yaml",
-            &format!("production: {{ canonicalHost: '{host}', path: prod, reference: registry.example }}\n"),
-        );
         let token = self.desk.write("token", &self.sigstore.token(PROMOTER));
         let mut command = kpromo(None);
         command.args(["cip", "--confirm", "--signer-account", PROMOTER, "--certificate-identity", STAGING]);
         command.args(["--certificate-oidc-issuer", self.sigstore.issuer(Issuer::Usual)]);
-        command.arg("--registry-config").arg(config).arg("--manifest").arg(self.manifest());
+        command.arg("--registry-config").arg(self.config()).arg("--manifest").arg(self.manifest());
         command.arg("--identity-token").arg(token);
         command.arg("--trusted-root").arg(self.sigstore.trusted_root());
         command.arg("--signing-config").arg(self.sigstore.signing_config(Rekor::V1));
         command.arg("--report").arg(self.desk.path("report.json")).args(flags);
         command
+    }
+
+    /// `kpromo cip --confirm` without an identity: a key is to sign.
+    fn keyed(&self) -> Command {
+        let mut command = kpromo(None);
+        command.args(["cip", "--confirm", "--registry-config"]).arg(self.config());
+        command.arg("--manifest").arg(self.manifest());
+        command.arg("--trusted-root").arg(self.sigstore.trusted_root());
+        command.arg("--signing-config").arg(self.sigstore.signing_config(Rekor::V1));
+        command
+    }
+
+    fn config(&self) -> PathBuf {
+        let host = self.production.host();
+        let text =
+            format!("production: {{ canonicalHost: '{host}', path: prod, reference: registry.example }}\n");
+        self.desk.write("config.yaml", &text)
     }
 
     fn promote(&self, flags: &[&str]) -> Said {
@@ -210,6 +224,35 @@ async fn cosign_accepts_bundles_of_either_log() {
             world.v3().verify(&reference, &world.by(BUILDER).bundle()).unwrap_err();
         }
     }
+}
+
+/// A key of cosign's, encrypted as it makes them, signs what cosign accepts by that key, logged; and staging's signatures may be
+/// a key's too.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn keys_of_cosign_sign_and_are_believed() {
+    let mut world = World::with(Production::embedded().await).await;
+    let digest = world.stage("app", index(1), &["v1"]).await;
+    let (staging, ours) = (world.v2().generate_key_pair(), world.v3().generate_key_pair());
+    world.v2().sign(&world.staged("app", digest), &Signing::by_key(&staging));
+    let promote = |verification_key: PathBuf| {
+        let mut command = world.keyed();
+        command.arg("--signing-key").arg(ours.private()).env("COSIGN_PASSWORD", KeyPair::PASSWORD);
+        run({
+            command.arg("--verification-key").arg(verification_key);
+            command
+        })
+    };
+    assert_eq!(promote(ours.public()).code, 12, "staging has signed with another key");
+    let said = promote(staging.public());
+    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    for reference in world.parts() {
+        world.v3().verify(&reference, &Expected::key(&ours.public())).unwrap();
+        world.v3().verify(&reference, &Expected::key(&world.v2().generate_key_pair().public())).unwrap_err();
+    }
+    let promoted = format!("{}/prod/app@{digest}", world.production.host());
+    world.v3().verify(&promoted, &Expected::key(&staging.public())).unwrap();
+    world.v3().verify_attestation(&promoted, RECORD, &Expected::key(&ours.public()).bundle()).unwrap();
 }
 
 /// What cosign has signed in staging is verified, carried to production before ours, and accepted there by both names.
