@@ -19,11 +19,12 @@ const EXAMPLES: &str = "\
 Examples:
   kpromo cip --manifest manifest.yaml                        say what would be done
   kpromo cip --manifest manifest.yaml --confirm              do it
-  kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff --sign=false
+  kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
+  kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff
   kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
 
-Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 registry unavailable · 30 some failed ·
-32 interrupted while writing · 130 interrupted before";
+Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 12 policy · 20 unavailable ·
+30 some failed · 31 not all signed · 32 interrupted while writing · 130 interrupted before";
 
 /// Flags of `kpromo cip`, as they are written.
 #[derive(Clone, Debug, Args)]
