@@ -271,47 +271,55 @@ async fn what_cannot_be_signed_is_said_and_completed_later() {
 }
 
 /// What staging has signed, and who counts there, comes home before ours, in both forms and byte for byte; what is by nobody
-/// whose word counts stays behind.
+/// whose word counts stays behind. Whichever form ours has, and also where an earlier run has promoted the image unsigned.
 #[tokio::test]
 async fn signatures_of_staging_are_carried() {
-    let mut this = Signer::of(google(), 1).await;
-    let (staging, stranger) = (Hand::new(), Hand::new());
-    this.world.notary.verification.trust = staging.trust();
-    let index = Recipe::default().index(2);
-    this.world.stage("app", &index, &["v1"]).await;
-    let source: Repository = format!("{}/staging/app", this.world.staging.host()).parse().unwrap();
-    let part = index.manifests[0].digest();
-    for digest in [index.digest(), part] {
-        let layers = [stranger.signature(digest).await, staging.signature(digest).await];
-        append(&source, digest, AttachmentKind::Signature, &layers).await;
+    for (format, ours, promoted_before) in [
+        (SignatureFormat::Tag, 1, false),
+        (SignatureFormat::Bundle, 0, false),
+        (SignatureFormat::Both, 1, true),
+    ] {
+        let mut this = Signer::of(google(), 1).await;
+        this.sign_with(SigningKey::generate().unwrap(), format);
+        let (staging, stranger) = (Hand::new(), Hand::new());
+        this.world.notary.verification.trust = staging.trust();
+        let index = Recipe::default().index(2);
+        this.world.stage("app", &index, &["v1"]).await;
+        let source: Repository = format!("{}/staging/app", this.world.staging.host()).parse().unwrap();
+        let part = index.manifests[0].digest();
+        let mut signed = Vec::new();
+        for digest in [index.digest(), part] {
+            let layers = [stranger.signature(digest).await, staging.signature(digest).await];
+            append(&source, digest, AttachmentKind::Signature, &layers).await;
+            signed.push((digest, layers[1].clone()));
+        }
+        let bundle = attach(&source, index.root(), staging.sign_bundle(index.digest()).await).await;
+        if promoted_before {
+            let signing = this.world.notary.signing.take();
+            this.promote().await;
+            this.world.notary.signing = signing;
+        }
+        this.promote().await;
+        let home = this.world.repository(0, "app");
+        for (digest, by_staging) in signed {
+            let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
+            let layers = this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().unwrap().layers;
+            assert_eq!(layers.len(), 1 + ours, "staging's, then ours, and no stranger's: {format:?}");
+            assert_eq!(layers[0].digest, Digest::of(&by_staging.content));
+            assert_eq!(layers[0].annotations, by_staging.annotations);
+            for layer in &layers[1..] {
+                let payload =
+                    this.reader().small_blob(&home, layer.digest, layer.size, 1 << 20).await.unwrap();
+                let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
+                this.verifier().cosign_signature(&layer).unwrap();
+            }
+        }
+        let there =
+            this.reader().referrers(&home, index.digest(), Some(BUNDLE), Known::Nothing).await.unwrap();
+        assert!(there.iter().any(|referrer| referrer.digest == bundle), "{format:?}: {there:?}");
+        this.promote().await;
+        assert_eq!(this.writes(), [0], "{format:?}");
     }
-    let bundle = attach(&source, index.root(), staging.sign_bundle(index.digest()).await).await;
-    this.promote().await;
-    let home = this.world.repository(0, "app");
-    for digest in [index.digest(), part] {
-        let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
-        let layers = this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().unwrap().layers;
-        assert_eq!(layers.len(), 2, "staging's and ours, and no stranger's");
-        assert_eq!(
-            layers[0].annotations,
-            staging
-                .signature(digest)
-                .await
-                .annotations
-                .keys()
-                .map(|name| { (name.clone(), layers[0].annotations[name].clone()) })
-                .collect(),
-            "staging's is first"
-        );
-        let payload =
-            this.reader().small_blob(&home, layers[1].digest, layers[1].size, 1 << 20).await.unwrap();
-        let ours = CosignLayer { payload: &payload, annotations: &layers[1].annotations };
-        this.verifier().cosign_signature(&ours).unwrap();
-    }
-    let there = this.reader().referrers(&home, index.digest(), Some(BUNDLE), Known::Nothing).await.unwrap();
-    assert!(there.iter().any(|referrer| referrer.digest == bundle), "{there:?}");
-    this.promote().await;
-    assert_eq!(this.writes(), [0]);
 }
 
 /// What several indexes have in common is signed once, and summaries are written of the image and its parts.

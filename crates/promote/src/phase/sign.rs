@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
 use oci::{AttachedTag, AttachmentKind, Descriptor, Digest, Known, NewLayer, Repository, Writer};
+use sigstore::Signer;
 
 use crate::event::{Event, Phase};
 use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
@@ -194,108 +196,119 @@ impl SignWork<'_> {
         let reference = self.notary.production.reference(name);
         let place = Place { home: name, reference: &reference, digest: part.digest };
         let signature = Signature::new(&place, &self.signing.promoter.version)?;
-        let mut written = false;
-        if self.signing.format.has_tag() {
-            written |= self.complete_tag(home, source, &place, &signature).await?;
+        let (layers, known) = self.lacks_layer(home, &place, &signature).await?;
+        let lacks_bundle = self.lacks_bundle(home, &place).await?;
+        if layers.is_none() && !lacks_bundle {
+            return Ok(false);
         }
-        if self.signing.format.has_bundle() {
-            written |= self.complete_bundle(home, part, &place, &signature).await?;
+        // What staging has signed comes first, and ours last: with ours there, nothing is lacking any more.
+        let staging = self.of_staging(source, part.digest).await?;
+        self.carry_bundles(home, &place, &staging).await?;
+        let mut written: Vec<NewLayer> = staging.iter().filter_map(layer).collect();
+        if let Some(signer) = layers {
+            written.push(signature.layer(signer).await?);
         }
-        Ok(written | self.carry_bundles(home, source, &place).await?)
+        if !written.is_empty() {
+            let tag = AttachedTag::new(part.digest, AttachmentKind::Signature)
+                .ok_or(Trouble::Algorithm(part.digest))?
+                .tag();
+            // Written at once, so that the tag never holds staging's signatures alone where it is to hold ours.
+            self.writer.append(name, &tag, &written, known).await?;
+        }
+        if lacks_bundle {
+            let bundle = signature.bundle(self.signers.bundles).await?;
+            let referrer = attached_bundle(part, bundle, SIGN_TYPE, Timestamp::now());
+            self.writer.attach(name, &referrer, self.plan.fallback(home, &part.digest)).await?;
+        }
+        Ok(true)
     }
 
-    /// Adds our signature to the `.sig` tag, where it has none, behind those that staging has given the image: both are
-    /// written at once, so that the tag never holds staging's alone.
-    async fn complete_tag(
+    /// Who is to sign a layer of a manifest's `.sig` tag, where that lacks ours and should have it; and what is known of the tag.
+    async fn lacks_layer(
         &self,
         home: Id<Repository>,
-        source: Id<Repository>,
         place: &Place<'_>,
         signature: &Signature,
-    ) -> Result<bool, Trouble> {
-        let Some(signer) = self.signers.layers else { return Ok(false) };
-        let reader = self.writer.reader();
-        let mut known = self.plan.attached(home, &place.digest, AttachmentKind::Signature);
-        if known == Known::Nothing {
-            match tagged(reader, place, signature, &self.signers.owner, signer).await? {
-                Tagged::Ours => return Ok(false),
-                Tagged::Others => {}
-                Tagged::Nothing => known = Known::Absent,
-            }
+    ) -> Result<(Option<&Signer>, Known), Trouble> {
+        let known = self.plan.attached(home, &place.digest, AttachmentKind::Signature);
+        let Some(signer) = self.signers.layers else { return Ok((None, known)) };
+        if known == Known::Absent {
+            return Ok((Some(signer), known));
         }
-        let mut layers = self.of_staging(source, place.digest).await?;
-        layers.push(signature.layer(signer).await?);
-        let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
-            .ok_or(Trouble::Algorithm(place.digest))?
-            .tag();
-        let appended = self.writer.append(place.home, &tag, &layers, known).await?;
-        Ok(appended.written)
+        match tagged(self.writer.reader(), place, signature, &self.signers.owner, signer).await? {
+            Tagged::Ours => Ok((None, known)),
+            Tagged::Others => Ok((Some(signer), known)),
+            Tagged::Nothing => Ok((Some(signer), Known::Absent)),
+        }
+    }
+
+    /// Whether a manifest lacks our signature as a bundle, and should have it.
+    async fn lacks_bundle(&self, home: Id<Repository>, place: &Place<'_>) -> Result<bool, Trouble> {
+        if !self.signing.format.has_bundle() {
+            return Ok(false);
+        }
+        let there = self.carrier(home).referrers(place.digest).await?;
+        let by = (&self.signers.owner, self.signers.bundles);
+        Ok(bundle_of(self.writer.reader(), place, &there, SIGN_TYPE, by).await?.is_none())
     }
 
     /// The signatures that staging has given a manifest, of those whose word counts.
-    async fn of_staging(&self, source: Id<Repository>, digest: Digest) -> Result<Vec<NewLayer>, Trouble> {
-        let layer = |found: &FoundSignature| match &found.origin {
-            Origin::Layer { layer, .. } => Some(layer.clone()),
-            Origin::Referrer { .. } => None,
-        };
-        let accepts = |found: &&FoundSignature| self.notary.verification.accepts(&found.signatory);
+    async fn of_staging(
+        &self,
+        source: Id<Repository>,
+        digest: Digest,
+    ) -> Result<Vec<FoundSignature>, Trouble> {
         if let Some(examined) = self.promoted.examined(source, &digest) {
-            return Ok(examined.accepted(self.notary).filter_map(layer).collect());
+            return Ok(examined.accepted(self.notary).cloned().collect());
         }
-        // Of parts of images, and of what was promoted before, nobody has looked at more than the listing.
+        // What an earlier run has promoted is looked at now. Of parts of images the listing alone tells.
         let hints = self.plan.hints(source, &digest);
-        if hints.signatures == Known::Absent {
+        let is_image = self.plan.edges().find_digest(&digest).is_some();
+        if !is_image && hints.signatures == Known::Absent {
             return Ok(Vec::new());
         }
-        let trust = &self.notary.verification.trust;
+        let wanted = if is_image { Wanted::All } else { Wanted::SignatureTag };
+        let verification = &self.notary.verification;
         let repository = self.plan.edges().repository(source);
         let reader = self.writer.reader();
-        let evidence = gather(reader, trust, repository, digest, hints, Wanted::SignatureTag).await?;
-        Ok(evidence.signatures.iter().filter(accepts).filter_map(layer).collect())
+        let evidence = gather(reader, &verification.trust, repository, digest, hints, wanted).await?;
+        let mut signatures = evidence.signatures;
+        signatures.retain(|found| verification.accepts(&found.signatory));
+        Ok(signatures)
     }
 
-    /// Brings the bundles home by which staging has signed an image that this run has promoted; whether there were any that
-    /// lacked.
+    /// Brings home the bundles by which staging has signed a manifest.
     async fn carry_bundles(
         &self,
         home: Id<Repository>,
-        source: Id<Repository>,
         place: &Place<'_>,
-    ) -> Result<bool, Trouble> {
-        let Some(examined) = self.promoted.examined(source, &place.digest) else { return Ok(false) };
-        let bundles = examined.accepted(self.notary).filter_map(|found| match &found.origin {
-            Origin::Referrer { repository, attachment } => Some((repository, attachment)),
+        staging: &[FoundSignature],
+    ) -> Result<(), Trouble> {
+        let bundle = |found: &'_ FoundSignature| match &found.origin {
+            Origin::Referrer { repository, attachment } => Some((repository.clone(), attachment.clone())),
             Origin::Layer { .. } => None,
-        });
-        let bundles: Vec<_> = bundles.collect();
+        };
+        let bundles: Vec<_> = staging.iter().filter_map(bundle).collect();
         if bundles.is_empty() {
-            return Ok(false);
+            return Ok(());
         }
-        let carrier = Carrier { writer: self.writer, plan: self.plan, home };
+        let carrier = self.carrier(home);
         let there = carrier.referrers(place.digest).await?;
-        let mut written = false;
-        for (repository, attachment) in bundles {
-            written |= carrier.bring(repository, attachment, place.digest, &there).await?;
+        for (repository, attachment) in &bundles {
+            carrier.bring(repository, attachment, place.digest, &there).await?;
         }
-        Ok(written)
+        Ok(())
     }
 
-    async fn complete_bundle(
-        &self,
-        home: Id<Repository>,
-        part: &Descriptor,
-        place: &Place<'_>,
-        signature: &Signature,
-    ) -> Result<bool, Trouble> {
-        let (owner, signer) = (&self.signers.owner, self.signers.bundles);
-        let there = Carrier { writer: self.writer, plan: self.plan, home }.referrers(place.digest).await?;
-        let ours = bundle_of(self.writer.reader(), place, &there, SIGN_TYPE, (owner, signer)).await?;
-        if ours.is_some() {
-            return Ok(false);
-        }
-        let bundle = signature.bundle(signer).await?;
-        let referrer = attached_bundle(part, bundle, SIGN_TYPE, jiff::Timestamp::now());
-        self.writer.attach(place.home, &referrer, self.plan.fallback(home, &place.digest)).await?;
-        Ok(true)
+    fn carrier(&self, home: Id<Repository>) -> Carrier<'_> {
+        Carrier { writer: self.writer, plan: self.plan, home }
+    }
+}
+
+/// What staging has in a `.sig` tag.
+fn layer(found: &FoundSignature) -> Option<NewLayer> {
+    match &found.origin {
+        Origin::Layer { layer, .. } => Some(layer.clone()),
+        Origin::Referrer { .. } => None,
     }
 }
