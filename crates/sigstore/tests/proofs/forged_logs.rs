@@ -195,6 +195,24 @@ async fn more_entries_than_anybody_needs_are_refused_before_they_are_looked_at()
     refused(&crowded, &verifier(), Rejection::Malformed, "more than 16");
 }
 
+/// What is told of when something was signed is proven, and the earliest that is.
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn the_time_of_signing_is_the_earliest_that_is_proven() {
+    let second = |time: &Value| time.as_str().unwrap().parse::<i64>().unwrap();
+    for rekor in BOTH {
+        let before = jiff::Timestamp::now().as_second();
+        let good = Good::message(rekor, b"message").await;
+        let after = jiff::Timestamp::now().as_second();
+        let verified = verifier().message(good.bundle.to_string().as_bytes(), b"message").unwrap();
+        let signed_at = verified.signed_at.unwrap().as_second();
+        assert!((before..=after).contains(&signed_at), "{before} {signed_at} {after}");
+        if rekor == Rekor::V1 {
+            assert!(signed_at <= second(&entry(&mut good.bundle.clone())["integratedTime"]));
+        }
+    }
+}
+
 /// By a key, too: the root's logs have to have it.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]

@@ -32,10 +32,10 @@ pub(crate) fn door() -> Door {
     Door::open(Settings { retry, ..Settings::default() }).unwrap()
 }
 
-/// A door that tries once and soon gives up.
+/// A door that tries once and soon gives up, though not so soon that a busy machine were given up.
 pub(crate) fn impatient_door() -> Door {
     let retry = Retry { attempts: 1, ..Retry::default() };
-    let short = Duration::from_millis(300);
+    let short = Duration::from_secs(3);
     let timeouts = Timeouts { answer: short, idle: short, ..Timeouts::default() };
     Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap()
 }
