@@ -144,6 +144,18 @@ async fn the_repository_is_asked_once_when_something_is_needed_first() {
 }
 
 #[tokio::test]
+async fn a_repository_that_fails_is_not_asked_again_by_everybody_who_needs_it() {
+    let server = Server::start(|_| Answer::status(503, ""));
+    let settings = TrustSettings { mirror: Some(server.url()), ..settings(&repository(), None) };
+    let trust = Trust::new(door(), settings).unwrap();
+    let (one, other) = tokio::join!(trust.verifier(), trust.services(Form::Bundle));
+    let (one, other) = (one.unwrap_err().to_string(), other.unwrap_err().to_string());
+    assert_eq!(one, other);
+    assert_eq!(trust.verifier().await.unwrap_err().to_string(), one);
+    assert_eq!(server.count(), 3, "one request, as often as the door tries");
+}
+
+#[tokio::test]
 async fn whoever_has_been_given_everything_asks_nobody() {
     let repository = repository();
     let given = || TrustSettings {
