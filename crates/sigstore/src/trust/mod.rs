@@ -121,7 +121,14 @@ impl Trust {
                         .into(),
                 ));
             }
-            None => services::parse(&self.material().await?.signing_config)?,
+            None => match &self.material().await?.signing_config {
+                Some(config) => services::parse(config)?,
+                None => {
+                    return Err(TrustError::Service(
+                        "nothing: the TUF repository has none; give one with --signing-config".into(),
+                    ));
+                }
+            },
         };
         Services::select(&config, form)
     }

@@ -26,21 +26,29 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Material {
     pub(super) trusted_root: Vec<u8>,
-    pub(super) signing_config: Vec<u8>,
+    /// Where it says one.
+    pub(super) signing_config: Option<Vec<u8>>,
 }
 
 /// The newest that is to be had: from the repository, else from the cache while it has not expired, else, of the public-good
 /// instance, from this binary.
 pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Material, TrustError> {
-    let is_public_good = settings.mirror.is_none();
     let mirror = match &settings.mirror {
         Some(mirror) => mirror.clone(),
         None => Url::parse(PUBLIC_GOOD).map_err(|error| TrustError::unusable("the TUF mirror", error))?,
     };
-    let initial = settings.initial_root.as_deref().unwrap_or(PUBLIC_GOOD_ROOT);
-    let folder = settings.cache.as_ref().map(|cache| cache.join(folder_name(&mirror)));
-    let draft = folder.as_ref().map(|folder| Draft::over(FileStore::new(folder)));
     let asked = Mirror { door: door.clone(), base: slashed(mirror.clone()) };
+    load_from(asked, &mirror, settings).await
+}
+
+async fn load_from(
+    asked: impl Repository + 'static,
+    mirror: &Url,
+    settings: &TrustSettings,
+) -> Result<Material, TrustError> {
+    let initial = settings.initial_root.as_deref().unwrap_or(PUBLIC_GOOD_ROOT);
+    let folder = settings.cache.as_ref().map(|cache| cache.join(folder_name(mirror)));
+    let draft = folder.as_ref().map(|folder| Draft::over(FileStore::new(folder)));
     let online = async {
         tokio::time::timeout(PATIENCE, update(asked, initial, draft.clone()))
             .await
@@ -55,7 +63,7 @@ pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Materi
         }
         Err(why) => why,
     };
-    let shown = transport::shown(&mirror);
+    let shown = transport::shown(mirror);
     if let Some(folder) = &folder
         && let Ok(material) = kept(FileStore::new(folder), initial).await
     {
@@ -65,7 +73,7 @@ pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Materi
         );
         return Ok(material);
     }
-    if is_public_good && settings.initial_root.is_none() {
+    if settings.mirror.is_none() && settings.initial_root.is_none() {
         tracing::warn!("the TUF repository {shown} gave nothing ({why}): trusting the copy in this program");
         return Ok(embedded());
     }
@@ -81,7 +89,7 @@ async fn kept(folder: FileStore, initial: &[u8]) -> Result<Material, String> {
 fn embedded() -> Material {
     Material {
         trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
-        signing_config: SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec(),
+        signing_config: Some(SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec()),
     }
 }
 
@@ -98,7 +106,12 @@ async fn update(
     }
     updater.refresh(now).await.map_err(|error| chain(&error))?;
     let trusted_root = updater.get_target(TRUSTED_ROOT, now).await.map_err(|error| chain(&error))?;
-    let signing_config = updater.get_target(SIGNING_CONFIG, now).await.map_err(|error| chain(&error))?;
+    // A repository may be for verifying alone.
+    let signing_config = match updater.get_target_info(SIGNING_CONFIG, now).await {
+        Ok(Some(_)) => Some(updater.get_target(SIGNING_CONFIG, now).await.map_err(|error| chain(&error))?),
+        Ok(None) => None,
+        Err(error) => return Err(chain(&error)),
+    };
     Ok(Material { trusted_root, signing_config })
 }
 
@@ -174,11 +187,52 @@ mod tests {
     fn the_copy_in_this_binary_says_whom_to_trust_and_where_to_sign() {
         let Material { trusted_root, signing_config } = embedded();
         Verifier::with_root(&trusted_root).unwrap();
-        let config = services::parse(&signing_config).unwrap();
+        let config = services::parse(&signing_config.unwrap()).unwrap();
         for form in [Form::Bundle, Form::Layer] {
             let services = Services::select(&config, form).unwrap();
             assert_eq!(services.fulcio.unwrap().host_str(), Some("fulcio.sigstore.dev"), "{form:?}");
             assert!(!services.rekor.is_empty(), "{form:?}");
+        }
+    }
+
+    /// A repository that fails at once, or never answers.
+    #[derive(Clone, Copy)]
+    enum Bad {
+        Fails,
+        Hangs,
+    }
+
+    impl Repository for Bad {
+        fn fetch_metadata<'a>(&'a self, _: &'a str, _: u64) -> FetchFuture<'a> {
+            match self {
+                Self::Fails => Box::pin(async { Err(sigstore_tuf::Error::transport("out of order")) }),
+                Self::Hangs => Box::pin(std::future::pending()),
+            }
+        }
+
+        fn fetch_target<'a>(&'a self, path: &'a str, most: u64) -> FetchFuture<'a> {
+            self.fetch_metadata(path, most)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_cannot_reach_the_public_instance_trusts_the_copy_in_this_binary_and_no_other_repository_has_one()
+     {
+        let mirror = Url::parse(PUBLIC_GOOD).unwrap();
+        for (bad, why) in [(Bad::Fails, "out of order"), (Bad::Hangs, "did not answer within 20 s")] {
+            let public = TrustSettings::default();
+            let material = load_from(bad, &mirror, &public).await.unwrap();
+            assert_eq!(material.trusted_root, SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes());
+            let own = TrustSettings {
+                mirror: Some(mirror.clone()),
+                initial_root: Some(PUBLIC_GOOD_ROOT.to_vec()),
+                ..TrustSettings::default()
+            };
+            let other_root = TrustSettings { mirror: None, ..own.clone() };
+            for settings in [own, other_root] {
+                let error = load_from(bad, &mirror, &settings).await.unwrap_err().to_string();
+                assert!(error.contains(PUBLIC_GOOD) && error.contains(why), "{error}");
+            }
         }
     }
 

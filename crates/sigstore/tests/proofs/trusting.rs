@@ -380,6 +380,19 @@ async fn a_repository_of_one_s_own_has_a_root_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_repository_that_does_not_say_where_to_sign_is_good_for_verifying() {
+    let root = SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec();
+    let repository = TufRepository::start([("trusted_root.json", root)]);
+    let trust = Trust::new(door(), settings(&repository, None)).unwrap();
+    trust.verifier().await.unwrap();
+    let error = trust.services(Form::Bundle).await.unwrap_err().to_string();
+    assert!(error.contains("--signing-config"), "{error}");
+    let neither = TufRepository::start([("something.json", b"{}".to_vec())]);
+    let trust = Trust::new(door(), settings(&neither, None)).unwrap();
+    assert!(matches!(trust.verifier().await, Err(TrustError::Tuf { .. })));
+}
+
+#[tokio::test]
 async fn files_that_cannot_be_used_are_said_so_at_once() {
     let mut twice: Value = serde_json::from_str(SIGSTORE_PRODUCTION_TRUSTED_ROOT).unwrap();
     twice["tlogs"] = json!("none");
