@@ -1,6 +1,7 @@
 //! What can go wrong: a signature that is not accepted, trust that cannot be had, a signature that cannot be made.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Why a signature or an attestation was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,7 +111,7 @@ impl fmt::Display for Service {
 }
 
 /// Why a signature could not be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SignError {
     /// Whom to trust, or whom to ask, is not known.
     #[error(transparent)]
@@ -124,7 +125,7 @@ pub enum SignError {
         /// The service.
         service: Service,
         /// What went wrong.
-        source: transport::Error,
+        source: Arc<transport::Error>,
     },
     /// A service refused.
     #[error("{service} at {url} answered {status}{why}")]

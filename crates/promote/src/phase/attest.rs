@@ -168,14 +168,18 @@ impl AttestWork<'_> {
         let outline = self.outline(held, &place).await?;
         let Some(root) = outline.first() else { return Ok(false) };
         let examined = self.examined(first.source, held.subject.digest).await?;
-        self.carry(&carrier, examined.as_deref(), &place, &there).await?;
-        if lacks_summary {
+        let mut written = self.carry(&carrier, examined.as_deref(), &place, &there).await?;
+        // Of an image that was promoted by its policy nobody says that it failed because staging has lost what proved it.
+        let is_sound = examined.as_deref().is_none_or(|examined| !examined.judgement.blocks());
+        if lacks_summary && is_sound {
+            written = true;
             self.summarize(&carrier, examined.as_deref(), &place, &outline, &manifest).await?;
         }
         if !has_record {
+            written = true;
             self.record(&held.subject, &place, root, manifest).await?;
         }
-        Ok(true)
+        Ok(written)
     }
 
     /// Whether an image has a bundle of a type by somebody, about its name.
@@ -215,27 +219,28 @@ impl AttestWork<'_> {
         Ok(Some(Cow::Owned(examiner.examine(self.plan, (source, digest)).await?)))
     }
 
-    /// Brings home what a policy has accepted.
+    /// Brings home what a policy has accepted; whether there was anything that lacked.
     async fn carry(
         &self,
         carrier: &Carrier<'_>,
         examined: Option<&Examined>,
         place: &Place<'_>,
         there: &[Referrer],
-    ) -> Result<(), Trouble> {
+    ) -> Result<bool, Trouble> {
+        let mut written = false;
         for (about, found) in examined.into_iter().flat_map(Examined::counted) {
             match &found.origin {
-                Origin::Layer { layer, .. } => drop(carrier.add(layer, about).await?),
+                Origin::Layer { layer, .. } => written |= carrier.add(layer, about).await?,
                 Origin::Referrer { repository, attachment } if about == place.digest => {
-                    carrier.bring(repository, attachment, about, there).await?;
+                    written |= carrier.bring(repository, attachment, about, there).await?;
                 }
                 Origin::Referrer { repository, attachment } => {
                     let there = carrier.referrers(about).await?;
-                    carrier.bring(repository, attachment, about, &there).await?;
+                    written |= carrier.bring(repository, attachment, about, &there).await?;
                 }
             }
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Says of an image and each of its parts what was found, the image last.

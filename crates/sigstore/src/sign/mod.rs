@@ -14,6 +14,7 @@ pub use source::{Owner, SignerSource};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::try_join_all;
 use jiff::SignedDuration;
@@ -27,6 +28,7 @@ use sigstore_types::{
     PayloadBytes, Sha256Hash, SignatureBytes, SignatureContent,
 };
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use transport::Door;
 
 use crate::error::{SignError, TrustError};
@@ -41,6 +43,9 @@ use fulcio::Certificate;
 
 /// A certificate is not used any more when it is good for less than this: a signature has to be logged in its time.
 const MARGIN: SignedDuration = SignedDuration::from_secs(90);
+
+/// How long a failure to get a certificate is remembered, lest every signature of a run waits for the same one.
+const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
 /// What signs. Cloning it is cheap, and all clones share a certificate.
 #[derive(Clone, Debug)]
@@ -58,8 +63,16 @@ enum Holder {
     Identity {
         identity: Box<Identity>,
         /// The certificate in use. Whoever finds it stale gets a new one while the others wait.
-        current: Mutex<Option<Arc<Certificate>>>,
+        current: Mutex<Current>,
     },
+}
+
+/// The certificate of an identity, as far as there is one.
+#[derive(Debug, Default)]
+struct Current {
+    certificate: Option<Arc<Certificate>>,
+    /// Why there is no new one, and until when nobody asks again.
+    failed: Option<(SignError, Instant)>,
 }
 
 impl Holder {
@@ -208,11 +221,29 @@ impl Signer {
             Holder::Identity { identity, current } => (identity, current),
         };
         let mut current = current.lock().await;
-        if let Some(certificate) = &*current
-            && certificate.is_good_for(MARGIN)
-        {
-            return Ok(Credential::Certificate(Arc::clone(certificate)));
+        match &*current {
+            Current { certificate: Some(certificate), .. } if certificate.is_good_for(MARGIN) => {
+                return Ok(Credential::Certificate(Arc::clone(certificate)));
+            }
+            Current { failed: Some((error, until)), .. } if Instant::now() < *until => {
+                return Err(error.clone());
+            }
+            _ => {}
         }
+        match self.certificate(identity).await {
+            Ok(certificate) => {
+                *current = Current { certificate: Some(Arc::clone(&certificate)), failed: None };
+                Ok(Credential::Certificate(certificate))
+            }
+            Err(error) => {
+                current.failed = Some((error.clone(), Instant::now() + FAILURE_LIFE));
+                Err(error)
+            }
+        }
+    }
+
+    /// A new certificate.
+    async fn certificate(&self, identity: &Identity) -> Result<Arc<Certificate>, SignError> {
         let fulcio = self
             .services
             .fulcio
@@ -221,8 +252,7 @@ impl Signer {
         let token = identity.token().await?;
         let certificate = Arc::new(fulcio::certificate(&self.door, fulcio, &token).await?);
         tracing::debug!(signatory = %certificate.signatory(), until = %certificate.not_after(), "certificate");
-        *current = Some(Arc::clone(&certificate));
-        Ok(Credential::Certificate(certificate))
+        Ok(certificate)
     }
 }
 

@@ -1,5 +1,7 @@
 //! How the services of Sigstore are asked: through the door, with what they refuse said in their own words, bounded.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
@@ -33,14 +35,16 @@ impl Question {
 
 /// Sends a request to a service.
 pub(super) async fn send(door: &Door, service: Service, request: Request) -> Result<Response, SignError> {
-    door.send(request).await.map_err(|source| SignError::Unreachable { service, source })
+    door.send(request).await.map_err(|source| SignError::Unreachable { service, source: Arc::new(source) })
 }
 
 /// The content of an answer that grants what was asked.
 pub(super) async fn granted(response: Response, service: Service) -> Result<Bytes, SignError> {
     let (status, url) = (response.status(), transport::shown(response.url()));
-    let body =
-        response.bytes(ANSWER_MAX).await.map_err(|source| SignError::Unreachable { service, source })?;
+    let body = response
+        .bytes(ANSWER_MAX)
+        .await
+        .map_err(|source| SignError::Unreachable { service, source: Arc::new(source) })?;
     if status.is_success() {
         return Ok(body);
     }

@@ -91,6 +91,20 @@ async fn what_a_service_refuses_is_asked_once() {
     }
 }
 
+/// Thousands of signatures do not wait, one after another, for the same failure.
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_certificate_that_cannot_be_had_is_asked_for_once_by_all() {
+    let server = Server::start(|_| Answer::status(503, ""));
+    let signer = signer_at(with(Service::Fulcio, &server), verifier());
+    let messages = (0_u32..20).map(u32::to_be_bytes);
+    let signed = futures_util::future::join_all(messages.map(async |message| signer.message(&message).await));
+    let errors: Vec<String> =
+        signed.await.into_iter().map(|signed| signed.unwrap_err().to_string()).collect();
+    assert!(errors.iter().all(|error| error.contains("answered 503")), "{errors:?}");
+    assert_eq!(server.count(), 3, "as often as the door tries, and once");
+}
+
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_service_that_does_not_answer_is_given_up_and_named() {
