@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::debian;
 use crate::error::Error;
+use crate::sigstore::{self, COSIGN, Sigstore};
 use crate::step::{not_started, say, step};
 use crate::test::{CRANE, SKOPEO};
 use crate::tools::{Cache, Source, Tool};
@@ -20,6 +21,9 @@ const REGSYNC: Tool = Tool {
     version: "v0.11.7",
     source: Source::Go("github.com/regclient/regclient/cmd/regsync"),
 };
+
+/// The scenario that needs a Sigstore.
+const SIGN: &str = "sign";
 
 /// Crates whose pure parts have benchmarks of their own.
 const MICRO: [&str; 2] = ["promote", "transport"];
@@ -45,7 +49,7 @@ pub(crate) struct Arguments {
 }
 
 /// Builds, installs and measures. Where the benchmark starts, this process becomes it, so that who ends one ends the
-/// other.
+/// other; unless something is signed: the Sigstore ends with this process, which therefore stays.
 ///
 /// # Errors
 /// When something cannot be built, installed or started.
@@ -61,13 +65,54 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     let (results, page) = places(workspace, arguments.quick);
     fs::create_dir_all(&results).map_err(Error::file("making the folder of results", &results))?;
     let release = target.join("release");
-    let mut command = Command::new(release.join("bench"));
-    command.arg("run").arg("--kpromo").arg(release.join("kpromo"));
-    command.arg("--results").arg(results).arg("--page").arg(page).args(peers).args(passed_on(arguments));
-    say("==> benchmark");
-    // It returns only where it fails.
-    let source = command.exec();
-    Err(not_started("benchmark", &command, source))
+    let benchmark = |mut command: Command, scenarios: &[&str]| {
+        command.arg("run").arg("--kpromo").arg(release.join("kpromo")).arg("--results").arg(&results);
+        command.arg("--page").arg(&page).args(&peers).args(passed_on(arguments, scenarios));
+        command
+    };
+    let program = release.join("bench");
+    let (others, signs) = apart(&arguments.scenario);
+    if !signs {
+        let mut command = benchmark(Command::new(program), &others.unwrap_or_default());
+        say("==> benchmark");
+        // It returns only where it fails.
+        let source = command.exec();
+        return Err(not_started("benchmark", &command, source));
+    }
+    debian::install(sigstore::PACKAGES)?;
+    // First, and without a Sigstore: one takes processor time even where nobody asks it for anything.
+    if let Some(others) = others {
+        step("benchmark", &mut benchmark(ends_with_us(&program), &others))?;
+    }
+    let (sigstore, cosign) = sigstore(workspace)?;
+    let mut command = benchmark(ends_with_us(&program), &[SIGN]);
+    command.arg("--sigstore").arg(sigstore.folder());
+    command.args(cosign.iter().filter(|_| !arguments.no_peers));
+    step("benchmark of signatures", &mut command).map(drop)
+}
+
+/// What is to be measured without a Sigstore, if anything (of no names: everything), and whether something is with one.
+fn apart(scenarios: &[String]) -> (Option<Vec<&str>>, bool) {
+    let names = scenarios.iter().map(String::as_str);
+    let (signing, others): (Vec<_>, Vec<_>) = names.partition(|name| *name == SIGN);
+    let is_alone = others.is_empty() && !signing.is_empty();
+    ((!is_alone).then_some(others), scenarios.is_empty() || !signing.is_empty())
+}
+
+/// A program that is asked to end when this process ends.
+fn ends_with_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM"]).arg(program);
+    command
+}
+
+/// Starts the Sigstore of the tests, with logs that hold nothing yet; and the words that tell of the cosign it came with.
+fn sigstore(workspace: &Workspace) -> Result<(Sigstore, [OsString; 2]), Error> {
+    let tools = workspace.target().join("xtask").join("tools");
+    let cache = Cache::open()?;
+    cache.link(sigstore::TOOLS, &tools)?;
+    let cosign = peer(COSIGN.name, COSIGN.version, &cache.install(&COSIGN)?);
+    Ok((Sigstore::start(workspace, &tools)?, cosign))
 }
 
 /// Where results and page go: small sizes must not end up in the documentation.
@@ -81,9 +126,9 @@ fn places(workspace: &Workspace, quick: bool) -> (PathBuf, PathBuf) {
     (results, workspace.root().join("docs").join("performance.md"))
 }
 
-fn passed_on(arguments: &Arguments) -> Vec<OsString> {
+fn passed_on(arguments: &Arguments, scenarios: &[&str]) -> Vec<OsString> {
     let mut words: Vec<OsString> = Vec::new();
-    for scenario in &arguments.scenario {
+    for scenario in scenarios {
         words.extend(["--scenario".into(), scenario.into()]);
     }
     if let Some(runs) = arguments.runs {
@@ -141,10 +186,23 @@ mod tests {
         let arguments =
             parsed("bench --scenario plan --scenario promote --runs 5 --quick --no-peers").unwrap();
         assert_eq!(
-            passed_on(&arguments),
+            passed_on(&arguments, &["plan", "promote"]),
             ["--scenario", "plan", "--scenario", "promote", "--runs", "5", "--quick"]
         );
-        assert!(passed_on(&parsed("bench").unwrap()).is_empty());
+        assert!(passed_on(&parsed("bench").unwrap(), &[]).is_empty());
+    }
+
+    #[test]
+    fn a_sigstore_runs_only_where_something_is_signed_and_not_beside_the_others() {
+        let apart = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            let (others, signs) = super::apart(&names);
+            (others.map(|others| others.join(" ")), signs)
+        };
+        assert_eq!(apart(&[]), (Some(String::new()), true), "no names: all");
+        assert_eq!(apart(&["plan"]), (Some("plan".to_owned()), false));
+        assert_eq!(apart(&["plan", "sign", "promote"]), (Some("plan promote".to_owned()), true));
+        assert_eq!(apart(&["sign"]), (None, true));
     }
 
     #[test]

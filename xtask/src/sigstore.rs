@@ -36,6 +36,13 @@ pub(crate) const PACKAGES: &[Package] = &[
 /// The version of Trillian, whose module also has the tables that it needs.
 const TRILLIAN: &str = "v1.7.2";
 
+/// The cosign that writes bundles by nature. It also says whom to trust, and the benchmark compares with it.
+pub(crate) const COSIGN: Tool = Tool {
+    name: "cosign",
+    version: "v3.1.3",
+    source: Source::Go("github.com/sigstore/cosign/v3/cmd/cosign"),
+};
+
 /// The parts, and the cosigns that sign with them: the one that writes `.sig` tags by nature and the one that writes
 /// bundles.
 pub(crate) const TOOLS: &[Tool] = &[
@@ -82,11 +89,7 @@ pub(crate) const TOOLS: &[Tool] = &[
         version: "v1.3.2",
         source: Source::Go("github.com/google/certificate-transparency-go/trillian/ctfe/ct_server"),
     },
-    Tool {
-        name: "cosign",
-        version: "v3.1.3",
-        source: Source::Go("github.com/sigstore/cosign/v3/cmd/cosign"),
-    },
+    COSIGN,
     Tool {
         name: "cosign2",
         version: "v2.6.5",

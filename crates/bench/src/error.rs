@@ -36,6 +36,17 @@ pub(crate) enum Error {
     #[error("a name that was made up is none: {0}")]
     Name(#[from] oci::InvalidName),
 
+    #[error(
+        "the scenario `sign` needs a Sigstore: `cargo xtask bench` starts one and names it with --sigstore"
+    )]
+    NoSigstore,
+
+    #[error("the Sigstore in {}: {why}", folder.display())]
+    Sigstore { folder: PathBuf, why: String },
+
+    #[error("what was to be signed could not be promoted first: {0}")]
+    NotPromoted(String),
+
     #[error("waiting for a process: {0}")]
     Process(#[from] nix::Error),
 

@@ -64,14 +64,18 @@ impl Lab {
         }
     }
 
-    /// `kpromo cip` on manifests.
+    /// `kpromo cip` on manifests, which signs nothing.
     pub(crate) fn cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
+        self.signing_cip(folder, manifests, &[&["--sign=false"], flags].concat())
+    }
+
+    /// `kpromo cip` on manifests, which signs as the flags say.
+    pub(crate) fn signing_cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
         let mut words: Vec<String> = vec![
             word(&self.tools.kpromo),
             "cip".to_owned(),
             "--thin-manifest-dir".to_owned(),
             word(manifests),
-            "--sign=false".to_owned(),
         ];
         words.extend(flags.iter().map(|flag| (*flag).to_owned()));
         self.job(folder, vec![words], 1)

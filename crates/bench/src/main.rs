@@ -3,6 +3,7 @@
 //! Three parts run in processes of their own, so that none is counted with another: the driver (`bench run`), the
 //! registries (`bench world`), and what starts the measured commands and asks the system what they took (`bench measure`).
 
+mod cosign;
 mod error;
 mod lab;
 mod machine;
@@ -15,6 +16,7 @@ mod protocol;
 mod record;
 mod scenario;
 mod show;
+mod sigstore;
 mod tools;
 mod world;
 
@@ -59,13 +61,18 @@ struct RunArguments {
     regsync: Option<Peer>,
     #[arg(long, value_parser = tools::peer)]
     skopeo: Option<Peer>,
+    #[arg(long, value_parser = tools::peer)]
+    cosign: Option<Peer>,
+    /// The folder of the Sigstore that the scenario `sign` signs with, which nobody else uses.
+    #[arg(long, value_name = "FOLDER")]
+    sigstore: Option<PathBuf>,
     /// The folder of results.
     #[arg(long)]
     results: PathBuf,
     /// The page.
     #[arg(long)]
     page: PathBuf,
-    /// What to measure; all, where none is named.
+    /// What to measure; all that can be, where none is named.
     #[arg(long, value_enum)]
     scenario: Vec<Scenario>,
     /// How often each row is measured.
@@ -122,10 +129,12 @@ async fn unless_interrupted(work: impl Future<Output = Result<(), Error>>) -> Re
 }
 
 async fn run(arguments: RunArguments) -> Result<(), Error> {
-    let RunArguments { kpromo, crane, regsync, skopeo, results, page, scenario, runs, quick } = arguments;
-    let tools = Tools { kpromo, crane, regsync, skopeo };
+    let RunArguments { results, page, scenario, runs, quick, .. } = arguments;
+    let RunArguments { kpromo, crane, regsync, skopeo, cosign, sigstore, .. } = arguments;
+    let tools = Tools { kpromo, crane, regsync, skopeo, cosign, sigstore };
     let lab = Lab::new(tools, quick, runs, search_path())?;
-    let chosen = if scenario.is_empty() { Scenario::value_variants() } else { &scenario };
+    let possible = Scenario::value_variants().iter().filter(|scenario| scenario.is_possible(&lab)).copied();
+    let chosen = if scenario.is_empty() { possible.collect() } else { scenario };
     for scenario in chosen {
         say(&format!("==> {}", scenario.name()));
         let section = Box::pin(scenario.measure(&lab)).await?;

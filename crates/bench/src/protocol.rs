@@ -131,6 +131,8 @@ pub(crate) struct HostReading {
     /// Requests by kind, refused ones included.
     pub(crate) kinds: BTreeMap<String, u64>,
     pub(crate) requests: u64,
+    /// Requests that write and were let through.
+    pub(crate) writes: u64,
     /// Answered with 429.
     pub(crate) refused: u64,
     /// Answered with 503 because the weather says so.
@@ -143,6 +145,9 @@ pub(crate) struct HostReading {
     pub(crate) last_write: Option<f64>,
     /// How many of the images are there under their tags.
     pub(crate) images: usize,
+    /// How many manifests there are, and how many tags that hold signatures.
+    pub(crate) manifests: usize,
+    pub(crate) signatures: usize,
     /// Every quarter of a second.
     pub(crate) timeline: Vec<Point>,
 }

@@ -16,12 +16,20 @@ pub(crate) struct Tools {
     pub(crate) crane: Option<Peer>,
     pub(crate) regsync: Option<Peer>,
     pub(crate) skopeo: Option<Peer>,
+    pub(crate) cosign: Option<Peer>,
+    /// Where a Sigstore is described that runs.
+    pub(crate) sigstore: Option<PathBuf>,
 }
 
 impl Tools {
     /// Names and versions of those that are there besides kpromo.
     pub(crate) fn peers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let named = [("crane", &self.crane), ("regsync", &self.regsync), ("skopeo", &self.skopeo)];
+        let named = [
+            ("crane", &self.crane),
+            ("regsync", &self.regsync),
+            ("skopeo", &self.skopeo),
+            ("cosign", &self.cosign),
+        ];
         named.into_iter().filter_map(|(name, peer)| Some((name, peer.as_ref()?.version.as_str())))
     }
 

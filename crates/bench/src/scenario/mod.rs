@@ -3,6 +3,7 @@
 mod plan;
 mod promote;
 mod quota_change;
+mod sign;
 mod small_world;
 mod throughput;
 mod trouble;
@@ -43,6 +44,8 @@ pub(crate) enum Scenario {
     Throughput,
     /// Promote a few small images without any limit, and count requests.
     SmallWorld,
+    /// Sign what is promoted on a Sigstore, beside cosign.
+    Sign,
 }
 
 impl Scenario {
@@ -55,7 +58,13 @@ impl Scenario {
             Self::Trouble => "trouble",
             Self::Throughput => "throughput",
             Self::SmallWorld => "small-world",
+            Self::Sign => "sign",
         }
+    }
+
+    /// Whether what it needs is there.
+    pub(crate) fn is_possible(self, lab: &Lab) -> bool {
+        self != Self::Sign || lab.tools.sigstore.is_some()
     }
 
     /// Measures it.
@@ -67,6 +76,7 @@ impl Scenario {
             Self::Trouble => trouble::measure(lab).await,
             Self::Throughput => throughput::measure(lab).await,
             Self::SmallWorld => small_world::measure(lab).await,
+            Self::Sign => sign::measure(lab).await,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use oci::RepositoryPath;
 use registry::{Kind, Server, Snapshot, Watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,6 +14,8 @@ use crate::protocol::{HostReading, Point, Reading};
 const SAMPLE: Duration = Duration::from_millis(50);
 /// How many samples make a point of the timeline.
 const SAMPLES_A_POINT: u64 = 5;
+/// How tags end that hold signatures.
+const SIGNATURE: &str = ".sig";
 
 /// A registry that is looked at.
 pub(super) struct Watched {
@@ -76,16 +79,23 @@ impl Watched {
         let state = self.state();
         let counts = self.server.tally().snapshot();
         let store = self.server.store();
+        let repositories = store.repositories();
+        let signatures = |repository: &RepositoryPath| {
+            store.tags(repository).keys().filter(|tag| tag.as_str().ends_with(SIGNATURE)).count()
+        };
         let kinds = Kind::ALL.iter().map(|kind| (format!("{kind:?}"), counts.requests(*kind)));
         HostReading {
             kinds: kinds.filter(|(_, requests)| *requests > 0).collect(),
             requests: counts.total(),
+            writes: written(&counts),
             refused: counts.total_refused(),
             struck: state.fault.as_ref().map_or(0, Watch::struck),
             bytes_in: counts.bytes_in,
             blob_bytes_out: counts.blob_bytes_out,
             last_write: state.last_write,
             images: expected.iter().filter(|image| image.is_in(store)).count(),
+            manifests: repositories.iter().map(|repository| store.manifests(repository).len()).sum(),
+            signatures: repositories.iter().map(signatures).sum(),
             timeline: state.timeline.clone(),
         }
     }

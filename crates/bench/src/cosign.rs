@@ -1,0 +1,94 @@
+//! cosign, told to sign what kpromo signs, on the same Sigstore and in the same form; and to judge what kpromo has signed.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::measure::Job;
+use crate::sigstore::{SIGNER, Sigstore};
+use crate::tools::{Peer, word};
+
+/// How many processes run at once.
+pub(crate) const PARALLEL: usize = 4;
+
+/// How images are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A process an image, without its parts.
+    Each,
+    /// A process an image, with its parts.
+    Recursive,
+    /// One process for all images, with their parts.
+    Together,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 3] = [Self::Each, Self::Recursive, Self::Together];
+
+    pub(crate) fn label(self) -> &'static str {
+        match self {
+            Self::Each => "cosign sign",
+            Self::Recursive => "cosign sign --recursive",
+            Self::Together => "the same, one process",
+        }
+    }
+
+    fn is_recursive(self) -> bool {
+        self != Self::Each
+    }
+}
+
+/// cosign, on a Sigstore.
+#[derive(Clone, Copy)]
+pub(crate) struct Cosign<'a> {
+    pub(crate) lab: &'a Lab,
+    pub(crate) program: &'a Peer,
+    pub(crate) sigstore: &'a Sigstore,
+}
+
+impl Cosign<'_> {
+    /// The job that signs images, with the token in a file.
+    pub(crate) fn sign(self, way: Way, folder: &Path, token: &str, images: &[String]) -> Result<Job, Error> {
+        let mut words = self.words("sign");
+        words.extend(["--yes", "--use-signing-config=false", "--identity-token", token].map(str::to_owned));
+        for (flag, part) in [("--rekor-url", "rekor1"), ("--fulcio-url", "fulcio")] {
+            words.extend([flag.to_owned(), self.sigstore.url(part)?.to_owned()]);
+        }
+        words.extend(way.is_recursive().then(|| "--recursive".to_owned()));
+        let of = |images: &[String]| [&words, images].concat();
+        let commands = match way {
+            Way::Together => vec![of(images)],
+            Way::Each | Way::Recursive => images.chunks(1).map(of).collect(),
+        };
+        Ok(self.job(folder, commands))
+    }
+
+    /// The job that verifies that images are signed by who signs, one process each.
+    pub(crate) fn verify(self, folder: &Path, images: &[String]) -> Result<Job, Error> {
+        let mut words = self.words("verify");
+        let (issuer, root) = (self.sigstore.url("issuer")?, self.sigstore.file("trusted_root.json"));
+        let whom = ["--certificate-identity", SIGNER, "--certificate-oidc-issuer", issuer];
+        words.extend(whom.into_iter().chain(["--trusted-root", &root]).map(str::to_owned));
+        let commands = images.iter().map(|image| [&words[..], std::slice::from_ref(image)].concat());
+        Ok(self.job(folder, commands.collect()))
+    }
+
+    fn words(self, subcommand: &str) -> Vec<String> {
+        let flags = ["--allow-http-registry", "--allow-insecure-registry", "--new-bundle-format=false"];
+        let program = word(&self.program.path);
+        [program, subcommand.to_owned()].into_iter().chain(flags.map(str::to_owned)).collect()
+    }
+
+    fn job(self, folder: &Path, commands: Vec<Vec<String>>) -> Job {
+        let mut job = self.lab.job(folder, commands, PARALLEL);
+        let files = [
+            ("SIGSTORE_ROOT_FILE", "ca.pem"),
+            ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "ct.pub"),
+            ("SIGSTORE_REKOR_PUBLIC_KEY", "rekor1.pub"),
+        ];
+        // Without them cosign asks the public instance whom to trust.
+        job.environment.extend(files.map(|(name, file)| (name.to_owned(), self.sigstore.file(file))));
+        job.environment.insert("SIGSTORE_NO_CACHE".to_owned(), "true".to_owned());
+        job
+    }
+}

@@ -1,0 +1,308 @@
+//! Signatures of what is promoted already, on a real Sigstore, beside cosign on the same one.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{alike, complaints, promotion, report};
+use crate::cosign::{Cosign, PARALLEL, Way};
+use crate::error::Error;
+use crate::lab::{Lab, World};
+use crate::machine::Setting;
+use crate::manifests;
+use crate::measure::Job;
+use crate::protocol::{Content, HostReading, Storage, WeatherSpec};
+use crate::record::{Run, Section, Table, Target, median};
+use crate::show::{NONE, count, megabytes, ratio, seconds, whole};
+use crate::sigstore::{Logged, SIGNER, Sigstore};
+use crate::tools::word;
+
+const PLATFORMS: usize = 4;
+/// Production; host 0 is staging.
+const PRODUCTION: usize = 1;
+/// How many times as fast as `cosign sign` it is to be.
+const FASTER: f64 = 10.0;
+/// One is good for all signatures of ten minutes; a few may be asked for at once at the beginning.
+const CERTIFICATES_MAX: f64 = 3.0;
+/// How many images cosign looks at afterwards, with all their parts.
+const VERIFIED: usize = 5;
+
+/// A run with what it has left behind.
+#[derive(Clone, Debug)]
+struct Signed {
+    run: Run,
+    /// Tags of production that hold signatures, and what else was written there: records.
+    signatures: u64,
+    records: u64,
+    /// What the logs of the Sigstore were given.
+    logged: Logged,
+    /// What kpromo says that it could neither sign nor record; 0 of what says nothing.
+    lacking: u64,
+}
+
+impl Signed {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn signatures_a_second(&self) -> f64 {
+        self.signatures as f64 / self.run.wall_seconds
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn statements_a_second(&self) -> f64 {
+        (self.signatures + self.records) as f64 / self.run.wall_seconds
+    }
+
+    fn production(&self) -> Option<&HostReading> {
+        self.run.hosts.get(PRODUCTION)
+    }
+}
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let folder = lab.tools.sigstore.as_deref().ok_or(Error::NoSigstore)?;
+    let bench = Bench { lab, sigstore: &Sigstore::open(folder)?, images: lab.size(100, 10) };
+    let runs = lab.runs(3);
+    let (mut first, mut again, mut refused) = (Vec::new(), Vec::new(), None);
+    for _ in 0..runs {
+        let mut world = bench.world().await?;
+        first.push(bench.kpromo(&mut world, "kpromo").await?);
+        again.push(bench.kpromo(&mut world, "kpromo, once more").await?);
+        if refused.is_none() {
+            refused = bench.refused(&world).await?;
+        }
+    }
+    let mut targets = targets(&first, &again, bench.images);
+    targets.extend(refused.map(|refused| Target::exactly("images that cosign refuses", refused, 0, count)));
+    let mut shown: Vec<Signed> = middle(first).into_iter().chain(middle(again)).collect();
+    for way in Way::ALL {
+        shown.extend(bench.cosign(way).await?);
+    }
+    targets.extend(faster(&shown));
+    let raw: Vec<Run> = shown.iter().map(|signed| signed.run.clone()).collect();
+    Ok(Section {
+        title: "Signatures".to_owned(),
+        about: about(bench.images),
+        setting: Setting::now(&lab.tools),
+        runs,
+        tables: vec![rates(&shown), costs(&shown)],
+        targets,
+        notes: complaints(&raw),
+        raw,
+    })
+}
+
+fn about(images: usize) -> String {
+    format!(
+        "{images} images of {PLATFORMS} platforms, {} manifests, that one production holds already and nobody has signed: \
+         nothing is to be copied, every manifest is to be signed under its `.sig` tag, and every image to be recorded. \
+         Then the same once more, where nothing is left to do. A real Sigstore runs on the same machine: Fulcio, a \
+         certificate log and Rekor v1 on Trillian and MariaDB, with entries given their places every 50 ms; it takes its \
+         part of the same processors. No latency, no quota. cosign signs in the same form with the same identity, {PARALLEL} \
+         processes at once: fewer images, once each; with `--recursive` it signs an image with its parts. Signatures are \
+         counted in production, certificates and entries in the logs.",
+        count((images * (PLATFORMS + 1)) as u64)
+    )
+}
+
+/// What all rows are measured on.
+struct Bench<'a> {
+    lab: &'a Lab,
+    sigstore: &'a Sigstore,
+    images: usize,
+}
+
+impl Bench<'_> {
+    /// A world where everything is promoted and nothing signed.
+    async fn world(&self) -> Result<World, Error> {
+        let content = Content::New {
+            images: self.images,
+            platforms: PLATFORMS,
+            layers: 1,
+            layer_size: 1024,
+            shared_layers: 0,
+            shared_size: 0,
+        };
+        let world = self.lab.world(alike(1, &Storage::Memory, WeatherSpec::default(), content)).await?;
+        let (_folder, job) = promotion(self.lab, &world)?;
+        let promoted = self.lab.measure(&job).await?;
+        if promoted.failures() > 0 {
+            Err(Error::NotPromoted(promoted.complaints.concat()))
+        } else {
+            Ok(world)
+        }
+    }
+
+    /// `kpromo cip --confirm`, which finds everything promoted.
+    async fn kpromo(&self, world: &mut World, label: &str) -> Result<Signed, Error> {
+        let folder = self.lab.folder()?;
+        let manifests = folder.path().join("manifests");
+        manifests::write(&manifests, &world.started)?;
+        let config = folder.path().join("config.yaml");
+        let host = &world.started.hosts[PRODUCTION];
+        let text =
+            format!("production: {{ canonicalHost: '{host}', path: images, reference: registry.example }}\n");
+        fs::write(&config, text).map_err(Error::file("writing", &config))?;
+        let (config, report) = (word(&config), word(&report(folder.path())));
+        let token = self.sigstore.token(folder.path()).await?;
+        let trust = ["trusted_root.json", "signing_config.rekor1.json"].map(|file| self.sigstore.file(file));
+        let [root, services] = &trust;
+        let mut flags = vec!["--confirm", "--signer-account", SIGNER, "--identity-token", &token];
+        flags.extend(["--trusted-root", root, "--signing-config", services]);
+        flags.extend(["--registry-config", &config, "--report", &report]);
+        let job = self.lab.signing_cip(folder.path(), &manifests, &flags);
+        let mut signed = self.signed(world, label, &job).await?;
+        signed.lacking = lacking(Path::new(&report))?;
+        Ok(signed)
+    }
+
+    /// The same by cosign, of fewer images in a new world; nothing where it is not there.
+    async fn cosign(&self, way: Way) -> Result<Option<Signed>, Error> {
+        let Some(cosign) = self.judge() else { return Ok(None) };
+        let mut world = self.world().await?;
+        let (folder, images) = (self.lab.folder()?, production(&world));
+        let images = match way {
+            Way::Each | Way::Together => &images[..self.lab.size(40, 8)],
+            Way::Recursive => &images[..self.lab.size(20, 4)],
+        };
+        let token = self.sigstore.token(folder.path()).await?;
+        let job = cosign.sign(way, folder.path(), &token, images)?;
+        self.signed(&mut world, way.label(), &job).await.map(Some)
+    }
+
+    /// How many of a few images and their parts cosign finds no good signature of; nothing where it is not there.
+    async fn refused(&self, world: &World) -> Result<Option<u64>, Error> {
+        let Some(cosign) = self.judge() else { return Ok(None) };
+        let folder = self.lab.folder()?;
+        let images = production(world);
+        let job = cosign.verify(folder.path(), &images[..VERIFIED.min(images.len())])?;
+        Ok(Some(self.lab.measure(&job).await?.failures() as u64))
+    }
+
+    fn judge(&self) -> Option<Cosign<'_>> {
+        let program = self.lab.tools.cosign.as_ref()?;
+        Some(Cosign { lab: self.lab, program, sigstore: self.sigstore })
+    }
+
+    /// Runs a job and looks at what there is more than before.
+    async fn signed(&self, world: &mut World, label: &str, job: &Job) -> Result<Signed, Error> {
+        let (before, logged) = (world.read().await?, self.sigstore.logged().await?);
+        let run = self.lab.run(world, label, job).await?;
+        let logged = self.sigstore.logged().await?.since(logged);
+        let more = |field: fn(&HostReading) -> usize| {
+            let of = |hosts: &[HostReading]| hosts.get(PRODUCTION).map_or(0, field);
+            of(&run.hosts).saturating_sub(of(&before.hosts)) as u64
+        };
+        let (signatures, manifests) = (more(|host| host.signatures), more(|host| host.manifests));
+        // A tag holds one manifest; every other one that is new refers to an image.
+        let records = manifests.saturating_sub(signatures);
+        Ok(Signed { run, signatures, records, logged, lacking: 0 })
+    }
+}
+
+/// All images as production has them.
+fn production(world: &World) -> Vec<String> {
+    let host = &world.started.hosts[PRODUCTION];
+    let images = world.started.images.iter();
+    images.map(|image| format!("{host}/{}@{}", image.production(), image.digest)).collect()
+}
+
+/// What a report says that could neither be signed nor recorded.
+fn lacking(report: &Path) -> Result<u64, Error> {
+    let text = fs::read(report).map_err(Error::file("reading", report))?;
+    let told: Value =
+        serde_json::from_slice(&text).map_err(|source| Error::NotOurs { path: report.to_owned(), source })?;
+    let number = |name: &str| told["totals"][name].as_u64().unwrap_or_default();
+    Ok(number("unsigned") + number("unrecorded"))
+}
+
+/// The run whose time is the median, which tells of all failures.
+fn middle(mut all: Vec<Signed>) -> Option<Signed> {
+    let run = median(all.iter().map(|signed| signed.run.clone()).collect())?;
+    all.sort_by(|one, other| one.run.wall_seconds.total_cmp(&other.run.wall_seconds));
+    let middle = all.len() / 2;
+    Some(Signed { run, ..all.swap_remove(middle) })
+}
+
+/// What is aimed at in every run, not in the median one.
+fn targets(first: &[Signed], again: &[Signed], images: usize) -> Vec<Target> {
+    let most = |runs: &[Signed], field: fn(&Signed) -> u64| runs.iter().map(field).max().unwrap_or(u64::MAX);
+    let least = |field: fn(&Signed) -> u64| first.iter().map(field).min().unwrap_or_default();
+    let (manifests, images) = ((images * (PLATFORMS + 1)) as u64, images as u64);
+    #[expect(clippy::cast_precision_loss, reason = "a count of certificates")]
+    let certificates = most(first, |signed| signed.logged.certificates) as f64;
+    let writes = |signed: &Signed| signed.production().map_or(0, |host| host.writes);
+    vec![
+        Target::exactly("manifests signed", least(|signed| signed.signatures), manifests, count),
+        Target::exactly("images recorded", least(|signed| signed.records), images, count),
+        Target::exactly("neither signed nor recorded", most(first, |signed| signed.lacking), 0, count),
+        Target::at_most("certificates", certificates, CERTIFICATES_MAX, whole),
+        Target::exactly("writes of a second run", most(again, writes), 0, count),
+        Target::exactly("log entries of a second run", most(again, |signed| signed.logged.entries), 0, count),
+    ]
+}
+
+/// How kpromo, in the first row, compares with a process an image, in the third.
+fn faster(shown: &[Signed]) -> Option<Target> {
+    let [kpromo, _, cosign, ..] = shown else { return None };
+    let times = kpromo.signatures_a_second() / cosign.signatures_a_second();
+    Some(Target {
+        what: "signatures/s ÷ cosign sign".to_owned(),
+        target: format!("≥ {}", ratio(FASTER)),
+        measured: ratio(times),
+        reached: times >= FASTER,
+    })
+}
+
+/// How fast they are.
+fn rates(shown: &[Signed]) -> Table {
+    let fastest = shown.first().map_or(0.0, Signed::signatures_a_second);
+    let row = |signed: &Signed| {
+        let only = |text: String| if signed.signatures > 0 { text } else { NONE.to_owned() };
+        let with_records = |text: String| if signed.records > 0 { text } else { NONE.to_owned() };
+        vec![
+            signed.run.label.clone(),
+            signed.run.commands.to_string(),
+            seconds(signed.run.wall_seconds),
+            count(signed.signatures),
+            count(signed.records),
+            only(format!("{:.1}", signed.signatures_a_second())),
+            with_records(format!("{:.1}", signed.statements_a_second())),
+            only(ratio(fastest / signed.signatures_a_second())),
+        ]
+    };
+    let head =
+        ["", "processes", "wall", "signatures", "records", "signatures/s", "with records/s", "kpromo ÷ this"];
+    Table::new(&head, shown.iter().map(row).collect())
+}
+
+/// What they take.
+fn costs(shown: &[Signed]) -> Table {
+    let row = |signed: &Signed| {
+        let number = |field: fn(&HostReading) -> u64| signed.production().map_or(0, field);
+        #[expect(clippy::cast_precision_loss, reason = "shown in milliseconds")]
+        let each = signed.run.cpu_seconds * 1e3 / signed.signatures.max(1) as f64;
+        let failures = format!("{} of {}", signed.run.failures, signed.run.commands);
+        vec![
+            signed.run.label.clone(),
+            count(signed.logged.certificates),
+            count(signed.logged.entries),
+            count(number(|host| host.requests)),
+            count(number(|host| host.writes)),
+            seconds(signed.run.cpu_seconds),
+            if signed.signatures > 0 { format!("{each:.1} ms") } else { NONE.to_owned() },
+            megabytes(signed.run.peak_memory_bytes),
+            if signed.run.failures > 0 { failures } else { NONE.to_owned() },
+        ]
+    };
+    let head = [
+        "",
+        "certificates",
+        "log entries",
+        "requests to production",
+        "of them writes",
+        "CPU",
+        "CPU a signature",
+        "peak memory",
+        "commands failed",
+    ];
+    Table::new(&head, shown.iter().map(row).collect())
+}

@@ -1,0 +1,194 @@
+//! The Sigstore that signatures are measured on: a folder that says where its parts are and whom to trust.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use crate::error::Error;
+use crate::tools::word;
+
+/// Who signs.
+pub(crate) const SIGNER: &str = "promoter@bench.example";
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How large an answer may be, in bytes.
+const LARGEST: u64 = 1 << 20;
+/// After this time a log tells of everything that it was given: it gives entries their places twenty times a second.
+const SETTLED: Duration = Duration::from_millis(500);
+
+/// A Sigstore that runs, and that nobody else uses: what its logs hold is what was measured.
+#[derive(Clone, Debug)]
+pub(crate) struct Sigstore {
+    folder: PathBuf,
+    urls: BTreeMap<String, String>,
+}
+
+/// What its logs hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Logged {
+    /// Certificates, in the certificate transparency log.
+    pub(crate) certificates: u64,
+    /// Entries of the transparency log: signatures and records.
+    pub(crate) entries: u64,
+}
+
+impl Logged {
+    /// What came after another reading.
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            certificates: self.certificates.saturating_sub(before.certificates),
+            entries: self.entries.saturating_sub(before.entries),
+        }
+    }
+}
+
+impl Sigstore {
+    /// The Sigstore that a folder describes.
+    pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
+        let file = folder.join("urls");
+        let text = fs::read_to_string(&file).map_err(Error::file("reading", file))?;
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let urls = lines.map(|(name, url)| (name.to_owned(), url.to_owned())).collect();
+        Ok(Self { folder: folder.to_owned(), urls })
+    }
+
+    /// A file of it, as an argument.
+    pub(crate) fn file(&self, name: &str) -> String {
+        word(&self.folder.join(name))
+    }
+
+    /// Where a part is.
+    pub(crate) fn url(&self, part: &str) -> Result<&str, Error> {
+        let url = self.urls.get(part).map(String::as_str);
+        url.ok_or_else(|| self.error(format!("its file `urls` does not say where {part} is")))
+    }
+
+    /// A token of [`SIGNER`]'s in a file, good for an hour. In a file: arguments are shown by whatever goes wrong.
+    pub(crate) async fn token(&self, folder: &Path) -> Result<String, Error> {
+        let token = self.get(&format!("{}/token?email={SIGNER}", self.url("issuer")?)).await?;
+        let file = folder.join("token");
+        fs::write(&file, token).map_err(Error::file("writing", &file))?;
+        Ok(word(&file))
+    }
+
+    /// What the logs hold, once they have settled.
+    pub(crate) async fn logged(&self) -> Result<Logged, Error> {
+        sleep(SETTLED).await;
+        let certificates = format!("{}/ct/v1/get-sth", self.url("certificates")?);
+        let entries = format!("{}/api/v1/log", self.url("rekor1")?);
+        Ok(Logged {
+            certificates: self.number(&certificates, "tree_size").await?,
+            entries: self.number(&entries, "treeSize").await?,
+        })
+    }
+
+    async fn number(&self, url: &str, name: &str) -> Result<u64, Error> {
+        let answer: Value = serde_json::from_slice(&self.get(url).await?).unwrap_or_default();
+        let number = answer[name].as_u64();
+        number.ok_or_else(|| self.error(format!("{url} does not tell `{name}`: {answer}")))
+    }
+
+    async fn get(&self, url: &str) -> Result<Vec<u8>, Error> {
+        let asked = timeout(PATIENCE, get(url)).await;
+        let answer = asked.map_err(|_| format!("no answer after {} s", PATIENCE.as_secs()));
+        answer.and_then(|answer| answer).map_err(|why| self.error(format!("asking {url}: {why}")))
+    }
+
+    fn error(&self, why: String) -> Error {
+        Error::Sigstore { folder: self.folder.clone(), why }
+    }
+}
+
+/// What is found at a URL on loopback. Of HTTP/1.0 an answer is neither chunked nor followed by another.
+async fn get(url: &str) -> Result<Vec<u8>, String> {
+    let rest = url.strip_prefix("http://").ok_or("not an http:// URL")?;
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let ask = async {
+        let mut stream = TcpStream::connect(authority).await?;
+        let request = format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.take(LARGEST).read_to_end(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let mut answer = ask.await.map_err(|error| error.to_string())?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n");
+    let good = answer.split(|byte| *byte == b' ').nth(1) == Some(b"200");
+    match end {
+        Some(end) if good => Ok(answer.split_off(end + 4)),
+        _ => Err(format!("the answer is `{}`", String::from_utf8_lossy(&answer).trim_end())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answers so many questions with the same, and gives what was asked.
+    fn answers(text: &'static str, times: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            let one = |_| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let mut asked = [0; 1000];
+                let length = stream.read(&mut asked).unwrap();
+                stream.write_all(text.as_bytes()).unwrap();
+                String::from_utf8_lossy(&asked[..length]).into_owned()
+            };
+            (0..times).map(one).collect()
+        });
+        (url, thread)
+    }
+
+    fn folder(urls: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("urls"), urls).unwrap();
+        folder
+    }
+
+    #[tokio::test]
+    async fn a_token_is_asked_of_the_issuer_and_kept_in_a_file() {
+        let (url, asked) = answers("HTTP/1.0 200 OK\r\nA: b\r\n\r\na.b.c", 1);
+        let folder = folder(&format!("issuer {url}\n"));
+        let file = Sigstore::open(folder.path()).unwrap().token(folder.path()).await.unwrap();
+        assert_eq!(fs::read_to_string(file).unwrap(), "a.b.c");
+        let asked = asked.join().unwrap();
+        assert!(asked[0].starts_with(&format!("GET /token?email={SIGNER} ")), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn both_logs_are_asked_how_much_they_hold() {
+        let (url, asked) = answers("HTTP/1.0 200 OK\r\n\r\n{\"tree_size\":3,\"treeSize\":7}", 2);
+        let folder = folder(&format!("certificates {url}/ct\nrekor1 {url}\n"));
+        let logged = Sigstore::open(folder.path()).unwrap().logged().await.unwrap();
+        assert_eq!(logged, Logged { certificates: 3, entries: 7 });
+        assert_eq!(
+            logged.since(Logged { certificates: 1, entries: 7 }),
+            Logged { certificates: 2, entries: 0 }
+        );
+        let asked = asked.join().unwrap();
+        assert!(asked[0].starts_with("GET /ct/ct/v1/get-sth ") && asked[1].starts_with("GET /api/v1/log "));
+    }
+
+    #[tokio::test]
+    async fn what_refuses_or_is_not_there_is_named() {
+        let (url, asked) = answers("HTTP/1.0 403 no\r\n\r\nwho are you", 1);
+        let folder = folder(&format!("issuer {url}\n"));
+        let sigstore = Sigstore::open(folder.path()).unwrap();
+        let refused = sigstore.token(folder.path()).await.unwrap_err().to_string();
+        assert!(refused.contains("/token") && refused.contains("who are you"), "{refused}");
+        asked.join().unwrap();
+        assert!(sigstore.logged().await.unwrap_err().to_string().contains("certificates"));
+        assert!(Sigstore::open(Path::new("/no/such/folder")).is_err());
+    }
+}
