@@ -14,7 +14,9 @@ pub(crate) const PARALLEL: usize = 4;
 /// How images are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// A process an image, without its parts.
+    /// A process an image, without its parts, one after another.
+    Alone,
+    /// The same, several at once.
     Each,
     /// A process an image, with its parts.
     Recursive,
@@ -23,18 +25,19 @@ pub(crate) enum Way {
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 3] = [Self::Each, Self::Recursive, Self::Together];
+    pub(crate) const ALL: [Self; 4] = [Self::Alone, Self::Each, Self::Recursive, Self::Together];
 
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Each => "cosign sign",
-            Self::Recursive => "cosign sign --recursive",
+            Self::Alone => "cosign sign",
+            Self::Each => "cosign sign, several at once",
+            Self::Recursive => "cosign sign --recursive, several at once",
             Self::Together => "the same, one process",
         }
     }
 
     fn is_recursive(self) -> bool {
-        self != Self::Each
+        matches!(self, Self::Recursive | Self::Together)
     }
 }
 
@@ -58,9 +61,10 @@ impl Cosign<'_> {
         let of = |images: &[String]| [&words, images].concat();
         let commands = match way {
             Way::Together => vec![of(images)],
-            Way::Each | Way::Recursive => images.chunks(1).map(of).collect(),
+            Way::Alone | Way::Each | Way::Recursive => images.chunks(1).map(of).collect(),
         };
-        Ok(self.job(folder, commands))
+        let job = self.job(folder, commands);
+        Ok(if way == Way::Alone { Job { parallel: 1, ..job } } else { job })
     }
 
     /// The job that verifies that images are signed by who signs, one process each.

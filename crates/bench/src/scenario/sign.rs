@@ -96,8 +96,9 @@ fn about(images: usize) -> String {
          nothing is to be copied, every manifest is to be signed under its `.sig` tag, and every image to be recorded. \
          Then the same once more, where nothing is left to do. A real Sigstore runs on the same machine: Fulcio, a \
          certificate log and Rekor v1 on Trillian and MariaDB, with entries given their places every 50 ms; it takes its \
-         part of the same processors. No latency, no quota. cosign signs in the same form with the same identity, {PARALLEL} \
-         processes at once: fewer images, once each; with `--recursive` it signs an image with its parts. Signatures are \
+         part of the same processors. No latency, no quota. cosign signs in the same form with the same identity, one \
+         process an image, one after another or {PARALLEL} at once: fewer images, once each; with `--recursive` it signs an \
+         image with its parts. Signatures are \
          counted in production, certificates and entries in the logs.",
         count((images * (PLATFORMS + 1)) as u64)
     )
@@ -161,7 +162,7 @@ impl Bench<'_> {
         let (folder, images) = (self.lab.folder()?, production(&world));
         let images = match way {
             Way::Each | Way::Together => &images[..self.lab.size(40, 8)],
-            Way::Recursive => &images[..self.lab.size(20, 4)],
+            Way::Alone | Way::Recursive => &images[..self.lab.size(20, 4)],
         };
         let token = self.sigstore.token(folder.path()).await?;
         let job = cosign.sign(way, folder.path(), &token, images)?;
