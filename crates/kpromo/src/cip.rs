@@ -213,16 +213,15 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         End::Unwritten(_) => complain("nothing was promoted"),
         End::DryRun(cleared) | End::NothingToDo(cleared) => {
             print(&failures(ledger, Some(cleared.plan())));
-            let nothing = cleared.plan().is_empty();
+            let nothing = cleared.plan().is_empty() && cleared.plan().summary().total.sign == 0;
             print(if nothing { "Nothing to do.\n" } else { "This was a dry run: nothing was written.\n" });
             print_skipped(ledger);
         }
         End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
-            print(&if ledger.has_written_nothing() && failures(ledger, plan).is_empty() {
-                "Nothing to do.\n".to_owned()
-            } else {
-                summary(ledger, plan, &tally)
+            print(&match outcome {
+                "nothing-to-do" => "Nothing to do.\n".to_owned(),
+                _ => summary(ledger, plan, &tally),
             });
             if let End::Finished(attested) = end {
                 let not_begun = [

@@ -341,6 +341,25 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
     }
 }
 
+/// What somebody else has put into production is not signed for being there: its policy requires what it lacks.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn what_a_policy_requires_is_required_of_what_is_there_already_too() {
+    let mut world = World::with(Production::embedded().await).await;
+    world.policy = format!(
+        "provenance:\n  mode: require\n  signers: ['sigstore::{}::{BUILDER}']\n  builders:\n  \
+         - {{ id: https://builder.example/builder, level: 2 }}\n  sources: [github.com/org/repo]\n",
+        world.sigstore.issuer(Issuer::Usual)
+    );
+    world.stage("app", index(1), &["v1"]).await;
+    let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+    put(server, "prod/app", &index(1), &["v1"]).await;
+    server.tally().reset();
+    let said = run(world.command(&[]));
+    assert_eq!((said.code, server.tally().snapshot().writes()), (31, 0), "{}", said.stderr);
+    assert!(said.stdout.contains("does not satisfy its policy"), "{}", said.stdout);
+}
+
 /// However often a run is killed, and wherever: in the end every image is signed and recorded, once.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]

@@ -122,7 +122,9 @@ impl Cache {
         let encoded = |learnt: Result<(&Repository, Facts), CacheError>| {
             learnt.map(|(repository, facts)| (repository.to_string(), facts.encode()))
         };
-        self.replace(FACTS, forgotten, learnt.map(encoded))
+        self.replace(FACTS, forgotten, learnt.map(encoded))?;
+        // What was finished there is as little to be believed.
+        self.replace(FINISHED, forgotten, std::iter::empty())
     }
 
     /// The images of a repository that were seen to be finished on these terms.

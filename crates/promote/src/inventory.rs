@@ -43,6 +43,8 @@ struct Holdings {
     digests: Vec<(Id<Digest>, Option<Id<MediaType>>)>,
     /// Manifests it has that no edge names: parts of images, by [`fingerprint`], in order.
     parts: Vec<u64>,
+    /// Whether these are all, where the repository is complete.
+    knows_parts: bool,
     /// The tags it has that hold what is attached to images, by [`fingerprint_of_tag`], in order; none: nobody knows.
     attached: Option<Vec<u64>>,
 }
@@ -185,7 +187,12 @@ impl Inventory {
         }
         // Every tag stands by itself, and with its digest where manifests are listed: that one comes last.
         tags.sort_unstable_by_key(|(tag, digest)| (*tag, digest.is_some()));
-        let mut holdings = Holdings { complete: lists_manifests || !there, attached, ..Holdings::default() };
+        let mut holdings = Holdings {
+            complete: lists_manifests || !there,
+            knows_parts: true,
+            attached,
+            ..Holdings::default()
+        };
         for (tag, digest) in tags {
             let named = match digest {
                 Some(digest) => self.named(repository, tag, digest, edges),
@@ -274,6 +281,7 @@ impl Inventory {
     pub fn forget_parts(&mut self, repository: Id<Repository>) {
         if let Some(holdings) = self.repositories.get_mut(&repository) {
             holdings.parts = Vec::new();
+            holdings.knows_parts = false;
         }
     }
 
@@ -366,7 +374,11 @@ impl Inventory {
         let Some(holdings) = self.repositories.get(&repository) else { return false };
         match edges.find_digest(digest).and_then(|id| find(&holdings.digests, id)) {
             Some(there) => there.is_none(),
-            None => holdings.complete && holdings.parts.binary_search(&fingerprint(digest)).is_err(),
+            None => {
+                holdings.complete
+                    && holdings.knows_parts
+                    && holdings.parts.binary_search(&fingerprint(digest)).is_err()
+            }
         }
     }
 

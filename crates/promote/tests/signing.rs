@@ -152,7 +152,8 @@ async fn a_second_run_writes_nothing() {
         let mut this = Signer::of(google(), 2).await;
         this.sign_with(SigningKey::generate().unwrap(), format);
         this.world.stage("app", &Recipe::default().index(2), &["v1"]).await;
-        this.world.stage("untagged", &Recipe { seed: 1, ..Recipe::default() }.image(), &[]).await;
+        // Beside it in the same repository, which is not settled by tags alone then.
+        this.world.stage("app", &Recipe { seed: 1, ..Recipe::default() }.image(), &[]).await;
         this.promote().await;
         assert!(this.writes()[0] > 0);
         let done = this.promote().await;

@@ -78,9 +78,6 @@ pub enum TrustError {
     /// The signing configuration names nothing that will do.
     #[error("the signing configuration names {0}")]
     Service(String),
-    /// Verification with a key asks for none of the authorities.
-    #[error("nothing says whom to trust: name a trusted root or a verification key")]
-    Nobody,
 }
 
 impl TrustError {

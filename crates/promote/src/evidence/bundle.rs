@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oci::Referrer;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use sigstore::BUNDLE_MAX;
 
 use super::gather::{BUNDLE, Subject};
@@ -26,15 +27,22 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
         }
         return rejected(Rejected { claim: unknown, reason: "it holds no bundle".to_owned(), place });
     };
+    // What nobody verifies must not be carried with what somebody has verified.
+    if attachment.layers.len() != 1 {
+        let reason = format!("it has {} layers, where a bundle is one", attachment.layers.len());
+        return rejected(Rejected { claim: unknown, reason, place });
+    }
     let bundle = match subject.content(layer, BUNDLE_MAX, unknown, &place).await? {
         Ok(bundle) => bundle,
         Err(why) => return rejected(why),
     };
-    let verifier = subject.trust.verifier().await?;
+    let Peeked { content, by_certificate } = peek(&bundle);
+    let is_attestation = matches!(&content, Content::Statement(kind) if kind.as_deref() != Some(SIGN_TYPE));
+    let verifier = subject.attestations(by_certificate && is_attestation).await?;
     let origin =
         Origin::Referrer { repository: subject.repository.clone(), attachment: Box::new(attachment) };
     let mut evidence = Evidence::default();
-    match peek(&bundle) {
+    match content {
         Content::Message => match verifier.artifact(&bundle, &subject.sha256) {
             Ok(verified) => evidence.signatures.push(FoundSignature {
                 signatory: verified.signatory,
@@ -88,20 +96,39 @@ enum Content {
     Statement(Option<String>),
 }
 
-fn peek(bundle: &[u8]) -> Content {
+/// What can be told of a bundle before it is verified.
+struct Peeked {
+    content: Content,
+    /// Whether it has a certificate, rather than a key's hint.
+    by_certificate: bool,
+}
+
+fn peek(bundle: &[u8]) -> Peeked {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Peeked {
+    struct Bundle {
         dsse_envelope: Option<Envelope>,
-        message_signature: Option<serde::de::IgnoredAny>,
+        message_signature: Option<IgnoredAny>,
+        verification_material: Option<Material>,
     }
-    match serde_json::from_slice(bundle) {
-        Ok(Peeked { message_signature: Some(_), dsse_envelope: None }) => Content::Message,
-        Ok(Peeked { dsse_envelope, .. }) => {
-            Content::Statement(dsse_envelope.and_then(|e| e.predicate_type()))
-        }
-        Err(_) => Content::Statement(None),
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Material {
+        certificate: Option<IgnoredAny>,
+        x509_certificate_chain: Option<IgnoredAny>,
     }
+    let Ok(Bundle { dsse_envelope, message_signature, verification_material }) =
+        serde_json::from_slice(bundle)
+    else {
+        return Peeked { content: Content::Statement(None), by_certificate: false };
+    };
+    let has_certificate =
+        |material: Material| material.certificate.is_some() || material.x509_certificate_chain.is_some();
+    let content = match dsse_envelope {
+        None if message_signature.is_some() => Content::Message,
+        envelope => Content::Statement(envelope.and_then(|envelope| envelope.predicate_type())),
+    };
+    Peeked { content, by_certificate: verification_material.is_some_and(has_certificate) }
 }
 
 /// The type of the predicate that an envelope claims to hold.

@@ -1,16 +1,20 @@
 //! Asking a registry for what is attached.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use oci::{AttachedBlob, AttachedTag, AttachmentKind, Digest, Known, Reader, Referrer, Repository, Selector};
-use sigstore::Trust;
+use sigstore::{Trust, TrustError, Verifier};
 
 use super::bundle::read_bundle;
 use super::tag::read_layers;
 use super::{Claim, Evidence, EvidenceError, Hints, Rejected, Wanted};
+use crate::text::shown;
 
+/// The most of a text from outside that a reason or a place has, in characters.
+const SHOWN_MAX: usize = 512;
 /// The most bundles of one image that are read.
 const BUNDLES_MAX: usize = 100;
 /// How many are read at once.
@@ -72,6 +76,10 @@ pub async fn gather(
     if wanted != Wanted::SignatureTag {
         subject.read_referrers(hints.referrers, &mut evidence).await?;
     }
+    // All of it is a stranger's.
+    for Rejected { reason, place, .. } in &mut evidence.rejected {
+        (*reason, *place) = (shown(reason, SHOWN_MAX), shown(place, SHOWN_MAX));
+    }
     Ok(evidence)
 }
 
@@ -121,6 +129,15 @@ impl Subject<'_> {
         Ok(())
     }
 
+    /// The verifier of attestations: a key that signatures are verified with takes nothing from those whose signers have
+    /// certificates.
+    pub(super) async fn attestations(&self, by_certificate: bool) -> Result<Arc<Verifier>, TrustError> {
+        match by_certificate {
+            true => self.trust.verifier_of_root().await,
+            false => self.trust.verifier().await,
+        }
+    }
+
     /// The content of something attached, or what is wrong with it: see [`Subject::unreadable`].
     pub(super) async fn content(
         &self,
@@ -149,16 +166,26 @@ impl Subject<'_> {
         place: String,
         error: oci::Error,
     ) -> Result<Rejected, EvidenceError> {
-        match error.kind() {
-            oci::ErrorKind::Manifest(_)
-            | oci::ErrorKind::Malformed(_)
-            | oci::ErrorKind::Unreasonable(_)
-            | oci::ErrorKind::WrongSize { .. }
-            | oci::ErrorKind::WrongDigest { .. } => Ok(Rejected { claim, reason: error.to_string(), place }),
-            _ if error.status() == Some(http::StatusCode::NOT_FOUND) => {
-                Ok(Rejected { claim, reason: error.to_string(), place })
-            }
-            _ => Err(error.into()),
+        if is_about_content(&error) {
+            Ok(Rejected { claim, reason: error.to_string(), place })
+        } else {
+            Err(error.into())
         }
     }
+}
+
+/// Whether an error says that what is there is not what it should be, or not there at all, rather than that the registry does
+/// not tell.
+pub(crate) fn is_about_content(error: &oci::Error) -> bool {
+    use oci::ErrorKind as Kind;
+    let is_gone = error.status() == Some(http::StatusCode::NOT_FOUND);
+    is_gone
+        || matches!(
+            error.kind(),
+            Kind::Manifest(_)
+                | Kind::Malformed(_)
+                | Kind::Unreasonable(_)
+                | Kind::WrongSize { .. }
+                | Kind::WrongDigest { .. }
+        )
 }

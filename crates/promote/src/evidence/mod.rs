@@ -12,6 +12,7 @@ use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
 use sigstore::{Signatory, Statement, TrustError};
 
 pub use gather::gather;
+pub(crate) use gather::is_about_content;
 
 /// The predicate type of a statement that is a signature: that is how cosign signs images in bundles.
 pub const SIGN_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";

@@ -13,6 +13,11 @@ const LAYERS_MAX: usize = 100;
 /// The largest payload of a signature, in bytes.
 const PAYLOAD_MAX: u64 = 1024 * 1024;
 
+/// The annotation with the certificate of whoever has signed a layer.
+const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
+/// What the annotations begin with that a layer is verified by.
+const PROOFS: [&str; 2] = ["dev.cosignproject.cosign/", "dev.sigstore.cosign/"];
+
 /// Reads and verifies the layers of a tag's manifest.
 pub(super) async fn read_layers(
     subject: &Subject<'_>,
@@ -48,7 +53,8 @@ pub(super) async fn read_layers(
                 continue;
             }
         };
-        let verifier = subject.trust.verifier().await?;
+        let by_certificate = layer.annotations.get(CERTIFICATE).is_some_and(|pem| !pem.is_empty());
+        let verifier = subject.attestations(by_certificate && !is_signature).await?;
         let cosign = CosignLayer { payload: &content, annotations: &layer.annotations };
         if is_signature {
             match verifier.cosign_signature(&cosign).and_then(|verified| about(subject, verified)) {
@@ -91,7 +97,9 @@ fn about(
 }
 
 fn origin(subject: &Subject<'_>, tag: &Tag, index: usize, layer: AttachedBlob, content: Bytes) -> Origin {
-    let AttachedBlob { media_type, annotations, .. } = layer;
+    let AttachedBlob { media_type, mut annotations, .. } = layer;
+    // Others prove nothing, and nobody has verified what they say.
+    annotations.retain(|name, _| PROOFS.iter().any(|prefix| name.starts_with(prefix)));
     let layer = NewLayer { media_type, content, annotations };
     Origin::Layer { repository: subject.repository.clone(), tag: tag.clone(), index, layer }
 }

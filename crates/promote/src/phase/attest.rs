@@ -14,7 +14,7 @@ use sigstore::{Owner, Signer, Statement};
 
 use crate::audit::{PROMOTION_TYPE, SUMMARY_TYPE};
 use crate::event::{Event, Phase};
-use crate::evidence::Origin;
+use crate::evidence::{EvidenceError, Origin, is_about_content};
 use crate::intern::Id;
 use crate::notary::{Notary, Signing};
 use crate::phase::carry::Carrier;
@@ -149,7 +149,7 @@ impl AttestWork<'_> {
 
     /// Writes what an image lacks; whether it lacked anything.
     async fn complete(&self, held: &Held) -> Result<bool, Trouble> {
-        let Some(first) = edges_of(self.plan.edges(), &held.subject).next() else { return Ok(false) };
+        let Some(first) = self.promoted.held(&held.subject).next() else { return Ok(false) };
         let home = self.plan.edges().repository(held.subject.home);
         let reference = self.notary.production.reference(home);
         let digest = *self.plan.edges().digest_name(held.subject.digest);
@@ -216,7 +216,12 @@ impl AttestWork<'_> {
         }
         let reader = self.writer.reader();
         let examiner = Examiner { run: self.run, reader, notary: self.notary, policies };
-        Ok(Some(Cow::Owned(examiner.examine(self.plan, (source, digest)).await?)))
+        match examiner.examine(self.plan, (source, digest)).await {
+            Ok(examined) => Ok(Some(Cow::Owned(examined))),
+            // An earlier run has signed it, and so it had passed; what staging has lost since cannot be carried any more.
+            Err(EvidenceError::Registry(error)) if is_about_content(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Brings home what a policy has accepted; whether there was anything that lacked.
@@ -330,9 +335,8 @@ impl AttestWork<'_> {
         manifest: String,
     ) -> Result<(), Trouble> {
         let edges = self.plan.edges();
-        let mut wished = edges_of(edges, subject);
-        let Some(first) = wished.next() else { return Ok(()) };
-        let tags = std::iter::once(first).chain(wished).filter_map(|edge| edges.tag(edge));
+        let Some(first) = self.promoted.held(subject).next() else { return Ok(()) };
+        let tags = self.promoted.held(subject).filter_map(|edge| edges.tag(edge));
         let mut tags: Vec<String> = tags.map(ToString::to_string).collect();
         tags.sort_unstable();
         let record = Record {

@@ -20,12 +20,16 @@ use crate::notary::Notary;
 use crate::phase::plan::{ImageId, Plan, by_host};
 use crate::policy::{Image, Judgement, Platform, Policies, RejectedAttestation, VerifiedAttestation, judge};
 use crate::run::Run;
+use crate::text::shown;
 
 /// The deepest nesting of indexes whose platforms are looked at; what is nested deeper is judged to be so.
 const DEPTH_MAX: usize = 6;
 /// The most platforms of one image that are looked at, however its indexes are nested: as many as may be copied. An image
 /// with more is not satisfied.
 const PLATFORMS_MAX: usize = 1_000;
+
+/// The most of a text from outside that a reason has, in characters.
+const SHOWN_MAX: usize = 1_000;
 
 /// What was found of an image, and what it amounts to. Of what is attached it keeps what later phases carry, and lets go of
 /// what it was found by: statements alone can have megabytes an image.
@@ -240,6 +244,9 @@ impl Examiner<'_> {
                     image: image_of(child.digest, &Evidence::default()),
                 };
                 let is_one = platform.is_one();
+                if !is_one {
+                    continue;
+                }
                 // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
                 let is_too_much = is_one && !place.has_room();
                 if is_one && depth < DEPTH_MAX && !is_too_much {
@@ -270,7 +277,8 @@ impl Examiner<'_> {
         }
         let by_others = evidence.signatures.iter().map(|found| {
             let (signatory, staging) = (&found.signatory, &verification.staging);
-            format!("{}: it is by {signatory}, and {staging} was expected", found.origin)
+            let why = format!("{}: it is by {signatory}, and {staging} was expected", found.origin);
+            shown(&why, SHOWN_MAX)
         });
         let rejected = evidence.rejected.iter().filter(|rejected| rejected.claim == Claim::Signature);
         let rejected = rejected.map(|Rejected { place, reason, .. }| format!("{place}: {reason}"));

@@ -73,7 +73,7 @@ impl Finished {
     pub(super) fn keep(mut self, run: &Run, cache: &Cache, edges: &Edges, seen: &[(Subject, Completion)]) {
         let host = |subject: &Subject| &edges.repository(subject.home).host;
         let is_wrong = |(subject, completion): &&(Subject, Completion)| {
-            *completion != Completion::WasComplete && self.rechecked.contains(subject)
+            *completion == Completion::Completed && self.rechecked.contains(subject)
         };
         let wrong: BTreeSet<&Host> = seen.iter().filter(is_wrong).map(|(subject, _)| host(subject)).collect();
         for host in &wrong {

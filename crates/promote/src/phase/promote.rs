@@ -50,16 +50,34 @@ impl Promoted {
         &self.plan
     }
 
-    /// Whether an image is at home with all the tags it should have there, be it of this run or an earlier one.
+    /// Whether an image is at home with all the tags that it can have there, be it of this run or an earlier one. A tag that
+    /// cannot be given any more, since staging has lost the image, takes nothing from the others.
     pub(super) fn holds(&self, subject: &Subject) -> bool {
-        let there = |edge: &Edge, verdict: &Verdict| match verdict {
+        let wished = self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
+        let mut wished = wished.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
+        wished.peek().is_some() && wished.all(|(edge, verdict)| self.is_there(edge, verdict))
+    }
+
+    /// The edges of an image that are there at its home.
+    pub(super) fn held(&self, subject: &Subject) -> impl Iterator<Item = &Edge> {
+        let wished = self.plan.decisions_at(subject.home);
+        let digest = subject.digest;
+        wished
+            .filter(move |(edge, verdict)| edge.digest == digest && self.is_there(edge, verdict))
+            .map(|(edge, _)| edge)
+    }
+
+    fn is_there(&self, edge: &Edge, verdict: &Verdict) -> bool {
+        match verdict {
             Verdict::Done | Verdict::DoneWithoutSource => true,
             Verdict::Copy | Verdict::Tag => self.brought.contains(&(edge.destination, edge.digest)),
             _ => false,
-        };
-        let mut wished =
-            self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
-        wished.all(|(edge, verdict)| there(edge, verdict))
+        }
+    }
+
+    /// Whether this run has brought an image to its home, or given it a tag there.
+    pub(super) fn has_brought(&self, subject: &Subject) -> bool {
+        self.brought.contains(&(subject.home, subject.digest))
     }
 
     /// What was found of an image, where this run has looked at it.

@@ -15,9 +15,11 @@ use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
 use crate::intern::Id;
 use crate::notary::{Notary, Signing};
 use crate::phase::carry::Carrier;
+use crate::phase::examine::Examiner;
 use crate::phase::finished::{Completion, Finished};
 use crate::phase::plan::Plan;
 use crate::phase::promote::Promoted;
+use crate::policy::Mode;
 use crate::run::Run;
 use crate::signing::{Place, Signature, Signers, Tagged, Trouble, attached_bundle, bundle_of, tagged};
 use crate::subject::{Subject, edges_of, subjects};
@@ -65,9 +67,10 @@ pub(crate) async fn sign(
         let work = SignWork { run, writer, promoted: &promoted, plan, notary, signing, signers };
         let there = subjects(plan.edges(), &notary.production).into_iter();
         let mut there: Vec<Subject> = there.filter(|subject| promoted.holds(subject)).collect();
-        let terms = signers.terms(signing.format);
+        let terms = signers.terms(signing.format, &notary.production);
         let finished = Finished::recall(run, plan.cache(), terms, plan.edges(), &there);
-        there.retain(|subject| !finished.spares(plan.edges(), subject));
+        // What was brought now was not there when it was seen to be finished.
+        there.retain(|subject| promoted.has_brought(subject) || !finished.spares(plan.edges(), subject));
         let (held, failed, not_begun) = work.carry_out(there).await;
         Signed { held, failed, not_begun, finished: Some(finished), promoted }
     })
@@ -141,10 +144,14 @@ impl SignWork<'_> {
                     false => Ok(Vec::new()),
                 };
                 self.run.tell(&Event::Worked);
+                let parts = match parts {
+                    Ok(parts) => self.unless_withheld(&subject, parts).await,
+                    Err(error) => Err(error.into()),
+                };
                 match parts {
                     Ok(parts) => Held { subject, completion: Completion::WasComplete, parts },
                     Err(error) => {
-                        self.unsigned(subject.home, *edges.digest_name(subject.digest), &error.into());
+                        self.unsigned(subject.home, *edges.digest_name(subject.digest), &error);
                         Held { subject, completion: Completion::Incomplete, parts: Vec::new() }
                     }
                 }
@@ -163,6 +170,39 @@ impl SignWork<'_> {
         }
         let image = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
         self.writer.reader().outline(&image).await
+    }
+
+    /// The manifests to sign of an image, unless its policy requires what it lacks. What this run has promoted has passed, and
+    /// what has our signature has passed before; but what somebody else has put there is not signed for being there.
+    async fn unless_withheld(
+        &self,
+        subject: &Subject,
+        parts: Vec<Descriptor>,
+    ) -> Result<Vec<Descriptor>, Trouble> {
+        let edges = self.plan.edges();
+        let Some(first) = edges_of(edges, subject).next() else { return Ok(parts) };
+        let policies = &self.promoted.policies;
+        let policy = policies.of(edges.repository(first.source));
+        let digest = *edges.digest_name(subject.digest);
+        let is_free = policy.is_none_or(|policy| policy.mode() != Mode::Require) || parts.is_empty();
+        if is_free || self.promoted.examined(first.source, &digest).is_some() {
+            return Ok(parts);
+        }
+        let home = edges.repository(subject.home);
+        let reference = self.notary.production.reference(home);
+        let place = Place { home, reference: &reference, digest };
+        let signature = Signature::new(&place, &self.signing.promoter.version)?;
+        let lacks_layer = self.lacks_layer(subject.home, &place, &signature).await?.0.is_some();
+        if !lacks_layer && !self.lacks_bundle(subject.home, &place).await? {
+            return Ok(parts);
+        }
+        let reader = self.writer.reader();
+        let examiner = Examiner { run: self.run, reader, notary: self.notary, policies };
+        let examined = examiner.examine(self.plan, (first.source, subject.digest)).await?;
+        match examined.unproven().or_else(|| examined.invalid()) {
+            None => Ok(parts),
+            Some(why) => Err(Trouble::Withheld(why)),
+        }
     }
 
     /// Has one manifest signed.

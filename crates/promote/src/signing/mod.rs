@@ -11,7 +11,7 @@ use sigstore::{Form, Owner, SignError, Signer, TrustError};
 
 use crate::evidence::EvidenceError;
 
-use crate::notary::{SignatureFormat, Signing, SummarySigner};
+use crate::notary::{Production, SignatureFormat, Signing, SummarySigner};
 
 pub(crate) use bundle::attached_bundle;
 pub(crate) use ours::{Tagged, bundle_of, tagged};
@@ -58,9 +58,10 @@ impl Signing {
 
 impl Signers<'_> {
     /// What it depends on whether an image is finished, in words.
-    pub(crate) fn terms(&self, format: SignatureFormat) -> String {
+    pub(crate) fn terms(&self, format: SignatureFormat, production: &Production) -> String {
         let summaries = self.summaries.as_ref().map(|(owner, _)| format!(", summaries by {owner}"));
-        format!("{format:?} by {}{}", self.owner, summaries.unwrap_or_default())
+        let Production { path, reference, .. } = production;
+        format!("{format:?} by {}{}, {path} is {reference}", self.owner, summaries.unwrap_or_default())
     }
 }
 
@@ -87,6 +88,9 @@ pub(crate) enum Trouble {
     /// What staging has attached cannot be verified.
     #[error("verifying what staging has attached: {0}")]
     Trust(#[from] TrustError),
+    /// It is in production, and its policy requires what it lacks.
+    #[error("it was promoted by somebody else, and does not satisfy its policy: {0}")]
+    Withheld(String),
     /// Sigstore's formats know images by SHA-256 alone.
     #[error("{0} is not of the algorithm SHA-256, by which alone signatures name images")]
     Algorithm(Digest),

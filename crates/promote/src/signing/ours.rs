@@ -7,6 +7,7 @@ use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Stat
 use super::bundle::{BUNDLE_TYPE, PREDICATE_TYPE};
 use super::signature::Signature;
 use super::{Place, Trouble, sha256};
+use crate::evidence::is_about_content;
 
 /// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
 const LOOKED_AT_MAX: usize = 100;
@@ -51,7 +52,7 @@ pub(crate) async fn tagged(
             match reader.small_blob(place.home, layer.digest, layer.size, PAYLOAD_MAX).await {
                 Ok(bytes) => fetched = bytes,
                 // What cannot be read is not our signature.
-                Err(error) if !error.is_temporary() => continue,
+                Err(error) if is_about_content(&error) => continue,
                 Err(error) => return Err(error.into()),
             }
             &fetched
@@ -80,14 +81,20 @@ pub(crate) async fn bundle_of(
     (owner, signer): (&Owner, &Signer),
 ) -> Result<Option<Statement>, Trouble> {
     let sha256 = sha256(place.digest)?;
-    let may_be = |referrer: &&Referrer| {
-        referrer.annotations.get(PREDICATE_TYPE).is_none_or(|claimed| claimed == predicate_type)
+    let claims = |referrer: &&Referrer| {
+        referrer.annotations.get(PREDICATE_TYPE).is_some_and(|claimed| claimed == predicate_type)
     };
-    for referrer in referrers.iter().filter(may_be).take(LOOKED_AT_MAX) {
+    // Ours say what they are, so what says nothing comes last.
+    let says_nothing = |referrer: &&Referrer| {
+        let kind = referrer.artifact_type.as_deref();
+        kind.is_none_or(|kind| kind == BUNDLE_TYPE) && !referrer.annotations.contains_key(PREDICATE_TYPE)
+    };
+    let may_be = referrers.iter().filter(claims).chain(referrers.iter().filter(says_nothing));
+    for referrer in may_be.take(LOOKED_AT_MAX) {
         let bundle = match read(reader, place, referrer).await {
             Ok(Some(bundle)) => bundle,
             Ok(None) => continue,
-            Err(error) if !error.is_temporary() => continue,
+            Err(error) if is_about_content(&error) => continue,
             Err(error) => return Err(error.into()),
         };
         let Ok(verified) = signer.verifier().statement(&bundle, &sha256) else { continue };

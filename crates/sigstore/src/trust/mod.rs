@@ -84,8 +84,11 @@ impl Trust {
         self.shared.by_key.get_or_try_init(load).await.map(Arc::clone)
     }
 
-    /// The verifier of what was signed with certificates.
-    pub(crate) async fn verifier_of_root(&self) -> Result<Arc<Verifier>, TrustError> {
+    /// The verifier of what was signed with certificates, whether or not a key was given.
+    ///
+    /// # Errors
+    /// When there is no trusted root to be had.
+    pub async fn verifier_of_root(&self) -> Result<Arc<Verifier>, TrustError> {
         let load = async || Verifier::with_root(self.root().await?).map(Arc::new);
         self.shared.by_root.get_or_try_init(load).await.map(Arc::clone)
     }
