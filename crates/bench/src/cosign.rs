@@ -8,31 +8,31 @@ use crate::measure::Job;
 use crate::sigstore::{SIGNER, Sigstore};
 use crate::tools::{Peer, word};
 
-/// How many processes run at once.
+/// How many processes run at once, where it is more than one.
 pub(crate) const PARALLEL: usize = 4;
 
 /// How images are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// A process an image, without its parts, one after another.
-    Alone,
+    /// A process an image, without its parts, one after the other.
+    InTurn,
     /// The same, several at once.
     Each,
-    /// A process an image, with its parts.
+    /// A process an image, with its parts, several at once.
     Recursive,
     /// One process for all images, with their parts.
     Together,
 }
 
 impl Way {
-    pub(crate) const ALL: [Self; 4] = [Self::Alone, Self::Each, Self::Recursive, Self::Together];
+    pub(crate) const ALL: [Self; 4] = [Self::InTurn, Self::Each, Self::Recursive, Self::Together];
 
-    pub(crate) fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> String {
         match self {
-            Self::Alone => "cosign sign",
-            Self::Each => "cosign sign, several at once",
-            Self::Recursive => "cosign sign --recursive, several at once",
-            Self::Together => "the same, one process",
+            Self::InTurn => "cosign sign, in turn".to_owned(),
+            Self::Each => format!("cosign sign, {PARALLEL} at once"),
+            Self::Recursive => format!("cosign sign --recursive, {PARALLEL} at once"),
+            Self::Together => "cosign sign --recursive, one process".to_owned(),
         }
     }
 
@@ -61,10 +61,10 @@ impl Cosign<'_> {
         let of = |images: &[String]| [&words, images].concat();
         let commands = match way {
             Way::Together => vec![of(images)],
-            Way::Alone | Way::Each | Way::Recursive => images.chunks(1).map(of).collect(),
+            Way::InTurn | Way::Each | Way::Recursive => images.chunks(1).map(of).collect(),
         };
-        let job = self.job(folder, commands);
-        Ok(if way == Way::Alone { Job { parallel: 1, ..job } } else { job })
+        let parallel = if way == Way::InTurn { 1 } else { PARALLEL };
+        Ok(self.job(folder, commands, parallel))
     }
 
     /// The job that verifies that images are signed by who signs, one process each.
@@ -74,7 +74,7 @@ impl Cosign<'_> {
         let whom = ["--certificate-identity", SIGNER, "--certificate-oidc-issuer", issuer];
         words.extend(whom.into_iter().chain(["--trusted-root", &root]).map(str::to_owned));
         let commands = images.iter().map(|image| [&words[..], std::slice::from_ref(image)].concat());
-        Ok(self.job(folder, commands.collect()))
+        Ok(self.job(folder, commands.collect(), PARALLEL))
     }
 
     fn words(self, subcommand: &str) -> Vec<String> {
@@ -83,8 +83,8 @@ impl Cosign<'_> {
         [program, subcommand.to_owned()].into_iter().chain(flags.map(str::to_owned)).collect()
     }
 
-    fn job(self, folder: &Path, commands: Vec<Vec<String>>) -> Job {
-        let mut job = self.lab.job(folder, commands, PARALLEL);
+    fn job(self, folder: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
+        let mut job = self.lab.job(folder, commands, parallel);
         let files = [
             ("SIGSTORE_ROOT_FILE", "ca.pem"),
             ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "ct.pub"),

@@ -22,6 +22,9 @@ const LARGEST: u64 = 1 << 20;
 /// After this time a log tells of everything that it was given: it gives entries their places twenty times a second.
 const SETTLED: Duration = Duration::from_millis(500);
 
+/// What Linux counts processor time in for programs, on nearly every architecture.
+const TICKS_A_SECOND: f64 = 100.0;
+
 /// A Sigstore that runs, and that nobody else uses: what its logs hold is what was measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Sigstore {
@@ -88,6 +91,19 @@ impl Sigstore {
         })
     }
 
+    /// Processor time that its parts have taken so far: what runs in its folder is a part. What has just ended is left out.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64, Error> {
+        let processes = fs::read_dir("/proc").map_err(Error::file("listing", "/proc"))?;
+        let ours = processes.filter_map(Result::ok).map(|process| process.path()).filter(|process| {
+            fs::read_link(process.join("cwd")).is_ok_and(|folder| folder.starts_with(&self.folder))
+        });
+        let ticks: u64 =
+            ours.filter_map(|process| ticks(&fs::read_to_string(process.join("stat")).ok()?)).sum();
+        #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
+        let seconds = ticks as f64 / TICKS_A_SECOND;
+        Ok(seconds)
+    }
+
     async fn number(&self, url: &str, name: &str) -> Result<u64, Error> {
         let answer: Value = serde_json::from_slice(&self.get(url).await?).unwrap_or_default();
         let number = answer[name].as_u64();
@@ -103,6 +119,14 @@ impl Sigstore {
     fn error(&self, why: String) -> Error {
         Error::Sigstore { folder: self.folder.clone(), why }
     }
+}
+
+/// User and system time of a process, in ticks, of its `stat`. Its name, in parentheses, may have spaces.
+fn ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(')')?;
+    // The third field of all is the first here; the times are the 14th and the 15th.
+    let mut times = fields.split_whitespace().skip(11);
+    Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
 }
 
 /// What is found at a URL on loopback. Of HTTP/1.0 an answer is neither chunked nor followed by another.
@@ -178,6 +202,13 @@ mod tests {
         );
         let asked = asked.join().unwrap();
         assert!(asked[0].starts_with("GET /ct/ct/v1/get-sth ") && asked[1].starts_with("GET /api/v1/log "));
+    }
+
+    #[test]
+    fn times_of_a_process_stand_behind_its_name() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 1 0 0 0 30 12 0 0 20 0 1 0 100";
+        assert_eq!(ticks(stat), Some(42));
+        assert_eq!(ticks("7 (a) S 1"), None);
     }
 
     #[tokio::test]
