@@ -177,7 +177,9 @@ fn ask(url: &str, head: &str, body: &str) -> String {
     let authority = url.strip_prefix("http://").unwrap();
     let mut stream = TcpStream::connect(authority).unwrap();
     let length = body.len();
-    write!(stream, "{head}\r\nHost: {authority}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    // In one write: who refuses the head may close before a body that comes later.
+    let request = format!("{head}\r\nHost: {authority}\r\nContent-Length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

@@ -178,12 +178,14 @@ func (i issuer) impersonate(w http.ResponseWriter, r *http.Request) {
 		Audience     string
 		IncludeEmail bool
 	}
+	// Read before anything is refused: a connection that closes on unread bytes is reset, and the refusal lost with it.
+	unread := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&body)
 	switch {
 	case !isCall:
 		http.NotFound(w, r)
 	case r.Header.Get("Authorization") != bearer:
 		http.Error(w, "no access token", http.StatusUnauthorized)
-	case json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<16)).Decode(&body) != nil:
+	case unread != nil:
 		http.Error(w, "no JSON", http.StatusBadRequest)
 	default:
 		claims := map[string]any{"aud": body.Audience, "sub": "105"}
