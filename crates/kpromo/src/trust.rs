@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use oci::Host;
+use promote::evidence::Room;
 use promote::manifest::checkout;
 use promote::{Notary, Production, Promoter, Signing, SummarySigner, Verification};
 use serde_json::Value;
@@ -38,7 +39,7 @@ pub(crate) fn notary(
         Signers { environment, connection, trust: &trust }.signing(signing, promoter)
     });
     let signing = signing.transpose()?;
-    let verification = Verification { trust, staging: signer_pattern(&args.trust)? };
+    let verification = Verification { trust, staging: signer_pattern(&args.trust)?, room: Room::default() };
     let Production { canonical_host, path, reference } = &connection.production;
     tracing::debug!(canonical = %canonical_host, %path, %reference, "production");
     Ok(Notary { verification, signing, production: connection.production.clone() })

@@ -3,6 +3,7 @@
 use futures_util::{StreamExt, stream};
 use promote::Verification;
 use promote::audit::{AuditError, Audited, ImageName, audit};
+use promote::evidence::Room;
 
 use crate::args::{Form, VerifyArgs};
 use crate::config::InvalidConfig;
@@ -73,7 +74,7 @@ fn prepare(
 ) -> Result<(Connection, Verification), InvalidConfig> {
     let connection = connect(args.registry_config.as_deref(), environment)?;
     let trust = trust(&args.trust, environment, &connection.door)?;
-    let verification = Verification { trust, staging: signer_pattern(&args.trust)? };
+    let verification = Verification { trust, staging: signer_pattern(&args.trust)?, room: Room::default() };
     Ok((connection, verification))
 }
 

@@ -22,7 +22,10 @@ pub use attach::{
 pub use auth::{Anonymous, Credential, CredentialSource};
 pub use blob::BlobStream;
 pub use client::{Client, HostOptions};
-pub use copy::{Copied, Copier, Finished, Graph, Lane, Node, Observer, SpoolSettings, Step, Target};
+pub use copy::{
+    Copied, Copier, Finished, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Lane, Node, Observer,
+    SpoolSettings, Step, Target,
+};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{Error, ErrorKind, Refusal, RegistryError};
 pub use listing::{Listed, ListedManifest, Listing};

@@ -89,6 +89,8 @@ pub enum Event {
     Promoted(Promotion, Copied),
     /// An image could not be brought to a repository.
     Failed(Promotion, Arc<oci::Error>),
+    /// An image must not be brought to a repository, which was found out when others had been promoted; and why.
+    Withheld(Promotion, String),
     /// It was found what is attached to an image in staging, and what that amounts to.
     Examined(Arc<Examination>),
     /// A manifest has got the signatures that it lacked.

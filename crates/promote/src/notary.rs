@@ -1,11 +1,11 @@
 //! Whom a run believes, and as whom it signs. What it takes to verify and to sign is looked up when the first signature is
 //! met or made: a run that meets none asks nobody.
 
-use oci::{Host, Repository, RepositoryPath};
+use oci::{Host, Reader, Repository, RepositoryPath};
 use serde::Serialize;
 use sigstore::{Signatory, SignerPattern, SignerSource, Trust};
 
-use crate::evidence::FoundSignature;
+use crate::evidence::{FoundSignature, Means, Room, Share};
 
 /// Verification and, where the run signs, signing.
 #[derive(Debug)]
@@ -25,12 +25,19 @@ pub struct Verification {
     pub trust: Trust,
     /// Who signs staging images. Where trust is in a key, its holder does.
     pub staging: SignerPattern,
+    /// How much of what is attached to images is held at once.
+    pub room: Room,
 }
 
 impl Verification {
     /// Whether somebody's signature on a staging image counts. A key is only ever found to have signed where trust is in it.
     pub fn accepts(&self, signatory: &Signatory) -> bool {
         matches!(signatory, Signatory::Key { .. }) || self.staging.matches(signatory)
+    }
+
+    /// What it takes to gather what is attached to an image that has this share.
+    pub(crate) fn means<'a>(&'a self, reader: &'a Reader, share: &'a Share) -> Means<'a> {
+        Means { reader, trust: &self.trust, share }
     }
 
     /// Who has signed, of those whose signatures count.

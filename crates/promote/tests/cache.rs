@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use http::StatusCode;
 use promote::phase::Cleared;
-use promote::{Cache, Ending, Job, Recheck, prepare};
+use promote::{Cache, Job, Recheck, prepare};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
 use support::{World, google, path, tag};
@@ -52,9 +52,7 @@ impl Scene {
 
     /// What was warned of so far.
     fn warnings(&self) -> String {
-        let (error, registries) = (None, serde_json::Value::Null);
-        let ending = Ending { outcome: "", exit_code: 0, confirmed: false, plan: None, error, registries };
-        serde_json::to_value(self.world.ledger.report(ending)).unwrap()["warnings"].to_string()
+        self.world.report()["warnings"].to_string()
     }
 
     /// What a plan without a cache would say.

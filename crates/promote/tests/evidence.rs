@@ -10,7 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use oci::{AttachedTag, AttachmentKind, Client, Digest, Known, NewLayer, RawManifest, Repository};
-use promote::evidence::{Claim, Evidence, EvidenceError, Hints, Origin, Wanted, gather};
+use promote::evidence::{
+    Claim, Evidence, EvidenceError, Hints, Means, Origin, Room, SIGN_TYPE, Wanted, gather,
+};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind as Request, Server};
 use sigstore::{Trust, TrustSettings};
@@ -53,7 +55,9 @@ impl Scene {
         hints: Hints,
         wanted: Wanted,
     ) -> Result<Evidence, EvidenceError> {
-        gather(&client.reader(), trust, &self.repository, self.image.digest(), hints, wanted).await
+        let (reader, room) = (client.reader(), Room::default());
+        let means = Means { reader: &reader, trust, share: &room.share() };
+        gather(means, &self.repository, self.image.digest(), hints, wanted).await
     }
 
     /// All that is attached to the image, found without any hint.
@@ -220,11 +224,18 @@ async fn only_what_is_asked_for_is_read() {
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
     scene.append(AttachmentKind::Attestation, &[hand.attestation(digest, PROVENANCE).await]).await;
-    scene.attach(hand.bundle(digest, PROVENANCE).await).await;
-    scene.requests();
-    for (wanted, signatures, attestations, requests) in
-        [(Wanted::SignatureTag, 1, 0, 2), (Wanted::Attestations, 0, 2, 5), (Wanted::All, 1, 2, 7)]
+    for (predicate_type, bundle) in
+        [(PROVENANCE, hand.bundle(digest, PROVENANCE).await), (SIGN_TYPE, hand.sign_bundle(digest).await)]
     {
+        attach_annotated(&scene.repository, &scene.image, predicate_type, bundle).await;
+    }
+    scene.requests();
+    for (wanted, signatures, attestations, requests) in [
+        (Wanted::SignatureTag, 1, 0, 2),
+        (Wanted::Signatures, 2, 0, 5),
+        (Wanted::Attestations, 1, 2, 7),
+        (Wanted::All, 2, 2, 9),
+    ] {
         let evidence = scene.look(Hints::default(), wanted).await.unwrap();
         let found = (evidence.signatures.len(), evidence.attestations.len());
         assert_eq!((found, scene.requests()), ((signatures, attestations), requests), "{wanted:?}");
@@ -257,15 +268,15 @@ async fn more_than_anybody_attaches_is_not_read_and_said_to_be_there() {
 #[tokio::test]
 async fn no_more_is_read_of_one_image_than_fits() {
     let scene = Scene::new(Config::default()).await;
-    // Four of them are 64 MiB.
-    let layers: Vec<NewLayer> = (0..5).map(|number| plain(vec![b'0' + number; 16 * 1024 * 1024])).collect();
+    // Eight of them are 128 MiB.
+    let layers: Vec<NewLayer> = (0..9).map(|number| plain(vec![b'0' + number; 16 * 1024 * 1024])).collect();
     scene.append(AttachmentKind::Attestation, &layers).await;
     scene.server.tally().reset();
     let evidence = scene.all().await;
-    assert_eq!(scene.server.tally().snapshot().requests(Request::BlobGet), 4);
+    assert_eq!(scene.server.tally().snapshot().requests(Request::BlobGet), 8);
     let (_, attestations) = reasons(&evidence);
-    assert_eq!(attestations.len(), 5);
-    assert!(attestations[4].starts_with("not read"), "{}", attestations[4]);
+    assert_eq!(attestations.len(), 9);
+    assert!(attestations[8].starts_with("not read"), "{}", attestations[8]);
 }
 
 /// Not knowing is no answer; and what is known to be broken is no trouble of the registry's.

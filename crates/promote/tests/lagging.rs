@@ -201,6 +201,8 @@ async fn what_contradicts_a_late_region_is_not_carried_out() {
     world.production[0].weather().clear_faults();
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 1);
+    let told = world.report()["failed"].to_string();
+    assert!(told.contains("/prod/app-5") && told.contains("tags of production never move"), "{told}");
     let held = world.production[0].store().resolve(&path("prod/app-5"), &tag("v1"));
     assert_eq!(held, Some(other.digest()), "tags of production never move");
     assert_eq!((complete(&world, 0), complete(&world, 1)), (IMAGES, IMAGES));

@@ -14,7 +14,7 @@ use http::StatusCode;
 use oci::{AttachmentKind, MediaType, NewLayer, RawManifest, RegistryRoot, Repository};
 use promote::phase::Cleared;
 use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
-use promote::{Ending, Error, Job, Phase, prepare};
+use promote::{Error, Job, Phase, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use serde_json::Value;
@@ -109,18 +109,6 @@ impl Scene {
         self.world.staging.tally().reset();
         tally.total() - tally.requests(Kind::TagList)
     }
-
-    fn report(&self) -> Value {
-        let ending = Ending {
-            outcome: "done",
-            exit_code: 0,
-            confirmed: false,
-            plan: None,
-            error: None,
-            registries: Value::Null,
-        };
-        serde_json::to_value(self.world.ledger.report(ending)).unwrap()
-    }
 }
 
 #[tokio::test]
@@ -137,9 +125,9 @@ async fn an_image_with_nothing_attached_costs_one_request_or_none() {
             assert_eq!(scene.world.staging.tally().snapshot().requests(Kind::BlobGet), 0);
             scene.world.carry_out(cleared).await;
             scene.world.assert_complete().await;
-            let totals = &scene.report()["examinedTotals"];
+            let totals = &scene.world.report()["examinedTotals"];
             assert_eq!((&totals["images"], &totals["unsigned"]), (&20.into(), &20.into()));
-            assert_eq!(scene.report()["examined"], Value::Array(Vec::new()), "they are counted");
+            assert_eq!(scene.world.report()["examined"], Value::Array(Vec::new()), "they are counted");
         }
     }
 }
@@ -180,7 +168,7 @@ async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
         let cleared = scene.prepare().await.unwrap();
         scene.world.carry_out(cleared).await;
         scene.world.assert_complete().await;
-        let report = scene.report();
+        let report = scene.world.report();
         assert_eq!(report["examinedTotals"]["attested"], 2);
         let told = report["examined"].as_array().unwrap();
         let of = |name: &str| told.iter().find(|one| one["image"].as_str().unwrap().contains(name)).unwrap();
@@ -219,7 +207,7 @@ async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
         assert!(blocked[0].contains("accepted, it verifies") && blocked[0].contains("forged or broken"));
         assert!(blocked[1].contains("about something else"), "{}", blocked[1]);
         assert!(blocked[4].contains("malformed"), "{}", blocked[4]);
-        assert_eq!(scene.report()["examinedTotals"]["blocked"], 5);
+        assert_eq!(scene.world.report()["examinedTotals"]["blocked"], 5);
     }
 }
 
@@ -236,7 +224,7 @@ async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted
 
     scene.demand(Mode::Warn);
     let cleared = scene.prepare().await.unwrap();
-    let report = scene.report();
+    let report = scene.world.report();
     let warnings = report["warnings"].as_array().unwrap();
     for (number, why) in ["no SLSA provenance", "none of its SLSA provenance counts"].into_iter().enumerate()
     {
@@ -364,7 +352,7 @@ async fn images_without_signatures_or_with_one_that_counts_pass_and_are_counted(
     ];
     scene.append("app-3", &samples[3], AttachmentKind::Signature, &beside).await;
     let cleared = scene.prepare().await.unwrap();
-    let report = scene.report();
+    let report = scene.world.report();
     let totals = &report["examinedTotals"];
     assert_eq!(
         (&totals["signed"], &totals["unsigned"], &totals["blocked"]),
@@ -475,18 +463,22 @@ async fn a_late_image_that_does_not_pass_is_told_and_not_promoted() {
     scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
     assert_eq!(cleared.plan().summary().total.late, 4);
-    assert_eq!(scene.report()["examinedTotals"]["images"], 1, "only what is to be promoted");
+    assert_eq!(scene.world.report()["examinedTotals"]["images"], 1, "only what is to be promoted");
     scene.world.production[0].weather().clear_faults();
     let attested = scene.world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 2);
     let store = scene.world.production[0].store();
     let has = |number: usize| store.resolve(&path(&format!("prod/app-{number}")), &tag("v1")).is_some();
     assert_eq!([has(0), has(1), has(2), has(3)], [false, false, true, true]);
-    let report = scene.report();
-    let warnings: Vec<&str> =
-        report["warnings"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
-    let told = |name: &str| warnings.iter().any(|text| text.contains("not promoted") && text.contains(name));
-    assert!(told("app-0@") && told("app-1@"), "{warnings:#?}");
+    let report = scene.world.report();
+    let failed = report["failed"].as_array().unwrap();
+    let told = |number: usize| {
+        (failed[number]["source"].as_str().unwrap(), failed[number]["error"].as_str().unwrap())
+    };
+    assert_eq!((failed.len(), &report["totals"]["failed"]), (2, &Value::from(2)), "{failed:#?}");
+    let ((unproven, why), (unsigned, by_whom)) = (told(0), told(1));
+    assert!(unproven.contains("/app-0@") && why.contains(".att, layer 1: "), "{unproven}: {why}");
+    assert!(unsigned.contains("/app-1@") && by_whom.contains("none of its signatures counts"), "{by_whom}");
 }
 
 /// The same where staging does not tell what is attached to what is late.

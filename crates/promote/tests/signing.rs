@@ -6,16 +6,20 @@
 mod support;
 
 use http::StatusCode;
-use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
+use oci::{
+    Algorithm, AttachedTag, AttachmentKind, Digest, Known, MediaType, RawManifest, Reader, Repository,
+    Selector,
+};
 use promote::phase::Attested;
 use promote::{Cache, Job, Notary, Promoter, Recheck, SignatureFormat, Signing, SummarySigner, prepare};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
+use serde_json::json;
 use sigstore::{
     CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
 };
 use support::hand::{Hand, append, attach};
-use support::{World, google, notary};
+use support::{World, google, notary, path, tag};
 
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
@@ -321,6 +325,71 @@ async fn signatures_of_staging_are_carried() {
         this.promote().await;
         assert_eq!(this.writes(), [0], "{format:?}");
     }
+}
+
+/// Whoever may push to staging cannot bury our signature under others.
+#[tokio::test]
+async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
+    for promoted_before in [false, true] {
+        let mut this = Signer::of(google(), 1).await;
+        let staging = Hand::new();
+        this.world.notary.verification.trust = staging.trust();
+        let image = Recipe::default().image();
+        this.world.stage("app", &image, &["v1"]).await;
+        let source: Repository = format!("{}/staging/app", this.world.staging.host()).parse().unwrap();
+        let mut layers = Vec::new();
+        for _ in 0..25 {
+            layers.push(staging.signature(image.digest()).await);
+        }
+        append(&source, image.digest(), AttachmentKind::Signature, &layers).await;
+        if promoted_before {
+            let signing = this.world.notary.signing.take();
+            this.promote().await;
+            this.world.notary.signing = signing;
+        }
+        this.promote().await;
+        let home = this.world.repository(0, "app");
+        let tag = AttachedTag::new(image.digest(), AttachmentKind::Signature).unwrap().tag();
+        let there = this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().unwrap().layers;
+        let carried =
+            there.iter().zip(&layers).filter(|(there, staged)| there.annotations == staged.annotations);
+        assert_eq!((there.len(), carried.count()), (21, 20), "ours is the last");
+    }
+}
+
+/// A part that has no digest by which signatures could name it takes nothing from the others, and is not owed for ever.
+#[tokio::test]
+async fn parts_by_sha512_are_left_out_and_told() {
+    let mut this = Signer::of(google(), 1).await;
+    let image = Recipe::default().image();
+    let mut long = Algorithm::Sha512.hasher();
+    long.update(image.root().bytes());
+    let child = |digest: Digest| {
+        let (kind, size) = (image.root().media_type().as_str(), image.root().bytes().len());
+        json!({ "mediaType": kind, "digest": digest.to_string(), "size": size })
+    };
+    let children = [child(image.digest()), child(long.finish())];
+    let index =
+        json!({ "schemaVersion": 2, "mediaType": MediaType::OciIndex.as_str(), "manifests": children });
+    let index = RawManifest::new(MediaType::OciIndex, index.to_string().into());
+    let (store, name) = (this.world.production[0].store(), path("prod/app"));
+    image.put(store, &name, &[]).await.unwrap();
+    store.put_manifest(&name, Some(&tag("v1")), &index).await.unwrap();
+    this.world.wish("app", index.digest(), &["v1"]);
+    let done = this.promote().await;
+    assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
+    let home = this.world.repository(0, "app");
+    for digest in [index.digest(), image.digest()] {
+        assert_eq!(this.signed_as(&home, digest).await.len(), 1);
+    }
+    assert_eq!(this.statements(&home, index.digest(), RECORD).await.len(), 1);
+    let warnings = this.world.report()["warnings"].to_string();
+    assert!(
+        warnings.contains("neither signed nor attested") && warnings.contains(&home.to_string()),
+        "{warnings}"
+    );
+    this.promote().await;
+    assert_eq!(this.writes(), [0]);
 }
 
 /// What several indexes have in common is signed once, and summaries are written of the image and its parts.

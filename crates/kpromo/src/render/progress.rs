@@ -78,6 +78,7 @@ impl Observer for Lines {
                 Some(advice) => tracing::error!("{promotion} failed: {error}; {advice}"),
                 None => tracing::error!("{promotion} failed: {error}"),
             },
+            Event::Withheld(promotion, why) => tracing::error!("{promotion} is not promoted: {why}"),
             Event::Examined(examination) if examination.is_worth_telling() => {
                 let Examination { image, judgement, signed_by, .. } = &**examination;
                 let signed: Vec<String> = signed_by.iter().map(ToString::to_string).collect();

@@ -11,9 +11,9 @@ use crate::name::DigestReference;
 use crate::read::{Reader, Selector};
 
 /// The deepest nesting of indexes that is followed.
-pub(super) const DEPTH_MAX: usize = 6;
+pub const IMAGE_DEPTH_MAX: usize = 6;
 /// The most manifests that one image may have.
-pub(super) const NODES_MAX: usize = 1_000;
+pub const IMAGE_MANIFESTS_MAX: usize = 1_000;
 /// The most bytes that the manifests of one image may have together.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How many manifests of one image are read at once.
@@ -51,8 +51,8 @@ impl Graph {
         let mut next = vec![(image.digest, None)];
         let mut bytes = 0;
         while !next.is_empty() {
-            if levels.len() == DEPTH_MAX {
-                return Err(unreasonable(format!("its indexes are nested more than {DEPTH_MAX} deep")));
+            if levels.len() == IMAGE_DEPTH_MAX {
+                return Err(unreasonable(format!("its indexes are nested more than {IMAGE_DEPTH_MAX} deep")));
             }
             let level: Vec<(Node, Vec<Descriptor>)> = stream::iter(next.drain(..))
                 .map(|(digest, size)| read_node(reader, image, digest, size))
@@ -65,9 +65,9 @@ impl Graph {
                     children.iter().filter(|c| seen.insert(c.digest)).map(|c| (c.digest, Some(c.size))),
                 );
             }
-            if seen.len() > NODES_MAX || bytes > BYTES_MAX {
+            if seen.len() > IMAGE_MANIFESTS_MAX || bytes > BYTES_MAX {
                 return Err(unreasonable(format!(
-                    "it has more than {NODES_MAX} manifests or {BYTES_MAX} bytes of them"
+                    "it has more than {IMAGE_MANIFESTS_MAX} manifests or {BYTES_MAX} bytes of them"
                 )));
             }
             // What the next level claims to be is bounded before it is read; that it is so is checked when it is.

@@ -18,7 +18,7 @@ use futures_util::future::{join, join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 
-pub use graph::{Graph, Node};
+pub use graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Node};
 pub use spool::SpoolSettings;
 
 use crate::digest::Digest;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::graph::{DEPTH_MAX, Graph, NODES_MAX};
+use super::graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Descriptor, RawManifest};
 use crate::name::DigestReference;
@@ -45,8 +45,10 @@ impl Reader {
                 }
             }
             depth += 1;
-            if outline.len() > NODES_MAX || (depth == DEPTH_MAX && !next.is_empty()) {
-                let what = format!("it has more than {NODES_MAX} manifests, or more than {DEPTH_MAX} levels");
+            if outline.len() > IMAGE_MANIFESTS_MAX || (depth == IMAGE_DEPTH_MAX && !next.is_empty()) {
+                let what = format!(
+                    "it has more than {IMAGE_MANIFESTS_MAX} manifests, or more than {IMAGE_DEPTH_MAX} levels"
+                );
                 return Err(Error::new(doing(), ErrorKind::Unreasonable(what)));
             }
             level = next;

@@ -2,20 +2,18 @@
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Descriptor, Digest, Reader, Repository, Selector};
-use sigstore::{Trust, TrustError};
+use oci::{Descriptor, Digest, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Reader, Repository, Selector};
+use sigstore::TrustError;
 
 use super::finding::Audited;
 use super::image::ImageName;
 use super::judge::Judge;
-use crate::evidence::{EvidenceError, FoundAttestation, FoundSignature, Hints, Rejected, Wanted, gather};
+use crate::evidence::{
+    EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
+};
 use crate::notary::{Production, Verification};
 use crate::policy::NO_PLATFORM;
 
-/// The most images that an index may list, at all depths together.
-const PLATFORMS_MAX: usize = 500;
-/// How deep indexes may lie in one another.
-const DEPTH_MAX: usize = 4;
 /// How many images of an index are looked at at once.
 const AT_ONCE: usize = 8;
 
@@ -69,12 +67,12 @@ pub async fn audit(
     image: &ImageName,
 ) -> Result<Audited, AuditError> {
     let judge = Judge::new(verification, production, &image.repository);
+    let share = verification.room.share();
     let mut auditor = Auditor {
-        reader,
-        trust: &verification.trust,
+        means: verification.means(reader, &share),
         repository: &image.repository,
         canonical: canonical(production, &image.repository),
-        left: PLATFORMS_MAX,
+        left: IMAGE_MANIFESTS_MAX,
     };
     let tree = auditor.tree(image).await?;
     auditor.look(&judge, tree).await
@@ -96,8 +94,7 @@ struct Tree {
 }
 
 struct Auditor<'a> {
-    reader: &'a Reader,
-    trust: &'a Trust,
+    means: Means<'a>,
     repository: &'a Repository,
     canonical: Option<Repository>,
     /// How many images may yet be listed.
@@ -107,7 +104,7 @@ struct Auditor<'a> {
 impl Auditor<'_> {
     /// Which images there are to look at.
     async fn tree(&mut self, image: &ImageName) -> Result<Tree, AuditError> {
-        let manifest = self.reader.manifest(self.repository, image.selector()).await?;
+        let manifest = self.means.reader.manifest(self.repository, image.selector()).await?;
         // What is asked for by a digest of another algorithm is known by that.
         let digest = image.digest().unwrap_or(manifest.digest());
         let parsed = manifest.parse().map_err(|error| self.fail(digest, &error))?;
@@ -125,19 +122,18 @@ impl Auditor<'_> {
             let platforms = listed.iter().filter(|child| child.platform.as_deref() != Some(NO_PLATFORM));
             let mut children = Vec::new();
             for child in platforms {
-                self.left = self
-                    .left
-                    .checked_sub(1)
-                    .ok_or_else(|| self.fail(index, &format!("it lists more than {PLATFORMS_MAX} images")))?;
+                self.left = self.left.checked_sub(1).ok_or_else(|| {
+                    self.fail(index, &format!("it lists more than {IMAGE_MANIFESTS_MAX} images"))
+                })?;
                 let mut deeper = Vec::new();
                 if child.media_type.is_index() {
-                    if depth == DEPTH_MAX {
+                    if depth == IMAGE_DEPTH_MAX {
                         return Err(
-                            self.fail(index, &format!("indexes lie in it more than {DEPTH_MAX} deep"))
+                            self.fail(index, &format!("indexes lie in it more than {IMAGE_DEPTH_MAX} deep"))
                         );
                     }
                     let manifest =
-                        self.reader.manifest(self.repository, Selector::Digest(child.digest)).await?;
+                        self.means.reader.manifest(self.repository, Selector::Digest(child.digest)).await?;
                     let parsed = manifest.parse().map_err(|error| self.fail(child.digest, &error))?;
                     deeper = self.children(child.digest, &parsed.children, depth + 1).await?;
                 }
@@ -158,8 +154,7 @@ impl Auditor<'_> {
             let mut draft = judge.image(tree.digest, tree.platform.as_deref());
             for repository in std::iter::once(self.repository).chain(&self.canonical) {
                 let (hints, wanted) = (Hints::default(), Wanted::All);
-                let evidence =
-                    gather(self.reader, self.trust, repository, tree.digest, hints, wanted).await?;
+                let evidence = gather(self.means, repository, tree.digest, hints, wanted).await?;
                 for FoundSignature { signatory, reference, signed_at, origin } in evidence.signatures {
                     draft.signature(&signatory, reference.as_deref(), signed_at, &origin.to_string());
                 }

@@ -150,6 +150,7 @@ mod tests {
     use sigstore::{Pattern, SignerPattern, Trust, TrustSettings};
 
     use super::*;
+    use crate::evidence::Room;
 
     fn verification() -> Verification {
         let door = transport::Door::open(transport::Settings::default()).unwrap();
@@ -157,6 +158,7 @@ mod tests {
         Verification {
             trust: Trust::new(door, TrustSettings::default()).unwrap(),
             staging: SignerPattern { issuer: exact("https://i.example"), subject: exact("a@b.c") },
+            room: Room::default(),
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
     // What cannot be read may be provenance, whatever an annotation says of it.
     let unknown = Claim::Attestation(None);
     let rejected = |rejected| Ok(Evidence { rejected: vec![rejected], ..Evidence::default() });
-    let attachment = match subject.reader.referrer(subject.repository, subject.digest, listed).await {
+    let attachment = match subject.means.reader.referrer(subject.repository, subject.digest, listed).await {
         Ok(attachment) => attachment,
         Err(error) => return rejected(subject.unreadable(unknown, place, error)?),
     };

@@ -1,7 +1,6 @@
 //! Asking a registry for what is attached.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
@@ -9,8 +8,9 @@ use oci::{AttachedBlob, AttachedTag, AttachmentKind, Digest, Known, Reader, Refe
 use sigstore::{Trust, TrustError, Verifier};
 
 use super::bundle::read_bundle;
+use super::room::{BYTES_MAX, Share};
 use super::tag::read_layers;
-use super::{Claim, Evidence, EvidenceError, Hints, Rejected, Wanted};
+use super::{Claim, Evidence, EvidenceError, Hints, PREDICATE_TYPE, Rejected, SIGN_TYPE, Wanted};
 use crate::text::shown;
 
 /// The most of a text from outside that a reason or a place has, in characters.
@@ -19,24 +19,30 @@ const SHOWN_MAX: usize = 512;
 const BUNDLES_MAX: usize = 100;
 /// How many are read at once.
 const AT_ONCE: usize = 4;
-/// The most that is read of what is attached to one image, in bytes.
-const BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// What the media types of all versions of bundles begin with.
 pub(super) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
 /// What a manifest is listed as that names no type of its own: the type of a configuration that says nothing.
 const UNTYPED: [&str; 3] =
     ["", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json"];
 
+/// What it takes to gather what is attached to an image.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'a> {
+    /// Reads registries.
+    pub reader: &'a Reader,
+    /// Verifies what is found.
+    pub trust: &'a Trust,
+    /// How much may be read.
+    pub share: &'a Share,
+}
+
 /// An image whose evidence is gathered.
 pub(super) struct Subject<'a> {
-    pub(super) reader: &'a Reader,
-    pub(super) trust: &'a Trust,
+    pub(super) means: Means<'a>,
     pub(super) repository: &'a Repository,
     pub(super) digest: Digest,
     /// The digest in hexadecimal, as statements name it.
     pub(super) sha256: String,
-    /// How many bytes of what is attached may still be read.
-    left: AtomicU64,
 }
 
 /// Reads and verifies what is attached to an image.
@@ -49,8 +55,7 @@ pub(super) struct Subject<'a> {
 /// When the registry does not answer, or whom to trust cannot be found out. What is attached and cannot be used is no error:
 /// it is among the rejected.
 pub async fn gather(
-    reader: &Reader,
-    trust: &Trust,
+    means: Means<'_>,
     repository: &Repository,
     digest: Digest,
     hints: Hints,
@@ -58,10 +63,9 @@ pub async fn gather(
 ) -> Result<Evidence, EvidenceError> {
     let mut evidence = Evidence::default();
     let Digest::Sha256(_) = digest else { return Ok(evidence) };
-    let subject =
-        Subject { reader, trust, repository, digest, sha256: digest.hex(), left: AtomicU64::new(BYTES_MAX) };
+    let subject = Subject { means, repository, digest, sha256: digest.hex() };
     let tags = match wanted {
-        Wanted::SignatureTag => &[(AttachmentKind::Signature, hints.signatures)][..],
+        Wanted::Signatures | Wanted::SignatureTag => &[(AttachmentKind::Signature, hints.signatures)][..],
         Wanted::Attestations => &[(AttachmentKind::Attestation, hints.attestations)],
         Wanted::All => &[
             (AttachmentKind::Signature, hints.signatures),
@@ -74,7 +78,7 @@ pub async fn gather(
         }
     }
     if wanted != Wanted::SignatureTag {
-        subject.read_referrers(hints.referrers, &mut evidence).await?;
+        subject.read_referrers(hints.referrers, wanted, &mut evidence).await?;
     }
     // All of it is a stranger's.
     for Rejected { reason, place, .. } in &mut evidence.rejected {
@@ -86,7 +90,7 @@ pub async fn gather(
 impl Subject<'_> {
     async fn read_tag(&self, kind: AttachmentKind, evidence: &mut Evidence) -> Result<(), EvidenceError> {
         let Some(tag) = AttachedTag::new(self.digest, kind).map(|tag| tag.tag()) else { return Ok(()) };
-        match self.reader.attachment(self.repository, Selector::Tag(&tag)).await {
+        match self.means.reader.attachment(self.repository, Selector::Tag(&tag)).await {
             Ok(None) => Ok(()),
             Ok(Some(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
             Err(error) => {
@@ -101,14 +105,25 @@ impl Subject<'_> {
         }
     }
 
-    async fn read_referrers(&self, fallback: Known, evidence: &mut Evidence) -> Result<(), EvidenceError> {
-        let listed = self.reader.referrers(self.repository, self.digest, None, fallback).await?;
+    async fn read_referrers(
+        &self,
+        fallback: Known,
+        wanted: Wanted,
+        evidence: &mut Evidence,
+    ) -> Result<(), EvidenceError> {
+        let listed = self.means.reader.referrers(self.repository, self.digest, None, fallback).await?;
         // Where the list does not tell, the layers of the manifest do.
         let is_bundle = |referrer: &Referrer| {
             let told = referrer.artifact_type.as_deref();
             told.is_none_or(|kind| kind.starts_with(BUNDLE) || UNTYPED.contains(&kind))
         };
-        let bundles: Vec<Referrer> = listed.into_iter().filter(is_bundle).collect();
+        // Signatures that claim to be something else are none that cosign finds; attestations may claim what they like.
+        let may_be_wanted = |referrer: &Referrer| {
+            let claimed = referrer.annotations.get(PREDICATE_TYPE);
+            wanted != Wanted::Signatures || claimed.is_none_or(|claimed| claimed == SIGN_TYPE)
+        };
+        let bundles = listed.into_iter().filter(|referrer| is_bundle(referrer) && may_be_wanted(referrer));
+        let bundles: Vec<Referrer> = bundles.collect();
         if bundles.len() > BUNDLES_MAX {
             evidence.rejected.push(Rejected {
                 claim: Claim::Attestation(None),
@@ -133,8 +148,8 @@ impl Subject<'_> {
     /// certificates.
     pub(super) async fn attestations(&self, by_certificate: bool) -> Result<Arc<Verifier>, TrustError> {
         match by_certificate {
-            true => self.trust.verifier_of_root().await,
-            false => self.trust.verifier().await,
+            true => self.means.trust.verifier_of_root().await,
+            false => self.means.trust.verifier().await,
         }
     }
 
@@ -148,12 +163,11 @@ impl Subject<'_> {
     ) -> Result<Result<Bytes, Rejected>, EvidenceError> {
         let AttachedBlob { digest, size, .. } = blob;
         // What is larger than its limit is not read at all.
-        if *size <= limit && self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(*size)).is_err()
-        {
+        if *size <= limit && !self.means.share.take(*size).await {
             let reason = format!("not read: more than {BYTES_MAX} bytes are attached to the image");
             return Ok(Err(Rejected { claim, reason, place: place.to_owned() }));
         }
-        match self.reader.small_blob(self.repository, *digest, *size, limit).await {
+        match self.means.reader.small_blob(self.repository, *digest, *size, limit).await {
             Ok(content) => Ok(Ok(content)),
             Err(error) => self.unreadable(claim, place.to_owned(), error).map(Err),
         }

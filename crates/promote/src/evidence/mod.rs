@@ -3,6 +3,7 @@
 
 mod bundle;
 mod gather;
+mod room;
 mod tag;
 
 use std::fmt;
@@ -11,11 +12,15 @@ use jiff::Timestamp;
 use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
 use sigstore::{Signatory, Statement, TrustError};
 
-pub use gather::gather;
 pub(crate) use gather::is_about_content;
+pub use gather::{Means, gather};
+pub use room::{Room, Share};
 
 /// The predicate type of a statement that is a signature: that is how cosign signs images in bundles.
 pub const SIGN_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// The annotation of a referrer that tells the predicate type of the statement in its bundle.
+pub(crate) const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
 /// What a listing has already shown of the tags that may hold something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +40,8 @@ pub enum Wanted {
     All,
     /// Attestations alone.
     Attestations,
+    /// Signatures alone.
+    Signatures,
     /// The `.sig` tag alone.
     SignatureTag,
 }

@@ -25,7 +25,7 @@ use crate::phase::promote::Promoted;
 use crate::phase::sign::{Held, Signed};
 use crate::run::Run;
 use crate::signing::{Input, Place, Record, Signers, Summary, Trouble, attached_bundle, bundle_of, sha256};
-use crate::subject::{Subject, edges_of};
+use crate::subject::Subject;
 
 /// The end of a run that was confirmed.
 #[derive(Debug)]
@@ -165,7 +165,7 @@ impl AttestWork<'_> {
             return Ok(false);
         }
         let manifest = self.signing.promoter.manifest_name(self.plan.edges().file(first));
-        let outline = self.outline(held, &place).await?;
+        let outline = self.outline(held).await?;
         let Some(root) = outline.first() else { return Ok(false) };
         let examined = self.examined(first.source, held.subject.digest).await?;
         let mut written = self.carry(&carrier, examined.as_deref(), &place, &there).await?;
@@ -311,20 +311,12 @@ impl AttestWork<'_> {
         Ok(())
     }
 
-    /// The manifests of an image, its own first, as what is attached to them names them.
-    async fn outline<'b>(
-        &self,
-        held: &'b Held,
-        place: &Place<'_>,
-    ) -> Result<Cow<'b, [Descriptor]>, oci::Error> {
+    /// The manifests of an image, its own first.
+    async fn outline<'b>(&self, held: &'b Held) -> Result<Cow<'b, [Descriptor]>, oci::Error> {
         if !held.parts.is_empty() {
             return Ok(Cow::Borrowed(&held.parts));
         }
-        let read = edges_of(self.plan.edges(), &held.subject).find_map(|edge| self.plan.image(edge));
-        match read.filter(|graph| graph.is_whole()) {
-            Some(graph) => Ok(Cow::Owned(graph.outline())),
-            None => self.writer.reader().outline(&place.home.at(place.digest)).await.map(Cow::Owned),
-        }
+        self.promoted.outline(self.run, self.writer.reader(), &held.subject).await.map(Cow::Owned)
     }
 
     async fn record(

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::BoxFuture;
-use oci::{Descriptor, Digest, Graph, Host, RawManifest, Reader, Repository, Selector};
+use oci::{
+    Descriptor, Digest, Graph, Host, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, RawManifest, Reader, Repository,
+    Selector,
+};
 use serde_json::Value;
 use sigstore::TrustError;
 
 use crate::event::{Event, Examination};
 use crate::evidence::{
-    Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Rejected, Wanted, gather,
+    Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
 };
 use crate::intern::Id;
 use crate::notary::Notary;
@@ -21,12 +24,6 @@ use crate::phase::plan::{ImageId, Plan, by_host};
 use crate::policy::{Image, Judgement, Platform, Policies, RejectedAttestation, VerifiedAttestation, judge};
 use crate::run::Run;
 use crate::text::shown;
-
-/// The deepest nesting of indexes whose platforms are looked at; what is nested deeper is judged to be so.
-const DEPTH_MAX: usize = 6;
-/// The most platforms of one image that are looked at, however its indexes are nested: as many as may be copied. An image
-/// with more is not satisfied.
-const PLATFORMS_MAX: usize = 1_000;
 
 /// The most of a text from outside that a reason has, in characters.
 const SHOWN_MAX: usize = 1_000;
@@ -201,73 +198,21 @@ impl Examiner<'_> {
         let repository = plan.edges().repository(source);
         let digest = *plan.edges().digest_name(digest);
         let policy = self.policies.of(repository);
-        let evidence = self.gather(plan, source, digest, Wanted::All).await?;
+        let share = self.notary.verification.room.share();
+        let means = self.notary.verification.means(self.reader, &share);
+        let hints = plan.hints(source, &digest);
+        let evidence = gather(means, repository, digest, hints, Wanted::All).await?;
         let mut platforms = BTreeMap::new();
         let mut image = image_of(digest, &evidence);
         // Where an index has no provenance of its own, its platforms have to have it.
         if policy.is_some() && !image.has_provenance() {
-            let left = AtomicUsize::new(PLATFORMS_MAX);
-            let place = Place { plan, source, repository, graph: plan.graph(image_id), left };
-            image.platforms = self.platforms(&place, digest, &mut platforms, 1).await?;
+            let left = AtomicUsize::new(IMAGE_MANIFESTS_MAX);
+            let place = Place { plan, means, source, repository, graph: plan.graph(image_id), left };
+            image.platforms = place.platforms(digest, &mut platforms, 1).await?;
         }
         let judgement = judge(policy, &image);
         let signatures = self.weigh_signatures(&evidence);
         Ok(Examined { evidence, platforms, judgement, signatures })
-    }
-
-    async fn gather(
-        &self,
-        plan: &Plan,
-        source: Id<Repository>,
-        digest: Digest,
-        wanted: Wanted,
-    ) -> Result<Evidence, EvidenceError> {
-        let Self { reader, notary, .. } = self;
-        let (repository, hints) = (plan.edges().repository(source), plan.hints(source, &digest));
-        gather(reader, &notary.verification.trust, repository, digest, hints, wanted).await
-    }
-
-    /// What is attested of what an index lists; none where it is no index.
-    fn platforms<'b>(
-        &'b self,
-        place: &'b Place<'b>,
-        digest: Digest,
-        found: &'b mut BTreeMap<Digest, Evidence>,
-        depth: usize,
-    ) -> BoxFuture<'b, Result<Option<Vec<Platform>>, EvidenceError>> {
-        Box::pin(async move {
-            let Some(children) = place.children(self.reader, digest).await? else { return Ok(None) };
-            let mut platforms = Vec::new();
-            for child in children {
-                let mut platform = Platform {
-                    name: child.platform.clone(),
-                    image: image_of(child.digest, &Evidence::default()),
-                };
-                let is_one = platform.is_one();
-                if !is_one {
-                    continue;
-                }
-                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
-                let is_too_much = is_one && !place.has_room();
-                if is_one && depth < DEPTH_MAX && !is_too_much {
-                    // An index may list the same twice.
-                    if let Entry::Vacant(entry) = found.entry(child.digest) {
-                        let wanted = Wanted::Attestations;
-                        entry.insert(self.gather(place.plan, place.source, child.digest, wanted).await?);
-                    }
-                    platform.image = image_of(child.digest, &found[&child.digest]);
-                    if child.media_type.is_index() && !platform.image.has_provenance() {
-                        platform.image.platforms =
-                            self.platforms(place, child.digest, found, depth + 1).await?;
-                    }
-                }
-                platforms.push(platform);
-                if is_too_much {
-                    break;
-                }
-            }
-            Ok(Some(platforms))
-        })
     }
 
     fn weigh_signatures(&self, evidence: &Evidence) -> Signatures {
@@ -311,6 +256,7 @@ impl Examiner<'_> {
 /// An image whose parts are looked at.
 struct Place<'a> {
     plan: &'a Plan,
+    means: Means<'a>,
     source: Id<Repository>,
     repository: &'a Repository,
     graph: Option<&'a Graph>,
@@ -324,12 +270,54 @@ impl Place<'_> {
         self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
+    /// What is attested of what an index lists; none where it is no index.
+    fn platforms<'b>(
+        &'b self,
+        digest: Digest,
+        found: &'b mut BTreeMap<Digest, Evidence>,
+        depth: usize,
+    ) -> BoxFuture<'b, Result<Option<Vec<Platform>>, EvidenceError>> {
+        Box::pin(async move {
+            let Some(children) = self.children(digest).await? else { return Ok(None) };
+            let mut platforms = Vec::new();
+            for child in children {
+                let mut platform = Platform {
+                    name: child.platform.clone(),
+                    image: image_of(child.digest, &Evidence::default()),
+                };
+                let is_one = platform.is_one();
+                if !is_one {
+                    continue;
+                }
+                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                let is_too_much = is_one && !self.has_room();
+                if is_one && depth < IMAGE_DEPTH_MAX && !is_too_much {
+                    // An index may list the same twice.
+                    if let Entry::Vacant(entry) = found.entry(child.digest) {
+                        let hints = self.plan.hints(self.source, &child.digest);
+                        let wanted = Wanted::Attestations;
+                        entry.insert(gather(self.means, self.repository, child.digest, hints, wanted).await?);
+                    }
+                    platform.image = image_of(child.digest, &found[&child.digest]);
+                    if child.media_type.is_index() && !platform.image.has_provenance() {
+                        platform.image.platforms = self.platforms(child.digest, found, depth + 1).await?;
+                    }
+                }
+                platforms.push(platform);
+                if is_too_much {
+                    break;
+                }
+            }
+            Ok(Some(platforms))
+        })
+    }
+
     /// What an index lists; none where it is no index. What the plan has not read is read.
-    async fn children(&self, reader: &Reader, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
+    async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
         let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
         let manifest: RawManifest = match read {
             Some(node) => node.manifest.clone(),
-            None => reader.manifest(self.repository, Selector::Digest(digest)).await?,
+            None => self.means.reader.manifest(self.repository, Selector::Digest(digest)).await?,
         };
         // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
         let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
@@ -374,7 +362,7 @@ mod tests {
     use transport::{Door, Settings};
 
     use super::*;
-    use crate::evidence::Origin;
+    use crate::evidence::{Origin, Room};
     use crate::notary::{Production, Verification};
     use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
 
@@ -385,7 +373,7 @@ mod tests {
         let trust = Trust::new(door, TrustSettings::default()).unwrap();
         let staging = "sigstore::https://i::staging@example.com".parse().unwrap();
         Notary {
-            verification: Verification { trust, staging },
+            verification: Verification { trust, staging, room: Room::default() },
             signing: None,
             production: Production {
                 canonical_host: "p.io".parse().unwrap(),

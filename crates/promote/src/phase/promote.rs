@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use oci::{Copied, Copier, Digest, Graph, Lane, Repository, SpoolSettings, Step, Tag, Target, Writer};
+use oci::{
+    Copied, Copier, Descriptor, Digest, Graph, Lane, Reader, Repository, SpoolSettings, Step, Target, Writer,
+};
 use tokio::sync::Notify;
 
 use crate::decide::Verdict;
 use crate::edge::Edge;
-use crate::error::Blocked;
 use crate::event::{Event, Phase, Promotion};
 use crate::intern::Id;
 use crate::notary::Notary;
@@ -19,7 +20,7 @@ use crate::phase::schedule::{Begin, Occasion, Schedule};
 use crate::phase::validate::Cleared;
 use crate::policy::Policies;
 use crate::run::Run;
-use crate::subject::Subject;
+use crate::subject::{Subject, edges_of};
 
 /// That somebody has said `--confirm`: without it Promote cannot be called.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +79,33 @@ impl Promoted {
     /// Whether this run has brought an image to its home, or given it a tag there.
     pub(super) fn has_brought(&self, subject: &Subject) -> bool {
         self.brought.contains(&(subject.home, subject.digest))
+    }
+
+    /// The manifests of an image at home to which something can be attached, its own first, as that names them.
+    ///
+    /// No request where the image was copied; otherwise one, and one for each index below it.
+    pub(super) async fn outline(
+        &self,
+        run: &Run,
+        reader: &Reader,
+        subject: &Subject,
+    ) -> Result<Vec<Descriptor>, oci::Error> {
+        let edges = self.plan.edges();
+        let image = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
+        let read = edges_of(edges, subject).find_map(|edge| self.plan.image(edge));
+        let mut outline = match read.filter(|graph| graph.is_whole()) {
+            Some(graph) => graph.outline(),
+            None => reader.outline(&image).await?,
+        };
+        let all = outline.len();
+        outline.retain(|part| matches!(part.digest, Digest::Sha256(_)));
+        if outline.len() < all {
+            run.tell(&Event::Warned(format!(
+                "parts of {image} are neither signed nor attested: they have no digest of the algorithm SHA-256, by which \
+                 alone signatures name images"
+            )));
+        }
+        Ok(outline)
     }
 
     /// What was found of an image, where this run has looked at it.
@@ -149,40 +177,46 @@ pub async fn promote(
 }
 
 /// Looks at the images that were decided late, as Provenance and Validate have looked at the others: what must not be promoted
-/// is taken out of the plan, and told. Gives how many images that are, and how many nobody has looked at because of a stop.
+/// is taken out of the plan, and told. Gives how many images are kept out of repositories for that, and how many nobody has
+/// looked at because of a stop.
 async fn examine_late(
     examiner: &Examiner<'_>,
     plan: &mut Plan,
     examined: &mut HashMap<ImageId, Examined>,
     late: &BTreeSet<Id<Repository>>,
 ) -> (usize, usize) {
-    let mut images = plan.to_promote(|edge| late.contains(&edge.destination));
+    let is_late = |edge: &Edge| late.contains(&edge.destination);
+    let mut images = plan.to_promote(is_late);
     images.retain(|image| !examined.contains_key(image));
     let run = examiner.run;
-    let looked = match examiner.look_at(plan, images.clone()).await {
-        Ok(looked) => looked,
+    let wrong: BTreeMap<ImageId, String> = match examiner.look_at(plan, images.clone()).await {
+        Ok(looked) => {
+            plan.cannot_read(run, looked.unread);
+            let wrong = |found: &Examined| found.unproven().or_else(|| found.invalid());
+            let images = looked.examined.iter();
+            let wrong = images.filter_map(|(image, found)| Some((*image, wrong(found)?))).collect();
+            examined.extend(looked.examined);
+            wrong
+        }
         Err(error) => {
-            run.tell(&Event::Warned(format!(
-                "what was late cannot be verified, and is not promoted: {error}"
-            )));
-            let blocked = images.len();
-            plan.block(images);
-            return (blocked, 0);
+            images.iter().map(|image| (*image, format!("it cannot be verified: {error}"))).collect()
         }
     };
-    plan.cannot_read(run, looked.unread);
-    let wrong = |image: &Examined| image.unproven().or_else(|| image.invalid());
-    let blocked = Blocked::of(plan, &looked.examined, wrong);
-    for blocked in &blocked {
-        run.tell(&Event::Warned(format!("not promoted: {blocked}")));
+    let mut blocked = 0;
+    for shipment in shipments(plan, is_late) {
+        let Some(why) = wrong.get(&shipment.image()) else { continue };
+        for edges in shipment.targets() {
+            blocked += 1;
+            run.tell(&Event::Withheld(plan.promotion(edges), why.clone()));
+        }
     }
-    plan.block(looked.examined.iter().filter(|(_, image)| wrong(image).is_some()).map(|(image, _)| *image));
     // Where the run was told to stop, some have not been looked at; what cannot be read has failed.
-    images.retain(|image| !looked.examined.contains_key(image) && plan.graph(*image).is_some());
+    images.retain(|image| {
+        !wrong.contains_key(image) && !examined.contains_key(image) && plan.graph(*image).is_some()
+    });
     let not_looked_at = images.len();
-    plan.block(images);
-    examined.extend(looked.examined);
-    (blocked.len(), not_looked_at)
+    plan.block(wrong.into_keys().chain(images));
+    (blocked, not_looked_at)
 }
 
 /// Promote at work.
@@ -345,20 +379,15 @@ impl<'a> Promoting<'a> {
 
     fn target(&self, shipment: &Shipment<'_>, edges: &[&Edge]) -> Target {
         let repository = self.plan.edges().destination(edges[0]).clone();
-        Target { repository, tags: self.tags(edges), present: self.plan.present(edges[0], shipment.graph) }
-    }
-
-    fn tags(&self, edges: &[&Edge]) -> Vec<Tag> {
-        edges.iter().filter_map(|edge| self.plan.edges().tag(edge)).cloned().collect()
+        Target {
+            repository,
+            tags: self.plan.tags(edges),
+            present: self.plan.present(edges[0], shipment.graph),
+        }
     }
 
     fn promotion(&self, image: usize, target: usize) -> Promotion {
-        let (shipment, edges) = (&self.shipments[image], self.edges(image, target));
-        Promotion {
-            source: shipment.source.at(shipment.graph.root().digest),
-            destination: self.plan.edges().destination(edges[0]).clone(),
-            tags: self.tags(edges),
-        }
+        self.plan.promotion(self.edges(image, target))
     }
 
     fn edges(&self, image: usize, target: usize) -> &[&'a Edge] {
@@ -372,6 +401,10 @@ impl<'a> Promoting<'a> {
 }
 
 impl<'a> Shipment<'a> {
+    fn image(&self) -> ImageId {
+        (self.edges[0].source, self.edges[0].digest)
+    }
+
     /// The edges of each repository that the image goes to.
     fn targets(&self) -> impl Iterator<Item = &[&'a Edge]> {
         self.edges.chunk_by(|a, b| a.destination == b.destination)

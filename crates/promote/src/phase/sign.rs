@@ -27,6 +27,10 @@ use crate::subject::{Subject, edges_of, subjects};
 /// How many images are looked through at once; what hosts bear is the gate's matter.
 const WAITING: usize = 64;
 
+/// The most signatures of staging that are carried to one manifest: ours, which comes after them, has to stay among those that
+/// readers look at.
+const CARRIED_MAX: usize = 20;
+
 /// What Sign has made of what was promoted.
 #[derive(Debug)]
 pub struct Signed {
@@ -140,7 +144,7 @@ impl SignWork<'_> {
             .map(async |subject| {
                 let is_tagged = edges_of(edges, &subject).any(|edge| edge.tag.is_some());
                 let parts = match is_tagged {
-                    true => self.parts(&subject).await,
+                    true => self.promoted.outline(self.run, self.writer.reader(), &subject).await,
                     false => Ok(Vec::new()),
                 };
                 self.run.tell(&Event::Worked);
@@ -159,17 +163,6 @@ impl SignWork<'_> {
             .buffered(WAITING)
             .collect()
             .await
-    }
-
-    async fn parts(&self, subject: &Subject) -> Result<Vec<Descriptor>, oci::Error> {
-        let edges = self.plan.edges();
-        // What was copied has been read.
-        let read = edges_of(edges, subject).find_map(|edge| self.plan.image(edge));
-        if let Some(graph) = read.filter(|graph| graph.is_whole()) {
-            return Ok(graph.outline());
-        }
-        let image = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
-        self.writer.reader().outline(&image).await
     }
 
     /// The manifests to sign of an image, unless its policy requires what it lacks. What this run has promoted has passed, and
@@ -299,7 +292,7 @@ impl SignWork<'_> {
         digest: Digest,
     ) -> Result<Vec<FoundSignature>, Trouble> {
         if let Some(examined) = self.promoted.examined(source, &digest) {
-            return Ok(examined.accepted(self.notary).cloned().collect());
+            return Ok(examined.accepted(self.notary).take(CARRIED_MAX).cloned().collect());
         }
         // What an earlier run has promoted is looked at now. Of parts of images the listing alone tells.
         let hints = self.plan.hints(source, &digest);
@@ -307,14 +300,15 @@ impl SignWork<'_> {
         if !is_image && hints.signatures == Known::Absent {
             return Ok(Vec::new());
         }
-        let wanted = if is_image { Wanted::All } else { Wanted::SignatureTag };
+        let wanted = if is_image { Wanted::Signatures } else { Wanted::SignatureTag };
         let verification = &self.notary.verification;
+        let share = verification.room.share();
+        let means = verification.means(self.writer.reader(), &share);
         let repository = self.plan.edges().repository(source);
-        let reader = self.writer.reader();
-        let evidence = gather(reader, &verification.trust, repository, digest, hints, wanted).await?;
-        let mut signatures = evidence.signatures;
-        signatures.retain(|found| verification.accepts(&found.signatory));
-        Ok(signatures)
+        let evidence = gather(means, repository, digest, hints, wanted).await?;
+        let signatures = evidence.signatures.into_iter();
+        let accepted = signatures.filter(|found| verification.accepts(&found.signatory));
+        Ok(accepted.take(CARRIED_MAX).collect())
     }
 
     /// Brings home the bundles by which staging has signed a manifest.

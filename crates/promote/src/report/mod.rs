@@ -307,6 +307,7 @@ impl Observer for Ledger {
                 let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
                 entries.failed.push((promotion.clone(), format!("{error}{advice}")));
             }
+            Event::Withheld(promotion, why) => entries.failed.push((promotion.clone(), why.clone())),
             Event::Examined(examination) => {
                 entries.examined_totals.add(examination);
                 if examination.is_worth_telling() {

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use oci::{Descriptor, NewLayer, NewReferrer};
 
+use crate::evidence::PREDICATE_TYPE;
+
 /// The media type of a bundle, and the artifact type of what carries it.
 pub(crate) const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 /// What a bundle holds; what is signed here are statements alone.
 const CONTENT: &str = "dev.sigstore.bundle.content";
-/// The annotation that tells the predicate type of the statement in a bundle.
-pub(super) const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 const CREATED: &str = "org.opencontainers.image.created";
 
 /// A bundle with a statement about an image, as it is attached to it.

@@ -4,10 +4,10 @@
 use oci::{AttachedTag, AttachmentKind, Digest, Error, Reader, Referrer, Selector};
 use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Statement};
 
-use super::bundle::{BUNDLE_TYPE, PREDICATE_TYPE};
+use super::bundle::BUNDLE_TYPE;
 use super::signature::Signature;
 use super::{Place, Trouble, sha256};
-use crate::evidence::is_about_content;
+use crate::evidence::{PREDICATE_TYPE, is_about_content};
 
 /// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
 const LOOKED_AT_MAX: usize = 100;

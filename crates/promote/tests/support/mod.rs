@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Client, Repository, RepositoryPath, Tag};
+use promote::evidence::Room;
 use promote::manifest::{Manifests, load_plain};
 use promote::phase::{Attested, Cleared};
 use promote::{
-    Confirmed, Copying, Error, Job, Ledger, Notary, Production, Run, Verification, carry_out, prepare,
+    Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Production, Run, Verification, carry_out, prepare,
 };
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
+use serde_json::Value;
 use sigstore::{Pattern, SignerPattern, Trust, TrustSettings};
 use tokio_util::sync::CancellationToken;
 use transport::{Door, HostSettings, Retry, Settings, Timeouts};
@@ -69,6 +71,7 @@ pub fn notary(door: &Door, settings: TrustSettings, canonical_host: oci::Host) -
                 issuer: Pattern::exact("https://issuer.example").unwrap(),
                 subject: Pattern::exact("staging@example.org").unwrap(),
             },
+            room: Room::default(),
         },
         signing: None,
         production: Production {
@@ -117,6 +120,13 @@ impl World {
     pub async fn stage(&mut self, name: &str, sample: &Sample, tags: &[&str]) {
         sample.put(self.staging.store(), &path(&format!("staging/{name}")), &[]).await.unwrap();
         self.wish(name, sample.digest(), tags);
+    }
+
+    /// The report of what was done so far.
+    pub fn report(&self) -> Value {
+        let (error, registries) = (None, Value::Null);
+        let ending = Ending { outcome: "", exit_code: 0, confirmed: false, plan: None, error, registries };
+        serde_json::to_value(self.ledger.report(ending)).unwrap()
     }
 
     pub fn wish(&mut self, name: &str, digest: oci::Digest, tags: &[&str]) {

@@ -7,14 +7,14 @@ mod reading;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use oci::{AttachmentKind, Digest, Graph, Host, InvalidManifest, Known, MediaType, Reader, Repository};
+use oci::{AttachmentKind, Digest, Graph, Host, InvalidManifest, Known, MediaType, Reader, Repository, Tag};
 use serde::Serialize;
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
 use crate::edge::{Edge, Edges};
 use crate::error::{Conflict, Error};
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Promotion};
 use crate::evidence::Hints;
 use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
@@ -236,8 +236,8 @@ impl Plan {
         self.warn(run, is_late);
         for (edge, verdict) in self.decisions().filter(|(edge, _)| is_late(edge)) {
             if let Some(reason) = self.conflict(edge, verdict, false) {
-                let (reference, origin) = (self.edges.reference(edge), self.edges.origin(edge));
-                run.tell(&Event::Warned(format!("{reference} is not promoted: {reason} ({origin})")));
+                let reason = format!("{reason} ({})", self.edges.origin(edge));
+                run.tell(&Event::Withheld(self.promotion(&[edge]), reason));
             }
         }
         late
@@ -342,6 +342,21 @@ impl Plan {
     pub(super) fn image(&self, edge: &Edge) -> Option<&Graph> {
         let image = (edge.source, edge.digest);
         if self.blocked.contains(&image) { None } else { self.graph(image) }
+    }
+
+    /// What is to come of edges that bring one image to one repository.
+    pub(super) fn promotion(&self, edges: &[&Edge]) -> Promotion {
+        let Self { edges: names, .. } = self;
+        Promotion {
+            source: names.source(edges[0]).at(*names.digest(edges[0])),
+            destination: names.destination(edges[0]).clone(),
+            tags: self.tags(edges),
+        }
+    }
+
+    /// The tags of edges.
+    pub(super) fn tags(&self, edges: &[&Edge]) -> Vec<Tag> {
+        edges.iter().filter_map(|edge| self.edges.tag(edge)).cloned().collect()
     }
 
     /// The manifests of an image that the destination of an edge is known to have.
