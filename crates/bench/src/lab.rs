@@ -136,7 +136,11 @@ impl World {
 
     /// Changes the weather over a host; when that was, in seconds after the counts began.
     pub(crate) async fn weather(&mut self, host: usize, weather: WeatherSpec) -> Result<f64, Error> {
-        self.done(&Command::Weather { host, weather }).await
+        let changed = self.done(&Command::Weather { host, weather }).await?;
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.weather = weather;
+        }
+        Ok(changed)
     }
 
     /// The counts.

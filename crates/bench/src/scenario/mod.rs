@@ -18,7 +18,8 @@ use crate::lab::{Lab, World};
 use crate::manifests;
 use crate::measure::Job;
 use crate::protocol::{Content, HostSpec, QuotaSpec, Spec, Storage, WeatherSpec};
-use crate::record::{Run, Section, median};
+use crate::record::{Run, Section, Target, median};
+use crate::show::{percent, seconds};
 
 /// How many regions Kubernetes' production has.
 const REGIONS: usize = 22;
@@ -125,6 +126,14 @@ async fn promotions(lab: &Lab, label: &str, spec: &Spec, runs: usize) -> Result<
         measured.push(lab.run(&mut world, label, &job).await?);
     }
     Ok(median(measured))
+}
+
+/// What a run under a quota is held to.
+fn by_quota(run: &Run) -> Vec<Target> {
+    let least = run.least_seconds.unwrap_or_default();
+    let mut wall = Target::at_most("wall", run.wall_seconds, 1.2 * least, seconds);
+    wall.target.push_str(" (1.2 × least by quota)");
+    vec![wall, Target::at_most("refused", run.refused_share(), 0.01, percent)]
 }
 
 /// What went wrong, for the page.

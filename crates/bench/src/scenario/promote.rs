@@ -1,13 +1,13 @@
 //! New images to many regions under a quota, beside other tools.
 
-use super::{QUOTA, REGIONS, USUAL, alike, complaints, new_images, promotions};
+use super::{QUOTA, REGIONS, USUAL, alike, by_quota, complaints, new_images, promotions};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
 use crate::peers::Way;
 use crate::protocol::{Spec, Storage, WeatherSpec};
 use crate::record::{Run, Section, Table, Target};
-use crate::show::{count, percent, seconds};
+use crate::show::count;
 
 const LAYER_SIZE: usize = 256 << 10;
 
@@ -24,8 +24,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
             "{images} new images of 4 platforms, each with two layers of 256 KiB a platform and two of 512 KiB that all \
              images share, to {REGIONS} regions. 20 ms latency; every host, staging too, bears {} requests/s with a \
              burst of {}, and says no `Retry-After`; then the same without a quota. Other tools run up to 22 copies at \
-             once, once each, and with their own defaults otherwise. They read every image anew for every region, so that it is staging's quota that they \
-             come up against.",
+             once, once each, and with their own defaults otherwise. They read every image anew for every region, so that it \
+             is staging's quota that they come up against.",
             QUOTA.per_second, QUOTA.burst
         ),
         setting: Setting::now(&lab.tools),
@@ -52,13 +52,10 @@ async fn beside_others(lab: &Lab, spec: &Spec, suffix: &str, runs: usize) -> Res
 }
 
 fn targets(run: &Run) -> Vec<Target> {
-    let least = run.least_seconds.unwrap_or_default();
-    let mut wall = Target::at_most("wall", run.wall_seconds, 1.2 * least, seconds);
-    wall.target.push_str(" (1.2 × least by quota)");
-    vec![
-        wall,
-        Target::at_most("refused", run.refused_share(), 0.01, percent),
+    let mut targets = by_quota(run);
+    targets.extend([
         Target::exactly("bytes read from staging", run.staging_bytes, run.unique_bytes, count),
         Target::exactly("images missing", run.missing as u64, 0, count),
-    ]
+    ]);
+    targets
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{USUAL, alike, complaints, promotion, report};
+use super::{QUOTA, USUAL, alike, by_quota, complaints, promotion, report};
 use crate::cosign::{Cosign, Way};
 use crate::error::Error;
 use crate::lab::{Lab, World};
@@ -68,16 +68,24 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let images = lab.size(100, 10);
     let usual = WeatherSpec { quota: None, ..USUAL };
     let bench = Bench { lab, sigstore: &sigstore, images, weather: usual };
-    let (shown, targets) = bench.beside_cosign("").await?;
+    let (shown, mut targets) = bench.beside_cosign("").await?;
     let calm = Bench { weather: WeatherSpec::default(), ..bench };
     let (calm, _) = calm.beside_cosign(", no latency").await?;
-    let raw: Vec<Run> = shown.iter().chain(&calm).map(|signed| signed.run.clone()).collect();
+    let bound = bench.under_a_quota().await?;
+    targets.extend(bound.iter().flat_map(under_a_quota));
+    let raw: Vec<Run> = shown.iter().chain(&calm).chain(&bound).map(|signed| signed.run.clone()).collect();
     Ok(Section {
         title: "Signatures".to_owned(),
         about: about(images),
         setting: Setting::now(&lab.tools),
         runs: lab.runs(RUNS),
-        tables: vec![rates(&shown), costs(&shown), rates(&calm), costs(&calm)],
+        tables: vec![
+            rates(&shown),
+            costs(&shown),
+            rates(&calm),
+            costs(&calm),
+            Table::of(&bound.iter().map(|signed| signed.run.clone()).collect::<Vec<Run>>()),
+        ],
         targets,
         notes: complaints(&raw),
         raw,
@@ -88,13 +96,15 @@ fn about(images: usize) -> String {
     format!(
         "{images} images of {PLATFORMS} platforms, {} manifests, that one production holds already and nobody has signed: \
          nothing is to be copied, every manifest is to be signed under its `.sig` tag, and every image to be recorded. \
-         Then the same once more, where nothing is left to do. Registries have 20 ms latency and no quota; then neither. \
-         A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a certificate log and Rekor v1 on Trillian \
+         Then the same once more, where nothing is left to do. Registries have 20 ms latency and no quota; then neither; \
+         at last production has 20 ms and bears {} requests/s with a burst of {}. A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a certificate log and Rekor v1 on Trillian \
          and MariaDB, with entries given their places every 50 ms. It takes its part of the same processors, the largest one. \
          cosign signs in the same form with the same identity and \
          without timestamps: fewer images, once each; with `--recursive` it signs an image with its parts. Signatures are \
          counted in production, certificates and entries in the logs.",
-        count((images * (PLATFORMS + 1)) as u64)
+        count((images * (PLATFORMS + 1)) as u64),
+        QUOTA.per_second,
+        QUOTA.burst
     )
 }
 
@@ -131,6 +141,18 @@ impl Bench<'_> {
             }
         }
         Ok((shown, targets))
+    }
+
+    /// kpromo in a world where production has got a quota since it was promoted to.
+    async fn under_a_quota(&self) -> Result<Option<Signed>, Error> {
+        let mut all = Vec::new();
+        for _ in 0..self.lab.runs(RUNS) {
+            let mut world = self.world().await?;
+            world.weather(PRODUCTION, USUAL).await?;
+            let label = format!("kpromo, {} requests/s", QUOTA.per_second);
+            all.push(self.kpromo(&mut world, &label).await?);
+        }
+        Ok(middle(all))
     }
 
     /// A world where everything is promoted and nothing signed.
@@ -271,6 +293,16 @@ fn targets(first: &[Signed], again: &[Signed], images: usize) -> Vec<Target> {
         Target::exactly("writes of a second run", most(again, writes), 0, count),
         Target::exactly("log entries of a second run", most(again, |signed| signed.logged.entries), 0, count),
     ]
+}
+
+/// What signing under a quota is held to.
+fn under_a_quota(signed: &Signed) -> Vec<Target> {
+    let mut targets = by_quota(&signed.run);
+    targets.push(Target::exactly("neither signed nor recorded", signed.lacking, 0, count));
+    for target in &mut targets {
+        target.what.push_str(" under a quota");
+    }
+    targets
 }
 
 /// How kpromo compares with one of cosign's ways.
