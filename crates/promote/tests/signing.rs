@@ -54,6 +54,13 @@ impl Signer {
         self.world.promote().await
     }
 
+    /// As with `--sign=false`.
+    async fn promote_unsigned(&mut self) {
+        let signing = self.world.notary.signing.take();
+        self.promote().await;
+        self.world.notary.signing = signing;
+    }
+
     fn reader(&self) -> Reader {
         self.world.fresh_client().reader()
     }
@@ -172,11 +179,9 @@ async fn what_is_promoted_already_is_signed_and_recorded_all_the_same() {
     let mut this = Signer::of(google(), 2).await;
     let index = Recipe::default().index(2);
     this.world.stage("app", &index, &["v1"]).await;
-    let signing = this.world.notary.signing.take();
-    this.promote().await;
+    this.promote_unsigned().await;
     let home = this.world.repository(0, "app");
     assert!(this.signed_as(&home, index.digest()).await.is_empty(), "nobody signs");
-    this.world.notary.signing = signing;
     this.promote().await;
     for digest in parts(&this.world, &home, index.digest()).await {
         assert_eq!(this.signed_as(&home, digest).await.len(), 1);
@@ -300,9 +305,7 @@ async fn signatures_of_staging_are_carried() {
         }
         let bundle = attach(&source, index.root(), staging.sign_bundle(index.digest()).await).await;
         if promoted_before {
-            let signing = this.world.notary.signing.take();
-            this.promote().await;
-            this.world.notary.signing = signing;
+            this.promote_unsigned().await;
         }
         this.promote().await;
         let home = this.world.repository(0, "app");
@@ -343,9 +346,7 @@ async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
         }
         append(&source, image.digest(), AttachmentKind::Signature, &layers).await;
         if promoted_before {
-            let signing = this.world.notary.signing.take();
-            this.promote().await;
-            this.world.notary.signing = signing;
+            this.promote_unsigned().await;
         }
         this.promote().await;
         let home = this.world.repository(0, "app");
