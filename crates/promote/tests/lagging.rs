@@ -12,6 +12,7 @@ use promote::Job;
 use registry::sample::Recipe;
 use registry::{Effect, ErrorCode, Fault, Kind};
 use support::{World, google, path, tag};
+use transport::{Door, HostSettings, Retry, Settings};
 
 /// More images than a region may have under way.
 const IMAGES: u64 = 120;
@@ -74,16 +75,26 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     }
 }
 
+/// A door that gives nobody up, however slow the machine is.
+fn patient() -> Door {
+    let (soon, long) = (Duration::from_millis(50), Duration::from_secs(3600));
+    let retry = Retry { attempts: u32::MAX, total: long, first_pause: soon, longest_pause: soon };
+    let other_hosts = HostSettings { patience: long, ..HostSettings::default() };
+    Door::open(Settings { retry, other_hosts, ..Settings::default() }).unwrap()
+}
+
 /// The others have everything before a single image has been given up for the one that refuses all.
 #[tokio::test]
 async fn a_region_that_refuses_everything_slows_no_other() {
-    let world = world(3).await;
+    let mut world = world(3).await;
+    world.speak_through(patient());
     let cleared = world.prepare().await.unwrap();
     refuse(&world, 0);
     let carrying_out = world.carry_out(cleared);
     tokio::select! {
         _ = carrying_out => panic!("it cannot be done"),
         () = others_complete(&world) => {}
+        () = tokio::time::sleep(Duration::from_secs(240)) => panic!("the others wait for the one that refuses"),
     }
     assert_eq!(world.ledger.failures(), []);
     world.assert_whole().await;

@@ -116,6 +116,12 @@ impl World {
         }
     }
 
+    /// Speaks through another door from now on.
+    pub fn speak_through(&mut self, door: Door) {
+        self.client = Client::new(door.clone(), Arc::new(oci::Anonymous), HashMap::new());
+        self.door = door;
+    }
+
     /// Puts an image into staging and wishes it under tags.
     pub async fn stage(&mut self, name: &str, sample: &Sample, tags: &[&str]) {
         sample.put(self.staging.store(), &path(&format!("staging/{name}")), &[]).await.unwrap();
