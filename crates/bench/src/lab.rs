@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::error::Error;
 use crate::measure::{Job, Measured};
 use crate::process::Process;
-use crate::protocol::{Answer, Command, HostSpec, Reading, Spec, Started, WeatherSpec};
+use crate::protocol::{Answer, Command, ConditionsSpec, HostSpec, Reading, Spec, Started};
 use crate::record::Run;
 use crate::tools::{Tools, word};
 
@@ -128,17 +128,17 @@ impl World {
     /// Counts and quotas from their beginning.
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         for host in 0..self.hosts.len() {
-            self.weather(host, self.hosts[host].weather).await?;
+            self.conditions(host, self.hosts[host].conditions).await?;
         }
         self.done(&Command::Reset).await?;
         Ok(())
     }
 
-    /// Changes the weather over a host; when that was, in seconds after the counts began.
-    pub(crate) async fn weather(&mut self, host: usize, weather: WeatherSpec) -> Result<f64, Error> {
-        let changed = self.done(&Command::Weather { host, weather }).await?;
+    /// Changes the conditions over a host; when that was, in seconds after the counts began.
+    pub(crate) async fn conditions(&mut self, host: usize, conditions: ConditionsSpec) -> Result<f64, Error> {
+        let changed = self.done(&Command::Conditions { host, conditions }).await?;
         if let Some(host) = self.hosts.get_mut(host) {
-            host.weather = weather;
+            host.conditions = conditions;
         }
         Ok(changed)
     }

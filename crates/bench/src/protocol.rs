@@ -16,7 +16,7 @@ pub(crate) struct Spec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HostSpec {
     pub(crate) storage: Storage,
-    pub(crate) weather: WeatherSpec,
+    pub(crate) conditions: ConditionsSpec,
 }
 
 /// Where a registry keeps its blobs.
@@ -30,7 +30,7 @@ pub(crate) enum Storage {
 
 /// What a registry suffers from.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub(crate) struct WeatherSpec {
+pub(crate) struct ConditionsSpec {
     /// What every request waits.
     pub(crate) latency_milliseconds: u64,
     pub(crate) quota: Option<QuotaSpec>,
@@ -87,8 +87,8 @@ impl Image {
 /// What the driver asks of a world that runs.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Other weather over one host, with a full burst.
-    Weather { host: usize, weather: WeatherSpec },
+    /// Other conditions over one host, with a full burst.
+    Conditions { host: usize, conditions: ConditionsSpec },
     /// All counts and clocks from zero.
     Reset,
     /// The counts since then.
@@ -135,7 +135,7 @@ pub(crate) struct HostReading {
     pub(crate) writes: u64,
     /// Answered with 429.
     pub(crate) refused: u64,
-    /// Answered with 503 because the weather says so.
+    /// Answered with 503 because the conditions says so.
     pub(crate) struck: u64,
     /// Bytes of request bodies.
     pub(crate) bytes_in: u64,

@@ -45,7 +45,7 @@ impl Run {
         let sum = |field: fn(&HostReading) -> u64| reading.hosts.iter().map(field).sum::<u64>();
         let destinations = reading.hosts.get(1..).unwrap_or_default();
         let lacking = |host: &HostReading| world.started.expected.saturating_sub(host.images);
-        let quotas = world.hosts.iter().map(|host| host.weather.quota);
+        let quotas = world.hosts.iter().map(|host| host.conditions.quota);
         let least = reading.hosts.iter().zip(quotas).filter_map(|(host, quota)| {
             let quota = quota?;
             Some(least_seconds(host.served(), quota.per_second, quota.burst))

@@ -73,8 +73,8 @@ fn is_running(process: &str) -> bool {
 
 #[test]
 fn a_world_tells_its_hosts_and_counts_and_ends_with_its_input() {
-    let weather = json!({ "latency_milliseconds": 0, "quota": null, "refuses": false });
-    let host = json!({ "storage": "Memory", "weather": weather });
+    let conditions = json!({ "latency_milliseconds": 0, "quota": null, "refuses": false });
+    let host = json!({ "storage": "Memory", "conditions": conditions });
     let content = json!({ "Promoted": { "projects": 1, "images": 2, "digests": 3 } });
     let mut world = Part::start("world");
     let started = world.ask(&json!({ "hosts": [host, host], "content": content }));

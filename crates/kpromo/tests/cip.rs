@@ -128,7 +128,7 @@ async fn every_way_to_end_has_its_exit_code() {
 
     let (staging_2, production_2, desk) = scene().await;
     let manifest = desk.path("manifest.yaml").to_str().unwrap().to_owned();
-    production_2.weather().add_fault(Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/two"));
+    production_2.faults().add(Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/two"));
     let partial =
         cip(&["--manifest", &manifest, "--confirm", "--report", desk.path("r.json").to_str().unwrap()]);
     assert_eq!(partial.code, 30, "{}", partial.stderr);
@@ -300,7 +300,7 @@ async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
 
         let kinds = [Kind::Mount, Kind::UploadPut, Kind::ManifestPut];
         let fault = kinds.into_iter().fold(Fault::new(Effect::Hang), Fault::on).skip(writes);
-        let watch = production.weather().add_fault(fault);
+        let watch = production.faults().add(fault);
         let mut child = start(manifest);
         while watch.struck() == 0 && child.try_wait().unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -311,7 +311,7 @@ async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
         assert_eq!(watch.struck() > 0, writes < 17, "12 for blobs, 3 for platforms, 2 for tags");
         assert!(production.store().missing_parts().await.unwrap().is_empty(), "after {writes} writes");
 
-        production.weather().clear_faults();
+        production.faults().clear();
         assert_eq!(cip(&["--confirm", "--sign=false", "--manifest", manifest]).code, 0);
         let repository = "prod/app".parse().unwrap();
         for tag in ["v1", "latest"] {
@@ -337,7 +337,7 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
         (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
     let manifest = desk.manifest(&source, &[destination], &images);
     // Uploads wait for a signal of ours, so that the interrupt comes while they are under way.
-    production.weather().set_latency(Duration::from_millis(30));
+    production.faults().set_latency(Duration::from_millis(30));
     let child = start(manifest.to_str().unwrap());
     while production.tally().snapshot().requests(Kind::UploadPut) == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -359,7 +359,7 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
     let (_staging, production, desk) = scene().await;
-    let watch = production.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let watch = production.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let child = start(desk.path("manifest.yaml").to_str().unwrap());
     while watch.struck() == 0 {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -400,7 +400,7 @@ async fn what_an_inventory_cache_remembers_is_not_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     let (_staging, production, desk) = scene().await;
-    production.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    production.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let manifest = desk.path("manifest.yaml");
     let flags = ["--manifest", manifest.to_str().unwrap(), "--confirm", "--timeout", "1s"];
     let said = cip(&flags);
@@ -408,9 +408,9 @@ async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     assert!(said.stderr.contains("the time of --timeout is over"), "{}", said.stderr);
     assert_eq!(production.tally().snapshot().writes(), 0);
 
-    production.weather().clear_faults();
+    production.faults().clear();
     // The first of the writes hangs for ever; what is under way is waited for, until that is interrupted too.
-    let watch = production.weather().add_fault(Fault::new(Effect::Hang).on(Kind::Mount));
+    let watch = production.faults().add(Fault::new(Effect::Hang).on(Kind::Mount));
     let mut child =
         kpromo(None).args(["cip", "--sign=false"]).args(flags).stdout(Stdio::null()).spawn().unwrap();
     while watch.struck() == 0 {

@@ -438,7 +438,7 @@ async fn one_image_that_is_refused_decides_and_one_that_cannot_be_had_is_told() 
     assert_eq!(found["exitCode"], 12);
 
     // A registry that breaks off is no image without signatures.
-    scene.server.weather().add_fault(Fault::new(Effect::Reset).on(Kind::Referrers).path("prod/plain"));
+    scene.server.faults().add(Fault::new(Effect::Reset).on(Kind::Referrers).path("prod/plain"));
     assert_eq!(scene.verify(&[&plain]).code, 20);
 }
 

@@ -94,7 +94,7 @@ impl Scene {
             .collect();
         let status = StatusCode::from_u16(status).unwrap();
         let canned = Canned { status, headers, body: body.into() };
-        self.server.weather().add_fault(Fault::new(Effect::Canned(canned)).on(kind))
+        self.server.faults().add(Fault::new(Effect::Canned(canned)).on(kind))
     }
 
     /// Puts a list of referrers under the fallback tag of the image.
@@ -291,7 +291,7 @@ async fn an_empty_configuration_that_a_registry_has_cleaned_up_is_sent_again() {
         code: ErrorCode::ManifestBlobUnknown,
         retry_after: None,
     };
-    scene.server.weather().add_fault(Fault::new(refused).on(Kind::ManifestPut).times(1));
+    scene.server.faults().add(Fault::new(refused).on(Kind::ManifestPut).times(1));
     let two = scene.referrer("two");
     scene.writer().attach(&scene.app, &two, Known::Nothing).await.unwrap_err();
     scene.requests();
@@ -454,7 +454,7 @@ async fn a_blob_that_is_larger_than_expected_is_not_fetched() {
     assert_eq!(blob(size, size).await.unwrap(), layer);
     let error = blob(size - 1, size).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongSize { .. }), "a size that is a lie: {error}");
-    scene.server.weather().add_fault(Fault::new(Effect::Corrupt).on(Kind::BlobGet));
+    scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::BlobGet));
     let error = blob(size, size).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
 }
@@ -561,7 +561,7 @@ async fn a_list_without_end_is_refused() {
     assert!(matches!(error.kind(), ErrorKind::Transport(_)), "its bytes are too many: {error}");
 
     let scene = Scene::new(true).await;
-    scene.server.weather().add_fault(Fault::new(Effect::Endless).on(Kind::Referrers));
+    scene.server.faults().add(Fault::new(Effect::Endless).on(Kind::Referrers));
     scene.referrers(None).await.unwrap_err();
 }
 
@@ -577,7 +577,7 @@ async fn huge_annotations_are_bounded_by_the_size_of_the_list() {
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(oci::MANIFEST_MAX));
     let error = scene.referrers(None).await.unwrap_err();
     assert!(error.to_string().len() < 1000, "none of it is shown: {error}");
-    scene.server.weather().clear_faults();
+    scene.server.faults().clear();
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(100_000));
     assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")]);
 }
@@ -597,7 +597,7 @@ async fn pages_that_lead_nowhere_new_are_refused() {
         let canned =
             Canned { status: StatusCode::OK, headers, body: list(&entry(other.as_bytes(), "a/b")).into() };
         let fault = Fault::new(Effect::Canned(canned)).on(Kind::Referrers);
-        scene.server.weather().add_fault(if next == "a" { fault.path("page=b") } else { fault });
+        scene.server.faults().add(if next == "a" { fault.path("page=b") } else { fault });
     }
     let error = scene.referrers(None).await.unwrap_err();
     assert!(error.to_string().contains("do not end"), "{error}");
@@ -638,7 +638,7 @@ async fn what_is_listed_wrongly_is_not_believed() {
     let error = read(Referrer { size: 1 << 40, ..honest.clone() }).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
     assert_eq!(scene.requests(), [], "what is too large is not asked for");
-    scene.server.weather().add_fault(Fault::new(Effect::Corrupt).on(Kind::ManifestGet));
+    scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::ManifestGet));
     let error = read(honest).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
 }

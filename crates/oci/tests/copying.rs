@@ -93,7 +93,7 @@ impl Scene {
     fn busy(&self, region: usize, kind: Kind, times: u64) {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let busy = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
-        self.regions[region].weather().add_fault(Fault::new(busy).on(kind).times(times));
+        self.regions[region].faults().add(Fault::new(busy).on(kind).times(times));
     }
 }
 
@@ -110,7 +110,7 @@ async fn where_all_are_equally_fast_nothing_goes_to_the_spool_and_staging_is_rea
 #[tokio::test]
 async fn a_slow_region_holds_up_no_other_and_staging_is_read_once_all_the_same() {
     let scene = Scene::new(3, 30 * MIB).await;
-    scene.regions[0].weather().set_latency(SLOW);
+    scene.regions[0].faults().set_latency(SLOW);
     let copier = scene.copier(SpoolSettings::default());
     let has_layer = || scene.regions[0].store().has_blob(&"prod/app".parse().unwrap(), &scene.layer);
     let first = Notify::new();
@@ -131,7 +131,7 @@ async fn a_slow_region_holds_up_no_other_and_staging_is_read_once_all_the_same()
 #[tokio::test]
 async fn a_retry_is_served_from_the_spool() {
     let scene = Scene::new(2, 30 * MIB).await;
-    scene.regions[0].weather().set_latency(SLOW);
+    scene.regions[0].faults().set_latency(SLOW);
     scene.busy(0, Kind::UploadPut, 2);
     let copier = scene.copier(SpoolSettings::default());
     scene.copy_all(&copier).await;
@@ -141,7 +141,7 @@ async fn a_retry_is_served_from_the_spool() {
 /// What a slow region costs where there is no room on disk: it is let go, and staging is read again for it.
 async fn assert_second_read(spool: SpoolSettings) {
     let scene = Scene::new(2, 30 * MIB).await;
-    scene.regions[0].weather().set_latency(2 * SLOW);
+    scene.regions[0].faults().set_latency(2 * SLOW);
     let copier = scene.copier(spool);
     assert_eq!(scene.copy_all(&copier).await, [1, 0]);
     let (reads, bytes) = scene.blob_reads();
@@ -164,7 +164,7 @@ async fn where_the_disk_fails_a_slow_region_is_served_by_a_second_read() {
 #[tokio::test]
 async fn small_blobs_of_slow_regions_wait_in_the_spool() {
     let scene = Scene::new(2, 100_000).await;
-    scene.regions[0].weather().set_latency(SLOW);
+    scene.regions[0].faults().set_latency(SLOW);
     scene.busy(0, Kind::UploadPut, 1);
     let copier = scene.copier(SpoolSettings::default());
     scene.copy_all(&copier).await;
@@ -176,7 +176,7 @@ async fn small_blobs_of_slow_regions_wait_in_the_spool() {
 #[tokio::test]
 async fn an_upload_that_hangs_is_begun_anew() {
     let scene = Scene::new(2, 30 * MIB).await;
-    scene.regions[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::UploadPut).times(1));
+    scene.regions[0].faults().add(Fault::new(Effect::Hang).on(Kind::UploadPut).times(1));
     let order = scene.copy_all(&scene.copier(SpoolSettings::default())).await;
     assert_eq!(order, [1, 0]);
 }

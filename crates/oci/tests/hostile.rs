@@ -54,7 +54,7 @@ impl Scene {
     }
 
     fn strike(&self, kind: Kind, effect: Effect) -> registry::Watch {
-        self.server.weather().add_fault(Fault::new(effect).on(kind))
+        self.server.faults().add(Fault::new(effect).on(kind))
     }
 
     fn answer(&self, kind: Kind, status: u16, headers: &[(&str, &str)], body: impl Into<Bytes>) {
@@ -144,7 +144,7 @@ async fn a_blob_that_is_longer_or_shorter_than_its_descriptor_is_refused() {
 #[tokio::test]
 async fn a_blob_that_breaks_off_is_resumed_from_there() {
     let scene = Scene::new().await;
-    scene.server.weather().add_fault(Fault::new(Effect::Cut { after: 60_000 }).on(Kind::BlobGet).times(1));
+    scene.server.faults().add(Fault::new(Effect::Cut { after: 60_000 }).on(Kind::BlobGet).times(1));
     assert_eq!(scene.layer().await.unwrap().len(), 100_000);
     assert_eq!(scene.server.tally().snapshot().blob_bytes_out, 100_000, "no byte is sent twice");
 }
@@ -187,7 +187,7 @@ async fn pages_without_end_end() {
         let headers = [(http::header::LINK, link.parse().unwrap())].into_iter().collect();
         let body = Bytes::from(format!(r#"{{"tags":["t{page}"]}}"#));
         let canned = Canned { status: StatusCode::OK, headers, body };
-        scene.server.weather().add_fault(Fault::new(Effect::Canned(canned)).on(Kind::TagList).times(1));
+        scene.server.faults().add(Fault::new(Effect::Canned(canned)).on(Kind::TagList).times(1));
     }
     let error = soon(scene.reader().listing(&scene.repository)).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
@@ -265,7 +265,7 @@ async fn credentials_go_to_a_token_service_that_is_configured() {
     let challenge = format!("Bearer realm=\"http://{}/token\",service=\"test\"", other.host());
     let headers = [(http::header::WWW_AUTHENTICATE, challenge.parse().unwrap())].into_iter().collect();
     let canned = Canned { status: StatusCode::UNAUTHORIZED, headers, body: Bytes::new() };
-    server.weather().add_fault(Fault::new(Effect::Canned(canned)).times(1));
+    server.faults().add(Fault::new(Effect::Canned(canned)).times(1));
     let repository = Repository { host: server.host().clone(), path: "team/app".parse().unwrap() };
     assert!(client.reader().listing(&repository).await.unwrap().is_none());
     assert_eq!(other.tally().snapshot().requests(Kind::Token), 1);
@@ -367,7 +367,7 @@ async fn a_host_that_wants_pieces_gets_pieces() {
     let layer = image.blobs.iter().max_by_key(|blob| blob.len()).unwrap();
     let fault =
         Fault::new(Effect::Canned(refused)).on(Kind::UploadPut).path(Digest::of(layer).hex()).times(1);
-    destination.server.weather().add_fault(fault);
+    destination.server.faults().add(fault);
     image.put(source.server.store(), &source.repository.path, &[]).await.unwrap();
     let graph = Graph::read(&source.reader(), &source.repository.at(image.digest())).await.unwrap();
     let target =

@@ -49,7 +49,7 @@ async fn a_head_without_digest_is_completed_by_the_manifest_itself() {
     image.put(server.store(), &app.path, std::slice::from_ref(&tag)).await.unwrap();
     let bare =
         Canned { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body: bytes::Bytes::new() };
-    server.weather().add_fault(Fault::new(Effect::Canned(bare)).on(Kind::ManifestHead));
+    server.faults().add(Fault::new(Effect::Canned(bare)).on(Kind::ManifestHead));
     let head = client(Arc::new(Anonymous)).reader().head(&app, Selector::Tag(&tag)).await.unwrap().unwrap();
     assert_eq!((head.digest, head.media_type), (image.digest(), MediaType::OciManifest));
 }

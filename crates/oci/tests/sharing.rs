@@ -73,7 +73,7 @@ impl Scene {
             let status = StatusCode::SERVICE_UNAVAILABLE;
             let busy = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
             let effect = if reset { Effect::Reset } else { busy };
-            hosts[host].weather().add_fault(Fault::new(effect).on(kind).skip(skip).times(times));
+            hosts[host].faults().add(Fault::new(effect).on(kind).skip(skip).times(times));
         }
         let mut images = Vec::new();
         for (seed, wish) in wishes.iter().enumerate() {

@@ -156,14 +156,14 @@ async fn a_late_region_is_remembered() {
     let scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let region = &scene.world.production[0];
-    region.weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    region.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cache = Some(Cache::open(&scene.file(), Recheck::All).unwrap().0);
     let job = Job { cache, overlap: true, ..scene.world.job() };
     let cleared =
         prepare(&scene.world.run(), &scene.world.fresh_client(), job, &scene.world.notary).await.unwrap();
     assert!(cleared.plan().summary().total.late > 0);
     assert!(!scene.warnings().contains("thrown away"), "{}", scene.warnings());
-    region.weather().clear_faults();
+    region.faults().clear();
     assert_eq!(scene.plan(NONE).await.1, 0, "all of it is remembered as before");
 }
 
@@ -172,9 +172,9 @@ async fn nothing_is_remembered_of_a_listing_that_failed() {
     let scene = Scene::new(google()).await;
     let region = &scene.world.production[0];
     let broken = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    region.weather().add_fault(Fault::new(broken).on(Kind::TagList));
+    region.faults().add(Fault::new(broken).on(Kind::TagList));
     scene.plan(NONE).await;
-    region.weather().clear_faults();
+    region.faults().clear();
     let (cleared, cost) = scene.plan(NONE).await;
     assert_eq!(cost, IMAGES + IMAGES, "of the region, and of staging for it");
     assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());

@@ -210,7 +210,7 @@ async fn what_cannot_be_read_counts_as_an_attestation_of_any_type_whatever_a_lis
         Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::BlobUnknown, retry_after: None };
     for unreadable in [false, true] {
         if unreadable {
-            scene.server.weather().add_fault(Fault::new(gone.clone()).on(Request::BlobGet));
+            scene.server.faults().add(Fault::new(gone.clone()).on(Request::BlobGet));
         }
         let claims: Vec<Claim> =
             scene.all().await.rejected.into_iter().map(|rejected| rejected.claim).collect();
@@ -295,17 +295,17 @@ async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_gone_is_n
         Fault::new(denied).on(Request::BlobGet),
         Fault::new(Effect::Reset).on(Request::BlobGet),
     ] {
-        scene.server.weather().add_fault(fault);
+        scene.server.faults().add(fault);
         let unknown = scene.look(Hints::default(), Wanted::All).await.unwrap_err();
         assert!(matches!(&unknown, EvidenceError::Registry(_)), "{unknown}");
         assert!(unknown.to_string().contains(&scene.repository.to_string()), "{unknown}");
-        scene.server.weather().clear_faults();
+        scene.server.faults().clear();
     }
     let gone = status(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown);
     for effect in [gone, Effect::Corrupt] {
-        scene.server.weather().add_fault(Fault::new(effect).on(Request::BlobGet));
+        scene.server.faults().add(Fault::new(effect).on(Request::BlobGet));
         assert_eq!(scene.all().await.rejected.len(), 2);
-        scene.server.weather().clear_faults();
+        scene.server.faults().clear();
     }
 }
 

@@ -44,7 +44,7 @@ async fn others_complete(world: &World) {
 fn refuse(world: &World, region: usize) {
     let status = StatusCode::SERVICE_UNAVAILABLE;
     let busy = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
-    world.production[region].weather().add_fault(Fault::new(busy));
+    world.production[region].faults().add(Fault::new(busy));
 }
 
 /// The others have everything while the slow one has still most to come; in the end it has everything too, and what it was
@@ -54,7 +54,7 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     let world = world(3).await;
     let cleared = world.prepare().await.unwrap();
     world.reset_tallies();
-    world.production[0].weather().set_latency(Duration::from_millis(400));
+    world.production[0].faults().set_latency(Duration::from_millis(400));
     let carrying_out = world.carry_out(cleared);
     let watching = async {
         others_complete(&world).await;
@@ -119,7 +119,7 @@ async fn every_image_of_a_region_that_has_gone_fails_once() {
 async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
     let world = world(2).await;
     let cleared = world.prepare().await.unwrap();
-    world.production[0].weather().set_latency(Duration::from_millis(400));
+    world.production[0].faults().set_latency(Duration::from_millis(400));
     let carrying_out = world.carry_out(cleared);
     let stopping = async {
         others_complete(&world).await;
@@ -139,7 +139,7 @@ async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() 
     let cleared = world.prepare().await.unwrap();
     // One request more than the door tries, for one image.
     let fault = Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/app-7/").times(6);
-    let struck = world.production[0].weather().add_fault(fault);
+    let struck = world.production[0].faults().add(fault);
     let attested = world.carry_out(cleared).await;
     assert_eq!((struck.struck(), attested.promoted().failed(), world.ledger.failures().len()), (6, 0, 0));
     assert_eq!(world.ledger.totals().promoted as u64, 2 * IMAGES);
@@ -153,7 +153,7 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     let job = Job { keep_going: false, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[0].weather().add_fault(Fault::new(denied).on(Kind::ManifestPut));
+    world.production[0].faults().add(Fault::new(denied).on(Kind::ManifestPut));
     let attested = world.carry_out(cleared).await;
     let (failed, not_begun) = (attested.promoted().failed() as u64, attested.promoted().not_begun() as u64);
     assert!(failed > 0 && not_begun > 0);
@@ -165,7 +165,7 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
 #[tokio::test]
 async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_are_done() {
     let world = world(3).await;
-    let silent = world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    let silent = world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let job = Job { overlap: true, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     assert!(silent.struck() > 0);
@@ -176,7 +176,7 @@ async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_a
     let watching = async {
         others_complete(&world).await;
         assert_eq!(complete(&world, 0), 0, "it has listed nothing yet");
-        world.production[0].weather().clear_faults();
+        world.production[0].faults().clear();
     };
     let (attested, ()) = futures_util::future::join(carrying_out, watching).await;
     assert_eq!((attested.promoted().failed(), attested.promoted().not_begun()), (0, 0));
@@ -206,10 +206,10 @@ async fn what_contradicts_a_late_region_is_not_carried_out() {
     let world = world(2).await;
     let other = Recipe { seed: 9_999, ..Recipe::default() }.image();
     other.put(world.production[0].store(), &path("prod/app-5"), &[tag("v1")]).await.unwrap();
-    world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let job = Job { overlap: true, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
-    world.production[0].weather().clear_faults();
+    world.production[0].faults().clear();
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 1);
     let told = world.report()["failed"].to_string();

@@ -87,7 +87,7 @@ async fn what_many_images_share_is_read_once_for_all_regions() {
         let recipe = Recipe { seed, shared_layers, ..Recipe::default() };
         world.stage(&format!("image-{seed}"), &recipe.index(4), &["v1"]).await;
     }
-    world.servers().for_each(|server| server.weather().set_latency(Duration::from_millis(20)));
+    world.servers().for_each(|server| server.faults().set_latency(Duration::from_millis(20)));
     world.promote().await;
     let read = world.staging.tally().snapshot().requests(Kind::BlobGet);
     assert_eq!(read, 16 * 4 * 3 + 2, "a configuration and two layers each, and what they share");
@@ -295,7 +295,7 @@ async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
     world.stage("app", &sample, &["v1"]).await;
     world.stage("app", &Recipe { seed: 2, ..Recipe::default() }.image(), &["v2"]).await;
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[0].weather().add_fault(Fault::new(denied).on(Kind::ManifestHead).path("manifests/v1"));
+    world.production[0].faults().add(Fault::new(denied).on(Kind::ManifestHead).path("manifests/v1"));
     assert_eq!(world.promote().await.promoted().failed(), 1);
     assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v2")).is_some());
 }
@@ -334,7 +334,7 @@ async fn a_region_that_fails_stops_no_other() {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.index(2), &["v1"]).await;
     }
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[1].weather().add_fault(Fault::new(denied).on(Kind::ManifestPut));
+    world.production[1].faults().add(Fault::new(denied).on(Kind::ManifestPut));
     let attested = world.promote().await;
     assert_eq!(attested.promoted().failed(), 4);
     let failures = world.ledger.failures();
@@ -343,7 +343,7 @@ async fn a_region_that_fails_stops_no_other() {
     assert_eq!(world.ledger.totals().promoted, 8);
     world.assert_whole().await;
 
-    world.production[1].weather().clear_faults();
+    world.production[1].faults().clear();
     assert_eq!(world.promote().await.promoted().failed(), 0, "the next run completes");
     world.assert_complete().await;
 }
@@ -354,16 +354,16 @@ async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
     let mut world = World::of(google(), 2).await;
     world.stage("app", &Recipe::default().index(2), &["v1"]).await;
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[1].weather().add_fault(Fault::new(denied.clone()));
+    world.production[1].faults().add(Fault::new(denied.clone()));
     let attested = world.promote().await;
     assert_eq!(attested.promoted().failed(), 1);
     assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v1")).is_some());
 
-    world.staging.weather().add_fault(Fault::new(denied));
+    world.staging.faults().add(Fault::new(denied));
     world.wish("other", Digest::of(b"other"), &["v1"]);
     let again = world.prepare().await.unwrap();
     assert_eq!(again.plan().summary().total.done, 1, "what is done needs no staging");
-    world.production[0].weather().add_fault(Fault::new(Effect::Reset));
+    world.production[0].faults().add(Fault::new(Effect::Reset));
     assert!(matches!(world.prepare().await, Err(Error::Unavailable(..))));
 }
 
@@ -375,7 +375,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
     }
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[0].weather().add_fault(Fault::new(denied).on(Kind::Mount));
+    world.production[0].faults().add(Fault::new(denied).on(Kind::Mount));
     let job = promote::Job { keep_going: false, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     let attested = world.carry_out(cleared).await;
@@ -385,7 +385,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
 
 /// 429 with `Retry-After`, 5xx, resets, lost answers and cut bodies cost time and nothing else.
 #[tokio::test]
-async fn bad_weather_loses_nothing() {
+async fn faults_and_quotas_lose_nothing() {
     let mut world = World::of(google(), 2).await;
     for seed in 0..3 {
         let recipe = Recipe { seed, layer_size: 200_000, ..Recipe::default() };
@@ -396,15 +396,15 @@ async fn bad_weather_loses_nothing() {
         code: ErrorCode::Unsupported,
         retry_after: None,
     };
-    world.staging.weather().add_fault(Fault::new(Effect::Cut { after: 100_000 }).on(Kind::BlobGet).times(3));
-    world.staging.weather().add_fault(Fault::new(Effect::Reset).on(Kind::ManifestGet).times(2));
+    world.staging.faults().add(Fault::new(Effect::Cut { after: 100_000 }).on(Kind::BlobGet).times(3));
+    world.staging.faults().add(Fault::new(Effect::Reset).on(Kind::ManifestGet).times(2));
     for region in &world.production {
-        let weather = region.weather();
-        weather.set_quota(Quota::Shared(Allowance { per_second: 200.0, burst: 20, retry_after: None }));
-        weather.add_fault(Fault::new(busy.clone()).on(Kind::Mount).times(2));
-        weather.add_fault(Fault::new(Effect::Reset).on(Kind::UploadPut).skip(1).times(2));
-        weather.add_fault(Fault::new(Effect::LostAnswer).on(Kind::UploadPut).skip(6).times(2));
-        weather.add_fault(Fault::new(Effect::LostAnswer).on(Kind::ManifestPut).times(2));
+        let faults = region.faults();
+        faults.set_quota(Quota::Shared(Allowance { per_second: 200.0, burst: 20, retry_after: None }));
+        faults.add(Fault::new(busy.clone()).on(Kind::Mount).times(2));
+        faults.add(Fault::new(Effect::Reset).on(Kind::UploadPut).skip(1).times(2));
+        faults.add(Fault::new(Effect::LostAnswer).on(Kind::UploadPut).skip(6).times(2));
+        faults.add(Fault::new(Effect::LostAnswer).on(Kind::ManifestPut).times(2));
     }
     let attested = world.promote().await;
     assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
@@ -416,9 +416,9 @@ async fn bad_weather_loses_nothing() {
 async fn a_quota_that_nobody_tells_is_kept_to() {
     let world = small_world(google()).await;
     for server in world.servers() {
-        server.weather().set_latency(Duration::from_millis(20));
+        server.faults().set_latency(Duration::from_millis(20));
         let allowance = Allowance { per_second: 83.0, burst: 100, retry_after: None };
-        server.weather().set_quota(Quota::Shared(allowance));
+        server.faults().set_quota(Quota::Shared(allowance));
     }
     let attested = world.promote().await;
     assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
@@ -440,7 +440,7 @@ async fn wrong_content_is_neither_retried_nor_tagged() {
         world.stage("good", &Recipe { seed: 2, ..Recipe::default() }.image(), &["v1"]).await;
         let layer = bad.blobs.iter().find(|blob| blob.len() == layer_size).unwrap();
         let fault = Fault::new(Effect::Corrupt).on(Kind::BlobGet).path(Digest::of(layer).to_string());
-        let watch = world.staging.weather().add_fault(fault);
+        let watch = world.staging.faults().add(fault);
         let attested = world.promote().await;
         assert_eq!(attested.promoted().failed(), 2, "in both regions");
         assert_eq!(watch.struck(), 1, "asked for once");
@@ -480,12 +480,12 @@ async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_o
         for region in &world.production {
             let write = [Kind::Mount, Kind::UploadPut, Kind::ManifestPut];
             let fault = write.into_iter().fold(Fault::new(Effect::Hang), Fault::on).skip(survived);
-            region.weather().add_fault(fault);
+            region.faults().add(fault);
         }
         let dying = tokio::time::timeout(Duration::from_millis(400), world.promote()).await;
         assert!(dying.is_err(), "after {survived} writes nothing is answered any more");
         world.assert_whole().await;
-        world.servers().for_each(|server| server.weather().clear_faults());
+        world.servers().for_each(|server| server.faults().clear());
         world.client = world.fresh_client();
         assert_eq!(world.promote().await.promoted().failed(), 0);
         world.assert_complete().await;
@@ -500,7 +500,7 @@ async fn a_run_that_is_told_to_stop_begins_nothing_new() {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
     }
     let cleared = world.prepare().await.unwrap();
-    world.production[0].weather().set_latency(Duration::from_millis(20));
+    world.production[0].faults().set_latency(Duration::from_millis(20));
     let stop = world.stop.clone();
     tokio::spawn(async move {
         tokio::time::sleep(Duration::from_millis(60)).await;
@@ -547,7 +547,7 @@ async fn a_mount_that_is_refused_is_an_upload() {
         let denied =
             Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
         let asked = format!("prod/image-{to}/blobs/uploads/?mount={base}&from=prod/image-{from}");
-        refusals.push(world.production[0].weather().add_fault(Fault::new(denied).path(asked)));
+        refusals.push(world.production[0].faults().add(Fault::new(denied).path(asked)));
     }
     assert_eq!(world.promote().await.promoted().failed(), 0, "{:?}", world.ledger.failures());
     assert_eq!(refusals.iter().map(registry::Watch::struck).sum::<u64>(), 1, "it was tried");

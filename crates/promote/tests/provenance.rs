@@ -395,7 +395,7 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
     let layer = scene.hand.attestation(samples[1].digest(), PROVENANCE).await;
     scene.append("app-1", &samples[1], AttachmentKind::Attestation, &[layer]).await;
     for path_part in [format!("/referrers/{}", samples[0].digest()), ".att".to_owned()] {
-        scene.world.staging.weather().add_fault(Fault::new(denied()).path(path_part));
+        scene.world.staging.faults().add(Fault::new(denied()).path(path_part));
     }
     // Whether a policy only warns changes nothing: nobody knows what it would warn of.
     scene.demand(Mode::Warn);
@@ -460,11 +460,11 @@ async fn a_late_image_that_does_not_pass_is_told_and_not_promoted() {
     scene.append("app-0", &samples[0], AttachmentKind::Attestation, &[bad]).await;
     let other = stranger.signature(samples[1].digest()).await;
     scene.append("app-1", &samples[1], AttachmentKind::Signature, &[other]).await;
-    scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
     assert_eq!(cleared.plan().summary().total.late, 4);
     assert_eq!(scene.world.report()["examinedTotals"]["images"], 1, "only what is to be promoted");
-    scene.world.production[0].weather().clear_faults();
+    scene.world.production[0].faults().clear();
     let attested = scene.world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 2);
     let store = scene.world.production[0].store();
@@ -486,11 +486,11 @@ async fn a_late_image_that_does_not_pass_is_told_and_not_promoted() {
 async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 2).await;
     samples[0].put(scene.world.production[1].store(), &path("prod/app-0"), &[tag("v1")]).await.unwrap();
-    scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
-    scene.world.production[0].weather().clear_faults();
+    scene.world.production[0].faults().clear();
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    scene.world.staging.weather().add_fault(Fault::new(denied).on(Kind::Referrers));
+    scene.world.staging.faults().add(Fault::new(denied).on(Kind::Referrers));
     let attested = scene.world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), 1);
     let store = scene.world.production[0].store();
@@ -506,10 +506,10 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
         let there = path(&format!("prod/app-{number}"));
         sample.put(scene.world.production[1].store(), &there, &[tag("v1")]).await.unwrap();
     }
-    scene.world.production[0].weather().add_fault(Fault::new(Effect::Hang).on(Kind::TagList));
+    scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
-    scene.world.production[0].weather().clear_faults();
-    scene.world.staging.weather().set_latency(Duration::from_millis(50));
+    scene.world.production[0].faults().clear();
+    scene.world.staging.faults().set_latency(Duration::from_millis(50));
     let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);
     let stopping = async {
         while asked() == 0 {
@@ -526,7 +526,7 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_clears_nothing() {
     let (scene, _) = Scene::with_images(google(), 1, 3).await;
-    scene.world.staging.weather().set_latency(Duration::from_millis(50));
+    scene.world.staging.faults().set_latency(Duration::from_millis(50));
     let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);
     let stopping = async {
         while asked() == 0 {

@@ -267,14 +267,14 @@ async fn what_cannot_be_signed_is_said_and_completed_later() {
     let refused =
         Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     let fault = Fault::new(refused).on(Kind::ManifestPut).path("sha256-");
-    this.world.production[0].weather().add_fault(fault);
+    this.world.production[0].faults().add(fault);
     let done = this.promote().await;
     assert_eq!((done.promoted().failed(), done.unsigned(), done.unrecorded()), (0, 1, 1));
     this.world.assert_complete().await;
     let unsigned = this.world.ledger.unsigned();
     assert!(unsigned[0].image.ends_with(&image.digest().to_string()), "{unsigned:?}");
     assert!(unsigned[0].error.contains("403"), "{unsigned:?}");
-    this.world.production[0].weather().clear_faults();
+    this.world.production[0].faults().clear();
     let done = this.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
     assert_eq!(this.signed_as(&this.world.repository(0, "app"), image.digest()).await.len(), 1);

@@ -18,9 +18,9 @@ use crate::api::Registry;
 use crate::auth::Gatekeeper;
 use crate::config::Config;
 use crate::connection::{Connection, Line};
+use crate::faults::Faults;
 use crate::store::{Store, StoreError};
 use crate::tally::Tally;
-use crate::weather::Weather;
 
 /// How long a connection may be idle, or a request's head may take. Longer than clients commonly keep idle connections, so
 /// that they are the ones who close.
@@ -74,7 +74,7 @@ impl Server {
         let host = host_at(address);
         let registry = Arc::new(Registry {
             store,
-            weather: Weather::default(),
+            faults: Faults::default(),
             tally: Tally::new(config.request_log),
             gatekeeper: Gatekeeper::new(config.authentication),
             referrers_api: config.referrers_api,
@@ -121,8 +121,8 @@ impl Server {
     }
 
     /// What it suffers from.
-    pub fn weather(&self) -> &Weather {
-        &self.registry.weather
+    pub fn faults(&self) -> &Faults {
+        &self.registry.faults
     }
 
     /// What it was asked.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::lab::{Lab, World};
 use crate::manifests;
 use crate::measure::Job;
-use crate::protocol::{Content, HostSpec, QuotaSpec, Spec, Storage, WeatherSpec};
+use crate::protocol::{ConditionsSpec, Content, HostSpec, QuotaSpec, Spec, Storage};
 use crate::record::{Run, Section, Target, median};
 use crate::show::{percent, seconds};
 
@@ -26,9 +26,9 @@ const REGIONS: usize = 22;
 /// What the measurements of a plan and a promotion are held to: about 5,000 requests a minute.
 const QUOTA: QuotaSpec = QuotaSpec { per_second: 83.0, burst: 100 };
 const LATENCY_MILLISECONDS: u64 = 20;
-/// The weather of most scenarios.
-const USUAL: WeatherSpec =
-    WeatherSpec { latency_milliseconds: LATENCY_MILLISECONDS, quota: Some(QUOTA), refuses: false };
+/// The conditions of most scenarios.
+const USUAL: ConditionsSpec =
+    ConditionsSpec { latency_milliseconds: LATENCY_MILLISECONDS, quota: Some(QUOTA), refuses: false };
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -83,8 +83,8 @@ impl Scenario {
 }
 
 /// Staging and so many regions, all alike.
-fn alike(regions: usize, storage: &Storage, weather: WeatherSpec, content: Content) -> Spec {
-    let host = |storage: &Storage| HostSpec { storage: storage.clone(), weather };
+fn alike(regions: usize, storage: &Storage, conditions: ConditionsSpec, content: Content) -> Spec {
+    let host = |storage: &Storage| HostSpec { storage: storage.clone(), conditions };
     // Staging is read from, so it keeps what it holds.
     let mut hosts = vec![host(&Storage::Memory)];
     hosts.extend((0..regions).map(|_| host(storage)));

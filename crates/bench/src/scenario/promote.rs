@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
 use crate::peers::Way;
-use crate::protocol::{Spec, Storage, WeatherSpec};
+use crate::protocol::{ConditionsSpec, Spec, Storage};
 use crate::record::{Run, Section, Table, Target};
 use crate::show::count;
 
@@ -13,10 +13,10 @@ const LAYER_SIZE: usize = 256 << 10;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let images = lab.size(40, 6);
-    let spec = |weather| alike(REGIONS, &Storage::Discard, weather, new_images(images, LAYER_SIZE));
+    let spec = |conditions| alike(REGIONS, &Storage::Discard, conditions, new_images(images, LAYER_SIZE));
     let runs = lab.runs(3);
     let limited = beside_others(lab, &spec(USUAL), "", runs).await?;
-    let free = WeatherSpec { quota: None, ..USUAL };
+    let free = ConditionsSpec { quota: None, ..USUAL };
     let unlimited = beside_others(lab, &spec(free), ", no quota", runs).await?;
     Ok(Section {
         title: "New images to 22 regions".to_owned(),

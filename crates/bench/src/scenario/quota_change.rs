@@ -10,7 +10,7 @@ use crate::lab::{Lab, World};
 use crate::machine::Setting;
 use crate::manifests;
 use crate::measure::Measured;
-use crate::protocol::{Content, HostSpec, Point, QuotaSpec, Spec, Storage, WeatherSpec};
+use crate::protocol::{ConditionsSpec, Content, HostSpec, Point, QuotaSpec, Spec, Storage};
 use crate::record::{Run, Section, Table, Target, share};
 use crate::show::{NONE, count, percent, seconds};
 
@@ -39,15 +39,15 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let length = lab.size(20, 12);
     // Twice the full quota and once the reduced one, used up entirely.
     let repositories = length * 450;
-    let weather = |per_second| WeatherSpec {
+    let conditions = |per_second| ConditionsSpec {
         latency_milliseconds: LATENCY_MILLISECONDS,
         quota: Some(QuotaSpec { per_second, burst: BURST }),
         refuses: false,
     };
-    let free = WeatherSpec { quota: None, ..weather(FULL) };
-    let host = |weather| HostSpec { storage: Storage::Memory, weather };
+    let free = ConditionsSpec { quota: None, ..conditions(FULL) };
+    let host = |conditions| HostSpec { storage: Storage::Memory, conditions };
     let content = Content::Promoted { projects: 1, images: repositories, digests: 1 };
-    let spec = Spec { hosts: vec![host(free), host(weather(FULL))], content };
+    let spec = Spec { hosts: vec![host(free), host(conditions(FULL))], content };
     let mut world = lab.world(spec).await?;
     let folder = lab.folder()?;
     manifests::write(&folder.path().join("manifests"), &world.started)?;
@@ -58,9 +58,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let pause = Duration::from_secs(length as u64);
     let changes = async |world: &mut World| -> Result<[f64; 2], Error> {
         sleep(pause).await;
-        let cut = world.weather(1, weather(CUT)).await?;
+        let cut = world.conditions(1, conditions(CUT)).await?;
         sleep(pause).await;
-        Ok([cut, world.weather(1, weather(FULL)).await?])
+        Ok([cut, world.conditions(1, conditions(FULL)).await?])
     };
     let (measured, changed) = tokio::join!(lab.measure(&job), changes(&mut world));
     let (measured, [cut, restored]): (Measured, _) = (measured?, changed?);

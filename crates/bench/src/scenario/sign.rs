@@ -12,7 +12,7 @@ use crate::lab::{Lab, World};
 use crate::machine::Setting;
 use crate::manifests;
 use crate::measure::Job;
-use crate::protocol::{Content, HostReading, Storage, WeatherSpec};
+use crate::protocol::{ConditionsSpec, Content, HostReading, Storage};
 use crate::record::{Run, Section, Table, Target, median};
 use crate::show::{NONE, count, megabytes, ratio, seconds, whole};
 use crate::sigstore::{Logged, SIGNER, Sigstore};
@@ -66,10 +66,10 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let folder = lab.tools.sigstore.as_deref().ok_or(Error::NoSigstore)?;
     let sigstore = Sigstore::open(folder)?;
     let images = lab.size(100, 10);
-    let usual = WeatherSpec { quota: None, ..USUAL };
-    let bench = Bench { lab, sigstore: &sigstore, images, weather: usual };
+    let usual = ConditionsSpec { quota: None, ..USUAL };
+    let bench = Bench { lab, sigstore: &sigstore, images, conditions: usual };
     let (shown, mut targets) = bench.beside_cosign("").await?;
-    let calm = Bench { weather: WeatherSpec::default(), ..bench };
+    let calm = Bench { conditions: ConditionsSpec::default(), ..bench };
     let (calm, _) = calm.beside_cosign(", no latency").await?;
     let bound = bench.under_a_quota().await?;
     targets.extend(bound.iter().flat_map(under_a_quota));
@@ -113,7 +113,7 @@ struct Bench<'a> {
     lab: &'a Lab,
     sigstore: &'a Sigstore,
     images: usize,
-    weather: WeatherSpec,
+    conditions: ConditionsSpec,
 }
 
 impl Bench<'_> {
@@ -148,7 +148,7 @@ impl Bench<'_> {
         let mut all = Vec::new();
         for _ in 0..self.lab.runs(RUNS) {
             let mut world = self.world().await?;
-            world.weather(PRODUCTION, USUAL).await?;
+            world.conditions(PRODUCTION, USUAL).await?;
             let label = format!("kpromo, {} requests/s", QUOTA.per_second);
             all.push(self.kpromo(&mut world, &label).await?);
         }
@@ -165,7 +165,7 @@ impl Bench<'_> {
             shared_layers: 0,
             shared_size: 0,
         };
-        let world = self.lab.world(alike(1, &Storage::Memory, self.weather, content)).await?;
+        let world = self.lab.world(alike(1, &Storage::Memory, self.conditions, content)).await?;
         let (_folder, job) = promotion(self.lab, &world)?;
         let promoted = self.lab.measure(&job).await?;
         if promoted.failures() > 0 {

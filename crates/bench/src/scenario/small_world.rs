@@ -4,7 +4,7 @@ use super::{alike, complaints, promotions};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
-use crate::protocol::{Content, Storage, WeatherSpec};
+use crate::protocol::{ConditionsSpec, Content, Storage};
 use crate::record::{Section, Table, Target};
 use crate::show::count;
 
@@ -22,7 +22,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         shared_size: 0,
     };
     let runs = lab.runs(3);
-    let spec = alike(REGIONS, &Storage::Memory, WeatherSpec::default(), content);
+    let spec = alike(REGIONS, &Storage::Memory, ConditionsSpec::default(), content);
     let shown: Vec<_> = promotions(lab, "kpromo", &spec, runs).await?.into_iter().collect();
     let targets = shown.iter().map(|run| {
         // What the target is, it is at most; fewer is better.

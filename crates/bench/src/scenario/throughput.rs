@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;
 use crate::peers::Way;
-use crate::protocol::{Content, HostSpec, Spec, Storage, WeatherSpec};
+use crate::protocol::{ConditionsSpec, Content, HostSpec, Spec, Storage};
 use crate::record::{Run, Section, Table, Target};
 use crate::show::{megabytes, megabytes_of, ratio, seconds};
 
@@ -18,8 +18,8 @@ const CONNECTIONS_A_HOST: usize = 32;
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let megabytes_a_layer = lab.size(500, 50);
     let staging = lab.folder()?;
-    let weather = WeatherSpec::default();
-    let host = |storage| HostSpec { storage, weather };
+    let conditions = ConditionsSpec::default();
+    let host = |storage| HostSpec { storage, conditions };
     let mut hosts = vec![host(Storage::Folder(staging.path().join("registry")))];
     hosts.extend((0..DESTINATIONS).map(|_| host(Storage::Discard)));
     let layer_size = megabytes_a_layer * 1_000_000;

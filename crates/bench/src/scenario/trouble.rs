@@ -56,8 +56,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
 async fn one(lab: &Lab, images: usize, in_trouble: bool) -> Result<Told, Error> {
     let mut spec = alike(REGIONS, &Storage::Discard, USUAL, new_images(images, 64 << 10));
     if in_trouble {
-        spec.hosts[SLOW].weather.latency_milliseconds *= 10;
-        spec.hosts[REFUSING].weather.refuses = true;
+        spec.hosts[SLOW].conditions.latency_milliseconds *= 10;
+        spec.hosts[REFUSING].conditions.refuses = true;
     }
     let mut world = lab.world(spec).await?;
     let (folder, job) = promotion(lab, &world)?;

@@ -14,7 +14,7 @@ use registry::{Allowance, Config, Effect, ErrorCode, Fault, Quota, Server};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use crate::error::Error;
-use crate::protocol::{Answer, Command, Spec, Started, Storage, WeatherSpec};
+use crate::protocol::{Answer, Command, ConditionsSpec, Spec, Started, Storage};
 use watch::Watched;
 
 const PART: &str = "world";
@@ -35,7 +35,7 @@ pub(crate) async fn run() -> Result<(), Error> {
     let hosts = servers.iter().map(|server| server.host().to_string()).collect();
     let watched: Arc<[Watched]> = servers.iter().map(Watched::new).collect();
     for (watched, host) in watched.iter().zip(&spec.hosts) {
-        set_weather(watched, host.weather);
+        set_conditions(watched, host.conditions);
     }
     let watching = tokio::spawn(watch::sample(Arc::clone(&watched)));
     let expected = filled.expected;
@@ -61,29 +61,26 @@ fn config(storage: &Storage) -> Config {
     Config { storage, google_listing: true, ..Config::default() }
 }
 
-fn set_weather(watched: &Watched, spec: WeatherSpec) {
-    let weather = watched.server.weather();
-    weather.set_latency(Duration::from_millis(spec.latency_milliseconds));
-    weather.set_quota(spec.quota.map_or(Quota::Unlimited, |quota| {
+fn set_conditions(watched: &Watched, spec: ConditionsSpec) {
+    let faults = watched.server.faults();
+    faults.set_latency(Duration::from_millis(spec.latency_milliseconds));
+    faults.set_quota(spec.quota.map_or(Quota::Unlimited, |quota| {
         Quota::Shared(Allowance { per_second: quota.per_second, burst: quota.burst, retry_after: None })
     }));
-    weather.clear_faults();
+    faults.clear();
     if spec.refuses {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let watch = weather.add_fault(Fault::new(Effect::Status {
-            status,
-            code: ErrorCode::Unknown,
-            retry_after: None,
-        }));
+        let watch =
+            faults.add(Fault::new(Effect::Status { status, code: ErrorCode::Unknown, retry_after: None }));
         watched.set_fault(watch);
     }
 }
 
 fn obey(watched: &[Watched], expected: &[fill::Expected], command: Command) -> Answer {
     match command {
-        Command::Weather { host, weather } => {
+        Command::Conditions { host, conditions } => {
             if let Some(watched) = watched.get(host) {
-                set_weather(watched, weather);
+                set_conditions(watched, conditions);
             }
         }
         Command::Reset => watched.iter().for_each(Watched::reset),

@@ -24,9 +24,9 @@ use crate::body::{RequestBody, Response, empty, full};
 use crate::config::UploadLimits;
 use crate::connection::Line;
 use crate::error::{ErrorCode, Refusal};
+use crate::faults::{Before, Faults, Injection, Outcome, refused};
 use crate::store::Store;
 use crate::tally::{Kind, Tally};
-use crate::weather::{Before, Fate, Spell, Weather, refused};
 use endpoint::{Endpoint, Query, kind};
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -39,7 +39,7 @@ const DRAIN_MAX: u64 = 64 << 20;
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) store: Store,
-    pub(crate) weather: Weather,
+    pub(crate) faults: Faults,
     pub(crate) tally: Tally,
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) referrers_api: bool,
@@ -67,7 +67,7 @@ struct Call {
 }
 
 impl Registry {
-    /// Answers a request, whatever the weather.
+    /// Answers a request, or applies the fault that is configured for it.
     pub(crate) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -79,7 +79,7 @@ impl Registry {
         let kind = kind(&parts.method, &Endpoint::of(parts.uri.path()), parts.uri.query());
         let method = parts.method.clone();
         let flight = self.tally.begin(kind);
-        let outcome = self.under_weather(kind, &target, parts, body).await;
+        let outcome = self.with_faults(kind, &target, parts, body).await;
         flight.record(&method, &target, outcome.as_ref().ok().map(Response::status));
         if outcome.is_err() {
             line.reset();
@@ -87,25 +87,27 @@ impl Registry {
         outcome.map(|response| flight.follow(response))
     }
 
-    async fn under_weather(
+    async fn with_faults(
         &self,
         kind: Kind,
         target: &str,
         parts: Parts,
         mut body: RequestBody,
     ) -> Result<Response, Broken> {
-        let forecast = self.weather.forecast(kind, target);
-        tokio::time::sleep(forecast.latency).await;
-        match forecast.fate {
-            Fate::Served => Ok(self.serve(parts, body).await),
-            Fate::Struck(Spell::After(after)) => after.cast(self.serve(parts, body).await).ok_or(Broken),
-            Fate::Struck(Spell::Before(Before::Reset)) => Err(Broken),
-            Fate::Struck(Spell::Before(Before::Hang)) => std::future::pending().await,
-            Fate::Struck(Spell::Before(Before::Answer(response))) => {
+        let encounter = self.faults.encounter(kind, target);
+        tokio::time::sleep(encounter.latency).await;
+        match encounter.outcome {
+            Outcome::Served => Ok(self.serve(parts, body).await),
+            Outcome::Struck(Injection::After(after)) => {
+                after.apply(self.serve(parts, body).await).ok_or(Broken)
+            }
+            Outcome::Struck(Injection::Before(Before::Reset)) => Err(Broken),
+            Outcome::Struck(Injection::Before(Before::Hang)) => std::future::pending().await,
+            Outcome::Struck(Injection::Before(Before::Answer(response))) => {
                 body.drain(DRAIN_MAX).await;
                 Ok(*response)
             }
-            Fate::Refused(retry_after) => {
+            Outcome::Refused(retry_after) => {
                 body.drain(DRAIN_MAX).await;
                 let code = ErrorCode::TooManyRequests;
                 Ok(refused(code.status(), code, retry_after))

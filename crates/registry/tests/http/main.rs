@@ -1,4 +1,4 @@
-//! The registry over HTTP: each switch of its configuration, each effect of its weather.
+//! The registry over HTTP: each switch of its configuration, each fault.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
 
@@ -6,7 +6,7 @@ mod auth;
 mod client;
 mod content;
 mod disk;
+mod faults;
 mod listings;
 mod server;
 mod uploads;
-mod weather;

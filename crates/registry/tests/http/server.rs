@@ -46,7 +46,7 @@ async fn every_request_and_every_byte_is_counted_by_kind() {
 #[tokio::test]
 async fn the_most_requests_at_once_are_remembered() {
     let world = World::plain().await;
-    world.server.weather().set_latency(Duration::from_millis(200));
+    world.server.faults().set_latency(Duration::from_millis(200));
     futures_util::future::join_all((0..5).map(|_| world.client.get("/v2/"))).await;
     assert_eq!(world.server.tally().snapshot().most_in_flight, 5);
 }
@@ -56,7 +56,7 @@ async fn the_log_remembers_the_latest_requests() {
     let world = World::new(Config { request_log: 2, ..Config::default() }).await;
     world.client.get("/v2/").await;
     world.client.get("/v2/app/tags/list?n=1").await;
-    world.server.weather().add_fault(Fault::new(Effect::Reset));
+    world.server.faults().add(Fault::new(Effect::Reset));
     world.client.request(Method::GET, "/v2/").send().await.unwrap_err();
     let logged = |target: &str, status: Option<u16>| Logged {
         method: Method::GET,
@@ -92,7 +92,7 @@ async fn an_address_that_is_taken_is_named_in_the_error() {
 #[tokio::test]
 async fn stopping_lets_a_request_in_flight_end_and_takes_no_more() {
     let world = World::plain().await;
-    world.server.weather().set_latency(Duration::from_millis(300));
+    world.server.faults().set_latency(Duration::from_millis(300));
     let World { server, client } = world;
     let (answer, ()) = tokio::join!(client.get("/v2/"), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -105,7 +105,7 @@ async fn stopping_lets_a_request_in_flight_end_and_takes_no_more() {
 #[tokio::test]
 async fn stopping_does_not_wait_for_what_hangs() {
     let World { server, client } = World::plain().await;
-    server.weather().add_fault(Fault::new(Effect::Hang));
+    server.faults().add(Fault::new(Effect::Hang));
     let start = Instant::now();
     let (answer, ()) = tokio::join!(client.request(Method::GET, "/v2/").send(), async {
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -10,16 +10,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::tally::Kind;
-pub(crate) use effect::{Before, Spell, refused};
+pub(crate) use effect::{Before, Injection, refused};
 pub use effect::{Canned, Effect};
 use fault::Standing;
 pub use fault::{Fault, Watch};
 use quota::Buckets;
 pub use quota::{Allowance, Quota};
 
-/// The weather over one server; clones share it. Without any call it is fine.
+/// The latency, quota and faults of one server; clones share them. By default there are none.
 #[derive(Clone, Debug, Default)]
-pub struct Weather {
+pub struct Faults {
     conditions: Arc<Mutex<Conditions>>,
 }
 
@@ -32,25 +32,25 @@ struct Conditions {
 
 /// What one request meets.
 #[derive(Debug)]
-pub(crate) struct Forecast {
+pub(crate) struct Encounter {
     /// What it waits before anything else happens.
     pub(crate) latency: Duration,
     /// What then becomes of it.
-    pub(crate) fate: Fate,
+    pub(crate) outcome: Outcome,
 }
 
 /// What becomes of a request.
 #[derive(Debug)]
-pub(crate) enum Fate {
+pub(crate) enum Outcome {
     /// It is served.
     Served,
     /// The quota is used up; when to come again, if that is told.
     Refused(Option<Duration>),
     /// A fault applies.
-    Struck(Spell),
+    Struck(Injection),
 }
 
-impl Weather {
+impl Faults {
     /// Makes every request wait this long before it is looked at.
     pub fn set_latency(&self, latency: Duration) {
         self.conditions().latency = latency;
@@ -62,30 +62,30 @@ impl Weather {
     }
 
     /// Adds a fault after those that are there. What is returned tells how often it has struck.
-    pub fn add_fault(&self, fault: Fault) -> Watch {
+    pub fn add(&self, fault: Fault) -> Watch {
         let (standing, watch) = Standing::new(fault);
         self.conditions().faults.push(standing);
         watch
     }
 
     /// Removes all faults.
-    pub fn clear_faults(&self) {
+    pub fn clear(&self) {
         self.conditions().faults.clear();
     }
 
     /// What a request meets that arrives now. The quota is asked first; what it refuses meets no fault. The first fault
     /// that strikes is the only one, and those after it do not see the request.
-    pub(crate) fn forecast(&self, kind: Kind, path: &str) -> Forecast {
+    pub(crate) fn encounter(&self, kind: Kind, path: &str) -> Encounter {
         let mut conditions = self.conditions();
         let latency = conditions.latency;
-        let fate = match conditions.buckets.take(kind.is_write(), Instant::now()) {
-            Err(retry_after) => Fate::Refused(retry_after),
+        let outcome = match conditions.buckets.take(kind.is_write(), Instant::now()) {
+            Err(retry_after) => Outcome::Refused(retry_after),
             Ok(()) => {
                 let struck = conditions.faults.iter_mut().find_map(|fault| fault.strike(kind, path));
-                struck.map_or(Fate::Served, |effect| Fate::Struck(effect.into()))
+                struck.map_or(Outcome::Served, |effect| Outcome::Struck(effect.into()))
             }
         };
-        Forecast { latency, fate }
+        Encounter { latency, outcome }
     }
 
     fn conditions(&self) -> MutexGuard<'_, Conditions> {

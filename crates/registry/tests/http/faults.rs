@@ -1,4 +1,4 @@
-//! Each effect of the weather, as a client meets it.
+//! Each effect of a fault, as a client sees it.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::client::{World, refused, repository};
 async fn struck(effect: Effect) -> (World, String) {
     let world = World::plain().await;
     let digest = world.blob(&[7; 100_000]).await;
-    world.server.weather().add_fault(Fault::new(effect).on(Kind::BlobGet));
+    world.server.faults().add(Fault::new(effect).on(Kind::BlobGet));
     (world, format!("/v2/app/blobs/{digest}"))
 }
 
@@ -49,11 +49,11 @@ const PATIENCE: Duration = Duration::from_millis(300);
 #[tokio::test]
 async fn latency_delays_every_answer_and_can_be_taken_away() {
     let world = World::plain().await;
-    world.server.weather().set_latency(Duration::from_millis(200));
+    world.server.faults().set_latency(Duration::from_millis(200));
     let start = Instant::now();
     world.client.get("/v2/").await;
     assert!(start.elapsed() >= Duration::from_millis(200));
-    world.server.weather().set_latency(Duration::ZERO);
+    world.server.faults().set_latency(Duration::ZERO);
     let start = Instant::now();
     world.client.get("/v2/").await;
     assert!(start.elapsed() < Duration::from_millis(150));
@@ -64,7 +64,7 @@ async fn a_quota_refuses_what_is_too_much_until_it_is_changed() {
     let world = World::plain().await;
     let retry_after = Some(Duration::from_millis(1500));
     let writes = Allowance { per_second: 0.001, burst: 1, retry_after };
-    world.server.weather().set_quota(Quota::Separate { reads: None, writes: Some(writes) });
+    world.server.faults().set_quota(Quota::Separate { reads: None, writes: Some(writes) });
     let open = async || world.client.send(Method::POST, "/v2/app/blobs/uploads/", "body").await;
     assert_eq!(open().await.status, 202);
     let refusal = open().await;
@@ -76,11 +76,11 @@ async fn a_quota_refuses_what_is_too_much_until_it_is_changed() {
     assert_eq!(tally.total_refused(), 1);
 
     let shared = Allowance { per_second: 0.001, burst: 1, retry_after: None };
-    world.server.weather().set_quota(Quota::Shared(shared));
+    world.server.faults().set_quota(Quota::Shared(shared));
     assert_eq!(world.client.get("/v2/").await.status, 200);
     let refusal = world.client.get("/v2/").await;
     assert_eq!((refusal.status.as_u16(), refusal.headers.contains_key("retry-after")), (429, false));
-    world.server.weather().set_quota(Quota::Unlimited);
+    world.server.faults().set_quota(Quota::Unlimited);
     assert_eq!(open().await.status, 202);
 }
 
@@ -92,7 +92,7 @@ async fn a_status_is_answered_instead_as_often_as_it_is_told() {
         code: ErrorCode::Unavailable,
         retry_after: Some(Duration::from_secs(3)),
     };
-    let watch = world.server.weather().add_fault(Fault::new(status).on(Kind::UploadOpen).times(1));
+    let watch = world.server.faults().add(Fault::new(status).on(Kind::UploadOpen).times(1));
     let open = async || world.client.send(Method::POST, "/v2/app/blobs/uploads/", "").await;
     let refusal = open().await;
     assert_eq!(refusal.refusal(), refused(503, "UNAVAILABLE"));
@@ -104,7 +104,7 @@ async fn a_status_is_answered_instead_as_often_as_it_is_told() {
 #[tokio::test]
 async fn a_reset_breaks_the_connection_before_anything_is_done() {
     let world = World::plain().await;
-    world.server.weather().add_fault(Fault::new(Effect::Reset).on(Kind::UploadOpen).times(1));
+    world.server.faults().add(Fault::new(Effect::Reset).on(Kind::UploadOpen).times(1));
     let target = format!("/v2/app/blobs/uploads/?digest={}", Digest::of(b"x"));
     let error = world.client.request(Method::POST, &target).body("x").send().await.unwrap_err();
     assert!(error.is_request(), "{error:?}");
@@ -118,7 +118,7 @@ async fn a_reset_breaks_the_connection_before_anything_is_done() {
 #[tokio::test]
 async fn a_lost_answer_leaves_the_work_done() {
     let world = World::plain().await;
-    world.server.weather().add_fault(Fault::new(Effect::LostAnswer).on(Kind::UploadOpen));
+    world.server.faults().add(Fault::new(Effect::LostAnswer).on(Kind::UploadOpen));
     let target = format!("/v2/app/blobs/uploads/?digest={}", Digest::of(b"x"));
     world.client.request(Method::POST, &target).body("x").send().await.unwrap_err();
     assert!(world.server.store().has_blob(&repository("app"), &Digest::of(b"x")));
@@ -182,12 +182,12 @@ async fn a_canned_reply_says_anything() {
     headers.insert("location", "http://elsewhere.example/".parse().unwrap());
     let canned = Canned { status: StatusCode::FOUND, headers, body: Bytes::from_static(b"<html>") };
     let fault = Fault::new(Effect::Canned(canned)).on(Kind::TagList).path("/app/");
-    world.server.weather().add_fault(fault);
+    world.server.faults().add(fault);
     let answer = world.client.get("/v2/app/tags/list").await;
     assert_eq!((answer.status.as_u16(), &answer.body[..]), (302, &b"<html>"[..]));
     assert_eq!(answer.header("location"), "http://elsewhere.example/");
     assert_eq!(world.client.get("/v2/other/tags/list").await.status, 404);
-    world.server.weather().clear_faults();
+    world.server.faults().clear();
     assert_eq!(world.client.get("/v2/app/tags/list").await.status, 404);
 }
 
@@ -199,8 +199,8 @@ async fn the_first_fault_that_strikes_is_the_only_one() {
         code: ErrorCode::Unknown,
         retry_after: None,
     };
-    world.server.weather().add_fault(Fault::new(status(500)).times(1));
-    world.server.weather().add_fault(Fault::new(status(502)).skip(1));
+    world.server.faults().add(Fault::new(status(500)).times(1));
+    world.server.faults().add(Fault::new(status(502)).skip(1));
     let mut statuses = Vec::new();
     for _ in 0..4 {
         statuses.push(world.client.get("/v2/").await.status.as_u16());

@@ -85,7 +85,7 @@ impl Canned {
 
 /// An effect, by when it takes place.
 #[derive(Debug)]
-pub(crate) enum Spell {
+pub(crate) enum Injection {
     /// Instead of carrying out the request.
     Before(Before),
     /// Upon the answer.
@@ -109,7 +109,7 @@ pub(crate) enum After {
     Endless,
 }
 
-impl From<Effect> for Spell {
+impl From<Effect> for Injection {
     fn from(effect: Effect) -> Self {
         match effect {
             Effect::Status { status, code, retry_after } => {
@@ -128,7 +128,7 @@ impl From<Effect> for Spell {
     }
 }
 
-/// A refusal by the weather.
+/// The refusal that a configured fault answers with.
 pub(crate) fn refused(status: StatusCode, code: ErrorCode, retry_after: Option<Duration>) -> Response {
     let refusal = Refusal::new(code, "the registry was told to refuse this").with_status(status);
     let refusal = match retry_after {
@@ -144,7 +144,7 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 impl After {
     /// Does to an answer what is to be done; `None` where it is lost.
-    pub(crate) fn cast(self, response: Response) -> Option<Response> {
+    pub(crate) fn apply(self, response: Response) -> Option<Response> {
         let (mut parts, body) = response.into_parts();
         // The length is announced although the body may not keep the promise. Without it a cut could not be noticed.
         if let Some(length) = hyper::body::Body::size_hint(&body).exact()
