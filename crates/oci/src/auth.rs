@@ -5,18 +5,17 @@
 //! they are asked for, once per host and scope, by whoever comes first while the others wait.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::future::BoxFuture;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde::Deserialize;
 use transport::{Body, Class, Door, Request, Secret, shown};
 use url::Url;
 
+use crate::credential::{Credential, CredentialSource};
 use crate::error::{Error, ErrorKind, Refusal};
 use crate::name::{Host, RepositoryPath};
 
@@ -26,43 +25,6 @@ const TOKEN_MAX: u64 = 256 * 1024;
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
 /// Tokens are renewed this long before they expire, or at half their life where that is shorter.
 const MARGIN: Duration = Duration::from_secs(30);
-
-/// What proves who we are.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// A user and a password.
-    Basic {
-        /// The user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-    /// A refresh token, which a token service changes for access tokens (`identitytoken` in docker's configuration).
-    Identity(Secret),
-    /// An access token that the registry takes as it is, without a token service.
-    Bearer(Secret),
-}
-
-/// Where credentials come from: configuration files, helpers, clouds.
-///
-/// It is asked whenever a credential is needed and keeps what is worth keeping.
-pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// The credential for a host; `None` to go as nobody in particular.
-    ///
-    /// # Errors
-    /// A sentence for a person, when there is a credential and it cannot be had.
-    fn credential<'a>(&'a self, host: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>>;
-}
-
-/// No credentials for any host.
-#[derive(Clone, Copy, Debug)]
-pub struct Anonymous;
-
-impl CredentialSource for Anonymous {
-    fn credential<'a>(&'a self, _: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
-        Box::pin(async { Ok(None) })
-    }
-}
 
 /// What a request wants to do, for the token it needs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -200,8 +162,8 @@ impl Authenticator {
         if matches!(scheme, Scheme::Open) {
             return Ok(None);
         }
-        let credential = match self.source.credential(host).await {
-            Ok(credential) => credential,
+        let credential = match self.source.credential(host, None).await {
+            Ok(found) => found.map(|found| found.credential),
             // The host may not even ask; where it does, the same problem comes up again.
             Err(_) if matches!(scheme, Scheme::Unknown) => return Ok(None),
             Err(why) => return Err(Error::new(doing, ErrorKind::Credential(why))),

@@ -8,7 +8,8 @@ use transport::{Class, Door, Request, Response};
 use url::Url;
 
 use crate::attach::Memory;
-use crate::auth::{Authenticator, CredentialSource, Scope, authority};
+use crate::auth::{Authenticator, Scope, authority};
+use crate::credential::CredentialSource;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Refusal, printable};
 use crate::name::{Host, Repository};

@@ -7,6 +7,7 @@ mod auth;
 mod blob;
 mod client;
 mod copy;
+mod credential;
 mod digest;
 mod error;
 mod listing;
@@ -19,13 +20,13 @@ pub use attach::{
     Appended, AttachedBlob, AttachedTag, Attachment, AttachmentKind, Known, NewLayer, NewReferrer, Referrer,
     Subject, referrers_tag,
 };
-pub use auth::{Anonymous, Credential, CredentialSource};
 pub use blob::BlobStream;
 pub use client::{Client, HostOptions};
 pub use copy::{
     Copied, Copier, Finished, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Lane, Node, Observer,
     SpoolSettings, Step, Target,
 };
+pub use credential::{Anonymous, Credential, CredentialSource, FoundCredential};
 pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use error::{Error, ErrorKind, Refusal, RegistryError};
 pub use listing::{Listed, ListedManifest, Listing};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, StatusCode};
 use oci::{
-    Anonymous, Client, Copied, Copier, Credential, CredentialSource, Digest, ErrorKind, Graph, Host, Lane,
-    Presence, Reader, Repository, Selector, SpoolSettings, Target,
+    Anonymous, Client, Copied, Copier, Credential, CredentialSource, Digest, ErrorKind, FoundCredential,
+    Graph, Host, Lane, Presence, Reader, Repository, RepositoryPath, Selector, SpoolSettings, Target,
 };
 use registry::sample::{Recipe, Sample};
 use registry::{Authentication, Canned, Config, Effect, Fault, Kind, Server, Tokens};
@@ -221,9 +221,14 @@ impl CredentialSource for User {
     fn credential<'a>(
         &'a self,
         _: &'a Host,
-    ) -> futures_util::future::BoxFuture<'a, Result<Option<Credential>, String>> {
-        let password = Secret::new("hush");
-        Box::pin(async { Ok(Some(Credential::Basic { user: "user".to_owned(), password })) })
+        _: Option<&'a RepositoryPath>,
+    ) -> futures_util::future::BoxFuture<'a, Result<Option<FoundCredential>, String>> {
+        let credential = Credential::Basic { user: "user".to_owned(), password: Secret::new("hush") };
+        Box::pin(async { Ok(Some(credential.from("the test"))) })
+    }
+
+    fn places(&self) -> String {
+        "the test".to_owned()
     }
 }
 

@@ -5,8 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use oci::{Anonymous, Client, Credential, CredentialSource, Host, MediaType, Repository, Selector};
+use oci::{
+    Anonymous, Client, Credential, CredentialSource, FoundCredential, Host, MediaType, Repository,
+    RepositoryPath, Selector,
+};
 use registry::sample::Recipe;
 use registry::{Canned, Config, Effect, Fault, Kind, Server};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -59,8 +61,16 @@ async fn a_head_without_digest_is_completed_by_the_manifest_itself() {
 struct AccessToken;
 
 impl CredentialSource for AccessToken {
-    fn credential<'a>(&'a self, _: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
-        Box::pin(async { Ok(Some(Credential::Bearer(Secret::new("access-token")))) })
+    fn credential<'a>(
+        &'a self,
+        _: &'a Host,
+        _: Option<&'a RepositoryPath>,
+    ) -> futures_util::future::BoxFuture<'a, Result<Option<FoundCredential>, String>> {
+        Box::pin(async { Ok(Some(Credential::Bearer(Secret::new("access-token")).from("the test"))) })
+    }
+
+    fn places(&self) -> String {
+        "the test".to_owned()
     }
 }
 
@@ -88,8 +98,16 @@ async fn an_access_token_is_shown_as_it_is_and_no_token_service_is_asked() {
 struct Broken;
 
 impl CredentialSource for Broken {
-    fn credential<'a>(&'a self, host: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
+    fn credential<'a>(
+        &'a self,
+        host: &'a Host,
+        _: Option<&'a RepositoryPath>,
+    ) -> futures_util::future::BoxFuture<'a, Result<Option<FoundCredential>, String>> {
         Box::pin(async move { Err(format!("the helper for {host} has failed")) })
+    }
+
+    fn places(&self) -> String {
+        "the test".to_owned()
     }
 }
 
@@ -143,8 +161,16 @@ async fn registry_with_token_service() -> (Host, Arc<std::sync::Mutex<Vec<String
 struct RefreshToken;
 
 impl CredentialSource for RefreshToken {
-    fn credential<'a>(&'a self, _: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
-        Box::pin(async { Ok(Some(Credential::Identity(Secret::new("again")))) })
+    fn credential<'a>(
+        &'a self,
+        _: &'a Host,
+        _: Option<&'a RepositoryPath>,
+    ) -> futures_util::future::BoxFuture<'a, Result<Option<FoundCredential>, String>> {
+        Box::pin(async { Ok(Some(Credential::Identity(Secret::new("again")).from("the test"))) })
+    }
+
+    fn places(&self) -> String {
+        "the test".to_owned()
     }
 }
 

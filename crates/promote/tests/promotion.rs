@@ -119,9 +119,15 @@ impl oci::CredentialSource for Promoter {
     fn credential<'a>(
         &'a self,
         _: &'a oci::Host,
-    ) -> futures_util::future::BoxFuture<'a, Result<Option<oci::Credential>, String>> {
+        _: Option<&'a oci::RepositoryPath>,
+    ) -> futures_util::future::BoxFuture<'a, Result<Option<oci::FoundCredential>, String>> {
         let password = transport::Secret::new("secret");
-        Box::pin(async { Ok(Some(oci::Credential::Basic { user: "promoter".to_owned(), password })) })
+        let credential = oci::Credential::Basic { user: "promoter".to_owned(), password };
+        Box::pin(async { Ok(Some(credential.from("the test"))) })
+    }
+
+    fn places(&self) -> String {
+        "the test".to_owned()
     }
 }
 

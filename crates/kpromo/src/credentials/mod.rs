@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use oci::{Credential, CredentialSource, Host};
+use oci::{CredentialSource, FoundCredential, Host, RepositoryPath};
 use sigstore::AccessTokens;
 use transport::{Door, Secret};
 
@@ -60,14 +60,23 @@ impl Keychain {
 }
 
 impl CredentialSource for Keychain {
-    fn credential<'a>(&'a self, host: &'a Host) -> BoxFuture<'a, Result<Option<Credential>, String>> {
+    fn credential<'a>(
+        &'a self,
+        host: &'a Host,
+        _: Option<&'a RepositoryPath>,
+    ) -> BoxFuture<'a, Result<Option<FoundCredential>, String>> {
         Box::pin(async move {
-            // What somebody has configured for a host comes before what a cloud offers for all of its hosts.
-            match self.files.credential(host).await? {
-                None if google::is_google(host) => self.google.credential().await,
-                found => Ok(found),
-            }
+            // A credential that is configured for a host takes precedence over the cloud's own for all of its hosts.
+            let found = match self.files.credential(host).await? {
+                None if google::is_google(host) => self.google.credential().await?,
+                found => found,
+            };
+            Ok(found.map(|credential| credential.from("the configured credentials")))
         })
+    }
+
+    fn places(&self) -> String {
+        "docker's and podman's configuration".to_owned()
     }
 }
 
@@ -116,10 +125,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_configured_for_a_google_host_comes_before_what_google_offers() {
         let (keychain, door, _folder) = keychain(r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).await;
-        let found = keychain.credential(&"gcr.io".parse().unwrap()).await.unwrap();
-        assert!(matches!(found, Some(Credential::Basic { user, .. }) if user == "u"));
+        let found = keychain.credential(&"gcr.io".parse().unwrap(), None).await.unwrap();
+        assert!(matches!(found.unwrap().credential, oci::Credential::Basic { user, .. } if user == "u"));
         assert!(door.tally().is_empty(), "nobody has to be asked");
-        assert!(keychain.credential(&"eu.gcr.io".parse().unwrap()).await.unwrap().is_none());
+        assert!(keychain.credential(&"eu.gcr.io".parse().unwrap(), None).await.unwrap().is_none());
         assert_eq!(door.tally().len(), 1, "the metadata service is asked for a host that no file knows");
     }
 
@@ -136,14 +145,14 @@ mod tests {
     #[tokio::test]
     async fn google_is_never_asked_for_the_registries_of_others() {
         let (keychain, door, _folder) = keychain("{}").await;
-        assert!(keychain.credential(&"registry.example".parse().unwrap()).await.unwrap().is_none());
+        assert!(keychain.credential(&"registry.example".parse().unwrap(), None).await.unwrap().is_none());
         assert!(door.tally().is_empty());
     }
 
     #[tokio::test]
     async fn a_credential_that_cannot_be_had_is_an_error_and_never_becomes_anonymous() {
         let (keychain, door, _folder) = keychain(r#"{"credHelpers": {"gcr.io": "absent"}}"#).await;
-        let error = keychain.credential(&"gcr.io".parse().unwrap()).await.unwrap_err();
+        let error = keychain.credential(&"gcr.io".parse().unwrap(), None).await.unwrap_err();
         assert!(error.contains("docker-credential-absent") && error.contains("gcr.io"), "{error}");
         assert!(door.tally().is_empty());
     }
