@@ -3,6 +3,7 @@
 //! Three parts run in processes of their own, so that none is counted with another: the driver (`bench run`), the
 //! registries (`bench world`), and what starts the measured commands and asks the system what they took (`bench measure`).
 
+mod account;
 mod cosign;
 mod error;
 mod lab;

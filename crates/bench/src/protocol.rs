@@ -34,8 +34,23 @@ pub(crate) struct ConditionsSpec {
     /// What every request waits.
     pub(crate) latency_milliseconds: u64,
     pub(crate) quota: Option<QuotaSpec>,
+    /// A quota that is counted by the minute of the clock, instead of `quota`.
+    pub(crate) per_minute: Option<u64>,
     /// Whether everything is answered with 503.
     pub(crate) refuses: bool,
+    /// Requests that fail by chance.
+    pub(crate) faults: Option<FaultsSpec>,
+}
+
+/// Shares of all requests, from 0 to 1, each chosen at random.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct FaultsSpec {
+    /// Answered with 503 without `Retry-After`.
+    pub(crate) unavailable: f64,
+    /// Connections that are reset instead of an answer.
+    pub(crate) reset: f64,
+    /// The same seed chooses the same requests, counted in the order of their arrival.
+    pub(crate) seed: u64,
 }
 
 /// One allowance for all requests, refused without `Retry-After`.
@@ -135,8 +150,9 @@ pub(crate) struct HostReading {
     pub(crate) writes: u64,
     /// Answered with 429.
     pub(crate) refused: u64,
-    /// Answered with 503 because the conditions says so.
-    pub(crate) struck: u64,
+    /// Answered with 503, and reset, because the conditions say so.
+    pub(crate) unavailable: u64,
+    pub(crate) reset: u64,
     /// Bytes of request bodies.
     pub(crate) bytes_in: u64,
     /// Bytes of blobs that were read.

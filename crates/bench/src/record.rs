@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::account::Account;
 use crate::lab::World;
 use crate::machine::Setting;
 use crate::measure::Measured;
@@ -11,7 +12,7 @@ use crate::protocol::{HostReading, Reading};
 use crate::show::{NONE, count, megabytes, percent, ratio, seconds};
 
 /// One job against one world.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Run {
     pub(crate) label: String,
     pub(crate) wall_seconds: f64,
@@ -38,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) least_seconds: Option<f64>,
     /// What each host saw, without timelines.
     pub(crate) hosts: Vec<HostReading>,
+    /// What kpromo itself counted, where that is of interest.
+    pub(crate) account: Option<Account>,
 }
 
 impl Run {
@@ -69,6 +72,7 @@ impl Run {
             missing: destinations.iter().map(lacking).sum(),
             least_seconds: least.reduce(f64::max),
             hosts: reading.hosts.iter().map(without_timeline).collect(),
+            account: None,
         }
     }
 
@@ -270,23 +274,11 @@ mod tests {
     #[test]
     fn the_run_in_the_middle_is_shown_and_no_failure_is_hidden() {
         let run = |wall_seconds: f64, code: i32| Run {
-            label: String::new(),
             wall_seconds,
-            cpu_seconds: 0.0,
-            peak_memory_bytes: 0,
-            is_shared: false,
             commands: 1,
             failures: usize::from(code != 0),
             exits: BTreeMap::from([(code, 1)]),
-            complaints: Vec::new(),
-            requests: 0,
-            refused: 0,
-            staging_bytes: 0,
-            unique_bytes: 0,
-            sent_bytes: 0,
-            missing: 0,
-            least_seconds: None,
-            hosts: Vec::new(),
+            ..Run::default()
         };
         let shown = median(vec![run(3.0, 0), run(1.0, 30), run(2.0, 0)]).unwrap();
         assert_eq!((shown.wall_seconds, shown.commands, shown.failures), (2.0, 3, 1));

@@ -151,7 +151,16 @@ pub(crate) enum Need {
 }
 
 impl Need {
-    fn scope(&self) -> Option<String> {
+    /// The repository that is named.
+    pub(crate) fn repository(&self) -> Option<&str> {
+        match self {
+            Self::Repository(path, _) => Some(path.as_str()),
+            Self::Ping | Self::Catalog => None,
+        }
+    }
+
+    /// The scope of a token that allows it.
+    pub(crate) fn scope(&self) -> Option<String> {
         match self {
             Self::Ping => None,
             Self::Catalog => Some("registry:catalog:*".to_owned()),
@@ -179,15 +188,37 @@ pub(crate) struct Permitted(Actions);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grant {
     repositories: HashMap<RepositoryPath, Actions>,
+    /// In all repositories that are not named.
+    elsewhere: Option<Actions>,
     catalog: bool,
 }
 
+impl Grant {
+    fn actions(&self, repository: &RepositoryPath) -> Option<Actions> {
+        self.repositories.get(repository).copied().or(self.elsewhere)
+    }
+}
+
+/// What a token is wanted for.
+#[derive(Debug)]
+pub(crate) enum Wanted<'a> {
+    /// These scopes, such as `repository:team/app:pull,push`.
+    Scopes(Vec<&'a str>),
+    /// Everything that the caller may do.
+    Everything,
+}
+
 impl Pass {
+    /// Reading in every repository.
+    pub(crate) fn to_pull() -> Self {
+        Self::Everywhere(Permitted(Actions::PULL))
+    }
+
     /// Whether content of a repository may be read.
     pub(crate) fn may_pull(&self, repository: &RepositoryPath) -> bool {
         match self {
             Self::Everywhere(Permitted(actions)) => actions.pull,
-            Self::Token(grant) => grant.repositories.get(repository).is_some_and(|actions| actions.pull),
+            Self::Token(grant) => grant.actions(repository).is_some_and(|actions| actions.pull),
         }
     }
 }
@@ -201,10 +232,24 @@ pub(crate) struct Issued {
     issued_at: String,
 }
 
+impl Issued {
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+}
+
+/// A token that was given out.
+struct Valid {
+    expires: Instant,
+    grant: Grant,
+    /// How many requests have shown it.
+    uses: u64,
+}
+
 /// Lets in whom the configuration lets in.
 pub(crate) struct Gatekeeper {
     authentication: Authentication,
-    issued: Mutex<HashMap<String, (Instant, Grant)>>,
+    issued: Mutex<HashMap<String, Valid>>,
 }
 
 impl fmt::Debug for Gatekeeper {
@@ -224,8 +269,23 @@ impl Gatekeeper {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// Whether a request may do what it wants. `realm` is where tokens are to be had.
-    pub(crate) fn admit(&self, headers: &HeaderMap, needs: &[Need], realm: &str) -> Result<Pass, Refusal> {
+    /// The service that tokens are given out for.
+    pub(crate) fn service(&self) -> &str {
+        match &self.authentication {
+            Authentication::Token(tokens) => &tokens.service,
+            Authentication::Open | Authentication::Basic(_) => "registry",
+        }
+    }
+
+    /// Whether a request may do what it wants. `realm` is where tokens are to be had, `uses` how many requests each is good
+    /// for.
+    pub(crate) fn admit(
+        &self,
+        headers: &HeaderMap,
+        needs: &[Need],
+        realm: &str,
+        uses: Option<u64>,
+    ) -> Result<Pass, Refusal> {
         match &self.authentication {
             Authentication::Open => Ok(Pass::Everywhere(Permitted(Actions::ALL))),
             Authentication::Basic(accounts) => {
@@ -239,7 +299,8 @@ impl Gatekeeper {
                 if reaches { Ok(Pass::Everywhere(Permitted(actions))) } else { Err(denied(needs)) }
             }
             Authentication::Token(tokens) => {
-                let grant = self.grant(headers).ok_or_else(|| bearer_challenge(realm, tokens, needs))?;
+                let grant =
+                    self.grant(headers, uses).ok_or_else(|| bearer_challenge(realm, tokens, needs))?;
                 for need in needs {
                     match reach(&grant, need) {
                         Reach::Enough => {}
@@ -252,19 +313,21 @@ impl Gatekeeper {
         }
     }
 
-    fn grant(&self, headers: &HeaderMap) -> Option<Grant> {
+    fn grant(&self, headers: &HeaderMap, uses: Option<u64>) -> Option<Grant> {
         let token = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let token = scheme(token, "bearer")?;
-        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.get(token).filter(|(expires, _)| Instant::now() < *expires).map(|(_, grant)| grant.clone())
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let valid = issued.get_mut(token).filter(|valid| Instant::now() < valid.expires)?;
+        valid.uses += 1;
+        uses.is_none_or(|most| valid.uses <= most).then(|| valid.grant.clone())
     }
 
-    /// Gives out a token for scopes such as `repository:team/app:pull,push`, narrowed to what the caller may do.
+    /// Gives out a token for what is wanted, narrowed to what the caller may do.
     pub(crate) fn issue(
         &self,
         headers: &HeaderMap,
         service: Option<&str>,
-        scopes: &[&str],
+        wanted: &Wanted<'_>,
     ) -> Result<Issued, Refusal> {
         let Authentication::Token(tokens) = &self.authentication else {
             return Err(Refusal::new(ErrorCode::Unsupported, "this registry gives out no tokens")
@@ -284,12 +347,15 @@ impl Gatekeeper {
         } else {
             return Err(basic_challenge());
         };
-        let grant = grant_of(scopes, allowed, catalog)?;
+        let grant = match wanted {
+            Wanted::Scopes(scopes) => grant_of(scopes, allowed, catalog)?,
+            Wanted::Everything => Grant { elsewhere: Some(allowed), catalog, ..Grant::default() },
+        };
         let token = hex::encode(rand::random::<[u8; 32]>());
         let now = Instant::now();
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         if issued.len() >= TOKENS_MAX {
-            issued.retain(|_, (expires, _)| now < *expires);
+            issued.retain(|_, valid| now < valid.expires);
         }
         if issued.len() >= TOKENS_MAX {
             return Err(Refusal::new(
@@ -297,7 +363,7 @@ impl Gatekeeper {
                 "too many tokens are valid; come again later",
             ));
         }
-        issued.insert(token.clone(), (now + tokens.lifetime, grant));
+        issued.insert(token.clone(), Valid { expires: now + tokens.lifetime, grant, uses: 0 });
         Ok(Issued {
             access_token: token.clone(),
             token,
@@ -321,7 +387,7 @@ fn reach(grant: &Grant, need: &Need) -> Reach {
         Need::Ping => Reach::Enough,
         Need::Catalog if grant.catalog => Reach::Enough,
         Need::Catalog => Reach::Elsewhere,
-        Need::Repository(path, action) => match grant.repositories.get(path) {
+        Need::Repository(path, action) => match grant.actions(path) {
             None => Reach::Elsewhere,
             Some(actions) if actions.include(*action) => Reach::Enough,
             Some(_) => Reach::TooShort,
@@ -338,12 +404,12 @@ fn grant_of(scopes: &[&str], allowed: Actions, catalog: bool) -> Result<Grant, R
         )
     };
     let mut grant = Grant::default();
-    for (number, scope) in scopes.iter().flat_map(|scopes| scopes.split_whitespace()).enumerate() {
+    for (number, scope) in scopes.iter().enumerate() {
         if number >= SCOPES_MAX {
             let message = format!("more than {SCOPES_MAX} scopes are asked for at once");
             return Err(Refusal::new(ErrorCode::SizeInvalid, message));
         }
-        if scope == "registry:catalog:*" {
+        if *scope == "registry:catalog:*" {
             grant.catalog = catalog;
             continue;
         }

@@ -118,6 +118,15 @@ impl Refusal {
         self
     }
 
+    pub(crate) fn without_header(mut self, name: HeaderName) -> Self {
+        self.headers.remove(name);
+        self
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
         Self::new(ErrorCode::Unsupported, format!("this address takes {allowed}"))
             .with_header(ALLOW, HeaderValue::from_static(allowed))

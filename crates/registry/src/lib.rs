@@ -2,7 +2,7 @@
 //!
 //! It serves tests, benchmarks and the demo, so besides being conformant it can be made to behave like the registries of
 //! the field: with or without the referrers API, Google's listing, pages, tokens ([`Config`]); slow, under a quota or
-//! broken in chosen ways ([`Faults`]). It counts what it is asked ([`Tally`]), and what it holds can be filled and
+//! broken in chosen ways ([`Faults`]); different in its habits ([`quirks`]). It counts what it is asked ([`Tally`]), and what it holds can be filled and
 //! inspected without HTTP ([`Store`], [`sample`]).
 //!
 //! ```no_run
@@ -25,6 +25,7 @@ mod config;
 mod connection;
 mod error;
 mod faults;
+pub mod quirks;
 pub mod sample;
 mod server;
 mod store;
@@ -33,7 +34,7 @@ mod tally;
 pub use auth::{Access, Account, Authentication, Tokens};
 pub use config::{Config, Storage, UploadLimits};
 pub use error::ErrorCode;
-pub use faults::{Allowance, Canned, Effect, Fault, Faults, Quota, Watch};
+pub use faults::{Allowance, Canned, Effect, Fault, Faults, Quota, Sequence, Watch, Window};
 pub use server::{Server, StartError};
 pub use store::{Holder, MissingPart, Part, Store, StoreError};
 pub use tally::{Kind, Logged, Snapshot, Tally};

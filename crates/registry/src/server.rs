@@ -19,6 +19,7 @@ use crate::auth::Gatekeeper;
 use crate::config::Config;
 use crate::connection::{Connection, Line};
 use crate::faults::Faults;
+use crate::quirks::SharedQuirks;
 use crate::store::{Store, StoreError};
 use crate::tally::Tally;
 
@@ -75,6 +76,7 @@ impl Server {
         let registry = Arc::new(Registry {
             store,
             faults: Faults::default(),
+            quirks: SharedQuirks::default(),
             tally: Tally::new(config.request_log),
             gatekeeper: Gatekeeper::new(config.authentication),
             referrers_api: config.referrers_api,
@@ -82,6 +84,7 @@ impl Server {
             page_size: config.page_size,
             uploads: config.uploads,
             body_idle: config.body_idle,
+            conditional_writes: tokio::sync::Mutex::default(),
             authority: host.to_string(),
         });
         let server = Self {
@@ -120,9 +123,14 @@ impl Server {
         &self.registry.store
     }
 
-    /// What it suffers from.
+    /// What happens to its requests.
     pub fn faults(&self) -> &Faults {
         &self.registry.faults
+    }
+
+    /// How it always behaves.
+    pub fn quirks(&self) -> &SharedQuirks {
+        &self.registry.quirks
     }
 
     /// What it was asked.

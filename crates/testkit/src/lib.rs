@@ -25,10 +25,13 @@
 mod client;
 mod cosign;
 mod crane;
+mod crane_registry;
 mod credential;
 mod distribution;
 mod docker_registry;
 mod loopback;
+mod olareg;
+mod process;
 mod service;
 mod sigstore;
 mod skopeo;
@@ -39,9 +42,11 @@ mod tuf;
 
 pub use cosign::{Cosign, Expected, Form, KeyPair, Signing};
 pub use crane::Crane;
+pub use crane_registry::CraneRegistry;
 pub use credential::{Account, DockerConfig};
 pub use distribution::{Auth, Distribution};
 pub use docker_registry::DockerRegistry;
+pub use olareg::Olareg;
 pub use sigstore::{Issuer, Rekor, Sigstore};
 pub use skopeo::Skopeo;
 pub use slsa_verifier::{Summary, verify_summary};

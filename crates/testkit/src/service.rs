@@ -1,18 +1,13 @@
-//! A registry as a process of its own.
+//! A registry of the distribution project as a process of its own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use oci::Host;
 use tempfile::TempDir;
 
-use crate::tool::{tool, variable};
+use crate::process::Process;
 
-/// How long a registry may take to listen. It takes a few milliseconds, minutes only where the machine has stalled.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What both versions of the registry log when their socket is open, before the address.
 const LISTENING: &str = "listening on ";
 
@@ -43,8 +38,11 @@ impl Service {
         let configuration = folder.path().join("config.yml");
         let text = configuration_text(&storage_of(folder.path()), &extend(folder.path()));
         fs::write(&configuration, text).expect("the registry's configuration can be written");
-        let mut process = Process::spawn(program, &configuration, folder.path().join("log"));
-        let host = process.wait_for_host();
+        let mut process = Process::spawn(program, folder.path().join("log"), |command| {
+            // Version 3 would look for somebody to send its traces to.
+            command.arg("serve").arg(configuration).env("OTEL_TRACES_EXPORTER", "none");
+        });
+        let host = process.wait_for_host(|process| logged_host(&process.log()));
         Self { process, host, folder }
     }
 
@@ -79,63 +77,6 @@ fn configuration_text(storage: &Path, extension: &Extension) -> String {
          http: {{addr: \"127.0.0.1:0\", secret: testkit{http}}}\n\
          {sections}"
     )
-}
-
-/// The process, and the file it logs to. Killed when dropped.
-#[derive(Debug)]
-struct Process {
-    program: String,
-    child: Child,
-    log: PathBuf,
-}
-
-impl Process {
-    fn spawn(program: &str, configuration: &Path, log: PathBuf) -> Self {
-        let file = File::create(&log).expect("the registry's log can be written");
-        let child = Command::new(tool(program))
-            .arg("serve")
-            .arg(configuration)
-            // `REGISTRY_…` variables would override the configuration.
-            .env_clear()
-            .envs(variable("PATH").map(|path| ("PATH", path)))
-            // Version 3 would look for somebody to send its traces to.
-            .env("OTEL_TRACES_EXPORTER", "none")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file)
-            .spawn()
-            .unwrap_or_else(|error| panic!("starting `{program}`: {error}"));
-        Self { program: program.to_owned(), child, log }
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn wait_for_host(&mut self) -> Host {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            // Asked before the log is read, so that the log of a process that has ended is whole.
-            let ended = self.child.try_wait().expect("the state of a child process can be read");
-            if let Some(host) = logged_host(&self.log()) {
-                return host;
-            }
-            let program = &self.program;
-            if let Some(status) = ended {
-                panic!("`{program}` ended with {status} before it listened:\n{}", self.log());
-            }
-            assert!(Instant::now() < deadline, "`{program}` does not listen:\n{}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Both fail only where the process has ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// The address in the log line that says that the socket is open; `None` while that line is not all there.

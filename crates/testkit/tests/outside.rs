@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use oci::Host;
-use testkit::{Auth, Crane, Distribution, DockerConfig, DockerRegistry, Skopeo, tool};
+use testkit::{Auth, Crane, CraneRegistry, Distribution, DockerConfig, DockerRegistry, Olareg, Skopeo, tool};
 
 /// A tar file with one small file in it, which says `content`.
 fn layer(folder: &tempfile::TempDir, content: &str) -> PathBuf {
@@ -55,6 +55,30 @@ fn what_crane_pushes_to_docker_registry_both_clients_read_alike() {
     assert_eq!(crane.manifest(&index), skopeo.manifest(&index));
     assert_eq!(crane.digest(&index), skopeo.digest(&index));
     assert!(registry.storage().join("docker/registry/v2/repositories/team/app").is_dir());
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn what_crane_pushes_to_its_own_registry_both_clients_read_alike() {
+    let (registry, config) = (CraneRegistry::start(), DockerConfig::anonymous());
+    let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
+    let index = push_index(&crane, registry.host());
+    crane.validate(&index);
+    assert_eq!(crane.manifest(&index), skopeo.manifest(&index));
+    assert_eq!(crane.digest(&index), skopeo.digest(&index));
+    assert!(registry.log().contains("PUT /v2/team/app/manifests/both"), "{}", registry.log());
+}
+
+#[test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+fn what_crane_pushes_to_olareg_both_clients_read_alike() {
+    let (registry, config) = (Olareg::start(), DockerConfig::anonymous());
+    let (crane, skopeo) = (Crane::new(&config), Skopeo::new(&config));
+    let index = push_index(&crane, registry.host());
+    crane.validate(&index);
+    assert_eq!(crane.manifest(&index), skopeo.manifest(&index));
+    assert_eq!(crane.digest(&index), skopeo.digest(&index));
+    assert!(registry.storage().join("team/app/index.json").is_file(), "{}", registry.log());
 }
 
 #[test]

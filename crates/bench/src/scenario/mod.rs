@@ -1,10 +1,14 @@
 //! What is measured.
 
+mod faults;
+mod minute;
 mod plan;
 mod promote;
 mod quota_change;
+mod rounds;
 mod sign;
 mod small_world;
+mod start;
 mod throughput;
 mod trouble;
 
@@ -13,6 +17,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use tempfile::TempDir;
 
+use crate::account::Account;
 use crate::error::Error;
 use crate::lab::{Lab, World};
 use crate::manifests;
@@ -28,7 +33,10 @@ const QUOTA: QuotaSpec = QuotaSpec { per_second: 83.0, burst: 100 };
 const LATENCY_MILLISECONDS: u64 = 20;
 /// The conditions of most scenarios.
 const USUAL: ConditionsSpec =
-    ConditionsSpec { latency_milliseconds: LATENCY_MILLISECONDS, quota: Some(QUOTA), refuses: false };
+    ConditionsSpec { latency_milliseconds: LATENCY_MILLISECONDS, quota: Some(QUOTA), ..FREE };
+/// Neither latency nor limits nor faults.
+const FREE: ConditionsSpec =
+    ConditionsSpec { latency_milliseconds: 0, quota: None, per_minute: None, refuses: false, faults: None };
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,12 +47,18 @@ pub(crate) enum Scenario {
     Promote,
     /// List repositories while the quota falls and rises again.
     QuotaChange,
+    /// List repositories of a host whose quota is counted by the minute.
+    Minute,
     /// Promote where one region is slow and one refuses.
     Trouble,
     /// Copy gigabytes to five destinations, beside crane.
     Throughput,
     /// Promote a few small images without any limit, and count requests.
     SmallWorld,
+    /// Promote a few small images to near hosts, beside the same with known limits and crane.
+    Start,
+    /// Promote a few small images where some of all requests fail by chance.
+    Faults,
     /// Sign what is promoted on a Sigstore, beside cosign.
     Sign,
 }
@@ -56,9 +70,12 @@ impl Scenario {
             Self::Plan => "plan",
             Self::Promote => "promote",
             Self::QuotaChange => "quota-change",
+            Self::Minute => "minute",
             Self::Trouble => "trouble",
             Self::Throughput => "throughput",
             Self::SmallWorld => "small-world",
+            Self::Start => "start",
+            Self::Faults => "faults",
             Self::Sign => "sign",
         }
     }
@@ -74,9 +91,12 @@ impl Scenario {
             Self::Plan => plan::measure(lab).await,
             Self::Promote => promote::measure(lab).await,
             Self::QuotaChange => quota_change::measure(lab).await,
+            Self::Minute => minute::measure(lab).await,
             Self::Trouble => trouble::measure(lab).await,
             Self::Throughput => throughput::measure(lab).await,
             Self::SmallWorld => small_world::measure(lab).await,
+            Self::Start => start::measure(lab).await,
+            Self::Faults => faults::measure(lab).await,
             Self::Sign => sign::measure(lab).await,
         }
     }
@@ -103,13 +123,24 @@ fn new_images(images: usize, layer_size: usize) -> Content {
     }
 }
 
+/// New small images of four platforms with two layers each, none in common.
+fn small_images(images: usize) -> Content {
+    Content::New { images, platforms: 4, layers: 2, layer_size: 1024, shared_layers: 0, shared_size: 0 }
+}
+
 /// `kpromo cip --confirm` on a world, with the folder that it works in.
 fn promotion(lab: &Lab, world: &World) -> Result<(TempDir, Job), Error> {
+    promotion_with(lab, world, &[])
+}
+
+/// The same with more flags.
+fn promotion_with(lab: &Lab, world: &World, flags: &[&str]) -> Result<(TempDir, Job), Error> {
     let folder = lab.folder()?;
     let manifests = folder.path().join("manifests");
     manifests::write(&manifests, &world.started)?;
     let report = crate::tools::word(&report(folder.path()));
-    let job = lab.cip(folder.path(), &manifests, &["--confirm", "--report", &report]);
+    let flags = [&["--confirm", "--report", &report], flags].concat();
+    let job = lab.cip(folder.path(), &manifests, &flags);
     Ok((folder, job))
 }
 
@@ -117,13 +148,19 @@ fn report(folder: &Path) -> std::path::PathBuf {
     folder.join("report.json")
 }
 
+/// A promotion by kpromo into a new world, with what kpromo itself counted.
+async fn promoted(lab: &Lab, label: &str, spec: &Spec, flags: &[&str]) -> Result<Run, Error> {
+    let mut world = lab.world(spec.clone()).await?;
+    let (folder, job) = promotion_with(lab, &world, flags)?;
+    let run = lab.run(&mut world, label, &job).await?;
+    Ok(Run { account: Account::read(&report(folder.path())), ..run })
+}
+
 /// The median of several promotions by kpromo, each into a new world.
 async fn promotions(lab: &Lab, label: &str, spec: &Spec, runs: usize) -> Result<Option<Run>, Error> {
     let mut measured = Vec::new();
     for _ in 0..runs {
-        let mut world = lab.world(spec.clone()).await?;
-        let (_folder, job) = promotion(lab, &world)?;
-        measured.push(lab.run(&mut world, label, &job).await?);
+        measured.push(promoted(lab, label, spec, &[]).await?);
     }
     Ok(median(measured))
 }

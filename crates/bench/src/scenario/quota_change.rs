@@ -42,7 +42,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let conditions = |per_second| ConditionsSpec {
         latency_milliseconds: LATENCY_MILLISECONDS,
         quota: Some(QuotaSpec { per_second, burst: BURST }),
-        refuses: false,
+        ..ConditionsSpec::default()
     };
     let free = ConditionsSpec { quota: None, ..conditions(FULL) };
     let host = |conditions| HostSpec { storage: Storage::Memory, conditions };

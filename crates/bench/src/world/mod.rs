@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
-use registry::{Allowance, Config, Effect, ErrorCode, Fault, Quota, Server};
+use registry::{Allowance, Config, Effect, ErrorCode, Fault, Quota, Server, Window};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use crate::error::Error;
-use crate::protocol::{Answer, Command, ConditionsSpec, Spec, Started, Storage};
-use watch::Watched;
+use crate::protocol::{Answer, Command, ConditionsSpec, FaultsSpec, Spec, Started, Storage};
+use watch::{Strikes, Watched};
 
 const PART: &str = "world";
+const UNAVAILABLE: Effect =
+    Effect::Status { status: StatusCode::SERVICE_UNAVAILABLE, code: ErrorCode::Unknown, retry_after: None };
 
 /// Serves until its input ends.
 ///
@@ -64,16 +66,28 @@ fn config(storage: &Storage) -> Config {
 fn set_conditions(watched: &Watched, spec: ConditionsSpec) {
     let faults = watched.server.faults();
     faults.set_latency(Duration::from_millis(spec.latency_milliseconds));
-    faults.set_quota(spec.quota.map_or(Quota::Unlimited, |quota| {
-        Quota::Shared(Allowance { per_second: quota.per_second, burst: quota.burst, retry_after: None })
-    }));
+    faults.set_quota(quota(&spec));
     faults.clear();
+    let mut strikes = Strikes::default();
     if spec.refuses {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        let watch =
-            faults.add(Fault::new(Effect::Status { status, code: ErrorCode::Unknown, retry_after: None }));
-        watched.set_fault(watch);
+        strikes.unavailable.push(faults.add(Fault::new(UNAVAILABLE)));
     }
+    if let Some(FaultsSpec { unavailable, reset, seed }) = spec.faults {
+        // The one that was added first decides first, so that it takes its whole share.
+        strikes.unavailable.push(faults.add(Fault::new(UNAVAILABLE).share(unavailable, seed)));
+        let left = (1.0 - unavailable).max(f64::EPSILON);
+        strikes.reset.push(faults.add(Fault::new(Effect::Reset).share(reset / left, seed.wrapping_add(1))));
+    }
+    watched.set_strikes(strikes);
+}
+
+fn quota(spec: &ConditionsSpec) -> Quota {
+    if let Some(requests) = spec.per_minute {
+        return Quota::PerWindow(Window { requests, length: Duration::from_secs(60), retry_after: None });
+    }
+    spec.quota.map_or(Quota::Unlimited, |quota| {
+        Quota::Shared(Allowance { per_second: quota.per_second, burst: quota.burst, retry_after: None })
+    })
 }
 
 fn obey(watched: &[Watched], expected: &[fill::Expected], command: Command) -> Answer {

@@ -28,18 +28,29 @@ struct State {
     written: u64,
     last_write: Option<f64>,
     timeline: Vec<Point>,
-    fault: Option<Watch>,
+    strikes: Strikes,
+}
+
+/// The faults of a registry, each with how often it has struck.
+#[derive(Default)]
+pub(super) struct Strikes {
+    pub(super) unavailable: Vec<Watch>,
+    pub(super) reset: Vec<Watch>,
+}
+
+impl State {
+    fn new(strikes: Strikes) -> Self {
+        Self { since: Instant::now(), written: 0, last_write: None, timeline: Vec::new(), strikes }
+    }
 }
 
 impl Watched {
     pub(super) fn new(server: &Arc<Server>) -> Self {
-        let state =
-            State { since: Instant::now(), written: 0, last_write: None, timeline: Vec::new(), fault: None };
-        Self { server: Arc::clone(server), state: Mutex::new(state) }
+        Self { server: Arc::clone(server), state: Mutex::new(State::new(Strikes::default())) }
     }
 
-    pub(super) fn set_fault(&self, watch: Watch) {
-        self.state().fault = Some(watch);
+    pub(super) fn set_strikes(&self, strikes: Strikes) {
+        self.state().strikes = strikes;
     }
 
     /// Since the last reset.
@@ -50,13 +61,8 @@ impl Watched {
     pub(super) fn reset(&self) {
         let mut state = self.state();
         self.server.tally().reset();
-        *state = State {
-            since: Instant::now(),
-            written: 0,
-            last_write: None,
-            timeline: Vec::new(),
-            fault: state.fault.take(),
-        };
+        let strikes = std::mem::take(&mut state.strikes);
+        *state = State::new(strikes);
     }
 
     fn sample(&self, is_point: bool) {
@@ -89,7 +95,8 @@ impl Watched {
             requests: counts.total(),
             writes: written(&counts),
             refused: counts.total_refused(),
-            struck: state.fault.as_ref().map_or(0, Watch::struck),
+            unavailable: state.strikes.unavailable.iter().map(Watch::struck).sum(),
+            reset: state.strikes.reset.iter().map(Watch::struck).sum(),
             bytes_in: counts.bytes_in,
             blob_bytes_out: counts.blob_bytes_out,
             last_write: state.last_write,

@@ -59,12 +59,14 @@ impl Registry {
         call: &Call,
         repository: &RepositoryPath,
         digest: Digest,
+        visible: bool,
     ) -> Result<Response, Refusal> {
         let unknown =
             || Refusal::new(ErrorCode::BlobUnknown, format!("`{repository}` has no blob `{digest}`"));
         match call.method {
             Method::GET | Method::HEAD => {
-                let (size, source) = self.store.blob_source(repository, &digest).ok_or_else(unknown)?;
+                let found = self.store.blob_source(repository, &digest).filter(|_| visible);
+                let (size, source) = found.ok_or_else(unknown)?;
                 blob(call, &digest, size, source).await
             }
             Method::DELETE => {

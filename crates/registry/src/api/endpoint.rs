@@ -25,7 +25,8 @@ impl<'a> Endpoint<'a> {
     pub(crate) fn of(path: &'a str) -> Self {
         let rest = match path {
             "/v2" | "/v2/" => return Self::Ping,
-            "/token" => return Self::Token,
+            // A quirk may have a token service each for repositories.
+            _ if path == "/token" || path.starts_with("/token/") => return Self::Token,
             "/v2/_catalog" => return Self::Catalog,
             _ => match path.strip_prefix("/v2/") {
                 Some(rest) => rest,

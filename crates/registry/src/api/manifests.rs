@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Call, DOCKER_CONTENT_DIGEST, Registry, created, header, parse_digest, status};
 use crate::body::{Response, full};
 use crate::error::{ErrorCode, Refusal};
+use crate::quirks::Visible;
 use crate::store::{Placed, Placement};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
@@ -45,15 +46,18 @@ impl Registry {
         call: Call,
         repository: &RepositoryPath,
         reference: &str,
+        visible: Visible,
     ) -> Result<Response, Refusal> {
         // Some clients write the colon of a digest as an escape.
         let reference = &reference.replace("%3A", ":").replace("%3a", ":");
         let parsed = Reference::parse(reference)?;
         match call.method {
             Method::GET | Method::HEAD => {
-                let digest = match &parsed {
-                    Reference::Digest(digest) => Some(*digest),
-                    Reference::Tag(tag) => self.store.resolve(repository, tag),
+                let digest = match (visible, &parsed) {
+                    (Visible::Nothing, _) => None,
+                    (Visible::Before(digest), _) => Some(digest),
+                    (Visible::Now, Reference::Digest(digest)) => Some(*digest),
+                    (Visible::Now, Reference::Tag(tag)) => self.store.resolve(repository, tag),
                 };
                 let digest = digest.ok_or_else(|| unknown(repository, reference))?;
                 self.get_manifest(repository, digest, reference).await

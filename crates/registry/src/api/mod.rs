@@ -12,9 +12,10 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use oci::{Digest, RepositoryPath};
 use serde::Serialize;
@@ -24,12 +25,14 @@ use crate::body::{RequestBody, Response, empty, full};
 use crate::config::UploadLimits;
 use crate::connection::Line;
 use crate::error::{ErrorCode, Refusal};
-use crate::faults::{Before, Faults, Injection, Outcome, refused};
+use crate::faults::{Before, Encounter, Faults, Injection, Outcome, Ticket, refused};
+use crate::quirks::{Asked, Challenged, Instead, Quirks, SharedQuirks, Visible};
 use crate::store::Store;
 use crate::tally::{Kind, Tally};
-use endpoint::{Endpoint, Query, kind};
+use endpoint::kind;
+pub(crate) use endpoint::{Endpoint, Query};
 
-const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 /// How much of a request's body is still read when the answer is known already, in bytes.
@@ -40,6 +43,7 @@ const DRAIN_MAX: u64 = 64 << 20;
 pub(crate) struct Registry {
     pub(crate) store: Store,
     pub(crate) faults: Faults,
+    pub(crate) quirks: SharedQuirks,
     pub(crate) tally: Tally,
     pub(crate) gatekeeper: Gatekeeper,
     pub(crate) referrers_api: bool,
@@ -47,6 +51,8 @@ pub(crate) struct Registry {
     pub(crate) page_size: NonZeroUsize,
     pub(crate) uploads: UploadLimits,
     pub(crate) body_idle: Duration,
+    /// Held by a write on a condition.
+    pub(crate) conditional_writes: tokio::sync::Mutex<()>,
     /// `127.0.0.1:5000`: what the registry calls itself where a request does not say how it is called.
     pub(crate) authority: String,
 }
@@ -94,21 +100,33 @@ impl Registry {
         parts: Parts,
         mut body: RequestBody,
     ) -> Result<Response, Broken> {
-        let encounter = self.faults.encounter(kind, target);
-        tokio::time::sleep(encounter.latency).await;
-        match encounter.outcome {
-            Outcome::Served => Ok(self.serve(parts, body).await),
-            Outcome::Struck(Injection::After(after)) => {
-                after.apply(self.serve(parts, body).await).ok_or(Broken)
+        let Encounter { latency, outcome, ticket } = self.faults.encounter(kind, target);
+        let served = || ticket.iter().for_each(Ticket::serve);
+        tokio::time::sleep(latency).await;
+        match outcome {
+            Outcome::Served => {
+                let response = self.serve(parts, body).await;
+                served();
+                Ok(response)
             }
-            Outcome::Struck(Injection::Before(Before::Reset)) => Err(Broken),
+            Outcome::Struck(Injection::After(after)) => {
+                let response = self.serve(parts, body).await;
+                served();
+                after.apply(response).await.ok_or(Broken)
+            }
+            Outcome::Struck(Injection::Before(Before::Reset)) => {
+                served();
+                Err(Broken)
+            }
             Outcome::Struck(Injection::Before(Before::Hang)) => std::future::pending().await,
             Outcome::Struck(Injection::Before(Before::Answer(response))) => {
                 body.drain(DRAIN_MAX).await;
+                served();
                 Ok(*response)
             }
             Outcome::Refused(retry_after) => {
                 body.drain(DRAIN_MAX).await;
+                served();
                 let code = ErrorCode::TooManyRequests;
                 Ok(refused(code.status(), code, retry_after))
             }
@@ -117,6 +135,11 @@ impl Registry {
 
     async fn serve(&self, parts: Parts, body: RequestBody) -> Response {
         let is_head = parts.method == Method::HEAD;
+        // Between a condition and the write that depends on it there is no other write.
+        let _alone = match parts.headers.contains_key(IF_MATCH) || parts.headers.contains_key(IF_NONE_MATCH) {
+            true => Some(self.conditional_writes.lock().await),
+            false => None,
+        };
         let mut response = match self.dispatch(parts, body).await {
             Ok(response) => response,
             Err(refusal) => refusal.into_response(),
@@ -127,23 +150,56 @@ impl Registry {
 
     async fn dispatch(&self, parts: Parts, body: RequestBody) -> Result<Response, Refusal> {
         let Parts { method, uri, headers, .. } = parts;
+        let quirks = self.quirks.current();
         let query = Query::parse(uri.query());
         let endpoint = Endpoint::of(uri.path());
         if matches!(endpoint, Endpoint::Token) {
-            return self.token(&method, &query, &headers);
+            return self.token(&quirks, &method, &uri, &headers);
         }
         let needs = needs(&method, &endpoint, &query)?;
-        let pass = self.gatekeeper.admit(&headers, &needs, &self.realm(&headers))?;
-        let call = Call { method, query, headers, body, pass };
+        let base = self.base(&headers);
+        let pass = self.admit(&quirks, &headers, &needs, &base)?;
+        let asked = Asked {
+            kind: kind(&method, &endpoint, uri.query()),
+            endpoint,
+            target: uri.path_and_query().map_or("/", PathAndQuery::as_str),
+            base: &base,
+        };
+        self.with_quirks(&quirks, &asked, Call { method, query, headers, body, pass }).await
+    }
+
+    /// Serves a request as the quirks have it: answered by one of them, or changed before and after.
+    async fn with_quirks(
+        &self,
+        quirks: &Quirks,
+        asked: &Asked<'_>,
+        mut call: Call,
+    ) -> Result<Response, Refusal> {
+        match quirks.instead(asked, &call.headers, &self.store, &self.quirks) {
+            Some(Instead::Answer(response)) => {
+                call.body.drain(DRAIN_MAX).await;
+                return Ok(response);
+            }
+            Some(Instead::Close(response)) => return Ok(response),
+            None => {}
+        }
+        let before = quirks.before(asked, &mut call.headers, &self.store);
+        let response = self.route(quirks, asked.endpoint, call).await?;
+        Ok(quirks.rewrite(asked, before, response, &self.quirks).await)
+    }
+
+    async fn route(&self, quirks: &Quirks, endpoint: Endpoint<'_>, call: Call) -> Result<Response, Refusal> {
+        let visible = |name, reference| quirks.reading.visible(&self.quirks, name, reference);
         match endpoint {
             Endpoint::Ping => ping(&call),
             Endpoint::Catalog => self.catalog(&call),
             Endpoint::Tags { name } => self.tags(&call, &repository(name)?),
             Endpoint::Manifest { name, reference } => {
-                self.manifest(call, &repository(name)?, reference).await
+                self.manifest(call, &repository(name)?, reference, visible(name, reference)).await
             }
             Endpoint::Blob { name, digest } => {
-                self.blob(&call, &repository(name)?, parse_digest(digest)?).await
+                let visible = visible(name, digest) == Visible::Now;
+                self.blob(&call, &repository(name)?, parse_digest(digest)?, visible).await
             }
             Endpoint::Uploads { name } => self.begin_upload(call, &repository(name)?).await,
             Endpoint::Upload { name, id } => self.upload(call, &repository(name)?, id).await,
@@ -157,18 +213,46 @@ impl Registry {
         }
     }
 
-    fn token(&self, method: &Method, query: &Query, headers: &HeaderMap) -> Result<Response, Refusal> {
+    /// Lets a request in, or refuses it as the quirks have it.
+    fn admit(
+        &self,
+        quirks: &Quirks,
+        headers: &HeaderMap,
+        needs: &[Need],
+        base: &str,
+    ) -> Result<Pass, Refusal> {
+        if quirks.auth.lets_in(headers, needs) {
+            return Ok(Pass::to_pull());
+        }
+        let realm = format!("{base}/token");
+        let admitted = self.gatekeeper.admit(headers, needs, &realm, quirks.auth.token_uses);
+        admitted.map_err(|refusal| {
+            let service = self.gatekeeper.service();
+            quirks.auth.refuse(refusal, headers, &Challenged { realm: &realm, service, base, needs })
+        })
+    }
+
+    fn token(
+        &self,
+        quirks: &Quirks,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Response, Refusal> {
+        let query = Query::parse(uri.query());
+        let scopes: Vec<&str> = query.all("scope").flat_map(str::split_whitespace).collect();
+        let wanted = quirks.auth.wanted(method, uri.query(), scopes, &self.store)?;
         if method != Method::GET {
             return Err(Refusal::method_not_allowed("GET"));
         }
-        let scopes: Vec<&str> = query.all("scope").collect();
-        Ok(json(&self.gatekeeper.issue(headers, query.first("service"), &scopes)?))
+        let issued = self.gatekeeper.issue(headers, query.first("service"), &wanted)?;
+        Ok(quirks.auth.issued(issued.token(), json(&issued)))
     }
 
-    /// Where tokens are to be had: under the name by which the client knows this registry.
-    fn realm(&self, headers: &HeaderMap) -> String {
+    /// The registry by the name by which the client knows it: `http://127.0.0.1:5000`.
+    fn base(&self, headers: &HeaderMap) -> String {
         let named = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<oci::Host>().ok());
-        format!("http://{}/token", named.as_ref().map_or(self.authority.as_str(), oci::Host::as_str))
+        format!("http://{}", named.as_ref().map_or(self.authority.as_str(), oci::Host::as_str))
     }
 }
 

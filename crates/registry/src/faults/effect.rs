@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt as _};
-use http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
@@ -42,6 +42,8 @@ pub enum Effect {
     LostAnswer,
     /// The request is not carried out and never answered.
     Hang,
+    /// The request is carried out, but never answered.
+    HangAnswer,
     /// The answer's body ends with the connection after this many bytes, though it announces its full length.
     Cut {
         /// In bytes.
@@ -75,7 +77,25 @@ pub struct Canned {
 }
 
 impl Canned {
-    fn response(self) -> Response {
+    /// An answer without headers or body.
+    pub fn new(status: StatusCode) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+    }
+
+    /// The same with a body and its `Content-Type`.
+    #[must_use]
+    pub fn with_body(self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { body: body.into(), ..self }.with_header(CONTENT_TYPE, HeaderValue::from_static(content_type))
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    pub(crate) fn response(self) -> Response {
         let mut response = Response::new(full(self.body));
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
@@ -102,6 +122,7 @@ pub(crate) enum Before {
 #[derive(Debug)]
 pub(crate) enum After {
     Lost,
+    Unanswered,
     Cut(u64),
     Corrupt,
     Slow(u64),
@@ -118,6 +139,7 @@ impl From<Effect> for Injection {
             Effect::Canned(canned) => Self::Before(Before::Answer(Box::new(canned.response()))),
             Effect::Reset => Self::Before(Before::Reset),
             Effect::Hang => Self::Before(Before::Hang),
+            Effect::HangAnswer => Self::After(After::Unanswered),
             Effect::LostAnswer => Self::After(After::Lost),
             Effect::Cut { after } => Self::After(After::Cut(after)),
             Effect::Corrupt => Self::After(After::Corrupt),
@@ -144,7 +166,7 @@ fn whole_seconds(duration: Duration) -> u64 {
 
 impl After {
     /// Does to an answer what is to be done; `None` where it is lost.
-    pub(crate) fn apply(self, response: Response) -> Option<Response> {
+    pub(crate) async fn apply(self, response: Response) -> Option<Response> {
         let (mut parts, body) = response.into_parts();
         // The length is announced although the body may not keep the promise. Without it a cut could not be noticed.
         if let Some(length) = hyper::body::Body::size_hint(&body).exact()
@@ -154,6 +176,7 @@ impl After {
         }
         let body = match self {
             Self::Lost => return None,
+            Self::Unanswered => std::future::pending().await,
             Self::Cut(after) => of(first(body, after).chain(stream::once(broken()))),
             Self::Hang(after) => of(first(body, after).chain(stream::pending())),
             Self::Corrupt => of(corrupted(body)),

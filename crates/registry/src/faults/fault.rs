@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
 use super::effect::Effect;
 use crate::tally::Kind;
 
@@ -14,12 +17,20 @@ pub struct Fault {
     path: Option<String>,
     skip: u64,
     times: Option<u64>,
+    share: Option<Share>,
+}
+
+/// A share of requests, chosen at random.
+#[derive(Clone, Copy, Debug)]
+struct Share {
+    probability: f64,
+    seed: u64,
 }
 
 impl Fault {
     /// Strikes every request, always.
     pub fn new(effect: Effect) -> Self {
-        Self { effect, kinds: None, path: None, skip: 0, times: None }
+        Self { effect, kinds: None, path: None, skip: 0, times: None, share: None }
     }
 
     /// Strikes requests of this kind only; called again, of that kind too.
@@ -50,6 +61,16 @@ impl Fault {
         self
     }
 
+    /// Strikes only this share of the requests it would strike, each at random. The same seed chooses the same
+    /// requests, counted in the order of their arrival.
+    ///
+    /// `probability` is from 0 to 1; what lies outside counts as the nearer bound.
+    #[must_use]
+    pub fn share(mut self, probability: f64, seed: u64) -> Self {
+        self.share = Some(Share { probability: probability.clamp(0.0, 1.0), seed });
+        self
+    }
+
     fn matches(&self, kind: Kind, path: &str) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(&kind))
             && self.path.as_ref().is_none_or(|part| path.contains(part))
@@ -74,13 +95,16 @@ impl Watch {
 pub(super) struct Standing {
     fault: Fault,
     matched: u64,
+    /// Chooses the share of requests that are struck.
+    generator: StdRng,
     watch: Watch,
 }
 
 impl Standing {
     pub(super) fn new(fault: Fault) -> (Self, Watch) {
         let watch = Watch { struck: Arc::default() };
-        (Self { fault, matched: 0, watch: watch.clone() }, watch)
+        let generator = StdRng::seed_from_u64(fault.share.map_or(0, |share| share.seed));
+        (Self { fault, matched: 0, generator, watch: watch.clone() }, watch)
     }
 
     /// The effect, if this request is struck.
@@ -90,7 +114,8 @@ impl Standing {
         }
         self.matched += 1;
         let due = self.matched > self.fault.skip
-            && self.fault.times.is_none_or(|times| self.watch.struck() < times);
+            && self.fault.times.is_none_or(|times| self.watch.struck() < times)
+            && self.fault.share.is_none_or(|share| self.generator.random_bool(share.probability));
         due.then(|| {
             self.watch.struck.fetch_add(1, Relaxed);
             self.fault.effect.clone()
@@ -128,5 +153,15 @@ mod tests {
             [false, false, true, true, false],
             "only requests that match are skipped and counted"
         );
+    }
+
+    #[test]
+    fn a_share_of_requests_is_chosen_at_random_and_the_same_for_the_same_seed() {
+        let pings = [(Kind::Ping, "/v2/"); 1000];
+        let chosen = |seed| strikes(Fault::new(Effect::Reset).share(0.05, seed), &pings);
+        let struck = chosen(1).iter().filter(|struck| **struck).count();
+        assert!((25..=75).contains(&struck), "{struck} of 1000");
+        assert_eq!(chosen(1), chosen(1));
+        assert_ne!(chosen(1), chosen(2));
     }
 }

@@ -1,4 +1,4 @@
-//! How many requests a server bears: token buckets.
+//! How many requests a server bears: token buckets, and windows.
 
 use std::time::Duration;
 
@@ -19,6 +19,19 @@ pub enum Quota {
         /// For everything that changes what the registry holds.
         writes: Option<Allowance>,
     },
+    /// So many requests in each window of time, as Artifact Registry counts by the minute.
+    PerWindow(Window),
+}
+
+/// A number of requests in each span of a clock.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Window {
+    /// How many requests each window admits, at whatever moment of it.
+    pub requests: u64,
+    /// How long a window is; the first begins when the quota is set.
+    pub length: Duration,
+    /// What a refusal says in `Retry-After`, rounded up to seconds; `None` leaves the header out.
+    pub retry_after: Option<Duration>,
 }
 
 /// A rate of requests with room for bursts.
@@ -38,6 +51,15 @@ pub(super) struct Buckets {
     shared: Option<Bucket>,
     reads: Option<Bucket>,
     writes: Option<Bucket>,
+    window: Option<Counted>,
+}
+
+/// A window with what it has admitted.
+#[derive(Debug)]
+struct Counted {
+    window: Window,
+    began: Instant,
+    admitted: u64,
 }
 
 #[derive(Debug)]
@@ -54,13 +76,19 @@ impl Buckets {
             Quota::Unlimited => Self::default(),
             Quota::Shared(allowance) => Self { shared: Some(bucket(allowance)), ..Self::default() },
             Quota::Separate { reads, writes } => {
-                Self { shared: None, reads: reads.map(bucket), writes: writes.map(bucket) }
+                Self { reads: reads.map(bucket), writes: writes.map(bucket), ..Self::default() }
+            }
+            Quota::PerWindow(window) => {
+                Self { window: Some(Counted { window, began: now, admitted: 0 }), ..Self::default() }
             }
         }
     }
 
     /// Takes one request's worth, or tells when to come again.
     pub(super) fn take(&mut self, write: bool, now: Instant) -> Result<(), Option<Duration>> {
+        if let Some(window) = &mut self.window {
+            window.take(now)?;
+        }
         let own = if write { &mut self.writes } else { &mut self.reads };
         [&mut self.shared, own].into_iter().flatten().try_for_each(|bucket| bucket.take(now))
     }
@@ -79,6 +107,21 @@ impl Bucket {
             return Err(self.allowance.retry_after);
         }
         self.level -= 1.0;
+        Ok(())
+    }
+}
+
+impl Counted {
+    fn take(&mut self, now: Instant) -> Result<(), Option<Duration>> {
+        let length = self.window.length.max(Duration::from_millis(1));
+        while now.duration_since(self.began) >= length {
+            self.began += length;
+            self.admitted = 0;
+        }
+        if self.admitted >= self.window.requests {
+            return Err(self.window.retry_after);
+        }
+        self.admitted += 1;
         Ok(())
     }
 }
@@ -115,5 +158,21 @@ mod tests {
         assert_eq!(admitted(&mut buckets, false, start, 50), 50);
         assert_eq!(admitted(&mut buckets, true, start, 50), 2);
         assert_eq!(buckets.take(true, start), Err(Some(Duration::from_secs(7))));
+    }
+
+    #[test]
+    fn a_window_admits_its_number_at_once_and_nothing_more_until_the_next() {
+        let start = Instant::now();
+        let minute = Duration::from_secs(60);
+        let window = Window { requests: 7, length: minute, retry_after: None };
+        let mut buckets = Buckets::new(Quota::PerWindow(window), start);
+        assert_eq!(admitted(&mut buckets, false, start, 20), 7);
+        assert_eq!(admitted(&mut buckets, true, start + Duration::from_secs(59), 20), 0);
+        assert_eq!(admitted(&mut buckets, true, start + minute, 20), 7, "the next minute");
+        assert_eq!(
+            admitted(&mut buckets, true, start + minute * 5, 20),
+            7,
+            "unused minutes are not saved up"
+        );
     }
 }

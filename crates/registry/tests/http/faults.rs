@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, StatusCode};
 use oci::Digest;
-use registry::{Allowance, Canned, Effect, ErrorCode, Fault, Kind, Quota};
+use registry::{Allowance, Canned, Effect, ErrorCode, Fault, Kind, Quota, Sequence, Window};
 
 use crate::client::{World, refused, repository};
 
@@ -206,4 +206,54 @@ async fn the_first_fault_that_strikes_is_the_only_one() {
         statuses.push(world.client.get("/v2/").await.status.as_u16());
     }
     assert_eq!(statuses, [500, 200, 502, 502]);
+}
+
+#[tokio::test]
+async fn a_window_of_a_quota_refuses_what_is_too_much() {
+    let world = World::plain().await;
+    let window = Window { requests: 2, length: Duration::from_secs(3600), retry_after: None };
+    world.server.faults().set_quota(Quota::PerWindow(window));
+    let mut statuses = Vec::new();
+    for _ in 0..3 {
+        statuses.push(world.client.get("/v2/").await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 429]);
+}
+
+#[tokio::test]
+async fn a_sequence_counts_the_requests_of_several_servers_and_strikes_exactly_one() {
+    let (one, other) = (World::plain().await, World::plain().await);
+    let sequence = Sequence::default();
+    one.server.faults().count_with(&sequence);
+    other.server.faults().count_with(&sequence);
+    let effect =
+        Effect::Status { status: StatusCode::BAD_GATEWAY, code: ErrorCode::Unknown, retry_after: None };
+    sequence.strike(3, effect);
+    let mut statuses = Vec::new();
+    for world in [&one, &other, &one, &other, &one] {
+        statuses.push(world.client.get("/v2/").await.status.as_u16());
+    }
+    assert_eq!(statuses, [200, 200, 502, 200, 200]);
+    assert_eq!(sequence.count(), 5);
+}
+
+/// A test cuts a run before or after a request is carried out: it waits for the request and drops its client.
+#[tokio::test]
+async fn a_sequence_pauses_a_request_before_or_after_it_is_carried_out() {
+    for (effect, done) in [(Effect::Hang, false), (Effect::HangAnswer, true)] {
+        let world = World::plain().await;
+        let sequence = Sequence::default();
+        world.server.faults().count_with(&sequence);
+        sequence.strike(2, effect);
+        world.client.get("/v2/").await;
+        let target = format!("/v2/app/blobs/uploads/?digest={}", Digest::of(b"x"));
+        let upload = world.client.request(Method::POST, &target).body("x").send();
+        let reached = async { if done { sequence.served(2).await } else { sequence.arrived(2).await } };
+        tokio::select! {
+            answer = upload => panic!("it is answered: {answer:?}"),
+            () = reached => {}
+        }
+        assert_eq!(world.server.store().has_blob(&repository("app"), &Digest::of(b"x")), done);
+        assert_eq!(world.client.get("/v2/").await.status, 200, "the next one is served");
+    }
 }

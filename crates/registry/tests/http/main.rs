@@ -8,5 +8,6 @@ mod content;
 mod disk;
 mod faults;
 mod listings;
+mod quirks;
 mod server;
 mod uploads;

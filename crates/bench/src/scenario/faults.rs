@@ -1,0 +1,134 @@
+//! A few small images where some of all requests fail by chance: a lone fault must not slow down a host (spec 03.9).
+
+use super::rounds::Rounds;
+use super::{FREE, LATENCY_MILLISECONDS, alike, complaints, promoted, small_images};
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::machine::Setting;
+use crate::protocol::{ConditionsSpec, FaultsSpec, Spec, Storage};
+use crate::record::{Run, Section, Table, Target};
+use crate::show::{NONE, count, ratio, seconds};
+
+const IMAGES: usize = 10;
+const REGIONS: usize = 5;
+/// How much longer than without faults it may take.
+const LONGER_MAX: f64 = 2.0;
+/// Each row with the shares of requests that are answered with 503, and that are reset.
+const ROWS: [(&str, f64, f64); 4] = [
+    ("no faults", 0.0, 0.0),
+    ("5 % answered 503", 0.05, 0.0),
+    ("3 % reset", 0.0, 0.03),
+    ("5 % answered 503, 3 % reset", 0.05, 0.03),
+];
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let runs = lab.runs(5);
+    let mut rounds = Rounds::new(ROWS.len());
+    for round in 0..runs {
+        for (row, (label, unavailable, reset)) in ROWS.into_iter().enumerate() {
+            let spec = spec(unavailable, reset, round as u64);
+            rounds.add(row, promoted(lab, label, &spec, &[]).await?);
+        }
+    }
+    let mut targets: Vec<Target> = ROWS
+        .iter()
+        .enumerate()
+        .skip(1)
+        .map(|(row, (label, ..))| {
+            let what = format!("wall ÷ without faults: {label}");
+            Target::within(&what, rounds.ratio(row, 0), LONGER_MAX, ratio)
+        })
+        .collect();
+    let shown = rounds.medians();
+    let sum = |field: fn(&Run) -> usize| shown.iter().map(field).sum::<usize>() as u64;
+    targets.extend([
+        Target::exactly("runs that failed", sum(|run| run.failures), 0, count),
+        Target::exactly("images missing", sum(|run| run.missing), 0, count),
+        Target::exactly("faults that count as refusals", sum(counted_as_refused), 0, count),
+    ]);
+    Ok(Section {
+        title: "Requests that fail by chance".to_owned(),
+        about: format!(
+            "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; {LATENCY_MILLISECONDS} ms latency, no \
+             quota. Of all requests to all hosts, a share chosen at random is answered with 503 without `Retry-After`, or \
+             their connections are reset. What was answered and reset is what the registries count; refusals, faults, \
+             unanswered requests and retries are what kpromo reports. Rows are measured in turn; the targets are medians of \
+             the ratios within a round."
+        ),
+        setting: Setting::now(&lab.tools),
+        runs,
+        tables: vec![table(&shown)],
+        targets,
+        notes: complaints(&shown),
+        raw: shown,
+    })
+}
+
+/// Other requests fail in each round and at each host.
+fn spec(unavailable: f64, reset: f64, round: u64) -> Spec {
+    let conditions = ConditionsSpec { latency_milliseconds: LATENCY_MILLISECONDS, ..FREE };
+    let mut spec = alike(REGIONS, &Storage::Memory, conditions, small_images(IMAGES));
+    for (number, host) in (0..).zip(&mut spec.hosts) {
+        let seed = 1_000 * round + 10 * number;
+        host.conditions.faults =
+            (unavailable + reset > 0.0).then_some(FaultsSpec { unavailable, reset, seed });
+    }
+    spec
+}
+
+/// What kpromo took for refusals of the rate, though no host has a quota.
+fn counted_as_refused(run: &Run) -> usize {
+    run.account.map_or(0, |account| usize::try_from(account.refused).unwrap_or(usize::MAX))
+}
+
+fn table(shown: &[Run]) -> Table {
+    let head = [
+        "",
+        "wall",
+        "× first row",
+        "requests",
+        "answered 503",
+        "reset",
+        "refused",
+        "faults",
+        "unanswered",
+        "retried",
+        "CPU",
+    ];
+    let first = shown.first().map_or(f64::NAN, |run| run.wall_seconds);
+    let row = |run: &Run| {
+        let told = |number: Option<u64>| number.map_or(NONE.to_owned(), count);
+        let account = run.account;
+        vec![
+            run.label.clone(),
+            seconds(run.wall_seconds),
+            ratio(run.wall_seconds / first),
+            count(run.requests),
+            count(run.hosts.iter().map(|host| host.unavailable).sum()),
+            count(run.hosts.iter().map(|host| host.reset).sum()),
+            told(account.map(|account| account.refused)),
+            told(account.map(|account| account.faults)),
+            told(account.map(|account| account.unanswered)),
+            told(account.map(|account| account.retried)),
+            seconds(run.cpu_seconds),
+        ]
+    };
+    Table::new(&head, shown.iter().map(row).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_requests_fail_at_each_host_and_in_each_round() {
+        let seeds = |round| {
+            let hosts = spec(0.05, 0.03, round).hosts.into_iter();
+            hosts.filter_map(|host| host.conditions.faults).map(|faults| faults.seed).collect::<Vec<_>>()
+        };
+        let mut all = [seeds(0), seeds(1)].concat();
+        all.dedup();
+        assert_eq!(all.len(), 2 * (REGIONS + 1));
+        assert!(spec(0.0, 0.0, 0).hosts.iter().all(|host| host.conditions.faults.is_none()));
+    }
+}

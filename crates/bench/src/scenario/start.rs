@@ -1,0 +1,85 @@
+//! A small job on near hosts without a quota: the search for limits must begin fast (spec 03.11).
+
+use super::rounds::Rounds;
+use super::{FREE, alike, complaints, promoted, small_images};
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::machine::Setting;
+use crate::peers::Way;
+use crate::protocol::{ConditionsSpec, Spec, Storage};
+use crate::record::{Run, Section, Table, Target};
+use crate::show::{count, ratio};
+use crate::tools::word;
+
+const IMAGES: usize = 10;
+const REGIONS: usize = 5;
+const NEAR_MILLISECONDS: u64 = 5;
+/// How much longer than with known limits it may take.
+const LONGER_MAX: f64 = 1.3;
+/// How many copies crane makes at once.
+const CRANE_PARALLEL: usize = 10;
+/// The settings of a user who knows that no host has a quota: the search begins where it would end.
+const KNOWN: &str = "\
+otherHosts:
+  startConcurrency: 32
+  startRequestsPerSecond: 100000
+  startBurst: 100000
+";
+/// The rows.
+const UNKNOWN_LIMITS: usize = 0;
+const KNOWN_LIMITS: usize = 1;
+const CRANE: usize = 2;
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let runs = lab.runs(7);
+    let conditions = ConditionsSpec { latency_milliseconds: NEAR_MILLISECONDS, ..FREE };
+    let spec = alike(REGIONS, &Storage::Memory, conditions, small_images(IMAGES));
+    let folder = lab.folder()?;
+    let settings = folder.path().join("registries.yaml");
+    std::fs::write(&settings, KNOWN).map_err(Error::file("writing", &settings))?;
+    let flags = ["--registry-config", &word(&settings)];
+    let mut rounds = Rounds::new(3);
+    for _ in 0..runs {
+        rounds.add(UNKNOWN_LIMITS, promoted(lab, "kpromo", &spec, &[]).await?);
+        rounds.add(KNOWN_LIMITS, promoted(lab, "kpromo, limits known", &spec, &flags).await?);
+        if let Some(run) = crane(lab, &spec).await? {
+            rounds.add(CRANE, run);
+        }
+    }
+    let longer = rounds.ratio(UNKNOWN_LIMITS, KNOWN_LIMITS);
+    let shown = rounds.medians();
+    let sum = |field: fn(&Run) -> usize| shown.iter().map(field).sum::<usize>() as u64;
+    let targets = vec![
+        Target::within("wall ÷ with limits known", longer, LONGER_MAX, ratio),
+        Target::exactly("runs that failed", sum(|run| run.failures), 0, count),
+        Target::exactly("images missing", sum(|run| run.missing), 0, count),
+    ];
+    Ok(Section {
+        title: "The first second".to_owned(),
+        about: format!(
+            "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; {NEAR_MILLISECONDS} ms latency, no \
+             quota. Once as it is, and once with the concurrency, rate and burst to begin with set to where the search would \
+             end. crane makes {CRANE_PARALLEL} copies at once. Rows are measured in turn; the first target is the median of the \
+             ratios within a round."
+        ),
+        setting: Setting::now(&lab.tools),
+        runs,
+        tables: vec![Table::of(&shown)],
+        targets,
+        notes: complaints(&shown),
+        raw: shown,
+    })
+}
+
+/// The same with crane, where it is there.
+async fn crane(lab: &Lab, spec: &Spec) -> Result<Option<Run>, Error> {
+    if lab.tools.crane.is_none() {
+        return Ok(None);
+    }
+    let mut world = lab.world(spec.clone()).await?;
+    let folder = lab.folder()?;
+    let Some(mut job) = Way::Crane.job(lab, folder.path(), &world.started)? else { return Ok(None) };
+    job.parallel = CRANE_PARALLEL;
+    let label = format!("{}, {CRANE_PARALLEL} at once", Way::Crane.label());
+    Ok(Some(lab.run(&mut world, &label, &job).await?))
+}

@@ -1,0 +1,80 @@
+//! Changes of lists, which are JSON.
+
+use std::time::Duration;
+
+use http::HeaderValue;
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+use super::reading::ReferrersList;
+use super::{Asked, SharedQuirks, Visible};
+use crate::api::{Endpoint, Query};
+use crate::body::{Response, full};
+
+/// Changes the JSON of an answer. What is no JSON stays as it is.
+pub(super) async fn edit(response: Response, change: impl FnOnce(&mut Value)) -> Response {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let written = match serde_json::from_slice::<Value>(&bytes) {
+        Ok(mut value) => {
+            change(&mut value);
+            full(value.to_string())
+        }
+        Err(_) => full(bytes),
+    };
+    Response::from_parts(parts, written)
+}
+
+/// Repeats each tag, and the last one of the page before.
+pub(super) fn repeat_tags(list: &mut Value, asked: &Asked<'_>) {
+    let Some(tags) = list.get_mut("tags").and_then(Value::as_array_mut) else { return };
+    *tags = tags.iter().flat_map(|tag| [tag.clone(), tag.clone()]).collect();
+    let query = Query::parse(asked.query());
+    if let Some(last) = query.first("last").filter(|last| !last.is_empty()) {
+        tags.insert(0, last.into());
+    }
+}
+
+/// Gives a list of referrers another shape.
+pub(super) fn reshape(list: &mut Value, shape: ReferrersList) {
+    match shape {
+        ReferrersList::Own => {}
+        ReferrersList::Null => list["manifests"] = Value::Null,
+        ReferrersList::WithoutMediaType => {
+            list.as_object_mut().and_then(|list| list.remove("mediaType"));
+        }
+        ReferrersList::WithoutArtifactType => {
+            for entry in list["manifests"].as_array_mut().into_iter().flatten() {
+                entry.as_object_mut().and_then(|entry| entry.remove("artifactType"));
+            }
+        }
+    }
+}
+
+impl SharedQuirks {
+    /// Removes from a list what was written too short a time ago to be seen.
+    pub(super) fn hide_fresh(&self, list: &mut Value, lag: Duration, asked: &Asked<'_>) {
+        let (Endpoint::Tags { name } | Endpoint::Referrers { name, .. }) = asked.endpoint else { return };
+        let shows = |reference: Option<&str>| {
+            reference.is_none_or(|reference| self.visible(lag, name, reference) != Visible::Nothing)
+        };
+        if let Some(tags) = list.get_mut("tags").and_then(Value::as_array_mut) {
+            tags.retain(|tag| shows(tag.as_str()));
+        }
+        match list.get_mut("manifests").and_then(Value::as_array_mut) {
+            Some(entries) => entries.retain(|entry| shows(entry["digest"].as_str())),
+            None => {
+                let google = list.get_mut("manifest").and_then(Value::as_object_mut);
+                google.into_iter().for_each(|google| google.retain(|digest, _| shows(Some(digest))));
+            }
+        }
+    }
+}
+
+/// A `Link` written in another way: the text between `<` and `>` is the URL of the own one.
+pub(super) fn relink(own: &HeaderValue, template: &str, base: &str) -> Option<HeaderValue> {
+    let url = own.to_str().ok()?.split(['<', '>']).nth(1)?;
+    let (path, query) = url.split_once('?')?;
+    let values = [("url", url), ("path", path), ("query", query), ("base", base)];
+    HeaderValue::try_from(super::fill(template, &values)).ok()
+}

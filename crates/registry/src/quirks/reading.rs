@@ -1,0 +1,277 @@
+//! Quirks of reading: lists, manifests, blobs, referrers.
+
+use std::time::Duration;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, LOCATION, RANGE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use oci::RepositoryPath;
+
+use super::listing::{edit, relink, repeat_tags, reshape};
+use super::{Asked, Rejection, SharedQuirks, Visible, fill};
+use crate::api::{DOCKER_CONTENT_DIGEST, Endpoint, Query};
+use crate::body::Response;
+use crate::error::ErrorCode;
+use crate::faults::Canned;
+use crate::store::Store;
+use crate::tally::Kind;
+
+/// How a registry answers reads.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// What every tag list is answered with.
+    pub tags: Option<Canned>,
+    /// Whether a repository without tags answers 404 NAME_UNKNOWN to a tag list, though it holds manifests.
+    pub untagged_is_unknown: bool,
+    /// How a page says where the next one is, a template of `{url}` (path and query), `{path}`, `{query}` and `{base}`
+    /// (`http://127.0.0.1:5000`).
+    pub link: Option<String>,
+    /// What the first page of a tag list is.
+    pub first_page: FirstPage,
+    /// Whether pages of tags repeat each tag, and the last one of the page before.
+    pub repeated_tags: bool,
+    /// What a tag list with `n` is answered with. The size of pages is [`crate::Config::page_size`].
+    pub page_size_refused: Option<Rejection>,
+    /// How `HEAD` of a manifest is answered.
+    pub head: Head,
+    /// The `Content-Type` of manifests, a template of `{type}` and `{TYPE}` (in upper case). Empty: no such header.
+    pub manifest_type: Option<String>,
+    /// What every list of referrers is answered with.
+    pub referrers: Option<Canned>,
+    /// The shape of lists of referrers.
+    pub referrers_list: ReferrersList,
+    /// What becomes of `Range`.
+    pub ranges: Ranges,
+    /// What blobs say in `Content-Encoding`, though they are sent as they are.
+    pub content_encoding: Option<&'static str>,
+    /// Where blobs are: a template of `{base}` and `{target}` (path and query), answered with 307. A request whose query
+    /// has `signature` is served here.
+    pub blob_location: Option<String>,
+    /// How long it takes until reads see what was written over HTTP.
+    pub lag: Duration,
+}
+
+/// What the first page of a tag list is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FirstPage {
+    /// The first tags.
+    #[default]
+    Own,
+    /// An empty list with a next page.
+    Empty,
+    /// `null` with a next page.
+    Null,
+}
+
+/// How `HEAD` of a manifest is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Head {
+    /// As `GET` without the body.
+    #[default]
+    Own,
+    /// Refused.
+    Refused(Rejection),
+    /// Without `Docker-Content-Digest`.
+    WithoutDigest,
+    /// With a `Content-Length` of 0.
+    EmptyLength,
+}
+
+/// The shape of lists of referrers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReferrersList {
+    /// That of the specification.
+    #[default]
+    Own,
+    /// `manifests` is `null`.
+    Null,
+    /// The list does not say that it is an index.
+    WithoutMediaType,
+    /// Entries do not say what artifact they are.
+    WithoutArtifactType,
+}
+
+/// What becomes of the `Range` of a blob.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ranges {
+    /// It is honoured.
+    #[default]
+    Honoured,
+    /// It is refused.
+    Refused(Rejection),
+    /// The whole blob is answered with 200.
+    Ignored,
+    /// The whole blob is answered as a part, and said to be that.
+    FromStart,
+    /// The whole blob is answered as the part that was asked for, which it is not.
+    Mislabelled,
+}
+
+impl Reading {
+    /// What a read is answered without being served.
+    pub(crate) fn instead(&self, asked: &Asked<'_>, headers: &HeaderMap, store: &Store) -> Option<Response> {
+        match asked.kind {
+            Kind::TagList => self.instead_of_tags(asked, store),
+            Kind::Referrers => self.referrers.clone().map(Canned::response),
+            Kind::ManifestHead => match self.head {
+                Head::Refused(rejection) => Some(rejection.response()),
+                Head::Own | Head::WithoutDigest | Head::EmptyLength => None,
+            },
+            Kind::BlobGet | Kind::BlobHead => self.instead_of_blob(asked, headers),
+            _ => None,
+        }
+    }
+
+    fn instead_of_tags(&self, asked: &Asked<'_>, store: &Store) -> Option<Response> {
+        if let Some(canned) = &self.tags {
+            return Some(canned.clone().response());
+        }
+        let Endpoint::Tags { name } = asked.endpoint else { return None };
+        let untagged = || name.parse::<RepositoryPath>().is_ok_and(|path| store.tags(&path).is_empty());
+        if self.untagged_is_unknown && untagged() {
+            return Some(Rejection::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown).response());
+        }
+        let query = Query::parse(asked.query());
+        if let Some(rejection) = self.page_size_refused
+            && query.first("n").is_some()
+        {
+            return Some(rejection.response());
+        }
+        let tags = match self.first_page {
+            FirstPage::Own => return None,
+            FirstPage::Empty => "[]",
+            FirstPage::Null => "null",
+        };
+        if query.first("last").is_some() {
+            return None;
+        }
+        let next = HeaderValue::try_from(format!("</v2/{name}/tags/list?last=>; rel=\"next\"")).ok()?;
+        let page = format!("{{\"name\":\"{name}\",\"tags\":{tags}}}");
+        let canned = Canned::new(StatusCode::OK).with_body("application/json", page);
+        Some(canned.with_header(LINK, next).response())
+    }
+
+    fn instead_of_blob(&self, asked: &Asked<'_>, headers: &HeaderMap) -> Option<Response> {
+        if let Some(template) = &self.blob_location
+            && !asked.query().is_some_and(|query| query.contains("signature"))
+        {
+            let location = fill(template, &[("base", asked.base), ("target", asked.target)]);
+            let canned = Canned::new(StatusCode::TEMPORARY_REDIRECT);
+            return Some(canned.with_header(LOCATION, HeaderValue::try_from(location).ok()?).response());
+        }
+        match self.ranges {
+            Ranges::Refused(rejection) if headers.contains_key(RANGE) => Some(rejection.response()),
+            _ => None,
+        }
+    }
+
+    /// Changes a request before it is served; the `Range` that was asked for, where the answer is to claim it.
+    pub(crate) fn prepare(&self, asked: &Asked<'_>, headers: &mut HeaderMap) -> Option<HeaderValue> {
+        if asked.kind != Kind::BlobGet || !headers.contains_key(RANGE) {
+            return None;
+        }
+        match self.ranges {
+            Ranges::Honoured | Ranges::Refused(_) => None,
+            Ranges::Ignored => {
+                headers.remove(RANGE);
+                None
+            }
+            Ranges::FromStart => {
+                headers.insert(RANGE, HeaderValue::from_static("bytes=0-"));
+                None
+            }
+            Ranges::Mislabelled => headers.insert(RANGE, HeaderValue::from_static("bytes=0-")),
+        }
+    }
+
+    /// Changes the answer to a read.
+    pub(crate) async fn rewrite(
+        &self,
+        asked: &Asked<'_>,
+        claimed: Option<&HeaderValue>,
+        response: Response,
+        shared: &SharedQuirks,
+    ) -> Response {
+        match asked.kind {
+            Kind::TagList => self.rewrite_list(asked, response, shared).await,
+            Kind::Referrers => {
+                let response = self.rewrite_list(asked, response, shared).await;
+                match self.referrers_list {
+                    ReferrersList::Own => response,
+                    shape => edit(response, |list| reshape(list, shape)).await,
+                }
+            }
+            Kind::ManifestGet | Kind::ManifestHead => self.rewrite_manifest(asked, response),
+            Kind::BlobGet => self.rewrite_blob(claimed, response),
+            _ => response,
+        }
+    }
+
+    async fn rewrite_list(
+        &self,
+        asked: &Asked<'_>,
+        mut response: Response,
+        shared: &SharedQuirks,
+    ) -> Response {
+        if let Some(template) = &self.link
+            && let Some(own) = response.headers_mut().remove(LINK)
+            && let Some(link) = relink(&own, template, asked.base)
+        {
+            response.headers_mut().insert(LINK, link);
+        }
+        if self.repeated_tags && asked.kind == Kind::TagList {
+            response = edit(response, |list| repeat_tags(list, asked)).await;
+        }
+        if !self.lag.is_zero() {
+            response = edit(response, |list| shared.hide_fresh(list, self.lag, asked)).await;
+        }
+        response
+    }
+
+    fn rewrite_manifest(&self, asked: &Asked<'_>, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        if let Some(template) = &self.manifest_type
+            && let Some(own) = headers.remove(CONTENT_TYPE)
+        {
+            let own = own.to_str().unwrap_or_default();
+            let text = fill(template, &[("type", own), ("TYPE", &own.to_uppercase())]);
+            if let Ok(value) = HeaderValue::try_from(text)
+                && !value.is_empty()
+            {
+                headers.insert(CONTENT_TYPE, value);
+            }
+        }
+        match self.head {
+            Head::WithoutDigest if asked.kind == Kind::ManifestHead => {
+                headers.remove(DOCKER_CONTENT_DIGEST);
+            }
+            Head::EmptyLength if asked.kind == Kind::ManifestHead => {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from(0));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    fn rewrite_blob(&self, claimed: Option<&HeaderValue>, mut response: Response) -> Response {
+        if let Some(encoding) = self.content_encoding {
+            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+        }
+        if let Some(claim) = claimed.and_then(|range| claim(range, response.headers())) {
+            response.headers_mut().insert(CONTENT_RANGE, claim);
+        }
+        response
+    }
+
+    /// What a tag or digest shows now.
+    pub(crate) fn visible(&self, shared: &SharedQuirks, repository: &str, reference: &str) -> Visible {
+        shared.visible(self.lag, repository, reference)
+    }
+}
+
+/// The `Content-Range` of an answer that claims to be the part that was asked for.
+fn claim(asked: &HeaderValue, headers: &HeaderMap) -> Option<HeaderValue> {
+    let (first, last) = asked.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let size: u64 = headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()?;
+    let last = last.parse().unwrap_or_else(|_| size.saturating_sub(1));
+    HeaderValue::try_from(format!("bytes {first}-{last}/{size}")).ok()
+}
