@@ -28,6 +28,8 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
 pub(crate) const TOOLS: &str = "KPROMO_TEST_TOOLS";
 /// The variable that gives tests the folder of a running Sigstore.
 pub(crate) const SIGSTORE: &str = "KPROMO_TEST_SIGSTORE";
+/// The variable that limits the requests under way at each host, in debug builds.
+pub(crate) const CONCURRENCY: &str = "KPROMO_TEST_CONCURRENCY";
 
 /// Whether tests are to use a Sigstore that runs already.
 pub(crate) fn has_sigstore() -> bool {

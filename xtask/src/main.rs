@@ -13,6 +13,7 @@ mod tools;
 mod workspace;
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -30,8 +31,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Installs what the tests need and is missing, then runs all tests, those with outside parts included.
+    /// Installs what the tests need and is missing, then runs all tests, those with outside parts included. Without arguments
+    /// for cargo, also runs the integration tests again with one request at a time at each host.
     Test {
+        /// Runs only the integration tests without outside parts, with at most so many reads, and so many writes, under way at
+        /// each host.
+        #[arg(long, value_name = "REQUESTS")]
+        concurrency: Option<NonZero<usize>>,
         /// Passed on to `cargo test`: a filter, `--package oci`, `-- --nocapture`.
         #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
         arguments: Vec<OsString>,
@@ -58,7 +64,7 @@ impl Task {
     fn run(self) -> Result<(), Error> {
         let workspace = Workspace::locate()?;
         match self {
-            Self::Test { arguments } => test::run(&workspace, &arguments),
+            Self::Test { concurrency, arguments } => test::run(&workspace, concurrency, &arguments),
             Self::Sigstore => sigstore::run(&workspace),
             Self::Check { advisories } => check::run(&workspace, advisories),
             Self::Size { cold } => size::run(&workspace, cold),
@@ -92,7 +98,16 @@ mod tests {
     #[test]
     fn arguments_after_the_dashes_go_to_cargo_with_further_dashes_and_all() {
         let parsed = Arguments::parse_from(["xtask", "test", "--", "--package", "oci", "--", "--nocapture"]);
-        let Task::Test { arguments } = parsed.task else { panic!("{parsed:?}") };
+        let Task::Test { arguments, concurrency } = parsed.task else { panic!("{parsed:?}") };
         assert_eq!(arguments, ["--package", "oci", "--", "--nocapture"]);
+        assert_eq!(concurrency, None);
+    }
+
+    #[test]
+    fn a_concurrency_is_ours_and_not_cargo_s() {
+        let parsed = Arguments::parse_from(["xtask", "test", "--concurrency", "1", "--", "--package", "oci"]);
+        let Task::Test { arguments, concurrency } = parsed.task else { panic!("{parsed:?}") };
+        assert_eq!(arguments, ["--package", "oci"]);
+        assert_eq!(concurrency, NonZero::new(1));
     }
 }

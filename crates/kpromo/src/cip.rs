@@ -11,8 +11,8 @@ use oci::Client;
 use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use promote::phase::{Attested, Cleared, Plan};
 use promote::{
-    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Observer, Run, carry_out,
-    prepare, write_plan,
+    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Observer, Problem, Run,
+    carry_out, prepare, write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use transport::Door;
@@ -22,18 +22,18 @@ use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{Bars, Lines, count, failures, plan_table, summary};
-use crate::terminal::{Interrupts, complain, print};
+use crate::terminal::{Interrupts, print, print_error, print_help};
 use crate::trust::notary;
 use crate::watchdog;
 
-/// How long what is under way has to end after a first interrupt.
+/// The time that what is under way has to end after a first interrupt.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// How a run went: what the report and the exit code are made of.
 enum End {
     /// Given up before anything was written.
     GivenUp(Error),
-    /// Nobody confirmed.
+    /// A dry run.
     DryRun(Cleared),
     /// There was nothing to write.
     NothingToDo(Cleared),
@@ -52,13 +52,14 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         Ok(manifests) => manifests,
         Err(exit) => return exit,
     };
-    // A configuration that is wrong is said to be so also where it is not needed yet.
+    // A wrong configuration is an error also with --parse-only, which does not need it.
     let connected = connect(args.registry_config.as_deref(), environment);
-    let believed = connected.and_then(|connection| Ok((notary(args, environment, &connection)?, connection)));
-    let (notary, connection) = match believed {
-        Ok(believed) => believed,
+    let connected =
+        connected.and_then(|connection| Ok((notary(args, environment, &connection)?, connection)));
+    let (notary, connection) = match connected {
+        Ok(connected) => connected,
         Err(problem) => {
-            complain(&problem.to_string());
+            print_error(&problem.to_string());
             return Exit::Invalid;
         }
     };
@@ -69,7 +70,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let cache = match args.cache.as_ref().map(open_cache).transpose() {
         Ok(cache) => cache.flatten(),
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             return Exit::Failure;
         }
     };
@@ -77,11 +78,12 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let stop = CancellationToken::new();
     let run = Run::new(observers(&ledger, screen), stop.clone());
     // What must fail before anything is written is waited for.
-    let overlap = args.confirm && args.keep_going && !args.strict;
-    let job = Job { manifests, strict: args.strict, keep_going: args.keep_going, overlap, cache };
+    let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
+    let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
+    let job = Job { manifests, strict, keep_going, late_after, writes, cache };
     let end = tokio::select! {
         end = promote(args, &run, &client, job, &notary) => end,
-        () = patience(args.timeout, &stop, &ledger) => End::CutShort,
+        () = until_abandoned(args.timeout, &stop, &ledger) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
     finish(args, &end, &ledger, &door)
@@ -121,7 +123,7 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
         ManifestSource::Thin(folder) => (folder, load_thin(folder)),
     };
     let manifests = loaded.map_err(|diagnostics| {
-        complain(&diagnostics.render(color));
+        print_error(&diagnostics.render(color));
         Exit::Invalid
     })?;
     let base = match &args.limit {
@@ -130,7 +132,7 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
         Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
     };
     base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
-        complain(&error.to_string());
+        print_error(&error.to_string());
         Exit::Invalid
     })
 }
@@ -139,8 +141,14 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
 async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
     let run = Run::new(vec![Arc::new(Lines)], CancellationToken::new());
     let number = manifests.manifests.len();
-    let job =
-        Job { manifests, strict: args.strict, keep_going: args.keep_going, overlap: false, cache: None };
+    let job = Job {
+        manifests,
+        strict: args.strict,
+        keep_going: args.keep_going,
+        late_after: None,
+        writes: false,
+        cache: None,
+    };
     match promote::phase::setup(&run, job).await {
         Ok(ready) => {
             let edges = ready.edges().all().len();
@@ -148,13 +156,13 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
             Exit::Success
         }
         Err(error) => {
-            complain(&error.to_string());
+            print_problem(&error.problem());
             exit_of(&error)
         }
     }
 }
 
-/// Opens the inventory cache. Without one that another process has open the run is slower, and nothing else.
+/// Opens the inventory cache. `None` where another process has it open: the run is slower without it, and as correct.
 fn open_cache(args: &CacheArgs) -> Result<Option<Cache>, CacheError> {
     match Cache::open(&args.path, args.recheck) {
         Ok((cache, refused)) => {
@@ -169,7 +177,7 @@ fn open_cache(args: &CacheArgs) -> Result<Option<Cache>, CacheError> {
     }
 }
 
-/// Who is told what happens: the log, the ledger, and bars where there is a screen for them.
+/// The observers of a run: the log, the ledger, and bars where there is a screen for them.
 fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
     let mut observers: Vec<Arc<dyn Observer>> = vec![Arc::new(Lines), Arc::<Ledger>::clone(ledger)];
     if !screen.is_hidden() {
@@ -179,8 +187,8 @@ fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observ
 }
 
 /// Waits for an interrupt, or until the run's time is over; ends when what is under way is to be abandoned. That is at once
-/// while nothing is written, since reading needs no end; later it is when the grace is over, or at a second interrupt.
-async fn patience(timeout: Option<Duration>, stop: &CancellationToken, ledger: &Ledger) {
+/// as long as nothing is written; later it is when the grace time is over, or at a second interrupt.
+async fn until_abandoned(timeout: Option<Duration>, stop: &CancellationToken, ledger: &Ledger) {
     let mut interrupts = Interrupts::new();
     let time_is_over = async {
         match timeout {
@@ -203,21 +211,21 @@ async fn patience(timeout: Option<Duration>, stop: &CancellationToken, ledger: &
     let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
 }
 
-/// Says how the run ended, writes the report, and gives the exit code.
+/// Prints how the run ended, writes the report, and gives the exit code.
 fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
     let (outcome, mut exit) = judge(end, ledger);
     let tally = door.tally();
     let plan = plan_of(end);
     match end {
-        End::GivenUp(error) => complain(&error.to_string()),
-        End::Unwritten(_) => complain("nothing was promoted"),
+        End::GivenUp(error) => print_problem(&error.problem()),
+        End::Unwritten(_) => print_error("nothing was promoted"),
         End::DryRun(cleared) | End::NothingToDo(cleared) => {
             print(&failures(ledger, Some(cleared.plan())));
             let nothing = cleared.plan().is_empty() && cleared.plan().summary().total.sign == 0;
             print(if nothing { "Nothing to do.\n" } else { "This was a dry run: nothing was written.\n" });
             print_skipped(ledger);
         }
-        End::CutShort if !ledger.has_writing_begun() => complain("interrupted; nothing was promoted"),
+        End::CutShort if !ledger.has_writing_begun() => print_error("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
             print(&match outcome {
                 "nothing-to-do" => "Nothing to do.\n".to_owned(),
@@ -236,14 +244,14 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         }
     }
     if let Some(path) = &args.report {
-        let error = if let End::GivenUp(error) = end { Some(error.to_string()) } else { None };
+        let error = if let End::GivenUp(error) = end { Some(error.problem()) } else { None };
         let registries = serde_json::to_value(&tally).unwrap_or_default();
         let exit_code = exit.code();
         let report =
             ledger.report(Ending { outcome, exit_code, confirmed: args.confirm, plan, error, registries });
         let written =
             write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
-        // Production is what it is; that the report is missing must not pass for success.
+        // Production stays as it is, but a run whose report is missing is no success.
         if !written && exit == Exit::Success {
             exit = Exit::Failure;
         }
@@ -251,7 +259,15 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
     exit
 }
 
-/// Says which phases have done nothing.
+/// Prints what went wrong, and below it what can be done.
+fn print_problem(problem: &Problem) {
+    print_error(&problem.error);
+    if let Some(advice) = &problem.advice {
+        print_help(advice);
+    }
+}
+
+/// Prints which phases have done nothing.
 fn print_skipped(ledger: &Ledger) {
     for (phase, why) in ledger.skipped() {
         print(&format!("{phase}: {why}\n"));
@@ -306,7 +322,7 @@ fn plan_of(end: &End) -> Option<&Plan> {
     }
 }
 
-/// Writes a file to its last byte; says so where that fails.
+/// Writes a whole file; prints an error where that fails.
 fn write_file(
     path: &Path,
     what: &str,
@@ -318,7 +334,7 @@ fn write_file(
         to.flush()
     });
     if let Err(error) = &written {
-        complain(&format!("the {what} cannot be written to {}: {error}", path.display()));
+        print_error(&format!("the {what} cannot be written to {}: {error}", path.display()));
     }
     written.is_ok()
 }

@@ -1,4 +1,4 @@
-//! `--registry-config`: what registries bear and how they are spoken with (`docs/reference/registry-config.md`).
+//! `--registry-config`: the limits and the peculiarities of registries (`docs/reference/registry-config.md`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -30,7 +30,7 @@ pub(crate) struct RegistryConfig {
     production: ProductionEntry,
 }
 
-/// What is said of a host.
+/// The settings of a host.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct HostEntry {
@@ -41,10 +41,14 @@ struct HostEntry {
     start_requests_per_second: Option<f64>,
     start_burst: Option<f64>,
     patience_seconds: Option<u64>,
+    answer_seconds: Option<u64>,
     plain_http: Option<bool>,
     #[serde(default)]
     token_hosts: Vec<String>,
     upload_chunk_mebibytes: Option<u64>,
+    conditional_writes: Option<bool>,
+    #[serde(default)]
+    absence_codes: Vec<String>,
 }
 
 /// What is particular to an organisation: by default Kubernetes.
@@ -122,10 +126,8 @@ impl RegistryConfig {
             name.parse::<Host>().map_err(|error| format!("hosts: {error}"))?;
         }
         config.other_hosts.check().map_err(|problem| format!("otherHosts: {problem}"))?;
-        let HostEntry { plain_http, token_hosts, upload_chunk_mebibytes, .. } = &config.other_hosts;
-        if plain_http.is_some() || !token_hosts.is_empty() || upload_chunk_mebibytes.is_some() {
-            let single = "`plainHttp`, `tokenHosts` and `uploadChunkMebibytes` are said of single hosts only";
-            return Err(format!("otherHosts: {single}"));
+        if let Some(field) = config.other_hosts.of_single_hosts() {
+            return Err(format!("otherHosts: `{field}` can be set for single hosts only"));
         }
         Ok(config)
     }
@@ -158,7 +160,7 @@ impl RegistryConfig {
         Ok(settings)
     }
 
-    /// How the hosts are spoken with.
+    /// The options of the client, by host.
     pub(crate) fn options(&self) -> HashMap<Host, HostOptions> {
         let options = |(name, entry): (&String, &HostEntry)| {
             let entry = entry.or(&self.other_hosts);
@@ -166,6 +168,8 @@ impl RegistryConfig {
                 plain_http: entry.plain_http,
                 token_hosts: entry.token_hosts.iter().filter_map(|host| host.parse().ok()).collect(),
                 upload_chunk: entry.upload_chunk_mebibytes.map(|mebibytes| mebibytes << 20),
+                conditional_writes: entry.conditional_writes.unwrap_or_default(),
+                absence_codes: entry.absence_codes,
             };
             Some((name.parse().ok()?, options))
         };
@@ -184,10 +188,25 @@ impl HostEntry {
             start_requests_per_second: self.start_requests_per_second.or(other.start_requests_per_second),
             start_burst: self.start_burst.or(other.start_burst),
             patience_seconds: self.patience_seconds.or(other.patience_seconds),
+            answer_seconds: self.answer_seconds.or(other.answer_seconds),
             plain_http: self.plain_http,
             token_hosts: self.token_hosts.clone(),
-            upload_chunk_mebibytes: self.upload_chunk_mebibytes.or(other.upload_chunk_mebibytes),
+            upload_chunk_mebibytes: self.upload_chunk_mebibytes,
+            conditional_writes: self.conditional_writes,
+            absence_codes: self.absence_codes.clone(),
         }
+    }
+
+    /// A field of this entry that can be set for single hosts only, if there is one.
+    fn of_single_hosts(&self) -> Option<&'static str> {
+        let fields = [
+            ("plainHttp", self.plain_http.is_some()),
+            ("tokenHosts", !self.token_hosts.is_empty()),
+            ("uploadChunkMebibytes", self.upload_chunk_mebibytes.is_some()),
+            ("conditionalWrites", self.conditional_writes.is_some()),
+            ("absenceCodes", !self.absence_codes.is_empty()),
+        ];
+        fields.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
     }
 
     fn check(&self) -> Result<(), String> {
@@ -210,8 +229,11 @@ impl HostEntry {
         if self.start_burst.is_some_and(|burst| !(1.0..=100_000.0).contains(&burst)) {
             return Err("`startBurst` is from 1 to 100000".to_owned());
         }
-        if self.patience_seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
-            return Err("`patienceSeconds` is from 1 to 3600".to_owned());
+        let times = [("patienceSeconds", self.patience_seconds), ("answerSeconds", self.answer_seconds)];
+        for (name, seconds) in times {
+            if seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
+                return Err(format!("`{name}` is from 1 to 3600"));
+            }
         }
         if self.upload_chunk_mebibytes.is_some_and(|size| !(1..=64).contains(&size)) {
             return Err("`uploadChunkMebibytes` is from 1 to 64".to_owned());
@@ -233,8 +255,9 @@ impl HostEntry {
                 .unwrap_or(defaults.start_requests_per_second),
             start_burst: self.start_burst.unwrap_or(defaults.start_burst),
             patience: self.patience_seconds.map_or(defaults.patience, Duration::from_secs),
+            answer: self.answer_seconds.map(Duration::from_secs),
             plain_http: self.plain_http.unwrap_or(defaults.plain_http),
-            direct: defaults.direct,
+            ..defaults
         }
     }
 }
@@ -270,6 +293,25 @@ mod tests {
     }
 
     #[test]
+    fn the_wait_for_an_answer_is_the_host_s_or_that_of_other_hosts_and_else_the_door_s_own() {
+        let text = "hosts: { a.io: { answerSeconds: 900 }, b.io: {} }\notherHosts: { answerSeconds: 1 }";
+        let settings = RegistryConfig::parse(text).unwrap().settings().unwrap();
+        let answer = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(settings.hosts["a.io"].answer, answer(900));
+        assert_eq!((settings.hosts["b.io"].answer, settings.other_hosts.answer), (answer(1), answer(1)));
+        assert_eq!(RegistryConfig::default().settings().unwrap().other_hosts.answer, None);
+    }
+
+    #[test]
+    fn only_a_host_of_which_it_is_said_gets_conditional_writes() {
+        let text =
+            "hosts: { a.io: { conditionalWrites: true }, b.io: { conditionalWrites: false }, c.io: {} }";
+        let options = RegistryConfig::parse(text).unwrap().options();
+        let conditional = |host: &str| options[&host.parse().unwrap()].conditional_writes;
+        assert_eq!(["a.io", "b.io", "c.io"].map(conditional), [true, false, false]);
+    }
+
+    #[test]
     fn authorities_stand_beside_the_file_and_one_without_a_certificate_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
@@ -294,10 +336,17 @@ mod tests {
             ("hosts: { 'gcr.io': { startConcurrency: 1001 } }", "`startConcurrency`"),
             ("hosts: { 'gcr.io': { startBurst: 0 } }", "`startBurst`"),
             ("otherHosts: { patienceSeconds: 0 }", "`patienceSeconds`"),
+            ("otherHosts: { answerSeconds: 3601 }", "otherHosts: `answerSeconds`"),
+            ("hosts: { 'gcr.io': { answerSeconds: 0 } }", "gcr.io: `answerSeconds`"),
+            ("hosts: { 'gcr.io': { conditionalWrites: 1.5 } }", "conditionalWrites"),
             ("hosts: { 'gcr.io': { tokenHosts: ['a b'] } }", "a b"),
             ("hosts: { 'not a host': {} }", "not a host"),
             ("production: { canonicalHost: '/' }", "registry host"),
-            ("otherHosts: { plainHttp: true }", "single hosts"),
+            ("otherHosts: { plainHttp: true }", "`plainHttp` can be set for single hosts only"),
+            (
+                "otherHosts: { conditionalWrites: true }",
+                "`conditionalWrites` can be set for single hosts only",
+            ),
         ] {
             let problem = RegistryConfig::parse(text).unwrap_err();
             assert!(problem.contains(expected), "{text}: {problem}");

@@ -1,4 +1,4 @@
-//! What every command that speaks with registries begins with: the door, and the client behind it.
+//! Connections to registries: the door, and the client behind it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::config::{InvalidConfig, RegistryConfig};
 use crate::credentials::{Keychain, metadata_host};
 use crate::environment::Environment;
 
-/// The ways out.
+/// What a command needs to speak with registries.
 pub(crate) struct Connection {
     /// Speaks with registries.
     pub(crate) client: Client,
-    /// What everything goes through.
+    /// What every request goes through.
     pub(crate) door: Door,
-    /// What proves who we are.
+    /// The credentials.
     pub(crate) keychain: Arc<Keychain>,
     /// What is particular to an organisation.
     pub(crate) production: Production,
@@ -37,7 +37,10 @@ pub(crate) fn connect(
     };
     let mut settings = config.settings()?;
     // Google's metadata service is reached at a link-local address, without TLS.
-    let metadata = settings.hosts.entry(metadata_host(&environment.places)).or_default();
+    let metadata_host = metadata_host(&environment.places);
+    // It is configured for requests of our own; no answer may lead there.
+    settings.metadata_hosts.push(metadata_host.clone());
+    let metadata = settings.hosts.entry(metadata_host).or_default();
     metadata.plain_http = true;
     // Its tokens are for this machine, not for a proxy.
     metadata.direct = true;

@@ -16,7 +16,7 @@ use crate::args::{CipArgs, DemoArgs, Form, HolderArgs, ManifestSource, SigningAr
 use crate::cip;
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::terminal::{Interrupts, complain, print};
+use crate::terminal::{Interrupts, print, print_error};
 use crate::verify;
 
 /// The images of the demo: name, tags, platforms.
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
     match show(&args, screen).await {
         Ok(exit) => exit,
         Err(trouble) => {
-            complain(&trouble.to_string());
+            print_error(&trouble.to_string());
             Exit::Failure
         }
     }

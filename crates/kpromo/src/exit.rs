@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use crate::terminal::complain;
+use crate::terminal::print_error;
 
 /// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(crate) fn report_panics() {
     panic::set_hook(Box::new(move |info| {
         usual(info);
         let version = env!("CARGO_PKG_VERSION");
-        complain(&format!(
+        print_error(&format!(
             "this is a bug in kpromo {version}: please report it, with the lines above and the command that was run"
         ));
         std::process::exit(Exit::Failure.code().into());

@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            terminal::complain(&format!("cannot start: {error}"));
+            terminal::print_error(&format!("cannot start: {error}"));
             return Exit::Failure.into();
         }
     };

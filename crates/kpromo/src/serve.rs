@@ -4,7 +4,7 @@ use registry::{Config, Server, Storage};
 
 use crate::args::ServeArgs;
 use crate::exit::Exit;
-use crate::terminal::{Interrupts, complain, print};
+use crate::terminal::{Interrupts, print, print_error};
 
 /// Serves until it is interrupted.
 pub(crate) async fn run(args: ServeArgs) -> Exit {
@@ -24,7 +24,7 @@ pub(crate) async fn run(args: ServeArgs) -> Exit {
             Exit::Success
         }
         Err(error) => {
-            complain(&error.to_string());
+            print_error(&error.to_string());
             Exit::Failure
         }
     }

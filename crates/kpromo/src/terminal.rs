@@ -4,23 +4,28 @@ use std::io::{self, Write};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Prints a result. Whoever closes the pipe has read enough; of anything else that stops it a person is told.
+/// Prints a result. That the reader has closed the pipe is no error; anything else that prevents it is printed as one.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("standard output cannot be written: {error}"));
+            print_error(&format!("standard output cannot be written: {error}"));
         }
         Ok(()) | Err(_) => {}
     }
 }
 
-/// Tells a person what went wrong.
-pub(crate) fn complain(text: &str) {
+/// Prints what went wrong.
+pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr().lock(), "error: {text}");
 }
 
-/// The wish of a person, or of whatever runs us, that we stop: Ctrl-C and SIGTERM.
+/// Prints what the user can do about an error that was printed, on a line of its own.
+pub(crate) fn print_help(advice: &str) {
+    let _ = writeln!(io::stderr().lock(), "help: {advice}");
+}
+
+/// Requests to stop, by the user or by the system: Ctrl-C and SIGTERM.
 pub(crate) struct Interrupts {
     signals: Vec<Signal>,
 }

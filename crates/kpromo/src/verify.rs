@@ -1,5 +1,7 @@
 //! `kpromo verify`: what is signed and attested of images, and by whom.
 
+use std::collections::HashSet;
+
 use futures_util::{StreamExt, stream};
 use promote::Verification;
 use promote::audit::{AuditError, Audited, ImageName, audit};
@@ -11,7 +13,7 @@ use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{audit_json, audit_text};
-use crate::terminal::{complain, print};
+use crate::terminal::{print, print_error, print_help};
 use crate::trust::{signer_pattern, trust};
 use crate::watchdog;
 
@@ -29,13 +31,13 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
     let (connection, verification) = match prepare(args, environment) {
         Ok(prepared) => prepared,
         Err(problem) => {
-            complain(&problem.to_string());
+            print_error(&problem.to_string());
             return Exit::Invalid;
         }
     };
     // Once, and not once an image: where trust cannot be had, finding that out takes its time.
     if let Err(error) = verification.trust.verifier().await {
-        complain(&error.to_string());
+        print_error(&error.to_string());
         return Exit::Unavailable;
     }
     let Connection { client, door, production, .. } = &connection;
@@ -57,12 +59,15 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
         Form::Table => print(&audit_text(&answers, &signer, args.platforms)),
         Form::Json => print(&audit_json(&answers, &signer, exit)),
     }
+    let mut told = HashSet::new();
     for Answer { image, found } in &answers {
         if let Err(error) = found {
-            complain(&match error.advice() {
-                Some(advice) => format!("{image}: {error}; {advice}"),
-                None => format!("{image}: {error}"),
-            });
+            print_error(&format!("{image}: {error}"));
+            if let Some(advice) = error.advice()
+                && told.insert(advice.clone())
+            {
+                print_help(&advice);
+            }
         }
     }
     exit

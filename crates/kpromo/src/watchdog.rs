@@ -1,60 +1,104 @@
-//! Tells what a run waits for, where it waits for long: each thing once.
+//! Warns of what a run waits for, where it waits for long: of each wait once.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
+use tokio::time::MissedTickBehavior;
 use transport::{Door, Queue, Stall};
 
 /// How often it looks.
-const EVERY: Duration = Duration::from_secs(5);
-/// A request of which nothing moves for so long is told of, well before it is given up.
+const EVERY: Duration = Duration::from_secs(1);
+/// A request of which nothing moves for this long is named, well before it is given up.
 const SILENT: Duration = Duration::from_secs(20);
-/// A host that is left alone for so long is told of.
-const RESTS: Duration = Duration::from_secs(10);
-/// The most requests that are told of at a time: where many hang, they hang for one reason.
+/// A host that is left alone for this long is named at once.
+const LONG_REST: Duration = Duration::from_secs(5);
+/// A host whose rests are shorter is named when requests have waited for it at so many looks, that is for so many seconds.
+const LOOKS_WAITED: u32 = 3;
+/// After so many looks without a wait, the next wait for the host is another one.
+const LOOKS_WITHOUT: u32 = 5;
+/// The most requests that are named at a time: many that hang have one reason.
 const AT_ONCE: usize = 3;
 
-/// What has been told already.
+/// What has been seen, and what of it was named.
 #[derive(Debug, Default)]
-struct Told {
+struct Watchdog {
     stalls: HashSet<u64>,
-    hosts: HashSet<String>,
+    hosts: HashMap<String, Episode>,
+}
+
+/// A time in which requests wait for a host that refuses them.
+#[derive(Debug, Default)]
+struct Episode {
+    /// The looks at which requests waited.
+    waited: u32,
+    /// The looks since the last of these.
+    without: u32,
+    is_named: bool,
 }
 
 /// Watches the door for as long as it is polled, and warns.
 pub(crate) async fn watch(door: &Door) -> Infallible {
-    let mut told = Told::default();
+    let mut watchdog = Watchdog::default();
+    let mut looks = tokio::time::interval(EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        tokio::time::sleep(EVERY).await;
-        for text in told.news(door.stalled(SILENT), door.queues()) {
+        looks.tick().await;
+        for text in watchdog.look(door.stalled(SILENT), &door.queues()) {
             tracing::warn!("{text}");
         }
     }
 }
 
-impl Told {
-    /// What is worth telling of what is found now.
-    fn news(&mut self, stalls: Vec<Stall>, queues: Vec<Queue>) -> Vec<String> {
+impl Watchdog {
+    /// The warnings for what is found at one look.
+    fn look(&mut self, stalls: Vec<Stall>, queues: &[Queue]) -> Vec<String> {
+        let mut warnings = self.stalled(stalls);
+        warnings.extend(self.resting(queues));
+        warnings
+    }
+
+    /// The requests of which nothing moves, where these were not named yet.
+    fn stalled(&mut self, stalls: Vec<Stall>) -> Vec<String> {
         let hang: HashSet<u64> = stalls.iter().map(|stall| stall.number).collect();
         self.stalls.retain(|number| hang.contains(number));
         let new: Vec<Stall> = stalls.into_iter().filter(|stall| self.stalls.insert(stall.number)).collect();
-        let mut news: Vec<String> = new
+        let mut warnings: Vec<String> = new
             .iter()
             .take(AT_ONCE)
             .map(|stall| format!("nothing has moved for {} s: {}", stall.silent.as_secs(), stall.what))
             .collect();
         if new.len() > AT_ONCE {
-            news.push(format!("and {} more requests do not move", new.len() - AT_ONCE));
+            warnings.push(format!("and {} more requests do not move", new.len() - AT_ONCE));
         }
-        let resting: Vec<Queue> = queues.into_iter().filter(|queue| queue.rests >= RESTS).collect();
-        self.hosts.retain(|host| resting.iter().any(|queue| queue.host == *host));
-        news.extend(resting.into_iter().filter(|queue| self.hosts.insert(queue.host.clone())).map(|queue| {
-            let Queue { host, requests, rests } = queue;
+        warnings
+    }
+
+    /// The hosts that are left alone while requests wait for them, where these were not named yet.
+    fn resting(&mut self, queues: &[Queue]) -> Vec<String> {
+        let waits = || queues.iter().filter(|queue| queue.requests > 0 && !queue.rests.is_zero());
+        self.hosts.retain(|host, episode| {
+            episode.without = if waits().any(|queue| queue.host == *host) { 0 } else { episode.without + 1 };
+            episode.without < LOOKS_WITHOUT
+        });
+        let mut warnings = Vec::new();
+        for Queue { host, requests, rests } in waits() {
+            let episode = self.hosts.entry(host.clone()).or_default();
+            episode.waited += 1;
+            if episode.is_named || (*rests < LONG_REST && episode.waited < LOOKS_WAITED) {
+                continue;
+            }
+            episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
-            format!("{host} refuses requests and is left alone for {seconds} s; {requests} wait for it")
-        }));
-        news
+            let mut warning = format!(
+                "{host} refuses or fails requests and is left alone for {seconds} s; {requests} wait for it"
+            );
+            if *rests < LONG_REST {
+                warning.push_str(&format!(", and have waited for {} s", episode.waited));
+            }
+            warnings.push(warning);
+        }
+        warnings
     }
 }
 
@@ -66,32 +110,74 @@ mod tests {
         Stall { number, what: format!("GET https://r.example/{number}"), silent: Duration::from_secs(21) }
     }
 
-    fn queue(rests: u64) -> Queue {
-        Queue { host: "r.example".to_owned(), requests: 7, rests: Duration::from_secs(rests) }
+    fn queue(milliseconds: u64) -> Queue {
+        Queue { host: "r.example".to_owned(), requests: 7, rests: Duration::from_millis(milliseconds) }
+    }
+
+    /// The looks, counted from 1, at which the host is named: at each it is left alone for so many milliseconds more.
+    fn named_at(rests: &[u64]) -> Vec<usize> {
+        let mut watchdog = Watchdog::default();
+        let looks = rests.iter().enumerate().map(|(look, rest)| (look + 1, queue(*rest)));
+        looks
+            .filter_map(|(look, queue)| (!watchdog.look(Vec::new(), &[queue]).is_empty()).then_some(look))
+            .collect()
     }
 
     #[test]
     fn what_hangs_is_named_once_and_again_when_it_hangs_anew() {
-        let mut told = Told::default();
-        let news = told.news(vec![stall(1)], Vec::new());
-        assert_eq!(news, ["nothing has moved for 21 s: GET https://r.example/1"]);
-        assert!(told.news(vec![stall(1)], Vec::new()).is_empty());
-        assert!(told.news(Vec::new(), Vec::new()).is_empty());
-        assert_eq!(told.news(vec![stall(1)], Vec::new()).len(), 1);
+        let mut watchdog = Watchdog::default();
+        let warnings = watchdog.look(vec![stall(1)], &[]);
+        assert_eq!(warnings, ["nothing has moved for 21 s: GET https://r.example/1"]);
+        assert!(watchdog.look(vec![stall(1)], &[]).is_empty());
+        assert!(watchdog.look(Vec::new(), &[]).is_empty());
+        assert_eq!(watchdog.look(vec![stall(1)], &[]).len(), 1);
     }
 
     #[test]
     fn many_that_hang_are_counted() {
-        let news = Told::default().news((0..10).map(stall).collect(), Vec::new());
-        assert_eq!((news.len(), news[3].as_str()), (4, "and 7 more requests do not move"));
+        let warnings = Watchdog::default().look((0..10).map(stall).collect(), &[]);
+        assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests do not move"));
     }
 
     #[test]
-    fn a_host_that_is_left_alone_for_long_is_named() {
-        let mut told = Told::default();
-        assert!(told.news(Vec::new(), vec![queue(2)]).is_empty(), "short rests are the way of a limit");
-        let news = told.news(Vec::new(), vec![queue(30)]);
-        assert_eq!(news, ["r.example refuses requests and is left alone for 30 s; 7 wait for it"]);
-        assert!(told.news(Vec::new(), vec![queue(25)]).is_empty());
+    fn a_host_that_is_left_alone_for_five_seconds_or_more_is_named_at_the_first_look() {
+        let mut watchdog = Watchdog::default();
+        let warnings = watchdog.look(Vec::new(), &[queue(29_400)]);
+        assert_eq!(
+            warnings,
+            ["r.example refuses or fails requests and is left alone for 30 s; 7 wait for it"]
+        );
+        assert!(watchdog.look(Vec::new(), &[queue(28_400)]).is_empty());
+        assert_eq!(named_at(&[5_000, 4_000, 3_000, 2_000, 1_000, 0]), [1]);
+    }
+
+    #[test]
+    fn a_host_for_which_requests_have_waited_three_seconds_in_all_is_named() {
+        let mut watchdog = Watchdog::default();
+        assert!(watchdog.look(Vec::new(), &[queue(1_000)]).is_empty());
+        assert!(watchdog.look(Vec::new(), &[]).is_empty());
+        assert!(watchdog.look(Vec::new(), &[queue(200)]).is_empty());
+        let warnings = watchdog.look(Vec::new(), &[queue(400)]);
+        let expected = "r.example refuses or fails requests and is left alone for 1 s; 7 wait for it, and have waited for 3 s";
+        assert_eq!(warnings, [expected]);
+    }
+
+    /// Every row ends within the five seconds after which a wait for a quota has to be said.
+    #[test]
+    fn a_wait_is_named_within_five_looks_once_and_again_when_it_begins_anew() {
+        assert_eq!(named_at(&[900, 900, 900, 900, 900, 900]), [3]);
+        assert_eq!(named_at(&[900, 0, 900, 0, 900, 900]), [5]);
+        assert_eq!(
+            named_at(&[900, 900, 0, 0, 0, 0, 0, 900, 900]),
+            [] as [usize; 0],
+            "short rests of a limit"
+        );
+        assert_eq!(named_at(&[9_000, 0, 0, 0, 0, 0, 9_000]), [1, 7]);
+        assert_eq!(named_at(&[9_000, 0, 0, 0, 0, 9_000]), [1], "the same wait goes on");
+    }
+
+    #[test]
+    fn a_host_that_is_only_paced_is_not_named() {
+        assert_eq!(named_at(&[0; 20]), [] as [usize; 0]);
     }
 }

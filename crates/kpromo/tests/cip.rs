@@ -9,26 +9,7 @@ use std::time::Duration;
 
 use registry::sample::Recipe;
 use registry::{Config, Effect, Fault, Kind, Server, Storage};
-use support::{Desk, cip, kpromo, put, run};
-
-async fn google() -> Server {
-    Server::start(Config { google_listing: true, ..Config::default() }).await.unwrap()
-}
-
-/// Staging with two images, one production registry, and a manifest between them.
-async fn scene() -> (Server, Server, Desk) {
-    let (staging, production, desk) = (google().await, google().await, Desk::new());
-    let one = Recipe { seed: 1, ..Recipe::default() }.index(2);
-    let two = Recipe { seed: 2, ..Recipe::default() }.image();
-    put(&staging, "staging/one", &one, &[]).await;
-    put(&staging, "staging/two", &two, &[]).await;
-    desk.manifest(
-        &format!("{}/staging", staging.host()),
-        &[format!("{}/prod", production.host())],
-        &[("one", one.digest(), &["v1", "latest"]), ("two", two.digest(), &[])],
-    );
-    (staging, production, desk)
-}
+use support::{Desk, cip, google, kpromo, put, run, scene};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_one_has_nothing_to_do() {

@@ -1,12 +1,16 @@
-//! Why a registry could not do what it was asked.
+//! Operations on registries that failed.
 
 use std::fmt;
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use transport::limit::NotAdmitted;
+use transport::{Answer, Budget};
 
 use crate::digest::Digest;
 use crate::manifest::InvalidManifest;
+use crate::text::{first_words, printable};
 
 /// An operation on a registry that failed: what was tried, on what, and what came back.
 #[derive(Debug)]
@@ -24,7 +28,15 @@ pub enum ErrorKind {
     /// The registry answered that it does not do it.
     #[error("{0}")]
     Refused(Refusal),
-    /// The credentials for the registry could not be had.
+    /// The registry answered that something is not there, and that proves nothing.
+    #[error("{refusal}: that does not prove that it is not there, since {reason}")]
+    Unproven {
+        /// The answer.
+        refusal: Refusal,
+        /// Why it proves nothing.
+        reason: String,
+    },
+    /// The credentials for the registry cannot be used.
     #[error("no usable credentials: {0}")]
     Credential(String),
     /// The registry sends its clients for tokens to a host that may not have their credentials.
@@ -57,22 +69,34 @@ pub enum ErrorKind {
         /// The size of what came, or of what was read of it.
         got: u64,
     },
+    /// The tag names another digest than the one to write: it was not written.
+    #[error(
+        "the tag names {found} and is to name {wanted}; tags of production never move, so it was not written"
+    )]
+    TagMoved {
+        /// The digest that the tag names.
+        found: Digest,
+        /// The digest that it was to name.
+        wanted: Digest,
+    },
     /// An answer that is not what the specification says.
-    #[error("the answer is not one of the distribution specification: {0}")]
+    #[error("the answer does not follow the distribution specification: {0}")]
     Malformed(String),
-    /// A manifest that cannot be worked with.
+    /// A manifest that cannot be used.
     #[error(transparent)]
     Manifest(InvalidManifest),
-    /// An image that is larger, deeper or more branched than any image is.
+    /// Content that is larger, deeper or more branched than what is accepted.
     #[error("{0}")]
     Unreasonable(String),
-    /// What was to be sent could not be read from where it is.
+    /// What was to be sent could not be read from its source.
     #[error("{cause}")]
     Source {
         /// What came back there.
         cause: String,
-        /// Whether another attempt may go better.
+        /// Whether another attempt may succeed.
         temporary: bool,
+        /// What the user could do about it.
+        advice: Option<String>,
     },
     /// What was to be sent could not be read.
     #[error("the content to send failed: {0}")]
@@ -80,25 +104,68 @@ pub enum ErrorKind {
 }
 
 /// An answer by which a registry declines (distribution specification, *Error Codes*).
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status of the answer.
     pub status: StatusCode,
     /// The codes and messages of its body, where it has any.
     pub errors: Vec<RegistryError>,
+    /// The first words of a body that is not of the specification's form.
+    pub words: String,
+    /// Why the challenge of a 401 is not understood, where it is not: then no credentials can help.
+    pub challenge: Option<String>,
     /// How often it was asked.
     pub attempts: u32,
+    /// The credentials that the request carried.
+    pub identity: Identity,
+}
+
+/// The credentials that a request carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Identity {
+    /// Nothing is known of them.
+    #[default]
+    Unknown,
+    /// None were found; with the host and the places that were looked in.
+    None {
+        /// The host.
+        host: String,
+        /// Where credentials were looked for.
+        places: String,
+    },
+    /// Those that were found there.
+    From {
+        /// The host.
+        host: String,
+        /// The file and key, helper or service.
+        origin: String,
+    },
+    /// Some are configured, and the request could not carry them.
+    Unusable {
+        /// The host.
+        host: String,
+        /// Why not.
+        why: String,
+    },
 }
 
 /// One error of a registry's answer.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RegistryError {
     /// One of the specification's codes, such as `NAME_UNKNOWN`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub code: String,
     /// What the registry says to a person.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub message: String,
+}
+
+/// A text; an empty one where there is something else.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => text,
+        _ => String::new(),
+    })
 }
 
 /// What helps where a registry says that it is asked too much.
@@ -117,55 +184,94 @@ impl Error {
 
     /// The status of the registry's answer, where it declined.
     pub fn status(&self) -> Option<StatusCode> {
+        self.refusal().map(|refusal| refusal.status)
+    }
+
+    /// The answer by which the registry declined, where it did.
+    pub fn refusal(&self) -> Option<&Refusal> {
         match &*self.kind {
-            ErrorKind::Refused(refusal) => Some(refusal.status),
+            ErrorKind::Refused(refusal) | ErrorKind::Unproven { refusal, .. } => Some(refusal),
             _ => None,
         }
     }
 
-    /// Whether another attempt may go better; content that is wrong stays wrong.
+    /// Whether another attempt may succeed; content that is wrong stays wrong.
     pub fn is_temporary(&self) -> bool {
         match &*self.kind {
             ErrorKind::Transport(error) => error.is_temporary(),
             ErrorKind::Source { temporary, .. } => *temporary,
-            ErrorKind::Refused(refusal) => {
-                refusal.status.is_server_error() || matches!(refusal.status.as_u16(), 408 | 429)
-            }
+            ErrorKind::Refused(refusal) => transport::is_temporary(refusal.status),
             _ => false,
         }
     }
 
-    /// What the person who reads the error could do.
-    pub fn advice(&self) -> Option<&'static str> {
+    /// Whether an answer, or the rest of it, was waited for in vain, as often as that is done.
+    pub fn is_silence(&self) -> bool {
+        matches!(&*self.kind, ErrorKind::Transport(error) if error.is_silence())
+    }
+
+    /// Has a budget know what an attempt has failed with.
+    pub(crate) fn count_in(&self, budget: &mut Budget) {
+        if let ErrorKind::Transport(error) = &*self.kind {
+            budget.failed(error);
+        }
+    }
+
+    /// What the user could do about it.
+    pub fn advice(&self) -> Option<String> {
         match &*self.kind {
-            ErrorKind::Refused(refusal) => match refusal.status.as_u16() {
-                401 => Some(
-                    "log in to the registry (`docker login`, `gcloud auth configure-docker`), or name its credential helper in the docker configuration",
-                ),
-                403 => Some(
-                    "the credentials are known but lack the right; ask for read access to staging, or write access to production",
-                ),
-                429 | 503 => Some(QUOTA_USED_UP),
-                _ => None,
-            },
+            ErrorKind::Refused(refusal) => refusal.advice(),
+            ErrorKind::Unproven { refusal, .. } => refusal.advice().or_else(|| {
+                Some(format!(
+                    "check the registry's name and path; if this registry says so of what it does not have (Harbor does), list \
+                     its code in `absenceCodes` for it in the --registry-config file{}",
+                    refusal.errors.first().map(|error| format!(" (here {})", error.code)).unwrap_or_default()
+                ))
+            }),
             ErrorKind::ForeignTokenRealm { .. } => Some(
-                "if that host belongs to the registry, name it as one of its `tokenHosts` in the --registry-config file",
+                "if that host belongs to the registry, list it in `tokenHosts` of the registry in the --registry-config file"
+                    .to_owned(),
             ),
             ErrorKind::WrongDigest { .. } | ErrorKind::WrongSize { .. } => Some(
-                "the registry, or something between it and here, changes what it serves; nothing of it was tagged",
+                "the registry, or something between it and here, changes what it serves; nothing of it was tagged".to_owned(),
             ),
-            ErrorKind::Transport(error) => match error.kind() {
-                transport::ErrorKind::Connect(_) => Some("check the registry's name and the network"),
-                transport::ErrorKind::Outage(outage) if outage.unavailable == 0 && outage.lost == 0 => {
-                    Some(QUOTA_USED_UP)
-                }
-                transport::ErrorKind::Outage(_) => Some(
-                    "the registry is down, or cannot be reached: run again when it is back; what is done is not done again",
-                ),
-                _ => None,
-            },
+            ErrorKind::TagMoved { .. } => Some(
+                "another run or another tool has written the tag: promote under a new tag, or correct the manifest".to_owned(),
+            ),
+            ErrorKind::Source { advice, .. } => advice.clone(),
+            ErrorKind::Transport(error) => transport_advice(error).map(str::to_owned),
             _ => None,
         }
+    }
+}
+
+fn transport_advice(error: &transport::Error) -> Option<&'static str> {
+    match error.kind() {
+        transport::ErrorKind::Connect(_) => {
+            Some("check the registry's name, the network, and the proxy in HTTPS_PROXY and NO_PROXY")
+        }
+        transport::ErrorKind::Certificate(_) => Some(
+            "if the registry has a certificate of an authority of your own, list the authority in `certificateAuthorities` of the --registry-config file; else check the registry's name and this machine's clock",
+        ),
+        transport::ErrorKind::NotTls(_) => Some(
+            "if the registry speaks plain HTTP, set `plainHttp: true` for it in the --registry-config file",
+        ),
+        transport::ErrorKind::NotPlainHttp(_) => {
+            Some("if the registry speaks TLS, remove `plainHttp` for it from the --registry-config file")
+        }
+        transport::ErrorKind::Timeout { .. } => Some(
+            "if the registry needs more time, raise `answerSeconds` for it in the --registry-config file; what is done is not done again",
+        ),
+        transport::ErrorKind::SlowBody { .. } | transport::ErrorKind::LongBody { .. } => Some(
+            "the registry, or something between it and here, sends too slowly: run again later; what is done is not done again",
+        ),
+        transport::ErrorKind::NotAdmitted { why: NotAdmitted::Outage(outage), .. } if outage.failed == 0 => {
+            Some(QUOTA_USED_UP)
+        }
+        transport::ErrorKind::NotAdmitted { why: NotAdmitted::Outage(_), .. } => Some(
+            "the registry is down, or cannot be reached: run again when it is back; what is done is not done again",
+        ),
+        _ => None,
     }
 }
 
@@ -177,7 +283,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // What `Display` has said is not said again.
+        // `Display` has said it.
         None
     }
 }
@@ -186,7 +292,16 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the registry answered {}", self.status)?;
         for RegistryError { code, message } in &self.errors {
-            write!(f, ", {code}: {message}")?;
+            write!(f, ", {code}")?;
+            if !message.is_empty() {
+                write!(f, ": {message}")?;
+            }
+        }
+        if self.errors.is_empty() && !self.words.is_empty() {
+            write!(f, ": {}", self.words)?;
+        }
+        if let Some(why) = &self.challenge {
+            write!(f, "; its challenge is not understood: {why}")?;
         }
         if self.attempts > 1 {
             write!(f, " ({} attempts)", self.attempts)?;
@@ -195,33 +310,99 @@ impl fmt::Display for Refusal {
     }
 }
 
+/// The code by which an object store declines, as Amazon's and Google's write it in XML.
+fn storage_code(body: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(body);
+    let (code, _) = text.split_once("<Code>")?.1.split_once("</Code>")?;
+    is_code(code).then(|| code.to_owned())
+}
+
+/// Whether a text is the name of an error and nothing else, which no part of a URL can be taken for.
+fn is_code(text: &str) -> bool {
+    (1..=60).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+}
+
 impl Refusal {
-    /// The most of an error body that is read, in bytes.
-    const BODY: u64 = 64 * 1024;
     /// The most that is shown of a registry's own words, in characters.
     const SHOWN: usize = 300;
 
     /// Reads what a registry says about why it declined.
-    pub(crate) async fn read(response: transport::Response) -> Self {
+    pub(crate) fn of(answer: &Answer, identity: Identity) -> Self {
         #[derive(Deserialize)]
         struct Body {
             #[serde(default)]
-            errors: Vec<RegistryError>,
+            errors: Option<Vec<RegistryError>>,
         }
-        let (status, attempts) = (response.status(), response.attempts());
-        // A body that cannot be read says nothing; the status does.
-        let body = response.bytes(Self::BODY).await.unwrap_or_default();
-        let mut errors = serde_json::from_slice::<Body>(&body).map(|body| body.errors).unwrap_or_default();
+        let body: Option<Body> = serde_json::from_slice(answer.body()).ok();
+        let mut errors = body.and_then(|body| body.errors).unwrap_or_default();
         errors.truncate(4);
+        let shown = |text: &str, most| printable(&answer.masked(&printable(text, usize::MAX)), most);
         for error in &mut errors {
-            error.code = printable(&error.code, 60);
-            error.message = printable(&error.message, Self::SHOWN);
+            error.code = shown(&error.code, 60);
+            error.message = shown(&error.message, Self::SHOWN);
         }
-        Self { status, errors, attempts }
+        let words = match errors.is_empty() {
+            false => String::new(),
+            true if answer.is_redirected() => storage_code(answer.body()).unwrap_or_default(),
+            true => shown(&first_words(answer.body(), 4096), 120),
+        };
+        if answer.is_redirected() {
+            errors.retain(|error| is_code(&error.code));
+            errors.iter_mut().for_each(|error| error.message.clear());
+        }
+        Self {
+            status: answer.status(),
+            errors,
+            words,
+            challenge: None,
+            attempts: answer.attempts(),
+            identity,
+        }
     }
-}
 
-/// Words of a stranger, fit for a terminal and a log: bounded, and without control characters.
-pub(crate) fn printable(text: &str, most: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(most).collect()
+    /// Whether one of its codes is among these.
+    pub(crate) fn says(&self, codes: &[&str]) -> bool {
+        self.errors.iter().any(|error| codes.contains(&error.code.as_str()))
+    }
+
+    /// Whether it has codes, and all of them are among these.
+    pub(crate) fn says_only(&self, codes: &[&str]) -> bool {
+        !self.errors.is_empty() && self.errors.iter().all(|error| codes.contains(&error.code.as_str()))
+    }
+
+    fn advice(&self) -> Option<String> {
+        let login = |host: &str| {
+            format!(
+                "log in with `docker login {host}`, or name its credential helper in docker's configuration"
+            )
+        };
+        if self.challenge.is_some() {
+            return Some("check the registry's name, and the `WWW-Authenticate` that it, or a proxy before it, answers with".to_owned());
+        }
+        match (self.status.as_u16(), &self.identity) {
+            (401 | 403 | 404, Identity::Unusable { host, why }) => Some(format!(
+                "credentials for {host} are configured and could not be used ({why}); {}",
+                login(host)
+            )),
+            (401, Identity::From { host, origin }) => Some(format!(
+                "the registry does not accept the credentials from {origin}; {}",
+                login(host)
+            )),
+            (401 | 403, Identity::None { host, places }) => {
+                Some(format!("no credentials were found for {host} (looked in: {places}); {}", login(host)))
+            }
+            (401, Identity::Unknown) => Some(login("HOST")),
+            (403, Identity::From { origin, .. }) => Some(format!(
+                "the credentials from {origin} are known to the registry and lack the permission; ask for read access to staging, or write access to production"
+            )),
+            (404, _) if self.says(&["NAME_UNKNOWN"]) => Some(
+                "check the repository's name; some registries (Amazon ECR) want a repository to be created before anything is pushed to it".to_owned(),
+            ),
+            (400, _) if self.words.contains("HTTP request to an HTTPS server") => {
+                Some("the registry speaks TLS: remove `plainHttp` for it from the --registry-config file".to_owned())
+            }
+            (429 | 503, _) => Some(QUOTA_USED_UP.to_owned()),
+            _ => None,
+        }
+    }
 }

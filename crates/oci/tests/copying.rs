@@ -11,7 +11,7 @@ use oci::{Anonymous, Client, Copied, Copier, Digest, Graph, Lane, Repository, Sp
 use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use tokio::sync::Notify;
-use transport::{Door, Retry, Settings, Timeouts};
+use transport::{Door, HostSettings, Retry, Settings};
 
 const MIB: usize = 1024 * 1024;
 
@@ -38,8 +38,9 @@ impl Scene {
         image.put(staging.store(), &"staging/app".parse().unwrap(), &[]).await.unwrap();
         let layer = Digest::of(image.blobs.iter().find(|blob| blob.len() == layer_size).unwrap());
         let retry = Retry { first_pause: Duration::from_millis(5), ..Retry::default() };
-        let timeouts = Timeouts { answer: Duration::from_secs(10), ..Timeouts::default() };
-        let door = Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap();
+        // Longer than the slow region takes, and far shorter than a write may take elsewhere.
+        let other_hosts = HostSettings { answer: Some(Duration::from_secs(10)), ..HostSettings::default() };
+        let door = Door::open(Settings { retry, other_hosts, ..Settings::default() }).unwrap();
         Self {
             staging,
             regions: servers,

@@ -86,7 +86,7 @@ impl Scene {
 
     /// Asks for an upload of a blob that the repository does not have.
     async fn open_upload(&self) -> Result<Presence, oci::Error> {
-        self.client.writer().mount_or_open(&self.repository, Digest::of(b"new"), &self.repository.path).await
+        self.client.writer().mount_or_open(&self.repository, Digest::of(b"new"), None).await
     }
 }
 
@@ -272,7 +272,7 @@ async fn credentials_go_to_a_token_service_that_is_configured() {
     let canned = Canned { status: StatusCode::UNAUTHORIZED, headers, body: Bytes::new() };
     server.faults().add(Fault::new(Effect::Canned(canned)).times(1));
     let repository = Repository { host: server.host().clone(), path: "team/app".parse().unwrap() };
-    assert!(client.reader().listing(&repository).await.unwrap().is_none());
+    assert!(client.reader().listing(&repository).await.unwrap().present().is_none());
     assert_eq!(other.tally().snapshot().requests(Kind::Token), 1);
 }
 
@@ -313,6 +313,61 @@ async fn a_blob_that_is_elsewhere_is_read_there_without_credentials() {
     assert_eq!(elsewhere.server.tally().snapshot().requests(Kind::BlobGet), 1);
 }
 
+/// Storage repeats the request that it refuses: the whole of a URL that is signed.
+#[tokio::test]
+async fn of_an_answer_that_a_redirect_led_to_only_its_code_is_shown() {
+    for (body, code) in [
+        (
+            "<Error><Code>SignatureDoesNotMatch</Code><Resource>/hush/hush?sig=hush</Resource></Error>",
+            "SignatureDoesNotMatch",
+        ),
+        (r#"{"errors": [{"code": "DENIED", "message": "hush"}]}"#, "DENIED"),
+        ("<Error><Code>hush 1</Code></Error> hush", "403"),
+        (r#"{"errors": [{"code": "hush1", "message": "hush"}]}"#, "403"),
+    ] {
+        let (scene, elsewhere) = (Scene::new().await, Scene::new().await);
+        let location =
+            format!("http://{}/v2/team/app/blobs/{}?sig=hush", elsewhere.server.host(), Digest::of(b"x"));
+        scene.answer(Kind::BlobGet, 307, &[("location", &location)], "");
+        elsewhere.answer(Kind::BlobGet, 403, &[], body);
+        let error = scene.layer().await.unwrap_err().to_string();
+        assert!(error.contains(code) && !error.contains("hush"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_challenge_that_is_not_understood_is_said_to_be_so() {
+    let scene = Scene::new().await;
+    let challenge = r#"Bearer realm="ftp://tokens.example/t",service="x""#;
+    scene.answer(Kind::ManifestGet, 401, &[("www-authenticate", challenge)], "");
+    let error = scene.manifest().await.unwrap_err();
+    assert!(
+        error.to_string().contains("challenge is not understood: its realm is a URL of `ftp`"),
+        "{error}"
+    );
+    assert!(!error.advice().unwrap().contains("docker login"), "{error}");
+}
+
+#[tokio::test]
+async fn a_registry_that_repeats_the_credentials_does_not_make_them_shown() {
+    let scene = Scene::of(Config::default(), client_with(Arc::new(User))).await;
+    let found = User.credential(scene.server.host(), None).await.unwrap().unwrap();
+    let Credential::Basic { user, password } = found.credential else { panic!("a password") };
+    let proof = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        format!("{user}:{}", password.reveal()),
+    );
+    let message = format!("not with Basic {proof}, nor {proof}, nor {}", password.reveal());
+    for body in
+        [serde_json::json!({ "errors": [{ "code": "DENIED", "message": message }] }).to_string(), message]
+    {
+        scene.answer(Kind::ManifestGet, 403, &[], body);
+        let error = scene.manifest().await.unwrap_err().to_string();
+        assert!(error.contains("not with"), "{error}");
+        assert!(!error.contains(&proof) && !error.contains(password.reveal()), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn answers_and_bodies_that_never_come_or_never_end_are_given_up() {
     for effect in [Effect::Hang, Effect::HangBody { after: 10 }, Effect::Endless] {
@@ -330,7 +385,28 @@ async fn a_body_that_drips_is_given_up() {
     let scene = Scene::new().await;
     scene.strike(Kind::BlobGet, Effect::Slow { bytes_per_second: 100 });
     let error = soon(scene.layer()).await.unwrap_err();
-    assert!(error.to_string().contains("did not come"), "{error}");
+    assert!(error.to_string().contains("fewer than 1024 bytes of the body came"), "{error}");
+}
+
+/// A write may take minutes to be answered: where none of its attempts is, only a few are made.
+#[tokio::test]
+async fn an_upload_that_is_never_answered_is_sent_three_times() {
+    let timeouts = Timeouts { answer: Duration::from_millis(200), ..Timeouts::default() };
+    let retry = Retry { first_pause: Duration::from_millis(1), ..Retry::default() };
+    let door = Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap();
+    let client = Client::new(door, Arc::new(Anonymous), HashMap::new());
+    let (source, destination) = (Scene::of(Config::default(), client).await, Scene::new().await);
+    let image = Recipe { seed: 9, layers: 1, ..Recipe::default() }.image();
+    image.put(source.server.store(), &source.repository.path, &[]).await.unwrap();
+    let layer = image.blobs.iter().max_by_key(|blob| blob.len()).unwrap();
+    let hang = Fault::new(Effect::Hang).on(Kind::UploadPut).path(Digest::of(layer).hex());
+    let watch = destination.server.faults().add(hang);
+    let graph = Graph::read(&source.reader(), &source.repository.at(image.digest())).await.unwrap();
+    let target =
+        Target { repository: destination.repository.clone(), tags: Vec::new(), present: Default::default() };
+    let error = soon(source.copy(&graph, target)).await.unwrap_err();
+    assert!(error.to_string().contains("an answer did not come within 1 s"), "{error}");
+    assert_eq!(watch.struck(), 3);
 }
 
 #[tokio::test]

@@ -33,13 +33,20 @@ async fn all_pages_of_tags_and_repositories_are_read() {
         sample.put(server.store(), &name.parse().unwrap(), &tags).await.unwrap();
     }
     let reader = client(Arc::new(Anonymous)).reader();
-    let listing = reader.listing(&repository(&server, "b/c")).await.unwrap().unwrap();
+    let listing = reader.listing(&repository(&server, "b/c")).await.unwrap().present().unwrap();
     assert_eq!((listing.tags, listing.manifests), (tags, None));
     assert_eq!(server.tally().snapshot().requests(Kind::TagList), 4);
-    let names: Vec<String> =
-        reader.catalog(server.host()).await.unwrap().iter().map(ToString::to_string).collect();
+    let names: Vec<String> = reader
+        .catalog(server.host())
+        .await
+        .unwrap()
+        .present()
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(names, ["a", "b/c", "d"]);
-    assert!(reader.listing(&repository(&server, "nothing/here")).await.unwrap().is_none());
+    assert!(reader.listing(&repository(&server, "nothing/here")).await.unwrap().present().is_none());
 }
 
 /// The specification only recommends the headers that tell a manifest's digest and kind.
@@ -52,7 +59,13 @@ async fn a_head_without_digest_is_completed_by_the_manifest_itself() {
     let bare =
         Canned { status: http::StatusCode::OK, headers: http::HeaderMap::new(), body: bytes::Bytes::new() };
     server.faults().add(Fault::new(Effect::Canned(bare)).on(Kind::ManifestHead));
-    let head = client(Arc::new(Anonymous)).reader().head(&app, Selector::Tag(&tag)).await.unwrap().unwrap();
+    let head = client(Arc::new(Anonymous))
+        .reader()
+        .head(&app, Selector::Tag(&tag))
+        .await
+        .unwrap()
+        .present()
+        .unwrap();
     assert_eq!((head.digest, head.media_type), (image.digest(), MediaType::OciManifest));
 }
 
@@ -112,14 +125,21 @@ impl CredentialSource for Broken {
 }
 
 #[tokio::test]
-async fn credentials_that_cannot_be_had_are_an_error_where_somebody_asks_for_them() {
+async fn credentials_that_cannot_be_read_are_an_error_where_the_host_asks_for_them() {
     let open = Server::start(Config::default()).await.unwrap();
     let account =
         registry::Account { name: "u".into(), password: "p".into(), access: registry::Access::Full };
     let basic = registry::Authentication::Basic(vec![account]);
     let closed = Server::start(Config { authentication: basic, ..Config::default() }).await.unwrap();
     let reader = client(Arc::new(Broken)).reader();
-    assert!(reader.listing(&repository(&open, "app")).await.unwrap().is_none(), "nobody asks");
+    let image = Recipe::default().image();
+    image.put(open.store(), &"there".parse().unwrap(), &["v1".parse().unwrap()]).await.unwrap();
+    assert!(
+        reader.listing(&repository(&open, "there")).await.unwrap().is_present(),
+        "the host asks for none"
+    );
+    let error = reader.listing(&repository(&open, "app")).await.unwrap_err();
+    assert!(matches!(error.kind(), oci::ErrorKind::Unproven { .. }), "what is hidden is not absent: {error}");
     let error = reader.listing(&repository(&closed, "app")).await.unwrap_err();
     assert!(error.to_string().contains("has failed"), "{error}");
 }
@@ -180,7 +200,7 @@ async fn a_refresh_token_is_changed_for_a_token_once() {
     let app = Repository { host, path: "app".parse().unwrap() };
     let reader = client(Arc::new(RefreshToken)).reader();
     for _ in 0..2 {
-        assert_eq!(reader.listing(&app).await.unwrap().unwrap().tags.len(), 1);
+        assert_eq!(reader.listing(&app).await.unwrap().present().unwrap().tags.len(), 1);
     }
     let asked = asked.lock().unwrap();
     let grants: Vec<&String> = asked.iter().filter(|request| request.starts_with("POST")).collect();
@@ -197,7 +217,7 @@ async fn an_access_token_is_shown_with_every_request() {
     let app = Repository { host, path: "app".parse().unwrap() };
     let reader = client(Arc::new(AccessToken)).reader();
     for _ in 0..3 {
-        reader.listing(&app).await.unwrap().unwrap();
+        reader.listing(&app).await.unwrap().present().unwrap();
     }
     let asked = asked.lock().unwrap();
     assert_eq!(asked.len(), 3, "nobody has to ask who we are");

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use oci::{Digest, Listed, ListedManifest, MediaType, Repository};
+use oci::{Digest, Found, Listed, ListedManifest, MediaType, Repository};
 use promote::manifest::{Manifests, load_thin};
 use promote::{Draft, Edges, Id, Inventory, decide};
 
@@ -53,12 +53,12 @@ fn listed(edges: &Edges) -> Inventory {
             let tags = edges.tag(edge).cloned().into_iter().collect();
             draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags }));
         }
-        inventory.listed(draft, true);
+        inventory.listed(draft, &Found::Present(()));
     }
     // Staging is empty: nothing is to be taken from it.
     let sources: std::collections::BTreeSet<Id<Repository>> =
         edges.all().iter().map(|edge| edge.source).collect();
-    sources.into_iter().for_each(|source| inventory.listed(Draft::new(edges, source), false));
+    sources.into_iter().for_each(|source| inventory.listed(Draft::new(edges, source), &Found::Present(())));
     inventory
 }
 

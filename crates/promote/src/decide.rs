@@ -83,8 +83,12 @@ fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, O
             Known::Unknown => Err(open(inventory, Question::Tag(edge.destination, tag))),
         },
         None => match holds(inventory, edge.destination, edge.digest)? {
-            Some(_) if holds(inventory, edge.source, edge.digest)?.is_some() => Ok(Verdict::Done),
-            Some(_) => Ok(Verdict::DoneWithoutSource),
+            Some(_) => match source_holds(edge, inventory) {
+                Ok(None) => Ok(Verdict::DoneWithoutSource),
+                // Production has it: that staging does not say whether it has it, too, changes nothing.
+                Ok(Some(_)) | Err(Open::Unreadable(_)) => Ok(Verdict::Done),
+                Err(open) => Err(open),
+            },
             None => missing(edge, inventory),
         },
     }
@@ -93,11 +97,23 @@ fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, O
 /// Decides an edge whose tag, or whose image where it has no tag, production lacks. Staging is asked first: what it has
 /// lost is not looked for in 22 regions.
 fn missing(edge: &Edge, inventory: &Inventory) -> Result<Verdict, Open> {
-    match holds(inventory, edge.source, edge.digest)? {
+    match source_holds(edge, inventory)? {
         None => Ok(Verdict::Lost),
         Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(Box::new(media_type.clone()))),
+        // Whether a repository that is denied holds the image without tags does not matter: what is there is found while copying.
+        Some(_) if edge.tag.is_some() && inventory.is_denied(edge.destination) => Ok(Verdict::Copy),
         Some(_) if holds(inventory, edge.destination, edge.digest)?.is_some() => Ok(Verdict::Tag),
         Some(_) => Ok(Verdict::Copy),
+    }
+}
+
+/// The kind of an edge's image in staging; `None` only where staging was asked for it by itself and does not have it.
+fn source_holds<'a>(edge: &Edge, inventory: &'a Inventory) -> Result<Option<&'a MediaType>, Open> {
+    match holds(inventory, edge.source, edge.digest)? {
+        None if !inventory.was_denied(edge.source, edge.digest) => {
+            Err(open(inventory, Question::Digest(edge.source, edge.digest)))
+        }
+        found => Ok(found),
     }
 }
 
@@ -128,7 +144,11 @@ fn open(inventory: &Inventory, question: Question) -> Open {
 
 #[cfg(test)]
 mod tests {
-    use oci::{Head, Listed, ListedManifest};
+    use std::sync::Arc;
+
+    use oci::{Anonymous, Client, Found, Head, Listed, ListedManifest, Selector};
+    use registry::{Config, Server};
+    use transport::{Door, Settings};
 
     use super::*;
     use crate::inventory::Draft;
@@ -153,6 +173,15 @@ mod tests {
         Edges::new(&Manifests { manifests: vec![manifest], ..Manifests::default() }).unwrap()
     }
 
+    /// The proof that a registry does not have something, which only an answer of a registry makes.
+    async fn absent() -> Found<Head> {
+        let server = Server::start(Config::default()).await.unwrap();
+        let door = Door::open(Settings::default()).unwrap();
+        let client = Client::new(door, Arc::new(Anonymous), Default::default());
+        let repository = Repository { host: server.host().clone(), path: "app".parse().unwrap() };
+        client.reader().head(&repository, Selector::Digest(Digest::of(b"app"))).await.unwrap()
+    }
+
     /// What is wished a million times is small.
     #[test]
     fn a_verdict_takes_two_words() {
@@ -169,21 +198,32 @@ mod tests {
             let (digest, media_type) = (Digest::of(content), MediaType::OciIndex);
             draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags }));
         }
-        inventory.listed(draft, true);
+        inventory.listed(draft, &Found::Present(()));
     }
 
-    fn verdict(tagged: bool, destination: &[(&[u8], bool)], source: &[(&[u8], bool)]) -> Verdict {
+    fn verdict(
+        tagged: bool,
+        destination: &[(&[u8], bool)],
+        source: &[(&[u8], bool)],
+        absent: &Found<Head>,
+    ) -> Verdict {
         let edges = one_edge(tagged);
         let edge = edges.all()[0];
         let mut inventory = Inventory::default();
         list(&mut inventory, &edges, edge.source, source);
         list(&mut inventory, &edges, edge.destination, destination);
-        decide(&edge, &edges, &inventory).unwrap()
+        decide(&edge, &edges, &inventory).unwrap_or_else(|question| {
+            // That a list does not show an image does not make it lost: it is asked for by itself.
+            assert_eq!(question, Question::Digest(edge.source, edge.digest));
+            inventory.digest_answered(edge.source, edge.digest, absent.clone());
+            decide(&edge, &edges, &inventory).unwrap()
+        })
     }
 
     /// The table of the plan, row by row.
-    #[test]
-    fn what_destination_and_source_hold_decides() {
+    #[tokio::test]
+    async fn what_destination_and_source_hold_decides() {
+        let absent = absent().await;
         let (app, other): (&[u8], &[u8]) = (b"app", b"other");
         for (tagged, destination, source, expected) in [
             (true, vec![(app, true)], vec![], Verdict::Done),
@@ -205,7 +245,7 @@ mod tests {
             (true, vec![(app, false)], vec![(app, false)], Verdict::Tag),
         ] {
             assert_eq!(
-                verdict(tagged, &destination, &source),
+                verdict(tagged, &destination, &source, &absent),
                 expected,
                 "{tagged} {destination:?} {source:?}"
             );
@@ -213,21 +253,21 @@ mod tests {
     }
 
     /// Where listings tell no digests, questions are asked in the order that spares most of them.
-    #[test]
-    fn staging_is_asked_before_production() {
+    #[tokio::test]
+    async fn staging_is_asked_before_production() {
         let edges = one_edge(true);
         let edge = edges.all()[0];
         let mut inventory = Inventory::default();
-        inventory.listed(Draft::new(&edges, edge.source), true);
-        inventory.listed(Draft::new(&edges, edge.destination), true);
+        inventory.listed(Draft::new(&edges, edge.source), &Found::Present(()));
+        inventory.listed(Draft::new(&edges, edge.destination), &Found::Present(()));
         assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.source, edge.digest)));
-        inventory.digest_answered(edge.source, edge.digest, None);
+        inventory.digest_answered(edge.source, edge.digest, absent().await);
         assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Lost), "production is not asked");
 
         let head = Head { digest: Digest::of(b"app"), media_type: MediaType::OciIndex };
-        inventory.digest_answered(edge.source, edge.digest, Some(head.clone()));
+        inventory.digest_answered(edge.source, edge.digest, Found::Present(head.clone()));
         assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.destination, edge.digest)));
-        inventory.digest_answered(edge.destination, edge.digest, Some(head));
+        inventory.digest_answered(edge.destination, edge.digest, Found::Present(head));
         assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Tag));
     }
 }

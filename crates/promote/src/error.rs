@@ -10,6 +10,7 @@ use sigstore::{SignError, TrustError};
 use crate::edge::Overlap;
 use crate::event::Phase;
 use crate::phase::{Examined, ImageId, Plan};
+use crate::problem::Problem;
 
 /// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
 #[derive(Debug)]
@@ -116,6 +117,15 @@ impl fmt::Display for Error {
 }
 
 impl Error {
+    /// The error in words, and what its reader could do.
+    pub fn problem(&self) -> Problem {
+        let advice = match self {
+            Self::Unavailable(error, _) => Problem::from(&**error).advice,
+            _ => None,
+        };
+        Problem { error: self.to_string(), advice }
+    }
+
     /// The plan, where the run got so far.
     pub fn plan(&self) -> Option<&Plan> {
         match self {

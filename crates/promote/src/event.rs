@@ -8,6 +8,7 @@ use oci::{Copied, DigestReference, Repository, Tag, TagReference};
 use sigstore::Signatory;
 
 use crate::policy::Judgement;
+use crate::problem::Problem;
 
 /// The phases of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,11 +97,11 @@ pub enum Event {
     /// A manifest has got the signatures that it lacked.
     Signed(DigestReference),
     /// A manifest could not be signed, and why.
-    Unsigned(DigestReference, String),
+    Unsigned(DigestReference, Problem),
     /// An image has got its promotion record, and what else is attested of it.
     Recorded(DigestReference),
     /// An image could not be recorded, and why.
-    Unrecorded(DigestReference, String),
+    Unrecorded(DigestReference, Problem),
 }
 
 /// What is attached to an image in staging, and what it amounts to.

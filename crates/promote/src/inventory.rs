@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use oci::{AttachedTag, AttachmentKind, Digest, Head, Listed, MediaType, Repository, Tag};
+use oci::{AttachedTag, AttachmentKind, Digest, Found, Head, Listed, MediaType, Repository, Tag};
 
 use crate::decide::Question;
 use crate::edge::{Edge, Edges};
@@ -35,8 +35,10 @@ pub struct Inventory {
 struct Holdings {
     /// Whether everything that edges wish to be there is there, so that nothing else has to be known.
     settled: bool,
-    /// Whether everything it holds is known, so that what is not known is not there.
+    /// Whether its registry lists manifests too, so that what it does not list is not there.
     complete: bool,
+    /// Whether its registry denies it. It has no tags then, and may hold untagged manifests all the same.
+    denied: bool,
     /// The tags it has that edges wish, in order.
     tags: Vec<(Id<Tag>, Named)>,
     /// The manifests it has, and those that it was found not to have, in order.
@@ -80,11 +82,24 @@ pub struct Draft<'a> {
     wished: &'a [Edge],
     repository: Id<Repository>,
     lists_manifests: bool,
-    tags: Vec<(Id<Tag>, Option<Digest>)>,
-    digests: Vec<(Id<Digest>, MediaType)>,
+    /// Each wished tag that it has, however often it is listed.
+    tags: HashMap<Id<Tag>, ListedTag>,
+    /// Each wished digest that it has.
+    digests: HashMap<Id<Digest>, MediaType>,
     parts: Vec<u64>,
     /// Tags that hold what is attached to images, where somebody wants to know them.
     attached: Option<Vec<u64>>,
+}
+
+/// What a listing says of a tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ListedTag {
+    /// That it is there.
+    There,
+    /// That it names a manifest.
+    Names(Digest),
+    /// That it names several, so that it has to be asked for.
+    Ambiguous,
 }
 
 /// The first bytes of a digest, which is as good as random: enough to tell the parts of one repository's images apart. Where
@@ -129,8 +144,8 @@ impl<'a> Draft<'a> {
             wished: edges.to(repository),
             repository,
             lists_manifests: false,
-            tags: Vec::new(),
-            digests: Vec::new(),
+            tags: HashMap::new(),
+            digests: HashMap::new(),
             parts: Vec::new(),
             attached: None,
         }
@@ -143,19 +158,30 @@ impl<'a> Draft<'a> {
                 if let Some(known) = &mut self.attached {
                     known.extend(attached(&tag));
                 }
-                self.tags.extend(self.wish(&tag).map(|tag| (tag, None)));
+                if let Some(tag) = self.wish(&tag) {
+                    self.tags.entry(tag).or_insert(ListedTag::There);
+                }
             }
             Listed::Manifests => self.lists_manifests = true,
             Listed::Manifest(manifest) => {
-                for tag in &manifest.tags {
-                    self.tags.extend(self.wish(tag).map(|tag| (tag, Some(manifest.digest))));
+                for tag in manifest.tags.iter().filter_map(|tag| self.wish(tag)).collect::<Vec<_>>() {
+                    self.names(tag, manifest.digest);
                 }
                 match self.edges.find_digest(&manifest.digest) {
-                    Some(digest) => self.digests.push((digest, manifest.media_type)),
+                    Some(digest) => drop(self.digests.insert(digest, manifest.media_type)),
                     None => self.parts.push(fingerprint(&manifest.digest)),
                 }
             }
         }
+    }
+
+    fn names(&mut self, tag: Id<Tag>, digest: Digest) {
+        let listed = self.tags.entry(tag).or_insert(ListedTag::There);
+        *listed = match *listed {
+            ListedTag::There => ListedTag::Names(digest),
+            ListedTag::Names(before) if before == digest => ListedTag::Names(digest),
+            ListedTag::Names(_) | ListedTag::Ambiguous => ListedTag::Ambiguous,
+        };
     }
 
     /// The number of a tag that edges wish in this repository.
@@ -176,37 +202,31 @@ impl Inventory {
         self.observed.contains(&repository)
     }
 
-    /// Takes in the listing of a repository to its end, or an empty one where there is no such repository.
-    pub fn listed(&mut self, draft: Draft<'_>, there: bool) {
-        let Draft { edges, wished, repository, lists_manifests, mut tags, digests, mut parts, mut attached } =
+    /// Takes in the listing of a repository to its end, or the proof that it has no tags.
+    pub fn listed(&mut self, draft: Draft<'_>, found: &Found<()>) {
+        let Draft { edges, wished, repository, lists_manifests, tags, digests, mut parts, mut attached } =
             draft;
         if let Some(attached) = &mut attached {
             attached.sort_unstable();
             attached.dedup();
             attached.shrink_to_fit();
         }
-        // Every tag stands by itself, and with its digest where manifests are listed: that one comes last.
-        tags.sort_unstable_by_key(|(tag, digest)| (*tag, digest.is_some()));
         let mut holdings = Holdings {
-            complete: lists_manifests || !there,
+            complete: lists_manifests,
+            denied: !found.is_present(),
             knows_parts: true,
             attached,
             ..Holdings::default()
         };
-        for (tag, digest) in tags {
-            let named = match digest {
-                Some(digest) => self.named(repository, tag, digest, edges),
-                None => Named::Unknown,
-            };
-            match holdings.tags.last_mut() {
-                // A tag that is said to name two manifests has to be asked for.
-                Some((last, before)) if *last == tag && *before != Named::Unknown && *before != named => {
-                    *before = Named::Unknown;
-                }
-                Some((last, before)) if *last == tag => *before = named,
-                _ => holdings.tags.push((tag, named)),
-            }
-        }
+        let mut named: Vec<(Id<Tag>, Named)> = tags
+            .into_iter()
+            .map(|(tag, listed)| match listed {
+                ListedTag::Names(digest) => (tag, self.named(repository, tag, digest, edges)),
+                ListedTag::There | ListedTag::Ambiguous => (tag, Named::Unknown),
+            })
+            .collect();
+        named.sort_unstable_by_key(|(tag, _)| *tag);
+        holdings.tags = named;
         holdings.settled = is_settled(&holdings.tags, wished);
         if holdings.settled {
             // What is thrown away is not absent: the repository may be the source of others.
@@ -218,7 +238,6 @@ impl Inventory {
                 .map(|(digest, media_type)| (digest, Some(self.media_types.intern(&media_type))))
                 .collect();
             digests.sort_unstable();
-            digests.dedup_by_key(|(digest, _)| *digest);
             parts.sort_unstable();
             digests.shrink_to_fit();
             parts.shrink_to_fit();
@@ -290,10 +309,10 @@ impl Inventory {
         &mut self,
         repository: Id<Repository>,
         tag: Id<Tag>,
-        head: Option<Head>,
+        found: Found<Head>,
         edges: &Edges,
     ) {
-        let Some(head) = head else {
+        let Found::Present(head) = found else {
             // It was listed a moment ago; now it is gone.
             let holdings = self.repositories.entry(repository).or_default();
             return holdings.tags.retain(|(known, _)| *known != tag);
@@ -301,13 +320,13 @@ impl Inventory {
         let named = self.named(repository, tag, head.digest, edges);
         insert(&mut self.repositories.entry(repository).or_default().tags, tag, named);
         if let Named::Wished(digest) = named {
-            self.digest_answered(repository, digest, Some(head));
+            self.digest_answered(repository, digest, Found::Present(head));
         }
     }
 
     /// Takes in whether a manifest is there.
-    pub fn digest_answered(&mut self, repository: Id<Repository>, digest: Id<Digest>, head: Option<Head>) {
-        let media_type = head.map(|head| self.media_types.intern(&head.media_type));
+    pub fn digest_answered(&mut self, repository: Id<Repository>, digest: Id<Digest>, found: Found<Head>) {
+        let media_type = found.present().map(|head| self.media_types.intern(&head.media_type));
         insert(&mut self.repositories.entry(repository).or_default().digests, digest, media_type);
     }
 
@@ -345,6 +364,18 @@ impl Inventory {
         }
     }
 
+    /// Whether a registry denies a repository: then its tags are free, and what it holds without tags is not known.
+    pub(crate) fn is_denied(&self, repository: Id<Repository>) -> bool {
+        self.repositories.get(&repository).is_some_and(|holdings| holdings.denied)
+    }
+
+    /// Whether a repository was asked for a manifest by itself and does not have it. That a list does not show it is not enough to
+    /// call it lost.
+    pub(crate) fn was_denied(&self, repository: Id<Repository>, digest: Id<Digest>) -> bool {
+        let holdings = self.repositories.get(&repository);
+        holdings.and_then(|holdings| find(&holdings.digests, digest)).is_some_and(Option::is_none)
+    }
+
     /// Whether the destination of an edge is known to have a manifest, be it named by an edge or not.
     pub(crate) fn has(&self, edge: &Edge, digest: &Digest, edges: &Edges) -> bool {
         let Some(holdings) = self.repositories.get(&edge.destination) else { return false };
@@ -375,7 +406,7 @@ impl Inventory {
         match edges.find_digest(digest).and_then(|id| find(&holdings.digests, id)) {
             Some(there) => there.is_none(),
             None => {
-                holdings.complete
+                (holdings.complete || holdings.denied)
                     && holdings.knows_parts
                     && holdings.parts.binary_search(&fingerprint(digest)).is_err()
             }

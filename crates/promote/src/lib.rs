@@ -9,6 +9,9 @@ mod edge;
 mod error;
 mod event;
 pub mod evidence;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod intern;
 mod inventory;
 pub mod manifest;
@@ -17,6 +20,7 @@ mod output;
 pub mod phase;
 mod pipeline;
 pub mod policy;
+mod problem;
 mod report;
 mod run;
 mod signing;
@@ -36,5 +40,6 @@ pub use notary::{
 pub use output::write_plan;
 pub use phase::{Confirmed, Copying, Job};
 pub use pipeline::{carry_out, prepare};
+pub use problem::Problem;
 pub use report::{Ending, ExaminedTotals, Ledger, Report, Totals, UnsignedImage};
 pub use run::Run;

@@ -11,7 +11,7 @@ use promote::phase::Cleared;
 use promote::{Cache, Job, Recheck, prepare};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
-use support::{World, google, path, tag};
+use support::{LATE_AFTER, World, google, path, tag};
 
 /// How many images there are, each in a repository of its own, …
 const IMAGES: u64 = 4;
@@ -158,7 +158,7 @@ async fn a_late_region_is_remembered() {
     let region = &scene.world.production[0];
     region.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cache = Some(Cache::open(&scene.file(), Recheck::All).unwrap().0);
-    let job = Job { cache, overlap: true, ..scene.world.job() };
+    let job = Job { cache, late_after: LATE_AFTER, ..scene.world.job() };
     let cleared =
         prepare(&scene.world.run(), &scene.world.fresh_client(), job, &scene.world.notary).await.unwrap();
     assert!(cleared.plan().summary().total.late > 0);

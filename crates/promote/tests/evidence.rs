@@ -81,7 +81,7 @@ impl Scene {
 }
 
 fn is_empty(evidence: &Evidence) -> bool {
-    let Evidence { signatures, attestations, rejected } = evidence;
+    let Evidence { signatures, attestations, rejected, .. } = evidence;
     signatures.is_empty() && attestations.is_empty() && rejected.is_empty()
 }
 

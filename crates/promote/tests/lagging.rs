@@ -11,7 +11,7 @@ use http::StatusCode;
 use promote::Job;
 use registry::sample::Recipe;
 use registry::{Effect, ErrorCode, Fault, Kind};
-use support::{World, google, path, tag};
+use support::{LATE_AFTER, World, door_to, google, path, tag};
 use transport::{Door, HostSettings, Retry, Settings};
 
 /// More images than a region may have under way.
@@ -19,12 +19,18 @@ const IMAGES: u64 = 120;
 
 async fn world(regions: usize) -> World {
     let mut world = World::of(google(), regions).await;
+    world.speak_through(door_to(&parallel()));
     let base = Bytes::from(vec![7; 4096]);
     for seed in 0..IMAGES {
         let recipe = Recipe { seed, shared_layers: vec![base.clone()], ..Recipe::default() };
         world.stage(&format!("app-{seed}"), &recipe.image(), &["v1"]).await;
     }
     world
+}
+
+/// What these tests are about needs several requests under way, whatever concurrency all tests are run with.
+fn parallel() -> HostSettings {
+    HostSettings { concurrency: 32, start_concurrency: 8, ..HostSettings::default() }
 }
 
 /// How many of the images a region has.
@@ -79,7 +85,7 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
 fn patient() -> Door {
     let (soon, long) = (Duration::from_millis(50), Duration::from_secs(3600));
     let retry = Retry { attempts: u32::MAX, total: long, first_pause: soon, longest_pause: soon };
-    let other_hosts = HostSettings { patience: long, ..HostSettings::default() };
+    let other_hosts = HostSettings { patience: long, ..parallel() };
     Door::open(Settings { retry, other_hosts, ..Settings::default() }).unwrap()
 }
 
@@ -166,7 +172,7 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
 async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_are_done() {
     let world = world(3).await;
     let silent = world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
-    let job = Job { overlap: true, ..world.job() };
+    let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     assert!(silent.struck() > 0);
     let planned = cleared.plan().summary().total;
@@ -186,14 +192,28 @@ async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_a
     assert_eq!(manifests, IMAGES, "what was read for the others is not read again");
 }
 
+/// A region that takes longer for its listings than `late_after` in all, and answers one after the other.
+#[tokio::test]
+async fn a_region_that_is_slow_but_answers_the_plan_is_waited_for() {
+    let world = world(2).await;
+    world.production[0].faults().set_latency(Duration::from_millis(800));
+    let job = Job { late_after: LATE_AFTER, ..world.job() };
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let planned = cleared.plan().summary().total;
+    assert_eq!((planned.late, planned.copy), (0, 2 * IMAGES as usize));
+    assert!(!world.report()["warnings"].to_string().contains("has answered nothing"));
+}
+
 /// The same where it never answers: what it lacks has failed, and nothing else.
 #[tokio::test]
 async fn a_region_that_never_answers_fails_by_itself() {
     let world = world(3).await;
     refuse(&world, 0);
-    let job = Job { overlap: true, ..world.job() };
+    let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
-    assert_eq!(cleared.plan().summary().total.late, IMAGES as usize);
+    // A listing that was under way when the host was found to be late has failed by itself.
+    let planned = cleared.plan().summary().total;
+    assert_eq!(planned.late + planned.failed, IMAGES as usize);
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed(), IMAGES as usize);
     assert_eq!(attested.promoted().plan().summary().total.failed, IMAGES as usize);
@@ -207,7 +227,7 @@ async fn what_contradicts_a_late_region_is_not_carried_out() {
     let other = Recipe { seed: 9_999, ..Recipe::default() }.image();
     other.put(world.production[0].store(), &path("prod/app-5"), &[tag("v1")]).await.unwrap();
     world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
-    let job = Job { overlap: true, ..world.job() };
+    let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     world.production[0].faults().clear();
     let attested = world.carry_out(cleared).await;

@@ -13,7 +13,7 @@ use oci::{Digest, MediaType, RawManifest};
 use promote::{Error, Verdict};
 use registry::sample::{Format, Recipe};
 use registry::{
-    Access, Account, Allowance, Authentication, Config, Effect, ErrorCode, Fault, Kind, Quota, Tokens,
+    Access, Account, Allowance, Authentication, Canned, Config, Effect, ErrorCode, Fault, Kind, Quota, Tokens,
 };
 use support::{World, google, path, tag};
 
@@ -31,10 +31,14 @@ async fn small_world(config: Config) -> World {
     world
 }
 
-/// An image costs 18 requests in staging (5 manifests, 12 blobs of its own, and one for what is attached) and 30 in each region (2 for each of its own 12
-/// blobs, 1 for the base layer, 5 manifests of which the index is written by its tag); 60 repositories are listed.
+/// An image costs 18 requests in staging (5 manifests, 12 blobs of its own, and one for what is attached) and 31 in each region
+/// (2 for each of its own 12 blobs, 1 for the base layer, 5 manifests of which the index is written by its tag, and 1 that looks
+/// at the tag right before); 60 repositories are listed.
+const SMALL_WORLD: u64 = 10 * 18 + 5 * 10 * 31 + 60;
+
 #[tokio::test]
-async fn ten_new_images_to_five_regions_cost_1740_requests_and_staging_is_read_once() {
+async fn ten_new_images_to_five_regions_cost_1790_requests_and_staging_is_read_once() {
+    assert_eq!(SMALL_WORLD, 1740 + 5 * 10);
     let world = small_world(google()).await;
     for region in &world.production {
         for seed in 0..10 {
@@ -43,7 +47,7 @@ async fn ten_new_images_to_five_regions_cost_1740_requests_and_staging_is_read_o
     }
     world.promote().await;
     world.assert_complete().await;
-    assert_eq!(world.requests(), 1740, "{:#?}", world.tallies());
+    assert_eq!(world.requests(), SMALL_WORLD, "{:#?}", world.tallies());
     world.assert_all_passed_the_door();
     let unique: u64 = 10 * 4 * 2 * 1024 + configurations(&world).await;
     assert_eq!(
@@ -75,7 +79,7 @@ async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_t
     world.assert_complete().await;
     let uploads: u64 = world.production.iter().map(|r| r.tally().snapshot().requests(Kind::UploadPut)).sum();
     assert_eq!(uploads, 5 * (10 * 12 + 1));
-    assert_eq!(world.requests(), 1740 + 5 + 1, "{:#?}", world.tallies());
+    assert_eq!(world.requests(), SMALL_WORLD + 5 + 1, "{:#?}", world.tallies());
 }
 
 /// However many images share a layer and however many regions want it, it leaves staging once.
@@ -165,7 +169,7 @@ async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_ca
     assert!(again.plan().is_empty());
     assert_eq!(world.writes(), 0);
     for region in &world.production {
-        assert_eq!(region.tally().snapshot().requests(Kind::Ping), 0, "no pings");
+        assert_eq!(region.tally().snapshot().requests(Kind::Ping), 0, "a host is probed once");
     }
 }
 
@@ -178,9 +182,15 @@ async fn tokens_are_got_once_for_each_scope() {
     world.promote().await;
     let [staging, production] = &world.tallies()[..] else { panic!("two registries") };
     assert_eq!(staging.requests(Kind::Token), 1, "to pull");
-    assert_eq!(production.requests(Kind::Token), 2, "to pull, and to push");
-    let refused: u64 = [staging, production].iter().map(|t| t.requests(Kind::TagList)).sum();
-    assert_eq!(refused, 2 + 2, "each host is asked without a token once");
+    assert_eq!(production.requests(Kind::Token), 1, "to push, which includes to pull");
+    for registry in [staging, production] {
+        assert_eq!(
+            registry.requests(Kind::Ping),
+            1,
+            "a host for which there are credentials is asked how it wants them"
+        );
+        assert_eq!(registry.requests(Kind::TagList), 1, "nothing is asked without a token");
+    }
     world.assert_all_passed_the_door();
 }
 
@@ -265,9 +275,9 @@ async fn what_staging_has_lost_is_skipped_and_counted_and_with_strict_it_stops_t
         assert!(world.production[0].store().resolve(&path("prod/here"), &tag("v1")).is_some());
         let production = world.production[0].tally().snapshot();
         assert_eq!(
-            production.requests(Kind::ManifestHead),
-            0,
-            "what staging lacks is not looked for in production"
+            production.requests(Kind::ManifestGet),
+            1,
+            "what staging lacks is not looked for in production; only the tag that is written is"
         );
 
         let job = promote::Job { strict: true, ..world.job() };
@@ -292,6 +302,66 @@ async fn an_image_that_is_there_gets_its_tag_by_one_request_and_no_blob_moves() 
     }
 }
 
+/// No list shows the tag and `HEAD` denies it: `GET` tells, which is asked right before the write.
+#[tokio::test]
+async fn a_tag_that_only_get_shows_is_not_overwritten() {
+    let mut world = World::of(Config::default(), 1).await;
+    world.stage("app", &Recipe::default().image(), &["v1"]).await;
+    let other = Recipe { seed: 9, ..Recipe::default() }.image();
+    other.put(world.production[0].store(), &path("prod/app"), &[tag("v1")]).await.unwrap();
+    let status = StatusCode::NOT_FOUND;
+    let unknown = Effect::Status { status, code: ErrorCode::NameUnknown, retry_after: None };
+    let faults = world.production[0].faults();
+    faults.add(Fault::new(unknown).on(Kind::TagList).path("prod/app"));
+    faults.add(Fault::new(Effect::Canned(Canned::new(status))).on(Kind::ManifestHead).path("manifests/v1"));
+    assert_eq!(world.promote().await.promoted().failed(), 1);
+    let found = world.production[0].store().resolve(&path("prod/app"), &tag("v1"));
+    assert_eq!(found, Some(other.digest()));
+}
+
+/// Another client writes the tag while the write waits out a refusal for the rate.
+#[tokio::test]
+async fn a_tag_that_comes_while_its_write_waits_is_not_overwritten() {
+    let mut world = World::of(Config::default(), 1).await;
+    world.stage("app", &Recipe::default().image(), &["v1"]).await;
+    let refusal = Effect::Status {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        code: ErrorCode::TooManyRequests,
+        retry_after: Some(Duration::from_secs(1)),
+    };
+    let refused = Fault::new(refusal).on(Kind::ManifestPut).path("manifests/v1").times(1);
+    let watch = world.production[0].faults().add(refused);
+    let other = Recipe { seed: 9, ..Recipe::default() }.image();
+    let other_client = async {
+        while watch.struck() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        other.put(world.production[0].store(), &path("prod/app"), &[tag("v1")]).await.unwrap();
+    };
+    let (attested, ()) = tokio::join!(world.promote(), other_client);
+    assert_eq!(attested.promoted().failed(), 1);
+    let found = world.production[0].store().resolve(&path("prod/app"), &tag("v1"));
+    assert_eq!(found, Some(other.digest()));
+}
+
+#[tokio::test]
+async fn each_attempt_at_a_tag_is_preceded_by_a_look() {
+    for (status, code) in [
+        (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
+        (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::TooManyRequests),
+    ] {
+        let mut world = World::of(Config::default(), 1).await;
+        world.stage("app", &Recipe::default().image(), &["v1"]).await;
+        let refusal = Effect::Status { status, code, retry_after: None };
+        world.production[0].faults().add(Fault::new(refusal).on(Kind::ManifestPut).times(1));
+        world.promote().await;
+        world.assert_complete().await;
+        let production = world.production[0].tally().snapshot();
+        assert_eq!((production.requests(Kind::ManifestGet), production.requests(Kind::ManifestPut)), (2, 2));
+    }
+}
+
 /// One question that a registry does not answer fails the edge that needs it, and no other of the repository.
 #[tokio::test]
 async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
@@ -301,7 +371,9 @@ async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
     world.stage("app", &sample, &["v1"]).await;
     world.stage("app", &Recipe { seed: 2, ..Recipe::default() }.image(), &["v2"]).await;
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[0].faults().add(Fault::new(denied).on(Kind::ManifestHead).path("manifests/v1"));
+    world.production[0]
+        .faults()
+        .add(Fault::new(denied).on(Kind::ManifestHead).on(Kind::ManifestGet).path("manifests/v1"));
     assert_eq!(world.promote().await.promoted().failed(), 1);
     assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v2")).is_some());
 }
@@ -345,7 +417,7 @@ async fn a_region_that_fails_stops_no_other() {
     assert_eq!(attested.promoted().failed(), 4);
     let failures = world.ledger.failures();
     assert!(failures.iter().all(|(promotion, _)| promotion.destination.host == *world.production[1].host()));
-    assert!(failures[0].1.contains("403"), "{}", failures[0].1);
+    assert!(failures[0].1.error.contains("403"), "{}", failures[0].1);
     assert_eq!(world.ledger.totals().promoted, 8);
     world.assert_whole().await;
 
@@ -381,7 +453,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;
     }
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
-    world.production[0].faults().add(Fault::new(denied).on(Kind::Mount));
+    world.production[0].faults().add(Fault::new(denied).on(Kind::Mount).on(Kind::UploadOpen));
     let job = promote::Job { keep_going: false, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     let attested = world.carry_out(cleared).await;
@@ -450,7 +522,7 @@ async fn wrong_content_is_neither_retried_nor_tagged() {
         let attested = world.promote().await;
         assert_eq!(attested.promoted().failed(), 2, "in both regions");
         assert_eq!(watch.struck(), 1, "asked for once");
-        assert!(world.ledger.failures().iter().all(|(_, error)| error.contains("wrong content")));
+        assert!(world.ledger.failures().iter().all(|(_, problem)| problem.error.contains("wrong content")));
         for region in &world.production {
             assert!(region.store().tags(&path("prod/bad")).is_empty());
             assert!(region.store().manifests(&path("prod/bad")).is_empty());
@@ -531,7 +603,14 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     let host = world.production[0].host().clone();
     let mut manifests = world.manifests();
     manifests.manifests[0].source.host = host;
-    let job = promote::Job { manifests, strict: false, keep_going: true, overlap: false, cache: None };
+    let job = promote::Job {
+        manifests,
+        strict: false,
+        keep_going: true,
+        late_after: None,
+        writes: true,
+        cache: None,
+    };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
     world.carry_out(cleared).await;
     world.assert_complete().await;

@@ -20,7 +20,7 @@ use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use serde_json::Value;
 use sigstore::TrustSettings;
 use support::hand::{Hand, PROVENANCE, append, attach, broken, forged};
-use support::{World, door, google, path, tag};
+use support::{LATE_AFTER, World, door, google, path, tag};
 
 /// A first root of TUF, so that its repository is asked for what follows.
 const ROOT: &[u8] = include_bytes!("../../sigstore/src/trust/public_good_root.json");
@@ -461,7 +461,7 @@ async fn a_late_image_that_does_not_pass_is_told_and_not_promoted() {
     let other = stranger.signature(samples[1].digest()).await;
     scene.append("app-1", &samples[1], AttachmentKind::Signature, &[other]).await;
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
-    let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
+    let cleared = scene.prepare_job(Job { late_after: LATE_AFTER, ..scene.job() }).await.unwrap();
     assert_eq!(cleared.plan().summary().total.late, 4);
     assert_eq!(scene.world.report()["examinedTotals"]["images"], 1, "only what is to be promoted");
     scene.world.production[0].faults().clear();
@@ -487,7 +487,7 @@ async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 2).await;
     samples[0].put(scene.world.production[1].store(), &path("prod/app-0"), &[tag("v1")]).await.unwrap();
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
-    let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
+    let cleared = scene.prepare_job(Job { late_after: LATE_AFTER, ..scene.job() }).await.unwrap();
     scene.world.production[0].faults().clear();
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     scene.world.staging.faults().add(Fault::new(denied).on(Kind::Referrers));
@@ -507,7 +507,7 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
         sample.put(scene.world.production[1].store(), &there, &[tag("v1")]).await.unwrap();
     }
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
-    let cleared = scene.prepare_job(Job { overlap: true, ..scene.job() }).await.unwrap();
+    let cleared = scene.prepare_job(Job { late_after: LATE_AFTER, ..scene.job() }).await.unwrap();
     scene.world.production[0].faults().clear();
     scene.world.staging.faults().set_latency(Duration::from_millis(50));
     let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);

@@ -1,28 +1,61 @@
-//! Which addresses a host may have that an answer named and nobody configured.
+//! Which hosts a request may be sent to that an answer named and the user did not.
 //!
-//! A registry that is attacked could send its clients to the metadata service of their cloud, or to a neighbour that trusts
-//! them. Such hosts must have public addresses; the check is made where names become addresses, so that a name cannot
-//! change its address between check and use.
+//! A registry under an attacker's control could lead its clients to the metadata service of their cloud, or to a neighbour
+//! that trusts them. A host that an answer names must therefore be configured or have a public address, and the metadata
+//! service is never one of them. The check is made where names become addresses, so that a name cannot change its address
+//! between check and use. Behind a proxy, which resolves names itself, the address that the local resolver gives is checked
+//! where it gives one.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+/// Names under which clouds serve the metadata of a machine.
+const METADATA_NAMES: &[&str] =
+    &["metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"];
+/// Addresses of metadata services outside of the link-local networks: Alibaba's, Azure's, Oracle's.
+const METADATA_V4: &[Ipv4Addr] =
+    &[Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
+/// AWS's and Google's by IPv6.
+const METADATA_V6: &[Ipv6Addr] =
+    &[Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
+
 /// Whether an address is one of the public internet.
 pub(crate) fn is_public(address: IpAddr) -> bool {
-    match address {
+    match unmapped(address) {
         IpAddr::V4(v4) => is_public_v4(v4),
-        IpAddr::V6(v6) => match v6.to_ipv4() {
-            Some(v4) => is_public_v4(v4),
-            None => {
-                !(v6.is_loopback()
-                    || v6.is_unspecified()
-                    || v6.is_multicast()
-                    || v6.is_unique_local()
-                    || v6.is_unicast_link_local())
-            }
-        },
+        IpAddr::V6(v6) => {
+            !(v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_multicast()
+                || v6.is_unique_local()
+                || v6.is_unicast_link_local())
+        }
+    }
+}
+
+/// Whether a metadata service may be at an address. None but a machine's own neighbours have link-local addresses.
+pub(crate) fn is_metadata(address: IpAddr) -> bool {
+    match unmapped(address) {
+        IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || METADATA_V6.contains(&v6),
+    }
+}
+
+/// The IPv4 address that an IPv6 address stands for, where it does: mapped, compatible, or by NAT64 (RFC 6052).
+fn unmapped(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    if v6.is_loopback() || v6.is_unspecified() {
+        return address;
+    }
+    match v6.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            let [a, b] = high.to_be_bytes();
+            let [c, d] = low.to_be_bytes();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        _ => v6.to_ipv4().map_or(address, IpAddr::V4),
     }
 }
 
@@ -36,41 +69,84 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         || v4.is_broadcast()
         || v4.is_multicast()
         || first == 0
-        || shared)
+        || shared
+        || METADATA_V4.contains(&v4))
 }
 
 /// Whether the host of a URL can only be this machine, by its name.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Domain(name)) => is_loopback_name(name),
         Some(Host::Ipv4(v4)) => v4.is_loopback(),
         Some(Host::Ipv6(v6)) => v6.is_loopback(),
         None => false,
     }
 }
 
-/// Whether the host of a URL is written as an address that is not public. Names are judged by [`PublicOnly`].
+/// Whether the host of a URL is written as a non-public address. Names are judged when they are resolved, but for that of the
+/// loopback, which a proxy would take for its own. A local resolver may not know it with the dot of the root.
 pub(crate) fn is_written_private(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Ipv4(v4)) => !is_public(v4.into()),
-        Some(Host::Ipv6(v6)) => !is_public(v6.into()),
-        Some(Host::Domain(_)) | None => is_loopback(url),
+        Some(Host::Domain(name)) => is_loopback_name(name.trim_end_matches('.')),
+        _ => written_address(url).is_some_and(|address| !is_public(address)),
     }
 }
 
-/// Resolves names to their public addresses alone.
-#[derive(Debug)]
-pub(crate) struct PublicOnly;
+fn is_loopback_name(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
 
-impl Resolve for PublicOnly {
+/// Whether the host of a URL is written as that of a metadata service.
+pub(crate) fn is_written_metadata(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => METADATA_NAMES.contains(&name.trim_end_matches('.')),
+        _ => written_address(url).is_some_and(is_metadata),
+    }
+}
+
+fn written_address(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(v4) => Some(v4.into()),
+        Host::Ipv6(v6) => Some(v6.into()),
+        Host::Domain(_) => None,
+    }
+}
+
+/// Resolves names to those of their addresses that are allowed.
+#[derive(Debug)]
+pub(crate) struct Allowed {
+    allows: fn(IpAddr) -> bool,
+    kind: &'static str,
+}
+
+impl Allowed {
+    /// Public addresses only.
+    pub(crate) const PUBLIC: Self = Self { allows: is_public, kind: "public address" };
+    /// Any address but those of metadata services.
+    pub(crate) const NO_METADATA: Self =
+        Self { allows: |address| !is_metadata(address), kind: "address outside of the link-local networks" };
+
+    /// Whether all addresses that the local resolver gives for a host are allowed. A host that it does not know passes: then
+    /// only a proxy can reach it.
+    pub(crate) async fn allows_all_of(&self, url: &Url) -> bool {
+        let Some(Host::Domain(name)) = url.host() else {
+            return written_address(url).is_none_or(self.allows);
+        };
+        let Ok(mut found) = tokio::net::lookup_host((name, 0)).await else { return true };
+        found.all(|address| (self.allows)(address.ip()))
+    }
+}
+
+impl Resolve for Allowed {
     fn resolve(&self, name: Name) -> Resolving {
+        let Self { allows, kind } = *self;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() {
-                return Err(format!("{} has no public address", name.as_str()).into());
+            let allowed: Vec<SocketAddr> = found.filter(|address| allows(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(format!("{} has no {kind}", name.as_str()).into());
             }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(allowed.into_iter()) as Addrs)
         })
     }
 }
@@ -87,6 +163,7 @@ mod tests {
             "172.16.0.1",
             "192.168.1.1",
             "169.254.169.254",
+            "168.63.129.16",
             "100.64.0.1",
             "0.0.0.0",
             "0.1.2.3",
@@ -97,6 +174,7 @@ mod tests {
             "fe80::1",
             "::ffff:169.254.169.254",
             "::ffff:10.0.0.1",
+            "64:ff9b::a9fe:a9fe",
         ] {
             assert!(!is_public(private.parse().unwrap()), "{private}");
         }
@@ -105,9 +183,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_loopback_is_known_by_its_names() {
+        for url in
+            ["https://localhost/", "https://LOCALHOST./", "https://a.localhost/", "https://a.localhost./"]
+        {
+            assert!(is_written_private(&Url::parse(url).unwrap()), "{url}");
+        }
+        for url in ["https://localhost.example/", "https://notlocalhost/"] {
+            assert!(!is_written_private(&Url::parse(url).unwrap()), "{url}");
+        }
+    }
+
+    #[test]
+    fn metadata_services_are_known_by_name_and_address() {
+        for url in [
+            "http://169.254.169.254/computeMetadata/v1/",
+            "http://metadata.google.internal/",
+            "http://METADATA.google.internal./",
+            "http://[fd00:ec2::254]/latest/",
+            "http://[::ffff:a9fe:a9fe]/",
+            "http://0xa9fea9fe/",
+            "http://100.100.100.200/",
+        ] {
+            assert!(is_written_metadata(&Url::parse(url).unwrap()), "{url}");
+        }
+        for url in ["http://10.0.0.1/", "https://registry.example/", "http://127.0.0.1/"] {
+            assert!(!is_written_metadata(&Url::parse(url).unwrap()), "{url}");
+        }
+    }
+
     #[tokio::test]
-    async fn a_name_of_this_machine_does_not_resolve() {
-        let resolved = PublicOnly.resolve("localhost".parse().unwrap()).await;
-        assert!(resolved.is_err());
+    async fn the_loopback_name_has_no_public_address_and_is_no_metadata_service() {
+        let name = || "localhost".parse().unwrap();
+        assert!(Allowed::PUBLIC.resolve(name()).await.is_err());
+        assert!(Allowed::NO_METADATA.resolve(name()).await.is_ok());
+        let url = Url::parse("http://localhost/").unwrap();
+        assert!(!Allowed::PUBLIC.allows_all_of(&url).await);
+        assert!(Allowed::PUBLIC.allows_all_of(&Url::parse("http://unknown.invalid/").unwrap()).await);
     }
 }

@@ -1,14 +1,21 @@
-//! Why no answer came.
+//! Requests that failed.
 
 use std::error::Error as StdError;
 use std::fmt;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use url::Url;
 
-use crate::limit::Outage;
+use crate::limit::NotAdmitted;
 use crate::redact::shown;
+
+/// What servers answer to plain HTTP where they expect TLS: Go's, nginx's and Apache's.
+const EXPECTS_TLS: &[&str] = &[
+    "Client sent an HTTP request to an HTTPS server",
+    "The plain HTTP request was sent to HTTPS port",
+    "plain HTTP to an SSL-enabled server port",
+];
 
 /// A request that got no answer, or none that could be read to its end.
 #[derive(Debug)]
@@ -26,15 +33,36 @@ pub enum ErrorKind {
     /// No connection.
     #[error("cannot connect: {0}")]
     Connect(String),
+    /// The host's certificate is not accepted: unknown, expired, or of another name.
+    #[error("the certificate of the host is not accepted: {0}")]
+    Certificate(String),
+    /// The host speaks plain HTTP where TLS is expected.
+    #[error("the host does not speak TLS: {0}")]
+    NotTls(String),
+    /// The host speaks something else, TLS probably, where plain HTTP is expected.
+    #[error("the host does not speak plain HTTP: {0}")]
+    NotPlainHttp(String),
     /// The connection broke, or what came over it is not HTTP.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// Nothing came for too long.
-    #[error("{waiting_for} did not come within {} s", limit.as_secs_f64())]
+    /// No answer came.
+    #[error("timed out: an answer did not come within {} s", limit.as_secs_f64())]
     Timeout {
-        /// What was waited for.
-        waiting_for: &'static str,
-        /// How long.
+        /// How long it was waited for.
+        limit: Duration,
+    },
+    /// The body came too slowly, or came no further.
+    #[error("timed out: fewer than {least} bytes of the body came within {} s", span.as_secs_f64())]
+    SlowBody {
+        /// The fewest bytes that must come within each span.
+        least: u64,
+        /// The span.
+        span: Duration,
+    },
+    /// The body did not come to its end.
+    #[error("timed out: the body was not complete within {} s", limit.as_secs_f64())]
+    LongBody {
+        /// How long it was waited for.
         limit: Duration,
     },
     /// More came than may come.
@@ -54,10 +82,15 @@ pub enum ErrorKind {
     /// The request must not be sent.
     #[error("not sent: {0}")]
     Forbidden(&'static str),
-    /// Not sent, because its host has been given up.
-    #[error("not sent: {0}")]
-    Outage(Outage),
-    /// The body that was to be sent failed.
+    /// The host's limits did not admit the request: the host is given up.
+    #[error("not sent: {why}{}", last.as_ref().map(|last| format!("; the last failure: {last}")).unwrap_or_default())]
+    NotAdmitted {
+        /// Why not.
+        why: NotAdmitted,
+        /// What the host last failed with.
+        last: Option<String>,
+    },
+    /// The content to send failed at its source.
     #[error("the content to send failed: {0}")]
     Content(String),
 }
@@ -72,21 +105,76 @@ impl Error {
         &self.kind
     }
 
-    /// Whether trying again later may help.
+    /// Whether another attempt may succeed.
     pub fn is_temporary(&self) -> bool {
         self.kind.is_temporary()
+    }
+
+    /// Whether the answer, or the rest of it, was waited for in vain.
+    pub fn is_silence(&self) -> bool {
+        self.kind.is_silence()
     }
 }
 
 impl ErrorKind {
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
-            Self::Connect(_) | Self::Broken(_) | Self::Timeout { .. } => true,
-            Self::TooLarge { .. }
+            Self::Connect(_)
+            | Self::Broken(_)
+            | Self::Timeout { .. }
+            | Self::SlowBody { .. }
+            | Self::LongBody { .. } => true,
+            Self::Certificate(_)
+            | Self::NotTls(_)
+            | Self::NotPlainHttp(_)
+            | Self::TooLarge { .. }
             | Self::Redirect { .. }
             | Self::Forbidden(_)
-            | Self::Outage(_)
+            | Self::NotAdmitted { .. }
             | Self::Content(_) => false,
+        }
+    }
+
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Timeout { .. } | Self::SlowBody { .. } | Self::LongBody { .. })
+    }
+
+    /// The error that an answer to a request by `scheme` stands for, if it says that the host expects TLS.
+    pub(crate) fn of_answer(status: StatusCode, scheme: &str, body: &[u8]) -> Option<Self> {
+        if status != StatusCode::BAD_REQUEST || scheme != "http" {
+            return None;
+        }
+        let text = String::from_utf8_lossy(body);
+        let said = EXPECTS_TLS.iter().find(|said| text.contains(**said))?;
+        Some(Self::NotPlainHttp((*said).to_owned()))
+    }
+
+    /// The same of a host that has answered before: it speaks what is expected of it, so another protocol is a fault of this
+    /// one connection.
+    pub(crate) fn after_an_answer(self) -> Self {
+        match self {
+            Self::NotTls(text) | Self::NotPlainHttp(text) => Self::Broken(text),
+            other => other,
+        }
+    }
+
+    /// Classifies what the HTTP client reports of a request by `scheme`.
+    pub(crate) fn of(error: &reqwest::Error, scheme: &str) -> Self {
+        let text = root(error);
+        match rustls_error(error) {
+            Some(rustls::Error::InvalidCertificate(reason)) => {
+                return Self::Certificate(format!("{reason:?}: {reason}"));
+            }
+            Some(rustls::Error::NoCertificatesPresented) => return Self::Certificate(text),
+            Some(rustls::Error::InvalidMessage(_)) if error.is_connect() => return Self::NotTls(text),
+            _ => {}
+        }
+        if error.is_connect() {
+            Self::Connect(text)
+        } else if scheme == "http" && text.contains("invalid HTTP") {
+            Self::NotPlainHttp(text)
+        } else {
+            Self::Broken(text)
         }
     }
 }
@@ -103,11 +191,22 @@ impl fmt::Display for Error {
 
 impl StdError for Error {}
 
-/// What a client error says at its root; its upper layers repeat the URL, which may hold secrets.
+/// The causes of an error, the outermost first. An I/O error does not name the error that it wraps as its source.
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
+            None => error.source(),
+        }
+    })
+}
+
+fn rustls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// The innermost cause of a client error. The outer ones repeat the URL, which may hold secrets.
 pub(crate) fn root(error: &(dyn StdError + 'static)) -> String {
-    let mut root = error;
-    while let Some(source) = root.source() {
-        root = source;
-    }
-    root.to_string()
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,4 +1,4 @@
-//! What is asked of the door.
+//! Requests: what callers ask the door to send.
 
 use std::fmt;
 
@@ -7,19 +7,25 @@ use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
-/// What a request is to its host's limits. Registries keep separate quotas for reads and writes; and what is small, and waited
-/// for by others, goes before what is large.
+use crate::limit::Permit;
+use crate::redact::Secret;
+
+/// The most bytes of an answer's body that are read unless [`Request::limit`] says otherwise.
+const BODY_MAX: u64 = 64 * 1024;
+
+/// How a request counts towards its host's limits. Registries keep separate quotas for reads and writes, and requests that
+/// are small and waited for go before large ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Asks for a token, without which nothing else can be asked.
+    /// Asks for a token, which other requests wait for.
     Token,
     /// Changes nothing.
     Read,
     /// May change something.
     Write,
-    /// Brings much and changes nothing.
+    /// Changes nothing and has a large answer.
     BulkRead,
-    /// Sends much.
+    /// Sends a large body.
     BulkWrite,
 }
 
@@ -29,26 +35,50 @@ impl Class {
         matches!(self, Self::Write | Self::BulkWrite)
     }
 
-    /// Whether it moves much, and should let others go first.
+    /// Whether it moves many bytes, so that small requests go first.
     pub(crate) fn is_bulk(self) -> bool {
         matches!(self, Self::BulkRead | Self::BulkWrite)
     }
 }
 
-/// Where the answer to a request may send it.
+/// Which redirects are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redirects {
-    /// Nowhere: a redirect is given back as the answer.
+    /// None: a redirect is the answer.
     Refuse,
-    /// To the same host, or to a public address; credentials only ever go to the host that was asked.
+    /// To the host that was asked, with method and body (307 and 308 only).
+    SameHost,
+    /// To the host that was asked, to a configured host or to a public address. Credentials stay with the host that was asked.
     Follow,
+}
+
+/// When the door sends a request again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// After every failure that may pass.
+    Always,
+    /// Only after a refusal for the rate (429, or 503 with `Retry-After`): then the host has not carried it out.
+    WhenRefused,
+    /// Never.
+    Never,
+}
+
+/// Who has named the host of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// The user, or code of ours.
+    User,
+    /// An answer; and the user has configured the host, so that it may have any address but that of a metadata service.
+    AnswerAndUser,
+    /// An answer alone: the host must have a public address.
+    Answer,
 }
 
 /// The body of a request.
 pub enum Body {
     /// No body.
     Empty,
-    /// Bytes that are there, and can be sent again.
+    /// Bytes in memory, which can be sent again.
     Bytes(Bytes),
     /// Bytes that come once, of a known length. Such a request is never sent twice.
     Stream {
@@ -69,7 +99,12 @@ impl fmt::Debug for Body {
     }
 }
 
-/// One request, as its caller wants it.
+/// The right to have one request under way at a host, which [`Door::place`](crate::Door::place) gives. It is given back when
+/// this is dropped.
+#[derive(Debug)]
+pub struct Place(pub(crate) Permit);
+
+/// One request.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) method: Method,
@@ -78,9 +113,12 @@ pub struct Request {
     pub(crate) class: Class,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+    pub(crate) limit: u64,
     pub(crate) redirects: Redirects,
-    pub(crate) repeatable: bool,
-    pub(crate) untrusted: bool,
+    pub(crate) repeat: Repeat,
+    pub(crate) named_by: NamedBy,
+    pub(crate) place: Option<Place>,
+    pub(crate) secrets: Vec<Secret>,
 }
 
 impl Request {
@@ -93,41 +131,95 @@ impl Request {
             class,
             headers: HeaderMap::new(),
             body: Body::Empty,
+            limit: BODY_MAX,
             redirects: Redirects::Refuse,
-            repeatable: true,
-            untrusted: false,
+            repeat: Repeat::Always,
+            named_by: NamedBy::User,
+            place: None,
+            secrets: Vec::new(),
         }
     }
 
-    /// Adds a header. A value that looks like a credential should be marked with [`HeaderValue::set_sensitive`].
+    /// Adds a header. Mark a value that is a credential with [`HeaderValue::set_sensitive`].
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// Gives it a body.
+    /// Names a secret of the body, which nothing that is shown of the answer may repeat. Those of sensitive headers are known.
+    pub fn secret(mut self, secret: &Secret) -> Self {
+        self.secrets.push(secret.clone());
+        self
+    }
+
+    /// Sets the body.
     pub fn body(mut self, body: Body) -> Self {
-        self.repeatable &= !matches!(body, Body::Stream { .. });
+        if matches!(body, Body::Stream { .. }) {
+            self.repeat = Repeat::Never;
+        }
         self.body = body;
         self
     }
 
-    /// Lets it follow redirects.
+    /// Bounds the body of a successful answer, in bytes; 64 KiB by default. A larger one is an error.
+    pub fn limit(mut self, bytes: u64) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Follows redirects, also to other hosts: for reads.
     pub fn follow(mut self) -> Self {
         self.redirects = Redirects::Follow;
         self
     }
 
-    /// Has it sent at most once: doing it twice would not be the same as doing it once.
-    pub fn once(mut self) -> Self {
-        self.repeatable = false;
+    /// Follows redirects that stay on the host and keep method and body (307 and 308): for writes.
+    pub fn follow_on_host(mut self) -> Self {
+        self.redirects = Redirects::SameHost;
         self
     }
 
-    /// Marks the host as one that an answer named and nobody configured: it must have a public address.
-    pub fn to_named_host(mut self) -> Self {
-        self.untrusted = true;
+    /// Sends the request at most once, whatever happens.
+    pub fn once(mut self) -> Self {
+        self.repeat = Repeat::Never;
         self
+    }
+
+    /// Sends the request again only where the host has refused it for the rate, and so has not carried it out.
+    pub fn again_when_refused(mut self) -> Self {
+        if self.repeat == Repeat::Always {
+            self.repeat = Repeat::WhenRefused;
+        }
+        self
+    }
+
+    /// Marks the host as one that an answer named: it must have a public address.
+    pub fn to_named_host(mut self) -> Self {
+        self.named_by = NamedBy::Answer;
+        self
+    }
+
+    /// Marks the host as one that an answer named and that is configured or local: it may have any address but that of a metadata
+    /// service.
+    pub fn to_configured_host(mut self) -> Self {
+        self.named_by = NamedBy::AnswerAndUser;
+        self
+    }
+
+    /// Sends the first attempt without waiting, at a place taken before.
+    pub fn at(mut self, place: Place) -> Self {
+        self.place = Some(place);
+        self
+    }
+
+    /// Whether it is sent at most once.
+    pub fn is_once(&self) -> bool {
+        self.repeat == Repeat::Never
+    }
+
+    /// Where it goes.
+    pub fn url(&self) -> &Url {
+        &self.url
     }
 
     /// The same request once more; `None` where its body can be sent only once.
@@ -138,6 +230,7 @@ impl Request {
             Body::Stream { .. } => return None,
         };
         let (method, url, headers) = (self.method.clone(), self.url.clone(), self.headers.clone());
-        Some(Self { method, url, headers, body, ..*self })
+        let secrets = self.secrets.clone();
+        Some(Self { method, url, headers, body, secrets, place: None, ..*self })
     }
 }

@@ -1,8 +1,17 @@
 //! When a request is tried again: one place, one budget a request.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
+
+use crate::error::Error;
+use crate::limit::Observed;
+
+/// The longest time that `Retry-After` is taken to ask for: what is longer is not waited for anyway.
+const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
+/// After so many attempts that ended in silence there is no other. Each lasts as long as the host may take for an answer, which
+/// for a write is minutes, so that all attempts would last for an hour.
+const SILENCES: u32 = 3;
 
 /// How often, and for how long, something is tried.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,16 +44,27 @@ impl Default for Retry {
 #[derive(Debug)]
 pub struct Budget {
     retry: Retry,
+    /// The longest pause that a host is granted by `Retry-After`.
+    patience: Duration,
     started: Instant,
     attempts: u32,
-    /// Attempts that were refused for being too many: they are bounded by time alone, since nothing is wrong with them.
+    /// Attempts that were refused as one too many: only time bounds them, since nothing is wrong with the request.
     refused: u32,
+    /// Attempts that ended because nothing came, or too little.
+    silences: u32,
 }
 
 impl Budget {
     /// A budget of which nothing is spent.
     pub fn new(retry: Retry) -> Self {
-        Self { retry, started: Instant::now(), attempts: 0, refused: 0 }
+        Self { retry, patience: retry.total, started: Instant::now(), attempts: 0, refused: 0, silences: 0 }
+    }
+
+    /// Grants a host no longer pause than its `patience` ([`HostSettings::patience`](crate::HostSettings::patience)), whatever
+    /// its `Retry-After` asks for. Without this, [`Retry::total`] is the bound.
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Attempts made so far.
@@ -70,24 +90,39 @@ impl Budget {
         self.attempts += 1;
     }
 
-    /// How long to wait after an attempt that the host refused for being one too many (429). The first time that is not at
-    /// all: the host's limits know when the next may leave.
-    pub fn pause_refused(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    /// Notes what an attempt has failed with: only a few may end in silence.
+    pub fn failed(&mut self, error: &Error) {
+        self.silences += u32::from(error.is_silence());
+    }
+
+    /// How long to wait after an answer before the next attempt, or `None` where the budget is spent or another attempt
+    /// would not help.
+    pub(crate) fn pause_after(&mut self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+        match is_refusal(status, headers) {
+            true => self.pause_refused(),
+            false if is_temporary(status) => self.pause(retry_after(headers)),
+            false => None,
+        }
+    }
+
+    /// How long to wait after an attempt that the host refused as one too many ([`is_refusal`]), or `None` where the time is
+    /// spent. The first time that is not at all: the host's limits make the request wait as long as the host asks, within
+    /// bounds, in a line that can be seen.
+    pub fn pause_refused(&mut self) -> Option<Duration> {
         self.refused += 1;
-        let pause = if self.refused == 1 { Duration::ZERO } else { self.jitter(self.refused - 1) };
-        self.within_total(pause.max(asked.unwrap_or_default())).then_some(pause)
+        let own = if self.refused == 1 { Duration::ZERO } else { self.jitter(self.refused - 1) };
+        self.bounded(own, None)
     }
 
     /// How long to wait before the next attempt, or `None` where the budget is spent. `asked` is what the host asked for
-    /// (`Retry-After`); it is obeyed as long as the total allows it.
+    /// (`Retry-After`): a pause is never shorter than the budget's own, and goes neither beyond the patience nor beyond the
+    /// total.
     pub fn pause(&self, asked: Option<Duration>) -> Option<Duration> {
         let failed = self.attempts - self.refused.min(self.attempts);
-        if failed >= self.retry.attempts {
+        if failed >= self.retry.attempts || self.silences >= SILENCES {
             return None;
         }
-        let jitter = self.jitter(failed);
-        let pause = asked.map_or(jitter, |asked| asked + jitter.min(Duration::from_secs(1)));
-        self.within_total(pause).then_some(pause)
+        self.bounded(self.jitter(failed), asked)
     }
 
     /// A random pause; its bound doubles with every further attempt.
@@ -97,27 +132,64 @@ impl Budget {
         bound.mul_f64(rand::random::<f64>())
     }
 
-    fn within_total(&self, pause: Duration) -> bool {
-        self.started.elapsed() + pause <= self.retry.total
+    /// The pause that is the longer of our `own` and what the host asked for, within what is left of the total.
+    fn bounded(&self, own: Duration, asked: Option<Duration>) -> Option<Duration> {
+        let left = self.retry.total.checked_sub(self.started.elapsed())?;
+        let asked = asked.unwrap_or_default().min(self.patience).min(left);
+        (own <= left).then_some(own.max(asked))
     }
 }
 
-/// Whether an answer is one that another attempt may better.
-pub(crate) fn is_temporary(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+/// Whether another attempt may bring a better answer: 408, 425, 429, and every 5xx but those that say that the host will
+/// never do what was asked (501, 505).
+pub fn is_temporary(status: StatusCode) -> bool {
+    match status.as_u16() {
+        408 | 425 | 429 => true,
+        501 | 505 => false,
+        _ => status.is_server_error(),
+    }
 }
 
-/// Whether an answer says that the host is asked too much.
-pub(crate) fn is_refusal(status: StatusCode) -> bool {
-    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+/// Whether an answer says that the host is asked too much: 429, and 503 with `Retry-After` (spec 03.9).
+pub(crate) fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::SERVICE_UNAVAILABLE => headers.contains_key(header::RETRY_AFTER),
+        _ => false,
+    }
 }
 
-/// What `Retry-After` asks for, in seconds; bounded, since it is the host that says it. Dates are not read: no registry
-/// sends them, and they would trust two clocks.
+/// What an answer says about the limits of its host.
+pub(crate) fn observed(status: StatusCode, headers: &HeaderMap) -> Observed {
+    match is_refusal(status, headers) {
+        true => Observed::Refused(retry_after(headers)),
+        // 425 is about how the request was sent, and the host has taken it.
+        false if is_temporary(status) && status != StatusCode::TOO_EARLY => Observed::Failed,
+        false => Observed::Served,
+    }
+}
+
+/// How long `Retry-After` asks to wait: a number of seconds, whole or not, or a date. A date is judged by the answer's own
+/// `Date`, so that the clocks need not agree, and by the system's clock where there is none. What is past or negative is zero;
+/// `None` where there is no such header, or none that can be read. The host says it, so the caller has to bound it further.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    const LONGEST: u64 = 600;
-    let seconds: u64 = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds.min(LONGEST)))
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match value.parse::<f64>() {
+        Ok(seconds) if seconds.is_finite() => {
+            Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(LONGEST_ASKED)
+        }
+        Ok(_) => return None,
+        Err(_) => {
+            let until = httpdate::parse_http_date(value).ok()?;
+            let now = date(headers, header::DATE).unwrap_or_else(SystemTime::now);
+            until.duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(asked.min(LONGEST_ASKED))
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?.trim()).ok()
 }
 
 #[cfg(test)]
@@ -144,11 +216,33 @@ mod tests {
     }
 
     #[test]
-    fn what_the_host_asks_for_is_obeyed_within_the_total() {
+    fn what_the_host_asks_for_is_obeyed_within_patience_and_total() {
         let mut budget = Budget::new(Retry { total: Duration::from_secs(10), ..Retry::default() });
         budget.attempt();
-        assert!(budget.pause(Some(Duration::from_secs(5))).unwrap() >= Duration::from_secs(5));
-        assert_eq!(budget.pause(Some(Duration::from_secs(60))), None, "longer than anybody would wait");
+        let second = Duration::from_secs(1);
+        assert!(budget.pause(Some(second * 5)).unwrap() >= second * 5);
+        let longest = budget.pause(Some(second * 60)).unwrap();
+        assert!((second * 9..=second * 10).contains(&longest), "{longest:?}: no longer than the total");
+        let mut budget = budget.with_patience(second * 3);
+        assert_eq!(budget.pause(Some(second * 60)), Some(second * 3));
+        assert_eq!(budget.pause_refused(), Some(Duration::ZERO), "the limits of the host wait");
+    }
+
+    /// Else a host that says `Retry-After: 0` would be asked as fast as it answers.
+    #[test]
+    fn no_pause_is_shorter_than_our_own_because_the_host_asks_for_it() {
+        let mut budget = Budget::new(Retry::default());
+        let sum = |pauses: &mut dyn FnMut() -> Option<Duration>| {
+            (0..200).filter_map(|_| pauses()).sum::<Duration>()
+        };
+        budget.attempt();
+        let failures = sum(&mut || budget.pause(Some(Duration::ZERO)));
+        assert!(failures > Duration::from_secs(5), "{failures:?}");
+        let refusals = sum(&mut || {
+            budget.attempt();
+            budget.pause_refused()
+        });
+        assert!(refusals > Duration::from_secs(500), "{refusals:?}");
     }
 
     /// A host that counts by the minute refuses longer than attempts would last.
@@ -158,14 +252,8 @@ mod tests {
         let mut budget = Budget::new(retry);
         for _ in 0..20 {
             budget.attempt();
-            assert!(budget.pause_refused(Some(Duration::from_secs(60))).is_some());
+            assert!(budget.pause_refused().is_some());
         }
-        budget.attempt();
-        assert_eq!(
-            budget.pause_refused(Some(Duration::from_secs(101))),
-            None,
-            "longer than anybody would wait"
-        );
         budget.attempt();
         assert!(budget.pause(None).is_some(), "the first failure");
         budget.attempt();
@@ -173,14 +261,79 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_bounded_and_dates_are_left_alone() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(retry_after(&headers), None);
-        for (value, expected) in
-            [("3", Some(3)), ("99999999", Some(600)), ("Wed, 21 Oct 2026 07:28:00 GMT", None)]
-        {
-            headers.insert(header::RETRY_AFTER, value.parse().unwrap());
-            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs));
+    fn a_budget_whose_time_is_over_has_no_pause_left() {
+        let mut budget = Budget::new(Retry { total: Duration::ZERO, ..Retry::default() });
+        budget.attempt();
+        assert_eq!(budget.pause(Some(Duration::from_secs(1))), None);
+        assert_eq!(budget.pause_refused(), None);
+    }
+
+    fn answer(headers: &[(HeaderName, &str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn retry_after_is_read_in_every_form_and_bounded() {
+        assert_eq!(retry_after(&HeaderMap::new()), None);
+        let date = "Wed, 21 Oct 2026 07:28:00 GMT";
+        for (value, expected) in [
+            ("3", Some(3_000)),
+            (" 3 ", Some(3_000)),
+            ("0.25", Some(250)),
+            ("0", Some(0)),
+            ("-7", Some(0)),
+            ("99999999", Some(3_600_000)),
+            ("1e300", Some(3_600_000)),
+            ("Wed, 21 Oct 2026 07:28:30 GMT", Some(30_000)),
+            ("Wed, 21 Oct 2026 07:27:00 GMT", Some(0)),
+            ("inf", None),
+            ("NaN", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let asked = retry_after(&answer(&[(header::RETRY_AFTER, value), (header::DATE, date)]));
+            assert_eq!(asked, expected.map(Duration::from_millis), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_date_is_judged_by_our_clock_where_the_answer_has_none() {
+        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
+        let asked = retry_after(&answer(&[(header::RETRY_AFTER, &later)])).unwrap();
+        assert!((50..=60).contains(&asked.as_secs()), "{asked:?}");
+    }
+
+    #[test]
+    fn a_fault_is_told_from_a_refusal() {
+        let none = HeaderMap::new();
+        let soon = answer(&[(header::RETRY_AFTER, "2")]);
+        let rubbish = answer(&[(header::RETRY_AFTER, "rubbish")]);
+        let refused = Observed::Refused(Some(Duration::from_secs(2)));
+        for (status, headers, expected, temporary) in [
+            (429, &none, Observed::Refused(None), true),
+            (429, &soon, refused, true),
+            (503, &soon, refused, true),
+            (503, &rubbish, Observed::Refused(None), true),
+            (503, &none, Observed::Failed, true),
+            (500, &soon, Observed::Failed, true),
+            (502, &none, Observed::Failed, true),
+            (504, &none, Observed::Failed, true),
+            (507, &none, Observed::Failed, true),
+            (520, &none, Observed::Failed, true),
+            (530, &none, Observed::Failed, true),
+            (408, &none, Observed::Failed, true),
+            (425, &none, Observed::Served, true),
+            (501, &none, Observed::Served, false),
+            (505, &none, Observed::Served, false),
+            (404, &soon, Observed::Served, false),
+            (200, &none, Observed::Served, false),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(observed(status, headers), expected, "{status}");
+            assert_eq!(is_temporary(status), temporary, "{status}");
+            let mut budget = Budget::new(Retry::default());
+            budget.attempt();
+            assert_eq!(budget.pause_after(status, headers).is_some(), temporary, "{status}");
         }
     }
 }

@@ -12,7 +12,7 @@ use oci::SpoolSettings;
 use promote::Recheck;
 
 use super::signatures::{SigningArgs, SigningFlags, TrustArgs, TrustFlags};
-use super::value::{bytes, duration, go_bool, path, percent};
+use super::value::{bytes, duration, go_bool, path, percent, seconds_or_duration};
 use super::{BOOL, Cli};
 
 const EXAMPLES: &str = "\
@@ -71,6 +71,10 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
+    /// How long a registry may answer nothing at all before the others are promoted without it, which is then asked again:
+    /// seconds, or "2m 30s". With --strict, --keep-going=false, or without --confirm, all are waited for.
+    #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
+    late_after: Duration,
     /// Where blobs wait for registries that are behind; by default where the system keeps temporary files.
     #[arg(long, help_heading = "Registries", value_name = "DIR", value_parser = OsStringValueParser::new())]
     spool_dir: Option<OsString>,
@@ -161,6 +165,8 @@ pub(crate) struct CipArgs {
     pub(crate) registry_config: Option<PathBuf>,
     pub(crate) cache: Option<CacheArgs>,
     pub(crate) spool: SpoolSettings,
+    /// How long a registry may answer nothing before the others are promoted without it.
+    pub(crate) late_after: Duration,
     pub(crate) timeout: Option<Duration>,
     pub(crate) output_plan: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
@@ -181,6 +187,7 @@ impl CipArgs {
             registry_config: None,
             cache: None,
             spool: SpoolSettings::default(),
+            late_after: Duration::from_secs(30),
             timeout: None,
             output_plan: None,
             report: None,
@@ -247,6 +254,7 @@ impl CipFlags {
             registry_config: self.registry_config,
             cache: cache.map(|path| CacheArgs { path, recheck }),
             spool: SpoolSettings { directory: path(self.spool_dir), limit: self.spool_limit },
+            late_after: self.late_after,
             timeout: self.timeout,
             output_plan: self.output_plan,
             report: self.report,
@@ -397,6 +405,21 @@ pub(super) mod tests {
         for text in ["90", "0s", "-5s", "soon"] {
             assert!(cip(&format!("--manifest m.yaml --timeout={text}")).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_registry_is_late_after_thirty_seconds_or_after_the_seconds_or_the_time_that_is_given() {
+        for (flag, seconds) in
+            [("", 30), ("--late-after 5", 5), ("--late-after=90s", 90), ("--late-after 2m", 120)]
+        {
+            let args = cip(&format!("--manifest m.yaml {flag}")).unwrap();
+            assert_eq!(args.late_after, Duration::from_secs(seconds), "{flag}");
+        }
+        for text in ["0", "0s", "-5", "soon", "", "NaN", "1e30"] {
+            assert!(cip(&format!("--manifest m.yaml --late-after={text}")).is_err(), "{text}");
+        }
+        let of = CipArgs::of(ManifestSource::Plain("m.yaml".into()));
+        assert_eq!(of.late_after, cip("--manifest m.yaml").unwrap().late_after);
     }
 
     #[test]

@@ -56,3 +56,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         Ok(_) | Err(_) => Err("a time above zero is expected".to_owned()),
     }
 }
+
+/// A number of seconds, or a length of time as people write it.
+pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(0) => Err("a time above zero is expected".to_owned()),
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => duration(text),
+    }
+}

@@ -1,218 +1,96 @@
-//! The configuration files of docker and podman, and the helpers they name.
+//! The configuration files of docker and podman together: which ones there are, and which of them knows a credential.
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use oci::{Credential, Host};
-use serde::Deserialize;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
-use tokio::sync::{Mutex, OnceCell};
-use tokio::time::Instant;
-use transport::Secret;
+use oci::{FoundCredential, Host, RepositoryPath};
+use tokio::sync::OnceCell;
 
-use super::{FAILURE_LIFE, Places, read_file};
+use super::auth_file::AuthFile;
+use super::helper::{Helpers, program};
+use super::{Places, read_file, with_existence};
 
 /// The largest configuration file that is read, in bytes.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
-/// The most that a helper may say, in bytes.
-const ANSWER_MAX: u64 = 1024 * 1024;
-/// The longest that a helper may take.
-const HELPER_TIME: Duration = Duration::from_secs(30);
-/// How long a helper's answer is used before it is asked again: the tokens of clouds are good for an hour.
-const ANSWER_LIFE: Duration = Duration::from_secs(300);
 
-/// One file, as docker's `config.json` and podman's `auth.json` are.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct AuthFile {
-    #[serde(default)]
-    auths: BTreeMap<String, Entry>,
-    #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
-    #[serde(default)]
-    creds_store: String,
-}
-
-/// What a file says of one registry.
-#[derive(Default, Deserialize)]
-struct Entry {
-    #[serde(default)]
-    auth: String,
-    #[serde(default)]
-    username: String,
-    #[serde(default)]
-    password: String,
-    #[serde(default)]
-    identitytoken: String,
-    #[serde(default)]
-    registrytoken: String,
-}
-
-impl std::fmt::Debug for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
-/// What a helper answers.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HelperAnswer {
-    #[serde(default)]
-    username: String,
-    #[serde(default)]
-    secret: String,
-}
-
-/// Until when a helper's answer is used, and the answer, or why there was none.
-type Answered = (Instant, Result<Option<Credential>, String>);
-/// The place of one answer, held by whoever gets it while the others who want it wait.
-type Place = Arc<Mutex<Option<Answered>>>;
-
-/// All files, and what helpers have said.
+/// All files, and the helpers that they name.
 #[derive(Debug)]
 pub(super) struct AuthFiles {
-    places: Places,
+    /// Where files may be, in the order in which they count.
+    candidates: Vec<PathBuf>,
     files: OnceCell<Vec<(PathBuf, AuthFile)>>,
-    /// By program and host: two files may name different helpers for one host.
-    answers: std::sync::Mutex<HashMap<(String, Host), Place>>,
-    /// Held while a helper runs: many keep a store of their own that two at once would fight over.
-    turn: Mutex<()>,
-    helper_time: Duration,
+    helpers: Helpers,
 }
 
 impl AuthFiles {
+    /// Files that are read when they are first needed.
     pub(super) fn new(places: Places) -> Self {
-        let (files, answers, turn) = Default::default();
-        Self { places, files, answers, turn, helper_time: HELPER_TIME }
+        Self { candidates: candidates(&places), files: OnceCell::new(), helpers: Helpers::new(places.path) }
     }
 
-    /// What the first file that knows the host says.
-    pub(super) async fn credential(&self, host: &Host) -> Result<Option<Credential>, String> {
-        let files = self.files.get_or_try_init(|| async { read_all(&self.places) }).await?;
-        for (path, file) in files {
-            // A host's own helper that is empty takes the host out of the store, as with docker.
-            let found = match of_host(&file.cred_helpers, host).next().unwrap_or(&file.creds_store).as_str() {
-                "" => None,
-                helper => self.ask(helper, host).await?,
-            };
-            if found.is_some() {
-                return Ok(found);
+    /// The credential for a repository of a host, or for the host itself where no repository is named.
+    ///
+    /// The most specific key of all files wins, since it was written for just that; what a file says of the whole host
+    /// counts in the order of the files, in each its helper first.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or what it says of the host cannot be used; the file is named, and the key or the
+    /// helper.
+    pub(super) async fn credential(
+        &self,
+        host: &Host,
+        repository: Option<&RepositoryPath>,
+    ) -> Result<Option<FoundCredential>, String> {
+        let files = self.files.get_or_try_init(|| async { read_all(&self.candidates) }).await?;
+        let matches = files.iter().map(|(path, file)| (path, file, file.matches(host, repository)));
+        let matches: Vec<_> = matches.collect();
+        let mut of_repository: Vec<_> = matches
+            .iter()
+            .flat_map(|(path, _, found)| found.iter().map(move |found| (path, found)))
+            .filter(|(_, found)| found.components > 0)
+            .collect();
+        // The sort is stable: of equally specific keys that of the earlier file comes first.
+        of_repository.sort_by_key(|(_, found)| std::cmp::Reverse(found.components));
+        for (path, found) in of_repository {
+            if let Some(credential) = in_file(path, found)? {
+                return Ok(Some(credential));
             }
-            // Logging in and out leaves empty entries, which say nothing of the same host under another key.
-            for entry in of_host(&file.auths, host) {
-                let found = entry.credential().map_err(|why| format!("{}: {host}: {why}", path.display()))?;
-                if found.is_some() {
-                    return Ok(found);
+        }
+        for (path, file, found) in &matches {
+            if let Some(helper) = file.helper(host) {
+                let answer = self.helpers.ask(helper, host).await;
+                let named = || format!("named by {}", path.display());
+                if let Some(credential) = answer.map_err(|why| format!("{why} ({})", named()))? {
+                    return Ok(Some(credential.from(format!("{} for {host}, {}", program(helper), named()))));
+                }
+            }
+            for found in found.iter().filter(|found| found.components == 0) {
+                if let Some(credential) = in_file(path, found)? {
+                    return Ok(Some(credential));
                 }
             }
         }
         Ok(None)
     }
 
-    /// Asks a helper, unless it has answered a moment ago.
-    async fn ask(&self, helper: &str, host: &Host) -> Result<Option<Credential>, String> {
-        let program = format!("docker-credential-{helper}");
-        let place = self.place(&program, host);
-        let mut place = place.lock().await;
-        if let Some((until, answer)) = place.as_ref()
-            && Instant::now() < *until
-        {
-            return answer.clone();
+    /// The files that were looked for, and which of them exist.
+    pub(super) fn looked_in(&self) -> String {
+        if self.candidates.is_empty() {
+            return "no file, since neither HOME nor DOCKER_CONFIG is set".to_owned();
         }
-        let answer = if is_helper(helper) {
-            let _turn = self.turn.lock().await;
-            self.answer_of(&program, host).await
-        } else {
-            Err("not the name of a helper".to_owned())
-        };
-        let answer = answer.map_err(|why| format!("{program} for {host}: {why}"));
-        let life = if answer.is_ok() { ANSWER_LIFE } else { FAILURE_LIFE };
-        *place = Some((Instant::now() + life, answer.clone()));
-        answer
-    }
-
-    /// Where the answer of a helper for a host is kept. Only this host's requests wait for it.
-    fn place(&self, program: &str, host: &Host) -> Place {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(answers.entry((program.to_owned(), host.clone())).or_default())
-    }
-
-    async fn answer_of(&self, program: &str, host: &Host) -> Result<Option<Credential>, String> {
-        let server = if host.as_str() == "docker.io" { "https://index.docker.io/v1/" } else { host.as_str() };
-        let running = run(program, server, self.places.path.as_deref());
-        let answered = tokio::time::timeout(self.helper_time, running)
-            .await
-            .map_err(|_| format!("no answer within {} s", self.helper_time.as_secs_f64()))?;
-        let Some(answer) = answered? else { return Ok(None) };
-        let HelperAnswer { username, secret } =
-            serde_json::from_slice(&answer).map_err(|_| "its answer is not a credential")?;
-        Entry { username, password: secret, ..Entry::default() }.credential()
+        self.candidates.iter().map(|path| with_existence(path)).collect::<Vec<_>>().join(", ")
     }
 }
 
-/// Whether a text can only be the last part of a program's name.
-fn is_helper(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+/// What is under a key of a file, with its origin. An entry without a credential is passed over: logging in with a helper and
+/// logging out leave such entries.
+fn in_file(path: &Path, found: &super::auth_file::Match<'_>) -> Result<Option<FoundCredential>, String> {
+    let path = path.display();
+    let credential = found.credential().map_err(|why| format!("{path}, {why}"))?;
+    Ok(credential.map(|credential| credential.from(format!("{path}, key {}", found.key.text))))
 }
 
-/// What a file says of a host: first under its very name, then under other keys for it, in a stable order.
-fn of_host<'a, T>(entries: &'a BTreeMap<String, T>, host: &'a Host) -> impl Iterator<Item = &'a T> {
-    let other =
-        |(key, entry): (&'a String, &'a T)| (key != host.as_str() && names(key, host)).then_some(entry);
-    entries.get(host.as_str()).into_iter().chain(entries.iter().filter_map(other))
-}
-
-impl Entry {
-    fn credential(&self) -> Result<Option<Credential>, String> {
-        if !self.identitytoken.is_empty() {
-            return Ok(Some(Credential::Identity(Secret::new(&self.identitytoken))));
-        }
-        if !self.registrytoken.is_empty() {
-            return Ok(Some(Credential::Bearer(Secret::new(&self.registrytoken))));
-        }
-        let (user, password) = if self.auth.is_empty() {
-            (self.username.clone(), self.password.clone())
-        } else {
-            let bytes = STANDARD.decode(self.auth.trim()).map_err(|_| "`auth` is not base64")?;
-            let text = String::from_utf8(bytes).map_err(|_| "`auth` is not a user and a password")?;
-            let (user, password) = text.split_once(':').ok_or("`auth` is not a user and a password")?;
-            (user.to_owned(), password.trim_end_matches('\0').to_owned())
-        };
-        Ok(match (user.as_str(), password.is_empty()) {
-            ("", true) => None,
-            ("<token>", _) => Some(Credential::Identity(Secret::new(password))),
-            _ => Some(Credential::Basic { user, password: Secret::new(password) }),
-        })
-    }
-}
-
-/// Whether a key of a file names a host: `host`, `https://host`, `https://host/v1/`, or docker's own old key.
-fn names(key: &str, host: &Host) -> bool {
-    let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    let (name, path) = key.split_once('/').unwrap_or((key, ""));
-    // Podman may key by repository; what is good for one repository is not offered to all of the host.
-    if !matches!(path.trim_end_matches('/'), "" | "v1" | "v2") {
-        return false;
-    }
-    let canonical = |name: &str| {
-        if name == "index.docker.io" || name == "registry-1.docker.io" {
-            "docker.io".to_owned()
-        } else {
-            name.to_ascii_lowercase()
-        }
-    };
-    canonical(name) == canonical(host.as_str())
-}
-
-/// Reads every file that is there, in the order in which they count.
-fn read_all(places: &Places) -> Result<Vec<(PathBuf, AuthFile)>, String> {
+/// Where files may be, in the order in which they count.
+fn candidates(places: &Places) -> Vec<PathBuf> {
     let home = places.home.as_deref();
     let docker = places.docker_config.clone().or_else(|| Some(home?.join(".docker")));
     let candidates = [
@@ -221,68 +99,30 @@ fn read_all(places: &Places) -> Result<Vec<(PathBuf, AuthFile)>, String> {
         places.runtime_directory.as_ref().map(|folder| folder.join("containers/auth.json")),
         home.map(|home| home.join(".config/containers/auth.json")),
     ];
+    candidates.into_iter().flatten().collect()
+}
+
+/// Reads every file that exists.
+fn read_all(candidates: &[PathBuf]) -> Result<Vec<(PathBuf, AuthFile)>, String> {
     let mut files = Vec::new();
-    for path in candidates.into_iter().flatten() {
-        if let Some(file) = read(&path).map_err(|why| format!("{}: {why}", path.display()))? {
-            files.push((path, file));
+    for path in candidates {
+        let bytes = read_file(path, FILE_MAX);
+        let parsed = bytes.and_then(|bytes| bytes.as_deref().map(AuthFile::parse).transpose());
+        if let Some(file) = parsed.map_err(|why| format!("{}: {why}", path.display()))? {
+            files.push((path.clone(), file));
         }
     }
     Ok(files)
 }
 
-fn read(path: &Path) -> Result<Option<AuthFile>, String> {
-    let Some(bytes) = read_file(path, FILE_MAX)? else { return Ok(None) };
-    // The parser's message could quote what is in the file.
-    let parsed = serde_json::from_slice(&bytes);
-    parsed
-        .map(Some)
-        .map_err(|error| format!("not a configuration, at line {} column {}", error.line(), error.column()))
-}
-
-/// Runs a helper (docker's credential helper protocol, `get`); `None` where it knows nothing of the server.
-async fn run(program: &str, server: &str, path: Option<&std::ffi::OsStr>) -> Result<Option<Vec<u8>>, String> {
-    let mut command = Command::new(find(program, path).ok_or("it is not on the PATH")?);
-    command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let asking = async {
-        if let Some(mut stdin) = stdin {
-            // A helper that does not read its question answers all the same, or fails below.
-            let _ = stdin.write_all(format!("{server}\n").as_bytes()).await;
-        }
-    };
-    let mut answer = Vec::new();
-    let answering = async {
-        match stdout {
-            Some(stdout) => stdout.take(ANSWER_MAX).read_to_end(&mut answer).await.map(drop),
-            None => Ok(()),
-        }
-    };
-    let ((), read) = tokio::join!(asking, answering);
-    read.map_err(|error| format!("its answer cannot be read: {error}"))?;
-    let status = child.wait().await.map_err(|error| format!("it is lost: {error}"))?;
-    let said = String::from_utf8_lossy(&answer);
-    if status.success() {
-        Ok(Some(answer))
-    } else if said.contains("credentials not found") {
-        Ok(None)
-    } else {
-        // What it said may hold anything, so only that it failed is told.
-        Err(format!("it failed: {status}"))
-    }
-}
-
-/// A program on a search path.
-fn find(program: &str, path: Option<&std::ffi::OsStr>) -> Option<PathBuf> {
-    std::env::split_paths(path?).map(|folder| folder.join(program)).find(|file| file.is_file())
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt;
+
+    use oci::Credential;
 
     use super::*;
+    use crate::credentials::tests::write_helper;
 
     /// A home with docker's configuration, and helpers on its own path.
     struct Home {
@@ -296,50 +136,50 @@ mod tests {
             Self { folder }
         }
 
+        /// The same with a file of podman's, which counts before docker's.
+        fn with_podman(self, config: &str) -> Self {
+            fs::write(self.folder.path().join("podman.json"), config).unwrap();
+            self
+        }
+
         fn helper(&self, name: &str, script: &str) {
-            let file = self.folder.path().join(format!("docker-credential-{name}"));
-            fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            write_helper(self.folder.path(), name, script);
         }
 
         fn files(&self) -> AuthFiles {
             let folder = self.folder.path();
-            let podman = Some(folder.join("podman.json"));
-            let places = Places {
+            AuthFiles::new(Places {
                 docker_config: Some(folder.to_owned()),
-                registry_auth_file: podman,
+                registry_auth_file: Some(folder.join("podman.json")),
                 path: Some(folder.into()),
                 ..Places::default()
-            };
-            AuthFiles { helper_time: Duration::from_millis(500), ..AuthFiles::new(places) }
+            })
         }
 
-        async fn ask(&self, host: &str) -> Result<Option<String>, String> {
-            ask(&self.files(), host).await
+        /// What is known of `host` or `host/repository`.
+        async fn find(&self, name: &str) -> Result<Option<FoundCredential>, String> {
+            let (host, path) = name.split_once('/').unwrap_or((name, ""));
+            let path = Some(path).filter(|path| !path.is_empty()).map(|path| path.parse().unwrap());
+            self.files().credential(&host.parse().unwrap(), path.as_ref()).await
         }
-    }
 
-    impl AuthFiles {
-        /// Lets the time pass that every answer is good for.
-        async fn grow_old(&self) {
-            let places: Vec<Place> = self.answers.lock().unwrap().values().cloned().collect();
-            for place in places {
-                place.lock().await.as_mut().unwrap().0 = Instant::now();
-            }
+        async fn ask(&self, name: &str) -> Result<Option<String>, String> {
+            Ok(self.find(name).await?.map(|found| match found.credential {
+                Credential::Basic { user, password } => format!("{user}:{}", password.reveal()),
+                Credential::Identity(token) => format!("identity {}", token.reveal()),
+                Credential::Bearer(token) => format!("bearer {}", token.reveal()),
+            }))
         }
-    }
 
-    async fn ask(files: &AuthFiles, host: &str) -> Result<Option<String>, String> {
-        let found = files.credential(&host.parse().unwrap()).await?;
-        Ok(found.map(|credential| match credential {
-            Credential::Basic { user, password } => format!("{user}:{}", password.reveal()),
-            Credential::Identity(token) => format!("identity {}", token.reveal()),
-            Credential::Bearer(token) => format!("bearer {}", token.reveal()),
-        }))
+        /// Where what is known of a name comes from, without the folder.
+        async fn origin(&self, name: &str) -> String {
+            let origin = self.find(name).await.unwrap().unwrap().origin;
+            origin.replace(&format!("{}/", self.folder.path().display()), "")
+        }
     }
 
     #[tokio::test]
-    async fn a_file_may_say_it_in_four_ways() {
+    async fn a_file_may_hold_a_credential_in_four_ways() {
         let home = Home::new(
             r#"{"auths": {
                 "a.io": {"auth": "dXNlcjpwYTpzcw=="},
@@ -351,18 +191,62 @@ mod tests {
                 "f.io": {}
             }}"#,
         );
-        for (host, expected) in [
+        for (name, expected) in [
             ("a.io", Some("user:pa:ss")),
+            ("a.io/any/app", Some("user:pa:ss")),
             ("b.io", Some("user:secret")),
             ("c.io", Some("identity renew")),
             ("d.io", Some("bearer take")),
             ("docker.io", Some("user:hub")),
             ("e.io", None),
+            ("e.io/some/repository", Some("user:pa:ss")),
+            ("e.io/some/other", None),
             ("f.io", None),
             ("io", None),
         ] {
-            assert_eq!(home.ask(host).await.unwrap().as_deref(), expected, "{host}");
+            assert_eq!(home.ask(name).await.unwrap().as_deref(), expected, "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_key_of_a_namespace_wins_over_the_host_s_in_any_file_and_over_its_helper() {
+        let docker =
+            r#"{"auths": {"a.io/team": {"username": "team", "password": "p"}, "a.io/team/app": {}}}"#;
+        let podman =
+            r#"{"auths": {"a.io": {"username": "host", "password": "p"}}, "credHelpers": {"b.io": "all"}}"#;
+        let home = Home::new(docker).with_podman(podman);
+        assert_eq!(home.ask("a.io/team/app").await.unwrap().as_deref(), Some("team:p"));
+        assert_eq!(home.ask("a.io/teams/app").await.unwrap().as_deref(), Some("host:p"));
+        assert_eq!(home.ask("a.io").await.unwrap().as_deref(), Some("host:p"));
+
+        let home = Home::new(r#"{"auths": {"a.io/team": {"auth": "dTpw"}}, "credsStore": "all"}"#);
+        home.helper("all", r#"echo '{"Username": "of", "Secret": "store"}'"#);
+        assert_eq!(home.ask("a.io/team/app").await.unwrap().as_deref(), Some("u:p"));
+        assert_eq!(home.ask("a.io/other").await.unwrap().as_deref(), Some("of:store"));
+    }
+
+    #[tokio::test]
+    async fn of_equal_keys_the_earlier_file_s_counts() {
+        let file = |user: &str| {
+            let entry = format!(r#"{{"username": "{user}", "password": "p"}}"#);
+            format!(r#"{{"auths": {{"a.io/team": {entry}, "a.io": {entry}}}}}"#)
+        };
+        let home = Home::new(&file("docker")).with_podman(&file("podman"));
+        for name in ["a.io", "a.io/team/app"] {
+            assert_eq!(home.ask(name).await.unwrap().as_deref(), Some("podman:p"), "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_origin_names_the_file_and_the_key_or_the_helper_and_the_host() {
+        let home = Home::new(
+            r#"{"auths": {"a.io/team": {"auth": "dTpw"}, "https://a.io/v1/": {"auth": "dTpw"}},
+                "credHelpers": {"b.io": "one"}}"#,
+        );
+        home.helper("one", r#"echo '{"Username": "u", "Secret": "s"}'"#);
+        assert_eq!(home.origin("a.io/team/app").await, "config.json, key a.io/team");
+        assert_eq!(home.origin("a.io/app").await, "config.json, key https://a.io/v1/");
+        assert_eq!(home.origin("b.io/app").await, "docker-credential-one for b.io, named by config.json");
     }
 
     #[tokio::test]
@@ -396,23 +280,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_helper_of_one_file_does_not_know_that_of_another_may() {
-        let home = Home::new(r#"{"credHelpers": {"a.io": "knows"}}"#);
-        fs::write(home.folder.path().join("podman.json"), r#"{"credsStore": "ignorant"}"#).unwrap();
+        let home =
+            Home::new(r#"{"credHelpers": {"a.io": "knows"}}"#).with_podman(r#"{"credsStore": "ignorant"}"#);
         home.helper("ignorant", "echo 'credentials not found in native keychain'; exit 1");
         home.helper("knows", r#"echo '{"Username": "u", "Secret": "s"}'"#);
         assert_eq!(home.ask("a.io").await.unwrap().as_deref(), Some("u:s"));
-    }
-
-    #[tokio::test]
-    async fn a_helper_that_fails_is_not_run_again_for_every_request() {
-        let home = Home::new(r#"{"credsStore": "fails"}"#);
-        let runs = home.folder.path().join("runs");
-        home.helper("fails", &format!("echo run >> {}; exit 3", runs.display()));
-        let files = home.files();
-        for _ in 0..3 {
-            assert!(ask(&files, "a.io").await.unwrap_err().contains("failed"));
-        }
-        assert_eq!(fs::read_to_string(runs).unwrap(), "run\n");
     }
 
     #[tokio::test]
@@ -423,42 +295,6 @@ mod tests {
         home.helper("all", r#"echo '{"Username": "of", "Secret": "store"}'"#);
         assert_eq!(home.ask("a.io").await.unwrap().as_deref(), Some("u:p"));
         assert_eq!(home.ask("b.io").await.unwrap().as_deref(), Some("of:store"));
-    }
-
-    #[tokio::test]
-    async fn a_helper_s_answer_is_used_until_it_is_old() {
-        let home = Home::new(r#"{"credsStore": "counts"}"#);
-        let runs = home.folder.path().join("runs");
-        let script = format!(r#"echo run >> {}; echo '{{"Username": "u", "Secret": "s"}}'"#, runs.display());
-        home.helper("counts", &script);
-        let files = home.files();
-        for _ in 0..3 {
-            assert_eq!(ask(&files, "a.io").await.unwrap().as_deref(), Some("u:s"));
-        }
-        assert_eq!(fs::read_to_string(&runs).unwrap(), "run\n");
-        files.grow_old().await;
-        assert_eq!(ask(&files, "a.io").await.unwrap().as_deref(), Some("u:s"));
-        assert_eq!(fs::read_to_string(&runs).unwrap(), "run\nrun\n");
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_is_known_is_given_while_another_helper_runs() {
-        let home = Home::new(r#"{"credHelpers": {"a.io": "quick", "b.io": "slow"}}"#);
-        let started = home.folder.path().join("started");
-        home.helper("quick", r#"echo '{"Username": "u", "Secret": "s"}'"#);
-        home.helper("slow", &format!("touch {}; exec sleep 60", started.display()));
-        let files = AuthFiles { helper_time: Duration::from_secs(20), ..home.files() };
-        assert_eq!(ask(&files, "a.io").await.unwrap().as_deref(), Some("u:s"));
-        let known = async {
-            while !started.exists() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            ask(&files, "a.io").await
-        };
-        tokio::select! {
-            slow = ask(&files, "b.io") => panic!("the known answer waited for the slow helper: {slow:?}"),
-            known = known => assert_eq!(known.unwrap().as_deref(), Some("u:s")),
-        }
     }
 
     #[tokio::test]
@@ -473,38 +309,41 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn helpers_that_fail_hang_or_talk_rubbish_are_named_and_nothing_secret_is_said() {
-        let home = Home::new(
-            r#"{"credHelpers": {"a.io": "fails", "b.io": "hangs", "c.io": "rubbish", "d.io": "absent", "e.io": "../x"}}"#,
-        );
-        home.helper("fails", "echo hush; exit 3");
-        // Replaced by what it runs, so that what is killed leaves nothing behind.
-        home.helper("hangs", "exec sleep 60");
-        home.helper("rubbish", "echo hush");
-        for (host, expected) in [
-            ("a.io", "failed"),
-            ("b.io", "within 0.5 s"),
-            ("c.io", "not a credential"),
-            ("d.io", "PATH"),
-            ("e.io", "not the name"),
+    async fn what_is_wrong_with_a_file_or_a_helper_names_the_file_and_the_key_and_no_secret() {
+        let entry = r#"{"auths": {"a.io": {"auth": "hush!"}, "a.io/hush": {"auth": "hush!"}}}"#;
+        for (config, expected) in [
+            (r#"{"auths": "hush"#, "config.json: not a configuration"),
+            (entry, "config.json, key a.io: `auth`"),
+            (
+                r#"{"credsStore": "absent"}"#,
+                "docker-credential-absent for a.io: it is not on the PATH (named by",
+            ),
         ] {
-            let error = home.ask(host).await.unwrap_err();
-            assert!(error.contains(expected) && error.contains(host), "{error}");
+            let error = Home::new(config).ask("a.io").await.unwrap_err();
+            assert!(error.contains(expected) && error.contains("config.json"), "{error}");
             assert!(!error.contains("hush"), "{error}");
         }
     }
 
     #[tokio::test]
-    async fn a_file_that_is_broken_is_named_without_its_content() {
-        for config in [r#"{"auths": "hush"#, r#"{"auths": {"a.io": {"auth": "hush!"}}}"#] {
-            let error = Home::new(config).ask("a.io").await.unwrap_err();
-            assert!(error.contains("config.json") && !error.contains("hush"), "{error}");
+    async fn an_empty_file_is_no_error_and_holds_nothing() {
+        for content in ["", " \n", "\u{feff}"] {
+            assert_eq!(Home::new(content).ask("a.io/app").await.unwrap(), None, "{content:?}");
         }
     }
 
     #[tokio::test]
-    async fn where_there_are_no_files_there_are_no_credentials() {
+    async fn files_that_do_not_exist_are_no_error_and_are_listed_as_such() {
         let empty = AuthFiles::new(Places::default());
-        assert!(empty.credential(&"a.io".parse().unwrap()).await.unwrap().is_none());
+        assert!(empty.credential(&"a.io".parse().unwrap(), None).await.unwrap().is_none());
+        assert!(empty.looked_in().contains("HOME"));
+        let home = Home::new("{}");
+        let folder = home.folder.path().display();
+        let expected = format!("{folder}/podman.json (does not exist), {folder}/config.json");
+        assert_eq!(home.files().looked_in(), expected);
+        // As the user `nobody` has it.
+        let nowhere = Places { home: Some("/dev/null".into()), ..Places::default() };
+        let found = AuthFiles::new(nowhere).credential(&"a.io".parse().unwrap(), None).await;
+        assert!(found.unwrap().is_none());
     }
 }

@@ -1,8 +1,10 @@
 //! Where credentials come from: docker's and podman's files, their helpers, Google's default credentials
 //! (`docs/design/credentials.md`).
 
+mod auth_file;
 mod docker;
 mod google;
+mod helper;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -18,7 +20,7 @@ use transport::{Door, Secret};
 use docker::AuthFiles;
 use google::Google;
 
-/// How long a failure is remembered, lest every request of a run waits for the same one.
+/// How long a failure is remembered, so that not every request of a run waits for it.
 const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
 /// What the environment says of places where credentials may be.
@@ -45,7 +47,7 @@ pub(crate) fn metadata_host(places: &Places) -> String {
     places.metadata_host.clone().unwrap_or_else(|| "169.254.169.254".to_owned())
 }
 
-/// All credentials of the person who runs us. Files are read when the first one is needed.
+/// All credentials of the user. Files are read when a credential is needed for the first time.
 #[derive(Debug)]
 pub(crate) struct Keychain {
     files: AuthFiles,
@@ -63,20 +65,19 @@ impl CredentialSource for Keychain {
     fn credential<'a>(
         &'a self,
         host: &'a Host,
-        _: Option<&'a RepositoryPath>,
+        repository: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Option<FoundCredential>, String>> {
         Box::pin(async move {
             // A credential that is configured for a host takes precedence over the cloud's own for all of its hosts.
-            let found = match self.files.credential(host).await? {
-                None if google::is_google(host) => self.google.credential().await?,
-                found => found,
-            };
-            Ok(found.map(|credential| credential.from("the configured credentials")))
+            match self.files.credential(host, repository).await? {
+                None if google::is_google(host) => self.google.credential().await,
+                found => Ok(found),
+            }
         })
     }
 
     fn places(&self) -> String {
-        "docker's and podman's configuration".to_owned()
+        format!("{}; for Google's registries also {}", self.files.looked_in(), self.google.looked_in())
     }
 }
 
@@ -91,9 +92,12 @@ impl AccessTokens for Keychain {
 fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // `/dev/null` is the home of some users.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
         Err(error) => return Err(unreadable(error)),
-        // Opening a pipe would wait until somebody writes to it.
+        // Opening a pipe would wait for a writer.
         Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
         Ok(_) => {}
     }
@@ -102,13 +106,28 @@ fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     if bytes.len() as u64 > limit { Err(format!("larger than {limit} bytes")) } else { Ok(Some(bytes)) }
 }
 
+/// The path of a file, and that it does not exist where that is so.
+fn with_existence(path: &Path) -> String {
+    let note = if path.exists() { "" } else { " (does not exist)" };
+    format!("{}{note}", path.display())
+}
+
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use tokio::net::TcpListener;
 
     use super::*;
 
-    /// A keychain with this configuration of docker's, where nobody answers at the address of the metadata service.
+    /// Writes a credential helper, a script, to a folder.
+    pub(super) fn write_helper(folder: &Path, name: &str, script: &str) {
+        let file = folder.join(helper::program(name));
+        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A keychain with this configuration of docker's, with an address of the metadata service where nothing answers.
     async fn keychain(config: &str) -> (Keychain, Door, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), config).unwrap();
@@ -127,13 +146,43 @@ mod tests {
         let (keychain, door, _folder) = keychain(r#"{"auths": {"gcr.io": {"auth": "dTpw"}}}"#).await;
         let found = keychain.credential(&"gcr.io".parse().unwrap(), None).await.unwrap();
         assert!(matches!(found.unwrap().credential, oci::Credential::Basic { user, .. } if user == "u"));
-        assert!(door.tally().is_empty(), "nobody has to be asked");
+        assert!(door.tally().is_empty(), "no request is needed");
         assert!(keychain.credential(&"eu.gcr.io".parse().unwrap(), None).await.unwrap().is_none());
         assert_eq!(door.tally().len(), 1, "the metadata service is asked for a host that no file knows");
     }
 
     #[tokio::test]
-    async fn an_access_token_that_nobody_has_is_none_and_one_that_cannot_be_had_is_an_error() {
+    async fn a_key_of_a_namespace_comes_before_what_google_offers_for_the_host() {
+        let (keychain, door, _folder) = keychain(r#"{"auths": {"gcr.io/team": {"auth": "dTpw"}}}"#).await;
+        let host = "gcr.io".parse().unwrap();
+        let found = keychain.credential(&host, Some(&"team/app".parse().unwrap())).await.unwrap().unwrap();
+        assert!(found.origin.ends_with("config.json, key gcr.io/team"), "{}", found.origin);
+        assert!(door.tally().is_empty());
+        assert!(keychain.credential(&host, Some(&"other".parse().unwrap())).await.unwrap().is_none());
+        assert_eq!(door.tally().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_places_name_every_file_and_service_that_may_have_credentials() {
+        let (keychain, _door, folder) = keychain("{}").await;
+        let places = keychain.places();
+        for part in [&format!("{}/config.json;", folder.path().display()), "Google's", "the metadata server"]
+        {
+            assert!(places.contains(part), "{part}: {places}");
+        }
+        let places = Places { home: Some("/no/such/home".into()), ..Places::default() };
+        let places = Keychain::new(places, Door::open(transport::Settings::default()).unwrap()).places();
+        for file in [
+            ".docker/config.json",
+            ".config/containers/auth.json",
+            ".config/gcloud/application_default_credentials.json",
+        ] {
+            assert!(places.contains(&format!("/no/such/home/{file} (does not exist)")), "{file}: {places}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_access_token_is_none_and_one_that_cannot_be_read_is_an_error() {
         let (absent, _door, folder) = keychain("{}").await;
         assert!(absent.access_token().await.unwrap().is_none());
         let missing = folder.path().join("missing.json");
@@ -150,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_credential_that_cannot_be_had_is_an_error_and_never_becomes_anonymous() {
+    async fn a_credential_that_cannot_be_read_is_an_error_and_never_becomes_anonymous() {
         let (keychain, door, _folder) = keychain(r#"{"credHelpers": {"gcr.io": "absent"}}"#).await;
         let error = keychain.credential(&"gcr.io".parse().unwrap(), None).await.unwrap_err();
         assert!(error.contains("docker-credential-absent") && error.contains("gcr.io"), "{error}");

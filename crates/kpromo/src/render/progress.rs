@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use promote::{Event, Examination, Observer};
+use promote::{Event, Examination, Observer, Problem};
 
 use super::human::{bytes, duration};
 
@@ -74,10 +74,9 @@ impl Observer for Lines {
             Event::Promoted(promotion, copied) => {
                 tracing::info!(sent = bytes(copied.bytes_sent), "promoted {promotion}");
             }
-            Event::Failed(promotion, error) => match error.advice() {
-                Some(advice) => tracing::error!("{promotion} failed: {error}; {advice}"),
-                None => tracing::error!("{promotion} failed: {error}"),
-            },
+            Event::Failed(promotion, error) => {
+                tracing::error!("{promotion} failed: {}", Problem::from(&**error));
+            }
             Event::Withheld(promotion, why) => tracing::error!("{promotion} is not promoted: {why}"),
             Event::Examined(examination) if examination.is_worth_telling() => {
                 let Examination { image, judgement, signed_by, .. } = &**examination;
@@ -88,10 +87,10 @@ impl Observer for Lines {
                 tracing::debug!(image = %examination.image, "nothing is attached");
             }
             Event::Signed(image) => tracing::debug!("signed {image}"),
-            Event::Unsigned(image, error) => tracing::error!("{image} is not signed: {error}"),
+            Event::Unsigned(image, problem) => tracing::error!("{image} is not signed: {problem}"),
             Event::Recorded(image) => tracing::debug!("recorded the promotion of {image}"),
-            Event::Unrecorded(image, error) => {
-                tracing::error!("the promotion of {image} is not recorded: {error}");
+            Event::Unrecorded(image, problem) => {
+                tracing::error!("the promotion of {image} is not recorded: {problem}");
             }
             Event::Worked => {}
         }

@@ -1,12 +1,15 @@
 //! Running the binary as a person would.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use registry::sample::Sample;
-use tempfile::TempDir;
+use registry::sample::{Recipe, Sample};
+use registry::{Config, Server};
+use tempfile::{NamedTempFile, TempDir};
 
 /// A folder to write manifests and outputs in.
 pub struct Desk {
@@ -57,24 +60,46 @@ impl Desk {
     }
 }
 
+/// How many requests may be under way at each host, where `cargo xtask test` limits them.
+pub const CONCURRENCY: &str = "KPROMO_TEST_CONCURRENCY";
+
 /// The binary, which sees no configuration but that of `docker_config`.
 pub fn kpromo(docker_config: Option<&Path>) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("kpromo"));
     command.env_clear();
-    #[expect(clippy::disallowed_methods, reason = "git is found on the path of whoever runs the tests")]
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    command.env("PATH", path);
+    #[expect(clippy::disallowed_methods, reason = "git is found on the PATH of the tests")]
+    let variable = |name| std::env::var_os(name).map(|value| (name, value));
+    command.envs(["PATH", CONCURRENCY].into_iter().filter_map(variable));
     if let Some(folder) = docker_config {
         command.env("DOCKER_CONFIG", folder);
     }
     command
 }
 
-/// Runs the binary to its end.
+/// How long a run may take. Runs of tests take seconds, so one that takes longer hangs.
+const RUN_LIMIT: Duration = Duration::from_secs(120);
+
+/// Runs the binary to its end. One that hangs is ended, and what it has said is in the panic.
 pub fn run(mut command: Command) -> Said {
-    let Output { status, stdout, stderr } = command.output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Said { code: status.code().unwrap(), stdout: text(stdout), stderr: text(stderr) }
+    // Files, because a pipe that is not read while the binary runs stops it once it is full.
+    let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
+    let mut child = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).spawn().unwrap();
+    let deadline = Instant::now() + RUN_LIMIT;
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break Some(status),
+            None if Instant::now() > deadline => break None,
+            None => std::thread::sleep(Duration::from_millis(2)),
+        }
+    };
+    let text = |file: &NamedTempFile| std::fs::read_to_string(file.path()).unwrap();
+    let (stdout, stderr) = (text(&out), text(&err));
+    let Some(status) = status else {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("{command:?} has not ended within {RUN_LIMIT:?}\n{stdout}\n{stderr}");
+    };
+    Said { code: status.code().unwrap(), stdout, stderr }
 }
 
 /// `kpromo cip` with flags. It signs nothing unless they say so: there is nobody to sign as.
@@ -85,7 +110,7 @@ pub fn cip(flags: &[&str]) -> Said {
 }
 
 /// Puts an image into an embedded registry.
-pub async fn put(server: &registry::Server, repository: &str, sample: &Sample, tags: &[&str]) {
+pub async fn put(server: &Server, repository: &str, sample: &Sample, tags: &[&str]) {
     let tags: Vec<oci::Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
     sample.put(server.store(), &repository.parse().unwrap(), &tags).await.unwrap();
 }
@@ -94,4 +119,24 @@ pub async fn put(server: &registry::Server, repository: &str, sample: &Sample, t
 pub fn base64(text: &str) -> String {
     use base64::Engine as _;
     String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap()).unwrap()
+}
+
+/// An embedded registry that lists as Google's do.
+pub async fn google() -> Server {
+    Server::start(Config { google_listing: true, ..Config::default() }).await.unwrap()
+}
+
+/// Staging with two images, one production registry, and a manifest between them.
+pub async fn scene() -> (Server, Server, Desk) {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let one = Recipe { seed: 1, ..Recipe::default() }.index(2);
+    let two = Recipe { seed: 2, ..Recipe::default() }.image();
+    put(&staging, "staging/one", &one, &[]).await;
+    put(&staging, "staging/two", &two, &[]).await;
+    desk.manifest(
+        &format!("{}/staging", staging.host()),
+        &[format!("{}/prod", production.host())],
+        &[("one", one.digest(), &["v1", "latest"]), ("two", two.digest(), &[])],
+    );
+    (staging, production, desk)
 }

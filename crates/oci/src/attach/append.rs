@@ -8,13 +8,14 @@ use serde_json::value::RawValue;
 use super::Known;
 use super::attachment::{AttachedBlob, Attachment};
 use super::document::{Document, WrittenDescriptor, raw, written};
+use super::fallback::{CHANGES_MAX, changes};
 use super::push::NewLayer;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{MediaType, RawManifest};
 use crate::name::{Repository, Tag};
-use crate::read::Selector;
-use crate::write::Writer;
+use crate::write::NotWritten;
+use crate::writer::Writer;
 
 /// The configurations that name their image's layers.
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -75,59 +76,59 @@ impl Writer {
     ///
     /// One request where the tag has all the layers. Otherwise one that reads the tag (none where it is [`Known::Absent`]),
     /// two for each new layer (one where the repository has it, none where the manifest has named it before), two for the
-    /// configuration, which names all layers, and one for the manifest.
+    /// configuration, which names all layers, one that looks at the tag once more and one for the manifest.
     ///
-    /// The tag is written by one at a time in this process. Another process that writes it at the same moment may undo that:
-    /// the protocol knows no lock.
+    /// The tag is written by one caller at a time in this process. Another process that writes it between the look and the write
+    /// may lose what it wrote, unless the host has `conditional_writes`: the protocol knows no lock.
     ///
     /// # Errors
     /// When the tag names something else than the manifest of an image, when there is neither a manifest nor a layer, or when
-    /// the registry takes a part of it not.
+    /// the registry does not take a part of it.
     pub async fn append(
         &self,
         repository: &Repository,
         tag: &Tag,
         layers: &[NewLayer],
-        known: Known,
+        mut known: Known,
     ) -> Result<Appended, Error> {
         let doing = format!("adding to {repository}:{tag}");
-        let memory = &self.reader.shared.attached;
+        let memory = &self.own.attached;
         let _turn = memory.turn(repository, tag).await;
-        let current = self.under_tag(repository, tag, known).await?;
-        let before = current.as_ref().map(RawManifest::digest);
-        let mut extended = match current {
-            None => Extended::empty()?,
-            Some(manifest) => {
-                let attachment = Attachment::parse(manifest)
-                    .map_err(|error| Error::new(&doing, ErrorKind::Manifest(error)))?;
-                Extended::of(attachment, &doing)?
+        for _ in 0..CHANGES_MAX {
+            let current = self.under_tag(repository, tag, known).await?;
+            let before = current.as_ref().map(RawManifest::digest);
+            let mut extended = match current {
+                None => Extended::empty()?,
+                Some(manifest) => {
+                    let attachment = Attachment::parse(manifest)
+                        .map_err(|error| Error::new(&doing, ErrorKind::Manifest(error)))?;
+                    Extended::of(attachment, &doing)?
+                }
+            };
+            let new = extended.lacking(layers);
+            if let Some(digest) = before.filter(|_| new.is_empty()) {
+                return Ok(Appended { digest, written: false });
             }
-        };
-        let new = extended.lacking(layers);
-        if let Some(digest) = before.filter(|_| new.is_empty()) {
-            return Ok(Appended { digest, written: false });
+            if new.is_empty() {
+                return Err(Error::new(doing, ErrorKind::Content("there is nothing to add".to_owned())));
+            }
+            let config = extended.add(&new)?;
+            let manifest = extended.document.manifest(extended.media_type.clone(), &doing)?;
+            self.bring_all(repository, extended.new_blobs(&new, config)).await?;
+            match self.extend_tag(repository, tag, &manifest, before).await {
+                Ok(_) => return Ok(Appended { digest: manifest.digest(), written: true }),
+                // Another client has written it meanwhile: what it has added stays.
+                Err(NotWritten::Changed(_)) => known = Known::Nothing,
+                Err(NotWritten::Failed(error)) => return Err(error),
+            }
         }
-        if new.is_empty() {
-            return Err(Error::new(doing, ErrorKind::Content("there is nothing to add".to_owned())));
-        }
-        let config = extended.add(&new)?;
-        let manifest = extended.document.manifest(extended.media_type.clone(), &doing)?;
-        let mut blobs: Vec<Bytes> = new
-            .iter()
-            .map(|layer| layer.content.clone())
-            .filter(|content| {
-                let digest = Digest::of(content);
-                extended.before.iter().all(|layer| layer.digest != digest)
-            })
-            .collect();
-        blobs.extend(config);
-        // One that is named twice is sent once.
-        blobs.sort_unstable();
-        blobs.dedup();
-        try_join_all(blobs.into_iter().map(|blob| self.bring(repository, Digest::of(&blob), blob))).await?;
-        memory.learn_written(repository, tag);
-        self.put_manifest(repository, Selector::Tag(tag), &manifest).await?;
-        Ok(Appended { digest: manifest.digest(), written: true })
+        Err(changes(doing))
+    }
+
+    async fn bring_all(&self, repository: &Repository, blobs: Vec<Bytes>) -> Result<(), Error> {
+        let bringing =
+            blobs.into_iter().map(|blob| Box::pin(self.bring_small(repository, Digest::of(&blob), blob)));
+        try_join_all(bringing).await.map(drop)
     }
 }
 
@@ -170,6 +171,19 @@ impl Extended {
             }
         }
         lacking
+    }
+
+    /// The blobs that the manifest has not named before, each once.
+    fn new_blobs(&self, new: &[&NewLayer], config: Option<Bytes>) -> Vec<Bytes> {
+        let is_new = |content: &Bytes| {
+            let digest = Digest::of(content);
+            self.before.iter().all(|layer| layer.digest != digest)
+        };
+        let mut blobs: Vec<Bytes> = new.iter().map(|layer| layer.content.clone()).filter(is_new).collect();
+        blobs.extend(config);
+        blobs.sort_unstable();
+        blobs.dedup();
+        blobs
     }
 
     /// Adds layers, and gives the configuration that goes with them, where it has changed.

@@ -1,18 +1,18 @@
 //! Reading what is attached: a manifest with its annotations, and the small blobs it names.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use oci_spec::image::{Descriptor as OciDescriptor, ImageManifest};
 use transport::Class;
 
-use super::referrers::Referrer;
-use crate::blob::BlobStream;
+use super::referrer::Referrer;
+use crate::absent::Found;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{InvalidManifest, MANIFEST_MAX, RawManifest};
+use crate::manifest::{InvalidManifest, MANIFEST_MAX, RawManifest, WireDescriptor};
 use crate::name::Repository;
-use crate::read::{Reader, Selector};
+use crate::read::Selector;
+use crate::reader::Reader;
 
 /// A manifest that is attached to an image (OCI image specification, *Guidelines for Artifact Usage*).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Attachment {
 
 /// A blob of an attached manifest, with what the manifest says about it.
 ///
-/// All of it is a stranger's. Media types are as the manifest has them, with parameters, since formats tell their versions by
+/// Untrusted. Media types are as the manifest has them, with parameters, since formats tell their versions by
 /// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachedBlob {
@@ -57,95 +57,84 @@ impl Attachment {
             let got = manifest.media_type().clone();
             return Err(InvalidManifest::WrongKind { expected: "an image manifest", got });
         }
-        // What is checked of every manifest: its kind, and that nobody contradicts it.
-        let parsed = manifest.parse()?;
-        let image = ImageManifest::from_reader(&manifest.bytes()[..]).map_err(|source| {
-            InvalidManifest::Malformed { media_type: manifest.media_type().clone(), source }
+        let wire = manifest.wire()?;
+        let config = wire.config.as_ref().map(AttachedBlob::new).transpose()?;
+        let config = config.ok_or_else(|| InvalidManifest::Malformed {
+            media_type: manifest.media_type().clone(),
+            problem: "it has no configuration".to_owned(),
         })?;
-        let config = AttachedBlob::new(image.config())?;
-        let artifact_type = image.artifact_type().as_ref().map(ToString::to_string);
+        let artifact_type = wire.artifact_type.filter(|kind| !kind.is_empty());
         Ok(Self {
-            artifact_type: artifact_type
-                .filter(|kind| !kind.is_empty())
-                .unwrap_or_else(|| config.media_type.clone()),
+            artifact_type: artifact_type.unwrap_or_else(|| config.media_type.clone()),
             config,
-            layers: image.layers().iter().map(AttachedBlob::new).collect::<Result<_, _>>()?,
-            subject: parsed.subject.map(|subject| subject.digest),
-            annotations: ordered(image.annotations().as_ref()),
+            layers: wire.layers.iter().flatten().map(AttachedBlob::new).collect::<Result<_, _>>()?,
+            subject: wire.subject.as_ref().map(WireDescriptor::digest).transpose()?,
+            annotations: wire.annotations,
             manifest,
         })
     }
 
-    /// Its configuration and its layers.
+    /// All its blobs: the configuration and the layers.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &AttachedBlob> {
         std::iter::once(&self.config).chain(&self.layers)
     }
 }
 
 impl AttachedBlob {
-    fn new(descriptor: &OciDescriptor) -> Result<Self, InvalidManifest> {
+    fn new(wire: &WireDescriptor) -> Result<Self, InvalidManifest> {
         Ok(Self {
-            media_type: descriptor.media_type().to_string(),
-            digest: digest(descriptor)?,
-            size: descriptor.size(),
-            annotations: ordered(descriptor.annotations().as_ref()),
+            media_type: wire.media_type.clone().unwrap_or_default(),
+            digest: wire.digest()?,
+            size: wire.size,
+            annotations: wire.annotations.clone(),
         })
     }
 }
 
-/// The digest of a descriptor, of an algorithm that can be verified.
-pub(super) fn digest(descriptor: &OciDescriptor) -> Result<Digest, InvalidManifest> {
-    let text = descriptor.digest().to_string();
-    text.parse().map_err(|error: crate::digest::InvalidDigest| InvalidManifest::Descriptor(error.to_string()))
-}
-
-/// Annotations in an order that is the same each time.
-pub(super) fn ordered(annotations: Option<&HashMap<String, String>>) -> BTreeMap<String, String> {
-    annotations.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
 impl Reader {
-    /// The manifest that is attached under a tag, or has a digest, with its annotations; `None` where there is none.
+    /// The manifest that is attached under a tag, or has a digest, with its annotations.
     ///
     /// One request.
     ///
     /// # Errors
-    /// As [`Reader::manifest`], and when it is not the manifest of an image.
+    /// As [`Reader::find_manifest`], and when it is not the manifest of an image.
     pub async fn attachment(
         &self,
         repository: &Repository,
         which: Selector<'_>,
-    ) -> Result<Option<Attachment>, Error> {
-        match self.manifest(repository, which).await {
-            Ok(manifest) => Attachment::parse(manifest)
-                .map(Some)
+    ) -> Result<Found<Attachment>, Error> {
+        match self.find_manifest(repository, which).await? {
+            Found::Present(manifest) => Attachment::parse(manifest)
+                .map(Found::Present)
                 .map_err(|error| Error::new(reading(repository, which), ErrorKind::Manifest(error))),
-            Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => Ok(None),
-            Err(error) => Err(error),
+            Found::Absent(proof) => Ok(Found::Absent(proof)),
         }
     }
 
-    /// Reads a manifest that is listed among the referrers of an image, and makes sure that it says the same of itself:
-    /// anybody who may push a tag may write a list.
+    /// Reads a manifest that is listed among the referrers of an image, and makes sure that it says the same of itself: every
+    /// client that may push a tag may write a list.
     ///
     /// One request; none where the list gives it a size that no manifest has.
     ///
     /// # Errors
-    /// As [`Reader::manifest`], and when it is not the manifest of an image, has another size than the list says, or is
+    /// As [`Reader::find_manifest`], and when it is not the manifest of an image, has another size than the list says, or is
     /// about something else.
     pub async fn referrer(
         &self,
         repository: &Repository,
         subject: Digest,
         listed: &Referrer,
-    ) -> Result<Attachment, Error> {
+    ) -> Result<Found<Attachment>, Error> {
         let which = Selector::Digest(listed.digest);
         let fail = |kind| Error::new(reading(repository, which), kind);
         if listed.size > MANIFEST_MAX as u64 {
             let what = format!("as a referrer of {subject} it is said to have {} bytes", listed.size);
             return Err(fail(ErrorKind::Unreasonable(what)));
         }
-        let manifest = self.manifest(repository, which).await?;
+        let manifest = match self.find_manifest(repository, which).await? {
+            Found::Present(manifest) => manifest,
+            Found::Absent(proof) => return Ok(Found::Absent(proof)),
+        };
         let got = manifest.bytes().len() as u64;
         if got != listed.size {
             return Err(fail(ErrorKind::WrongSize { expected: listed.size, got }));
@@ -156,7 +145,7 @@ impl Reader {
             let what = format!("it is listed as a referrer of {subject}, but says that it is about {about}");
             return Err(fail(ErrorKind::Malformed(what)));
         }
-        Ok(attachment)
+        Ok(Found::Present(attachment))
     }
 
     /// A small blob as a whole, verified against its digest and the size of its descriptor.
@@ -181,8 +170,8 @@ impl Reader {
         if size == 0 && digest.names(b"") {
             return Ok(Bytes::new());
         }
-        // Somebody waits for it before anything can go on, so it does not queue behind layers.
-        BlobStream::new(self.clone(), repository.clone(), digest, size).of_class(Class::Read).whole().await
+        // Other work waits for it, so it does not queue behind layers.
+        self.blob(repository, digest, size).of_class(Class::Read).whole().await
     }
 }
 

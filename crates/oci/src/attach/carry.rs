@@ -6,9 +6,12 @@ use super::Known;
 use super::attachment::{AttachedBlob, Attachment};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::name::{Repository, Tag};
+use crate::name::{Repository, RepositoryPath, Tag};
 use crate::read::Selector;
-use crate::write::{Content, Presence, Writer};
+use crate::reader::Reader;
+use crate::write::{Content, Contents};
+use crate::writer::Writer;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The most blobs of an attached manifest that is copied.
 const BLOBS_MAX: usize = 256;
@@ -67,14 +70,31 @@ impl Writer {
         destination: &Repository,
         blob: &AttachedBlob,
     ) -> Result<(), Error> {
-        let from = if source.host == destination.host { &source.path } else { &destination.path };
-        match self.mount_or_open(destination, blob.digest, from).await? {
-            Presence::There => Ok(()),
-            Presence::Wanted(upload) => {
-                let content = self.reader.small_blob(source, blob.digest, blob.size, blob.size).await?;
-                self.upload(&upload, Content::Bytes(content)).await
-            }
-        }
+        let from: Option<&RepositoryPath> = (source.host == destination.host).then_some(&source.path);
+        let mut contents = Carried { reader: self.reader(), source, blob };
+        self.bring(destination, blob.digest, blob.size, from, &mut contents).await.map(drop)
+    }
+}
+
+/// A small blob of another repository, read when it is needed.
+struct Carried<'a> {
+    reader: &'a Reader,
+    source: &'a Repository,
+    blob: &'a AttachedBlob,
+}
+
+impl Contents for Carried<'_> {
+    async fn content(&mut self) -> Result<Content, Error> {
+        let AttachedBlob { digest, size, .. } = self.blob;
+        Box::pin(self.reader.small_blob(self.source, *digest, *size, *size)).await.map(Content::Bytes)
+    }
+
+    fn failure(&self) -> Option<Error> {
+        None
+    }
+
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        None
     }
 }
 

@@ -7,8 +7,9 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, printable};
+use crate::error::{Error, ErrorKind};
 use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
+use crate::text::printable;
 
 /// A descriptor as it is written. The types that read them keep annotations in no order, and so do not write the same bytes
 /// twice.

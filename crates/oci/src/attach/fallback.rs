@@ -1,16 +1,27 @@
-//! The list of referrers that clients keep where a registry does not (distribution specification, *Referrers Tag Schema*).
+//! Tags that several clients extend, among them the list of referrers that clients keep where a registry does not (distribution
+//! specification, *Referrers Tag Schema*).
 
 use super::Known;
-use super::attachment::Attachment;
 use super::document::{Document, WrittenDescriptor, raw};
-use super::referrers::{REFERRERS_MAX, Referrer};
+use super::referrer::{REFERRERS_MAX, Referrer};
 use super::tag::referrers_tag;
+use crate::absent::Found;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{MediaType, RawManifest};
 use crate::name::{Repository, Tag};
 use crate::read::Selector;
-use crate::write::Writer;
+use crate::write::{Expected, NotWritten, Written};
+use crate::writer::Writer;
+
+/// How often a tag is read and extended anew because another client has written it in between.
+pub(super) const CHANGES_MAX: usize = 10;
+
+/// The error that a tag which does not stand still ends in.
+pub(super) fn changes(doing: String) -> Error {
+    let what = "other clients write the tag faster than it can be extended: run again when they are done";
+    Error::new(doing, ErrorKind::Unreasonable(what.to_owned()))
+}
 
 impl Writer {
     /// Enters a manifest in the list of what is about an image, if it is not there; all other entries stay as they are.
@@ -18,60 +29,88 @@ impl Writer {
         &self,
         repository: &Repository,
         subject: Digest,
-        attachment: &Attachment,
-        fallback: Known,
+        manifest: &RawManifest,
+        mut fallback: Known,
     ) -> Result<(), Error> {
         let tag = referrers_tag(subject);
-        let digest = attachment.manifest.digest();
+        let digest = manifest.digest();
         let doing = format!("entering {digest} in the list of referrers {repository}:{tag}");
-        let _turn = self.reader.shared.attached.turn(repository, &tag).await;
-        let (mut list, listed) = match self.under_tag(repository, &tag, fallback).await? {
-            None => (Document::empty(&MediaType::OciIndex)?, Vec::new()),
-            Some(index) => {
-                let listed =
-                    Referrer::all(&index).map_err(|error| Error::new(&doing, ErrorKind::Manifest(error)))?;
-                (Document::of(&index, &doing)?, listed)
+        let invalid = |error| Error::new(&doing, ErrorKind::Manifest(error));
+        let entry = Referrer::of(manifest).map_err(invalid)?;
+        let _turn = self.own.attached.turn(repository, &tag).await;
+        for _ in 0..CHANGES_MAX {
+            let current = self.under_tag(repository, &tag, fallback).await?;
+            let before = current.as_ref().map(RawManifest::digest);
+            let (mut list, listed) = match current {
+                None => (Document::empty(&MediaType::OciIndex)?, Vec::new()),
+                Some(index) => (Document::of(&index, &doing)?, Referrer::all(&index).map_err(invalid)?),
+            };
+            if listed.iter().any(|referrer| referrer.digest == digest) {
+                return Ok(());
             }
-        };
-        if listed.iter().any(|referrer| referrer.digest == digest) {
-            return Ok(());
+            if listed.len() >= REFERRERS_MAX {
+                let what = format!("it has {REFERRERS_MAX} entries, which is more than readers take");
+                return Err(Error::new(doing, ErrorKind::Unreasonable(what)));
+            }
+            let mut entries = list.entries("manifests", &doing)?;
+            entries.push(raw(&written(&entry))?);
+            list.set("manifests", &entries)?;
+            let index = list.manifest(MediaType::OciIndex, &doing)?;
+            match self.extend_tag(repository, &tag, &index, before).await {
+                Ok(_) => return Ok(()),
+                Err(NotWritten::Changed(_)) => fallback = Known::Nothing,
+                Err(NotWritten::Failed(error)) => return Err(error),
+            }
         }
-        if listed.len() >= REFERRERS_MAX {
-            let what = format!("it has {REFERRERS_MAX} entries already, and nobody would read a longer one");
-            return Err(Error::new(doing, ErrorKind::Unreasonable(what)));
-        }
-        let mut entries = list.entries("manifests", &doing)?;
-        entries.push(raw(&entry(attachment))?);
-        list.set("manifests", &entries)?;
-        let index = list.manifest(MediaType::OciIndex, &doing)?;
-        self.reader.shared.attached.learn_written(repository, &tag);
-        self.put_manifest(repository, Selector::Tag(&tag), &index).await
+        Err(changes(doing))
     }
 
-    /// The manifest under a tag that is about to be extended; `None` where there is none.
+    /// The manifest under a tag that is about to be extended; `None` where there is none. A registry whose reads lag its writes
+    /// is asked again until it shows what this client has written.
     pub(super) async fn under_tag(
         &self,
         repository: &Repository,
         tag: &Tag,
         known: Known,
     ) -> Result<Option<RawManifest>, Error> {
-        if known == Known::Absent && !self.reader.shared.attached.has_written(repository, tag) {
+        if known == Known::Absent && !self.own.attached.has_written(repository, tag) {
             return Ok(None);
         }
-        match self.reader.manifest(repository, Selector::Tag(tag)).await {
-            Ok(manifest) => Ok(Some(manifest)),
-            Err(error) if error.status() == Some(http::StatusCode::NOT_FOUND) => Ok(None),
-            Err(error) => Err(error),
+        let mut budget = self.own.sessions.door.budget();
+        loop {
+            budget.attempt();
+            let found = match self.own.find_manifest(repository, Selector::Tag(tag)).await? {
+                Found::Present(manifest) => Some(manifest),
+                Found::Absent(_) => None,
+            };
+            let lags = self.own.attached.lags(repository, tag, found.as_ref().map(RawManifest::digest));
+            match budget.pause(None).filter(|_| lags) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Ok(found),
+            }
         }
+    }
+
+    /// Writes a tag that was read before, and remembers what it names now.
+    pub(super) async fn extend_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &RawManifest,
+        before: Option<Digest>,
+    ) -> Result<Written, NotWritten> {
+        let expected = before.map_or(Expected::Nothing, Expected::Digest);
+        // Remembered before it is written: where the answer is lost, the tag may have been written.
+        self.own.attached.learn_written(repository, tag, before, manifest.digest());
+        self.write_tag(repository, tag, manifest, expected).await
     }
 }
 
 /// What the list says about a manifest.
-fn entry(attachment: &Attachment) -> WrittenDescriptor<'_> {
-    let manifest = &attachment.manifest;
-    let (media_type, size) = (manifest.media_type().as_str(), manifest.bytes().len() as u64);
+fn written(entry: &Referrer) -> WrittenDescriptor<'_> {
+    let Referrer { media_type, digest, size, artifact_type, annotations } = entry;
     WrittenDescriptor {
-        artifact_type: Some(&attachment.artifact_type),
-        ..WrittenDescriptor::new(media_type, manifest.digest(), size).annotated(&attachment.annotations)
+        artifact_type: artifact_type.as_deref(),
+        ..WrittenDescriptor::new(media_type.as_str(), *digest, *size).annotated(annotations)
     }
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::name::{Host, Repository, Tag};
+use crate::digest::Digest;
+use crate::name::{Repository, Tag};
 
 /// How many tags that may be written to are kept before those that nobody writes to any more are dropped.
 const TURNS: usize = 256;
@@ -20,34 +21,18 @@ pub(crate) struct Memory {
 
 #[derive(Debug, Default)]
 struct Learnt {
-    /// Whether a host has a referrers API.
-    referrers_api: HashMap<Host, bool>,
     /// Repositories that have the empty configuration.
     empty_config: HashSet<Repository>,
-    /// The tags that were written here, by their hashes: one that is taken for another costs a request.
-    written: HashSet<u64>,
-    /// Whose turn it is to read, extend and write a tag.
+    /// The tags that were written here, by their hashes, with hashes of what they named before and after: one that is taken for
+    /// another costs a request.
+    written: HashMap<u64, (Option<u64>, u64)>,
+    /// The turns of those that read, extend and write a tag.
     turns: HashMap<(Repository, Tag), Weak<Turn<()>>>,
 }
 
 impl Memory {
     fn learnt(&self) -> MutexGuard<'_, Learnt> {
         self.learnt.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a host is known to have no referrers API.
-    pub(super) fn lacks_referrers(&self, host: &Host) -> bool {
-        self.learnt().referrers_api.get(host) == Some(&false)
-    }
-
-    /// Takes note that a host has a referrers API, or has none. One that had it keeps it: a single answer that denies it is
-    /// about something else.
-    pub(super) fn learn_referrers(&self, host: &Host, there: bool) {
-        let mut learnt = self.learnt();
-        match learnt.referrers_api.get_mut(host) {
-            Some(known) => *known |= there,
-            None => drop(learnt.referrers_api.insert(host.clone(), there)),
-        }
     }
 
     pub(super) fn has_empty_config(&self, repository: &Repository) -> bool {
@@ -65,14 +50,30 @@ impl Memory {
 
     /// Whether this client has written a tag, so that no earlier listing tells about it.
     pub(super) fn has_written(&self, repository: &Repository, tag: &Tag) -> bool {
-        self.learnt().written.contains(&self.hasher.hash_one((repository, tag)))
+        self.learnt().written.contains_key(&self.hasher.hash_one((repository, tag)))
     }
 
-    pub(super) fn learn_written(&self, repository: &Repository, tag: &Tag) {
-        self.learnt().written.insert(self.hasher.hash_one((repository, tag)));
+    /// Notes that a tag is written, which named `before`.
+    pub(super) fn learn_written(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        before: Option<Digest>,
+        after: Digest,
+    ) {
+        let hash = |digest: Digest| self.hasher.hash_one(digest);
+        let entry = (before.map(hash), hash(after));
+        self.learnt().written.insert(self.hasher.hash_one((repository, tag)), entry);
     }
 
-    /// Waits until nobody else in this process reads, extends and writes a tag. Who has the turn waits for no other.
+    /// Whether a tag that this client has written still shows what it named before that.
+    pub(super) fn lags(&self, repository: &Repository, tag: &Tag, shown: Option<Digest>) -> bool {
+        let shown = shown.map(|digest| self.hasher.hash_one(digest));
+        let written = self.learnt().written.get(&self.hasher.hash_one((repository, tag))).copied();
+        written.is_some_and(|(before, after)| shown == before && shown != Some(after))
+    }
+
+    /// Waits until no other task of this process reads, extends and writes a tag. A task that has a turn waits for no other turn.
     pub(super) async fn turn(&self, repository: &Repository, tag: &Tag) -> OwnedMutexGuard<()> {
         let turn = {
             let turns = &mut self.learnt().turns;
@@ -101,14 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_had_the_api_keeps_it() {
-        let (memory, host) = (Memory::default(), repository("app").host);
-        assert!(!memory.lacks_referrers(&host), "nothing is known");
-        memory.learn_referrers(&host, false);
-        assert!(memory.lacks_referrers(&host));
-        memory.learn_referrers(&host, true);
-        memory.learn_referrers(&host, false);
-        assert!(!memory.lacks_referrers(&host));
+    fn a_tag_that_shows_what_it_named_before_lags() {
+        let (memory, tag, app) = (Memory::default(), "v1".parse().unwrap(), repository("app"));
+        let (old, new, other) = (Digest::of(b"old"), Digest::of(b"new"), Digest::of(b"other"));
+        assert!(!memory.lags(&app, &tag, None), "it was not written here");
+        memory.learn_written(&app, &tag, None, old);
+        assert!(memory.lags(&app, &tag, None));
+        memory.learn_written(&app, &tag, Some(old), new);
+        assert!(memory.lags(&app, &tag, Some(old)));
+        for shown in [Some(new), Some(other), None] {
+            assert!(!memory.lags(&app, &tag, shown), "{shown:?}");
+        }
     }
 
     #[test]

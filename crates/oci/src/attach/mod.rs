@@ -5,9 +5,10 @@
 //! ([`Reader::referrers`](crate::Reader::referrers)); where a registry keeps no such list, clients keep it themselves, as an
 //! index under [`referrers_tag`] (distribution specification, *Referrers Tag Schema*).
 //!
-//! A tag that several write to is read, extended and written. In one process that happens one after another. Between
-//! processes the protocol has nothing to make it safe: of two that write at the same time, the later one wins, and what the
-//! other has added is lost. A registry with a referrers API has no such tag.
+//! A tag that several clients extend is read, extended, looked at once more and written; where another client has written it
+//! meanwhile, this begins anew. In one process that happens one after another. Between processes the time between the look and
+//! the write remains: of two that write in it, the later one wins, and what the other has added is lost, unless the host honours
+//! conditions on writes. A registry with a referrers API has no such tag.
 
 mod append;
 mod attachment;
@@ -16,6 +17,7 @@ mod document;
 mod fallback;
 mod memory;
 mod push;
+mod referrer;
 mod referrers;
 mod tag;
 
@@ -23,7 +25,7 @@ pub use append::Appended;
 pub use attachment::{AttachedBlob, Attachment};
 pub(crate) use memory::Memory;
 pub use push::{NewLayer, NewReferrer, Subject};
-pub use referrers::Referrer;
+pub use referrer::Referrer;
 pub use tag::{AttachedTag, AttachmentKind, referrers_tag};
 
 /// What the caller knows of the tag that a call may have to read.
@@ -32,6 +34,8 @@ pub enum Known {
     /// Nothing: it is read.
     #[default]
     Nothing,
+    /// A listing has shown it: it is read.
+    Present,
     /// A listing has shown that the repository does not have it, so it is not asked for; unless this client has written it
     /// since.
     Absent,

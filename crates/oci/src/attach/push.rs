@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use futures_util::future::try_join;
 use serde::Serialize;
+use transport::Answer;
 
 use super::Known;
 use super::attachment::Attachment;
@@ -13,9 +14,10 @@ use super::tag::referrers_tag;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Descriptor, MediaType, RawManifest};
-use crate::name::Repository;
+use crate::name::{Repository, Tag};
 use crate::read::Selector;
-use crate::write::{Content, Presence, Writer};
+use crate::write::Written;
+use crate::writer::Writer;
 
 /// The configuration of a manifest that needs none (OCI image specification, *Guidance for an Empty Descriptor*).
 const EMPTY: &[u8] = b"{}";
@@ -117,14 +119,11 @@ impl Writer {
     ///
     /// Three requests: two for the layer (one where the repository has it) and one for the manifest; two more for the first
     /// in a repository, whose empty configuration is then known to be there. Where the registry keeps no list of referrers,
-    /// the fallback tag is read and written: two more, or one where it is [`Known::Absent`].
-    ///
-    /// The tag is written by one at a time in this process. Another process that writes it at the same moment may undo that:
-    /// the protocol knows no lock.
+    /// the fallback tag is read, looked at and written: three more, or two where it is [`Known::Absent`].
     ///
     /// # Errors
-    /// When the registry takes a part of it not. The image need not be there, says the specification; some registries want
-    /// it.
+    /// When the registry does not take a part of it. The specification does not need the image to be there; some registries
+    /// do.
     pub async fn attach(
         &self,
         repository: &Repository,
@@ -138,13 +137,13 @@ impl Writer {
         let layer = &attachment.layers[0];
         try_join(
             Box::pin(self.bring_empty_config(repository)),
-            Box::pin(self.bring(repository, layer.digest, referrer.layer.content.clone())),
+            Box::pin(self.bring_small(repository, layer.digest, referrer.layer.content.clone())),
         )
         .await?;
         let which = Selector::Digest(attachment.manifest.digest());
         self.put_attachment(repository, which, &attachment, fallback).await.inspect_err(|error| {
             if error.status().is_some_and(|status| status.is_client_error()) {
-                self.reader.shared.attached.forget_empty_config(repository);
+                self.own.attached.forget_empty_config(repository);
             }
         })?;
         Ok(attachment.manifest.digest())
@@ -158,36 +157,91 @@ impl Writer {
         attachment: &Attachment,
         fallback: Known,
     ) -> Result<(), Error> {
-        let memory = &self.reader.shared.attached;
-        if let Selector::Tag(tag) = which {
-            memory.learn_written(repository, tag);
+        match which {
+            Selector::Digest(digest) => self.place(repository, digest, &attachment.manifest, fallback).await,
+            Selector::Tag(tag) => {
+                self.own.attached.learn_written(repository, tag, None, attachment.manifest.digest());
+                let written = self.put_tag(repository, tag, &attachment.manifest).await?;
+                let answer = if let Written::Now(answer) = written { Some(*answer) } else { None };
+                self.list_where_needed(repository, &attachment.manifest, attachment.subject, answer, fallback)
+                    .await
+            }
         }
-        let response = self.send_manifest(repository, which, &attachment.manifest).await?;
-        let Some(subject) = attachment.subject else { return Ok(()) };
-        // The header is how a registry tells that it lists the manifest itself.
-        if response.header("oci-subject").and_then(|text| text.parse().ok()) == Some(subject) {
-            memory.learn_referrers(&repository.host, true);
-            return Ok(());
-        }
-        self.list_referrer(repository, subject, attachment, fallback).await
     }
 
-    /// Brings a small blob to a repository: one request where it is there, two where it is not.
-    pub(super) async fn bring(
+    /// Puts a manifest under its digest, and enters it in the list of what is about its subject, where it has one and the
+    /// registry keeps no such list itself.
+    pub(crate) async fn place(
         &self,
         repository: &Repository,
         digest: Digest,
-        content: Bytes,
+        manifest: &RawManifest,
+        fallback: Known,
     ) -> Result<(), Error> {
-        match self.mount_or_open(repository, digest, &repository.path).await? {
-            Presence::There => Ok(()),
-            Presence::Wanted(upload) => self.upload(&upload, Content::Bytes(content)).await,
+        let answer = self.put_by_digest(repository, digest, manifest).await?;
+        let invalid =
+            |error| Error::new(format!("writing {repository}@{digest}"), ErrorKind::Manifest(error));
+        let subject = manifest.parse().map_err(invalid)?.subject.map(|subject| subject.digest);
+        self.list_where_needed(repository, manifest, subject, answer, fallback).await
+    }
+
+    /// Gives a new tag to a manifest, and enters the manifest in the list of what is about its subject, as [`Writer::place`] does;
+    /// tells whether the tag was written.
+    pub(crate) async fn place_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &RawManifest,
+    ) -> Result<bool, Error> {
+        let invalid = |error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Manifest(error));
+        if manifest.parse().map_err(invalid)?.subject.is_some() {
+            // The tag comes last: an interruption leaves nothing undone that the next run does not see.
+            self.place(repository, manifest.digest(), manifest, Known::Nothing).await?;
         }
+        let written = self.put_tag(repository, tag, manifest).await?;
+        Ok(matches!(written, Written::Now(_)))
+    }
+
+    async fn list_where_needed(
+        &self,
+        repository: &Repository,
+        manifest: &RawManifest,
+        subject: Option<Digest>,
+        answer: Option<Answer>,
+        fallback: Known,
+    ) -> Result<(), Error> {
+        let Some(subject) = subject else { return Ok(()) };
+        // The header is how a registry tells that it lists the manifest itself.
+        let named = answer.as_ref().and_then(|answer| answer.header("oci-subject"));
+        if named.and_then(|text| text.trim().parse().ok()) == Some(subject) {
+            self.own.sessions.of(&repository.host)?.learn_referrers(true);
+            return Ok(());
+        }
+        // Where the answer was lost, the registry may list the manifest all the same.
+        if answer.is_none() {
+            let listed = self.own.referrers(repository, subject, None, fallback).await?;
+            let is_listed = listed.iter().any(|referrer| referrer.digest == manifest.digest());
+            if is_listed || self.own.sessions.of(&repository.host)?.has_referrers() {
+                return Ok(());
+            }
+        }
+        self.list_referrer(repository, subject, manifest, fallback).await
+    }
+
+    /// Brings a small blob to a repository: one request where it is there, two where it is not.
+    pub(super) async fn bring_small(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        mut content: Bytes,
+    ) -> Result<(), Error> {
+        let size = content.len() as u64;
+        self.bring(repository, digest, size, None, &mut content).await.map(drop)
     }
 
     /// Brings the empty configuration to a repository, unless it is known to be there.
     async fn bring_empty_config(&self, repository: &Repository) -> Result<(), Error> {
-        let memory = &self.reader.shared.attached;
+        let memory = &self.own.attached;
         if memory.has_empty_config(repository) {
             return Ok(());
         }
@@ -196,7 +250,7 @@ impl Writer {
         if memory.has_empty_config(repository) {
             return Ok(());
         }
-        self.bring(repository, Digest::of(EMPTY), Bytes::from_static(EMPTY)).await?;
+        self.bring_small(repository, Digest::of(EMPTY), Bytes::from_static(EMPTY)).await?;
         memory.learn_empty_config(repository);
         Ok(())
     }

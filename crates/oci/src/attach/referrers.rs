@@ -1,72 +1,29 @@
 //! Which manifests are about an image (distribution specification, *Listing Referrers* and *Unavailable Referrers API*).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
-use oci_spec::image::{Descriptor as OciDescriptor, ImageIndex};
-use transport::Response;
-use url::{Url, form_urlencoded};
+use transport::Answer;
+use url::form_urlencoded;
 
 use super::Known;
-use super::attachment::{digest, ordered};
+use super::referrer::{REFERRERS_MAX, Referrer};
 use super::tag::referrers_tag;
-use crate::client::{Call, body, expect, same_host};
+use crate::absent::Found;
+use crate::answer::success;
 use crate::digest::Digest;
-use crate::error::{Error, ErrorKind, Refusal, printable};
-use crate::listing::next_page;
-use crate::manifest::{InvalidManifest, MANIFEST_MAX, MediaType, RawManifest};
+use crate::error::{Error, ErrorKind, Refusal};
+use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
 use crate::name::Repository;
-use crate::read::{Reader, Selector};
+use crate::read::{Pages, Selector};
+use crate::reader::Reader;
+use crate::text::printable;
 
-/// The most referrers that one image may have; those of other types, which are left out of the answer, are counted.
-pub(super) const REFERRERS_MAX: usize = 1_000;
 /// The most pages of one list: some registries give fifty a page.
 const PAGES_MAX: usize = 100;
 /// The most bytes that all pages of a list may have together.
-const BYTES_MAX: usize = 2 * MANIFEST_MAX;
-
-/// A manifest that is listed as being about an image. All of it is what the list says: see
-/// [`Reader::referrer`](crate::Reader::referrer).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Referrer {
-    /// The kind of the manifest.
-    pub media_type: MediaType,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size, in bytes.
-    pub size: u64,
-    /// What it is, where the list tells.
-    pub artifact_type: Option<String>,
-    /// Its annotations.
-    pub annotations: BTreeMap<String, String>,
-}
-
-impl Referrer {
-    fn new(descriptor: &OciDescriptor) -> Result<Self, InvalidManifest> {
-        Ok(Self {
-            media_type: MediaType::parse(descriptor.media_type().as_ref()),
-            digest: digest(descriptor)?,
-            size: descriptor.size(),
-            artifact_type: descriptor.artifact_type().as_ref().map(ToString::to_string),
-            annotations: ordered(descriptor.annotations().as_ref()),
-        })
-    }
-
-    /// The referrers that an index lists, in its order.
-    pub(super) fn all(index: &RawManifest) -> Result<Vec<Self>, InvalidManifest> {
-        if *index.media_type() != MediaType::OciIndex {
-            let got = index.media_type().clone();
-            return Err(InvalidManifest::WrongKind { expected: "an OCI index of referrers", got });
-        }
-        // What is checked of every manifest: that it is what it says.
-        index.parse()?;
-        let parsed = ImageIndex::from_reader(&index.bytes()[..]).map_err(|source| {
-            InvalidManifest::Malformed { media_type: index.media_type().clone(), source }
-        })?;
-        parsed.manifests().iter().map(Self::new).collect()
-    }
-}
+const BYTES_MAX: u64 = 2 * MANIFEST_MAX as u64;
+const ACCEPT: &str = "application/vnd.oci.image.index.v1+json";
 
 impl Reader {
     /// The manifests that say they are about an image, of one artifact type or of all: by the referrers API, or by the
@@ -85,23 +42,22 @@ impl Reader {
         fallback: Known,
     ) -> Result<Vec<Referrer>, Error> {
         let mut found = List::new(format!("listing the referrers of {repository}@{subject}"));
-        let memory = &self.shared.attached;
+        let session = self.sessions.of(&repository.host)?;
         // An empty answer is an answer. What was pushed before the registry had the API, it must list from the fallback tag
         // when it gets it (*Enabling the Referrers API*), so crane, cosign and regclient ask no further either; to do so
         // would be one more request for nearly every image.
-        if !memory.lacks_referrers(&repository.host)
+        if !session.lacks_referrers()
             && self.referrers_by_api(repository, subject, artifact_type, &mut found).await?
         {
             return Ok(found.referrers);
         }
         let tag = referrers_tag(subject);
-        if fallback == Known::Absent && !memory.has_written(repository, &tag) {
+        if fallback == Known::Absent && !self.attached.has_written(repository, &tag) {
             return Ok(Vec::new());
         }
-        match self.manifest(repository, Selector::Tag(&tag)).await {
-            Ok(index) => found.take(&index, artifact_type).map(|_| found.referrers),
-            Err(error) if error.status() == Some(StatusCode::NOT_FOUND) => Ok(Vec::new()),
-            Err(error) => Err(error),
+        match self.find_manifest(repository, Selector::Tag(&tag)).await? {
+            Found::Present(index) => found.take(&index, artifact_type).map(|()| found.referrers),
+            Found::Absent(_) => Ok(Vec::new()),
         }
     }
 
@@ -122,38 +78,35 @@ impl Reader {
             }
             None => format!("referrers/{subject}"),
         };
-        let mut call = self.shared.reading(Method::GET, repository, &path, "referrers")?;
-        for page in 1..=PAGES_MAX {
-            let response = self.referrers_page(&call, &found.doing).await?;
-            if page == 1 && says_no_api(response.status()) {
-                let refusal = Refusal::read(response).await;
-                if !is_about_content(&refusal) {
-                    self.shared.attached.learn_referrers(&repository.host, false);
+        let mut call = self.call(Method::GET, repository, "referrers/", "referrers")?;
+        call.url = call.session.url(&format!("{}/{path}", repository.path))?;
+        let doing = found.doing.clone();
+        let mut pages = Pages::new(&doing, PAGES_MAX, BYTES_MAX);
+        loop {
+            let request = call.request().follow().limit(pages.left().min(MANIFEST_MAX as u64));
+            let request = request.header(header::ACCEPT, HeaderValue::from_static(ACCEPT));
+            let reply = self.sessions.send(&call, request, &doing).await?;
+            if pages.is_first() && says_no_api(reply.status()) {
+                if !is_about_content(&reply.refusal()) {
+                    call.session.learn_referrers(false);
                 }
                 return Ok(false);
             }
-            let response = expect(response, &[200], &found.doing).await?;
-            let next = next(&response, &call.url, &found.doing)?;
-            let index = index(response, found.left(), &found.doing).await?;
-            let brought_new = found.take(&index, artifact_type)?;
-            self.shared.attached.learn_referrers(&repository.host, true);
-            match next {
+            let answer = success(reply, &doing)?;
+            let index = index(&answer, &doing)?;
+            // An index without a list comes from a registry that does not keep one.
+            if pages.is_first() && index.wire().is_ok_and(|wire| wire.manifests.is_none()) {
+                return Ok(false);
+            }
+            found.take(&index, artifact_type)?;
+            call.session.learn_referrers(true);
+            match pages.next(&answer, &call.url, answer.body().len() as u64)? {
                 None => return Ok(true),
-                Some(next) if brought_new => call.url = next,
-                Some(_) => return Err(found.fail(ErrorKind::Malformed("its pages do not end".to_owned()))),
+                Some(next) => call.url = next,
             }
         }
-        Err(found.fail(ErrorKind::Unreasonable(format!("it has more than {PAGES_MAX} pages"))))
-    }
-
-    async fn referrers_page(&self, call: &Call<'_>, doing: &str) -> Result<Response, Error> {
-        let request = call.request().follow().header(header::ACCEPT, HeaderValue::from_static(ACCEPT));
-        let this = Call { url: call.url.clone(), scopes: call.scopes.clone(), method: Method::GET, ..*call };
-        self.shared.send(this, request, doing).await
     }
 }
-
-const ACCEPT: &str = "application/vnd.oci.image.index.v1+json";
 
 /// What is found of a list, while its pages are read.
 struct List {
@@ -161,28 +114,20 @@ struct List {
     referrers: Vec<Referrer>,
     /// All that was listed, of whatever type.
     seen: HashSet<Digest>,
-    bytes: usize,
 }
 
 impl List {
     fn new(doing: String) -> Self {
-        Self { doing, referrers: Vec::new(), seen: HashSet::new(), bytes: 0 }
+        Self { doing, referrers: Vec::new(), seen: HashSet::new() }
     }
 
     fn fail(&self, kind: ErrorKind) -> Error {
         Error::new(&self.doing, kind)
     }
 
-    /// How large the next page may be, in bytes.
-    fn left(&self) -> usize {
-        MANIFEST_MAX.min(BYTES_MAX - self.bytes)
-    }
-
-    /// Takes in a page, and tells whether it had anything new.
-    fn take(&mut self, page: &RawManifest, artifact_type: Option<&str>) -> Result<bool, Error> {
+    /// Takes in a page.
+    fn take(&mut self, page: &RawManifest, artifact_type: Option<&str>) -> Result<(), Error> {
         let listed = Referrer::all(page).map_err(|error| self.fail(ErrorKind::Manifest(error)))?;
-        let before = self.seen.len();
-        self.bytes += page.bytes().len();
         for referrer in listed {
             // One that is listed twice is one referrer.
             if !self.seen.insert(referrer.digest) {
@@ -197,39 +142,32 @@ impl List {
                 self.referrers.push(referrer);
             }
         }
-        Ok(self.seen.len() > before)
+        Ok(())
     }
 }
 
-/// The statuses by which registries say that they have no referrers API. The specification's is 404; older registries take
-/// the path for something else, and refuse it as that.
+/// The statuses by which registries say that they have no referrers API. The specification's is 404; others take the path for
+/// something else, and refuse it as that.
 fn says_no_api(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 400 | 404 | 405 | 406)
+    matches!(status.as_u16(), 400 | 404 | 405 | 406 | 410 | 415 | 422 | 501)
 }
 
 /// Whether a registry refuses to answer for what it was asked about, though it may have the API: some answer so where they
 /// do not know the repository or the image.
 fn is_about_content(refusal: &Refusal) -> bool {
     let codes = ["NAME_UNKNOWN", "NAME_INVALID", "MANIFEST_UNKNOWN", "DIGEST_INVALID"];
-    refusal.errors.iter().any(|error| codes.contains(&error.code.as_str()))
-}
-
-/// Where the next page is.
-fn next(response: &Response, asked: &Url, doing: &str) -> Result<Option<Url>, Error> {
-    let links = response.headers().get_all(header::LINK).iter().filter_map(|link| link.to_str().ok());
-    let target = links.filter_map(next_page).next();
-    target.map(|to| same_host(asked, to, "Link", doing)).transpose()
+    refusal.says(&codes)
 }
 
 /// The index of a page. A web page that greets every visitor with 200 is not an empty list, and must not pass for one.
-async fn index(response: Response, limit: usize, doing: &str) -> Result<RawManifest, Error> {
-    let content_type = MediaType::parse(response.header(header::CONTENT_TYPE.as_str()).unwrap_or_default());
-    let is_index = content_type == MediaType::OciIndex || content_type.as_str() == "application/json";
-    let bytes: Bytes = body(response, limit, doing).await?;
-    if !is_index {
+fn index(answer: &Answer, doing: &str) -> Result<RawManifest, Error> {
+    let content_type = MediaType::parse(answer.header(header::CONTENT_TYPE.as_str()).unwrap_or_default());
+    // Registries send JSON as one of these, too.
+    let unsaid = ["application/json", "application/octet-stream", "text/plain", ""];
+    if content_type != MediaType::OciIndex && !unsaid.contains(&content_type.as_str()) {
         let got = printable(content_type.as_str(), 120);
         let what = format!("an index of referrers is expected, `{got}` came");
         return Err(Error::new(doing, ErrorKind::Malformed(what)));
     }
-    Ok(RawManifest::new(MediaType::OciIndex, bytes))
+    Ok(RawManifest::new(MediaType::OciIndex, answer.body().clone()))
 }

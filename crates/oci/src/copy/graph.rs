@@ -8,7 +8,8 @@ use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Descriptor, RawManifest};
 use crate::name::DigestReference;
-use crate::read::{Reader, Selector};
+use crate::read::Selector;
+use crate::reader::Reader;
 
 /// The deepest nesting of indexes that is followed.
 pub const IMAGE_DEPTH_MAX: usize = 6;

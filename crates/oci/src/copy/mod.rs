@@ -21,12 +21,12 @@ use tokio::sync::{Semaphore, mpsc};
 pub use graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Node};
 pub use spool::SpoolSettings;
 
+use crate::attach::Known;
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Descriptor;
 use crate::name::{Repository, Tag};
-use crate::read::Selector;
-use crate::write::Writer;
+use crate::writer::Writer;
 use mover::{Cargo, Mover, Wanting};
 
 /// How many blobs of one image are on their way at once, not counting those that only wait for targets that are behind.
@@ -211,8 +211,8 @@ impl Copier {
             }
             try_join_all(ready.iter().map(|node| async {
                 written.fetch_add(1, Relaxed);
-                let which = Selector::Digest(node.digest);
-                self.writer.put_manifest(&target.repository, which, &node.manifest).await
+                // What is about another manifest is listed as that where the registry keeps no such list.
+                self.writer.place(&target.repository, node.digest, &node.manifest, Known::Nothing).await
             }))
             .await?;
             there.extend(ready.iter().map(|node| node.digest));
@@ -221,11 +221,12 @@ impl Copier {
 
     async fn write_tags(&self, graph: &Graph, target: &Target, observer: Observer<'_>) -> Result<u64, Error> {
         let root = graph.root();
+        let mut written = 0;
         for tag in &target.tags {
-            self.writer.put_manifest(&target.repository, Selector::Tag(tag), &root.manifest).await?;
+            written += u64::from(self.writer.place_tag(&target.repository, tag, &root.manifest).await?);
             observer(Step::Tagged { repository: &target.repository, tag });
         }
-        Ok(target.tags.len() as u64)
+        Ok(written)
     }
 }
 

@@ -5,19 +5,19 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use http::StatusCode;
-use tokio::sync::{Notify, SemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, SemaphorePermit};
 
 use super::claims::{Claim, Claims, Turn};
 use super::pace::Pace;
 use super::relay::Cause;
 use super::room::Rooms;
 use super::spool::{Spool, SpoolSettings};
-use super::supply::{Engaged, Means, Origin, Pieces, Supply};
+use super::supply::{Engaged, Means, Origin, Supply};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::Descriptor;
-use crate::name::{Host, Repository, RepositoryPath};
-use crate::write::{Content, Presence, Upload, Writer};
+use crate::name::{Host, Repository};
+use crate::write::{Brought, Content, Contents};
+use crate::writer::Writer;
 
 /// How long the other repositories of a blob have, after the first has it, before the image goes on with other blobs.
 const AFTER_THE_FIRST: Duration = Duration::from_secs(1);
@@ -128,104 +128,60 @@ impl<'a> Destination<'a> {
     async fn serve(&self, claim: Claim, engaged: Option<Engaged<'a>>) -> Result<bool, Error> {
         let Cargo { source, blob, .. } = self.cargo;
         let (from, lead) = match self.mover.claims.turn(claim, self.repository, blob.digest).await {
-            Turn::Mount(from) => (from, None),
+            Turn::Mount(from) => (Some(from), None),
             // Staging on the same host is as good a place to mount from as any.
-            Turn::Lead(lead) if self.repository.host == source.host => (source.path.clone(), Some(lead)),
-            Turn::Lead(lead) => (self.repository.path.clone(), Some(lead)),
+            Turn::Lead(lead) if self.repository.host == source.host => {
+                (Some(source.path.clone()), Some(lead))
+            }
+            Turn::Lead(lead) => (None, Some(lead)),
         };
-        // From here on nobody is waited for who may wait for us.
-        let mut engaged = engaged.unwrap_or_else(|| self.engage());
-        let sent = match self.ask(&from).await? {
-            Presence::There => false,
-            Presence::Wanted(upload) => self.upload(upload, &mut engaged).await?,
-        };
+        // From here on this waits for no task that may wait for it.
+        let engaged = engaged.unwrap_or_else(|| self.engage());
+        let mut contents = FromSource { destination: self, engaged };
+        let writer = &self.mover.writer;
+        let brought =
+            writer.bring(self.repository, blob.digest, blob.size, from.as_ref(), &mut contents).await?;
         if let Some(lead) = lead {
             lead.succeeded(self.repository);
         }
-        Ok(sent)
+        Ok(brought == Brought::Sent)
     }
 
     fn engage(&self) -> Engaged<'a> {
         self.supply.engage(self.number, &self.repository.host)
     }
 
-    /// Asks the repository for the blob: it may have it, or take it from another of its host.
-    async fn ask(&self, from: &RepositoryPath) -> Result<Presence, Error> {
-        let (writer, digest) = (&self.mover.writer, self.cargo.blob.digest);
-        let _room = self.mover.means.rooms.request(&self.repository.host).await;
-        // Boxed, so that who waits for its turn has no room for it.
-        match Box::pin(writer.mount_or_open(self.repository, digest, from)).await {
-            // Mounting from elsewhere may be forbidden where uploading is not.
-            Err(error) if *from != self.repository.path && is_refused(&error) => {
-                Box::pin(writer.mount_or_open(self.repository, digest, &self.repository.path)).await
-            }
-            asked => asked,
-        }
-    }
-
-    /// Sends the blob, again where that may go better; `false` where the repository turned out to have it.
-    async fn upload(&self, mut upload: Upload, engaged: &mut Engaged<'_>) -> Result<bool, Error> {
-        let mut budget = self.mover.writer.reader().shared.door.budget();
-        loop {
-            let pieces = engaged.pieces().await.map_err(|cause| self.source_failed(&cause))?;
-            budget.attempt();
-            let Err(error) = self.send(&upload, pieces).await else { return Ok(true) };
-            if let Some(cause) = engaged.failure() {
-                return Err(self.source_failed(&cause));
-            }
-            let Some(pause) = budget.pause(None).filter(|_| may_go_better(&error)) else { return Err(error) };
-            engaged.again();
-            tracing::debug!(repository = %self.repository, blob = %self.cargo.blob.digest, %error, "uploading again");
-            tokio::time::sleep(pause).await;
-            budget.progressed();
-            // What was turned away before it began is where it was.
-            if !is_turned_away(&error) {
-                upload = match self.ask(&self.repository.path).await? {
-                    Presence::There => return Ok(false),
-                    Presence::Wanted(upload) => upload,
-                };
-            }
-        }
-    }
-
-    async fn send(&self, upload: &Upload, stream: Pieces) -> Result<(), Error> {
-        let content = Content::Stream { length: self.cargo.blob.size, stream };
-        let _room = self.mover.means.rooms.request(&self.repository.host).await;
-        Box::pin(self.mover.writer.upload(upload, content)).await
-    }
-
     /// The failure of the source, as it is for one of its destinations.
     fn source_failed(&self, cause: &Cause) -> Error {
-        let kind = ErrorKind::Source { cause: cause.text.clone(), temporary: cause.temporary };
+        let Cause { text, temporary, advice } = cause.clone();
+        let kind = ErrorKind::Source { cause: text, temporary, advice };
         Error::new(format!("uploading to {}", self.repository), kind)
     }
 }
 
-/// Whether a failed upload is worth another one: the door sends a stream but once.
-fn may_go_better(error: &Error) -> bool {
-    // The source is judged before: a stream that failed here was let go for being slow.
-    let let_go = match error.kind() {
-        ErrorKind::Content(_) => true,
-        ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Content(_)),
-        _ => false,
-    };
-    let another = matches!(
-        error.status(),
-        Some(
-            // A token that has ended in the middle is got anew with the next upload.
-            StatusCode::UNAUTHORIZED
-            // The registry has lost the upload; or it refuses whole blobs of this size, and gets pieces the next time.
-            | StatusCode::NOT_FOUND | StatusCode::RANGE_NOT_SATISFIABLE | StatusCode::PAYLOAD_TOO_LARGE
-        )
-    );
-    error.is_temporary() || let_go || another
+/// A blob of the source, as one destination gets it.
+struct FromSource<'d, 'a> {
+    destination: &'d Destination<'a>,
+    engaged: Engaged<'a>,
 }
 
-/// Whether the host has only said that it is asked too much.
-fn is_turned_away(error: &Error) -> bool {
-    matches!(error.status(), Some(StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE))
-}
+impl Contents for FromSource<'_, '_> {
+    async fn content(&mut self) -> Result<Content, Error> {
+        let pieces = self.engaged.pieces().await;
+        let stream = pieces.map_err(|cause| self.destination.source_failed(&cause))?;
+        Ok(Content::Stream { length: self.destination.cargo.blob.size, stream })
+    }
 
-fn is_refused(error: &Error) -> bool {
-    error.status().is_some_and(|status| status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS)
+    fn failure(&self) -> Option<Error> {
+        self.engaged.failure().map(|cause| self.destination.source_failed(&cause))
+    }
+
+    fn may_be_wanted_again(&self) {
+        self.engaged.again();
+    }
+
+    async fn slot(&self) -> Option<OwnedSemaphorePermit> {
+        let Destination { mover, repository, .. } = self.destination;
+        Some(mover.means.rooms.request(&repository.host).await)
+    }
 }

@@ -6,7 +6,8 @@ use super::graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::manifest::{Descriptor, RawManifest};
 use crate::name::DigestReference;
-use crate::read::{Reader, Selector};
+use crate::read::Selector;
+use crate::reader::Reader;
 
 impl Graph {
     /// Descriptors of all manifests, the image itself first.

@@ -12,11 +12,11 @@ use super::pace::Pace;
 use super::relay::{Cause, Relay, WINDOW};
 use super::room::Rooms;
 use super::spool::Spool;
-use crate::blob::BlobStream;
 use crate::error::Error;
 use crate::manifest::Descriptor;
 use crate::name::{Host, Repository};
-use crate::read::Reader;
+use crate::read::BlobStream;
+use crate::reader::Reader;
 
 /// A blob of the source.
 pub(super) struct Origin<'a> {
@@ -115,7 +115,7 @@ impl<'a> Supply<'a> {
         let mut source = reader.blob(repository, blob.digest, blob.size);
         if blob.size <= WINDOW {
             // It is there as a whole, and right, before anybody gets a byte.
-            relay.read(pieces(&mut source)).await;
+            Box::pin(relay.read(pieces(&mut source))).await;
             self.publish(relay);
             return;
         }
@@ -123,7 +123,7 @@ impl<'a> Supply<'a> {
         match source.open().await {
             Ok(()) => {
                 self.publish(relay);
-                relay.read(pieces(&mut source)).await;
+                Box::pin(relay.read(pieces(&mut source))).await;
             }
             Err(error) => {
                 relay.fail(&error);

@@ -54,19 +54,6 @@ impl Listing {
     }
 }
 
-/// The target of `rel="next"` in a `Link` header (RFC 8288).
-pub(crate) fn next_page(link: &str) -> Option<&str> {
-    link.split(',').find_map(|link| {
-        let (target, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
-        let next = parameters.split(';').any(|parameter| {
-            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            name.trim().eq_ignore_ascii_case("rel")
-                && value.trim().trim_matches('"').eq_ignore_ascii_case("next")
-        });
-        next.then_some(target)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,16 +86,5 @@ mod tests {
     fn null_tags_are_no_tags_and_html_is_no_page() {
         assert_eq!(listing(r#"{"name":"a","tags":null}"#).unwrap(), Listing::default());
         assert!(listing("<html>").is_err());
-    }
-
-    #[test]
-    fn the_next_page_is_found_among_links() {
-        assert_eq!(
-            next_page(r#"</v2/a/tags/list?last=x&n=2>; rel="next""#),
-            Some("/v2/a/tags/list?last=x&n=2")
-        );
-        assert_eq!(next_page(r#"</prev>; rel="prev", </next>; title=x; rel=next"#), Some("/next"));
-        assert_eq!(next_page(r#"</prev>; rel="prev""#), None);
-        assert_eq!(next_page("nonsense"), None);
     }
 }

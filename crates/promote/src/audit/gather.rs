@@ -13,6 +13,7 @@ use crate::evidence::{
 };
 use crate::notary::{Production, Verification};
 use crate::policy::NO_PLATFORM;
+use crate::problem::Problem;
 
 /// How many images of an index are looked at at once.
 const AT_ONCE: usize = 8;
@@ -42,12 +43,14 @@ impl From<EvidenceError> for AuditError {
 
 impl AuditError {
     /// What the person who reads the error could do.
-    pub fn advice(&self) -> Option<&'static str> {
+    pub fn advice(&self) -> Option<String> {
         match self {
             Self::Registry(error) if error.status().is_some_and(|status| status.as_u16() == 404) => {
-                Some("check the name: the registry does not have this image, or does not show it to you")
+                let text =
+                    "check the name: the registry does not have this image, or does not show it to you";
+                Some(text.to_owned())
             }
-            Self::Registry(error) => error.advice(),
+            Self::Registry(error) => Problem::from(error).advice,
             Self::Trust(_) | Self::Image(..) => None,
         }
     }

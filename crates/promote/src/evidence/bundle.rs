@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oci::Referrer;
+use oci::{Found, Referrer};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sigstore::BUNDLE_MAX;
@@ -17,7 +17,8 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
     let unknown = Claim::Attestation(None);
     let rejected = |rejected| Ok(Evidence { rejected: vec![rejected], ..Evidence::default() });
     let attachment = match subject.means.reader.referrer(subject.repository, subject.digest, listed).await {
-        Ok(attachment) => attachment,
+        Ok(Found::Present(attachment)) => attachment,
+        Ok(Found::Absent(_)) => return Ok(Evidence { absent: vec![place], ..Evidence::default() }),
         Err(error) => return rejected(subject.unreadable(unknown, place, error)?),
     };
     let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) else {
@@ -90,20 +91,20 @@ fn claimed(predicate_type: Option<String>) -> Claim {
 }
 
 /// What a bundle claims to hold.
-enum Content {
+pub(super) enum Content {
     Message,
     /// A statement, with the type of its predicate.
     Statement(Option<String>),
 }
 
 /// What can be told of a bundle before it is verified.
-struct Peeked {
-    content: Content,
+pub(super) struct Peeked {
+    pub(super) content: Content,
     /// Whether it has a certificate, rather than a key's hint.
-    by_certificate: bool,
+    pub(super) by_certificate: bool,
 }
 
-fn peek(bundle: &[u8]) -> Peeked {
+pub(super) fn peek(bundle: &[u8]) -> Peeked {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Bundle {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
-use oci::{AttachedBlob, AttachedTag, AttachmentKind, Digest, Known, Reader, Referrer, Repository, Selector};
+use oci::{
+    AttachedBlob, AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Referrer, Repository, Selector,
+};
 use sigstore::{Trust, TrustError, Verifier};
 
 use super::bundle::read_bundle;
@@ -74,7 +76,7 @@ pub async fn gather(
     };
     for (kind, known) in tags {
         if *known != Known::Absent {
-            subject.read_tag(*kind, &mut evidence).await?;
+            subject.read_tag(*kind, *known, &mut evidence).await?;
         }
     }
     if wanted != Wanted::SignatureTag {
@@ -88,11 +90,22 @@ pub async fn gather(
 }
 
 impl Subject<'_> {
-    async fn read_tag(&self, kind: AttachmentKind, evidence: &mut Evidence) -> Result<(), EvidenceError> {
+    async fn read_tag(
+        &self,
+        kind: AttachmentKind,
+        known: Known,
+        evidence: &mut Evidence,
+    ) -> Result<(), EvidenceError> {
         let Some(tag) = AttachedTag::new(self.digest, kind).map(|tag| tag.tag()) else { return Ok(()) };
         match self.means.reader.attachment(self.repository, Selector::Tag(&tag)).await {
-            Ok(None) => Ok(()),
-            Ok(Some(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
+            Ok(Found::Absent(_)) => {
+                // Registries have been seen to list what they do not have any more, or do not have yet.
+                if known == Known::Present {
+                    evidence.absent.push(format!("{}:{tag}", self.repository));
+                }
+                Ok(())
+            }
+            Ok(Found::Present(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
             Err(error) => {
                 let claim = match kind {
                     AttachmentKind::Signature => Claim::Signature,
@@ -136,7 +149,8 @@ impl Subject<'_> {
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        for Evidence { signatures, attestations, rejected } in found {
+        for Evidence { signatures, attestations, rejected, absent } in found {
+            evidence.absent.extend(absent);
             evidence.signatures.extend(signatures);
             evidence.attestations.extend(attestations);
             evidence.rejected.extend(rejected);

@@ -2,6 +2,8 @@
 //! the referrers. Who may sign is the caller's matter; that somebody has signed, and about what, is found out here.
 
 mod bundle;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gather;
 mod room;
 mod tag;
@@ -55,6 +57,8 @@ pub struct Evidence {
     pub attestations: Vec<FoundAttestation>,
     /// What does not verify, or cannot be read.
     pub rejected: Vec<Rejected>,
+    /// What the registry lists and does not have: registries lag, and clean up.
+    pub absent: Vec<String>,
 }
 
 /// A signature that verifies.

@@ -54,7 +54,7 @@ impl Place {
     fn new(source: &Source<'_>, position: Position) -> Self {
         let before = position.column.saturating_sub(1) as usize;
         let skipped = before.saturating_sub(EXCERPT_BEFORE);
-        let mut rest = source.line(position.line).chars().skip(skipped);
+        let mut rest = source.line(position.line).chars().map(inert).skip(skipped);
         let mut excerpt = String::from(if skipped > 0 { "…" } else { "" });
         excerpt.extend(rest.by_ref().take(before - skipped));
         let offset = excerpt.len();
@@ -85,6 +85,14 @@ impl Place {
             _ => value.find([' ', ',', ']', '}']),
         };
         self.offset + length.unwrap_or(value.len())
+    }
+}
+
+/// A character of a line, one for one, where the renderer leaves it a command for a terminal: it replaces most of these itself.
+fn inert(c: char) -> char {
+    match c {
+        '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' => char::REPLACEMENT_CHARACTER,
+        c => c,
     }
 }
 

@@ -7,6 +7,8 @@ mod contents;
 mod declared;
 mod diagnostic;
 mod diff;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod schema;
 mod source;
 mod thin;

@@ -141,7 +141,7 @@ impl AttestWork<'_> {
                 Completion::Completed
             }
             Err(trouble) => {
-                self.run.tell(&Event::Unrecorded(name, trouble.to_string()));
+                self.run.tell(&Event::Unrecorded(name, (&trouble).into()));
                 Completion::Incomplete
             }
         }

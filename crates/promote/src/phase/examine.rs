@@ -210,6 +210,11 @@ impl Examiner<'_> {
             let place = Place { plan, means, source, repository, graph: plan.graph(image_id), left };
             image.platforms = place.platforms(digest, &mut platforms, 1).await?;
         }
+        for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
+            self.run.tell(&Event::Warned(format!(
+                "{absent} is listed as attached to an image and is not there; it counts as not attached"
+            )));
+        }
         let judgement = judge(policy, &image);
         let signatures = self.weigh_signatures(&evidence);
         Ok(Examined { evidence, platforms, judgement, signatures })
@@ -424,7 +429,7 @@ mod tests {
         let signatures = vec![signature("staging@example.com", "ours"), signature(BUILDER, "other")];
         let rejected =
             Rejected { claim: Claim::Signature, reason: "forged".to_owned(), place: "somewhere".to_owned() };
-        Evidence { signatures, attestations, rejected: vec![rejected] }
+        Evidence { signatures, attestations, rejected: vec![rejected], absent: Vec::new() }
     }
 
     /// An index whose platform has provenance, as it is kept.

@@ -345,7 +345,13 @@ impl<'a> Promoting<'a> {
                 self.state().brought.insert((edge.destination, edge.digest));
                 self.ended(image, target);
             }
-            Err(error) if occasion != Occasion::Again && error.is_temporary() && !self.run.is_stopping() => {
+            // What has been silent thrice would be waited for as long once more.
+            Err(error)
+                if occasion != Occasion::Again
+                    && error.is_temporary()
+                    && !error.is_silence()
+                    && !self.run.is_stopping() =>
+            {
                 let mut state = self.state();
                 state.schedule.try_again(image, target);
                 state.first_failures.insert((image, target), error);

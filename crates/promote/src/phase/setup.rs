@@ -1,5 +1,7 @@
 //! Setup: manifests become edges. No network.
 
+use std::time::Duration;
+
 use crate::cache::Cache;
 use crate::edge::Edges;
 use crate::error::Error;
@@ -17,8 +19,12 @@ pub struct Job {
     pub strict: bool,
     /// Whether an image that fails leaves the others alone.
     pub keep_going: bool,
-    /// Whether images may be promoted while a registry is still waited for that does not answer.
-    pub overlap: bool,
+    /// How long a destination may answer nothing before the others are promoted without it; it is asked again after them.
+    /// `None`: every destination is waited for.
+    pub late_after: Option<Duration>,
+    /// Whether the run is to write: then destinations are asked with the right to push, since some token services grant nothing
+    /// else for a repository that does not exist yet.
+    pub writes: bool,
     /// What earlier runs have seen of production, where that is remembered.
     pub cache: Option<Cache>,
 }
@@ -30,7 +36,8 @@ pub struct Ready {
     pub(super) policies: Policies,
     pub(super) strict: bool,
     pub(super) keep_going: bool,
-    pub(super) overlap: bool,
+    pub(super) late_after: Option<Duration>,
+    pub(super) writes: bool,
     pub(super) cache: Option<Cache>,
 }
 
@@ -60,8 +67,8 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        let Job { manifests, strict, keep_going, overlap, cache } = job;
-        Ok(Ready { edges, policies: manifests.policies, strict, keep_going, overlap, cache })
+        let Job { manifests, strict, keep_going, late_after, writes, cache } = job;
+        Ok(Ready { edges, policies: manifests.policies, strict, keep_going, late_after, writes, cache })
     })
     .await
 }

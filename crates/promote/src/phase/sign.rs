@@ -215,7 +215,7 @@ impl SignWork<'_> {
 
     fn unsigned(&self, home: Id<Repository>, digest: Digest, trouble: &Trouble) {
         let name = self.plan.edges().repository(home).at(digest);
-        self.run.tell(&Event::Unsigned(name, trouble.to_string()));
+        self.run.tell(&Event::Unsigned(name, trouble.into()));
     }
 
     /// Writes the signatures that a manifest lacks; whether there were any.

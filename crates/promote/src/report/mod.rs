@@ -8,11 +8,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use oci::Copied;
+use oci::{Copied, DigestReference};
 use serde::Serialize;
 
 use crate::event::{Event, Observer, Phase, Promotion};
 use crate::phase::{Plan, Summary};
+use crate::problem::Problem;
 use examined::ExaminedImage;
 
 pub use examined::ExaminedTotals;
@@ -30,7 +31,7 @@ pub struct Ledger {
 #[derive(Debug, Default)]
 struct Entries {
     promoted: Vec<(Promotion, Copied)>,
-    failed: Vec<(Promotion, String)>,
+    failed: Vec<(Promotion, Problem)>,
     examined: Vec<ExaminedImage>,
     examined_totals: ExaminedTotals,
     signed: usize,
@@ -97,6 +98,8 @@ pub struct Report {
     lost: Vec<String>,
     warnings: Vec<String>,
     error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
     registries: serde_json::Value,
 }
 
@@ -122,7 +125,8 @@ struct FailedImage {
     source: String,
     destination: String,
     tags: Vec<String>,
-    error: String,
+    #[serde(flatten)]
+    problem: Problem,
 }
 
 /// An image, or a part of one, that lacks a signature or a record.
@@ -132,6 +136,16 @@ pub struct UnsignedImage {
     pub image: String,
     /// Why it lacks it.
     pub error: String,
+    /// What the person who reads the error could do, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl UnsignedImage {
+    fn new(image: &DigestReference, problem: &Problem) -> Self {
+        let Problem { error, advice } = problem.clone();
+        Self { image: image.to_string(), error, advice }
+    }
 }
 
 /// How a run ended, as far as the ledger cannot know it.
@@ -146,7 +160,7 @@ pub struct Ending<'a> {
     /// The plan, where the run got so far.
     pub plan: Option<&'a Plan>,
     /// Why the run was given up, where it was.
-    pub error: Option<String>,
+    pub error: Option<Problem>,
     /// Requests and bytes by registry.
     pub registries: serde_json::Value,
 }
@@ -192,7 +206,7 @@ impl Ledger {
     }
 
     /// What failed, with the reason.
-    pub fn failures(&self) -> Vec<(Promotion, String)> {
+    pub fn failures(&self) -> Vec<(Promotion, Problem)> {
         self.entries().failed.clone()
     }
 
@@ -225,11 +239,11 @@ impl Ledger {
         let mut failed: Vec<FailedImage> = entries
             .failed
             .iter()
-            .map(|(promotion, error)| FailedImage {
+            .map(|(promotion, problem)| FailedImage {
                 source: promotion.source.to_string(),
                 destination: promotion.destination.to_string(),
                 tags: texts(promotion),
-                error: error.clone(),
+                problem: problem.clone(),
             })
             .collect();
         failed.extend(ending.plan.into_iter().flat_map(|plan| {
@@ -237,7 +251,7 @@ impl Ledger {
                 source: plan.edges().source(failure.edge).at(*plan.edges().digest(failure.edge)).to_string(),
                 destination: plan.edges().destination(failure.edge).to_string(),
                 tags: plan.edges().tag(failure.edge).map(ToString::to_string).into_iter().collect(),
-                error: failure.error.to_string(),
+                problem: Problem::from(&**failure.error),
             })
         }));
         Report {
@@ -274,7 +288,8 @@ impl Ledger {
                 .map(|plan| plan.lost().map(|edge| plan.edges().reference(edge)).collect())
                 .unwrap_or_default(),
             warnings: entries.warnings.clone(),
-            error: ending.error,
+            error: ending.error.as_ref().map(|problem| problem.error.clone()),
+            advice: ending.error.and_then(|problem| problem.advice),
             registries: ending.registries,
         }
     }
@@ -304,10 +319,11 @@ impl Observer for Ledger {
             Event::Tagged(_) => entries.tagged += 1,
             Event::Promoted(promotion, copied) => entries.promoted.push((promotion.clone(), *copied)),
             Event::Failed(promotion, error) => {
-                let advice = error.advice().map(|advice| format!("; {advice}")).unwrap_or_default();
-                entries.failed.push((promotion.clone(), format!("{error}{advice}")));
+                entries.failed.push((promotion.clone(), Problem::from(&**error)));
             }
-            Event::Withheld(promotion, why) => entries.failed.push((promotion.clone(), why.clone())),
+            Event::Withheld(promotion, why) => {
+                entries.failed.push((promotion.clone(), Problem::without_advice(why.as_str())));
+            }
             Event::Examined(examination) => {
                 entries.examined_totals.add(examination);
                 if examination.is_worth_telling() {
@@ -315,12 +331,12 @@ impl Observer for Ledger {
                 }
             }
             Event::Signed(_) => entries.signed += 1,
-            Event::Unsigned(image, error) => {
-                entries.unsigned.push(UnsignedImage { image: image.to_string(), error: error.clone() });
+            Event::Unsigned(image, problem) => {
+                entries.unsigned.push(UnsignedImage::new(image, problem));
             }
             Event::Recorded(_) => entries.recorded += 1,
-            Event::Unrecorded(image, error) => {
-                entries.unrecorded.push(UnsignedImage { image: image.to_string(), error: error.clone() });
+            Event::Unrecorded(image, problem) => {
+                entries.unrecorded.push(UnsignedImage::new(image, problem));
             }
             Event::Work { .. } | Event::Worked => {}
         }

@@ -80,7 +80,7 @@ pub(crate) struct Place<'a> {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     /// A registry did not do its part.
-    #[error("{0}{advice}", advice = .0.advice().map(|advice| format!("; {advice}")).unwrap_or_default())]
+    #[error(transparent)]
     Registry(#[from] oci::Error),
     /// There is no signature.
     #[error(transparent)]

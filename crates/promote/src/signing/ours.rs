@@ -1,7 +1,7 @@
 //! What of ours an image has already. What is there counts only where it verifies, is by us, and is about this image under
 //! this name: anybody who may push may put something in its place.
 
-use oci::{AttachedTag, AttachmentKind, Digest, Error, Reader, Referrer, Selector};
+use oci::{AttachedTag, AttachmentKind, Digest, Error, Found, Reader, Referrer, Selector};
 use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Statement};
 
 use super::bundle::BUNDLE_TYPE;
@@ -38,7 +38,7 @@ pub(crate) async fn tagged(
     let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
         .ok_or(Trouble::Algorithm(place.digest))?
         .tag();
-    let Some(attachment) = reader.attachment(place.home, Selector::Tag(&tag)).await? else {
+    let Found::Present(attachment) = reader.attachment(place.home, Selector::Tag(&tag)).await? else {
         return Ok(Tagged::Nothing);
     };
     let expected = Digest::of(signature.payload());
@@ -112,7 +112,9 @@ pub(crate) async fn bundle_of(
 
 /// The bundle that a referrer carries.
 async fn read(reader: &Reader, place: &Place<'_>, listed: &Referrer) -> Result<Option<bytes::Bytes>, Error> {
-    let attachment = reader.referrer(place.home, place.digest, listed).await?;
+    let Found::Present(attachment) = reader.referrer(place.home, place.digest, listed).await? else {
+        return Ok(None);
+    };
     let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type == BUNDLE_TYPE) else {
         return Ok(None);
     };

@@ -295,6 +295,13 @@ fn what_stands_in_a_manifest_cannot_command_a_terminal() {
     assert!(!told.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{told:?}");
 }
 
+#[test]
+fn the_line_that_is_shown_cannot_command_a_terminal() {
+    let shown = load(with_tag("-\u{9b}2Jx\u{200f}\u{202e}\u{7f}")).unwrap_err().render(false);
+    assert!(shown.contains("-\u{fffd}2Jx\u{fffd}"), "{shown:?}");
+    assert!(!shown.contains(['\u{9b}', '\u{200f}', '\u{202e}', '\u{7f}']), "{shown:?}");
+}
+
 proptest! {
     #[test]
     fn a_damaged_manifest_is_read_or_refused_within_its_lines(

@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 
 pub mod hand;
+pub mod process;
+pub mod signer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,6 +38,16 @@ pub struct World {
     images: Vec<(String, oci::Digest, Vec<String>)>,
 }
 
+/// How long a run may take. Runs of tests take seconds, minutes only where the machine has
+/// stalled, so one that takes longer hangs.
+const RUN_LIMIT: Duration = Duration::from_secs(300);
+
+/// Waits for a part of a run. Panics where it hangs.
+pub async fn within_limit<T>(part: impl Future<Output = T>) -> T {
+    let ended = tokio::time::timeout(RUN_LIMIT, Box::pin(part)).await;
+    ended.unwrap_or_else(|_| panic!("the run has not ended within {RUN_LIMIT:?}"))
+}
+
 /// A configuration with Google's listing.
 pub fn google() -> Config {
     Config { google_listing: true, ..Config::default() }
@@ -43,6 +55,11 @@ pub fn google() -> Config {
 
 /// A door that gives up soon.
 pub fn door() -> Door {
+    door_to(&HostSettings::default())
+}
+
+/// A door that gives up soon, with these settings of every host but for its patience.
+pub fn door_to(hosts: &HostSettings) -> Door {
     let retry = Retry {
         first_pause: Duration::from_millis(5),
         longest_pause: Duration::from_millis(50),
@@ -50,7 +67,7 @@ pub fn door() -> Door {
     };
     let timeouts =
         Timeouts { answer: Duration::from_secs(5), idle: Duration::from_secs(5), ..Timeouts::default() };
-    let other_hosts = HostSettings { patience: Duration::from_secs(5), ..HostSettings::default() };
+    let other_hosts = HostSettings { patience: Duration::from_secs(5), ..hosts.clone() };
     Door::open(Settings { retry, timeouts, other_hosts, ..Settings::default() }).unwrap()
 }
 
@@ -81,6 +98,10 @@ pub fn notary(door: &Door, settings: TrustSettings, canonical_host: oci::Host) -
         },
     }
 }
+
+/// After how long without an answer tests leave a region out that never answers. On a machine that is busy with other tests
+/// a region that does answer may need a good part of it.
+pub const LATE_AFTER: Option<Duration> = Some(Duration::from_secs(2));
 
 impl World {
     /// A world of registries that are all configured the same.
@@ -154,7 +175,14 @@ impl World {
     }
 
     pub fn job(&self) -> Job {
-        Job { manifests: self.manifests(), strict: false, keep_going: true, overlap: false, cache: None }
+        Job {
+            manifests: self.manifests(),
+            strict: false,
+            keep_going: true,
+            late_after: None,
+            writes: true,
+            cache: None,
+        }
     }
 
     pub fn run(&self) -> Run {
@@ -162,7 +190,7 @@ impl World {
     }
 
     pub async fn prepare(&self) -> Result<Cleared, Error> {
-        prepare(&self.run(), &self.client, self.job(), &self.notary).await
+        within_limit(prepare(&self.run(), &self.client, self.job(), &self.notary)).await
     }
 
     /// Plans and carries out.
@@ -173,8 +201,15 @@ impl World {
 
     pub async fn carry_out(&self, cleared: Cleared) -> Attested {
         let confirmed = Confirmed::when(true).unwrap();
-        let done =
-            carry_out(&self.run(), &self.client, cleared, confirmed, &self.copying, &self.notary).await;
+        let done = within_limit(carry_out(
+            &self.run(),
+            &self.client,
+            cleared,
+            confirmed,
+            &self.copying,
+            &self.notary,
+        ))
+        .await;
         done.unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -4,10 +4,7 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use transport::{Response, Secret, shown};
-
-/// The largest answer, in bytes: a token, and what stands around it.
-const ANSWER_MAX: u64 = 64 * 1024;
+use transport::{Answer, Secret, shown};
 
 /// The value of an `Authorization` header.
 pub(super) fn bearer(proof: &Secret) -> Result<HeaderValue, String> {
@@ -19,18 +16,17 @@ pub(super) fn bearer(proof: &Secret) -> Result<HeaderValue, String> {
 
 /// The body of an answer that grants what was asked for. `advise` knows what to do about a refusal. Of its body nothing is
 /// told but Google's word for what is wrong: the rest may hold anything.
-pub(super) async fn success(
-    response: Response,
+pub(super) fn success(
+    answer: &Answer,
     advise: impl FnOnce(StatusCode) -> Option<String>,
 ) -> Result<Bytes, String> {
-    let (status, place) = (response.status(), format!("{} {}", response.method(), shown(response.url())));
-    let body = response.bytes(ANSWER_MAX).await.map_err(|error| error.to_string());
+    let status = answer.status();
     if status.is_success() {
-        return body;
+        return Ok(answer.body().clone());
     }
-    let word = body.ok().and_then(|body| refusal(&body)).map(|word| format!(" ({word})")).unwrap_or_default();
+    let word = refusal(answer.body()).map(|word| format!(" ({word})")).unwrap_or_default();
     let advice = advise(status).map(|advice| format!("; {advice}")).unwrap_or_default();
-    Err(format!("{place} was answered {status}{word}{advice}"))
+    Err(format!("{} {} was answered {status}{word}{advice}", answer.method(), shown(answer.url())))
 }
 
 /// What an answer of JSON holds.

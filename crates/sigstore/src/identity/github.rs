@@ -29,11 +29,10 @@ pub(super) async fn token(
     let request = Request::new(Method::GET, url, "github-id-token", Class::Token)
         .header(header::ACCEPT, HeaderValue::from_static("application/json"))
         .header(header::AUTHORIZATION, bearer(proof)?);
-    let response = door.send(request).await.map_err(|error| error.to_string())?;
-    let body = success(response, |status| match status.as_u16() {
+    let answer = door.send(request).await.map_err(|error| error.to_string())?;
+    let body = success(&answer, |status| match status.as_u16() {
         401 | 403 | 404 => Some(format!("{PERMISSION}, and tokens are for the time that it runs")),
         _ => None,
-    })
-    .await?;
+    })?;
     json(&body).map(|Token { value }| Secret::new(value))
 }

@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
-use transport::{Body, Class, Door, Request, Response, Secret};
+use tokio::time::timeout;
+use transport::{Answer, Body, Class, Door, Request, Secret};
 use url::Url;
 
 use super::Found;
@@ -56,8 +56,8 @@ pub(super) async fn impersonate(
         .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .header(header::AUTHORIZATION, bearer(access)?)
         .body(Body::Bytes(body.into()));
-    let response = door.send(request).await.map_err(|error| error.to_string())?;
-    let body = success(response, |status| advice(status, account)).await?;
+    let answer = door.send(request).await.map_err(|error| error.to_string())?;
+    let body = success(&answer, |status| advice(status, account))?;
     json(&body).map(|Token { token }| Secret::new(token))
 }
 
@@ -88,23 +88,20 @@ pub(super) async fn of_machine(door: &Door, host: &str, audience: &str) -> Resul
     // Once: elsewhere than at Google nobody would answer the second time either.
     let request =
         Request::new(Method::GET, url, "google-metadata", Class::Token).header(FLAVOR.0, FLAVOR.1).once();
-    let deadline = Instant::now() + METADATA_TIME;
-    match timeout_at(deadline, door.send(request)).await {
-        Ok(Ok(response)) if response.headers().get(FLAVOR.0) != Some(&FLAVOR.1) => {
+    match timeout(METADATA_TIME, door.send(request)).await {
+        Ok(Ok(answer)) if answer.headers().get(FLAVOR.0) != Some(&FLAVOR.1) => {
             Ok(Found::Nothing(format!("what answers at {host} is not Google's metadata service")))
         }
-        Ok(Ok(response)) if response.status() == StatusCode::NOT_FOUND => {
+        Ok(Ok(answer)) if answer.status() == StatusCode::NOT_FOUND => {
             Ok(Found::Nothing("this machine has no account of Google's".to_owned()))
         }
-        Ok(Ok(response)) => timeout_at(deadline, text(response)).await.unwrap_or_else(|_| {
-            Err(format!("{host} did not finish its answer within {} s", METADATA_TIME.as_secs()))
-        }),
+        Ok(Ok(answer)) => text(&answer),
         Ok(Err(_)) | Err(_) => Ok(Found::Nothing(format!("no metadata service answers at {host}"))),
     }
 }
 
-async fn text(response: Response) -> Result<Found, String> {
-    let body = success(response, |_| None).await?;
+fn text(answer: &Answer) -> Result<Found, String> {
+    let body = success(answer, |_| None)?;
     let text = std::str::from_utf8(&body).map_err(|_| "it answered, and its answer is not a text")?;
     Ok(Found::Token(Secret::new(text)))
 }

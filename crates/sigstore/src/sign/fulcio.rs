@@ -94,8 +94,9 @@ pub(super) async fn certificate(
         kind: "fulcio",
         content_type: "application/json",
         body: body.to_string().into_bytes(),
+        secret: Some(token.raw().clone()),
     };
-    let answer = granted(question.ask(door).await?, SERVICE).await?;
+    let answer = granted(question.ask(door).await?, SERVICE)?;
     let (leaf, chain) = read(&answer).map_err(|why| unusable(SERVICE, &url, why))?;
     let info = sigstore_crypto::parse_certificate_info(&leaf).map_err(|why| unusable(SERVICE, &url, why))?;
     if info.public_key != public {

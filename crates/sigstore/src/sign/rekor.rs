@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sigstore_rekor::LogEntry;
 use sigstore_types::{DerCertificate, DerPublicKey, KindVersion, SignatureContent, TransparencyLogEntry};
 use std::collections::HashMap;
-use transport::{Class, Door, Request, Response};
+use transport::{Answer, Class, Door, Request};
 use url::Url;
 
 use super::Made;
@@ -93,12 +93,13 @@ pub(super) async fn log(
         kind: "rekor",
         content_type: "application/json",
         body: body.to_string().into_bytes(),
+        secret: None,
     };
     let mut response = question.ask(door).await?;
     if version == RekorVersion::V1 && response.status() == StatusCode::CONFLICT {
-        response = logged_before(door, log, response).await?;
+        response = logged_before(door, log, &response).await?;
     }
-    let answer = granted(response, SERVICE).await?;
+    let answer = granted(response, SERVICE)?;
     let entry = match version {
         RekorVersion::V1 => entry_v1(&answer, proposal.v1_kind),
         RekorVersion::V2 => serde_json::from_slice(&answer).map_err(|error| error.to_string()),
@@ -126,11 +127,10 @@ fn names(body: &[u8], signature: &str) -> bool {
 
 /// The entry that was taken up before, when the answer to that was lost on its way. The log says where it is; it is asked for
 /// at this log and nowhere else.
-async fn logged_before(door: &Door, log: &Url, conflict: Response) -> Result<Response, SignError> {
+async fn logged_before(door: &Door, log: &Url, conflict: &Answer) -> Result<Answer, SignError> {
     let asked = conflict.url().clone();
     let place = conflict.header(header::LOCATION.as_str()).unwrap_or_default();
     let id = place.rsplit('/').next().unwrap_or_default().to_owned();
-    conflict.discard().await;
     let is_id = (64..=80).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     if !is_id {
         return Err(unusable(SERVICE, &asked, "a conflict that names no entry"));

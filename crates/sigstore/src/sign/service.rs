@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
-use transport::{Body, Class, Door, Request, Response};
+use transport::{Answer, Body, Class, Door, Request, Secret};
 use url::Url;
 
 use crate::error::{Service, SignError, bounded};
@@ -21,44 +21,44 @@ pub(super) struct Question {
     pub(super) kind: &'static str,
     pub(super) content_type: &'static str,
     pub(super) body: Vec<u8>,
+    /// The secret in the body, where it has one.
+    pub(super) secret: Option<Secret>,
 }
 
 impl Question {
     /// Sends it, and gives the answer whatever its status.
-    pub(super) async fn ask(self, door: &Door) -> Result<Response, SignError> {
+    pub(super) async fn ask(self, door: &Door) -> Result<Answer, SignError> {
         let request = Request::new(Method::POST, self.url, self.kind, Class::Write)
             .header(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type))
             .body(Body::Bytes(self.body.into()));
+        let request = self.secret.iter().fold(request, Request::secret);
         send(door, self.service, request).await
     }
 }
 
 /// Sends a request to a service.
-pub(super) async fn send(door: &Door, service: Service, request: Request) -> Result<Response, SignError> {
-    door.send(request).await.map_err(|source| SignError::Unreachable { service, source: Arc::new(source) })
+pub(super) async fn send(door: &Door, service: Service, request: Request) -> Result<Answer, SignError> {
+    let unreachable = |source| SignError::Unreachable { service, source: Arc::new(source) };
+    door.send(request.limit(ANSWER_MAX)).await.map_err(unreachable)
 }
 
 /// The content of an answer that grants what was asked.
-pub(super) async fn granted(response: Response, service: Service) -> Result<Bytes, SignError> {
-    let (status, url) = (response.status(), transport::shown(response.url()));
-    let body = response
-        .bytes(ANSWER_MAX)
-        .await
-        .map_err(|source| SignError::Unreachable { service, source: Arc::new(source) })?;
+pub(super) fn granted(answer: Answer, service: Service) -> Result<Bytes, SignError> {
+    let (status, url) = (answer.status(), transport::shown(answer.url()));
     if status.is_success() {
-        return Ok(body);
+        return Ok(answer.into_body());
     }
-    Err(SignError::Refused { service, url, status: status.as_u16(), why: why(&body) })
+    Err(SignError::Refused { service, url, status: status.as_u16(), why: why(&answer) })
 }
 
 /// What a service says of its refusal (gRPC gateway's errors, and Rekor's), after a colon.
-fn why(body: &[u8]) -> String {
+fn why(answer: &Answer) -> String {
     #[derive(Deserialize)]
     struct Refusal {
         message: String,
     }
-    serde_json::from_slice::<Refusal>(body)
-        .map(|refusal| format!(": {}", bounded(&refusal.message)))
+    serde_json::from_slice::<Refusal>(answer.body())
+        .map(|refusal| format!(": {}", bounded(&answer.masked(&refusal.message))))
         .unwrap_or_default()
 }
 

@@ -31,8 +31,9 @@ pub(super) async fn stamp(
     let service = Service::TimestampAuthority;
     let body = request(signature, nonce()?);
     let content_type = "application/timestamp-query";
-    let question = Question { service, url: url.clone(), kind: "timestamp", content_type, body };
-    let answer = granted(question.ask(door).await?, service).await?;
+    let question =
+        Question { service, url: url.clone(), kind: "timestamp", content_type, body, secret: None };
+    let answer = granted(question.ask(door).await?, service)?;
     let token = TimestampToken::new(answer.to_vec());
     verifier.timestamp(&token, signature).map_err(|why| unusable(service, url, why))?;
     Ok(token)

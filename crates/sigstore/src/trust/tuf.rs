@@ -127,13 +127,10 @@ impl Mirror {
             sigstore_tuf::Error::transport(error.to_string())
         };
         let url = self.base.join(path).map_err(|error| failed(Arc::new(error)))?;
-        let request = Request::new(Method::GET, url, "tuf", Class::Read).follow();
-        let response = self.door.send(request).await.map_err(|error| failed(Arc::new(error)))?;
-        match response.status() {
-            StatusCode::OK => {
-                let bytes = response.bytes(most).await.map_err(|error| failed(Arc::new(error)))?;
-                Ok(Some(bytes.to_vec()))
-            }
+        let request = Request::new(Method::GET, url, "tuf", Class::Read).follow().limit(most);
+        let answer = self.door.send(request).await.map_err(|error| failed(Arc::new(error)))?;
+        match answer.status() {
+            StatusCode::OK => Ok(Some(answer.body().to_vec())),
             // The store of the public-good instance says 403 of what is not there.
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(None),
             status => Err(sigstore_tuf::Error::transport(format!("{path}: {status}"))),

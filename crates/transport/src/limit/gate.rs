@@ -1,4 +1,4 @@
-//! The entrance to one host: requests wait in line until the [`Limiter`] lets them in.
+//! The entrance to one host: requests wait in line until the [`Limiter`] admits them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
-use super::limiter::{Admission, Limiter, Pass};
-use super::{Observed, Outage};
+use super::limiter::{Admission, LANES, Limiter, Pass, lane_of};
+use super::{NotAdmitted, Observed};
 use crate::request::Class;
 use crate::settings::HostSettings;
 
-/// How many small requests go before one of bulk that waits: they go first, but not for ever.
+/// How many small requests go before a bulk request that waits: they go first, but not for ever.
 const SMALL_BEFORE_BULK: u32 = 4;
+
+/// The kinds of requests in a line: indices of [`Line::queues`].
+const SMALL: usize = 0;
+const BULK: usize = 1;
 
 /// The entrance to one host.
 #[derive(Debug)]
@@ -23,16 +27,17 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct State {
     limiter: Limiter,
-    /// Reads and writes wait apart, as their limits are apart.
-    lines: [Line; 2],
-    /// When the lines are looked at again without anybody's doing, where that is set.
+    /// One line for each lane of the limiter.
+    lines: [Line; LANES],
+    /// When the lines are looked at again although no request has ended, where that is set.
     alarm: Option<Instant>,
 }
 
-/// Whoever waits, by urgency: tokens, small requests, bulk.
+/// The requests that wait for one lane.
 #[derive(Debug, Default)]
 struct Line {
-    queues: [VecDeque<Waiting>; 3],
+    /// Small requests, and bulk.
+    queues: [VecDeque<Waiting>; 2],
     /// Small requests that went before bulk ones that waited.
     favoured: u32,
 }
@@ -40,11 +45,13 @@ struct Line {
 #[derive(Debug)]
 struct Waiting {
     class: Class,
-    tell: oneshot::Sender<Result<Permit, Outage>>,
+    reply: oneshot::Sender<Reply>,
 }
 
-/// What is to be told to whom, once the state is free.
-type Told = Vec<(oneshot::Sender<Result<Permit, Outage>>, Result<Permit, Outage>)>;
+type Reply = Result<Permit, NotAdmitted>;
+
+/// Replies that are sent once the state is unlocked.
+type Replies = Vec<(oneshot::Sender<Reply>, Reply)>;
 
 /// The right to have one request under way; it ends when this is dropped.
 #[derive(Debug)]
@@ -61,32 +68,33 @@ impl Gate {
         Self { state: Mutex::new(State { limiter, lines: Default::default(), alarm: None }) }
     }
 
-    /// Waits until the host may be asked. The permit is held for as long as the request is under way, its body included.
+    /// Waits until a request may be sent to the host. The permit is held for as long as the request is under way, its body
+    /// included.
     ///
     /// # Errors
-    /// When the host has been given up.
-    pub(crate) async fn admit(self: &Arc<Self>, class: Class) -> Result<Permit, Outage> {
-        let (tell, told) = oneshot::channel();
-        self.state().line(class).push(Waiting { class, tell });
-        self.let_in();
-        #[expect(clippy::expect_used, reason = "whoever leaves a line is told why")]
-        let mut permit = told.await.expect("an answer from the gate")?;
+    /// When the host has been given up, or when waiting would never end.
+    pub(crate) async fn admit(self: &Arc<Self>, class: Class) -> Result<Permit, NotAdmitted> {
+        let (reply, replied) = oneshot::channel();
+        self.state().lines[lane_of(class)].push(Waiting { class, reply });
+        self.advance();
+        #[expect(clippy::expect_used, reason = "each request that leaves a line gets a reply")]
+        let mut permit = replied.await.expect("a reply of the gate")?;
         permit.used = true;
         Ok(permit)
     }
 
-    /// How many requests wait, and until when the host wants to be left alone, if it does.
+    /// How many requests wait, and until when the host is left alone, if it is.
     pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
         let state = self.state();
         (state.lines.iter().map(Line::len).sum(), state.limiter.resting_until())
     }
 
-    /// Lets in whoever may leave now, and sees to it that this is done again when the next one may.
-    fn let_in(self: &Arc<Self>) {
+    /// Admits the requests that may leave now, and sets the alarm for the next.
+    fn advance(self: &Arc<Self>) {
         let now = Instant::now();
-        let mut told = Told::new();
+        let mut replies = Replies::new();
         let mut state = self.state();
-        let next = (0..state.lines.len()).filter_map(|line| state.let_in(line, now, self, &mut told)).min();
+        let next = (0..LANES).filter_map(|line| state.advance(line, now, self, &mut replies)).min();
         if state.alarm.is_some_and(|alarm| alarm <= now) {
             state.alarm = None;
         }
@@ -96,13 +104,13 @@ impl Gate {
             tokio::spawn(async move {
                 sleep_until(at).await;
                 if let Some(gate) = gate.upgrade() {
-                    gate.let_in();
+                    gate.advance();
                 }
             });
         }
         drop(state);
-        // Whoever waits no more gives its permit back by dropping it, for which the state must be free.
-        told.into_iter().for_each(|(tell, answer)| drop(tell.send(answer)));
+        // A request that no longer waits gives its permit back by dropping it, for which the state must be unlocked.
+        replies.into_iter().for_each(|(sender, reply)| drop(sender.send(reply)));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -111,86 +119,118 @@ impl Gate {
 }
 
 impl State {
-    fn line(&mut self, class: Class) -> &mut Line {
-        &mut self.lines[usize::from(class.is_write())]
-    }
-
-    /// Lets in whoever of a line may leave now; gives the time at which the next one may, where that is a matter of time.
-    fn let_in(&mut self, line: usize, now: Instant, gate: &Arc<Gate>, told: &mut Told) -> Option<Instant> {
-        let line = &mut self.lines[line];
+    /// Admits the requests of a line that may leave now; gives the time at which the next one may, where that is known.
+    fn advance(
+        &mut self,
+        index: usize,
+        now: Instant,
+        gate: &Arc<Gate>,
+        replies: &mut Replies,
+    ) -> Option<Instant> {
         loop {
-            let mut next = None;
-            let mut admitted = None;
-            for urgency in line.order() {
-                let Some(class) = line.first(urgency) else { continue };
-                match self.limiter.admit(now, class) {
-                    Admission::Go(pass) => {
-                        admitted = Some((urgency, pass));
-                        break;
-                    }
-                    // Another kind may still go: bulk may have filled its share.
-                    Admission::Wait(at) => next = next.or(at),
-                    Admission::Closed(outage) => {
-                        told.extend(line.drain().map(|waiting| (waiting.tell, Err(outage))));
-                        return None;
-                    }
+            match self.admit(index, now) {
+                Ok(Some((kind, pass))) => {
+                    let permit = Permit { gate: Arc::clone(gate), pass, used: false };
+                    replies.extend(self.lines[index].take(kind).map(|waiting| (waiting.reply, Ok(permit))));
                 }
+                Ok(None) => return None,
+                Err(Delay::Until(at)) => return Some(at),
+                Err(Delay::UntilAnotherEnds) if self.limiter.under_way_in(index) > 0 => return None,
+                Err(Delay::UntilAnotherEnds) => self.refuse(index, NotAdmitted::Stuck, replies),
+                Err(Delay::Forever(why)) => self.refuse(index, why, replies),
             }
-            let Some((urgency, pass)) = admitted else { return next };
-            let permit = Permit { gate: Arc::clone(gate), pass, used: false };
-            told.extend(line.take(urgency).map(|waiting| (waiting.tell, Ok(permit))));
         }
     }
+
+    /// Asks the limiter to admit the first request of a line, or, where that has to wait, the first of the other kind; `None`
+    /// where no request waits.
+    fn admit(&mut self, index: usize, now: Instant) -> Result<Option<(usize, Pass)>, Delay> {
+        let line = &mut self.lines[index];
+        let mut delay = None;
+        for kind in line.order() {
+            let Some(class) = line.first(kind) else { continue };
+            delay = match (self.limiter.admit(now, class), delay) {
+                (Admission::Go(pass), _) => return Ok(Some((kind, pass))),
+                (Admission::Closed(outage), _) => return Err(Delay::Forever(NotAdmitted::Outage(outage))),
+                (Admission::Wait(Some(at)), Some(Delay::Until(other))) => Some(Delay::Until(at.min(other))),
+                (Admission::Wait(Some(at)), _) => Some(Delay::Until(at)),
+                (Admission::Wait(None), delay) => delay.or(Some(Delay::UntilAnotherEnds)),
+            };
+        }
+        delay.map_or(Ok(None), Err)
+    }
+
+    /// Replies to all requests of a line that they are not admitted.
+    fn refuse(&mut self, index: usize, why: NotAdmitted, replies: &mut Replies) {
+        replies.extend(self.lines[index].drain().map(|waiting| (waiting.reply, Err(why))));
+    }
+}
+
+/// Why no request of a line may leave now.
+enum Delay {
+    Until(Instant),
+    UntilAnotherEnds,
+    Forever(NotAdmitted),
 }
 
 impl Line {
     fn push(&mut self, waiting: Waiting) {
-        let urgency = match waiting.class {
-            Class::Token => 0,
-            Class::Read | Class::Write => 1,
-            Class::BulkRead | Class::BulkWrite => 2,
-        };
-        self.queues[urgency].push_back(waiting);
+        let kind = if waiting.class.is_bulk() { BULK } else { SMALL };
+        self.queues[kind].push_back(waiting);
     }
 
     /// Which kind goes first.
-    fn order(&self) -> [usize; 3] {
-        if self.favoured < SMALL_BEFORE_BULK { [0, 1, 2] } else { [0, 2, 1] }
+    fn order(&self) -> [usize; 2] {
+        if self.favoured < SMALL_BEFORE_BULK { [SMALL, BULK] } else { [BULK, SMALL] }
     }
 
-    /// The class of the first of a kind who still waits.
-    fn first(&mut self, urgency: usize) -> Option<Class> {
-        let queue = &mut self.queues[urgency];
-        while queue.front().is_some_and(|waiting| waiting.tell.is_closed()) {
+    /// The class of the first request of a kind that still waits.
+    fn first(&mut self, kind: usize) -> Option<Class> {
+        let queue = &mut self.queues[kind];
+        while queue.front().is_some_and(|waiting| waiting.reply.is_closed()) {
             queue.pop_front();
         }
         queue.front().map(|waiting| waiting.class)
     }
 
-    fn take(&mut self, urgency: usize) -> Option<Waiting> {
-        match urgency {
-            1 if !self.queues[2].is_empty() => self.favoured += 1,
-            2 => self.favoured = 0,
+    fn take(&mut self, kind: usize) -> Option<Waiting> {
+        match kind {
+            SMALL if !self.queues[BULK].is_empty() => self.favoured += 1,
+            BULK => self.favoured = 0,
             _ => {}
         }
-        self.queues[urgency].pop_front()
+        self.queues[kind].pop_front()
     }
 
     fn drain(&mut self) -> impl Iterator<Item = Waiting> + '_ {
         self.queues.iter_mut().flat_map(|queue| queue.drain(..))
     }
 
-    /// How many still wait.
+    /// How many requests still wait.
     fn len(&self) -> usize {
-        self.queues.iter().flatten().filter(|waiting| !waiting.tell.is_closed()).count()
+        self.queues.iter().flatten().filter(|waiting| !waiting.reply.is_closed()).count()
     }
 }
 
 impl Permit {
-    /// Takes in what came of the request.
+    /// Takes in what became of the request.
     pub(crate) fn observe(&self, observed: Observed) {
         self.gate.state().limiter.observe(Instant::now(), self.pass, observed);
-        self.gate.let_in();
+        self.gate.advance();
+    }
+}
+
+impl Permit {
+    /// The same for a request that has not left and may not leave: it takes nothing of the host's quota.
+    pub(crate) fn unused(mut self) -> Self {
+        self.used = false;
+        self
+    }
+
+    /// The same for a request that leaves.
+    pub(crate) fn using(mut self) -> Self {
+        self.used = true;
+        self
     }
 }
 
@@ -203,7 +243,7 @@ impl Drop for Permit {
             state.limiter.withdraw(self.pass);
         }
         drop(state);
-        self.gate.let_in();
+        self.gate.advance();
     }
 }
 
@@ -212,6 +252,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limit::Outage;
 
     fn gate(settings: &HostSettings) -> Arc<Gate> {
         Arc::new(Gate::new(settings))
@@ -248,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_is_let_in_before_the_host_wants_it() {
+    async fn no_request_is_admitted_before_the_time_that_the_host_asked_for() {
         let gate = at_once(10);
         let started = Instant::now();
         gate.admit(Class::Read).await.unwrap().observe(Observed::Refused(Some(Duration::from_secs(7))));
@@ -267,18 +308,18 @@ mod tests {
         gate.admit(Class::Read).await.unwrap();
     }
 
-    /// The answer to a large upload comes when all of it is sent: nobody waits for that.
+    /// The answer to a large upload comes when all of it is sent: other requests do not wait for that.
     #[tokio::test(start_paused = true)]
-    async fn after_a_rest_nobody_waits_for_bulk() {
+    async fn after_a_rest_no_request_waits_for_bulk() {
         let gate = at_once(10);
         gate.admit(Class::Write).await.unwrap().observe(Observed::Refused(None));
         let _upload = gate.admit(Class::BulkWrite).await.unwrap();
         assert!(!waits(&gate, Class::Write).await);
     }
 
-    /// Whoever is to find that out may be given up itself: then the next one does.
+    /// The request that is to find that out may be given up itself: then the next one does.
     #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_dropped_after_a_rest_holds_up_nobody() {
+    async fn a_request_that_is_dropped_after_a_rest_holds_up_no_other() {
         let gate = at_once(10);
         gate.admit(Class::Read).await.unwrap().observe(Observed::Refused(None));
         drop(gate.admit(Class::Read).await.unwrap());
@@ -286,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_gives_up_waiting_takes_nobodys_place() {
+    async fn a_request_that_no_longer_waits_takes_no_place() {
         let gate = at_once(1);
         let held = gate.admit(Class::Read).await.unwrap();
         for _ in 0..5 {
@@ -306,9 +347,7 @@ mod tests {
         assert!(waits(&gate, Class::BulkRead).await, "a part of the window is left");
         let small = gate.admit(Class::Read).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
-        for class in
-            [Class::BulkRead, Class::Read, Class::Read, Class::Read, Class::Read, Class::Read, Class::Token]
-        {
+        for class in [Class::BulkRead, Class::Read, Class::Read, Class::Read, Class::Read, Class::Read] {
             let (gate, order) = (Arc::clone(&gate), Arc::clone(&order));
             tokio::spawn(async move {
                 let _permit = gate.admit(class).await.unwrap();
@@ -321,9 +360,8 @@ mod tests {
         drop(small);
         tokio::time::sleep(Duration::from_secs(10)).await;
         let order = order.lock().unwrap();
-        assert_eq!(order[0], Class::Token);
         let bulk = order.iter().position(|class| *class == Class::BulkRead).unwrap();
-        assert!((2..=5).contains(&bulk), "bulk goes after some small ones and before the last: {order:?}");
+        assert!((1..=4).contains(&bulk), "bulk goes after some small ones and before the last: {order:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -332,12 +370,13 @@ mod tests {
         let started = Instant::now();
         let outage = loop {
             match gate.admit(Class::Read).await {
-                Ok(permit) => permit.observe(Observed::Unavailable(None)),
-                Err(outage) => break outage,
+                Ok(permit) => permit.observe(Observed::Failed),
+                Err(NotAdmitted::Outage(outage)) => break outage,
+                Err(NotAdmitted::Stuck) => panic!("stuck"),
             }
         };
         assert!(started.elapsed() < Duration::from_secs(20), "it was waited for too long");
-        assert!(outage.unavailable >= 6, "{outage}");
+        assert!(outage.failed >= 6, "{outage}");
         assert!(gate.admit(Class::Write).await.is_err(), "it is the host that is given up, not its reads");
         tokio::time::advance(Duration::from_secs(40)).await;
         gate.admit(Class::Read).await.unwrap().observe(Observed::Served);
@@ -354,5 +393,62 @@ mod tests {
         }
         gate.admit(Class::Read).await.unwrap().observe(Observed::Served);
         gate.admit(Class::Read).await.unwrap();
+    }
+
+    /// A read holds its place until its answer is read, and may need a token for that.
+    #[tokio::test(start_paused = true)]
+    async fn a_token_waits_for_no_place_that_a_read_or_a_write_holds() {
+        let gate = at_once(1);
+        let _read = gate.admit(Class::Read).await.unwrap();
+        let _write = gate.admit(Class::Write).await.unwrap();
+        let _token = gate.admit(Class::Token).await.unwrap();
+        assert!(waits(&gate, Class::Token).await, "tokens have a window of their own");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_that_wait_while_none_is_under_way_are_told_so_at_once() {
+        let gate = at_once(4);
+        let held = gate.admit(Class::Read).await.unwrap();
+        gate.state().limiter.miscount_bulk(Class::BulkRead);
+        let started = Instant::now();
+        let waiting = {
+            let gate = Arc::clone(&gate);
+            tokio::spawn(async move { gate.admit(Class::BulkRead).await.map(drop) })
+        };
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "the end of the read may admit it");
+        drop(held);
+        assert_eq!(waiting.await.unwrap(), Err(NotAdmitted::Stuck));
+        assert_eq!(started.elapsed(), Duration::ZERO);
+        gate.admit(Class::Read).await.unwrap();
+    }
+
+    async fn given_up_after(gate: &Arc<Gate>, asked: Duration) -> (Duration, Outage) {
+        let started = Instant::now();
+        loop {
+            match gate.admit(Class::Read).await {
+                Ok(permit) => permit.observe(Observed::Refused(Some(asked))),
+                Err(NotAdmitted::Outage(outage)) => return (started.elapsed(), outage),
+                Err(NotAdmitted::Stuck) => panic!("stuck"),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_however_long_the_host_asks_to_be_left_alone() {
+        let patience = Duration::from_secs(5);
+        let gate = gate(&HostSettings { patience, ..HostSettings::default() });
+        gate.admit(Class::Read).await.unwrap().observe(Observed::Served);
+        let (waited, outage) = given_up_after(&gate, Duration::from_secs(30)).await;
+        assert!((patience..patience + Duration::from_secs(1)).contains(&waited), "{waited:?}");
+        assert_eq!(outage.refused, 2, "one at first, and one when patience ends");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_asks_for_no_rest_is_left_alone_as_long_as_one_that_does_not_ask() {
+        let patience = Duration::from_secs(60);
+        let gate = gate(&HostSettings { patience, ..HostSettings::default() });
+        let (_, outage) = given_up_after(&gate, Duration::ZERO).await;
+        assert!(outage.refused < 20, "{outage}");
     }
 }

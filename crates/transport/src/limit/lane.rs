@@ -1,55 +1,26 @@
-//! One of a host's two budgets, reads or writes: a rate and a window that grow while answers are good.
+//! One of a host's budgets, for reads, writes or tokens: a rate and a window that grow while answers are good.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Observed;
-use super::pace::Pace;
+use super::faults::Faults;
+use super::search::Search;
 
-/// The rest after a first refusal for which the host names no time, in seconds; each further one in a row doubles it.
+/// The rest after a first refusal, or a first overload, in seconds; each further one in a row doubles it.
 const FIRST_REST: f64 = 0.1;
-/// As many requests as the host should have room for again when such a rest is over.
+/// As many requests as the host should have gained again when the rest after a refusal is over.
 const RESTED: f64 = 2.0;
-/// The longest such rest, in seconds.
+/// The longest rest after a first refusal, in seconds: where few requests are sent, the sustained rate is hardly known.
+const LONGEST_FIRST_REST: f64 = 1.0;
+/// The longest rest after a refusal, in seconds, unless the host asks for more.
 const LONGEST_REST: f64 = 15.0;
+/// The longest rest after an overload, in seconds: short, so that the end of an outage is soon noticed.
+const LONGEST_OVERLOAD_REST: f64 = 2.0;
 
-/// While a limit is searched of which nothing is known, the rate doubles in so many round trips…
-const ROUND_TRIPS_TO_DOUBLE: f64 = 100.0;
-/// …but neither faster nor slower than this, in seconds.
-const SHORTEST_DOUBLING: f64 = 0.02;
-const LONGEST_DOUBLING: f64 = 2.0;
-/// Where one was found before, more is tried with more care: the rate doubles in this time, in seconds, …
-const CAREFUL_DOUBLING: f64 = 1.75;
-/// …or in so many round trips, where these are longer.
-const CAREFUL_ROUND_TRIPS_TO_DOUBLE: f64 = 15.0;
-
-/// The part of what a host bears that a rate comes back to after it was halved…
-const REGAINED: f64 = 0.97;
-/// …in this time, in seconds.
-const REGAIN: f64 = 0.3;
-/// How long, in seconds, a rate stays about what the host bears before more is tried: at least this, …
-const SHORTEST_PLATEAU: f64 = 5.0;
-/// …for so many requests, so that the refusals that a trial costs are few among them, …
-const PLATEAU_REQUESTS: f64 = 100.0;
-/// …and for so many round trips, since what a trial costs grows with what is under way; …
-const PLATEAU_ROUND_TRIPS: f64 = 150.0;
-/// …but no longer than this.
-const LONGEST_PLATEAU: f64 = 30.0;
-/// The shortest time between two refusals, in seconds, over which counting what was served tells what a host bears.
-const MEASURABLE: f64 = 0.3;
-
-/// The part of the rate that was refused first of all that is thought to be borne.
-const FIRST_GUESS: f64 = 0.9;
-/// Of what was tried in vain beyond what is borne, the part that is thought to be borne too.
-const CREDITED: f64 = 0.25;
-/// How many times as much as before has to be tried to think that the host bears far more now.
-const FAR_MORE: f64 = 2.0;
-
-/// The lowest rate: a host that bears less than this is waited for, refusal by refusal.
-const LEAST_RATE: f64 = 0.2;
-/// The highest: what no timer could keep to is no limit.
-const MOST_RATE: f64 = 100_000.0;
+/// By how much a window grows in a round trip after an overload: slowly enough to see the next one come.
+const CAREFUL_STEP: f64 = 0.25;
 
 /// The bounds of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,207 +37,192 @@ pub(super) struct Bounds {
     pub(super) start_burst: f64,
 }
 
-/// Whether a lane lets a request in.
+/// Whether a lane lets a request leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Passage {
+pub(super) enum Readiness {
     /// It may leave.
-    Open,
+    Ready,
     /// Not before this.
-    Until(Instant),
+    At(Instant),
     /// Not before another request ends or is answered.
-    Full,
+    AfterAnother,
 }
 
-/// How far the search for what the host bears has come.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Search {
-    /// Up to the next refusal.
-    On,
-    /// The rate stays near what was found, since then.
-    Off { since: Instant },
+/// Why a lane rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    Refusal,
+    Overload,
 }
 
-/// What was served since the refusal before, which tells what a host bears: at both refusals nothing was left, so what was
-/// served in between is what came in.
-#[derive(Clone, Copy, Debug)]
-struct Measure {
-    since: Instant,
-    served: f64,
-    /// [`Pace::idle`] then: while nobody asks, nothing is learnt.
-    idle: f64,
-}
-
-/// What is known of the time between two refusals.
-#[derive(Clone, Copy, Debug)]
-enum Measured {
-    /// It was too short to tell.
-    Nothing,
-    /// Hardly anything was asked.
-    Idle,
-    /// Requests a second that were served while there were any.
-    Rate(f64),
-}
-
-/// A rest after a refusal.
+/// A time in which nothing is sent; then a single request, the probe, finds out whether the host is ready again.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     until: Instant,
-    /// When the one request left that finds out whether the rest is over.
+    cause: Cause,
+    /// When the probe left.
     probed: Option<Instant>,
 }
 
 /// One budget of a host.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
-    bounds: Bounds,
-    pace: Pace,
+    most: usize,
     window: f64,
     under_way: usize,
     search: Search,
-    /// Requests a second that the host bears, as the last refusals have told.
-    borne: Option<f64>,
-    measure: Option<Measure>,
+    faults: Faults,
     rest: Option<Rest>,
-    /// Refusals since something was served; those of one event count once.
+    /// Refusals since a request was served; those of one round trip count once.
     refusals: u32,
-    /// When a refusal was last taken in.
-    setback: Option<Instant>,
-    /// When a loss was.
-    loss: Option<Instant>,
-    /// Whether the rate, or the window, has held a request back since it last grew.
-    held_by_rate: bool,
-    held_by_window: bool,
-    grown: Instant,
-    /// In seconds.
-    round_trip: f64,
+    /// When the last refusal was taken in.
+    refused: Option<Instant>,
+    /// Overloads in a row; failures of one round trip count once.
+    overloads: u32,
+    /// When the last overload was found.
+    overloaded: Option<Instant>,
+    /// Whether the host was ever overloaded by as much as the window allowed.
+    has_overloaded: bool,
+    /// Whether the window has made a request wait since it last grew.
+    is_limiting: bool,
 }
 
 impl Lane {
-    pub(super) fn new(bounds: Bounds, now: Instant) -> Self {
-        let rate = bounds.first_rate.clamp(LEAST_RATE, MOST_RATE).min(bounds.rate);
-        // A cap holds from the first second on.
-        let credit = if bounds.rate.is_finite() { 1.0 } else { bounds.start_burst.max(1.0) };
+    pub(super) fn new(bounds: &Bounds, now: Instant) -> Self {
         Self {
-            bounds,
-            pace: Pace::new(rate, credit, now),
+            most: bounds.window,
             window: bounds.first_window.clamp(1, bounds.window) as f64,
             under_way: 0,
-            search: Search::On,
-            borne: None,
-            measure: None,
+            search: Search::new(bounds, now),
+            faults: Faults::default(),
             rest: None,
             refusals: 0,
-            setback: None,
-            loss: None,
-            held_by_rate: false,
-            held_by_window: false,
-            grown: now,
-            round_trip: 0.0,
+            refused: None,
+            overloads: 0,
+            overloaded: None,
+            has_overloaded: false,
+            is_limiting: false,
         }
     }
 
     /// Whether a request may leave now. Nothing is counted yet.
-    pub(super) fn passage(&mut self, now: Instant) -> Passage {
+    pub(super) fn readiness(&mut self, now: Instant) -> Readiness {
         if let Some(rest) = &self.rest {
             return match rest.probed {
-                Some(_) => Passage::Full,
-                None if now < rest.until => Passage::Until(rest.until),
-                None => Passage::Open,
+                Some(_) => Readiness::AfterAnother,
+                None if now < rest.until => Readiness::At(rest.until),
+                None => Readiness::Ready,
             };
         }
-        if self.under_way >= self.room() {
-            self.wants_room();
-            return Passage::Full;
+        if self.under_way >= self.window() {
+            self.wants_window();
+            return Readiness::AfterAnother;
         }
-        let next = self.pace.next(now);
-        if next > now {
-            self.held_by_rate = true;
-            return Passage::Until(next);
+        if self.search.flight().is_some_and(|flight| self.under_way >= (flight as usize).max(1)) {
+            self.search.wants_flight();
+            return Readiness::AfterAnother;
         }
-        Passage::Open
+        let next = self.search.next(now);
+        if next > now { Readiness::At(next) } else { Readiness::Ready }
     }
 
-    /// Takes note that a larger window would have let a request in.
-    pub(super) fn wants_room(&mut self) {
-        self.held_by_window = true;
+    /// Notes that a larger window would have let a request leave.
+    pub(super) fn wants_window(&mut self) {
+        self.is_limiting = true;
     }
 
     /// How many requests may be under way.
-    pub(super) fn room(&self) -> usize {
-        (self.window as usize).clamp(1, self.bounds.window)
+    pub(super) fn window(&self) -> usize {
+        (self.window as usize).clamp(1, self.most)
     }
 
-    /// How many are.
+    /// How many requests are under way.
     pub(super) fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// Until when the host wants to be left alone, if it does.
+    /// Until when the lane rests, if it does.
     pub(super) fn resting_until(&self) -> Option<Instant> {
         self.rest.map(|rest| rest.until)
     }
 
+    /// Whether a request that left at `admitted` did so after a rest that followed refusals, with nothing served since: that
+    /// it failed too says that the rest has not helped.
+    pub(super) fn has_rested(&self, admitted: Instant) -> bool {
+        let rested =
+            |count: u32, last: Option<Instant>| count > 0 && last.is_some_and(|last| admitted >= last);
+        rested(self.refusals, self.refused) || self.is_overload_probe(admitted)
+    }
+
     /// Counts a request that leaves.
-    pub(super) fn enter(&mut self, now: Instant, bulk: bool) {
+    pub(super) fn enter(&mut self, now: Instant, is_bulk: bool) {
         self.under_way += 1;
         match &mut self.rest {
             // Its answer comes when all of it is sent: others would wait for that.
-            Some(_) if bulk => {
+            Some(_) if is_bulk => {
                 self.end_rest(now);
-                self.pace.take();
+                self.search.take();
             }
             Some(rest) => rest.probed = Some(now),
-            None => self.pace.take(),
+            None => self.search.take(),
         }
     }
 
-    /// Counts one that has ended, its body included, or that was given up without an answer.
+    /// Counts a request of another lane: what a host saves up for bursts, it saves up for all lanes together.
+    pub(super) fn spend_burst(&mut self) {
+        self.search.spend_burst();
+    }
+
+    /// Counts a request that has ended, its body included, or that was given up without an answer.
     pub(super) fn leave(&mut self, admitted: Instant) {
         self.end_probe(admitted);
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// Takes back one that was let in and never left.
+    /// Takes back a request that was admitted and never sent.
     pub(super) fn withdraw(&mut self, admitted: Instant) {
         if self.rest.is_none_or(|rest| rest.probed != Some(admitted)) {
-            self.pace.give_back();
+            self.search.give_back();
         }
         self.leave(admitted);
     }
 
-    /// Takes in what came of a request that left at `admitted`.
-    pub(super) fn observe(&mut self, now: Instant, admitted: Instant, observed: Observed, bulk: bool) {
+    /// Takes in what became of a request that left at `admitted`. No rest goes on beyond `limit`.
+    pub(super) fn observe(
+        &mut self,
+        now: Instant,
+        admitted: Instant,
+        observed: Observed,
+        is_bulk: bool,
+        limit: Instant,
+    ) {
         match observed {
-            Observed::Served => self.served(now, admitted, bulk),
-            Observed::Refused(asked) | Observed::Unavailable(asked) => self.refused(now, admitted, asked),
-            Observed::Lost => {
-                self.end_probe(admitted);
-                // Losses stand apart: refusals that come with one are news all the same.
-                if self.loss.is_none_or(|loss| admitted >= loss) {
-                    self.halve_window();
-                    self.loss = Some(now);
-                }
-            }
+            Observed::Served => self.served(now, admitted, is_bulk),
+            Observed::Refused(asked) => self.refused(now, admitted, asked, limit),
+            Observed::Failed => self.failed(now, admitted, limit),
         }
     }
 
-    fn served(&mut self, now: Instant, admitted: Instant, bulk: bool) {
-        if !bulk {
-            let trip = now.saturating_duration_since(admitted).as_secs_f64();
-            self.round_trip = if self.round_trip == 0.0 { trip } else { 0.9 * self.round_trip + 0.1 * trip };
+    fn served(&mut self, now: Instant, admitted: Instant, is_bulk: bool) {
+        if !is_bulk {
+            self.search.timed(now.saturating_duration_since(admitted).as_secs_f64());
         }
-        if let Some(measure) = &mut self.measure {
-            measure.served += 1.0;
+        self.search.answered();
+        if is_news(admitted, self.overloaded) {
+            self.faults.record(false);
+            if self.faults.is_sound() {
+                self.overloads = 0;
+            }
         }
         match self.rest {
-            // An answer to what left before the refusal says nothing about now.
             Some(rest) if rest.probed == Some(admitted) => {
                 self.refusals = 0;
                 self.end_rest(now);
             }
+            // The request left before the refusal: its answer says nothing about now.
             Some(_) => {}
             None => {
-                if self.is_news(admitted) {
+                if is_news(admitted, self.refused) {
                     self.refusals = 0;
                 }
                 self.grow(now);
@@ -274,128 +230,90 @@ impl Lane {
         }
     }
 
-    /// Grows what has held requests back, and nothing else: what is not needed is not tried.
+    /// Grows what makes requests wait, and nothing else: what is not needed is not tried.
     fn grow(&mut self, now: Instant) {
-        if std::mem::take(&mut self.held_by_window) {
-            let step = if self.search == Search::On { 1.0 } else { 1.0 / self.window };
-            self.window = (self.window + step).min(self.bounds.window as f64);
+        if std::mem::take(&mut self.is_limiting) {
+            let step = match self.has_overloaded {
+                // A window that was too large once is enlarged with care.
+                true => CAREFUL_STEP / self.window,
+                false if self.search.is_growing() => 1.0,
+                false => 1.0 / self.window,
+            };
+            self.window = (self.window + step).min(self.most as f64);
         }
-        let passed = now.saturating_duration_since(self.grown).as_secs_f64().min(1.0);
-        self.grown = now;
-        let held = std::mem::take(&mut self.held_by_rate);
-        let rate = self.pace.rate();
-        match (self.search, self.borne) {
-            // What is known to be borne comes back, asked for or not.
-            (Search::Off { .. }, Some(borne)) if rate < REGAINED * borne => {
-                self.set_rate(rate + borne * passed * (REGAINED - 0.5) / REGAIN, now);
-            }
-            _ if !held => {}
-            (Search::Off { since }, Some(borne)) => {
-                let plateau = self.plateau(borne);
-                if now.saturating_duration_since(since).as_secs_f64() > plateau {
-                    self.search = Search::On;
-                }
-                self.set_rate((rate + borne * passed * (1.0 - REGAINED) / plateau).min(borne.max(rate)), now);
-            }
-            (_, borne) => self.set_rate(rate * 2_f64.powf(passed / self.doubling(borne.is_some())), now),
-        }
+        self.search.grow(now);
     }
 
-    /// How long it takes a rate to double that is being searched, in seconds.
-    fn doubling(&self, is_careful: bool) -> f64 {
-        if is_careful {
-            CAREFUL_DOUBLING.max(CAREFUL_ROUND_TRIPS_TO_DOUBLE * self.round_trip)
-        } else {
-            (ROUND_TRIPS_TO_DOUBLE * self.round_trip).clamp(SHORTEST_DOUBLING, LONGEST_DOUBLING)
-        }
-    }
-
-    fn refused(&mut self, now: Instant, admitted: Instant, asked: Option<Duration>) {
-        let is_probe = self.rest.is_some_and(|rest| rest.probed == Some(admitted));
-        if !is_probe && !self.is_news(admitted) {
-            // What left with the refused one is refused with it: the same event, unless it asks for a longer rest.
+    fn refused(&mut self, now: Instant, admitted: Instant, asked: Option<Duration>, limit: Instant) {
+        if !is_news(admitted, self.refused) {
+            // What left with the refused request is refused with it: the same event, unless it asks for a longer rest.
             if let (Some(rest), Some(asked)) = (&mut self.rest, asked) {
-                rest.until = rest.until.max(now + asked);
+                rest.until = rest.until.max((now + asked).min(limit));
             }
             return;
         }
         self.refusals += 1;
         if self.refusals == 1 {
-            self.learn(now);
+            self.search.refused(now);
             self.halve_window();
         }
-        self.setback = Some(now);
-        let pause = asked.unwrap_or_else(|| self.rest_after(self.refusals));
-        self.rest = Some(Rest { until: now + pause, probed: None });
+        self.refused = Some(now);
+        let first = self
+            .search
+            .sustained()
+            .map_or(FIRST_REST, |rate| (RESTED / rate).clamp(FIRST_REST, LONGEST_FIRST_REST));
+        let own = backoff(first, self.refusals, LONGEST_REST);
+        self.begin_rest(now + own.max(asked.unwrap_or_default()), Cause::Refusal, limit);
+    }
+
+    fn failed(&mut self, now: Instant, admitted: Instant, limit: Instant) {
+        self.search.answered();
+        let has_not_recovered = self.is_overload_probe(admitted);
+        self.end_probe(admitted);
+        if !has_not_recovered {
+            if !is_news(admitted, self.overloaded) {
+                return;
+            }
+            self.faults.record(true);
+            if !self.faults.is_overload() {
+                return;
+            }
+            // A host that has served nothing yet is not there; that says nothing about the window.
+            if self.faults.has_served() {
+                self.halve_window();
+                self.has_overloaded = true;
+            }
+        }
+        self.faults.clear();
+        self.overloads += 1;
+        self.overloaded = Some(now);
+        let pause = backoff(FIRST_REST, self.overloads, LONGEST_OVERLOAD_REST);
+        // A rest that the host has asked for goes on.
+        if self.rest.is_none_or(|rest| rest.until < now + pause) {
+            self.begin_rest(now + pause, Cause::Overload, limit);
+        }
+    }
+
+    fn begin_rest(&mut self, until: Instant, cause: Cause, limit: Instant) {
+        self.rest = Some(Rest { until: until.min(limit), cause, probed: None });
     }
 
     fn end_rest(&mut self, now: Instant) {
-        self.rest = None;
-        self.pace.empty(now);
-        self.grown = now;
-    }
-
-    /// How long to leave the host alone after so many refusals in a row, where it does not say.
-    fn rest_after(&self, refusals: u32) -> Duration {
-        let first = self.borne.map_or(FIRST_REST, |borne| FIRST_REST.max(RESTED / borne));
-        Duration::from_secs_f64((first * 2_f64.powi(refusals.min(20) as i32 - 1)).min(LONGEST_REST))
-    }
-
-    /// Learns from a refusal what the host bears, and halves the rate.
-    fn learn(&mut self, now: Instant) {
-        let rate = self.pace.rate();
-        let borne = match (self.search, self.borne, self.measured(now)) {
-            (_, None, _) => FIRST_GUESS * rate,
-            // So little was asked that it cannot have been too much: the refusal has another reason.
-            (_, Some(before), Measured::Idle) => before,
-            // Far more is borne than before: how much, the next refusal will tell.
-            (Search::On, Some(before), _) if rate > FAR_MORE * before => rate,
-            // What was borne for a whole plateau is borne, and perhaps more: part of the rest may have been saved up.
-            (Search::On, Some(before), measured) => {
-                let credited = before + CREDITED * (rate - before);
-                if let Measured::Rate(measured) = measured { credited.max(measured) } else { credited }
-            }
-            (Search::Off { .. }, Some(_), Measured::Rate(measured)) => measured.min(rate),
-            (Search::Off { .. }, Some(before), Measured::Nothing) => before.min(rate),
-        };
-        self.borne = Some(borne);
-        self.search = Search::Off { since: now };
-        self.set_rate(borne / 2.0, now);
-        self.measure = Some(Measure { since: now, served: 0.0, idle: self.pace.idle() });
-        self.pace.empty(now);
-    }
-
-    /// What was served since the last refusal.
-    fn measured(&self, now: Instant) -> Measured {
-        let Some(measure) = self.measure else { return Measured::Nothing };
-        let passed = now.saturating_duration_since(measure.since).as_secs_f64();
-        let idle = self.pace.idle() - measure.idle;
-        match passed - idle {
-            _ if idle > passed / 2.0 => Measured::Idle,
-            seconds if seconds >= MEASURABLE && measure.served > 0.0 => {
-                Measured::Rate(measure.served / seconds)
-            }
-            _ => Measured::Nothing,
+        match self.rest.take() {
+            Some(Rest { cause: Cause::Overload, .. }) => self.search.resume_unmeasured(now),
+            _ => self.search.resume(now),
         }
-    }
-
-    /// How long to stay at what the host bears, in seconds.
-    fn plateau(&self, borne: f64) -> f64 {
-        (PLATEAU_REQUESTS / borne)
-            .max(PLATEAU_ROUND_TRIPS * self.round_trip)
-            .clamp(SHORTEST_PLATEAU, LONGEST_PLATEAU)
     }
 
     fn halve_window(&mut self) {
         self.window = (self.window / 2.0).max(1.0);
     }
 
-    /// Whether a request left after the last setback, so that what became of it is news.
-    fn is_news(&self, admitted: Instant) -> bool {
-        self.setback.is_none_or(|setback| admitted >= setback)
+    fn is_overload_probe(&self, admitted: Instant) -> bool {
+        self.rest.is_some_and(|rest| rest.probed == Some(admitted) && rest.cause == Cause::Overload)
     }
 
-    /// A probe that had no answer tells nothing; the next request is another.
+    /// A probe without an answer tells nothing; the next request is another.
     fn end_probe(&mut self, admitted: Instant) {
         if let Some(rest) = &mut self.rest
             && rest.probed == Some(admitted)
@@ -403,8 +321,15 @@ impl Lane {
             rest.probed = None;
         }
     }
+}
 
-    fn set_rate(&mut self, rate: f64, now: Instant) {
-        self.pace.set_rate(rate.clamp(LEAST_RATE, MOST_RATE).min(self.bounds.rate), now);
-    }
+/// Whether a request left after the last event of a kind, so that what became of it is news.
+fn is_news(admitted: Instant, last: Option<Instant>) -> bool {
+    last.is_none_or(|last| admitted >= last)
+}
+
+/// How long to rest after the `number`th event in a row.
+fn backoff(first: f64, number: u32, longest: f64) -> Duration {
+    let doublings = number.saturating_sub(1).min(20);
+    Duration::from_secs_f64((first * f64::from(doublings).exp2()).min(longest))
 }

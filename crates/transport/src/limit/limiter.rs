@@ -1,38 +1,50 @@
-//! The limits of one host: a lane for reads, one for writes, what both may take together, and whether the host is there at all.
+//! The limits of one host: a lane each for reads, writes and tokens, the rate of all together, and whether the host is there.
 
 use tokio::time::Instant;
 
-use super::lane::{Bounds, Lane, Passage};
-use super::outage::Watch;
+use super::lane::{Bounds, Lane, Readiness};
+use super::outage::{Failure, Watch};
 use super::pace::Pace;
 use super::{Observed, Outage};
 use crate::request::Class;
 use crate::settings::HostSettings;
 
-/// What one host bears, as far as it is known. It learns by [`Limiter::observe`].
+/// How many lanes a host has.
+pub(super) const LANES: usize = 3;
+
+/// The lane of a class. Tokens come first: other requests wait for them.
+pub(super) fn lane_of(class: Class) -> usize {
+    match class {
+        Class::Token => 0,
+        _ if class.is_write() => 2,
+        _ => 1,
+    }
+}
+
+/// The limits of one host, as far as they are known. It learns by [`Limiter::observe`].
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    reads: Lane,
-    writes: Lane,
-    /// What reads and writes may take together, where a cap is set.
+    /// By [`lane_of`]. A token has places of its own, so that it never waits for a request that waits for the token.
+    lanes: [Lane; LANES],
+    /// The rate of all lanes together, where a cap is set.
     together: Option<Pace>,
     watch: Watch,
     /// Bulk requests under way, by lane.
-    bulk: [usize; 2],
+    bulk: [usize; LANES],
 }
 
 /// Whether a request may leave.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Admission {
-    /// It may, now, and is counted until [`Limiter::leave`].
+    /// It may leave now, and is counted until [`Limiter::leave`].
     Go(Pass),
-    /// Not now. At the named time it is worth asking again; without one, when another request is answered or ends.
+    /// Not now. It is worth asking again at the given time; without one, when another request is answered or ends.
     Wait(Option<Instant>),
-    /// The host is given up.
+    /// The host has been given up.
     Closed(Outage),
 }
 
-/// What a request was let in with.
+/// What an admitted request is counted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     class: Class,
@@ -40,7 +52,7 @@ pub struct Pass {
 }
 
 impl Limiter {
-    /// The limits of a host of which nothing is known but its settings.
+    /// The limits of a host of which only the settings are known.
     pub fn new(settings: &HostSettings, now: Instant) -> Self {
         let lane = |rate: Option<f64>| {
             let bounds = Bounds {
@@ -50,14 +62,13 @@ impl Limiter {
                 first_rate: settings.start_requests_per_second,
                 start_burst: settings.start_burst,
             };
-            Lane::new(bounds, now)
+            Lane::new(&bounds, now)
         };
         Self {
-            reads: lane(None),
-            writes: lane(settings.writes_per_second),
+            lanes: [lane(None), lane(None), lane(settings.writes_per_second)],
             together: settings.requests_per_second.map(|rate| Pace::new(rate, 1.0, now)),
             watch: Watch::new(settings.patience),
-            bulk: [0; 2],
+            bulk: [0; LANES],
         }
     }
 
@@ -66,16 +77,16 @@ impl Limiter {
         if let Some(outage) = self.watch.outage(now, self.resting_until()) {
             return Admission::Closed(outage);
         }
-        let bulk = self.bulk[usize::from(class.is_write())];
+        let bulk = self.bulk[lane_of(class)];
         let lane = self.lane(class);
-        if class.is_bulk() && bulk >= share_of_bulk(lane.room()) {
-            lane.wants_room();
+        if class.is_bulk() && bulk >= share_of_bulk(lane.window()) {
+            lane.wants_window();
             return Admission::Wait(None);
         }
-        match lane.passage(now) {
-            Passage::Full => return Admission::Wait(None),
-            Passage::Until(at) => return Admission::Wait(Some(at)),
-            Passage::Open => {}
+        match lane.readiness(now) {
+            Readiness::AfterAnother => return Admission::Wait(None),
+            Readiness::At(at) => return Admission::Wait(Some(at)),
+            Readiness::Ready => {}
         }
         if let Some(pace) = &mut self.together {
             let at = pace.next(now);
@@ -85,50 +96,65 @@ impl Limiter {
             pace.take();
         }
         self.lane(class).enter(now, class.is_bulk());
-        self.bulk[usize::from(class.is_write())] += usize::from(class.is_bulk());
+        let others = self.lanes.iter_mut().enumerate().filter(|(lane, _)| *lane != lane_of(class));
+        others.for_each(|(_, lane)| lane.spend_burst());
+        self.bulk[lane_of(class)] += usize::from(class.is_bulk());
         Admission::Go(Pass { class, admitted: now })
     }
 
-    /// Takes in what came of a request.
+    /// Takes in what became of a request.
     pub fn observe(&mut self, now: Instant, pass: Pass, observed: Observed) {
+        let Pass { class, admitted } = pass;
         match observed {
             Observed::Served => self.watch.served(now),
-            Observed::Refused(_) => self.watch.failed(now, pass.admitted, |outage| outage.refused += 1),
-            Observed::Unavailable(_) => {
-                self.watch.failed(now, pass.admitted, |outage| outage.unavailable += 1);
+            Observed::Refused(_) | Observed::Failed => {
+                let refused = observed != Observed::Failed;
+                let rested = self.lane(class).has_rested(admitted);
+                self.watch.failed(now, Failure { admitted, refused, rested });
             }
-            Observed::Lost => self.watch.failed(now, pass.admitted, |outage| outage.lost += 1),
         }
-        self.lane(pass.class).observe(now, pass.admitted, observed, pass.class.is_bulk());
+        let limit = self.watch.rest_limit(now);
+        self.lane(class).observe(now, admitted, observed, class.is_bulk(), limit);
     }
 
-    /// Takes note that a request is over, its body included.
+    /// Notes that a request is over, its body included.
     pub fn leave(&mut self, pass: Pass) {
-        self.bulk[usize::from(pass.class.is_write())] -= usize::from(pass.class.is_bulk());
+        self.bulk[lane_of(pass.class)] -= usize::from(pass.class.is_bulk());
         self.lane(pass.class).leave(pass.admitted);
     }
 
-    /// Takes back a request that was let in and never sent.
+    /// Takes back a request that was admitted and never sent.
     pub fn withdraw(&mut self, pass: Pass) {
-        self.bulk[usize::from(pass.class.is_write())] -= usize::from(pass.class.is_bulk());
+        self.bulk[lane_of(pass.class)] -= usize::from(pass.class.is_bulk());
         self.lane(pass.class).withdraw(pass.admitted);
         if let Some(pace) = &mut self.together {
             pace.give_back();
         }
     }
 
-    /// Until when the host wants to be left alone, if it does.
+    /// Until when the host is left alone, if it is.
     pub fn resting_until(&self) -> Option<Instant> {
-        self.reads.resting_until().max(self.writes.resting_until())
+        self.lanes.iter().filter_map(Lane::resting_until).max()
     }
 
     /// Requests under way.
     pub fn under_way(&self) -> usize {
-        self.reads.under_way() + self.writes.under_way()
+        self.lanes.iter().map(Lane::under_way).sum()
+    }
+
+    /// Requests under way in one lane.
+    pub(super) fn under_way_in(&self, lane: usize) -> usize {
+        self.lanes[lane].under_way()
+    }
+
+    /// Counts a bulk request that does not exist, so that others wait for it.
+    #[cfg(test)]
+    pub(super) fn miscount_bulk(&mut self, class: Class) {
+        self.bulk[lane_of(class)] = usize::MAX;
     }
 
     fn lane(&mut self, class: Class) -> &mut Lane {
-        if class.is_write() { &mut self.writes } else { &mut self.reads }
+        &mut self.lanes[lane_of(class)]
     }
 }
 

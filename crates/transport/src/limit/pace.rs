@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Requests that come later than they might have, in seconds, and are made up for: timers are late on a busy machine.
+/// How much lateness is made up for, in seconds: timers are late on a busy machine.
 const LATENESS: f64 = 0.025;
 
-/// Lets so many a second pass, without saving up for bursts.
+/// Lets so many requests a second pass, without saving up for bursts.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     /// Requests a second.
@@ -15,7 +15,7 @@ pub(super) struct Pace {
     /// Requests that may pass now.
     credit: f64,
     since: Instant,
-    /// For how long, in seconds, nobody has used what there was.
+    /// For how long, in seconds and in all, the rate was not used.
     idle: f64,
 }
 
@@ -29,7 +29,7 @@ impl Pace {
         self.rate
     }
 
-    /// For how long, in seconds and in all, nobody has used what there was.
+    /// For how long, in seconds and in all, the rate was not used.
     pub(super) fn idle(&self) -> f64 {
         self.idle
     }
@@ -46,6 +46,12 @@ impl Pace {
         self.since = now;
     }
 
+    /// Counts the time since the last request as idle.
+    pub(super) fn skip(&mut self, now: Instant) {
+        self.idle += now.saturating_duration_since(self.since).as_secs_f64();
+        self.since = self.since.max(now);
+    }
+
     /// When the next request may pass, which may be now.
     pub(super) fn next(&mut self, now: Instant) -> Instant {
         self.fill(now);
@@ -57,19 +63,34 @@ impl Pace {
         self.credit -= 1.0;
     }
 
+    /// Whether more may pass at once than can be saved up: whether something is left of a burst to begin with.
+    pub(super) fn has_burst(&self) -> bool {
+        self.credit > self.most_saved()
+    }
+
+    /// Takes away one of the credit that is more than can be saved up: what is left of a burst to begin with.
+    pub(super) fn spend_burst(&mut self) {
+        if self.has_burst() {
+            self.credit -= 1.0;
+        }
+    }
+
     /// Gives one back that has not been sent.
     pub(super) fn give_back(&mut self) {
         self.credit += 1.0;
     }
 
     fn fill(&mut self, now: Instant) {
-        let most = 1.0 + self.rate * LATENESS;
         let gained = now.saturating_duration_since(self.since).as_secs_f64() * self.rate;
-        // What there is to begin with may be more than is ever saved up.
-        let kept = self.credit.max((self.credit + gained).min(most));
+        // The credit to begin with may be more than is ever saved up.
+        let kept = self.credit.max((self.credit + gained).min(self.most_saved()));
         self.idle += (self.credit + gained - kept) / self.rate;
         self.credit = kept;
         self.since = self.since.max(now);
+    }
+
+    fn most_saved(&self) -> f64 {
+        1.0 + self.rate * LATENESS
     }
 }
 
@@ -82,7 +103,7 @@ mod tests {
         let start = Instant::now();
         let mut pace = Pace::new(10.0, 2.0, start);
         for _ in 0..2 {
-            assert_eq!(pace.next(start), start, "what there is to begin with");
+            assert_eq!(pace.next(start), start, "the credit to begin with");
             pace.take();
         }
         let next = pace.next(start);
@@ -91,6 +112,6 @@ mod tests {
         assert_eq!(pace.next(late), late);
         pace.take();
         assert!(pace.next(late) > late, "a minute has saved up one request");
-        assert!((59.0..60.0).contains(&pace.idle()), "the rest of it nobody has used");
+        assert!((59.0..60.0).contains(&pace.idle()), "the rest of it is idle time");
     }
 }

@@ -50,11 +50,12 @@ pub(super) struct Relay {
 pub(super) struct Cause {
     pub(super) text: String,
     pub(super) temporary: bool,
+    pub(super) advice: Option<String>,
 }
 
 impl From<&Error> for Cause {
     fn from(error: &Error) -> Self {
-        Self { text: error.to_string(), temporary: error.is_temporary() }
+        Self { text: error.to_string(), temporary: error.is_temporary(), advice: error.advice() }
     }
 }
 

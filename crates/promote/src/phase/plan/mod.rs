@@ -21,12 +21,13 @@ use crate::inventory::{Inventory, Known as Presence};
 use crate::notary::{Notary, Production};
 use crate::phase::setup::Ready;
 use crate::policy::Policies;
+use crate::problem::NewAdvice;
 use crate::run::Run;
 use crate::subject::subjects;
 use memory::Memory;
 use progress::Progress;
 pub(super) use reading::by_host;
-use reading::{ask, list, list_all, read_images};
+use reading::{Readers, ask, list, list_all, read_images};
 
 /// An image in staging.
 pub(crate) type ImageId = (Id<Repository>, Id<Digest>);
@@ -103,13 +104,14 @@ pub async fn plan(
     notary: &Notary,
 ) -> Result<(Plan, Policies), Error> {
     run.phase(Phase::Plan, async {
-        let Ready { edges, policies, strict, keep_going, overlap, cache } = ready;
+        let Ready { edges, policies, strict, keep_going, late_after, writes, cache } = ready;
+        let readers = Readers::new(reader, writes, &edges);
         let mut memory = Memory::recall(run, cache, &edges);
         let mut inventory = Inventory::observing(observed(&edges, notary));
         let verdicts = loop {
             memory.settled().for_each(|repository| inventory.settle(repository));
-            list(run, reader, &edges, &memory, &mut inventory, overlap).await;
-            let verdicts = ask(run, reader, &edges, &mut inventory).await?;
+            list(run, &readers, &edges, &memory, &mut inventory, late_after).await;
+            let verdicts = ask(run, &readers, &edges, &mut inventory).await?;
             // What is remembered of a host is forgotten as soon as one bit of it is wrong, so this ends.
             let wrong = memory.contradicted(run, &edges, &verdicts);
             if wrong.is_empty() {
@@ -208,9 +210,11 @@ impl Plan {
         let late = self.inventory.take_late();
         let hosts = late.iter().map(|repository| (&self.edges.repository(*repository).host, true));
         let progress = Progress::new(hosts);
-        list_all(run, reader, &self.edges, &late, &mut self.inventory, &progress).await;
+        // Only a run that writes catches up.
+        let readers = Readers::new(reader, true, &self.edges);
+        list_all(run, &readers, &self.edges, &late, &mut self.inventory, &progress).await;
         // Where the run is told to stop between questions, all of it stays undecided.
-        let Ok(verdicts) = ask(run, reader, &self.edges, &mut self.inventory).await else {
+        let Ok(verdicts) = ask(run, &readers, &self.edges, &mut self.inventory).await else {
             return BTreeSet::new();
         };
         let is_late = |edge: &Edge| late.contains(&edge.destination);
@@ -316,9 +320,11 @@ impl Plan {
 
     /// Takes in that it cannot be read what is attached to images: they are not promoted.
     pub(super) fn cannot_read(&mut self, run: &Run, unread: Vec<(ImageId, Arc<oci::Error>)>) {
+        let mut new_advice = NewAdvice::default();
         for (image, error) in unread {
             let reference = self.edges.repository(image.0).at(*self.edges.digest_name(image.1));
-            run.tell(&Event::Warned(format!("{reference} cannot be promoted: {error}")));
+            let problem = new_advice.of(&error);
+            run.tell(&Event::Warned(format!("{reference} cannot be promoted: {problem}")));
             self.images.insert(image, Err(error));
         }
     }
@@ -455,11 +461,12 @@ impl Plan {
                 _ => {}
             }
         }
-        let mut told = HashSet::new();
+        let (mut told, mut new_advice) = (HashSet::new(), NewAdvice::default());
         let failures = self.failures().filter(|failure| which(failure.edge));
         for failure in failures.filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
             let reference = self.edges.reference(failure.edge);
-            run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {}", failure.error)));
+            let problem = new_advice.of(failure.error);
+            run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
         }
     }
 }
@@ -468,7 +475,8 @@ impl Plan {
 fn known(presence: &Presence<()>) -> Known {
     match presence {
         Presence::Absent => Known::Absent,
-        Presence::Present(()) | Presence::Unknown => Known::Nothing,
+        Presence::Present(()) => Known::Present,
+        Presence::Unknown => Known::Nothing,
     }
 }
 

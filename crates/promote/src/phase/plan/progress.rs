@@ -1,86 +1,102 @@
-//! Who is still being listed: whether the others have to wait for a host that does not answer.
+//! Which hosts answer while they are listed, and which one the others need not wait for.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use oci::Host;
 use tokio::time::{Instant, sleep};
 
-/// The least time that a host has, after all others are done, to get on.
-const LEAST_GRACE: Duration = Duration::from_millis(500);
-/// How often it is looked whether anybody still gets on.
+/// How often it is looked for hosts that are late.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The hosts that are being listed.
 pub(super) struct Progress<'a> {
     began: Instant,
-    hosts: Mutex<HashMap<&'a Host, Course>>,
+    hosts: HashMap<&'a Host, Course>,
 }
 
 /// How far a host has come.
-#[derive(Clone, Copy)]
 struct Course {
     /// Repositories still to be listed.
-    left: usize,
-    /// When the last one was.
-    moved: Instant,
-    /// Whether others can do without it: nothing comes from it.
+    left: AtomicUsize,
+    /// When the host last answered something, in milliseconds after the beginning. At first it is given that moment.
+    heard: AtomicU64,
+    /// Whether nothing is promoted from the host, so that others can do without it.
     is_destination_only: bool,
 }
 
 impl<'a> Progress<'a> {
     /// Nothing is listed yet. Each repository counts with its host, and with whether nothing is promoted from it.
     pub(super) fn new(repositories: impl Iterator<Item = (&'a Host, bool)>) -> Self {
-        let began = Instant::now();
         let mut hosts: HashMap<&Host, Course> = HashMap::new();
         for (host, is_destination_only) in repositories {
-            let none = Course { left: 0, moved: began, is_destination_only: true };
-            let course = hosts.entry(host).or_insert(none);
-            course.left += 1;
+            let new = Course { left: 0.into(), heard: 0.into(), is_destination_only: true };
+            let course = hosts.entry(host).or_insert(new);
+            *course.left.get_mut() += 1;
             course.is_destination_only &= is_destination_only;
         }
-        Self { began, hosts: Mutex::new(hosts) }
+        Self { began: Instant::now(), hosts }
     }
 
-    /// Takes note that a repository is listed, or cannot be.
-    pub(super) fn moved(&self, host: &Host) {
-        if let Some(course) = self.hosts().get_mut(host) {
-            course.left = course.left.saturating_sub(1);
-            course.moved = Instant::now();
-        }
-    }
-
-    /// Ends when nobody is left but hosts that others can do without and that do not get on; then gives them.
-    pub(super) async fn stragglers(&self) -> Vec<Host> {
-        loop {
-            sleep(LOOK).await;
-            if let Some(stragglers) = self.look(Instant::now()) {
-                return stragglers;
+    /// What is to be called for every piece of an answer of a host.
+    pub(super) fn listener(&self, host: &Host) -> impl Fn() + use<'_> {
+        let course = self.hosts.get(host);
+        move || {
+            if let Some(course) = course {
+                course.heard.fetch_max(self.now(), Relaxed);
             }
         }
     }
 
-    fn look(&self, now: Instant) -> Option<Vec<Host>> {
-        let hosts = self.hosts();
-        let (open, done): (Vec<_>, Vec<_>) = hosts.iter().partition(|(_, course)| course.left > 0);
-        // Somebody has to be there whom the others keep waiting.
-        let others_done = done
-            .iter()
-            .filter(|(_, course)| course.is_destination_only)
-            .map(|(_, course)| course.moved)
-            .max()?;
-        let all_done = done.iter().map(|(_, course)| course.moved).max()?.max(others_done);
-        let grace = LEAST_GRACE.max((all_done - self.began) / 2);
-        let straggles = |course: &Course| {
-            course.is_destination_only && now.saturating_duration_since(course.moved.max(all_done)) >= grace
+    /// Takes note that a repository is listed, or cannot be. Whether the host has answered is for its listener.
+    pub(super) fn ended(&self, host: &Host) {
+        if let Some(course) = self.hosts.get(host) {
+            // A repository ends once; one that was not counted must not make the number wrap around.
+            let _ = course.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
+        }
+    }
+
+    /// Ends when everything is listed but hosts that others can do without and that have answered nothing for `late_after`;
+    /// gives these hosts.
+    /// `last_answer` knows when a host has last answered anything at all.
+    pub(super) async fn late_hosts(
+        &self,
+        late_after: Duration,
+        last_answer: impl Fn(&Host) -> Option<std::time::Instant>,
+    ) -> Vec<Host> {
+        loop {
+            sleep(LOOK).await;
+            for (host, course) in &self.hosts {
+                let since = last_answer(host).map(|at| at.saturating_duration_since(self.began.into_std()));
+                let millis = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+                course.heard.fetch_max(millis, Relaxed);
+            }
+            if let Some(late) = self.look(late_after) {
+                return late;
+            }
+        }
+    }
+
+    fn look(&self, late_after: Duration) -> Option<Vec<Host>> {
+        let (open, done): (Vec<_>, Vec<_>) =
+            self.hosts.iter().partition(|(_, course)| course.left.load(Relaxed) > 0);
+        // Without another destination there is nothing to begin with.
+        if !done.iter().any(|(_, course)| course.is_destination_only) {
+            return None;
+        }
+        let now = self.now();
+        let is_late = |course: &Course| {
+            let silent = Duration::from_millis(now.saturating_sub(course.heard.load(Relaxed)));
+            course.is_destination_only && silent >= late_after
         };
-        let all = !open.is_empty() && open.iter().all(|(_, course)| straggles(course));
+        let all = !open.is_empty() && open.iter().all(|(_, course)| is_late(course));
         all.then(|| open.into_iter().map(|(host, _)| Host::clone(host)).collect())
     }
 
-    fn hosts(&self) -> MutexGuard<'_, HashMap<&'a Host, Course>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Milliseconds since the beginning.
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -90,38 +106,80 @@ mod tests {
 
     use super::*;
 
+    const LATE_AFTER: Duration = Duration::from_secs(30);
+
     fn host(name: &str) -> Host {
         name.parse().unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_host_that_does_not_get_on_is_left_behind_when_the_others_are_done() {
-        let (staging, fast, slow) = (host("s.io"), host("a.io"), host("b.io"));
-        let progress =
-            Progress::new([(&staging, false), (&fast, true), (&slow, true), (&slow, true)].into_iter());
-        let seconds = Duration::from_secs;
-        advance(seconds(4)).await;
-        progress.moved(&staging);
-        assert_eq!(progress.look(Instant::now() + seconds(60)), None, "nobody is done whom it keeps waiting");
-        progress.moved(&fast);
-        assert_eq!(
-            progress.look(Instant::now() + seconds(1)),
-            None,
-            "half of what the others took is its grace"
-        );
-        assert_eq!(progress.look(Instant::now() + seconds(2)), Some(vec![slow.clone()]));
-        advance(seconds(1)).await;
-        progress.moved(&slow);
-        assert_eq!(progress.look(Instant::now() + seconds(1)), None, "it gets on");
-        progress.moved(&slow);
-        assert_eq!(progress.look(Instant::now() + seconds(60)), None, "all are done");
+    async fn seconds(seconds: u64) {
+        advance(Duration::from_secs(seconds)).await;
     }
 
     #[tokio::test(start_paused = true)]
-    async fn staging_is_never_left_behind() {
-        let (staging, fast) = (host("s.io"), host("a.io"));
-        let progress = Progress::new([(&staging, false), (&fast, true)].into_iter());
-        progress.moved(&fast);
-        assert_eq!(progress.look(Instant::now() + Duration::from_secs(600)), None);
+    async fn only_a_host_that_has_answered_nothing_for_the_whole_time_is_late() {
+        let (staging, fast, slow) = (host("s.io"), host("a.io"), host("b.io"));
+        let progress = Progress::new([(&staging, false), (&fast, true), (&slow, true)].into_iter());
+        progress.ended(&staging);
+        progress.ended(&fast);
+        seconds(29).await;
+        assert_eq!(progress.look(LATE_AFTER), None);
+        seconds(1).await;
+        assert_eq!(progress.look(LATE_AFTER), Some(vec![slow]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_is_slow_but_answers_is_waited_for() {
+        let (fast, slow) = (host("a.io"), host("b.io"));
+        let progress = Progress::new([(&fast, true), (&slow, true), (&slow, true)].into_iter());
+        let piece = progress.listener(&slow);
+        progress.ended(&fast);
+        for _ in 0..100 {
+            seconds(29).await;
+            piece();
+            assert_eq!(progress.look(LATE_AFTER), None);
+        }
+        progress.ended(&slow);
+        seconds(30).await;
+        assert_eq!(progress.look(LATE_AFTER), Some(vec![slow.clone()]), "it has stopped to answer");
+        piece();
+        assert_eq!(progress.look(LATE_AFTER), None, "it answers again");
+        progress.ended(&slow);
+        seconds(600).await;
+        assert_eq!(progress.look(LATE_AFTER), None, "all are listed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_host_is_waited_for_while_others_are_still_listed() {
+        let (fast, slow, silent) = (host("a.io"), host("b.io"), host("c.io"));
+        let progress = Progress::new([(&fast, true), (&slow, true), (&silent, true)].into_iter());
+        progress.ended(&fast);
+        seconds(60).await;
+        progress.listener(&slow)();
+        assert_eq!(progress.look(LATE_AFTER), None);
+        progress.ended(&slow);
+        assert_eq!(progress.look(LATE_AFTER), Some(vec![silent]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn staging_and_the_only_destination_are_always_waited_for() {
+        let (staging, only) = (host("s.io"), host("a.io"));
+        let progress = Progress::new([(&staging, false), (&only, true)].into_iter());
+        progress.ended(&only);
+        seconds(600).await;
+        assert_eq!(progress.look(LATE_AFTER), None, "nothing can be promoted without staging");
+        let progress = Progress::new([(&staging, false), (&only, true)].into_iter());
+        progress.ended(&staging);
+        seconds(600).await;
+        assert_eq!(progress.look(LATE_AFTER), None, "there is no other destination");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn late_hosts_are_given_when_their_time_is_over() {
+        let (fast, silent) = (host("a.io"), host("b.io"));
+        let progress = Progress::new([(&fast, true), (&silent, true)].into_iter());
+        progress.ended(&fast);
+        assert_eq!(progress.late_hosts(LATE_AFTER, |_| None).await, vec![silent.clone()]);
+        assert!(progress.began.elapsed() >= LATE_AFTER);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
-use oci::{Graph, Host, Reader, Repository, Selector};
+use oci::{Graph, Host, Listed, Reader, Repository, Selector};
 
 use super::ImageId;
 use super::memory::Memory;
@@ -24,17 +25,37 @@ const WAITING: usize = 64;
 /// How many rounds of questions are asked at the most; edges need three.
 const ROUNDS: usize = 8;
 
+/// Read access to staging and to production.
+pub(super) struct Readers {
+    sources: BTreeSet<Id<Repository>>,
+    source: Reader,
+    destination: Reader,
+}
+
+impl Readers {
+    /// The access of a run. Where it `writes`, destinations are asked with the right to push.
+    pub(super) fn new(reader: &Reader, writes: bool, edges: &Edges) -> Self {
+        let sources = edges.all().iter().map(|edge| edge.source).collect();
+        let destination = if writes { reader.clone().pushing() } else { reader.clone() };
+        Self { sources, source: reader.clone(), destination }
+    }
+
+    fn of(&self, repository: Id<Repository>) -> &Reader {
+        if self.sources.contains(&repository) { &self.source } else { &self.destination }
+    }
+}
+
 /// Lists every repository that is not settled, and every one in staging that it gets something from; those that were listed
 /// before are left out. What is only looked at again needs nothing from staging.
 ///
-/// With `overlap`, repositories of a host that does not get on are put off when all others are listed.
+/// Where `late_after` is given, a host that has answered nothing for that long is put off when all others are listed.
 pub(super) async fn list(
     run: &Run,
-    reader: &Reader,
+    readers: &Readers,
     edges: &Edges,
     memory: &Memory,
     inventory: &mut Inventory,
-    overlap: bool,
+    late_after: Option<Duration>,
 ) {
     let mut repositories: BTreeSet<Id<Repository>> = BTreeSet::new();
     for edge in edges.all().iter().filter(|edge| !inventory.is_settled(edge.destination)) {
@@ -47,14 +68,15 @@ pub(super) async fn list(
     let sources: BTreeSet<Id<Repository>> = edges.all().iter().map(|edge| edge.source).collect();
     let host = |id: Id<Repository>| &edges.repository(id).host;
     let progress = Progress::new(repositories.iter().map(|id| (host(*id), !sources.contains(id))));
-    let listing = list_all(run, reader, edges, &repositories, inventory, &progress);
-    let stragglers = tokio::select! {
+    let listing = list_all(run, readers, edges, &repositories, inventory, &progress);
+    let late = tokio::select! {
         () = listing => Vec::new(),
-        stragglers = progress.stragglers(), if overlap => stragglers,
+        late = progress.late_hosts(late_after.unwrap_or(Duration::MAX), |host| readers.destination.last_answer(host)), if late_after.is_some() => late,
     };
-    for late in &stragglers {
+    for late in &late {
         run.tell(&Event::Warned(format!(
-            "{late} does not answer: the others do not wait for it, and it is asked again when they are done"
+            "{late} has answered nothing for {} s: what goes to other hosts is promoted first, then it is asked again",
+            late_after.unwrap_or_default().as_secs_f64()
         )));
         let there = repositories.iter().filter(|id| host(**id) == late);
         there.for_each(|id| inventory.put_off(*id));
@@ -70,7 +92,7 @@ pub(super) async fn list(
 /// Lists repositories, all hosts at the same time.
 pub(super) async fn list_all(
     run: &Run,
-    reader: &Reader,
+    readers: &Readers,
     edges: &Edges,
     repositories: &BTreeSet<Id<Repository>>,
     inventory: &mut Inventory,
@@ -88,13 +110,22 @@ pub(super) async fn list_all(
             let observes = shared.lock().unwrap_or_else(PoisonError::into_inner).observes(id);
             let mut draft = if observes { draft.with_attached() } else { draft };
             let repository = edges.repository(id);
-            let listed = reader.list(repository, &mut |listed| draft.take(listed)).await;
+            let heard = progress.listener(&repository.host);
+            let mut take = |listed: Listed| {
+                heard();
+                draft.take(listed);
+            };
+            let listed = readers.of(id).list(repository, &mut take).await;
+            // An error that has a status is an answer too.
+            if listed.as_ref().map_or_else(|error| error.status().is_some(), |_| true) {
+                heard();
+            }
             let mut inventory = shared.lock().unwrap_or_else(PoisonError::into_inner);
             match listed {
-                Ok(there) => inventory.listed(draft, there),
+                Ok(found) => inventory.listed(draft, &found),
                 Err(error) => inventory.not_listed(id, error),
             }
-            progress.moved(&repository.host);
+            progress.ended(&repository.host);
             run.tell(&Event::Worked);
         },
     )
@@ -104,7 +135,7 @@ pub(super) async fn list_all(
 /// Decides all edges, asking what has to be known until nothing is left to ask.
 pub(super) async fn ask(
     run: &Run,
-    reader: &Reader,
+    readers: &Readers,
     edges: &Edges,
     inventory: &mut Inventory,
 ) -> Result<Vec<Verdict>, Error> {
@@ -130,18 +161,18 @@ pub(super) async fn ask(
                 Question::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
                 Question::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
             };
-            let answer = reader.head(repository, selector).await;
+            let answer = readers.of(question.repository()).head(repository, selector).await;
             run.tell(&Event::Worked);
             (question, answer)
         })
         .await;
         for (question, answer) in answers {
             match (question, answer) {
-                (Question::Tag(repository, tag), Ok(head)) => {
-                    inventory.tag_answered(repository, tag, head, edges);
+                (Question::Tag(repository, tag), Ok(found)) => {
+                    inventory.tag_answered(repository, tag, found, edges);
                 }
-                (Question::Digest(repository, digest), Ok(head)) => {
-                    inventory.digest_answered(repository, digest, head);
+                (Question::Digest(repository, digest), Ok(found)) => {
+                    inventory.digest_answered(repository, digest, found);
                 }
                 (question, Err(error)) => inventory.not_answered(question, error),
             }

@@ -1,17 +1,15 @@
-//! A blob on its way out of a registry: resumed where it breaks, verified before its end is given away.
-
-use std::pin::Pin;
+//! Blobs (distribution specification, *Pulling Blobs*): resumed where they break, verified before their end is given away.
 
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, StatusCode, header};
-use transport::{Budget, Class};
+use transport::{BodyStream, Budget, Class};
 
-use crate::client::expect;
+use crate::answer::refused;
 use crate::digest::{Digest, Hasher};
 use crate::error::{Error, ErrorKind};
 use crate::name::Repository;
-use crate::read::Reader;
+use crate::reader::Reader;
+use crate::session::{Call, Reply, Streamed};
 
 /// What a connection has to bring for a break after it to count as a new one, in bytes: large blobs on long ways may break often,
 /// but a host that gives little at a time is given up.
@@ -33,14 +31,30 @@ pub struct BlobStream {
     /// Bytes taken in, the one held back included.
     read: u64,
     held: Option<Bytes>,
-    body: Option<BoxStream<'static, Result<Bytes, transport::Error>>>,
+    body: Option<Body>,
     /// What was read when the connection was made.
     resumed_at: u64,
+    /// Whether the registry has denied it once.
+    denied: bool,
+}
+
+/// What is still to come of one answer.
+struct Body {
+    stream: Box<BodyStream>,
+    /// Bytes that were read from an earlier answer.
+    skip: u64,
+}
+
+impl Reader {
+    /// A blob, piece by piece, hashed while it streams; its last piece comes only when digest and size are right.
+    pub fn blob(&self, repository: &Repository, digest: Digest, size: u64) -> BlobStream {
+        BlobStream::new(self.clone(), repository.clone(), digest, size)
+    }
 }
 
 impl BlobStream {
-    pub(crate) fn new(reader: Reader, repository: Repository, digest: Digest, size: u64) -> Self {
-        let budget = reader.shared.door.budget();
+    fn new(reader: Reader, repository: Repository, digest: Digest, size: u64) -> Self {
+        let budget = reader.sessions.door.budget();
         let hasher = Some(digest.algorithm().hasher());
         Self {
             reader,
@@ -54,6 +68,7 @@ impl BlobStream {
             held: None,
             body: None,
             resumed_at: 0,
+            denied: false,
         }
     }
 
@@ -71,8 +86,8 @@ impl BlobStream {
     /// # Errors
     /// When the registry does not give it.
     pub async fn open(&mut self) -> Result<(), Error> {
-        if self.body.is_none() && self.hasher.is_some() {
-            self.body = Some(self.connect().await?);
+        while self.body.is_none() && self.hasher.is_some() {
+            self.body = self.connect().await?;
         }
         Ok(())
     }
@@ -89,15 +104,15 @@ impl BlobStream {
             self.open().await?;
             let Some(body) = &mut self.body else { continue };
             match body.next().await {
-                Some(Ok(piece)) if piece.is_empty() => {}
-                Some(Ok(piece)) => {
+                Ok(Some(piece)) if piece.is_empty() => {}
+                Ok(Some(piece)) => {
                     self.take_in(&piece)?;
                     if let Some(before) = self.held.replace(piece) {
                         return Ok(Some(before));
                     }
                 }
-                Some(Err(error)) => self.interrupted(error).await?,
-                None => {
+                Err(error) => self.interrupted(error).await?,
+                Ok(None) => {
                     self.verify()?;
                     self.body = None;
                 }
@@ -110,7 +125,7 @@ impl BlobStream {
     /// # Errors
     /// As [`BlobStream::next`].
     pub async fn whole(mut self) -> Result<Bytes, Error> {
-        // A size comes from a manifest, which anybody may have written: memory follows what arrives.
+        // A size comes from a manifest, which may claim anything: memory follows what arrives.
         let mut all = BytesMut::new();
         while let Some(piece) = self.next().await? {
             all.extend_from_slice(&piece);
@@ -152,66 +167,103 @@ impl BlobStream {
 
     /// Waits before the rest is asked for, if the budget has it.
     async fn interrupted(&mut self, error: transport::Error) -> Result<(), Error> {
+        // The place at the host is given back before anything else is asked.
         self.body = None;
         if self.read == self.size {
             // Nothing is left to ask for.
             return self.verify();
         }
         if self.read - self.resumed_at >= PROGRESS {
-            self.budget = self.reader.shared.door.budget();
+            self.budget = self.reader.sessions.door.budget();
             self.budget.attempt();
         }
-        match self.budget.pause(None) {
-            Some(pause) if error.is_temporary() => {
-                tracing::debug!(blob = %self.digest, read = self.read, %error, "resuming");
-                tokio::time::sleep(pause).await;
-                Ok(())
-            }
-            _ => Err(Error::new(self.doing(), ErrorKind::Transport(error))),
+        self.budget.failed(&error);
+        if !error.is_temporary() {
+            return Err(Error::new(self.doing(), ErrorKind::Transport(error)));
         }
+        self.pause(Error::new(self.doing(), ErrorKind::Transport(error))).await
     }
 
-    /// Asks for what is still to come.
-    async fn connect(&mut self) -> Result<BoxStream<'static, Result<Bytes, transport::Error>>, Error> {
+    /// Waits for another attempt, or gives the failure back where there is none.
+    async fn pause(&mut self, error: Error) -> Result<(), Error> {
+        let Some(pause) = self.budget.pause(None) else { return Err(error) };
+        tracing::debug!(blob = %self.digest, read = self.read, %error, "reading again");
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// Asks for what is still to come; `None` where it has to be asked for in another way.
+    async fn connect(&mut self) -> Result<Option<Body>, Error> {
         let doing = self.doing();
         self.budget.attempt();
         let path = format!("blobs/{}", self.digest);
-        let mut call = self.reader.shared.reading(Method::GET, &self.repository, &path, "blob-get")?;
+        // The call borrows the repository while the stream goes on.
+        let repository = self.repository.clone();
+        let mut call = self.reader.call(Method::GET, &repository, &path, "blob-get")?;
         call.class = self.class;
         let mut request = call.request().follow();
-        if self.read > 0 {
+        let resumes = self.read > 0 && call.session.takes_range();
+        if resumes {
             let range = HeaderValue::try_from(format!("bytes={}-", self.read));
             let range = range.map_err(|_| Error::new(&doing, ErrorKind::Malformed("no range".to_owned())))?;
             request = request.header(header::RANGE, range);
         }
-        let response =
-            expect(self.reader.shared.send(call, request, &doing).await?, &[200, 206], &doing).await?;
-        let partial = response.status() == StatusCode::PARTIAL_CONTENT;
-        if partial {
-            let resumes = format!("bytes {}-", self.read);
-            let range = response.header(header::CONTENT_RANGE.as_str()).unwrap_or_default();
-            if self.read == 0 || !range.starts_with(&resumes) {
-                let why = format!("asked from byte {}, it answers with the range `{range}`", self.read);
-                return Err(Error::new(doing, ErrorKind::Malformed(why)));
+        let reader = self.reader.clone();
+        let stream = match reader.sessions.stream(&call, request, &doing).await? {
+            Streamed::Body(stream) => stream,
+            Streamed::Other(reply) => {
+                self.declined(&call, &reply, resumes, &doing).await?;
+                return Ok(None);
             }
+        };
+        if stream.status() == StatusCode::PARTIAL_CONTENT {
+            let range = stream.header(header::CONTENT_RANGE.as_str()).unwrap_or_default();
+            let length = stream.header(header::CONTENT_LENGTH.as_str()).and_then(|text| text.parse().ok());
+            let is_right = range.starts_with(&format!("bytes {}-", self.read))
+                && length.is_none_or(|length: u64| length == self.size - self.read);
+            if !resumes || !is_right {
+                let why = format!("asked from byte {}, it answers with another part: `{range}`", self.read);
+                // Dropped before the blob is asked for again.
+                drop(stream);
+                call.session.learn_range_refused();
+                self.pause(Error::new(doing, ErrorKind::Malformed(why))).await?;
+                return Ok(None);
+            }
+            self.resumed_at = self.read;
+            return Ok(Some(Body { stream, skip: 0 }));
         }
-        let skip = if partial { 0 } else { self.read };
         self.resumed_at = self.read;
-        Ok(skipping(response.stream(), skip))
+        Ok(Some(Body { stream, skip: self.read }))
+    }
+
+    /// Judges an answer that is no blob: a refused range is read over from the start, and a blob that is denied is asked for once
+    /// more, since registries have been seen to deny what they have.
+    async fn declined(
+        &mut self,
+        call: &Call<'_>,
+        reply: &Reply,
+        resumes: bool,
+        doing: &str,
+    ) -> Result<(), Error> {
+        let error = refused(reply, doing);
+        match reply.status() {
+            StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::RANGE_NOT_SATISFIABLE
+                if resumes =>
+            {
+                call.session.learn_range_refused();
+                self.pause(error).await
+            }
+            StatusCode::NOT_FOUND if !std::mem::replace(&mut self.denied, true) => self.pause(error).await,
+            _ => Err(error),
+        }
     }
 }
 
-/// A stream without its first `skip` bytes.
-fn skipping(
-    body: impl futures_util::Stream<Item = Result<Bytes, transport::Error>> + Send + 'static,
-    mut skip: u64,
-) -> Pin<Box<dyn futures_util::Stream<Item = Result<Bytes, transport::Error>> + Send>> {
-    body.map(move |piece| {
-        piece.map(|mut piece| {
-            let cut = usize::try_from(skip).unwrap_or(usize::MAX).min(piece.len());
-            skip -= cut as u64;
-            piece.split_off(cut)
-        })
-    })
-    .boxed()
+impl Body {
+    async fn next(&mut self) -> Result<Option<Bytes>, transport::Error> {
+        let Some(mut piece) = self.stream.next().await? else { return Ok(None) };
+        let cut = usize::try_from(self.skip).unwrap_or(usize::MAX).min(piece.len());
+        self.skip -= cut as u64;
+        Ok(Some(piece.split_off(cut)))
+    }
 }

@@ -1,0 +1,69 @@
+//! What `kpromo cip` says can be done about errors of registries.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use http::StatusCode;
+use registry::{Effect, ErrorCode, Fault, Kind, Server};
+use support::{cip, google, scene};
+
+/// Has a registry refuse requests of a kind with 403.
+fn deny(server: &Server, kind: Kind) {
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    server.faults().add(Fault::new(denied).on(kind));
+}
+
+fn lines_of_help(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.trim_start().starts_with("help: ")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_done_about_failures_is_said_once_in_the_summary_and_with_each_in_the_report() {
+    let (_staging, production, desk) = scene().await;
+    deny(&production, Kind::ManifestPut);
+    let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
+    let (manifest, report) = (manifest.to_str().unwrap(), report.to_str().unwrap());
+    let said = cip(&["--manifest", manifest, "--confirm", "--report", report]);
+    assert_eq!(said.code, 30, "{}", said.stderr);
+    assert!(said.stdout.contains("failed: 2"), "{}", said.stdout);
+    let help = lines_of_help(&said.stdout);
+    assert_eq!(help.len(), 1, "{}", said.stdout);
+    assert!(!lines_of_help(&said.stderr).is_empty(), "{}", said.stderr);
+    for failed in desk.json("report.json")["failed"].as_array().unwrap() {
+        let (error, advice) = (failed["error"].as_str().unwrap(), failed["advice"].as_str().unwrap());
+        assert!(error.contains("403") && !error.contains(advice), "{failed}");
+        assert_eq!(help, [format!("help: {advice}")]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_done_about_a_plan_that_fails_in_part_is_said_once() {
+    let (_staging, production, desk) = scene().await;
+    deny(&production, Kind::TagList);
+    let spare = google().await;
+    let manifest = std::fs::read_to_string(desk.path("manifest.yaml")).unwrap();
+    let both = format!("- name: {}/prod\nimages:\n", spare.host());
+    let manifest = desk.write("both.yaml", &manifest.replace("images:\n", &both));
+    let said = cip(&["--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(said.code, 30, "{}", said.stderr);
+    let warnings = said.stderr.lines().filter(|line| line.contains("and others cannot be promoted")).count();
+    assert_eq!((warnings, lines_of_help(&said.stderr).len()), (2, 1), "{}", said.stderr);
+    assert_eq!(lines_of_help(&said.stdout).len(), 1, "{}", said.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_be_done_about_a_run_that_is_given_up_follows_its_error() {
+    let (staging, production, desk) = scene().await;
+    deny(&staging, Kind::TagList);
+    deny(&production, Kind::TagList);
+    let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
+    let (manifest, report) = (manifest.to_str().unwrap(), report.to_str().unwrap());
+    let said = cip(&["--manifest", manifest, "--report", report]);
+    assert_eq!(said.code, 20, "{}", said.stderr);
+    let told = desk.json("report.json");
+    let advice = format!("\nhelp: {}\n", told["advice"].as_str().unwrap());
+    let (_, after) = said.stderr.split_once("error: no registry can be read").unwrap();
+    assert!(after.contains(&advice), "{}", said.stderr);
+    assert!(told["error"].as_str().unwrap().contains("403"), "{told}");
+}

@@ -1,0 +1,59 @@
+//! One referrer, as lists name it.
+
+use std::collections::BTreeMap;
+
+use crate::digest::Digest;
+use crate::manifest::{InvalidManifest, MediaType, RawManifest, WireDescriptor};
+
+/// The most referrers that one image may have; those of other types, which are left out of the answer, are counted.
+pub(super) const REFERRERS_MAX: usize = 1_000;
+
+/// A manifest that is listed as being about an image. All of it is what the list says: see
+/// [`Reader::referrer`](crate::Reader::referrer).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Referrer {
+    /// The kind of the manifest.
+    pub media_type: MediaType,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// What it is, where the list tells.
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Referrer {
+    fn listed(wire: &WireDescriptor) -> Result<Self, InvalidManifest> {
+        Ok(Self {
+            media_type: MediaType::parse(wire.media_type.as_deref().unwrap_or_default()),
+            digest: wire.digest()?,
+            size: wire.size,
+            artifact_type: wire.artifact_type.clone().filter(|kind| !kind.is_empty()),
+            annotations: wire.annotations.clone(),
+        })
+    }
+
+    /// What a list has to say about a manifest (distribution specification, *Pushing Manifests with Subject*).
+    pub(super) fn of(manifest: &RawManifest) -> Result<Self, InvalidManifest> {
+        let wire = manifest.wire()?;
+        let own = wire.artifact_type.filter(|kind| !kind.is_empty());
+        Ok(Self {
+            media_type: manifest.media_type().clone(),
+            digest: manifest.digest(),
+            size: manifest.bytes().len() as u64,
+            artifact_type: own.or_else(|| wire.config.and_then(|config| config.media_type)),
+            annotations: wire.annotations,
+        })
+    }
+
+    /// The referrers that an index lists, in its order.
+    pub(super) fn all(index: &RawManifest) -> Result<Vec<Self>, InvalidManifest> {
+        if *index.media_type() != MediaType::OciIndex {
+            let got = index.media_type().clone();
+            return Err(InvalidManifest::WrongKind { expected: "an OCI index of referrers", got });
+        }
+        index.wire()?.manifests.iter().flatten().map(Self::listed).collect()
+    }
+}

@@ -1,0 +1,258 @@
+//! Challenges (RFC 9110, section 11.6.1; distribution's *Token Authentication Specification*), as registries write them.
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, header};
+use url::Url;
+
+use crate::text::printable;
+
+/// The longest value of a challenge header that is read, in bytes.
+const CHALLENGE_MAX: usize = 16 * 1024;
+
+/// The schemes that an answer offers and that this client supports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Challenges {
+    /// The first `Bearer` challenge with a usable realm.
+    pub(super) bearer: Option<Bearer>,
+    /// Whether `Basic` is offered.
+    pub(super) basic: bool,
+}
+
+/// A `Bearer` challenge.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Bearer {
+    /// Where tokens are given out. It has neither a user nor a fragment.
+    pub(super) realm: Url,
+    /// The service to name there.
+    pub(super) service: Option<String>,
+    /// What the registry wants the token to be for, scope by scope.
+    pub(super) scopes: Vec<String>,
+}
+
+impl std::fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bearer").field("realm", &transport::shown(&self.realm)).finish_non_exhaustive()
+    }
+}
+
+impl Challenges {
+    /// The challenges of an answer from `asked`, in however many headers they come.
+    pub(super) fn of(headers: &HeaderMap, asked: &Url) -> Self {
+        let values = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let mut found = Self::default();
+        for challenge in values.filter(|value| value.len() <= CHALLENGE_MAX).flat_map(challenges) {
+            if challenge.scheme.eq_ignore_ascii_case("basic") {
+                found.basic = true;
+            } else if challenge.scheme.eq_ignore_ascii_case("bearer") && found.bearer.is_none() {
+                found.bearer = Bearer::of(challenge, asked).ok();
+            }
+        }
+        found
+    }
+
+    /// The same without the scopes of the one repository that was asked about.
+    pub(super) fn for_all_repositories(mut self) -> Self {
+        if let Some(challenge) = &mut self.bearer {
+            challenge.scopes.retain(|scope| !scope.starts_with("repository:"));
+        }
+        self
+    }
+
+    /// Whether there is anything to answer with.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bearer.is_none() && !self.basic
+    }
+}
+
+/// Why nothing can be answered to the challenges of an answer from `asked`; `None` where something can, or it has none.
+pub(super) fn not_understood(headers: &HeaderMap, asked: &Url) -> Option<String> {
+    if !headers.contains_key(header::WWW_AUTHENTICATE) || !Challenges::of(headers, asked).is_empty() {
+        return None;
+    }
+    let values = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let mut found: Vec<_> =
+        values.filter(|value| value.len() <= CHALLENGE_MAX).flat_map(challenges).collect();
+    if let Some(at) = found.iter().position(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer")) {
+        return Bearer::of(found.swap_remove(at), asked).err();
+    }
+    let Some(first) = found.first() else { return Some("it cannot be read".to_owned()) };
+    Some(format!("it wants `{}`, and only Basic and Bearer are supported", printable(&first.scheme, 40)))
+}
+
+impl Bearer {
+    /// The challenge, if its realm is usable; else why it is not.
+    fn of(mut challenge: Challenge, asked: &Url) -> Result<Self, String> {
+        let mut take = |name: &str| challenge.parameters.remove(name).filter(|value| !value.is_empty());
+        let realm = take("realm").ok_or("it names no realm, where tokens are given out")?;
+        // Relative to what was asked: a path, or a host with a path.
+        let mut realm = asked.join(&realm).map_err(|_| "its realm is not a URL")?;
+        if !matches!(realm.scheme(), "http" | "https") || realm.host_str().is_none() {
+            let scheme = printable(realm.scheme(), 20);
+            return Err(format!(
+                "its realm is a URL of `{scheme}`, and tokens are got by http and https alone"
+            ));
+        }
+        // The client would send what stands there as credentials; ours come from the user alone.
+        let _ = realm.set_username("");
+        let _ = realm.set_password(None);
+        realm.set_fragment(None);
+        let scopes = take("scope").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+        Ok(Self { realm, service: take("service"), scopes })
+    }
+}
+
+/// One challenge of a header.
+#[derive(Debug)]
+struct Challenge {
+    scheme: String,
+    parameters: HashMap<String, String>,
+}
+
+/// The challenges of one header value: `scheme name="value", name=value, scheme token68, …`.
+fn challenges(value: &str) -> Vec<Challenge> {
+    let mut found: Vec<Challenge> = Vec::new();
+    let mut rest = value;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c == ',' || c.is_whitespace());
+        let end = rest.find(|c: char| c == '=' || c == ',' || c.is_whitespace()).unwrap_or(rest.len());
+        let word = &rest[..end];
+        if word.is_empty() {
+            // An equals sign without a name: nothing that follows can be told apart.
+            return found;
+        }
+        let after = rest[end..].trim_start();
+        match after.strip_prefix('=') {
+            // `=` right after a word makes it a parameter, unless it ends a token68 (`Negotiate abc=`).
+            Some(after)
+                if !after.trim_start_matches('=').trim_start().is_empty() && !after.starts_with('=') =>
+            {
+                let (value, next) = parameter(after.trim_start());
+                if let Some(challenge) = found.last_mut() {
+                    challenge.parameters.entry(word.to_ascii_lowercase()).or_insert(value);
+                }
+                rest = next;
+            }
+            Some(after) => rest = after.trim_start_matches('='),
+            None => {
+                found.push(Challenge { scheme: word.to_owned(), parameters: HashMap::new() });
+                rest = after;
+            }
+        }
+        if rest.is_empty() {
+            return found;
+        }
+    }
+}
+
+/// The value of a parameter and what follows it.
+fn parameter(text: &str) -> (String, &str) {
+    if let Some(quoted) = text.strip_prefix('"') {
+        return unquote(quoted);
+    }
+    let end = text.find(|c: char| c == ',' || c.is_whitespace()).unwrap_or(text.len());
+    (text[..end].to_owned(), &text[end..])
+}
+
+/// The value of a quoted string, whose opening quote is taken off, and what follows it.
+fn unquote(quoted: &str) -> (String, &str) {
+    let mut value = String::new();
+    let mut characters = quoted.char_indices();
+    while let Some((at, c)) = characters.next() {
+        match c {
+            '"' => return (value, &quoted[at + 1..]),
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            c => value.push(c),
+        }
+    }
+    (value, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[&str]) -> Challenges {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::WWW_AUTHENTICATE, value.parse().unwrap());
+        }
+        Challenges::of(&headers, &Url::parse("https://registry.example/v2/team/app/tags/list?n=1").unwrap())
+    }
+
+    fn bearer(values: &[&str]) -> Bearer {
+        of(values).bearer.unwrap_or_else(|| panic!("no Bearer in {values:?}"))
+    }
+
+    #[test]
+    fn a_bearer_challenge_is_read_with_commas_and_quotes_inside() {
+        let found = bearer(&[
+            r#"Bearer realm="https://auth.example/token?a=b,c",service="a \"b\"",scope="repository:x:pull,push""#,
+        ]);
+        assert_eq!(found.realm.as_str(), "https://auth.example/token?a=b,c");
+        assert_eq!(found.service.as_deref(), Some("a \"b\""));
+        assert_eq!(found.scopes, ["repository:x:pull,push"]);
+    }
+
+    #[test]
+    fn several_challenges_are_told_apart_however_they_are_written() {
+        let realm = r#"Bearer realm="https://a.example/t",service=x"#;
+        for values in [
+            vec![realm],
+            vec![r#"Basic realm="r", Bearer realm="https://a.example/t",service=x"#],
+            vec!["Negotiate", r#"Basic realm="r""#, realm],
+            vec![r#"Negotiate YII=, bearer  realm = "https://a.example/t" , service="x""#],
+            vec!["BEARER realm=https://a.example/t, service=x"],
+            vec![r#"Digest realm="d", qop="auth, auth-int", Bearer realm="https://a.example/t",service="x""#],
+        ] {
+            let found = bearer(&values);
+            assert_eq!(found.realm.as_str(), "https://a.example/t", "{values:?}");
+            assert_eq!(found.service.as_deref(), Some("x"), "{values:?}");
+        }
+        assert!(of(&[r#"Basic realm="r", Bearer realm="https://a.example/t""#]).basic);
+        assert_eq!(of(&[r#"Basic realm="r""#]), Challenges { bearer: None, basic: true });
+    }
+
+    #[test]
+    fn a_realm_may_be_relative() {
+        for (realm, expected) in [
+            ("/token", "https://registry.example/token"),
+            ("//auth.registry.example/t?x=1", "https://auth.registry.example/t?x=1"),
+        ] {
+            assert_eq!(bearer(&[&format!("Bearer realm=\"{realm}\"")]).realm.as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_answered_is_no_challenge() {
+        for value in
+            ["Negotiate abc", r#"Bearer realm="""#, "Bearer", "=", "Bearer realm=\"ftp://a.example\"", ""]
+        {
+            assert!(of(&[value]).is_empty(), "{value}");
+        }
+    }
+
+    #[test]
+    fn why_a_challenge_is_not_understood_is_said() {
+        for (value, why) in [
+            ("Bearer realm=\"ftp://a.example/t\"", Some("`ftp`")),
+            ("Bearer service=x", Some("no realm")),
+            ("Bearer realm=\"http://[\"", Some("not a URL")),
+            ("Negotiate abc", Some("`Negotiate`")),
+            ("=", Some("cannot be read")),
+            ("Basic realm=\"r\"", None),
+        ] {
+            let headers = [(header::WWW_AUTHENTICATE, value.parse().unwrap())].into_iter().collect();
+            let said = not_understood(&headers, &Url::parse("https://registry.example/v2/").unwrap());
+            assert_eq!(said.is_some(), why.is_some(), "{value}: {said:?}");
+            assert!(said.unwrap_or_default().contains(why.unwrap_or_default()), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_user_in_the_realm_is_neither_sent_nor_shown() {
+        let found = bearer(&[r#"Bearer realm="https://me:hush@a.example/t?key=hush""#]);
+        assert_eq!(found.realm.as_str(), "https://a.example/t?key=hush");
+        assert!(!format!("{found:?}").contains("hush"), "{found:?}");
+    }
+}

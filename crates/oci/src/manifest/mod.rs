@@ -1,0 +1,266 @@
+//! Manifests as they are: their bytes, and what they refer to (OCI image specification, *Image Manifest* and
+//! *Image Index*; Docker's *Image Manifest V 2, Schema 2*).
+
+mod media_type;
+mod wire;
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use crate::digest::Digest;
+use crate::text::printable;
+pub use media_type::{InvalidManifest, MediaType};
+pub(crate) use wire::{WireDescriptor, WireManifest};
+
+/// The largest manifest that is read or stored, in bytes: the bound that the distribution specification recommends.
+pub const MANIFEST_MAX: usize = 4 * 1024 * 1024;
+
+/// A manifest's bytes, exactly as they came, with their kind and their digest.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RawManifest {
+    media_type: MediaType,
+    bytes: Bytes,
+    digest: Digest,
+}
+
+impl RawManifest {
+    /// Takes bytes for a manifest of a kind; nothing but the SHA-256 digest is computed.
+    pub fn new(media_type: MediaType, bytes: Bytes) -> Self {
+        let digest = Digest::of(&bytes);
+        Self { media_type, bytes, digest }
+    }
+
+    /// Its kind.
+    pub fn media_type(&self) -> &MediaType {
+        &self.media_type
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The SHA-256 digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Takes bytes for the manifest of an answer. Registries send manifests under any `Content-Type`, so the manifest's own
+    /// `mediaType` decides, then the header where it names a kind of manifest, then the members that the manifest has (OCI image
+    /// specification, *Guidelines for Artifact Usage*).
+    pub fn received(content_type: Option<&str>, bytes: Bytes) -> Self {
+        let header = content_type.map(MediaType::parse);
+        let named = header.clone().filter(MediaType::is_manifest);
+        let wire = WireManifest::parse(&bytes).unwrap_or_default();
+        let own = wire.media_type.as_deref().filter(|own| !own.is_empty()).map(MediaType::parse);
+        let media_type = match (own, named) {
+            // Two kinds of manifest that contradict each other are not resolved here: see `parse`.
+            (Some(own), Some(named)) if own.is_manifest() && own != named => named,
+            (Some(own), _) => own,
+            (None, Some(named)) => named,
+            (None, None) => wire.kind().or(header).unwrap_or_else(|| MediaType::parse("")),
+        };
+        Self::new(media_type, bytes)
+    }
+
+    /// Reads what the manifest refers to. Members that are null, missing or unknown do no harm where the parts can be told.
+    ///
+    /// # Errors
+    /// When the kind is not supported, the bytes are not of that kind, or a descriptor makes no sense.
+    pub fn parse(&self) -> Result<Manifest, InvalidManifest> {
+        let wire = self.wire()?;
+        let subject = wire.subject.as_ref().map(Descriptor::new).transpose()?;
+        if self.media_type.is_index() {
+            let children = Descriptor::all(wire.manifests.iter().flatten())?;
+            return Ok(Manifest { children, blobs: Vec::new(), subject });
+        }
+        let blobs = Descriptor::all(wire.config.iter().chain(wire.layers.iter().flatten()))?;
+        Ok(Manifest { children: Vec::new(), blobs, subject })
+    }
+
+    /// The members of a manifest whose kind can be relied on.
+    pub(crate) fn wire(&self) -> Result<WireManifest, InvalidManifest> {
+        if !self.media_type.is_supported() {
+            return Err(InvalidManifest::Unsupported(self.media_type.clone()));
+        }
+        let wire = WireManifest::parse(&self.bytes).map_err(|error| InvalidManifest::Malformed {
+            media_type: self.media_type.clone(),
+            problem: printable(&error.to_string(), 200),
+        })?;
+        let own = wire.media_type.as_deref().filter(|own| !own.is_empty()).map(MediaType::parse);
+        if let Some(body) = own.filter(|own| *own != self.media_type) {
+            return Err(InvalidManifest::Contradiction { header: self.media_type.clone(), body });
+        }
+        let has_image_parts = wire.config.is_some() || wire.layers.is_some();
+        if has_image_parts && wire.manifests.is_some() {
+            return Err(InvalidManifest::Ambiguous);
+        }
+        let lacks_parts = if self.media_type.is_index() { has_image_parts } else { !has_image_parts };
+        if lacks_parts {
+            let kind = if self.media_type.is_index() { "an index" } else { "an image" };
+            let problem = format!("it has not the members of {kind}");
+            return Err(InvalidManifest::Malformed { media_type: self.media_type.clone(), problem });
+        }
+        Ok(wire)
+    }
+}
+
+impl fmt::Debug for RawManifest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({}, {} bytes)", self.digest, self.media_type, self.bytes.len())
+    }
+}
+
+/// What a manifest refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The manifests of an index, in its order.
+    pub children: Vec<Descriptor>,
+    /// The configuration and the layers of an image, in its order.
+    pub blobs: Vec<Descriptor>,
+    /// The manifest that this one is about, where it is a referrer.
+    pub subject: Option<Descriptor>,
+}
+
+/// A reference to content (OCI image specification, *Content Descriptors*).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The media type of the content.
+    pub media_type: MediaType,
+    /// The digest of the content.
+    pub digest: Digest,
+    /// The size of the content, in bytes.
+    pub size: u64,
+    /// Whether the content may be had from elsewhere (`urls`): such a layer is not fetched nor pushed.
+    pub foreign: bool,
+    /// `os/architecture[/variant]`, where an index tells it.
+    pub platform: Option<String>,
+}
+
+impl Descriptor {
+    fn new(wire: &WireDescriptor) -> Result<Self, InvalidManifest> {
+        Ok(Self {
+            media_type: MediaType::parse(wire.media_type.as_deref().unwrap_or_default()),
+            digest: wire.digest()?,
+            size: wire.size,
+            foreign: wire.urls.as_ref().is_some_and(|urls| !urls.is_empty()),
+            platform: wire.platform(),
+        })
+    }
+
+    fn all<'a>(wire: impl Iterator<Item = &'a WireDescriptor>) -> Result<Vec<Self>, InvalidManifest> {
+        wire.map(Self::new).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    fn descriptor() -> String {
+        format!(r#"{{"mediaType":"a/b","digest":"{}","size":3}}"#, Digest::of(b"abc"))
+    }
+
+    fn received(content_type: Option<&str>, text: &str) -> RawManifest {
+        RawManifest::received(content_type, Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn the_body_says_what_kind_a_manifest_is_whatever_the_header_says() {
+        let own = format!(r#"{{"mediaType":"{INDEX}","manifests":[]}}"#);
+        let upper = INDEX.to_uppercase();
+        for header in [
+            Some("application/json"),
+            Some("text/plain; charset=utf-8"),
+            None,
+            Some(""),
+            Some(upper.as_str()),
+            Some("application/vnd.oci.image.index.v1+json; charset=utf-8"),
+        ] {
+            let manifest = received(header, &own);
+            assert_eq!(*manifest.media_type(), MediaType::OciIndex, "{header:?}");
+            assert!(manifest.parse().unwrap().children.is_empty());
+        }
+        let unsaid = format!(r#"{{"config":{},"layers":[]}}"#, descriptor());
+        assert_eq!(*received(Some("text/plain"), &unsaid).media_type(), MediaType::OciManifest);
+        assert_eq!(
+            *received(None, r#"{"schemaVersion":2,"manifests":[]}"#).media_type(),
+            MediaType::OciIndex
+        );
+        let docker = "application/vnd.docker.distribution.manifest.v2+json";
+        assert_eq!(*received(Some(docker), &unsaid).media_type(), MediaType::DockerManifest);
+        assert_eq!(
+            *received(None, r#"{"schemaVersion":1,"fsLayers":[]}"#).media_type(),
+            MediaType::DockerSchema1
+        );
+    }
+
+    #[test]
+    fn what_one_reader_takes_for_an_image_and_another_for_an_index_is_refused() {
+        let index = format!(r#"{{"mediaType":"{INDEX}","manifests":[]}}"#);
+        let refused = received(Some(IMAGE), &index).parse().unwrap_err();
+        assert!(matches!(refused, InvalidManifest::Contradiction { .. }), "{refused}");
+        let both = format!(r#"{{"manifests":[],"layers":[],"config":{}}}"#, descriptor());
+        for kind in [INDEX, IMAGE] {
+            assert!(matches!(received(Some(kind), &both).parse(), Err(InvalidManifest::Ambiguous)));
+        }
+        let layers = format!(r#"{{"layers":[{}]}}"#, descriptor());
+        assert!(received(Some(INDEX), &layers).parse().is_err());
+        assert!(received(Some(IMAGE), r#"{"manifests":[]}"#).parse().is_err());
+    }
+
+    #[test]
+    fn members_that_are_null_missing_or_unknown_do_no_harm() {
+        let d = descriptor();
+        for (kind, text, blobs, children) in [
+            (IMAGE, format!(r#"{{"config":{d},"layers":null}}"#), 1, 0),
+            (IMAGE, format!(r#"{{"config":{d}}}"#), 1, 0),
+            (IMAGE, format!(r#"{{"config":{d},"layers":[{d},{d}],"artifactType":"","new":{{}}}}"#), 3, 0),
+            (IMAGE, format!(r#"{{"config":null,"layers":[{d}],"subject":null,"annotations":null}}"#), 1, 0),
+            (INDEX, r#"{"manifests":null}"#.to_owned(), 0, 0),
+            (INDEX, r#"{"manifests":[]}"#.to_owned(), 0, 0),
+            (INDEX, format!(r#"{{"manifests":[{d},{d}]}}"#), 0, 2),
+        ] {
+            let parsed =
+                received(Some(kind), &text).parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!((parsed.blobs.len(), parsed.children.len()), (blobs, children), "{text}");
+        }
+    }
+
+    #[test]
+    fn platforms_may_lack_any_of_their_members() {
+        for (platform, expected) in [
+            ("{}", None),
+            ("null", None),
+            (r#"{"os":"linux"}"#, Some("linux/unknown")),
+            (r#"{"os":"linux","architecture":"arm","variant":"v7"}"#, Some("linux/arm/v7")),
+            (r#"{"architecture":"arm64","os":"linux","os.version":1,"features":null}"#, Some("linux/arm64")),
+            (r#"{"architecture":"arm64","os":"\u001b[2Jlinux\u202e"}"#, Some("[2Jlinux/arm64")),
+        ] {
+            let child = descriptor().replace('}', &format!(r#","platform":{platform}}}"#));
+            let parsed = received(Some(INDEX), &format!(r#"{{"manifests":[{child}]}}"#)).parse().unwrap();
+            assert_eq!(parsed.children[0].platform.as_deref(), expected, "{platform}");
+        }
+    }
+
+    #[test]
+    fn no_terminal_obeys_what_is_shown_of_a_digest() {
+        let text = r#"{"manifests":[{"digest":"sha256:\u007f\u001b[2J\u202e","size":1}]}"#;
+        let error = received(Some(INDEX), text).parse().unwrap_err().to_string();
+        assert!(error.contains("`sha256:[2J` is not a digest"), "{error:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_in_words() {
+        for text in
+            ["<html>", r#"{"manifests":[{"digest":"md5:00","size":1}]}"#, r#"{"manifests":[{"size":1}]}"#]
+        {
+            let error = received(Some(INDEX), text).parse().unwrap_err().to_string();
+            assert!(!error.contains("serde"), "{error}");
+        }
+    }
+}

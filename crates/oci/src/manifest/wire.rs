@@ -1,0 +1,109 @@
+//! Manifests as registries and tools write them: any member may be null, missing or unknown.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::media_type::{InvalidManifest, MediaType};
+use crate::digest::{Digest, InvalidDigest};
+use crate::text::printable;
+
+/// The longest platform that is kept, in characters.
+const PLATFORM_MAX: usize = 120;
+
+/// The members of an image manifest or of an index.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct WireManifest {
+    #[serde(deserialize_with = "text")]
+    pub(crate) media_type: Option<String>,
+    #[serde(deserialize_with = "text")]
+    pub(crate) artifact_type: Option<String>,
+    pub(crate) config: Option<WireDescriptor>,
+    pub(crate) layers: Option<Vec<WireDescriptor>>,
+    pub(crate) manifests: Option<Vec<WireDescriptor>>,
+    pub(crate) subject: Option<WireDescriptor>,
+    #[serde(deserialize_with = "annotations")]
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// Docker's first schema.
+    fs_layers: Option<Value>,
+}
+
+/// A descriptor (OCI image specification, *Content Descriptors*).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WireDescriptor {
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) media_type: Option<String>,
+    digest: String,
+    pub(crate) size: u64,
+    #[serde(default)]
+    pub(crate) urls: Option<Vec<Value>>,
+    #[serde(default, deserialize_with = "annotations")]
+    pub(crate) annotations: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "text")]
+    pub(crate) artifact_type: Option<String>,
+    #[serde(default)]
+    platform: Option<Value>,
+}
+
+impl WireManifest {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+        // A list would be taken for the members in their order.
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            return Err(serde::de::Error::custom("it is not an object"));
+        }
+        serde_json::from_slice(bytes)
+    }
+
+    /// The kind that its members speak for, where it does not name one.
+    pub(super) fn kind(&self) -> Option<MediaType> {
+        match self {
+            Self { fs_layers: Some(_), .. } => Some(MediaType::DockerSchema1),
+            Self { manifests: Some(_), .. } => Some(MediaType::OciIndex),
+            Self { config: Some(_), .. } | Self { layers: Some(_), .. } => Some(MediaType::OciManifest),
+            _ => None,
+        }
+    }
+}
+
+impl WireDescriptor {
+    /// The digest, if it is of an algorithm that can be verified.
+    pub(crate) fn digest(&self) -> Result<Digest, InvalidManifest> {
+        self.digest
+            .parse()
+            .map_err(|error: InvalidDigest| InvalidManifest::Descriptor(printable(&error.to_string(), 300)))
+    }
+
+    /// `os/architecture[/variant]`, where it names any of the two: bounded, and nothing that a terminal obeys.
+    pub(super) fn platform(&self) -> Option<String> {
+        let platform = self.platform.as_ref()?;
+        let member = |name: &str| platform.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (os, architecture) = (member("os"), member("architecture"));
+        if os.is_none() && architecture.is_none() {
+            return None;
+        }
+        let variant = member("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
+        let platform = format!("{}/{}{variant}", os.unwrap_or("unknown"), architecture.unwrap_or("unknown"));
+        Some(printable(&platform, PLATFORM_MAX))
+    }
+}
+
+/// A text; nothing where there is something else.
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::String(text) => Some(text),
+        _ => None,
+    })
+}
+
+/// The annotations that are texts.
+fn annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let Value::Object(members) = Value::deserialize(deserializer)? else { return Ok(BTreeMap::new()) };
+    let text = |(name, value): (String, Value)| match value {
+        Value::String(text) => Some((name, text)),
+        _ => None,
+    };
+    Ok(members.into_iter().filter_map(text).collect())
+}

@@ -1,0 +1,188 @@
+//! Manifests (distribution specification, *Pulling Manifests* and *Checking if content exists*).
+
+use std::fmt;
+
+use http::{HeaderValue, Method, StatusCode, header};
+
+use crate::absent::Found;
+use crate::answer::{named_digest, refused, success};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
+use crate::name::{Repository, Tag};
+use crate::reader::Reader;
+use crate::session::{Call, NO_MANIFEST, Reply};
+
+/// How a manifest is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Selector<'a> {
+    /// By a tag, which may move.
+    Tag(&'a Tag),
+    /// By its digest.
+    Digest(Digest),
+}
+
+impl fmt::Display for Selector<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tag(tag) => tag.fmt(f),
+            Self::Digest(digest) => digest.fmt(f),
+        }
+    }
+}
+
+impl Selector<'_> {
+    /// The image in a repository, as it is written.
+    pub(crate) fn within(&self, repository: &Repository) -> String {
+        match self {
+            Self::Tag(tag) => format!("{repository}:{tag}"),
+            Self::Digest(digest) => format!("{repository}@{digest}"),
+        }
+    }
+}
+
+/// What the registry says of a manifest without sending it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its kind, as the registry names it.
+    pub media_type: MediaType,
+}
+
+impl Reader {
+    /// Which manifest there is. That there is none is said only after a `GET` that has answered so by a code of the
+    /// specification.
+    ///
+    /// One request where there is one and the host takes `HEAD`; two where there is none.
+    ///
+    /// # Errors
+    /// When the registry does not say, or denies it in a way that proves nothing.
+    pub async fn head(&self, repository: &Repository, which: Selector<'_>) -> Result<Found<Head>, Error> {
+        let doing = format!("looking for {}", which.within(repository));
+        let call = self.call(Method::HEAD, repository, &format!("manifests/{which}"), "manifest-head")?;
+        let mut answered = None;
+        if call.session.takes_head() {
+            // Where HEAD fails, GET is asked, which is tried as often as anything else.
+            let request = accepting(&call).follow().again_when_refused();
+            match self.sessions.send(&call, request, &doing).await {
+                Ok(reply) => match reply.status() {
+                    status if status.is_success() => {
+                        if let Some(head) = head_of(&reply, which, &doing)? {
+                            return Ok(Found::Present(head));
+                        }
+                        answered = Some(status);
+                    }
+                    StatusCode::UNAUTHORIZED | StatusCode::TOO_MANY_REQUESTS => {
+                        return Err(refused(&reply, &doing));
+                    }
+                    status if refuses_head(status) => call.session.learn_head_refused(),
+                    // GET tells more.
+                    status if !status.is_redirection() => answered = Some(status),
+                    _ => return Err(refused(&reply, &doing)),
+                },
+                Err(error) if error.is_temporary() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let found = self.find_manifest(repository, which).await?;
+        match (&found, answered) {
+            (Found::Present(_), Some(StatusCode::NOT_FOUND)) => call.session.learn_head_refused(),
+            (Found::Absent(_), Some(status)) if status.is_success() => {
+                let why = format!("HEAD is answered {status}, and GET says that there is no such manifest");
+                return Err(Error::new(doing, ErrorKind::Content(why)));
+            }
+            _ => {}
+        }
+        Ok(found.map(|manifest| {
+            let digest = if let Selector::Digest(digest) = which { digest } else { manifest.digest() };
+            Head { digest, media_type: manifest.media_type().clone() }
+        }))
+    }
+
+    /// A manifest, verified against the digest it is asked by.
+    ///
+    /// # Errors
+    /// When there is none, it is larger than [`MANIFEST_MAX`], or it is not what its digest names.
+    pub async fn manifest(&self, repository: &Repository, which: Selector<'_>) -> Result<RawManifest, Error> {
+        let doing = format!("reading {}", which.within(repository));
+        let (_, reply) = self.get(repository, which, &doing).await?;
+        received(reply, which, &doing)
+    }
+
+    /// The same, with a proof where there is none.
+    ///
+    /// # Errors
+    /// As [`Reader::manifest`], and when the registry denies it in a way that proves nothing.
+    pub async fn find_manifest(
+        &self,
+        repository: &Repository,
+        which: Selector<'_>,
+    ) -> Result<Found<RawManifest>, Error> {
+        let doing = format!("reading {}", which.within(repository));
+        let (call, reply) = self.get(repository, which, &doing).await?;
+        if reply.status() == StatusCode::NOT_FOUND {
+            return call.session.absence(&reply, NO_MANIFEST, &doing).map(Found::Absent);
+        }
+        received(reply, which, &doing).map(Found::Present)
+    }
+
+    async fn get<'a>(
+        &self,
+        repository: &'a Repository,
+        which: Selector<'_>,
+        doing: &str,
+    ) -> Result<(Call<'a>, Reply), Error> {
+        let call = self.call(Method::GET, repository, &format!("manifests/{which}"), "manifest-get")?;
+        let request = accepting(&call).follow().limit(MANIFEST_MAX as u64);
+        let reply = self.sessions.send(&call, request, doing).await?;
+        Ok((call, reply))
+    }
+}
+
+/// Whether a host says that it does not take `HEAD`.
+fn refuses_head(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::METHOD_NOT_ALLOWED
+            | StatusCode::NOT_ACCEPTABLE
+            | StatusCode::NOT_IMPLEMENTED
+    )
+}
+
+fn accepting(call: &Call<'_>) -> transport::Request {
+    call.request().header(header::ACCEPT, HeaderValue::from_static(MediaType::ACCEPT))
+}
+
+/// What the head of an answer tells; `None` where it does not tell enough. The specification only recommends these headers.
+fn head_of(reply: &Reply, which: Selector<'_>, doing: &str) -> Result<Option<Head>, Error> {
+    let media_type = reply.answer.header(header::CONTENT_TYPE.as_str()).map(MediaType::parse);
+    let Some(media_type) = media_type else { return Ok(None) };
+    Ok(match (which, named_digest(&reply.answer)) {
+        (Selector::Digest(asked), Some(got)) if asked != got && asked.algorithm() == got.algorithm() => {
+            return Err(Error::new(doing, ErrorKind::WrongDigest { expected: asked, got }));
+        }
+        // A page of a proxy would do as well; the registry's own answers name the digest.
+        (Selector::Digest(digest), Some(_)) | (Selector::Tag(_), Some(digest)) => {
+            Some(Head { digest, media_type })
+        }
+        (_, None) => None,
+    })
+}
+
+fn received(reply: Reply, which: Selector<'_>, doing: &str) -> Result<RawManifest, Error> {
+    let answer = success(reply, doing)?;
+    let content_type = answer.header(header::CONTENT_TYPE.as_str()).map(str::to_owned);
+    let expected = match which {
+        Selector::Digest(digest) => Some(digest),
+        Selector::Tag(_) => named_digest(&answer),
+    };
+    let manifest = RawManifest::received(content_type.as_deref(), answer.into_body());
+    match expected {
+        Some(expected) if !expected.names(manifest.bytes()) => {
+            Err(Error::new(doing, ErrorKind::WrongDigest { expected, got: manifest.digest() }))
+        }
+        _ => Ok(manifest),
+    }
+}

@@ -1,0 +1,171 @@
+//! The tags of a repository (distribution specification, *Listing Tags*), as their bytes arrive.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use transport::Sink;
+use url::Url;
+
+use super::pages::Pages;
+use crate::absent::Found;
+use crate::answer::success;
+use crate::error::{Error, ErrorKind};
+use crate::listing::{Decoder, Listed, Listing};
+use crate::name::Repository;
+use crate::reader::Reader;
+use crate::session::{NO_REPOSITORY, Reply};
+use crate::text::printable;
+
+/// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
+const PAGE_MAX: u64 = 128 * 1024 * 1024;
+/// The most that all pages of one listing may have together, in bytes.
+const LISTING_MAX: u64 = 256 * 1024 * 1024;
+/// The most pages of one listing.
+const PAGES_MAX: usize = 2_000;
+
+impl Reader {
+    /// The tags of a repository, all pages, and its manifests where the registry lists them.
+    ///
+    /// # Errors
+    /// As [`Reader::list`].
+    pub async fn listing(&self, repository: &Repository) -> Result<Found<Listing>, Error> {
+        let mut listing = Listing::default();
+        let found = self.list(repository, &mut |listed| listing.take(listed)).await?;
+        // A page that broke was given twice.
+        let mut seen = HashSet::new();
+        listing.tags.retain(|tag| seen.insert(tag.clone()));
+        Ok(found.map(|()| listing))
+    }
+
+    /// Lists a repository, all pages, and gives away what they say as their bytes arrive, so that no list has to fit into
+    /// memory. A page that breaks in the middle is read again, so that its entries are given again. What was given away before an
+    /// error is not to be believed.
+    ///
+    /// [`Found::Absent`] proves that the repository has no tags. It may hold untagged manifests all the same.
+    ///
+    /// # Errors
+    /// When the registry does not answer with a list of tags, leads to another host or to a page that cannot be told, lists
+    /// without end, or denies the repository in a way that proves nothing.
+    pub async fn list(
+        &self,
+        repository: &Repository,
+        give: &mut (dyn FnMut(Listed) + Send),
+    ) -> Result<Found<()>, Error> {
+        let doing = format!("listing the tags of {repository}");
+        let mut call = self.call(Method::GET, repository, "tags/list", "tags")?;
+        call.session.page_size().into_iter().for_each(|size| call.url.set_query(Some(&format!("n={size}"))));
+        let mut pages = Pages::new(&doing, PAGES_MAX, LISTING_MAX);
+        let mut has_listed = false;
+        loop {
+            let mut page = Page::new(give, &mut has_listed);
+            let mut request = call.request().follow().limit(PAGE_MAX.min(pages.left()));
+            // Some hosts refuse to be told how many entries a page is to have, by whatever status: then the page is asked for
+            // without the number, which is tried as often as anything else.
+            let plain = without_page_size(&call.url);
+            if plain.is_some() {
+                request = request.again_when_refused();
+            }
+            let asked = self.sessions.pieces(&call, request, &doing, &mut page).await;
+            let (problem, bytes) = page.finish();
+            if let Some(plain) = plain.filter(|_| may_refuse_page_size(&asked)) {
+                if asked.as_ref().is_ok_and(|reply| reply.status().is_client_error()) {
+                    call.session.learn_page_size_refused();
+                }
+                call.url = plain;
+                continue;
+            }
+            let reply = asked?;
+            // A later page that is denied is no end of the list, unless the list has been empty so far.
+            if reply.status() == StatusCode::NOT_FOUND && !has_listed {
+                return call.session.absence(&reply, NO_REPOSITORY, &doing).map(Found::Absent);
+            }
+            let answer = success(reply, &doing)?;
+            if let Some(problem) = problem {
+                let problem = format!("a list of tags is expected: {}", printable(&problem, 200));
+                return Err(Error::new(doing, ErrorKind::Malformed(problem)));
+            }
+            match pages.next(&answer, &call.url, bytes)? {
+                None => return Ok(Found::Present(())),
+                Some(next) => call.url = next,
+            }
+        }
+    }
+}
+
+/// Whether a page may come without the number of its entries. What speaks of something else is left out.
+fn may_refuse_page_size(asked: &Result<Reply, Error>) -> bool {
+    match asked {
+        Ok(reply) => {
+            let status = reply.status().as_u16();
+            status >= 400 && !matches!(status, 401 | 404 | 429)
+        }
+        Err(error) => error.is_temporary(),
+    }
+}
+
+/// A URL of a page without the number of its entries, where it has one.
+fn without_page_size(url: &Url) -> Option<Url> {
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| name != "n")
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    if kept.len() == url.query_pairs().count() {
+        return None;
+    }
+    let mut plain = url.clone();
+    plain.set_query(None);
+    if !kept.is_empty() {
+        plain.query_pairs_mut().extend_pairs(kept);
+    }
+    Some(plain)
+}
+
+/// A page while it arrives.
+struct Page<'a> {
+    give: &'a mut (dyn FnMut(Listed) + Send),
+    /// Whether the list has had anything so far.
+    has_listed: &'a mut bool,
+    decoder: Decoder,
+    problem: Option<String>,
+    bytes: u64,
+    began: bool,
+}
+
+impl<'a> Page<'a> {
+    fn new(give: &'a mut (dyn FnMut(Listed) + Send), has_listed: &'a mut bool) -> Self {
+        Self { give, has_listed, decoder: Decoder::new(), problem: None, bytes: 0, began: false }
+    }
+
+    /// What is wrong with the page, if anything, and its size in bytes. A page that never began is not judged.
+    fn finish(self) -> (Option<String>, u64) {
+        let Self { give, has_listed, decoder, problem, bytes, began } = self;
+        let mut note = noting(give, has_listed);
+        let problem = problem.or_else(|| if began { decoder.finish(&mut note).err() } else { None });
+        (problem, bytes)
+    }
+}
+
+/// Gives entries away, and notes that there were any.
+fn noting<'a>(
+    give: &'a mut (dyn FnMut(Listed) + Send),
+    has_listed: &'a mut bool,
+) -> impl FnMut(Listed) + use<'a> {
+    move |listed| {
+        *has_listed |= !matches!(listed, Listed::Manifests);
+        give(listed);
+    }
+}
+
+impl Sink for Page<'_> {
+    fn begin(&mut self) {
+        (self.decoder, self.problem, self.bytes, self.began) = (Decoder::new(), None, 0, true);
+    }
+
+    fn take(&mut self, piece: Bytes) -> bool {
+        self.bytes += piece.len() as u64;
+        self.problem = self.decoder.push(piece, &mut noting(self.give, self.has_listed)).err();
+        self.problem.is_none()
+    }
+}

@@ -1,0 +1,416 @@
+//! A session for each host: how it wants to be asked, what it can do, and whether its absences can be believed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::{Method, StatusCode};
+use transport::{Answer, BodyStream, Class, Door, Opened, Request, Sink};
+use url::Url;
+
+use crate::absent::Absent;
+use crate::auth::{Asking, Authenticator, HostAuth, Replied, Scope, Scopes, Way, challenge_not_understood};
+use crate::credential::CredentialSource;
+use crate::error::{Error, ErrorKind, Identity, Refusal};
+use crate::name::{Host, Repository, RepositoryPath};
+
+/// The codes by which a registry says that a repository, or a manifest, is not there (distribution specification, *Error
+/// Codes*).
+pub(crate) const NO_REPOSITORY: &[&str] = &["NAME_UNKNOWN"];
+pub(crate) const NO_MANIFEST: &[&str] = &["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
+/// After so many mounts in a row that failed though a plain upload worked, a host is no longer asked to mount.
+const MOUNTS_FAILED: u8 = 3;
+/// The size of upload pieces for a host that refused whole blobs without saying what it takes, in bytes.
+const DEFAULT_CHUNK: u64 = 16 * 1024 * 1024;
+
+/// The settings of one host.
+#[derive(Clone, Debug, Default)]
+pub struct HostOptions {
+    /// Plain HTTP (`true`) or TLS (`false`). `None`: plain HTTP with this machine's own names, TLS with all others.
+    pub plain_http: Option<bool>,
+    /// Hosts, besides its own, whose token services may have the registry's credentials.
+    pub token_hosts: Vec<Host>,
+    /// The size of the pieces that blobs are uploaded in, in bytes. `None`: in one, until the host refuses that.
+    pub upload_chunk: Option<u64>,
+    /// Whether the host honours `If-None-Match` and `If-Match` when manifests are written, so that no tag is overwritten that
+    /// another client has written meanwhile.
+    pub conditional_writes: bool,
+    /// Codes, besides the specification's, by which the host says with status 404 that something is not there.
+    pub absence_codes: Vec<String>,
+}
+
+/// All sessions of a client.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    pub(crate) door: Door,
+    authenticator: Authenticator,
+    options: HashMap<Host, HostOptions>,
+    hosts: Mutex<HashMap<Host, Arc<Session>>>,
+}
+
+/// The session of one host.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) host: Host,
+    pub(crate) options: HostOptions,
+    ping: Url,
+    auth: HostAuth,
+    abilities: Mutex<Abilities>,
+    /// Held by the first mount of the host, which finds out whether it mounts while the others wait. `true` once that was tried.
+    mount_tried: tokio::sync::Mutex<bool>,
+}
+
+/// What a host was found to do and not to do.
+#[derive(Debug, Default)]
+struct Abilities {
+    /// It has refused the number of entries of a page.
+    refuses_page_size: bool,
+    /// It has refused `HEAD` of manifests, or denied by it what `GET` then gave.
+    refuses_head: bool,
+    /// It has refused `Range`.
+    refuses_range: bool,
+    /// It does not mount.
+    refuses_mounts: bool,
+    /// It has mounted, or opened the upload that a mount asks for besides.
+    has_mounted: bool,
+    /// Mounts in a row that failed though an upload worked.
+    failed_mounts: u8,
+    /// It has refused an upload in one piece.
+    wants_chunks: bool,
+    /// Whether it has a referrers API, where that is known.
+    referrers: Option<bool>,
+}
+
+/// One call of the API.
+pub(crate) struct Call<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) kind: &'static str,
+    pub(crate) class: Class,
+    pub(crate) session: Arc<Session>,
+    pub(crate) repository: Option<&'a RepositoryPath>,
+    pub(crate) scopes: Scopes,
+}
+
+/// An answer, with the credentials that its request carried.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) answer: Answer,
+    pub(crate) identity: Identity,
+}
+
+/// What comes of asking for a stream.
+pub(crate) enum Streamed {
+    Body(Box<BodyStream>),
+    Other(Box<Reply>),
+}
+
+impl Call<'_> {
+    pub(crate) fn request(&self) -> Request {
+        Request::new(self.method.clone(), self.url.clone(), self.kind, self.class)
+    }
+
+    fn asking<'b>(&'b self, doing: &'b str) -> Asking<'b> {
+        Asking { host: &self.session.host, repository: self.repository, scopes: &self.scopes, doing }
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(
+        door: Door,
+        credentials: Arc<dyn CredentialSource>,
+        options: HashMap<Host, HostOptions>,
+    ) -> Self {
+        let token_hosts =
+            options.iter().map(|(host, options)| (host.clone(), options.token_hosts.clone())).collect();
+        let authenticator = Authenticator::new(door.clone(), credentials, token_hosts);
+        Self { door, authenticator, options, hosts: Mutex::default() }
+    }
+
+    /// The session of a host.
+    pub(crate) fn of(&self, host: &Host) -> Result<Arc<Session>, Error> {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = hosts.get(host) {
+            return Ok(Arc::clone(session));
+        }
+        let session = Arc::new(Session::new(host, self.options.get(host).cloned().unwrap_or_default())?);
+        hosts.insert(host.clone(), Arc::clone(&session));
+        Ok(session)
+    }
+
+    /// A call about a repository; `path` is what follows its name.
+    pub(crate) fn call<'a>(
+        &self,
+        method: Method,
+        repository: &'a Repository,
+        path: &str,
+        kind: &'static str,
+    ) -> Result<Call<'a>, Error> {
+        let session = self.of(&repository.host)?;
+        let url = session.url(&format!("{}/{path}", repository.path))?;
+        let writes = !matches!(method, Method::GET | Method::HEAD);
+        let scope = if writes { Scope::push } else { Scope::pull };
+        let class = if writes { Class::Write } else { Class::Read };
+        let scopes = Scopes::from([scope(&repository.path)]);
+        Ok(Call { method, url, kind, class, session, repository: Some(&repository.path), scopes })
+    }
+
+    /// Sends a call with the credentials of its host, and gives the whole answer.
+    pub(crate) async fn send(&self, call: &Call<'_>, request: Request, doing: &str) -> Result<Reply, Error> {
+        self.reply(call, request, doing, Way::Whole).await
+    }
+
+    /// The same with the body of a success going to `sink`.
+    pub(crate) async fn pieces(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        doing: &str,
+        sink: &mut dyn Sink,
+    ) -> Result<Reply, Error> {
+        self.reply(call, request, doing, Way::Pieces(sink)).await
+    }
+
+    async fn reply(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        doing: &str,
+        way: Way<'_>,
+    ) -> Result<Reply, Error> {
+        match self.exchange(call, request, doing, way).await? {
+            Replied { opened: Opened::Other(answer), identity } => Ok(Reply { answer: *answer, identity }),
+            Replied { opened: Opened::Body(_), .. } => {
+                Err(Error::new(doing, ErrorKind::Content("a whole answer was expected".to_owned())))
+            }
+        }
+    }
+
+    /// The same with the body of a success as a stream.
+    pub(crate) async fn stream(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        doing: &str,
+    ) -> Result<Streamed, Error> {
+        let Replied { opened, identity } = self.exchange(call, request, doing, Way::Stream).await?;
+        Ok(match opened {
+            Opened::Body(body) => Streamed::Body(body),
+            Opened::Other(answer) => Streamed::Other(Box::new(Reply { answer: *answer, identity })),
+        })
+    }
+
+    async fn exchange(
+        &self,
+        call: &Call<'_>,
+        request: Request,
+        doing: &str,
+        way: Way<'_>,
+    ) -> Result<Replied, Error> {
+        let session = &call.session;
+        self.authenticator.send(&session.auth, call.asking(doing), &session.ping, request, way).await
+    }
+}
+
+impl Session {
+    fn new(host: &Host, options: HostOptions) -> Result<Self, Error> {
+        let plain = options.plain_http.unwrap_or_else(|| host.is_loopback());
+        let text = format!("{}://{}/v2/", if plain { "http" } else { "https" }, host.api());
+        // Names are checked when they are made, so this fails for no name that there is.
+        let ping =
+            Url::parse(&text).map_err(|error| Error::new(&text, ErrorKind::Malformed(error.to_string())))?;
+        let (auth, abilities, mount_tried) = Default::default();
+        let host = host.clone();
+        Ok(Self { host, options, ping, auth, abilities, mount_tried })
+    }
+
+    /// The URL of something below `/v2/`.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, Error> {
+        let text = format!("{}{path}", self.ping);
+        Url::parse(&text).map_err(|error| Error::new(&text, ErrorKind::Malformed(error.to_string())))
+    }
+
+    /// The proof that a 404 with one of these codes is, or why it is none.
+    pub(crate) fn absence(&self, reply: &Reply, codes: &[&str], doing: &str) -> Result<Absent, Error> {
+        let refusal = reply.refusal();
+        let unproven =
+            |reason: String| Err(Error::new(doing, ErrorKind::Unproven { refusal: refusal.clone(), reason }));
+        if refusal.status != StatusCode::NOT_FOUND {
+            return Err(Error::new(doing, ErrorKind::Refused(refusal)));
+        }
+        let own: Vec<&str> = self.options.absence_codes.iter().map(String::as_str).collect();
+        if !refusal.says_only(&[codes, &own].concat()) {
+            return unproven(format!("it does not say {}", codes.join(" or ")));
+        }
+        if let Identity::Unusable { why, .. } = &refusal.identity {
+            return unproven(format!("the configured credentials were not shown: {why}"));
+        }
+        if !self.is_own(reply) && matches!(refusal.identity, Identity::From { .. }) {
+            return unproven(
+                "another host has answered, to which the configured credentials were not shown".to_owned(),
+            );
+        }
+        Ok(Absent::proven())
+    }
+
+    /// Whether an answer is the host's own, and not that of one that a redirect led to.
+    pub(crate) fn is_own(&self, reply: &Reply) -> bool {
+        reply.answer.url().origin() == self.ping.origin()
+    }
+
+    /// The number of entries to ask for in a page; none where the host refuses to be told.
+    pub(crate) fn page_size(&self) -> Option<usize> {
+        /// Registries give fewer where they like.
+        const PAGE_SIZE: usize = 1_000;
+        (!self.abilities().refuses_page_size).then_some(PAGE_SIZE)
+    }
+
+    pub(crate) fn learn_page_size_refused(&self) {
+        self.abilities().refuses_page_size = true;
+    }
+
+    /// Whether `HEAD` of manifests is of use.
+    pub(crate) fn takes_head(&self) -> bool {
+        !self.abilities().refuses_head
+    }
+
+    pub(crate) fn learn_head_refused(&self) {
+        self.abilities().refuses_head = true;
+    }
+
+    pub(crate) fn takes_range(&self) -> bool {
+        !self.abilities().refuses_range
+    }
+
+    pub(crate) fn learn_range_refused(&self) {
+        self.abilities().refuses_range = true;
+    }
+
+    pub(crate) fn mounts(&self) -> bool {
+        !self.abilities().refuses_mounts
+    }
+
+    /// The right to be the first mount of the host; `None` where there was one.
+    pub(crate) async fn first_mount(&self) -> Option<FirstMount<'_>> {
+        let tried = self.mount_tried.lock().await;
+        (!*tried).then_some(FirstMount { tried })
+    }
+
+    /// How often a mount that fails in a way that may pass is asked for again: as often as anything else (`None`) where the host
+    /// has mounted before, a few times where nothing is known, and never where the last mount has failed.
+    pub(crate) fn mount_repeats(&self) -> Option<u32> {
+        const UNKNOWN: u32 = 4;
+        let abilities = self.abilities();
+        match abilities.failed_mounts {
+            _ if abilities.has_mounted => None,
+            0 => Some(UNKNOWN),
+            _ => Some(0),
+        }
+    }
+
+    /// Notes that a mount, or the upload that it opens, has worked.
+    pub(crate) fn learn_mount_worked(&self) {
+        let mut abilities = self.abilities();
+        abilities.has_mounted = true;
+        abilities.failed_mounts = 0;
+    }
+
+    /// Notes that a mount has failed though a plain upload was opened right after it. `for_good`: by a status that says that the
+    /// host does not mount.
+    pub(crate) fn learn_mount_failed(&self, for_good: bool) {
+        let mut abilities = self.abilities();
+        abilities.failed_mounts = abilities.failed_mounts.saturating_add(1);
+        abilities.refuses_mounts |= for_good || abilities.failed_mounts >= MOUNTS_FAILED;
+    }
+
+    /// The size of upload pieces; `None` for whole blobs.
+    pub(crate) fn upload_chunk(&self) -> Option<u64> {
+        self.options.upload_chunk.or(self.abilities().wants_chunks.then_some(DEFAULT_CHUNK))
+    }
+
+    /// The size of upload pieces to try where whole blobs fail.
+    pub(crate) fn fallback_chunk(&self) -> u64 {
+        self.options.upload_chunk.unwrap_or(DEFAULT_CHUNK)
+    }
+
+    pub(crate) fn learn_chunks_wanted(&self) {
+        self.abilities().wants_chunks = true;
+    }
+
+    /// Whether the host is known to have no referrers API.
+    pub(crate) fn lacks_referrers(&self) -> bool {
+        self.abilities().referrers == Some(false)
+    }
+
+    /// Whether the host is known to have a referrers API.
+    pub(crate) fn has_referrers(&self) -> bool {
+        self.abilities().referrers == Some(true)
+    }
+
+    /// Notes that the host has a referrers API, or has none. One that had it keeps it: a single answer that denies it is about
+    /// something else.
+    pub(crate) fn learn_referrers(&self, there: bool) {
+        let mut abilities = self.abilities();
+        let known = abilities.referrers.get_or_insert(there);
+        *known |= there;
+    }
+
+    fn abilities(&self) -> MutexGuard<'_, Abilities> {
+        self.abilities.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to be the first mount of a host. When it is dropped, the others go ahead.
+pub(crate) struct FirstMount<'a> {
+    tried: tokio::sync::MutexGuard<'a, bool>,
+}
+
+impl Drop for FirstMount<'_> {
+    fn drop(&mut self) {
+        *self.tried = true;
+    }
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> StatusCode {
+        self.answer.status()
+    }
+
+    /// What the registry says about why it declined.
+    pub(crate) fn refusal(&self) -> Refusal {
+        let challenge = challenge_not_understood(&self.answer);
+        Refusal { challenge, ..Refusal::of(&self.answer, self.identity.clone()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session() -> Session {
+        Session::new(&"registry.example".parse().unwrap(), HostOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_host_that_had_a_referrers_api_keeps_it() {
+        let session = session();
+        assert!(!session.lacks_referrers(), "nothing is known");
+        session.learn_referrers(false);
+        assert!(session.lacks_referrers());
+        session.learn_referrers(true);
+        session.learn_referrers(false);
+        assert!(!session.lacks_referrers());
+    }
+
+    #[test]
+    fn single_failures_do_not_end_mounting_and_a_row_of_them_does() {
+        let session = session();
+        for _ in 0..10 {
+            session.learn_mount_failed(false);
+            session.learn_mount_failed(false);
+            session.learn_mount_worked();
+        }
+        assert!(session.mounts());
+        (0..MOUNTS_FAILED).for_each(|_| session.learn_mount_failed(false));
+        assert!(!session.mounts());
+    }
+}

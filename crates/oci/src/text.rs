@@ -1,0 +1,51 @@
+//! Foreign text, made fit for a terminal and a log.
+
+/// The beginning of a foreign text: at most `most` characters, without control characters and without the characters that
+/// change the direction of what follows.
+pub(crate) fn printable(text: &str, most: usize) -> String {
+    let is_shown = |c: &char| {
+        !c.is_control()
+            && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().filter(is_shown).take(most).collect()
+}
+
+/// The first words of a body that is not the JSON that was expected: one line, without the marks of HTML.
+pub(crate) fn first_words(body: &[u8], most: usize) -> String {
+    // More than this is not needed for so many characters.
+    let text = String::from_utf8_lossy(&body[..body.len().min(16 * most)]);
+    let mut words = String::new();
+    let mut in_mark = false;
+    for c in text.chars() {
+        match c {
+            '<' => in_mark = true,
+            '>' if in_mark => {
+                in_mark = false;
+                words.push(' ');
+            }
+            c if !in_mark => words.push(c),
+            _ => {}
+        }
+    }
+    printable(&words.split_whitespace().collect::<Vec<_>>().join(" "), most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_words_of_a_page_are_its_text() {
+        let page =
+            b"<!DOCTYPE html>\n<html><head><title>404 Not Found</title></head>\n<body>nginx</body></html>";
+        assert_eq!(first_words(page, 40), "404 Not Found nginx");
+        assert_eq!(first_words(b"404 page not found\n", 40), "404 page not found");
+        assert_eq!(first_words(b"", 40), "");
+        assert_eq!(first_words(b"\xff\x1b[31mred", 40), "\u{fffd}[31mred");
+    }
+
+    #[test]
+    fn what_turns_a_line_around_is_left_out() {
+        assert_eq!(printable("a\u{202e}b\x07c", 10), "abc");
+    }
+}

@@ -1,0 +1,95 @@
+//! Writing manifests (distribution specification, *Pushing Manifests*).
+
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use transport::{Answer, Body, Place};
+
+use crate::answer::{agrees, success};
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Refusal};
+use crate::manifest::RawManifest;
+use crate::name::Repository;
+use crate::read::Selector;
+use crate::writer::Writer;
+
+/// The codes by which a registry says that a part of a manifest is not there. Right after the part was pushed, some say so for
+/// a moment.
+const PARTS_UNKNOWN: [&str; 4] =
+    ["MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NAME_UNKNOWN"];
+
+impl Writer {
+    /// Puts a manifest under its own digest, its bytes as they are, and gives the registry's answer; `None` where the answer was
+    /// lost and the manifest was found afterwards.
+    ///
+    /// # Errors
+    /// When the registry does not take it, lacks its parts, or says that it is another.
+    pub(crate) async fn put_by_digest(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        manifest: &RawManifest,
+    ) -> Result<Option<Answer>, Error> {
+        let which = Selector::Digest(digest);
+        let mut budget = self.own.sessions.door.budget();
+        loop {
+            budget.attempt();
+            let error = match self.put(repository, which, manifest, None, None).await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(error) => error,
+            };
+            match budget.pause(None) {
+                Some(pause) if lacks_parts(&error) => {
+                    tracing::debug!(%repository, %digest, %error, "writing again");
+                    tokio::time::sleep(pause).await;
+                }
+                // The door has tried it again as often as it may; a write may have been done all the same.
+                _ if error.is_temporary() && self.is_there(repository, which).await => return Ok(None),
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn is_there(&self, repository: &Repository, which: Selector<'_>) -> bool {
+        // Where this fails too, the first error says more.
+        self.own.head(repository, which).await.is_ok_and(|found| found.is_present())
+    }
+
+    /// Sends a manifest. With a `place`, at most once, so that the caller can look again before another attempt.
+    pub(super) async fn put(
+        &self,
+        repository: &Repository,
+        which: Selector<'_>,
+        manifest: &RawManifest,
+        condition: Option<(HeaderName, HeaderValue)>,
+        place: Option<Place>,
+    ) -> Result<Answer, Error> {
+        let doing = format!("writing {}", which.within(repository));
+        let sessions = &self.own.sessions;
+        let call = sessions.call(Method::PUT, repository, &format!("manifests/{which}"), "manifest-put")?;
+        let media_type = HeaderValue::try_from(manifest.media_type().as_str())
+            .map_err(|error| Error::new(&doing, ErrorKind::Malformed(error.to_string())))?;
+        let mut request = call
+            .request()
+            .header(header::CONTENT_TYPE, media_type)
+            .body(Body::Bytes(manifest.bytes().clone()))
+            .follow_on_host();
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
+        }
+        let request = match place {
+            Some(place) => request.once().at(place),
+            None => request,
+        };
+        let answer = success(sessions.send(&call, request, &doing).await?, &doing)?;
+        agrees(&answer, manifest.digest(), &doing)?;
+        Ok(answer)
+    }
+}
+
+/// Whether the registry says that it lacks a part of what is written.
+pub(super) fn lacks_parts(error: &Error) -> bool {
+    let is_about_parts = |refusal: &Refusal| {
+        matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)
+            && refusal.says(&PARTS_UNKNOWN)
+    };
+    error.refusal().is_some_and(is_about_parts)
+}

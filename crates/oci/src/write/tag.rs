@@ -1,0 +1,192 @@
+//! Writing tags: looked at right before each write, so that none moves that was believed to be free.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use transport::{Answer, Class, Place};
+
+use super::manifest::lacks_parts;
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind};
+use crate::manifest::RawManifest;
+use crate::name::{Repository, Tag};
+use crate::read::Selector;
+use crate::writer::Writer;
+
+/// What a tag must name right before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expected {
+    /// Nothing: it is new.
+    Nothing,
+    /// This digest: it is extended.
+    Digest(Digest),
+}
+
+/// What came of writing a tag.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// It was written; with the registry's answer.
+    Now(Box<Answer>),
+    /// It named the manifest already.
+    Before,
+}
+
+/// Why a tag was not written.
+#[derive(Debug)]
+pub(crate) enum NotWritten {
+    /// It names another digest than was expected, or nothing.
+    Changed(Option<Digest>),
+    /// The registry does not take it.
+    Failed(Error),
+}
+
+impl Writer {
+    /// Gives a new tag to a manifest, whose parts must be there. A tag that names another manifest stays as it is.
+    ///
+    /// One request that looks and one that writes; none that writes where the tag names the manifest. On hosts with
+    /// `conditional_writes` the registry itself refuses a tag that has come in between.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TagMoved`] where the tag names another digest; and when the registry does not take the manifest, or says
+    /// that it is another.
+    pub(crate) async fn put_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &RawManifest,
+    ) -> Result<Written, Error> {
+        match self.write_tag(repository, tag, manifest, Expected::Nothing).await {
+            Ok(written) => Ok(written),
+            Err(NotWritten::Changed(found)) => {
+                let doing = format!("writing {repository}:{tag}");
+                let wanted = manifest.digest();
+                let kind = match found {
+                    Some(found) => ErrorKind::TagMoved { found, wanted },
+                    None => ErrorKind::Content("the tag has gone while it was written".to_owned()),
+                };
+                Err(Error::new(doing, kind))
+            }
+            Err(NotWritten::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Writes a tag that names what is expected right before, and gives back what it names otherwise.
+    pub(crate) async fn write_tag(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &RawManifest,
+        expected: Expected,
+    ) -> Result<Written, NotWritten> {
+        let which = Selector::Tag(tag);
+        let mut budget = self.own.sessions.door.budget();
+        let mut is_renewed = false;
+        loop {
+            // The place comes first: what the look tells is not to grow old in the line of the writes.
+            let place = self.turn(repository, tag).await.map_err(NotWritten::Failed)?;
+            let found = self.named(repository, tag).await.map_err(NotWritten::Failed)?;
+            if found == Some(manifest.digest()) {
+                return Ok(Written::Before);
+            }
+            if found != expected.digest() {
+                return Err(NotWritten::Changed(found));
+            }
+            budget.attempt();
+            let condition = self.condition(repository, expected).map_err(NotWritten::Failed)?;
+            let error = match self.put(repository, which, manifest, condition, Some(place)).await {
+                Ok(answer) => return Ok(Written::Now(Box::new(answer))),
+                Err(error) => error,
+            };
+            if error.status() == Some(StatusCode::UNAUTHORIZED) && !is_renewed {
+                // Its token was refused, and the next attempt fetches another.
+                is_renewed = true;
+                continue;
+            }
+            if may_be_immutable(&error) {
+                return self.after_refusal(repository, tag, manifest, expected, error).await;
+            }
+            error.count_in(&mut budget);
+            let is_refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
+            let pause = if is_refused { budget.pause_refused() } else { budget.pause(None) };
+            let Some(pause) = pause.filter(|_| error.is_temporary() || lacks_parts(&error)) else {
+                // Its answer may have been lost.
+                if error.is_temporary() {
+                    let found = self.named(repository, tag).await;
+                    if found.is_ok_and(|found| found == Some(manifest.digest())) {
+                        return Ok(Written::Before);
+                    }
+                }
+                return Err(NotWritten::Failed(error));
+            };
+            tracing::debug!(%repository, %tag, %error, "writing the tag again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Waits for the turn of a write at its host.
+    async fn turn(&self, repository: &Repository, tag: &Tag) -> Result<Place, Error> {
+        let session = self.own.sessions.of(&repository.host)?;
+        let place = self.own.sessions.door.place(&session.url("")?, Class::Write).await;
+        place.map_err(|error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Transport(error)))
+    }
+
+    /// The digest that a tag names. It is read by `GET`, of which alone a 404 tells that there is no tag.
+    async fn named(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
+        let found = self.own.find_manifest(repository, Selector::Tag(tag)).await?;
+        Ok(found.present().map(|manifest| manifest.digest()))
+    }
+
+    /// What a refusal by a status that registries give for tags that are immutable comes to: the tag is looked at.
+    async fn after_refusal(
+        &self,
+        repository: &Repository,
+        tag: &Tag,
+        manifest: &RawManifest,
+        expected: Expected,
+        error: Error,
+    ) -> Result<Written, NotWritten> {
+        match self.named(repository, tag).await {
+            Ok(Some(found)) if found == manifest.digest() => Ok(Written::Before),
+            Ok(found) if found != expected.digest() => Err(NotWritten::Changed(found)),
+            _ => Err(NotWritten::Failed(error)),
+        }
+    }
+
+    /// The condition on which a host that knows conditions writes (RFC 9110, section 13.1).
+    fn condition(
+        &self,
+        repository: &Repository,
+        expected: Expected,
+    ) -> Result<Option<(HeaderName, HeaderValue)>, Error> {
+        if !self.own.sessions.of(&repository.host)?.options.conditional_writes {
+            return Ok(None);
+        }
+        Ok(match expected {
+            Expected::Nothing => Some((header::IF_NONE_MATCH, HeaderValue::from_static("*"))),
+            Expected::Digest(digest) => {
+                HeaderValue::try_from(format!("\"{digest}\"")).ok().map(|value| (header::IF_MATCH, value))
+            }
+        })
+    }
+}
+
+impl Expected {
+    pub(crate) fn digest(self) -> Option<Digest> {
+        match self {
+            Self::Nothing => None,
+            Self::Digest(digest) => Some(digest),
+        }
+    }
+}
+
+/// Whether an error may say that the tag exists and cannot be written again, or that a condition does not hold.
+fn may_be_immutable(error: &Error) -> bool {
+    !lacks_parts(error)
+        && matches!(
+            error.status(),
+            Some(
+                StatusCode::BAD_REQUEST
+                    | StatusCode::METHOD_NOT_ALLOWED
+                    | StatusCode::CONFLICT
+                    | StatusCode::PRECONDITION_FAILED
+            )
+        )
+}

@@ -1,0 +1,58 @@
+//! A run may be killed at any request. Production is whole whenever that happens, and the next run completes it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use promote::SignatureFormat;
+use registry::{Config, Effect};
+use support::google;
+use support::process::{Shape, check_each, complete_run, count_requests, requests_of_a_run, run_until};
+use support::signer::Identity;
+
+/// When a run is killed, by the number of a request.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    /// The request has arrived and is never carried out.
+    Before(u64),
+    /// The request has been carried out, and its answer never arrives.
+    After(u64),
+}
+
+/// Kills a run at every request, and has another run complete what that one has left.
+fn kill_at_every_request(shape: &Shape, format: SignatureFormat) {
+    let identity = Identity::new(format);
+    let requests = requests_of_a_run(shape, &identity);
+    let moments: Vec<_> = (1..=requests).flat_map(|k| [Moment::Before(k), Moment::After(k)]).collect();
+    check_each(&moments, |servers, moment| {
+        let world = servers.block_on(shape.world());
+        let sequence = count_requests(&world);
+        // Which requests a run makes depends a little on the order of answers: the last numbers may not be reached, and
+        // the run then ends by itself.
+        let _ = match *moment {
+            Moment::Before(k) => {
+                sequence.strike(k, Effect::Hang);
+                run_until(&world, &identity, sequence.arrived(k))
+            }
+            Moment::After(k) => {
+                sequence.strike(k, Effect::HangAnswer);
+                run_until(&world, &identity, sequence.served(k))
+            }
+        };
+        servers.block_on(world.assert_whole());
+        complete_run(&world, &identity);
+        servers.block_on(world.assert_complete_and_signed_once(&identity));
+    });
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_request_leaves_production_whole_and_is_completed_by_the_next() {
+    kill_at_every_request(&Shape::small(google()), SignatureFormat::Tag);
+}
+
+/// Here the record is written first and listed by a second write, and bundles besides tags.
+#[test]
+fn without_a_referrers_api_too() {
+    let config = Config { referrers_api: false, ..Config::default() };
+    kill_at_every_request(&Shape { config, images: 1, regions: 1 }, SignatureFormat::Both);
+}

@@ -1,0 +1,49 @@
+//! Any request may fail once. The run tries it again, and ends as if nothing had happened.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use http::StatusCode;
+use promote::SignatureFormat;
+use registry::{Effect, ErrorCode};
+use support::google;
+use support::process::{Shape, check_each, complete_run, count_requests, requests_of_a_run};
+use support::signer::Identity;
+
+/// Has every request of a run fail once, each in a run of its own.
+fn fail_every_request(effect: &Effect) {
+    let (shape, identity) = (Shape::small(google()), Identity::new(SignatureFormat::Tag));
+    let requests: Vec<u64> = (1..=requests_of_a_run(&shape, &identity)).collect();
+    check_each(&requests, |servers, k| {
+        let world = servers.block_on(shape.world());
+        count_requests(&world).strike(*k, effect.clone());
+        complete_run(&world, &identity);
+        servers.block_on(world.assert_complete_and_signed_once(&identity));
+    });
+}
+
+#[test]
+fn a_run_survives_that_any_request_is_answered_500_once() {
+    fail_every_request(&Effect::Status {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        code: ErrorCode::Unknown,
+        retry_after: None,
+    });
+}
+
+#[test]
+fn a_run_survives_that_the_connection_of_any_request_is_reset_once() {
+    fail_every_request(&Effect::Reset);
+}
+
+#[test]
+fn a_run_survives_that_the_answer_to_any_request_is_lost_once() {
+    fail_every_request(&Effect::LostAnswer);
+}
+
+/// An answer without a body is not changed by this.
+#[test]
+fn a_run_survives_that_the_body_of_any_answer_is_cut_once() {
+    fail_every_request(&Effect::Cut { after: 10 });
+}

@@ -1,0 +1,160 @@
+//! Runs that end as processes do, and checks of many of them.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::future::Future;
+use std::num::NonZero;
+use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+
+use oci::{Client, Host, HostOptions};
+use promote::phase::Attested;
+use promote::{Confirmed, Run, carry_out, prepare};
+use registry::sample::{Recipe, layer};
+use registry::{Config, Sequence};
+use tokio::runtime::{Builder, Handle};
+
+use super::signer::Identity;
+use super::{World, within_limit};
+
+/// More failures than these say nothing new.
+const FAILURES_SHOWN: usize = 20;
+
+/// How large a world is.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// Of every registry.
+    pub config: Config,
+    /// Images of two platforms each, all with one layer in common.
+    pub images: u64,
+    pub regions: usize,
+}
+
+impl Shape {
+    /// Two images for two regions.
+    pub fn small(config: Config) -> Self {
+        Self { config, images: 2, regions: 2 }
+    }
+
+    pub async fn world(&self) -> World {
+        let mut world = World::of(self.config.clone(), self.regions).await;
+        for seed in 0..self.images {
+            let shared_layers = vec![layer(7, 512)];
+            let recipe = Recipe { seed, layers: 1, shared_layers, ..Recipe::default() };
+            world.stage(&format!("app-{seed}"), &recipe.index(2), &["v1", "v1.0"]).await;
+        }
+        world
+    }
+}
+
+impl World {
+    /// Panics unless every region is complete and `identity` has signed and recorded everything once.
+    pub async fn assert_complete_and_signed_once(&self, identity: &Identity) {
+        self.assert_complete_and_signed(identity, 1..=1).await;
+    }
+
+    /// The same where each of several runs may have signed and recorded what it has promoted.
+    pub async fn assert_complete_and_signed(&self, identity: &Identity, often: RangeInclusive<usize>) {
+        self.assert_complete().await;
+        let reader = self.client.reader();
+        for (name, digest, _) in &self.images {
+            identity.assert_signed_once(&reader, &self.repository(0, name), *digest, often.clone()).await;
+        }
+    }
+}
+
+/// Plans and carries out as a new process does: with a runtime, a door and a client of its own. Panics unless the run ends
+/// without any failure.
+pub fn complete_run(world: &World, identity: &Identity) {
+    assert_no_failure(world, &run_until(world, identity, std::future::pending()).unwrap());
+}
+
+/// The same where it is known that the registries honour conditions on writes.
+pub fn complete_run_on_condition(world: &World, identity: &Identity) {
+    let options = HostOptions { conditional_writes: true, ..HostOptions::default() };
+    let hosts = world.servers().map(|server| (server.host().clone(), options.clone())).collect();
+    assert_no_failure(world, &run_with(world, identity, hosts, std::future::pending()).unwrap());
+}
+
+fn assert_no_failure(world: &World, done: &Attested) {
+    let promoted = done.promoted();
+    let failures =
+        (promoted.failed(), promoted.not_begun(), done.unsigned(), done.unrecorded(), done.not_begun());
+    let report = world.report();
+    let told = ["failed", "unsigned", "unrecorded", "warnings"].map(|name| report[name].to_string());
+    assert_eq!(failures, (0, 0, 0, 0, 0), "failed, not begun, unsigned, unrecorded, not signed: {told:?}");
+}
+
+/// The same until `cut`: then everything that the run has started is dropped, and `None` given. Panics where the run hangs.
+pub fn run_until(world: &World, identity: &Identity, cut: impl Future<Output = ()>) -> Option<Attested> {
+    run_with(world, identity, HashMap::new(), cut)
+}
+
+fn run_with(
+    world: &World,
+    identity: &Identity,
+    hosts: HashMap<Host, HostOptions>,
+    cut: impl Future<Output = ()>,
+) -> Option<Attested> {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let ended = runtime.block_on(async {
+        let door = super::door();
+        let client = Client::new(door.clone(), Arc::new(oci::Anonymous), hosts);
+        let notary = identity.notary(&door, world.production[0].host().clone());
+        let run = Run::new(vec![Arc::<promote::Ledger>::clone(&world.ledger)], world.stop.clone());
+        let promotion = Box::pin(async {
+            let cleared = prepare(&run, &client, world.job(), &notary).await?;
+            let confirmed = Confirmed::when(true).unwrap();
+            carry_out(&run, &client, cleared, confirmed, &world.copying, &notary).await
+        });
+        tokio::select! {
+            biased;
+            () = cut => None,
+            done = within_limit(promotion) => Some(done),
+        }
+    });
+    // Tasks of the run end here, wherever they are.
+    runtime.shutdown_background();
+    Some(ended?.unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// A sequence that counts the requests of all registries of a world from now on.
+pub fn count_requests(world: &World) -> Sequence {
+    let sequence = Sequence::default();
+    world.servers().for_each(|server| server.faults().count_with(&sequence));
+    sequence
+}
+
+/// How many requests a run makes that nothing disturbs.
+pub fn requests_of_a_run(shape: &Shape, identity: &Identity) -> u64 {
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let world = servers.block_on(shape.world());
+    let sequence = count_requests(&world);
+    complete_run(&world, identity);
+    let requests = sequence.count();
+    servers.block_on(world.assert_complete_and_signed_once(identity));
+    requests
+}
+
+/// Checks every case, several at a time, and panics with all that fail. Each is given the runtime that servers live in.
+pub fn check_each<T: Debug + Sync>(cases: &[T], check: impl Fn(&Handle, &T) + Sync) {
+    let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        while let Some(case) = cases.get(next.fetch_add(1, Relaxed)) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(servers.handle(), case))) {
+                let message = panic.downcast::<String>().map_or_else(|_| "a panic".to_owned(), |text| *text);
+                failures.lock().unwrap().push(format!("{case:?}: {message}"));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers = 2 * std::thread::available_parallelism().map_or(1, NonZero::get);
+        (0..workers).for_each(|_| drop(scope.spawn(work)));
+    });
+    let failures = failures.into_inner().unwrap();
+    let shown = &failures[..failures.len().min(FAILURES_SHOWN)];
+    assert!(failures.is_empty(), "{} of {} fail:\n{}", failures.len(), cases.len(), shown.join("\n"));
+}

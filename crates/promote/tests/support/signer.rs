@@ -1,0 +1,96 @@
+//! Keys that promotions sign with, and what they have signed.
+
+use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
+use promote::{Notary, Promoter, SignatureFormat, Signing};
+use sigstore::{
+    CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
+};
+use transport::{Door, Secret};
+
+use super::hand::BUNDLE;
+
+pub const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
+
+/// A key and the form of its signatures. Unlike the notaries that it makes, it outlives a run.
+pub struct Identity {
+    private: Secret,
+    public: String,
+    format: SignatureFormat,
+}
+
+impl Identity {
+    pub fn new(format: SignatureFormat) -> Self {
+        let private = SigningKey::generate_pem().unwrap();
+        let key = SigningKey::from_pem(private.reveal().as_bytes(), None).unwrap();
+        Self { private, public: key.verification_key().to_pem(), format }
+    }
+
+    /// A notary of a new run, which signs with this key.
+    pub fn notary(&self, door: &Door, canonical_host: oci::Host) -> Notary {
+        let key = SigningKey::from_pem(self.private.reveal().as_bytes(), None).unwrap();
+        let trust = Trust::new(door.clone(), TrustSettings::default()).unwrap();
+        let signer = SignerSource::key(door.clone(), key, trust);
+        let promoter = Promoter { version: "0.0.0-test".to_owned(), ..Promoter::default() };
+        Notary {
+            signing: Some(Signing { signer, format: self.format, at_once: 8, summaries: None, promoter }),
+            ..super::notary(door, TrustSettings::default(), canonical_host)
+        }
+    }
+
+    fn verifier(&self) -> Verifier {
+        Verifier::with_key(VerificationKey::from_pem(self.public.as_bytes()).unwrap(), None).unwrap()
+    }
+
+    /// How many layers of a digest's `.sig` tag this key has signed.
+    pub async fn layers(&self, reader: &Reader, home: &Repository, digest: Digest) -> usize {
+        let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
+        let Some(attachment) = reader.attachment(home, Selector::Tag(&tag)).await.unwrap().present() else {
+            return 0;
+        };
+        let mut count = 0;
+        for layer in &attachment.layers {
+            let payload = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
+            let verified = self.verifier().cosign_signature(&layer);
+            count += usize::from(verified.is_ok_and(|it| it.content.digest() == digest.to_string()));
+        }
+        count
+    }
+
+    /// The statements about a digest that this key has signed.
+    pub async fn statements(&self, reader: &Reader, home: &Repository, digest: Digest) -> Vec<Statement> {
+        let mut statements = Vec::new();
+        let hex = digest.to_string().split_once(':').unwrap().1.to_owned();
+        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Nothing).await.unwrap() {
+            let attachment = reader.referrer(home, digest, &listed).await.unwrap().present().unwrap();
+            let layer = &attachment.layers[0];
+            let bundle = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            statements.extend(self.verifier().statement(&bundle, &hex).ok().map(|it| it.content));
+        }
+        statements
+    }
+
+    /// Panics unless this key has signed an image and its parts, and recorded the image, so often.
+    pub async fn assert_signed_once(
+        &self,
+        reader: &Reader,
+        home: &Repository,
+        image: Digest,
+        often: std::ops::RangeInclusive<usize>,
+    ) {
+        for part in reader.outline(&home.at(image)).await.unwrap() {
+            let statements = self.statements(reader, home, part.digest).await;
+            let of = |kind: &str| statements.iter().filter(|it| it.predicate_type == kind).count();
+            let what = format!("{home}@{}", part.digest);
+            let when = |wanted: bool| if wanted { often.clone() } else { 0..=0 };
+            let tagged = self.layers(reader, home, part.digest).await;
+            let by_tag = when(self.format != SignatureFormat::Bundle);
+            assert!(by_tag.contains(&tagged), "{tagged} signatures at the tag of {what}");
+            let bundles = of(promote::evidence::SIGN_TYPE);
+            let by_bundle = when(self.format != SignatureFormat::Tag);
+            assert!(by_bundle.contains(&bundles), "{bundles} bundles with signatures of {what}");
+            let recorded = when(part.digest == image);
+            assert!(recorded.contains(&of(RECORD)), "{} records of {what}", of(RECORD));
+        }
+    }
+}

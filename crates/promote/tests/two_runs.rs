@@ -1,0 +1,70 @@
+//! Two runs may go on at the same time. What either has signed and recorded is there in the end.
+//!
+//! Registries have no locks: of two clients that write a tag of signatures between the other's look and its write, the later one
+//! wins. A further run of the signer whose signature was overwritten restores it. Hosts that honour conditions on writes refuse
+//! the later one, which then adds its signature to the other's.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::sync::Barrier;
+
+use promote::SignatureFormat;
+use support::World;
+use support::google;
+use support::process::{Shape, check_each, complete_run, complete_run_on_condition};
+use support::signer::Identity;
+
+/// Three times: two runs start together, by the signers at these places; then `more` run, one after the other. Whatever
+/// each signer has signed is there then.
+fn run_two_at_once(signers: [usize; 2], more: &[usize], conditional: bool) {
+    check_each(&[1, 2, 3], |servers, _| {
+        let world = servers.block_on(Shape::small(google()).world());
+        if conditional {
+            world
+                .servers()
+                .for_each(|server| server.quirks().change(|quirks| quirks.writing.conditional = true));
+        }
+        let run = |world: &World, identity: &Identity| {
+            if conditional {
+                complete_run_on_condition(world, identity);
+            } else {
+                complete_run(world, identity);
+            }
+        };
+        let identities = [(); 2].map(|()| Identity::new(SignatureFormat::Tag));
+        let start = Barrier::new(2);
+        std::thread::scope(|scope| {
+            for signer in signers {
+                let (identity, start, world) = (&identities[signer], &start, &world);
+                scope.spawn(move || {
+                    start.wait();
+                    run(world, identity);
+                });
+            }
+        });
+        servers.block_on(world.assert_whole());
+        more.iter().for_each(|signer| run(&world, &identities[*signer]));
+        // Two runs that do not see each other may both sign and record.
+        let runs = |signer| signers.iter().filter(|other| **other == signer).count();
+        for signer in signers {
+            servers.block_on(world.assert_complete_and_signed(&identities[signer], 1..=runs(signer)));
+        }
+    });
+}
+
+#[test]
+fn two_runs_of_one_signer_and_one_more_leave_every_signature_and_record() {
+    run_two_at_once([0, 0], &[0], false);
+}
+
+#[test]
+fn two_runs_of_two_signers_and_another_of_each_leave_the_signatures_and_records_of_both() {
+    run_two_at_once([0, 1], &[0, 1], false);
+}
+
+#[test]
+fn where_conditions_are_honoured_two_runs_of_two_signers_lose_nothing() {
+    run_two_at_once([0, 1], &[], true);
+}

@@ -1,0 +1,13 @@
+//! The table of the specification's *Registries as they are*: each row is a run between embedded registries, one of which has
+//! the quirk of the row.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod authentication;
+mod line;
+mod reading;
+mod row;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+mod writing;

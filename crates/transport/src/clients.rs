@@ -1,0 +1,97 @@
+//! The HTTP clients behind the door: which one a request goes through decides which addresses it can reach.
+
+use std::sync::Arc;
+
+use hyper_util::client::proxy::matcher::Matcher;
+use url::Url;
+
+use crate::address::{Allowed, is_loopback, is_written_metadata, is_written_private};
+use crate::error::ErrorKind;
+use crate::request::NamedBy;
+use crate::settings::{InvalidSettings, Settings};
+
+/// One client for each way to reach a host.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    /// Through the environment's proxy where there is one.
+    usual: reqwest::Client,
+    /// Never through a proxy.
+    direct: reqwest::Client,
+    /// Without a proxy, to any address but those of metadata services.
+    configured: reqwest::Client,
+    /// Without a proxy, to public addresses only.
+    public: reqwest::Client,
+    proxies: Matcher,
+}
+
+impl Clients {
+    pub(crate) fn new(settings: &Settings) -> Result<Self, InvalidSettings> {
+        let mut authorities = Vec::new();
+        for (index, pem) in settings.authorities.iter().enumerate() {
+            let found = reqwest::Certificate::from_pem_bundle(pem)
+                .map_err(|source| InvalidSettings::Authority { position: index + 1, source })?;
+            authorities.extend(found);
+        }
+        #[expect(clippy::disallowed_methods, reason = "this is the door")]
+        let builder = || {
+            reqwest::Client::builder()
+                .user_agent(&settings.user_agent)
+                .connect_timeout(settings.timeouts.connect)
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .referer(false)
+                // A connection that has died without a word takes its requests with it, and so would the next attempt. An
+                // answer to a ping may wait behind a body that leaves slowly, so it has as long as any other.
+                .http2_keep_alive_interval(settings.timeouts.answer / 2)
+                .http2_keep_alive_timeout(settings.timeouts.answer)
+                .tls_certs_merge(authorities.clone())
+        };
+        let build = |builder: reqwest::ClientBuilder| builder.build().map_err(InvalidSettings::Client);
+        Ok(Self {
+            usual: build(builder())?,
+            direct: build(builder().no_proxy())?,
+            configured: build(builder().no_proxy().dns_resolver(Arc::new(Allowed::NO_METADATA)))?,
+            public: build(builder().no_proxy().dns_resolver(Arc::new(Allowed::PUBLIC)))?,
+            proxies: Matcher::from_system(),
+        })
+    }
+
+    /// The client for a URL. `direct`: never through a proxy.
+    ///
+    /// # Errors
+    /// When an answer has named a host that it must not name.
+    pub(crate) async fn of(
+        &self,
+        url: &Url,
+        named_by: NamedBy,
+        direct: bool,
+    ) -> Result<&reqwest::Client, ErrorKind> {
+        let allowed = match named_by {
+            // What is on this machine is not behind a proxy.
+            NamedBy::User if direct || is_loopback(url) => return Ok(&self.direct),
+            NamedBy::User => return Ok(&self.usual),
+            NamedBy::AnswerAndUser | NamedBy::Answer if is_written_metadata(url) => {
+                return Err(ErrorKind::Forbidden("an answer leads to the metadata service of a cloud"));
+            }
+            NamedBy::Answer if is_written_private(url) => {
+                return Err(ErrorKind::Forbidden("an answer named this host, and its address is not public"));
+            }
+            NamedBy::AnswerAndUser if direct || is_loopback(url) => return Ok(&self.configured),
+            NamedBy::AnswerAndUser => Allowed::NO_METADATA,
+            NamedBy::Answer => Allowed::PUBLIC,
+        };
+        // The proxy resolves the name, and its own name may have a private address.
+        if self.is_proxied(url) {
+            return if allowed.allows_all_of(url).await {
+                Ok(&self.usual)
+            } else {
+                Err(ErrorKind::Forbidden("an answer named this host, and its address is not public"))
+            };
+        }
+        Ok(if named_by == NamedBy::Answer { &self.public } else { &self.configured })
+    }
+
+    fn is_proxied(&self, url: &Url) -> bool {
+        url.as_str().parse().is_ok_and(|uri| self.proxies.intercept(&uri).is_some())
+    }
+}

@@ -1,0 +1,313 @@
+//! The course of one request through its attempts: redirects, pauses, and what each attempt may do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, StatusCode, header};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::address::is_loopback;
+use crate::content::{Content, content};
+use crate::door::{Door, authority};
+use crate::error::{Error, ErrorKind};
+use crate::limit::Observed;
+use crate::redact::{Carried, shown};
+use crate::request::{Body, Class, NamedBy, Place, Redirects, Repeat, Request};
+use crate::retry::{Budget, is_refusal, is_temporary, observed};
+use crate::stream::{Head, Origin};
+
+/// The most redirects that one request follows.
+const HOPS: usize = 5;
+/// How many times as long as a read a write may take to be answered, unless the host's settings say otherwise: a registry may
+/// commit a large blob for minutes.
+const WRITE_ANSWER: u32 = 5;
+/// How often a request is begun anew because the host that a redirect led to has refused it: signed URLs expire.
+const REDIRECTED_ANEW: u32 = 2;
+
+/// One request on its way.
+pub(crate) struct Course<'a> {
+    door: &'a Door,
+    method: Method,
+    kind: &'static str,
+    class: Class,
+    body: Body,
+    /// Whether the body can be sent only once.
+    is_stream: bool,
+    redirects: Redirects,
+    repeat: Repeat,
+    /// The place of the first attempt, where it was taken before.
+    place: Option<Place>,
+    /// Where the request began: another attempt begins there again.
+    origin: Leg,
+    leg: Leg,
+    /// The secrets that it carries where it begins.
+    carried: Arc<Carried>,
+    hops: usize,
+    redirected_anew: u32,
+    budget: Budget,
+    started: Instant,
+    repeated: bool,
+}
+
+/// The parts of a request that a redirect changes.
+#[derive(Clone)]
+struct Leg {
+    url: Url,
+    headers: HeaderMap,
+    named_by: NamedBy,
+}
+
+impl<'a> Course<'a> {
+    pub(crate) fn new(door: &'a Door, request: Request) -> Self {
+        let carried = Arc::new(Carried::of(&request.headers, &request.secrets));
+        let Request { method, url, kind, class, headers, body, redirects, repeat, named_by, place, .. } =
+            request;
+        let patience = door.host_settings(&authority(&url)).patience;
+        let leg = Leg { url, headers, named_by };
+        Self {
+            door,
+            method,
+            kind,
+            class,
+            is_stream: matches!(body, Body::Stream { .. }),
+            body,
+            redirects,
+            repeat,
+            place,
+            origin: leg.clone(),
+            leg,
+            carried,
+            hops: 0,
+            redirected_anew: 0,
+            budget: door.budget().with_patience(patience),
+            started: Instant::now(),
+            repeated: false,
+        }
+    }
+
+    /// The head of the answer that stands: after redirects, and after attempts that failed in a way that may pass.
+    pub(crate) async fn head(&mut self) -> Result<Head, Error> {
+        loop {
+            let head = match self.attempt().await {
+                Ok(head) => head,
+                Err(kind) => {
+                    self.again_after(self.error(kind)).await?;
+                    continue;
+                }
+            };
+            if let Some(next) = self.next_hop(&head).map_err(|kind| self.error(kind))? {
+                self.leg.turn_to(next, self.door);
+                self.hops += 1;
+                continue;
+            }
+            let Some(pause) = self.pause_after(&head) else { return Ok(head) };
+            // The place is given back before the pause. A body that is too long costs its connection.
+            drop(Box::pin(head.collect(0)).await);
+            self.begin_again(pause).await;
+        }
+    }
+
+    /// Waits for another attempt after a failure, or gives the failure back where there is none.
+    pub(crate) async fn again_after(&mut self, error: Error) -> Result<(), Error> {
+        if self.repeat != Repeat::Always || !error.is_temporary() {
+            return Err(error);
+        }
+        self.budget.failed(&error);
+        let Some(pause) = self.budget.pause(None) else { return Err(error) };
+        self.begin_again(pause).await;
+        Ok(())
+    }
+
+    async fn begin_again(&mut self, pause: Duration) {
+        tracing::debug!(method = %self.method, url = shown(&self.leg.url), pause_ms = pause.as_millis(), "trying again");
+        self.door.host(&self.leg.url).pauses.pause(pause).await;
+        self.leg = self.origin.clone();
+        self.hops = 0;
+        self.repeated = true;
+    }
+
+    fn error(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, &self.method, &self.leg.url, self.budget.attempts(), self.started.elapsed())
+    }
+
+    /// How long to wait after an answer before the request is sent again, if it is.
+    fn pause_after(&mut self, head: &Head) -> Option<Duration> {
+        let (status, headers) = (head.status(), head.headers());
+        match self.repeat {
+            Repeat::Never => None,
+            _ if is_refusal(status, headers) => self.budget.pause_after(status, headers),
+            Repeat::WhenRefused => None,
+            Repeat::Always if is_temporary(status) => self.budget.pause_after(status, headers),
+            Repeat::Always if self.has_expired(status) => {
+                self.redirected_anew += 1;
+                self.budget.pause(None)
+            }
+            Repeat::Always => None,
+        }
+    }
+
+    /// Whether a host that a redirect led to has refused what the first host may lead to once more.
+    fn has_expired(&self, status: StatusCode) -> bool {
+        self.hops > 0
+            && self.redirected_anew < REDIRECTED_ANEW
+            && matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410)
+    }
+
+    /// Where a redirect leads, if it is one and may be followed.
+    fn next_hop(&self, head: &Head) -> Result<Option<Url>, ErrorKind> {
+        let status = head.status();
+        let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
+        let keeps_method = matches!(status.as_u16(), 307 | 308);
+        match self.redirects {
+            _ if !is_redirect => return Ok(None),
+            Redirects::Refuse => return Ok(None),
+            Redirects::SameHost if !keeps_method || self.is_stream => {
+                return Ok(None);
+            }
+            Redirects::SameHost | Redirects::Follow => {}
+        }
+        let refuse = |to: String, reason| ErrorKind::Redirect { to, reason };
+        let from = head.url();
+        let location = head.headers().get(header::LOCATION).and_then(|location| location.to_str().ok());
+        let Some(to) = location.and_then(|location| from.join(location).ok()) else {
+            return Err(refuse("nowhere".to_owned(), "it names no location"));
+        };
+        if self.hops >= HOPS {
+            return Err(refuse(shown(&to), "there were too many before it"));
+        }
+        if self.redirects == Redirects::SameHost {
+            return Ok(Some(to).filter(|to| to.origin() == from.origin()));
+        }
+        if from.scheme() == "https" && to.scheme() != "https" {
+            return Err(refuse(shown(&to), "it leaves TLS"));
+        }
+        if !matches!(self.method, Method::GET | Method::HEAD) {
+            return Err(refuse(shown(&to), "only reads follow redirects"));
+        }
+        Ok(Some(to))
+    }
+
+    /// Whether a request may be sent to the leg's URL at all; `Err` says why not.
+    fn permitted(&self) -> Result<(), ErrorKind> {
+        let Leg { url, named_by, .. } = &self.leg;
+        let plain = match url.scheme() {
+            "https" => false,
+            "http" => true,
+            _ => return Err(ErrorKind::Forbidden("only http and https are spoken")),
+        };
+        let authority = authority(url);
+        if plain && !is_loopback(url) && !self.door.host_settings(&authority).plain_http {
+            return Err(ErrorKind::Forbidden(
+                "plain HTTP is spoken only with this machine, or where `plainHttp` is configured for the host",
+            ));
+        }
+        if *named_by != NamedBy::User && self.door.shared.settings.metadata_hosts.contains(&authority) {
+            return Err(ErrorKind::Forbidden("an answer leads to the metadata service of a cloud"));
+        }
+        Ok(())
+    }
+
+    /// One attempt: from the gate to the head of the answer.
+    async fn attempt(&mut self) -> Result<Head, ErrorKind> {
+        self.permitted()?;
+        let body = match (&self.body, self.repeat) {
+            (Body::Bytes(bytes), _) => Body::Bytes(bytes.clone()),
+            (Body::Empty, _) => Body::Empty,
+            (Body::Stream { .. }, _) => std::mem::replace(&mut self.body, Body::Empty),
+        };
+        let Leg { url, headers, named_by } = &self.leg;
+        let settings = self.door.host_settings(&authority(url));
+        let client = self.door.shared.clients.of(url, *named_by, settings.direct).await?;
+        let host = self.door.host(url);
+        let permit = match self.place.take() {
+            Some(Place(permit)) => permit.using(),
+            None => host.admit(self.class).await?,
+        };
+        // A redirect that is followed goes on with the attempt.
+        if self.hops == 0 {
+            self.budget.attempt();
+        }
+        host.counters.request(&permit, self.kind);
+        host.counters.retried.fetch_add(u64::from(self.repeated), Relaxed);
+
+        let ticket = self.door.shared.under_way.enter(&self.method, url);
+        let Content { body, length, sending_time, failure } = content(body, &ticket.progress, &host.counters);
+        let mut request = client.request(self.method.clone(), url.clone()).headers(headers.clone());
+        if let Some(length) = length {
+            request = request.header(header::CONTENT_LENGTH, length);
+        }
+        if let Some(body) = body {
+            request = request.body(body);
+        }
+        let timeouts = self.door.shared.settings.timeouts;
+        let usual = timeouts.answer * if self.class.is_write() { WRITE_ANSWER } else { 1 };
+        let patience = settings.answer.unwrap_or(usual) + sending_time;
+        let answer = tokio::select! {
+            answer = request.send() => answer.map_err(|error| match failure.take() {
+                Some(why) => ErrorKind::Content(why),
+                None if host.counters.last_answer().is_some() => {
+                    ErrorKind::of(&error, url.scheme()).after_an_answer()
+                }
+                None => ErrorKind::of(&error, url.scheme()),
+            }),
+            () = ticket.progress.silence(patience) => {
+                Err(ErrorKind::Timeout { limit: patience })
+            }
+        };
+        match answer {
+            Ok(inner) => {
+                ticket.progress.touch();
+                let observed = observed(inner.status(), inner.headers());
+                // What stands before a host that is down answers for it.
+                if observed != Observed::Failed {
+                    host.counters.answered();
+                }
+                host.counters.observed(observed);
+                if observed != Observed::Served {
+                    host.note_failure(format!("it answered {}", inner.status()));
+                }
+                permit.observe(observed);
+                let origin = Origin {
+                    method: self.method.clone(),
+                    url: url.clone(),
+                    carried: Arc::clone(&self.carried),
+                    is_redirected: self.hops > 0,
+                    attempts: self.budget.attempts(),
+                    started: self.started,
+                    timeouts,
+                    counters: Arc::clone(&host.counters),
+                    ticket,
+                    _permit: permit,
+                };
+                Ok(Head { inner, origin })
+            }
+            Err(kind) => {
+                // Where the content to send has failed, the host is not to blame; and a certificate that is not accepted, or
+                // another protocol, says nothing about its load: to leave it alone would only delay the same error.
+                if kind.is_temporary() {
+                    host.note_failure(kind.to_string());
+                    permit.observe(Observed::Failed);
+                }
+                host.counters.unanswered.fetch_add(1, Relaxed);
+                Err(kind)
+            }
+        }
+    }
+}
+
+impl Leg {
+    /// Goes on to where a redirect leads. Credentials stay with the host that they are for.
+    fn turn_to(&mut self, next: Url, door: &Door) {
+        if next.origin() != self.url.origin() {
+            self.headers.remove(header::AUTHORIZATION);
+            self.headers.remove(header::COOKIE);
+            let is_configured = door.shared.settings.hosts.contains_key(&authority(&next));
+            // On a machine's own loopback, tests included, there is no public address to insist on.
+            let is_local = is_loopback(&self.url) && is_loopback(&next);
+            self.named_by = if is_configured || is_local { NamedBy::AnswerAndUser } else { NamedBy::Answer };
+        }
+        self.url = next;
+    }
+}

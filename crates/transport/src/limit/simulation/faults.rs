@@ -1,0 +1,94 @@
+//! Failures: by chance, all at once, and of a host that is overloaded (spec 03.9).
+
+use super::*;
+
+fn job(host: Host, requests: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Course {
+    let settings = HostSettings::default();
+    let course = Simulation { host, settings, load: Load::Job(requests), fails }.run();
+    assert_eq!(course.outage, None, "given up");
+    assert_eq!(course.served.iter().sum::<u32>() as usize, requests);
+    course
+}
+
+/// Sends reads for so many seconds.
+fn run_failing(host: Host, seconds: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Course {
+    let load = Load::Endless { classes: &[Class::Read], seconds };
+    Simulation { host, settings: HostSettings::default(), load, fails }.run()
+}
+
+#[test]
+fn failures_by_chance_cost_at_most_twice_the_time() {
+    let near = Host { round_trip: Duration::from_millis(5), ..UNLIMITED };
+    for host in [KUBERNETES, UNLIMITED, near] {
+        for probability in [0.03, 0.05, 0.08] {
+            for requests in [1_500, 30_000] {
+                let without = job(host, requests, &never).ended;
+                let with = job(host, requests, &|_, number| by_chance(probability, number)).ended;
+                let allowed = without.mul_f64(2.0).max(without + 4 * PAUSE);
+                assert!(with <= allowed, "{probability} of {host:?}: {with:?} instead of {without:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn failures_by_chance_change_neither_rate_nor_refusals() {
+    let course = run_failing(KUBERNETES, 60, &|_, number| by_chance(0.05, number));
+    assert!(course.rate(5..60) >= 0.93 * KUBERNETES.per_second, "{course:?}");
+    assert!(course.share_refused() < 0.01, "{course:?}");
+    assert!(course.refused(0..15) <= 13, "{course:?}");
+}
+
+/// A host that fails completely for a while is asked little in that time, and used as before within two seconds of its end.
+#[test]
+fn the_rate_is_back_soon_after_an_outage() {
+    for (host, most) in
+        [(KUBERNETES, KUBERNETES.per_second), (UNLIMITED, 32.0 / UNLIMITED.round_trip.as_secs_f64())]
+    {
+        for lasts in [1, 5, 20] {
+            let (begins, ends) = (Duration::from_secs(30), Duration::from_secs(30 + lasts));
+            let course = run_failing(host, 70, &|time, _| (begins..ends).contains(&time));
+            let back = 30 + lasts as usize + 3;
+            assert!(course.rate(back..back + 15) >= 0.9 * most, "{lasts} s: {course:?}");
+            let failed: u32 = course.failed.iter().sum();
+            assert!(failed <= 26 + 32 + 20, "{lasts} s: {failed} failed");
+            assert!(course.share_refused() < 0.01, "{lasts} s: {course:?}");
+        }
+    }
+}
+
+/// A host that fails when too much is under way is asked less, until few requests fail.
+#[test]
+fn the_window_of_an_overloaded_host_shrinks() {
+    let start = Instant::now();
+    let mut limiter = Limiter::new(&HostSettings::default(), start);
+    let mut under_way = std::collections::VecDeque::new();
+    let (mut served, mut failed) = (0, 0);
+    for millisecond in 0..60_000_u64 {
+        let now = start + Duration::from_millis(millisecond);
+        while let Admission::Go(pass) = limiter.admit(now, Class::Read) {
+            let observed = if under_way.len() < 6 { Observed::Served } else { Observed::Failed };
+            under_way.push_back((now + Duration::from_millis(20), pass, observed));
+        }
+        while under_way.front().is_some_and(|(answered, ..)| *answered <= now) {
+            let (_, pass, observed) = under_way.pop_front().unwrap();
+            *(if observed == Observed::Served { &mut served } else { &mut failed }) += 1;
+            limiter.observe(now, pass, observed);
+            limiter.leave(pass);
+        }
+    }
+    assert!(failed * 5 < served, "{failed} failed, {served} served");
+    assert!(served > 60 * 150, "{served} of 18,000 served");
+}
+
+#[test]
+fn a_host_that_is_down_is_given_up_promptly() {
+    let course = run_failing(UNLIMITED, 60, &|_, _| true);
+    assert!(course.outage.is_some() && course.ended <= Duration::from_secs(9), "{course:?}");
+    assert!(course.sent() < 60, "{course:?}");
+    let dies = Duration::from_secs(10);
+    let course = run_failing(UNLIMITED, 300, &|time, _| time >= dies);
+    let patience = HostSettings::default().patience;
+    let waited = course.ended - dies;
+    assert!(course.outage.is_some() && waited <= patience + Duration::from_secs(1), "{waited:?}");
+}

@@ -1,0 +1,73 @@
+//! What holds for any host.
+
+use proptest::prelude::*;
+
+use super::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Whatever the quota, it is used, and few requests are refused, also where some fail by chance. A host is taken to save up
+    /// at least what its quota gains in a round trip: with less, most of what is under way at a refusal is lost with it, and no
+    /// search is cheap.
+    #[test]
+    fn every_quota_is_used_and_kept_to(
+        per_second in 20.0..800.0_f64,
+        burst_seconds in 0.01..3.0_f64,
+        round_trip in 1..150_u64,
+        faults in prop_oneof![Just(0.0), 0.0..0.06_f64],
+    ) {
+        let host = Host {
+            per_second,
+            burst: (per_second * burst_seconds.max(round_trip as f64 / 1e3)).max(2.0),
+            round_trip: Duration::from_millis(round_trip),
+            ..KUBERNETES
+        };
+        // A window that does not bound what the quota allows.
+        let settings = HostSettings { concurrency: 256, ..HostSettings::default() };
+        let load = Load::Endless { classes: &[Class::Read], seconds: 90 };
+        let fails = |_, number| by_chance(faults, number);
+        let course = Simulation { host, settings, load, fails: &fails }.run();
+        prop_assert_eq!(course.outage, None);
+        // What is saved up for bursts makes up for the dip after a trial.
+        let least = (1.0 - faults) * if burst_seconds < 0.5 { 0.75 } else { 0.9 };
+        prop_assert!(course.rate(30..90) >= least * per_second, "{} of {host:?}", course.rate(30..90));
+        let most = if faults == 0.0 { 0.03 } else { 0.04 };
+        prop_assert!(course.share_refused() < most, "{} of {host:?}", course.share_refused());
+        prop_assert!(course.at_once <= 256);
+    }
+
+    /// No order of answers, late ones and failures included, lets more under way than the cap, or brings it all to a halt.
+    #[test]
+    fn nothing_brings_it_to_a_halt(answers in proptest::collection::vec((0..4_u8, 0..2_000_u64), 1..300)) {
+        let start = Instant::now();
+        let settings = HostSettings { concurrency: 4, start_concurrency: 2, ..HostSettings::default() };
+        let mut limiter = Limiter::new(&settings, start);
+        let mut now = start;
+        let mut under_way = std::collections::VecDeque::new();
+        for (kind, wait) in answers {
+            let observed = match kind {
+                0 => Observed::Served,
+                1 => Observed::Refused(None),
+                2 => Observed::Refused(Some(Duration::from_millis(wait))),
+                _ => Observed::Failed,
+            };
+            now += Duration::from_millis(wait);
+            if let Admission::Go(pass) = limiter.admit(now, Class::BulkWrite) {
+                under_way.push_back(pass);
+            }
+            prop_assert!(limiter.under_way() <= 4);
+            if let Some(pass) = under_way.pop_front() {
+                limiter.observe(now, pass, observed);
+                limiter.leave(pass);
+            }
+        }
+        under_way.drain(..).for_each(|pass| limiter.leave(pass));
+        // However long it rests, and even where it was given up, in the end a request may leave.
+        let later = now + Duration::from_secs(700);
+        limiter.admit(later, Class::Read);
+        let later = later + Duration::from_secs(60);
+        let admitted = [Class::Read, Class::BulkWrite].map(|class| limiter.admit(later, class));
+        prop_assert!(admitted.iter().any(|admission| matches!(admission, Admission::Go(_))), "{admitted:?}");
+    }
+}

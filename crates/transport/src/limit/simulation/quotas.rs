@@ -1,0 +1,173 @@
+//! Quotas that are unknown, change, are shared, or are counted by the minute.
+
+use super::*;
+
+/// An unknown quota is found in the first seconds, at the price of a handful of refusals.
+#[test]
+fn an_unknown_quota_is_found_and_kept_to() {
+    let course = run(KUBERNETES, 60);
+    assert!(course.refused(0..15) <= 10, "{course:?}");
+    assert!(course.rate(5..60) >= 0.98 * KUBERNETES.per_second, "{course:?}");
+    assert!(course.share_refused() < 0.005, "{course:?}");
+}
+
+/// What is spared at the beginning of a run is spared 22 times: the burst is used, and the quota reached, within the first
+/// quarter of a minute.
+#[test]
+fn the_burst_of_a_quota_is_used() {
+    let course = run(KUBERNETES, 15);
+    let most = KUBERNETES.burst + 15.0 * KUBERNETES.per_second;
+    assert!(course.rate(0..15) * 15.0 >= 0.98 * most, "{course:?}");
+}
+
+#[test]
+fn a_host_without_a_quota_soon_gets_all_that_its_window_bears() {
+    let course = run(UNLIMITED, 20);
+    let settings = HostSettings::default();
+    assert_eq!(course.at_once, settings.concurrency);
+    let most = settings.concurrency as f64 / UNLIMITED.round_trip.as_secs_f64();
+    assert!(course.rate(10..20) >= 0.95 * most, "{course:?}");
+}
+
+/// The first of any number of requests need not wait for a rate to grow: small jobs are done at once.
+#[test]
+fn small_jobs_on_near_hosts_do_not_wait() {
+    let near = Host { round_trip: Duration::from_micros(500), ..UNLIMITED };
+    let course = run(near, 1);
+    assert!(course.served[0] > 5_000, "{course:?}");
+}
+
+#[test]
+fn what_the_host_asks_for_costs_no_more_than_it_must() {
+    let host = Host { retry_after: Some(Duration::from_secs(1)), ..KUBERNETES };
+    let course = run(host, 60);
+    assert!(course.rate(10..60) >= 0.95 * host.per_second, "{course:?}");
+    assert!(course.share_refused() < 0.01, "{course:?}");
+}
+
+#[test]
+fn a_quota_that_is_cut_or_restored_is_kept_to_within_ten_seconds() {
+    for burst in [10.0, 100.0] {
+        for changed in [30, 33, 36] {
+            let full = KUBERNETES.per_second;
+            let cut = |t: f64| (changed as f64..60.0).contains(&t);
+            let quota = |t| if cut(t) { full / 4.0 } else { full };
+            let host = Host { burst, ..KUBERNETES };
+            let course = run_changing(host, &HostSettings::default(), &[Class::Read], 90, quota);
+            let low = course.rate(changed + 10..60) / (full / 4.0);
+            assert!((0.9..1.1).contains(&low), "burst {burst}, cut: {low} {course:?}");
+            let high = course.rate(70..90) / full;
+            assert!((0.9..1.1).contains(&high), "burst {burst}, restored: {high} {course:?}");
+            assert!(course.share_refused() < 0.01, "{course:?}");
+        }
+    }
+}
+
+/// A host that is asked little and refuses now and then for reasons of its own is not thought to bear little.
+#[test]
+fn what_was_not_asked_for_is_not_thought_to_be_refused() {
+    let start = Instant::now();
+    let mut limiter = Limiter::new(&HostSettings::default(), start);
+    let mut ask = |now: Instant, observed: Observed| {
+        let Admission::Go(pass) = limiter.admit(now, Class::Read) else { return false };
+        limiter.observe(now, pass, observed);
+        limiter.leave(pass);
+        true
+    };
+    for second in 0..60 {
+        let now = start + Duration::from_secs(second);
+        ask(now, if second % 20 == 10 { Observed::Refused(None) } else { Observed::Served });
+    }
+    let busy = start + Duration::from_secs(60);
+    let milliseconds = (0..2_000).map(|millisecond| busy + Duration::from_millis(millisecond));
+    let served = milliseconds.filter(|now| ask(*now, Observed::Served)).count();
+    assert!(served > 100, "{served} in two seconds");
+}
+
+/// Reads and writes find their shares of a quota that they have in common.
+#[test]
+fn two_lanes_share_one_quota() {
+    let settings = HostSettings::default();
+    let both = [Class::Read, Class::Write];
+    let course = run_changing(KUBERNETES, &settings, &both, 60, |_| KUBERNETES.per_second);
+    assert!(course.rate(10..60) >= 0.95 * KUBERNETES.per_second, "{course:?}");
+    assert!(course.share_refused() < 0.015, "{course:?}");
+}
+
+/// A quota by the minute: all of it may go at once, and then nothing for the rest of the minute.
+#[test]
+fn a_quota_by_the_minute_costs_few_refusals() {
+    let start = Instant::now();
+    let mut limiter = Limiter::new(&HostSettings::default(), start);
+    let (mut served, mut refused) = ([0_u32; 10], 0);
+    let mut time = Duration::ZERO;
+    while time < Duration::from_secs(600) {
+        match limiter.admit(start + time, Class::Read) {
+            Admission::Go(pass) => {
+                let minute = &mut served[time.as_secs() as usize / 60];
+                let observed = if *minute < 5_000 { Observed::Served } else { Observed::Refused(None) };
+                if observed == Observed::Served {
+                    *minute += 1;
+                } else {
+                    refused += 1;
+                }
+                time += Duration::from_millis(2);
+                limiter.observe(start + time, pass, observed);
+                limiter.leave(pass);
+            }
+            Admission::Wait(at) => time = at.expect("a time") - start,
+            Admission::Closed(outage) => panic!("given up: {outage}"),
+        }
+    }
+    assert!(served[3..].iter().all(|minute| *minute >= 4_500), "{served:?}");
+    assert!(refused < 150, "{refused}");
+}
+
+/// A host that saves up hardly anything refuses whatever is under way when the rate is a little too high. A part of such a quota
+/// stays unused, and little is refused all the same.
+#[test]
+fn a_quota_without_bursts_far_away_is_used_in_part() {
+    let host = Host { per_second: 46.9, burst: 2.0, round_trip: Duration::from_millis(101), ..KUBERNETES };
+    let course = run(host, 90);
+    assert!(course.rate(30..90) >= 0.5 * host.per_second, "{course:?}");
+    assert!(course.share_refused() < 0.01, "{course:?}");
+}
+
+#[test]
+fn hard_caps_hold_whatever_the_host_bears() {
+    let settings = HostSettings {
+        concurrency: 3,
+        requests_per_second: Some(50.0),
+        writes_per_second: Some(20.0),
+        ..HostSettings::default()
+    };
+    let course = run_changing(UNLIMITED, &settings, &[Class::Read], 20, |_| 1e9);
+    assert!((48.0..=51.0).contains(&course.rate(0..20)), "{course:?}");
+    assert!(course.at_once <= 3);
+    let course = run_changing(UNLIMITED, &settings, &[Class::Write], 20, |_| 1e9);
+    assert!((19.0..=22.0).contains(&course.rate(0..20)), "{course:?}");
+    let course = run_changing(UNLIMITED, &settings, &[Class::Read, Class::Write], 20, |_| 1e9);
+    assert!((48.0..=51.0).contains(&course.rate(0..20)), "together: {course:?}");
+}
+
+/// What is under way at a refusal is lost, and nothing makes up for the dip after a trial; but little is refused.
+#[test]
+fn a_quota_without_bursts_is_used_and_little_is_refused() {
+    for (per_second, round_trip, least) in
+        [(83.0, 5, 0.85), (83.0, 22, 0.75), (300.0, 22, 0.75), (1_000.0, 5, 0.75)]
+    {
+        let host =
+            Host { per_second, burst: 2.0, round_trip: Duration::from_millis(round_trip), ..KUBERNETES };
+        let course = run(host, 90);
+        assert!(course.rate(10..90) >= least * per_second, "{course:?}");
+        assert!(course.share_refused() < 0.01, "{course:?}");
+    }
+}
+
+/// Reads and writes together have the burst of one: a quota is shared by all that a host is asked.
+#[test]
+fn two_lanes_begin_with_one_burst() {
+    let both = [Class::Read, Class::Write];
+    let course = run_changing(KUBERNETES, &HostSettings::default(), &both, 15, |_| KUBERNETES.per_second);
+    assert!(course.refused(0..15) <= 30, "{course:?}");
+}

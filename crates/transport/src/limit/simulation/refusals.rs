@@ -1,0 +1,51 @@
+//! `Retry-After`: a wish within bounds (spec 03.10).
+
+use super::*;
+
+#[test]
+fn a_host_that_asks_for_no_rest_is_not_asked_more_than_one_that_does_not_ask() {
+    let silent = run(KUBERNETES, 60);
+    let zero = run(Host { retry_after: Some(Duration::ZERO), ..KUBERNETES }, 60);
+    assert_eq!(zero.refused, silent.refused);
+    assert_eq!(zero.served, silent.served);
+}
+
+#[test]
+fn a_rest_is_no_longer_than_patience() {
+    let patience = Duration::from_secs(5);
+    let host = Host { retry_after: Some(Duration::from_secs(30)), ..KUBERNETES };
+    let settings = HostSettings { patience, ..HostSettings::default() };
+    let load = Load::Endless { classes: &[Class::Read], seconds: 120 };
+    let course = Simulation { host, settings: settings.clone(), load, fails: &never }.run();
+    assert_eq!(course.outage, None, "it serves requests after each rest");
+    let longest = course.served.split(|served| *served > 0).map(<[u32]>::len).max();
+    assert!(longest <= Some(5), "{course:?}");
+
+    let refuses = Simulation { host, settings, load, fails: &never };
+    let course = refuses.run_against(|time| match time.as_secs() {
+        0 => Observed::Served,
+        _ => Observed::Refused(host.retry_after),
+    });
+    assert!(course.outage.is_some_and(|outage| outage.refused >= 2), "{course:?}");
+    assert!((6.0..7.0).contains(&course.ended.as_secs_f64()), "{course:?}");
+}
+
+/// Minutes of 5,000 requests whose host says how long the rest of the minute is.
+#[test]
+fn a_quota_by_the_minute_that_says_when_it_is_renewed_costs_next_to_nothing() {
+    let minute = |time: Duration| time.as_secs() / 60;
+    let mut served = [0_u32; 10];
+    let load = Load::Endless { classes: &[Class::Read], seconds: 600 };
+    let settings = HostSettings::default();
+    let course = Simulation { host: UNLIMITED, settings, load, fails: &never }.run_against(|time| {
+        let served = &mut served[minute(time) as usize];
+        if *served < 5_000 {
+            *served += 1;
+            return Observed::Served;
+        }
+        Observed::Refused(Some(Duration::from_secs(60 * (minute(time) + 1)) - time))
+    });
+    assert!(course.outage.is_none());
+    assert!(served[1..].iter().all(|served| *served >= 4_500), "{served:?}");
+    assert!(course.share_refused() < 0.01, "{}", course.share_refused());
+}

@@ -1,0 +1,91 @@
+//! The first second of a run (spec 03.11).
+
+use std::collections::VecDeque;
+
+use super::*;
+
+/// A host in the same data centre, without a quota.
+const NEAR: Host = Host { round_trip: Duration::from_millis(5), ..UNLIMITED };
+
+fn job(host: Host, settings: HostSettings, requests: usize) -> Duration {
+    let course = Simulation { host, settings, load: Load::Job(requests), fails: &never }.run();
+    assert_eq!(course.sent() as usize, requests);
+    course.ended
+}
+
+/// The settings of a user who knows that the host has no quota.
+fn known() -> HostSettings {
+    let limits = HostSettings::default();
+    let start_concurrency = limits.concurrency;
+    HostSettings { start_concurrency, start_requests_per_second: 1e5, start_burst: 1e5, ..limits }
+}
+
+#[test]
+fn a_small_job_on_a_near_host_takes_hardly_longer_than_with_known_limits() {
+    for requests in [100, 350, 1_000] {
+        let unknown = job(NEAR, HostSettings::default(), requests);
+        let known = job(NEAR, known(), requests);
+        assert!(unknown <= known.mul_f64(1.3), "{requests} requests: {unknown:?} instead of {known:?}");
+    }
+}
+
+/// A quota that ends the fast search refuses what was in flight, once: as many as fit into the window, at the very most.
+#[test]
+fn the_fast_search_costs_less_than_a_window_of_refusals() {
+    for (burst, most) in [(100.0, 10), (120.0, 12), (200.0, 20), (1_000.0, 36)] {
+        let course = run(Host { burst, ..KUBERNETES }, 60);
+        assert!(course.refused(0..15) <= most, "burst {burst}: {course:?}");
+        assert!(course.share_refused() < 0.01, "burst {burst}: {course:?}");
+        assert!(course.rate(5..60) >= 0.95 * KUBERNETES.per_second, "burst {burst}: {course:?}");
+    }
+}
+
+/// On a machine, or at a host, that is too busy to answer in a round trip, requests must not pile up until they are all refused.
+#[test]
+fn the_fast_search_costs_hardly_more_where_answers_are_late() {
+    for milliseconds in [2, 4, 8] {
+        let host = Host { between_answers: Duration::from_millis(milliseconds), ..KUBERNETES };
+        let course = run(host, 60);
+        assert!(course.refused(0..15) <= 12, "{milliseconds} ms: {course:?}");
+        assert!(course.rate(5..60) >= 0.95 * KUBERNETES.per_second, "{milliseconds} ms: {course:?}");
+    }
+}
+
+/// A run may have read for a while before it writes: by then the host has saved up again what the start burst of all lanes has spent,
+/// so that the fast search of the writes goes on for longer until the quota ends it.
+#[test]
+fn the_fast_search_of_a_second_lane_costs_no_more() {
+    let start = Instant::now();
+    let quota = |_| KUBERNETES.per_second;
+    let mut bucket = Bucket { host: KUBERNETES, quota, level: KUBERNETES.burst, filled: Duration::ZERO };
+    let mut limiter = Limiter::new(&HostSettings::default(), start);
+    let mut under_way = VecDeque::<(Duration, Pass, Observed)>::new();
+    let mut refused = 0;
+    for time in (0..6_000).map(Duration::from_millis) {
+        while under_way.front().is_some_and(|(left, ..)| time >= *left + KUBERNETES.round_trip) {
+            let Some((_, pass, observed)) = under_way.pop_front() else { break };
+            limiter.observe(start + time, pass, observed);
+            limiter.leave(pass);
+        }
+        // 20 reads a second, and after two seconds as many writes as may leave.
+        let (class, most) = match time.as_millis() {
+            millisecond @ 0..2_000 => (Class::Read, usize::from(millisecond.is_multiple_of(50))),
+            _ => (Class::Write, usize::MAX),
+        };
+        for _ in 0..most {
+            let Admission::Go(pass) = limiter.admit(start + time, class) else { break };
+            let observed = bucket.ask(time);
+            refused += u32::from(observed != Observed::Served);
+            under_way.push_back((time, pass, observed));
+        }
+    }
+    assert!(refused <= 9, "{refused}");
+}
+
+/// Where a cap is set, the quota is known: nothing is tried beyond it.
+#[test]
+fn the_fast_search_keeps_to_a_cap() {
+    let settings = HostSettings { requests_per_second: Some(50.0), ..HostSettings::default() };
+    let course = run_changing(NEAR, &settings, &[Class::Read], 5, |_| 1e9);
+    assert!(course.served.iter().all(|second| *second <= 52), "{course:?}");
+}

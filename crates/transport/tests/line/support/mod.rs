@@ -1,0 +1,33 @@
+//! Servers that do what they are told, and doors to reach them through.
+
+pub(crate) mod http2;
+pub(crate) mod proxy;
+pub(crate) mod server;
+pub(crate) mod tls;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use transport::{Body, Door, Retry, Settings, Timeouts};
+
+/// The settings of the tests: they trust [`tls::AUTHORITY`], and pause shortly.
+pub(crate) fn settings() -> Settings {
+    let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
+    let authorities = vec![tls::AUTHORITY.to_vec()];
+    Settings { retry, authorities, ..Settings::default() }
+}
+
+/// The same, with a shorter wait for answers.
+pub(crate) fn impatient(answer: Duration) -> Settings {
+    Settings { timeouts: Timeouts { answer, ..Timeouts::default() }, ..settings() }
+}
+
+pub(crate) fn door() -> Door {
+    Door::open(settings()).unwrap()
+}
+
+/// A body that can be sent once.
+pub(crate) fn stream(bytes: &'static [u8]) -> Body {
+    let stream = Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]));
+    Body::Stream { length: bytes.len() as u64, stream }
+}

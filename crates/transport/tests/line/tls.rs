@@ -1,0 +1,128 @@
+//! Certificates that are not accepted, and servers that speak TLS where plain HTTP is expected or the reverse.
+
+use std::time::Duration;
+
+use transport::{Class, Door, Error, ErrorKind, Request, Settings};
+
+use crate::support::server::{OK, Server, empty};
+use crate::support::tls::Certificate;
+use crate::support::{door, settings};
+
+/// What Go's servers answer to plain HTTP where they expect TLS.
+const GO_EXPECTS_TLS: &str =
+    "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+/// What Apache's answers contain.
+const APACHE_EXPECTS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n<h1>Bad Request</h1><p>Reason: You're speaking \
+     plain HTTP to an SSL-enabled server port.<br /></p>";
+/// What nginx's answers contain.
+const NGINX_EXPECTS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n<html><head><title>400 The plain HTTP request was \
+     sent to HTTPS port</title></head></html>";
+
+/// The error of a GET, and to how many connections it came.
+async fn fails(door: &Door, server: &Server, scheme: &str) -> (Error, usize) {
+    let request = Request::new(http::Method::GET, server.url_by(scheme, "/"), "get", Class::Read);
+    (door.send(request).await.unwrap_err(), server.connections())
+}
+
+#[tokio::test]
+async fn a_certificate_of_a_configured_authority_is_accepted() {
+    let server = Server::tls(Certificate::Host, [OK]).await;
+    assert_eq!(door().send(server.get("/")).await.unwrap().body(), "ok");
+}
+
+#[tokio::test]
+async fn a_certificate_of_an_unknown_authority_fails_at_once() {
+    let server = Server::tls(Certificate::Host, [OK]).await;
+    let door = Door::open(Settings { authorities: Vec::new(), ..settings() }).unwrap();
+    let (error, connections) = fails(&door, &server, "https").await;
+    assert!(matches!(error.kind(), ErrorKind::Certificate(why) if why.contains("UnknownIssuer")), "{error}");
+    assert_eq!(connections, 1);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_fails_at_once() {
+    let server = Server::tls(Certificate::Expired, [OK]).await;
+    let (error, connections) = fails(&door(), &server, "https").await;
+    assert!(matches!(error.kind(), ErrorKind::Certificate(why) if why.contains("expired")), "{error}");
+    assert_eq!(connections, 1);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_name_fails_at_once_and_the_names_are_said() {
+    let server = Server::tls(Certificate::Misnamed, [OK]).await;
+    let (error, connections) = fails(&door(), &server, "https").await;
+    assert!(matches!(error.kind(), ErrorKind::Certificate(_)), "{error}");
+    assert!(error.to_string().contains("elsewhere.example"), "{error}");
+    assert_eq!(connections, 1);
+}
+
+/// Such a failure is not the load's: requests that wait in line behind it are not held back.
+#[tokio::test]
+async fn all_requests_to_a_host_with_a_wrong_certificate_fail_at_once() {
+    let server = Server::tls(Certificate::Misnamed, [OK]).await;
+    let door = door();
+    let requests = futures_util::future::join_all((0..100).map(|_| door.send(server.get("/"))));
+    let outcomes = tokio::time::timeout(Duration::from_secs(30), requests).await.expect("none of them rests");
+    for outcome in outcomes {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Certificate(_)), "{error}");
+    }
+    assert_eq!(server.connections(), 100);
+}
+
+/// Go's servers answer a handshake with HTTP.
+#[tokio::test]
+async fn plain_http_where_tls_is_expected_fails_at_once() {
+    let server = Server::plain([empty(400, "")]).await;
+    let (error, connections) = fails(&door(), &server, "https").await;
+    assert!(matches!(error.kind(), ErrorKind::NotTls(_)), "{error}");
+    assert_eq!(connections, 1);
+}
+
+#[tokio::test]
+async fn a_tls_alert_where_plain_http_is_expected_fails_at_once() {
+    let server = Server::tls(Certificate::Host, [OK]).await;
+    let (error, connections) = fails(&door(), &server, "http").await;
+    assert!(matches!(error.kind(), ErrorKind::NotPlainHttp(_)), "{error}");
+    assert_eq!(connections, 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_tls_is_expected_fails_at_once() {
+    for answer in [GO_EXPECTS_TLS, APACHE_EXPECTS_TLS, NGINX_EXPECTS_TLS] {
+        let server = Server::plain([answer]).await;
+        let (error, connections) = fails(&door(), &server, "http").await;
+        assert!(matches!(error.kind(), ErrorKind::NotPlainHttp(_)), "{error}");
+        assert_eq!(connections, 1);
+    }
+}
+
+/// Such as the body of an answer to `HEAD`, which the connection's next request gets for its answer.
+#[tokio::test]
+async fn what_is_not_http_is_tried_again_where_the_host_has_answered_before() {
+    let server = Server::plain([OK, "some body that nothing waits for\r\n\r\n", OK]).await;
+    let door = door();
+    for _ in 0..2 {
+        assert_eq!(door.send(server.get("/")).await.unwrap().body(), "ok");
+    }
+    assert_eq!(server.connections(), 3);
+}
+
+/// Only what says so is taken for it.
+#[tokio::test]
+async fn another_answer_400_is_an_answer() {
+    let other = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n{\"errors\": []}";
+    let server = Server::plain([other]).await;
+    assert_eq!(door().send(server.get("/")).await.unwrap().status().as_u16(), 400);
+}
+
+/// A server that closes the connection without a word may be about to restart.
+#[tokio::test]
+async fn a_connection_that_is_closed_without_a_word_is_tried_again() {
+    for scheme in ["http", "https"] {
+        let server = Server::plain([""]).await;
+        let (error, connections) = fails(&door(), &server, scheme).await;
+        assert!(matches!(error.kind(), ErrorKind::Broken(_) | ErrorKind::Connect(_)), "{error}");
+        assert_eq!(connections, 3, "{error}");
+    }
+}
