@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
-use transport::{Answer, Body, Class, Door, Request, Secret};
+use tokio::time::{Instant, timeout_at};
+use transport::{Body, Class, Door, Opened, Request, Secret};
 use url::Url;
 
 use super::Found;
@@ -15,6 +15,10 @@ use super::answer::{bearer, json, success};
 
 /// The longest that the metadata service may take. Elsewhere than at Google nobody answers at its address.
 const METADATA_TIME: Duration = Duration::from_secs(2);
+/// The most bytes of its answer.
+const TOKEN_MAX: u64 = 64 * 1024;
+/// The flavor that its answers name.
+const GOOGLE: &str = "Google";
 /// What the metadata service takes, and gives back as its mark: other clouds answer at the same address.
 const FLAVOR: (HeaderName, HeaderValue) =
     (HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
@@ -88,20 +92,30 @@ pub(super) async fn of_machine(door: &Door, host: &str, audience: &str) -> Resul
     // Once: elsewhere than at Google nobody would answer the second time either.
     let request =
         Request::new(Method::GET, url, "google-metadata", Class::Token).header(FLAVOR.0, FLAVOR.1).once();
-    match timeout(METADATA_TIME, door.send(request)).await {
-        Ok(Ok(answer)) if answer.headers().get(FLAVOR.0) != Some(&FLAVOR.1) => {
-            Ok(Found::Nothing(format!("what answers at {host} is not Google's metadata service")))
+    let deadline = Instant::now() + METADATA_TIME;
+    match timeout_at(deadline, door.stream(request)).await {
+        Ok(Ok(Opened::Body(body))) if body.header(FLAVOR.0.as_str()) != Some(GOOGLE) => Ok(foreign(host)),
+        Ok(Ok(Opened::Other(answer))) if answer.header(FLAVOR.0.as_str()) != Some(GOOGLE) => {
+            Ok(foreign(host))
         }
-        Ok(Ok(answer)) if answer.status() == StatusCode::NOT_FOUND => {
+        Ok(Ok(Opened::Other(answer))) if answer.status() == StatusCode::NOT_FOUND => {
             Ok(Found::Nothing("this machine has no account of Google's".to_owned()))
         }
-        Ok(Ok(answer)) => text(&answer),
+        Ok(Ok(Opened::Other(answer))) => success(&answer, |_| None).and_then(|body| text(&body)),
+        // What begins to answer as Google's service is it: its faults are told.
+        Ok(Ok(Opened::Body(body))) => match timeout_at(deadline, body.bytes(TOKEN_MAX)).await {
+            Ok(body) => text(&body.map_err(|error| error.to_string())?),
+            Err(_) => Err(format!("{host} did not finish its answer within {} s", METADATA_TIME.as_secs())),
+        },
         Ok(Err(_)) | Err(_) => Ok(Found::Nothing(format!("no metadata service answers at {host}"))),
     }
 }
 
-fn text(answer: &Answer) -> Result<Found, String> {
-    let body = success(answer, |_| None)?;
-    let text = std::str::from_utf8(&body).map_err(|_| "it answered, and its answer is not a text")?;
+fn foreign(host: &str) -> Found {
+    Found::Nothing(format!("what answers at {host} is not Google's metadata service"))
+}
+
+fn text(body: &[u8]) -> Result<Found, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "it answered, and its answer is not a text")?;
     Ok(Found::Token(Secret::new(text)))
 }
