@@ -72,7 +72,9 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     world.assert_complete().await;
     // Two blobs of its own and a configuration; the base layer is one more.
     let reads = world.staging.tally().snapshot().requests(Kind::BlobGet);
-    assert!((3 * IMAGES + 1..=2 * (3 * IMAGES + 1)).contains(&reads), "{reads}");
+    // How often regions share a read depends on how fast they are; none reads a blob twice.
+    let regions = world.production.len() as u64;
+    assert!((3 * IMAGES + 1..=regions * (3 * IMAGES + 1)).contains(&reads), "{reads}");
     for region in &world.production {
         let tally = region.tally().snapshot();
         assert_eq!(tally.requests(Kind::UploadPut), 3 * IMAGES + 1, "each blob once, the base layer mounted");
