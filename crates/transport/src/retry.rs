@@ -105,9 +105,9 @@ impl Budget {
         }
     }
 
-    /// How long to wait after an attempt that the host refused as one too many ([`is_refusal`]), or `None` where the time is
-    /// spent. The first time that is not at all: the host's limits make the request wait as long as the host asks, within
-    /// bounds, in a line that can be seen.
+    /// How long to wait after an attempt that the host refused as one too many (429, or 503 with `Retry-After`), or `None` where
+    /// the time is spent. The first time that is not at all: the host's limits make the request wait as long as the host asks,
+    /// within bounds, in a line that can be seen.
     pub fn pause_refused(&mut self) -> Option<Duration> {
         self.refused += 1;
         let own = if self.refused == 1 { Duration::ZERO } else { self.jitter(self.refused - 1) };
