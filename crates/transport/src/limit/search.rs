@@ -8,11 +8,11 @@ use super::pace::Pace;
 /// A host with a shorter round trip than this, in seconds, is near: a whole job there takes fractions of a second.
 const NEAR: f64 = 0.005;
 /// The fast search begins with this many requests in flight, times the round trip in seconds: 22 on a host that is near, and less
-/// the farther it is, since a job takes seconds there anyway: two at 22 ms. As many are refused, once, when a quota is met.
+/// the farther it is, since a job takes seconds there anyway: five at 10 ms. As many are refused, once, when a quota is met.
 const FAST_FLIGHT_SECONDS: f64 = 0.11;
 /// The most requests in flight that the fast search begins with.
 const MOST_FAST_FLIGHT: f64 = 24.0;
-/// The rate of the fast search doubles in so many round trips.
+/// The rate of the fast search doubles in so many round trips of a near host, and in more of them the farther it is.
 const FAST_ROUND_TRIPS_TO_DOUBLE: f64 = 12.0;
 /// The most requests in flight during the fast search, by those that its rate puts there when the host answers as fast as it
 /// can: where answers are late since host, line or this machine are busy, more would pile up, to be refused at once.
@@ -282,14 +282,17 @@ impl Search {
     /// The rate that the fast search begins with, in requests a second.
     fn fast_start(&self) -> f64 {
         let trip = self.shortest.max(SHORTEST_ROUND_TRIP);
-        let flight = FAST_FLIGHT_SECONDS / trip * (NEAR / trip).min(1.0).sqrt();
+        let flight = FAST_FLIGHT_SECONDS / trip * (NEAR / trip).min(1.0);
         flight.min(MOST_FAST_FLIGHT) / trip
     }
 
     /// How long it takes the rate to double, in seconds.
     fn doubling(&self) -> f64 {
         match (self.stage, self.sustained) {
-            (Stage::Fast, _) => FAST_ROUND_TRIPS_TO_DOUBLE * self.round_trip.clamp(SHORTEST_ROUND_TRIP, 1.0),
+            (Stage::Fast, _) => {
+                let trip = self.round_trip.max(SHORTEST_ROUND_TRIP);
+                (FAST_ROUND_TRIPS_TO_DOUBLE * trip * (trip / NEAR).max(1.0)).min(LONGEST_DOUBLING)
+            }
             (_, None) => (ROUND_TRIPS_TO_DOUBLE * self.round_trip).clamp(SHORTEST_DOUBLING, LONGEST_DOUBLING),
             (_, Some(_)) => CAREFUL_DOUBLING.max(CAREFUL_ROUND_TRIPS_TO_DOUBLE * self.round_trip),
         }
