@@ -291,7 +291,7 @@ impl Search {
         match (self.stage, self.sustained) {
             (Stage::Fast, _) => {
                 let trip = self.round_trip.max(SHORTEST_ROUND_TRIP);
-                (FAST_ROUND_TRIPS_TO_DOUBLE * trip * (trip / NEAR).max(1.0)).min(LONGEST_DOUBLING)
+                (FAST_ROUND_TRIPS_TO_DOUBLE * trip * (trip / NEAR).max(1.0).powi(2)).min(LONGEST_DOUBLING)
             }
             (_, None) => (ROUND_TRIPS_TO_DOUBLE * self.round_trip).clamp(SHORTEST_DOUBLING, LONGEST_DOUBLING),
             (_, Some(_)) => CAREFUL_DOUBLING.max(CAREFUL_ROUND_TRIPS_TO_DOUBLE * self.round_trip),
