@@ -11,6 +11,8 @@ use crate::show::{NONE, count, ratio, seconds};
 
 const IMAGES: usize = 10;
 const REGIONS: usize = 5;
+/// A far host, and a near one.
+const LATENCIES_MILLISECONDS: [u64; 2] = [LATENCY_MILLISECONDS, 5];
 /// How much longer than without faults it may take.
 const LONGER_MAX: f64 = 2.0;
 /// Each row with the shares of requests that are answered with 503, and that are reset.
@@ -23,50 +25,58 @@ const ROWS: [(&str, f64, f64); 4] = [
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let runs = lab.runs(5);
-    let mut rounds = Rounds::new(ROWS.len());
-    for round in 0..runs {
-        for (row, (label, unavailable, reset)) in ROWS.into_iter().enumerate() {
-            let spec = spec(unavailable, reset, round as u64);
-            rounds.add(row, promoted(lab, label, &spec, &[]).await?);
-        }
-    }
-    let mut targets: Vec<Target> = ROWS
-        .iter()
-        .enumerate()
-        .skip(1)
-        .map(|(row, (label, ..))| {
-            let what = format!("wall ÷ without faults: {label}");
+    let (mut tables, mut targets, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    for latency in LATENCIES_MILLISECONDS {
+        let rounds = rounds(lab, latency, runs).await?;
+        targets.extend(ROWS.iter().enumerate().skip(1).map(|(row, (label, ..))| {
+            let what = format!("{latency} ms, {label}: wall ÷ without faults");
             Target::within(&what, rounds.ratio(row, 0), LONGER_MAX, ratio)
-        })
-        .collect();
-    let shown = rounds.medians();
+        }));
+        let medians = rounds.medians();
+        tables.push(table(&medians));
+        shown.extend(medians);
+    }
     let sum = |field: fn(&Run) -> usize| shown.iter().map(field).sum::<usize>() as u64;
     targets.extend([
         Target::exactly("runs that failed", sum(|run| run.failures), 0, count),
         Target::exactly("images missing", sum(|run| run.missing), 0, count),
         Target::exactly("faults that count as refusals", sum(counted_as_refused), 0, count),
     ]);
+    let [far, near] = LATENCIES_MILLISECONDS;
     Ok(Section {
         title: "Requests that fail by chance".to_owned(),
         about: format!(
-            "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; {LATENCY_MILLISECONDS} ms latency, no \
-             quota. Of all requests to all hosts, a share chosen at random is answered with 503 without `Retry-After`, or \
+            "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; no quota, {far} ms latency and then \
+             {near} ms. Of all requests to all hosts, a share chosen at random is answered with 503 without `Retry-After`, or \
              their connections are reset. What was answered and reset is what the registries count; refusals, faults, \
-             unanswered requests and retries are what kpromo reports. Rows are measured in turn; the targets are medians of \
-             the ratios within a round."
+             unanswered requests and retries are what kpromo reports. The pauses before requests are sent again last as long \
+             however near a host is, so that they weigh most in the shortest job. Rows are measured in turn; the targets are \
+             medians of the ratios within a round."
         ),
         setting: Setting::now(&lab.tools),
         runs,
-        tables: vec![table(&shown)],
+        tables,
         targets,
         notes: complaints(&shown),
         raw: shown,
     })
 }
 
+/// All rows at one latency, in turn.
+async fn rounds(lab: &Lab, latency: u64, runs: usize) -> Result<Rounds, Error> {
+    let mut rounds = Rounds::new(ROWS.len());
+    for round in 0..runs {
+        for (row, (label, unavailable, reset)) in ROWS.into_iter().enumerate() {
+            let spec = spec(latency, unavailable, reset, round as u64);
+            rounds.add(row, promoted(lab, &format!("{latency} ms, {label}"), &spec, &[]).await?);
+        }
+    }
+    Ok(rounds)
+}
+
 /// Other requests fail in each round and at each host.
-fn spec(unavailable: f64, reset: f64, round: u64) -> Spec {
-    let conditions = ConditionsSpec { latency_milliseconds: LATENCY_MILLISECONDS, ..FREE };
+fn spec(latency_milliseconds: u64, unavailable: f64, reset: f64, round: u64) -> Spec {
+    let conditions = ConditionsSpec { latency_milliseconds, ..FREE };
     let mut spec = alike(REGIONS, &Storage::Memory, conditions, small_images(IMAGES));
     for (number, host) in (0..).zip(&mut spec.hosts) {
         let seed = 1_000 * round + 10 * number;
@@ -123,12 +133,12 @@ mod tests {
     #[test]
     fn other_requests_fail_at_each_host_and_in_each_round() {
         let seeds = |round| {
-            let hosts = spec(0.05, 0.03, round).hosts.into_iter();
+            let hosts = spec(20, 0.05, 0.03, round).hosts.into_iter();
             hosts.filter_map(|host| host.conditions.faults).map(|faults| faults.seed).collect::<Vec<_>>()
         };
         let mut all = [seeds(0), seeds(1)].concat();
         all.dedup();
         assert_eq!(all.len(), 2 * (REGIONS + 1));
-        assert!(spec(0.0, 0.0, 0).hosts.iter().all(|host| host.conditions.faults.is_none()));
+        assert!(spec(20, 0.0, 0.0, 0).hosts.iter().all(|host| host.conditions.faults.is_none()));
     }
 }
