@@ -9,10 +9,10 @@ use std::time::Duration;
 use indicatif::MultiProgress;
 use oci::Client;
 use promote::manifest::{Base, Manifests, limit_to_added, load_plain, load_thin, prow_base};
-use promote::phase::{Attested, Cleared, Plan};
+use promote::phase::{Attested, Plan};
 use promote::{
-    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Observer, Problem, Run,
-    carry_out, prepare, write_plan,
+    Cache, CacheError, Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Observer, Prepared, Problem,
+    Run, carry_out, prepare, write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use transport::Door;
@@ -34,11 +34,11 @@ enum End {
     /// Given up before anything was written.
     GivenUp(Error),
     /// A dry run.
-    DryRun(Cleared),
+    DryRun(Prepared),
     /// There was nothing to write.
-    NothingToDo(Cleared),
+    NothingToDo(Prepared),
     /// The plan that was asked for cannot be written, so nothing was begun.
-    Unwritten(Cleared),
+    Unwritten(Prepared),
     /// Carried out.
     Finished(Attested),
     /// Cut short, whatever was under way.
@@ -80,7 +80,8 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     // What must fail before anything is written is waited for.
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
-    let job = Job { manifests, strict, keep_going, late_after, writes, cache };
+    let looks = args.check_signatures;
+    let job = Job { manifests, strict, keep_going, late_after, writes, looks, cache };
     let end = tokio::select! {
         end = promote(args, &run, &client, job, &notary) => end,
         () = until_abandoned(args.timeout, &stop, &ledger) => End::CutShort,
@@ -98,13 +99,13 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &
         Ok(cleared) => cleared,
         Err(error) => return End::GivenUp(error),
     };
-    match Confirmed::when(args.confirm) {
+    match Confirmed::when(args.confirm, client) {
         _ if !written => End::Unwritten(cleared),
         None => End::DryRun(cleared),
         Some(_) if notary.signing.is_none() && cleared.plan().is_empty() => End::NothingToDo(cleared),
         Some(confirmed) => {
             let copying = Copying { spool: args.spool.clone() };
-            let done = carry_out(run, client, cleared, confirmed, &copying, notary).await;
+            let done = carry_out(run, &confirmed, cleared, &copying, notary).await;
             done.map_or_else(End::GivenUp, End::Finished)
         }
     }
@@ -147,6 +148,7 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
         keep_going: args.keep_going,
         late_after: None,
         writes: false,
+        looks: false,
         cache: None,
     };
     match promote::phase::setup(&run, job).await {
@@ -221,7 +223,14 @@ fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door) -> Exit {
         End::Unwritten(_) => print_error("nothing was promoted"),
         End::DryRun(cleared) | End::NothingToDo(cleared) => {
             print(&failures(ledger, Some(cleared.plan())));
-            let nothing = cleared.plan().is_empty() && cleared.plan().summary().total.sign == 0;
+            let not_looked_at = cleared.plan().summary().not_looked_at;
+            if not_looked_at > 0 {
+                let images = count(not_looked_at as u64);
+                print(&format!(
+                    "not looked at: signatures and records of {images} promoted images (--check-signatures looks)\n"
+                ));
+            }
+            let nothing = cleared.plan().is_empty() && not_looked_at == 0;
             print(if nothing { "Nothing to do.\n" } else { "This was a dry run: nothing was written.\n" });
             print_skipped(ledger);
         }

@@ -79,25 +79,25 @@ fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, O
         Some(tag) => match inventory.tag(edge.destination, tag, edges) {
             Known::Present(digest) if digest == edges.digest(edge) => Ok(Verdict::Done),
             Known::Present(other) => Ok(Verdict::Moved(Box::new(*other))),
-            Known::Absent => missing(edge, inventory),
+            Known::Absent => missing(edge, edges, inventory),
             Known::Unknown => Err(open(inventory, Question::Tag(edge.destination, tag))),
         },
         None => match holds(inventory, edge.destination, edge.digest)? {
-            Some(_) => match source_holds(edge, inventory) {
+            Some(_) => match source_holds(edge, edges, inventory) {
                 Ok(None) => Ok(Verdict::DoneWithoutSource),
                 // Production has it: that staging does not say whether it has it, too, changes nothing.
                 Ok(Some(_)) | Err(Open::Unreadable(_)) => Ok(Verdict::Done),
                 Err(open) => Err(open),
             },
-            None => missing(edge, inventory),
+            None => missing(edge, edges, inventory),
         },
     }
 }
 
 /// Decides an edge whose tag, or whose image where it has no tag, production lacks. Staging is asked first: what it has
 /// lost is not looked for in 22 regions.
-fn missing(edge: &Edge, inventory: &Inventory) -> Result<Verdict, Open> {
-    match source_holds(edge, inventory)? {
+fn missing(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
+    match source_holds(edge, edges, inventory)? {
         None => Ok(Verdict::Lost),
         Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(Box::new(media_type.clone()))),
         // Whether a repository that is denied holds the image without tags does not matter: what is there is found while copying.
@@ -107,14 +107,43 @@ fn missing(edge: &Edge, inventory: &Inventory) -> Result<Verdict, Open> {
     }
 }
 
-/// The kind of an edge's image in staging; `None` only where staging was asked for it by itself and does not have it.
-fn source_holds<'a>(edge: &Edge, inventory: &'a Inventory) -> Result<Option<&'a MediaType>, Open> {
-    match holds(inventory, edge.source, edge.digest)? {
-        None if !inventory.was_denied(edge.source, edge.digest) => {
-            Err(open(inventory, Question::Digest(edge.source, edge.digest)))
+/// The kind of an edge's image in staging; `None` only where every staging repository of the edge was asked for it by itself
+/// and does not have it.
+fn source_holds<'a>(
+    edge: &Edge,
+    edges: &Edges,
+    inventory: &'a Inventory,
+) -> Result<Option<&'a MediaType>, Open> {
+    let mut undecided = None;
+    for source in edges.sources(edge) {
+        match staged(source, edge.digest, inventory) {
+            Ok(Some(media_type)) => return Ok(Some(media_type)),
+            Ok(None) => {}
+            Err(ask @ Open::Ask(_)) => return Err(ask),
+            Err(unreadable) => undecided = Some(unreadable),
+        }
+    }
+    undecided.map_or(Ok(None), Err)
+}
+
+/// The kind of an image in one staging repository; `None` only where it was asked for by itself.
+fn staged(
+    source: Id<Repository>,
+    digest: Id<Digest>,
+    inventory: &Inventory,
+) -> Result<Option<&MediaType>, Open> {
+    match holds(inventory, source, digest)? {
+        None if !inventory.was_denied(source, digest) => {
+            Err(open(inventory, Question::Digest(source, digest)))
         }
         found => Ok(found),
     }
+}
+
+/// The first staging repository of an edge that is known to have its image; the one that serves it now where none is.
+pub(crate) fn serving(edges: &Edges, edge: &Edge, inventory: &Inventory) -> Id<Repository> {
+    let has_it = |source: &Id<Repository>| matches!(staged(*source, edge.digest, inventory), Ok(Some(_)));
+    edges.sources(edge).find(has_it).unwrap_or(edge.source)
 }
 
 /// Kinds that are known not to be copied. Of kinds that nobody knows, reading the manifest will tell.

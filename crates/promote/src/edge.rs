@@ -1,5 +1,6 @@
 //! Edges: what the manifests wish, one by one. (source repository, digest) -> (destination repository, tag or no tag).
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,19 +9,28 @@ use oci::{AttachedTag, Digest, Repository, Tag};
 use crate::intern::{Id, Interner};
 use crate::manifest::{Manifests, Position};
 
-/// One promotion wish, by the numbers of its names in [`Edges`].
+/// A promotion, by the numbers of its names in [`Edges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// The repository in staging.
+    /// The staging repository that serves it. Others may hold it too: see [`Edges::sources`].
     pub source: Id<Repository>,
     /// What is promoted.
     pub digest: Id<Digest>,
     /// The repository in production.
     pub destination: Id<Repository>,
-    /// The tag it gets there; none to be had by digest alone.
+    /// The tag that it gets there; without one, the image is promoted by digest alone.
     pub tag: Option<Id<Tag>>,
-    /// Where it was wished.
+    /// The manifest line that asks for it.
     origin: u32,
+}
+
+/// What an edge promises: a tag, or a digest without a tag, of one destination.
+type Target = (Id<Repository>, Option<Id<Tag>>, Id<Digest>);
+
+impl Edge {
+    fn target(&self) -> Target {
+        (self.destination, self.tag, self.digest)
+    }
 }
 
 /// The place of a wish.
@@ -37,8 +47,8 @@ struct ManifestName {
     file: Arc<str>,
 }
 
-/// All wishes of a run, each once, ordered by destination.
-#[derive(Debug, Default)]
+/// All promotions that manifests ask for, each once, ordered by destination.
+#[derive(Clone, Debug, Default)]
 pub struct Edges {
     edges: Vec<Edge>,
     repositories: Interner<Repository>,
@@ -46,6 +56,8 @@ pub struct Edges {
     tags: Interner<Tag>,
     origins: Vec<Origin>,
     manifests: Vec<ManifestName>,
+    /// The further staging repositories of edges that manifests promote from several.
+    others: HashMap<Target, BTreeSet<Id<Repository>>>,
     repeated: usize,
     metadata: usize,
 }
@@ -122,9 +134,16 @@ impl Edges {
 
     /// Sorts the edges, takes out what is wished twice and finds what cannot be.
     fn order(&mut self) -> Result<(), Vec<Overlap>> {
-        self.edges.sort_unstable_by_key(|e| (e.destination, e.tag, e.digest, e.origin));
+        self.edges.sort_unstable_by_key(|e| (e.target(), e.origin));
         let before = self.edges.len();
-        self.edges.dedup_by_key(|e| (e.destination, e.tag, e.digest));
+        for same in self.edges.chunk_by(|a, b| a.target() == b.target()) {
+            let others = same.iter().map(|edge| edge.source).filter(|source| *source != same[0].source);
+            let others: BTreeSet<Id<Repository>> = others.collect();
+            if !others.is_empty() {
+                self.others.insert(same[0].target(), others);
+            }
+        }
+        self.edges.dedup_by_key(|e| e.target());
         self.repeated = before - self.edges.len();
         self.edges.shrink_to_fit();
         let overlaps: Vec<Overlap> = self
@@ -161,6 +180,46 @@ impl Edges {
         let first = self.edges.partition_point(|edge| edge.destination < destination);
         let length = self.edges[first..].partition_point(|edge| edge.destination == destination);
         (first, &self.edges[first..first + length])
+    }
+
+    /// The staging repositories that may serve an edge, the one that does first.
+    pub(crate) fn sources(&self, edge: &Edge) -> impl Iterator<Item = Id<Repository>> + use<'_> {
+        let others = if self.others.is_empty() { None } else { self.others.get(&edge.target()) };
+        std::iter::once(edge.source).chain(others.into_iter().flatten().copied())
+    }
+
+    /// Whether several staging repositories may serve some edge.
+    pub(crate) fn are_shared(&self) -> bool {
+        !self.others.is_empty()
+    }
+
+    /// Has edges that several staging repositories hold served by the ones that `choose` gives.
+    pub(crate) fn serve_from(&mut self, choose: impl Fn(&Self, &Edge) -> Id<Repository>) {
+        for at in 0..self.edges.len() {
+            let edge = self.edges[at];
+            let source = choose(self, &edge);
+            if source == edge.source {
+                continue;
+            }
+            if let Some(others) = self.others.get_mut(&edge.target()) {
+                others.remove(&source);
+                others.insert(edge.source);
+                self.edges[at].source = source;
+            }
+        }
+    }
+
+    /// The images that some edge may take from several staging repositories, each with all of these: the policies of all of
+    /// them hold.
+    pub(crate) fn shared(&self) -> BTreeMap<(Id<Repository>, Id<Digest>), BTreeSet<Id<Repository>>> {
+        let mut shared: BTreeMap<_, BTreeSet<Id<Repository>>> = BTreeMap::new();
+        if self.others.is_empty() {
+            return shared;
+        }
+        for edge in self.edges.iter().filter(|edge| self.others.contains_key(&edge.target())) {
+            shared.entry((edge.source, edge.digest)).or_default().extend(self.sources(edge));
+        }
+        shared
     }
 
     /// How many wishes were made more than once.

@@ -9,7 +9,7 @@ use sigstore::{SignError, TrustError};
 
 use crate::edge::Overlap;
 use crate::event::Phase;
-use crate::phase::{Examined, ImageId, Plan};
+use crate::phase::{Assessment, ImageId, Plan};
 use crate::problem::Problem;
 
 /// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
@@ -55,13 +55,13 @@ impl Blocked {
     /// The images that must not be promoted, in order.
     pub(crate) fn of(
         plan: &Plan,
-        examined: &HashMap<ImageId, Examined>,
-        wrong: impl Fn(&Examined) -> Option<String>,
+        assessed: &HashMap<ImageId, Assessment>,
+        wrong: impl Fn(&ImageId, &Assessment) -> Option<String>,
     ) -> Vec<Self> {
         let edges = plan.edges();
-        let blocked = examined.iter().filter_map(|((source, digest), examined)| {
+        let blocked = assessed.iter().filter_map(|(id @ (source, digest), assessment)| {
             let image = edges.repository(*source).at(*edges.digest_name(*digest));
-            Some(Self { image, reason: wrong(examined)? })
+            Some(Self { image, reason: wrong(id, assessment)? })
         });
         let mut blocked: Vec<Self> = blocked.collect();
         blocked.sort_by_cached_key(|blocked| blocked.image.to_string());
@@ -124,6 +124,18 @@ impl Error {
             _ => None,
         };
         Problem { error: self.to_string(), advice }
+    }
+
+    /// The plan, where the run got so far.
+    pub(crate) fn into_plan(self) -> Option<Plan> {
+        match self {
+            Self::Conflicts(_, plan)
+            | Self::Unavailable(_, plan)
+            | Self::Blocked(_, _, plan)
+            | Self::NoTrust(_, plan)
+            | Self::NobodySigns(_, plan) => Some(*plan),
+            Self::Overlaps(_) | Self::Interrupted => None,
+        }
     }
 
     /// The plan, where the run got so far.

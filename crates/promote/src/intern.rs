@@ -61,7 +61,7 @@ impl<T> fmt::Debug for Id<T> {
 }
 
 /// Names, each once, in the order in which they were met.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Interner<T> {
     names: IndexSet<T>,
 }

@@ -14,7 +14,7 @@ use crate::edge::{Edge, Edges};
 use crate::intern::{Id, Interner};
 
 /// What is known of all repositories that edges name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Inventory {
     repositories: HashMap<Id<Repository>, Holdings>,
     media_types: Interner<MediaType>,
@@ -31,7 +31,7 @@ pub struct Inventory {
 }
 
 /// What is known of one repository.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Holdings {
     /// Whether everything that edges wish to be there is there, so that nothing else has to be known.
     settled: bool,
@@ -269,9 +269,14 @@ impl Inventory {
         self.late.contains(&repository)
     }
 
-    /// The repositories that were put off, which they are no longer.
-    pub(crate) fn take_late(&mut self) -> BTreeSet<Id<Repository>> {
-        std::mem::take(&mut self.late)
+    /// The repositories that were put off.
+    pub(crate) fn late(&self) -> &BTreeSet<Id<Repository>> {
+        &self.late
+    }
+
+    /// Has the repositories that were put off listed after all.
+    pub(crate) fn resume_late(&mut self) {
+        self.late.clear();
     }
 
     /// Whether a repository was listed, could not be, or was put off.

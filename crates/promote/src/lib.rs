@@ -39,7 +39,7 @@ pub use notary::{
 };
 pub use output::write_plan;
 pub use phase::{Confirmed, Copying, Job};
-pub use pipeline::{carry_out, prepare};
+pub use pipeline::{Prepared, carry_out, prepare};
 pub use problem::Problem;
 pub use report::{Ending, ExaminedTotals, Ledger, Report, Totals, UnsignedImage};
 pub use run::Run;

@@ -71,15 +71,18 @@ pub enum SummarySigner {
     Other(SignerSource),
 }
 
-/// The form that signatures of images have.
+/// The form that signatures of images have (specification 02, *Sign*).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignatureFormat {
-    /// Layers of a `sha256-<hex>.sig` tag.
+    /// The tag, and a bundle besides on every manifest that has or gets another bundle: cosign 2.6 and 3 look at bundles alone
+    /// as soon as a manifest has any.
     #[default]
+    Auto,
+    /// Layers of a `sha256-<hex>.sig` tag.
     Tag,
     /// Bundles that refer to the image.
     Bundle,
-    /// Both.
+    /// Both, on every manifest.
     Both,
 }
 
@@ -89,9 +92,13 @@ impl SignatureFormat {
         self != Self::Bundle
     }
 
-    /// Whether bundles are written.
-    pub fn has_bundle(self) -> bool {
-        self != Self::Tag
+    /// Whether a bundle is written to a manifest to which other bundles are attached, or will be.
+    pub fn has_bundle(self, beside_others: bool) -> bool {
+        match self {
+            Self::Auto => beside_others,
+            Self::Tag => false,
+            Self::Bundle | Self::Both => true,
+        }
     }
 }
 

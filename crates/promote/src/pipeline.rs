@@ -1,48 +1,99 @@
-//! The chain of phases, and nothing else.
+//! The chain of phases, and nothing else: one round for all hosts that answer, and a second one of the same phases for those
+//! that were late.
 
-use oci::Client;
+use oci::{Client, Reader};
 
 use crate::error::Error;
 use crate::notary::Notary;
 use crate::phase::{
-    Attested, Cleared, Confirmed, Copying, Job, attest, plan, promote, provenance, setup, sign, validate,
+    Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, plan, promote, provenance,
+    setup, sign, validate,
 };
 use crate::run::Run;
+
+/// A run that may write: the first round, and what it does not wait for.
+#[derive(Debug)]
+pub struct Prepared {
+    cleared: Cleared,
+    deferred: Option<Deferred>,
+}
+
+impl Prepared {
+    /// The plan of the first round.
+    pub fn plan(&self) -> &Plan {
+        self.cleared.plan()
+    }
+}
 
 /// The phases that write nothing: they hold a reader, and what may write is not made.
 ///
 /// # Errors
 /// When the run is given up.
-pub async fn prepare(run: &Run, client: &Client, job: Job, notary: &Notary) -> Result<Cleared, Error> {
-    let read = client.reader();
+pub async fn prepare(run: &Run, client: &Client, job: Job, notary: &Notary) -> Result<Prepared, Error> {
     let ready = setup(run, job).await?;
-    let plan = plan(run, &read, ready, notary).await?;
-    let proven = provenance(run, &read, plan, notary).await?;
-    let cleared = validate(run, proven).await?;
-    if run.is_stopping() { Err(Error::Interrupted) } else { Ok(cleared) }
+    let (cleared, deferred) = clear(run, &client.reader(), ready, notary).await?;
+    Ok(Prepared { cleared, deferred })
 }
 
-/// The phases that write, for whoever has confirmed. Failures of single images are in what comes back.
+/// The phases of a round that write nothing.
+async fn clear(
+    run: &Run,
+    reader: &Reader,
+    ready: Ready,
+    notary: &Notary,
+) -> Result<(Cleared, Option<Deferred>), Error> {
+    let (plan, deferred) = plan(run, reader, ready, notary).await?;
+    let proven = provenance(run, reader, plan, notary).await?;
+    let cleared = validate(run, proven).await?;
+    if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
+}
+
+/// The phases that write. Failures of single images are in what comes back, and so is a second round that was given up.
 ///
 /// # Errors
-/// When there is something to sign and nobody to sign it: then nothing is begun.
+/// When there is something to sign and it cannot be signed: then nothing is begun.
 pub async fn carry_out(
     run: &Run,
-    client: &Client,
+    confirmed: &Confirmed,
+    prepared: Prepared,
+    copying: &Copying,
+    notary: &Notary,
+) -> Result<Attested, Error> {
+    let Prepared { cleared, deferred } = prepared;
+    let first = write(run, confirmed, cleared, copying, notary).await?;
+    let Some(deferred) = deferred else { return Ok(first) };
+    let images = deferred.images();
+    if run.is_stopping() {
+        return Ok(first.without_second_round(run, Error::Interrupted, images));
+    }
+    let mut first = first;
+    let ready = deferred.into_ready(first.take_passed());
+    let second = match clear(run, confirmed.reader(), ready, notary).await {
+        Ok((cleared, _)) => write(run, confirmed, cleared, copying, notary).await,
+        Err(error) => Err(error),
+    };
+    Ok(match second {
+        Ok(second) => first.with_second_round(second),
+        Err(error) => first.without_second_round(run, error, images),
+    })
+}
+
+/// The phases of a round that write.
+async fn write(
+    run: &Run,
+    confirmed: &Confirmed,
     cleared: Cleared,
-    confirmed: Confirmed,
     copying: &Copying,
     notary: &Notary,
 ) -> Result<Attested, Error> {
     let signers = match &notary.signing {
-        Some(signing) if !cleared.plan().edges().all().is_empty() => match signing.ready().await {
+        Some(signing) if cleared.plan().decisions().next().is_some() => match signing.ready().await {
             Ok(signers) => Some(signers),
             Err(error) => return Err(Error::NobodySigns(Box::new(error), Box::new(cleared.into_plan()))),
         },
         _ => None,
     };
-    let writer = client.writer();
-    let promoted = promote(run, &writer, cleared, confirmed, copying, notary).await;
-    let signed = sign(run, &writer, promoted, notary, signers.as_ref()).await;
-    Ok(attest(run, &writer, signed, notary, signers.as_ref()).await)
+    let promoted = promote(run, confirmed, cleared, copying).await;
+    let signed = sign(run, confirmed, promoted, notary, signers.as_ref()).await;
+    Ok(attest(run, confirmed, signed, notary, signers.as_ref()).await)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::signing::Trouble;
+use crate::signing::AttachError;
 
 /// What went wrong with one thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,10 +42,10 @@ impl From<&oci::Error> for Problem {
     }
 }
 
-impl From<&Trouble> for Problem {
-    fn from(trouble: &Trouble) -> Self {
-        match trouble {
-            Trouble::Registry(error) => Self::from(error),
+impl From<&AttachError> for Problem {
+    fn from(error: &AttachError) -> Self {
+        match error {
+            AttachError::Registry(error) => Self::from(error),
             other => Self::without_advice(other.to_string()),
         }
     }

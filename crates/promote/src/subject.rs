@@ -1,38 +1,34 @@
 //! What is signed and recorded: an image as users know it, once, however many regions hold it (specification 02, *Sign* and
 //! *Attest*).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
-use oci::{Digest, Repository};
+use oci::{Digest, Repository, RepositoryPath};
 
 use crate::edge::{Edge, Edges};
 use crate::intern::Id;
 use crate::notary::Production;
 
 /// An image under the name that users pull it by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subject {
-    /// The repository that holds its signatures and attestations: on the canonical host where it is promoted there, else
-    /// the first by name.
+    /// The repository that holds its signatures and attestations: that of the canonical host for all regions below the
+    /// production path, else the image's own.
     pub(crate) home: Id<Repository>,
     /// What it is.
     pub(crate) digest: Id<Digest>,
 }
 
-/// The images that edges wish, each once, in the order of their homes.
+/// The images of all edges, each once, in the order of their homes.
+///
+/// Below the production path, the regions of an image share the name that users pull it by, and the home on the canonical
+/// host where that is one of the destinations. Any other destination is a name and a home of its own.
 pub(crate) fn subjects(edges: &Edges, production: &Production) -> Vec<Subject> {
-    let mut names = Names::new(edges, production);
-    let mut homes: BTreeMap<(u32, Id<Digest>), Id<Repository>> = BTreeMap::new();
-    for edge in edges.all() {
-        let name = names.of(edge);
-        homes
-            .entry((name, edge.digest))
-            .and_modify(|home| *home = names.nearer(*home, edge.destination))
-            .or_insert(edge.destination);
-    }
-    let mut subjects: Vec<Subject> =
-        homes.into_iter().map(|((_, digest), home)| Subject { home, digest }).collect();
-    subjects.sort_unstable_by_key(|subject| (subject.home, subject.digest));
+    let homes = Homes::new(edges, production);
+    let each = edges.all().iter().map(|edge| Subject { home: homes.of(edge), digest: edge.digest });
+    let mut subjects: Vec<Subject> = each.collect();
+    subjects.sort_unstable();
+    subjects.dedup();
     subjects
 }
 
@@ -42,41 +38,37 @@ pub(crate) fn edges_of<'a>(edges: &'a Edges, subject: &Subject) -> impl Iterator
     edges.to(subject.home).iter().filter(move |edge| edge.digest == digest)
 }
 
-/// What users call repositories: the same for all regions of one image.
-struct Names<'a> {
+/// Which images are promoted to the canonical host, by the repository there.
+struct Homes<'a> {
     edges: &'a Edges,
     production: &'a Production,
-    known: HashMap<Id<Repository>, u32>,
-    numbers: HashMap<String, u32>,
+    /// The canonical repositories, by their paths.
+    canonical: HashMap<&'a RepositoryPath, Id<Repository>>,
+    /// The images that are promoted to these.
+    promoted: HashSet<(Id<Repository>, Id<Digest>)>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> Homes<'a> {
     fn new(edges: &'a Edges, production: &'a Production) -> Self {
-        Self { edges, production, known: HashMap::new(), numbers: HashMap::new() }
+        let mut this = Self { edges, production, canonical: HashMap::new(), promoted: HashSet::new() };
+        for edge in edges.all() {
+            let repository = edges.destination(edge);
+            if repository.host == production.canonical_host && production.name(repository).is_some() {
+                this.canonical.insert(&repository.path, edge.destination);
+                this.promoted.insert((edge.destination, edge.digest));
+            }
+        }
+        this
     }
 
-    /// The number of the name of an edge's destination.
-    fn of(&mut self, edge: &Edge) -> u32 {
-        let Self { edges, production, known, numbers } = self;
-        *known.entry(edge.destination).or_insert_with(|| {
-            let repository = edges.repository(edge.destination);
-            // Regions outside of production have the path of an image in common.
-            let name = production.name(repository).map_or_else(
-                || repository.path.to_string(),
-                |name| format!("{}/{name}", production.reference),
-            );
-            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
-            *numbers.entry(name).or_insert(next)
-        })
-    }
-
-    /// Which of two repositories an image is at home in.
-    fn nearer(&self, one: Id<Repository>, other: Id<Repository>) -> Id<Repository> {
-        let rank = |id: Id<Repository>| {
-            let repository = self.edges.repository(id);
-            (repository.host != self.production.canonical_host, repository)
+    /// The home of an edge's image.
+    fn of(&self, edge: &Edge) -> Id<Repository> {
+        let repository = self.edges.destination(edge);
+        let canonical = self.canonical.get(&repository.path).copied();
+        let is_shared = |home: &Id<Repository>| {
+            self.production.name(repository).is_some() && self.promoted.contains(&(*home, edge.digest))
         };
-        if rank(other) < rank(one) { other } else { one }
+        canonical.filter(is_shared).unwrap_or(edge.destination)
     }
 }
 
@@ -138,15 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn without_it_the_first_region_by_name_is_home() {
-        let some: &[&str] = &["z.io/prod/images", "b.io/prod/images"];
-        assert_eq!(homes(&[some]), [home("b.io/prod/images/app", "registry.example/app")]);
+    fn without_it_each_region_is_home() {
+        let some: &[&str] = &["b.io/prod/images", "z.io/prod/images"];
+        let both = ["b.io/prod/images/app", "z.io/prod/images/app"];
+        assert_eq!(homes(&[some]), both.map(|each| home(each, "registry.example/app")));
     }
 
     #[test]
-    fn what_is_outside_of_production_keeps_its_name() {
-        let elsewhere: &[&str] = &["z.io/mirror", "b.io/mirror"];
-        assert_eq!(homes(&[elsewhere]), [home("b.io/mirror/app", "b.io/mirror/app")]);
+    fn a_destination_outside_of_production_has_its_own_name_and_home() {
+        let elsewhere: &[&str] = &["b.io/mirror", "m.io/mirror", "z.io/mirror"];
+        let all = ["b.io/mirror/app", "m.io/mirror/app", "z.io/mirror/app"];
+        assert_eq!(homes(&[elsewhere]), all.map(|each| home(each, each)));
         // A path is below another only where a component ends.
         let beside: &[&str] = &["m.io/prod/images-old"];
         assert_eq!(homes(&[beside]), [home("m.io/prod/images-old/app", "m.io/prod/images-old/app")]);

@@ -7,8 +7,7 @@ mod support;
 use std::path::PathBuf;
 
 use http::StatusCode;
-use promote::phase::Cleared;
-use promote::{Cache, Job, Recheck, prepare};
+use promote::{Cache, Job, Prepared, Recheck, prepare};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
 use support::{LATE_AFTER, World, google, path, tag};
@@ -41,7 +40,7 @@ impl Scene {
     }
 
     /// Plans, and gives what it has cost.
-    async fn plan(&self, recheck: Recheck) -> (Cleared, u64) {
+    async fn plan(&self, recheck: Recheck) -> (Prepared, u64) {
         self.world.reset_tallies();
         let cache = Some(Cache::open(&self.file(), recheck).unwrap().0);
         let job = Job { cache, ..self.world.job() };
@@ -56,7 +55,7 @@ impl Scene {
     }
 
     /// What a plan without a cache would say.
-    async fn truth(&self) -> Cleared {
+    async fn truth(&self) -> Prepared {
         self.world.prepare().await.unwrap()
     }
 }

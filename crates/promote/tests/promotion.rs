@@ -609,6 +609,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
         keep_going: true,
         late_after: None,
         writes: true,
+        looks: false,
         cache: None,
     };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();

@@ -71,6 +71,11 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
+    /// In a dry run, also look up which promoted images lack a signature or a promotion record. With --confirm, they are always
+    /// looked up.
+    #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    check_signatures: bool,
+
     /// How long a registry may answer nothing at all before the others are promoted without it, which is then asked again:
     /// seconds, or "2m 30s". With --strict, --keep-going=false, or without --confirm, all are waited for.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
@@ -158,6 +163,8 @@ pub(crate) struct CipArgs {
     pub(crate) parse_only: bool,
     pub(crate) strict: bool,
     pub(crate) keep_going: bool,
+    /// Whether a dry run looks up which promoted images lack a signature or a record.
+    pub(crate) check_signatures: bool,
     /// Whom to trust.
     pub(crate) trust: TrustArgs,
     /// As whom to sign; none: signing was declined.
@@ -182,6 +189,7 @@ impl CipArgs {
             parse_only: false,
             strict: false,
             keep_going: true,
+            check_signatures: false,
             trust: TrustArgs::default(),
             signing: None,
             registry_config: None,
@@ -249,6 +257,7 @@ impl CipFlags {
             parse_only: self.parse_only,
             strict: self.strict,
             keep_going: self.keep_going,
+            check_signatures: self.check_signatures,
             trust,
             signing,
             registry_config: self.registry_config,

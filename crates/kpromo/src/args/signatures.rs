@@ -67,8 +67,9 @@ pub(crate) struct SigningFlags {
     /// A signing_config.json: where to sign. By default with the public-good instance; a key's signatures are then not logged.
     #[arg(long, help_heading = SIGNATURES, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_config: Option<OsString>,
-    /// The form of signatures: in a tag, as all versions of cosign read them, in bundles, or both.
-    #[arg(long, help_heading = SIGNATURES, default_value = "tag", value_parser = format(), value_name = "FORM")]
+    /// Form of signatures. auto: the tag form, and a bundle besides where other bundles are attached, so that every version of
+    /// cosign accepts them.
+    #[arg(long, help_heading = SIGNATURES, default_value = "auto", value_parser = format(), value_name = "FORM")]
     signature_format: SignatureFormat,
     /// Sign or attest so many images at once, 1 to 1000.
     #[arg(long, help_heading = SIGNATURES, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "NUMBER")]
@@ -259,10 +260,11 @@ fn pattern(
 }
 
 fn format() -> impl TypedValueParser<Value = SignatureFormat> {
-    PossibleValuesParser::new(["tag", "bundle", "both"]).map(|text| match text.as_str() {
+    PossibleValuesParser::new(["auto", "tag", "bundle", "both"]).map(|text| match text.as_str() {
+        "tag" => SignatureFormat::Tag,
         "bundle" => SignatureFormat::Bundle,
         "both" => SignatureFormat::Both,
-        _ => SignatureFormat::Tag,
+        _ => SignatureFormat::Auto,
     })
 }
 
@@ -289,7 +291,7 @@ mod tests {
         assert_eq!(trust, TrustArgs::default());
         let expected = SigningArgs {
             holder: HolderArgs::Identity { account: Some(ACCOUNT.to_owned()), token: None },
-            format: SignatureFormat::Tag,
+            format: SignatureFormat::Auto,
             at_once: 50,
             summaries: None,
         };
@@ -328,7 +330,7 @@ mod tests {
             ),
             ("--max-signature-ops 0", "1..=1000"),
             ("--max-signature-ops 1001", "1..=1000"),
-            ("--signature-format x", "tag, bundle, both"),
+            ("--signature-format x", "auto, tag, bundle, both"),
         ] {
             let error = with(flags).unwrap_err();
             assert!(error.contains(expected), "{flags}: {error}");

@@ -8,13 +8,14 @@ use super::human::{bytes, count};
 
 /// The projects in which something is to be done or seen, and all together.
 pub(crate) fn plan_table(summary: &Summary) -> String {
-    let mut header = vec!["project", "to copy", "to tag", "to sign", "done", "lost", "conflicts", "failed"];
+    let mut header =
+        vec!["project", "to copy", "to tag", "to sign", "to record", "done", "lost", "conflicts", "failed"];
     // Rare, and not worth a column where there is none.
     let late = summary.total.late > 0;
     header.extend(late.then_some("late"));
     header.push("to move");
     let mut table = table(&header);
-    let quiet = |count: &Count| count.done == count.edges && count.sign == 0;
+    let quiet = |count: &Count| count.done == count.edges && count.sign + count.record == 0;
     for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
         table.add_row(row(project, numbers, late));
     }
@@ -32,6 +33,7 @@ fn row(name: &str, numbers: &Count, late: bool) -> Vec<String> {
         numbers.copy,
         numbers.tag,
         numbers.sign,
+        numbers.record,
         numbers.done,
         numbers.lost,
         numbers.conflicts,

@@ -125,11 +125,6 @@ impl Subject<'_> {
         evidence: &mut Evidence,
     ) -> Result<(), EvidenceError> {
         let listed = self.means.reader.referrers(self.repository, self.digest, None, fallback).await?;
-        // Where the list does not tell, the layers of the manifest do.
-        let is_bundle = |referrer: &Referrer| {
-            let told = referrer.artifact_type.as_deref();
-            told.is_none_or(|kind| kind.starts_with(BUNDLE) || UNTYPED.contains(&kind))
-        };
         // Signatures that claim to be something else are none that cosign finds; attestations may claim what they like.
         let may_be_wanted = |referrer: &Referrer| {
             let claimed = referrer.annotations.get(PREDICATE_TYPE);
@@ -200,6 +195,12 @@ impl Subject<'_> {
             Err(error.into())
         }
     }
+}
+
+/// Whether a referrer may be a bundle. Where the list does not tell, the layers of its manifest do.
+pub(crate) fn is_bundle(referrer: &Referrer) -> bool {
+    let listed = referrer.artifact_type.as_deref();
+    listed.is_none_or(|kind| kind.starts_with(BUNDLE) || UNTYPED.contains(&kind))
 }
 
 /// Whether an error says that what is there is not what it should be, or not there at all, rather than that the registry does

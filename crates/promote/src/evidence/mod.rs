@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
 use sigstore::{Signatory, Statement, TrustError};
 
-pub(crate) use gather::is_about_content;
 pub use gather::{Means, gather};
+pub(crate) use gather::{is_about_content, is_bundle};
 pub use room::{Room, Share};
 
 /// The predicate type of a statement that is a signature: that is how cosign signs images in bundles.

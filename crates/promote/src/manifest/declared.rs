@@ -44,6 +44,8 @@ impl Loaded {
             conflicts.iter().for_each(|conflict| wrong.push(diagnostic(&loaded, conflict)));
             Policies::default()
         });
+        let files = loaded.iter().map(|one| (&one.manifest.source, one.declared.spot.file()));
+        let policies = policies.with_files(files);
         let manifests = loaded
             .into_iter()
             .map(|Self { manifest, declared }| {

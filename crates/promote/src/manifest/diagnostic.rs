@@ -108,6 +108,11 @@ impl Spot {
         Self { file: Arc::clone(source.file()), place: Place::new(source, position) }
     }
 
+    /// The file that it is in, as it is shown.
+    pub(super) fn file(&self) -> Arc<str> {
+        Arc::clone(&self.file)
+    }
+
     /// Says something about the place.
     pub(super) fn diagnostic(&self, message: impl AsRef<str>) -> Diagnostic {
         Diagnostic::new(&self.file, Some(self.place.clone()), message.as_ref())

@@ -3,34 +3,34 @@
 //! The record is written last: an image that has one has everything else that it should have, and a run that is cut short
 //! leaves nothing that a later one would take for complete.
 
-use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use oci::{Descriptor, Digest, Referrer, Repository, Writer};
-use sigstore::{Owner, Signer, Statement};
+use oci::{Descriptor, Digest, Repository, Writer};
+use sigstore::{Signer, Statement};
 
-use crate::audit::{PROMOTION_TYPE, SUMMARY_TYPE};
+use crate::error::Error;
 use crate::event::{Event, Phase};
-use crate::evidence::{EvidenceError, Origin, is_about_content};
+use crate::evidence::Origin;
 use crate::intern::Id;
 use crate::notary::{Notary, Signing};
 use crate::phase::carry::Carrier;
-use crate::phase::examine::{Examined, Examiner};
+use crate::phase::examine::{Assessment, Passed, rank};
 use crate::phase::finished::Completion;
-use crate::phase::plan::Plan;
-use crate::phase::promote::Promoted;
-use crate::phase::sign::{Held, Signed};
+use crate::phase::owed::{OwedImage, Part};
+use crate::phase::plan::{ImageId, Plan};
+use crate::phase::promote::{Confirmed, Promoted};
+use crate::phase::sign::{Signed, SignedImage, skipped};
 use crate::run::Run;
-use crate::signing::{Input, Place, Record, Signers, Summary, Trouble, attached_bundle, bundle_of, sha256};
+use crate::signing::{AttachError, Input, Place, Record, Signers, Summary, attached_bundle, sha256};
 use crate::subject::Subject;
 
 /// The end of a run that was confirmed.
 #[derive(Debug)]
 pub struct Attested {
-    promoted: Promoted,
+    pub(super) promoted: Promoted,
     unsigned: usize,
     unrecorded: usize,
     not_begun: usize,
@@ -56,35 +56,62 @@ impl Attested {
     pub fn not_begun(&self) -> usize {
         self.not_begun
     }
+
+    /// What both rounds come to.
+    pub(crate) fn with_second_round(self, second: Self) -> Self {
+        Self {
+            unsigned: self.unsigned + second.unsigned,
+            unrecorded: self.unrecorded + second.unrecorded,
+            not_begun: self.not_begun + second.not_begun,
+            promoted: self.promoted.with_second_round(second.promoted),
+        }
+    }
+
+    /// What the run comes to where its second round, of so many images, was given up.
+    pub(crate) fn without_second_round(mut self, run: &Run, error: Error, images: usize) -> Self {
+        if matches!(error, Error::Interrupted) {
+            self.promoted.leave(images);
+        } else {
+            self.promoted = self.promoted.given_up(run, error);
+        }
+        self
+    }
+
+    /// The proofs of the images that have passed, for the second round.
+    pub(crate) fn take_passed(&mut self) -> HashMap<ImageId, Passed> {
+        std::mem::take(&mut self.promoted.gate).into_passed()
+    }
 }
 
-/// Attaches a record to what is promoted.
+/// Attaches a record to what is promoted and signed.
 pub(crate) async fn attest(
     run: &Run,
-    writer: &Writer,
+    confirmed: &Confirmed,
     signed: Signed,
     notary: &Notary,
     signers: Option<&Signers<'_>>,
 ) -> Attested {
-    let Signed { promoted, held, failed: unsigned, not_begun: not_signed, finished } = signed;
+    let Signed { promoted, images, incomplete, failed: unsigned, not_begun } = signed;
     let (Some(signing), Some(signers)) = (&notary.signing, signers) else {
-        let why = "nobody signs (--sign=false), and records are signed";
-        run.tell(&Event::Skipped { phase: Phase::Attest, why });
-        return Attested { promoted, unsigned, unrecorded: 0, not_begun: not_signed };
+        run.tell(&Event::Skipped { phase: Phase::Attest, why: skipped(notary) });
+        return Attested { promoted, unsigned, unrecorded: 0, not_begun };
     };
     run.phase(Phase::Attest, async {
-        let plan = promoted.plan();
-        let time = whole_second();
-        let own = held.iter().map(|held| (held.subject.home, *plan.edges().digest_name(held.subject.digest)));
+        let plan = &promoted.plan;
+        let own = images.iter().map(|image| image.owed(&promoted).subject);
+        let own = own.map(|subject| (subject.home, *plan.edges().digest_name(subject.digest)));
         let summarized = Mutex::new(own.collect());
+        let (writer, time) = (confirmed.writer(), whole_second());
         let work =
             AttestWork { run, writer, promoted: &promoted, plan, notary, signing, signers, summarized, time };
-        let (seen, not_recorded) = work.carry_out(&held).await;
+        let (mut seen, not_recorded) = work.carry_out(&images).await;
+        seen.extend(incomplete.into_iter().map(|subject| (subject, Completion::Incomplete)));
         let unrecorded = seen.iter().filter(|(_, seen)| *seen == Completion::Incomplete).count();
-        if let (Some(finished), Some(cache)) = (finished, plan.cache()) {
-            finished.keep(run, cache, plan.edges(), &seen);
+        seen.extend(plan.owed.complete.iter().map(|subject| (*subject, Completion::WasComplete)));
+        if let (Some(finished), Some(cache)) = (&plan.owed.finished, plan.cache()) {
+            finished.clone().keep(run, cache, plan.edges(), &seen);
         }
-        Attested { unsigned, unrecorded, not_begun: not_signed + not_recorded, promoted }
+        Attested { unsigned, unrecorded, not_begun: not_begun + not_recorded, promoted }
     })
     .await
 }
@@ -111,184 +138,157 @@ struct AttestWork<'a> {
 
 impl AttestWork<'_> {
     /// Gives what became of the images that were begun, and how many were not.
-    async fn carry_out(&self, held: &[Held]) -> (Vec<(Subject, Completion)>, usize) {
-        self.run.tell(&Event::Work { units: "records", more: held.len() });
-        let seen: Vec<(Subject, Completion)> = stream::iter(held)
-            .take_while(|_| std::future::ready(!self.run.is_stopping()))
-            .map(async |held| {
-                let completion = self.attest(held).await;
-                self.run.tell(&Event::Worked);
-                (held.subject, completion)
-            })
-            .buffer_unordered(self.signing.at_once)
-            .collect()
-            .await;
-        let not_begun = held.len() - seen.len();
+    async fn carry_out(&self, images: &[SignedImage]) -> (Vec<(Subject, Completion)>, usize) {
+        self.run.tell(&Event::Work { units: "records", more: images.len() });
+        let mut attested = self.attest_each(images.iter()).await;
+        let not_begun = images.len() - attested.len();
+        let may_pass =
+            |result: &Result<bool, AttachError>| result.as_ref().is_err_and(AttachError::is_temporary);
+        let (again, mut ended): (Vec<_>, Vec<_>) =
+            attested.drain(..).partition(|(_, result)| may_pass(result) && !self.run.is_stopping());
+        if !again.is_empty() {
+            tracing::info!(images = again.len(), "recording once more what could not be recorded");
+            self.signers.try_again();
+            let mut failed: Vec<_> = again;
+            let second = self.attest_each(failed.iter().map(|(image, _)| *image)).await;
+            // What a stop has kept from a second attempt has failed in the first.
+            let was_tried = |image: &SignedImage| second.iter().any(|(tried, _)| std::ptr::eq(*tried, image));
+            failed.retain(|(image, _)| !was_tried(image));
+            ended.extend(failed.into_iter().chain(second));
+        }
+        let seen = ended.into_iter().map(|(image, result)| self.tell(image, result)).collect();
         (seen, not_begun)
     }
 
-    /// Has one image recorded. What lacks a signature is not: it was said why, and the record is to be the last.
-    async fn attest(&self, held: &Held) -> Completion {
-        if held.completion == Completion::Incomplete {
-            return Completion::Incomplete;
-        }
+    async fn attest_each<'b>(
+        &self,
+        images: impl Iterator<Item = &'b SignedImage>,
+    ) -> Vec<(&'b SignedImage, Result<bool, AttachError>)> {
+        stream::iter(images)
+            .take_while(|_| std::future::ready(!self.run.is_stopping()))
+            .map(async |image| (image, self.complete(image).await))
+            .buffer_unordered(self.signing.at_once)
+            .collect()
+            .await
+    }
+
+    /// Tells what became of an image.
+    fn tell(&self, image: &SignedImage, result: Result<bool, AttachError>) -> (Subject, Completion) {
+        let subject = image.owed(self.promoted).subject;
         let edges = self.plan.edges();
-        let name = edges.repository(held.subject.home).at(*edges.digest_name(held.subject.digest));
-        match self.complete(held).await {
-            Ok(false) => held.completion,
+        let name = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
+        self.run.tell(&Event::Worked);
+        let completion = match result {
+            Ok(false) => image.completion(),
             Ok(true) => {
                 self.run.tell(&Event::Recorded(name));
                 Completion::Completed
             }
-            Err(trouble) => {
-                self.run.tell(&Event::Unrecorded(name, (&trouble).into()));
+            Err(error) => {
+                self.run.tell(&Event::Unrecorded(name, (&error).into()));
                 Completion::Incomplete
             }
-        }
+        };
+        (subject, completion)
     }
 
     /// Writes what an image lacks; whether it lacked anything.
-    async fn complete(&self, held: &Held) -> Result<bool, Trouble> {
-        let Some(first) = self.promoted.held(&held.subject).next() else { return Ok(false) };
-        let home = self.plan.edges().repository(held.subject.home);
-        let reference = self.notary.production.reference(home);
-        let digest = *self.plan.edges().digest_name(held.subject.digest);
-        let place = Place { home, reference: &reference, digest };
-        let carrier = Carrier { writer: self.writer, plan: self.plan, home: held.subject.home };
-        let there = carrier.referrers(digest).await?;
-        let has_record = self.has(&place, &there, PROMOTION_TYPE, self.recorder()).await?;
-        let lacks_summary = match self.summarizer() {
-            None => false,
-            Some(by) => !self.has(&place, &there, SUMMARY_TYPE, by).await?,
-        };
-        if has_record && !lacks_summary {
+    async fn complete(&self, image: &SignedImage) -> Result<bool, AttachError> {
+        let owed = image.owed(self.promoted);
+        let (false, Some(root)) = (!owed.record && !owed.summary, owed.parts.first()) else {
             return Ok(false);
-        }
+        };
+        let Some(first) = self.promoted.held(&owed.subject).next() else { return Ok(false) };
+        let home = self.plan.edges().repository(owed.subject.home);
+        let reference = self.notary.production.reference(home);
+        let place = Place { home, reference: &reference, digest: root.descriptor.digest };
         let manifest = self.signing.promoter.manifest_name(self.plan.edges().file(first));
-        let outline = self.outline(held).await?;
-        let Some(root) = outline.first() else { return Ok(false) };
-        let examined = self.examined(first.source, held.subject.digest).await?;
-        let mut written = self.carry(&carrier, examined.as_deref(), &place, &there).await?;
-        // Of an image that was promoted by its policy nobody says that it failed because staging has lost what proved it.
-        let is_sound = examined.as_deref().is_none_or(|examined| !examined.judgement.blocks());
-        if lacks_summary && is_sound {
-            written = true;
-            self.summarize(&carrier, examined.as_deref(), &place, &outline, &manifest).await?;
+        for source in &owed.sources {
+            let passed = self.promoted.gate.passed(source);
+            let passed = passed.map_err(|why| AttachError::NotPassed(why.to_owned()))?;
+            self.carry(owed, passed.assessment()).await?;
         }
-        if !has_record {
-            written = true;
-            self.record(&held.subject, &place, root, manifest).await?;
+        if owed.summary {
+            self.summarize(owed, &place).await?;
         }
-        Ok(written)
+        if owed.record {
+            self.record(&owed.subject, &place, &root.descriptor, manifest).await?;
+        }
+        Ok(true)
     }
 
-    /// Whether an image has a bundle of a type by somebody, about its name.
-    async fn has(
-        &self,
-        place: &Place<'_>,
-        there: &[Referrer],
-        predicate_type: &str,
-        by: (&Owner, &Signer),
-    ) -> Result<bool, Trouble> {
-        Ok(bundle_of(self.writer.reader(), place, there, predicate_type, by).await?.is_some())
-    }
-
-    fn recorder(&self) -> (&Owner, &Signer) {
-        (&self.signers.owner, self.signers.bundles)
-    }
-
-    fn summarizer(&self) -> Option<(&Owner, &Signer)> {
-        self.signers.summaries.as_ref().map(|(owner, signer)| (owner, *signer))
-    }
-
-    /// What was found of an image of a source with a policy: by Provenance or, where an earlier run has promoted it, now.
-    async fn examined(
-        &self,
-        source: Id<Repository>,
-        digest: Id<Digest>,
-    ) -> Result<Option<Cow<'_, Examined>>, Trouble> {
-        let policies = &self.promoted.policies;
-        if policies.of(self.plan.edges().repository(source)).is_none() {
-            return Ok(None);
-        }
-        if let Some(examined) = self.promoted.examined.get(&(source, digest)) {
-            return Ok(Some(Cow::Borrowed(examined)));
-        }
-        let reader = self.writer.reader();
-        let examiner = Examiner { run: self.run, reader, notary: self.notary, policies };
-        match examiner.examine(self.plan, (source, digest)).await {
-            Ok(examined) => Ok(Some(Cow::Owned(examined))),
-            // An earlier run has signed it, and so it had passed; what staging has lost since cannot be carried any more.
-            Err(EvidenceError::Registry(error)) if is_about_content(&error) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Brings home what a policy has accepted; whether there was anything that lacked.
-    async fn carry(
-        &self,
-        carrier: &Carrier<'_>,
-        examined: Option<&Examined>,
-        place: &Place<'_>,
-        there: &[Referrer],
-    ) -> Result<bool, Trouble> {
-        let mut written = false;
-        for (about, found) in examined.into_iter().flat_map(Examined::counted) {
+    /// Brings home what policies have accepted.
+    async fn carry(&self, owed: &OwedImage, assessment: &Assessment) -> Result<(), AttachError> {
+        let carrier = Carrier { writer: self.writer, plan: self.plan, home: owed.subject.home };
+        for (about, found) in assessment.counted() {
             match &found.origin {
-                Origin::Layer { layer, .. } => written |= carrier.add(layer, about).await?,
-                Origin::Referrer { repository, attachment } if about == place.digest => {
-                    written |= carrier.bring(repository, attachment, about, there).await?;
-                }
+                Origin::Layer { layer, .. } => carrier.add(layer, about).await?,
                 Origin::Referrer { repository, attachment } => {
-                    let there = carrier.referrers(about).await?;
-                    written |= carrier.bring(repository, attachment, about, &there).await?;
+                    let part = owed.parts.iter().find(|part| part.descriptor.digest == about);
+                    let there = match part {
+                        Some(part) => carrier.there(part).await?,
+                        None => carrier.referrers(about).await?.into(),
+                    };
+                    carrier.bring(repository, attachment, about, &there).await?
                 }
-            }
+            };
         }
-        Ok(written)
+        Ok(())
     }
 
     /// Says of an image and each of its parts what was found, the image last.
-    async fn summarize(
-        &self,
-        carrier: &Carrier<'_>,
-        examined: Option<&Examined>,
-        place: &Place<'_>,
-        outline: &[Descriptor],
-        manifest: &str,
-    ) -> Result<(), Trouble> {
-        let Some((owner, signer)) = self.summarizer() else { return Ok(()) };
-        let counted = examined.map(Examined::counted).unwrap_or_default();
-        for part in outline.iter().rev() {
-            let is_image = part.digest == place.digest;
-            let place = Place { digest: part.digest, ..*place };
-            if !is_image {
-                let taken = !self.summarized().insert((carrier.home, part.digest));
-                if taken {
-                    continue;
-                }
-                let there = carrier.referrers(part.digest).await?;
-                if self.has(&place, &there, SUMMARY_TYPE, (owner, signer)).await? {
-                    continue;
-                }
+    async fn summarize(&self, owed: &OwedImage, place: &Place<'_>) -> Result<(), AttachError> {
+        let Some((_, signer)) = self.signers.summarizer() else { return Ok(()) };
+        let home = owed.subject.home;
+        for part in owed.parts.iter().rev().filter(|part| part.summary) {
+            let is_image = part.descriptor.digest == place.digest;
+            if !is_image && !self.summarized().insert((home, part.descriptor.digest)) {
+                continue;
             }
-            let about_it = counted.iter().filter(|(about, _)| is_image || *about == part.digest);
-            let summary = Summary {
-                place,
-                judgement: examined.and_then(|examined| examined.judgement_of(&part.digest)),
-                inputs: about_it
-                    .map(|(_, found)| Input {
-                        place: found.origin.to_string(),
-                        digest: found.origin.digest(),
-                    })
-                    .collect(),
-                manifest: manifest.to_owned(),
-                time: self.time,
-                promoter: &self.signing.promoter,
-            };
-            self.attach(carrier.home, &place, part, &summary.statement()?, signer).await?;
+            let place = Place { digest: part.descriptor.digest, ..*place };
+            let statement = self.summary(owed, part, &place, is_image)?;
+            self.attach(home, &place, &part.descriptor, &statement, signer).await?;
         }
         Ok(())
+    }
+
+    /// What is said of a manifest: the worst verdict of all staging repositories that the image comes from.
+    fn summary(
+        &self,
+        owed: &OwedImage,
+        part: &Part,
+        place: &Place<'_>,
+        is_image: bool,
+    ) -> Result<Statement, AttachError> {
+        let passed = owed.sources.iter().filter_map(|source| self.promoted.gate.passed(source).ok());
+        let assessments: Vec<&Assessment> = passed.map(|passed| passed.assessment()).collect();
+        let judgements =
+            assessments.iter().map(|assessment| assessment.judgement_of(&part.descriptor.digest));
+        let about_it = assessments.iter().flat_map(|assessment| assessment.counted());
+        let about_it = about_it.filter(|(about, _)| is_image || *about == part.descriptor.digest);
+        let inputs = about_it
+            .map(|(_, found)| Input { place: found.origin.to_string(), digest: found.origin.digest() })
+            .collect();
+        let summary = Summary {
+            place: *place,
+            judgement: judgements.max_by_key(|judgement| rank(judgement)),
+            inputs,
+            policy: self.policy_file(owed),
+            time: self.time,
+            promoter: &self.signing.promoter,
+        };
+        summary.statement()
+    }
+
+    /// The file that holds the policy of an image, as it is named in its repository; without a policy, the one that asks for the
+    /// image.
+    fn policy_file(&self, owed: &OwedImage) -> String {
+        let edges = self.plan.edges();
+        let sources = owed.sources.iter().map(|(source, _)| edges.repository(*source));
+        let declared = sources.filter_map(|source| self.plan.policies.file_of(source)).next();
+        let first = self.promoted.held(&owed.subject).next();
+        let file = declared.or_else(|| first.map(|edge| edges.file(edge))).unwrap_or_default();
+        self.signing.promoter.manifest_name(file)
     }
 
     fn summarized(&self) -> MutexGuard<'_, HashSet<(Id<Repository>, Digest)>> {
@@ -303,20 +303,12 @@ impl AttestWork<'_> {
         about: &Descriptor,
         statement: &Statement,
         signer: &Signer,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), AttachError> {
         let bundle = signer.statement(statement, &sha256(place.digest)?).await?.bundle();
         let referrer = attached_bundle(about, bundle, &statement.predicate_type, self.time);
         let fallback = self.plan.fallback(home, &place.digest);
         self.writer.attach(place.home, &referrer, fallback).await?;
         Ok(())
-    }
-
-    /// The manifests of an image, its own first.
-    async fn outline<'b>(&self, held: &'b Held) -> Result<Cow<'b, [Descriptor]>, oci::Error> {
-        if !held.parts.is_empty() {
-            return Ok(Cow::Borrowed(&held.parts));
-        }
-        self.promoted.outline(self.run, self.writer.reader(), &held.subject).await.map(Cow::Owned)
     }
 
     async fn record(
@@ -325,7 +317,7 @@ impl AttestWork<'_> {
         place: &Place<'_>,
         root: &Descriptor,
         manifest: String,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), AttachError> {
         let edges = self.plan.edges();
         let Some(first) = self.promoted.held(subject).next() else { return Ok(()) };
         let tags = self.promoted.held(subject).filter_map(|edge| edges.tag(edge));

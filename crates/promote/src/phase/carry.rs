@@ -1,11 +1,14 @@
 //! Bringing what staging has attached to images to their homes, byte for byte.
 
+use std::borrow::Cow;
+
 use oci::{AttachedTag, Attachment, AttachmentKind, Digest, NewLayer, Referrer, Repository, Writer};
 use sigstore::BUNDLE_MAX;
 
 use crate::intern::Id;
+use crate::phase::owed::Part;
 use crate::phase::plan::Plan;
-use crate::signing::Trouble;
+use crate::signing::AttachError;
 
 /// The way to the home of images.
 pub(super) struct Carrier<'a> {
@@ -19,8 +22,15 @@ impl Carrier<'_> {
         self.plan.edges().repository(self.home)
     }
 
-    /// What refers to a manifest at home. To what the registry did not have before this run, nothing does that this run has
-    /// not brought.
+    /// What refers to a part of an image at home: what the plan has found, or what is there now.
+    pub(super) async fn there<'b>(&self, part: &'b Part) -> Result<Cow<'b, [Referrer]>, oci::Error> {
+        match &part.referrers {
+            Some(referrers) => Ok(Cow::Borrowed(referrers)),
+            None => self.referrers(part.descriptor.digest).await.map(Cow::Owned),
+        }
+    }
+
+    /// What refers to a manifest at home. To what was not there before this run, only what this run has attached does.
     pub(super) async fn referrers(&self, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
         if !self.plan.may_have_referrers(self.home, &digest) {
             return Ok(Vec::new());
@@ -36,7 +46,7 @@ impl Carrier<'_> {
         attachment: &Attachment,
         about: Digest,
         there: &[Referrer],
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, AttachError> {
         let digest = attachment.manifest.digest();
         if there.iter().any(|referrer| referrer.digest == digest) {
             return Ok(false);
@@ -47,9 +57,9 @@ impl Carrier<'_> {
     }
 
     /// Adds an attestation to the `.att` tag of an image, unless it is there; whether it was added.
-    pub(super) async fn add(&self, layer: &NewLayer, about: Digest) -> Result<bool, Trouble> {
+    pub(super) async fn add(&self, layer: &NewLayer, about: Digest) -> Result<bool, AttachError> {
         let kind = AttachmentKind::Attestation;
-        let tag = AttachedTag::new(about, kind).ok_or(Trouble::Algorithm(about))?.tag();
+        let tag = AttachedTag::new(about, kind).ok_or(AttachError::Algorithm(about))?.tag();
         let known = self.plan.attached(self.home, &about, kind);
         let layers = std::slice::from_ref(layer);
         Ok(self.writer.append(self.name(), &tag, layers, known).await?.written)

@@ -1,6 +1,8 @@
-//! What is attached to images of staging, and what it amounts to: read once an image, for Provenance, Validate, Sign and
-//! Attest.
+//! The gate: what is attached to images of staging, and whether it lets them pass. Each image is looked at once a run, for
+//! Provenance, Validate, Promote, Sign and Attest alike; what passes is a value without which none of these does anything for it
+//! (specification 02, *One gate*).
 
+use std::cmp::Reverse;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -21,7 +23,9 @@ use crate::evidence::{
 use crate::intern::Id;
 use crate::notary::Notary;
 use crate::phase::plan::{ImageId, Plan, by_host};
-use crate::policy::{Image, Judgement, Platform, Policies, RejectedAttestation, VerifiedAttestation, judge};
+use crate::policy::{
+    Image, Judgement, Platform, Policies, Policy, RejectedAttestation, VerifiedAttestation, judge,
+};
 use crate::run::Run;
 use crate::text::shown;
 
@@ -31,15 +35,34 @@ const SHOWN_MAX: usize = 1_000;
 /// What was found of an image, and what it amounts to. Of what is attached it keeps what later phases carry, and lets go of
 /// what it was found by: statements alone can have megabytes an image.
 #[derive(Clone, Debug)]
-pub struct Examined {
-    /// The signatures that count, and the attestations that its policy accepts.
+pub struct Assessment {
+    /// The signatures that count, and the attestations that its policies accept.
     pub(super) evidence: Evidence,
-    /// The attestations of platforms that the policy accepts, where these were looked at.
+    /// The attestations of platforms that the policies accept, where these were looked at.
     pub(super) platforms: BTreeMap<Digest, Evidence>,
-    /// What became of it under its policy.
-    pub(super) judgement: Judgement,
+    /// What became of it under its policy; under that of each staging repository, where several serve it. Never empty.
+    judgements: Vec<Judgement>,
     /// Whether its signatures count.
-    pub(super) signatures: Signatures,
+    signatures: Signatures,
+}
+
+/// An image that has passed Provenance and Validate in this run. Only [`Assessment::pass`] makes one.
+///
+/// ```compile_fail,E0451
+/// fn forge(assessment: promote::phase::Assessment) -> promote::phase::Passed {
+///     promote::phase::Passed { assessment }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Passed {
+    assessment: Assessment,
+}
+
+impl Passed {
+    /// What was found of the image.
+    pub(super) fn assessment(&self) -> &Assessment {
+        &self.assessment
+    }
 }
 
 /// What the signatures of an image amount to.
@@ -53,7 +76,7 @@ pub enum Signatures {
     Refused(Vec<String>),
 }
 
-impl Examined {
+impl Assessment {
     /// The signatures of the image by whom they should be.
     pub(super) fn accepted<'a>(&'a self, notary: &'a Notary) -> impl Iterator<Item = &'a FoundSignature> {
         self.evidence.signatures.iter().filter(|found| notary.verification.accepts(&found.signatory))
@@ -63,28 +86,51 @@ impl Examined {
     /// digest that each is about.
     pub(super) fn counted(&self) -> Vec<(Digest, &FoundAttestation)> {
         let mut counted = Vec::new();
-        self.collect(&self.judgement, &mut counted);
+        self.collect(self.judgement(), &mut counted);
         counted
     }
 
-    /// What became of an image, or of a platform that was judged by itself.
-    pub(super) fn judgement_of(&self, digest: &Digest) -> Option<&Judgement> {
+    /// What became of the image: under the policy that it satisfies least, where there are several.
+    pub(super) fn judgement(&self) -> &Judgement {
+        #[expect(clippy::expect_used, reason = "an image is judged once without a policy")]
+        self.judgements.iter().max_by_key(|judgement| rank(judgement)).expect("an image has a judgement")
+    }
+
+    /// What became of a manifest of the image. One that was not judged by itself has the verdict of the index that lists it.
+    pub(super) fn judgement_of(&self, digest: &Digest) -> &Judgement {
         fn find<'a>(judgement: &'a Judgement, digest: &Digest) -> Option<&'a Judgement> {
             if judgement.digest == *digest {
                 return Some(judgement);
             }
             judgement.platforms.iter().find_map(|(_, platform)| find(platform, digest))
         }
-        find(&self.judgement, digest)
+        find(self.judgement(), digest).unwrap_or_else(|| self.judgement())
+    }
+
+    /// The proof that the image has passed.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub(super) fn pass(self) -> Result<Passed, String> {
+        match self.refusal() {
+            Some(why) => Err(why),
+            None => Ok(Passed { assessment: self }),
+        }
+    }
+
+    /// Why the image has not passed.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.unproven().or_else(|| self.invalid())
     }
 
     /// Lets go of what no later phase asks for.
     fn forget_the_rest(mut self, notary: &Notary) -> Self {
         let mut accepted: HashMap<Digest, HashSet<String>> = HashMap::new();
         // Nothing is carried that no policy asks for.
-        if self.judgement.mode.is_some() {
-            note_accepted(&self.judgement, &mut accepted);
+        for judgement in self.judgements.iter().filter(|judgement| judgement.mode.is_some()) {
+            note_accepted(judgement, &mut accepted);
         }
+        let image = self.judgement().digest;
         let mut retain = |digest: &Digest, evidence: &mut Evidence| {
             let places = accepted.remove(digest).unwrap_or_default();
             evidence.attestations.retain(|found| places.contains(&found.origin.to_string()));
@@ -92,13 +138,13 @@ impl Examined {
             evidence.signatures.retain(|found| notary.verification.accepts(&found.signatory));
             evidence.rejected = Vec::new();
         };
-        retain(&self.judgement.digest, &mut self.evidence);
+        retain(&image, &mut self.evidence);
         self.platforms.iter_mut().for_each(|(digest, evidence)| retain(digest, evidence));
         self
     }
 
     fn collect<'a>(&'a self, judgement: &Judgement, counted: &mut Vec<(Digest, &'a FoundAttestation)>) {
-        let evidence = if judgement.digest == self.judgement.digest {
+        let evidence = if judgement.digest == self.judgement().digest {
             Some(&self.evidence)
         } else {
             self.platforms.get(&judgement.digest)
@@ -114,7 +160,7 @@ impl Examined {
 
     /// Why it must not be promoted for what is attested of it; none: it may.
     pub(super) fn unproven(&self) -> Option<String> {
-        self.judgement.blocks().then(|| self.judgement.to_string())
+        self.judgement().blocks().then(|| self.judgement().to_string())
     }
 
     /// Why it must not be promoted for its signatures; none: it may.
@@ -126,6 +172,11 @@ impl Examined {
             Signatures::None | Signatures::Accepted => None,
         }
     }
+}
+
+/// How bad a verdict is: of several, the greatest holds.
+pub(super) fn rank(judgement: &Judgement) -> impl Ord + use<> {
+    (judgement.blocks(), !judgement.is_satisfied(), Reverse(judgement.level))
 }
 
 /// Takes note of the places of the attestations that count, by the digest that they are attached to.
@@ -142,22 +193,28 @@ pub(super) struct Examiner<'a> {
     pub(super) reader: &'a Reader,
     pub(super) notary: &'a Notary,
     pub(super) policies: &'a Policies,
+    /// The images that several staging repositories may serve.
+    pub(super) shared: &'a BTreeMap<ImageId, BTreeSet<Id<Repository>>>,
 }
 
 /// What came of looking at images.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
-    pub(super) examined: HashMap<ImageId, Examined>,
+    pub(super) assessed: HashMap<ImageId, Assessment>,
     /// Images whose registry did not answer.
     pub(super) unread: Vec<(ImageId, Arc<oci::Error>)>,
 }
 
-impl Examiner<'_> {
+impl<'a> Examiner<'a> {
     /// Looks at images, each once, and tells what was found.
     ///
     /// # Errors
     /// When something is to be verified and nobody knows whom to trust.
-    pub(super) async fn look_at(&self, plan: &Plan, images: BTreeSet<ImageId>) -> Result<Looked, TrustError> {
+    pub(super) async fn look_at(
+        &self,
+        plan: &'a Plan,
+        images: BTreeSet<ImageId>,
+    ) -> Result<Looked, TrustError> {
         self.run.tell(&Event::Work { units: "images", more: images.len() });
         // The first image of a host finds out whether the host lists referrers, so that not all of them ask.
         let mut hosts: HashSet<&Host> = HashSet::new();
@@ -168,7 +225,7 @@ impl Examiner<'_> {
         let mut looked = Looked::default();
         for (image, examined) in found {
             match examined {
-                Ok(examined) => drop(looked.examined.insert(image, examined)),
+                Ok(examined) => drop(looked.assessed.insert(image, examined)),
                 Err(EvidenceError::Registry(error)) => looked.unread.push((image, Arc::new(error))),
                 Err(EvidenceError::Trust(error)) => return Err(error),
             }
@@ -178,9 +235,9 @@ impl Examiner<'_> {
 
     async fn look_at_each(
         &self,
-        plan: &Plan,
+        plan: &'a Plan,
         images: Vec<ImageId>,
-    ) -> Vec<(ImageId, Result<Examined, EvidenceError>)> {
+    ) -> Vec<(ImageId, Result<Assessment, EvidenceError>)> {
         let look = async |image| {
             let examined = self.examine(plan, image).await;
             if let Ok(examined) = &examined {
@@ -193,11 +250,11 @@ impl Examiner<'_> {
     }
 
     /// Looks at one image.
-    pub(super) async fn examine(&self, plan: &Plan, image_id: ImageId) -> Result<Examined, EvidenceError> {
+    async fn examine(&self, plan: &'a Plan, image_id: ImageId) -> Result<Assessment, EvidenceError> {
         let (source, digest) = image_id;
         let repository = plan.edges().repository(source);
         let digest = *plan.edges().digest_name(digest);
-        let policy = self.policies.of(repository);
+        let policies = self.policies_of(plan, image_id);
         let share = self.notary.verification.room.share();
         let means = self.notary.verification.means(self.reader, &share);
         let hints = plan.hints(source, &digest);
@@ -205,7 +262,7 @@ impl Examiner<'_> {
         let mut platforms = BTreeMap::new();
         let mut image = image_of(digest, &evidence);
         // Where an index has no provenance of its own, its platforms have to have it.
-        if policy.is_some() && !image.has_provenance() {
+        if policies.iter().any(Option::is_some) && !image.has_provenance() {
             let left = AtomicUsize::new(IMAGE_MANIFESTS_MAX);
             let place = Place { plan, means, source, repository, graph: plan.graph(image_id), left };
             image.platforms = place.platforms(digest, &mut platforms, 1).await?;
@@ -215,9 +272,22 @@ impl Examiner<'_> {
                 "{absent} is listed as attached to an image and is not there; it counts as not attached"
             )));
         }
-        let judgement = judge(policy, &image);
+        let judgements = policies.into_iter().map(|policy| judge(policy, &image)).collect();
         let signatures = self.weigh_signatures(&evidence);
-        Ok(Examined { evidence, platforms, judgement, signatures })
+        Ok(Assessment { evidence, platforms, judgements, signatures })
+    }
+
+    /// The policies that an image has to satisfy: those of all staging repositories that may serve one of its edges.
+    fn policies_of(&self, plan: &'a Plan, (source, digest): ImageId) -> Vec<Option<&'a Policy>> {
+        let sources = self.shared.get(&(source, digest)).into_iter().flatten().copied();
+        let mut policies: Vec<Option<&Policy>> = Vec::new();
+        for source in sources.chain([source]) {
+            let policy = self.policies.of(plan.edges().repository(source));
+            if !policies.contains(&policy) {
+                policies.push(policy);
+            }
+        }
+        policies
     }
 
     fn weigh_signatures(&self, evidence: &Evidence) -> Signatures {
@@ -236,9 +306,10 @@ impl Examiner<'_> {
         if why.is_empty() { Signatures::None } else { Signatures::Refused(why) }
     }
 
-    fn tell(&self, plan: &Plan, (source, digest): ImageId, examined: &Examined) {
+    fn tell(&self, plan: &Plan, (source, digest): ImageId, examined: &Assessment) {
         let image = plan.edges().repository(source).at(*plan.edges().digest_name(digest));
-        let Examined { judgement, signatures, evidence, .. } = examined;
+        let Assessment { signatures, evidence, .. } = examined;
+        let judgement = examined.judgement();
         if !judgement.is_satisfied() && !judgement.blocks() {
             let judgement = judgement.to_string().replace('\n', "\n  ");
             self.run.tell(&Event::Warned(format!(
@@ -433,7 +504,7 @@ mod tests {
     }
 
     /// An index whose platform has provenance, as it is kept.
-    fn kept(policy: Option<&Policy>) -> (Digest, Digest, Examined) {
+    fn kept(policy: Option<&Policy>) -> (Digest, Digest, Assessment) {
         let (index, platform) = (Digest::of(b"index"), Digest::of(b"platform"));
         let own = evidence(Vec::new());
         let of_platform = evidence(vec![
@@ -443,8 +514,8 @@ mod tests {
         let mut image = image_of(index, &own);
         let name = Some("linux/amd64".to_owned());
         image.platforms = Some(vec![Platform { name, image: image_of(platform, &of_platform) }]);
-        let examined = Examined {
-            judgement: judge(policy, &image),
+        let examined = Assessment {
+            judgements: vec![judge(policy, &image)],
             evidence: own,
             platforms: BTreeMap::from([(platform, of_platform)]),
             signatures: Signatures::Accepted,
@@ -464,13 +535,13 @@ mod tests {
             examined.accepted(&notary()).map(|found| found.origin.digest()).collect();
         assert_eq!((signatures, examined.evidence.signatures.len()), (vec![Digest::of(b"ours")], 1));
         assert!(examined.evidence.rejected.is_empty());
-        assert!(examined.judgement.is_satisfied() && examined.invalid().is_none());
+        assert!(examined.judgement().is_satisfied() && examined.invalid().is_none());
     }
 
     #[test]
     fn without_a_policy_nothing_that_is_attested_is_kept() {
         let (index, platform, examined) = kept(None);
         assert!(examined.counted().is_empty() && examined.platforms[&platform].attestations.is_empty());
-        assert_eq!(examined.judgement_of(&index).map(Judgement::is_satisfied), Some(true));
+        assert!(examined.judgement_of(&index).is_satisfied());
     }
 }

@@ -13,7 +13,7 @@ use crate::run::Run;
 use crate::subject::Subject;
 
 /// What is remembered of images that are finished. Without a cache it remembers nothing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Finished {
     /// Who signs, in which form, and what else is attested: where that changes, nothing is finished any more.
     terms: String,
@@ -110,11 +110,4 @@ pub(super) enum Completion {
     Completed,
     /// It lacks something still.
     Incomplete,
-}
-
-impl Completion {
-    /// What two parts come to together.
-    pub(super) fn and(self, other: Self) -> Self {
-        self.max(other)
-    }
 }

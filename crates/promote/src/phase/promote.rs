@@ -1,46 +1,63 @@
 //! Promote: images are copied and tagged. Failures are data: the other images go on.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use oci::{
-    Copied, Copier, Descriptor, Digest, Graph, Lane, Reader, Repository, SpoolSettings, Step, Target, Writer,
+    Client, Copied, Copier, Digest, DigestReference, Graph, Lane, Reader, Repository, SpoolSettings, Step,
+    Target, Writer,
 };
 use tokio::sync::Notify;
 
 use crate::decide::Verdict;
 use crate::edge::Edge;
+use crate::error::Error;
 use crate::event::{Event, Phase, Promotion};
 use crate::intern::Id;
-use crate::notary::Notary;
-use crate::phase::examine::{Examined, Examiner};
+use crate::phase::examine::Passed;
 use crate::phase::plan::{ImageId, Plan};
 use crate::phase::schedule::{Begin, Occasion, Schedule};
-use crate::phase::validate::Cleared;
-use crate::policy::Policies;
+use crate::phase::validate::{Cleared, Gate};
 use crate::run::Run;
-use crate::subject::{Subject, edges_of};
+use crate::subject::Subject;
 
-/// That somebody has said `--confirm`: without it Promote cannot be called.
-#[derive(Clone, Copy, Debug)]
-pub struct Confirmed(());
+/// Proof that `--confirm` was given, and write access to registries. The phases that write take it, so a dry run cannot call
+/// them: outside of this module there is no other way to make one.
+///
+/// ```compile_fail,E0451
+/// fn write_in_a_dry_run(writer: oci::Writer) -> promote::Confirmed {
+///     promote::Confirmed { writer }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Confirmed {
+    writer: Writer,
+}
 
 impl Confirmed {
-    /// The confirmation, where `confirm` says so.
-    pub fn when(confirm: bool) -> Option<Self> {
-        confirm.then_some(Self(()))
+    /// Write access through `client`, where `confirm` says so.
+    pub fn when(confirm: bool, client: &Client) -> Option<Self> {
+        confirm.then(|| Self { writer: client.writer() })
+    }
+
+    /// Write access.
+    pub(super) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
+    /// The same access without the right to write.
+    pub(crate) fn reader(&self) -> &Reader {
+        self.writer.reader()
     }
 }
 
 /// What Promote has made of the plan.
 #[derive(Debug)]
 pub struct Promoted {
-    plan: Plan,
+    pub(super) plan: Plan,
+    pub(super) gate: Gate,
     brought: HashSet<(Id<Repository>, Id<Digest>)>,
-    pub(super) policies: Policies,
-    /// What was found of the images that this run has promoted.
-    pub(super) examined: HashMap<ImageId, Examined>,
     failed: usize,
     not_begun: usize,
 }
@@ -76,44 +93,6 @@ impl Promoted {
         }
     }
 
-    /// Whether this run has brought an image to its home, or given it a tag there.
-    pub(super) fn has_brought(&self, subject: &Subject) -> bool {
-        self.brought.contains(&(subject.home, subject.digest))
-    }
-
-    /// The manifests of an image at home to which something can be attached, its own first, as that names them.
-    ///
-    /// No request where the image was copied; otherwise one, and one for each index below it.
-    pub(super) async fn outline(
-        &self,
-        run: &Run,
-        reader: &Reader,
-        subject: &Subject,
-    ) -> Result<Vec<Descriptor>, oci::Error> {
-        let edges = self.plan.edges();
-        let image = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
-        let read = edges_of(edges, subject).find_map(|edge| self.plan.image(edge));
-        let mut outline = match read.filter(|graph| graph.is_whole()) {
-            Some(graph) => graph.outline(),
-            None => reader.outline(&image).await?,
-        };
-        let all = outline.len();
-        outline.retain(|part| matches!(part.digest, Digest::Sha256(_)));
-        if outline.len() < all {
-            run.tell(&Event::Warned(format!(
-                "parts of {image} are neither signed nor attested: they have no digest of the algorithm SHA-256, by which \
-                 alone signatures name images"
-            )));
-        }
-        Ok(outline)
-    }
-
-    /// What was found of an image, where this run has looked at it.
-    pub(super) fn examined(&self, source: Id<Repository>, digest: &Digest) -> Option<&Examined> {
-        let digest = self.plan.edges().find_digest(digest)?;
-        self.examined.get(&(source, digest))
-    }
-
     /// How many images could not be brought to a repository.
     pub fn failed(&self) -> usize {
         self.failed
@@ -123,10 +102,52 @@ impl Promoted {
     pub fn not_begun(&self) -> usize {
         self.not_begun
     }
+
+    /// Takes in that images were not begun.
+    pub(super) fn leave(&mut self, images: usize) {
+        self.not_begun += images;
+    }
+
+    /// Takes in that a second round was given up: nothing of it is written, and it is told why.
+    pub(super) fn given_up(mut self, run: &Run, error: Error) -> Self {
+        let others = format!(
+            "nothing was promoted to hosts that answered late: {}",
+            error.to_string().replace("; nothing was promoted", "")
+        );
+        let blocked: HashMap<DigestReference, String> = match &error {
+            Error::Blocked(_, blocked, _) => {
+                blocked.iter().map(|blocked| (blocked.image.clone(), blocked.reason.clone())).collect()
+            }
+            _ => HashMap::new(),
+        };
+        let Some(plan) = error.into_plan() else { return self };
+        self.failed += plan.failures().count();
+        let due: Vec<&Edge> = plan.due().collect();
+        for edges in due.chunk_by(|a, b| (a.destination, a.digest) == (b.destination, b.digest)) {
+            let promotion = plan.promotion(edges);
+            let why = plan.refusal(edges[0]).or_else(|| blocked.get(&promotion.source).cloned());
+            run.tell(&Event::Withheld(promotion, why.unwrap_or_else(|| others.clone())));
+            self.failed += 1;
+        }
+        Self { plan: self.plan.with_second_round(plan), ..self }
+    }
+
+    /// What both rounds have made of the plan.
+    pub(super) fn with_second_round(self, second: Self) -> Self {
+        Self {
+            plan: self.plan.with_second_round(second.plan),
+            gate: second.gate,
+            brought: self.brought.into_iter().chain(second.brought).collect(),
+            failed: self.failed + second.failed,
+            not_begun: self.not_begun + second.not_begun,
+        }
+    }
 }
 
-/// An image and all that is wished of it.
+/// An image and all its edges.
 struct Shipment<'a> {
+    /// Only what has passed is shipped.
+    _passed: &'a Passed,
     graph: &'a Graph,
     source: &'a Repository,
     /// Ordered by destination; those of one destination are a target.
@@ -141,82 +162,19 @@ pub struct Copying {
 }
 
 /// Copies and tags what the plan says, the largest images first.
-pub async fn promote(
-    run: &Run,
-    writer: &Writer,
-    cleared: Cleared,
-    _: Confirmed,
-    copying: &Copying,
-    notary: &Notary,
-) -> Promoted {
-    let Cleared { mut plan, policies, mut examined } = cleared;
+pub async fn promote(run: &Run, confirmed: &Confirmed, cleared: Cleared, copying: &Copying) -> Promoted {
+    let Cleared { plan, gate } = cleared;
     if !plan.keeps_going() && plan.failures().next().is_some() {
         run.stop();
     }
     let mut brought = HashSet::new();
     let (failed, not_begun) = run
         .phase(Phase::Promote, async {
-            let copier = Copier::new(writer.clone(), copying.spool.clone());
-            let promoting = Promoting::new(run, &plan, &examined, copier.clone(), |_| true);
-            let (failed, not_begun) = promoting.carry_out(&mut brought).await;
-            if plan.late() == 0 || run.is_stopping() {
-                return (failed, not_begun + plan.late());
-            }
-            let late = plan.catch_up(run, writer.reader()).await;
-            let examiner = Examiner { run, reader: writer.reader(), notary, policies: &policies };
-            let (blocked, not_looked_at) = examine_late(&examiner, &mut plan, &mut examined, &late).await;
-            let is_late = |edge: &Edge| late.contains(&edge.destination);
-            let promoting = Promoting::new(run, &plan, &examined, copier, is_late);
-            let (failed_late, not_begun_late) = promoting.carry_out(&mut brought).await;
-            // Nobody has begun what could not be decided before a stop.
-            let failed = failed + failed_late + plan.conflicts() + blocked;
-            (failed, not_begun + not_begun_late + not_looked_at + plan.late())
+            let copier = Copier::new(confirmed.writer().clone(), copying.spool.clone());
+            Promoting::new(run, &plan, &gate, copier).carry_out(&mut brought).await
         })
         .await;
-    Promoted { not_begun, failed: failed + plan.failures().count(), brought, policies, examined, plan }
-}
-
-/// Looks at the images that were decided late, as Provenance and Validate have looked at the others: what must not be promoted
-/// is taken out of the plan, and told. Gives how many images are kept out of repositories for that, and how many nobody has
-/// looked at because of a stop.
-async fn examine_late(
-    examiner: &Examiner<'_>,
-    plan: &mut Plan,
-    examined: &mut HashMap<ImageId, Examined>,
-    late: &BTreeSet<Id<Repository>>,
-) -> (usize, usize) {
-    let is_late = |edge: &Edge| late.contains(&edge.destination);
-    let mut images = plan.to_promote(is_late);
-    images.retain(|image| !examined.contains_key(image));
-    let run = examiner.run;
-    let wrong: BTreeMap<ImageId, String> = match examiner.look_at(plan, images.clone()).await {
-        Ok(looked) => {
-            plan.cannot_read(run, looked.unread);
-            let wrong = |found: &Examined| found.unproven().or_else(|| found.invalid());
-            let images = looked.examined.iter();
-            let wrong = images.filter_map(|(image, found)| Some((*image, wrong(found)?))).collect();
-            examined.extend(looked.examined);
-            wrong
-        }
-        Err(error) => {
-            images.iter().map(|image| (*image, format!("it cannot be verified: {error}"))).collect()
-        }
-    };
-    let mut blocked = 0;
-    for shipment in shipments(plan, is_late) {
-        let Some(why) = wrong.get(&shipment.image()) else { continue };
-        for edges in shipment.targets() {
-            blocked += 1;
-            run.tell(&Event::Withheld(plan.promotion(edges), why.clone()));
-        }
-    }
-    // Where the run was told to stop, some have not been looked at; what cannot be read has failed.
-    images.retain(|image| {
-        !wrong.contains_key(image) && !examined.contains_key(image) && plan.graph(*image).is_some()
-    });
-    let not_looked_at = images.len();
-    plan.block(wrong.into_keys().chain(images));
-    (blocked, not_looked_at)
+    Promoted { not_begun, failed: failed + plan.failures().count(), brought, gate, plan }
 }
 
 /// Promote at work.
@@ -242,16 +200,8 @@ struct State {
 }
 
 impl<'a> Promoting<'a> {
-    fn new(
-        run: &'a Run,
-        plan: &'a Plan,
-        examined: &HashMap<ImageId, Examined>,
-        copier: Copier,
-        which: impl Fn(&Edge) -> bool,
-    ) -> Self {
-        // What nobody has looked at is not promoted.
-        let shipments =
-            shipments(plan, |edge| which(edge) && examined.contains_key(&(edge.source, edge.digest)));
+    fn new(run: &'a Run, plan: &'a Plan, gate: &'a Gate, copier: Copier) -> Self {
+        let shipments = shipments(plan, gate);
         let mut numbers = HashMap::new();
         let images: Vec<Vec<usize>> = shipments
             .iter()
@@ -407,10 +357,6 @@ impl<'a> Promoting<'a> {
 }
 
 impl<'a> Shipment<'a> {
-    fn image(&self) -> ImageId {
-        (self.edges[0].source, self.edges[0].digest)
-    }
-
     /// The edges of each repository that the image goes to.
     fn targets(&self) -> impl Iterator<Item = &[&'a Edge]> {
         self.edges.chunk_by(|a, b| a.destination == b.destination)
@@ -418,19 +364,20 @@ impl<'a> Shipment<'a> {
 }
 
 /// What goes where: the edges to carry out, by image, the largest first: what ends last should not have begun last.
-fn shipments(plan: &Plan, which: impl Fn(&Edge) -> bool) -> Vec<Shipment<'_>> {
+fn shipments<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<Shipment<'a>> {
     let mut images: BTreeMap<ImageId, Vec<&Edge>> = BTreeMap::new();
     for (edge, verdict) in plan.decisions() {
-        if matches!(verdict, Verdict::Copy | Verdict::Tag) && which(edge) {
+        if matches!(verdict, Verdict::Copy | Verdict::Tag) {
             images.entry((edge.source, edge.digest)).or_default().push(edge);
         }
     }
     let mut shipments: Vec<Shipment<'_>> = images
-        .into_values()
-        .filter_map(|edges| {
+        .into_iter()
+        .filter_map(|(image, edges)| {
+            let passed = gate.passed(&image).ok()?;
             let graph = plan.image(edges[0])?;
             // Edges are ordered by destination.
-            Some(Shipment { graph, source: plan.edges().source(edges[0]), edges })
+            Some(Shipment { _passed: passed, graph, source: plan.edges().source(edges[0]), edges })
         })
         .collect();
     shipments.sort_by_cached_key(|shipment| std::cmp::Reverse(shipment.graph.size()));

@@ -1,41 +1,48 @@
 //! Provenance: what is attested of staging images is verified before anything is written, and judged by the policies of their
 //! manifests (specification 02, *Provenance*).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use oci::Reader;
 
 use crate::error::{Blocked, Error};
 use crate::event::Phase;
 use crate::notary::Notary;
-use crate::phase::examine::{Examined, Examiner};
+use crate::phase::examine::{Assessment, Examiner};
 use crate::phase::plan::{ImageId, Plan};
-use crate::policy::Policies;
 use crate::run::Run;
 
 /// A plan whose images have passed the provenance phase, with what was found of them.
 #[derive(Debug)]
 pub struct Proven {
     pub(super) plan: Plan,
-    pub(super) policies: Policies,
-    pub(super) examined: HashMap<ImageId, Examined>,
+    /// The images that are to be copied or tagged.
+    pub(super) to_promote: BTreeSet<ImageId>,
+    pub(super) assessed: HashMap<ImageId, Assessment>,
+    /// The images whose registry did not answer.
+    pub(super) unread: HashMap<ImageId, Arc<oci::Error>>,
 }
 
-/// Verifies and judges what is attested of the images to promote: each once, however many regions it goes to. An image whose
-/// registry does not answer is not promoted, and is a failure of the plan.
+/// Verifies and judges what is attested of the images to which anything is owed: each once, however many regions it goes to.
+/// An image to promote whose registry does not answer is not promoted, and is a failure of the plan. What an image lacks that
+/// was promoted before stays owed where the image does not pass; that stops no other.
 ///
 /// # Errors
-/// When an image does not satisfy its policy, or something attached to it is forged or malformed; when nobody knows whom to
-/// trust; when the run is told to stop.
+/// When an image to promote does not satisfy its policy, or something attached to it is forged or malformed; when trust cannot
+/// be established; when the run is told to stop.
 pub async fn provenance(
     run: &Run,
     reader: &Reader,
-    (mut plan, policies): (Plan, Policies),
+    mut plan: Plan,
     notary: &Notary,
 ) -> Result<Proven, Error> {
     run.phase(Phase::Provenance, async {
-        let examiner = Examiner { run, reader, notary, policies: &policies };
-        let images = plan.to_promote(|_| true);
+        let mut images = plan.to_examine();
+        images.retain(|image| !plan.passed.contains_key(image));
+        let shared = plan.edges().shared();
+        let policies = plan.policies.clone();
+        let examiner = Examiner { run, reader, notary, policies: &policies, shared: &shared };
         let looked = match examiner.look_at(&plan, images).await {
             Ok(looked) => looked,
             Err(error) => return Err(Error::NoTrust(Box::new(error), Box::new(plan))),
@@ -44,13 +51,18 @@ pub async fn provenance(
             // Not all have been looked at.
             return Err(Error::Interrupted);
         }
-        plan.cannot_read(run, looked.unread);
-        let examined = looked.examined;
-        let blocked = Blocked::of(&plan, &examined, Examined::unproven);
+        let to_promote = plan.to_promote();
+        let assessed = looked.assessed;
+        let (failed, unread): (Vec<_>, Vec<_>) =
+            looked.unread.into_iter().partition(|(image, _)| to_promote.contains(image));
+        plan.cannot_read(run, failed);
+        let wrong =
+            |image: &ImageId, found: &Assessment| found.unproven().filter(|_| to_promote.contains(image));
+        let blocked = Blocked::of(&plan, &assessed, wrong);
         if !blocked.is_empty() {
             return Err(Error::Blocked(Phase::Provenance, blocked, Box::new(plan)));
         }
-        Ok(Proven { plan, policies, examined })
+        Ok(Proven { plan, to_promote, assessed, unread: unread.into_iter().collect() })
     })
     .await
 }

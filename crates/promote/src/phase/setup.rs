@@ -1,5 +1,6 @@
 //! Setup: manifests become edges. No network.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::Cache;
@@ -7,6 +8,7 @@ use crate::edge::Edges;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::manifest::Manifests;
+use crate::phase::plan::Late;
 use crate::policy::Policies;
 use crate::run::Run;
 
@@ -25,20 +27,32 @@ pub struct Job {
     /// Whether the run is to write: then destinations are asked with the right to push, since some token services grant nothing
     /// else for a repository that does not exist yet.
     pub writes: bool,
+    /// Whether a run that does not write looks at what is attached to promoted images, to tell which lack a signature or a
+    /// record. A run that writes always does.
+    pub looks: bool,
     /// What earlier runs have seen of production, where that is remembered.
     pub cache: Option<Cache>,
 }
 
-/// Edges that do not contradict one another.
+/// Edges that do not contradict one another, and how they are to be planned.
 #[derive(Debug)]
 pub struct Ready {
-    pub(super) edges: Edges,
+    pub(super) edges: Arc<Edges>,
     pub(super) policies: Policies,
     pub(super) strict: bool,
     pub(super) keep_going: bool,
-    pub(super) late_after: Option<Duration>,
     pub(super) writes: bool,
-    pub(super) cache: Option<Cache>,
+    pub(super) looks: bool,
+    pub(super) round: Round,
+}
+
+/// What is planned of the edges.
+#[derive(Debug)]
+pub(super) enum Round {
+    /// All of them, but for those that end on hosts that answer nothing for as long as `late_after` says.
+    First { late_after: Option<Duration>, cache: Option<Cache> },
+    /// Those that end in repositories that the first round has left out.
+    Second(Box<Late>),
 }
 
 impl Ready {
@@ -51,7 +65,7 @@ impl Ready {
 /// Expands the manifests of a job.
 ///
 /// # Errors
-/// When two of its wishes contradict each other.
+/// When two of its promotions contradict each other.
 pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
     run.phase(Phase::Setup, async {
         for warning in &job.manifests.warnings {
@@ -59,7 +73,7 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
         }
         let edges = Edges::new(&job.manifests).map_err(Error::Overlaps)?;
         if edges.repeated() > 0 {
-            tracing::info!(edges = edges.repeated(), "wished more than once, done once");
+            tracing::info!(edges = edges.repeated(), "asked for more than once, done once");
         }
         if edges.metadata() > 0 {
             let count = edges.metadata();
@@ -67,8 +81,10 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        let Job { manifests, strict, keep_going, late_after, writes, cache } = job;
-        Ok(Ready { edges, policies: manifests.policies, strict, keep_going, late_after, writes, cache })
+        let Job { manifests, strict, keep_going, late_after, writes, looks, cache } = job;
+        let (edges, policies) = (Arc::new(edges), manifests.policies);
+        let round = Round::First { late_after, cache };
+        Ok(Ready { edges, policies, strict, keep_going, writes, looks, round })
     })
     .await
 }

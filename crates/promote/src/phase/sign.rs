@@ -1,4 +1,4 @@
-//! Sign: promoted images and their parts are signed, where they are not signed already (specification 02, *Sign*).
+//! Sign: promoted images and their parts get the signatures that the plan has found lacking (specification 02, *Sign*).
 //!
 //! What a run owes is read off the registries, not off what the run has copied: so it also signs what an earlier one has
 //! left unsigned, and writes nothing where all is signed.
@@ -7,25 +7,21 @@ use std::collections::BTreeMap;
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
-use oci::{AttachedTag, AttachmentKind, Descriptor, Digest, Known, NewLayer, Repository, Writer};
-use sigstore::Signer;
+use oci::{AttachedTag, AttachmentKind, Digest, Known, NewLayer, Repository, Writer};
 
 use crate::event::{Event, Phase};
 use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
 use crate::intern::Id;
 use crate::notary::{Notary, Signing};
 use crate::phase::carry::Carrier;
-use crate::phase::examine::Examiner;
-use crate::phase::finished::{Completion, Finished};
+use crate::phase::examine::Passed;
+use crate::phase::finished::Completion;
+use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
-use crate::phase::promote::Promoted;
-use crate::policy::Mode;
+use crate::phase::promote::{Confirmed, Promoted};
 use crate::run::Run;
-use crate::signing::{Place, Signature, Signers, Tagged, Trouble, attached_bundle, bundle_of, tagged};
-use crate::subject::{Subject, edges_of, subjects};
-
-/// How many images are looked through at once; what hosts bear is the gate's matter.
-const WAITING: usize = 64;
+use crate::signing::{AttachError, Place, Signature, Signers, attached_bundle};
+use crate::subject::Subject;
 
 /// The most signatures of staging that are carried to one manifest: ours, which comes after them, has to stay among those that
 /// readers look at.
@@ -35,50 +31,79 @@ const CARRIED_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Signed {
     pub(super) promoted: Promoted,
-    /// The images that are at home now, with their manifests where these were looked through.
-    pub(super) held: Vec<Held>,
+    /// The images that lack no signature any more.
+    pub(super) images: Vec<SignedImage>,
+    /// The images that were not signed, or have not passed.
+    pub(super) incomplete: Vec<Subject>,
     /// How many manifests lack a signature that they should have.
     pub(super) failed: usize,
     pub(super) not_begun: usize,
-    /// What was known of images without looking at them.
-    pub(super) finished: Option<Finished>,
 }
 
-/// An image that is at home.
+/// An image that has passed and lacks no signature any more. Only Sign makes one, and Attest records nothing else.
+///
+/// ```compile_fail,E0451
+/// fn record_what_is_not_signed() -> promote::phase::SignedImage {
+///     promote::phase::SignedImage { number: 0, was_signed: false }
+/// }
+/// ```
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) subject: Subject,
-    /// Its manifests, the image itself first; none where nobody has had to look.
-    pub(super) parts: Vec<Descriptor>,
-    /// Whether all its signatures are there: then it can be recorded.
-    pub(super) completion: Completion,
+pub struct SignedImage {
+    /// Its place among the images of the plan to which something is owed.
+    number: usize,
+    /// Whether this run has signed a part of it.
+    was_signed: bool,
+}
+
+impl SignedImage {
+    /// What it lacks besides signatures.
+    pub(super) fn owed<'a>(&self, promoted: &'a Promoted) -> &'a OwedImage {
+        &promoted.plan.owed.images[self.number]
+    }
+
+    /// What Sign has made of it.
+    pub(super) fn completion(&self) -> Completion {
+        if self.was_signed { Completion::Completed } else { Completion::WasComplete }
+    }
 }
 
 /// Signs what is promoted.
 pub(crate) async fn sign(
     run: &Run,
-    writer: &Writer,
+    confirmed: &Confirmed,
     promoted: Promoted,
     notary: &Notary,
     signers: Option<&Signers<'_>>,
 ) -> Signed {
     let (Some(signing), Some(signers)) = (&notary.signing, signers) else {
-        run.tell(&Event::Skipped { phase: Phase::Sign, why: "nobody signs (--sign=false)" });
-        return Signed { promoted, held: Vec::new(), failed: 0, not_begun: 0, finished: None };
+        run.tell(&Event::Skipped { phase: Phase::Sign, why: skipped(notary) });
+        let (images, incomplete) = (Vec::new(), Vec::new());
+        return Signed { promoted, images, incomplete, failed: 0, not_begun: 0 };
     };
     run.phase(Phase::Sign, async {
-        let plan = promoted.plan();
+        let (plan, writer) = (&promoted.plan, confirmed.writer());
         let work = SignWork { run, writer, promoted: &promoted, plan, notary, signing, signers };
-        let there = subjects(plan.edges(), &notary.production).into_iter();
-        let mut there: Vec<Subject> = there.filter(|subject| promoted.holds(subject)).collect();
-        let terms = signers.terms(signing.format, &notary.production);
-        let finished = Finished::recall(run, plan.cache(), terms, plan.edges(), &there);
-        // What was brought now was not there when it was seen to be finished.
-        there.retain(|subject| promoted.has_brought(subject) || !finished.spares(plan.edges(), subject));
-        let (held, failed, not_begun) = work.carry_out(there).await;
-        Signed { held, failed, not_begun, finished: Some(finished), promoted }
+        let Outcome { images, incomplete, failed, not_begun } = work.carry_out().await;
+        Signed { images, incomplete, failed, not_begun, promoted }
     })
     .await
+}
+
+/// Why a run does not sign.
+pub(super) fn skipped(notary: &Notary) -> &'static str {
+    match notary.signing {
+        Some(_) => "nothing is promoted, so there is nothing to sign",
+        None => "signing is off (--sign=false)",
+    }
+}
+
+/// What came of signing.
+#[derive(Default)]
+struct Outcome {
+    images: Vec<SignedImage>,
+    incomplete: Vec<Subject>,
+    failed: usize,
+    not_begun: usize,
 }
 
 /// Sign at work.
@@ -92,251 +117,238 @@ struct SignWork<'a> {
     signers: &'a Signers<'a>,
 }
 
-/// A manifest at home.
+/// A manifest at its home.
 type Key = (Id<Repository>, Digest);
 
+/// A manifest to sign.
+#[derive(Clone, Copy)]
+struct Unit<'a> {
+    home: Id<Repository>,
+    part: &'a Part,
+    /// The staging repository that the image comes from.
+    source: Id<Repository>,
+    /// The proof that the image has passed, and so its parts.
+    passed: &'a Passed,
+    /// Whether it is the image itself, rather than a part of it.
+    is_image: bool,
+}
+
 impl SignWork<'_> {
-    /// Gives the images that were looked through, how many manifests lack a signature, and how many were not begun.
-    async fn carry_out(&self, subjects: Vec<Subject>) -> (Vec<Held>, usize, usize) {
-        let wanted = subjects.len();
-        let mut held = self.look_through(subjects).await;
-        let units = self.units(&held);
-        let all = units.len();
-        self.run.tell(&Event::Work { units: "signatures", more: all });
-        let signed: BTreeMap<Key, Completion> = stream::iter(units)
+    async fn carry_out(&self) -> Outcome {
+        let mut outcome = Outcome::default();
+        let mut units: BTreeMap<Key, Unit<'_>> = BTreeMap::new();
+        let mut admitted = Vec::new();
+        for (number, image) in self.plan.owed.images.iter().enumerate() {
+            if !self.promoted.holds(&image.subject) {
+                continue;
+            }
+            match self.passed(image) {
+                Ok(passed) => {
+                    // What several images have in common is signed once.
+                    units.extend(self.units(image, passed));
+                    admitted.push(number);
+                }
+                Err(why) => self.refuse(image, why, &mut outcome),
+            }
+        }
+        self.run.tell(&Event::Work { units: "signatures", more: units.len() });
+        let signed = self.sign_all(&units).await;
+        for (key, result) in &signed {
+            if let Err(error) = result {
+                self.unsigned(*key, error);
+                outcome.failed += 1;
+            }
+        }
+        // It was told when they could not be looked at.
+        outcome.failed += self.plan.owed.unread.len();
+        outcome.incomplete.extend(&self.plan.owed.unread);
+        outcome.not_begun = units.len() - signed.len();
+        for number in admitted {
+            let image = &self.plan.owed.images[number];
+            let parts = || image.parts.iter().map(|part| (image.subject.home, part.descriptor.digest));
+            let is_signed = |key: Key| !units.contains_key(&key) || matches!(signed.get(&key), Some(Ok(())));
+            if parts().all(is_signed) {
+                let was_signed = parts().any(|key| units.contains_key(&key));
+                outcome.images.push(SignedImage { number, was_signed });
+            } else {
+                outcome.incomplete.push(image.subject);
+            }
+        }
+        outcome
+    }
+
+    /// The proof that an image has passed of all staging repositories that its tags come from.
+    fn passed(&self, image: &OwedImage) -> Result<&Passed, &str> {
+        let mut first = Err("no manifest asks for it");
+        for source in image.sources.iter().rev() {
+            first = Ok(self.promoted.gate.passed(source)?);
+        }
+        first
+    }
+
+    /// The manifests of an image that lack a signature.
+    fn units<'b>(&self, image: &'b OwedImage, passed: &'b Passed) -> impl Iterator<Item = (Key, Unit<'b>)> {
+        let home = image.subject.home;
+        let image_digest = *self.plan.edges().digest_name(image.subject.digest);
+        let source = image.sources.first().map(|(source, _)| *source);
+        let lacking = image.parts.iter().filter(move |part| {
+            part.layer.is_some() || part.lacks_bundle(gets_bundles(passed, &part.descriptor.digest))
+        });
+        lacking.filter_map(move |part| {
+            let digest = part.descriptor.digest;
+            let is_image = digest == image_digest;
+            Some(((home, digest), Unit { home, part, source: source?, passed, is_image }))
+        })
+    }
+
+    /// Tells that an image has not passed.
+    fn refuse(&self, image: &OwedImage, why: &str, outcome: &mut Outcome) {
+        let edges = self.plan.edges();
+        let Subject { home, digest } = image.subject;
+        let name = edges.repository(home).at(*edges.digest_name(digest));
+        let problem = (&AttachError::NotPassed(why.to_owned())).into();
+        if image.signature {
+            outcome.failed += 1;
+            self.run.tell(&Event::Unsigned(name, problem));
+        } else {
+            self.run.tell(&Event::Unrecorded(name, problem));
+        }
+        outcome.incomplete.push(image.subject);
+    }
+
+    /// Signs manifests; those whose failure may pass once more when all others are done. What was not begun because of a stop
+    /// is left out.
+    async fn sign_all(&self, units: &BTreeMap<Key, Unit<'_>>) -> BTreeMap<Key, Result<(), AttachError>> {
+        let mut signed = self.sign_each(units.iter().map(|(key, unit)| (*key, *unit))).await;
+        let may_pass =
+            |result: &Result<(), AttachError>| result.as_ref().is_err_and(AttachError::is_temporary);
+        let again: Vec<Key> =
+            signed.iter().filter(|(_, result)| may_pass(result)).map(|(key, _)| *key).collect();
+        if !again.is_empty() && !self.run.is_stopping() {
+            tracing::info!(manifests = again.len(), "signing once more what could not be signed");
+            self.signers.try_again();
+            let units = again.into_iter().filter_map(|key| Some((key, *units.get(&key)?)));
+            signed.extend(self.sign_each(units).await);
+        }
+        for _ in &signed {
+            self.run.tell(&Event::Worked);
+        }
+        signed
+    }
+
+    async fn sign_each(
+        &self,
+        units: impl Iterator<Item = (Key, Unit<'_>)>,
+    ) -> BTreeMap<Key, Result<(), AttachError>> {
+        stream::iter(units)
             .take_while(|_| std::future::ready(!self.run.is_stopping()))
-            .map(async |((home, _), (source, part))| {
-                let completion = self.sign(home, source, part).await;
-                self.run.tell(&Event::Worked);
-                ((home, part.digest), completion)
+            .map(async |(key, unit)| {
+                let result = self.sign(&unit).await;
+                if result.is_ok() {
+                    let (home, digest) = key;
+                    self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(digest)));
+                }
+                (key, result)
             })
             .buffer_unordered(self.signing.at_once)
-            .collect()
-            .await;
-        let lacking = |completion: &Completion| *completion == Completion::Incomplete;
-        let unread = held.iter().filter(|held| lacking(&held.completion)).count();
-        let failed = signed.values().filter(|completion| lacking(completion)).count() + unread;
-        let not_begun = (wanted - held.len()) + (all - signed.len());
-        for Held { subject, parts, completion } in &mut held {
-            let of_part = |part: &Descriptor| signed.get(&(subject.home, part.digest)).copied();
-            let parts = parts.iter().map(|part| of_part(part).unwrap_or(Completion::Incomplete));
-            *completion = parts.fold(*completion, Completion::and);
-        }
-        (held, failed, not_begun)
-    }
-
-    /// The manifests to sign, each with where it was promoted from: what several images have in common once.
-    fn units<'b>(&self, held: &'b [Held]) -> BTreeMap<Key, (Id<Repository>, &'b Descriptor)> {
-        let mut units = BTreeMap::new();
-        for Held { subject, parts, .. } in held {
-            let Some(first) = edges_of(self.plan.edges(), subject).next() else { continue };
-            units.extend(parts.iter().map(|part| ((subject.home, part.digest), (first.source, part))));
-        }
-        units
-    }
-
-    /// Finds the manifests of images that are had by a tag. Others are not signed.
-    async fn look_through(&self, subjects: Vec<Subject>) -> Vec<Held> {
-        let edges = self.plan.edges();
-        self.run.tell(&Event::Work { units: "images", more: subjects.len() });
-        stream::iter(subjects)
-            .take_while(|_| std::future::ready(!self.run.is_stopping()))
-            .map(async |subject| {
-                let is_tagged = edges_of(edges, &subject).any(|edge| edge.tag.is_some());
-                let parts = match is_tagged {
-                    true => self.promoted.outline(self.run, self.writer.reader(), &subject).await,
-                    false => Ok(Vec::new()),
-                };
-                self.run.tell(&Event::Worked);
-                let parts = match parts {
-                    Ok(parts) => self.unless_withheld(&subject, parts).await,
-                    Err(error) => Err(error.into()),
-                };
-                match parts {
-                    Ok(parts) => Held { subject, completion: Completion::WasComplete, parts },
-                    Err(error) => {
-                        self.unsigned(subject.home, *edges.digest_name(subject.digest), &error);
-                        Held { subject, completion: Completion::Incomplete, parts: Vec::new() }
-                    }
-                }
-            })
-            .buffered(WAITING)
             .collect()
             .await
     }
 
-    /// The manifests to sign of an image, unless its policy requires what it lacks. What this run has promoted has passed, and
-    /// what has our signature has passed before; but what somebody else has put there is not signed for being there.
-    async fn unless_withheld(
-        &self,
-        subject: &Subject,
-        parts: Vec<Descriptor>,
-    ) -> Result<Vec<Descriptor>, Trouble> {
-        let edges = self.plan.edges();
-        let Some(first) = edges_of(edges, subject).next() else { return Ok(parts) };
-        let policies = &self.promoted.policies;
-        let policy = policies.of(edges.repository(first.source));
-        let digest = *edges.digest_name(subject.digest);
-        let is_free = policy.is_none_or(|policy| policy.mode() != Mode::Require) || parts.is_empty();
-        if is_free || self.promoted.examined(first.source, &digest).is_some() {
-            return Ok(parts);
-        }
-        let home = edges.repository(subject.home);
-        let reference = self.notary.production.reference(home);
-        let place = Place { home, reference: &reference, digest };
-        let signature = Signature::new(&place, &self.signing.promoter.version)?;
-        let lacks_layer = self.lacks_layer(subject.home, &place, &signature).await?.0.is_some();
-        if !lacks_layer && !self.lacks_bundle(subject.home, &place).await? {
-            return Ok(parts);
-        }
-        let reader = self.writer.reader();
-        let examiner = Examiner { run: self.run, reader, notary: self.notary, policies };
-        let examined = examiner.examine(self.plan, (first.source, subject.digest)).await?;
-        match examined.unproven().or_else(|| examined.invalid()) {
-            None => Ok(parts),
-            Some(why) => Err(Trouble::Withheld(why)),
-        }
-    }
-
-    /// Has one manifest signed.
-    async fn sign(&self, home: Id<Repository>, source: Id<Repository>, part: &Descriptor) -> Completion {
-        match self.complete(home, source, part).await {
-            Ok(false) => Completion::WasComplete,
-            Ok(true) => {
-                self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(part.digest)));
-                Completion::Completed
-            }
-            Err(trouble) => {
-                self.unsigned(home, part.digest, &trouble);
-                Completion::Incomplete
-            }
-        }
-    }
-
-    fn unsigned(&self, home: Id<Repository>, digest: Digest, trouble: &Trouble) {
+    fn unsigned(&self, (home, digest): Key, error: &AttachError) {
         let name = self.plan.edges().repository(home).at(digest);
-        self.run.tell(&Event::Unsigned(name, trouble.into()));
+        self.run.tell(&Event::Unsigned(name, error.into()));
     }
 
-    /// Writes the signatures that a manifest lacks; whether there were any.
-    async fn complete(
-        &self,
-        home: Id<Repository>,
-        source: Id<Repository>,
-        part: &Descriptor,
-    ) -> Result<bool, Trouble> {
+    /// Writes the signatures that a manifest lacks.
+    async fn sign(&self, unit: &Unit<'_>) -> Result<(), AttachError> {
+        let Unit { home, part, passed, .. } = *unit;
         let name = self.plan.edges().repository(home);
         let reference = self.notary.production.reference(name);
-        let place = Place { home: name, reference: &reference, digest: part.digest };
+        let digest = part.descriptor.digest;
+        let place = Place { home: name, reference: &reference, digest };
         let signature = Signature::new(&place, &self.signing.promoter.version)?;
-        let (layers, known) = self.lacks_layer(home, &place, &signature).await?;
-        let lacks_bundle = self.lacks_bundle(home, &place).await?;
-        if layers.is_none() && !lacks_bundle {
-            return Ok(false);
-        }
         // What staging has signed comes first, and ours last: with ours there, nothing is lacking any more.
-        let staging = self.of_staging(source, part.digest).await?;
-        self.carry_bundles(home, &place, &staging).await?;
-        let mut written: Vec<NewLayer> = staging.iter().filter_map(layer).collect();
-        if let Some(signer) = layers {
-            written.push(signature.layer(signer).await?);
-        }
-        if !written.is_empty() {
-            let tag = AttachedTag::new(part.digest, AttachmentKind::Signature)
-                .ok_or(Trouble::Algorithm(part.digest))?
+        let staging = self.of_staging(unit).await?;
+        let carries_bundles = self.carry_bundles(unit, &staging).await?;
+        let mut layers: Vec<NewLayer> = staging.iter().filter_map(layer).collect();
+        let known = match (part.layer, self.signers.layers) {
+            (Some(known), Some(signer)) => {
+                layers.push(signature.layer(signer).await?);
+                known
+            }
+            // The tag is there, with staging's signatures.
+            (None, Some(_)) => {
+                layers.clear();
+                Known::Nothing
+            }
+            (_, None) => self.plan.attached(home, &digest, AttachmentKind::Signature),
+        };
+        if !layers.is_empty() {
+            let tag = AttachedTag::new(digest, AttachmentKind::Signature)
+                .ok_or(AttachError::Algorithm(digest))?
                 .tag();
             // Written at once, so that the tag never holds staging's signatures alone where it is to hold ours.
-            self.writer.append(name, &tag, &written, known).await?;
+            self.writer.append(name, &tag, &layers, known).await?;
         }
-        if lacks_bundle {
+        if part.lacks_bundle(carries_bundles || gets_bundles(passed, &digest)) {
             let bundle = signature.bundle(self.signers.bundles).await?;
-            let referrer = attached_bundle(part, bundle, SIGN_TYPE, Timestamp::now());
-            self.writer.attach(name, &referrer, self.plan.fallback(home, &part.digest)).await?;
+            let referrer = attached_bundle(&part.descriptor, bundle, SIGN_TYPE, Timestamp::now());
+            self.writer.attach(name, &referrer, self.plan.fallback(home, &digest)).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Who is to sign a layer of a manifest's `.sig` tag, where that lacks ours and should have it; and what is known of the tag.
-    async fn lacks_layer(
-        &self,
-        home: Id<Repository>,
-        place: &Place<'_>,
-        signature: &Signature,
-    ) -> Result<(Option<&Signer>, Known), Trouble> {
-        let known = self.plan.attached(home, &place.digest, AttachmentKind::Signature);
-        let Some(signer) = self.signers.layers else { return Ok((None, known)) };
-        if known == Known::Absent {
-            return Ok((Some(signer), known));
+    /// The signatures that staging has given a manifest, of those that count.
+    async fn of_staging(&self, unit: &Unit<'_>) -> Result<Vec<FoundSignature>, AttachError> {
+        let digest = unit.part.descriptor.digest;
+        if unit.is_image {
+            let accepted = unit.passed.assessment().accepted(self.notary);
+            return Ok(accepted.take(CARRIED_MAX).cloned().collect());
         }
-        match tagged(self.writer.reader(), place, signature, &self.signers.owner, signer).await? {
-            Tagged::Ours => Ok((None, known)),
-            Tagged::Others => Ok((Some(signer), known)),
-            Tagged::Nothing => Ok((Some(signer), Known::Absent)),
+        let as_image = self.plan.edges().find_digest(&digest).map(|digest| (unit.source, digest));
+        if let Some(Ok(passed)) = as_image.map(|image| self.promoted.gate.passed(&image)) {
+            return Ok(passed.assessment().accepted(self.notary).take(CARRIED_MAX).cloned().collect());
         }
-    }
-
-    /// Whether a manifest lacks our signature as a bundle, and should have it.
-    async fn lacks_bundle(&self, home: Id<Repository>, place: &Place<'_>) -> Result<bool, Trouble> {
-        if !self.signing.format.has_bundle() {
-            return Ok(false);
-        }
-        let there = self.carrier(home).referrers(place.digest).await?;
-        let by = (&self.signers.owner, self.signers.bundles);
-        Ok(bundle_of(self.writer.reader(), place, &there, SIGN_TYPE, by).await?.is_none())
-    }
-
-    /// The signatures that staging has given a manifest, of those whose word counts.
-    async fn of_staging(
-        &self,
-        source: Id<Repository>,
-        digest: Digest,
-    ) -> Result<Vec<FoundSignature>, Trouble> {
-        if let Some(examined) = self.promoted.examined(source, &digest) {
-            return Ok(examined.accepted(self.notary).take(CARRIED_MAX).cloned().collect());
-        }
-        // What an earlier run has promoted is looked at now. Of parts of images the listing alone tells.
-        let hints = self.plan.hints(source, &digest);
-        let is_image = self.plan.edges().find_digest(&digest).is_some();
-        if !is_image && hints.signatures == Known::Absent {
+        // Of parts of images the listing alone tells.
+        let hints = self.plan.hints(unit.source, &digest);
+        if hints.signatures == Known::Absent {
             return Ok(Vec::new());
         }
-        let wanted = if is_image { Wanted::Signatures } else { Wanted::SignatureTag };
         let verification = &self.notary.verification;
         let share = verification.room.share();
         let means = verification.means(self.writer.reader(), &share);
-        let repository = self.plan.edges().repository(source);
-        let evidence = gather(means, repository, digest, hints, wanted).await?;
+        let repository = self.plan.edges().repository(unit.source);
+        let evidence = gather(means, repository, digest, hints, Wanted::SignatureTag).await?;
         let signatures = evidence.signatures.into_iter();
         let accepted = signatures.filter(|found| verification.accepts(&found.signatory));
         Ok(accepted.take(CARRIED_MAX).collect())
     }
 
-    /// Brings home the bundles by which staging has signed a manifest.
-    async fn carry_bundles(
-        &self,
-        home: Id<Repository>,
-        place: &Place<'_>,
-        staging: &[FoundSignature],
-    ) -> Result<(), Trouble> {
+    /// Brings home the bundles by which staging has signed a manifest; whether there are any.
+    async fn carry_bundles(&self, unit: &Unit<'_>, staging: &[FoundSignature]) -> Result<bool, AttachError> {
         let bundle = |found: &'_ FoundSignature| match &found.origin {
             Origin::Referrer { repository, attachment } => Some((repository.clone(), attachment.clone())),
             Origin::Layer { .. } => None,
         };
         let bundles: Vec<_> = staging.iter().filter_map(bundle).collect();
         if bundles.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
-        let carrier = self.carrier(home);
-        let there = carrier.referrers(place.digest).await?;
+        let digest = unit.part.descriptor.digest;
+        let carrier = Carrier { writer: self.writer, plan: self.plan, home: unit.home };
+        let there = carrier.there(unit.part).await?;
         for (repository, attachment) in &bundles {
-            carrier.bring(repository, attachment, place.digest, &there).await?;
+            carrier.bring(repository, attachment, digest, &there).await?;
         }
-        Ok(())
+        Ok(true)
     }
+}
 
-    fn carrier(&self, home: Id<Repository>) -> Carrier<'_> {
-        Carrier { writer: self.writer, plan: self.plan, home }
-    }
+/// Whether an attestation is carried to a manifest as a bundle.
+fn gets_bundles(passed: &Passed, digest: &Digest) -> bool {
+    let counted = passed.assessment().counted();
+    counted.iter().any(|(about, found)| about == digest && matches!(found.origin, Origin::Referrer { .. }))
 }
 
 /// What staging has in a `.sig` tag.

@@ -3,19 +3,41 @@
 use std::collections::HashMap;
 
 use crate::error::{Blocked, Error};
-use crate::event::Phase;
-use crate::phase::examine::Examined;
+use crate::event::{Event, Phase};
+use crate::phase::examine::{Assessment, Passed};
 use crate::phase::plan::{ImageId, Plan};
 use crate::phase::provenance::Proven;
-use crate::policy::Policies;
 use crate::run::Run;
 
-/// A plan that may be carried out: the only thing that Promote takes.
+/// A plan that may be carried out, with the proof of each image that has passed: the only thing that Promote takes.
 #[derive(Debug)]
 pub struct Cleared {
     pub(super) plan: Plan,
-    pub(super) policies: Policies,
-    pub(super) examined: HashMap<ImageId, Examined>,
+    pub(super) gate: Gate,
+}
+
+/// Which images have passed Provenance and Validate.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    passed: HashMap<ImageId, Passed>,
+    /// The images that have not, and why.
+    refused: HashMap<ImageId, String>,
+}
+
+impl Gate {
+    /// The proof that an image has passed.
+    ///
+    /// # Errors
+    /// Why it has not.
+    pub(super) fn passed(&self, image: &ImageId) -> Result<&Passed, &str> {
+        let refused = || self.refused.get(image).map_or("it was not looked at", String::as_str);
+        self.passed.get(image).ok_or_else(refused)
+    }
+
+    /// The proofs, for a later round.
+    pub(super) fn into_passed(self) -> HashMap<ImageId, Passed> {
+        self.passed
+    }
 }
 
 impl Cleared {
@@ -29,19 +51,35 @@ impl Cleared {
     }
 }
 
-/// Sees whether the signatures of the images to promote are by whom they should be; Provenance has read and verified them.
-/// Images without any pass.
+/// Sees whether the signatures of images are by whom they should be; Provenance has read and verified them. Images without
+/// any pass.
 ///
 /// # Errors
-/// When an image has signatures, and none counts.
+/// When an image to promote has signatures, and none counts.
 pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
-        let Proven { plan, policies, examined } = proven;
-        let blocked = Blocked::of(&plan, &examined, Examined::invalid);
+        let Proven { mut plan, to_promote, assessed, unread } = proven;
+        let wrong =
+            |image: &ImageId, found: &Assessment| found.invalid().filter(|_| to_promote.contains(image));
+        let blocked = Blocked::of(&plan, &assessed, wrong);
         if !blocked.is_empty() {
             return Err(Error::Blocked(Phase::Validate, blocked, Box::new(plan)));
         }
-        Ok(Cleared { plan, policies, examined })
+        let mut gate = Gate { passed: std::mem::take(&mut plan.passed), refused: HashMap::new() };
+        for (image, assessment) in assessed {
+            match assessment.pass() {
+                Ok(passed) => drop(gate.passed.insert(image, passed)),
+                Err(why) => drop(gate.refused.insert(image, why)),
+            }
+        }
+        gate.refused.extend(unread.into_iter().map(|(image, error)| (image, error.to_string())));
+        for ((source, digest), why) in &gate.refused {
+            let image = plan.edges().repository(*source).at(*plan.edges().digest_name(*digest));
+            run.tell(&Event::Warned(format!(
+                "{image} is promoted, and is neither signed nor recorded: {why}"
+            )));
+        }
+        Ok(Cleared { plan, gate })
     })
     .await
 }

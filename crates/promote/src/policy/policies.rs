@@ -15,6 +15,8 @@ use super::rules::{Mode, Policy};
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     by_source: HashMap<String, Arc<Policy>>,
+    /// The files that declare them.
+    files: HashMap<String, Arc<str>>,
 }
 
 /// Two sources that cannot both have the policies that are declared for them.
@@ -74,7 +76,23 @@ impl Policies {
         }
         let enabled = names.into_iter().zip(declared);
         let by_source = enabled.filter_map(|(name, (_, policy))| Some((name, policy.clone()?))).collect();
-        Ok(Self { by_source })
+        Ok(Self { by_source, files: HashMap::new() })
+    }
+
+    /// The same, and they know the files that declare the policies of sources.
+    #[must_use]
+    pub fn with_files<'a>(self, files: impl IntoIterator<Item = (&'a RegistryRoot, Arc<str>)>) -> Self {
+        let named = files.into_iter().map(|(root, file)| (name(&root.host, root.prefix.as_ref()), file));
+        let files = named.filter(|(name, _)| self.by_source.contains_key(name)).collect();
+        Self { files, ..self }
+    }
+
+    /// The file that declares the policy that holds for a source repository.
+    pub fn file_of(&self, repository: &Repository) -> Option<&str> {
+        let name = name(&repository.host, Some(&repository.path));
+        let declares = |name: &str| self.by_source.contains_key(name);
+        let declared = std::iter::once(name.as_str()).chain(above(&name)).find(|name| declares(name))?;
+        self.files.get(declared).map(|file| &**file)
     }
 
     /// The policy that holds for a source repository.

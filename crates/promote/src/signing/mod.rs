@@ -24,7 +24,7 @@ pub(crate) use summary::{Input, Summary};
 pub(crate) struct Signers<'a> {
     /// Whose signatures count as ours.
     pub(crate) owner: Owner,
-    /// Signs what goes into tags, where that is wanted.
+    /// Signs layers of tags, where the format has these.
     pub(crate) layers: Option<&'a Signer>,
     /// Signs bundles.
     pub(crate) bundles: &'a Signer,
@@ -57,6 +57,22 @@ impl Signing {
 }
 
 impl Signers<'_> {
+    /// Lets services that failed be asked anew.
+    pub(crate) fn try_again(&self) {
+        let all = self.layers.into_iter().chain([self.bundles]);
+        all.chain(self.summaries.as_ref().map(|(_, signer)| *signer)).for_each(Signer::try_again);
+    }
+
+    /// Who signs images and records.
+    pub(crate) fn own(&self) -> (&Owner, &Signer) {
+        (&self.owner, self.bundles)
+    }
+
+    /// Who signs verification summaries, where there are to be any.
+    pub(crate) fn summarizer(&self) -> Option<(&Owner, &Signer)> {
+        self.summaries.as_ref().map(|(owner, signer)| (owner, *signer))
+    }
+
     /// What it depends on whether an image is finished, in words.
     pub(crate) fn terms(&self, format: SignatureFormat, production: &Production) -> String {
         let summaries = self.summaries.as_ref().map(|(owner, _)| format!(", summaries by {owner}"));
@@ -78,7 +94,7 @@ pub(crate) struct Place<'a> {
 
 /// Why something was not signed or attested.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
+pub(crate) enum AttachError {
     /// A registry did not do its part.
     #[error(transparent)]
     Registry(#[from] oci::Error),
@@ -88,15 +104,26 @@ pub(crate) enum Trouble {
     /// What staging has attached cannot be verified.
     #[error("verifying what staging has attached: {0}")]
     Trust(#[from] TrustError),
-    /// It is in production, and its policy requires what it lacks.
-    #[error("it was promoted by somebody else, and does not satisfy its policy: {0}")]
-    Withheld(String),
+    /// It is in production, and has not passed Provenance and Validate in this run.
+    #[error("it has not passed: {0}")]
+    NotPassed(String),
     /// Sigstore's formats know images by SHA-256 alone.
     #[error("{0} is not of the algorithm SHA-256, by which alone signatures name images")]
     Algorithm(Digest),
 }
 
-impl From<EvidenceError> for Trouble {
+impl AttachError {
+    /// Whether the same might succeed a little later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.is_temporary() && !error.is_silence(),
+            Self::Signing(error) => error.is_temporary(),
+            Self::Trust(_) | Self::NotPassed(_) | Self::Algorithm(_) => false,
+        }
+    }
+}
+
+impl From<EvidenceError> for AttachError {
     fn from(error: EvidenceError) -> Self {
         match error {
             EvidenceError::Registry(error) => Self::Registry(error),
@@ -106,9 +133,9 @@ impl From<EvidenceError> for Trouble {
 }
 
 /// The SHA-256 digest that signatures name an image by, in hexadecimal.
-pub(crate) fn sha256(digest: Digest) -> Result<String, Trouble> {
+pub(crate) fn sha256(digest: Digest) -> Result<String, AttachError> {
     match digest {
         Digest::Sha256(_) => Ok(digest.hex()),
-        Digest::Sha512(_) => Err(Trouble::Algorithm(digest)),
+        Digest::Sha512(_) => Err(AttachError::Algorithm(digest)),
     }
 }

@@ -6,7 +6,7 @@ use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Stat
 
 use super::bundle::BUNDLE_TYPE;
 use super::signature::Signature;
-use super::{Place, Trouble, sha256};
+use super::{AttachError, Place, sha256};
 use crate::evidence::{PREDICATE_TYPE, is_about_content};
 
 /// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
@@ -34,9 +34,9 @@ pub(crate) async fn tagged(
     signature: &Signature,
     owner: &Owner,
     signer: &Signer,
-) -> Result<Tagged, Trouble> {
+) -> Result<Tagged, AttachError> {
     let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
-        .ok_or(Trouble::Algorithm(place.digest))?
+        .ok_or(AttachError::Algorithm(place.digest))?
         .tag();
     let Found::Present(attachment) = reader.attachment(place.home, Selector::Tag(&tag)).await? else {
         return Ok(Tagged::Nothing);
@@ -79,7 +79,7 @@ pub(crate) async fn bundle_of(
     referrers: &[Referrer],
     predicate_type: &str,
     (owner, signer): (&Owner, &Signer),
-) -> Result<Option<Statement>, Trouble> {
+) -> Result<Option<Statement>, AttachError> {
     let sha256 = sha256(place.digest)?;
     let claims = |referrer: &&Referrer| {
         referrer.annotations.get(PREDICATE_TYPE).is_some_and(|claimed| claimed == predicate_type)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sigstore::Statement;
 
-use super::{Place, Trouble, sha256};
+use super::{AttachError, Place, sha256};
 use crate::audit::PROMOTION_TYPE;
 use crate::notary::{CiJob, Promoter};
 
@@ -82,7 +82,7 @@ impl Record<'_> {
     ///
     /// # Errors
     /// When the image's digest is of an algorithm that signatures do not know.
-    pub(crate) fn statement(&self) -> Result<Statement, Trouble> {
+    pub(crate) fn statement(&self) -> Result<Statement, AttachError> {
         let Self { place, source, tags, manifest, time, promoter } = self;
         let sha256 = sha256(place.digest)?;
         let digest = || BTreeMap::from([("sha256", sha256.as_str())]);

@@ -7,7 +7,7 @@ use oci::NewLayer;
 use serde_json::json;
 use sigstore::{SIMPLE_SIGNING_TYPE, SignError, Signer, SimpleSigning, Statement};
 
-use super::{Place, Trouble, sha256};
+use super::{AttachError, Place, sha256};
 use crate::evidence::SIGN_TYPE;
 
 /// What a signature tells of the program that made it.
@@ -26,7 +26,7 @@ impl Signature {
     ///
     /// # Errors
     /// When the image's digest is of an algorithm that signatures do not know.
-    pub(crate) fn new(place: &Place<'_>, version: &str) -> Result<Self, Trouble> {
+    pub(crate) fn new(place: &Place<'_>, version: &str) -> Result<Self, AttachError> {
         let sha256 = sha256(place.digest)?;
         let said = BTreeMap::from([(VERSION.to_owned(), format!("kpromo-{version}"))]);
         let payload = SimpleSigning::new(place.reference, &place.digest.to_string(), said).to_json();

@@ -8,7 +8,7 @@ use oci::Digest;
 use serde::Serialize;
 use sigstore::Statement;
 
-use super::{Place, Trouble, sha256};
+use super::{AttachError, Place, sha256};
 use crate::audit::SUMMARY_TYPE;
 use crate::notary::Promoter;
 use crate::policy::Judgement;
@@ -25,12 +25,12 @@ const UNEVALUATED: &str = "SLSA_BUILD_LEVEL_UNEVALUATED";
 pub(crate) struct Summary<'a> {
     /// Where the image is.
     pub(crate) place: Place<'a>,
-    /// What became of it under its policy; none: there is no policy, or nobody has judged this part of an image by itself.
+    /// What became of it under its policy.
     pub(crate) judgement: Option<&'a Judgement>,
     /// The attestations that it was judged by.
     pub(crate) inputs: Vec<Input>,
-    /// The file that wishes the image and holds its policy, as it is named in its repository.
-    pub(crate) manifest: String,
+    /// The file that holds its policy, as it is named in its repository; without a policy, the one that asks for the image.
+    pub(crate) policy: String,
     /// When it was verified.
     pub(crate) time: Timestamp,
     /// Who promotes.
@@ -85,8 +85,8 @@ impl Summary<'_> {
     ///
     /// # Errors
     /// When the image's digest is of an algorithm that signatures do not know.
-    pub(crate) fn statement(&self) -> Result<Statement, Trouble> {
-        let Self { place, judgement, inputs, manifest, time, promoter } = self;
+    pub(crate) fn statement(&self) -> Result<Statement, AttachError> {
+        let Self { place, judgement, inputs, policy, time, promoter } = self;
         let passes = judgement.is_none_or(Judgement::is_satisfied);
         let checkout = promoter.checkout.as_ref();
         let repository = checkout.and_then(|checkout| checkout.uri.as_deref());
@@ -98,7 +98,7 @@ impl Summary<'_> {
             time_verified: *time,
             resource_uri: resource_uri(place),
             policy: Resource {
-                uri: repository.map_or_else(|| manifest.clone(), |uri| format!("{uri}#{manifest}")),
+                uri: repository.map_or_else(|| policy.clone(), |uri| format!("{uri}#{policy}")),
                 digest: checkout.map(|checkout| ("gitCommit", checkout.commit.clone())).into_iter().collect(),
             },
             input_attestations: inputs.iter().map(Resource::from).collect(),
@@ -163,10 +163,10 @@ mod tests {
         let place = Place { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
         let promoter = Promoter { version: "0.1.0".to_owned(), ..Promoter::default() };
         let time = "2026-11-02T03:04:05Z".parse().unwrap();
-        let manifest = "images/app/images.yaml".to_owned();
+        let policy = "manifests/app/promoter-manifest.yaml".to_owned();
         let inputs =
             vec![Input { place: "s.io/app@sha256:1".to_owned(), digest: Digest::of(b"attestation") }];
-        let summary = Summary { place, judgement, inputs, manifest, time, promoter: &promoter };
+        let summary = Summary { place, judgement, inputs, policy, time, promoter: &promoter };
         serde_json::from_slice(&summary.statement().unwrap().to_json()).unwrap()
     }
 

@@ -89,6 +89,12 @@ pub fn forged(mut layer: NewLayer) -> NewLayer {
     layer
 }
 
+/// A layer of a `.att` tag that holds no attestation.
+pub fn malformed() -> NewLayer {
+    let content = Bytes::from_static(b"{}");
+    NewLayer { media_type: DSSE_TYPE.to_owned(), content, annotations: BTreeMap::new() }
+}
+
 /// A bundle or an envelope with another signature.
 pub fn broken(content: &Bytes) -> Bytes {
     let Ok(mut json) = serde_json::from_slice::<Value>(content) else { return content.clone() };

@@ -13,9 +13,10 @@ use std::time::Duration;
 use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::evidence::Room;
 use promote::manifest::{Manifests, load_plain};
-use promote::phase::{Attested, Cleared};
+use promote::phase::Attested;
 use promote::{
-    Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Production, Run, Verification, carry_out, prepare,
+    Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Prepared, Production, Run, Verification,
+    carry_out, prepare,
 };
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
@@ -181,6 +182,7 @@ impl World {
             keep_going: true,
             late_after: None,
             writes: true,
+            looks: false,
             cache: None,
         }
     }
@@ -189,7 +191,7 @@ impl World {
         Run::new(vec![Arc::<Ledger>::clone(&self.ledger)], self.stop.clone())
     }
 
-    pub async fn prepare(&self) -> Result<Cleared, Error> {
+    pub async fn prepare(&self) -> Result<Prepared, Error> {
         within_limit(prepare(&self.run(), &self.client, self.job(), &self.notary)).await
     }
 
@@ -199,17 +201,10 @@ impl World {
         self.carry_out(cleared).await
     }
 
-    pub async fn carry_out(&self, cleared: Cleared) -> Attested {
-        let confirmed = Confirmed::when(true).unwrap();
-        let done = within_limit(carry_out(
-            &self.run(),
-            &self.client,
-            cleared,
-            confirmed,
-            &self.copying,
-            &self.notary,
-        ))
-        .await;
+    pub async fn carry_out(&self, prepared: Prepared) -> Attested {
+        let confirmed = Confirmed::when(true, &self.client).unwrap();
+        let run = self.run();
+        let done = within_limit(carry_out(&run, &confirmed, prepared, &self.copying, &self.notary)).await;
         done.unwrap_or_else(|error| panic!("{error}"))
     }
 

@@ -106,8 +106,8 @@ fn run_with(
         let run = Run::new(vec![Arc::<promote::Ledger>::clone(&world.ledger)], world.stop.clone());
         let promotion = Box::pin(async {
             let cleared = prepare(&run, &client, world.job(), &notary).await?;
-            let confirmed = Confirmed::when(true).unwrap();
-            carry_out(&run, &client, cleared, confirmed, &world.copying, &notary).await
+            let confirmed = Confirmed::when(true, &client).unwrap();
+            carry_out(&run, &confirmed, cleared, &world.copying, &notary).await
         });
         tokio::select! {
             biased;

@@ -3,48 +3,55 @@
 mod memory;
 mod progress;
 mod reading;
+mod round;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use oci::{AttachmentKind, Digest, Graph, Host, InvalidManifest, Known, MediaType, Reader, Repository, Tag};
+use oci::{
+    AttachmentKind, Descriptor, Digest, Graph, Host, InvalidManifest, Known, MediaType, Reader, Repository,
+    Tag,
+};
 use serde::Serialize;
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
 use crate::edge::{Edge, Edges};
 use crate::error::{Conflict, Error};
-use crate::event::{Event, Phase, Promotion};
+use crate::event::{Event, Promotion};
 use crate::evidence::Hints;
 use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
-use crate::notary::{Notary, Production};
-use crate::phase::setup::Ready;
+use crate::phase::examine::Passed;
+use crate::phase::owed::Owed;
 use crate::policy::Policies;
 use crate::problem::NewAdvice;
 use crate::run::Run;
-use crate::subject::subjects;
-use memory::Memory;
-use progress::Progress;
+use crate::subject::{Subject, edges_of};
+
 pub(super) use reading::by_host;
-use reading::{Readers, ask, list, list_all, read_images};
+pub(super) use round::Late;
+pub use round::{Deferred, plan};
 
 /// An image in staging.
 pub(crate) type ImageId = (Id<Repository>, Id<Digest>);
 
-/// What is to be done, edge by edge, with the images to copy already read.
+/// What is to be done, edge by edge, with the images to copy already read, and what images lack at their homes.
 #[derive(Debug)]
 pub struct Plan {
-    edges: Edges,
+    edges: Arc<Edges>,
+    /// The verdict of each edge.
     verdicts: Vec<Verdict>,
     inventory: Inventory,
     images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
-    /// Images that were found late, and must not be promoted.
-    blocked: HashSet<ImageId>,
-    /// Where images are at home, in a run that signs.
-    homes: Option<Production>,
+    /// The destinations that this plan is about; without them, it is about all.
+    round: Option<BTreeSet<Id<Repository>>>,
+    pub(super) owed: Owed,
+    pub(super) policies: Policies,
+    /// What an earlier round has found to pass.
+    pub(super) passed: HashMap<ImageId, Passed>,
     keep_going: bool,
-    cache: Option<Cache>,
+    cache: Option<Arc<Cache>>,
 }
 
 /// Counts of edges, and what moving them would cost.
@@ -57,9 +64,10 @@ pub struct Count {
     pub copy: usize,
     /// Edges whose image is there and lacks the tag.
     pub tag: usize,
-    /// Images that lack a signature, as far as listings tell: at their homes, without their parts. What has one that may not
-    /// be ours is looked at when it comes to signing.
+    /// Images that lack a signature at their homes, with their parts one.
     pub sign: usize,
+    /// Images that lack a promotion record at their homes, or a verification summary where there are to be any.
+    pub record: usize,
     /// Edges of which nothing is left to do.
     pub done: usize,
     /// Edges whose image neither staging nor production has.
@@ -82,6 +90,9 @@ pub struct Summary {
     pub projects: BTreeMap<String, Count>,
     /// All together.
     pub total: Count,
+    /// Promoted images of which it is not known whether they lack a signature or a record: a dry run looks at these only if it
+    /// is asked to.
+    pub not_looked_at: usize,
 }
 
 /// An edge that cannot be decided or carried out, and why.
@@ -93,56 +104,6 @@ pub struct Failure<'a> {
     pub error: &'a Arc<oci::Error>,
 }
 
-/// Reads what has to be known and decides every edge.
-///
-/// # Errors
-/// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
-pub async fn plan(
-    run: &Run,
-    reader: &Reader,
-    ready: Ready,
-    notary: &Notary,
-) -> Result<(Plan, Policies), Error> {
-    run.phase(Phase::Plan, async {
-        let Ready { edges, policies, strict, keep_going, late_after, writes, cache } = ready;
-        let readers = Readers::new(reader, writes, &edges);
-        let mut memory = Memory::recall(run, cache, &edges);
-        let mut inventory = Inventory::observing(observed(&edges, notary));
-        let verdicts = loop {
-            memory.settled().for_each(|repository| inventory.settle(repository));
-            list(run, &readers, &edges, &memory, &mut inventory, late_after).await;
-            let verdicts = ask(run, &readers, &edges, &mut inventory).await?;
-            // What is remembered of a host is forgotten as soon as one bit of it is wrong, so this ends.
-            let wrong = memory.contradicted(run, &edges, &verdicts);
-            if wrong.is_empty() {
-                break verdicts;
-            }
-            wrong.into_iter().for_each(|repository| inventory.forget(repository));
-        };
-        // Nobody else can use it as long as we have it open.
-        let cache = memory.keep(run, &edges, &verdicts).filter(|_| notary.signing.is_some());
-        let images = read_images(run, reader, &edges, edges.all().iter().zip(&verdicts)).await;
-        if run.is_stopping() {
-            return Err(Error::Interrupted);
-        }
-        let homes = notary.signing.as_ref().map(|_| notary.production.clone());
-        let plan =
-            Plan { edges, verdicts, inventory, images, blocked: HashSet::new(), homes, keep_going, cache };
-        plan.warn(run, |_| true);
-        Ok((plan.check(strict)?, policies))
-    })
-    .await
-}
-
-/// The repositories in which it matters what is attached to images: staging, and the homes of what is signed.
-fn observed(edges: &Edges, notary: &Notary) -> BTreeSet<Id<Repository>> {
-    let mut observed: BTreeSet<Id<Repository>> = edges.all().iter().map(|edge| edge.source).collect();
-    if notary.signing.is_some() {
-        observed.extend(subjects(edges, &notary.production).iter().map(|subject| subject.home));
-    }
-    observed
-}
-
 impl Plan {
     /// The edges.
     pub fn edges(&self) -> &Edges {
@@ -151,7 +112,8 @@ impl Plan {
 
     /// Every edge with what is to be done about it.
     pub fn decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
-        self.edges.all().iter().zip(&self.verdicts)
+        let all = self.edges.all().iter().zip(&self.verdicts);
+        all.filter(|(edge, _)| self.is_about(edge.destination))
     }
 
     /// The edges that end in a repository, each with what is to be done about it.
@@ -160,12 +122,26 @@ impl Plan {
         destination: Id<Repository>,
     ) -> impl Iterator<Item = (&Edge, &Verdict)> {
         let (first, edges) = self.edges.range_to(destination);
+        let edges = if self.is_about(destination) { edges } else { &[] };
         edges.iter().zip(&self.verdicts[first..])
+    }
+
+    /// Whether the plan is about a destination.
+    fn is_about(&self, destination: Id<Repository>) -> bool {
+        self.round.as_ref().is_none_or(|round| round.contains(&destination))
+    }
+
+    /// Whether the run copies an image to a repository, or gives it a tag there.
+    pub(super) fn changes(&self, destination: Id<Repository>, digest: Id<Digest>) -> bool {
+        let mut edges = self.decisions_at(destination).filter(|(edge, _)| edge.digest == digest);
+        edges.any(|(edge, verdict)| {
+            matches!(verdict, Verdict::Copy | Verdict::Tag) && self.image(edge).is_some()
+        })
     }
 
     /// What is remembered from run to run, where anything is.
     pub(super) fn cache(&self) -> Option<&Cache> {
-        self.cache.as_ref()
+        self.cache.as_deref()
     }
 
     /// Whether an image that fails leaves the others alone.
@@ -173,9 +149,12 @@ impl Plan {
         self.keep_going
     }
 
-    /// Whether the run has anything to write.
+    /// Whether the run has nothing to write, as far as is known: see [`Summary::not_looked_at`].
     pub fn is_empty(&self) -> bool {
-        !self.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Copy | Verdict::Tag | Verdict::Late))
+        let is_due = |verdict: &Verdict| matches!(verdict, Verdict::Copy | Verdict::Tag | Verdict::Late);
+        self.owed.images.is_empty()
+            && self.owed.unread.is_empty()
+            && !self.decisions().any(|(_, verdict)| is_due(verdict))
     }
 
     /// Why an edge cannot be decided or carried out: a registry does not answer, or the image cannot be read.
@@ -196,60 +175,6 @@ impl Plan {
     /// The edges whose image is nowhere.
     pub fn lost(&self) -> impl Iterator<Item = &Edge> {
         self.decisions().filter(|(_, verdict)| **verdict == Verdict::Lost).map(|(edge, _)| edge)
-    }
-
-    /// Images whose registries have not answered yet.
-    pub(super) fn late(&self) -> usize {
-        let late = self.decisions().filter(|(_, verdict)| **verdict == Verdict::Late);
-        late.map(|(edge, _)| (edge.source, edge.digest)).collect::<HashSet<ImageId>>().len()
-    }
-
-    /// Reads the registries that the others did not wait for, and decides their edges; gives their repositories. What
-    /// contradicts them is warned of, and is nothing that is carried out.
-    pub(super) async fn catch_up(&mut self, run: &Run, reader: &Reader) -> BTreeSet<Id<Repository>> {
-        let late = self.inventory.take_late();
-        let hosts = late.iter().map(|repository| (&self.edges.repository(*repository).host, true));
-        let progress = Progress::new(hosts);
-        // Only a run that writes catches up.
-        let readers = Readers::new(reader, true, &self.edges);
-        list_all(run, &readers, &self.edges, &late, &mut self.inventory, &progress).await;
-        // Where the run is told to stop between questions, all of it stays undecided.
-        let Ok(verdicts) = ask(run, &readers, &self.edges, &mut self.inventory).await else {
-            return BTreeSet::new();
-        };
-        let is_late = |edge: &Edge| late.contains(&edge.destination);
-        let decided = self.edges.all().iter().zip(&verdicts).filter(|(edge, _)| is_late(edge));
-        let lacking = decided.filter(|(edge, verdict)| {
-            // An image that only got tags elsewhere has been read in part.
-            match self.images.get(&(edge.source, edge.digest)) {
-                Some(Ok(graph)) => **verdict == Verdict::Copy && !graph.is_whole(),
-                Some(Err(_)) => false,
-                None => true,
-            }
-        });
-        let images = read_images(run, reader, &self.edges, lacking).await;
-        if run.is_stopping() {
-            return BTreeSet::new();
-        }
-        self.images.extend(images);
-        for ((edge, verdict), new) in self.edges.all().iter().zip(&mut self.verdicts).zip(verdicts) {
-            if is_late(edge) {
-                *verdict = new;
-            }
-        }
-        self.warn(run, is_late);
-        for (edge, verdict) in self.decisions().filter(|(edge, _)| is_late(edge)) {
-            if let Some(reason) = self.conflict(edge, verdict, false) {
-                let reason = format!("{reason} ({})", self.edges.origin(edge));
-                run.tell(&Event::Withheld(self.promotion(&[edge]), reason));
-            }
-        }
-        late
-    }
-
-    /// Edges that contradict production, or whose images cannot be copied.
-    pub(super) fn conflicts(&self) -> usize {
-        self.decisions().filter(|(edge, verdict)| self.conflict(edge, verdict, false).is_some()).count()
     }
 
     /// Counts by project and in all.
@@ -274,32 +199,35 @@ impl Plan {
             summary.total.add(count);
             summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
         }
-        for edge in self.to_sign() {
-            let count = Count { sign: 1, ..Count::default() };
+        for image in &self.owed.images {
+            let Some(edge) = edges_of(&self.edges, &image.subject).next() else { continue };
+            let (sign, record) = (usize::from(image.signature), usize::from(image.record || image.summary));
+            let count = Count { sign, record, ..Count::default() };
             summary.total.add(count);
             summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
         }
+        summary.not_looked_at = self.owed.not_looked_at;
         summary
     }
 
-    /// The first edge of each image that lacks a signature at its home, as far as listings tell.
-    fn to_sign(&self) -> impl Iterator<Item = &Edge> {
-        let subjects = self.homes.as_ref().map(|production| subjects(&self.edges, production));
-        subjects.unwrap_or_default().into_iter().filter_map(|subject| {
-            let digest = self.edges.digest_name(subject.digest);
-            let mut wished = self
-                .decisions_at(subject.home)
-                .filter(|(edge, _)| edge.digest == subject.digest && edge.tag.is_some());
-            let (edge, verdict) = wished.next()?;
-            let lacks = match verdict {
-                Verdict::Copy | Verdict::Tag => self.image(edge).is_some(),
-                Verdict::Done => {
-                    self.attached(subject.home, digest, AttachmentKind::Signature) == Known::Absent
-                }
-                _ => false,
-            };
-            lacks.then_some(edge)
-        })
+    /// The edges that are not carried out where this plan is given up, but for those that cannot be decided.
+    pub(super) fn due(&self) -> impl Iterator<Item = &Edge> {
+        let is_due = |verdict: &Verdict| {
+            matches!(
+                verdict,
+                Verdict::Copy | Verdict::Tag | Verdict::Moved(_) | Verdict::Unsupported(_) | Verdict::Late
+            )
+        };
+        let due = self.decisions().filter(move |(_, verdict)| is_due(verdict));
+        due.filter(|(edge, verdict)| self.failure(edge, verdict).is_none()).map(|(edge, _)| edge)
+    }
+
+    /// Why an edge must not be promoted, where it contradicts production.
+    pub(super) fn refusal(&self, edge: &Edge) -> Option<String> {
+        let mut decisions = self.decisions_at(edge.destination);
+        let (edge, verdict) = decisions.find(|(other, _)| *other == edge)?;
+        let reason = self.conflict(edge, verdict, false)?;
+        Some(format!("{reason} ({})", self.edges.origin(edge)))
     }
 
     /// The bytes of an edge's image that no edge before it has brought to its host.
@@ -310,12 +238,45 @@ impl Plan {
         new.fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
-    /// The images that are to be copied or tagged at destinations that `which` picks.
-    pub(super) fn to_promote(&self, which: impl Fn(&Edge) -> bool) -> BTreeSet<ImageId> {
+    /// The images that are to be copied or tagged.
+    pub(super) fn to_promote(&self) -> BTreeSet<ImageId> {
         let decided = self.decisions().filter(|(edge, verdict)| {
-            matches!(verdict, Verdict::Copy | Verdict::Tag) && which(edge) && self.image(edge).is_some()
+            matches!(verdict, Verdict::Copy | Verdict::Tag) && self.image(edge).is_some()
         });
         decided.map(|(edge, _)| (edge.source, edge.digest)).collect()
+    }
+
+    /// The images to which anything is owed: what is to be copied, tagged, signed, recorded or summarised.
+    pub(super) fn to_examine(&self) -> BTreeSet<ImageId> {
+        let mut images = self.to_promote();
+        images.extend(self.owed.images.iter().flat_map(|image| &image.sources));
+        images
+    }
+
+    /// The manifests of an image at home to which something can be attached, its own first, as that names them.
+    ///
+    /// No request where the image is to be copied; otherwise one, and one for each index below it.
+    pub(super) async fn outline(
+        &self,
+        run: &Run,
+        reader: &Reader,
+        subject: &Subject,
+    ) -> Result<Vec<Descriptor>, oci::Error> {
+        let image = self.edges.repository(subject.home).at(*self.edges.digest_name(subject.digest));
+        let read = edges_of(&self.edges, subject).find_map(|edge| self.image(edge));
+        let mut outline = match read.filter(|graph| graph.is_whole()) {
+            Some(graph) => graph.outline(),
+            None => reader.outline(&image).await?,
+        };
+        let all = outline.len();
+        outline.retain(|part| matches!(part.digest, Digest::Sha256(_)));
+        if outline.len() < all {
+            run.tell(&Event::Warned(format!(
+                "parts of {image} are neither signed nor attested: they have no digest of the algorithm SHA-256, by which \
+                 alone signatures name images"
+            )));
+        }
+        Ok(outline)
     }
 
     /// Takes in that it cannot be read what is attached to images: they are not promoted.
@@ -329,11 +290,6 @@ impl Plan {
         }
     }
 
-    /// Takes in that images must not be promoted.
-    pub(super) fn block(&mut self, images: impl IntoIterator<Item = ImageId>) {
-        self.blocked.extend(images);
-    }
-
     /// What a listing has shown of an image's evidence.
     pub(super) fn hints(&self, repository: Id<Repository>, digest: &Digest) -> Hints {
         super::examine::hints(self, repository, digest)
@@ -344,10 +300,9 @@ impl Plan {
         self.images.get(&image)?.as_ref().ok()
     }
 
-    /// The image of an edge, where it may be promoted.
+    /// The image of an edge, where it has been read.
     pub(super) fn image(&self, edge: &Edge) -> Option<&Graph> {
-        let image = (edge.source, edge.digest);
-        if self.blocked.contains(&image) { None } else { self.graph(image) }
+        self.graph((edge.source, edge.digest))
     }
 
     /// What is to come of edges that bring one image to one repository.
@@ -406,7 +361,7 @@ impl Plan {
         let unreadable = |verdict: &Verdict| matches!(verdict, Verdict::Unreadable(_));
         let first = self.failures().next().map(|failure| Arc::clone(failure.error));
         match first {
-            Some(error) if self.verdicts.iter().all(unreadable) => {
+            Some(error) if self.decisions().all(|(_, verdict)| unreadable(verdict)) => {
                 Err(Error::Unavailable(error, Box::new(self)))
             }
             _ => Ok(self),
@@ -443,8 +398,8 @@ impl Plan {
     }
 
     /// Says what a person should know although it stops nothing.
-    fn warn(&self, run: &Run, which: impl Fn(&Edge) -> bool) {
-        for (edge, verdict) in self.decisions().filter(|(edge, _)| which(edge)) {
+    fn warn(&self, run: &Run) {
+        for (edge, verdict) in self.decisions() {
             let (source, digest) = (self.edges.source(edge), self.edges.digest(edge));
             let reference = self.edges.reference(edge);
             match verdict {
@@ -462,8 +417,7 @@ impl Plan {
             }
         }
         let (mut told, mut new_advice) = (HashSet::new(), NewAdvice::default());
-        let failures = self.failures().filter(|failure| which(failure.edge));
-        for failure in failures.filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
+        for failure in self.failures().filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
             let reference = self.edges.reference(failure.edge);
             let problem = new_advice.of(failure.error);
             run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
@@ -486,6 +440,7 @@ impl Count {
         self.copy += other.copy;
         self.tag += other.tag;
         self.sign += other.sign;
+        self.record += other.record;
         self.done += other.done;
         self.lost += other.lost;
         self.conflicts += other.conflicts;

@@ -35,9 +35,14 @@ pub(super) struct Readers {
 impl Readers {
     /// The access of a run. Where it `writes`, destinations are asked with the right to push.
     pub(super) fn new(reader: &Reader, writes: bool, edges: &Edges) -> Self {
-        let sources = edges.all().iter().map(|edge| edge.source).collect();
+        let sources = edges.all().iter().flat_map(|edge| edges.sources(edge)).collect();
         let destination = if writes { reader.clone().pushing() } else { reader.clone() };
         Self { sources, source: reader.clone(), destination }
+    }
+
+    /// The access to staging.
+    pub(super) fn of_staging(&self) -> &Reader {
+        &self.source
     }
 
     fn of(&self, repository: Id<Repository>) -> &Reader {
@@ -61,13 +66,12 @@ pub(super) async fn list(
     for edge in edges.all().iter().filter(|edge| !inventory.is_settled(edge.destination)) {
         repositories.insert(edge.destination);
         if !memory.rechecks(edge.destination) {
-            repositories.insert(edge.source);
+            repositories.extend(edges.sources(edge));
         }
     }
     repositories.retain(|repository| !inventory.is_listed(*repository));
-    let sources: BTreeSet<Id<Repository>> = edges.all().iter().map(|edge| edge.source).collect();
     let host = |id: Id<Repository>| &edges.repository(id).host;
-    let progress = Progress::new(repositories.iter().map(|id| (host(*id), !sources.contains(id))));
+    let progress = Progress::new(repositories.iter().map(|id| (host(*id), !readers.sources.contains(id))));
     let listing = list_all(run, readers, edges, &repositories, inventory, &progress);
     let late = tokio::select! {
         () = listing => Vec::new(),
