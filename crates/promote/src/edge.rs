@@ -27,6 +27,9 @@ pub struct Edge {
 /// What an edge promises: a tag, or a digest without a tag, of one destination.
 type Target = (Id<Repository>, Option<Id<Tag>>, Id<Digest>);
 
+/// Images by the staging repository that serves them, each with all staging repositories that may.
+pub(crate) type SharedImages = BTreeMap<(Id<Repository>, Id<Digest>), BTreeSet<Id<Repository>>>;
+
 impl Edge {
     fn target(&self) -> Target {
         (self.destination, self.tag, self.digest)
@@ -211,8 +214,8 @@ impl Edges {
 
     /// The images that some edge may take from several staging repositories, each with all of these: the policies of all of
     /// them hold.
-    pub(crate) fn shared(&self) -> BTreeMap<(Id<Repository>, Id<Digest>), BTreeSet<Id<Repository>>> {
-        let mut shared: BTreeMap<_, BTreeSet<Id<Repository>>> = BTreeMap::new();
+    pub(crate) fn shared(&self) -> SharedImages {
+        let mut shared = SharedImages::new();
         if self.others.is_empty() {
             return shared;
         }

@@ -31,7 +31,7 @@ impl Prepared {
 /// When the run is given up.
 pub async fn prepare(run: &Run, client: &Client, job: Job, notary: &Notary) -> Result<Prepared, Error> {
     let ready = setup(run, job).await?;
-    let (cleared, deferred) = clear(run, &client.reader(), ready, notary).await?;
+    let (cleared, deferred) = Box::pin(clear(run, &client.reader(), ready, notary)).await?;
     Ok(Prepared { cleared, deferred })
 }
 
@@ -60,7 +60,8 @@ pub async fn carry_out(
     notary: &Notary,
 ) -> Result<Attested, Error> {
     let Prepared { cleared, deferred } = prepared;
-    let first = write(run, confirmed, cleared, copying, notary).await?;
+    // Boxed, since the futures of all phases are large.
+    let first = Box::pin(write(run, confirmed, cleared, copying, notary)).await?;
     let Some(deferred) = deferred else { return Ok(first) };
     let images = deferred.images();
     if run.is_stopping() {
@@ -68,8 +69,8 @@ pub async fn carry_out(
     }
     let mut first = first;
     let ready = deferred.into_ready(first.take_passed());
-    let second = match clear(run, confirmed.reader(), ready, notary).await {
-        Ok((cleared, _)) => write(run, confirmed, cleared, copying, notary).await,
+    let second = match Box::pin(clear(run, confirmed.reader(), ready, notary)).await {
+        Ok((cleared, _)) => Box::pin(write(run, confirmed, cleared, copying, notary)).await,
         Err(error) => Err(error),
     };
     Ok(match second {

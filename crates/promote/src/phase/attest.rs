@@ -261,7 +261,7 @@ impl AttestWork<'_> {
         is_image: bool,
     ) -> Result<Statement, AttachError> {
         let passed = owed.sources.iter().filter_map(|source| self.promoted.gate.passed(source).ok());
-        let assessments: Vec<&Assessment> = passed.map(|passed| passed.assessment()).collect();
+        let assessments: Vec<&Assessment> = passed.map(Passed::assessment).collect();
         let judgements =
             assessments.iter().map(|assessment| assessment.judgement_of(&part.descriptor.digest));
         let about_it = assessments.iter().flat_map(|assessment| assessment.counted());

@@ -16,6 +16,7 @@ use oci::{
 use serde_json::Value;
 use sigstore::TrustError;
 
+use crate::edge::SharedImages;
 use crate::event::{Event, Examination};
 use crate::evidence::{
     Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
@@ -194,7 +195,7 @@ pub(super) struct Examiner<'a> {
     pub(super) notary: &'a Notary,
     pub(super) policies: &'a Policies,
     /// The images that several staging repositories may serve.
-    pub(super) shared: &'a BTreeMap<ImageId, BTreeSet<Id<Repository>>>,
+    pub(super) shared: &'a SharedImages,
 }
 
 /// What came of looking at images.

@@ -105,7 +105,7 @@ pub(super) struct Looking<'a> {
 impl Looking<'_> {
     /// What listings alone tell: an image that is to be copied lacks everything, one without a `.sig` tag lacks a signature,
     /// and of others it is not known.
-    pub(super) fn from_listings(&self) -> Owed {
+    pub(super) fn by_listings(&self) -> Owed {
         let mut owed = Owed::default();
         for subject in self.subjects() {
             let digest = self.plan.edges().digest_name(subject.digest);

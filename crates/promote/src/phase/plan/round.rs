@@ -225,7 +225,7 @@ impl Plan {
             return Ok(self);
         }
         if !looks {
-            self.owed = Looking { run, reader, plan: &self, notary, signing }.from_listings();
+            self.owed = Looking { run, reader, plan: &self, notary, signing }.by_listings();
             if self.owed.images.is_empty() {
                 return Ok(self);
             }
