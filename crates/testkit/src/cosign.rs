@@ -18,6 +18,8 @@ pub enum Form {
     Tag,
     /// As a Sigstore bundle that refers to the image.
     Bundle,
+    /// As cosign chooses without being told.
+    Any,
 }
 
 /// A key pair of cosign's; the private key is encrypted. Its folder goes when this is dropped.
@@ -108,6 +110,12 @@ impl<'a> Expected<'a> {
     #[must_use]
     pub fn bundle(self) -> Self {
         Self { form: Form::Bundle, ..self }
+    }
+
+    /// The same in whichever form cosign looks for without being told: without its flags about forms.
+    #[must_use]
+    pub fn any_form(self) -> Self {
+        Self { form: Form::Any, ..self }
     }
 
     fn words(&self) -> Vec<OsString> {
@@ -255,7 +263,7 @@ impl<'a> Cosign<'a> {
                 command.arg("--new-bundle-format=true").arg("--trusted-root").arg(sigstore.trusted_root());
                 command.arg("--signing-config").arg(sigstore.signing_config(signing.rekor));
             }
-            Form::Tag => {
+            Form::Tag | Form::Any => {
                 command.args(["--new-bundle-format=false", "--use-signing-config=false"]);
                 command.args(["--rekor-url", sigstore.rekor(Rekor::V1), "--fulcio-url", sigstore.fulcio()]);
             }
@@ -275,6 +283,7 @@ impl<'a> Cosign<'a> {
         command.args(match expected.form {
             Form::Bundle => &["--new-bundle-format=true", "--use-signed-timestamps"][..],
             Form::Tag => &["--new-bundle-format=false"],
+            Form::Any => &[],
         });
         // Of tags version 2 believes the files that the environment names, and refuses to be told otherwise.
         if (self.version, expected.form) != (Version::Two, Form::Tag) {
