@@ -3,6 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use crate::verify::CLOCKS_APART;
+
 /// Why a signature or an attestation was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -26,18 +30,43 @@ pub enum Rejection {
     /// It holds, and is about something else.
     #[error("about something else: {0}")]
     OtherArtifact(String),
+    /// It was signed, by its proven times, too far in our future: one of the clocks is wrong.
+    #[error(
+        "the clocks differ: it was signed at {theirs}, which is {} s ahead of the time here ({ours}); no more than {} s are \
+         granted, so set the clock right",
+        theirs.duration_since(*ours).as_secs(),
+        CLOCKS_APART.as_secs()
+    )]
+    Clocks {
+        /// The earliest time that is proven.
+        theirs: Timestamp,
+        /// The time here.
+        ours: Timestamp,
+    },
+    /// It does not claim to be by anybody who is trusted here: it is by a key that is not held here, or with a certificate of an
+    /// authority that the trusted root does not know.
+    #[error("by someone else: {0}")]
+    SomeoneElses(String),
 }
 
 impl Rejection {
+    /// Whether it is someone else's (specification 02, *Who is someone else*): made with a key that is not held here, or with a
+    /// certificate of an authority that the trusted root does not know. That is told and ignored, and proves nothing. Anything
+    /// else claims to be by somebody who is trusted and does not hold, or cannot be read at all.
+    pub fn is_someone_elses(&self) -> bool {
+        matches!(self, Self::SomeoneElses(_))
+    }
+
     /// The same, with who had a part in it.
     pub(crate) fn with_parties(self, parties: &str) -> Self {
         let with = |why: String| format!("{why} ({parties})");
         match self {
-            Self::TooLarge { .. } => self,
+            Self::TooLarge { .. } | Self::Clocks { .. } => self,
             Self::Malformed(why) => Self::Malformed(with(why)),
             Self::Unproven(why) => Self::Unproven(with(why)),
             Self::Invalid(why) => Self::Invalid(with(why)),
             Self::OtherArtifact(why) => Self::OtherArtifact(with(why)),
+            Self::SomeoneElses(why) => Self::SomeoneElses(with(why)),
         }
     }
 }

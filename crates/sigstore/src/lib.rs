@@ -3,13 +3,17 @@
 //! The only crate that knows the sigstore-rust crates, and one that knows no registry. Whatever it asks of Fulcio, Rekor, a
 //! timestamp authority or a TUF repository goes through [`transport`]'s one door. See `docs/design/sigstore.md`.
 
+mod der;
 mod error;
 mod identity;
+mod json;
 mod key;
 mod legacy;
 mod sign;
 mod signer;
 mod statement;
+#[cfg(test)]
+mod testing;
 mod trust;
 mod verify;
 

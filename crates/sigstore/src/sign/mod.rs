@@ -205,7 +205,7 @@ impl Signer {
             .with_timestamp_verification_data(TimestampVerificationData::new(stamps));
         let bundle = Bundle::new(MediaType::Bundle0_3, material, made.content);
         let verified = verifier
-            .check(&bundle, content.artifact()?)
+            .check(&bundle, &content.artifact()?)
             .map_err(|why| SignError::Unverified(why.with_parties(&services.to_string())))?;
         let (expected, got) = (with.signatory(), verified.signatory);
         if got != expected {
