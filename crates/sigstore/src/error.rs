@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::StatusCode;
 use jiff::Timestamp;
+use transport::ErrorKind;
 
 use crate::verify::CLOCKS_APART;
 
@@ -192,11 +194,15 @@ pub enum SignError {
 }
 
 impl SignError {
-    /// Whether the same might succeed a little later.
+    /// Whether the same might succeed a little later: a service was not reached, is out of order, or is asked too much.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Refused { status, .. } => *status >= 500 || *status == 429,
+            Self::Identity(error) => error.is_temporary(),
+            // A host that was given up may come back.
+            Self::Unreachable { source, .. } => {
+                source.is_temporary() || matches!(source.kind(), ErrorKind::NotAdmitted { .. })
+            }
+            Self::Refused { status, .. } => StatusCode::from_u16(*status).is_ok_and(transport::is_temporary),
             _ => false,
         }
     }

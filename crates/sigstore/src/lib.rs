@@ -5,6 +5,7 @@
 
 mod der;
 mod error;
+mod google;
 mod identity;
 mod json;
 mod key;
@@ -18,6 +19,7 @@ mod trust;
 mod verify;
 
 pub use error::{Rejection, Service, SignError, TrustError};
+pub use google::{GoogleCredentials, GooglePlaces};
 pub use identity::{
     AUDIENCE, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken, InvalidToken,
     PROJECTED_TOKEN, Sources, TokenSource,
