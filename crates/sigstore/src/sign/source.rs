@@ -21,8 +21,8 @@ pub struct SignerSource {
     door: Door,
     trust: Trust,
     holder: Arc<Holder>,
-    layers: OnceCell<Signer>,
-    bundles: OnceCell<Signer>,
+    layers: OnceCell<Box<Signer>>,
+    bundles: OnceCell<Box<Signer>>,
     /// Whether the log says as whom this signs with a key. An [`Identity`] says it itself, when it is known.
     told: Once,
 }
@@ -107,10 +107,10 @@ impl SignerSource {
             Form::Layer => &self.layers,
             Form::Bundle => &self.bundles,
         };
-        cell.get_or_try_init(|| self.make(form)).await
+        Ok(cell.get_or_try_init(|| self.make(form)).await?)
     }
 
-    async fn make(&self, form: Form) -> Result<Signer, SignError> {
+    async fn make(&self, form: Form) -> Result<Box<Signer>, SignError> {
         let (services, verifier) = match &*self.holder {
             Holder::Key(key) if self.trust.names_services() => {
                 let services = Services { fulcio: None, ..self.trust.services(form).await? };
@@ -123,6 +123,6 @@ impl SignerSource {
                 (self.trust.services(form).await?, self.trust.verifier_of_root().await?)
             }
         };
-        Ok(Signer::new(self.door.clone(), Arc::clone(&self.holder), services, verifier))
+        Ok(Box::new(Signer::new(self.door.clone(), Arc::clone(&self.holder), services, verifier)))
     }
 }
