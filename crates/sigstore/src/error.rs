@@ -32,7 +32,7 @@ pub enum Rejection {
     /// It holds, and is about something else.
     #[error("about something else: {0}")]
     OtherArtifact(String),
-    /// It was signed, by its proven times, too far in our future: one of the clocks is wrong.
+    /// Its verified times are too far ahead of the clock here: one of the clocks is wrong.
     #[error(
         "the clocks differ: it was signed at {theirs}, which is {} s ahead of the time here ({ours}); no more than {} s are \
          granted, so set the clock right",
@@ -45,16 +45,16 @@ pub enum Rejection {
         /// The time here.
         ours: Timestamp,
     },
-    /// It does not claim to be by anybody who is trusted here: it is by a key that is not held here, or with a certificate of an
-    /// authority that the trusted root does not know.
+    /// It does not claim to be by a trusted signer: it is by another key than the verifier's, or has a certificate of an authority
+    /// that the trusted root does not know.
     #[error("by someone else: {0}")]
     SomeoneElses(String),
 }
 
 impl Rejection {
-    /// Whether it is someone else's (specification 02, *Who is someone else*): made with a key that is not held here, or with a
-    /// certificate of an authority that the trusted root does not know. That is told and ignored, and proves nothing. Anything
-    /// else claims to be by somebody who is trusted and does not hold, or cannot be read at all.
+    /// Whether it is someone else's (specification 02, *Who is someone else*): made with another key than the verifier's, or with a
+    /// certificate of an authority that the trusted root does not know. Callers report and ignore it. Any other rejection is of a
+    /// bundle that claims to be by a trusted signer and does not verify, or that cannot be read.
     pub fn is_someone_elses(&self) -> bool {
         matches!(self, Self::SomeoneElses(_))
     }

@@ -13,9 +13,9 @@ use transport::{Class, Door, Request, Secret};
 use url::form_urlencoded::Serializer;
 
 use super::SCOPE;
-use super::file::act_as;
-use super::place::{of_google, of_provider};
+use super::file::impersonate;
 use super::token::{Token, granted, successful};
+use super::urls::{google_url, subject_token_url};
 use crate::identity::read_file;
 
 /// The universe of the public Google Cloud.
@@ -90,9 +90,9 @@ impl Federation {
             return Err(format!("`universe_domain` is {shown}, and only {UNIVERSE} is supported"));
         }
         // All places first: nothing is sent where one of them will not do.
-        let token_url = of_google("token_url", &self.token_url)?;
+        let token_url = google_url("token_url", &self.token_url)?;
         let account = self.service_account_impersonation_url.as_deref();
-        let account = account.map(|url| of_google("service_account_impersonation_url", url)).transpose()?;
+        let account = account.map(|url| google_url("service_account_impersonation_url", url)).transpose()?;
         let subject = self.credential_source.token(door).await?;
         let exchanged = granted(door, token_url, self.form(&subject), &subject, self.client()?)
             .await
@@ -100,7 +100,7 @@ impl Federation {
         let Some(account) = account else { return Ok(exchanged) };
         let lifetime = self.service_account_impersonation.as_ref();
         let seconds = lifetime.and_then(|lifetime| lifetime.token_lifetime_seconds).unwrap_or(LIFETIME);
-        act_as(door, account, &exchanged, &[], seconds).await
+        impersonate(door, account, &exchanged, &[], seconds).await
     }
 
     fn form(&self, subject: &Secret) -> String {
@@ -154,7 +154,7 @@ impl Source {
     }
 
     async fn of_url(&self, door: &Door, url: &str) -> Result<Secret, String> {
-        let url = of_provider("credential_source.url", url)?;
+        let url = subject_token_url("credential_source.url", url)?;
         let mut request = Request::new(Method::GET, url, "google-subject-token", Class::Token);
         for (name, value) in &self.headers {
             const ODD: &str = "`credential_source.headers` holds a header that cannot be sent";

@@ -13,8 +13,8 @@ use url::form_urlencoded::Serializer;
 
 use super::SCOPE;
 use super::federation::Federation;
-use super::place::of_google;
 use super::token::{Token, granted, impersonated};
+use super::urls::google_url;
 use crate::identity::read_file;
 
 /// Where tokens are got, unless a file says otherwise.
@@ -110,7 +110,7 @@ impl File {
 impl User {
     /// RFC 6749, section 6, *Refreshing an Access Token*.
     async fn token(&self, door: &Door) -> Result<Token, String> {
-        let url = of_google("token_uri", &self.token_uri)?;
+        let url = google_url("token_uri", &self.token_uri)?;
         let form = Serializer::new(String::new())
             .append_pair("grant_type", "refresh_token")
             .append_pair("client_id", &self.client_id)
@@ -128,7 +128,7 @@ impl Account {
     /// RFC 7523, *JWT Profile for OAuth 2.0 Client Authentication and Authorization Grants*.
     async fn token(&self, door: &Door) -> Result<Token, String> {
         const ADVICE: &str = "see whether the account and its key are still there and enabled, and whether this machine's clock is right";
-        let url = of_google("token_uri", &self.token_uri)?;
+        let url = google_url("token_uri", &self.token_uri)?;
         let assertion = self.assertion()?;
         let form = Serializer::new(String::new())
             .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer")
@@ -160,14 +160,14 @@ impl Account {
 
 impl Impersonation {
     async fn token(&self, door: &Door) -> Result<Token, String> {
-        let url = of_google("service_account_impersonation_url", &self.service_account_impersonation_url)?;
+        let url = google_url("service_account_impersonation_url", &self.service_account_impersonation_url)?;
         let source = Box::pin(self.source_credentials.own_token(door)).await?;
-        act_as(door, url, &source, &self.delegates, LIFETIME).await
+        impersonate(door, url, &source, &self.delegates, LIFETIME).await
     }
 }
 
 /// A token of a service account, got with one of somebody who may act as it.
-pub(super) async fn act_as(
+pub(super) async fn impersonate(
     door: &Door,
     url: url::Url,
     source: &Token,

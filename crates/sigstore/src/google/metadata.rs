@@ -1,7 +1,7 @@
 //! Google's metadata service: what a machine or a pod of Google's cloud is told of itself (Compute Engine, *VM metadata*).
 //!
-//! When a pod has just started the first answers are slow or missing, so the service is asked again, within a budget of time.
-//! Elsewhere than at Google nothing listens at its address: that is found out soon.
+//! The first answers are slow or missing when a pod has just started, so requests are repeated within a budget of time. Outside
+//! of Google nothing listens at its address, and the budget is shorter.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ const FLAVOR: (HeaderName, HeaderValue) =
 pub(crate) struct Times {
     /// From the first attempt to the end of the last.
     pub(crate) total: Duration,
-    /// The same, while nothing listens at its address and nobody has said that we are at Google.
-    pub(crate) unlisted: Duration,
+    /// The same, while nothing listens at its address and nothing says that we run at Google.
+    pub(crate) not_listening: Duration,
     /// For the first answer; each further attempt may take twice as long.
     pub(crate) attempt: Duration,
     /// Between the first attempts; each further pause is twice as long.
@@ -37,22 +37,27 @@ pub(crate) struct Times {
 impl Default for Times {
     fn default() -> Self {
         let millis = Duration::from_millis;
-        Self { total: millis(30_000), unlisted: millis(3_000), attempt: millis(3_000), pause: millis(500) }
+        Self {
+            total: millis(30_000),
+            not_listening: millis(3_000),
+            attempt: millis(3_000),
+            pause: millis(500),
+        }
     }
 }
 
 /// What the service says.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum MetadataAnswer {
     /// What was asked for.
     Body(Bytes),
     /// The machine has no such thing.
     Absent,
-    /// No metadata service of Google's is there, for this reason.
-    Nobody(String),
+    /// There is no metadata service of Google at this address, for this reason.
+    NoService(String),
 }
 
-/// The service, at one address.
+/// The metadata service at one address.
 #[derive(Debug)]
 pub(crate) struct Metadata {
     door: Door,
@@ -63,15 +68,15 @@ pub(crate) struct Metadata {
 
 /// How one attempt ends.
 enum Attempt {
-    /// No further attempt would end otherwise.
-    Done(Result<Told, Failure>),
+    /// With a result that another attempt would not change.
+    Done(Result<MetadataAnswer, Failure>),
     /// Nothing listens there.
-    Unlisted,
+    NotListening,
     /// No answer came.
     Silent,
     /// An answer began, and did not end.
     Unfinished,
-    /// It answers, and cannot do what is asked for now.
+    /// The service answered with a temporary error.
     Fault(Failure),
 }
 
@@ -81,42 +86,42 @@ impl Metadata {
         Self { door, host, is_expected, times: Times::default() }
     }
 
-    /// What it says of something, by its path below `computeMetadata/v1`.
-    pub(crate) async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<Told, Failure> {
+    /// The value at a path below `computeMetadata/v1`.
+    pub(crate) async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<MetadataAnswer, Failure> {
         let host = &self.host;
         let mut url = Url::parse(&format!("http://{host}/computeMetadata/v1/{path}"))
             .map_err(|_| format!("{host} is not a host"))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.outlast(|limit| self.attempt(url.clone(), limit)).await
+        self.retry(|limit| self.attempt(url.clone(), limit)).await
     }
 
     /// Attempts until one is conclusive or the budget is used up.
-    async fn outlast<F: Future<Output = Attempt>>(
+    async fn retry<F: Future<Output = Attempt>>(
         &self,
         mut attempt: impl FnMut(Duration) -> F,
-    ) -> Result<Told, Failure> {
-        let Times { total, unlisted, attempt: mut limit, mut pause } = self.times;
+    ) -> Result<MetadataAnswer, Failure> {
+        let Times { total, not_listening, attempt: mut limit, mut pause } = self.times;
         let (began, host) = (Instant::now(), &self.host);
-        let mut is_listed = self.is_expected;
+        let mut has_listened = self.is_expected;
         loop {
             let left = total.saturating_sub(began.elapsed());
             let last = match attempt(limit.min(left)).await {
                 Attempt::Done(done) => return done,
                 last => last,
             };
-            is_listed |= !matches!(last, Attempt::Unlisted);
-            let budget = if is_listed { total } else { unlisted };
+            has_listened |= !matches!(last, Attempt::NotListening);
+            let budget = if has_listened { total } else { not_listening };
             if began.elapsed() + pause >= budget {
                 let seconds = total.as_secs();
                 return match last {
                     Attempt::Fault(failure) => Err(failure),
                     Attempt::Unfinished => Err(Failure {
                         why: format!("{host} did not finish its answer within {seconds} s"),
-                        passes: true,
+                        is_temporary: true,
                     }),
-                    _ => Ok(Told::Nobody(format!("no metadata service answers at {host}"))),
+                    _ => Ok(MetadataAnswer::NoService(format!("no metadata service answers at {host}"))),
                 };
             }
             sleep(pause).await;
@@ -139,11 +144,11 @@ impl Metadata {
             Opened::Body(body) if body.header(FLAVOR.0.as_str()) != Some(GOOGLE) => self.foreign(),
             Opened::Other(answer) if answer.header(FLAVOR.0.as_str()) != Some(GOOGLE) => self.foreign(),
             Opened::Other(answer) if answer.status() == StatusCode::NOT_FOUND => {
-                Attempt::Done(Ok(Told::Absent))
+                Attempt::Done(Ok(MetadataAnswer::Absent))
             }
             Opened::Other(answer) => match success(&answer, |_| None) {
-                Err(failure) if failure.passes => Attempt::Fault(failure),
-                told => Attempt::Done(told.map(Told::Body)),
+                Err(failure) if failure.is_temporary => Attempt::Fault(failure),
+                told => Attempt::Done(told.map(MetadataAnswer::Body)),
             },
             Opened::Body(body) => read(*body, deadline).await,
         }
@@ -151,27 +156,27 @@ impl Metadata {
 
     fn foreign(&self) -> Attempt {
         let why = format!("what answers at {} is not Google's metadata service", self.host);
-        Attempt::Done(Ok(Told::Nobody(why)))
+        Attempt::Done(Ok(MetadataAnswer::NoService(why)))
     }
 }
 
-/// The rest of an answer that has begun as Google's.
+/// Reads the body of an answer.
 async fn read(body: BodyStream, deadline: Instant) -> Attempt {
     match timeout_at(deadline, body.bytes(ANSWER_MAX)).await {
         Err(_) => Attempt::Unfinished,
-        Ok(Ok(body)) => Attempt::Done(Ok(Told::Body(body))),
+        Ok(Ok(body)) => Attempt::Done(Ok(MetadataAnswer::Body(body))),
         Ok(Err(error)) if error.is_temporary() => Attempt::Fault(error.into()),
         Ok(Err(error)) => Attempt::Done(Err(error.into())),
     }
 }
 
-/// What a request that got no answer says.
+/// The result of a request that got no answer.
 fn failed(error: &transport::Error) -> Attempt {
     match error.kind() {
         // Refused, no way there, or no such name.
-        ErrorKind::Connect(_) => Attempt::Unlisted,
+        ErrorKind::Connect(_) => Attempt::NotListening,
         _ if error.is_temporary() => Attempt::Silent,
-        _ => Attempt::Done(Ok(Told::Nobody(error.to_string()))),
+        _ => Attempt::Done(Ok(MetadataAnswer::NoService(error.to_string()))),
     }
 }
 
@@ -187,10 +192,10 @@ mod tests {
     }
 
     /// What comes of attempts that end so, the last one for ever, how many there were, and how many seconds that took.
-    async fn outcome(is_expected: bool, ends: Vec<End>) -> (Result<Told, Failure>, usize, u64) {
+    async fn outcome(is_expected: bool, ends: Vec<End>) -> (Result<MetadataAnswer, Failure>, usize, u64) {
         let (began, limits) = (Instant::now(), RefCell::new(Vec::new()));
         let told = metadata(is_expected)
-            .outlast(|limit| {
+            .retry(|limit| {
                 let number = limits.borrow().len();
                 limits.borrow_mut().push(limit);
                 let end = ends[number.min(ends.len() - 1)];
@@ -209,23 +214,23 @@ mod tests {
     type End = fn() -> Attempt;
 
     const SILENT: End = || Attempt::Silent;
-    const UNLISTED: End = || Attempt::Unlisted;
+    const NOT_LISTENING: End = || Attempt::NotListening;
     const UNFINISHED: End = || Attempt::Unfinished;
-    const BODY: End = || Attempt::Done(Ok(Told::Body(Bytes::from_static(b"token"))));
-    const FAULT: End = || Attempt::Fault(Failure { why: "503".to_owned(), passes: true });
+    const BODY: End = || Attempt::Done(Ok(MetadataAnswer::Body(Bytes::from_static(b"token"))));
+    const FAULT: End = || Attempt::Fault(Failure { why: "503".to_owned(), is_temporary: true });
 
     #[tokio::test(start_paused = true)]
     async fn first_answers_that_are_slow_or_missing_cost_time_and_no_identity() {
         for ends in [
             vec![SILENT, BODY],
             vec![SILENT, SILENT, BODY],
-            vec![UNLISTED, UNLISTED, BODY],
-            vec![UNLISTED, SILENT, FAULT, FAULT, BODY],
+            vec![NOT_LISTENING, NOT_LISTENING, BODY],
+            vec![NOT_LISTENING, SILENT, FAULT, FAULT, BODY],
             vec![UNFINISHED, BODY],
         ] {
             let expected = ends.len();
             let (told, number, seconds) = outcome(false, ends).await;
-            assert_eq!((told, number), (Ok(Told::Body(Bytes::from_static(b"token"))), expected));
+            assert_eq!((told, number), (Ok(MetadataAnswer::Body(Bytes::from_static(b"token"))), expected));
             assert!(seconds < 15, "{seconds}");
         }
     }
@@ -233,26 +238,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_service_that_never_answers_is_waited_for_no_longer_than_the_budget() {
         let (told, number, seconds) = outcome(false, vec![SILENT]).await;
-        assert!(matches!(told, Ok(Told::Nobody(_))) && number > 2, "{told:?} {number}");
+        assert!(matches!(told, Ok(MetadataAnswer::NoService(_))) && number > 2, "{told:?} {number}");
         assert!((20..=30).contains(&seconds), "{seconds}");
         let (told, _, seconds) = outcome(false, vec![UNFINISHED]).await;
         assert!(told.unwrap_err().why.contains("within 30 s") && seconds <= 30);
         let (told, number, seconds) = outcome(false, vec![FAULT]).await;
-        assert!(told.unwrap_err().passes && number > 4 && seconds <= 30);
+        assert!(told.unwrap_err().is_temporary && number > 4 && seconds <= 30);
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_nothing_listens_the_budget_is_for_those_who_are_known_to_be_at_google() {
-        let (told, number, seconds) = outcome(false, vec![UNLISTED]).await;
-        assert!(matches!(told, Ok(Told::Nobody(_))) && number > 1 && seconds < 3, "{told:?} {seconds}");
-        let (told, _, seconds) = outcome(true, vec![UNLISTED]).await;
-        assert!(matches!(told, Ok(Told::Nobody(_))) && (14..=30).contains(&seconds), "{told:?} {seconds}");
+        let (told, number, seconds) = outcome(false, vec![NOT_LISTENING]).await;
+        assert!(
+            matches!(told, Ok(MetadataAnswer::NoService(_))) && number > 1 && seconds < 3,
+            "{told:?} {seconds}"
+        );
+        let (told, _, seconds) = outcome(true, vec![NOT_LISTENING]).await;
+        assert!(
+            matches!(told, Ok(MetadataAnswer::NoService(_))) && (14..=30).contains(&seconds),
+            "{told:?} {seconds}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_conclusive_ends_the_asking() {
-        const ABSENT: End = || Attempt::Done(Ok(Told::Absent));
-        const REFUSED: End = || Attempt::Done(Err(Failure { why: String::new(), passes: false }));
+        const ABSENT: End = || Attempt::Done(Ok(MetadataAnswer::Absent));
+        const REFUSED: End = || Attempt::Done(Err(Failure { why: String::new(), is_temporary: false }));
         for end in [ABSENT, REFUSED] {
             let (_, number, seconds) = outcome(true, vec![end]).await;
             assert_eq!((number, seconds), (1, 0));

@@ -5,10 +5,10 @@
 mod federation;
 mod file;
 mod metadata;
-mod place;
 #[cfg(test)]
 mod tests;
 mod token;
+mod urls;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ use token::Token;
 
 #[cfg(test)]
 pub(crate) use metadata::Times;
-pub(crate) use metadata::{Metadata, Told};
+pub(crate) use metadata::{Metadata, MetadataAnswer};
 
 /// What a token may be used for.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
@@ -151,8 +151,8 @@ impl GoogleCredentials {
         let Some(metadata) = &self.metadata else { return Ok(None) };
         let fail = |why: String| format!("the metadata service of this machine: {why}");
         match metadata.ask(PATH, &[]).await.map_err(|failure| fail(failure.why))? {
-            Told::Body(body) => Token::of_answer(&body).map(Some).map_err(fail),
-            Told::Absent | Told::Nobody(_) => Ok(None),
+            MetadataAnswer::Body(body) => Token::of_answer(&body).map(Some).map_err(fail),
+            MetadataAnswer::Absent | MetadataAnswer::NoService(_) => Ok(None),
         }
     }
 }

@@ -12,12 +12,12 @@ pub(crate) struct Failure {
     /// What was tried, what came back, what to do.
     pub(crate) why: String,
     /// Whether the same might succeed a little later.
-    pub(crate) passes: bool,
+    pub(crate) is_temporary: bool,
 }
 
 impl From<String> for Failure {
     fn from(why: String) -> Self {
-        Self { why, passes: false }
+        Self { why, is_temporary: false }
     }
 }
 
@@ -30,8 +30,8 @@ impl From<&str> for Failure {
 impl From<transport::Error> for Failure {
     fn from(error: transport::Error) -> Self {
         // A host that was given up may come back.
-        let passes = error.is_temporary() || matches!(error.kind(), ErrorKind::NotAdmitted { .. });
-        Self { why: error.to_string(), passes }
+        let is_temporary = error.is_temporary() || matches!(error.kind(), ErrorKind::NotAdmitted { .. });
+        Self { why: error.to_string(), is_temporary }
     }
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn success(
     let word = refusal(answer.body()).map(|word| format!(" ({word})")).unwrap_or_default();
     let advice = advise(status).map(|advice| format!("; {advice}")).unwrap_or_default();
     let why = format!("{} {} was answered {status}{word}{advice}", answer.method(), shown(answer.url()));
-    Err(Failure { why, passes: transport::is_temporary(status) })
+    Err(Failure { why, is_temporary: transport::is_temporary(status) })
 }
 
 /// What an answer of JSON holds.

@@ -68,7 +68,7 @@ pub enum IdentityError {
     },
     /// The same, where it may give one a little later: it was not reached, is out of order, or is asked too much.
     #[error("no identity token from {from} for now: {why}")]
-    Away {
+    TemporarilyUnavailable {
         /// Which.
         from: TokenSource,
         /// What was tried, and what came back.
@@ -100,12 +100,16 @@ pub enum IdentityError {
 impl IdentityError {
     /// Whether the same might succeed a little later.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Away { .. })
+        matches!(self, Self::TemporarilyUnavailable { .. })
     }
 
     pub(super) fn of(from: TokenSource, failure: Failure) -> Self {
-        let Failure { why, passes } = failure;
-        if passes { Self::Away { from, why } } else { Self::Unavailable { from, why } }
+        let Failure { why, is_temporary } = failure;
+        if is_temporary {
+            Self::TemporarilyUnavailable { from, why }
+        } else {
+            Self::Unavailable { from, why }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::Found;
 use super::answer::{Failure, bearer, json, success};
-use crate::google::{Metadata, Told};
+use crate::google::{Metadata, MetadataAnswer};
 
 /// Access tokens of Google, of whoever runs us (scope `cloud-platform`).
 pub trait AccessTokens: Send + Sync {
@@ -75,11 +75,11 @@ fn advice(status: StatusCode, account: &str) -> Option<String> {
 pub(super) async fn of_machine(metadata: &Metadata, audience: &str) -> Result<Found, Failure> {
     const PATH: &str = "instance/service-accounts/default/identity";
     match metadata.ask(PATH, &[("audience", audience), ("format", "full")]).await? {
-        Told::Body(body) => {
+        MetadataAnswer::Body(body) => {
             let text = std::str::from_utf8(&body).map_err(|_| "it answered, and its answer is not a text")?;
             Ok(Found::Token(Secret::new(text)))
         }
-        Told::Absent => Ok(Found::Nothing("this machine has no account of Google's".to_owned())),
-        Told::Nobody(why) => Ok(Found::Silence(why)),
+        MetadataAnswer::Absent => Ok(Found::Nothing("this machine has no account of Google's".to_owned())),
+        MetadataAnswer::NoService(why) => Ok(Found::NoService(why)),
     }
 }

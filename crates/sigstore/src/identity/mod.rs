@@ -137,7 +137,7 @@ enum Found {
     /// It does not apply, for this reason.
     Nothing(String),
     /// Nobody answers there, for this reason: it does not apply, or is away for a moment.
-    Silence(String),
+    NoService(String),
 }
 
 impl From<Option<Secret>> for Found {
@@ -221,7 +221,7 @@ impl Identity {
         for from in TokenSource::ALL {
             match self.ask(from, given).await {
                 Ok(Found::Token(text)) => return Ok((from, text)),
-                Ok(Found::Nothing(why) | Found::Silence(why)) => asked.push((from, why)),
+                Ok(Found::Nothing(why) | Found::NoService(why)) => asked.push((from, why)),
                 Err(failure) => return Err(IdentityError::of(from, failure)),
             }
         }
@@ -238,7 +238,7 @@ impl Identity {
             Ok(Found::Token(text)) => Ok((from, text)),
             Ok(Found::Nothing(why)) => Err(IdentityError::Unavailable { from, why }),
             // It has answered before.
-            Ok(Found::Silence(why)) => Err(IdentityError::Away { from, why }),
+            Ok(Found::NoService(why)) => Err(IdentityError::TemporarilyUnavailable { from, why }),
             Err(failure) => Err(IdentityError::of(from, failure)),
         }
     }

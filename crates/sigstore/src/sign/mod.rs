@@ -4,8 +4,8 @@
 //! What comes back from Fulcio, Rekor and the timestamp authority is not believed: a bundle is given out only after it has
 //! been verified as anybody would verify it, and is by whom it should be.
 //!
-//! A service that is away for a moment costs time and no signatures: beyond what the door tries again, a signer waits for it
-//! ([`waiting`]). How many signatures wait is for the caller to bound, by how many it asks for at once.
+//! A service that fails temporarily costs time and no signatures: a signer asks it again beyond the retries of the door
+//! ([`waiting`]). The caller bounds how many signatures wait, by how many it asks for at once.
 
 mod fulcio;
 mod rekor;
@@ -68,7 +68,7 @@ enum Holder {
     Key(SigningKey),
     Identity {
         identity: Box<Identity>,
-        /// The certificate in use. The first who finds it stale gets a new one, while the others wait for that.
+        /// The certificate in use. The first task that finds it stale gets a new one, while the others wait for the lock.
         current: Mutex<Option<Arc<Certificate>>>,
         /// For tokens and certificates.
         waiting: Waiting,
@@ -81,7 +81,7 @@ impl Holder {
         Self::Identity { identity: Box::new(identity), current, waiting }
     }
 
-    /// Has the next who needs a certificate ask for one, even where it was given up.
+    /// Forgets failures to get tokens and certificates.
     fn try_again(&self) {
         if let Self::Identity { identity, waiting, .. } = self {
             identity.try_again();
@@ -155,8 +155,8 @@ impl Signer {
         Self { door, holder, services: Arc::new(services), verifier, waiting: Arc::default() }
     }
 
-    /// Has the next signature ask all services anew, with all patience, even where they were given up. For a second round at
-    /// the end of a phase.
+    /// Forgets all failures of services: the next signature asks them again, with full patience. Call it before a second round
+    /// at the end of a phase.
     pub fn try_again(&self) {
         self.holder.try_again();
         self.waiting.try_again();
@@ -203,20 +203,20 @@ impl Signer {
         let Services { rekor, timestamp_authorities, .. } = &*self.services;
         let services = rekor.iter().map(|(url, _)| url).chain(timestamp_authorities);
         let patience = waiting::patience(&self.door, services);
-        self.waiting.outlast(patience, || self.attempt(content)).await
+        self.waiting.retry(patience, || self.attempt(content)).await
     }
 
     /// Signs once, with a certificate that is good for it.
     async fn attempt(&self, content: Content<'_>) -> Result<Signed, Failed> {
-        // It was waited for already.
-        let credential = async || self.credential().await.map_err(Failed::Final);
+        // It has its own retries.
+        let credential = async || self.credential().await.map_err(Failed::Permanent);
         let with = credential().await?;
         let signed = match with.left() {
             Some(left) => timeout(left, self.sign_with(content, &with)).await.ok(),
             None => Some(self.sign_with(content, &with).await),
         };
         match signed {
-            // It was not logged in time, or when the certificate was over: services can be slower than anybody planned for.
+            // The certificate ended before the signature was logged: services can be slow.
             Some(Err(SignError::Unverified(_))) if with.is_over() => {}
             Some(result) => return Ok(result?),
             None => {}
@@ -259,8 +259,8 @@ impl Signer {
             return Ok(Credential::Certificate(Arc::clone(certificate)));
         }
         let patience = waiting::patience(&self.door, &self.services.fulcio);
-        let asked = waiting.outlast(patience, async || Ok(self.certificate(identity).await?)).await;
-        // What is refused for good is not asked for again by each signature either.
+        let asked = waiting.retry(patience, async || Ok(self.certificate(identity).await?)).await;
+        // A permanent failure is not repeated by each signature either.
         let certificate = asked.inspect_err(|error| waiting.give_up(error))?;
         *current = Some(Arc::clone(&certificate));
         Ok(Credential::Certificate(certificate))

@@ -23,7 +23,7 @@ pub struct SignerSource {
     holder: Arc<Holder>,
     layers: OnceCell<Box<Signer>>,
     bundles: OnceCell<Box<Signer>>,
-    /// Whether the log says as whom this signs with a key. An [`Identity`] says it itself, when it is known.
+    /// Whether the log has the line that names the key that signs. An [`Identity`] logs its own line.
     told: Once,
 }
 
@@ -61,8 +61,8 @@ impl SignerSource {
         Self { door, trust, holder: Arc::new(holder), layers, bundles, told: Once::new() }
     }
 
-    /// Has the next signature ask all services anew, with all patience, even where they were given up. For a second round at
-    /// the end of a phase.
+    /// Forgets all failures of services: the next signature asks them again, with full patience. Call it before a second round
+    /// at the end of a phase.
     pub fn try_again(&self) {
         self.holder.try_again();
         for signer in [&self.layers, &self.bundles].into_iter().filter_map(OnceCell::get) {
@@ -85,7 +85,7 @@ impl SignerSource {
             Holder::Identity { identity, waiting, .. } => {
                 let patience = waiting::patience(&self.door, []);
                 let token = waiting
-                    .outlast(patience, async || {
+                    .retry(patience, async || {
                         identity.token().await.map_err(|error| Failed::from(SignError::from(error)))
                     })
                     .await?;

@@ -1,5 +1,5 @@
-//! Patience with services that are away for a moment: what asks them waits and asks again, with growing pauses, until they
-//! have been away for too long. Then nobody asks for a while, so that thousands of signatures do not wait one after another.
+//! Retries beyond those of the door: a signer asks services that fail temporarily again, with growing pauses, until its patience
+//! ends. For a while after that all signatures fail at once, so that thousands do not wait for one outage one after another.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,9 +17,9 @@ pub(super) struct Pauses {
     pub(super) first: Duration,
     /// The longest between two attempts.
     pub(super) longest: Duration,
-    /// How long nothing is asked after patience has ended.
+    /// How long the services are not asked after patience has ended.
     pub(super) rest: Duration,
-    /// Services that have not done anything in this run get one part in so many of the patience: they may not be there at all.
+    /// Services that have not answered yet in this run get the patience divided by this: they may not exist.
     pub(super) at_first: u32,
 }
 
@@ -32,19 +32,19 @@ impl Default for Pauses {
 
 /// How an attempt has failed.
 pub(super) enum Failed {
-    /// So that the next one may succeed.
-    Passing(SignError),
-    /// For good, or after enough waiting for something else.
-    Final(SignError),
+    /// The next attempt may succeed.
+    Temporary(SignError),
+    /// No further attempt helps, or another wait has already ended.
+    Permanent(SignError),
 }
 
 impl From<SignError> for Failed {
     fn from(error: SignError) -> Self {
-        if error.is_temporary() { Self::Passing(error) } else { Self::Final(error) }
+        if error.is_temporary() { Self::Temporary(error) } else { Self::Permanent(error) }
     }
 }
 
-/// Waits for services together with all others who need them.
+/// What all users of some services know of their failures.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pauses: Pauses,
@@ -53,11 +53,11 @@ pub(super) struct Waiting {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Whether the services have ever done their part.
+    /// Whether an attempt has succeeded in this run.
     has_worked: bool,
-    /// Since when they have not, as far as anybody asked.
+    /// When the first attempt began that has failed since the last success.
     away_since: Option<Instant>,
-    /// What they were given up for, and until when.
+    /// The error that ended patience, and until when it is returned.
     given_up: Option<(SignError, Instant)>,
 }
 
@@ -67,8 +67,8 @@ impl Waiting {
         Self { pauses, ..Self::default() }
     }
 
-    /// Attempts something until it succeeds, fails for good, or the services have been away for longer than `patience`.
-    pub(super) async fn outlast<T, F: Future<Output = Result<T, Failed>>>(
+    /// Repeats an attempt until it succeeds, fails permanently, or the services have failed for longer than `patience`.
+    pub(super) async fn retry<T, F: Future<Output = Result<T, Failed>>>(
         &self,
         patience: Duration,
         mut attempt: impl FnMut() -> F,
@@ -82,28 +82,28 @@ impl Waiting {
                     self.worked();
                     return Ok(done);
                 }
-                Err(Failed::Final(error)) => return Err(error),
-                Err(Failed::Passing(error)) if !self.may_wait(&error, began, pause, patience) => {
+                Err(Failed::Permanent(error)) => return Err(error),
+                Err(Failed::Temporary(error)) if !self.may_wait(&error, began, pause, patience) => {
                     return Err(error);
                 }
-                Err(Failed::Passing(_)) => sleep(pause).await,
+                Err(Failed::Temporary(_)) => sleep(pause).await,
             }
             pause = (pause * 2).min(self.pauses.longest);
         }
     }
 
-    /// Gives the services up for a while: who asks within it gets this error.
+    /// Returns this error for a while, instead of asking the services.
     pub(super) fn give_up(&self, error: &SignError) {
         self.state().given_up.get_or_insert_with(|| (error.clone(), Instant::now() + self.pauses.rest));
     }
 
-    /// Has the next attempt ask anew, with all patience.
+    /// Forgets all failures: the next attempt asks the services again, with full patience.
     pub(super) fn try_again(&self) {
         let mut state = self.state();
         (state.given_up, state.away_since) = (None, None);
     }
 
-    /// The error that the services were given up for, while that holds.
+    /// The error that ended patience, while it is to be returned.
     fn check(&self) -> Result<(), SignError> {
         let mut state = self.state();
         match &state.given_up {
@@ -120,7 +120,7 @@ impl Waiting {
         *self.state() = State { has_worked: true, ..State::default() };
     }
 
-    /// Whether there is patience for one more pause after an attempt has failed that began at this time.
+    /// Whether patience allows one more pause after a failed attempt that began at `began`.
     fn may_wait(&self, error: &SignError, began: Instant, pause: Duration, patience: Duration) -> bool {
         let mut state = self.state();
         let patience = if state.has_worked { patience } else { patience / self.pauses.at_first };
@@ -141,7 +141,7 @@ impl Waiting {
     }
 }
 
-/// How long services are waited for: as long as the door waits for the most patient of their hosts.
+/// The patience with services: the longest of their hosts' ([`transport::HostSettings::patience`]).
 pub(super) fn patience<'a>(door: &Door, services: impl IntoIterator<Item = &'a Url>) -> Duration {
     let of = |url: &Url| {
         let host = url.host_str().unwrap_or_default();
@@ -189,7 +189,7 @@ mod tests {
     async fn a_service_that_is_away_for_a_moment_costs_time_and_no_signature() {
         let (waiting, service) = (Waiting::default(), Away::for_times(5));
         let began = Instant::now();
-        assert_eq!(waiting.outlast(PATIENCE, || service.ask()).await.unwrap(), 6);
+        assert_eq!(waiting.retry(PATIENCE, || service.ask()).await.unwrap(), 6);
         // 1, 2, 4, 8 and 15 seconds.
         assert_eq!(began.elapsed().as_secs(), 30);
     }
@@ -198,30 +198,30 @@ mod tests {
     async fn what_has_never_worked_is_waited_for_a_third_of_the_time() {
         let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
         let began = Instant::now();
-        waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         assert!((45..=60).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
         let waiting = Waiting::default();
-        waiting.outlast(PATIENCE, async || Ok(())).await.unwrap();
+        waiting.retry(PATIENCE, async || Ok(())).await.unwrap();
         let began = Instant::now();
-        waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         assert!((165..=180).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
     async fn when_patience_has_ended_nobody_asks_until_the_rest_is_over_or_somebody_tries_again() {
         let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
-        waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         let (asked, began) = (service.asked.get(), Instant::now());
         for _ in 0..300 {
-            waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err();
+            waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         }
         assert_eq!((service.asked.get(), began.elapsed()), (asked, Duration::ZERO));
         waiting.try_again();
-        waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         assert!(service.asked.get() > asked + 1, "with all patience");
         let asked = service.asked.get();
         sleep(Duration::from_secs(61)).await;
-        waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
         assert!(service.asked.get() > asked);
     }
 
@@ -231,9 +231,9 @@ mod tests {
         let began = Instant::now();
         let late = async {
             sleep(Duration::from_secs(40)).await;
-            waiting.outlast(PATIENCE, || service.ask()).await.unwrap_err()
+            waiting.retry(PATIENCE, || service.ask()).await.unwrap_err()
         };
-        let (first, late) = tokio::join!(waiting.outlast(PATIENCE, || service.ask()), late);
+        let (first, late) = tokio::join!(waiting.retry(PATIENCE, || service.ask()), late);
         assert_eq!(first.unwrap_err().to_string(), late.to_string());
         assert!(began.elapsed() <= PATIENCE / 3, "{:?}", began.elapsed());
     }
@@ -252,7 +252,7 @@ mod tests {
             (502, false),
         ] {
             let service = Away { status, ..Away::for_times(1) };
-            let outcome = Waiting::default().outlast(PATIENCE, || service.ask()).await;
+            let outcome = Waiting::default().retry(PATIENCE, || service.ask()).await;
             assert_eq!(outcome.is_err(), is_final, "{status}");
             assert_eq!(service.asked.get(), if is_final { 1 } else { 2 }, "{status}");
         }

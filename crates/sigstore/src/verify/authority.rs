@@ -1,10 +1,10 @@
-//! What the verifier library is told of times: a timestamp authority and a log of this process.
+//! A timestamp authority and a log of this process, which pass a proven time on to the verifier library.
 //!
-//! The library judges times by the clock of this machine alone, asks that each of them suits the certificate, and refuses a
-//! bundle with a timestamp of an authority that it does not know. Specification 02 (*Time*) has it otherwise. So the times are
-//! proven here ([`super::times`]), and the library is given the bundle with one proven time in place of all others: as a
-//! timestamp by an authority whose key is made for this purpose, never leaves this process and is known to this one library
-//! verifier alone. Everything else the library verifies as it is.
+//! The library accepts no time that is ahead of the clock of this machine, requires each time to be within the certificate's
+//! validity, and rejects a bundle with a timestamp of an unknown authority. Specification 02 (*Time*) differs in all three. So
+//! [`super::times`] verifies the times, and the library gets a copy of the bundle in which one verified time stands in place of
+//! all others: as a timestamp by this authority. Its key is made for one [`super::Verifier`] and never leaves the process. The
+//! library verifies everything else as it is.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,7 +27,7 @@ const SIGNED_DATA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x
 const CONTENT_TYPE: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03];
 const MESSAGE_DIGEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04];
 const TIMESTAMP_INFO: [u8; 11] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x04];
-/// A policy has to be named, and nothing depends on it.
+/// A timestamp has to name a policy; nothing depends on which.
 const POLICY: [u8; 3] = [0x2a, 0x03, 0x04];
 /// The one serial number: of the certificate and of all timestamps.
 const SERIAL: [u8; 3] = [0x02, 0x01, 0x01];
@@ -68,17 +68,17 @@ impl OwnAuthority {
         Ok(root.to_string().into_bytes())
     }
 
-    /// A bundle as the library is given it: with one proven time, where there is one, in place of all that it says of times.
-    /// The promises of logs tell times too, so they are repeated by the log of this process without a time.
-    pub(super) fn retold(
+    /// The copy of a bundle that the library gets: one verified time replaces all times. Promises of logs contain times too, so
+    /// the log of this process replaces each by one without a time.
+    pub(super) fn rewritten(
         &self,
         bundle: &Bundle,
         signature: &[u8],
         time: Option<Timestamp>,
     ) -> Result<Bundle, Rejection> {
         let fault = |error: sigstore_crypto::Error| Rejection::Invalid(bounded(&error.to_string()));
-        let mut retold = bundle.clone();
-        for entry in &mut retold.verification_material.tlog_entries {
+        let mut rewritten = bundle.clone();
+        for entry in &mut rewritten.verification_material.tlog_entries {
             entry.integrated_time = None;
             if entry.inclusion_promise.is_some() {
                 entry.log_id = LogId::new(LogKeyId::new(self.id().to_vec()));
@@ -88,9 +88,9 @@ impl OwnAuthority {
         let digest = sigstore_crypto::sha256(signature);
         let stamps = time.map(|time| self.stamp(digest.as_bytes(), time)).transpose().map_err(fault)?;
         let stamps = stamps.into_iter().map(|stamp| Rfc3161Timestamp::new(TimestampToken::new(stamp)));
-        retold.verification_material.timestamp_verification_data =
+        rewritten.verification_material.timestamp_verification_data =
             TimestampVerificationData::new(stamps.collect());
-        Ok(retold)
+        Ok(rewritten)
     }
 
     /// The name of the log.

@@ -24,8 +24,8 @@ use crate::key::VerificationKey;
 use crate::legacy::{CosignLayer, SimpleSigning};
 use crate::signer::Signatory;
 use crate::statement::{STATEMENT_TYPE, Statement};
-use root::{Case, Root};
-use times::Beside;
+use root::{Input, Root};
+use times::ExtraTimestamp;
 
 #[cfg(test)]
 pub(crate) use authority::OwnAuthority;
@@ -136,8 +136,8 @@ impl Verifier {
         within_bounds(layer.payload)?;
         let bundle = layer.attestation()?;
         let stamp = layer.timestamp()?;
-        let beside = stamp.as_ref().map(|token| Beside { token, message: layer.payload });
-        self.bundled_statement(&bundle, sha256, beside)
+        let extra = stamp.as_ref().map(|token| ExtraTimestamp { token, message: layer.payload });
+        self.bundled_statement(&bundle, sha256, extra)
     }
 
     /// Whether a timestamp over a signature is one that this verifier's root trusts. Without a root none matters.
@@ -163,7 +163,7 @@ impl Verifier {
         &self,
         bundle: &Bundle,
         sha256: &str,
-        beside: Option<Beside<'_>>,
+        extra: Option<ExtraTimestamp<'_>>,
     ) -> Result<Verified<Statement>, Rejection> {
         let artifact = Artifact::from_digest(digest(sha256)?);
         let SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
@@ -171,8 +171,8 @@ impl Verifier {
             return Err(self.attributed(bundle, &artifact, none));
         };
         check_type(envelope).map_err(|why| self.attributed(bundle, &artifact, why))?;
-        let case = Case { bundle, artifact: &artifact, beside, now: Timestamp::now() };
-        let verified = self.check_case(case)?;
+        let input = Input { bundle, artifact: &artifact, extra, now: Timestamp::now() };
+        let verified = self.check_input(input)?;
         let statement = Statement::parse(envelope.payload.as_bytes())
             .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
         if !statement.is_about(sha256) {
@@ -183,31 +183,31 @@ impl Verifier {
 
     /// Verifies a bundle, whatever it holds.
     pub(crate) fn check(&self, bundle: &Bundle, artifact: &Artifact<'_>) -> Result<Verified<()>, Rejection> {
-        self.check_case(Case { bundle, artifact, beside: None, now: Timestamp::now() })
+        self.check_input(Input { bundle, artifact, extra: None, now: Timestamp::now() })
     }
 
-    fn check_case(&self, case: Case<'_>) -> Result<Verified<()>, Rejection> {
+    fn check_input(&self, input: Input<'_>) -> Result<Verified<()>, Rejection> {
         let proven = match &self.trusted {
-            Trusted::Root(root) => root.by_certificate(case),
+            Trusted::Root(root) => root.by_certificate(input),
             Trusted::Key { key, root } => {
                 let signed_at = match root {
-                    Some(root) if root.has_logs() => root.by_key(case, key),
+                    Some(root) if root.has_logs() => root.by_key(input, key),
                     // The key alone is trusted, so nothing that others say matters.
-                    _ => check_by_key(case.bundle, key.der(), case.artifact).map(|()| None),
+                    _ => check_by_key(input.bundle, key.der(), input.artifact).map(|()| None),
                 };
                 signed_at.map(|signed_at| (key.signatory(), signed_at))
             }
         };
         let (signatory, signed_at) =
-            proven.map_err(|why| self.attributed(case.bundle, case.artifact, why))?;
+            proven.map_err(|why| self.attributed(input.bundle, input.artifact, why))?;
         Ok(Verified { signatory, signed_at, content: () })
     }
 
-    /// Why a bundle is not accepted: because it is someone else's, or else for the reason that was found.
+    /// The rejection of a bundle: as someone else's where it is, or for the reason that was found.
     fn attributed(&self, bundle: &Bundle, artifact: &Artifact<'_>, why: Rejection) -> Rejection {
         let stranger = match &self.trusted {
-            Trusted::Root(root) => whose::stranger_to_root(bundle, root),
-            Trusted::Key { key, .. } => whose::stranger_to_key(bundle, artifact, key),
+            Trusted::Root(root) => whose::foreign_to_root(bundle, root),
+            Trusted::Key { key, .. } => whose::foreign_to_key(bundle, artifact, key),
         };
         stranger.map_or(why, |stranger| Rejection::SomeoneElses(stranger.to_owned()))
     }

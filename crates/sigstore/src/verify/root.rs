@@ -7,7 +7,7 @@ use sigstore_types::{Artifact, Bundle, SignatureBytes, SignatureContent};
 use sigstore_verify::{Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
 use super::authority::OwnAuthority;
-use super::times::{self, Beside};
+use super::times::{self, ExtraTimestamp};
 use crate::error::{Rejection, TrustError, bounded};
 use crate::key::VerificationKey;
 use crate::signer::Signatory;
@@ -24,12 +24,12 @@ pub(super) struct Root {
     own: OwnAuthority,
 }
 
-/// A bundle, what it should be about, and the time here.
+/// A bundle, the artifact that it should be about, and the time here.
 #[derive(Clone, Copy)]
-pub(super) struct Case<'a> {
+pub(super) struct Input<'a> {
     pub(super) bundle: &'a Bundle,
     pub(super) artifact: &'a Artifact<'a>,
-    pub(super) beside: Option<Beside<'a>>,
+    pub(super) extra: Option<ExtraTimestamp<'a>>,
     pub(super) now: Timestamp,
 }
 
@@ -37,7 +37,7 @@ impl Root {
     pub(super) fn new(json: &[u8]) -> Result<Box<Self>, TrustError> {
         let unusable = |error: &dyn std::fmt::Display| TrustError::unusable("the trusted root", error);
         let root = parse_root(json)?;
-        // By itself first: what is added must not make a good one of it.
+        // By itself first: the addition must not make an invalid root valid.
         sigstore_verify::Verifier::new(&root).map_err(|error| unusable(&error))?;
         let logs = root.rekor_keys().map_err(|error| unusable(&error))?;
         let own = OwnAuthority::new()?;
@@ -59,17 +59,19 @@ impl Root {
         if self.root.ctlogs.is_empty() { policy.skip_sct() } else { policy }
     }
 
-    /// Who has signed with a certificate, and the earliest time that is proven and suits the certificate. One such time will
-    /// do: what other times are proven is not held against the signature.
-    pub(super) fn by_certificate(&self, case: Case<'_>) -> Result<(Signatory, Option<Timestamp>), Rejection> {
-        check_proofs(case, self)?;
-        let certificate = case
+    /// The signer by certificate, and the earliest verified time within the certificate's validity. One such time suffices.
+    pub(super) fn by_certificate(
+        &self,
+        input: Input<'_>,
+    ) -> Result<(Signatory, Option<Timestamp>), Rejection> {
+        check_proofs(input, self)?;
+        let certificate = input
             .bundle
             .signing_certificate()
             .ok_or_else(|| Rejection::Malformed("there is no certificate in it".to_owned()))?;
         let certificate = sigstore_crypto::parse_certificate_info(certificate)
             .map_err(|error| Rejection::Malformed(bounded(&format!("its certificate: {error}"))))?;
-        let times = self.times(case)?;
+        let times = self.times(input)?;
         if times.is_empty() {
             return Err(Rejection::Invalid(
                 "no verified timestamp: neither a promise of a log nor a timestamp of an authority that the root knows"
@@ -77,9 +79,9 @@ impl Root {
             ));
         }
         let is_good = |time: &&Timestamp| (certificate.not_before..=certificate.not_after).contains(*time);
-        // Where none suits, the library says what is wrong with the earliest.
+        // Where no time is within the validity, the library rejects the earliest with a reason.
         let time = times.iter().filter(is_good).min().or_else(|| times.iter().min()).copied();
-        let result = self.verify(case, time, &self.anybody())?;
+        let result = self.verify(input, time, &self.anybody())?;
         let proven = result.certificate_verified()
             && (result.tlog_verified() || !self.has_logs())
             && (result.sct_verified() || self.root.ctlogs.is_empty());
@@ -92,36 +94,36 @@ impl Root {
         }
     }
 
-    /// The earliest proven time, where there is one, of what the holder of a key has signed and a log has taken up.
+    /// The earliest verified time, where there is one, of a logged signature by a key.
     pub(super) fn by_key(
         &self,
-        case: Case<'_>,
+        input: Input<'_>,
         key: &VerificationKey,
     ) -> Result<Option<Timestamp>, Rejection> {
-        check_proofs(case, self)?;
-        let time = self.times(case)?.into_iter().min();
+        check_proofs(input, self)?;
+        let time = self.times(input)?.into_iter().min();
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
-        self.verify(case, time, &policy)?;
+        self.verify(input, time, &policy)?;
         Ok(time)
     }
 
-    /// The times that are proven, but for those that are too far ahead of ours.
-    fn times(&self, case: Case<'_>) -> Result<Vec<Timestamp>, Rejection> {
-        let Case { bundle, beside, now, .. } = case;
-        let times = times::proven(self, bundle, signature(bundle)?.as_bytes(), beside, now)?;
-        times::believable(&times, now)
+    /// The verified times, without those that are too far ahead of the clock here.
+    fn times(&self, input: Input<'_>) -> Result<Vec<Timestamp>, Rejection> {
+        let Input { bundle, extra, now, .. } = input;
+        let times = times::proven(self, bundle, signature(bundle)?.as_bytes(), extra, now)?;
+        times::not_ahead(&times, now)
     }
 
     fn verify(
         &self,
-        case: Case<'_>,
+        input: Input<'_>,
         time: Option<Timestamp>,
         policy: &dyn Policy,
     ) -> Result<VerificationResult, Rejection> {
-        let retold = self.own.retold(case.bundle, signature(case.bundle)?.as_bytes(), time)?;
-        let result = self.verifier.verify(case.artifact.clone(), &retold, policy)?;
+        let rewritten = self.own.rewritten(input.bundle, signature(input.bundle)?.as_bytes(), time)?;
+        let result = self.verifier.verify(input.artifact.clone(), &rewritten, policy)?;
         if self.has_logs() {
-            self.check_logs(case.bundle, time)?;
+            self.check_logs(input.bundle, time)?;
         }
         Ok(result)
     }
@@ -165,8 +167,8 @@ fn signature(bundle: &Bundle) -> Result<&SignatureBytes, Rejection> {
 }
 
 /// Whether every proof that the root can check is there, in numbers that can be checked.
-fn check_proofs(case: Case<'_>, root: &Root) -> Result<(), Rejection> {
-    let material = &case.bundle.verification_material;
+fn check_proofs(input: Input<'_>, root: &Root) -> Result<(), Rejection> {
+    let material = &input.bundle.verification_material;
     let entries = &material.tlog_entries;
     let timestamps = &material.timestamp_verification_data.rfc3161_timestamps;
     if entries.len() > PROOFS_MAX || timestamps.len() > PROOFS_MAX {
@@ -175,7 +177,7 @@ fn check_proofs(case: Case<'_>, root: &Root) -> Result<(), Rejection> {
     if root.has_logs() && entries.is_empty() {
         return Err(Rejection::Unproven("no entry of a transparency log".to_owned()));
     }
-    if entries.is_empty() && timestamps.is_empty() && case.beside.is_none() {
+    if entries.is_empty() && timestamps.is_empty() && input.extra.is_none() {
         return Err(Rejection::Unproven("nobody says when it was signed".to_owned()));
     }
     if entries.iter().any(|entry| entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none()) {

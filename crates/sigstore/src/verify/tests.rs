@@ -148,7 +148,7 @@ fn renamed(mut stamp: Vec<u8>) -> Vec<u8> {
 /// What a verifier whose clock says `now` makes of a bundle over the message.
 fn judged(verifier: &Verifier, bundle: &Bundle, now: Timestamp) -> Result<Option<Timestamp>, Rejection> {
     let artifact = Artifact::Blob(MESSAGE);
-    let verified = verifier.check_case(Case { bundle, artifact: &artifact, beside: None, now })?;
+    let verified = verifier.check_input(Input { bundle, artifact: &artifact, extra: None, now })?;
     let signer = Signatory::Certificate { issuer: ISSUER.to_owned(), subject: SIGNER.to_owned() };
     assert_eq!(verified.signatory, signer);
     Ok(verified.signed_at)

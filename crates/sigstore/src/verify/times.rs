@@ -1,4 +1,4 @@
-//! When something was signed, as far as it is proven (specification 02, *Time*).
+//! Verified times of signatures (specification 02, *Time*).
 
 use jiff::{SignedDuration, Timestamp};
 use sigstore_types::{
@@ -13,23 +13,23 @@ use crate::error::{Rejection, bounded};
 /// How far the clock of a service may be ahead of ours.
 pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
 
-/// A timestamp that is over something else than the signature: that of a `.att` layer is over the envelope.
+/// A timestamp that is not over the signature: that of a `.att` layer is over the envelope.
 #[derive(Clone, Copy)]
-pub(crate) struct Beside<'a> {
+pub(crate) struct ExtraTimestamp<'a> {
     pub(crate) token: &'a TimestampToken,
     pub(crate) message: &'a [u8],
 }
 
-/// All times that are proven: by promises of logs that the root knows, and by timestamps of authorities that it knows. A
-/// timestamp by any other authority proves nothing, and is not held against the signature.
+/// All verified times: of promises of logs and of timestamps of authorities that the root knows. A timestamp of any other
+/// authority is ignored.
 ///
 /// # Errors
-/// When a promise or a timestamp is by a log or an authority that the root knows, as far as it says, and does not hold.
+/// When a promise does not verify, or a timestamp that names an authority of the root does not.
 pub(super) fn proven(
     root: &Root,
     bundle: &Bundle,
     signature: &[u8],
-    beside: Option<Beside<'_>>,
+    extra: Option<ExtraTimestamp<'_>>,
     now: Timestamp,
 ) -> Result<Vec<Timestamp>, Rejection> {
     let material = &bundle.verification_material;
@@ -40,17 +40,17 @@ pub(super) fn proven(
     for stamp in &material.timestamp_verification_data.rfc3161_timestamps {
         times.extend(stamped(root, &stamp.signed_timestamp, signature)?);
     }
-    if let Some(Beside { token, message }) = beside {
+    if let Some(ExtraTimestamp { token, message }) = extra {
         times.extend(stamped(root, token, message)?);
     }
     Ok(times)
 }
 
-/// The times that are not so far ahead of ours that one of the clocks must be wrong.
+/// The times that are at most [`CLOCKS_APART`] ahead of `now`.
 ///
 /// # Errors
-/// When there are times, and all of them are too far ahead.
-pub(super) fn believable(times: &[Timestamp], now: Timestamp) -> Result<Vec<Timestamp>, Rejection> {
+/// When there are times, and all of them are further ahead.
+pub(super) fn not_ahead(times: &[Timestamp], now: Timestamp) -> Result<Vec<Timestamp>, Rejection> {
     let good: Vec<_> = times.iter().copied().filter(|time| check_clocks(*time, now).is_ok()).collect();
     match times.iter().min() {
         Some(earliest) if good.is_empty() => check_clocks(*earliest, now).map(|()| good),
@@ -58,15 +58,15 @@ pub(super) fn believable(times: &[Timestamp], now: Timestamp) -> Result<Vec<Time
     }
 }
 
-/// Whether a time that somebody else tells is no further ahead of ours than clocks may be apart.
+/// Checks that a time of another clock is at most [`CLOCKS_APART`] ahead of ours.
 ///
 /// # Errors
-/// When it is further ahead; says by how much.
+/// When it is further ahead; the error says by how much.
 pub(crate) fn check_clocks(theirs: Timestamp, ours: Timestamp) -> Result<(), Rejection> {
     if theirs.duration_since(ours) > CLOCKS_APART { Err(Rejection::Clocks { theirs, ours }) } else { Ok(()) }
 }
 
-/// What a log of Rekor's first version promises of an entry, as it signs it: JSON by RFC 8785.
+/// The bytes that a log of Rekor's first version signs when it promises to include an entry: JSON by RFC 8785.
 pub(super) fn promised(entry: &TransparencyLogEntry) -> String {
     let body = entry.canonicalized_body.to_base64();
     let time = entry.integrated_time.map_or(0, Timestamp::as_second);
@@ -74,8 +74,8 @@ pub(super) fn promised(entry: &TransparencyLogEntry) -> String {
     format!(r#"{{"body":"{body}","integratedTime":{time},"logID":"{log}","logIndex":{index}}}"#)
 }
 
-/// The time at which a log has promised to take up an entry; `None` where the entry has no promise, or is of a kind whose time
-/// means nothing.
+/// The integrated time of an entry, verified by the log's promise; `None` where the entry has no promise, or is of a kind that
+/// has no meaningful time.
 fn promised_time(
     root: &Root,
     entry: &TransparencyLogEntry,
@@ -99,10 +99,10 @@ fn promised_time(
     Ok(entry.integrated_time.filter(|_| tells_time))
 }
 
-/// The time of a timestamp over `message`; `None` where it is by an authority that the root does not know.
+/// The time of a timestamp over `message`; `None` where the root does not know its authority.
 ///
 /// # Errors
-/// When it says that it is by an authority that the root knows, and does not hold; or cannot be read.
+/// When it names an authority of the root and does not verify, or cannot be read.
 pub(super) fn stamped(
     root: &Root,
     token: &TimestampToken,
@@ -128,7 +128,7 @@ pub(super) fn stamped(
     }
 }
 
-/// Who has issued a timestamp, as it says (RFC 5652, 5.3, *SignerIdentifier*).
+/// The issuer that a timestamp names (RFC 5652, 5.3, *SignerIdentifier*).
 enum Issuer<'a> {
     /// The holder of the certificate of this issuer and serial number.
     Certificate { issuer: &'a [u8], serial: &'a [u8] },

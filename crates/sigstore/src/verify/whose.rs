@@ -1,8 +1,8 @@
-//! Whose a signature claims to be, where it does not hold (specification 02, *Who is someone else*).
+//! Whether a signature that does not verify is someone else's (specification 02, *Who is someone else*).
 //!
-//! It claims to be by somebody who is trusted where its certificate leads to an authority of the trusted root or, where a key
-//! is trusted, where it names that key or was made with it. Anything else is someone else's: nobody here can tell whether it
-//! holds, and it proves nothing either way.
+//! It is not where it claims to be by a trusted signer: its certificate chains to an authority of the trusted root or, where a
+//! key is trusted, it names that key or was made with it. Any other signature is someone else's. It proves nothing here, whether
+//! it is good or bad.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,8 +13,8 @@ use super::certificate::leads_to;
 use super::root::Root;
 use crate::key::VerificationKey;
 
-/// Why a bundle is someone else's, where certificates are trusted; `None` where it claims to be by one that is.
-pub(super) fn stranger_to_root(bundle: &Bundle, root: &Root) -> Option<&'static str> {
+/// Why a bundle is someone else's, where certificates are trusted; `None` where its certificate chains to a trusted authority.
+pub(super) fn foreign_to_root(bundle: &Bundle, root: &Root) -> Option<&'static str> {
     let chain = certificates(bundle);
     if chain.is_empty() {
         return Some("it names a key, and certificates are trusted here");
@@ -27,8 +27,8 @@ pub(super) fn stranger_to_root(bundle: &Bundle, root: &Root) -> Option<&'static 
     (!is_known).then_some("its certificate is of no authority that the trusted root knows")
 }
 
-/// Why a bundle is someone else's, where one key is trusted; `None` where it claims to be by its holder.
-pub(super) fn stranger_to_key(
+/// Why a bundle is someone else's, where one key is trusted; `None` where it claims to be by that key.
+pub(super) fn foreign_to_key(
     bundle: &Bundle,
     artifact: &Artifact<'_>,
     key: &VerificationKey,

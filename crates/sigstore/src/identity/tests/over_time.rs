@@ -107,7 +107,10 @@ async fn a_failure_that_may_pass_is_no_reason_not_to_ask_again() {
         let service = Service::start(vec![(status, "", String::new()), good.clone()]).await;
         let identity = identity(google(&service));
         let error = identity.token().await.unwrap_err();
-        assert!(matches!(error, IdentityError::Away { from: TokenSource::GoogleAccount, .. }), "{error}");
+        assert!(
+            matches!(error, IdentityError::TemporarilyUnavailable { from: TokenSource::GoogleAccount, .. }),
+            "{error}"
+        );
         assert_eq!(identity.token().await.unwrap().identity(), SIGNER);
     }
     let nobody = Service::nobody().await;
@@ -158,5 +161,8 @@ async fn a_metadata_service_that_has_answered_and_does_not_is_away_for_a_moment(
     identity.token().await.unwrap();
     identity.metadata = Some(Metadata::new(door(), Service::nobody().await, false));
     let error = identity.token().await.unwrap_err();
-    assert!(matches!(error, IdentityError::Away { from: TokenSource::GoogleMachine, .. }), "{error}");
+    assert!(
+        matches!(error, IdentityError::TemporarilyUnavailable { from: TokenSource::GoogleMachine, .. }),
+        "{error}"
+    );
 }

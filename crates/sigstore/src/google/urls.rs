@@ -1,5 +1,5 @@
-//! Where credentials may be sent. A file of credentials names the services that they are for; whoever could change such a file,
-//! or have one used, would be sent what it holds.
+//! URLs that credentials may be sent to. A file of credentials contains URLs; a manipulated file must not have credentials sent to
+//! any host that it names.
 
 use url::{Host, Url};
 
@@ -7,7 +7,7 @@ use url::{Host, Url};
 ///
 /// # Errors
 /// When it is another; says so with its name in the file.
-pub(super) fn of_google(name: &str, text: &str) -> Result<Url, String> {
+pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
     let url = parse(name, text)?;
     if is_loopback(&url) || (url.scheme() == "https" && is_google(&url)) {
         return Ok(url);
@@ -22,11 +22,11 @@ pub(super) fn of_google(name: &str, text: &str) -> Result<Url, String> {
 /// Google, or of GitHub Actions, whose own action writes such files.
 ///
 /// # Errors
-/// As [`of_google`].
-pub(super) fn of_provider(name: &str, text: &str) -> Result<Url, String> {
+/// As [`google_url`].
+pub(super) fn subject_token_url(name: &str, text: &str) -> Result<Url, String> {
     let url = parse(name, text)?;
     let is_github = url.scheme() == "https" && ends_with(&url, ".actions.githubusercontent.com");
-    if is_github { Ok(url) } else { of_google(name, text) }
+    if is_github { Ok(url) } else { google_url(name, text) }
 }
 
 fn parse(name: &str, text: &str) -> Result<Url, String> {
@@ -73,8 +73,8 @@ mod tests {
             "http://[::1]:80/token",
             "http://localhost:9/",
         ] {
-            of_google("token_url", good).unwrap();
-            of_provider("url", good).unwrap();
+            google_url("token_url", good).unwrap();
+            subject_token_url("url", good).unwrap();
         }
         for bad in [
             "http://sts.googleapis.com/v1/token",
@@ -88,16 +88,16 @@ mod tests {
             "ftp://127.0.0.1/",
             "file:///etc/passwd",
         ] {
-            let error = of_google("token_url", bad).unwrap_err();
+            let error = google_url("token_url", bad).unwrap_err();
             assert!(error.contains("`token_url`") && error.contains("googleapis.com alone"), "{error}");
-            of_provider("url", bad).unwrap_err();
+            subject_token_url("url", bad).unwrap_err();
         }
         for secret in ["https://me:hush@sts.googleapis.com/", "https://hush@127.0.0.1/", "hush"] {
-            assert!(!of_google("token_url", secret).unwrap_err().contains("hush"));
+            assert!(!google_url("token_url", secret).unwrap_err().contains("hush"));
         }
         let github = "https://run-1.actions.githubusercontent.com/144/idtoken?api-version=2.0";
-        of_provider("url", github).unwrap();
-        of_google("token_url", github).unwrap_err();
-        of_provider("url", "https://actions.githubusercontent.com.evil.example/").unwrap_err();
+        subject_token_url("url", github).unwrap();
+        google_url("token_url", github).unwrap_err();
+        subject_token_url("url", "https://actions.githubusercontent.com.evil.example/").unwrap_err();
     }
 }
