@@ -136,7 +136,7 @@ async fn a_moment_without_fulcio_costs_none_of_three_hundred_signatures() {
 
 #[tokio::test]
 async fn a_moment_without_a_timestamp_authority_costs_none_of_three_hundred_signatures() {
-    for status in [500, 502, 503, 429] {
+    for status in [503, 429] {
         let began = std::time::Instant::now();
         let away = move |_| (began.elapsed().as_millis() < 700).then(|| Some((status, Vec::new())));
         let world = World::new(|_| None, vec![TEN_MINUTES], away, 0).await;
