@@ -21,8 +21,8 @@ mod verify;
 pub use error::{Rejection, Service, SignError, TrustError};
 pub use google::{GoogleCredentials, GooglePlaces};
 pub use identity::{
-    AUDIENCE, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken, InvalidToken,
-    PROJECTED_TOKEN, Sources, TokenSource,
+    AUDIENCE, AccessError, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken,
+    InvalidToken, PROJECTED_TOKEN, Sources, TokenSource,
 };
 pub use key::{SigningKey, VerificationKey};
 pub use legacy::{CosignLayer, DSSE_TYPE, SIMPLE_SIGNING_TYPE, SimpleSigning};

@@ -16,6 +16,7 @@ use super::SCOPE;
 use super::file::impersonate;
 use super::token::{Token, granted, successful};
 use super::urls::{google_url, subject_token_url};
+use crate::identity::answer::Failure;
 use crate::identity::read_file;
 
 /// The universe of the public Google Cloud.
@@ -84,10 +85,10 @@ enum Format {
 
 impl Federation {
     /// An access token: Google's for the other provider's, or with that one of a service account.
-    pub(super) async fn token(&self, door: &Door) -> Result<Token, String> {
+    pub(super) async fn token(&self, door: &Door) -> Result<Token, Failure> {
         if let Some(universe) = self.universe_domain.as_deref().filter(|universe| *universe != UNIVERSE) {
             let shown = crate::error::bounded(universe);
-            return Err(format!("`universe_domain` is {shown}, and only {UNIVERSE} is supported"));
+            return Err(format!("`universe_domain` is {shown}, and only {UNIVERSE} is supported").into());
         }
         // All places first: nothing is sent where one of them will not do.
         let token_url = google_url("token_url", &self.token_url)?;
@@ -129,20 +130,20 @@ impl Federation {
 
 impl Source {
     /// The other provider's token.
-    async fn token(&self, door: &Door) -> Result<Secret, String> {
+    async fn token(&self, door: &Door) -> Result<Secret, Failure> {
         match self {
             Self { executable: Some(_), .. } => Err("`credential_source` names a program to run, and no program is run for \
                                                      credentials; have it write its token to a file, and name that"
-                .to_owned()),
+                .into()),
             Self { environment_id: Some(_), .. } => {
-                Err("`credential_source` is of AWS, which is not supported; name a file or a URL".to_owned())
+                Err("`credential_source` is of AWS, which is not supported; name a file or a URL".into())
             }
             Self { certificate: Some(_), .. } => {
-                Err("`credential_source` is a certificate, which is not supported; name a file or a URL".to_owned())
+                Err("`credential_source` is a certificate, which is not supported; name a file or a URL".into())
             }
-            Self { file: Some(path), .. } => self.of_file(path).await,
+            Self { file: Some(path), .. } => Ok(self.of_file(path).await?),
             Self { url: Some(url), .. } => self.of_url(door, url).await,
-            _ => Err("`credential_source` names neither a file nor a URL".to_owned()),
+            _ => Err("`credential_source` names neither a file nor a URL".into()),
         }
     }
 
@@ -153,7 +154,7 @@ impl Source {
         self.format.token(text.reveal()).map_err(fail)
     }
 
-    async fn of_url(&self, door: &Door, url: &str) -> Result<Secret, String> {
+    async fn of_url(&self, door: &Door, url: &str) -> Result<Secret, Failure> {
         let url = subject_token_url("credential_source.url", url)?;
         let mut request = Request::new(Method::GET, url, "google-subject-token", Class::Token);
         for (name, value) in &self.headers {
@@ -164,10 +165,10 @@ impl Source {
             request = request.header(name, value);
         }
         let fail = |why: String| format!("the subject token: {why}");
-        let answer = door.send(request).await.map_err(|error| fail(error.to_string()))?;
-        let body = successful(&answer).map_err(|refused| fail(refused.why))?;
+        let answer = door.send(request).await?;
+        let body = successful(&answer).map_err(|refused| refused.about("the subject token"))?;
         let text = std::str::from_utf8(body).map_err(|_| fail("the answer is not a text".to_owned()))?;
-        self.format.token(text).map_err(fail)
+        Ok(self.format.token(text).map_err(fail)?)
     }
 }
 

@@ -15,6 +15,7 @@ use super::SCOPE;
 use super::federation::Federation;
 use super::token::{Token, granted, impersonated};
 use super::urls::google_url;
+use crate::identity::answer::Failure;
 use crate::identity::read_file;
 
 /// Where tokens are got, unless a file says otherwise.
@@ -82,7 +83,7 @@ impl File {
     }
 
     /// An access token of these credentials.
-    pub(super) async fn token(&self, door: &Door) -> Result<Token, String> {
+    pub(super) async fn token(&self, door: &Door) -> Result<Token, Failure> {
         match self {
             Self::ImpersonatedServiceAccount(impersonation) => impersonation.token(door).await,
             source => source.own_token(door).await,
@@ -90,7 +91,7 @@ impl File {
     }
 
     /// The same, where it is not got with other credentials.
-    async fn own_token(&self, door: &Door) -> Result<Token, String> {
+    async fn own_token(&self, door: &Door) -> Result<Token, Failure> {
         match self {
             Self::AuthorizedUser(user) => user.token(door).await,
             Self::ServiceAccount(account) => account.token(door).await,
@@ -98,18 +99,18 @@ impl File {
             Self::ImpersonatedServiceAccount(_) => {
                 Err("`source_credentials` are themselves of an account that is acted as, which is not supported; name the \
                      accounts between in `delegates`"
-                    .to_owned())
+                    .into())
             }
             Self::Other => Err("credentials of this type are not known; supported are authorized_user, service_account, \
                                 external_account and impersonated_service_account"
-                .to_owned()),
+                .into()),
         }
     }
 }
 
 impl User {
     /// RFC 6749, section 6, *Refreshing an Access Token*.
-    async fn token(&self, door: &Door) -> Result<Token, String> {
+    async fn token(&self, door: &Door) -> Result<Token, Failure> {
         let url = google_url("token_uri", &self.token_uri)?;
         let form = Serializer::new(String::new())
             .append_pair("grant_type", "refresh_token")
@@ -126,7 +127,7 @@ impl User {
 
 impl Account {
     /// RFC 7523, *JWT Profile for OAuth 2.0 Client Authentication and Authorization Grants*.
-    async fn token(&self, door: &Door) -> Result<Token, String> {
+    async fn token(&self, door: &Door) -> Result<Token, Failure> {
         const ADVICE: &str = "see whether the account and its key are still there and enabled, and whether this machine's clock is right";
         let url = google_url("token_uri", &self.token_uri)?;
         let assertion = self.assertion()?;
@@ -159,7 +160,7 @@ impl Account {
 }
 
 impl Impersonation {
-    async fn token(&self, door: &Door) -> Result<Token, String> {
+    async fn token(&self, door: &Door) -> Result<Token, Failure> {
         let url = google_url("service_account_impersonation_url", &self.service_account_impersonation_url)?;
         let source = Box::pin(self.source_credentials.own_token(door)).await?;
         impersonate(door, url, &source, &self.delegates, LIFETIME).await
@@ -173,7 +174,7 @@ pub(super) async fn impersonate(
     source: &Token,
     delegates: &[String],
     seconds: u32,
-) -> Result<Token, String> {
+) -> Result<Token, Failure> {
     impersonated(door, url, &source.secret, delegates, seconds)
         .await
         .map_err(|refused| refused.advised(ACTING))

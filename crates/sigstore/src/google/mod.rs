@@ -17,7 +17,8 @@ use futures_util::future::BoxFuture;
 use tokio::sync::Mutex;
 use transport::{Door, Secret};
 
-use crate::identity::AccessTokens;
+use crate::identity::answer::Failure;
+use crate::identity::{AccessError, AccessTokens};
 use file::File;
 use token::Token;
 
@@ -31,6 +32,8 @@ const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long a failure is remembered, so that not every request of a run waits for it.
 const FAILURE_LIFE: Duration = Duration::from_secs(60);
+/// The same for a temporary failure, which signers retry.
+const TEMPORARY_FAILURE_LIFE: Duration = Duration::from_secs(5);
 /// What the second place of credentials is called.
 const METADATA_SERVER: &str = "the metadata server";
 
@@ -71,7 +74,7 @@ enum State {
         renew_at: Instant,
     },
     /// There are credentials, and they could not be used.
-    Failed { why: String, retry_at: Instant },
+    Failed { failure: Failure, retry_at: Instant },
 }
 
 /// What the first place of credentials is called.
@@ -102,13 +105,17 @@ impl GoogleCredentials {
     /// # Errors
     /// When there are credentials, and they cannot be used. The text is for a person, and holds no secret.
     pub async fn token(&self) -> Result<Option<(Secret, String)>, String> {
+        self.kept_token().await.map_err(|failure| failure.why)
+    }
+
+    async fn kept_token(&self) -> Result<Option<(Secret, String)>, Failure> {
         let mut state = self.state.lock().await;
         match &*state {
             State::Absent => return Ok(None),
             State::Token { token, origin, renew_at } if Instant::now() < *renew_at => {
                 return Ok(Some((token.clone(), origin.clone())));
             }
-            State::Failed { why, retry_at } if Instant::now() < *retry_at => return Err(why.clone()),
+            State::Failed { failure, retry_at } if Instant::now() < *retry_at => return Err(failure.clone()),
             State::Unknown | State::Token { .. } | State::Failed { .. } => {}
         }
         // Boxed, because it is rare: no caller should have room for it.
@@ -122,23 +129,24 @@ impl GoogleCredentials {
                 *state = State::Token { token: secret.clone(), origin: origin.clone(), renew_at };
                 Ok(Some((secret, origin)))
             }
-            Err(why) => {
-                *state = State::Failed { why: why.clone(), retry_at: Instant::now() + FAILURE_LIFE };
-                Err(why)
+            Err(failure) => {
+                let life = if failure.is_temporary { TEMPORARY_FAILURE_LIFE } else { FAILURE_LIFE };
+                *state = State::Failed { failure: failure.clone(), retry_at: Instant::now() + life };
+                Err(failure)
             }
         }
     }
 
     /// A new token, the file's or else the machine's.
-    async fn new_token(&self) -> Result<Option<(Token, String)>, String> {
+    async fn new_token(&self) -> Result<Option<(Token, String)>, Failure> {
         if let Some(path) = &self.places.file {
-            let in_file = |why: String| format!("{}: {why}", path.display());
+            let in_file = |failure: Failure| failure.about(&path.display().to_string());
             match File::read(path).await? {
                 Some(file) => {
                     let token = file.token(&self.door).await.map_err(in_file)?;
                     return Ok(Some((token, of_file(path, ""))));
                 }
-                None if self.places.is_file_named => return Err(in_file("there is no such file".to_owned())),
+                None if self.places.is_file_named => return Err(in_file("there is no such file".into())),
                 None => {}
             }
         }
@@ -146,12 +154,12 @@ impl GoogleCredentials {
     }
 
     /// The token of the machine's own account; `None` where there is no metadata service.
-    async fn token_of_machine(&self) -> Result<Option<Token>, String> {
+    async fn token_of_machine(&self) -> Result<Option<Token>, Failure> {
         const PATH: &str = "instance/service-accounts/default/token";
         let Some(metadata) = &self.metadata else { return Ok(None) };
-        let fail = |why: String| format!("the metadata service of this machine: {why}");
-        match metadata.ask(PATH, &[]).await.map_err(|failure| fail(failure.why))? {
-            MetadataAnswer::Body(body) => Token::of_answer(&body).map(Some).map_err(fail),
+        let fail = |failure: Failure| failure.about("the metadata service of this machine");
+        match metadata.ask(PATH, &[]).await.map_err(fail)? {
+            MetadataAnswer::Body(body) => Token::of_answer(&body).map(Some).map_err(|why| fail(why.into())),
             MetadataAnswer::Absent | MetadataAnswer::NoService(_) => Ok(None),
         }
     }
@@ -160,5 +168,13 @@ impl GoogleCredentials {
 impl AccessTokens for GoogleCredentials {
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
         Box::pin(async { Ok(self.token().await?.map(|(token, _)| token)) })
+    }
+
+    fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
+        Box::pin(async {
+            let kept = self.kept_token().await;
+            let kept = kept.map_err(|Failure { why, is_temporary }| AccessError { why, is_temporary })?;
+            Ok(kept.map(|(token, _)| token))
+        })
     }
 }

@@ -342,6 +342,21 @@ async fn a_metadata_service_that_is_out_of_order_for_a_moment_costs_time() {
 }
 
 #[tokio::test]
+async fn a_token_service_that_is_out_of_order_has_failed_temporarily_and_one_that_refuses_has_not() {
+    for (status, is_temporary) in
+        [("503 Service Unavailable", true), ("500 Internal Server Error", true), ("403 Forbidden", false)]
+    {
+        let service = Service::answering(status, "").await;
+        let (google, _folder) = with_file(&user(&service));
+        let error = google.try_access_token().await.unwrap_err();
+        assert_eq!(error.is_temporary, is_temporary, "{status}: {error}");
+        assert!(error.to_string().contains("credentials.json"), "{error}");
+        let State::Failed { retry_at, .. } = &*google.state.lock().await else { panic!("it has failed") };
+        assert_eq!(*retry_at - Instant::now() > TEMPORARY_FAILURE_LIFE, !is_temporary, "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_refuses_is_not_asked_again_for_every_request() {
     let service = Service::answering("403 Forbidden", "").await;
     let (google, _folder) = with_file(&user(&service));

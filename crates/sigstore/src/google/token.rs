@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 use jiff::Timestamp;
 use serde::Deserialize;
 use transport::{Answer, Body, Class, Door, Request, Secret};
 use url::Url;
 
 use super::SCOPE;
-use crate::identity::answer::bearer;
+use crate::identity::answer::{Failure, bearer};
 
 /// The largest answer of a token service, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024;
@@ -56,7 +56,7 @@ pub(super) async fn granted(
     if let Some(client) = client {
         request = request.header(header::AUTHORIZATION, client);
     }
-    let answer = door.send(request).await.map_err(|error| Refused::not(error.to_string()))?;
+    let answer = door.send(request).await.map_err(|error| Refused::of(error.into()))?;
     Ok(Token::of_answer(successful(&answer)?)?)
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn impersonated(
         .header(header::AUTHORIZATION, bearer(access)?)
         .body(Body::Bytes(body.to_string().into()))
         .limit(ANSWER_MAX);
-    let answer = door.send(request).await.map_err(|error| Refused::not(error.to_string()))?;
+    let answer = door.send(request).await.map_err(|error| Refused::of(error.into()))?;
     let Generated { access_token, expire_time } = serde_json::from_slice(successful(&answer)?)
         .map_err(|_| "the answer of IAM Credentials holds no token".to_owned())?;
     let life = Duration::try_from(expire_time.duration_since(Timestamp::now())).unwrap_or_default();
@@ -93,25 +93,32 @@ pub(super) async fn impersonated(
 /// Why a token service gave none.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub(super) why: String,
+    failure: Failure,
     /// Whether it has said no (4xx), so that something is wrong with the credentials.
-    pub(super) is_refusal: bool,
+    is_refusal: bool,
 }
 
 impl Refused {
-    fn not(why: String) -> Self {
-        Self { why, is_refusal: false }
+    fn of(failure: Failure) -> Self {
+        Self { failure, is_refusal: false }
     }
 
-    /// With what to do where it was a refusal.
-    pub(super) fn advised(self, advice: &str) -> String {
-        if self.is_refusal { format!("{}; {advice}", self.why) } else { self.why }
+    /// The failure, with advice where it was a refusal.
+    pub(super) fn advised(self, advice: &str) -> Failure {
+        let Self { failure: Failure { why, is_temporary }, is_refusal } = self;
+        let why = if is_refusal { format!("{why}; {advice}") } else { why };
+        Failure { why, is_temporary }
+    }
+
+    /// The failure, said of something.
+    pub(super) fn about(self, what: &str) -> Failure {
+        self.failure.about(what)
     }
 }
 
 impl From<String> for Refused {
     fn from(why: String) -> Self {
-        Self::not(why)
+        Self::of(why.into())
     }
 }
 
@@ -122,8 +129,9 @@ pub(super) fn successful(answer: &Answer) -> Result<&[u8], Refused> {
         return Ok(body);
     }
     let (host, code) = (answer.url().host_str().unwrap_or_default(), code(body));
-    let is_refusal = status.is_client_error() && status != StatusCode::TOO_MANY_REQUESTS;
-    Err(Refused { why: format!("the token service {host} answered {status}{code}"), is_refusal })
+    let is_temporary = transport::is_temporary(status);
+    let failure = Failure { why: format!("the token service {host} answered {status}{code}"), is_temporary };
+    Err(Refused { failure, is_refusal: status.is_client_error() && !is_temporary })
 }
 
 /// The code of a refusal (RFC 6749, *Error Response*; `google.rpc.Status`), in brackets; nothing where there is none.

@@ -15,6 +15,13 @@ pub(crate) struct Failure {
     pub(crate) is_temporary: bool,
 }
 
+impl Failure {
+    /// The same, said of something.
+    pub(crate) fn about(self, what: &str) -> Self {
+        Self { why: format!("{what}: {}", self.why), ..self }
+    }
+}
+
 impl From<String> for Failure {
     fn from(why: String) -> Self {
         Self { why, is_temporary: false }

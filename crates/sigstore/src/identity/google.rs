@@ -11,6 +11,16 @@ use super::Found;
 use super::answer::{Failure, bearer, json, success};
 use crate::google::{Metadata, MetadataAnswer};
 
+/// Why there is no access token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct AccessError {
+    /// What is wrong, for a person. Holds no secret.
+    pub why: String,
+    /// Whether the same might succeed a little later.
+    pub is_temporary: bool,
+}
+
 /// Access tokens of Google, of whoever runs us (scope `cloud-platform`).
 pub trait AccessTokens: Send + Sync {
     /// An access token that is good now; `None` where nobody here has credentials of Google.
@@ -18,6 +28,18 @@ pub trait AccessTokens: Send + Sync {
     /// # Errors
     /// When there are credentials, and they could not be had. The text is for a person, and holds no secret.
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>>;
+
+    /// The same, with errors that tell temporary failures, which signers retry, from permanent ones. Without an implementation
+    /// all failures are permanent.
+    ///
+    /// # Errors
+    /// As [`access_token`](Self::access_token).
+    fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
+        Box::pin(async {
+            let token = self.access_token().await;
+            token.map_err(|why| AccessError { why, is_temporary: false })
+        })
+    }
 }
 
 /// Whether an account may be one of Google's: an e-mail address. Workflows and service accounts of clusters have URIs.

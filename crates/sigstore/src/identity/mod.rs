@@ -24,7 +24,7 @@ use crate::google::Metadata;
 use answer::Failure;
 
 pub use error::{IdentityError, TokenSource};
-pub use google::AccessTokens;
+pub use google::{AccessError, AccessTokens};
 pub use local::Given;
 pub(crate) use local::file as read_file;
 pub use token::{IdentityToken, InvalidToken};
@@ -277,7 +277,10 @@ impl Identity {
             return nothing("`--signer-account` is not an account of Google's");
         }
         let access = match access_tokens {
-            Some(tokens) => tokens.access_token().await?,
+            Some(tokens) => {
+                let failed = |AccessError { why, is_temporary }| Failure { why, is_temporary };
+                tokens.try_access_token().await.map_err(failed)?
+            }
             None => None,
         };
         match access {
