@@ -3,6 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::StatusCode;
+use jiff::Timestamp;
+use transport::ErrorKind;
+
+use crate::verify::CLOCKS_APART;
+
 /// Why a signature or an attestation was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -26,18 +32,43 @@ pub enum Rejection {
     /// It holds, and is about something else.
     #[error("about something else: {0}")]
     OtherArtifact(String),
+    /// Its verified times are too far ahead of the clock here: one of the clocks is wrong.
+    #[error(
+        "the clocks differ: it was signed at {theirs}, which is {} s ahead of the time here ({ours}); no more than {} s are \
+         granted, so set the clock right",
+        theirs.duration_since(*ours).as_secs(),
+        CLOCKS_APART.as_secs()
+    )]
+    Clocks {
+        /// The earliest time that is proven.
+        theirs: Timestamp,
+        /// The time here.
+        ours: Timestamp,
+    },
+    /// It does not claim to be by a trusted signer: it is by another key than the verifier's, or has a certificate of an authority
+    /// that the trusted root does not know.
+    #[error("by someone else: {0}")]
+    SomeoneElses(String),
 }
 
 impl Rejection {
+    /// Whether it is someone else's (specification 02, *Who is someone else*): made with another key than the verifier's, or with a
+    /// certificate of an authority that the trusted root does not know. Callers report and ignore it. Any other rejection is of a
+    /// bundle that claims to be by a trusted signer and does not verify, or that cannot be read.
+    pub fn is_someone_elses(&self) -> bool {
+        matches!(self, Self::SomeoneElses(_))
+    }
+
     /// The same, with who had a part in it.
     pub(crate) fn with_parties(self, parties: &str) -> Self {
         let with = |why: String| format!("{why} ({parties})");
         match self {
-            Self::TooLarge { .. } => self,
+            Self::TooLarge { .. } | Self::Clocks { .. } => self,
             Self::Malformed(why) => Self::Malformed(with(why)),
             Self::Unproven(why) => Self::Unproven(with(why)),
             Self::Invalid(why) => Self::Invalid(with(why)),
             Self::OtherArtifact(why) => Self::OtherArtifact(with(why)),
+            Self::SomeoneElses(why) => Self::SomeoneElses(with(why)),
         }
     }
 }
@@ -163,11 +194,15 @@ pub enum SignError {
 }
 
 impl SignError {
-    /// Whether the same might succeed a little later.
+    /// Whether the same might succeed a little later: a service was not reached, is out of order, or is asked too much.
     pub fn is_temporary(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Refused { status, .. } => *status >= 500 || *status == 429,
+            Self::Identity(error) => error.is_temporary(),
+            // A host that was given up may come back.
+            Self::Unreachable { source, .. } => {
+                source.is_temporary() || matches!(source.kind(), ErrorKind::NotAdmitted { .. })
+            }
+            Self::Refused { status, .. } => StatusCode::from_u16(*status).is_ok_and(transport::is_temporary),
             _ => false,
         }
     }

@@ -17,6 +17,7 @@ use sigstore_types::{
 };
 
 use crate::error::Rejection;
+use crate::json::names_are_unique;
 
 /// The media type of a payload of a `.sig` layer.
 pub const SIMPLE_SIGNING_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -91,7 +92,7 @@ impl SimpleSigning {
     /// # Errors
     /// When it is none.
     pub fn parse(payload: &[u8]) -> Result<Self, Rejection> {
-        let this: Self = serde_json::from_slice(payload).map_err(|error| malformed("the payload", error))?;
+        let this: Self = parse("the payload", payload)?;
         if this.critical.kind != SIGNATURE_KIND {
             return Err(malformed("the payload", "it is not one of an image's signature"));
         }
@@ -158,8 +159,7 @@ impl CosignLayer<'_> {
 
     /// The bundle that a `.att` layer amounts to, without the timestamp: there it is over the whole envelope.
     pub(crate) fn attestation(&self) -> Result<Bundle, Rejection> {
-        let envelope: DsseEnvelope =
-            serde_json::from_slice(self.payload).map_err(|error| malformed("the envelope", error))?;
+        let envelope: DsseEnvelope = parse("the envelope", self.payload)?;
         let material = self.material()?;
         Ok(Bundle::new(MediaType::Bundle0_1, material, SignatureContent::DsseEnvelope(envelope)))
     }
@@ -167,8 +167,7 @@ impl CosignLayer<'_> {
     /// The timestamp of the layer, where it has one.
     pub(crate) fn timestamp(&self) -> Result<Option<TimestampToken>, Rejection> {
         let Some(text) = self.annotation(TIMESTAMP)? else { return Ok(None) };
-        let timestamp: CosignTimestamp =
-            serde_json::from_str(text).map_err(|error| malformed("the timestamp", error))?;
+        let timestamp: CosignTimestamp = parse("the timestamp", text.as_bytes())?;
         Ok(Some(TimestampToken::new(decode("the timestamp", &timestamp.token)?)))
     }
 
@@ -248,7 +247,7 @@ fn entry(text: &str) -> Result<TransparencyLogEntry, Rejection> {
         api_version: String,
     }
     let bad = |error: &dyn std::fmt::Display| malformed("the log entry", error);
-    let RekorBundle { promise, payload } = serde_json::from_str(text).map_err(|error| bad(&error))?;
+    let RekorBundle { promise, payload } = parse("the log entry", text.as_bytes())?;
     let body = decode("the log entry", &payload.body)?;
     let Kind { kind, api_version } = serde_json::from_slice(&body).map_err(|error| bad(&error))?;
     let kind: KindVersion =
@@ -282,6 +281,11 @@ fn certificates(pem: &str) -> Result<Vec<X509Certificate>, Rejection> {
     }
 }
 
+/// What JSON says in which every name stands once.
+fn parse<T: serde::de::DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, Rejection> {
+    names_are_unique(json).and_then(|()| serde_json::from_slice(json)).map_err(|error| malformed(what, error))
+}
+
 fn decode(what: &str, text: &str) -> Result<Vec<u8>, Rejection> {
     STANDARD.decode(text).map_err(|error| malformed(what, error))
 }
@@ -309,6 +313,21 @@ mod tests {
     fn a_payload_of_another_kind_is_not_one() {
         let other = br#"{"critical":{"identity":{"docker-reference":"a"},"image":{"docker-manifest-digest":"b"},"type":"atomic container signature"},"optional":null}"#;
         assert!(matches!(SimpleSigning::parse(other), Err(Rejection::Malformed(_))));
+    }
+
+    #[test]
+    fn a_payload_in_which_a_name_stands_twice_is_refused() {
+        let payload = |reference: &str| {
+            format!(
+                r#"{{"critical":{{"identity":{{"docker-reference":"a"}},"image":{{"docker-manifest-digest":"b"}},"type":"{SIGNATURE_KIND}"}},"optional":{{"a":{{{reference}}}}}}}"#
+            )
+        };
+        SimpleSigning::parse(payload(r#""b":1"#).as_bytes()).unwrap();
+        let twice = SimpleSigning::parse(payload(r#""b":1,"b":2"#).as_bytes());
+        assert!(
+            matches!(&twice, Err(Rejection::Malformed(why)) if why.contains("stands twice")),
+            "{twice:?}"
+        );
     }
 
     #[test]

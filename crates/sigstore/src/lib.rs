@@ -3,20 +3,26 @@
 //! The only crate that knows the sigstore-rust crates, and one that knows no registry. Whatever it asks of Fulcio, Rekor, a
 //! timestamp authority or a TUF repository goes through [`transport`]'s one door. See `docs/design/sigstore.md`.
 
+mod der;
 mod error;
+mod google;
 mod identity;
+mod json;
 mod key;
 mod legacy;
 mod sign;
 mod signer;
 mod statement;
+#[cfg(test)]
+mod testing;
 mod trust;
 mod verify;
 
 pub use error::{Rejection, Service, SignError, TrustError};
+pub use google::{GoogleCredentials, GooglePlaces};
 pub use identity::{
-    AUDIENCE, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken, InvalidToken,
-    PROJECTED_TOKEN, Sources, TokenSource,
+    AUDIENCE, AccessError, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken,
+    InvalidToken, PROJECTED_TOKEN, Sources, TokenSource,
 };
 pub use key::{SigningKey, VerificationKey};
 pub use legacy::{CosignLayer, DSSE_TYPE, SIMPLE_SIGNING_TYPE, SimpleSigning};

@@ -40,7 +40,12 @@ pub enum Pattern {
     /// To the letter.
     Exact(String),
     /// By a regular expression that has to match the whole of it.
-    Regex(Regex),
+    Regex {
+        /// The expression as it was written.
+        written: String,
+        /// The expression as it is matched.
+        regex: Regex,
+    },
 }
 
 /// Why a pattern cannot be used.
@@ -73,7 +78,7 @@ impl Pattern {
         if text.is_empty() { Err(InvalidPattern::Empty) } else { Ok(Self::Exact(text.to_owned())) }
     }
 
-    /// A regular expression (RE2 syntax) that has to match the whole text.
+    /// A regular expression (RE2 syntax) that has to match the whole text. `\d`, `\w`, `\s` and `\b` know ASCII alone.
     ///
     /// # Errors
     /// When it is empty or not a regular expression.
@@ -84,8 +89,8 @@ impl Pattern {
         // By itself first: what is put around it must not complete it.
         let build = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_MAX).build();
         build(pattern)
-            .and_then(|_| build(&format!(r"\A(?:{pattern})\z")))
-            .map(Self::Regex)
+            .and_then(|_| build(&format!(r"\A(?:{})\z", in_ascii(pattern))))
+            .map(|regex| Self::Regex { written: pattern.to_owned(), regex })
             .map_err(|error| InvalidPattern::Regex { pattern: pattern.to_owned(), why: error.to_string() })
     }
 
@@ -93,7 +98,7 @@ impl Pattern {
     pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
-            Self::Regex(regex) => regex.is_match(text),
+            Self::Regex { regex, .. } => regex.is_match(text),
         }
     }
 }
@@ -102,13 +107,36 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(exact) => f.write_str(exact),
-            Self::Regex(regex) => {
-                let text = regex.as_str();
-                let inner = text.strip_prefix(r"\A(?:").and_then(|text| text.strip_suffix(r")\z"));
-                write!(f, "/{}/", inner.unwrap_or(text))
-            }
+            Self::Regex { written, .. } => write!(f, "/{written}/"),
         }
     }
+}
+
+/// An expression with the classes of Perl as RE2 has them. It knows those of ASCII, where the engine here knows all of Unicode:
+/// other digits would pass for a version, other letters for a name. Each stands for the same within brackets and outside.
+fn in_ascii(pattern: &str) -> String {
+    let mut text = String::with_capacity(pattern.len());
+    let mut letters = pattern.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            text.push(letter);
+            continue;
+        }
+        match letters.next() {
+            Some('d') => text.push_str("[0-9]"),
+            Some('D') => text.push_str("[^0-9]"),
+            Some('w') => text.push_str("[0-9A-Za-z_]"),
+            Some('W') => text.push_str("[^0-9A-Za-z_]"),
+            Some('s') => text.push_str(r"[\t\n\f\r\x20]"),
+            Some('S') => text.push_str(r"[^\t\n\f\r\x20]"),
+            Some('b') => text.push_str(r"(?-u:\b)"),
+            Some('B') => text.push_str(r"(?-u:\B)"),
+            Some(other) => text.extend(['\\', other]),
+            // The engine has refused such an expression before.
+            None => text.push('\\'),
+        }
+    }
+    text
 }
 
 /// Patterns are the same where they are written the same.
@@ -116,7 +144,7 @@ impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(a), Self::Exact(b)) => a == b,
-            (Self::Regex(a), Self::Regex(b)) => a.as_str() == b.as_str(),
+            (Self::Regex { written: a, .. }, Self::Regex { written: b, .. }) => a == b,
             _ => false,
         }
     }
@@ -199,6 +227,50 @@ mod tests {
             assert!(Pattern::regex(broken).is_err(), "{broken}");
         }
         assert!(Pattern::regex(&"(a{1000}){1000}".repeat(3)).is_err(), "nor may it be without bounds");
+    }
+
+    #[test]
+    fn classes_of_an_expression_are_those_of_ascii_and_its_letters_may_be_any() {
+        let matches = |pattern: &str, text: &str| Pattern::regex(pattern).unwrap().matches(text);
+        for (pattern, ascii, other) in [
+            (r"v\d+", "v12", "v1\u{663}"),
+            (r"v[\d.]+", "v1.2", "v1.\u{663}"),
+            (r"\w+@x", "a_1@x", "\u{431}ot@x"),
+            (r"[\w-]+@x", "a-1@x", "\u{e9}-1@x"),
+            (r"(?i)[\d\w]+", "aB1", "\u{663}"),
+            (r"a\sb", "a b", "a\u{a0}b"),
+            (r"a[\s]b", "a\tb", "a\u{b}b"),
+            (r".*\bbot", "\u{e9}bot", "abot"),
+            (r"a\Bb", "ab", "a b"),
+        ] {
+            assert!(matches(pattern, ascii) && !matches(pattern, other), "{pattern}");
+        }
+        for (pattern, text) in [
+            (r"\D+", "\u{663}\u{e9}x"),
+            (r"\W", "\u{e9}"),
+            (r"[\W]", "\u{e9}"),
+            (r"[^\W\d]+", "ab"),
+            (r"\S+", "\u{a0}\u{e9}"),
+            (r"\u{e9}.+\p{Cyrillic}", "\u{e9}\u{663}\u{431}"),
+            ("b\u{f6}t@.", "b\u{f6}t@\u{e9}"),
+            (r"\\d\\w", r"\d\w"),
+            (r"\.\[\d\]", ".[1]"),
+        ] {
+            assert!(matches(pattern, text), "{pattern}");
+        }
+        assert!(!matches(r"[^\W]", "\u{e9}") && !matches(r"\\d", "1"));
+        assert!(!matches(r"[^\d]", "7") && matches(r"[^\d]", "\u{663}"));
+    }
+
+    #[test]
+    fn an_expression_is_shown_as_it_was_written() {
+        let pattern = Pattern::regex(r"v\d+|\w").unwrap();
+        assert_eq!(pattern.to_string(), r"/v\d+|\w/");
+        assert_eq!(pattern, Pattern::regex(r"v\d+|\w").unwrap());
+        assert_ne!(pattern, Pattern::regex(r"v[0-9]+|\w").unwrap());
+        for broken in [r"\", r"[\b]", r"[a-\d]", r"[+-\d]"] {
+            assert!(Pattern::regex(broken).is_err(), "{broken}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::json::names_are_unique;
+
 /// The payload type of a DSSE envelope that holds a statement.
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 /// The types of statement that are read; the first is written.
@@ -65,9 +67,10 @@ impl Statement {
     /// Reads a statement.
     ///
     /// # Errors
-    /// When it is none, or one that says nothing about anything.
+    /// When it is none, one that says nothing about anything, or one in which a name stands twice in an object.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidStatement> {
         let malformed = |why: String| InvalidStatement::Malformed(why);
+        names_are_unique(bytes).map_err(|error| malformed(error.to_string()))?;
         let statement: Self = serde_json::from_slice(bytes).map_err(|error| malformed(error.to_string()))?;
         if !TYPES.contains(&statement.kind.as_str()) {
             return Err(InvalidStatement::Unknown(statement.kind.chars().take(120).collect()));
@@ -106,6 +109,25 @@ mod tests {
             Statement::about("registry.example/app", "ab", "https://example.com/p", json!({"a": 1}));
         assert_eq!(Statement::parse(&statement.to_json()).unwrap(), statement);
         assert!(statement.is_about("ab") && !statement.is_about("a") && !statement.is_about(""));
+    }
+
+    #[test]
+    fn a_statement_in_which_a_name_stands_twice_is_none() {
+        let statement = |predicate: &str| {
+            format!(
+                r#"{{"_type":"{}","subject":[{{"digest":{{"sha256":"ab"}}}}],"predicateType":"p","predicate":{predicate}}}"#,
+                TYPES[0]
+            )
+        };
+        Statement::parse(statement(r#"{"builder":{"id":"good"}}"#).as_bytes()).unwrap();
+        for twice in [
+            r#"{"builder":{"id":"good"},"builder":{"id":"bad"}}"#,
+            r#"{"builder":{"id":"good","id":"bad"}}"#,
+            r#"{"materials":[{"digest":{"sha1":"a","sha1":"b"}}]}"#,
+        ] {
+            let error = Statement::parse(statement(twice).as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("stands twice"), "{twice}: {error}");
+        }
     }
 
     #[test]

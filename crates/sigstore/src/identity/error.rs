@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::answer::Failure;
 use super::token::InvalidToken;
 
 /// Where a token comes from, in the order in which they are asked.
@@ -65,6 +66,14 @@ pub enum IdentityError {
         /// What was tried, what came back, what to do.
         why: String,
     },
+    /// The same, where it may give one a little later: it was not reached, is out of order, or is asked too much.
+    #[error("no identity token from {from} for now: {why}")]
+    TemporarilyUnavailable {
+        /// Which.
+        from: TokenSource,
+        /// What was tried, and what came back.
+        why: String,
+    },
     /// What a source gave cannot be signed with.
     #[error("the identity token from {from} cannot be used: {why}{}", renewal(*from, why))]
     Unusable {
@@ -86,6 +95,22 @@ pub enum IdentityError {
         /// As they are.
         now: String,
     },
+}
+
+impl IdentityError {
+    /// Whether the same might succeed a little later.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::TemporarilyUnavailable { .. })
+    }
+
+    pub(super) fn of(from: TokenSource, failure: Failure) -> Self {
+        let Failure { why, is_temporary } = failure;
+        if is_temporary {
+            Self::TemporarilyUnavailable { from, why }
+        } else {
+            Self::Unavailable { from, why }
+        }
+    }
 }
 
 fn listed(asked: &[(TokenSource, String)]) -> String {

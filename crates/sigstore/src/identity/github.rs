@@ -5,7 +5,7 @@ use serde::Deserialize;
 use transport::{Class, Door, Request, Secret};
 use url::Url;
 
-use super::answer::{bearer, json, success};
+use super::answer::{Failure, bearer, json, success};
 
 /// What a job needs for tokens.
 pub(super) const PERMISSION: &str = "the workflow's job needs `permissions: id-token: write`";
@@ -21,7 +21,7 @@ pub(super) async fn token(
     url: &str,
     proof: Option<&Secret>,
     audience: &str,
-) -> Result<Secret, String> {
+) -> Result<Secret, Failure> {
     let proof = proof
         .ok_or_else(|| format!("ACTIONS_ID_TOKEN_REQUEST_TOKEN is not set; {PERMISSION}, and hand it on"))?;
     let mut url = Url::parse(url).map_err(|_| "ACTIONS_ID_TOKEN_REQUEST_URL is not a URL")?;
@@ -29,10 +29,10 @@ pub(super) async fn token(
     let request = Request::new(Method::GET, url, "github-id-token", Class::Token)
         .header(header::ACCEPT, HeaderValue::from_static("application/json"))
         .header(header::AUTHORIZATION, bearer(proof)?);
-    let answer = door.send(request).await.map_err(|error| error.to_string())?;
+    let answer = door.send(request).await?;
     let body = success(&answer, |status| match status.as_u16() {
         401 | 403 | 404 => Some(format!("{PERMISSION}, and tokens are for the time that it runs")),
         _ => None,
     })?;
-    json(&body).map(|Token { value }| Secret::new(value))
+    Ok(json(&body).map(|Token { value }| Secret::new(value))?)
 }

@@ -1,27 +1,25 @@
 //! Google's ID tokens: of a service account that we may act as, or of the machine's own.
 
-use std::time::Duration;
-
 use futures_util::future::BoxFuture;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::{Instant, timeout_at};
-use transport::{Body, Class, Door, Opened, Request, Secret};
+use transport::{Body, Class, Door, Request, Secret};
 use url::Url;
 
 use super::Found;
-use super::answer::{bearer, json, success};
+use super::answer::{Failure, bearer, json, success};
+use crate::google::{Metadata, MetadataAnswer};
 
-/// The longest that the metadata service may take. Elsewhere than at Google nobody answers at its address.
-const METADATA_TIME: Duration = Duration::from_secs(2);
-/// The most bytes of its answer.
-const TOKEN_MAX: u64 = 64 * 1024;
-/// The flavor that its answers name.
-const GOOGLE: &str = "Google";
-/// What the metadata service takes, and gives back as its mark: other clouds answer at the same address.
-const FLAVOR: (HeaderName, HeaderValue) =
-    (HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
+/// Why there is no access token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct AccessError {
+    /// What is wrong, for a person. Holds no secret.
+    pub why: String,
+    /// Whether the same might succeed a little later.
+    pub is_temporary: bool,
+}
 
 /// Access tokens of Google, of whoever runs us (scope `cloud-platform`).
 pub trait AccessTokens: Send + Sync {
@@ -30,6 +28,18 @@ pub trait AccessTokens: Send + Sync {
     /// # Errors
     /// When there are credentials, and they could not be had. The text is for a person, and holds no secret.
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>>;
+
+    /// The same, with errors that tell temporary failures, which signers retry, from permanent ones. Without an implementation
+    /// all failures are permanent.
+    ///
+    /// # Errors
+    /// As [`access_token`](Self::access_token).
+    fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
+        Box::pin(async {
+            let token = self.access_token().await;
+            token.map_err(|why| AccessError { why, is_temporary: false })
+        })
+    }
 }
 
 /// Whether an account may be one of Google's: an e-mail address. Workflows and service accounts of clusters have URIs.
@@ -51,7 +61,7 @@ pub(super) async fn impersonate(
     access: &Secret,
     account: &str,
     audience: &str,
-) -> Result<Secret, String> {
+) -> Result<Secret, Failure> {
     let base = iam.trim_end_matches('/');
     let text = format!("{base}/v1/projects/-/serviceAccounts/{account}:generateIdToken");
     let url = Url::parse(&text).map_err(|_| format!("{base} is not a URL"))?;
@@ -60,9 +70,9 @@ pub(super) async fn impersonate(
         .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .header(header::AUTHORIZATION, bearer(access)?)
         .body(Body::Bytes(body.into()));
-    let answer = door.send(request).await.map_err(|error| error.to_string())?;
+    let answer = door.send(request).await?;
     let body = success(&answer, |status| advice(status, account))?;
-    json(&body).map(|Token { token }| Secret::new(token))
+    Ok(json(&body).map(|Token { token }| Secret::new(token))?)
 }
 
 /// What a person can do about a refusal.
@@ -84,38 +94,14 @@ fn advice(status: StatusCode, account: &str) -> Option<String> {
 }
 
 /// A token of the machine's own account (Compute Engine, *Verifying the identity of instances*).
-pub(super) async fn of_machine(door: &Door, host: &str, audience: &str) -> Result<Found, String> {
-    const PATH: &str = "computeMetadata/v1/instance/service-accounts/default/identity";
-    let query = [("audience", audience), ("format", "full")];
-    let url = Url::parse_with_params(&format!("http://{host}/{PATH}"), query)
-        .map_err(|_| format!("{host} is not a host"))?;
-    // Once: elsewhere than at Google nobody would answer the second time either.
-    let request =
-        Request::new(Method::GET, url, "google-metadata", Class::Token).header(FLAVOR.0, FLAVOR.1).once();
-    let deadline = Instant::now() + METADATA_TIME;
-    match timeout_at(deadline, door.stream(request)).await {
-        Ok(Ok(Opened::Body(body))) if body.header(FLAVOR.0.as_str()) != Some(GOOGLE) => Ok(foreign(host)),
-        Ok(Ok(Opened::Other(answer))) if answer.header(FLAVOR.0.as_str()) != Some(GOOGLE) => {
-            Ok(foreign(host))
+pub(super) async fn of_machine(metadata: &Metadata, audience: &str) -> Result<Found, Failure> {
+    const PATH: &str = "instance/service-accounts/default/identity";
+    match metadata.ask(PATH, &[("audience", audience), ("format", "full")]).await? {
+        MetadataAnswer::Body(body) => {
+            let text = std::str::from_utf8(&body).map_err(|_| "it answered, and its answer is not a text")?;
+            Ok(Found::Token(Secret::new(text)))
         }
-        Ok(Ok(Opened::Other(answer))) if answer.status() == StatusCode::NOT_FOUND => {
-            Ok(Found::Nothing("this machine has no account of Google's".to_owned()))
-        }
-        Ok(Ok(Opened::Other(answer))) => success(&answer, |_| None).and_then(|body| text(&body)),
-        // What begins to answer as Google's service is it: its faults are told.
-        Ok(Ok(Opened::Body(body))) => match timeout_at(deadline, body.bytes(TOKEN_MAX)).await {
-            Ok(body) => text(&body.map_err(|error| error.to_string())?),
-            Err(_) => Err(format!("{host} did not finish its answer within {} s", METADATA_TIME.as_secs())),
-        },
-        Ok(Err(_)) | Err(_) => Ok(Found::Nothing(format!("no metadata service answers at {host}"))),
+        MetadataAnswer::Absent => Ok(Found::Nothing("this machine has no account of Google's".to_owned())),
+        MetadataAnswer::NoService(why) => Ok(Found::NoService(why)),
     }
-}
-
-fn foreign(host: &str) -> Found {
-    Found::Nothing(format!("what answers at {host} is not Google's metadata service"))
-}
-
-fn text(body: &[u8]) -> Result<Found, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "it answered, and its answer is not a text")?;
-    Ok(Found::Token(Secret::new(text)))
 }

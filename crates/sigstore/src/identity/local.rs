@@ -66,7 +66,7 @@ impl fmt::Debug for Kind {
 }
 
 /// The text of a file; `None` where there is no such file.
-pub(super) async fn file(path: &Path) -> Result<Option<Secret>, String> {
+pub(crate) async fn file(path: &Path) -> Result<Option<Secret>, String> {
     let fail = |why: String| format!("{}: {why}", path.display());
     let unreadable = |error: std::io::Error| fail(format!("cannot be read: {error}"));
     match fs::metadata(path).await {

@@ -1,28 +1,32 @@
 //! Who signs: where ID tokens come from, and what is made sure of before one is used (`docs/design/identity.md`).
 
-mod answer;
+pub(crate) mod answer;
 mod error;
 mod github;
 mod google;
 mod local;
 #[cfg(test)]
-mod service;
+pub(crate) mod service;
 #[cfg(test)]
 mod tests;
 mod token;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 use transport::{Door, Secret};
 
+use crate::google::Metadata;
+use answer::Failure;
+
 pub use error::{IdentityError, TokenSource};
-pub use google::AccessTokens;
+pub use google::{AccessError, AccessTokens};
 pub use local::Given;
+pub(crate) use local::file as read_file;
 pub use token::{IdentityToken, InvalidToken};
 
 /// Where cosign looks for the file that a platform projects a token into.
@@ -59,6 +63,9 @@ pub struct Sources {
     /// Host, and port where it is another, of Google's metadata service. It is spoken with in plain HTTP, which the door's
     /// settings have to allow.
     pub metadata_host: Option<String>,
+    /// Whether we are known to run at Google: the metadata service is then waited for even where nothing listens at its address,
+    /// as it may be when a machine has just started.
+    pub is_at_google: bool,
     /// The file that a platform projects a token into and renews ([`PROJECTED_TOKEN`]); it need not exist.
     pub projected: Option<PathBuf>,
 }
@@ -76,6 +83,7 @@ impl Default for Sources {
             access_tokens: None,
             iam_credentials: IAM_CREDENTIALS.to_owned(),
             metadata_host: None,
+            is_at_google: false,
             projected: None,
         }
     }
@@ -85,7 +93,10 @@ impl Default for Sources {
 pub struct Identity {
     door: Door,
     sources: Sources,
+    metadata: Option<Metadata>,
     state: Mutex<State>,
+    /// Why there was no token when one was last asked for, and until when that is given again.
+    failed: SyncMutex<Option<(IdentityError, Instant)>>,
 }
 
 /// What changes while tokens are asked for. Who asks meanwhile waits, and has the same token.
@@ -95,7 +106,6 @@ struct State {
     /// Who has signed so far. Nobody else will.
     signer: Option<Signer>,
     kept: Option<IdentityToken>,
-    failed: Option<(IdentityError, Instant)>,
 }
 
 /// The source that applies, and whom its first token was of.
@@ -126,6 +136,8 @@ enum Found {
     Token(Secret),
     /// It does not apply, for this reason.
     Nothing(String),
+    /// Nobody answers there, for this reason: it does not apply, or is away for a moment.
+    NoService(String),
 }
 
 impl From<Option<Secret>> for Found {
@@ -138,11 +150,26 @@ impl Identity {
     /// An identity that has asked nobody yet. Every request goes through `door`.
     pub fn new(mut sources: Sources, door: Door) -> Self {
         let given = sources.given.take();
-        Self { door, sources, state: Mutex::new(State { given, ..State::default() }) }
+        let metadata = sources
+            .metadata_host
+            .as_ref()
+            .map(|host| Metadata::new(door.clone(), host.clone(), sources.is_at_google));
+        let state = Mutex::new(State { given, ..State::default() });
+        Self { door, sources, metadata, state, failed: SyncMutex::default() }
+    }
+
+    /// Has the next token asked for anew, even where a failure would be given again.
+    pub(crate) fn try_again(&self) {
+        *self.failed() = None;
+    }
+
+    fn failed(&self) -> std::sync::MutexGuard<'_, Option<(IdentityError, Instant)>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A token that is good for at least another minute, for the right audience, and of the account that was asked for. It is
-    /// always of the same source and the same identity as the one before. A failure is given again for a minute.
+    /// always of the same source and the same identity as the one before. A failure is given again for a minute, but for one
+    /// that may pass ([`IdentityError::is_temporary`]).
     ///
     /// # Errors
     /// When no source applies, the first that applies gives no token, or one that cannot be used.
@@ -152,14 +179,16 @@ impl Identity {
             Some(token) if token.left(Timestamp::now()) > FRESH => return Ok(token.clone()),
             _ => {}
         }
-        match &state.failed {
+        match &*self.failed() {
             Some((error, until)) if Instant::now() < *until => return Err(error.clone()),
             _ => {}
         }
         // Boxed, because it is rare: no caller should have room for it.
         let renewed = Box::pin(self.renew(&mut state)).await;
-        if let Err(error) = &renewed {
-            state.failed = Some((error.clone(), Instant::now() + FAILURE_LIFE));
+        if let Err(error) = &renewed
+            && !error.is_temporary()
+        {
+            *self.failed() = Some((error.clone(), Instant::now() + FAILURE_LIFE));
         }
         renewed
     }
@@ -178,7 +207,7 @@ impl Identity {
             Some(_) => {}
             None => {
                 let signer = Signer::of(&token, from);
-                tracing::info!(identity = %signer, source = %from, "signing as");
+                tracing::info!("signing as {signer}, with tokens from {from}");
                 state.signer = Some(signer);
             }
         }
@@ -192,8 +221,8 @@ impl Identity {
         for from in TokenSource::ALL {
             match self.ask(from, given).await {
                 Ok(Found::Token(text)) => return Ok((from, text)),
-                Ok(Found::Nothing(why)) => asked.push((from, why)),
-                Err(why) => return Err(IdentityError::Unavailable { from, why }),
+                Ok(Found::Nothing(why) | Found::NoService(why)) => asked.push((from, why)),
+                Err(failure) => return Err(IdentityError::of(from, failure)),
             }
         }
         Err(IdentityError::Nobody { asked })
@@ -207,14 +236,17 @@ impl Identity {
     ) -> Result<(TokenSource, Secret), IdentityError> {
         match self.ask(from, given).await {
             Ok(Found::Token(text)) => Ok((from, text)),
-            Ok(Found::Nothing(why)) | Err(why) => Err(IdentityError::Unavailable { from, why }),
+            Ok(Found::Nothing(why)) => Err(IdentityError::Unavailable { from, why }),
+            // It has answered before.
+            Ok(Found::NoService(why)) => Err(IdentityError::TemporarilyUnavailable { from, why }),
+            Err(failure) => Err(IdentityError::of(from, failure)),
         }
     }
 
-    async fn ask(&self, from: TokenSource, given: &mut Option<Given>) -> Result<Found, String> {
+    async fn ask(&self, from: TokenSource, given: &mut Option<Given>) -> Result<Found, Failure> {
         let sources = &self.sources;
         match (from, given) {
-            (TokenSource::Given, Some(given)) => given.read().await.map(Found::Token),
+            (TokenSource::Given, Some(given)) => Ok(given.read().await.map(Found::Token)?),
             (TokenSource::Given, None) => Ok(None.into()),
             (TokenSource::Value, _) => Ok(sources.value.clone().into()),
             (TokenSource::GitHub, _) => self.of_github().await,
@@ -224,7 +256,7 @@ impl Identity {
         }
     }
 
-    async fn of_github(&self) -> Result<Found, String> {
+    async fn of_github(&self) -> Result<Found, Failure> {
         let Some(url) = &self.sources.github_url else {
             let why = format!("ACTIONS_ID_TOKEN_REQUEST_URL is not set (there, {})", github::PERMISSION);
             return Ok(Found::Nothing(why));
@@ -237,7 +269,7 @@ impl Identity {
         github::token(&self.door, url, proof, &self.sources.audience).await.map(Found::Token)
     }
 
-    async fn of_account(&self) -> Result<Found, String> {
+    async fn of_account(&self) -> Result<Found, Failure> {
         let Sources { account, access_tokens, iam_credentials, audience, .. } = &self.sources;
         let nothing = |why: &str| Ok(Found::Nothing(why.to_owned()));
         let Some(account) = account else { return nothing("`--signer-account` is not given") };
@@ -245,7 +277,10 @@ impl Identity {
             return nothing("`--signer-account` is not an account of Google's");
         }
         let access = match access_tokens {
-            Some(tokens) => tokens.access_token().await?,
+            Some(tokens) => {
+                let failed = |AccessError { why, is_temporary }| Failure { why, is_temporary };
+                tokens.try_access_token().await.map_err(failed)?
+            }
             None => None,
         };
         match access {
@@ -259,16 +294,16 @@ impl Identity {
         }
     }
 
-    async fn of_machine(&self) -> Result<Found, String> {
-        match (&self.sources.account, &self.sources.metadata_host) {
+    async fn of_machine(&self) -> Result<Found, Failure> {
+        match (&self.sources.account, &self.metadata) {
             // The machine's account would be another, or one that has to be acted as.
             (Some(_), _) => Ok(Found::Nothing("another account is asked for".to_owned())),
-            (None, Some(host)) => google::of_machine(&self.door, host, &self.sources.audience).await,
+            (None, Some(metadata)) => google::of_machine(metadata, &self.sources.audience).await,
             (None, None) => Ok(Found::Nothing("not asked".to_owned())),
         }
     }
 
-    async fn of_platform(&self) -> Result<Found, String> {
+    async fn of_platform(&self) -> Result<Found, Failure> {
         let Some(path) = &self.sources.projected else { return Ok(None.into()) };
         let nothing = || Found::Nothing(format!("there is no {}", path.display()));
         Ok(local::file(path).await?.map_or_else(nothing, Found::Token))

@@ -9,18 +9,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 /// A service that remembers what it was asked.
-pub(super) struct Service {
+pub(crate) struct Service {
     /// Its host and port.
-    pub(super) address: String,
+    pub(crate) address: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 /// One answer: status, further headers, body.
-pub(super) type Answer = (&'static str, &'static str, String);
+pub(crate) type Answer = (&'static str, &'static str, String);
 
 impl Service {
     /// Gives the answers one after the other, and the last one ever after.
-    pub(super) async fn start(answers: Vec<Answer>) -> Self {
+    pub(crate) async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -47,17 +47,17 @@ impl Service {
     }
 
     /// Everything is answered so.
-    pub(super) async fn answering(status: &'static str, body: impl ToString) -> Self {
+    pub(crate) async fn answering(status: &'static str, body: impl ToString) -> Self {
         Self::start(vec![(status, "", body.to_string())]).await
     }
 
     /// The requests so far.
-    pub(super) fn asked(&self) -> Vec<String> {
+    pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 
     /// A place where nobody listens.
-    pub(super) async fn nobody() -> String {
+    pub(crate) async fn nobody() -> String {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
     }
 }
@@ -70,14 +70,14 @@ fn is_whole(request: &[u8]) -> bool {
 }
 
 /// A token with these claims.
-pub(super) fn jwt(claims: &Value) -> String {
+pub(crate) fn jwt(claims: &Value) -> String {
     let head = json!({"alg": "RS256", "typ": "JWT"});
     let parts = [head.to_string(), claims.to_string(), "nobody's signature".to_owned()];
     parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
 }
 
 /// A good token of this address, which expires in so many seconds.
-pub(super) fn token_of(email: &str, seconds: i64) -> String {
+pub(crate) fn token_of(email: &str, seconds: i64) -> String {
     let now = jiff::Timestamp::now().as_second();
     jwt(&json!({
         "iss": "https://accounts.google.com", "sub": "1234", "aud": "sigstore", "iat": now, "exp": now + seconds,

@@ -1,5 +1,7 @@
 //! Certificates (Fulcio's `signingCert`, version 2).
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +16,7 @@ use super::service::{Question, below, granted, unusable};
 use crate::error::{Service, SignError};
 use crate::identity::IdentityToken;
 use crate::signer::Signatory;
+use crate::verify::check_clocks;
 
 const SERVICE: Service = Service::Fulcio;
 
@@ -47,6 +50,11 @@ impl Certificate {
 
     pub(super) fn not_after(&self) -> Timestamp {
         self.not_after
+    }
+
+    /// How long it is still good for, by the clock here; `None` where it is over.
+    pub(super) fn left(&self) -> Option<Duration> {
+        Duration::try_from(self.not_after.duration_since(Timestamp::now())).ok()
     }
 
     pub(super) fn is_good_for(&self, time: SignedDuration) -> bool {
@@ -102,6 +110,8 @@ pub(super) async fn certificate(
     if info.public_key != public {
         return Err(unusable(SERVICE, &url, "the certificate is for another key than ours"));
     }
+    // Said before anything is logged that would not be accepted here.
+    check_clocks(info.not_before, Timestamp::now()).map_err(|why| unusable(SERVICE, &url, why))?;
     let signatory =
         signatory(&info).ok_or_else(|| unusable(SERVICE, &url, "the certificate names nobody"))?;
     if !token.issuers().any(|issuer| signatory == named(token, issuer)) {

@@ -3,12 +3,18 @@
 //!
 //! What comes back from Fulcio, Rekor and the timestamp authority is not believed: a bundle is given out only after it has
 //! been verified as anybody would verify it, and is by whom it should be.
+//!
+//! A service that fails temporarily costs time and no signatures: a signer asks it again beyond the retries of the door
+//! ([`waiting`]). The caller bounds how many signatures wait, by how many it asks for at once.
 
 mod fulcio;
 mod rekor;
 mod service;
 mod source;
+#[cfg(test)]
+mod tests;
 mod timestamp;
+mod waiting;
 
 pub use source::{Owner, SignerSource};
 
@@ -28,7 +34,7 @@ use sigstore_types::{
     PayloadBytes, Sha256Hash, SignatureBytes, SignatureContent,
 };
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::timeout;
 use transport::Door;
 
 use crate::error::{SignError, TrustError};
@@ -40,12 +46,10 @@ use crate::statement::{STATEMENT_TYPE, Statement};
 use crate::trust::Services;
 use crate::verify::{self, Verifier};
 use fulcio::Certificate;
+use waiting::{Failed, Waiting};
 
 /// A certificate is not used any more when it is good for less than this: a signature has to be logged in its time.
 const MARGIN: SignedDuration = SignedDuration::from_secs(90);
-
-/// How long a failure to get a certificate is remembered, lest every signature of a run waits for the same one.
-const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
 /// What signs. Cloning it is cheap, and all clones share a certificate.
 #[derive(Clone, Debug)]
@@ -54,6 +58,8 @@ pub struct Signer {
     holder: Arc<Holder>,
     services: Arc<Services>,
     verifier: Arc<Verifier>,
+    /// For logs and timestamp authorities.
+    waiting: Arc<Waiting>,
 }
 
 /// Who signs.
@@ -62,22 +68,25 @@ enum Holder {
     Key(SigningKey),
     Identity {
         identity: Box<Identity>,
-        /// The certificate in use. Whoever finds it stale gets a new one while the others wait.
-        current: Mutex<Current>,
+        /// The certificate in use. The first task that finds it stale gets a new one, while the others wait for the lock.
+        current: Mutex<Option<Arc<Certificate>>>,
+        /// For tokens and certificates.
+        waiting: Waiting,
     },
-}
-
-/// The certificate of an identity, as far as there is one.
-#[derive(Debug, Default)]
-struct Current {
-    certificate: Option<Arc<Certificate>>,
-    /// Why there is no new one, and until when nobody asks again.
-    failed: Option<(SignError, Instant)>,
 }
 
 impl Holder {
     fn of(identity: Identity) -> Self {
-        Self::Identity { identity: Box::new(identity), current: Mutex::default() }
+        let (current, waiting) = Default::default();
+        Self::Identity { identity: Box::new(identity), current, waiting }
+    }
+
+    /// Forgets failures to get tokens and certificates.
+    fn try_again(&self) {
+        if let Self::Identity { identity, waiting, .. } = self {
+            identity.try_again();
+            waiting.try_again();
+        }
     }
 }
 
@@ -132,7 +141,7 @@ impl Signer {
         root: Option<&[u8]>,
     ) -> Result<Self, SignError> {
         let verifier = Arc::new(Verifier::with_key(key.verification_key(), root)?);
-        Ok(Self { door, holder: Arc::new(Holder::Key(key)), services: Arc::new(services), verifier })
+        Ok(Self::new(door, Arc::new(Holder::Key(key)), services, verifier))
     }
 
     /// Signs with certificates of an identity. What was signed is verified by `verifier`, which has to trust the services.
@@ -142,7 +151,18 @@ impl Signer {
         services: Services,
         verifier: Arc<Verifier>,
     ) -> Self {
-        Self { door, holder: Arc::new(Holder::of(identity)), services: Arc::new(services), verifier }
+        Self::new(door, Arc::new(Holder::of(identity)), services, verifier)
+    }
+
+    fn new(door: Door, holder: Arc<Holder>, services: Services, verifier: Arc<Verifier>) -> Self {
+        Self { door, holder, services: Arc::new(services), verifier, waiting: Arc::default() }
+    }
+
+    /// Forgets all failures of services: the next signature asks them again, with full patience. Call it before a second round
+    /// at the end of a phase.
+    pub fn try_again(&self) {
+        self.holder.try_again();
+        self.waiting.try_again();
     }
 
     /// Who signs: asks for a certificate, if need be, so that the wrong identity is found before anything is signed.
@@ -183,14 +203,28 @@ impl Signer {
     }
 
     async fn sign(&self, content: Content<'_>) -> Result<Signed, SignError> {
-        let credential = self.credential().await?;
-        match self.sign_with(content, &credential).await {
-            // It was logged when the certificate was over: services can be slower than anybody planned for.
-            Err(SignError::Unverified(_)) if credential.is_over() => {
-                self.sign_with(content, &self.credential().await?).await
-            }
-            result => result,
+        let Services { rekor, timestamp_authorities, .. } = &*self.services;
+        let services = rekor.iter().map(|(url, _)| url).chain(timestamp_authorities);
+        let patience = waiting::patience(&self.door, services);
+        self.waiting.retry(patience, || self.attempt(content)).await
+    }
+
+    /// Signs once, with a certificate that is good for it.
+    async fn attempt(&self, content: Content<'_>) -> Result<Signed, Failed> {
+        // It has its own retries.
+        let credential = async || self.credential().await.map_err(Failed::Permanent);
+        let with = credential().await?;
+        let signed = match with.left() {
+            Some(left) => timeout(left, self.sign_with(content, &with)).await.ok(),
+            None => Some(self.sign_with(content, &with).await),
+        };
+        match signed {
+            // The certificate ended before the signature was logged: services can be slow.
+            Some(Err(SignError::Unverified(_))) if with.is_over() => {}
+            Some(result) => return Ok(result?),
+            None => {}
         }
+        Ok(self.sign_with(content, &credential().await?).await?)
     }
 
     /// Makes a signature and everything that proves it.
@@ -208,7 +242,7 @@ impl Signer {
             .with_timestamp_verification_data(TimestampVerificationData::new(stamps));
         let bundle = Bundle::new(MediaType::Bundle0_3, material, made.content);
         let verified = verifier
-            .check(&bundle, content.artifact()?)
+            .check(&bundle, &content.artifact()?)
             .map_err(|why| SignError::Unverified(why.with_parties(&services.to_string())))?;
         let (expected, got) = (with.signatory(), verified.signatory);
         if got != expected {
@@ -219,30 +253,20 @@ impl Signer {
 
     /// What to sign with now: a certificate that is good for a while, or the key.
     async fn credential(&self) -> Result<Credential<'_>, SignError> {
-        let (identity, current) = match &*self.holder {
+        let (identity, current, waiting) = match &*self.holder {
             Holder::Key(key) => return Ok(Credential::Key(key)),
-            Holder::Identity { identity, current } => (identity, current),
+            Holder::Identity { identity, current, waiting } => (identity, current, waiting),
         };
         let mut current = current.lock().await;
-        match &*current {
-            Current { certificate: Some(certificate), .. } if certificate.is_good_for(MARGIN) => {
-                return Ok(Credential::Certificate(Arc::clone(certificate)));
-            }
-            Current { failed: Some((error, until)), .. } if Instant::now() < *until => {
-                return Err(error.clone());
-            }
-            _ => {}
+        if let Some(certificate) = current.as_ref().filter(|certificate| certificate.is_good_for(MARGIN)) {
+            return Ok(Credential::Certificate(Arc::clone(certificate)));
         }
-        match self.certificate(identity).await {
-            Ok(certificate) => {
-                *current = Current { certificate: Some(Arc::clone(&certificate)), failed: None };
-                Ok(Credential::Certificate(certificate))
-            }
-            Err(error) => {
-                current.failed = Some((error.clone(), Instant::now() + FAILURE_LIFE));
-                Err(error)
-            }
-        }
+        let patience = waiting::patience(&self.door, &self.services.fulcio);
+        let asked = waiting.retry(patience, async || Ok(self.certificate(identity).await?)).await;
+        // A permanent failure is not repeated by each signature either.
+        let certificate = asked.inspect_err(|error| waiting.give_up(error))?;
+        *current = Some(Arc::clone(&certificate));
+        Ok(Credential::Certificate(certificate))
     }
 
     /// A new certificate.
@@ -339,6 +363,14 @@ impl Credential<'_> {
         match self {
             Self::Key(_) => &[],
             Self::Certificate(certificate) => certificate.chain(),
+        }
+    }
+
+    /// How long it is still good for, where it comes to an end and has not.
+    fn left(&self) -> Option<Duration> {
+        match self {
+            Self::Key(_) => None,
+            Self::Certificate(certificate) => certificate.left(),
         }
     }
 

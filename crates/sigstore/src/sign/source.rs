@@ -1,10 +1,11 @@
 //! Signers that are made when they are needed: what they need to know of services and trust may have to be fetched first.
 
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use tokio::sync::OnceCell;
 use transport::Door;
 
+use super::waiting::{self, Failed};
 use super::{Holder, Signer};
 use crate::error::SignError;
 use crate::identity::Identity;
@@ -20,8 +21,10 @@ pub struct SignerSource {
     door: Door,
     trust: Trust,
     holder: Arc<Holder>,
-    layers: OnceCell<Signer>,
-    bundles: OnceCell<Signer>,
+    layers: OnceCell<Box<Signer>>,
+    bundles: OnceCell<Box<Signer>>,
+    /// Whether the log has the line that names the key that signs. An [`Identity`] logs its own line.
+    told: Once,
 }
 
 /// Whose signatures count as made by a [`SignerSource`]: its own, be they of this run or an earlier one.
@@ -55,7 +58,16 @@ impl SignerSource {
 
     fn new(door: Door, holder: Holder, trust: Trust) -> Self {
         let (layers, bundles) = (OnceCell::new(), OnceCell::new());
-        Self { door, trust, holder: Arc::new(holder), layers, bundles }
+        Self { door, trust, holder: Arc::new(holder), layers, bundles, told: Once::new() }
+    }
+
+    /// Forgets all failures of services: the next signature asks them again, with full patience. Call it before a second round
+    /// at the end of a phase.
+    pub fn try_again(&self) {
+        self.holder.try_again();
+        for signer in [&self.layers, &self.bundles].into_iter().filter_map(OnceCell::get) {
+            signer.try_again();
+        }
     }
 
     /// Whose signatures are this one's. Asks for a token, where there is no key, and so finds out whether there is anybody to
@@ -65,9 +77,18 @@ impl SignerSource {
     /// When there is no identity, or it is not the one that was asked for.
     pub async fn owner(&self) -> Result<Owner, SignError> {
         match &*self.holder {
-            Holder::Key(key) => Ok(Owner(vec![key.signatory()])),
-            Holder::Identity { identity, .. } => {
-                let token = identity.token().await?;
+            Holder::Key(key) => {
+                let signatory = key.signatory();
+                self.told.call_once(|| tracing::info!("signing as {signatory}"));
+                Ok(Owner(vec![signatory]))
+            }
+            Holder::Identity { identity, waiting, .. } => {
+                let patience = waiting::patience(&self.door, []);
+                let token = waiting
+                    .retry(patience, async || {
+                        identity.token().await.map_err(|error| Failed::from(SignError::from(error)))
+                    })
+                    .await?;
                 let named = |issuer: &str| Signatory::Certificate {
                     issuer: issuer.to_owned(),
                     subject: token.identity().to_owned(),
@@ -86,10 +107,10 @@ impl SignerSource {
             Form::Layer => &self.layers,
             Form::Bundle => &self.bundles,
         };
-        cell.get_or_try_init(|| self.make(form)).await
+        Ok(cell.get_or_try_init(|| self.make(form)).await?)
     }
 
-    async fn make(&self, form: Form) -> Result<Signer, SignError> {
+    async fn make(&self, form: Form) -> Result<Box<Signer>, SignError> {
         let (services, verifier) = match &*self.holder {
             Holder::Key(key) if self.trust.names_services() => {
                 let services = Services { fulcio: None, ..self.trust.services(form).await? };
@@ -102,7 +123,6 @@ impl SignerSource {
                 (self.trust.services(form).await?, self.trust.verifier_of_root().await?)
             }
         };
-        let (door, holder) = (self.door.clone(), Arc::clone(&self.holder));
-        Ok(Signer { door, holder, services: Arc::new(services), verifier })
+        Ok(Box::new(Signer::new(self.door.clone(), Arc::clone(&self.holder), services, verifier)))
     }
 }

@@ -1,13 +1,16 @@
 //! A trusted root and a signing configuration from a TUF repository, kept on disk, with a copy in this binary for whoever
 //! cannot reach it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use sigstore_trust_root::{SIGSTORE_PRODUCTION_SIGNING_CONFIG, SIGSTORE_PRODUCTION_TRUSTED_ROOT};
 use sigstore_tuf::transport::FetchFuture;
-use sigstore_tuf::{FileStore, Repository, StoreRepository, Updater};
+use sigstore_tuf::{FileStore, MetadataStore as _, Repository, StoreRepository, Updater};
 use transport::{Class, Door, Request};
 use url::Url;
 
@@ -30,42 +33,87 @@ pub(super) struct Material {
     pub(super) signing_config: Option<Vec<u8>>,
 }
 
+/// A copy that this binary has of what a repository held when it was built.
+struct Embedded {
+    material: Material,
+    /// The version of the repository's root at that time.
+    root_version: u64,
+}
+
+impl Embedded {
+    /// That of the public-good instance.
+    fn public_good() -> Self {
+        let material = Material {
+            trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
+            signing_config: Some(SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec()),
+        };
+        Self { material, root_version: version(PUBLIC_GOOD_ROOT).unwrap_or_default() }
+    }
+}
+
+/// Why a repository gave nothing.
+#[derive(Debug)]
+enum Failure {
+    /// It cannot be reached, or has nothing. That is no sign of an attack.
+    Unreachable(String),
+    /// What it has does not verify: forged, rolled back, expired or broken.
+    Unverified(String),
+}
+
+impl Failure {
+    fn why(&self) -> &str {
+        match self {
+            Self::Unreachable(why) | Self::Unverified(why) => why,
+        }
+    }
+}
+
+impl From<sigstore_tuf::Error> for Failure {
+    fn from(error: sigstore_tuf::Error) -> Self {
+        let why = chain(&error);
+        match error {
+            sigstore_tuf::Error::Transport { .. } => Self::Unreachable(why),
+            _ => Self::Unverified(why),
+        }
+    }
+}
+
 /// The newest that is to be had: from the repository, else from the cache while it has not expired, else, of the public-good
-/// instance, from this binary.
+/// instance where it cannot be reached, from this binary.
 pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Material, TrustError> {
     let mirror = match &settings.mirror {
         Some(mirror) => mirror.clone(),
         None => Url::parse(PUBLIC_GOOD).map_err(|error| TrustError::unusable("the TUF mirror", error))?,
     };
+    let is_public_good = settings.mirror.is_none() && settings.initial_root.is_none();
     let asked = Mirror { door: door.clone(), base: slashed(mirror.clone()) };
-    load_from(asked, &mirror, settings).await
+    load_from(asked, &mirror, settings, is_public_good.then(Embedded::public_good)).await
 }
 
 async fn load_from(
     asked: impl Repository + 'static,
     mirror: &Url,
     settings: &TrustSettings,
+    embedded: Option<Embedded>,
 ) -> Result<Material, TrustError> {
     let initial = settings.initial_root.as_deref().unwrap_or(PUBLIC_GOOD_ROOT);
     let folder = settings.cache.as_ref().map(|cache| cache.join(folder_name(mirror)));
     let draft = folder.as_ref().map(|folder| Draft::over(FileStore::new(folder)));
-    let online = async {
-        tokio::time::timeout(PATIENCE, update(asked, initial, draft.clone()))
-            .await
-            .map_err(|_| format!("it did not answer within {} s", PATIENCE.as_secs()))?
-    };
-    let why = match online.await {
+    let now = Timestamp::now();
+    let online = tokio::time::timeout(PATIENCE, update(asked, initial, draft.clone(), now));
+    let silent = || Failure::Unreachable(format!("it did not answer within {} s", PATIENCE.as_secs()));
+    let failure = match online.await.unwrap_or_else(|_| Err(silent())) {
         Ok(material) => {
             if let Some(draft) = &draft {
                 draft.keep();
             }
             return Ok(material);
         }
-        Err(why) => why,
+        Err(failure) => failure,
     };
-    let shown = transport::shown(mirror);
+    let (shown, why) = (transport::shown(mirror), failure.why());
     if let Some(folder) = &folder
-        && let Ok(material) = kept(FileStore::new(folder), initial).await
+        && let Ok(material) = kept(FileStore::new(folder), initial, now).await
     {
         tracing::warn!(
             "the TUF repository {shown} gave nothing ({why}): trusting the copy in {}",
@@ -73,24 +121,72 @@ async fn load_from(
         );
         return Ok(material);
     }
-    if settings.mirror.is_none() && settings.initial_root.is_none() {
-        tracing::warn!("the TUF repository {shown} gave nothing ({why}): trusting the copy in this program");
-        return Ok(embedded());
+    match (&failure, embedded) {
+        (Failure::Unreachable(_), Some(embedded)) => {
+            Ok(unreachable(&shown, why, folder.as_deref(), initial, embedded).await)
+        }
+        // What does not verify may be an attack that is to bring back keys which are not trusted any more.
+        _ => Err(TrustError::Tuf { mirror: shown, why: why.to_owned() }),
     }
-    Err(TrustError::Tuf { mirror: shown, why })
+}
+
+/// What is trusted while a repository cannot be reached whose copy on disk has expired, or is none: the copy in this binary or,
+/// where that is older, the one on disk. So nobody who keeps the repository away brings back what it has replaced.
+async fn unreachable(
+    shown: &str,
+    why: &str,
+    folder: Option<&Path>,
+    initial: &[u8],
+    embedded: Embedded,
+) -> Material {
+    if let Some(folder) = folder
+        && let Some((material, root_version)) = expired(&FileStore::new(folder), initial).await
+        && root_version >= embedded.root_version
+        && material.trusted_root != embedded.material.trusted_root
+    {
+        tracing::warn!(
+            "the TUF repository {shown} gave nothing ({why}): trusting the copy in {}, which has expired, since the copy in \
+             this program may be older",
+            folder.display()
+        );
+        return material;
+    }
+    tracing::warn!("the TUF repository {shown} gave nothing ({why}): trusting the copy in this program");
+    embedded.material
 }
 
 /// The copy in a folder, verified as the repository's own; nothing there is changed.
-async fn kept(folder: FileStore, initial: &[u8]) -> Result<Material, String> {
-    update(StoreRepository::new(folder.clone()), initial, Some(Draft::over(folder))).await
+async fn kept(folder: FileStore, initial: &[u8], now: Timestamp) -> Result<Material, Failure> {
+    update(StoreRepository::new(folder.clone()), initial, Some(Draft::over(folder)), now).await
 }
 
-/// The copy in this binary.
-fn embedded() -> Material {
-    Material {
-        trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
-        signing_config: Some(SIGSTORE_PRODUCTION_SIGNING_CONFIG.as_bytes().to_vec()),
+/// The copy in a folder as it was verified before it expired, and the version of its root.
+async fn expired(folder: &FileStore, initial: &[u8]) -> Option<(Material, u64)> {
+    let file = |name: &str| folder.load(name).ok().flatten();
+    let root = file("root.json");
+    let root = root.as_deref().unwrap_or(initial);
+    let others = ["timestamp.json", "snapshot.json", "targets.json"].map(file);
+    let mut end = expiry(root)?;
+    for other in others {
+        end = end.min(expiry(&other?)?);
     }
+    let before = end.saturating_sub(SignedDuration::from_secs(1)).ok()?;
+    Some((kept(folder.clone(), initial, before).await.ok()?, version(root)?))
+}
+
+/// When metadata says that it expires.
+fn expiry(metadata: &[u8]) -> Option<Timestamp> {
+    signed(metadata)?.get("expires")?.as_str()?.parse().ok()
+}
+
+/// Which version metadata says it is.
+fn version(metadata: &[u8]) -> Option<u64> {
+    signed(metadata)?.get("version")?.as_u64()
+}
+
+fn signed(metadata: &[u8]) -> Option<Value> {
+    let mut metadata: Value = serde_json::from_slice(metadata).ok()?;
+    Some(metadata.get_mut("signed")?.take())
 }
 
 /// Follows the repository's metadata from the first root to both files.
@@ -98,19 +194,18 @@ async fn update(
     repository: impl Repository + 'static,
     initial: &[u8],
     draft: Option<Draft>,
-) -> Result<Material, String> {
-    let now = jiff::Timestamp::now();
-    let mut updater = Updater::new(repository, initial).map_err(|error| chain(&error))?;
+    now: Timestamp,
+) -> Result<Material, Failure> {
+    let mut updater = Updater::new(repository, initial)?;
     if let Some(draft) = draft {
         updater = updater.with_store(draft);
     }
-    updater.refresh(now).await.map_err(|error| chain(&error))?;
-    let trusted_root = updater.get_target(TRUSTED_ROOT, now).await.map_err(|error| chain(&error))?;
+    updater.refresh(now).await?;
+    let trusted_root = updater.get_target(TRUSTED_ROOT, now).await?;
     // A repository may be for verifying alone.
-    let signing_config = match updater.get_target_info(SIGNING_CONFIG, now).await {
-        Ok(Some(_)) => Some(updater.get_target(SIGNING_CONFIG, now).await.map_err(|error| chain(&error))?),
-        Ok(None) => None,
-        Err(error) => return Err(chain(&error)),
+    let signing_config = match updater.get_target_info(SIGNING_CONFIG, now).await? {
+        Some(_) => Some(updater.get_target(SIGNING_CONFIG, now).await?),
+        None => None,
     };
     Ok(Material { trusted_root, signing_config })
 }
@@ -176,13 +271,15 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use testkit::{TufRepository, TufRole};
+
     use super::*;
     use crate::trust::{Form, Services, services};
     use crate::verify::Verifier;
 
     #[test]
     fn the_copy_in_this_binary_says_whom_to_trust_and_where_to_sign() {
-        let Material { trusted_root, signing_config } = embedded();
+        let Material { trusted_root, signing_config } = Embedded::public_good().material;
         Verifier::with_root(&trusted_root).unwrap();
         let config = services::parse(&signing_config.unwrap()).unwrap();
         for form in [Form::Bundle, Form::Layer] {
@@ -192,11 +289,13 @@ mod tests {
         }
     }
 
-    /// A repository that fails at once, or never answers.
+    /// A repository that fails at once, never answers, or answers what nobody has signed.
     #[derive(Clone, Copy)]
     enum Bad {
         Fails,
         Hangs,
+        HasNothing,
+        Forges,
     }
 
     impl Repository for Bad {
@@ -204,6 +303,8 @@ mod tests {
             match self {
                 Self::Fails => Box::pin(async { Err(sigstore_tuf::Error::transport("out of order")) }),
                 Self::Hangs => Box::pin(std::future::pending()),
+                Self::HasNothing => Box::pin(async { Ok(None) }),
+                Self::Forges => Box::pin(async { Ok(Some(b"{}".to_vec())) }),
             }
         }
 
@@ -212,24 +313,80 @@ mod tests {
         }
     }
 
+    fn public_good() -> Url {
+        Url::parse(PUBLIC_GOOD).unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_cannot_reach_the_public_instance_trusts_the_copy_in_this_binary_and_no_other_repository_has_one()
      {
-        let mirror = Url::parse(PUBLIC_GOOD).unwrap();
-        for (bad, why) in [(Bad::Fails, "out of order"), (Bad::Hangs, "did not answer within 20 s")] {
+        let mirror = public_good();
+        for (bad, why) in [
+            (Bad::Fails, "out of order"),
+            (Bad::Hangs, "did not answer within 20 s"),
+            (Bad::HasNothing, "timestamp.json not found"),
+        ] {
             let public = TrustSettings::default();
-            let material = load_from(bad, &mirror, &public).await.unwrap();
+            let material = load_from(bad, &mirror, &public, Some(Embedded::public_good())).await.unwrap();
             assert_eq!(material.trusted_root, SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes());
-            let own = TrustSettings {
-                mirror: Some(mirror.clone()),
-                initial_root: Some(PUBLIC_GOOD_ROOT.to_vec()),
-                ..TrustSettings::default()
-            };
-            let other_root = TrustSettings { mirror: None, ..own.clone() };
-            for settings in [own, other_root] {
-                let error = load_from(bad, &mirror, &settings).await.unwrap_err().to_string();
-                assert!(error.contains(PUBLIC_GOOD) && error.contains(why), "{error}");
-            }
+            let error = load_from(bad, &mirror, &public, None).await.unwrap_err().to_string();
+            assert!(error.contains(PUBLIC_GOOD) && error.contains(why), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_repository_that_answers_what_does_not_verify_is_not_replaced_by_the_copy_in_this_binary() {
+        let public = TrustSettings::default();
+        let embedded = Some(Embedded::public_good());
+        let error = load_from(Bad::Forges, &public_good(), &public, embedded).await.unwrap_err();
+        assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
+    }
+
+    #[test]
+    fn only_the_public_instance_s_own_repository_and_root_have_a_copy_in_this_binary() {
+        assert_eq!(Embedded::public_good().root_version, version(PUBLIC_GOOD_ROOT).unwrap());
+        assert!(Embedded::public_good().root_version > 1);
+    }
+
+    /// What a run trusts whose copy on disk, of a root of this version, has expired.
+    async fn with_expired_copy(bad: Bad, embedded_root: u64) -> Result<Vec<u8>, TrustError> {
+        let mut repository = TufRepository::start([(TRUSTED_ROOT, b"kept".to_vec())]);
+        repository.rotate(TufRole::Timestamp);
+        repository.publish();
+        let cache = tempfile::tempdir().unwrap();
+        let mirror: Url = repository.url().parse().unwrap();
+        let settings = TrustSettings {
+            mirror: Some(mirror.clone()),
+            initial_root: Some(repository.root(1)),
+            cache: Some(cache.path().to_owned()),
+            ..TrustSettings::default()
+        };
+        let soon = Timestamp::now() + SignedDuration::from_secs(3);
+        repository.set_expiry(TufRole::Timestamp, &soon.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        repository.publish();
+        let door = Door::open(transport::Settings::default()).unwrap();
+        load(&door, &settings).await.unwrap();
+        while Timestamp::now() <= soon {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let material = Material { trusted_root: b"embedded".to_vec(), signing_config: None };
+        let embedded = Embedded { material, root_version: embedded_root };
+        load_from(bad, &mirror, &settings, Some(embedded)).await.map(|material| material.trusted_root)
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_has_expired_gives_way_to_a_newer_one_in_this_binary_and_never_to_an_older_one() {
+        assert_eq!(with_expired_copy(Bad::Fails, 3).await.unwrap(), b"embedded");
+        for root_version in [1, 2] {
+            assert_eq!(with_expired_copy(Bad::Fails, root_version).await.unwrap(), b"kept", "{root_version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_has_expired_gives_way_to_nothing_where_the_repository_does_not_verify() {
+        for root_version in [1, 3] {
+            let error = with_expired_copy(Bad::Forges, root_version).await.unwrap_err();
+            assert!(matches!(error, TrustError::Tuf { .. }), "{error}");
         }
     }
 

@@ -177,7 +177,7 @@ async fn a_certificate_of_another_authority_is_refused_whatever_it_calls_itself(
     let verifier = verifier_with(without_logs);
     accepted(&good, &verifier);
     let forged = handmade::message(&Authority::stranger(), &Wanted::default(), true);
-    refused(&forged, &verifier, Rejection::Invalid, "certificate");
+    refused(&forged, &verifier, Rejection::SomeoneElses, "certificate");
     let closed = Verifier::with_root(&root_with(|root| {
         without_logs(root);
         root["certificateAuthorities"][0]["validFor"]["end"] = "2021-01-01T00:00:00Z".into();
@@ -195,12 +195,12 @@ async fn what_is_signed_with_a_certificate_is_nothing_that_a_key_has_signed_and_
     let keyed = Good::of(&by_key.message(b"message").await.unwrap().bundle(), b"message");
     let trusts_key = Verifier::with_key(key.clone(), Some(&root())).unwrap();
     assert!(keyed.judged_by(&trusts_key).is_ok());
-    refused(&good, &trusts_key, Rejection::Malformed, "certificate");
-    refused(&keyed, &verifier(), Rejection::Malformed, "certificate");
+    refused(&good, &trusts_key, Rejection::SomeoneElses, "certificate");
+    refused(&keyed, &verifier(), Rejection::SomeoneElses, "certificate");
     let (_, stranger) = crate::support::stack::key_signer(Rekor::V1);
     for root in [None, Some(root())] {
         let trusts_stranger = Verifier::with_key(stranger.clone(), root.as_deref()).unwrap();
-        refused(&keyed, &trusts_stranger, Rejection::Invalid, "");
+        refused(&keyed, &trusts_stranger, Rejection::SomeoneElses, "another key");
     }
 }
 

@@ -72,7 +72,8 @@ async fn a_layer_holds_with_all_its_annotations_and_names_its_image() {
 async fn a_layer_without_signature_certificate_or_log_entry_is_refused() {
     let layer = Layer::signed().await;
     assert!(matches!(layer.without(SIGNATURE).judged(), Err(Rejection::Malformed(_))));
-    assert!(matches!(layer.without(CERTIFICATE).judged(), Err(Rejection::Malformed(_))));
+    let uncertified = layer.without(CERTIFICATE).judged().unwrap_err();
+    assert!(uncertified.is_someone_elses(), "as far as can be told, by a key: {uncertified}");
     let unlogged = layer.without(BUNDLE).judged().unwrap_err();
     assert!(matches!(unlogged, Rejection::Unproven(_)), "a timestamp is no log: {unlogged}");
 }
@@ -152,7 +153,7 @@ async fn a_layer_that_a_key_has_signed_is_verified_with_that_key_and_no_other() 
         let trusting = |key| Verifier::with_key(key, root.as_deref()).unwrap();
         assert!(trusting(key.clone()).cosign_signature(&layer).is_ok());
         let rejection = trusting(stranger.clone()).cosign_signature(&layer).unwrap_err();
-        assert!(matches!(rejection, Rejection::Invalid(_)), "{rejection}");
+        assert!(rejection.is_someone_elses(), "{rejection}");
     }
 }
 
@@ -166,7 +167,7 @@ fn judged(attestation: &Attestation, root: &[u8]) -> Result<(), Rejection> {
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-fn an_attestation_s_timestamp_is_over_its_envelope_and_within_the_certificate_s_time() {
+fn an_attestation_s_timestamp_is_over_its_envelope_and_one_time_within_the_certificate_s_will_do() {
     let log = Log::new();
     let now = Timestamp::now() - SignedDuration::from_secs(1);
     let wanted = Wanted { from: SignedDuration::from_mins(-5), ..Wanted::default() };
@@ -177,16 +178,17 @@ fn an_attestation_s_timestamp_is_over_its_envelope_and_within_the_certificate_s_
     judged(&stamped, &log.root()).unwrap();
     let rejection = judged(&stamped.stamped_over(b"something else"), &log.root()).unwrap_err();
     assert!(matches!(rejection, Rejection::Invalid(_)), "{rejection}");
-    // Logged while the certificate was good, stamped when it was not. Long ago the authority was not there yet.
+    // Logged while the certificate was good, stamped when it was not.
     let over = Wanted::good_for(SignedDuration::from_secs(-2));
     let early = Attestation::new(&log, &over, now - SignedDuration::from_secs(4));
     judged(&early, &log.root()).unwrap();
     let envelope = early.envelope.clone();
-    let rejection = judged(&early.stamped_over(&envelope), &log.root()).unwrap_err();
-    assert!(matches!(&rejection, Rejection::Invalid(why) if why.contains("was not good at")), "{rejection}");
+    judged(&early.stamped_over(&envelope), &log.root()).unwrap();
     // Logged when it was not good any more, or by a log that nobody knows.
     let late = Attestation::new(&log, &over, now);
     assert!(matches!(judged(&late, &log.root()), Err(Rejection::Invalid(_))));
+    let envelope = late.envelope.clone();
+    assert!(matches!(judged(&late.stamped_over(&envelope), &log.root()), Err(Rejection::Invalid(_))));
     let unknown = Attestation::new(&Log::new(), &wanted, now);
     assert!(matches!(judged(&unknown, &log.root()), Err(Rejection::Invalid(_))));
 }

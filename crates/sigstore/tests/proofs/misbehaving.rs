@@ -170,7 +170,7 @@ async fn a_certificate_of_somebody_else_or_for_another_key_is_not_used() {
     assert!(error.to_string().contains("another key"), "{error}");
     let by_a_stranger = Authority::stranger().serve(vec![Wanted::default()]);
     let error = sign(&by_a_stranger).await.unwrap_err();
-    assert!(matches!(error, SignError::Unverified(Rejection::Invalid(_))), "{error}");
+    assert!(matches!(error, SignError::Unverified(Rejection::SomeoneElses(_))), "{error}");
 }
 
 /// What a service has answered to the first request, again and again.

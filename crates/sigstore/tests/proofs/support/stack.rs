@@ -10,7 +10,7 @@ use sigstore::{
     Verifier,
 };
 use testkit::{Issuer, Rekor, Sigstore};
-use transport::{Door, Retry, Secret, Settings, Timeouts};
+use transport::{Door, HostSettings, Retry, Secret, Settings, Timeouts};
 use url::Url;
 
 /// Who signs, where nobody else is named.
@@ -26,10 +26,14 @@ pub(crate) fn issuer() -> &'static str {
     sigstore().issuer(Issuer::Usual)
 }
 
-/// A door that tries three times, without long pauses.
+/// A door that tries three times, without long pauses. Its patience ends before a signer would wait for a service.
 pub(crate) fn door() -> Door {
     let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
-    Door::open(Settings { retry, ..Settings::default() }).unwrap()
+    Door::open(Settings { retry, other_hosts: impatient(), ..Settings::default() }).unwrap()
+}
+
+fn impatient() -> HostSettings {
+    HostSettings { patience: Duration::from_millis(900), ..HostSettings::default() }
 }
 
 /// A door that tries once and soon gives up, though not so soon that a busy machine were given up.
@@ -37,7 +41,7 @@ pub(crate) fn impatient_door() -> Door {
     let retry = Retry { attempts: 1, ..Retry::default() };
     let short = Duration::from_secs(3);
     let timeouts = Timeouts { answer: short, idle: short, ..Timeouts::default() };
-    Door::open(Settings { retry, timeouts, ..Settings::default() }).unwrap()
+    Door::open(Settings { retry, timeouts, other_hosts: impatient(), ..Settings::default() }).unwrap()
 }
 
 /// The trusted root of the tests' Sigstore.

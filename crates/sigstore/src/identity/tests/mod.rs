@@ -1,15 +1,15 @@
 //! Every source against a service on loopback that speaks as it does.
 
+mod over_time;
+
 use std::fs;
 use std::path::Path;
 
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use transport::{Retry, Settings};
 
-use super::service::{Answer, Service, jwt, token_of};
+use super::service::{Service, jwt, token_of};
 use super::*;
 
 const SIGNER: &str = "signer@project.iam.gserviceaccount.com";
@@ -371,93 +371,6 @@ async fn other_clouds_and_proxies_are_not_google() {
         assert_eq!(token.identity(), "projected@x.y", "{status}");
         assert_eq!(service.asked().len(), 1);
     }
-}
-
-/// What says nothing is nobody; what begins to speak as Google's and stops is broken.
-#[tokio::test]
-async fn a_metadata_service_that_hangs_is_not_waited_for_without_end() {
-    let (projected, _folder) = written(&token_of("projected@x.y", HOUR));
-    for head in ["", "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\ncontent-length: 9\r\n\r\n{"] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let host = listener.local_addr().unwrap().to_string();
-        tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
-            stream.write_all(head.as_bytes()).await.unwrap();
-            std::future::pending::<()>().await;
-        });
-        let sources = Sources { projected: Some(projected.clone()), ..machine(&host) };
-        match identity(sources).token().await {
-            Ok(token) => assert!(token.identity() == "projected@x.y" && head.is_empty(), "{head}"),
-            Err(error) => assert!(error.to_string().contains("within 2 s") && !head.is_empty(), "{error}"),
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_token_is_kept_while_it_is_good_for_more_than_some_minutes() {
-    let answers = |seconds| -> Vec<Answer> {
-        vec![("200 OK", "", json!({"token": token_of(SIGNER, seconds)}).to_string())]
-    };
-    for (seconds, requests) in [(HOUR, 1), (240, 3)] {
-        let service = Service::start(answers(seconds)).await;
-        let identity = identity(google(&service));
-        let (a, b) = tokio::join!(identity.token(), identity.token());
-        for token in [a, b, identity.token().await] {
-            assert_eq!(token.unwrap().identity(), SIGNER);
-        }
-        assert_eq!(service.asked().len(), requests, "{seconds} s");
-    }
-}
-
-#[tokio::test]
-async fn a_renewed_token_takes_the_place_of_the_one_that_expires() {
-    let answer = |seconds| ("200 OK", "", json!({"token": token_of(SIGNER, seconds)}).to_string());
-    let service = Service::start(vec![answer(120), answer(HOUR)]).await;
-    let identity = identity(google(&service));
-    let first = identity.token().await.unwrap();
-    let second = identity.token().await.unwrap();
-    assert!(second.expires() > first.expires());
-    assert_eq!(identity.token().await.unwrap().expires(), second.expires());
-    assert_eq!(service.asked().len(), 2);
-}
-
-#[tokio::test]
-async fn a_run_signs_as_one_and_the_same() {
-    let (file, _folder) = written(&token_of("first@x.y", HOUR));
-    let identity = identity(given(Given::file(&file)));
-    assert_eq!(identity.token().await.unwrap().identity(), "first@x.y");
-    fs::write(&file, token_of("second@x.y", HOUR)).unwrap();
-    let error = identity.token().await.unwrap_err();
-    assert!(matches!(error, IdentityError::Changed { .. }), "{error}");
-    let error = error.to_string();
-    assert!(error.contains("`first@x.y (") && error.contains("`second@x.y ("), "{error}");
-}
-
-#[tokio::test]
-async fn a_source_that_has_gone_is_not_replaced_by_the_next() {
-    let gone = ("404 Not Found", FLAVOR, String::new());
-    let service = Service::start(vec![("200 OK", FLAVOR, token_of("machine@x.y", 120)), gone]).await;
-    let (projected, _folder) = written(&token_of("machine@x.y", HOUR));
-    let identity = identity(Sources { projected: Some(projected), ..machine(&service.address) });
-    identity.token().await.unwrap();
-    let error = identity.token().await.unwrap_err();
-    assert!(matches!(error, IdentityError::Unavailable { from: TokenSource::GoogleMachine, .. }), "{error}");
-}
-
-#[tokio::test]
-async fn a_failure_is_not_asked_for_again_by_everybody() {
-    let service = Service::answering("403 Forbidden", "").await;
-    let identity = identity(google(&service));
-    let errors = [identity.token().await.unwrap_err(), identity.token().await.unwrap_err()];
-    assert_eq!(errors[0], errors[1]);
-    assert_eq!(service.asked().len(), 1);
-    {
-        let mut state = identity.state.lock().await;
-        state.failed.as_mut().unwrap().1 = Instant::now();
-    }
-    identity.token().await.unwrap_err();
-    assert_eq!(service.asked().len(), 2, "but later");
 }
 
 #[tokio::test]

@@ -1,0 +1,272 @@
+//! Google's metadata service: what a machine or a pod of Google's cloud is told of itself (Compute Engine, *VM metadata*).
+//!
+//! The first answers are slow or missing when a pod has just started, so requests are repeated within a budget of time. Outside
+//! of Google nothing listens at its address, and the budget is shorter.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use tokio::time::{Instant, sleep, timeout_at};
+use transport::{BodyStream, Class, Door, ErrorKind, Opened, Request};
+use url::Url;
+
+use crate::identity::answer::{Failure, success};
+
+/// The most bytes of an answer.
+const ANSWER_MAX: u64 = 64 * 1024;
+/// The flavor that its answers name.
+const GOOGLE: &str = "Google";
+/// What the metadata service takes, and gives back as its mark: other clouds answer at the same address.
+const FLAVOR: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
+
+/// How long the service is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// From the first attempt to the end of the last.
+    pub(crate) total: Duration,
+    /// The same, while nothing listens at its address and nothing says that we run at Google.
+    pub(crate) not_listening: Duration,
+    /// For the first answer; each further attempt may take twice as long.
+    pub(crate) attempt: Duration,
+    /// Between the first attempts; each further pause is twice as long.
+    pub(crate) pause: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let millis = Duration::from_millis;
+        Self {
+            total: millis(30_000),
+            not_listening: millis(3_000),
+            attempt: millis(3_000),
+            pause: millis(500),
+        }
+    }
+}
+
+/// What the service says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum MetadataAnswer {
+    /// What was asked for.
+    Body(Bytes),
+    /// The machine has no such thing.
+    Absent,
+    /// There is no metadata service of Google at this address, for this reason.
+    NoService(String),
+}
+
+/// The metadata service at one address.
+#[derive(Debug)]
+pub(crate) struct Metadata {
+    door: Door,
+    host: String,
+    is_expected: bool,
+    pub(crate) times: Times,
+}
+
+/// How one attempt ends.
+enum Attempt {
+    /// With a result that another attempt would not change.
+    Done(Result<MetadataAnswer, Failure>),
+    /// Nothing listens there.
+    NotListening,
+    /// No answer came.
+    Silent,
+    /// An answer began, and did not end.
+    Unfinished,
+    /// The service answered with a temporary error.
+    Fault(Failure),
+}
+
+impl Metadata {
+    /// The service at a host, with a port where it is another. It is expected where something says that we are at Google.
+    pub(crate) fn new(door: Door, host: String, is_expected: bool) -> Self {
+        Self { door, host, is_expected, times: Times::default() }
+    }
+
+    /// The value at a path below `computeMetadata/v1`.
+    pub(crate) async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<MetadataAnswer, Failure> {
+        let host = &self.host;
+        let mut url = Url::parse(&format!("http://{host}/computeMetadata/v1/{path}"))
+            .map_err(|_| format!("{host} is not a host"))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.retry(|limit| self.attempt(url.clone(), limit)).await
+    }
+
+    /// Attempts until one is conclusive or the budget is used up.
+    async fn retry<F: Future<Output = Attempt>>(
+        &self,
+        mut attempt: impl FnMut(Duration) -> F,
+    ) -> Result<MetadataAnswer, Failure> {
+        let Times { total, not_listening, attempt: mut limit, mut pause } = self.times;
+        let (began, host) = (Instant::now(), &self.host);
+        let mut has_listened = self.is_expected;
+        loop {
+            let left = total.saturating_sub(began.elapsed());
+            let last = match attempt(limit.min(left)).await {
+                Attempt::Done(done) => return done,
+                last => last,
+            };
+            has_listened |= !matches!(last, Attempt::NotListening);
+            let budget = if has_listened { total } else { not_listening };
+            if began.elapsed() + pause >= budget {
+                let seconds = total.as_secs();
+                return match last {
+                    Attempt::Fault(failure) => Err(failure),
+                    Attempt::Unfinished => Err(Failure {
+                        why: format!("{host} did not finish its answer within {seconds} s"),
+                        is_temporary: true,
+                    }),
+                    _ => Ok(MetadataAnswer::NoService(format!("no metadata service answers at {host}"))),
+                };
+            }
+            sleep(pause).await;
+            (limit, pause) = (limit * 2, pause * 2);
+        }
+    }
+
+    async fn attempt(&self, url: Url, limit: Duration) -> Attempt {
+        let request = Request::new(Method::GET, url, "google-metadata", Class::Token)
+            .header(FLAVOR.0, FLAVOR.1)
+            .limit(ANSWER_MAX)
+            .once();
+        let deadline = Instant::now() + limit;
+        let opened = match timeout_at(deadline, self.door.stream(request)).await {
+            Err(_) => return Attempt::Silent,
+            Ok(Err(error)) => return failed(&error),
+            Ok(Ok(opened)) => opened,
+        };
+        match opened {
+            Opened::Body(body) if body.header(FLAVOR.0.as_str()) != Some(GOOGLE) => self.foreign(),
+            Opened::Other(answer) if answer.header(FLAVOR.0.as_str()) != Some(GOOGLE) => self.foreign(),
+            Opened::Other(answer) if answer.status() == StatusCode::NOT_FOUND => {
+                Attempt::Done(Ok(MetadataAnswer::Absent))
+            }
+            Opened::Other(answer) => match success(&answer, |_| None) {
+                Err(failure) if failure.is_temporary => Attempt::Fault(failure),
+                told => Attempt::Done(told.map(MetadataAnswer::Body)),
+            },
+            Opened::Body(body) => read(*body, deadline).await,
+        }
+    }
+
+    fn foreign(&self) -> Attempt {
+        let why = format!("what answers at {} is not Google's metadata service", self.host);
+        Attempt::Done(Ok(MetadataAnswer::NoService(why)))
+    }
+}
+
+/// Reads the body of an answer.
+async fn read(body: BodyStream, deadline: Instant) -> Attempt {
+    match timeout_at(deadline, body.bytes(ANSWER_MAX)).await {
+        Err(_) => Attempt::Unfinished,
+        Ok(Ok(body)) => Attempt::Done(Ok(MetadataAnswer::Body(body))),
+        Ok(Err(error)) if error.is_temporary() => Attempt::Fault(error.into()),
+        Ok(Err(error)) => Attempt::Done(Err(error.into())),
+    }
+}
+
+/// The result of a request that got no answer.
+fn failed(error: &transport::Error) -> Attempt {
+    match error.kind() {
+        // Refused, no way there, or no such name.
+        ErrorKind::Connect(_) => Attempt::NotListening,
+        _ if error.is_temporary() => Attempt::Silent,
+        _ => Attempt::Done(Ok(MetadataAnswer::NoService(error.to_string()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn metadata(is_expected: bool) -> Metadata {
+        let door = Door::open(transport::Settings::default()).unwrap();
+        Metadata::new(door, "metadata.test".to_owned(), is_expected)
+    }
+
+    /// What comes of attempts that end so, the last one for ever, how many there were, and how many seconds that took.
+    async fn outcome(is_expected: bool, ends: Vec<End>) -> (Result<MetadataAnswer, Failure>, usize, u64) {
+        let (began, limits) = (Instant::now(), RefCell::new(Vec::new()));
+        let told = metadata(is_expected)
+            .retry(|limit| {
+                let number = limits.borrow().len();
+                limits.borrow_mut().push(limit);
+                let end = ends[number.min(ends.len() - 1)];
+                async move {
+                    if matches!(end(), Attempt::Silent | Attempt::Unfinished) {
+                        sleep(limit).await;
+                    }
+                    end()
+                }
+            })
+            .await;
+        let number = limits.borrow().len();
+        (told, number, began.elapsed().as_secs())
+    }
+
+    type End = fn() -> Attempt;
+
+    const SILENT: End = || Attempt::Silent;
+    const NOT_LISTENING: End = || Attempt::NotListening;
+    const UNFINISHED: End = || Attempt::Unfinished;
+    const BODY: End = || Attempt::Done(Ok(MetadataAnswer::Body(Bytes::from_static(b"token"))));
+    const FAULT: End = || Attempt::Fault(Failure { why: "503".to_owned(), is_temporary: true });
+
+    #[tokio::test(start_paused = true)]
+    async fn first_answers_that_are_slow_or_missing_cost_time_and_no_identity() {
+        for ends in [
+            vec![SILENT, BODY],
+            vec![SILENT, SILENT, BODY],
+            vec![NOT_LISTENING, NOT_LISTENING, BODY],
+            vec![NOT_LISTENING, SILENT, FAULT, FAULT, BODY],
+            vec![UNFINISHED, BODY],
+        ] {
+            let expected = ends.len();
+            let (told, number, seconds) = outcome(false, ends).await;
+            assert_eq!((told, number), (Ok(MetadataAnswer::Body(Bytes::from_static(b"token"))), expected));
+            assert!(seconds < 15, "{seconds}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_never_answers_is_waited_for_no_longer_than_the_budget() {
+        let (told, number, seconds) = outcome(false, vec![SILENT]).await;
+        assert!(matches!(told, Ok(MetadataAnswer::NoService(_))) && number > 2, "{told:?} {number}");
+        assert!((20..=30).contains(&seconds), "{seconds}");
+        let (told, _, seconds) = outcome(false, vec![UNFINISHED]).await;
+        assert!(told.unwrap_err().why.contains("within 30 s") && seconds <= 30);
+        let (told, number, seconds) = outcome(false, vec![FAULT]).await;
+        assert!(told.unwrap_err().is_temporary && number > 4 && seconds <= 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nothing_listens_the_budget_is_for_those_who_are_known_to_be_at_google() {
+        let (told, number, seconds) = outcome(false, vec![NOT_LISTENING]).await;
+        assert!(
+            matches!(told, Ok(MetadataAnswer::NoService(_))) && number > 1 && seconds < 3,
+            "{told:?} {seconds}"
+        );
+        let (told, _, seconds) = outcome(true, vec![NOT_LISTENING]).await;
+        assert!(
+            matches!(told, Ok(MetadataAnswer::NoService(_))) && (14..=30).contains(&seconds),
+            "{told:?} {seconds}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_conclusive_ends_the_asking() {
+        const ABSENT: End = || Attempt::Done(Ok(MetadataAnswer::Absent));
+        const REFUSED: End = || Attempt::Done(Err(Failure { why: String::new(), is_temporary: false }));
+        for end in [ABSENT, REFUSED] {
+            let (_, number, seconds) = outcome(true, vec![end]).await;
+            assert_eq!((number, seconds), (1, 0));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! URLs that credentials may be sent to. A file of credentials contains URLs; a manipulated file must not have credentials sent to
+//! any host that it names.
+
+use url::{Host, Url};
+
+/// A URL of a file of credentials, where credentials may be sent to it: to Google, or to this machine.
+///
+/// # Errors
+/// When it is another; says so with its name in the file.
+pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
+    let url = parse(name, text)?;
+    if is_loopback(&url) || (url.scheme() == "https" && is_google(&url)) {
+        return Ok(url);
+    }
+    Err(format!(
+        "`{name}` leads to {}, and credentials are sent over https to hosts of googleapis.com alone",
+        transport::shown(&url)
+    ))
+}
+
+/// A URL of a file of credentials at which a token of another provider is got with what the file says: of this machine, of
+/// Google, or of GitHub Actions, whose own action writes such files.
+///
+/// # Errors
+/// As [`google_url`].
+pub(super) fn subject_token_url(name: &str, text: &str) -> Result<Url, String> {
+    let url = parse(name, text)?;
+    let is_github = url.scheme() == "https" && ends_with(&url, ".actions.githubusercontent.com");
+    if is_github { Ok(url) } else { google_url(name, text) }
+}
+
+fn parse(name: &str, text: &str) -> Result<Url, String> {
+    // What is no URL may be anything, so it is not shown.
+    let url = Url::parse(text).map_err(|_| format!("`{name}` is not a URL"))?;
+    match url.username().is_empty() && url.password().is_none() {
+        true => Ok(url),
+        false => Err(format!("`{name}` has a user or a password in it")),
+    }
+}
+
+fn is_google(url: &Url) -> bool {
+    // The last is in old files of service accounts.
+    url.port().is_none()
+        && (ends_with(url, ".googleapis.com") || url.host_str() == Some("accounts.google.com"))
+}
+
+fn ends_with(url: &Url, domain: &str) -> bool {
+    matches!(url.host(), Some(Host::Domain(host)) if host.ends_with(domain))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+            None => false,
+        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_sent_to_google_and_to_this_machine_and_nowhere_else() {
+        for good in [
+            "https://sts.googleapis.com/v1/token",
+            "https://oauth2.googleapis.com/token",
+            "https://sts.us-east4.rep.googleapis.com/v1/token",
+            "https://accounts.google.com/o/oauth2/token",
+            "http://127.0.0.1:8080/token",
+            "http://[::1]:80/token",
+            "http://localhost:9/",
+        ] {
+            google_url("token_url", good).unwrap();
+            subject_token_url("url", good).unwrap();
+        }
+        for bad in [
+            "http://sts.googleapis.com/v1/token",
+            "https://googleapis.com.evil.example/",
+            "https://evilgoogleapis.com/",
+            "https://sts.googleapis.com:8443/",
+            "https://evil.example/sts.googleapis.com",
+            "https://accounts.google.com.evil.example/",
+            "http://127.0.0.1.evil.example/",
+            "http://169.254.169.254/metadata",
+            "ftp://127.0.0.1/",
+            "file:///etc/passwd",
+        ] {
+            let error = google_url("token_url", bad).unwrap_err();
+            assert!(error.contains("`token_url`") && error.contains("googleapis.com alone"), "{error}");
+            subject_token_url("url", bad).unwrap_err();
+        }
+        for secret in ["https://me:hush@sts.googleapis.com/", "https://hush@127.0.0.1/", "hush"] {
+            assert!(!google_url("token_url", secret).unwrap_err().contains("hush"));
+        }
+        let github = "https://run-1.actions.githubusercontent.com/144/idtoken?api-version=2.0";
+        subject_token_url("url", github).unwrap();
+        google_url("token_url", github).unwrap_err();
+        subject_token_url("url", "https://actions.githubusercontent.com.evil.example/").unwrap_err();
+    }
+}

@@ -1,0 +1,309 @@
+//! Services that are away for a moment, and clocks that differ.
+
+use std::io::Write;
+use std::sync::Mutex as SyncMutex;
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::{Value, json};
+use tracing_subscriber::fmt::MakeWriter;
+use transport::{Retry, Secret, Settings};
+
+use super::waiting::Pauses;
+use super::*;
+use crate::error::{Rejection, Service};
+use crate::identity::Sources;
+use crate::identity::service::token_of;
+use crate::testing::{Answer, Authority, SIGNER, Server, from_pem, now, pem, seconds, trusted_root};
+use crate::trust::{Trust, TrustSettings};
+use crate::verify::OwnAuthority;
+
+/// How many signatures are made at once.
+const AT_ONCE: usize = 50;
+
+/// A door that tries once, so that what is tried again is tried again here.
+fn door() -> Door {
+    let retry = Retry { attempts: 1, ..Retry::default() };
+    Door::open(Settings { retry, ..Settings::default() }).unwrap()
+}
+
+fn soon() -> Pauses {
+    let millis = Duration::from_millis;
+    Pauses { first: millis(2), longest: millis(20), rest: millis(600_000), at_first: 3 }
+}
+
+/// What services vouch with.
+struct World {
+    authority: Arc<Authority>,
+    clock: Arc<OwnAuthority>,
+    fulcio: Server,
+    stamps: Server,
+}
+
+/// How a certificate's time is told: from and until, from now.
+type Good = (i64, i64);
+
+const TEN_MINUTES: Good = (-1, 599);
+
+impl World {
+    /// Services whose first answers are these, before they do their part; certificates are good for these times in turn, the
+    /// last one for ever, and the timestamp authority is so many seconds ahead.
+    async fn new(
+        fulcio: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static,
+        good: Vec<Good>,
+        stamps: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static,
+        ahead: i64,
+    ) -> Self {
+        let authority = Arc::new(Authority::new("authority"));
+        let clock = Arc::new(OwnAuthority::new().unwrap());
+        let (issuer, own, issued) = (Arc::clone(&authority), Arc::clone(&clock), SyncMutex::new(0));
+        let fulcio = Server::start(move |number, body| {
+            fulcio(number).unwrap_or_else(|| {
+                let mut issued = issued.lock().unwrap();
+                let (from, until) = good[(*issued).min(good.len() - 1)];
+                *issued += 1;
+                let body: Value = serde_json::from_slice(body).unwrap();
+                let key = from_pem(body["publicKeyRequest"]["publicKey"]["content"].as_str().unwrap());
+                let leaf = issuer.issue(&key, now() + seconds(from), now() + seconds(until));
+                let chain = json!({ "certificates": [pem("CERTIFICATE", &leaf)] });
+                let answer = json!({ "signedCertificateEmbeddedSct": { "chain": chain } });
+                Some((200, answer.to_string().into_bytes()))
+            })
+        });
+        let stamps = Server::start(move |number, body| {
+            stamps(number)
+                .unwrap_or_else(|| Some((200, own.stamp(&body[24..56], now() + seconds(ahead)).unwrap())))
+        });
+        Self { authority, clock, fulcio: fulcio.await, stamps: stamps.await }
+    }
+
+    /// Services that do their part at once.
+    async fn working(good: Vec<Good>, ahead: i64) -> Self {
+        Self::new(|_| None, good, |_| None, ahead).await
+    }
+
+    /// The root knows no logs of any kind: times are the timestamp authority's.
+    fn root(&self) -> Vec<u8> {
+        let mut root = trusted_root(&self.authority, Some(&self.clock));
+        root["tlogs"] = json!([]);
+        root.to_string().into_bytes()
+    }
+
+    fn signer(&self) -> Signer {
+        self.signer_with(soon())
+    }
+
+    /// One who gives up what has done nothing within half a second, long before the door does.
+    fn hasty_signer(&self) -> Signer {
+        self.signer_with(Pauses { at_first: 360, ..soon() })
+    }
+
+    fn signer_with(&self, pauses: Pauses) -> Signer {
+        let door = door();
+        let sources = Sources { value: Some(Secret::new(token_of(SIGNER, 3600))), ..Sources::default() };
+        let holder = Holder::Identity {
+            identity: Box::new(Identity::new(sources, door.clone())),
+            current: Mutex::default(),
+            waiting: Waiting::with(pauses),
+        };
+        let services = Services {
+            fulcio: Some(self.fulcio.url.clone()),
+            rekor: Vec::new(),
+            timestamp_authorities: vec![self.stamps.url.clone()],
+        };
+        let verifier = Arc::new(Verifier::with_root(&self.root()).unwrap());
+        let waiting = Arc::new(Waiting::with(pauses));
+        Signer { waiting, ..Signer::new(door, Arc::new(holder), services, verifier) }
+    }
+}
+
+/// Signs so many messages, [`AT_ONCE`] at once.
+async fn sign(signer: &Signer, number: usize) -> Vec<Result<Signed, SignError>> {
+    let one = async |index: usize| signer.message(&index.to_be_bytes()).await;
+    stream::iter(0..number).map(one).buffer_unordered(AT_ONCE).collect().await
+}
+
+fn away(status: u16, times: usize) -> impl Fn(usize) -> Option<Answer> + Send + Sync {
+    move |number| (number < times).then(|| Some((status, Vec::new())))
+}
+
+#[tokio::test]
+async fn a_moment_without_fulcio_costs_none_of_three_hundred_signatures() {
+    let world = World::new(away(503, 6), vec![TEN_MINUTES], |_| None, 0).await;
+    let signed = sign(&world.signer(), 300).await;
+    assert_eq!(signed.iter().filter(|signed| signed.is_ok()).count(), 300);
+    assert_eq!(world.fulcio.count(), 7, "one asks, and the others wait for what it gets");
+}
+
+#[tokio::test]
+async fn a_moment_without_a_timestamp_authority_costs_none_of_three_hundred_signatures() {
+    for status in [503, 429] {
+        let began = std::time::Instant::now();
+        let away = move |_| (began.elapsed().as_millis() < 700).then(|| Some((status, Vec::new())));
+        let world = World::new(|_| None, vec![TEN_MINUTES], away, 0).await;
+        let signed = sign(&world.signer(), 300).await;
+        assert_eq!(signed.iter().filter(|signed| signed.is_ok()).count(), 300, "{status}");
+        assert_eq!(world.fulcio.count(), 1);
+        assert!(world.stamps.count() > 300, "it was away");
+    }
+}
+
+#[tokio::test]
+async fn when_patience_has_ended_nobody_asks_until_a_second_round_and_that_asks_anew() {
+    let is_back = Arc::new(std::sync::atomic::AtomicBool::default());
+    let switch = Arc::clone(&is_back);
+    let away = move |_| {
+        let is_back = switch.load(std::sync::atomic::Ordering::SeqCst);
+        (!is_back).then(|| Some((503, Vec::new())))
+    };
+    let world = World::new(away, vec![TEN_MINUTES], |_| None, 0).await;
+    let signer = world.hasty_signer();
+    let errors: Vec<_> = sign(&signer, 300).await.into_iter().map(Result::unwrap_err).collect();
+    assert!(
+        errors.iter().all(|error| error.is_temporary() && error.to_string().contains("503")),
+        "{}",
+        errors[0]
+    );
+    let asked = world.fulcio.count();
+    assert!((2..100).contains(&asked), "one asks: {asked}");
+    is_back.store(true, std::sync::atomic::Ordering::SeqCst);
+    signer.message(b"message").await.unwrap_err();
+    assert_eq!(world.fulcio.count(), asked, "it was given up");
+    signer.try_again();
+    assert!(sign(&signer, 10).await.iter().all(Result::is_ok));
+    assert_eq!(world.fulcio.count(), asked + 1);
+}
+
+#[tokio::test]
+async fn a_logging_service_that_was_given_up_is_asked_again_in_a_second_round() {
+    let is_back = Arc::new(std::sync::atomic::AtomicBool::default());
+    let switch = Arc::clone(&is_back);
+    let away = move |_| {
+        let is_back = switch.load(std::sync::atomic::Ordering::SeqCst);
+        (!is_back).then(|| Some((503, Vec::new())))
+    };
+    let world = World::new(|_| None, vec![TEN_MINUTES], away, 0).await;
+    let signer = world.hasty_signer();
+    assert!(sign(&signer, 4).await.iter().all(Result::is_err));
+    let asked = world.stamps.count();
+    is_back.store(true, std::sync::atomic::Ordering::SeqCst);
+    signer.message(b"message").await.unwrap_err();
+    assert_eq!(world.stamps.count(), asked);
+    signer.clone().try_again();
+    signer.message(b"message").await.unwrap();
+}
+
+#[tokio::test]
+async fn what_fulcio_refuses_for_good_is_asked_for_once_and_not_waited_for() {
+    for status in [400, 401, 403] {
+        let world = World::new(away(status, usize::MAX), vec![TEN_MINUTES], |_| None, 0).await;
+        let signer = world.signer();
+        let errors: Vec<_> = sign(&signer, 300).await.into_iter().map(Result::unwrap_err).collect();
+        assert!(
+            errors.iter().all(|error| matches!(error, SignError::Refused { service: Service::Fulcio, .. }))
+        );
+        assert_eq!(world.fulcio.count(), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_replaced_before_its_end() {
+    let world = World::working(vec![(-511, 89), TEN_MINUTES], 0).await;
+    let signer = world.signer();
+    for certificates in [1, 2, 2, 2] {
+        signer.message(b"message").await.unwrap();
+        assert_eq!(world.fulcio.count(), certificates);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_while_a_service_hangs_is_replaced_and_the_signature_made_again() {
+    let hangs = |number| (number == 0).then_some(None);
+    let world = World::new(|_| None, vec![(-597, 3), TEN_MINUTES], hangs, 0).await;
+    world.signer().message(b"message").await.unwrap();
+    assert_eq!((world.fulcio.count(), world.stamps.count()), (2, 2));
+}
+
+#[tokio::test]
+async fn services_whose_clock_is_less_than_a_minute_ahead_sign_and_those_further_ahead_are_told_so() {
+    for ahead in [-50, 2, 50] {
+        let world = World::working(vec![(ahead - 1, ahead + 599)], ahead).await;
+        let signed = world.signer().message(b"message").await.unwrap();
+        Verifier::with_root(&world.root()).unwrap().message(&signed.bundle(), b"message").unwrap();
+    }
+    let world = World::working(vec![(90, 690)], 90).await;
+    let error = world.signer().message(b"message").await.unwrap_err().to_string();
+    assert!(
+        error.contains("Fulcio") && error.contains("the clocks differ") && error.contains("s ahead"),
+        "{error}"
+    );
+    assert_eq!(world.stamps.count(), 0, "nothing is made that would not be accepted here");
+    let world = World::working(vec![(-1, 599)], 90).await;
+    let error = world.signer().message(b"message").await.unwrap_err().to_string();
+    assert!(error.contains("timestamp authority") && error.contains("the clocks differ"), "{error}");
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_authority_than_the_trusted_one_is_not_used() {
+    let (world, stranger) =
+        (World::working(vec![TEN_MINUTES], 0).await, World::working(vec![TEN_MINUTES], 0).await);
+    let mut signer = world.signer();
+    let services = Services { fulcio: Some(stranger.fulcio.url.clone()), ..(*signer.services).clone() };
+    signer.services = Arc::new(services);
+    let error = signer.message(b"message").await.unwrap_err();
+    assert!(matches!(&error, SignError::Unverified(Rejection::SomeoneElses(_))), "{error}");
+}
+
+/// Whatever is logged on this thread while the guard lives.
+#[derive(Clone, Default)]
+struct Log(Arc<SyncMutex<Vec<u8>>>);
+
+impl Log {
+    fn listen(&self) -> tracing::subscriber::DefaultGuard {
+        let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    fn lines(&self, words: &str) -> usize {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains("INFO") && line.contains(words)).count()
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_once_as_whom_a_run_signs() {
+    let trust = Trust::new(door(), TrustSettings::default()).unwrap();
+    let sources = Sources { value: Some(Secret::new(token_of(SIGNER, 3600))), ..Sources::default() };
+    let identity = Identity::new(sources, door());
+    let key = SigningKey::generate().unwrap();
+    let by_key = format!("signing as {}", key.signatory());
+    let log = Log::default();
+    let _guard = log.listen();
+    let sources =
+        [SignerSource::identity(door(), identity, trust.clone()), SignerSource::key(door(), key, trust)];
+    for source in &sources {
+        for _ in 0..3 {
+            source.owner().await.unwrap();
+        }
+    }
+    assert_eq!(log.lines(&format!("signing as {SIGNER} (https://accounts.google.com)")), 1);
+    assert_eq!(log.lines(&by_key), 1);
+    assert_eq!(log.lines("signing as"), 2);
+}

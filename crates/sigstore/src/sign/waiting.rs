@@ -1,0 +1,260 @@
+//! Retries beyond those of the door: a signer asks services that fail temporarily again, with growing pauses, until its patience
+//! ends. For a while after that all signatures fail at once, so that thousands do not wait for one outage one after another.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use transport::Door;
+use url::Url;
+
+use crate::error::SignError;
+
+/// How long is waited.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pauses {
+    /// The first; each further one is twice as long.
+    pub(super) first: Duration,
+    /// The longest between two attempts.
+    pub(super) longest: Duration,
+    /// How long the services are not asked after patience has ended.
+    pub(super) rest: Duration,
+    /// Services that have not answered yet in this run get the patience divided by this: they may not exist.
+    pub(super) at_first: u32,
+}
+
+impl Default for Pauses {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { first: seconds(1), longest: seconds(15), rest: seconds(60), at_first: 3 }
+    }
+}
+
+/// How an attempt has failed.
+pub(super) enum Failed {
+    /// The next attempt may succeed.
+    Temporary(SignError),
+    /// No further attempt helps, or another wait has already ended.
+    Permanent(SignError),
+}
+
+impl From<SignError> for Failed {
+    fn from(error: SignError) -> Self {
+        if error.is_temporary() { Self::Temporary(error) } else { Self::Permanent(error) }
+    }
+}
+
+/// What all users of some services know of their failures.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    pauses: Pauses,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether an attempt has succeeded in this run.
+    has_worked: bool,
+    /// When the first attempt began that has failed since the last success.
+    away_since: Option<Instant>,
+    /// The error that ended patience, and until when it is returned.
+    given_up: Option<(SignError, Instant)>,
+}
+
+impl Waiting {
+    #[cfg(test)]
+    pub(super) fn with(pauses: Pauses) -> Self {
+        Self { pauses, ..Self::default() }
+    }
+
+    /// Repeats an attempt until it succeeds, fails permanently, or the services have failed for longer than `patience`.
+    pub(super) async fn retry<T, F: Future<Output = Result<T, Failed>>>(
+        &self,
+        patience: Duration,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, SignError> {
+        let mut pause = self.pauses.first;
+        loop {
+            self.check()?;
+            let began = Instant::now();
+            match attempt().await {
+                Ok(done) => {
+                    self.worked();
+                    return Ok(done);
+                }
+                Err(Failed::Permanent(error)) => return Err(error),
+                Err(Failed::Temporary(error)) if !self.may_wait(&error, began, pause, patience) => {
+                    return Err(error);
+                }
+                Err(Failed::Temporary(_)) => sleep(pause).await,
+            }
+            pause = (pause * 2).min(self.pauses.longest);
+        }
+    }
+
+    /// Returns this error for a while, instead of asking the services.
+    pub(super) fn give_up(&self, error: &SignError) {
+        self.state().given_up.get_or_insert_with(|| (error.clone(), Instant::now() + self.pauses.rest));
+    }
+
+    /// Forgets all failures: the next attempt asks the services again, with full patience.
+    pub(super) fn try_again(&self) {
+        let mut state = self.state();
+        (state.given_up, state.away_since) = (None, None);
+    }
+
+    /// The error that ended patience, while it is to be returned.
+    fn check(&self) -> Result<(), SignError> {
+        let mut state = self.state();
+        match &state.given_up {
+            Some((error, until)) if Instant::now() < *until => Err(error.clone()),
+            Some(_) => {
+                (state.given_up, state.away_since) = (None, None);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn worked(&self) {
+        *self.state() = State { has_worked: true, ..State::default() };
+    }
+
+    /// Whether patience allows one more pause after a failed attempt that began at `began`.
+    fn may_wait(&self, error: &SignError, began: Instant, pause: Duration, patience: Duration) -> bool {
+        let mut state = self.state();
+        let patience = if state.has_worked { patience } else { patience / self.pauses.at_first };
+        if state.away_since.is_none() && pause <= patience {
+            tracing::warn!("{error}; signatures wait for up to {} s", patience.as_secs());
+        }
+        let since = *state.away_since.get_or_insert(began);
+        let may_wait = since.elapsed() + pause <= patience;
+        if !may_wait {
+            let until = Instant::now() + self.pauses.rest;
+            state.given_up.get_or_insert_with(|| (error.clone(), until));
+        }
+        may_wait
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The patience with services: the longest of their hosts' ([`transport::HostSettings::patience`]).
+pub(super) fn patience<'a>(door: &Door, services: impl IntoIterator<Item = &'a Url>) -> Duration {
+    let of = |url: &Url| {
+        let host = url.host_str().unwrap_or_default();
+        let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        door.host_settings(&authority).patience
+    };
+    services.into_iter().map(of).max().unwrap_or_else(|| door.host_settings("").patience)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::error::Service;
+
+    const PATIENCE: Duration = Duration::from_secs(180);
+
+    fn refused(status: u16) -> SignError {
+        SignError::Refused { service: Service::Fulcio, url: "https://f".into(), status, why: String::new() }
+    }
+
+    /// A service that fails so many times, and how often it was asked.
+    struct Away {
+        asked: Cell<u32>,
+        failures: u32,
+        status: u16,
+    }
+
+    impl Away {
+        fn for_times(failures: u32) -> Self {
+            Self { asked: Cell::new(0), failures, status: 503 }
+        }
+
+        async fn ask(&self) -> Result<u32, Failed> {
+            self.asked.set(self.asked.get() + 1);
+            match self.asked.get() {
+                asked if asked <= self.failures => Err(refused(self.status).into()),
+                asked => Ok(asked),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_is_away_for_a_moment_costs_time_and_no_signature() {
+        let (waiting, service) = (Waiting::default(), Away::for_times(5));
+        let began = Instant::now();
+        assert_eq!(waiting.retry(PATIENCE, || service.ask()).await.unwrap(), 6);
+        // 1, 2, 4, 8 and 15 seconds.
+        assert_eq!(began.elapsed().as_secs(), 30);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_never_worked_is_waited_for_a_third_of_the_time() {
+        let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
+        let began = Instant::now();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
+        assert!((45..=60).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        let waiting = Waiting::default();
+        waiting.retry(PATIENCE, async || Ok(())).await.unwrap();
+        let began = Instant::now();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
+        assert!((165..=180).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_patience_has_ended_nobody_asks_until_the_rest_is_over_or_somebody_tries_again() {
+        let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
+        let (asked, began) = (service.asked.get(), Instant::now());
+        for _ in 0..300 {
+            waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
+        }
+        assert_eq!((service.asked.get(), began.elapsed()), (asked, Duration::ZERO));
+        waiting.try_again();
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
+        assert!(service.asked.get() > asked + 1, "with all patience");
+        let asked = service.asked.get();
+        sleep(Duration::from_secs(61)).await;
+        waiting.retry(PATIENCE, || service.ask()).await.unwrap_err();
+        assert!(service.asked.get() > asked);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_wait_have_the_same_patience_and_get_the_same_answer() {
+        let (waiting, service) = (Waiting::default(), Away::for_times(u32::MAX));
+        let began = Instant::now();
+        let late = async {
+            sleep(Duration::from_secs(40)).await;
+            waiting.retry(PATIENCE, || service.ask()).await.unwrap_err()
+        };
+        let (first, late) = tokio::join!(waiting.retry(PATIENCE, || service.ask()), late);
+        assert_eq!(first.unwrap_err().to_string(), late.to_string());
+        assert!(began.elapsed() <= PATIENCE / 3, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_will_not_pass_is_final_at_once() {
+        for (status, is_final) in [
+            (400, true),
+            (401, true),
+            (403, true),
+            (404, true),
+            (409, true),
+            (501, true),
+            (429, false),
+            (500, false),
+            (502, false),
+        ] {
+            let service = Away { status, ..Away::for_times(1) };
+            let outcome = Waiting::default().retry(PATIENCE, || service.ask()).await;
+            assert_eq!(outcome.is_err(), is_final, "{status}");
+            assert_eq!(service.asked.get(), if is_final { 1 } else { 2 }, "{status}");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Verification: what is proven by a bundle or by a layer of cosign, and by whom.
+//!
+//! Nothing is accepted because something is absent: a proof may be missing only where the trusted root has no such log
+//! (Sigstore *Client Spec*, 4 *Verification*). Whoever is found to have signed is given back; whether they may is for the
+//! caller to decide.
+
+mod authority;
+mod certificate;
+mod root;
+#[cfg(test)]
+mod tests;
+mod times;
+mod whose;
+
+use jiff::Timestamp;
+use sigstore_types::bundle::{MessageDigest, MessageSignature};
+use sigstore_types::{
+    Artifact, Bundle, DerPublicKey, DsseEnvelope, HashAlgorithm, Sha256Hash, SignatureContent, TimestampToken,
+};
+
+use crate::error::{Rejection, TrustError, bounded};
+use crate::json::names_are_unique;
+use crate::key::VerificationKey;
+use crate::legacy::{CosignLayer, SimpleSigning};
+use crate::signer::Signatory;
+use crate::statement::{STATEMENT_TYPE, Statement};
+use root::{Input, Root};
+use times::ExtraTimestamp;
+
+#[cfg(test)]
+pub(crate) use authority::OwnAuthority;
+pub(crate) use root::parse_root;
+pub(crate) use times::{CLOCKS_APART, check_clocks};
+
+/// The largest bundle or envelope that is read, in bytes.
+pub const BUNDLE_MAX: u64 = 20 * 1024 * 1024;
+/// What a signature that holds has proven.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified<T> {
+    /// Who has signed.
+    pub signatory: Signatory,
+    /// The earliest time at which the signature is proven to have been there.
+    pub signed_at: Option<Timestamp>,
+    /// What was signed.
+    pub content: T,
+}
+
+impl<T> Verified<T> {
+    fn with<U>(self, content: U) -> Verified<U> {
+        Verified { signatory: self.signatory, signed_at: self.signed_at, content }
+    }
+}
+
+/// Verifies against a trusted root, or with a key.
+pub struct Verifier {
+    trusted: Trusted,
+}
+
+enum Trusted {
+    /// Certificates of the authorities in a trusted root.
+    Root(Box<Root>),
+    /// The holder of one key, whose signatures are logged where there is a root with logs.
+    Key { key: VerificationKey, root: Option<Box<Root>> },
+}
+
+impl std::fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    /// Trusts the authorities of a `trusted_root.json`.
+    ///
+    /// # Errors
+    /// When it is none, or has keys or certificates that cannot be used.
+    pub fn with_root(json: &[u8]) -> Result<Self, TrustError> {
+        Ok(Self { trusted: Trusted::Root(Root::new(json)?) })
+    }
+
+    /// Trusts the holder of a key. With a trusted root that has logs, signatures have to be logged there.
+    ///
+    /// # Errors
+    /// As [`Verifier::with_root`].
+    pub fn with_key(key: VerificationKey, root: Option<&[u8]>) -> Result<Self, TrustError> {
+        let root = root.map(Root::new).transpose()?;
+        Ok(Self { trusted: Trusted::Key { key, root } })
+    }
+
+    /// Verifies a bundle (v0.1 to v0.3) with a statement about the artifact of a SHA-256 digest, in hexadecimal.
+    ///
+    /// # Errors
+    /// When the bundle does not hold, or is about something else.
+    pub fn statement(&self, bundle: &[u8], sha256: &str) -> Result<Verified<Statement>, Rejection> {
+        self.bundled_statement(&parse(bundle)?, sha256, None)
+    }
+
+    /// Verifies a bundle with a signature over bytes.
+    ///
+    /// # Errors
+    /// When the bundle does not hold, or is over something else.
+    pub fn message(&self, bundle: &[u8], message: &[u8]) -> Result<Verified<()>, Rejection> {
+        let bundle = parse(bundle)?;
+        self.check(&bundle, &Artifact::Blob(message))
+    }
+
+    /// Verifies a bundle over an artifact that is known by its SHA-256 digest alone, in hexadecimal: a statement about it,
+    /// or a signature over it.
+    ///
+    /// # Errors
+    /// When the bundle does not hold, or is about something else.
+    pub fn artifact(&self, bundle: &[u8], sha256: &str) -> Result<Verified<()>, Rejection> {
+        self.check(&parse(bundle)?, &Artifact::from_digest(digest(sha256)?))
+    }
+
+    /// Verifies a layer of a `.sig` manifest.
+    ///
+    /// # Errors
+    /// When the signature does not hold, or what it signs is no payload of an image's signature.
+    pub fn cosign_signature(&self, layer: &CosignLayer<'_>) -> Result<Verified<SimpleSigning>, Rejection> {
+        within_bounds(layer.payload)?;
+        let bundle = layer.signature()?;
+        let verified = self.check(&bundle, &Artifact::Blob(layer.payload))?;
+        Ok(verified.with(SimpleSigning::parse(layer.payload)?))
+    }
+
+    /// Verifies a layer of a `.att` manifest: a statement about the artifact of a SHA-256 digest, in hexadecimal.
+    ///
+    /// # Errors
+    /// When the signature does not hold, or the statement is about something else.
+    pub fn cosign_attestation(
+        &self,
+        layer: &CosignLayer<'_>,
+        sha256: &str,
+    ) -> Result<Verified<Statement>, Rejection> {
+        within_bounds(layer.payload)?;
+        let bundle = layer.attestation()?;
+        let stamp = layer.timestamp()?;
+        let extra = stamp.as_ref().map(|token| ExtraTimestamp { token, message: layer.payload });
+        self.bundled_statement(&bundle, sha256, extra)
+    }
+
+    /// Whether a timestamp over a signature is one that this verifier's root trusts. Without a root none matters.
+    pub(crate) fn timestamp(&self, token: &TimestampToken, signature: &[u8]) -> Result<(), Rejection> {
+        let Some(root) = self.root() else { return Ok(()) };
+        let unknown = || {
+            Rejection::Invalid(
+                "the timestamp: of an authority that the trusted root does not know".to_owned(),
+            )
+        };
+        let time = times::stamped(root, token, signature)?.ok_or_else(unknown)?;
+        check_clocks(time, Timestamp::now())
+    }
+
+    fn root(&self) -> Option<&Root> {
+        match &self.trusted {
+            Trusted::Root(root) => Some(root),
+            Trusted::Key { root, .. } => root.as_deref(),
+        }
+    }
+
+    fn bundled_statement(
+        &self,
+        bundle: &Bundle,
+        sha256: &str,
+        extra: Option<ExtraTimestamp<'_>>,
+    ) -> Result<Verified<Statement>, Rejection> {
+        let artifact = Artifact::from_digest(digest(sha256)?);
+        let SignatureContent::DsseEnvelope(envelope) = &bundle.content else {
+            let none = Rejection::Malformed("the bundle holds no statement".to_owned());
+            return Err(self.attributed(bundle, &artifact, none));
+        };
+        check_type(envelope).map_err(|why| self.attributed(bundle, &artifact, why))?;
+        let input = Input { bundle, artifact: &artifact, extra, now: Timestamp::now() };
+        let verified = self.check_input(input)?;
+        let statement = Statement::parse(envelope.payload.as_bytes())
+            .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
+        if !statement.is_about(sha256) {
+            return Err(Rejection::OtherArtifact(format!("no subject of the statement is sha256:{sha256}")));
+        }
+        Ok(verified.with(statement))
+    }
+
+    /// Verifies a bundle, whatever it holds.
+    pub(crate) fn check(&self, bundle: &Bundle, artifact: &Artifact<'_>) -> Result<Verified<()>, Rejection> {
+        self.check_input(Input { bundle, artifact, extra: None, now: Timestamp::now() })
+    }
+
+    fn check_input(&self, input: Input<'_>) -> Result<Verified<()>, Rejection> {
+        let proven = match &self.trusted {
+            Trusted::Root(root) => root.by_certificate(input),
+            Trusted::Key { key, root } => {
+                let signed_at = match root {
+                    Some(root) if root.has_logs() => root.by_key(input, key),
+                    // The key alone is trusted, so nothing that others say matters.
+                    _ => check_by_key(input.bundle, key.der(), input.artifact).map(|()| None),
+                };
+                signed_at.map(|signed_at| (key.signatory(), signed_at))
+            }
+        };
+        let (signatory, signed_at) =
+            proven.map_err(|why| self.attributed(input.bundle, input.artifact, why))?;
+        Ok(Verified { signatory, signed_at, content: () })
+    }
+
+    /// The rejection of a bundle: as someone else's where it is, or for the reason that was found.
+    fn attributed(&self, bundle: &Bundle, artifact: &Artifact<'_>, why: Rejection) -> Rejection {
+        let stranger = match &self.trusted {
+            Trusted::Root(root) => whose::foreign_to_root(bundle, root),
+            Trusted::Key { key, .. } => whose::foreign_to_key(bundle, artifact, key),
+        };
+        stranger.map_or(why, |stranger| Rejection::SomeoneElses(stranger.to_owned()))
+    }
+}
+
+/// Verifies a signature with a key and nothing else.
+fn check_by_key(bundle: &Bundle, key: &DerPublicKey, artifact: &Artifact<'_>) -> Result<(), Rejection> {
+    let invalid = |error: sigstore_crypto::Error| Rejection::Invalid(bounded(&error.to_string()));
+    let key = sigstore_crypto::VerificationKey::from_spki(key).map_err(invalid)?;
+    let unknown = || Rejection::Malformed("a signature of a kind that is not known".to_owned());
+    let sha256 = match artifact {
+        Artifact::Blob(bytes) => sigstore_crypto::sha256(bytes).as_bytes().to_vec(),
+        Artifact::Digest(digest) => digest.as_bytes().to_vec(),
+        _ => return Err(unknown()),
+    };
+    match &bundle.content {
+        SignatureContent::DsseEnvelope(envelope) => {
+            check_type(envelope)?;
+            key.verify(envelope.pae(), &envelope.signature.sig).map_err(invalid)?;
+            let statement = Statement::parse(envelope.payload.as_bytes())
+                .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
+            let sha256 = hex::encode(sha256);
+            if statement.is_about(&sha256) {
+                Ok(())
+            } else {
+                Err(Rejection::OtherArtifact(format!("no subject of the statement is sha256:{sha256}")))
+            }
+        }
+        SignatureContent::MessageSignature(message) => {
+            check_digest(message, &sha256)?;
+            match artifact {
+                Artifact::Blob(bytes) => key.verify(bytes, &message.signature),
+                _ => key.verify_prehashed(&sha256, &message.signature),
+            }
+            .map_err(invalid)
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// Whether an envelope holds a statement.
+fn check_type(envelope: &DsseEnvelope) -> Result<(), Rejection> {
+    if envelope.payload_type == STATEMENT_TYPE {
+        return Ok(());
+    }
+    let kind = bounded(&envelope.payload_type);
+    Err(Rejection::Malformed(format!("the envelope holds `{kind}`, not a statement")))
+}
+
+/// Whether a signature that says which digest it is over says this one.
+fn check_digest(message: &MessageSignature, sha256: &[u8]) -> Result<(), Rejection> {
+    let is_other = |named: &MessageDigest| {
+        named.algorithm == HashAlgorithm::Sha2256 && named.digest.as_bytes() != sha256
+    };
+    match &message.message_digest {
+        Some(named) if is_other(named) => {
+            Err(Rejection::OtherArtifact("the signature is over another digest".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn within_bounds(bytes: &[u8]) -> Result<(), Rejection> {
+    let size = bytes.len() as u64;
+    if size > BUNDLE_MAX { Err(Rejection::TooLarge { size, max: BUNDLE_MAX }) } else { Ok(()) }
+}
+
+fn parse(bytes: &[u8]) -> Result<Bundle, Rejection> {
+    within_bounds(bytes)?;
+    let malformed = |why: String| Rejection::Malformed(bounded(&why));
+    let text = std::str::from_utf8(bytes).map_err(|error| malformed(error.to_string()))?;
+    names_are_unique(bytes).map_err(|error| malformed(error.to_string()))?;
+    Bundle::from_json(text).map_err(|error| malformed(error.to_string()))
+}
+
+pub(crate) fn digest(sha256: &str) -> Result<Sha256Hash, Rejection> {
+    Sha256Hash::from_hex(sha256).map_err(|error| Rejection::Malformed(bounded(&error.to_string())))
+}

@@ -1,0 +1,193 @@
+//! Verification against a trusted root.
+
+use jiff::Timestamp;
+use sigstore_crypto::Keyring;
+use sigstore_trust_root::TrustedRoot;
+use sigstore_types::{Artifact, Bundle, SignatureBytes, SignatureContent};
+use sigstore_verify::{Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
+
+use super::authority::OwnAuthority;
+use super::times::{self, ExtraTimestamp};
+use crate::error::{Rejection, TrustError, bounded};
+use crate::key::VerificationKey;
+use crate::signer::Signatory;
+
+/// The most log entries, and the most timestamps, of one bundle.
+const PROOFS_MAX: usize = 16;
+
+/// A trusted root, and what it has none of.
+pub(super) struct Root {
+    pub(super) root: TrustedRoot,
+    pub(super) logs: Keyring,
+    /// The library's verifier, which also knows [`Self::own`].
+    verifier: sigstore_verify::Verifier,
+    own: OwnAuthority,
+}
+
+/// A bundle, the artifact that it should be about, and the time here.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) bundle: &'a Bundle,
+    pub(super) artifact: &'a Artifact<'a>,
+    pub(super) extra: Option<ExtraTimestamp<'a>>,
+    pub(super) now: Timestamp,
+}
+
+impl Root {
+    pub(super) fn new(json: &[u8]) -> Result<Box<Self>, TrustError> {
+        let unusable = |error: &dyn std::fmt::Display| TrustError::unusable("the trusted root", error);
+        let root = parse_root(json)?;
+        // By itself first: the addition must not make an invalid root valid.
+        sigstore_verify::Verifier::new(&root).map_err(|error| unusable(&error))?;
+        let logs = root.rekor_keys().map_err(|error| unusable(&error))?;
+        let own = OwnAuthority::new()?;
+        let verifier = sigstore_verify::Verifier::new(&parse_root(&own.added_to(json)?)?)
+            .map_err(|error| unusable(&error))?;
+        Ok(Box::new(Self { root, logs, verifier, own }))
+    }
+
+    pub(super) fn has_logs(&self) -> bool {
+        !self.root.tlogs.is_empty()
+    }
+
+    /// Whoever may have signed; every proof that this root can check is asked for.
+    fn anybody(&self) -> VerificationPolicy {
+        let mut policy = VerificationPolicy::any_identity();
+        if !self.has_logs() {
+            policy = policy.skip_tlog_unsafe();
+        }
+        if self.root.ctlogs.is_empty() { policy.skip_sct() } else { policy }
+    }
+
+    /// The signer by certificate, and the earliest verified time within the certificate's validity. One such time suffices.
+    pub(super) fn by_certificate(
+        &self,
+        input: Input<'_>,
+    ) -> Result<(Signatory, Option<Timestamp>), Rejection> {
+        check_proofs(input, self)?;
+        let certificate = input
+            .bundle
+            .signing_certificate()
+            .ok_or_else(|| Rejection::Malformed("there is no certificate in it".to_owned()))?;
+        let certificate = sigstore_crypto::parse_certificate_info(certificate)
+            .map_err(|error| Rejection::Malformed(bounded(&format!("its certificate: {error}"))))?;
+        let times = self.times(input)?;
+        if times.is_empty() {
+            return Err(Rejection::Invalid(
+                "no verified timestamp: neither a promise of a log nor a timestamp of an authority that the root knows"
+                    .to_owned(),
+            ));
+        }
+        let is_good = |time: &&Timestamp| (certificate.not_before..=certificate.not_after).contains(*time);
+        // Where no time is within the validity, the library rejects the earliest with a reason.
+        let time = times.iter().filter(is_good).min().or_else(|| times.iter().min()).copied();
+        let result = self.verify(input, time, &self.anybody())?;
+        let proven = result.certificate_verified()
+            && (result.tlog_verified() || !self.has_logs())
+            && (result.sct_verified() || self.root.ctlogs.is_empty());
+        match (result.identity(), result.issuer()) {
+            (Some(subject), Some(issuer)) if proven => {
+                let (issuer, subject) = (issuer.to_owned(), subject.as_str().to_owned());
+                Ok((Signatory::Certificate { issuer, subject }, time))
+            }
+            _ => Err(Rejection::Unproven("the certificate names nobody, or nobody vouches".to_owned())),
+        }
+    }
+
+    /// The earliest verified time, where there is one, of a logged signature by a key.
+    pub(super) fn by_key(
+        &self,
+        input: Input<'_>,
+        key: &VerificationKey,
+    ) -> Result<Option<Timestamp>, Rejection> {
+        check_proofs(input, self)?;
+        let time = self.times(input)?.into_iter().min();
+        let policy = PublicKeyVerificationPolicy::new(key.der().clone());
+        self.verify(input, time, &policy)?;
+        Ok(time)
+    }
+
+    /// The verified times, without those that are too far ahead of the clock here.
+    fn times(&self, input: Input<'_>) -> Result<Vec<Timestamp>, Rejection> {
+        let Input { bundle, extra, now, .. } = input;
+        let times = times::proven(self, bundle, signature(bundle)?.as_bytes(), extra, now)?;
+        times::not_ahead(&times, now)
+    }
+
+    fn verify(
+        &self,
+        input: Input<'_>,
+        time: Option<Timestamp>,
+        policy: &dyn Policy,
+    ) -> Result<VerificationResult, Rejection> {
+        let rewritten = self.own.rewritten(input.bundle, signature(input.bundle)?.as_bytes(), time)?;
+        let result = self.verifier.verify(input.artifact.clone(), &rewritten, policy)?;
+        if self.has_logs() {
+            self.check_logs(input.bundle, time)?;
+        }
+        Ok(result)
+    }
+
+    /// Whether each entry's own log has signed its checkpoint, and was in use at this time. The verifier that this builds on
+    /// takes a checkpoint of any log of the root, of one that is retired too.
+    fn check_logs(&self, bundle: &Bundle, time: Option<Timestamp>) -> Result<(), Rejection> {
+        let invalid = |why: String| Rejection::Invalid(bounded(&why));
+        for entry in &bundle.verification_material.tlog_entries {
+            let log = self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id);
+            let log =
+                log.ok_or_else(|| invalid("an entry of a log that the root does not know".to_owned()))?;
+            let is_outside = |time: &Timestamp| {
+                log.public_key.valid_for.as_ref().is_some_and(|window| !window.contains(*time))
+            };
+            if let Some(time) = time.filter(is_outside) {
+                return Err(invalid(format!("the log {} was not in use at {time}", log.base_url)));
+            }
+            let Some(proof) = &entry.inclusion_proof else { continue };
+            let key = sigstore_crypto::VerificationKey::from_spki(&log.public_key.raw_bytes)
+                .map_err(|error| invalid(error.to_string()))?;
+            let is_signed = proof.checkpoint.checkpoint().is_some_and(|checkpoint| {
+                let mut signatures = checkpoint.signatures().iter();
+                signatures.any(|by| key.verify(checkpoint.signed_data(), &by.signature).is_ok())
+            });
+            if !is_signed {
+                return Err(invalid("the checkpoint is not by the log of its entry".to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The signature of a bundle.
+fn signature(bundle: &Bundle) -> Result<&SignatureBytes, Rejection> {
+    match &bundle.content {
+        SignatureContent::MessageSignature(message) => Ok(&message.signature),
+        SignatureContent::DsseEnvelope(envelope) => Ok(&envelope.signature.sig),
+        _ => Err(Rejection::Malformed("a signature of a kind that is not known".to_owned())),
+    }
+}
+
+/// Whether every proof that the root can check is there, in numbers that can be checked.
+fn check_proofs(input: Input<'_>, root: &Root) -> Result<(), Rejection> {
+    let material = &input.bundle.verification_material;
+    let entries = &material.tlog_entries;
+    let timestamps = &material.timestamp_verification_data.rfc3161_timestamps;
+    if entries.len() > PROOFS_MAX || timestamps.len() > PROOFS_MAX {
+        return Err(Rejection::Malformed(format!("more than {PROOFS_MAX} log entries or timestamps")));
+    }
+    if root.has_logs() && entries.is_empty() {
+        return Err(Rejection::Unproven("no entry of a transparency log".to_owned()));
+    }
+    if entries.is_empty() && timestamps.is_empty() && input.extra.is_none() {
+        return Err(Rejection::Unproven("nobody says when it was signed".to_owned()));
+    }
+    if entries.iter().any(|entry| entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none()) {
+        return Err(Rejection::Unproven("a log entry with neither proof nor promise".to_owned()));
+    }
+    Ok(())
+}
+
+pub(crate) fn parse_root(json: &[u8]) -> Result<TrustedRoot, TrustError> {
+    let unusable = |why: String| TrustError::unusable("the trusted root", why);
+    let text = std::str::from_utf8(json).map_err(|error| unusable(error.to_string()))?;
+    TrustedRoot::from_json(text).map_err(|error| unusable(error.to_string()))
+}

@@ -1,0 +1,394 @@
+//! Times, clocks and strangers, with authorities and logs that say what they are told to.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use sigstore_crypto::KeyPair;
+use sigstore_types::TransparencyLogEntry;
+
+use super::*;
+use crate::key::SigningKey;
+use crate::testing::{Authority, ISSUER, SIGNER, now, pem, seconds, trusted_root};
+
+const MESSAGE: &[u8] = b"message";
+
+/// Who vouches for identities and times.
+struct World {
+    authority: Authority,
+    /// A timestamp authority that is also a log.
+    clock: OwnAuthority,
+}
+
+/// What a bundle is to say.
+struct Wanted {
+    /// When its certificate is good, from now.
+    good: (i64, i64),
+    /// When it was logged, from now.
+    logged: Option<i64>,
+    stamps: Vec<Stamp>,
+}
+
+/// A timestamp of a bundle.
+enum Stamp {
+    /// Over the signature, so many seconds from now.
+    At(i64),
+    /// Over something else.
+    Elsewhere,
+    /// By an authority that the root does not know, over the signature or something else.
+    Unknown {
+        is_over_signature: bool,
+    },
+    Garbage,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { good: (-5, 595), logged: Some(0), stamps: Vec::new() }
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self { authority: Authority::new("the authority"), clock: OwnAuthority::new().unwrap() }
+    }
+
+    fn root(&self) -> Vec<u8> {
+        trusted_root(&self.authority, Some(&self.clock)).to_string().into_bytes()
+    }
+
+    fn verifier(&self) -> Verifier {
+        Verifier::with_root(&self.root()).unwrap()
+    }
+
+    /// The same for a root without logs, whose timestamp authority alone tells times.
+    fn verifier_without_logs(&self) -> Verifier {
+        let mut root: Value = serde_json::from_slice(&self.root()).unwrap();
+        root["tlogs"] = json!([]);
+        Verifier::with_root(root.to_string().as_bytes()).unwrap()
+    }
+
+    /// A signed message whose certificate is by the authority, or by another one that may be below it.
+    fn bundle_by(&self, issuer: &Authority, wanted: &Wanted, now: Timestamp) -> Value {
+        let key = KeyPair::generate_ecdsa_p256().unwrap();
+        let (from, until) = (now + seconds(wanted.good.0), now + seconds(wanted.good.1));
+        let certificate = issuer.issue(key.public_key_der().unwrap().as_bytes(), from, until);
+        let signature = key.sign(MESSAGE).unwrap();
+        let entries = wanted
+            .logged
+            .map(|at| self.entry(&signature, &pem("CERTIFICATE", &certificate), now + seconds(at)));
+        let stamps = wanted.stamps.iter().map(|stamp| {
+            json!({ "signedTimestamp": STANDARD.encode(self.stamp(stamp, signature.as_bytes(), now)) })
+        });
+        let chain =
+            [&certificate, &issuer.certificate].map(|der| json!({ "rawBytes": STANDARD.encode(der) }));
+        // The first version has a promise, the second may do without.
+        let version = if wanted.logged.is_some() { "0.1" } else { "0.2" };
+        json!({
+            "mediaType": format!("application/vnd.dev.sigstore.bundle+json;version={version}"),
+            "verificationMaterial": {
+                "x509CertificateChain": { "certificates": chain },
+                "tlogEntries": entries.into_iter().collect::<Vec<_>>(),
+                "timestampVerificationData": { "rfc3161Timestamps": stamps.collect::<Vec<_>>() },
+            },
+            "messageSignature": { "signature": signature.to_base64() },
+        })
+    }
+
+    fn bundle(&self, wanted: &Wanted, now: Timestamp) -> Bundle {
+        parse(self.bundle_by(&self.authority, wanted, now).to_string().as_bytes()).unwrap()
+    }
+
+    fn entry(&self, signature: &sigstore_types::SignatureBytes, verifier: &str, at: Timestamp) -> Value {
+        let hash = json!({ "algorithm": "sha256", "value": sigstore_crypto::sha256(MESSAGE).to_hex() });
+        let signed = json!({ "content": signature.to_base64(), "publicKey": { "content": STANDARD.encode(verifier) } });
+        let body = json!({
+            "apiVersion": "0.0.1", "kind": "hashedrekord", "spec": { "data": { "hash": hash }, "signature": signed },
+        });
+        let mut entry = json!({
+            "logIndex": "1", "logId": { "keyId": STANDARD.encode(self.clock.id()) },
+            "kindVersion": { "kind": "hashedrekord", "version": "0.0.1" },
+            "integratedTime": at.as_second().to_string(), "canonicalizedBody": STANDARD.encode(body.to_string()),
+        });
+        let parsed: TransparencyLogEntry = serde_json::from_value(entry.clone()).unwrap();
+        let promise = self.clock.promise(&parsed).unwrap();
+        entry["inclusionPromise"] = serde_json::to_value(promise).unwrap();
+        entry
+    }
+
+    fn stamp(&self, stamp: &Stamp, signature: &[u8], now: Timestamp) -> Vec<u8> {
+        let over = |is_over_signature: bool| {
+            sigstore_crypto::sha256(if is_over_signature { signature } else { b"something else" })
+        };
+        let unknown = OwnAuthority::new().unwrap();
+        match stamp {
+            Stamp::At(at) => self.clock.stamp(over(true).as_bytes(), now + seconds(*at)).unwrap(),
+            Stamp::Elsewhere => self.clock.stamp(over(false).as_bytes(), now).unwrap(),
+            Stamp::Unknown { is_over_signature } => {
+                let stamp = unknown.stamp(over(*is_over_signature).as_bytes(), now).unwrap();
+                // It calls itself something else than the one that is known.
+                renamed(stamp)
+            }
+            Stamp::Garbage => b"garbage".to_vec(),
+        }
+    }
+}
+
+/// A timestamp whose signer has another name. What it signs does not have the name in it.
+fn renamed(mut stamp: Vec<u8>) -> Vec<u8> {
+    let name = b"a time that kpromo";
+    let places: Vec<_> = (0..stamp.len()).filter(|place| stamp[*place..].starts_with(name)).collect();
+    assert!(!places.is_empty());
+    for place in places {
+        stamp[place] = b'A';
+    }
+    stamp
+}
+
+/// What a verifier whose clock says `now` makes of a bundle over the message.
+fn judged(verifier: &Verifier, bundle: &Bundle, now: Timestamp) -> Result<Option<Timestamp>, Rejection> {
+    let artifact = Artifact::Blob(MESSAGE);
+    let verified = verifier.check_input(Input { bundle, artifact: &artifact, extra: None, now })?;
+    let signer = Signatory::Certificate { issuer: ISSUER.to_owned(), subject: SIGNER.to_owned() };
+    assert_eq!(verified.signatory, signer);
+    Ok(verified.signed_at)
+}
+
+#[test]
+fn a_log_or_an_authority_whose_clock_is_a_minute_ahead_of_ours_is_believed_and_one_further_ahead_is_not() {
+    let (world, now) = (World::new(), now());
+    let (logs, stamps) = (world.verifier(), world.verifier_without_logs());
+    for ahead in [-3600, -60, -1, 0, 1, 59, 60, 61, 3600] {
+        // The certificate is by the same clock: it begins in our future too.
+        let good = (ahead - 1, ahead + 599);
+        let logged = Wanted { good, logged: Some(ahead), stamps: vec![] };
+        let stamped = Wanted { good, logged: None, stamps: vec![Stamp::At(ahead)] };
+        for (verifier, wanted) in [(&logs, logged), (&stamps, stamped)] {
+            let outcome = judged(verifier, &world.bundle(&wanted, now), now);
+            if ahead <= 60 {
+                assert_eq!(outcome.unwrap(), Some(now + seconds(ahead)), "{ahead}");
+                continue;
+            }
+            let rejection = outcome.unwrap_err();
+            assert!(matches!(rejection, Rejection::Clocks { .. }) && !rejection.is_someone_elses());
+            let text = rejection.to_string();
+            assert!(
+                text.contains("the clocks differ") && text.contains(&format!("{ahead} s ahead")),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_less_than_a_minute_s_border_is_counted_in_parts_of_seconds_too() {
+    let (world, now) = (World::new(), now());
+    let bundle = world.bundle(&Wanted { good: (50, 600), logged: Some(61), stamps: vec![] }, now);
+    judged(&world.verifier(), &bundle, now + SignedDuration::from_millis(999)).unwrap_err();
+    judged(&world.verifier(), &bundle, now + SignedDuration::from_secs(1)).unwrap();
+}
+
+#[test]
+fn one_proven_time_within_the_certificate_s_will_do_and_none_will_not() {
+    let (world, now) = (World::new(), now());
+    let verifier = world.verifier();
+    for (logged, stamp, signed_at) in [
+        (-30, -20, Some(-30)),
+        // Logged too late, stamped in time, and the reverse.
+        (-10, -40, Some(-40)),
+        (-40, -10, Some(-40)),
+        (-400, -40, Some(-40)),
+        (-10, -5, None),
+        (-400, -5, None),
+        // A time that cannot be is no reason against one that can.
+        (-40, 4000, Some(-40)),
+    ] {
+        let wanted = Wanted { good: (-120, -15), logged: Some(logged), stamps: vec![Stamp::At(stamp)] };
+        let outcome = judged(&verifier, &world.bundle(&wanted, now), now);
+        match signed_at {
+            Some(at) => assert_eq!(outcome.unwrap(), Some(now + seconds(at)), "{logged} {stamp}"),
+            None => assert!(matches!(outcome, Err(Rejection::Invalid(_))), "{logged} {stamp}: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_timestamp_of_an_authority_that_the_root_does_not_know_is_ignored_and_one_of_a_known_has_to_hold() {
+    let (world, now) = (World::new(), now());
+    let verifier = world.verifier();
+    let with = |stamps| judged(&verifier, &world.bundle(&Wanted { stamps, ..Wanted::default() }, now), now);
+    for is_over_signature in [true, false] {
+        with(vec![Stamp::Unknown { is_over_signature }]).unwrap();
+        with(vec![Stamp::Unknown { is_over_signature }, Stamp::At(0)]).unwrap();
+    }
+    for (stamps, kind) in [
+        (vec![Stamp::Elsewhere], "forged"),
+        (vec![Stamp::At(0), Stamp::Elsewhere], "forged"),
+        (vec![Stamp::Unknown { is_over_signature: true }, Stamp::Elsewhere], "forged"),
+        (vec![Stamp::Garbage], "malformed"),
+    ] {
+        let rejection = with(stamps).unwrap_err().to_string();
+        assert!(rejection.starts_with(kind) && rejection.contains("timestamp"), "{rejection}");
+    }
+    // It is no time either.
+    let alone = Wanted {
+        logged: None,
+        stamps: vec![Stamp::Unknown { is_over_signature: true }],
+        ..Wanted::default()
+    };
+    let rejection = judged(&world.verifier_without_logs(), &world.bundle(&alone, now), now).unwrap_err();
+    assert!(rejection.to_string().contains("no verified timestamp"), "{rejection}");
+}
+
+#[test]
+fn a_promise_that_the_log_has_not_made_is_refused_whatever_the_clock_says() {
+    let (world, now) = (World::new(), now());
+    let good = world.bundle_by(&world.authority, &Wanted::default(), now);
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut changed = good.clone();
+        change(&mut changed["verificationMaterial"]["tlogEntries"][0]);
+        judged(&world.verifier(), &parse(changed.to_string().as_bytes()).unwrap(), now)
+    };
+    with(&|_| {}).unwrap();
+    let earlier = with(&|entry| entry["integratedTime"] = json!((now.as_second() - 1).to_string()));
+    let other_log = with(&|entry| entry["logId"]["keyId"] = json!(STANDARD.encode([1; 32])));
+    let other_index = with(&|entry| entry["logIndex"] = json!("2"));
+    for outcome in [earlier, other_log, other_index] {
+        let rejection = outcome.unwrap_err();
+        assert!(matches!(&rejection, Rejection::Invalid(why) if why.contains("promise")), "{rejection}");
+    }
+}
+
+#[test]
+fn a_certificate_of_an_authority_that_the_root_does_not_know_is_someone_else_s_and_anything_else_is_not() {
+    let (world, now) = (World::new(), now());
+    let verifier = world.verifier();
+    let by = |issuer: &Authority| world.bundle_by(issuer, &Wanted::default(), now);
+    let judge = |bundle: &Value| judged(&verifier, &parse(bundle.to_string().as_bytes()).unwrap(), now);
+    let between = world.authority.below("between");
+    judge(&by(&world.authority)).unwrap();
+    judge(&by(&between)).unwrap();
+    // Whatever a stranger calls himself, and whatever else is wrong.
+    for name in ["the authority", "a stranger"] {
+        let stranger = Authority::new(name);
+        let mut unlogged = by(&stranger);
+        unlogged["verificationMaterial"]["tlogEntries"] = json!([]);
+        for bundle in [by(&stranger), by(&stranger.below("between")), unlogged] {
+            let rejection = judge(&bundle).unwrap_err();
+            assert!(rejection.is_someone_elses(), "{rejection}");
+            assert!(rejection.to_string().starts_with("by someone else: its certificate"), "{rejection}");
+        }
+    }
+    for issuer in [&world.authority, &between] {
+        let mut unlogged = by(issuer);
+        unlogged["verificationMaterial"]["tlogEntries"] = json!([]);
+        let mut forged = by(issuer);
+        forged["messageSignature"] = by(issuer)["messageSignature"].clone();
+        let late = world.bundle_by(issuer, &Wanted { good: (-60, -30), ..Wanted::default() }, now);
+        for bundle in [unlogged, forged, late] {
+            let rejection = judge(&bundle).unwrap_err();
+            assert!(!rejection.is_someone_elses(), "{rejection}");
+        }
+    }
+    let other = verifier.message(by(&world.authority).to_string().as_bytes(), b"another").unwrap_err();
+    assert!(!other.is_someone_elses(), "{other}");
+    let other = verifier.message(by(&Authority::new("a")).to_string().as_bytes(), b"another").unwrap_err();
+    assert!(other.is_someone_elses(), "{other}");
+}
+
+/// A bundle that a key has signed, with the hint that cosign gives or another one.
+fn keyed(key: &SigningKey, hint: Option<&str>) -> Value {
+    let signature = key.pair().sign(MESSAGE).unwrap();
+    let digest = sigstore_crypto::sha256(MESSAGE).to_base64();
+    let own = sigstore_crypto::sha256(key.public().as_bytes()).to_base64();
+    json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": { "publicKey": { "hint": hint.unwrap_or(&own) } },
+        "messageSignature": {
+            "messageDigest": { "algorithm": "SHA2_256", "digest": digest }, "signature": signature.to_base64(),
+        },
+    })
+}
+
+#[test]
+fn what_a_key_has_signed_is_someone_else_s_unless_it_is_by_the_key_that_is_trusted_or_says_so() {
+    let (world, key, stranger) =
+        (World::new(), SigningKey::generate().unwrap(), SigningKey::generate().unwrap());
+    let own_hint = sigstore_crypto::sha256(key.public().as_bytes()).to_base64();
+    let judge = |verifier: &Verifier, bundle: &Value, message: &[u8]| {
+        verifier.message(bundle.to_string().as_bytes(), message).map(drop)
+    };
+    // Somebody's `cosign sign --key`, where certificates are trusted.
+    let rejection = judge(&world.verifier(), &keyed(&stranger, None), MESSAGE).unwrap_err();
+    assert!(rejection.is_someone_elses(), "{rejection}");
+    for root in [None, Some(world.root())] {
+        let verifier = Verifier::with_key(key.verification_key(), root.as_deref()).unwrap();
+        for hint in [None, Some(""), Some("anything")] {
+            let rejection = judge(&verifier, &keyed(&stranger, hint), MESSAGE).unwrap_err();
+            assert!(rejection.is_someone_elses(), "{hint:?}: {rejection}");
+            // Ours, about something else.
+            let rejection = judge(&verifier, &keyed(&key, hint), b"another").unwrap_err();
+            assert!(!rejection.is_someone_elses(), "{hint:?}: {rejection}");
+        }
+        // By another, and it says that it is ours.
+        let rejection = judge(&verifier, &keyed(&stranger, Some(&own_hint)), MESSAGE).unwrap_err();
+        assert!(!rejection.is_someone_elses(), "{rejection}");
+        // The same in the words of a log.
+        let mut logged = keyed(&stranger, Some(""));
+        let signature = stranger.pair().sign(MESSAGE).unwrap();
+        let entry = world.entry(&signature, &key.verification_key().to_pem(), now());
+        logged["verificationMaterial"]["tlogEntries"] = json!([entry]);
+        let rejection = judge(&verifier, &logged, MESSAGE).unwrap_err();
+        assert!(!rejection.is_someone_elses(), "{rejection}");
+        let certified = world.bundle_by(&world.authority, &Wanted::default(), now());
+        assert!(judge(&verifier, &certified, MESSAGE).unwrap_err().is_someone_elses());
+    }
+    let verifier = Verifier::with_key(key.verification_key(), None).unwrap();
+    judge(&verifier, &keyed(&key, Some("anything")), MESSAGE).unwrap();
+}
+
+#[test]
+fn an_attestation_by_somebody_s_key_is_someone_else_s_where_certificates_are_trusted() {
+    let (world, key) = (World::new(), SigningKey::generate().unwrap());
+    let about = sigstore_crypto::sha256(MESSAGE).to_hex();
+    let payload = Statement::about("image", &about, "https://example.com/p", json!({})).to_json();
+    let signature = key.pair().sign(&sigstore_types::pae(STATEMENT_TYPE, &payload)).unwrap();
+    let envelope = json!({
+        "payloadType": STATEMENT_TYPE, "payload": STANDARD.encode(&payload),
+        "signatures": [{ "keyid": "", "sig": signature.to_base64() }],
+    });
+    let bundle = json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": { "publicKey": { "hint": "" } }, "dsseEnvelope": envelope,
+    });
+    let by_key = Verifier::with_key(key.verification_key(), None).unwrap();
+    by_key.statement(bundle.to_string().as_bytes(), &about).unwrap();
+    let rejection = world.verifier().statement(bundle.to_string().as_bytes(), &about).unwrap_err();
+    assert!(rejection.is_someone_elses(), "{rejection}");
+    let (text, annotations) = (envelope.to_string(), [].into());
+    let layer = CosignLayer { payload: text.as_bytes(), annotations: &annotations };
+    by_key.cosign_attestation(&layer, &about).unwrap();
+    assert!(world.verifier().cosign_attestation(&layer, &about).unwrap_err().is_someone_elses());
+}
+
+#[test]
+fn a_bundle_in_which_a_name_stands_twice_is_malformed_wherever_that_is() {
+    let key = SigningKey::generate().unwrap();
+    let verifier = Verifier::with_key(key.verification_key(), None).unwrap();
+    let good = keyed(&key, None).to_string();
+    verifier.message(good.as_bytes(), MESSAGE).unwrap();
+    for (name, twice) in [
+        (r#""hint":"#, r#""hint":"x","hint":"#),
+        (r#""mediaType":"#, r#""mediaType":"x","mediaType":"#),
+        (r#""mediaType":"#, r#""unknown":{"a":1,"a":2},"mediaType":"#),
+        (r#""algorithm":"#, r#""algorithm":"SHA2_256","algorithm":"#),
+    ] {
+        let changed = good.replace(name, twice);
+        assert_ne!(changed, good);
+        let rejection = verifier.message(changed.as_bytes(), MESSAGE).unwrap_err();
+        assert!(
+            matches!(&rejection, Rejection::Malformed(why) if why.contains("stands twice")),
+            "{rejection}"
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! Verified times of signatures (specification 02, *Time*).
+
+use jiff::{SignedDuration, Timestamp};
+use sigstore_types::{
+    Bundle, KindVersion, Sha256Hash, SignatureBytes, TimestampToken, TransparencyLogEntry, TsaAuthority,
+};
+
+use super::certificate::Certificate;
+use super::root::Root;
+use crate::der::{SEQUENCE, SET, Value};
+use crate::error::{Rejection, bounded};
+
+/// How far the clock of a service may be ahead of ours.
+pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
+
+/// A timestamp that is not over the signature: that of a `.att` layer is over the envelope.
+#[derive(Clone, Copy)]
+pub(crate) struct ExtraTimestamp<'a> {
+    pub(crate) token: &'a TimestampToken,
+    pub(crate) message: &'a [u8],
+}
+
+/// All verified times: of promises of logs and of timestamps of authorities that the root knows. A timestamp of any other
+/// authority is ignored.
+///
+/// # Errors
+/// When a promise does not verify, or a timestamp that names an authority of the root does not.
+pub(super) fn proven(
+    root: &Root,
+    bundle: &Bundle,
+    signature: &[u8],
+    extra: Option<ExtraTimestamp<'_>>,
+    now: Timestamp,
+) -> Result<Vec<Timestamp>, Rejection> {
+    let material = &bundle.verification_material;
+    let mut times = Vec::new();
+    for entry in &material.tlog_entries {
+        times.extend(promised_time(root, entry, now)?);
+    }
+    for stamp in &material.timestamp_verification_data.rfc3161_timestamps {
+        times.extend(stamped(root, &stamp.signed_timestamp, signature)?);
+    }
+    if let Some(ExtraTimestamp { token, message }) = extra {
+        times.extend(stamped(root, token, message)?);
+    }
+    Ok(times)
+}
+
+/// The times that are at most [`CLOCKS_APART`] ahead of `now`.
+///
+/// # Errors
+/// When there are times, and all of them are further ahead.
+pub(super) fn not_ahead(times: &[Timestamp], now: Timestamp) -> Result<Vec<Timestamp>, Rejection> {
+    let good: Vec<_> = times.iter().copied().filter(|time| check_clocks(*time, now).is_ok()).collect();
+    match times.iter().min() {
+        Some(earliest) if good.is_empty() => check_clocks(*earliest, now).map(|()| good),
+        _ => Ok(good),
+    }
+}
+
+/// Checks that a time of another clock is at most [`CLOCKS_APART`] ahead of ours.
+///
+/// # Errors
+/// When it is further ahead; the error says by how much.
+pub(crate) fn check_clocks(theirs: Timestamp, ours: Timestamp) -> Result<(), Rejection> {
+    if theirs.duration_since(ours) > CLOCKS_APART { Err(Rejection::Clocks { theirs, ours }) } else { Ok(()) }
+}
+
+/// The bytes that a log of Rekor's first version signs when it promises to include an entry: JSON by RFC 8785.
+pub(super) fn promised(entry: &TransparencyLogEntry) -> String {
+    let body = entry.canonicalized_body.to_base64();
+    let time = entry.integrated_time.map_or(0, Timestamp::as_second);
+    let (log, index) = (hex::encode(entry.log_id.key_id.as_bytes()), entry.log_index.as_i64());
+    format!(r#"{{"body":"{body}","integratedTime":{time},"logID":"{log}","logIndex":{index}}}"#)
+}
+
+/// The integrated time of an entry, verified by the log's promise; `None` where the entry has no promise, or is of a kind that
+/// has no meaningful time.
+fn promised_time(
+    root: &Root,
+    entry: &TransparencyLogEntry,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, Rejection> {
+    let Some(promise) = &entry.inclusion_promise else { return Ok(None) };
+    let invalid = |why: &str| Rejection::Invalid(bounded(&format!("invalid inclusion promise: {why}")));
+    let id = Sha256Hash::try_from(entry.log_id.key_id.as_bytes())
+        .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
+    let key = match entry.integrated_time {
+        Some(time) => root.logs.key_at(&id, time),
+        None => root.logs.key_started_by(&id, now),
+    };
+    let key = key.ok_or_else(|| invalid("the trusted root knows no such log at that time"))?;
+    let signature = SignatureBytes::new(promise.signed_entry_timestamp.as_bytes().to_vec());
+    key.verify(promised(entry), &signature).map_err(|error| invalid(&error.to_string()))?;
+    let tells_time = matches!(
+        entry.kind_version,
+        KindVersion::HashedRekordV001 | KindVersion::DsseV001 | KindVersion::IntotoV002
+    );
+    Ok(entry.integrated_time.filter(|_| tells_time))
+}
+
+/// The time of a timestamp over `message`; `None` where the root does not know its authority.
+///
+/// # Errors
+/// When it names an authority of the root and does not verify, or cannot be read.
+pub(super) fn stamped(
+    root: &Root,
+    token: &TimestampToken,
+    message: &[u8],
+) -> Result<Option<Timestamp>, Rejection> {
+    let signature = SignatureBytes::from_bytes(message);
+    let issuer = Issuer::of_token(token.as_bytes())
+        .ok_or_else(|| Rejection::Malformed("the timestamp: it cannot be read".to_owned()))?;
+    let mut claimed = None;
+    for authority in &root.root.tsa_authorities() {
+        match sigstore_verify::tsa::verify_timestamp_for_authority(token, &signature, authority) {
+            Ok(time) => return Ok(Some(time)),
+            Err(error) if issuer.is(authority) => claimed = Some(error.to_string()),
+            Err(_) => {}
+        }
+    }
+    match claimed {
+        Some(why) => Err(Rejection::Invalid(bounded(&format!("the timestamp: {why}")))),
+        None => {
+            tracing::debug!("a timestamp of an authority that the trusted root does not know is ignored");
+            Ok(None)
+        }
+    }
+}
+
+/// The issuer that a timestamp names (RFC 5652, 5.3, *SignerIdentifier*).
+enum Issuer<'a> {
+    /// The holder of the certificate of this issuer and serial number.
+    Certificate { issuer: &'a [u8], serial: &'a [u8] },
+    /// The holder of the key of this identifier.
+    Key(&'a [u8]),
+}
+
+impl<'a> Issuer<'a> {
+    fn of_token(token: &'a [u8]) -> Option<Self> {
+        let parts = Value::only(token)?.parts()?;
+        // An answer of an authority begins with its status, a token alone with its type.
+        let content = match parts.first()?.tag {
+            SEQUENCE => parts.get(1)?.parts()?,
+            _ => parts,
+        };
+        let signed = Value::only(content.get(1)?.content)?.parts()?;
+        let signers = signed.last().filter(|last| last.tag == SET)?.parts()?;
+        let identifier = *signers.first()?.parts()?.get(1)?;
+        if identifier.tag != SEQUENCE {
+            return Some(Self::Key(identifier.content));
+        }
+        match identifier.parts()?.as_slice() {
+            [issuer, serial] => Some(Self::Certificate { issuer: issuer.whole, serial: serial.whole }),
+            _ => None,
+        }
+    }
+
+    /// Whether this is an authority of the root.
+    fn is(&self, authority: &TsaAuthority) -> bool {
+        let leaf = authority.leaf.as_bytes();
+        match self {
+            Self::Key(identifier) => {
+                !identifier.is_empty() && leaf.windows(identifier.len()).any(|part| part == *identifier)
+            }
+            Self::Certificate { issuer, serial } => Certificate::read(leaf)
+                .is_some_and(|known| (known.issuer, known.serial) == (*issuer, *serial)),
+        }
+    }
+}
