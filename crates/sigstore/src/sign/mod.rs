@@ -127,9 +127,6 @@ enum Credential<'a> {
 }
 
 impl Signer {
-    /// Lets services that failed be asked anew.
-    pub fn try_again(&self) {}
-
     /// Signs with a key. Without services nobody is told.
     ///
     /// # Errors
