@@ -26,9 +26,17 @@ pub enum Rejection {
     /// It holds, and is about something else.
     #[error("about something else: {0}")]
     OtherArtifact(String),
+    /// It is signed with a key that is not held, or under an authority that is not trusted.
+    #[error("by someone else: {0}")]
+    SomeoneElses(String),
 }
 
 impl Rejection {
+    /// Whether it does not claim to be by a key that is held or under an authority that is trusted.
+    pub fn is_someone_elses(&self) -> bool {
+        matches!(self, Self::SomeoneElses(_))
+    }
+
     /// The same, with who had a part in it.
     pub(crate) fn with_parties(self, parties: &str) -> Self {
         let with = |why: String| format!("{why} ({parties})");
@@ -38,16 +46,20 @@ impl Rejection {
             Self::Unproven(why) => Self::Unproven(with(why)),
             Self::Invalid(why) => Self::Invalid(with(why)),
             Self::OtherArtifact(why) => Self::OtherArtifact(with(why)),
+            Self::SomeoneElses(why) => Self::SomeoneElses(with(why)),
         }
     }
 }
 
 impl From<sigstore_verify::Error> for Rejection {
     fn from(error: sigstore_verify::Error) -> Self {
-        use sigstore_verify::Error as E;
+        use sigstore_verify::{CertificateError, Error as E};
         let text = bounded(&error.to_string());
         match error {
             E::ArtifactMismatch(_) => Self::OtherArtifact(text),
+            E::Certificate(CertificateError::ChainInvalid(why)) if why.contains("UnknownIssuer") => {
+                Self::SomeoneElses(text)
+            }
             E::InvalidBundle(_) | E::UnsupportedBundle(_) | E::Types(_) | E::Bundle(_) => {
                 Self::Malformed(text)
             }

@@ -43,6 +43,11 @@ impl VerificationKey {
         sigstore_crypto::sha256(self.0.as_bytes()).to_hex()
     }
 
+    /// What cosign names the key by in bundles: its digest.
+    pub(crate) fn hint(&self) -> String {
+        sigstore_crypto::sha256(self.0.as_bytes()).to_base64()
+    }
+
     /// Whoever holds the private key.
     pub fn signatory(&self) -> Signatory {
         Signatory::Key { fingerprint: self.fingerprint() }

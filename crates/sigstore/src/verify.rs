@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use sigstore_trust_root::TrustedRoot;
-use sigstore_types::bundle::{MessageDigest, MessageSignature};
+use sigstore_types::bundle::{MessageDigest, MessageSignature, VerificationMaterialContent};
 use sigstore_types::{
     Artifact, Bundle, DerPublicKey, DsseEnvelope, HashAlgorithm, Sha256Hash, SignatureBytes,
     SignatureContent, TimestampToken,
@@ -231,8 +231,42 @@ impl Verifier {
         Ok(verified.with(statement))
     }
 
+    /// Why a bundle does not claim to be signed by anybody who is trusted here.
+    fn stranger(&self, bundle: &Bundle) -> Option<&'static str> {
+        match (&self.trusted, &bundle.verification_material.content) {
+            (Trusted::Root(_), VerificationMaterialContent::PublicKey(_)) => {
+                Some("it names a key, and certificates are trusted here")
+            }
+            (Trusted::Key { key, .. }, VerificationMaterialContent::PublicKey(named)) => {
+                let is_other = !named.hint.is_empty() && named.hint != key.hint();
+                is_other.then_some("it is by another key than the one that is trusted here")
+            }
+            (Trusted::Key { .. }, _) => Some("it has a certificate, and a key is trusted here"),
+            (Trusted::Root(_), _) => None,
+        }
+    }
+
+    fn is_key(&self) -> bool {
+        matches!(self.trusted, Trusted::Key { .. })
+    }
+
     /// Verifies a bundle, whatever it holds.
     pub(crate) fn check(&self, bundle: &Bundle, artifact: Artifact<'_>) -> Result<Verified<()>, Rejection> {
+        if let Some(why) = self.stranger(bundle) {
+            return Err(Rejection::SomeoneElses(why.to_owned()));
+        }
+        let checked = self.check_known(bundle, artifact);
+        match checked {
+            // It names no key, and is not made with the one that is held.
+            Err(Rejection::Invalid(_)) if self.is_key() && names_nobody(bundle) => {
+                let why = "it is by another key than the one that is trusted here";
+                Err(Rejection::SomeoneElses(why.to_owned()))
+            }
+            checked => checked,
+        }
+    }
+
+    fn check_known(&self, bundle: &Bundle, artifact: Artifact<'_>) -> Result<Verified<()>, Rejection> {
         match &self.trusted {
             Trusted::Root(root) => {
                 check_proofs(bundle, root)?;
@@ -272,6 +306,12 @@ impl Verifier {
             }
         }
     }
+}
+
+/// Whether a bundle says nothing of who has signed it.
+fn names_nobody(bundle: &Bundle) -> bool {
+    let material = &bundle.verification_material.content;
+    matches!(material, VerificationMaterialContent::PublicKey(named) if named.hint.is_empty())
 }
 
 fn verify(
