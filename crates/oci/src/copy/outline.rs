@@ -61,5 +61,6 @@ impl Reader {
 /// A manifest by the digest that it is referred to by, which need not be of the algorithm that its content is kept under.
 fn described(digest: crate::Digest, manifest: &RawManifest) -> Descriptor {
     let size = manifest.bytes().len() as u64;
-    Descriptor { media_type: manifest.media_type().clone(), digest, size, foreign: false, platform: None }
+    let media_type = manifest.media_type().clone();
+    Descriptor { media_type, digest, size, foreign: false, platform: None, attests: None }
 }
