@@ -299,8 +299,8 @@ async fn a_signature_of_somebody_else_blocks() {
 async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
     let provenance = json!({
         "buildDefinition": {
-            "buildType": "https://builder.example/type",
-            "externalParameters": { "source": "git+https://github.com/org/repo@refs/heads/main" },
+            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters": { "workflow": { "repository": "https://github.com/org/repo" } },
             "resolvedDependencies": [{ "uri": "git+https://github.com/org/repo@refs/heads/main" }],
         },
         "runDetails": { "builder": { "id": "https://builder.example/builder" } },

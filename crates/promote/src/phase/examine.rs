@@ -17,11 +17,15 @@ use sigstore::TrustError;
 use crate::event::{Event, Examination};
 use crate::evidence::{
     Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
+    is_about_content,
 };
 use crate::intern::Id;
 use crate::notary::Notary;
 use crate::phase::plan::{ImageId, Plan, by_host};
-use crate::policy::{Image, Judgement, Platform, Policies, RejectedAttestation, VerifiedAttestation, judge};
+use crate::policy::{
+    AttestationId, Image, Judgement, Platform, Policies, Policy, RejectedAttestation, VerifiedAttestation,
+    claims_exemption, is_exempt, judge,
+};
 use crate::run::Run;
 use crate::text::shown;
 
@@ -80,17 +84,17 @@ impl Examined {
 
     /// Lets go of what no later phase asks for.
     fn forget_the_rest(mut self, notary: &Notary) -> Self {
-        let mut accepted: HashMap<Digest, HashSet<String>> = HashMap::new();
+        let mut accepted: HashMap<Digest, HashSet<AttestationId>> = HashMap::new();
         // Nothing is carried that no policy asks for.
         if self.judgement.mode.is_some() {
             note_accepted(&self.judgement, &mut accepted);
         }
         let mut retain = |digest: &Digest, evidence: &mut Evidence| {
-            let places = accepted.remove(digest).unwrap_or_default();
-            evidence.attestations.retain(|found| places.contains(&found.origin.to_string()));
+            let accepted = accepted.remove(digest).unwrap_or_default();
+            evidence.attestations.retain(|found| accepted.contains(&found.origin.id()));
             evidence.attestations.iter_mut().for_each(|found| found.statement.predicate = Value::Null);
             evidence.signatures.retain(|found| notary.verification.accepts(&found.signatory));
-            evidence.rejected = Vec::new();
+            (evidence.rejected, evidence.others) = (Vec::new(), Vec::new());
         };
         retain(&self.judgement.digest, &mut self.evidence);
         self.platforms.iter_mut().for_each(|(digest, evidence)| retain(digest, evidence));
@@ -103,9 +107,9 @@ impl Examined {
         } else {
             self.platforms.get(&judgement.digest)
         };
-        let places: BTreeSet<&str> = judgement.accepted().map(|finding| finding.place.as_str()).collect();
+        let ids: BTreeSet<AttestationId> = judgement.accepted().filter_map(|finding| finding.id).collect();
         let found = evidence.iter().flat_map(|evidence| &evidence.attestations);
-        let accepted = found.filter(|found| places.contains(found.origin.to_string().as_str()));
+        let accepted = found.filter(|found| ids.contains(&found.origin.id()));
         counted.extend(accepted.map(|found| (judgement.digest, found)));
         for (_, platform) in &judgement.platforms {
             self.collect(platform, counted);
@@ -128,10 +132,10 @@ impl Examined {
     }
 }
 
-/// Takes note of the places of the attestations that count, by the digest that they are attached to.
-fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<String>>) {
-    let places = judgement.accepted().map(|finding| finding.place.clone());
-    accepted.entry(judgement.digest).or_default().extend(places);
+/// Takes note of the attestations that count, by the digest that they are attached to.
+fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<AttestationId>>) {
+    let ids = judgement.accepted().filter_map(|finding| finding.id);
+    accepted.entry(judgement.digest).or_default().extend(ids);
     judgement.platforms.iter().for_each(|(_, platform)| note_accepted(platform, accepted));
 }
 
@@ -205,9 +209,10 @@ impl Examiner<'_> {
         let mut platforms = BTreeMap::new();
         let mut image = image_of(digest, &evidence);
         // Where an index has no provenance of its own, its platforms have to have it.
-        if policy.is_some() && !image.has_provenance() {
+        if let Some(policy) = policy.filter(|policy| !image.has_provenance(policy)) {
             let left = AtomicUsize::new(IMAGE_MANIFESTS_MAX);
-            let place = Place { plan, means, source, repository, graph: plan.graph(image_id), left };
+            let graph = plan.graph(image_id);
+            let place = Place { plan, policy, means, source, repository, graph, left };
             image.platforms = place.platforms(digest, &mut platforms, 1).await?;
         }
         for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
@@ -261,6 +266,7 @@ impl Examiner<'_> {
 /// An image whose parts are looked at.
 struct Place<'a> {
     plan: &'a Plan,
+    policy: &'a Policy,
     means: Means<'a>,
     source: Id<Repository>,
     repository: &'a Repository,
@@ -285,18 +291,15 @@ impl Place<'_> {
         Box::pin(async move {
             let Some(children) = self.children(digest).await? else { return Ok(None) };
             let mut platforms = Vec::new();
-            for child in children {
+            for child in &children {
+                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                let is_too_much = !self.has_room();
                 let mut platform = Platform {
                     name: child.platform.clone(),
+                    is_exempt: !is_too_much && self.is_exempt(&children, child).await?,
                     image: image_of(child.digest, &Evidence::default()),
                 };
-                let is_one = platform.is_one();
-                if !is_one {
-                    continue;
-                }
-                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
-                let is_too_much = is_one && !self.has_room();
-                if is_one && depth < IMAGE_DEPTH_MAX && !is_too_much {
+                if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
                     // An index may list the same twice.
                     if let Entry::Vacant(entry) = found.entry(child.digest) {
                         let hints = self.plan.hints(self.source, &child.digest);
@@ -304,7 +307,7 @@ impl Place<'_> {
                         entry.insert(gather(self.means, self.repository, child.digest, hints, wanted).await?);
                     }
                     platform.image = image_of(child.digest, &found[&child.digest]);
-                    if child.media_type.is_index() && !platform.image.has_provenance() {
+                    if child.media_type.is_index() && !platform.image.has_provenance(self.policy) {
                         platform.image.platforms = self.platforms(child.digest, found, depth + 1).await?;
                     }
                 }
@@ -317,16 +320,34 @@ impl Place<'_> {
         })
     }
 
-    /// What an index lists; none where it is no index. What the plan has not read is read.
+    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is looked at.
+    async fn is_exempt(&self, siblings: &[Descriptor], child: &Descriptor) -> Result<bool, oci::Error> {
+        if !claims_exemption(siblings, child) {
+            return Ok(false);
+        }
+        match self.manifest(child.digest).await {
+            Ok(manifest) => Ok(is_exempt(siblings, child, &manifest)),
+            // What is not there, or is no manifest, is not exempt.
+            Err(error) if is_about_content(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an index lists; none where it is no index.
     async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
-        let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
-        let manifest: RawManifest = match read {
-            Some(node) => node.manifest.clone(),
-            None => self.means.reader.manifest(self.repository, Selector::Digest(digest)).await?,
-        };
+        let manifest = self.manifest(digest).await?;
         // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
         let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
         Ok(parsed.map(|parsed| parsed.children))
+    }
+
+    /// A manifest of the image. What the plan has not read is read.
+    async fn manifest(&self, digest: Digest) -> Result<RawManifest, oci::Error> {
+        let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
+        match read {
+            Some(node) => Ok(node.manifest.clone()),
+            None => self.means.reader.manifest(self.repository, Selector::Digest(digest)).await,
+        }
     }
 }
 
@@ -335,17 +356,24 @@ fn image_of(digest: Digest, evidence: &Evidence) -> Image {
     let verified = evidence.attestations.iter().map(|found| VerifiedAttestation {
         signatory: found.signatory.clone(),
         statement: found.statement.clone(),
+        id: found.origin.id(),
         place: found.origin.to_string(),
     });
-    let rejected = evidence.rejected.iter().filter_map(|rejected| match &rejected.claim {
+    let attestation = |rejected: &Rejected| match &rejected.claim {
         Claim::Signature => None,
         Claim::Attestation(predicate_type) => Some(RejectedAttestation {
             predicate_type: predicate_type.clone(),
             reason: rejected.reason.clone(),
             place: rejected.place.clone(),
         }),
-    });
-    Image { digest, verified: verified.collect(), rejected: rejected.collect(), platforms: None }
+    };
+    Image {
+        digest,
+        verified: verified.collect(),
+        rejected: evidence.rejected.iter().filter_map(attestation).collect(),
+        others: evidence.others.iter().filter_map(attestation).collect(),
+        platforms: None,
+    }
 }
 
 /// What a listing has shown of an image's evidence.
@@ -369,7 +397,7 @@ mod tests {
     use super::*;
     use crate::evidence::{Origin, Room};
     use crate::notary::{Production, Verification};
-    use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+    use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode};
 
     const BUILDER: &str = "builder@example.com";
 
@@ -414,7 +442,10 @@ mod tests {
 
     fn attestation(digest: Digest, signer: &str, content: &'static str) -> FoundAttestation {
         let predicate = json!({
-            "buildDefinition": { "externalParameters": { "source": "https://github.com/o/r" } },
+            "buildDefinition": {
+                "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+                "externalParameters": { "workflow": { "repository": "https://github.com/o/r" } },
+            },
             "runDetails": { "builder": { "id": "b" } },
         });
         let statement = Statement::about("app", &digest.hex(), "https://slsa.dev/provenance/v1", predicate);
@@ -429,7 +460,7 @@ mod tests {
         let signatures = vec![signature("staging@example.com", "ours"), signature(BUILDER, "other")];
         let rejected =
             Rejected { claim: Claim::Signature, reason: "forged".to_owned(), place: "somewhere".to_owned() };
-        Evidence { signatures, attestations, rejected: vec![rejected], absent: Vec::new() }
+        Evidence { signatures, attestations, rejected: vec![rejected], ..Evidence::default() }
     }
 
     /// An index whose platform has provenance, as it is kept.
@@ -442,7 +473,8 @@ mod tests {
         ]);
         let mut image = image_of(index, &own);
         let name = Some("linux/amd64".to_owned());
-        image.platforms = Some(vec![Platform { name, image: image_of(platform, &of_platform) }]);
+        image.platforms =
+            Some(vec![Platform { name, is_exempt: false, image: image_of(platform, &of_platform) }]);
         let examined = Examined {
             judgement: judge(policy, &image),
             evidence: own,
