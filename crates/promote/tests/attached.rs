@@ -131,6 +131,9 @@ async fn what_someone_else_attests_with_a_key_blocks_nothing_and_is_told() {
         (&report["examinedTotals"]["blocked"], &report["examinedTotals"]["unsigned"]),
         (&0.into(), &1.into())
     );
+    let warnings = report["warnings"].as_array().unwrap();
+    let told = warnings.iter().filter(|told| told.as_str().unwrap().contains("counts as unsigned"));
+    assert_eq!(told.count(), 1, "{warnings:#?}");
     let told = report["examined"][0]["attestations"].as_array().unwrap();
     let verdicts: Vec<&str> = told.iter().map(|one| one["verdict"].as_str().unwrap()).collect();
     let others = verdicts.iter().filter(|verdict| verdict.starts_with("ignored, it is someone else's"));

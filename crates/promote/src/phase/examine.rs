@@ -250,6 +250,14 @@ impl Examiner<'_> {
                 "{image} does not satisfy its policy, which only warns: {judgement}"
             )));
         }
+        let by_others: Vec<&Rejected> =
+            evidence.others.iter().filter(|other| other.claim == Claim::Signature).collect();
+        if let (Signatures::None, [first, ..]) = (signatures, &by_others[..]) {
+            let (count, Rejected { place, reason, .. }) = (by_others.len(), first);
+            self.run.tell(&Event::Warned(format!(
+                "{image} counts as unsigned: signatures by someone else are ignored ({count}), the first at {place}: {reason}"
+            )));
+        }
         let counted = self.notary.verification.accepts_of(&evidence.signatures);
         self.run.tell(&Event::Examined(Arc::new(Examination {
             image,
