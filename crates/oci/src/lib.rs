@@ -32,7 +32,7 @@ pub use attach::{
 };
 pub use client::Client;
 pub use copy::{
-    Copied, Copier, Finished, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Lane, Node, Observer,
+    Copied, Copier, Finished, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Lane, Node, Observer, Outline,
     SpoolSettings, Step, Target,
 };
 pub use credential::{Anonymous, Credential, CredentialSource, FoundCredential};

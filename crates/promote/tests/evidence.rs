@@ -11,13 +11,19 @@ use bytes::Bytes;
 use http::StatusCode;
 use oci::{AttachedTag, AttachmentKind, Client, Digest, Known, NewLayer, RawManifest, Repository};
 use promote::evidence::{
-    Claim, Evidence, EvidenceError, Hints, Means, Origin, Room, SIGN_TYPE, Wanted, gather,
+    Claim, Evidence, EvidenceError, Hints, Means, Origin, Rejected, Room, SIGN_TYPE, Wanted, gather,
 };
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind as Request, Server};
 use sigstore::{Trust, TrustSettings};
 use support::hand::{BUNDLE, Hand, PROVENANCE, append, attach, attach_annotated, attach_as, broken, forged};
 use support::{door, path};
+
+/// A trusted root, which knows no keys of signers.
+const ROOT: &str = r#"{
+    "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+    "tlogs": [], "certificateAuthorities": [], "ctlogs": [], "timestampAuthorities": []
+}"#;
 
 /// An image in a registry, and somebody who is trusted.
 struct Scene {
@@ -27,6 +33,7 @@ struct Scene {
     hand: Hand,
 }
 
+const SBOM: &str = "https://example.com/sbom";
 const ABSENT: Hints =
     Hints { signatures: Known::Absent, attestations: Known::Absent, referrers: Known::Absent };
 
@@ -81,8 +88,9 @@ impl Scene {
 }
 
 fn is_empty(evidence: &Evidence) -> bool {
-    let Evidence { signatures, attestations, rejected, .. } = evidence;
-    signatures.is_empty() && attestations.is_empty() && rejected.is_empty()
+    let Evidence { signatures, attestations, rejected, others, absent } = evidence;
+    let is_empty = signatures.is_empty() && attestations.is_empty() && rejected.is_empty();
+    is_empty && others.is_empty() && absent.is_empty()
 }
 
 /// Why what claims to be a signature, and what claims to be something else, is rejected.
@@ -137,24 +145,32 @@ async fn what_holds_is_found_at_each_place_with_what_it_takes_to_carry_it() {
     }
 }
 
+/// A layer names no key, so that one that does not verify is someone else's; a bundle that names ours and does not is forged.
 #[tokio::test]
-async fn a_forged_layer_is_told_apart_from_the_good_one_beside_it() {
+async fn what_does_not_verify_is_told_apart_from_the_good_one_beside_it() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     let good = hand.attestation(digest, PROVENANCE).await;
-    let bad = forged(hand.attestation(digest, "https://example.com/sbom").await);
+    let bad = forged(hand.attestation(digest, SBOM).await);
     scene.append(AttachmentKind::Attestation, &[bad, good.clone()]).await;
     let genuine = hand.signature(digest).await;
     let signatures = [forged(hand.signature(digest).await), genuine.clone()];
     scene.append(AttachmentKind::Signature, &signatures).await;
+    scene.attach(broken(&hand.bundle(digest, SBOM).await)).await;
+    scene.attach(broken(&hand.sign_bundle(digest).await)).await;
     let evidence = scene.all().await;
     let [attestation] = &evidence.attestations[..] else { panic!("{:?}", evidence.attestations) };
     let [signature] = &evidence.signatures[..] else { panic!("{:?}", evidence.signatures) };
     let is = |origin: &Origin, layer: &NewLayer| matches!(origin, Origin::Layer { layer: found, .. } if found == layer);
     assert!(is(&attestation.origin, &good) && is(&signature.origin, &genuine));
-    let claims: Vec<&Claim> = evidence.rejected.iter().map(|rejected| &rejected.claim).collect();
-    let sbom = Claim::Attestation(Some("https://example.com/sbom".to_owned()));
-    assert_eq!(claims, [&Claim::Signature, &sbom]);
+    assert_eq!((attestation.origin.id().layer, signature.origin.id().layer), (Some(1), Some(1)));
+    let claims = |found: &[Rejected]| {
+        let signatures = found.iter().filter(|one| one.claim == Claim::Signature).count();
+        let sboms = found.iter().filter(|one| one.claim == Claim::Attestation(Some(SBOM.to_owned()))).count();
+        (signatures, sboms, found.len())
+    };
+    assert_eq!(claims(&evidence.others), (1, 1, 2), "{:?}", evidence.others);
+    assert_eq!(claims(&evidence.rejected), (1, 1, 2), "{:?}", evidence.rejected);
     assert!(evidence.rejected.iter().all(|rejected| rejected.reason.starts_with("forged or broken")));
 }
 
@@ -172,10 +188,34 @@ async fn what_another_has_signed_or_what_is_about_another_image_does_not_count()
     let evidence = scene.all().await;
     assert_eq!((evidence.signatures.len(), evidence.attestations.len()), (0, 0));
     let (signatures, attestations) = reasons(&evidence);
-    assert_eq!((signatures.len(), attestations.len()), (3, 3), "{:?}", evidence.rejected);
-    assert!(signatures[0].starts_with("about something else"), "{signatures:?}");
+    assert_eq!((signatures.len(), attestations.len()), (2, 2), "{:?}", evidence.rejected);
+    assert!(signatures.iter().all(|reason| reason.starts_with("about something else")), "{signatures:?}");
     let forged = evidence.rejected.iter().filter(|rejected| rejected.reason.starts_with("forged or broken"));
-    assert_eq!(forged.count(), 3);
+    assert_eq!(forged.count(), 1);
+    let mut others: Vec<&Claim> = evidence.others.iter().map(|other| &other.claim).collect();
+    others.sort_by_key(|claim| **claim == Claim::Signature);
+    let provenance = Claim::Attestation(Some(PROVENANCE.to_owned()));
+    assert_eq!(others, [&provenance, &Claim::Signature], "another key is someone else's");
+}
+
+/// Who has no key holds nobody's: what is signed with one is neither forged nor believed.
+#[tokio::test]
+async fn what_is_signed_with_a_key_is_someone_elses_where_none_is_held() {
+    let scene = Scene::new(Config::default()).await;
+    let (hand, digest) = (&scene.hand, scene.image.digest());
+    scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
+    scene.append(AttachmentKind::Attestation, &[hand.attestation(digest, PROVENANCE).await]).await;
+    scene.attach(hand.bundle(digest, PROVENANCE).await).await;
+    scene.attach(hand.sign_bundle(digest).await).await;
+    let settings = TrustSettings { trusted_root: Some(ROOT.as_bytes().to_vec()), ..TrustSettings::default() };
+    let by_certificate = Trust::new(door(), settings).unwrap();
+    let client = Scene::client();
+    let evidence = scene.trusting(&client, &by_certificate, Hints::default(), Wanted::All).await.unwrap();
+    let Evidence { signatures, attestations, rejected, others, absent } = evidence;
+    assert_eq!((signatures.len(), attestations.len(), absent.len()), (0, 0, 0));
+    assert!(rejected.is_empty(), "{rejected:?}");
+    let signatures = others.iter().filter(|other| other.claim == Claim::Signature).count();
+    assert_eq!((others.len(), signatures), (4, 2), "{others:?}");
 }
 
 #[tokio::test]
@@ -206,11 +246,9 @@ async fn what_cannot_be_read_counts_as_an_attestation_of_any_type_whatever_a_lis
         let content = Bytes::from(format!("no bundle: {predicate_type}"));
         attach_annotated(&scene.repository, &scene.image, predicate_type, content).await;
     }
-    let gone =
-        Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::BlobUnknown, retry_after: None };
     for unreadable in [false, true] {
         if unreadable {
-            scene.server.faults().add(Fault::new(gone.clone()).on(Request::BlobGet));
+            scene.server.faults().add(Fault::new(Effect::Corrupt).on(Request::BlobGet));
         }
         let claims: Vec<Claim> =
             scene.all().await.rejected.into_iter().map(|rejected| rejected.claim).collect();
@@ -281,7 +319,7 @@ async fn no_more_is_read_of_one_image_than_fits() {
 
 /// Not knowing is no answer; and what is known to be broken is no trouble of the registry's.
 #[tokio::test]
-async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_gone_is_not() {
+async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is_not() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
@@ -301,12 +339,54 @@ async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_gone_is_n
         assert!(unknown.to_string().contains(&scene.repository.to_string()), "{unknown}");
         scene.server.faults().clear();
     }
-    let gone = status(StatusCode::NOT_FOUND, ErrorCode::BlobUnknown);
-    for effect in [gone, Effect::Corrupt] {
-        scene.server.faults().add(Fault::new(effect).on(Request::BlobGet));
-        assert_eq!(scene.all().await.rejected.len(), 2);
-        scene.server.faults().clear();
+    scene.server.faults().add(Fault::new(Effect::Corrupt).on(Request::BlobGet));
+    assert_eq!(scene.all().await.rejected.len(), 2);
+}
+
+/// Registries lag, and clean up: what is listed and cannot be had counts as not attached, and not as forged, whether or not
+/// the answer proves that it is not there.
+#[tokio::test]
+async fn what_is_listed_and_answered_with_404_is_absent_wherever_it_is_missing() {
+    let scene = Scene::new(Config::default()).await;
+    let (hand, digest) = (&scene.hand, scene.image.digest());
+    scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
+    scene.append(AttachmentKind::Attestation, &[hand.attestation(digest, PROVENANCE).await]).await;
+    let referrer = scene.attach(hand.bundle(digest, PROVENANCE).await).await;
+    let listed = Hints { signatures: Known::Present, attestations: Known::Present, ..Hints::default() };
+    let gone = |code| Effect::Status { status: StatusCode::NOT_FOUND, code, retry_after: None };
+    for (unknown, denied) in
+        [(ErrorCode::ManifestUnknown, ErrorCode::BlobUnknown), (ErrorCode::Denied, ErrorCode::Denied)]
+    {
+        for (fault, places) in [
+            (Fault::new(gone(unknown)).path(".sig"), vec![".sig"]),
+            (Fault::new(gone(unknown)).path(".att"), vec![".att"]),
+            (Fault::new(gone(unknown)).path(format!("/manifests/{referrer}")), vec!["app@sha256:"]),
+            (
+                Fault::new(gone(denied)).on(Request::BlobGet),
+                vec![".sig, layer 1", ".att, layer 1", "app@sha256:"],
+            ),
+        ] {
+            scene.server.faults().add(fault);
+            let evidence = scene.look(listed, Wanted::All).await.unwrap();
+            scene.server.faults().clear();
+            let absent: Vec<String> = evidence.absent.iter().map(ToString::to_string).collect();
+            assert!(evidence.rejected.is_empty() && absent.len() == places.len(), "{evidence:?}");
+            for (absent, place) in absent.iter().zip(&places) {
+                assert!(absent.contains(place), "{absent} {place}");
+            }
+            assert_eq!(evidence.signatures.len() + evidence.attestations.len() + places.len(), 3);
+        }
     }
+}
+
+/// A 404 without a code, for a tag that nobody has listed, may come from anywhere.
+#[tokio::test]
+async fn a_404_that_proves_nothing_for_a_tag_that_is_not_listed_is_an_error() {
+    let scene = Scene::new(Config::default()).await;
+    let effect = Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::Denied, retry_after: None };
+    scene.server.faults().add(Fault::new(effect).path(".att"));
+    let unknown = scene.look(Hints::default(), Wanted::All).await.unwrap_err();
+    assert!(matches!(&unknown, EvidenceError::Registry(_)), "{unknown}");
 }
 
 /// Trust is asked for when something is found, and not before.

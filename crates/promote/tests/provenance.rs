@@ -18,6 +18,7 @@ use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use serde_json::Value;
 use sigstore::TrustSettings;
+use support::beside::{attestations, beside};
 use support::hand::{Hand, PROVENANCE, append, attach, broken, forged};
 use support::{LATE_AFTER, World, door, google, path, tag};
 
@@ -186,8 +187,9 @@ async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
         let hand = &scene.hand;
         let digest = |number: usize| samples[number].digest();
         let good = async |number: usize| hand.attestation(digest(number), PROVENANCE).await;
-        let beside = [good(0).await, forged(hand.attestation(digest(0), SBOM).await)];
-        scene.append("app-0", &samples[0], AttachmentKind::Attestation, &beside).await;
+        scene.append("app-0", &samples[0], AttachmentKind::Attestation, &[good(0).await]).await;
+        let beside = broken(&hand.bundle(digest(0), SBOM).await);
+        attach(&scene.staging("app-0"), samples[0].root(), beside).await;
         let about_another = [good(0).await];
         scene.append("app-1", &samples[1], AttachmentKind::Attestation, &about_another).await;
         let stranger = Hand::new();
@@ -199,14 +201,14 @@ async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
             attach(&scene.staging(&format!("app-{number}")), samples[number].root(), bundle).await;
         }
         let blocked = scene.blocked(Phase::Provenance).await;
-        assert_eq!(blocked.len(), 5, "{blocked:#?}");
-        for (number, said) in blocked.iter().enumerate() {
+        assert_eq!(blocked.len(), 4, "what a stranger has signed is the stranger's: {blocked:#?}");
+        for (number, said) in [0, 1, 2, 4].into_iter().zip(&blocked) {
             assert!(said.contains(&format!("app-{number}@{}", digest(number))), "{said}");
         }
         assert!(blocked[0].contains("accepted, it verifies") && blocked[0].contains("forged or broken"));
         assert!(blocked[1].contains("about something else"), "{}", blocked[1]);
-        assert!(blocked[4].contains("malformed"), "{}", blocked[4]);
-        assert_eq!(scene.world.report()["examinedTotals"]["blocked"], 5);
+        assert!(blocked[3].contains("malformed"), "{}", blocked[3]);
+        assert_eq!(scene.world.report()["examinedTotals"]["blocked"], 4);
     }
 }
 
@@ -251,23 +253,9 @@ async fn a_policy_holds_for_its_source_alone() {
 
 /// An index of two platforms, and what BuildKit puts beside them.
 fn index(seed: u64) -> Sample {
-    let mut sample = Recipe { seed, ..Recipe::default() }.index(2);
-    let root: Value = serde_json::from_slice(sample.root().bytes()).unwrap();
-    let mut other = Recipe { seed: seed + 1_000, ..Recipe::default() }.image();
-    let beside = other.manifests.pop().unwrap();
-    let mut root = root;
-    root["manifests"].as_array_mut().unwrap().push(serde_json::json!({
-        "mediaType": beside.media_type().as_str(),
-        "digest": beside.digest().to_string(),
-        "size": beside.bytes().len(),
-        "platform": { "os": "unknown", "architecture": "unknown" },
-    }));
-    sample.blobs.extend(other.blobs);
-    sample.manifests.pop();
-    sample.manifests.push(beside);
-    let bytes = serde_json::to_vec(&root).unwrap();
-    sample.manifests.push(RawManifest::new(MediaType::OciIndex, bytes.into()));
-    sample
+    let sample = Recipe { seed, ..Recipe::default() }.index(2);
+    let about = sample.manifests[0].digest();
+    beside(sample, &attestations(seed), Some(about))
 }
 
 #[tokio::test]
@@ -277,8 +265,9 @@ async fn an_index_without_provenance_is_judged_by_its_platforms_and_one_with_it_
     scene.world.stage("bare", &bare, &["v1"]).await;
     scene.world.stage("attested", &attested, &["v1"]).await;
     let hand = &scene.hand;
-    attach(&scene.staging("attested"), attested.root(), hand.bundle(attested.digest(), PROVENANCE).await)
-        .await;
+    // Keys are never a policy's signers, so that only what is forged speaks for the index itself.
+    let bundle = broken(&hand.bundle(attested.digest(), PROVENANCE).await);
+    attach(&scene.staging("attested"), attested.root(), bundle).await;
     let platform = &bare.manifests[0];
     attach(&scene.staging("bare"), platform, hand.bundle(platform.digest(), PROVENANCE).await).await;
     scene.demand(Mode::Require);
@@ -365,7 +354,7 @@ async fn images_without_signatures_or_with_one_that_counts_pass_and_are_counted(
 }
 
 #[tokio::test]
-async fn an_image_whose_signatures_all_do_not_count_is_blocked() {
+async fn an_image_whose_signatures_all_do_not_count_is_blocked_unless_they_are_someone_elses() {
     let (scene, samples) = Scene::with_images(google(), 1, 5).await;
     let (hand, stranger) = (&scene.hand, Hand::new());
     let digest = |number: usize| samples[number].digest();
@@ -378,11 +367,15 @@ async fn an_image_whose_signatures_all_do_not_count_is_blocked() {
         let name = format!("app-{number}");
         scene.append(&name, &samples[number], AttachmentKind::Signature, &[layer]).await;
     }
-    attach(&scene.staging("app-3"), samples[3].root(), stranger.sign_bundle(digest(3)).await).await;
+    let bundles = [stranger.sign_bundle(digest(3)).await, broken(&hand.sign_bundle(digest(4)).await)];
+    for (number, bundle) in (3..).zip(bundles) {
+        attach(&scene.staging(&format!("app-{number}")), samples[number].root(), bundle).await;
+    }
     let blocked = scene.blocked(Phase::Validate).await;
-    assert_eq!(blocked.len(), 4, "{blocked:#?}");
+    assert_eq!(blocked.len(), 2, "{blocked:#?}");
     assert!(blocked.iter().all(|said| said.contains("none of its signatures counts")), "{blocked:#?}");
-    assert!(blocked[2].contains("about something else"), "{}", blocked[2]);
+    assert!(blocked[0].contains("app-2@") && blocked[0].contains("about something else"), "{}", blocked[0]);
+    assert!(blocked[1].contains("app-4@") && blocked[1].contains("forged or broken"), "{}", blocked[1]);
 }
 
 /// Of what a registry does not tell, nothing is believed: the image is not promoted, and the others are.
@@ -449,15 +442,15 @@ async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_prom
 #[tokio::test]
 async fn a_late_image_that_does_not_pass_is_told_and_nothing_late_is_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 4).await;
-    let (hand, stranger) = (&scene.hand, Hand::new());
+    let hand = &scene.hand;
     // The region in time has the first three, so that only the late one lacks them.
     for (number, sample) in samples.iter().enumerate().take(3) {
         let there = path(&format!("prod/app-{number}"));
         sample.put(scene.world.production[1].store(), &there, &[tag("v1")]).await.unwrap();
     }
-    let bad = forged(hand.attestation(samples[0].digest(), PROVENANCE).await);
+    let bad = hand.attestation(samples[1].digest(), PROVENANCE).await;
     scene.append("app-0", &samples[0], AttachmentKind::Attestation, &[bad]).await;
-    let other = stranger.signature(samples[1].digest()).await;
+    let other = hand.signature(samples[0].digest()).await;
     scene.append("app-1", &samples[1], AttachmentKind::Signature, &[other]).await;
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { late_after: LATE_AFTER, ..scene.job() }).await.unwrap();

@@ -123,7 +123,7 @@ fn hex(digest: Digest) -> String {
 /// The digests of an index and of its parts.
 async fn parts(world: &World, home: &Repository, digest: Digest) -> Vec<Digest> {
     let outline = world.fresh_client().reader().outline(&home.at(digest)).await.unwrap();
-    outline.into_iter().map(|part| part.digest).collect()
+    outline.manifests.into_iter().map(|part| part.digest).collect()
 }
 
 /// Signatures and records are in the canonical region alone, of the image and all its parts, under the name that users know.

@@ -19,6 +19,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::{Semaphore, mpsc};
 
 pub use graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Node};
+pub use outline::Outline;
 pub use spool::SpoolSettings;
 
 use crate::attach::Known;

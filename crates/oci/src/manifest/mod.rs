@@ -136,6 +136,9 @@ pub struct Descriptor {
     pub foreign: bool,
     /// `os/architecture[/variant]`, where an index tells it.
     pub platform: Option<String>,
+    /// The manifest that this one is said to hold attestations of, where an index annotates it as BuildKit's attestation
+    /// manifest (`vnd.docker.reference.type` and `vnd.docker.reference.digest`). It is a claim of whoever has pushed the index.
+    pub attests: Option<Digest>,
 }
 
 impl Descriptor {
@@ -146,6 +149,7 @@ impl Descriptor {
             size: wire.size,
             foreign: wire.urls.as_ref().is_some_and(|urls| !urls.is_empty()),
             platform: wire.platform(),
+            attests: wire.attests(),
         })
     }
 
@@ -244,6 +248,28 @@ mod tests {
             let child = descriptor().replace('}', &format!(r#","platform":{platform}}}"#));
             let parsed = received(Some(INDEX), &format!(r#"{{"manifests":[{child}]}}"#)).parse().unwrap();
             assert_eq!(parsed.children[0].platform.as_deref(), expected, "{platform}");
+        }
+    }
+
+    #[test]
+    fn a_descriptor_says_which_manifest_it_attests_where_both_annotations_of_buildkit_say_so() {
+        let about = Digest::of(b"image");
+        let kind = r#""vnd.docker.reference.type":"attestation-manifest""#;
+        let digest = format!(r#""vnd.docker.reference.digest":"{about}""#);
+        for (annotations, expected) in [
+            (format!("{{{kind},{digest}}}"), Some(about)),
+            (format!(r#"{{{kind},{digest},"more":"x","odd":1}}"#), Some(about)),
+            (format!("{{{kind}}}"), None),
+            (format!("{{{digest}}}"), None),
+            (format!(r#"{{"vnd.docker.reference.type":"other",{digest}}}"#), None),
+            (format!(r#"{{{kind},"vnd.docker.reference.digest":"sha256:short"}}"#), None),
+            (format!(r#"{{{kind},"vnd.docker.reference.digest":["{about}"]}}"#), None),
+            ("null".to_owned(), None),
+            ("[]".to_owned(), None),
+        ] {
+            let child = descriptor().replace('}', &format!(r#","annotations":{annotations}}}"#));
+            let parsed = received(Some(INDEX), &format!(r#"{{"manifests":[{child}]}}"#)).parse().unwrap();
+            assert_eq!(parsed.children[0].attests, expected, "{annotations}");
         }
     }
 

@@ -12,6 +12,12 @@ use crate::text::printable;
 /// The longest platform that is kept, in characters.
 const PLATFORM_MAX: usize = 120;
 
+/// The annotation by which BuildKit says what a manifest of an index is for, and its value for attestations.
+const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+const ATTESTATION_MANIFEST: &str = "attestation-manifest";
+/// The annotation by which BuildKit says which manifest of the index it is for.
+const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+
 /// The members of an image manifest or of an index.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -87,6 +93,14 @@ impl WireDescriptor {
         let variant = member("variant").map(|variant| format!("/{variant}")).unwrap_or_default();
         let platform = format!("{}/{}{variant}", os.unwrap_or("unknown"), architecture.unwrap_or("unknown"));
         Some(printable(&platform, PLATFORM_MAX))
+    }
+
+    /// The manifest that this one is annotated to hold attestations of.
+    pub(super) fn attests(&self) -> Option<Digest> {
+        if self.annotations.get(REFERENCE_TYPE)? != ATTESTATION_MANIFEST {
+            return None;
+        }
+        self.annotations.get(REFERENCE_DIGEST)?.parse().ok()
     }
 }
 

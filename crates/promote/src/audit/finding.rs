@@ -30,7 +30,7 @@ pub struct Audited {
     pub attestations: Vec<Attestation>,
     /// What is attached to it and proves nothing.
     pub refused: Vec<Refused>,
-    /// The images that an index lists, without what is no platform.
+    /// The images that an index lists, without BuildKit's attestation manifests, which nobody signs.
     pub platforms: Vec<Audited>,
 }
 

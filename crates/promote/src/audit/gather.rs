@@ -9,14 +9,17 @@ use super::finding::Audited;
 use super::image::ImageName;
 use super::judge::Judge;
 use crate::evidence::{
-    EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
+    Absent, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
+    is_about_content,
 };
 use crate::notary::{Production, Verification};
-use crate::policy::NO_PLATFORM;
+use crate::policy::{claims_exemption, is_exempt};
 use crate::problem::Problem;
 
 /// How many images of an index are looked at at once.
 const AT_ONCE: usize = 8;
+/// Why something that is listed and not there proves nothing.
+const ABSENT: &str = "the registry lists it and does not have it";
 
 /// Why an image could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +118,7 @@ impl Auditor<'_> {
         Ok(Tree { digest, platform: None, children })
     }
 
+    /// The images that an index lists, without BuildKit's attestation manifests: what is exempt from policies and never signed.
     fn children<'a>(
         &'a mut self,
         index: Digest,
@@ -122,12 +126,15 @@ impl Auditor<'_> {
         depth: usize,
     ) -> BoxFuture<'a, Result<Vec<Tree>, AuditError>> {
         async move {
-            let platforms = listed.iter().filter(|child| child.platform.as_deref() != Some(NO_PLATFORM));
+            self.left = self.left.checked_sub(listed.len()).ok_or_else(|| {
+                self.fail(index, &format!("it lists more than {IMAGE_MANIFESTS_MAX} manifests"))
+            })?;
+            let exempt = self.exempt(listed).await?;
             let mut children = Vec::new();
-            for child in platforms {
-                self.left = self.left.checked_sub(1).ok_or_else(|| {
-                    self.fail(index, &format!("it lists more than {IMAGE_MANIFESTS_MAX} images"))
-                })?;
+            for (child, is_exempt) in listed.iter().zip(exempt) {
+                if is_exempt {
+                    continue;
+                }
                 let mut deeper = Vec::new();
                 if child.media_type.is_index() {
                     if depth == IMAGE_DEPTH_MAX {
@@ -151,6 +158,25 @@ impl Auditor<'_> {
         .boxed()
     }
 
+    /// Which entries of an index are exempt.
+    async fn exempt(&self, listed: &[Descriptor]) -> Result<Vec<bool>, AuditError> {
+        let each: Vec<_> = listed.iter().map(|child| self.is_exempt(listed, child)).collect();
+        stream::iter(each).buffered(AT_ONCE).try_collect().await
+    }
+
+    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is read.
+    async fn is_exempt(&self, listed: &[Descriptor], child: &Descriptor) -> Result<bool, AuditError> {
+        if !claims_exemption(listed, child) {
+            return Ok(false);
+        }
+        match self.means.reader.manifest(self.repository, Selector::Digest(child.digest)).await {
+            Ok(manifest) => Ok(is_exempt(listed, child, &manifest)),
+            // What is not there, or is no manifest, is not exempt.
+            Err(error) if is_about_content(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// What is found of an image and of those that it lists.
     fn look<'a>(&'a self, judge: &'a Judge<'a>, tree: Tree) -> BoxFuture<'a, Result<Audited, AuditError>> {
         async move {
@@ -164,8 +190,11 @@ impl Auditor<'_> {
                 for FoundAttestation { signatory, statement, origin, .. } in evidence.attestations {
                     draft.statement(&signatory, &statement, &origin.to_string());
                 }
-                for Rejected { claim, reason, place } in evidence.rejected {
-                    draft.refused(&claim, &reason, &place);
+                for Rejected { claim, reason, place } in evidence.rejected.iter().chain(&evidence.others) {
+                    draft.refused(claim, reason, place);
+                }
+                for Absent { claim, place } in &evidence.absent {
+                    draft.refused(claim, ABSENT, place);
                 }
             }
             let each = tree.children.into_iter().map(|child| self.look(judge, child));

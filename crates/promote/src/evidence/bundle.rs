@@ -2,60 +2,86 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oci::{Found, Referrer};
+use oci::{AttachedBlob, Attachment, Found, Referrer};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use sigstore::BUNDLE_MAX;
 
 use super::gather::{BUNDLE, Subject};
-use super::{Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Origin, Rejected, SIGN_TYPE};
+use super::{
+    Absent, Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Origin, Rejected, SIGN_TYPE,
+    Unusable,
+};
 
 /// Reads and verifies one bundle.
 pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Result<Evidence, EvidenceError> {
     let place = format!("{}@{}", subject.repository, listed.digest);
     // What cannot be read may be provenance, whatever an annotation says of it.
     let unknown = Claim::Attestation(None);
-    let rejected = |rejected| Ok(Evidence { rejected: vec![rejected], ..Evidence::default() });
+    let mut evidence = Evidence::default();
     let attachment = match subject.means.reader.referrer(subject.repository, subject.digest, listed).await {
         Ok(Found::Present(attachment)) => attachment,
-        Ok(Found::Absent(_)) => return Ok(Evidence { absent: vec![place], ..Evidence::default() }),
-        Err(error) => return rejected(subject.unreadable(unknown, place, error)?),
-    };
-    let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) else {
-        if !attachment.artifact_type.starts_with(BUNDLE) {
-            // Something else, of which the list did not say what it is.
-            return Ok(Evidence::default());
+        Ok(Found::Absent(_)) => {
+            evidence.note(Unusable::Absent(Absent { claim: unknown, place }));
+            return Ok(evidence);
         }
-        return rejected(Rejected { claim: unknown, reason: "it holds no bundle".to_owned(), place });
+        Err(error) => {
+            evidence.note(subject.unreadable(unknown, place, error)?);
+            return Ok(evidence);
+        }
     };
-    // What nobody verifies must not be carried with what somebody has verified.
-    if attachment.layers.len() != 1 {
-        let reason = format!("it has {} layers, where a bundle is one", attachment.layers.len());
-        return rejected(Rejected { claim: unknown, reason, place });
+    let reason = match only_bundle(&attachment) {
+        Ok(Some(layer)) => match subject.content(layer, BUNDLE_MAX, unknown, &place).await? {
+            Ok(bundle) => return verify_bundle(subject, attachment, &bundle, &place).await,
+            Err(why) => {
+                evidence.note(why);
+                return Ok(evidence);
+            }
+        },
+        // Something else, of which the list did not say what it is.
+        Ok(None) => return Ok(evidence),
+        Err(reason) => reason,
+    };
+    evidence.note(Unusable::Rejected(Rejected { claim: unknown, reason, place }));
+    Ok(evidence)
+}
+
+/// The layer that is a bundle, where the manifest claims to have one: what nobody verifies must not be carried with what
+/// somebody has verified, so that it has no other.
+fn only_bundle(attachment: &Attachment) -> Result<Option<&AttachedBlob>, String> {
+    let layers = &attachment.layers;
+    match layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) {
+        None if attachment.artifact_type.starts_with(BUNDLE) => Err("it holds no bundle".to_owned()),
+        None => Ok(None),
+        Some(layer) if layers.len() == 1 => Ok(Some(layer)),
+        Some(_) => Err(format!("it has {} layers, where a bundle is one", layers.len())),
     }
-    let bundle = match subject.content(layer, BUNDLE_MAX, unknown, &place).await? {
-        Ok(bundle) => bundle,
-        Err(why) => return rejected(why),
-    };
-    let Peeked { content, by_certificate } = peek(&bundle);
+}
+
+/// Verifies the content of a bundle.
+async fn verify_bundle(
+    subject: &Subject<'_>,
+    attachment: Attachment,
+    bundle: &[u8],
+    place: &str,
+) -> Result<Evidence, EvidenceError> {
+    let Peeked { content, by_certificate } = peek(bundle);
     let is_attestation = matches!(&content, Content::Statement(kind) if kind.as_deref() != Some(SIGN_TYPE));
     let verifier = subject.attestations(by_certificate && is_attestation).await?;
     let origin =
         Origin::Referrer { repository: subject.repository.clone(), attachment: Box::new(attachment) };
     let mut evidence = Evidence::default();
     match content {
-        Content::Message => match verifier.artifact(&bundle, &subject.sha256) {
+        Content::Message => match verifier.artifact(bundle, &subject.sha256) {
             Ok(verified) => evidence.signatures.push(FoundSignature {
                 signatory: verified.signatory,
                 signed_at: verified.signed_at,
                 reference: None,
                 origin,
             }),
-            Err(why) => {
-                return rejected(Rejected { claim: Claim::Signature, reason: why.to_string(), place });
-            }
+            Err(why) => evidence.refuse(&why, Claim::Signature, place),
         },
-        Content::Statement(predicate_type) => match verifier.statement(&bundle, &subject.sha256) {
+        Content::Statement(predicate_type) => match verifier.statement(bundle, &subject.sha256) {
             Ok(verified) if verified.content.predicate_type == SIGN_TYPE => {
                 let named = verified.content.subject.iter();
                 let named = named.filter(|named| named.digest.get("sha256") == Some(&subject.sha256));
@@ -73,10 +99,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
                 statement: verified.content,
                 origin,
             }),
-            Err(why) => {
-                let claim = claimed(predicate_type);
-                return rejected(Rejected { claim, reason: why.to_string(), place });
-            }
+            Err(why) => evidence.refuse(&why, claimed(predicate_type), place),
         },
     }
     Ok(evidence)

@@ -12,7 +12,9 @@ use sigstore::{Trust, TrustError, Verifier};
 use super::bundle::read_bundle;
 use super::room::{BYTES_MAX, Share};
 use super::tag::read_layers;
-use super::{Claim, Evidence, EvidenceError, Hints, PREDICATE_TYPE, Rejected, SIGN_TYPE, Wanted};
+use super::{
+    Absent, Claim, Evidence, EvidenceError, Hints, PREDICATE_TYPE, Rejected, SIGN_TYPE, Unusable, Wanted,
+};
 use crate::text::shown;
 
 /// The most of a text from outside that a reason or a place has, in characters.
@@ -55,7 +57,7 @@ pub(super) struct Subject<'a> {
 ///
 /// # Errors
 /// When the registry does not answer, or whom to trust cannot be found out. What is attached and cannot be used is no error:
-/// it is among the rejected.
+/// it is among the rejected, someone else's or absent.
 pub async fn gather(
     means: Means<'_>,
     repository: &Repository,
@@ -83,7 +85,7 @@ pub async fn gather(
         subject.read_referrers(hints.referrers, wanted, &mut evidence).await?;
     }
     // All of it is a stranger's.
-    for Rejected { reason, place, .. } in &mut evidence.rejected {
+    for Rejected { reason, place, .. } in evidence.rejected.iter_mut().chain(&mut evidence.others) {
         (*reason, *place) = (shown(reason, SHOWN_MAX), shown(place, SHOWN_MAX));
     }
     Ok(evidence)
@@ -97,22 +99,26 @@ impl Subject<'_> {
         evidence: &mut Evidence,
     ) -> Result<(), EvidenceError> {
         let Some(tag) = AttachedTag::new(self.digest, kind).map(|tag| tag.tag()) else { return Ok(()) };
+        let place = || format!("{}:{tag}", self.repository);
+        let claim = || match kind {
+            AttachmentKind::Signature => Claim::Signature,
+            _ => Claim::Attestation(None),
+        };
         match self.means.reader.attachment(self.repository, Selector::Tag(&tag)).await {
             Ok(Found::Absent(_)) => {
                 // Registries have been seen to list what they do not have any more, or do not have yet.
                 if known == Known::Present {
-                    evidence.absent.push(format!("{}:{tag}", self.repository));
+                    evidence.note(Unusable::Absent(Absent { claim: claim(), place: place() }));
                 }
                 Ok(())
             }
             Ok(Found::Present(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
             Err(error) => {
-                let claim = match kind {
-                    AttachmentKind::Signature => Claim::Signature,
-                    _ => Claim::Attestation(None),
-                };
-                let rejected = self.unreadable(claim, format!("{}:{tag}", self.repository), error)?;
-                evidence.rejected.push(rejected);
+                // A 404 that proves no absence, for a tag that nobody has listed, tells nothing.
+                if is_gone(&error) && known != Known::Present {
+                    return Err(error.into());
+                }
+                evidence.note(self.unreadable(claim(), place(), error)?);
                 Ok(())
             }
         }
@@ -124,7 +130,16 @@ impl Subject<'_> {
         wanted: Wanted,
         evidence: &mut Evidence,
     ) -> Result<(), EvidenceError> {
-        let listed = self.means.reader.referrers(self.repository, self.digest, None, fallback).await?;
+        let listed = match self.means.reader.referrers(self.repository, self.digest, None, fallback).await {
+            Ok(listed) => listed,
+            // The fallback tag is listed and not there.
+            Err(error) if is_gone(&error) && fallback == Known::Present => {
+                let place = self.referrers_place();
+                evidence.note(Unusable::Absent(Absent { claim: Claim::Attestation(None), place }));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
         // Signatures that claim to be something else are none that cosign finds; attestations may claim what they like.
         let may_be_wanted = |referrer: &Referrer| {
             let claimed = referrer.annotations.get(PREDICATE_TYPE);
@@ -136,7 +151,7 @@ impl Subject<'_> {
             evidence.rejected.push(Rejected {
                 claim: Claim::Attestation(None),
                 reason: format!("more than {BUNDLES_MAX} bundles are attached, and the others are not read"),
-                place: format!("the referrers of {}@{}", self.repository, self.digest),
+                place: self.referrers_place(),
             });
         }
         let found: Vec<Evidence> = stream::iter(bundles.into_iter().take(BUNDLES_MAX))
@@ -144,13 +159,12 @@ impl Subject<'_> {
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        for Evidence { signatures, attestations, rejected, absent } in found {
-            evidence.absent.extend(absent);
-            evidence.signatures.extend(signatures);
-            evidence.attestations.extend(attestations);
-            evidence.rejected.extend(rejected);
-        }
+        found.into_iter().for_each(|found| evidence.extend(found));
         Ok(())
+    }
+
+    fn referrers_place(&self) -> String {
+        format!("the referrers of {}@{}", self.repository, self.digest)
     }
 
     /// The verifier of attestations: a key that signatures are verified with takes nothing from those whose signers have
@@ -162,19 +176,19 @@ impl Subject<'_> {
         }
     }
 
-    /// The content of something attached, or what is wrong with it: see [`Subject::unreadable`].
+    /// The content of something attached, or why it is not there to be verified: see [`Subject::unreadable`].
     pub(super) async fn content(
         &self,
         blob: &AttachedBlob,
         limit: u64,
         claim: Claim,
         place: &str,
-    ) -> Result<Result<Bytes, Rejected>, EvidenceError> {
+    ) -> Result<Result<Bytes, Unusable>, EvidenceError> {
         let AttachedBlob { digest, size, .. } = blob;
         // What is larger than its limit is not read at all.
         if *size <= limit && !self.means.share.take(*size).await {
             let reason = format!("not read: more than {BYTES_MAX} bytes are attached to the image");
-            return Ok(Err(Rejected { claim, reason, place: place.to_owned() }));
+            return Ok(Err(Unusable::Rejected(Rejected { claim, reason, place: place.to_owned() })));
         }
         match self.means.reader.small_blob(self.repository, *digest, *size, limit).await {
             Ok(content) => Ok(Ok(content)),
@@ -182,15 +196,18 @@ impl Subject<'_> {
         }
     }
 
-    /// What is there and cannot be read is rejected; what the registry does not give now may be anything.
+    /// What is listed and not there is absent, what is there and cannot be read is rejected; what the registry does not give
+    /// now may be anything.
     pub(super) fn unreadable(
         &self,
         claim: Claim,
         place: String,
         error: oci::Error,
-    ) -> Result<Rejected, EvidenceError> {
-        if is_about_content(&error) {
-            Ok(Rejected { claim, reason: error.to_string(), place })
+    ) -> Result<Unusable, EvidenceError> {
+        if is_gone(&error) {
+            Ok(Unusable::Absent(Absent { claim, place }))
+        } else if is_about_content(&error) {
+            Ok(Unusable::Rejected(Rejected { claim, reason: error.to_string(), place }))
         } else {
             Err(error.into())
         }
@@ -203,12 +220,16 @@ pub(crate) fn is_bundle(referrer: &Referrer) -> bool {
     listed.is_none_or(|kind| kind.starts_with(BUNDLE) || UNTYPED.contains(&kind))
 }
 
+/// Whether a registry answers that it does not have what was asked for, whether or not that proves it.
+fn is_gone(error: &oci::Error) -> bool {
+    error.status() == Some(http::StatusCode::NOT_FOUND)
+}
+
 /// Whether an error says that what is there is not what it should be, or not there at all, rather than that the registry does
 /// not tell.
 pub(crate) fn is_about_content(error: &oci::Error) -> bool {
     use oci::ErrorKind as Kind;
-    let is_gone = error.status() == Some(http::StatusCode::NOT_FOUND);
-    is_gone
+    is_gone(error)
         || matches!(
             error.kind(),
             Kind::Manifest(_)

@@ -12,11 +12,13 @@ use std::fmt;
 
 use jiff::Timestamp;
 use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
-use sigstore::{Signatory, Statement, TrustError};
+use sigstore::{Rejection, Signatory, Statement, TrustError};
 
 pub use gather::{Means, gather};
 pub(crate) use gather::{is_about_content, is_bundle};
 pub use room::{Room, Share};
+
+use crate::policy::AttestationId;
 
 /// The predicate type of a statement that is a signature: that is how cosign signs images in bundles.
 pub const SIGN_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
@@ -55,10 +57,13 @@ pub struct Evidence {
     pub signatures: Vec<FoundSignature>,
     /// Attestations that verify.
     pub attestations: Vec<FoundAttestation>,
-    /// What does not verify, or cannot be read.
+    /// What does not verify, or cannot be read: forged, malformed, or about something else.
     pub rejected: Vec<Rejected>,
-    /// What the registry lists and does not have: registries lag, and clean up.
-    pub absent: Vec<String>,
+    /// What someone else has attached, with a key that is not held or under an authority that is not trusted, so that it cannot
+    /// be verified here. It proves nothing, and is not held against the image (specification 02, *Who is someone else*).
+    pub others: Vec<Rejected>,
+    /// What the registry lists and does not have: registries lag, and clean up. It counts as not attached.
+    pub absent: Vec<Absent>,
 }
 
 /// A signature that verifies.
@@ -87,7 +92,7 @@ pub struct FoundAttestation {
     pub origin: Origin,
 }
 
-/// Something attached that is not what it should be.
+/// Something attached that does not verify.
 #[derive(Clone, Debug)]
 pub struct Rejected {
     /// What it claims to be.
@@ -96,6 +101,21 @@ pub struct Rejected {
     pub reason: String,
     /// Where it stands, for a person.
     pub place: String,
+}
+
+/// Something attached that the registry lists and does not have.
+#[derive(Clone, Debug)]
+pub struct Absent {
+    /// What it claims to be.
+    pub claim: Claim,
+    /// Where it should stand, for a person.
+    pub place: String,
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.place)
+    }
 }
 
 /// What something claims to be before it is verified.
@@ -131,6 +151,15 @@ pub enum Origin {
 }
 
 impl Origin {
+    /// Which of all that is attached to an image it is.
+    pub fn id(&self) -> AttestationId {
+        let layer = match self {
+            Self::Layer { index, .. } => Some(*index),
+            Self::Referrer { .. } => None,
+        };
+        AttestationId { digest: self.digest(), layer }
+    }
+
     /// The digest of what was signed or attested, as it is stored: of the layer, or of the manifest.
     pub fn digest(&self) -> Digest {
         match self {
@@ -162,7 +191,40 @@ pub enum EvidenceError {
     Trust(#[from] TrustError),
 }
 
+/// Why something attached is not there to be verified.
+#[derive(Clone, Debug)]
+enum Unusable {
+    /// The registry lists it and does not have it.
+    Absent(Absent),
+    /// It is not what it should be.
+    Rejected(Rejected),
+}
+
 impl Evidence {
+    /// Adds what is attached elsewhere to the same image.
+    pub(crate) fn extend(&mut self, other: Self) {
+        let Self { signatures, attestations, rejected, others, absent } = other;
+        self.signatures.extend(signatures);
+        self.attestations.extend(attestations);
+        self.rejected.extend(rejected);
+        self.others.extend(others);
+        self.absent.extend(absent);
+    }
+
+    /// Takes note of something that is not there to be verified.
+    fn note(&mut self, unusable: Unusable) {
+        match unusable {
+            Unusable::Absent(absent) => self.absent.push(absent),
+            Unusable::Rejected(rejected) => self.rejected.push(rejected),
+        }
+    }
+
+    /// Takes note of something that was read and does not verify.
+    fn refuse(&mut self, why: &Rejection, claim: Claim, place: &str) {
+        let rejected = Rejected { claim, reason: why.to_string(), place: place.to_owned() };
+        if why.is_someone_elses() { self.others.push(rejected) } else { self.rejected.push(rejected) }
+    }
+
     /// Whether anything is attached that claims to be a signature.
     pub fn claims_signatures(&self) -> bool {
         !self.signatures.is_empty() || self.rejected.iter().any(|rejected| rejected.claim == Claim::Signature)

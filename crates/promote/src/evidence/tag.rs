@@ -49,7 +49,7 @@ pub(super) async fn read_layers(
         let content = match subject.content(&layer, limit, claim(), &place).await? {
             Ok(content) => content,
             Err(why) => {
-                evidence.rejected.push(why);
+                evidence.note(why);
                 continue;
             }
         };
@@ -64,7 +64,7 @@ pub(super) async fn read_layers(
                     reference: Some(verified.content.reference().to_owned()),
                     origin: origin(subject, tag, index, layer, content),
                 }),
-                Err(why) => evidence.rejected.push(reject(claim(), why.to_string(), &place)),
+                Err(why) => evidence.refuse(&why, claim(), &place),
             }
         } else {
             match verifier.cosign_attestation(&cosign, &subject.sha256) {
@@ -76,7 +76,7 @@ pub(super) async fn read_layers(
                 }),
                 Err(why) => {
                     let claim = Claim::Attestation(predicate_type_of_envelope(&content));
-                    evidence.rejected.push(reject(claim, why.to_string(), &place));
+                    evidence.refuse(&why, claim, &place);
                 }
             }
         }

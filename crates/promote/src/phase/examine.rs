@@ -20,12 +20,14 @@ use crate::edge::SharedImages;
 use crate::event::{Event, Examination};
 use crate::evidence::{
     Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
+    is_about_content,
 };
 use crate::intern::Id;
 use crate::notary::Notary;
 use crate::phase::plan::{ImageId, Plan, by_host};
 use crate::policy::{
-    Image, Judgement, Platform, Policies, Policy, RejectedAttestation, VerifiedAttestation, judge,
+    AttestationId, Image, Judgement, Platform, Policies, Policy, RejectedAttestation, VerifiedAttestation,
+    claims_exemption, is_exempt, judge,
 };
 use crate::run::Run;
 use crate::text::shown;
@@ -99,13 +101,7 @@ impl Assessment {
 
     /// What became of a manifest of the image. One that was not judged by itself has the verdict of the index that lists it.
     pub(super) fn judgement_of(&self, digest: &Digest) -> &Judgement {
-        fn find<'a>(judgement: &'a Judgement, digest: &Digest) -> Option<&'a Judgement> {
-            if judgement.digest == *digest {
-                return Some(judgement);
-            }
-            judgement.platforms.iter().find_map(|(_, platform)| find(platform, digest))
-        }
-        find(self.judgement(), digest).unwrap_or_else(|| self.judgement())
+        self.judgement().of_part(digest)
     }
 
     /// The proof that the image has passed.
@@ -126,18 +122,18 @@ impl Assessment {
 
     /// Lets go of what no later phase asks for.
     fn forget_the_rest(mut self, notary: &Notary) -> Self {
-        let mut accepted: HashMap<Digest, HashSet<String>> = HashMap::new();
+        let mut accepted: HashMap<Digest, HashSet<AttestationId>> = HashMap::new();
         // Nothing is carried that no policy asks for.
         for judgement in self.judgements.iter().filter(|judgement| judgement.mode.is_some()) {
             note_accepted(judgement, &mut accepted);
         }
         let image = self.judgement().digest;
         let mut retain = |digest: &Digest, evidence: &mut Evidence| {
-            let places = accepted.remove(digest).unwrap_or_default();
-            evidence.attestations.retain(|found| places.contains(&found.origin.to_string()));
+            let accepted = accepted.remove(digest).unwrap_or_default();
+            evidence.attestations.retain(|found| accepted.contains(&found.origin.id()));
             evidence.attestations.iter_mut().for_each(|found| found.statement.predicate = Value::Null);
             evidence.signatures.retain(|found| notary.verification.accepts(&found.signatory));
-            evidence.rejected = Vec::new();
+            (evidence.rejected, evidence.others) = (Vec::new(), Vec::new());
         };
         retain(&image, &mut self.evidence);
         self.platforms.iter_mut().for_each(|(digest, evidence)| retain(digest, evidence));
@@ -150,9 +146,9 @@ impl Assessment {
         } else {
             self.platforms.get(&judgement.digest)
         };
-        let places: BTreeSet<&str> = judgement.accepted().map(|finding| finding.place.as_str()).collect();
+        let ids: BTreeSet<AttestationId> = judgement.accepted().filter_map(|finding| finding.id).collect();
         let found = evidence.iter().flat_map(|evidence| &evidence.attestations);
-        let accepted = found.filter(|found| places.contains(found.origin.to_string().as_str()));
+        let accepted = found.filter(|found| ids.contains(&found.origin.id()));
         counted.extend(accepted.map(|found| (judgement.digest, found)));
         for (_, platform) in &judgement.platforms {
             self.collect(platform, counted);
@@ -180,10 +176,10 @@ pub(super) fn rank(judgement: &Judgement) -> impl Ord + use<> {
     (judgement.blocks(), !judgement.is_satisfied(), Reverse(judgement.level))
 }
 
-/// Takes note of the places of the attestations that count, by the digest that they are attached to.
-fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<String>>) {
-    let places = judgement.accepted().map(|finding| finding.place.clone());
-    accepted.entry(judgement.digest).or_default().extend(places);
+/// Takes note of the attestations that count, by the digest that they are attached to.
+fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<AttestationId>>) {
+    let ids = judgement.accepted().filter_map(|finding| finding.id);
+    accepted.entry(judgement.digest).or_default().extend(ids);
     judgement.platforms.iter().for_each(|(_, platform)| note_accepted(platform, accepted));
 }
 
@@ -259,21 +255,32 @@ impl<'a> Examiner<'a> {
         let share = self.notary.verification.room.share();
         let means = self.notary.verification.means(self.reader, &share);
         let hints = plan.hints(source, &digest);
-        let evidence = gather(means, repository, digest, hints, Wanted::All).await?;
+        let mut evidence = gather(means, repository, digest, hints, Wanted::All).await?;
+        // Of an image that several staging repositories hold, what is attached in any of them counts.
+        for other in self.shared.get(&image_id).into_iter().flatten().filter(|other| **other != source) {
+            if plan.may_have_referrers(*other, &digest) {
+                let (repository, hints) = (plan.edges().repository(*other), plan.hints(*other, &digest));
+                evidence.extend(gather(means, repository, digest, hints, Wanted::All).await?);
+            }
+        }
         let mut platforms = BTreeMap::new();
-        let mut image = image_of(digest, &evidence);
-        // Where an index has no provenance of its own, its platforms have to have it.
-        if policies.iter().any(Option::is_some) && !image.has_provenance() {
-            let left = AtomicUsize::new(IMAGE_MANIFESTS_MAX);
-            let place = Place { plan, means, source, repository, graph: plan.graph(image_id), left };
-            image.platforms = place.platforms(digest, &mut platforms, 1).await?;
+        let mut judgements = Vec::new();
+        for policy in policies {
+            let mut image = image_of(digest, &evidence);
+            // Where an index has no provenance of its own, its platforms have to have it.
+            if let Some(policy) = policy.filter(|policy| !image.has_provenance(policy)) {
+                let left = AtomicUsize::new(IMAGE_MANIFESTS_MAX);
+                let graph = plan.graph(image_id);
+                let place = Place { plan, policy, means, source, repository, graph, left };
+                image.platforms = place.platforms(digest, &mut platforms, 1).await?;
+            }
+            judgements.push(judge(policy, &image));
         }
         for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
             self.run.tell(&Event::Warned(format!(
                 "{absent} is listed as attached to an image and is not there; it counts as not attached"
             )));
         }
-        let judgements = policies.into_iter().map(|policy| judge(policy, &image)).collect();
         let signatures = self.weigh_signatures(&evidence);
         Ok(Assessment { evidence, platforms, judgements, signatures })
     }
@@ -296,15 +303,23 @@ impl<'a> Examiner<'a> {
         if evidence.signatures.iter().any(|found| verification.accepts(&found.signatory)) {
             return Signatures::Accepted;
         }
-        let by_others = evidence.signatures.iter().map(|found| {
+        // Signatures by others are ignored: only what claims to be by staging's signer and does not hold is in the way.
+        let rejected = evidence.rejected.iter().filter(|rejected| rejected.claim == Claim::Signature);
+        let why: Vec<String> =
+            rejected.map(|Rejected { place, reason, .. }| format!("{place}: {reason}")).collect();
+        if why.is_empty() { Signatures::None } else { Signatures::Refused(why) }
+    }
+
+    /// The signatures that are someone else's: those by another identity, and those by keys and authorities that are not trusted.
+    fn signed_by_others(&self, evidence: &Evidence) -> Vec<String> {
+        let verification = &self.notary.verification;
+        let verified = evidence.signatures.iter().map(|found| {
             let (signatory, staging) = (&found.signatory, &verification.staging);
             let why = format!("{}: it is by {signatory}, and {staging} was expected", found.origin);
             shown(&why, SHOWN_MAX)
         });
-        let rejected = evidence.rejected.iter().filter(|rejected| rejected.claim == Claim::Signature);
-        let rejected = rejected.map(|Rejected { place, reason, .. }| format!("{place}: {reason}"));
-        let why: Vec<String> = by_others.chain(rejected).collect();
-        if why.is_empty() { Signatures::None } else { Signatures::Refused(why) }
+        let unknown = evidence.others.iter().filter(|other| other.claim == Claim::Signature);
+        verified.chain(unknown.map(|Rejected { place, reason, .. }| format!("{place}: {reason}"))).collect()
     }
 
     fn tell(&self, plan: &Plan, (source, digest): ImageId, examined: &Assessment) {
@@ -315,6 +330,13 @@ impl<'a> Examiner<'a> {
             let judgement = judgement.to_string().replace('\n', "\n  ");
             self.run.tell(&Event::Warned(format!(
                 "{image} does not satisfy its policy, which only warns: {judgement}"
+            )));
+        }
+        let by_others = self.signed_by_others(evidence);
+        if let (Signatures::None, [first, ..]) = (signatures, &by_others[..]) {
+            let count = by_others.len();
+            self.run.tell(&Event::Warned(format!(
+                "{image} counts as unsigned: signatures by someone else are ignored ({count}), the first at {first}"
             )));
         }
         let counted = self.notary.verification.accepts_of(&evidence.signatures);
@@ -333,6 +355,7 @@ impl<'a> Examiner<'a> {
 /// An image whose parts are looked at.
 struct Place<'a> {
     plan: &'a Plan,
+    policy: &'a Policy,
     means: Means<'a>,
     source: Id<Repository>,
     repository: &'a Repository,
@@ -357,18 +380,15 @@ impl Place<'_> {
         Box::pin(async move {
             let Some(children) = self.children(digest).await? else { return Ok(None) };
             let mut platforms = Vec::new();
-            for child in children {
+            for child in &children {
+                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                let is_too_much = !self.has_room();
                 let mut platform = Platform {
                     name: child.platform.clone(),
+                    is_exempt: !is_too_much && self.is_exempt(&children, child).await?,
                     image: image_of(child.digest, &Evidence::default()),
                 };
-                let is_one = platform.is_one();
-                if !is_one {
-                    continue;
-                }
-                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
-                let is_too_much = is_one && !self.has_room();
-                if is_one && depth < IMAGE_DEPTH_MAX && !is_too_much {
+                if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
                     // An index may list the same twice.
                     if let Entry::Vacant(entry) = found.entry(child.digest) {
                         let hints = self.plan.hints(self.source, &child.digest);
@@ -376,7 +396,7 @@ impl Place<'_> {
                         entry.insert(gather(self.means, self.repository, child.digest, hints, wanted).await?);
                     }
                     platform.image = image_of(child.digest, &found[&child.digest]);
-                    if child.media_type.is_index() && !platform.image.has_provenance() {
+                    if child.media_type.is_index() && !platform.image.has_provenance(self.policy) {
                         platform.image.platforms = self.platforms(child.digest, found, depth + 1).await?;
                     }
                 }
@@ -389,16 +409,34 @@ impl Place<'_> {
         })
     }
 
-    /// What an index lists; none where it is no index. What the plan has not read is read.
+    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is looked at.
+    async fn is_exempt(&self, siblings: &[Descriptor], child: &Descriptor) -> Result<bool, oci::Error> {
+        if !claims_exemption(siblings, child) {
+            return Ok(false);
+        }
+        match self.manifest(child.digest).await {
+            Ok(manifest) => Ok(is_exempt(siblings, child, &manifest)),
+            // What is not there, or is no manifest, is not exempt.
+            Err(error) if is_about_content(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an index lists; none where it is no index.
     async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
-        let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
-        let manifest: RawManifest = match read {
-            Some(node) => node.manifest.clone(),
-            None => self.means.reader.manifest(self.repository, Selector::Digest(digest)).await?,
-        };
+        let manifest = self.manifest(digest).await?;
         // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
         let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
         Ok(parsed.map(|parsed| parsed.children))
+    }
+
+    /// A manifest of the image. What the plan has not read is read.
+    async fn manifest(&self, digest: Digest) -> Result<RawManifest, oci::Error> {
+        let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
+        match read {
+            Some(node) => Ok(node.manifest.clone()),
+            None => self.means.reader.manifest(self.repository, Selector::Digest(digest)).await,
+        }
     }
 }
 
@@ -407,17 +445,24 @@ fn image_of(digest: Digest, evidence: &Evidence) -> Image {
     let verified = evidence.attestations.iter().map(|found| VerifiedAttestation {
         signatory: found.signatory.clone(),
         statement: found.statement.clone(),
+        id: found.origin.id(),
         place: found.origin.to_string(),
     });
-    let rejected = evidence.rejected.iter().filter_map(|rejected| match &rejected.claim {
+    let attestation = |rejected: &Rejected| match &rejected.claim {
         Claim::Signature => None,
         Claim::Attestation(predicate_type) => Some(RejectedAttestation {
             predicate_type: predicate_type.clone(),
             reason: rejected.reason.clone(),
             place: rejected.place.clone(),
         }),
-    });
-    Image { digest, verified: verified.collect(), rejected: rejected.collect(), platforms: None }
+    };
+    Image {
+        digest,
+        verified: verified.collect(),
+        rejected: evidence.rejected.iter().filter_map(attestation).collect(),
+        others: evidence.others.iter().filter_map(attestation).collect(),
+        platforms: None,
+    }
 }
 
 /// What a listing has shown of an image's evidence.
@@ -441,7 +486,7 @@ mod tests {
     use super::*;
     use crate::evidence::{Origin, Room};
     use crate::notary::{Production, Verification};
-    use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+    use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode};
 
     const BUILDER: &str = "builder@example.com";
 
@@ -486,7 +531,10 @@ mod tests {
 
     fn attestation(digest: Digest, signer: &str, content: &'static str) -> FoundAttestation {
         let predicate = json!({
-            "buildDefinition": { "externalParameters": { "source": "https://github.com/o/r" } },
+            "buildDefinition": {
+                "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+                "externalParameters": { "workflow": { "repository": "https://github.com/o/r" } },
+            },
             "runDetails": { "builder": { "id": "b" } },
         });
         let statement = Statement::about("app", &digest.hex(), "https://slsa.dev/provenance/v1", predicate);
@@ -501,7 +549,7 @@ mod tests {
         let signatures = vec![signature("staging@example.com", "ours"), signature(BUILDER, "other")];
         let rejected =
             Rejected { claim: Claim::Signature, reason: "forged".to_owned(), place: "somewhere".to_owned() };
-        Evidence { signatures, attestations, rejected: vec![rejected], absent: Vec::new() }
+        Evidence { signatures, attestations, rejected: vec![rejected], ..Evidence::default() }
     }
 
     /// An index whose platform has provenance, as it is kept.
@@ -514,7 +562,8 @@ mod tests {
         ]);
         let mut image = image_of(index, &own);
         let name = Some("linux/amd64".to_owned());
-        image.platforms = Some(vec![Platform { name, image: image_of(platform, &of_platform) }]);
+        image.platforms =
+            Some(vec![Platform { name, is_exempt: false, image: image_of(platform, &of_platform) }]);
         let examined = Assessment {
             judgements: vec![judge(policy, &image)],
             evidence: own,

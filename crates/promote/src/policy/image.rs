@@ -3,10 +3,9 @@
 use oci::Digest;
 use sigstore::{Signatory, Statement};
 
+use super::judgement::AttestationId;
 use super::predicate::is_provenance;
-
-/// What BuildKit calls the platform of the manifests in which an index carries attestations.
-pub(crate) const NO_PLATFORM: &str = "unknown/unknown";
+use super::rules::Policy;
 
 /// An attestation whose signature verifies.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +14,8 @@ pub struct VerifiedAttestation {
     pub signatory: Signatory,
     /// What it says.
     pub statement: Statement,
+    /// Which attestation of the image it is.
+    pub id: AttestationId,
     /// Where it stands, for a person.
     pub place: String,
 }
@@ -37,8 +38,10 @@ pub struct Image {
     pub digest: Digest,
     /// The attestations attached to this digest that verify.
     pub verified: Vec<VerifiedAttestation>,
-    /// The attestations attached to this digest that do not.
+    /// The attestations attached to this digest that do not: forged, malformed or about something else.
     pub rejected: Vec<RejectedAttestation>,
+    /// The attestations attached to this digest by someone else, whose key or authority is not known here.
+    pub others: Vec<RejectedAttestation>,
     /// What an index lists, all of it; none for the manifest of an image.
     pub platforms: Option<Vec<Platform>>,
 }
@@ -46,25 +49,29 @@ pub struct Image {
 /// What an index lists.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Platform {
-    /// `os/architecture[/variant]`, where the index tells it.
+    /// `os/architecture[/variant]`, where the index tells it. Whoever pushes the index writes it, so nothing depends on it.
     pub name: Option<String>,
+    /// Whether it is BuildKit's attestation manifest, which no policy asks about, as [`is_exempt`](super::is_exempt) decides.
+    pub is_exempt: bool,
     /// The image.
     pub image: Image,
 }
 
 impl Image {
-    /// Whether build provenance is attached, whoever has signed it and whatever it is worth: then a policy judges an index by
-    /// it and not by its platforms, whose attestations need not be read. What cannot be read may be provenance.
-    pub fn has_provenance(&self) -> bool {
-        let verified = self.verified.iter().map(|verified| Some(&verified.statement.predicate_type));
+    /// Whether build provenance is attached that speaks for the image, whatever it is worth: by one of a policy's signers, or
+    /// such that it cannot be told. Then the policy judges an index by it and not by its platforms, whose attestations need not
+    /// be read. What cannot be read may be provenance; what someone else says is not asked.
+    pub fn has_provenance(&self, policy: &Policy) -> bool {
+        let verified = self.verified.iter().filter(|verified| policy.trusts(&verified.signatory));
+        let verified = verified.map(|verified| Some(&verified.statement.predicate_type));
         let rejected = self.rejected.iter().map(|rejected| rejected.predicate_type.as_ref());
         verified.chain(rejected).any(|predicate_type| predicate_type.is_none_or(|name| is_provenance(name)))
     }
-}
 
-impl Platform {
-    /// Whether it is an image that runs somewhere. What says nothing of its platform is taken for one.
-    pub fn is_one(&self) -> bool {
-        self.name.as_deref() != Some(NO_PLATFORM)
+    /// Whether anything is attached that is or may be build provenance, whoever has signed it.
+    pub(super) fn claims_provenance(&self) -> bool {
+        let verified = self.verified.iter().map(|verified| Some(&verified.statement.predicate_type));
+        let others = self.rejected.iter().chain(&self.others).map(|other| other.predicate_type.as_ref());
+        verified.chain(others).any(|predicate_type| predicate_type.is_none_or(|name| is_provenance(name)))
     }
 }

@@ -1,7 +1,7 @@
 //! Whether an image passes.
 
-use super::image::{Image, Platform};
-use super::judgement::{Fault, Finding, Grounds, Judgement, Reason, Verdict};
+use super::image::{Image, Platform, RejectedAttestation};
+use super::judgement::{Fault, Finding, Grounds, Judgement, Outsider, Reason, Verdict};
 use super::rules::Policy;
 use super::weigh::weigh;
 
@@ -18,8 +18,8 @@ fn judge_at(policy: Option<&Policy>, image: &Image, depth: usize) -> Judgement {
     let own = judge_alone(policy, image);
     match &image.platforms {
         None => own,
-        // What somebody says about the index itself is not outweighed by what others say about its parts.
-        Some(_) if policy.is_some() && image.has_provenance() => own,
+        // What a signer says about the index itself is not outweighed by what others say about its parts.
+        Some(_) if policy.is_some_and(|policy| image.has_provenance(policy)) => own,
         Some(platforms) => judge_platforms(policy, own, platforms, depth),
     }
 }
@@ -27,18 +27,19 @@ fn judge_at(policy: Option<&Policy>, image: &Image, depth: usize) -> Judgement {
 /// Judges an image by what is attached to its own digest.
 fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
     let verified = image.verified.iter().map(|attestation| Finding {
+        id: Some(attestation.id),
         place: attestation.place.clone(),
         predicate_type: Some(attestation.statement.predicate_type.clone()),
         signatory: Some(attestation.signatory.clone()),
         verdict: weigh(policy, &image.digest, attestation),
     });
-    let rejected = image.rejected.iter().map(|attestation| Finding {
-        place: attestation.place.clone(),
-        predicate_type: attestation.predicate_type.clone(),
-        signatory: None,
-        verdict: Verdict::Refused(Reason::Unverified(attestation.reason.clone())),
+    let rejected = image.rejected.iter().map(|attestation| {
+        unverified(attestation, Verdict::Refused(Reason::Unverified(attestation.reason.clone())))
     });
-    let findings: Vec<Finding> = verified.chain(rejected).collect();
+    let others = image.others.iter().map(|attestation| {
+        unverified(attestation, Verdict::SomeoneElses(Outsider::Unknown(attestation.reason.clone())))
+    });
+    let findings: Vec<Finding> = verified.chain(rejected).chain(others).collect();
     let level = findings.iter().filter_map(level_of).max();
     let faults = match policy {
         Some(policy) => faults(policy, image, &findings),
@@ -50,6 +51,13 @@ fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
     let level = level.filter(|_| faults.is_empty());
     let mode = policy.map(Policy::mode);
     Judgement { digest: image.digest, mode, level, findings, faults, platforms: Vec::new() }
+}
+
+/// What was found about an attestation of which nobody knows who has signed it.
+fn unverified(attestation: &RejectedAttestation, verdict: Verdict) -> Finding {
+    let RejectedAttestation { predicate_type, place, .. } = attestation;
+    let (place, predicate_type) = (place.clone(), predicate_type.clone());
+    Finding { id: None, place, predicate_type, signatory: None, verdict }
 }
 
 /// The level that an attestation proves.
@@ -66,7 +74,7 @@ fn faults(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Fault> {
     let is_attested = |name: &str| accepted().any(|finding| finding.predicate_type.as_deref() == Some(name));
     let mut faults = Vec::new();
     if !findings.iter().any(|finding| level_of(finding).is_some()) {
-        faults.push(if image.has_provenance() { Fault::ProvenanceRefused } else { Fault::NoProvenance });
+        faults.push(if image.claims_provenance() { Fault::ProvenanceRefused } else { Fault::NoProvenance });
     }
     let missing = policy.predicate_types().iter().filter(|name| !is_attested(name.as_str()));
     faults.extend(missing.map(|name| Fault::NotAttested(name.to_string())));
@@ -81,7 +89,7 @@ fn judge_platforms(policy: Option<&Policy>, own: Judgement, listed: &[Platform],
         return Judgement { faults, ..own };
     }
     // Without a policy nothing is asked of platforms but that nothing is forged, wherever it stands.
-    let asked = listed.iter().filter(|platform| policy.is_none() || platform.is_one());
+    let asked = listed.iter().filter(|platform| policy.is_none() || !platform.is_exempt);
     let platforms: Vec<(Option<String>, Judgement)> =
         asked.map(|platform| (platform.name.clone(), judge_at(policy, &platform.image, depth + 1))).collect();
     let failed = platforms.iter().filter(|(_, judgement)| !judgement.is_satisfied()).count();

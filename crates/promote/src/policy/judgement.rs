@@ -21,7 +21,8 @@ pub struct Judgement {
     pub mode: Option<Mode>,
     /// The level that the image reaches by accepted provenance; none: not satisfied, or without policy.
     pub level: Option<BuildLevel>,
-    /// What was found about each attestation of the digest: those that verify, in their order, then those that do not.
+    /// What was found about each attestation of the digest: those that verify, in their order, then those that do not, then
+    /// those of others that cannot be verified here.
     pub findings: Vec<Finding>,
     /// Why the image does not pass; none: it does.
     pub faults: Vec<Fault>,
@@ -29,9 +30,20 @@ pub struct Judgement {
     pub platforms: Vec<(Option<String>, Judgement)>,
 }
 
+/// Which attestation of an image something is about. Texts are for people; this is for comparing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttestationId {
+    /// The digest of what is stored: of the layer's content, or of the manifest that refers to the image.
+    pub digest: Digest,
+    /// Which layer of the tag it is, from 0; none: it is a manifest that refers to the image.
+    pub layer: Option<usize>,
+}
+
 /// What was found about an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    /// Which attestation it is about; none for what does not verify, which nobody carries.
+    pub id: Option<AttestationId>,
     /// Where it stands.
     pub place: String,
     /// The type of its predicate, where it could be read.
@@ -49,6 +61,8 @@ pub enum Verdict {
     Accepted(Grounds),
     /// It verifies, and nothing depends on it.
     Ignored,
+    /// It is someone else's, who is neither believed nor held against the image.
+    SomeoneElses(Outsider),
     /// It does not count.
     Refused(Reason),
 }
@@ -71,6 +85,15 @@ pub enum Grounds {
     Verified,
 }
 
+/// Why an attestation is someone else's (specification 02, *Who is someone else*).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outsider {
+    /// It verifies, and who has signed it is none of the policy's signers.
+    Identity,
+    /// It is signed with a key that is not held, or under an authority that is not trusted: what was found.
+    Unknown(String),
+}
+
 /// Why an attestation does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -78,15 +101,13 @@ pub enum Reason {
     Unverified(String),
     /// None of its subjects is the digest that it is attached to.
     OtherSubject,
-    /// Who has signed it is none of the policy's signers.
-    OtherSigner,
     /// It says nothing that can be judged.
     Unusable(InvalidPredicate),
     /// The builder that it names is none of the policy's.
     OtherBuilder(String),
     /// The builder that it names is the policy's, and not for this signer to claim.
     OthersBuilder(String),
-    /// It names no source.
+    /// Nothing that the type of its build defines names its source.
     NoSource,
     /// The source that it names is none of the policy's.
     OtherSource(String),
@@ -137,6 +158,22 @@ impl Judgement {
     /// Whether an index passes because each of its platforms does.
     pub fn is_by_platforms(&self) -> bool {
         self.is_satisfied() && !self.platforms.is_empty()
+    }
+
+    /// What became of a part of the image: its own judgement where it has one, the worse where several indexes list it. A part
+    /// that was not judged by itself inherits what became of the whole, which is never better than what became of the index
+    /// that lists it: a part of what failed has not passed (specification 02, *One gate*).
+    pub fn of_part(&self, digest: &Digest) -> &Self {
+        self.worst_of(digest).unwrap_or(self)
+    }
+
+    /// The worst of the judgements about a digest, this one included.
+    fn worst_of(&self, digest: &Digest) -> Option<&Self> {
+        if self.digest == *digest {
+            return Some(self);
+        }
+        let of_platforms = self.platforms.iter().filter_map(|(_, platform)| platform.worst_of(digest));
+        of_platforms.min_by_key(|judgement| (judgement.is_satisfied(), judgement.level))
     }
 
     /// What counts of the attestations of the digest itself; each platform has its own.
@@ -190,6 +227,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Accepted(grounds) => write!(f, "accepted, {grounds}"),
             Self::Ignored => f.write_str("ignored, no policy asks for it"),
+            Self::SomeoneElses(outsider) => write!(f, "ignored, {outsider}"),
             Self::Refused(reason) => write!(f, "refused, {reason}"),
         }
     }
@@ -207,18 +245,26 @@ impl fmt::Display for Grounds {
     }
 }
 
+impl fmt::Display for Outsider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Identity => f.write_str("this is none of the policy's signers"),
+            Self::Unknown(why) => write!(f, "it is someone else's: {}", shown(why)),
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unverified(why) => write!(f, "it does not verify: {}", shown(why)),
             Self::OtherSubject => f.write_str("it is not about the image that it is attached to"),
-            Self::OtherSigner => f.write_str("this is none of the policy's signers"),
             Self::Unusable(why) => write!(f, "{why}"),
             Self::OtherBuilder(id) => write!(f, "the builder {} is none of the policy's", shown(id)),
             Self::OthersBuilder(id) => {
                 write!(f, "the policy does not let this signer claim the builder {}", shown(id))
             }
-            Self::NoSource => f.write_str("it names no source"),
+            Self::NoSource => f.write_str("it names no source, by what the type of its build defines"),
             Self::OtherSource(uri) => write!(f, "the source {} is none of the policy's", shown(uri)),
             Self::Level { reached, asked } => {
                 write!(f, "its builder reaches level {reached}, and the policy asks for {asked}")

@@ -3,7 +3,9 @@
 //!
 //! All of it is pure: what was attested and by whom is found out elsewhere. See `docs/design/provenance.md`.
 
+mod build_type;
 mod draft;
+mod exemption;
 mod image;
 mod judge;
 mod judgement;
@@ -15,10 +17,10 @@ mod weigh;
 
 pub(crate) use draft::ENTRIES_MAX;
 pub use draft::{BuilderDraft, Draft, Flaw, Part, Problem};
-pub(crate) use image::NO_PLATFORM;
+pub use exemption::{claims_exemption, exempt_parts, is_exempt};
 pub use image::{Image, Platform, RejectedAttestation, VerifiedAttestation};
 pub use judge::judge;
-pub use judgement::{Fault, Finding, Grounds, Judgement, Reason, Verdict};
+pub use judgement::{AttestationId, Fault, Finding, Grounds, Judgement, Outsider, Reason, Verdict};
 pub use policies::{Policies, PolicyConflict, Relation};
 pub use predicate::{InvalidPredicate, PROVENANCE_TYPES};
 pub use rules::{BuildLevel, Builder, InvalidRule, Mode, Policy, Uri};

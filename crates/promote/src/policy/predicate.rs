@@ -6,6 +6,7 @@
 use serde_json::Value;
 use sigstore::Statement;
 
+use super::build_type::{Dependencies, Places, places_v0_2, places_v1};
 use super::source::URI_MAX;
 
 /// The first version that policies accept.
@@ -16,20 +17,6 @@ const V1: &str = "https://slsa.dev/provenance/v1";
 pub const PROVENANCE_TYPES: [&str; 2] = [V0_2, V1];
 /// The most materials or resolved dependencies of one build.
 const MATERIALS_MAX: usize = 10_000;
-/// The parameter that is a text for some builds and a resource for others.
-const SOURCE: &str = "/buildDefinition/externalParameters/source";
-/// Where v0.2 says what it was told to build.
-const TOLD_V0_2: &[&str] = &["/invocation/configSource/uri"];
-/// Where v1 does: the forms of `slsa-github-generator` and GitLab, of GitHub's attestations, of Cloud Build and of BuildKit.
-/// What a build takes for parameters is its own affair, so there is no one place.
-const TOLD_V1: &[&str] = &[
-    SOURCE,
-    "/buildDefinition/externalParameters/source/uri",
-    "/buildDefinition/externalParameters/workflow/repository",
-    "/buildDefinition/externalParameters/buildConfigSource/repository",
-    "/buildDefinition/externalParameters/configSource/uri",
-];
-
 /// Why a predicate says nothing that can be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPredicate {
@@ -60,18 +47,30 @@ pub enum InvalidPredicate {
 pub(super) struct Provenance<'s> {
     /// The builder's identifier.
     pub(super) builder: &'s str,
-    /// Where it was made from.
-    pub(super) sources: Sources<'s>,
+    /// Where it was made from: each of them counts. None where the type of the build does not tell.
+    pub(super) sources: Vec<&'s str>,
 }
 
-/// Where a build says that its source is.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Sources<'s> {
-    /// What it was told to build: each of them counts.
-    Told(Vec<&'s str>),
-    /// It does not say what it was told: all that it used, of which one may be it.
-    Used(Vec<&'s str>),
+/// Where the parts of a version of provenance stand.
+struct Version {
+    builder: &'static str,
+    build_type: &'static str,
+    places: fn(Option<&str>) -> Places,
+    dependencies: &'static str,
 }
+
+const VERSION_0_2: Version = Version {
+    builder: "/builder/id",
+    build_type: "/buildType",
+    places: places_v0_2,
+    dependencies: "/materials",
+};
+const VERSION_1: Version = Version {
+    builder: "/runDetails/builder/id",
+    build_type: "/buildDefinition/buildType",
+    places: places_v1,
+    dependencies: "/buildDefinition/resolvedDependencies",
+};
 
 /// Whether a predicate type is one of build provenance.
 pub(super) fn is_provenance(predicate_type: &str) -> bool {
@@ -85,17 +84,12 @@ impl<'s> Provenance<'s> {
         if !statement.predicate.is_object() {
             return Err(unexpected("predicate", "a mapping"));
         }
-        let (builder, told, used) = if statement.predicate_type == V0_2 {
-            ("/builder/id", TOLD_V0_2, "/materials")
-        } else {
-            ("/runDetails/builder/id", TOLD_V1, "/buildDefinition/resolvedDependencies")
-        };
-        let told = told.iter().filter_map(|path| predicate.text(path).transpose());
-        let told = told.collect::<Result<Vec<_>, _>>()?;
-        let sources =
-            if told.is_empty() { Sources::Used(predicate.uris(used)?) } else { Sources::Told(told) };
-        let builder =
-            predicate.text(builder)?.ok_or_else(|| InvalidPredicate::Missing { field: name(builder) })?;
+        let version = if statement.predicate_type == V0_2 { VERSION_0_2 } else { VERSION_1 };
+        let places = (version.places)(predicate.text(version.build_type)?);
+        let sources = predicate.sources(places, version.dependencies)?;
+        let builder = predicate
+            .text(version.builder)?
+            .ok_or_else(|| InvalidPredicate::Missing { field: name(version.builder) })?;
         Ok(Self { builder, sources })
     }
 }
@@ -104,7 +98,22 @@ impl<'s> Provenance<'s> {
 struct Predicate<'s>(&'s Value);
 
 impl<'s> Predicate<'s> {
-    /// What stands at a path. A text where a mapping is looked for in passing has nothing below it: `source` may be either.
+    /// What its type of build defines to be its source.
+    fn sources(&self, places: Places, dependencies: &str) -> Result<Vec<&'s str>, InvalidPredicate> {
+        let told = places.parameters.iter().filter_map(|path| self.text(path).transpose());
+        let told = told.collect::<Result<Vec<_>, _>>()?;
+        if places.dependencies == Dependencies::None {
+            return Ok(told);
+        }
+        let mut sources = self.dependencies(dependencies, places.dependencies)?;
+        // Without them the parameters name a configuration, and nothing that was built.
+        if !sources.is_empty() {
+            sources.extend(told);
+        }
+        Ok(sources)
+    }
+
+    /// What stands at a path.
     fn at(&self, path: &str) -> Result<Option<&'s Value>, InvalidPredicate> {
         let mut value = self.0;
         let mut end = 0;
@@ -114,7 +123,6 @@ impl<'s> Predicate<'s> {
                     Some(Value::Null) | None => return Ok(None),
                     Some(field) => value = field,
                 },
-                Value::String(_) if path.starts_with(SOURCE) => return Ok(None),
                 _ => return Err(unexpected(&path[..end], "a mapping")),
             }
             end += 1 + name.len();
@@ -126,14 +134,13 @@ impl<'s> Predicate<'s> {
     fn text(&self, path: &str) -> Result<Option<&'s str>, InvalidPredicate> {
         match self.at(path)? {
             Some(Value::String(text)) => bounded(text, path),
-            Some(Value::Object(_)) if path == SOURCE => Ok(None),
             Some(_) => Err(unexpected(path, "a text")),
             None => Ok(None),
         }
     }
 
-    /// The `uri`s of a list.
-    fn uris(&self, path: &str) -> Result<Vec<&'s str>, InvalidPredicate> {
+    /// The URIs of some resources of a list; one without a URI names nothing.
+    fn dependencies(&self, path: &str, which: Dependencies) -> Result<Vec<&'s str>, InvalidPredicate> {
         let items = match self.at(path)? {
             None => return Ok(Vec::new()),
             Some(Value::Array(items)) => items,
@@ -142,10 +149,15 @@ impl<'s> Predicate<'s> {
         if items.len() > MATERIALS_MAX {
             return Err(InvalidPredicate::TooMany { field: name(path) });
         }
-        let uri = |item: &'s Value| {
-            Predicate(item).text("/uri").map_err(|_| unexpected(path, "a list of resources"))
+        let text = |item: &'s Value, field| {
+            Predicate(item).text(field).map_err(|_| unexpected(path, "a list of resources"))
         };
-        items.iter().filter_map(|item| uri(item).transpose()).collect()
+        let mut uris = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            let (name, uri) = (text(item, "/name")?, text(item, "/uri")?);
+            uris.extend(uri.filter(|uri| which.includes(number, name, uri)));
+        }
+        Ok(uris)
     }
 }
 
@@ -176,47 +188,133 @@ mod tests {
         Statement::about("", "ab", predicate_type, predicate)
     }
 
-    /// What v1 says with these external parameters and dependencies.
-    fn v1(parameters: &Value, dependencies: &Value) -> Statement {
-        let definition = json!({"externalParameters": parameters, "resolvedDependencies": dependencies});
+    /// What v1 says of a type of build with these external parameters and dependencies.
+    fn v1(build_type: &str, parameters: &Value, dependencies: &Value) -> Statement {
+        let definition = json!({
+            "buildType": build_type, "externalParameters": parameters, "resolvedDependencies": dependencies,
+        });
         statement(V1, json!({"buildDefinition": definition, "runDetails": {"builder": {"id": "b"}}}))
     }
 
-    #[test]
-    fn a_build_that_was_told_its_source_is_not_asked_for_what_else_it_used() {
-        let used = json!([{"uri": "dependency"}]);
-        for (parameters, told) in [
-            (json!({"source": "s"}), vec!["s"]),
-            (json!({"source": {"uri": "s", "digest": {}}}), vec!["s"]),
-            (json!({"workflow": {"repository": "s", "ref": "r"}}), vec!["s"]),
-            (json!({"buildConfigSource": {"repository": "s"}}), vec!["s"]),
-            (json!({"configSource": {"uri": "s"}}), vec!["s"]),
-            (json!({"source": {"uri": "s"}, "workflow": {"repository": "t"}}), vec!["s", "t"]),
-        ] {
-            let statement = v1(&parameters, &used);
-            assert_eq!(Provenance::read(&statement).unwrap().sources, Sources::Told(told), "{statement:?}");
-        }
+    fn v0_2(build_type: Option<&str>, source: &str, materials: &Value) -> Statement {
+        let invocation = json!({"configSource": {"uri": source}});
         let predicate = json!({
-            "builder": {"id": "b"}, "invocation": {"configSource": {"uri": "s"}}, "materials": used,
+            "builder": {"id": "b"}, "buildType": build_type, "invocation": invocation, "materials": materials,
         });
-        let v0_2 = statement(V0_2, predicate);
-        let read = Provenance::read(&v0_2).unwrap();
-        assert_eq!(read, Provenance { builder: "b", sources: Sources::Told(vec!["s"]) });
+        statement(V0_2, predicate)
+    }
+
+    const GITHUB: &str = "https://actions.github.io/buildtypes/workflow/v1";
+    const BUILDKIT: &str =
+        "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md";
+    const GOOGLE: &str = "https://cloud.google.com/build/gcb-buildtypes/google-worker/v1";
+    const CONTAINER: &str = "https://slsa.dev/container-based-build/v0.1?draft";
+    const GITLAB: &str = "https://gitlab.com/gitlab-org/gitlab-runner/-/blob/v17.0.0/PROVENANCE.md";
+    const TEKTON: &str = "https://tekton.dev/chains/v2/slsa";
+    const DELEGATOR: &str = "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0";
+
+    #[test]
+    fn the_type_of_a_build_says_which_parameters_name_its_source() {
+        let draft = "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1";
+        let workflow = "https://cloud.google.com/build/gcb-buildtypes/google-builder/v1";
+        let triggered = "https://slsa-framework.github.io/gcb-buildtypes/triggered-build/v1";
+        for (build_type, parameters, expected) in [
+            (GITHUB, json!({"workflow": {"repository": "s", "ref": "r"}}), vec!["s"]),
+            (draft, json!({"workflow": {"repository": "s"}, "inputs": {"source": "t"}}), vec!["s"]),
+            (
+                BUILDKIT,
+                json!({"configSource": {"uri": "s"}, "request": {"args": {"context:x": "t"}}}),
+                vec!["s"],
+            ),
+            (BUILDKIT, json!({"configSource": {"path": "Dockerfile"}}), vec![]),
+            (GOOGLE, json!({"buildConfigSource": {"repository": "s"}}), vec!["s"]),
+            (
+                GOOGLE,
+                json!({"buildConfigSource": {"repository": "s"}, "sourceToBuild": {"repository": "t"}}),
+                vec!["t", "s"],
+            ),
+            (GOOGLE, json!({"buildConfig": {}, "sourceToBuild": {"repository": "s"}}), vec!["s"]),
+            (workflow, json!({"buildConfigSource": {"repository": "s"}}), vec!["s"]),
+            (triggered, json!({"configSource": {"repository": "s"}}), vec!["s"]),
+            (CONTAINER, json!({"source": {"uri": "s", "digest": {}}}), vec!["s"]),
+            (GITLAB, json!({"source": "s", "entryPoint": "job"}), vec!["s"]),
+        ] {
+            let statement = v1(build_type, &parameters, &json!([{"uri": "dependency"}]));
+            assert_eq!(Provenance::read(&statement).unwrap().sources, expected, "{statement:?}");
+        }
+    }
+
+    /// What one type of build calls its source is anything to another.
+    #[test]
+    fn a_type_of_build_that_is_not_known_names_no_source() {
+        let parameters = json!({
+            "source": "s", "repository": "s", "workflow": {"repository": "s"}, "configSource": {"uri": "s"},
+            "buildConfigSource": {"repository": "s"}, "sourceToBuild": {"repository": "s"},
+        });
+        for build_type in
+            ["https://builder.example/type", "", "https://actions.github.io/buildtypes/workflow/v9"]
+        {
+            let statement = v1(build_type, &parameters, &json!([{"uri": "s"}]));
+            assert!(Provenance::read(&statement).unwrap().sources.is_empty(), "{build_type}");
+        }
+        let mut without = v1("", &parameters, &json!([{"uri": "s"}]));
+        without.predicate["buildDefinition"].as_object_mut().unwrap().remove("buildType");
+        assert!(Provenance::read(&without).unwrap().sources.is_empty());
     }
 
     #[test]
-    fn a_build_that_was_not_told_is_asked_for_what_it_used() {
-        let used = json!([{"uri": "a"}, {"name": "without"}, {"uri": "b"}]);
-        for parameters in
-            [json!({}), json!(null), json!({"source": ""}), json!({"source": {"digest": {}}, "other": 1})]
-        {
-            let statement = v1(&parameters, &used);
-            assert_eq!(Provenance::read(&statement).unwrap().sources, Sources::Used(vec!["a", "b"]));
+    fn what_a_build_has_used_is_not_its_source() {
+        let used = json!([{"uri": "git+https://h/s"}, {"name": "inputs/result", "uri": "git+https://h/s"}]);
+        for build_type in [GITHUB, BUILDKIT, GOOGLE, CONTAINER, GITLAB, "other"] {
+            assert!(
+                Provenance::read(&v1(build_type, &json!({}), &used)).unwrap().sources.is_empty(),
+                "{build_type}"
+            );
         }
-        let v0_2 = statement(V0_2, json!({"builder": {"id": "b"}, "materials": used}));
-        assert_eq!(Provenance::read(&v0_2).unwrap().sources, Sources::Used(vec!["a", "b"]));
-        let nothing = statement(V0_2, json!({"builder": {"id": "b"}}));
-        assert_eq!(Provenance::read(&nothing).unwrap().sources, Sources::Used(vec![]));
+        for build_type in [None, Some("https://mobyproject.org/buildkit@v1"), Some("other")] {
+            let statement = v0_2(build_type, "", &used);
+            let read = Provenance::read(&statement).unwrap();
+            assert_eq!(read, Provenance { builder: "b", sources: vec![] }, "{build_type:?}");
+        }
+    }
+
+    /// SLSA v0.2 defines where the configuration comes from for all types.
+    #[test]
+    fn version_0_2_names_the_source_of_the_configuration_for_every_type_of_build() {
+        for build_type in [
+            None,
+            Some("https://github.com/slsa-framework/slsa-github-generator/container@v1"),
+            Some("https://cloudbuild.googleapis.com/CloudBuildYaml@v0.1"),
+            Some("https://mobyproject.org/buildkit@v1"),
+            Some("https://builder.example/type"),
+        ] {
+            let statement = v0_2(build_type, "s", &json!([{"uri": "git+https://h/t"}]));
+            assert_eq!(Provenance::read(&statement).unwrap().sources, ["s"], "{build_type:?}");
+        }
+    }
+
+    #[test]
+    fn tekton_and_delegated_builds_define_dependencies_to_be_their_source() {
+        let config = json!({"buildConfigSource": {"repository": "c"}});
+        let inputs = json!([
+            {"name": "pipeline", "uri": "git+p"}, {"uri": "image"},
+            {"name": "inputs/result", "uri": "a"}, {"name": "inputs/result", "uri": "b"},
+        ]);
+        let sources = |statement: &Statement| {
+            Provenance::read(statement).unwrap().sources.into_iter().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(sources(&v1(TEKTON, &config, &inputs)), ["a", "b", "c"]);
+        assert_eq!(sources(&v1(TEKTON, &json!({"runSpec": {}}), &inputs)), ["a", "b"]);
+        let none: [&str; 0] = [];
+        assert_eq!(sources(&v1(TEKTON, &config, &json!([{"uri": "c"}]))), none, "a pipeline is no source");
+        assert_eq!(sources(&v1(DELEGATOR, &json!({}), &json!([{"uri": "s"}, {"uri": "t"}]))), ["s"]);
+        let materials = json!([{"uri": "oci://image"}, {"uri": "git+s"}, {"uri": "git+t"}]);
+        for build_type in
+            ["tekton.dev/v1beta1/TaskRun", "https://tekton.dev/attestations/chains/pipelinerun@v2"]
+        {
+            assert_eq!(sources(&v0_2(Some(build_type), "c", &materials)), ["git+s", "git+t", "c"]);
+            assert_eq!(sources(&v0_2(Some(build_type), "c", &json!([{"uri": "oci://image"}]))), none);
+        }
     }
 
     #[test]
@@ -243,14 +341,18 @@ mod tests {
             statement(V0_2, json!({"builder": {"id": long}})),
             statement(V0_2, json!({"builder": {"id": "b"}, "invocation": []})),
             statement(V0_2, json!({"builder": {"id": "b"}, "invocation": {"configSource": {"uri": 1}}})),
-            statement(V0_2, json!({"builder": {"id": "b"}, "materials": {"uri": "a"}})),
-            statement(V0_2, json!({"builder": {"id": "b"}, "materials": ["a"]})),
-            statement(V0_2, json!({"builder": {"id": "b"}, "materials": [{"uri": 1}]})),
-            statement(V0_2, json!({"builder": {"id": "b"}, "materials": many})),
-            v1(&json!({"source": 1}), &json!([])),
-            v1(&json!({"source": {"uri": []}}), &json!([])),
-            v1(&json!({"workflow": "w"}), &json!([])),
-            v1(&json!("s"), &json!([])),
+            statement(V0_2, json!({"builder": {"id": "b"}, "buildType": 1})),
+            v0_2(Some("tekton.dev/v1beta1/TaskRun"), "", &json!({"uri": "a"})),
+            v0_2(Some("tekton.dev/v1beta1/TaskRun"), "", &json!(["a"])),
+            v0_2(Some("tekton.dev/v1beta1/TaskRun"), "", &json!([{"uri": 1}])),
+            v0_2(Some("tekton.dev/v1beta1/TaskRun"), "", &json!(many)),
+            v1(TEKTON, &json!({}), &json!([{"uri": "a", "name": 1}])),
+            v1(GITLAB, &json!({"source": 1}), &json!([])),
+            v1(GITLAB, &json!({"source": {"uri": "s"}}), &json!([])),
+            v1(CONTAINER, &json!({"source": {"uri": []}}), &json!([])),
+            v1(CONTAINER, &json!({"source": "s"}), &json!([])),
+            v1(GITHUB, &json!({"workflow": "w"}), &json!([])),
+            v1(GITHUB, &json!("s"), &json!([])),
         ] {
             assert!(Provenance::read(&bad).is_err(), "{bad:?}");
         }
@@ -258,12 +360,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_predicate_makes_it_panic(text in r#"[{}\[\]":,a0 ]{0,60}"#, field in 0..TOLD_V1.len()) {
+        fn no_predicate_makes_it_panic(text in r#"[{}\[\]":,a0 ]{0,60}"#, place in 0..4_usize) {
             let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
-            let mut predicate = json!({"runDetails": {"builder": {"id": "b"}}});
-            let leaf = TOLD_V1[field].split('/').skip(1).fold(&mut predicate, |at, name| &mut at[name]);
-            *leaf = value;
-            let _ = Provenance::read(&statement(V1, predicate));
+            let (build_type, path) = [
+                (GITLAB, "source"), (GITHUB, "workflow"), (GOOGLE, "buildConfigSource"), (BUILDKIT, "configSource"),
+            ][place];
+            let _ = Provenance::read(&v1(build_type, &json!({ path: value.clone() }), &json!([])));
+            let _ = Provenance::read(&v1(TEKTON, &json!({}), &value));
+            let mut untyped = v1("", &json!({}), &json!([]));
+            untyped.predicate["buildDefinition"]["buildType"] = value;
+            let _ = Provenance::read(&untyped);
         }
     }
 }

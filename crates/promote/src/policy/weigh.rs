@@ -4,23 +4,23 @@ use oci::Digest;
 use sigstore::Statement;
 
 use super::image::VerifiedAttestation;
-use super::judgement::{Grounds, Reason, Verdict};
-use super::predicate::{Provenance, Sources, is_provenance};
+use super::judgement::{Grounds, Outsider, Reason, Verdict};
+use super::predicate::{Provenance, is_provenance};
 use super::rules::Policy;
 
 /// What an attestation of a digest is worth under a policy, or without one.
 pub(super) fn weigh(policy: Option<&Policy>, digest: &Digest, attestation: &VerifiedAttestation) -> Verdict {
+    let is_provenance = is_provenance(&attestation.statement.predicate_type);
+    if policy.is_some_and(|policy| !policy.trusts(&attestation.signatory)) {
+        return Verdict::SomeoneElses(Outsider::Identity);
+    }
     // Whoever has verified the signature has asked this too; here it costs nothing and is the last chance.
     if !is_about(&attestation.statement, digest) {
         return Verdict::Refused(Reason::OtherSubject);
     }
-    let is_provenance = is_provenance(&attestation.statement.predicate_type);
     let Some(policy) = policy else {
         return if is_provenance { Verdict::Accepted(Grounds::Verified) } else { Verdict::Ignored };
     };
-    if !policy.trusts(&attestation.signatory) {
-        return Verdict::Refused(Reason::OtherSigner);
-    }
     if !is_provenance {
         return Verdict::Accepted(Grounds::Signer);
     }
@@ -47,16 +47,11 @@ fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<Grou
     }
 }
 
-/// The source that is the policy's. What a build was told must all be; of what it used one will do.
-fn source(policy: &Policy, sources: &Sources<'_>) -> Result<String, Reason> {
+/// The source that a build names, which has to be the policy's; of several each has to be.
+fn source(policy: &Policy, sources: &[&str]) -> Result<String, Reason> {
     let is_allowed = |uri: &&&str| policy.sources().iter().any(|source| source.matches(uri));
-    let (uris, source) = match sources {
-        Sources::Told(uris) => match uris.iter().find(|uri| !is_allowed(uri)) {
-            Some(other) => return Err(Reason::OtherSource((*other).to_owned())),
-            None => (uris, uris.first()),
-        },
-        Sources::Used(uris) => (uris, uris.iter().find(is_allowed)),
-    };
-    let other = || uris.first().map_or(Reason::NoSource, |uri| Reason::OtherSource((*uri).to_owned()));
-    source.map(|uri| (*uri).to_owned()).ok_or_else(other)
+    if let Some(other) = sources.iter().find(|uri| !is_allowed(uri)) {
+        return Err(Reason::OtherSource((*other).to_owned()));
+    }
+    sources.first().map(|uri| (*uri).to_owned()).ok_or(Reason::NoSource)
 }

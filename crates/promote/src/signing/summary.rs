@@ -140,6 +140,7 @@ mod tests {
             level: BuildLevel::Two,
         };
         let finding = |place: &str, verdict| Finding {
+            id: None,
             place: place.to_owned(),
             predicate_type: None,
             signatory: None,

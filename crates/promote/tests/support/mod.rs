@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 
+pub mod beside;
 pub mod hand;
 pub mod process;
 pub mod signer;

@@ -78,7 +78,7 @@ impl Identity {
         image: Digest,
         often: std::ops::RangeInclusive<usize>,
     ) {
-        for part in reader.outline(&home.at(image)).await.unwrap() {
+        for part in reader.outline(&home.at(image)).await.unwrap().manifests {
             let statements = self.statements(reader, home, part.digest).await;
             let of = |kind: &str| statements.iter().filter(|it| it.predicate_type == kind).count();
             let what = format!("{home}@{}", part.digest);

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use oci::{
-    AttachmentKind, Descriptor, Digest, Graph, Host, InvalidManifest, Known, MediaType, Reader, Repository,
-    Tag,
+    AttachmentKind, Descriptor, Digest, Graph, Host, InvalidManifest, Known, MediaType, Outline, Reader,
+    Repository, Selector, Tag,
 };
 use serde::Serialize;
 
@@ -19,12 +19,12 @@ use crate::decide::Verdict;
 use crate::edge::{Edge, Edges};
 use crate::error::{Conflict, Error};
 use crate::event::{Event, Promotion};
-use crate::evidence::Hints;
+use crate::evidence::{Hints, is_about_content};
 use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
 use crate::phase::examine::Passed;
 use crate::phase::owed::Owed;
-use crate::policy::Policies;
+use crate::policy::{Policies, claims_exemption, exempt_parts};
 use crate::problem::NewAdvice;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};
@@ -264,10 +264,13 @@ impl Plan {
     ) -> Result<Vec<Descriptor>, oci::Error> {
         let image = self.edges.repository(subject.home).at(*self.edges.digest_name(subject.digest));
         let read = edges_of(&self.edges, subject).find_map(|edge| self.image(edge));
-        let mut outline = match read.filter(|graph| graph.is_whole()) {
+        let outline = match read.filter(|graph| graph.is_whole()) {
             Some(graph) => graph.outline(),
             None => reader.outline(&image).await?,
         };
+        let exempt = self.exempt(reader, subject, read, &outline).await?;
+        let mut outline = outline.manifests;
+        outline.retain(|part| !exempt.contains(&part.digest));
         let all = outline.len();
         outline.retain(|part| matches!(part.digest, Digest::Sha256(_)));
         if outline.len() < all {
@@ -277,6 +280,38 @@ impl Plan {
             )));
         }
         Ok(outline)
+    }
+
+    /// The manifests of an image at home that are BuildKit's attestation manifests: they are neither signed nor summarised.
+    ///
+    /// One request for each that claims to be one, where the image has not been read from staging.
+    async fn exempt(
+        &self,
+        reader: &Reader,
+        subject: &Subject,
+        read: Option<&Graph>,
+        outline: &Outline,
+    ) -> Result<HashSet<Digest>, oci::Error> {
+        let home = self.edges.repository(subject.home);
+        let indexes = || outline.indexes.iter().map(Vec::as_slice);
+        let claims = indexes().flat_map(|siblings| {
+            siblings.iter().filter(move |child| claims_exemption(siblings, child)).map(|child| child.digest)
+        });
+        let mut manifests = HashMap::new();
+        for digest in claims.collect::<BTreeSet<Digest>>() {
+            let node = read.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
+            let manifest = match node {
+                Some(node) => Ok(node.manifest.clone()),
+                None => reader.manifest(home, Selector::Digest(digest)).await,
+            };
+            match manifest {
+                Ok(manifest) => drop(manifests.insert(digest, manifest)),
+                // What cannot be read is not exempt.
+                Err(error) if is_about_content(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(exempt_parts(indexes(), |digest| manifests.get(digest)))
     }
 
     /// Takes in that it cannot be read what is attached to images: they are not promoted.

@@ -1,0 +1,150 @@
+//! Where provenance names the source of a build: for each type of build where the definition of that type says so.
+//!
+//! SLSA leaves it to the type of a build what its parameters mean, so the same name means different things to different types,
+//! and what a build has used says nothing of what it was told to build. The table is in `docs/design/provenance.md`.
+
+/// Where the provenance of a type of build names its source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The parameters that name it, by their paths in the predicate: each that is there counts.
+    pub(super) parameters: &'static [&'static str],
+    /// The dependencies that the type defines to be its source. Where it defines some, there has to be one.
+    pub(super) dependencies: Dependencies,
+}
+
+/// Which of its dependencies a type of build defines to be its source: each of them counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dependencies {
+    /// None: what was used is not what was built.
+    None,
+    /// The first.
+    First,
+    /// Those with this name.
+    Named(&'static str),
+    /// All that git has given.
+    Git,
+}
+
+impl Dependencies {
+    /// Whether it is one of them: the number of a resource in the list, from 0, its name and its URI.
+    pub(super) fn includes(self, number: usize, name: Option<&str>, uri: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::First => number == 0,
+            Self::Named(wanted) => name == Some(wanted),
+            Self::Git => uri.starts_with("git+"),
+        }
+    }
+}
+
+const NOWHERE: Places = told(&[]);
+const CONFIG_SOURCE: &str = "/invocation/configSource/uri";
+const WORKFLOW: &str = "/buildDefinition/externalParameters/workflow/repository";
+const BUILD_CONFIG_SOURCE: &str = "/buildDefinition/externalParameters/buildConfigSource/repository";
+const SOURCE_TO_BUILD: &str = "/buildDefinition/externalParameters/sourceToBuild/repository";
+
+/// Where parameters alone name the source.
+const fn told(parameters: &'static [&'static str]) -> Places {
+    Places { parameters, dependencies: Dependencies::None }
+}
+
+/// Where provenance v0.2 names its source. SLSA itself defines `invocation.configSource` for all types of builds.
+pub(super) fn places_v0_2(build_type: Option<&str>) -> Places {
+    match build_type {
+        // Tekton Chains: there it is the definition of the pipeline, and what was built is among the materials.
+        Some(
+            "tekton.dev/v1beta1/TaskRun"
+            | "tekton.dev/v1beta1/PipelineRun"
+            | "tekton.dev/v1/TaskRun"
+            | "tekton.dev/v1/PipelineRun"
+            | "https://tekton.dev/attestations/chains@v2"
+            | "https://tekton.dev/attestations/chains/pipelinerun@v2",
+        ) => Places { parameters: &[CONFIG_SOURCE], dependencies: Dependencies::Git },
+        _ => told(&[CONFIG_SOURCE]),
+    }
+}
+
+/// Where provenance v1 names its source: nowhere, where the type is not known.
+pub(super) fn places_v1(build_type: Option<&str>) -> Places {
+    match build_type.unwrap_or_default() {
+        // GitHub's artifact attestations, and the draft of the same.
+        "https://actions.github.io/buildtypes/workflow/v1"
+        | "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1" => told(&[WORKFLOW]),
+        // slsa-github-generator: builders of others' making, and the one that runs a container.
+        "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0" => {
+            Places { parameters: &[WORKFLOW], dependencies: Dependencies::First }
+        }
+        "https://slsa.dev/container-based-build/v0.1?draft" => {
+            told(&["/buildDefinition/externalParameters/source/uri"])
+        }
+        // Google Cloud Build: with its own configuration, as a workflow, and as the community described it.
+        "https://cloud.google.com/build/gcb-buildtypes/google-worker/v1" => {
+            told(&[SOURCE_TO_BUILD, BUILD_CONFIG_SOURCE])
+        }
+        "https://cloud.google.com/build/gcb-buildtypes/google-builder/v1" => told(&[BUILD_CONFIG_SOURCE]),
+        "https://slsa-framework.github.io/gcb-buildtypes/triggered-build/v1" => {
+            told(&[SOURCE_TO_BUILD, "/buildDefinition/externalParameters/configSource/repository"])
+        }
+        // BuildKit.
+        "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
+        | "https://mobyproject.org/buildkit@v1" => {
+            told(&["/buildDefinition/externalParameters/configSource/uri"])
+        }
+        // Tekton Chains.
+        "https://tekton.dev/chains/v2/slsa"
+        | "https://tekton.dev/chains/v2/slsa-tekton"
+        | "https://tekton.dev/predicate/chains/slsa/v2" => {
+            let dependencies = Dependencies::Named("inputs/result");
+            Places { parameters: &[BUILD_CONFIG_SOURCE], dependencies }
+        }
+        other if is_gitlab(other) => told(&["/buildDefinition/externalParameters/source"]),
+        _ => NOWHERE,
+    }
+}
+
+/// GitLab's type has the version of its runner in the middle.
+fn is_gitlab(build_type: &str) -> bool {
+    let of_runner = build_type
+        .strip_prefix("https://gitlab.com/gitlab-org/gitlab-runner/-/blob/")
+        .and_then(|rest| rest.strip_suffix("/PROVENANCE.md"))
+        .is_some_and(|version| !version.is_empty() && !version.contains('/'));
+    let of_server = matches!(
+        build_type.trim_end_matches('/'),
+        "https://docs.gitlab.com/ci/pipeline_security/slsa/provenance_v1"
+            | "https://docs.gitlab.com/ci/pipeline_security/slsa/level_3/provenance_v1"
+    );
+    of_runner || of_server
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_of_gitlab_names_a_version_of_the_runner_and_nothing_else() {
+        let blob = "https://gitlab.com/gitlab-org/gitlab-runner/-/blob";
+        for known in ["v15.0.0/PROVENANCE.md", "598a7c91/PROVENANCE.md"] {
+            assert!(is_gitlab(&format!("{blob}/{known}")), "{known}");
+        }
+        for other in ["PROVENANCE.md", "/PROVENANCE.md", "a/b/PROVENANCE.md", "v15.0.0/README.md"] {
+            assert!(!is_gitlab(&format!("{blob}/{other}")), "{other}");
+        }
+        assert!(!is_gitlab("https://gitlab.example/gitlab-org/gitlab-runner/-/blob/v15/PROVENANCE.md"));
+        assert!(is_gitlab("https://docs.gitlab.com/ci/pipeline_security/slsa/provenance_v1/"));
+        assert!(!is_gitlab("https://docs.gitlab.com/ci/pipeline_security/slsa"));
+    }
+
+    #[test]
+    fn a_type_is_compared_to_the_letter() {
+        for almost in [
+            "https://actions.github.io/buildtypes/workflow/v1/",
+            "https://actions.github.io/buildtypes/workflow/v2",
+            "http://actions.github.io/buildtypes/workflow/v1",
+            "https://evil.example/?https://actions.github.io/buildtypes/workflow/v1",
+            "",
+        ] {
+            assert_eq!(places_v1(Some(almost)), NOWHERE, "{almost}");
+        }
+        assert_eq!(places_v1(None), NOWHERE);
+    }
+}

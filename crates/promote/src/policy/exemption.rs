@@ -1,0 +1,247 @@
+//! Which entries of an index no policy asks about: BuildKit's attestation manifests, and nothing else (specification 02,
+//! *Phases / Provenance*).
+//!
+//! Policies, signing, verification summaries and audits decide it by [`is_exempt`] alone. What is exempt is neither signed
+//! nor summarised.
+
+use std::collections::{HashMap, HashSet};
+
+use oci::{Descriptor, Digest, MediaType, RawManifest};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// The media type of in-toto statements, which are all that BuildKit's attestation manifests hold.
+const STATEMENT: &str = "application/vnd.in-toto+json";
+
+/// Whether an index says of one of its entries that it is BuildKit's attestation manifest of another: the type
+/// `attestation-manifest`, and the digest of a sibling.
+///
+/// It is a claim of whoever has pushed the index. Only for such an entry the manifest has to be read, to ask [`is_exempt`];
+/// all others are not exempt, whatever platform they are listed with.
+pub fn claims_exemption(siblings: &[Descriptor], child: &Descriptor) -> bool {
+    let is_sibling =
+        |digest: &Digest| *digest != child.digest && siblings.iter().any(|other| other.digest == *digest);
+    !child.media_type.is_index() && child.attests.as_ref().is_some_and(is_sibling)
+}
+
+/// Whether an entry of an index is BuildKit's attestation manifest, which no policy asks about and nobody signs.
+///
+/// `siblings` are all entries of the index, `child` is one of them and `manifest` what its digest names. The index has to
+/// claim it ([`claims_exemption`]), and the manifest has to be that of an image, with at least one layer, all of whose layers
+/// are in-toto statements. What cannot be read, is not what the digest names, or has members that the image specification does
+/// not know is not exempt: no reader must find something in it to run.
+pub fn is_exempt(siblings: &[Descriptor], child: &Descriptor, manifest: &RawManifest) -> bool {
+    claims_exemption(siblings, child)
+        && child.digest.names(manifest.bytes())
+        && holds_statements_alone(manifest)
+}
+
+/// The manifests of an image that are exempt in every index of it that lists them.
+///
+/// `indexes` are the entries of each index of the image, `manifest` gives the manifest of an entry that claims to be exempt,
+/// or none where it could not be read.
+pub fn exempt_parts<'a, 'm>(
+    indexes: impl IntoIterator<Item = &'a [Descriptor]>,
+    mut manifest: impl FnMut(&Digest) -> Option<&'m RawManifest>,
+) -> HashSet<Digest> {
+    let mut listed: HashMap<Digest, bool> = HashMap::new();
+    for siblings in indexes {
+        for child in siblings {
+            let is_exempt = claims_exemption(siblings, child)
+                && manifest(&child.digest).is_some_and(|manifest| is_exempt(siblings, child, manifest));
+            let everywhere = listed.entry(child.digest).or_insert(true);
+            *everywhere &= is_exempt;
+        }
+    }
+    listed.into_iter().filter_map(|(digest, is_exempt)| is_exempt.then_some(digest)).collect()
+}
+
+/// Whether a manifest is that of an image, and has in-toto statements for layers and nothing else.
+fn holds_statements_alone(manifest: &RawManifest) -> bool {
+    if !matches!(manifest.media_type(), MediaType::OciManifest | MediaType::DockerManifest) {
+        return false;
+    }
+    // What contradicts itself is taken for something else by another reader.
+    if manifest.parse().is_err() {
+        return false;
+    }
+    let Ok(Image { layers, .. }) = serde_json::from_slice(manifest.bytes()) else { return false };
+    !layers.is_empty() && layers.iter().all(|layer| layer.media_type == STATEMENT)
+}
+
+/// The manifest of an image with the members of the specification alone. Readers that take names in any case would find other
+/// layers under `LAYERS`, so unknown members are refused.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "the other members are named so that they are known")]
+struct Image {
+    schema_version: Option<IgnoredAny>,
+    media_type: Option<IgnoredAny>,
+    artifact_type: Option<IgnoredAny>,
+    config: Option<IgnoredAny>,
+    layers: Vec<Layer>,
+    subject: Option<IgnoredAny>,
+    annotations: Option<IgnoredAny>,
+}
+
+/// A descriptor, as strictly. Content that may be had from elsewhere (`urls`) is nothing that BuildKit attests.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(dead_code, reason = "the other members are named so that they are known")]
+struct Layer {
+    media_type: String,
+    digest: IgnoredAny,
+    size: IgnoredAny,
+    annotations: Option<IgnoredAny>,
+    data: Option<IgnoredAny>,
+    artifact_type: Option<IgnoredAny>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+    fn blob(media_type: &str) -> Value {
+        json!({ "mediaType": media_type, "digest": Digest::of(media_type.as_bytes()).to_string(), "size": 3 })
+    }
+
+    /// The manifest of an image with layers of these types, as BuildKit writes it.
+    fn image(layers: &[&str]) -> Value {
+        let layers: Vec<Value> = layers.iter().map(|kind| blob(kind)).collect();
+        let config = blob("application/vnd.oci.image.config.v1+json");
+        json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": layers })
+    }
+
+    fn raw(manifest: &Value) -> RawManifest {
+        let media_type = manifest["mediaType"].as_str().unwrap();
+        RawManifest::new(MediaType::parse(media_type), serde_json::to_vec(manifest).unwrap().into())
+    }
+
+    /// An entry for a manifest; `attests` makes it claim to be the attestation manifest of another.
+    fn entry(manifest: &RawManifest, attests: Option<Digest>) -> Descriptor {
+        Descriptor {
+            media_type: manifest.media_type().clone(),
+            digest: manifest.digest(),
+            size: manifest.bytes().len() as u64,
+            foreign: false,
+            platform: Some("unknown/unknown".to_owned()),
+            attests,
+        }
+    }
+
+    /// Whether a manifest is exempt that is listed beside an image and annotated as its attestation manifest.
+    fn exempt(manifest: &Value) -> bool {
+        let (subject, manifest) = (raw(&image(&[LAYER])), raw(manifest));
+        let siblings = [entry(&subject, None), entry(&manifest, Some(subject.digest()))];
+        is_exempt(&siblings, &siblings[1], &manifest)
+    }
+
+    #[test]
+    fn buildkits_attestation_manifests_are_exempt() {
+        assert!(exempt(&image(&[STATEMENT])));
+        let mut with_more = image(&[STATEMENT, STATEMENT]);
+        with_more["artifactType"] = "application/vnd.docker.attestation.manifest.v1+json".into();
+        with_more["subject"] = blob(IMAGE);
+        with_more["annotations"] = json!({ "a": "b" });
+        for layer in with_more["layers"].as_array_mut().unwrap() {
+            layer["annotations"] = json!({ "in-toto.io/predicate-type": "https://slsa.dev/provenance/v1" });
+        }
+        assert!(exempt(&with_more));
+    }
+
+    #[test]
+    fn a_manifest_with_any_other_layer_or_none_is_not_exempt() {
+        for layers in [&[][..], &[LAYER], &[STATEMENT, LAYER], &[LAYER, STATEMENT]] {
+            assert!(!exempt(&image(layers)), "{layers:?}");
+        }
+        for almost in
+            ["application/vnd.in-toto+json ", "APPLICATION/vnd.in-toto+json", "application/json", ""]
+        {
+            assert!(!exempt(&image(&[almost])), "{almost:?}");
+        }
+        let mut nameless = image(&[STATEMENT]);
+        nameless["layers"][0].as_object_mut().unwrap().remove("mediaType");
+        assert!(!exempt(&nameless));
+    }
+
+    #[test]
+    fn no_index_is_exempt_whatever_it_is_listed_as() {
+        let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [blob(IMAGE)] });
+        assert!(!exempt(&index));
+        let (subject, index) = (raw(&image(&[LAYER])), raw(&index));
+        let listed_as_image =
+            Descriptor { media_type: MediaType::OciManifest, ..entry(&index, Some(subject.digest())) };
+        let siblings = [entry(&subject, None), listed_as_image];
+        assert!(!is_exempt(&siblings, &siblings[1], &index));
+        let statements = raw(&image(&[STATEMENT]));
+        let listed_as_index =
+            Descriptor { media_type: MediaType::OciIndex, ..entry(&statements, Some(subject.digest())) };
+        let siblings = [entry(&subject, None), listed_as_index];
+        assert!(!is_exempt(&siblings, &siblings[1], &statements));
+    }
+
+    /// Clients that take names in any case find the layers that they run under other names.
+    #[test]
+    fn a_manifest_that_other_readers_take_for_something_else_is_not_exempt() {
+        let mut other_case = image(&[STATEMENT]);
+        other_case["Layers"] = json!([blob(LAYER)]);
+        let mut layer_in_other_case = image(&[STATEMENT]);
+        layer_in_other_case["layers"][0]["MediaType"] = LAYER.into();
+        let mut elsewhere = image(&[STATEMENT]);
+        elsewhere["layers"][0]["urls"] = json!(["https://a.example"]);
+        let mut also_an_index = image(&[STATEMENT]);
+        also_an_index["manifests"] = json!([blob(IMAGE)]);
+        for manifest in [other_case, layer_in_other_case, elsewhere, also_an_index] {
+            assert!(!exempt(&manifest), "{manifest}");
+        }
+        let subject = raw(&image(&[LAYER]));
+        let twice = serde_json::to_string(&image(&[LAYER])).unwrap();
+        let statements = serde_json::to_string(&image(&[STATEMENT])["layers"]).unwrap();
+        let twice = format!("{},\"layers\":{statements}}}", twice.trim_end_matches('}'));
+        let twice = RawManifest::new(MediaType::OciManifest, twice.into());
+        let siblings = [entry(&subject, None), entry(&twice, Some(subject.digest()))];
+        assert!(!is_exempt(&siblings, &siblings[1], &twice));
+    }
+
+    #[test]
+    fn only_the_annotations_of_the_index_make_an_entry_exempt() {
+        let (subject, statements) = (raw(&image(&[LAYER])), raw(&image(&[STATEMENT])));
+        let elsewhere = Digest::of(b"in another index");
+        for attests in [None, Some(elsewhere), Some(statements.digest())] {
+            let siblings = [entry(&subject, None), entry(&statements, attests)];
+            assert!(!claims_exemption(&siblings, &siblings[1]), "{attests:?}");
+            assert!(!is_exempt(&siblings, &siblings[1], &statements), "{attests:?}");
+        }
+    }
+
+    #[test]
+    fn the_manifest_of_another_entry_proves_nothing() {
+        let (subject, statements) = (raw(&image(&[LAYER])), raw(&image(&[STATEMENT])));
+        let runs = raw(&image(&[LAYER, LAYER]));
+        let siblings = [entry(&subject, None), entry(&runs, Some(subject.digest()))];
+        assert!(claims_exemption(&siblings, &siblings[1]));
+        assert!(!is_exempt(&siblings, &siblings[1], &statements));
+    }
+
+    #[test]
+    fn a_part_is_exempt_where_every_index_that_lists_it_has_it_so() {
+        let (subject, statements) = (raw(&image(&[LAYER])), raw(&image(&[STATEMENT])));
+        let as_attestation = vec![entry(&subject, None), entry(&statements, Some(subject.digest()))];
+        let as_image = vec![entry(&statements, None)];
+        let manifest = |digest: &Digest| (*digest == statements.digest()).then_some(&statements);
+        let exempt_in = |indexes: &[Vec<Descriptor>]| {
+            exempt_parts(indexes.iter().map(Vec::as_slice), manifest).into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(exempt_in(std::slice::from_ref(&as_attestation)), [statements.digest()]);
+        assert!(exempt_in(&[as_attestation.clone(), as_image.clone()]).is_empty());
+        assert!(exempt_in(&[as_image, as_attestation.clone()]).is_empty());
+        let unread = exempt_parts([as_attestation.as_slice()], |_| None);
+        assert!(unread.is_empty(), "what could not be read is not exempt");
+    }
+}

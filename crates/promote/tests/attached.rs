@@ -1,0 +1,161 @@
+//! Whose word is asked for, between embedded registries: what an index only labels as no platform, what someone else has
+//! attached, and what is listed and not there.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use oci::{Digest, RegistryRoot, Repository};
+use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
+use promote::{Error, prepare};
+use registry::sample::{Recipe, Sample};
+use registry::{Effect, ErrorCode, Fault, Kind};
+use support::beside::{attestations, beside, inner_index, runnable};
+use support::hand::{Hand, PROVENANCE, attach};
+use support::{World, google, path};
+
+/// A world that trusts a key, with one image.
+struct Scene {
+    world: World,
+    hand: Hand,
+    sample: Sample,
+    policies: Policies,
+}
+
+impl Scene {
+    async fn of(sample: Sample) -> Self {
+        let (mut world, hand) = (World::of(google(), 1).await, Hand::new());
+        world.notary.verification.trust = hand.trust();
+        world.stage("app", &sample, &["v1"]).await;
+        Self { world, hand, sample, policies: Policies::default() }
+    }
+
+    /// An image without a policy.
+    async fn plain() -> Self {
+        Self::of(Recipe::default().image()).await
+    }
+
+    fn staging(&self) -> Repository {
+        Repository { host: self.world.staging.host().clone(), path: path("staging/app") }
+    }
+
+    /// All of staging has a policy, which nobody who signs with a key satisfies.
+    fn require(&mut self) {
+        let source: RegistryRoot = format!("{}/staging", self.world.staging.host()).parse().unwrap();
+        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+        let draft = Draft {
+            mode: Some(Mode::Require),
+            signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
+            builders: vec![builder],
+            sources: vec!["github.com/o/r".parse().unwrap()],
+            ..Draft::default()
+        };
+        let policy = draft.into_policy().unwrap().map(Arc::new);
+        self.policies = Policies::new(&[(&source, policy)]).unwrap();
+    }
+
+    /// What is said of the image where it is not promoted; none: it may be.
+    async fn blocked(&self) -> Option<String> {
+        let mut job = self.world.job();
+        job.manifests.policies = self.policies.clone();
+        match prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary).await {
+            Ok(_) => None,
+            Err(Error::Blocked(_, blocked, _)) => Some(blocked[0].to_string()),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+fn platforms(seed: u64) -> (Sample, Digest) {
+    let index = Recipe { seed, ..Recipe::default() }.index(2);
+    let first = index.manifests[0].digest();
+    (index, first)
+}
+
+/// Whoever pushes writes the platform and the annotations: neither makes an image that runs one that nobody asks about.
+#[tokio::test]
+async fn what_an_index_lists_as_unknown_is_asked_about_unless_it_holds_attestations_alone() {
+    let (index, first) = platforms(1);
+    let elsewhere = Digest::of(b"in another index");
+    for (other, attests, asked) in [
+        (attestations(1), Some(first), 2),
+        (attestations(1), None, 3),
+        (attestations(1), Some(elsewhere), 3),
+        (runnable(1), None, 3),
+        (runnable(1), Some(first), 3),
+        (inner_index(1), None, 3),
+        (inner_index(1), Some(first), 3),
+    ] {
+        let mut scene = Scene::of(beside(index.clone(), &other, attests)).await;
+        scene.require();
+        let said = scene.blocked().await.unwrap();
+        let expected = format!("{asked} of its {asked} platforms do not pass");
+        assert!(said.contains(&expected), "{attests:?}: {said}");
+        let is_told = said.contains(&format!("{} (unknown/unknown)", other.digest()));
+        assert_eq!(is_told, asked == 3, "{said}");
+    }
+}
+
+/// Of an image that only gets a tag the plan has read no parts.
+#[tokio::test]
+async fn only_the_manifest_of_what_claims_to_hold_attestations_is_read() {
+    let (index, first) = platforms(1);
+    let with_buildkit = beside(index.clone(), &attestations(1), Some(first));
+    let with_unknown = beside(index.clone(), &runnable(1), None);
+    for (sample, more) in [(index, 0), (with_buildkit, 1), (with_unknown, 0)] {
+        let mut scene = Scene::of(sample).await;
+        scene.sample.put(scene.world.production[0].store(), &path("prod/app"), &[]).await.unwrap();
+        scene.require();
+        scene.world.reset_tallies();
+        scene.blocked().await.unwrap();
+        let read = scene.world.staging.tally().snapshot().requests(Kind::ManifestGet);
+        // No tag of signatures or attestations is listed, so that none is read.
+        assert_eq!(read, 1 + more, "the index, and what claims to be exempt");
+    }
+}
+
+#[tokio::test]
+async fn what_someone_else_attests_with_a_key_blocks_nothing_and_is_told() {
+    let scene = Scene::plain().await;
+    let (stranger, digest) = (Hand::new(), scene.sample.digest());
+    for bundle in [stranger.bundle(digest, PROVENANCE).await, stranger.sign_bundle(digest).await] {
+        attach(&scene.staging(), scene.sample.root(), bundle).await;
+    }
+    attach(&scene.staging(), scene.sample.root(), scene.hand.bundle(digest, PROVENANCE).await).await;
+    assert_eq!(scene.blocked().await, None);
+    let report = scene.world.report();
+    assert_eq!(
+        (&report["examinedTotals"]["blocked"], &report["examinedTotals"]["unsigned"]),
+        (&0.into(), &1.into())
+    );
+    let warnings = report["warnings"].as_array().unwrap();
+    let told = warnings.iter().filter(|told| told.as_str().unwrap().contains("counts as unsigned"));
+    assert_eq!(told.count(), 1, "{warnings:#?}");
+    let told = report["examined"][0]["attestations"].as_array().unwrap();
+    let verdicts: Vec<&str> = told.iter().map(|one| one["verdict"].as_str().unwrap()).collect();
+    let others = verdicts.iter().filter(|verdict| verdict.starts_with("ignored, it is someone else's"));
+    assert_eq!((verdicts.len(), others.count()), (2, 1), "{verdicts:#?}");
+}
+
+/// Lag of a registry warns where nobody needs what is missing, and fails an image by its policy where one does.
+#[tokio::test]
+async fn a_referrer_that_is_listed_and_not_there_is_a_warning_and_no_forgery() {
+    for code in [ErrorCode::ManifestUnknown, ErrorCode::Denied] {
+        let mut scene = Scene::plain().await;
+        let bundle = scene.hand.bundle(scene.sample.digest(), PROVENANCE).await;
+        let referrer = attach(&scene.staging(), scene.sample.root(), bundle).await;
+        let gone = Effect::Status { status: StatusCode::NOT_FOUND, code, retry_after: None };
+        scene.world.staging.faults().add(Fault::new(gone).path(format!("/manifests/{referrer}")));
+        assert_eq!(scene.blocked().await, None);
+        let report = scene.world.report();
+        let warnings = report["warnings"].as_array().unwrap();
+        let told = warnings.iter().filter(|told| told.as_str().unwrap().contains(&referrer.to_string()));
+        assert_eq!(told.count(), 1, "{warnings:#?}");
+        scene.require();
+        let said = scene.blocked().await.unwrap();
+        assert!(said.contains("it has no SLSA provenance"), "{said}");
+    }
+}
