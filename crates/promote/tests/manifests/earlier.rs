@@ -125,7 +125,7 @@ fn what_a_base_that_is_no_yaml_had_is_neither_promoted_nor_dropped_silently() {
     let good = image("a", &[('a', "x")]);
     let added = between(&format!("{good}[\n"), &(good + &image("b", &[('b', "y, z")])));
     assert!(added.wishes.is_empty(), "{:?}", added.wishes);
-    insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 3 edges of this project are not promoted: it is not known whether they were added since commit <commit>, where <commit>:images/p/images.yaml:4:1: not YAML that can be read: unclosed bracket '['");
+    insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 3 edges of this project cannot be promoted: it is not known whether they were added since commit <commit>, where <commit>:images/p/images.yaml:4:1: not YAML that can be read: unclosed bracket '['");
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn of_a_project_whose_registries_were_wrong_only_what_is_surely_new_is_promoted(
     write_thin(repository.folder.path(), "p", REGISTRIES, &(old + &image("b", &[('b', "y")])));
     let added = Added::since_last_commit(&repository);
     assert_eq!(added.wishes, ["b@b:y"]);
-    insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 1 edges of this project are not promoted: it is not known whether they were added since commit <commit>, where <commit>:manifests/p/promoter-manifest.yaml:5:1: unknown field `oops`");
+    insta::assert_snapshot!(added.rejected, @"images/p/images.yaml: 1 edge of this project cannot be promoted: it is not known whether it was added since commit <commit>, where <commit>:manifests/p/promoter-manifest.yaml:5:1: unknown field `oops`");
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_link_of_the_base_that_leads_out_or_in_circles_is_not_taken_for_an_absent_fi
         write(&link, image("a", &[('a', "x")]));
         let added = Added::since_last_commit(&repository);
         assert!(
-            added.wishes.is_empty() && added.rejected.contains("1 edges"),
+            added.wishes.is_empty() && added.rejected.contains("1 edge of"),
             "{target}: {}",
             added.rejected
         );

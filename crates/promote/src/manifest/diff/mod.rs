@@ -88,12 +88,13 @@ fn limit(now: Manifests, before: &Assembled, commit: &str) -> Manifests {
         let (added, unknown) = earlier.limit(manifest, before.illegible.contains(&name));
         limited.extend(added);
         if unknown > 0 {
+            let (edges, were) = if unknown == 1 { ("edge", "it was") } else { ("edges", "they were") };
             let message = format!(
-                "{unknown} edges of this project are not promoted: it is not known whether they were added since commit \
+                "{unknown} {edges} of this project cannot be promoted: it is not known whether {were} added since commit \
                  {commit:.12}, where {}",
                 before.faults.get(&name).map_or("another project is wrong", String::as_str)
             );
-            let help = "promote them by a run over all manifests, which is not limited to what changed";
+            let help = "run over all manifests, not limited to what changed";
             rejected.push(Diagnostic::of_file(&file, message).help(help));
         }
     }
