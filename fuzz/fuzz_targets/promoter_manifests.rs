@@ -1,5 +1,5 @@
-//! Promoter manifests, plain and thin: what is read is promoted by SHA-256, each image's digest and each of its tags once, and
-//! reads the same when it is written plainly; whatever is wrong stands at a place of the file and can be shown.
+//! Promoter manifests, plain and thin. What is read has SHA-256 digests, each once in an image, and each tag once for a digest. It
+//! reads the same when it is written plainly. Every fault has a place in the file and can be shown.
 #![no_main]
 
 use std::collections::HashSet;
@@ -101,14 +101,19 @@ fuzz_target!(|data: &[u8]| {
         Ok(manifests) => check_plain(&manifests, &lines),
         Err(wrong) => check_wrong(&wrong, &lines),
     }
-    match images(data) {
-        Ok(none) if none.is_empty() => {}
-        Ok(found) => {
-            check_images(&found, &lines);
-            let said = said(&found);
-            let again = images(written(&said).as_bytes()).expect("what was read can be read again");
-            assert_eq!(self::said(&again), said);
-        }
-        Err(wrong) => check_wrong(&wrong, &lines),
+    let (found, rejected) = images(data);
+    if !rejected.is_empty() {
+        check_wrong(&rejected, &lines);
+    }
+    let Some(found) = found else {
+        assert!(!rejected.is_empty(), "no list of images without a reason");
+        return;
+    };
+    check_images(&found, &lines);
+    let said = said(&found);
+    if !said.is_empty() {
+        let (again, rejected) = images(written(&said).as_bytes());
+        assert!(rejected.is_empty(), "what was read can be read again: {rejected}");
+        assert_eq!(self::said(&again.expect("a list of images")), said);
     }
 });

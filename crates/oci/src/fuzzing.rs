@@ -13,7 +13,7 @@ use crate::listing::{Decoder, Listed};
 /// # Errors
 /// When they cannot be understood, or lead to another host.
 pub fn next_page(headers: &HeaderMap, asked: &Url) -> Result<Option<Url>, Error> {
-    crate::link::next_page(headers, asked, "fuzzing")
+    crate::link::next_page(headers, asked, asked, "fuzzing")
 }
 
 /// Reads a page of a list that arrives in these pieces.

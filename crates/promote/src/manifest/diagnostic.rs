@@ -1,6 +1,7 @@
 //! What is wrong with a manifest, and where: file, line, column, and the line itself.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use annotate_snippets::renderer::Renderer;
@@ -9,44 +10,42 @@ use annotate_snippets::{AnnotationKind, Group, Level, Origin, Snippet};
 use super::source::{Position, Source};
 use crate::text::visible;
 
-/// The most diagnostics that are shown; the rest is counted.
-const SHOWN: usize = 100;
-/// The most diagnostics of one file that are kept.
-const KEPT: usize = 1_000;
-/// The most of a line that is shown, in characters.
+/// The longest part of a line that is shown, in characters.
 const EXCERPT_MAX: usize = 160;
-/// The most that is shown before the place that is meant, in characters.
+/// The longest part of a line that is shown before the place, in characters.
 const EXCERPT_BEFORE: usize = 100;
 
-/// Whether a diagnostic stops the run.
+/// How bad what a diagnostic reports is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// It does.
+    /// Something cannot be read as it was meant, and is not promoted.
     Error,
-    /// It does not.
+    /// Everything is read, but it may not have been meant so.
     Warning,
 }
 
-/// Something about a file that a person should know.
+/// A fault of a file, or something in it that may not have been meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
     file: Arc<str>,
     /// `None` where the file as a whole is meant.
-    place: Option<Place>,
+    place: Option<Box<Place>>,
     message: String,
     help: Option<String>,
+    /// What the fault is recognised by in another commit: see [`Diagnostic::identify`].
+    identity: Option<u64>,
 }
 
-/// A place in a file, with what is to be seen there.
+/// A place in a file, with the text that is shown of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     position: Position,
-    /// The line, or as much of it around the place as is worth showing.
+    /// The line, or its part around the place where it is long.
     excerpt: String,
     /// Whether the excerpt begins where the line does.
     is_whole: bool,
-    /// Where the place is in the excerpt, in bytes.
+    /// The offset of the place in the excerpt, in bytes.
     offset: usize,
 }
 
@@ -88,7 +87,7 @@ impl Place {
     }
 }
 
-/// A character of a line, one for one, where the renderer leaves it a command for a terminal: it replaces most of these itself.
+/// Replaces characters that command a terminal and that the renderer would pass on. It replaces the others itself.
 fn inert(c: char) -> char {
     match c {
         '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' => char::REPLACEMENT_CHARACTER,
@@ -96,16 +95,17 @@ fn inert(c: char) -> char {
     }
 }
 
-/// A place that is kept for what is found out when the file's text is gone.
+/// A place that is kept for diagnostics that are made after the file's text was dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Spot {
     file: Arc<str>,
-    place: Place,
+    /// `None` where the file as a whole is meant.
+    place: Option<Box<Place>>,
 }
 
 impl Spot {
     pub(super) fn new(source: &Source<'_>, position: Position) -> Self {
-        Self { file: Arc::clone(source.file()), place: Place::new(source, position) }
+        Self { file: Arc::clone(source.file()), place: Some(Box::new(Place::new(source, position))) }
     }
 
     /// The file that it is in, as it is shown.
@@ -113,28 +113,43 @@ impl Spot {
         Arc::clone(&self.file)
     }
 
-    /// Says something about the place.
+    /// A file as a whole.
+    pub(super) fn of_file(file: &Arc<str>) -> Self {
+        Self { file: Arc::clone(file), place: None }
+    }
+
+    /// A diagnostic about the place.
     pub(super) fn diagnostic(&self, message: impl AsRef<str>) -> Diagnostic {
-        Diagnostic::new(&self.file, Some(self.place.clone()), message.as_ref())
+        Diagnostic::new(&self.file, self.place.clone(), message.as_ref())
     }
 }
 
-/// `file:line:column`.
+/// `file:line:column`, or the file where it is meant as a whole.
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { line, column } = self.place.position;
-        write!(f, "{}:{line}:{column}", self.file)
+        match self.place.as_ref().map(|place| place.position) {
+            Some(Position { line, column }) => write!(f, "{}:{line}:{column}", self.file),
+            None => f.write_str(&self.file),
+        }
     }
+}
+
+/// A number that equal values share within one run of the program.
+pub(super) fn fingerprint(value: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Diagnostic {
-    fn new(file: &Arc<str>, place: Option<Place>, message: &str) -> Self {
+    fn new(file: &Arc<str>, place: Option<Box<Place>>, message: &str) -> Self {
         Self {
             severity: Severity::Error,
             file: Arc::clone(file),
             place,
             message: visible(message),
             help: None,
+            identity: None,
         }
     }
 
@@ -145,34 +160,65 @@ impl Diagnostic {
 
     /// About a place in a file.
     pub(super) fn at(source: &Source<'_>, position: Position, message: impl AsRef<str>) -> Self {
-        Self::new(source.file(), Some(Place::new(source, position)), message.as_ref())
+        Self::new(source.file(), Some(Box::new(Place::new(source, position))), message.as_ref())
     }
 
-    /// Says what could be done about it.
+    /// Adds what a person can do about it.
     pub(super) fn help(mut self, help: impl AsRef<str>) -> Self {
         self.help = Some(visible(help.as_ref()));
         self
     }
 
-    /// The same, where it stops nothing.
+    /// The same as a warning, because the commit that is compared with has it too.
+    pub(super) fn known(mut self) -> Self {
+        self.help.get_or_insert_with(|| "the commit that this run is compared with has it too".to_owned());
+        self.warning()
+    }
+
+    /// The same as a warning.
     pub(super) fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
 
-    /// Says in which circumstances it is so.
-    pub(super) fn context(mut self, context: &str) -> Self {
-        self.message = format!("{context}: {}", self.message);
+    /// Sets what the fault is recognised by in another commit, unless that is set already: its message and the entry that
+    /// has it, without their place. A fault without an identity is never recognised.
+    pub(super) fn identify(&mut self, entry: u64) {
+        if self.identity.is_none() {
+            self.identity = Some(fingerprint((&self.message, entry)));
+        }
+    }
+
+    /// Limits the identity to a project. A fault of no entry is one of the project's `content`: it is another fault as soon as
+    /// anything in the project's files changes.
+    pub(super) fn belongs_to(&mut self, project: &str, content: u64) {
+        self.identify(content);
+        self.identity = self.identity.map(|identity| fingerprint((project, identity)));
+    }
+
+    /// The same fault with an identity of the caller's, for messages that name places.
+    pub(super) fn identified(mut self, identity: u64) -> Self {
+        self.identity = Some(identity);
         self
     }
 
-    /// Whether it stops the run.
+    /// What the fault is recognised by in another commit.
+    pub(super) fn identity(&self) -> Option<u64> {
+        self.identity
+    }
+
+    /// How bad it is.
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
     /// The file that is meant, as it is shown.
     pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The same, shared.
+    pub(super) fn file_name(&self) -> &Arc<str> {
         &self.file
     }
 
@@ -204,7 +250,7 @@ impl Diagnostic {
         renderer.render(&[group])
     }
 
-    fn sort_key(&self) -> (&str, Option<Position>) {
+    pub(super) fn sort_key(&self) -> (&str, Option<Position>) {
         (&self.file, self.position())
     }
 }
@@ -218,79 +264,3 @@ impl fmt::Display for Diagnostic {
         }
     }
 }
-
-/// Everything that is wrong with the manifests of a run, by file and place.
-#[derive(Clone, Debug, Default)]
-pub struct Diagnostics {
-    found: Vec<Diagnostic>,
-    /// What was found beyond what is worth keeping.
-    more: usize,
-}
-
-impl Diagnostics {
-    pub(super) fn push(&mut self, diagnostic: Diagnostic) {
-        self.found.push(diagnostic);
-    }
-
-    /// Takes in what is wrong with a file, unless there is so much already that nobody would read it.
-    pub(super) fn push_with(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
-        if self.found.len() < KEPT { self.found.push(diagnostic()) } else { self.more += 1 }
-    }
-
-    /// What was read, or takes in all that kept it from being read.
-    pub(super) fn keep<T>(&mut self, read: Result<T, impl Into<Self>>) -> Option<T> {
-        read.map_err(|wrong| {
-            let wrong = wrong.into();
-            self.found.extend(wrong.found);
-            self.more += wrong.more;
-        })
-        .ok()
-    }
-
-    /// `value`, unless something is wrong.
-    ///
-    /// # Errors
-    /// All that is wrong, by file and position.
-    pub(super) fn or<T>(mut self, value: T) -> Result<T, Self> {
-        if self.found.is_empty() {
-            return Ok(value);
-        }
-        self.found.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
-        Err(self)
-    }
-
-    /// The diagnostics, one by one. Of a file with very many the first are kept.
-    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.found.iter()
-    }
-
-    /// How many there are, with those that were not kept.
-    pub fn count(&self) -> usize {
-        self.found.len() + self.more
-    }
-
-    /// The diagnostics with their lines, in colour where `color` says so. The first hundred are shown, the rest is counted.
-    pub fn render(&self, color: bool) -> String {
-        let mut parts: Vec<String> =
-            self.found.iter().take(SHOWN).map(|diagnostic| diagnostic.render(color)).collect();
-        let hidden = self.count() - parts.len();
-        if hidden > 0 {
-            parts.push(format!("and {hidden} more"));
-        }
-        parts.join("\n\n")
-    }
-}
-
-impl From<Diagnostic> for Diagnostics {
-    fn from(diagnostic: Diagnostic) -> Self {
-        Self { found: vec![diagnostic], more: 0 }
-    }
-}
-
-impl fmt::Display for Diagnostics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.render(false))
-    }
-}
-
-impl std::error::Error for Diagnostics {}

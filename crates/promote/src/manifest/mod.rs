@@ -1,11 +1,13 @@
-//! Promoter manifests: what is wished, and where each wish stands.
+//! Promoter manifests: which images are to be promoted, and the place of each in its file.
 //!
-//! Plain (registries and images in one file) or thin (a pair of files a project). Reading collects all errors of all files,
-//! each with its place.
+//! A manifest is plain (registries and images in one file) or thin (a pair of files a project). Reading collects all errors of
+//! all files, each with its place. In thin trees what is wrong is left out, and the rest is read.
 
+mod assembly;
 mod contents;
 mod declared;
 mod diagnostic;
+mod diagnostics;
 mod diff;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -20,7 +22,8 @@ use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
 use crate::policy::Policies;
 
-pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostics::Diagnostics;
 pub use diff::{Base, DiffError, checkout, keep_added, limit_to_added, prow_base};
 pub use source::Position;
 pub use thin::{load_plain, load_thin};
@@ -28,12 +31,17 @@ pub use thin::{load_plain, load_thin};
 /// The manifests of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Manifests {
-    /// In the order of their projects.
+    /// The manifests in the order of their projects. Limited to what was added, a project has one for each group of
+    /// destinations to which the same images were added.
     pub manifests: Vec<Manifest>,
-    /// What a person should know, and that stops nothing.
+    /// What may not have been meant, and faults that the commit has too that the run is compared with.
     pub warnings: Vec<Diagnostic>,
-    /// What must be attested of images before they are promoted: also by manifests of which nothing is promoted in this run.
+    /// What must be attested of images before they are promoted, by all manifests, also those that are left out.
     pub policies: Policies,
+    /// The faults of thin manifests, ordered by file and place. What they concern is not in `manifests`. A run promotes the
+    /// rest and ends with exit code 30; `--parse-only` and `--strict` end with exit code 10 (specification 01, *One bad line
+    /// does not stop the world*). Always empty for a plain manifest.
+    pub rejected: Diagnostics,
 }
 
 /// A promoter manifest: one source, its destinations, and the images that are to go there.
@@ -41,11 +49,11 @@ pub struct Manifests {
 pub struct Manifest {
     /// The name of its project: the folder of a thin manifest, the file's name of a plain one.
     pub name: Arc<str>,
-    /// The file that its images stand in, as it is shown.
+    /// The file with its images, as it is shown.
     pub images_file: Arc<str>,
-    /// Where images are read.
+    /// The staging registry.
     pub source: RegistryRoot,
-    /// Where they are written, each once.
+    /// The production registries, each once.
     pub destinations: Vec<Destination>,
     /// The images.
     pub images: Vec<Image>,
@@ -69,13 +77,13 @@ pub struct Image {
     pub digests: Vec<Wish>,
 }
 
-/// A digest and the tags it is to have.
+/// A digest and the tags that it gets.
 #[derive(Clone, Debug)]
 pub struct Wish {
     /// The digest.
     pub digest: Digest,
-    /// Where it stands.
+    /// The place of the digest in the file of images.
     pub position: Position,
-    /// Its tags and where they stand; none: promoted without a tag.
+    /// Its tags and their places. Without any the digest is promoted without a tag.
     pub tags: Vec<(Tag, Position)>,
 }

@@ -1,9 +1,10 @@
-//! YAML as a small tree in which everything knows its place and scalars keep their text: a tag `1.10` is not a number.
+//! YAML as a small tree. Every node has its position, and scalars keep their text: a tag `1.10` is not a number.
 //!
-//! The parser reports events with positions; deriving a deserializer would stop at the first error of a file, and this
-//! reader wants them all.
+//! The tree is built from the parser's events. A derived deserializer would stop at the first error of a file, and all errors
+//! of a file are reported.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -41,6 +42,18 @@ impl Value {
             Self::Text(_) => "a text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+/// A node is hashed by what it says, not by its place: an entry that moved to another line is the same entry.
+impl Hash for Node {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.value {
+            Value::Null => 0_u8.hash(state),
+            Value::Text(text) => (1_u8, text).hash(state),
+            Value::List(items) => (2_u8, items).hash(state),
+            Value::Map(pairs) => (3_u8, pairs).hash(state),
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use promote::manifest::{Base, DiffError, Manifests, keep_added, limit_to_added, load_plain, load_thin};
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, image, lines_below, load, wishes, write, write_thin};
+use crate::support::{REGISTRIES, image, load, wishes, write, write_thin};
 
 /// What is added by a text after another, both with the same registries.
 fn added(before: &str, after: &str) -> Vec<String> {
@@ -46,15 +46,6 @@ fn a_digest_under_another_name_is_added() {
 #[test]
 fn a_tag_that_moved_to_another_digest_is_added() {
     assert_eq!(added(&image("a", &[('a', "x")]), &image("a", &[('b', "x")])), ["a@b:x"]);
-}
-
-#[test]
-fn a_digest_from_another_source_is_added() {
-    let manifests = |source: &str| {
-        let registries = REGISTRIES.replace("gcr.io/s", source);
-        load(format!("{registries}images:\n{}", image("a", &[('a', "x")]))).unwrap()
-    };
-    assert_eq!(wishes(&keep_added(manifests("gcr.io/t"), &manifests("gcr.io/s").manifests)), ["a@a:x"]);
 }
 
 /// A git repository with a folder of thin manifests below its top.
@@ -187,29 +178,6 @@ fn a_manifest_that_was_not_there_is_all_new() {
     repository.thin("one", &image("a", &[('a', "x")]));
     let limited = repository.limited(&revision("HEAD")).unwrap();
     assert_eq!((wishes(&limited), limited.warnings.len()), (vec!["a@a:x".to_owned()], 0));
-}
-
-#[test]
-fn a_file_that_could_not_be_read_then_is_all_new_with_a_warning() {
-    let repository = Repository::new();
-    repository.thin("broken", &image("A", &[('a', "-x")]));
-    repository.thin("linked", "");
-    repository.thin("whole", &image("c", &[('c', "x")]));
-    let linked = repository.manifests().join("images/linked/images.yaml");
-    fs::remove_file(&linked).unwrap();
-    symlink("../whole/images.yaml", &linked).unwrap();
-    repository.commit();
-    fs::remove_file(&linked).unwrap();
-    repository.thin("broken", &image("a", &[('a', "x")]));
-    repository.thin("linked", &image("b", &[('b', "x")]));
-    let limited = repository.limited(&revision("HEAD")).unwrap();
-    assert_eq!(wishes(&limited), ["a@a:x", "b@b:x"]);
-    let commit = &repository.git(&["rev-parse", "HEAD"])[..12];
-    let warnings = lines_below(Path::new("/"), &limited.warnings).replace(commit, "<commit>");
-    insta::assert_snapshot!(warnings, @"
-    <commit>:images/broken/images.yaml:1:9: the earlier state of this file cannot be read and all of it counts as new: `A` is not a repository name: expected components of lower-case letters and digits, joined by `/`, each inside by `.`, `_`, `__` or dashes, 255 characters at most
-    <commit>:images/linked/images.yaml: the earlier state of this file cannot be read and all of it counts as new: not a regular file
-    ");
 }
 
 #[test]

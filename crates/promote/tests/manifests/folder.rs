@@ -8,7 +8,7 @@ use std::process::Command;
 use promote::manifest::{Severity, load_thin};
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, image, lines_below, wishes, write, write_thin};
+use crate::support::{REGISTRIES, image, lines_below, rejected, wishes, write, write_thin};
 
 /// A folder with one good project.
 fn folder() -> TempDir {
@@ -88,7 +88,7 @@ fn images_that_no_registries_belong_to_are_a_warning() {
 fn a_project_without_a_file_of_images_is_an_error() {
     let folder = folder();
     write(&folder.path().join("manifests/bad/promoter-manifest.yaml"), "registries: []\n");
-    insta::assert_snapshot!(complaints(folder.path()), @"
+    insta::assert_snapshot!(rejected(folder.path()), @"
     images/bad/images.yaml: there is no such file, and manifests/bad/promoter-manifest.yaml needs it
     manifests/bad/promoter-manifest.yaml:1:13: `registries` is missing or empty
     ");
@@ -111,7 +111,7 @@ fn a_manifest_at_the_wrong_depth_is_an_error() {
     for place in ["manifests", "manifests/good/deeper", "manifests/good/deeper/still"] {
         write(&folder.path().join(place).join("promoter-manifest.yaml"), REGISTRIES);
     }
-    insta::assert_snapshot!(complaints(folder.path()), @"
+    insta::assert_snapshot!(rejected(folder.path()), @"
     manifests/good/deeper/promoter-manifest.yaml: a manifest at the wrong depth: it belongs at manifests/<project>/promoter-manifest.yaml
     manifests/good/deeper/still/promoter-manifest.yaml: a manifest at the wrong depth: it belongs at manifests/<project>/promoter-manifest.yaml
     manifests/promoter-manifest.yaml: a manifest at the wrong depth: it belongs at manifests/<project>/promoter-manifest.yaml
@@ -145,12 +145,14 @@ fn links_out_of_the_folder_are_errors() {
     write_thin(folder.path(), "nowhere", REGISTRIES, "[]");
     fs::remove_file(folder.path().join("images/nowhere/images.yaml")).unwrap();
     symlink("missing", folder.path().join("images/nowhere/images.yaml")).unwrap();
-    insta::assert_snapshot!(complaints(folder.path()), @"
+    insta::assert_snapshot!(rejected(folder.path()), @"
     images/file-of-images/images.yaml: a link that leads out of the folder of manifests
     images/images-folder/images.yaml: a link that leads out of the folder of manifests
     images/nowhere/images.yaml: cannot be read: No such file or directory (os error 2)
     manifests/file-of-registries/promoter-manifest.yaml: a link that leads out of the folder of manifests
+    manifests/file-of-registries/promoter-manifest.yaml: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
     manifests/project-folder: a link that leads out of the folder of manifests
+    manifests/project-folder: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
     ");
 }
 
@@ -162,9 +164,10 @@ fn what_is_no_regular_file_is_an_error() {
     // Whoever opens a pipe waits for somebody to write to it.
     let pipe = folder.path().join("images/odd/images.yaml");
     assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
-    insta::assert_snapshot!(complaints(folder.path()), @"
+    insta::assert_snapshot!(rejected(folder.path()), @"
     images/odd/images.yaml: not a regular file
     manifests/odd/promoter-manifest.yaml: not a regular file
+    manifests/odd/promoter-manifest.yaml: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
     ");
 }
 
@@ -173,7 +176,7 @@ fn errors_of_all_files_are_told_together() {
     let folder = folder();
     write_thin(folder.path(), "one", "registries:\n- name: gcr.io/S\n", &image("a", &[('a', "-x")]));
     write_thin(folder.path(), "two", "registries: [\n", &image("Apple", &[('a', "x, .y")]));
-    insta::assert_snapshot!(complaints(folder.path()), @"
+    insta::assert_snapshot!(rejected(folder.path()), @"
     images/one/images.yaml:3:79: `-x` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
     images/two/images.yaml:1:9: `Apple` is not a repository name: expected components of lower-case letters and digits, joined by `/`, each inside by `.`, `_`, `__` or dashes, 255 characters at most
     images/two/images.yaml:3:82: `.y` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`

@@ -4,7 +4,7 @@ use promote::manifest::{Manifests, keep_added, load_thin};
 use promote::policy::{BuildLevel, Mode, Policy};
 use tempfile::TempDir;
 
-use crate::support::{REGISTRIES, complaints, image, lines_below, load, write_thin};
+use crate::support::{REGISTRIES, complaints, image, load, rejected, thin, write_thin};
 
 /// A policy that makes sense, on the line after those of [`REGISTRIES`].
 const POLICY: &str = r"provenance:
@@ -214,7 +214,8 @@ fn two(first: (&str, &str), second: (&str, &str)) -> Result<Manifests, String> {
         let registries = format!("{}{block}", REGISTRIES.replace("gcr.io/s", source));
         write_thin(folder.path(), project, &registries, "[]");
     }
-    load_thin(folder.path()).map_err(|wrong| lines_below(folder.path(), wrong.iter()))
+    let loaded = thin(folder.path());
+    if loaded.rejected.is_empty() { Ok(loaded) } else { Err(rejected(folder.path())) }
 }
 
 #[test]
@@ -225,15 +226,27 @@ fn manifests_that_share_a_source_declare_the_same_policy() {
     );
     assert!(two(("gcr.io/s", POLICY), ("gcr.io/s/", &reordered)).is_ok());
     let warn = POLICY.replace("require", "warn");
-    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", &warn)).unwrap_err(), @"manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s than at manifests/a/promoter-manifest.yaml:6:3");
-    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", "")).unwrap_err(), @"manifests/b/promoter-manifest.yaml:2:3: no provenance policy for gcr.io/s, which has one at manifests/a/promoter-manifest.yaml:6:3");
-    insta::assert_snapshot!(two(("gcr.io/s", ""), ("gcr.io/s", POLICY)).unwrap_err(), @"manifests/b/promoter-manifest.yaml:6:3: a provenance policy for gcr.io/s, which has none at manifests/a/promoter-manifest.yaml:2:3");
+    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", &warn)).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s than at manifests/a/promoter-manifest.yaml:6:3
+    ");
+    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", "")).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:2:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:2:3: no provenance policy for gcr.io/s, which has one at manifests/a/promoter-manifest.yaml:6:3
+    ");
+    insta::assert_snapshot!(two(("gcr.io/s", ""), ("gcr.io/s", POLICY)).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:2:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:2:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:6:3: a provenance policy for gcr.io/s, which has none at manifests/a/promoter-manifest.yaml:2:3
+    ");
 }
 
 #[test]
 fn what_a_source_requires_is_not_replaced_below_it() {
     let warn = POLICY.replace("require", "warn");
-    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s/below", &warn)).unwrap_err(), @"manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s/below, which lies below gcr.io/s, than is required there at manifests/a/promoter-manifest.yaml:6:3");
+    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s/below", &warn)).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s/below, which lies below gcr.io/s, than is required there at manifests/a/promoter-manifest.yaml:6:3
+    ");
     let loaded = two(("gcr.io/s", &warn), ("gcr.io/s/below", POLICY)).unwrap();
     assert_eq!(policy_of(&loaded, "gcr.io/s/below/app").unwrap().mode(), Mode::Require);
     assert_eq!(policy_of(&loaded, "gcr.io/s/app").unwrap().mode(), Mode::Warn);

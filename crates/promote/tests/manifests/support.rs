@@ -1,9 +1,11 @@
 //! What the tests of manifests share.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use promote::manifest::{Diagnostics, Manifests, load_plain};
+use promote::Edges;
+use promote::manifest::{Diagnostic, Diagnostics, Manifests, load_plain, load_thin};
 use tempfile::TempDir;
 
 /// A digest whose digits are all the same.
@@ -48,7 +50,7 @@ pub(crate) fn complaints(text: impl AsRef<[u8]>) -> Vec<String> {
 
 /// Diagnostics without the names of their files.
 pub(crate) fn lines(wrong: &Diagnostics) -> Vec<String> {
-    let line = |diagnostic: &promote::manifest::Diagnostic| match diagnostic.position() {
+    let line = |diagnostic: &Diagnostic| match diagnostic.position() {
         Some(position) => format!("{}:{}: {}", position.line, position.column, diagnostic.message()),
         None => diagnostic.message().to_owned(),
     };
@@ -75,6 +77,39 @@ pub(crate) fn wishes(manifests: &Manifests) -> Vec<String> {
         }
     }
     wishes
+}
+
+/// All edges of manifests, as `repository:tag@digit` with one digit of the digest, or `repository@digit` without a tag.
+pub(crate) fn edges(manifests: &Manifests) -> BTreeSet<String> {
+    let edges = Edges::new(manifests).unwrap_or_else(|overlaps| panic!("{}", overlaps[0]));
+    let shown = |edge| {
+        let tag = edges.tag(edge).map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{}{tag}@{}", edges.destination(edge), &edges.digest(edge).hex()[..1])
+    };
+    edges.all().iter().map(shown).collect()
+}
+
+/// Loads a folder of thin manifests of which the tree as a whole is not wrong.
+pub(crate) fn thin(folder: &Path) -> Manifests {
+    load_thin(folder).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+/// What is rejected of a folder of thin manifests, a line each.
+pub(crate) fn rejected(folder: &Path) -> String {
+    lines_below(folder, thin(folder).rejected.iter())
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }
 
 /// A file of the tests' data.

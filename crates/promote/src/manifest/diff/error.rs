@@ -57,6 +57,16 @@ pub enum DiffError {
         /// The most that is read.
         most: u64,
     },
+    /// The earlier manifests are somewhere else.
+    #[error("commit {commit:.12} has no folder `{folder}` that can be compared with: {problem}")]
+    Unreadable {
+        /// The commit that is compared with.
+        commit: String,
+        /// The folder.
+        folder: &'static str,
+        /// What it is instead.
+        problem: &'static str,
+    },
     /// `git` said something that it should not.
     #[error(
         "`git {command}` gave no answer that can be read: check the repository with `git fsck`, and fetch all of it where it \

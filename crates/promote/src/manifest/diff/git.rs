@@ -1,5 +1,5 @@
-//! Questions to a git repository. `git` is run as it is installed, reads the local repository alone, and is kept from
-//! running what the repository's configuration names.
+//! Questions to a git repository. The installed `git` is run. It reads only the local repository, and runs nothing that the
+//! repository's configuration names.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -43,8 +43,17 @@ pub(super) struct Entry {
     pub(super) id: String,
     /// Its size in bytes.
     pub(super) size: u64,
-    /// Whether it is a file, and no link.
-    pub(super) is_regular: bool,
+    pub(super) kind: Kind,
+}
+
+/// What an entry of a commit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    /// Its content is the path that it leads to.
+    Link,
+    /// A commit of another repository.
+    Submodule,
 }
 
 impl<'a> Git<'a> {
@@ -137,15 +146,15 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// The files of a commit below some paths from the folder.
+    /// The files of a commit below some paths from the folder, or below the folder where none is given.
     pub(super) fn files(&self, commit: &str, paths: &[&str]) -> Result<Vec<Entry>, DiffError> {
         let mut arguments = vec!["ls-tree", "-r", "-l", "-z", commit, "--"];
         arguments.extend(paths);
         let listed = self.run(&arguments)?;
         let entries = listed.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
-        // Names that are not text are no projects' names.
+        // A name that is not UTF-8 is no project's name.
         let entries = entries.filter_map(|entry| std::str::from_utf8(entry).ok());
-        entries.filter_map(|entry| entry_of(entry).transpose()).collect()
+        entries.map(entry_of).collect()
     }
 
     /// A reader of files' contents.
@@ -218,18 +227,21 @@ impl<'a> Git<'a> {
     }
 }
 
-/// An entry of `git ls-tree -l`: `<mode> <kind> <id> <size>`, a tab, the path. Nothing for what is no file, such as the
-/// commit of a submodule.
-fn entry_of(entry: &str) -> Result<Option<Entry>, DiffError> {
+/// An entry of `git ls-tree -l`: `<mode> <kind> <id> <size>`, a tab, the path.
+fn entry_of(entry: &str) -> Result<Entry, DiffError> {
     let (head, path) = entry.split_once('\t').ok_or_else(|| unexpected("ls-tree"))?;
     let head: Vec<&str> = head.split_whitespace().collect();
     let [mode, kind, id, size] = head[..] else { return Err(unexpected("ls-tree")) };
-    if kind != "blob" {
-        return Ok(None);
-    }
-    // A file whose content is missing has no size; taken for absent, all that it wishes would seem new.
-    let size = size.parse().map_err(|_| unexpected("ls-tree"))?;
-    Ok(Some(Entry { path: path.to_owned(), id: id.to_owned(), size, is_regular: mode.starts_with("100") }))
+    let (kind, size) = match (kind, mode.starts_with("120")) {
+        ("commit", _) => (Kind::Submodule, 0),
+        // A file whose content is missing has no size. It must not be taken for absent: all its edges would seem new.
+        ("blob", is_link) => {
+            let size = size.parse().map_err(|_| unexpected("ls-tree"))?;
+            (if is_link { Kind::Link } else { Kind::File }, size)
+        }
+        _ => return Err(unexpected("ls-tree")),
+    };
+    Ok(Entry { path: path.to_owned(), id: id.to_owned(), size, kind })
 }
 
 /// Whether a text is an object's identity, of SHA-1 or SHA-256.

@@ -1,36 +1,41 @@
-//! Limiting a run to what changed: the digests and tags that are wished now and were not at an earlier commit.
+//! Limiting a run to what changed: the edges that manifests have now and did not have at an earlier commit.
 //!
-//! Both states are parsed and compared. Changed lines would miss a new tag on an old digest, and take a removed line for a
-//! wish.
+//! Both states are parsed and compared. Changed lines would miss a new tag on an old digest, and take a removed line for one
+//! that was added.
 
+mod added;
 mod base;
 mod checkout;
+mod earlier;
 mod error;
 mod git;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
-use oci::{Digest, Repository, Tag};
-
-use self::git::{Blobs, Entry, Git};
-use super::contents::{Contents, FILE_MAX};
-use super::diagnostic::{Diagnostic, Diagnostics};
-use super::thin::{self, IMAGES, MANIFESTS, Part};
-use super::{Manifest, Manifests, schema};
-use crate::text::visible;
+use self::added::Earlier;
+use self::git::Git;
+use super::assembly::Assembled;
+use super::diagnostic::Diagnostic;
+use super::{Manifest, Manifests};
 
 pub use base::{Base, prow_base};
 pub use checkout::checkout;
 pub use error::DiffError;
 
-/// Leaves of `manifests` what was not wished at `base`. `path` is what they were loaded from: the folder of thin manifests,
-/// or the plain one. A file that could not be read then counts as absent, with a warning.
+/// Leaves of `manifests` the edges that were added since `base` (specification 01, *Limiting a run to what changed*). `path` is
+/// what they were loaded from: the folder of thin manifests, or the plain one.
 ///
-/// Runs `git` and waits for it: it reads the local repository alone.
+/// - A fault that the base has too, in the same entry of the same project, becomes a warning.
+/// - An entry that is wrong in the base is no edge there. Where a whole project is wrong in the base, the edges that it may
+///   have had are neither promoted nor dropped silently: [`Manifests::rejected`] says how many they are.
+/// - A project that the base does not have is new as a whole.
+///
+/// Runs `git` and waits for it. It reads only the local repository.
 ///
 /// # Errors
-/// When git cannot say what was wished then.
+/// When git cannot tell the state of the manifests at `base`.
 pub fn limit_to_added(manifests: Manifests, path: &Path, base: &Base) -> Result<Manifests, DiffError> {
     let is_thin = path.is_dir();
     // Commits know a file by its own name, not by that of a link to it.
@@ -38,141 +43,61 @@ pub fn limit_to_added(manifests: Manifests, path: &Path, base: &Base) -> Result<
         if is_thin { path.to_owned() } else { path.canonicalize().unwrap_or_else(|_| path.to_owned()) };
     let git = Git::open(if is_thin { &path } else { folder_of(&path) })?;
     let Some(commit) = git.resolve(base)? else {
-        return Ok(Manifests { manifests: Vec::new(), ..manifests });
+        tracing::info!("no commit has changed anything in this time");
+        return Ok(unchanged(manifests));
     };
-    let mut earlier = Earlier { blobs: git.blobs()?, commit, warnings: Vec::new() };
-    let before = if is_thin {
-        let entries = git.files(&earlier.commit, &[MANIFESTS, IMAGES])?;
-        earlier.thin(&entries)?
-    } else {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let entries = git.files(&earlier.commit, &[&name])?;
-        earlier.plain(&path, &entries)?
-    };
-    let mut added = keep_added(manifests, &before);
-    added.warnings.append(&mut earlier.warnings);
-    Ok(added)
+    tracing::info!("what is promoted is what was added since commit {commit}");
+    let before = if is_thin { earlier::thin(&git, &commit)? } else { earlier::plain(&git, &commit, &path)? };
+    Ok(limit(manifests, &before, &commit))
 }
 
 fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Leaves of `now` the pairs of digest and tag that `before` does not wish for from the same repository; a digest without
-/// tags is such a pair too. It does not matter in which file they stand. Manifests and images of which nothing is left are
-/// taken out.
-pub fn keep_added(mut now: Manifests, before: &[Manifest]) -> Manifests {
-    let known: HashSet<Pair> = before.iter().flat_map(pairs).collect();
-    for manifest in &mut now.manifests {
-        keep_unknown(manifest, &known);
-    }
-    now.manifests.retain(|manifest| !manifest.images.is_empty());
-    now
+/// Leaves of `now` the edges that `before` does not have: those whose repository and tag, or repository where there is no tag,
+/// get another digest there or none. Neither the staging registry nor the project matters. A manifest is split where different
+/// images were added to its destinations; what is empty is taken out.
+pub fn keep_added(now: Manifests, before: &[Manifest]) -> Manifests {
+    let mut earlier = Earlier::default();
+    before.iter().for_each(|manifest| earlier.know(&manifest.destinations, &manifest.images));
+    let limited = now.manifests.into_iter().flat_map(|manifest| earlier.limit(manifest, false).0);
+    Manifests { manifests: limited.collect(), ..now }
 }
 
-/// A wish, wherever it stands: what is promoted from where, and the tag it gets.
-type Pair = (Repository, Digest, Option<Tag>);
-
-fn pairs(manifest: &Manifest) -> impl Iterator<Item = Pair> {
-    let images = manifest.images.iter();
-    images.filter_map(|image| Some((manifest.source.repository(&image.name).ok()?, image))).flat_map(
-        |(source, image)| {
-            image.digests.iter().flat_map(move |wish| {
-                let untagged = wish.tags.is_empty().then_some(None);
-                let tags = wish.tags.iter().map(|(tag, _)| Some(tag.clone())).chain(untagged);
-                let source = source.clone();
-                tags.map(move |tag| (source.clone(), wish.digest, tag))
-            })
-        },
-    )
+/// Leaves nothing: no edge was added, and every fault was there before.
+fn unchanged(mut manifests: Manifests) -> Manifests {
+    let rejected = std::mem::take(&mut manifests.rejected);
+    manifests.warnings.extend(rejected.iter().cloned().map(Diagnostic::known));
+    manifests.manifests.clear();
+    manifests
 }
 
-/// Takes out of a manifest what is known.
-fn keep_unknown(manifest: &mut Manifest, known: &HashSet<Pair>) {
-    for image in &mut manifest.images {
-        let Ok(source) = manifest.source.repository(&image.name) else { continue };
-        let is_new = |digest, tag| !known.contains(&(source.clone(), digest, tag));
-        image.digests.retain_mut(|wish| {
-            if wish.tags.is_empty() {
-                return is_new(wish.digest, None);
-            }
-            wish.tags.retain(|(tag, _)| is_new(wish.digest, Some(tag.clone())));
-            !wish.tags.is_empty()
-        });
-    }
-    manifest.images.retain(|image| !image.digests.is_empty());
-}
+/// Leaves what was added, with the faults that were added.
+fn limit(now: Manifests, before: &Assembled, commit: &str) -> Manifests {
+    let Manifests { manifests, mut warnings, policies, mut rejected } = now;
+    let identities: HashSet<u64> = before.rejected.iter().filter_map(Diagnostic::identity).collect();
+    warnings.extend(rejected.take(&identities).into_iter().map(Diagnostic::known));
 
-/// Reads the manifests of an earlier commit. What is wrong with them stops nothing.
-struct Earlier {
-    blobs: Blobs,
-    commit: String,
-    warnings: Vec<Diagnostic>,
-}
-
-impl Earlier {
-    fn plain(&mut self, path: &Path, entries: &[Entry]) -> Result<Vec<Manifest>, DiffError> {
-        let Some(entry) = entries.first() else { return Ok(Vec::new()) };
-        let contents = self.contents(entry)?;
-        let loaded = contents.and_then(|contents| self.warn(thin::plain(path, &contents)));
-        Ok(loaded.into_iter().map(|loaded| loaded.manifest).collect())
-    }
-
-    /// The thin manifests, without those that lack one of their files.
-    fn thin(&mut self, entries: &[Entry]) -> Result<Vec<Manifest>, DiffError> {
-        let mut projects: BTreeMap<&str, [Option<&Entry>; 2]> = BTreeMap::new();
-        for entry in entries {
-            match Part::of(&entry.path) {
-                Some(Part::Registries(project)) => projects.entry(project).or_default()[0] = Some(entry),
-                Some(Part::Images(project)) => projects.entry(project).or_default()[1] = Some(entry),
-                None => {}
-            }
+    let mut earlier = Earlier::default();
+    before.manifests.iter().for_each(|manifest| earlier.know(&manifest.destinations, &manifest.images));
+    before.left_out.iter().for_each(|(destinations, images)| earlier.doubt(destinations, images));
+    let mut limited = Vec::new();
+    for manifest in manifests {
+        let (name, file) = (Arc::clone(&manifest.name), Arc::clone(&manifest.images_file));
+        let (added, unknown) = earlier.limit(manifest, before.illegible.contains(&name));
+        limited.extend(added);
+        if unknown > 0 {
+            let (edges, were) = if unknown == 1 { ("edge", "it was") } else { ("edges", "they were") };
+            let message = format!(
+                "{unknown} {edges} of this project cannot be promoted: it is not known whether {were} added since commit \
+                 {commit:.12}, where {}",
+                before.faults.get(&name).map_or("another project is wrong", String::as_str)
+            );
+            let help = "run over all manifests, not limited to what changed";
+            rejected.push(Diagnostic::of_file(&file, message).help(help));
         }
-        let mut manifests = Vec::with_capacity(projects.len());
-        for (project, files) in projects {
-            if let [Some(registries), Some(images)] = files {
-                manifests.extend(self.project(project, registries, images)?);
-            }
-        }
-        Ok(manifests)
     }
-
-    fn project(
-        &mut self,
-        name: &str,
-        registries: &Entry,
-        images: &Entry,
-    ) -> Result<Option<Manifest>, DiffError> {
-        let registries = self.contents(registries)?;
-        let Some(registries) = registries.and_then(|contents| self.warn(schema::registries(&contents)))
-        else {
-            return Ok(None);
-        };
-        let Some(contents) = self.contents(images)? else { return Ok(None) };
-        let images = self.warn(schema::images(&contents, Some(&registries)));
-        Ok(images.map(|images| registries.with_images(name, contents.file, images).manifest))
-    }
-
-    fn contents(&mut self, entry: &Entry) -> Result<Option<Contents>, DiffError> {
-        let file = visible(&format!("{:.12}:{}", self.commit, entry.path)).into();
-        let problem = if !entry.is_regular {
-            "not a regular file"
-        } else if entry.size > FILE_MAX {
-            "larger than a manifest may be"
-        } else {
-            return Ok(Some(Contents { file, bytes: self.blobs.read(entry)? }));
-        };
-        self.warn(Err::<(), _>(Diagnostic::of_file(&file, problem).into()));
-        Ok(None)
-    }
-
-    /// What was read; or the first of what was wrong with it, because nobody can mend the past.
-    fn warn<T>(&mut self, read: Result<T, Diagnostics>) -> Option<T> {
-        read.map_err(|wrong| {
-            let first = wrong.iter().next().cloned();
-            let context = "the earlier state of this file cannot be read and all of it counts as new";
-            self.warnings.extend(first.map(|first| first.warning().context(context)));
-        })
-        .ok()
-    }
+    rejected.sort();
+    Manifests { manifests: limited, warnings, policies, rejected }
 }

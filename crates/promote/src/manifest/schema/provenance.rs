@@ -7,8 +7,7 @@ use std::sync::Arc;
 
 use sigstore::{InvalidPattern, SignerPattern};
 
-use super::super::declared::Declared;
-use super::super::diagnostic::{Diagnostic, Spot};
+use super::super::diagnostic::Diagnostic;
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
 use super::Reader;
@@ -20,7 +19,7 @@ const MODE_SHOWN: usize = 60;
 /// The longest text of a policy, in bytes: expressions are compiled.
 const TEXT_MAX: usize = 2_048;
 
-/// Where the parts of a policy stand.
+/// The positions of the parts of a policy.
 struct Places {
     block: Position,
     signers: List,
@@ -32,7 +31,7 @@ struct Places {
     level: Option<Position>,
 }
 
-/// Where a list and its entries stand.
+/// The positions of a list and its entries.
 #[derive(Default)]
 struct List {
     list: Option<Position>,
@@ -65,13 +64,15 @@ impl Places {
     }
 }
 
+/// A block is wrong, which is reported.
+pub(super) struct WrongBlock;
+
 impl Reader<'_> {
-    /// What a manifest declares by its block, where it has one. A block that is wrong declares nothing, and is said to be wrong.
-    pub(super) fn provenance(&mut self, node: Option<&Node>) -> Option<Declared> {
-        let node = node?;
-        let mut declared = Declared::nothing(Spot::new(&self.source, node.position));
+    /// The policy that a block declares; none where it is off.
+    pub(super) fn provenance(&mut self, node: &Node) -> Result<Option<Arc<Policy>>, WrongBlock> {
+        let start = self.wrong.count();
         let known = ["mode", "signers", "builders", "sources", "predicateTypes", "level"];
-        let mut fields = self.fields(node, &known)?;
+        let mut fields = self.fields(node, &known).ok_or(WrongBlock)?;
         let errors = self.wrong.count();
         let mode = fields.take("mode");
         let (signers, signer_places) = self.signers(fields.take("signers"));
@@ -98,18 +99,20 @@ impl Reader<'_> {
             predicate_types,
             level: level.and_then(|(_, level)| level),
         };
-        // What could not be read would seem to be missing.
+        // A part that cannot be read would seem to be missing.
         if self.wrong.count() > errors {
-            return Some(declared);
+            return Err(WrongBlock);
         }
-        match draft.into_policy() {
-            Ok(policy) => {
-                declared.warnings = self.warnings(mode.is_some(), policy.as_ref(), &places);
-                declared.policy = policy.map(Arc::new);
-            }
-            Err(flaws) => self.flaws(&flaws, &places),
+        let policy = draft.into_policy().map_err(|flaws| {
+            self.flaws(&flaws, &places);
+            WrongBlock
+        })?;
+        // A misspelled `mode` would turn the policy off.
+        if self.wrong.count() > start {
+            return Err(WrongBlock);
         }
-        Some(declared)
+        self.find_unmeant(mode.is_some(), policy.as_ref(), &places);
+        Ok(policy.map(Arc::new))
     }
 
     fn flaws(&mut self, flaws: &[Flaw], places: &Places) {
@@ -118,23 +121,20 @@ impl Reader<'_> {
         }
     }
 
-    /// What a policy that makes sense may yet not have been meant to do.
-    fn warnings(&self, has_mode: bool, policy: Option<&Policy>, places: &Places) -> Vec<Diagnostic> {
-        let mut warnings = Vec::new();
+    /// Warns of what a valid policy may not have been meant to do.
+    fn find_unmeant(&mut self, has_mode: bool, policy: Option<&Policy>, places: &Places) {
         if !has_mode {
             let message = "this policy has no `mode`: it is off, and nothing is asked of the images";
             let help = "write `mode: require`, `mode: warn`, or `mode: off` where that is meant";
-            warnings.push(Diagnostic::at(&self.source, places.block, message).help(help).warning());
+            self.warn(Diagnostic::at(&self.source, places.block, message).help(help));
         }
-        let undecided = policy.into_iter().flat_map(Policy::undecided);
-        warnings.extend(undecided.map(|(signer, lowest, highest)| {
+        for (signer, lowest, highest) in policy.into_iter().flat_map(Policy::undecided) {
             let message = format!(
                 "{signer} may claim builders of level {lowest} and of level {highest}: its word alone tells them apart"
             );
             let help = "say in each builder's `signers` who may claim it";
-            Diagnostic::at(&self.source, places.of(Part::Builders), message).help(help).warning()
-        }));
-        warnings
+            self.warn(Diagnostic::at(&self.source, places.of(Part::Builders), message).help(help));
+        }
     }
 
     fn mode(&mut self, node: &Node) -> Option<Mode> {
@@ -158,7 +158,7 @@ impl Reader<'_> {
         self.value(node, "a `level`")
     }
 
-    /// The texts of a list that can be read as what they should be, and where all of them stand.
+    /// The entries of a list that can be parsed, and the positions of all.
     fn entries<T: FromStr<Err: Display>>(
         &mut self,
         node: Option<&Node>,
@@ -190,7 +190,7 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// The items of a list that can be read, and where all of them stand.
+    /// The items of a list that can be read, and the positions of all.
     fn each<T>(
         &mut self,
         node: Option<&Node>,
@@ -204,7 +204,7 @@ impl Reader<'_> {
             return (Vec::new(), List::default());
         }
         let entries = items.iter().filter_map(|item| read(self, item)).collect();
-        // What is absent has no place of its own to point at.
+        // A list that is absent has no position.
         let list = (!matches!(node.value, Value::Null)).then_some(node.position);
         (entries, List { list, entries: items.iter().map(|item| item.position).collect() })
     }
@@ -228,7 +228,7 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with a signer, on one line: expressions are complained of on several, the last of which says why.
+/// What is wrong with a signer, on one line. Errors of expressions have several lines, and the last says why.
 fn told(error: &InvalidPattern) -> String {
     match error {
         InvalidPattern::Regex { pattern, why } => {
