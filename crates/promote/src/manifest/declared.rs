@@ -51,7 +51,7 @@ impl Loaded {
                 manifest
             })
             .collect();
-        Manifests { manifests, warnings, policies }
+        Manifests { manifests, warnings, rejected: Diagnostics::default(), policies }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Manifests {
     pub manifests: Vec<Manifest>,
     /// What a person should know, and that stops nothing.
     pub warnings: Vec<Diagnostic>,
+    /// Errors of the entries and projects that were left out: everything else is promoted, and the run fails.
+    pub rejected: Diagnostics,
     /// What must be attested of images before they are promoted: also by manifests of which nothing is promoted in this run.
     pub policies: Policies,
 }
