@@ -10,18 +10,20 @@ use crate::choice::Defaults;
 use crate::config::Config;
 
 /// The destinations of a run: of the manifests that promote anything in it.
-pub(crate) fn destinations(manifests: &Manifests) -> impl Iterator<Item = &RegistryRoot> {
+fn destinations(manifests: &Manifests) -> impl Iterator<Item = &RegistryRoot> {
     let promoting = manifests.manifests.iter().filter(|manifest| !manifest.images.is_empty());
     promoting.flat_map(|manifest| &manifest.destinations).map(|destination| &destination.root)
 }
 
-/// The defaults of a promotion.
-pub(crate) fn of_run(config: &Config, manifests: &Manifests) -> Defaults {
+/// The defaults of a promotion, and the first destination that is not of Kubernetes' production.
+pub(crate) fn of_run<'a>(config: &Config, manifests: &'a Manifests) -> (Defaults, Option<&'a RegistryRoot>) {
     let production = config.production();
     let is_inside = |root: &RegistryRoot| {
-        root.prefix.as_ref().is_some_and(|prefix| is_below(&production, prefix.as_str()))
+        config.is_kubernetes()
+            && root.prefix.as_ref().is_some_and(|prefix| is_below(&production, prefix.as_str()))
     };
-    defaults(config.is_kubernetes() && destinations(manifests).all(is_inside))
+    let outside = destinations(manifests).find(|root| !is_inside(root));
+    (defaults(outside.is_none()), outside)
 }
 
 /// The defaults of a verification, and the first image that is not of Kubernetes' production.
@@ -71,13 +73,13 @@ mod tests {
         let below = "us-west2-docker.pkg.dev/k8s-artifacts-prod/images/kubernetes";
         let beside = "us-west2-docker.pkg.dev/k8s-artifacts-prod/images-old";
         let config = Config::default();
-        let of = |destinations: &[&[&str]]| of_run(&config, &manifests(destinations));
+        let of = |destinations: &[&[&str]]| of_run(&config, &manifests(destinations)).0;
         assert_eq!(of(&[&[kubernetes], &[below]]), Defaults::Kubernetes);
         assert_eq!(of(&[&[kubernetes], &[below, beside]]), Defaults::None);
         assert_eq!(of(&[&["registry.example"]]), Defaults::None);
         let mut quiet = manifests(&[&[kubernetes], &[beside]]);
         quiet.manifests[1].images.clear();
-        assert_eq!(of_run(&config, &quiet), Defaults::Kubernetes, "what promotes nothing does not count");
+        assert_eq!(of_run(&config, &quiet).0, Defaults::Kubernetes, "what promotes nothing does not count");
     }
 
     #[test]

@@ -78,9 +78,9 @@ fn way(path: &Path) -> io::Result<Way> {
 
 /// A new file in a folder, which is gone when it is dropped.
 fn beside(folder: &Path) -> io::Result<NamedTempFile> {
-    let new = Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder);
-    // The error of the system, without the name that was tried.
-    new.map_err(|error| error.raw_os_error().map_or(error, io::Error::from_raw_os_error))
+    // By itself first: what is told of a missing folder should not be about a name of ours.
+    fs::metadata(folder)?;
+    Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder)
 }
 
 fn replace(
@@ -152,6 +152,7 @@ mod tests {
             "{error}"
         );
         assert!(check_file(folder.path(), "plan").is_err(), "a folder is no file");
+        assert!(!error.contains(".kpromo-"), "{error}");
         assert!(check_folder(&nowhere, "blobs").unwrap_err().contains("no/such/folder: "));
         assert!(check_folder(folder.path(), "blobs").is_ok());
     }

@@ -18,14 +18,15 @@ use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo cip --config kpromo.yaml --manifest manifest.yaml               show the plan; nothing is written
-  kpromo cip --config kpromo.yaml --manifest manifest.yaml --confirm     promote
+  kpromo cip --config kpromo.yaml --manifest manifest.yaml             show the plan
+  kpromo cip --config kpromo.yaml --manifest manifest.yaml --confirm   promote
   kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
   kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff
   kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
 
-Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conflict · 12 policy · 20 unavailable ·
-30 some failed · 31 not all signed · 32 interrupted while writing · 130 interrupted before writing";
+Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conflict ·
+12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
+32 interrupted while writing · 130 interrupted before writing";
 
 /// Flags of `kpromo cip`, as they are written.
 #[derive(Clone, Debug, Args)]
@@ -37,7 +38,7 @@ pub(crate) struct CipFlags {
     /// Check the manifests only, without any network access.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     parse_only: bool,
-    /// Fail before anything is written if an image is missing in staging or an entry of a manifest is invalid.
+    /// Fail before anything is written if neither staging nor production has an image, or an entry of a manifest is invalid.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     strict: bool,
     /// Continue with other images when one fails.

@@ -15,7 +15,8 @@ Examples:
   kpromo verify --output json registry.k8s.io/pause:3.10 registry.k8s.io/pause:3.9
   kpromo verify --verification-key cosign.pub registry.example.com/app:v1
 
-Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not signed · 20 registry or trust unavailable";
+Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not signed ·
+20 registry or trusted root unavailable";
 
 /// Flags of `kpromo verify`, as they are written.
 #[derive(Clone, Debug, Args)]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use promote::SignatureFormat;
 use serde::Deserialize;
 
-use crate::choice::{Account, PatternText, SigningArgs, TokenFile, TrustArgs, signature_format};
+use crate::choice::{
+    Account, PatternText, SIGNATURE_FORMATS, SigningArgs, TokenFile, TrustArgs, signature_format,
+};
 
 /// `signing`: who signs, and how.
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +40,10 @@ pub(super) struct VerificationEntry {
 
 fn format<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<SignatureFormat>, D::Error> {
     let text = String::deserialize(from)?;
-    let unknown = || serde::de::Error::custom(format!("`{}` is no signature format", text.escape_debug()));
+    let unknown = || {
+        let names = SIGNATURE_FORMATS.join(", ");
+        serde::de::Error::custom(format!("`{}` is not a signature format: {names}", text.escape_debug()))
+    };
     signature_format(&text).ok_or_else(unknown).map(Some)
 }
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use oci::Host;
+use oci::{Host, RegistryRoot};
 use promote::evidence::Room;
 use promote::manifest::{Manifests, checkout};
 use promote::{Notary, Production, Promoter, Signing, SummarySigner, Verification};
@@ -21,7 +21,7 @@ use crate::choice::{ACCOUNT, Account, Defaults, ISSUER, PatternText, SigningArgs
 use crate::config::{Config, InvalidConfig, read_bytes};
 use crate::connect::Connection;
 use crate::credentials::metadata_host;
-use crate::defaults;
+use crate::defaults::of_run;
 use crate::environment::Environment;
 
 /// How many images are signed or attested at once where nothing else is chosen.
@@ -38,39 +38,38 @@ pub(crate) fn notary(
     environment: &Environment,
     connection: &Connection,
 ) -> Result<Notary, InvalidConfig> {
-    let defaults = defaults::of_run(config, manifests);
+    let (defaults, outside) = of_run(config, manifests);
+    let outside = outside.filter(|_| !args.parse_only);
     let choice = args.trust.clone().or(config.trust());
     let trust = trust(&choice, environment, &connection.door)?;
     let staging = signer_pattern(&choice, defaults)?;
-    let promotes = !args.parse_only && defaults::destinations(manifests).next().is_some();
-    if promotes && defaults == Defaults::None && choice.verification_key.is_none() {
-        tell_what_is_not_required(&choice);
-    }
     let signing = args.signing.clone().map(|flags| {
         let signing = flags.or(config.signing());
-        if !args.parse_only && defaults == Defaults::None && !signing.names_signer() {
-            ask_for_signer(manifests)?;
+        if let Some(destination) = outside.filter(|_| !signing.names_signer()) {
+            return Err(ask_for_signer(destination));
         }
         let signers = Signers { environment, connection, trust: &trust, defaults };
         signers.signing(&signing, &choice, promoter(&args.manifests, environment))
     });
     let signing = signing.transpose()?;
+    if outside.is_some() && choice.verification_key.is_none() {
+        tell_what_is_not_required(&choice);
+    }
     let verification = Verification { trust, staging, room: Room::default() };
     let Production { canonical_host, path, reference } = &connection.production;
     tracing::debug!(canonical = %canonical_host, %path, %reference, "production");
     Ok(Notary { verification, signing, production: connection.production.clone() })
 }
 
-/// Asks who signs, where anything is to be signed: outside of Kubernetes there is no default.
-fn ask_for_signer(manifests: &Manifests) -> Result<(), InvalidConfig> {
-    let Some(destination) = defaults::destinations(manifests).next() else { return Ok(()) };
-    Err(InvalidConfig::flag(
+/// Asks who signs the images of a destination: outside of Kubernetes there is no default.
+fn ask_for_signer(destination: &RegistryRoot) -> InvalidConfig {
+    InvalidConfig::flag(
         "signing",
         format!(
             "no signer is chosen for the images of {destination}: name an identity with --signer-account (empty: any), or a key \
              with --signing-key, or promote without signatures with --sign=false"
         ),
-    ))
+    )
 }
 
 /// Says which signatures of staging count where not all is required of them that could be.
