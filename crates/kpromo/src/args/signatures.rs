@@ -25,7 +25,7 @@ pub(crate) struct TrustFlags {
     /// Required identity of the signer as a regular expression (RE2) that matches the whole identity.
     #[arg(long, help_heading = SIGNATURES, value_name = "REGEXP")]
     certificate_identity_regexp: Option<String>,
-    /// Required issuer of that identity. Default below Kubernetes' production path: https://accounts.google.com.
+    /// Required issuer of that identity. Default below Kubernetes' production path: Google's (accounts.google.com).
     #[arg(long, help_heading = SIGNATURES, value_name = "URL")]
     certificate_oidc_issuer: Option<String>,
     /// Required issuer as a regular expression (RE2) that matches the whole URL.
