@@ -100,11 +100,11 @@ pub(super) fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door, re
 /// Prints what a run has found that was not to write, or had nothing to.
 fn print_dry_run(args: &CipArgs, plan: &Plan, signs: bool, ledger: &Ledger, rejected: usize) {
     if plan.edges().all().is_empty() {
+        let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
         let why = match &args.limit {
-            _ if rejected > 0 => "every entry of the manifests that asks for an image is invalid",
-            Limit::None => "no manifest asks for an image",
+            Limit::None => format!("{entry} asks for an image"),
             Limit::ProwChange | Limit::Since(_) => {
-                "the manifests ask for no image that the earlier commit did not"
+                format!("{entry} asks for an image that the earlier commit did not ask for")
             }
         };
         print(&format!("Nothing to promote: {why}.\n"));
