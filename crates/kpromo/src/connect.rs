@@ -1,13 +1,12 @@
 //! Connections to registries: the door, and the client behind it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use oci::Client;
 use promote::Production;
 use transport::Door;
 
-use crate::config::{InvalidConfig, RegistryConfig};
+use crate::config::{Config, InvalidConfig};
 use crate::credentials::{Keychain, metadata_host};
 use crate::environment::Environment;
 
@@ -23,18 +22,11 @@ pub(crate) struct Connection {
     pub(crate) production: Production,
 }
 
-/// Opens the door and the client behind it, as the registry configuration says.
+/// Opens the door and the client behind it.
 ///
 /// # Errors
 /// When the configuration cannot be used.
-pub(crate) fn connect(
-    registry_config: Option<&Path>,
-    environment: &Environment,
-) -> Result<Connection, InvalidConfig> {
-    let config = match registry_config {
-        Some(path) => RegistryConfig::read(path)?,
-        None => RegistryConfig::default(),
-    };
+pub(crate) fn connect(config: &Config, environment: &Environment) -> Result<Connection, InvalidConfig> {
     let mut settings = config.settings()?;
     // Google's metadata service is reached at a link-local address, without TLS.
     let metadata_host = metadata_host(&environment.places);
@@ -45,7 +37,7 @@ pub(crate) fn connect(
     // Its tokens are for this machine, not for a proxy.
     metadata.direct = true;
     let door =
-        Door::open(settings).map_err(|error| InvalidConfig::flag("--registry-config", error.to_string()))?;
+        Door::open(settings).map_err(|error| InvalidConfig::flag("the configuration", error.to_string()))?;
     let keychain = Arc::new(Keychain::new(environment.places.clone(), door.clone()));
     let client = Client::new(door.clone(), Arc::<Keychain>::clone(&keychain), config.options());
     Ok(Connection { client, door, keychain, production: config.production() })

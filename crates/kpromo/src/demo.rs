@@ -7,12 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::MultiProgress;
-use promote::SignatureFormat;
 use registry::sample::Recipe;
 use registry::{Config, Server, StartError, StoreError};
 use sigstore::{SigningKey, TrustError};
 
-use crate::args::{CipArgs, DemoArgs, Form, HolderArgs, ManifestSource, SigningArgs, TrustArgs, VerifyArgs};
+use crate::args::{CipArgs, DemoArgs, Form, ManifestSource, VerifyArgs};
+use crate::choice::{SigningArgs, TrustArgs};
 use crate::cip;
 use crate::environment::Environment;
 use crate::exit::Exit;
@@ -91,9 +91,9 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> 
         heading(title);
         let flag = if confirm { " --confirm" } else { "" };
         print(&format!(
-            "$ kpromo cip --thin-manifest-dir {} --registry-config {} --signing-key {}{flag}\n\n",
+            "$ kpromo cip --thin-manifest-dir {} --config {} --signing-key {}{flag}\n\n",
             folder.display(),
-            files.registries.display(),
+            files.config.display(),
             files.key.display()
         ));
         let exit = cip::run(&files.promotion(folder, confirm), &environment, screen).await;
@@ -105,8 +105,8 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> 
     let audit = files.audit(&world)?;
     let images: Vec<String> = audit.images.iter().map(ToString::to_string).collect();
     print(&format!(
-        "$ kpromo verify --registry-config {} --verification-key {} {}\n\n",
-        files.registries.display(),
+        "$ kpromo verify --config {} --verification-key {} {}\n\n",
+        files.config.display(),
         files.public.display(),
         images.join(" ")
     ));
@@ -135,8 +135,8 @@ fn heading(title: &str) {
 
 /// What a promotion needs beside manifests.
 struct Files {
-    /// The configuration of registries: which region is the canonical one, and what users call its images.
-    registries: PathBuf,
+    /// The configuration: which region is the canonical one, and what users call its images.
+    config: PathBuf,
     /// A key made for this demo, in the place of an identity: nobody has to be asked.
     key: PathBuf,
     public: PathBuf,
@@ -145,16 +145,13 @@ struct Files {
 impl Files {
     fn write(folder: &Path, world: &World) -> Result<Self, Trouble> {
         let file = |name: &str| folder.join(name);
-        let this = Self {
-            registries: file("registries.yaml"),
-            key: file("signing.key"),
-            public: file("signing.pub"),
-        };
+        let this =
+            Self { config: file("kpromo.yaml"), key: file("signing.key"), public: file("signing.pub") };
         let canonical = world.canonical();
         let production = format!(
             "production:\n  canonicalHost: {canonical}\n  path: prod/images\n  reference: registry.example\n"
         );
-        fs::write(&this.registries, production)?;
+        fs::write(&this.config, production)?;
         let pem = SigningKey::generate_pem()?;
         let key = SigningKey::from_pem(pem.reveal().as_bytes(), None)?;
         let mut options = fs::OpenOptions::new();
@@ -166,15 +163,10 @@ impl Files {
 
     /// What `kpromo cip` is asked for.
     fn promotion(&self, folder: &Path, confirm: bool) -> CipArgs {
-        let signing = SigningArgs {
-            holder: HolderArgs::Key(self.key.clone()),
-            format: SignatureFormat::default(),
-            at_once: 50,
-            summaries: None,
-        };
+        let signing = SigningArgs { key: Some(self.key.clone()), ..SigningArgs::default() };
         CipArgs {
             confirm,
-            registry_config: Some(self.registries.clone()),
+            config: Some(self.config.clone()),
             signing: Some(signing),
             ..CipArgs::of(ManifestSource::Thin(folder.to_owned()))
         }
@@ -189,7 +181,7 @@ impl Files {
             images: world.images.iter().take(2).map(image).collect::<Result<_, _>>()?,
             output: Form::Table,
             platforms: false,
-            registry_config: Some(self.registries.clone()),
+            config: Some(self.config.clone()),
             trust: TrustArgs { verification_key: Some(self.public.clone()), ..TrustArgs::default() },
         })
     }

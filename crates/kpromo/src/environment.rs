@@ -17,6 +17,8 @@ pub(crate) struct Environment {
     pub(crate) tokens: Tokens,
     /// Where trust may be kept.
     pub(crate) caches: Caches,
+    /// `KPROMO_CONFIG`: the configuration where no flag names one.
+    pub(crate) config: Option<PathBuf>,
     /// `JOB_NAME`, `JOB_TYPE`, `BUILD_ID`, `PROW_JOB_ID`: the job that we are part of.
     pub(crate) job: CiJob,
     /// `PULL_BASE_SHA`: what a Prow job's change is based on.
@@ -89,6 +91,7 @@ impl Environment {
                 cache_home: path("XDG_CACHE_HOME"),
                 home: path("HOME"),
             },
+            config: path("KPROMO_CONFIG"),
             job: CiJob {
                 name: text("JOB_NAME"),
                 kind: text("JOB_TYPE"),

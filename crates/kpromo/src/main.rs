@@ -1,14 +1,17 @@
 //! The Kubernetes image promoter.
 
 mod args;
+mod choice;
 mod cip;
 mod config;
 mod connect;
 mod credentials;
+mod defaults;
 mod demo;
 mod environment;
 mod exit;
 mod log;
+mod output;
 mod render;
 mod serve;
 mod terminal;

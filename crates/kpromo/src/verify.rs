@@ -8,8 +8,10 @@ use promote::audit::{AuditError, Audited, ImageName, audit};
 use promote::evidence::Room;
 
 use crate::args::{Form, VerifyArgs};
-use crate::config::InvalidConfig;
+use crate::choice::TrustArgs;
+use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect};
+use crate::defaults::of_images;
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{audit_json, audit_text};
@@ -28,11 +30,11 @@ pub(crate) struct Answer {
 
 /// Verifies images.
 pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
-    let (connection, verification) = match prepare(args, environment) {
+    let Prepared { connection, verification, signer } = match prepare(args, environment) {
         Ok(prepared) => prepared,
-        Err(problem) => {
-            print_error(&problem.to_string());
-            return Exit::Invalid;
+        Err((problem, exit)) => {
+            print_error(&problem);
+            return exit;
         }
     };
     // Once, and not once an image: where trust cannot be had, finding that out takes its time.
@@ -51,10 +53,6 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
         never = watchdog::watch(door) => match never {},
     };
     let exit = judge(&answers);
-    let signer = match &args.trust.verification_key {
-        Some(path) => format!("the key {}", path.display()),
-        None => verification.staging.to_string(),
-    };
     match args.output {
         Form::Table => print(&audit_text(&answers, &signer, args.platforms)),
         Form::Json => print(&audit_json(&answers, &signer, exit)),
@@ -73,14 +71,43 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
     exit
 }
 
-fn prepare(
-    args: &VerifyArgs,
-    environment: &Environment,
-) -> Result<(Connection, Verification), InvalidConfig> {
-    let connection = connect(args.registry_config.as_deref(), environment)?;
-    let trust = trust(&args.trust, environment, &connection.door)?;
-    let verification = Verification { trust, staging: signer_pattern(&args.trust)?, room: Room::default() };
-    Ok((connection, verification))
+/// What it takes to verify.
+struct Prepared {
+    connection: Connection,
+    verification: Verification,
+    /// Whose signatures count, for a person.
+    signer: String,
+}
+
+/// Reads the configuration; an error comes with its exit code.
+fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, (String, Exit)> {
+    let invalid = |problem: InvalidConfig| (problem.to_string(), Exit::Invalid);
+    let config = Config::of(args.config.as_deref(), environment).map_err(invalid)?;
+    let choice = args.trust.clone().or(config.trust());
+    let (defaults, outside) = of_images(&config, &args.images);
+    if let Some(image) = outside {
+        ask_for_signer(image, &choice).map_err(|problem| (problem, Exit::Usage))?;
+    }
+    let connection = connect(&config, environment).map_err(invalid)?;
+    let trust = trust(&choice, environment, &connection.door).map_err(invalid)?;
+    let staging = signer_pattern(&choice, defaults).map_err(invalid)?;
+    let signer = match &choice.verification_key {
+        Some(path) => format!("the key {}", path.display()),
+        None => staging.to_string(),
+    };
+    let verification = Verification { trust, staging, room: Room::default() };
+    Ok(Prepared { connection, verification, signer })
+}
+
+/// Asks whose signatures count of an image that is not Kubernetes': a signature by any identity proves nothing.
+fn ask_for_signer(image: &ImageName, choice: &TrustArgs) -> Result<(), String> {
+    if choice.verification_key.is_some() || (choice.identity.is_some() && choice.issuer.is_some()) {
+        return Ok(());
+    }
+    Err(format!(
+        "the signer of {image} is not named: give --certificate-identity or --certificate-identity-regexp together with \
+         --certificate-oidc-issuer or --certificate-oidc-issuer-regexp, or --verification-key"
+    ))
 }
 
 /// One image that is not signed decides; what could not be looked at may be asked again.

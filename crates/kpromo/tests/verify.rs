@@ -455,9 +455,25 @@ fn what_is_wrong_with_the_command_line_or_a_file_is_told_before_anybody_is_asked
         (&["--sign", image], 2, "--sign"),
         (&["--output", "yaml", image], 2, "yaml"),
         (&["--certificate-identity", "a", "--certificate-identity-regexp", "b", image], 2, "exclude"),
-        (&["--certificate-identity-regexp", "(", image], 10, "--certificate-identity-regexp"),
+        (
+            &["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", "i", image],
+            10,
+            "--certificate-identity-regexp",
+        ),
         (&["--verification-key", key.to_str().unwrap(), image], 10, "key.pub: the verification key"),
-        (&["--trusted-root", "/no/such/root.json", image], 10, "/no/such/root.json"),
+        (
+            &[
+                "--certificate-identity",
+                "a",
+                "--certificate-oidc-issuer",
+                "i",
+                "--trusted-root",
+                "/no/such/root.json",
+                image,
+            ],
+            10,
+            "/no/such/root.json",
+        ),
         (&["--registry-config", config.to_str().unwrap(), image], 10, "config.yaml"),
     ] {
         let said = verify(flags);
@@ -472,7 +488,8 @@ async fn where_nobody_says_whom_to_trust_no_registry_is_asked() {
     let root = scene.desk.write("root.json", r#"{"signed": {"_type": "root"}, "signatures": []}"#);
     // Nothing listens on port 1.
     let flags = ["--tuf-mirror", "http://127.0.0.1:1", "--tuf-root", root.to_str().unwrap()];
-    let said = verify(&[&flags[..], &[&scene.image, &scene.image]].concat());
+    let signer = ["--certificate-identity", "a", "--certificate-oidc-issuer", "https://i"];
+    let said = verify(&[&flags[..], &signer, &[&scene.image, &scene.image]].concat());
     assert_eq!((said.code, said.stdout.as_str()), (20, ""), "{}", said.stderr);
     assert_eq!(
         said.stderr.matches("http://127.0.0.1:1").count(),
@@ -481,6 +498,51 @@ async fn where_nobody_says_whom_to_trust_no_registry_is_asked() {
         said.stderr
     );
     assert_eq!(scene.server.tally().snapshot().total(), 0);
+}
+
+/// A signature by any identity proves nothing: as cosign does, `kpromo verify` wants to know whose. Kubernetes' images have a
+/// default.
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_of_kubernetes_the_signer_has_to_be_named() {
+    let scene = Scene::new().await;
+    for given in [&[][..], &["--certificate-identity", "a"], &["--certificate-oidc-issuer-regexp", "i"]] {
+        let said = verify(&[given, &[&scene.image]].concat());
+        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{given:?}: {}", said.stderr);
+        for flag in ["--certificate-identity", "--certificate-oidc-issuer", "--verification-key"] {
+            assert!(said.stderr.contains(flag), "{given:?}: {}", said.stderr);
+        }
+    }
+    assert_eq!(scene.server.tally().snapshot().total(), 0);
+
+    let root = scene.desk.write("root.json", r#"{"signed": {"_type": "root"}, "signatures": []}"#);
+    // Nothing listens on port 1, so that trust is what is missing, and no registry is asked.
+    let flags = ["--tuf-mirror", "http://127.0.0.1:1", "--tuf-root", root.to_str().unwrap()];
+    let regional = "us-west2-docker.pkg.dev/k8s-artifacts-prod/images/pause:3.10";
+    let kubernetes = verify(&[&flags[..], &["registry.k8s.io/pause:3.10", regional]].concat());
+    assert_eq!(kubernetes.code, 20, "{}", kubernetes.stderr);
+    let both = verify(&[&flags[..], &["registry.k8s.io/pause:3.10", &scene.image]].concat());
+    assert!(both.code == 2 && both.stderr.contains(&scene.image), "{}", both.stderr);
+}
+
+/// The configuration of a promotion says whose signatures count here too, and flags win.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_names_the_signer_and_flags_win() {
+    let scene = Scene::new().await;
+    let Scene { hand, repository, sample, image, .. } = &scene;
+    hand.sign_all(repository, sample, &repository.to_string()).await;
+    let config = scene.desk.write("kpromo.yaml", "verification: { key: key.pub }\n");
+    let config = config.to_str().unwrap();
+    for flag in ["--config", "--registry-config"] {
+        let said = verify(&[flag, config, image]);
+        assert_eq!(said.code, 0, "{flag}: {}", said.stderr);
+    }
+    let mut command = kpromo(None);
+    command.env("KPROMO_CONFIG", config).args(["verify", image]);
+    assert_eq!(run(command).code, 0);
+    assert_eq!(verify(&["--config", config, "--registry-config", config, image]).code, 2);
+    let other = scene.desk.write("other.pub", &Hand::new().public);
+    let said = verify(&["--config", config, "--verification-key", other.to_str().unwrap(), image]);
+    assert_eq!(said.code, 12, "{}", said.stdout);
 }
 
 /// What cosign has signed with certificates, in both of its forms, found to be by whom it is.
@@ -529,6 +591,6 @@ async fn what_cosign_has_signed_is_by_whom_its_certificate_says_and_by_nobody_el
             verify(&["--certificate-identity", by, "--certificate-oidc-issuer", "https://other.example"]);
         assert_eq!(other.code, 12, "{name}");
         assert!(other.stdout.contains("other-signer"), "{name}: {}", other.stdout);
-        assert_eq!(verify(&[]).code, 12, "{name}: by default Kubernetes' own account counts");
+        assert_eq!(verify(&[]).code, 2, "{name}: there is no default outside of Kubernetes");
     }
 }

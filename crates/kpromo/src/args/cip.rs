@@ -11,49 +11,51 @@ use clap::{ArgMatches, Args};
 use oci::SpoolSettings;
 use promote::Recheck;
 
-use super::signatures::{SigningArgs, SigningFlags, TrustArgs, TrustFlags};
+use super::signatures::{SigningFlags, TrustFlags};
 use super::value::{bytes, duration, go_bool, path, percent, seconds_or_duration};
-use super::{BOOL, Cli};
+use super::{BOOL, Cli, ConfigFlags};
+use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo cip --manifest manifest.yaml                        say what would be done
-  kpromo cip --manifest manifest.yaml --confirm              do it
+  kpromo cip --config kpromo.yaml --manifest manifest.yaml             show the plan
+  kpromo cip --config kpromo.yaml --manifest manifest.yaml --confirm   promote
   kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
   kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff
   kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
 
-Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 12 policy · 20 unavailable ·
-30 some failed · 31 not all signed · 32 interrupted while writing · 130 interrupted before";
+Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conflict ·
+12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
+32 interrupted while writing · 130 interrupted before writing";
 
 /// Flags of `kpromo cip`, as they are written.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct CipFlags {
-    /// Write to production. Without it nothing is written.
+    /// Write to production. Without this flag nothing is written.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     confirm: bool,
-    /// Read and check manifests alone; no network.
+    /// Check the manifests only, without any network access.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     parse_only: bool,
-    /// Fail, before anything is written, where staging has lost an image.
+    /// Fail before anything is written if neither staging nor production has an image, or an entry of a manifest is invalid.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     strict: bool,
-    /// Go on with other images when one fails.
+    /// Continue with other images when one fails.
     #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     keep_going: bool,
 
     // In scripts an empty path is a variable that is not set, and means that the flag is not given.
-    /// A plain manifest.
+    /// Plain manifest.
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
-    /// A folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
+    /// Folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
-    /// Promote only what a Prow job's change has added (JOB_TYPE, PULL_BASE_SHA).
+    /// Promote only what the change of a Prow job adds (JOB_TYPE, PULL_BASE_SHA).
     #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     use_prow_manifest_diff: bool,
-    /// Promote only what was added since then, such as "7 days".
+    /// Promote only what was added since this time, such as "7 days".
     #[arg(
         long,
         help_heading = "Manifests",
@@ -63,11 +65,10 @@ pub(crate) struct CipFlags {
     )]
     manifest_diff_since: String,
 
-    /// What registries bear and how they are spoken with.
-    #[arg(long, help_heading = "Registries", value_name = "FILE")]
-    registry_config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFlags,
 
-    /// Give up after this time, as at an interrupt: "90s", "2h 30m".
+    /// Stop after this time, as if interrupted: "90s", "2h 30m".
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
@@ -76,40 +77,42 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     check_signatures: bool,
 
-    /// How long a registry may answer nothing at all before the others are promoted without it, which is then asked again:
-    /// seconds, or "2m 30s". With --strict, --keep-going=false, or without --confirm, all are waited for.
+    /// Time that a registry may be silent before the others are promoted without it; it is asked again afterwards. Seconds, or
+    /// "2m 30s". Every registry is waited for with --strict, with --keep-going=false and without --confirm.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
     late_after: Duration,
-    /// Where blobs wait for registries that are behind; by default where the system keeps temporary files.
+    /// Folder for blobs that wait for slow registries. Default: the system's folder for temporary files.
     #[arg(long, help_heading = "Registries", value_name = "DIR", value_parser = OsStringValueParser::new())]
     spool_dir: Option<OsString>,
-    /// How much room they may have there, such as "500Mi" or "2Gi"; 0 for none.
+    /// Disk space for these blobs, such as "500Mi" or "2Gi"; 0 disables the spool.
     #[arg(long, help_heading = "Registries", value_name = "BYTES", default_value = "10Gi", value_parser = bytes)]
     spool_limit: u64,
-    /// Remember in this file what production was seen to hold, and ask only for what was not seen yet.
+    /// Remember in this file what production holds, and ask only about what is not remembered.
     #[arg(long, help_heading = "Registries", value_name = "FILE", value_parser = OsStringValueParser::new())]
     inventory_cache: Option<OsString>,
-    /// Of what is remembered, look at so many percent again, taken at random.
+    /// Percentage of the remembered repositories that is checked again, chosen at random.
     #[arg(long, help_heading = "Registries", value_name = "PERCENT", default_value_t = 1.0, value_parser = percent, requires = "inventory_cache")]
     inventory_cache_sample: f64,
-    /// Look at everything again that is remembered.
+    /// Check everything again that is remembered.
     #[arg(long, help_heading = "Registries", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     inventory_cache_verify: bool,
 
-    /// Write the plan as JSON.
-    #[arg(long, help_heading = "Output", value_name = "FILE")]
-    output_plan: Option<PathBuf>,
-    /// Write what was done as JSON.
-    #[arg(long, help_heading = "Output", value_name = "FILE")]
-    report: Option<PathBuf>,
+    /// List every edge of the plan, with whole digests. Default: the first 50.
+    #[arg(long, help_heading = "Output", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    verbose: bool,
+    /// Write the plan to this file as JSON.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    output_plan: Option<OsString>,
+    /// Write a report of the run to this file as JSON.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    report: Option<OsString>,
 
     #[command(flatten)]
     signing: SigningFlags,
     #[command(flatten)]
     trust: TrustFlags,
 
-    // What the Go tool has and this build has not: parsed, so that scripts are told what is missing rather than that a flag
-    // is unknown.
+    // Flags of the Go tool that this build does not implement: they are parsed, so that the error names what is missing.
     #[arg(long, hide = true, default_value = "")]
     snapshot: String,
     #[arg(long, hide = true, default_value = "")]
@@ -165,16 +168,19 @@ pub(crate) struct CipArgs {
     pub(crate) keep_going: bool,
     /// Whether a dry run looks up which promoted images lack a signature or a record.
     pub(crate) check_signatures: bool,
-    /// Whom to trust.
+    /// What the flags choose about trust.
     pub(crate) trust: TrustArgs,
-    /// As whom to sign; none: signing was declined.
+    /// What the flags choose about signing; none: signing is declined.
     pub(crate) signing: Option<SigningArgs>,
-    pub(crate) registry_config: Option<PathBuf>,
+    /// The configuration; none: that of the environment, if any.
+    pub(crate) config: Option<PathBuf>,
     pub(crate) cache: Option<CacheArgs>,
     pub(crate) spool: SpoolSettings,
     /// How long a registry may answer nothing before the others are promoted without it.
     pub(crate) late_after: Duration,
     pub(crate) timeout: Option<Duration>,
+    /// Whether the whole plan is listed.
+    pub(crate) verbose: bool,
     pub(crate) output_plan: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
 }
@@ -192,11 +198,12 @@ impl CipArgs {
             check_signatures: false,
             trust: TrustArgs::default(),
             signing: None,
-            registry_config: None,
+            config: None,
             cache: None,
             spool: SpoolSettings::default(),
             late_after: Duration::from_secs(30),
             timeout: None,
+            verbose: false,
             output_plan: None,
             report: None,
         }
@@ -225,7 +232,8 @@ impl CipFlags {
                 return Err(usage("one of --manifest and --thin-manifest-dir is needed".to_owned()));
             }
         };
-        if self.parse_only && (self.output_plan.is_some() || self.report.is_some()) {
+        let (output_plan, report) = (path(self.output_plan), path(self.report));
+        if self.parse_only && (output_plan.is_some() || report.is_some()) {
             return Err(usage(
                 "--parse-only reads no registry: there is no plan and no report to write".to_owned(),
             ));
@@ -248,8 +256,7 @@ impl CipFlags {
             false => Recheck::Sample(self.inventory_cache_sample / 100.0),
         };
         let mut trust = self.trust.resolve().map_err(usage)?;
-        let asked = matches.value_source("signer_account") == Some(ValueSource::CommandLine);
-        let signing = self.signing.resolve(&mut trust, asked).map_err(usage)?;
+        let signing = self.signing.resolve(&mut trust).map_err(usage)?;
         Ok(CipArgs {
             manifests,
             limit,
@@ -260,13 +267,14 @@ impl CipFlags {
             check_signatures: self.check_signatures,
             trust,
             signing,
-            registry_config: self.registry_config,
+            config: self.config.resolve().map_err(usage)?,
             cache: cache.map(|path| CacheArgs { path, recheck }),
             spool: SpoolSettings { directory: path(self.spool_dir), limit: self.spool_limit },
             late_after: self.late_after,
             timeout: self.timeout,
-            output_plan: self.output_plan,
-            report: self.report,
+            verbose: self.verbose,
+            output_plan,
+            report,
         })
     }
 }
@@ -436,6 +444,15 @@ pub(super) mod tests {
         let args = cip("--manifest= --thin-manifest-dir d").unwrap();
         assert_eq!(args.manifests, ManifestSource::Thin("d".into()));
         assert!(cip("--manifest=").unwrap_err().contains("one of --manifest"));
+    }
+
+    #[test]
+    fn there_is_one_configuration_under_either_name() {
+        let config = |flags: &str| cip(&format!("--manifest m.yaml {flags}")).map(|args| args.config);
+        assert_eq!(config(""), Ok(None));
+        assert_eq!(config("--config c.yaml"), Ok(Some("c.yaml".into())));
+        assert_eq!(config("--registry-config c.yaml --config="), Ok(Some("c.yaml".into())));
+        assert!(config("--config a --registry-config b").unwrap_err().contains("exclude each other"));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
-pub(crate) use signatures::{HolderArgs, PatternText, SigningArgs, SummaryArgs, TokenFile, TrustArgs};
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
 /// Promotes container images between registries.
@@ -34,12 +34,38 @@ pub(crate) struct Cli {
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// How much to log.
+    /// Level of the log.
     #[arg(long, global = true, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
     pub(crate) log_level: LogLevel,
-    /// How to log.
+    /// Format of the log.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+}
+
+/// Where the configuration is, of every command that asks registries.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ConfigFlags {
+    /// Configuration: registries, production, signing and verification. Default: $KPROMO_CONFIG.
+    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
+    /// Older name of --config.
+    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    registry_config: Option<OsString>,
+}
+
+impl ConfigFlags {
+    /// The file that is named.
+    ///
+    /// # Errors
+    /// When it is named twice.
+    fn resolve(self) -> Result<Option<PathBuf>, String> {
+        match (value::path(self.config), value::path(self.registry_config)) {
+            (Some(_), Some(_)) => {
+                Err("--config and its older name --registry-config exclude each other".to_owned())
+            }
+            (config, older) => Ok(config.or(older)),
+        }
+    }
 }
 
 /// Levels of the log; the two above `error` are those of Go's logrus, and mean the same here.
@@ -65,13 +91,13 @@ pub(crate) enum LogFormat {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Promote the images that manifests name.
+    /// Promote the images of manifests.
     Cip(Box<CipFlags>),
-    /// Say who has signed images, how they were promoted and what is attested of them.
+    /// Show who signed images, how they were promoted and what is attested about them.
     Verify(Box<VerifyFlags>),
-    /// Show a promotion between registries that it starts itself.
+    /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
-    /// An OCI registry of our own.
+    /// Run the embedded OCI registry.
     #[command(subcommand)]
     Registry(RegistryCommand),
     /// Print a completion script for a shell.
@@ -98,16 +124,16 @@ pub(crate) enum RegistryCommand {
 /// Flags of `kpromo registry serve`.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Where to keep content; without it in memory.
+    /// Folder for the content. Default: memory.
     #[arg(long, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
-    /// Where to listen. There is no TLS: put nothing but loopback here, or a proxy before it.
+    /// Address to listen on. There is no TLS: listen on loopback, or behind a proxy.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
     /// List tags as Google's registries do, with all manifests.
     #[arg(long)]
     pub(crate) google_listing: bool,
-    /// Have no referrers API, as registries before OCI 1.1.
+    /// Serve no referrers API, like registries before OCI 1.1.
     #[arg(long)]
     pub(crate) no_referrers: bool,
 }
@@ -115,10 +141,10 @@ pub(crate) struct ServeArgs {
 /// Flags of `kpromo demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
-    /// Leave the registries up to look around in, until interrupted.
+    /// Keep the registries running until interrupted.
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Where to write the manifests: a new or empty folder. Without it a temporary one.
+    /// Folder for the manifests, new or empty. Default: a temporary folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }

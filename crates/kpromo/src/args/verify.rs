@@ -5,38 +5,39 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use promote::audit::ImageName;
 
-use super::Cli;
-use super::signatures::{TrustArgs, TrustFlags};
+use super::signatures::TrustFlags;
+use super::{Cli, ConfigFlags};
+use crate::choice::TrustArgs;
 
 const EXAMPLES: &str = "\
 Examples:
   kpromo verify registry.k8s.io/pause:3.10
   kpromo verify --output json registry.k8s.io/pause:3.10 registry.k8s.io/pause:3.9
-  kpromo verify --verification-key cosign.pub registry.example.com/app@sha256:…
+  kpromo verify --verification-key cosign.pub registry.example.com/app:v1
 
-Exit codes: 0 all are signed · 12 some are not · 2 usage · 10 invalid configuration · 20 registry or trust unavailable";
+Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not signed ·
+20 registry or trusted root unavailable";
 
 /// Flags of `kpromo verify`, as they are written.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct VerifyFlags {
-    /// The images: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST.
+    /// Images: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<ImageName>,
-    /// How to say what was found.
+    /// Format of the result.
     #[arg(long, help_heading = "Output", value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
-    /// Show what was found of each platform of an index too; JSON always does.
+    /// Show the platforms of an index in detail; JSON always does.
     #[arg(long, help_heading = "Output")]
     platforms: bool,
-    /// What registries bear and how they are spoken with.
-    #[arg(long, help_heading = "Registries", value_name = "FILE")]
-    registry_config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigFlags,
     #[command(flatten)]
     trust: TrustFlags,
 }
 
-/// How to say what was found.
+/// The format of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Form {
     Table,
@@ -49,7 +50,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) images: Vec<ImageName>,
     pub(crate) output: Form,
     pub(crate) platforms: bool,
-    pub(crate) registry_config: Option<PathBuf>,
+    /// The configuration; none: that of the environment, if any.
+    pub(crate) config: Option<PathBuf>,
     pub(crate) trust: TrustArgs,
 }
 
@@ -64,7 +66,7 @@ impl VerifyFlags {
             images: self.images,
             output: self.output,
             platforms: self.platforms,
-            registry_config: self.registry_config.filter(|path| !path.as_os_str().is_empty()),
+            config: self.config.resolve().map_err(usage)?,
             trust: self.trust.resolve().map_err(usage)?,
         })
     }

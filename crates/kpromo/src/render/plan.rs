@@ -1,10 +1,50 @@
-//! The plan as a table, a line a project.
+//! The plan: its edges, and a table with a line a project.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
-use promote::phase::{Count, Summary};
+use oci::Digest;
+use promote::phase::{Count, Plan, Summary};
+use promote::{Edge, Verdict};
 
 use super::human::{bytes, count};
+
+/// The most edges that are listed where not all are asked for.
+const SHOWN: usize = 50;
+/// How much of a digest is shown where it is shortened, in hexadecimal digits.
+const SHORT: usize = 12;
+
+/// What a confirmed run would copy and tag, a line an edge: `+ prod/app:1.1 <- staging/app@sha256:82d5…`. The first fifty, or
+/// with `verbose` all, with whole digests.
+pub(crate) fn plan_edges(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
+    let to_do = move || {
+        plan.decisions().filter(move |(edge, verdict)| {
+            matches!(verdict, Verdict::Copy | Verdict::Tag) && plan.failure(edge, verdict).is_none()
+        })
+    };
+    let shown = if verbose { usize::MAX } else { SHOWN };
+    let hidden = to_do().count().saturating_sub(shown);
+    let more = (hidden > 0).then(|| format!("  and {} more (--verbose lists them)\n", count(hidden as u64)));
+    to_do().take(shown).map(move |(edge, _)| edge_line(plan, edge, verbose)).chain(more)
+}
+
+fn edge_line(plan: &Plan, edge: &Edge, verbose: bool) -> String {
+    let edges = plan.edges();
+    let digest = shown(edges.digest(edge), verbose);
+    let destination = match edges.tag(edge) {
+        Some(tag) => format!("{}:{tag}", edges.destination(edge)),
+        None => format!("{}@{digest}", edges.destination(edge)),
+    };
+    format!("+ {destination} <- {}@{digest}\n", edges.source(edge))
+}
+
+fn shown(digest: &Digest, whole: bool) -> String {
+    let text = digest.to_string();
+    let end = text.find(':').map_or(0, |colon| colon + 1 + SHORT);
+    match text.get(..end) {
+        Some(short) if !whole => format!("{short}…"),
+        _ => text,
+    }
+}
 
 /// The projects in which something is to be done or seen, and all together.
 pub(crate) fn plan_table(summary: &Summary) -> String {

@@ -1,11 +1,13 @@
 //! Progress: bars on a terminal, sober lines in a log.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use promote::{Event, Examination, Observer, Problem};
 
-use super::human::{bytes, duration};
+use super::human::{bytes, count, duration};
 
 /// One bar for the phase that runs.
 pub(crate) struct Bars {
@@ -57,14 +59,68 @@ impl Observer for Bars {
     }
 }
 
-/// A line in the log for what is worth one.
-pub(crate) struct Lines;
+/// A line in the log for what is worth one. Of failures that are alike the first is told when it happens, and at the end of the
+/// phase how many more there were.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    told: Mutex<Told>,
+}
+
+/// What was told already.
+#[derive(Debug, Default)]
+struct Told {
+    /// How often each failure has happened since it was told: by what failed, and why.
+    repeated: BTreeMap<(&'static str, String), usize>,
+    advice: HashSet<String>,
+}
+
+impl Told {
+    /// What is to be told of a failure: nothing where one like it was told, and no advice that was given.
+    fn first(&mut self, kind: &'static str, problem: &Problem) -> Option<Problem> {
+        match self.repeated.entry((kind, problem.error.clone())) {
+            Entry::Occupied(mut repeated) => {
+                *repeated.get_mut() += 1;
+                None
+            }
+            Entry::Vacant(new) => {
+                new.insert(0);
+                let advice = problem.advice.clone().filter(|advice| self.advice.insert(advice.clone()));
+                Some(Problem { advice, ..problem.clone() })
+            }
+        }
+    }
+
+    /// How many failures there were since like those that were told, each said once.
+    fn more(&mut self) -> Vec<String> {
+        let repeated = self.repeated.iter_mut().filter(|(_, number)| **number > 0);
+        let text = |((kind, error), number): (&(&str, String), &mut usize)| {
+            format!("{} more {kind}: {error}", count(std::mem::take(number) as u64))
+        };
+        repeated.map(text).collect()
+    }
+}
+
+impl Lines {
+    fn failed(&self, kind: &'static str, what: &str, problem: &Problem) {
+        match self.told().first(kind, problem) {
+            Some(problem) => tracing::error!("{what}: {problem}"),
+            None => tracing::debug!("{what}: {}", problem.error),
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Observer for Lines {
     fn observe(&self, event: &Event) {
         match event {
             Event::Started(phase) => tracing::debug!(%phase, "begins"),
-            Event::Ended { phase, elapsed } => tracing::info!(%phase, took = duration(*elapsed), "done"),
+            Event::Ended { phase, elapsed } => {
+                self.told().more().iter().for_each(|text| tracing::error!("{text}"));
+                tracing::info!(%phase, took = duration(*elapsed), "done");
+            }
             Event::Skipped { phase, why } => tracing::debug!(%phase, why, "skipped"),
             Event::Work { units, more } => tracing::debug!(units, more, "to do"),
             Event::Warned(text) => tracing::warn!("{text}"),
@@ -75,9 +131,13 @@ impl Observer for Lines {
                 tracing::info!(sent = bytes(copied.bytes_sent), "promoted {promotion}");
             }
             Event::Failed(promotion, error) => {
-                tracing::error!("{promotion} failed: {}", Problem::from(&**error));
+                let what = format!("{promotion} failed");
+                self.failed("images failed", &what, &Problem::from(&**error));
             }
-            Event::Withheld(promotion, why) => tracing::error!("{promotion} is not promoted: {why}"),
+            Event::Withheld(promotion, why) => {
+                let (what, why) = (format!("{promotion} is not promoted"), why.clone());
+                self.failed("images are not promoted", &what, &Problem { error: why, advice: None });
+            }
             Event::Examined(examination) if examination.is_worth_telling() => {
                 let Examination { image, judgement, signed_by, .. } = &**examination;
                 let signed: Vec<String> = signed_by.iter().map(ToString::to_string).collect();
@@ -87,12 +147,36 @@ impl Observer for Lines {
                 tracing::debug!(image = %examination.image, "nothing is attached");
             }
             Event::Signed(image) => tracing::debug!("signed {image}"),
-            Event::Unsigned(image, problem) => tracing::error!("{image} is not signed: {problem}"),
+            Event::Unsigned(image, problem) => {
+                self.failed("manifests are not signed", &format!("{image} is not signed"), problem);
+            }
             Event::Recorded(image) => tracing::debug!("recorded the promotion of {image}"),
             Event::Unrecorded(image, problem) => {
-                tracing::error!("the promotion of {image} is not recorded: {problem}");
+                let what = format!("the promotion of {image} is not recorded");
+                self.failed("promotions are not recorded", &what, problem);
             }
             Event::Worked => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_that_are_alike_are_told_once_and_then_counted() {
+        let problem = |error: &str| Problem { error: error.to_owned(), advice: Some("log in".to_owned()) };
+        let mut told = Told::default();
+        assert_eq!(told.first("images failed", &problem("a")), Some(problem("a")));
+        let without_advice = Problem { advice: None, ..problem("b") };
+        assert_eq!(told.first("images failed", &problem("b")), Some(without_advice), "advice is given once");
+        assert_eq!(told.more(), Vec::<String>::new());
+        for _ in 0..8 {
+            assert_eq!(told.first("images failed", &problem("a")), None);
+        }
+        assert!(told.first("manifests are not signed", &problem("a")).is_some(), "of another kind");
+        assert_eq!(told.more(), ["8 more images failed: a"]);
+        assert_eq!(told.more(), Vec::<String>::new());
     }
 }

@@ -1,6 +1,6 @@
 //! What was done, for the person who started it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -36,19 +36,14 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
     }
     if let Some(plan) = plan {
         let numbers = plan.summary().total;
-        let skipped = [
-            (numbers.done, "already done"),
-            (numbers.lost, "lost"),
-            (numbers.failed, "not readable"),
-            (numbers.late, "not asked"),
-        ];
+        let skipped = [(numbers.done, "already done"), (numbers.lost, "lost"), (numbers.late, "not asked")];
         let skipped: Vec<String> = skipped
             .iter()
             .filter(|(number, _)| *number > 0)
             .map(|(number, what)| format!("{} {what}", count(*number as u64)))
             .collect();
         if !skipped.is_empty() {
-            let _ = writeln!(text, "left alone: {}", skipped.join(", "));
+            let _ = writeln!(text, "edges left alone: {}", skipped.join(", "));
         }
     }
     text.push_str(&failures(ledger, plan));
@@ -57,24 +52,22 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
     text
 }
 
-/// What failed while it was copied, what could not even be planned, and what is neither signed nor recorded, then what can be
-/// done about it; empty where all went well.
+/// What failed, in the plan or while it was copied, and what is neither signed nor recorded, then what can be done about it;
+/// empty where all went well.
 pub(crate) fn failures(ledger: &Ledger, plan: Option<&Plan>) -> String {
-    let copied = ledger.failures().into_iter().map(|(promotion, problem)| (promotion.to_string(), problem));
-    let planned = plan.into_iter().flat_map(|plan| {
-        plan.failures().map(|failure| (plan.edges().reference(failure.edge), Problem::from(&**failure.error)))
-    });
+    let failed = ledger.all_failures(plan).into_iter();
+    let failed = failed.map(|(promotion, problem)| (promotion.to_string(), problem)).collect();
     let lacking = |images: Vec<UnsignedImage>| -> Vec<Failed> {
         let problem = |UnsignedImage { image, error, advice }| (image, Problem { error, advice });
         images.into_iter().map(problem).collect()
     };
     let lists = [
-        ("failed", copied.chain(planned).collect()),
-        ("not signed", lacking(ledger.unsigned())),
-        ("not recorded", lacking(ledger.unrecorded())),
+        ("failed", ["image", "images"], failed),
+        ("not signed", ["manifest", "manifests"], lacking(ledger.unsigned())),
+        ("not recorded", ["promotion", "promotions"], lacking(ledger.unrecorded())),
     ];
-    let mut text: String = lists.iter().map(|(what, all)| listed(what, all)).collect();
-    text.push_str(&advice(lists.iter().flat_map(|(_, all)| all)));
+    let mut text: String = lists.iter().map(|(what, units, all)| listed(what, *units, all)).collect();
+    text.push_str(&advice(lists.iter().flat_map(|(_, _, all)| all)));
     text
 }
 
@@ -90,21 +83,45 @@ fn advice<'a>(all: impl Iterator<Item = &'a Failed>) -> String {
     new.take(SHOWN).map(|advice| format!("help: {advice}\n")).collect()
 }
 
-/// What went wrong with what, by number and each by itself.
-fn listed(what_went_wrong: &str, all: &[Failed]) -> String {
-    /// The most that are shown; the report has them all.
-    const SHOWN: usize = 50;
+/// What went wrong with what: the number of all, and each reason once, with the number and the first of those that it concerns.
+fn listed(what_went_wrong: &str, [one, many]: [&str; 2], all: &[Failed]) -> String {
+    /// The most reasons that are shown, …
+    const REASONS: usize = 50;
+    /// … and the most names with each; the report has them all.
+    const NAMES: usize = 5;
     if all.is_empty() {
         return String::new();
     }
     let mut text = format!("{what_went_wrong}: {}\n", count(all.len() as u64));
-    for (what, Problem { error, .. }) in all.iter().take(SHOWN) {
-        let _ = writeln!(text, "  {what}\n    {error}");
+    let reasons = by_reason(all);
+    for (error, names) in reasons.iter().take(REASONS) {
+        let unit = if names.len() == 1 { one } else { many };
+        let error = error.replace('\n', "\n    ");
+        let _ = writeln!(text, "  {} {unit} {what_went_wrong}: {error}", count(names.len() as u64));
+        names.iter().take(NAMES).for_each(|name| text.push_str(&format!("    {name}\n")));
+        if names.len() > NAMES {
+            let _ = writeln!(text, "    and {} more", count((names.len() - NAMES) as u64));
+        }
     }
-    if all.len() > SHOWN {
-        let _ = writeln!(text, "  and {} more", count((all.len() - SHOWN) as u64));
+    if reasons.len() > REASONS {
+        let hidden: usize = reasons.iter().skip(REASONS).map(|(_, names)| names.len()).sum();
+        let _ = writeln!(text, "  and {} more", count(hidden as u64));
     }
     text
+}
+
+/// The reasons in the order in which they were met, each with what it concerns.
+fn by_reason(all: &[Failed]) -> Vec<(&str, Vec<&str>)> {
+    let mut places = HashMap::new();
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for (name, Problem { error, .. }) in all {
+        let place = *places.entry(error.as_str()).or_insert_with(|| {
+            reasons.push((error.as_str(), Vec::new()));
+            reasons.len() - 1
+        });
+        reasons[place].1.push(name);
+    }
+    reasons
 }
 
 /// A line a registry: requests, refusals for being too many, faults, bytes.
@@ -156,6 +173,20 @@ mod tests {
         assert_eq!(advice([failed(None)].iter()), "");
         let many: Vec<Failed> = (0..100).map(|host| failed(Some(&host.to_string()))).collect();
         assert_eq!(advice(many.iter()).lines().count(), 20);
+    }
+
+    #[test]
+    fn failures_that_are_alike_are_told_once_with_their_number() {
+        let failed =
+            |name: &str, error: &str| (name.to_owned(), Problem { error: error.to_owned(), advice: None });
+        let mut all: Vec<Failed> =
+            (0..9).map(|number| failed(&format!("image-{number}"), "no token")).collect();
+        all.insert(3, failed("other", "no log"));
+        let text = listed("not signed", ["manifest", "manifests"], &all);
+        let expected = "not signed: 10\n  9 manifests not signed: no token\n    image-0\n    image-1\n    image-2\n    \
+                        image-3\n    image-4\n    and 4 more\n  1 manifest not signed: no log\n    other\n";
+        assert_eq!(text, expected);
+        assert_eq!(listed("failed", ["image", "images"], &[]), "");
     }
 
     #[test]

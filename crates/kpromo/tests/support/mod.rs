@@ -55,6 +55,23 @@ impl Desk {
         self.write("manifest.yaml", &text)
     }
 
+    /// Writes a key pair, `cosign.key` and `cosign.pub`, and gives the path of the private one.
+    pub fn key_pair(&self) -> PathBuf {
+        let pem = sigstore::SigningKey::generate_pem().unwrap();
+        let key = sigstore::SigningKey::from_pem(pem.reveal().as_bytes(), None).unwrap();
+        self.write("cosign.pub", &key.verification_key().to_pem());
+        self.write("cosign.key", pem.reveal())
+    }
+
+    /// The names of all that lies in the folder.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
     pub fn json(&self, name: &str) -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
     }
@@ -100,6 +117,13 @@ pub fn run(mut command: Command) -> Said {
         panic!("{command:?} has not ended within {RUN_LIMIT:?}\n{stdout}\n{stderr}");
     };
     Said { code: status.code().unwrap(), stdout, stderr }
+}
+
+/// `kpromo` with flags.
+pub fn kpromo_with(flags: &[&str]) -> Said {
+    let mut command = kpromo(None);
+    command.args(flags);
+    run(command)
 }
 
 /// `kpromo cip` with flags. It signs nothing unless they say so: there is nobody to sign as.

@@ -3,7 +3,7 @@
 
 mod examined;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use oci::{Copied, DigestReference};
 use serde::Serialize;
 
 use crate::event::{Event, Observer, Phase, Promotion};
-use crate::phase::{Plan, Summary};
+use crate::phase::{Failure, Plan, Summary};
 use crate::problem::Problem;
 use examined::ExaminedImage;
 
@@ -38,6 +38,7 @@ struct Entries {
     unsigned: Vec<UnsignedImage>,
     recorded: usize,
     unrecorded: Vec<UnsignedImage>,
+    rejected: Vec<String>,
     warnings: Vec<String>,
     skipped: Vec<SkippedPhase>,
     seconds: BTreeMap<String, f64>,
@@ -56,7 +57,8 @@ pub struct Totals {
     pub promoted: usize,
     /// Tags that were written.
     pub tagged: usize,
-    /// Images that could not be brought to a repository.
+    /// Images that could not be brought to a repository, each counted once a repository, however many tags it was to get. In
+    /// the report those count too that the plan could not decide.
     pub failed: usize,
     /// Images, and parts of them, that got the signatures that they lacked.
     pub signed: usize,
@@ -96,6 +98,7 @@ pub struct Report {
     unsigned: Vec<UnsignedImage>,
     unrecorded: Vec<UnsignedImage>,
     lost: Vec<String>,
+    rejected: Vec<String>,
     warnings: Vec<String>,
     error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -205,9 +208,21 @@ impl Ledger {
         self.entries().writing
     }
 
-    /// What failed, with the reason.
+    /// Takes in which entries and projects of the manifests are left out, as `file:line:column: message`.
+    pub fn reject(&self, rejected: impl IntoIterator<Item = String>) {
+        self.entries().rejected.extend(rejected);
+    }
+
+    /// What failed while it was promoted, with the reason.
     pub fn failures(&self) -> Vec<(Promotion, Problem)> {
         self.entries().failed.clone()
+    }
+
+    /// What failed, in the plan or while it was promoted, with the reason: one image at one repository each.
+    pub fn all_failures(&self, plan: Option<&Plan>) -> Vec<(Promotion, Problem)> {
+        let mut failures = self.failures();
+        failures.extend(plan.map(failures_of_plan).unwrap_or_default());
+        failures
     }
 
     /// What could not be signed, with the reason.
@@ -232,28 +247,17 @@ impl Ledger {
 
     /// The report of the run.
     pub fn report(&self, ending: Ending<'_>) -> Report {
-        let totals = self.totals();
+        let failures = self.all_failures(ending.plan);
+        let totals = Totals { failed: failures.len(), ..self.totals() };
         let entries = self.entries();
         let texts =
             |promotion: &Promotion| promotion.tags.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut failed: Vec<FailedImage> = entries
-            .failed
-            .iter()
-            .map(|(promotion, problem)| FailedImage {
-                source: promotion.source.to_string(),
-                destination: promotion.destination.to_string(),
-                tags: texts(promotion),
-                problem: problem.clone(),
-            })
-            .collect();
-        failed.extend(ending.plan.into_iter().flat_map(|plan| {
-            plan.failures().map(|failure| FailedImage {
-                source: plan.edges().source(failure.edge).at(*plan.edges().digest(failure.edge)).to_string(),
-                destination: plan.edges().destination(failure.edge).to_string(),
-                tags: plan.edges().tag(failure.edge).map(ToString::to_string).into_iter().collect(),
-                problem: Problem::from(&**failure.error),
-            })
-        }));
+        let failed = failures.into_iter().map(|(promotion, problem)| FailedImage {
+            source: promotion.source.to_string(),
+            destination: promotion.destination.to_string(),
+            tags: texts(&promotion),
+            problem,
+        });
         Report {
             schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION"),
@@ -280,13 +284,14 @@ impl Ledger {
                     bytes_sent: copied.bytes_sent,
                 })
                 .collect(),
-            failed,
+            failed: failed.collect(),
             unsigned: entries.unsigned.clone(),
             unrecorded: entries.unrecorded.clone(),
             lost: ending
                 .plan
                 .map(|plan| plan.lost().map(|edge| plan.edges().reference(edge)).collect())
                 .unwrap_or_default(),
+            rejected: entries.rejected.clone(),
             warnings: entries.warnings.clone(),
             error: ending.error.as_ref().map(|problem| problem.error.clone()),
             advice: ending.error.and_then(|problem| problem.advice),
@@ -297,6 +302,26 @@ impl Ledger {
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a plan could not decide or read: one image at one repository each, with all the tags that it does not get there.
+fn failures_of_plan(plan: &Plan) -> Vec<(Promotion, Problem)> {
+    let edges = plan.edges();
+    let mut places = HashMap::new();
+    let mut failures: Vec<(Promotion, Problem)> = Vec::new();
+    for Failure { edge, error } in plan.failures() {
+        let place = *places.entry((edge.destination, edge.source, edge.digest)).or_insert_with(|| {
+            let promotion = Promotion {
+                source: edges.source(edge).at(*edges.digest(edge)),
+                destination: edges.destination(edge).clone(),
+                tags: Vec::new(),
+            };
+            failures.push((promotion, Problem::from(&**error)));
+            failures.len() - 1
+        });
+        failures[place].0.tags.extend(edges.tag(edge).cloned());
+    }
+    failures
 }
 
 impl Observer for Ledger {

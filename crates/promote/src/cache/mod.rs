@@ -3,16 +3,14 @@
 //! Tags of production never move, so what was seen there once need not be asked again. What is remembered is only ever a
 //! reason not to ask; what is to be written is always asked first.
 
+mod file;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use oci::{Digest, Host, Repository, Tag};
-use redb::{
-    Builder, Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
-};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
 /// By repository, what it was seen to hold: [`Facts`], encoded.
 const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
@@ -21,8 +19,6 @@ const FINISHED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("finishe
 /// What the file is.
 const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
 const SCHEMA: &str = "kpromo inventory 1";
-/// What the database may keep of its file in memory, in bytes.
-const MEMORY: usize = 8 << 20;
 
 /// How much of what is remembered is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,6 +42,8 @@ pub struct Cache {
 pub enum CacheError {
     /// Another process has it open.
     InUse(PathBuf),
+    /// There is a file that is not an inventory cache; it is left as it is.
+    Foreign(PathBuf),
     /// The file cannot be read or written.
     Failed(PathBuf, Box<redb::Error>),
 }
@@ -55,6 +53,9 @@ impl fmt::Display for CacheError {
         match self {
             Self::InUse(path) => {
                 write!(f, "the inventory cache {} is in use by another process", path.display())
+            }
+            Self::Foreign(path) => {
+                write!(f, "{} is not an inventory cache of kpromo: it is left as it is", path.display())
             }
             Self::Failed(path, error) => {
                 write!(f, "the inventory cache {} cannot be used: {error}", path.display())
@@ -75,29 +76,14 @@ pub(crate) struct Facts {
 }
 
 impl Cache {
-    /// Opens a cache, a new one where there is none. A file that is damaged, or is something else, is moved aside and
-    /// never looked at: then the cache is new too, and what comes beside it says why.
+    /// Opens a cache, a new one where there is none. A cache that is damaged or of another version is moved aside: then the
+    /// cache is new too, and the text says why.
     ///
     /// # Errors
-    /// When the file is in use, or cannot be read or written.
+    /// When the file is something else, is in use, or cannot be read or written.
     pub fn open(path: &Path, recheck: Recheck) -> Result<(Self, Option<String>), CacheError> {
-        let refused = match open(path) {
-            Ok(database) => return Ok((Self { database, path: path.to_owned(), recheck }, None)),
-            Err(Trouble::Refused(why)) => why,
-            Err(Trouble::Failed(error)) => return Err(error),
-        };
-        let aside = aside(path);
-        fs::rename(path, &aside).map_err(|error| failed(path, error))?;
-        let text = format!(
-            "the inventory cache {} is {refused}: it is moved to {}, and everything is asked again",
-            path.display(),
-            aside.display()
-        );
-        match open(path) {
-            Ok(database) => Ok((Self { database, path: path.to_owned(), recheck }, Some(text))),
-            Err(Trouble::Failed(error)) => Err(error),
-            Err(Trouble::Refused(why)) => Err(failed(path, io::Error::other(why))),
-        }
+        let (database, refused) = file::open(path)?;
+        Ok((Self { database, path: path.to_owned(), recheck }, refused))
     }
 
     /// How much is looked at again.
@@ -279,62 +265,8 @@ fn finished_key(repository: &Repository, terms: &str) -> String {
     format!("{repository} {terms}")
 }
 
-/// What came of opening a file.
-enum Trouble {
-    /// It must not be looked at, for this reason.
-    Refused(&'static str),
-    Failed(CacheError),
-}
-
-fn open(path: &Path) -> Result<Database, Trouble> {
-    let fail = |error: redb::Error| Trouble::Failed(failed(path, error));
-    // Without the check a damaged file may end the process: the database trusts what it has closed itself.
-    let opened = Builder::new().set_cache_size(MEMORY).set_check_integrity_on_open(true).create(path);
-    let database = match opened {
-        Ok(database) => database,
-        Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
-            return Err(Trouble::Failed(CacheError::InUse(path.to_owned())));
-        }
-        Err(DatabaseError::Storage(redb::StorageError::Io(error)))
-            if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::UnexpectedEof =>
-        {
-            return Err(Trouble::Failed(failed(path, error)));
-        }
-        Err(_) => return Err(Trouble::Refused("damaged, or not one")),
-    };
-    let transaction = database.begin_write().map_err(|error| fail(error.into()))?;
-    let is_ours = {
-        let Ok(mut about) = transaction.open_table(ABOUT) else {
-            return Err(Trouble::Refused("not one of kpromo's"));
-        };
-        let schema =
-            about.get("schema").map_err(|error| fail(error.into()))?.map(|text| text.value().to_owned());
-        let is_new = schema.is_none() && transaction.list_tables().is_ok_and(|tables| tables.count() <= 1);
-        if is_new {
-            about.insert("schema", SCHEMA).map_err(|error| fail(error.into()))?;
-        }
-        is_new || schema.is_some_and(|schema| schema == SCHEMA)
-    };
-    let has_tables = transaction.open_table(FACTS).is_ok() && transaction.open_table(FINISHED).is_ok();
-    if !is_ours || !has_tables {
-        return Err(Trouble::Refused("of another version, or not one of kpromo's"));
-    }
-    transaction.commit().map_err(|error| fail(error.into()))?;
-    Ok(database)
-}
-
 fn failed(path: &Path, error: impl Into<redb::Error>) -> CacheError {
     CacheError::Failed(path.to_owned(), Box::new(error.into()))
-}
-
-/// Where a file goes that is refused: a place that is free.
-fn aside(path: &Path) -> PathBuf {
-    let named = |number: u32| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(if number == 0 { ".refused".to_owned() } else { format!(".refused.{number}") });
-        PathBuf::from(name)
-    };
-    (0..u32::MAX).map(named).find(|aside| !aside.exists()).unwrap_or_else(|| named(u32::MAX))
 }
 
 /// Whether a repository, as text, is on a host.
@@ -344,6 +276,8 @@ fn is_on(repository: &str, host: &Host) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -363,7 +297,7 @@ mod tests {
     }
 
     /// A file with facts about all repositories.
-    fn filled(path: &Path) {
+    pub(super) fn filled(path: &Path) {
         let (cache, refused) = Cache::open(path, Recheck::All).unwrap();
         assert_eq!(refused, None);
         let repositories = repositories();
@@ -371,7 +305,7 @@ mod tests {
         cache.learn(&[], learnt).unwrap();
     }
 
-    fn remembered(path: &Path) -> (Vec<Facts>, Option<String>) {
+    pub(super) fn remembered(path: &Path) -> (Vec<Facts>, Option<String>) {
         let (cache, refused) = Cache::open(path, Recheck::All).unwrap();
         let remembered = cache.remembered().unwrap();
         (repositories().iter().map(|name| remembered.of(name).unwrap()).collect(), refused)
@@ -429,28 +363,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_something_else_is_moved_aside_and_kept() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cache");
-        fs::write(&path, "somebody's notes\n".repeat(1_000)).unwrap();
-        let (found, refused) = remembered(&path);
-        assert!(found.iter().all(|facts| *facts == Facts::default()));
-        assert!(refused.unwrap().contains("everything is asked again"));
-        let kept = folder.path().join("cache.refused");
-        assert!(fs::read_to_string(&kept).unwrap().starts_with("somebody's notes"));
-
-        fs::remove_file(&path).unwrap();
-        let other = Builder::new().create(&path).unwrap();
-        let transaction = other.begin_write().unwrap();
-        let table: TableDefinition<'_, u64, u64> = TableDefinition::new("facts");
-        transaction.open_table(table).unwrap().insert(1, 2).unwrap();
-        transaction.commit().unwrap();
-        drop(other);
-        assert!(remembered(&path).1.is_some(), "a database of somebody else");
-        assert!(fs::read_to_string(&kept).is_ok(), "what was kept before is kept");
-    }
-
-    #[test]
     fn a_place_that_cannot_be_written_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("no/such/folder/cache");
@@ -484,6 +396,12 @@ mod tests {
             }
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("cache");
+            fs::write(&path, &bytes).unwrap();
+            // Where the damage hides whose file it is, it is refused as a whole.
+            if let Err(CacheError::Foreign(_)) = Cache::open(&path, Recheck::All) {
+                prop_assert!(fs::read(&path).unwrap() == bytes);
+                return Ok(());
+            }
             fs::write(&path, &bytes).unwrap();
             let (found, refused) = remembered(&path);
             for (facts, seed) in found.iter().zip(0..) {

@@ -1,15 +1,22 @@
-//! `--registry-config`: the limits and the peculiarities of registries (`docs/reference/registry-config.md`).
+//! The configuration (`--config`): registries, production, signing and verification (`docs/reference/configuration.md`).
+
+mod hosts;
+mod trust;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use oci::{Host, HostOptions, RepositoryPath};
 use promote::Production;
 use serde::Deserialize;
-use transport::{HostSettings, Settings};
+use transport::Settings;
+
+use crate::choice::{SigningArgs, TrustArgs};
+use crate::environment::Environment;
+use hosts::HostEntry;
+use trust::{SigningEntry, VerificationEntry};
 
 /// The largest file that is read, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -19,7 +26,7 @@ const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 /// The file, as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct RegistryConfig {
+pub(crate) struct Config {
     #[serde(default)]
     hosts: BTreeMap<String, HostEntry>,
     #[serde(default)]
@@ -28,27 +35,10 @@ pub(crate) struct RegistryConfig {
     certificate_authorities: Vec<PathBuf>,
     #[serde(default)]
     production: ProductionEntry,
-}
-
-/// The settings of a host.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct HostEntry {
-    concurrency: Option<usize>,
-    requests_per_second: Option<f64>,
-    writes_per_second: Option<f64>,
-    start_concurrency: Option<usize>,
-    start_requests_per_second: Option<f64>,
-    start_burst: Option<f64>,
-    patience_seconds: Option<u64>,
-    answer_seconds: Option<u64>,
-    plain_http: Option<bool>,
     #[serde(default)]
-    token_hosts: Vec<String>,
-    upload_chunk_mebibytes: Option<u64>,
-    conditional_writes: Option<bool>,
+    signing: SigningEntry,
     #[serde(default)]
-    absence_codes: Vec<String>,
+    verification: VerificationEntry,
 }
 
 /// What is particular to an organisation: by default Kubernetes.
@@ -107,7 +97,12 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
     fs::read(path).map_err(unreadable)
 }
 
-impl RegistryConfig {
+impl Config {
+    /// The configuration of a command: the file that a flag names, else that of the environment, else an empty one.
+    pub(crate) fn of(flag: Option<&Path>, environment: &Environment) -> Result<Self, InvalidConfig> {
+        flag.or(environment.config.as_deref()).map_or_else(|| Ok(Self::default()), Self::read)
+    }
+
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self, InvalidConfig> {
         let text = String::from_utf8(read_bytes(path)?)
@@ -115,7 +110,9 @@ impl RegistryConfig {
         let mut config = Self::parse(&text).map_err(|problem| InvalidConfig::new(path, problem))?;
         // Files are named from where the configuration stands.
         let folder = path.parent().unwrap_or(Path::new("."));
-        config.certificate_authorities.iter_mut().for_each(|file| *file = folder.join(&*file));
+        let files = config.certificate_authorities.iter_mut();
+        let files = files.chain(config.signing.files()).chain(config.verification.files());
+        files.for_each(|file| *file = folder.join(&*file));
         Ok(config)
     }
 
@@ -129,6 +126,8 @@ impl RegistryConfig {
         if let Some(field) = config.other_hosts.of_single_hosts() {
             return Err(format!("otherHosts: `{field}` can be set for single hosts only"));
         }
+        config.signing.check().map_err(|problem| format!("signing: {problem}"))?;
+        config.verification.check().map_err(|problem| format!("verification: {problem}"))?;
         Ok(config)
     }
 
@@ -140,6 +139,21 @@ impl RegistryConfig {
             path: path.clone(),
             reference: reference.clone(),
         }
+    }
+
+    /// Whether production is Kubernetes', whose signer then is the default.
+    pub(crate) fn is_kubernetes(&self) -> bool {
+        self.production() == Self::default().production()
+    }
+
+    /// What the file chooses about signing.
+    pub(crate) fn signing(&self) -> SigningArgs {
+        self.signing.choice()
+    }
+
+    /// What the file chooses about trust.
+    pub(crate) fn trust(&self) -> TrustArgs {
+        TrustArgs { signing_config: self.signing.config.clone(), ..self.verification.choice() }
     }
 
     /// The settings of the HTTP door.
@@ -163,102 +177,9 @@ impl RegistryConfig {
     /// The options of the client, by host.
     pub(crate) fn options(&self) -> HashMap<Host, HostOptions> {
         let options = |(name, entry): (&String, &HostEntry)| {
-            let entry = entry.or(&self.other_hosts);
-            let options = HostOptions {
-                plain_http: entry.plain_http,
-                token_hosts: entry.token_hosts.iter().filter_map(|host| host.parse().ok()).collect(),
-                upload_chunk: entry.upload_chunk_mebibytes.map(|mebibytes| mebibytes << 20),
-                conditional_writes: entry.conditional_writes.unwrap_or_default(),
-                absence_codes: entry.absence_codes,
-            };
-            Some((name.parse().ok()?, options))
+            Some((name.parse().ok()?, entry.or(&self.other_hosts).options()))
         };
         self.hosts.iter().filter_map(options).collect()
-    }
-}
-
-impl HostEntry {
-    /// The entry, with what another says where it says nothing.
-    fn or(&self, other: &Self) -> Self {
-        Self {
-            concurrency: self.concurrency.or(other.concurrency),
-            requests_per_second: self.requests_per_second.or(other.requests_per_second),
-            writes_per_second: self.writes_per_second.or(other.writes_per_second),
-            start_concurrency: self.start_concurrency.or(other.start_concurrency),
-            start_requests_per_second: self.start_requests_per_second.or(other.start_requests_per_second),
-            start_burst: self.start_burst.or(other.start_burst),
-            patience_seconds: self.patience_seconds.or(other.patience_seconds),
-            answer_seconds: self.answer_seconds.or(other.answer_seconds),
-            plain_http: self.plain_http,
-            token_hosts: self.token_hosts.clone(),
-            upload_chunk_mebibytes: self.upload_chunk_mebibytes,
-            conditional_writes: self.conditional_writes,
-            absence_codes: self.absence_codes.clone(),
-        }
-    }
-
-    /// A field of this entry that can be set for single hosts only, if there is one.
-    fn of_single_hosts(&self) -> Option<&'static str> {
-        let fields = [
-            ("plainHttp", self.plain_http.is_some()),
-            ("tokenHosts", !self.token_hosts.is_empty()),
-            ("uploadChunkMebibytes", self.upload_chunk_mebibytes.is_some()),
-            ("conditionalWrites", self.conditional_writes.is_some()),
-            ("absenceCodes", !self.absence_codes.is_empty()),
-        ];
-        fields.into_iter().find_map(|(name, is_set)| is_set.then_some(name))
-    }
-
-    fn check(&self) -> Result<(), String> {
-        let numbers = [("concurrency", self.concurrency), ("startConcurrency", self.start_concurrency)];
-        for (name, number) in numbers {
-            if number.is_some_and(|number| !(1..=1_000).contains(&number)) {
-                return Err(format!("`{name}` is from 1 to 1000"));
-            }
-        }
-        let rates = [
-            ("requestsPerSecond", self.requests_per_second),
-            ("writesPerSecond", self.writes_per_second),
-            ("startRequestsPerSecond", self.start_requests_per_second),
-        ];
-        for (name, rate) in rates {
-            if rate.is_some_and(|rate| !(0.01..=100_000.0).contains(&rate)) {
-                return Err(format!("`{name}` is from 0.01 to 100000"));
-            }
-        }
-        if self.start_burst.is_some_and(|burst| !(1.0..=100_000.0).contains(&burst)) {
-            return Err("`startBurst` is from 1 to 100000".to_owned());
-        }
-        let times = [("patienceSeconds", self.patience_seconds), ("answerSeconds", self.answer_seconds)];
-        for (name, seconds) in times {
-            if seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
-                return Err(format!("`{name}` is from 1 to 3600"));
-            }
-        }
-        if self.upload_chunk_mebibytes.is_some_and(|size| !(1..=64).contains(&size)) {
-            return Err("`uploadChunkMebibytes` is from 1 to 64".to_owned());
-        }
-        self.token_hosts
-            .iter()
-            .try_for_each(|host| host.parse::<Host>().map(drop).map_err(|error| error.to_string()))
-    }
-
-    fn settings(&self) -> HostSettings {
-        let defaults = HostSettings::default();
-        HostSettings {
-            concurrency: self.concurrency.unwrap_or(defaults.concurrency),
-            start_concurrency: self.start_concurrency.unwrap_or(defaults.start_concurrency),
-            requests_per_second: self.requests_per_second.or(defaults.requests_per_second),
-            writes_per_second: self.writes_per_second.or(defaults.writes_per_second),
-            start_requests_per_second: self
-                .start_requests_per_second
-                .unwrap_or(defaults.start_requests_per_second),
-            start_burst: self.start_burst.unwrap_or(defaults.start_burst),
-            patience: self.patience_seconds.map_or(defaults.patience, Duration::from_secs),
-            answer: self.answer_seconds.map(Duration::from_secs),
-            plain_http: self.plain_http.unwrap_or(defaults.plain_http),
-            ..defaults
-        }
     }
 }
 
@@ -269,44 +190,58 @@ fn api(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::choice::TokenFile;
 
     #[test]
     fn kubernetes_is_the_default() {
-        let production = RegistryConfig::default().production();
+        let production = Config::default().production();
         assert_eq!(production.canonical_host.as_str(), "us-central1-docker.pkg.dev");
         assert_eq!(
             (production.path.as_str(), production.reference.as_str()),
             ("k8s-artifacts-prod/images", "registry.k8s.io")
         );
-        assert_eq!(RegistryConfig::parse("{}").unwrap().production(), production);
+        assert_eq!(Config::parse("{}").unwrap().production(), production);
+        assert!(Config::parse("production: { path: k8s-artifacts-prod/images }").unwrap().is_kubernetes());
+        assert!(!Config::parse("production: { reference: registry.example }").unwrap().is_kubernetes());
     }
 
     #[test]
     fn the_documented_example_is_a_configuration() {
-        let reference = include_str!("../../../docs/reference/registry-config.md");
+        let reference = include_str!("../../../../docs/reference/configuration.md");
         let example = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let config = RegistryConfig::parse(example).unwrap();
-        let settings = RegistryConfig { certificate_authorities: Vec::new(), ..config }.settings().unwrap();
+        let config = Config::parse(example).unwrap();
+        let settings = Config { certificate_authorities: Vec::new(), ..config }.settings().unwrap();
         let host = &settings.hosts["us-central1-docker.pkg.dev"];
         assert_eq!((host.concurrency, host.requests_per_second), (32, Some(83.0)));
     }
 
     #[test]
+    fn the_documented_example_chooses_who_signs_and_whose_signatures_count() {
+        let reference = include_str!("../../../../docs/reference/configuration.md");
+        let example = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config = Config::parse(example).unwrap();
+        assert_ne!(config.signing(), SigningArgs::default());
+        assert_ne!(config.trust(), TrustArgs::default());
+    }
+
+    #[test]
     fn the_wait_for_an_answer_is_the_host_s_or_that_of_other_hosts_and_else_the_door_s_own() {
         let text = "hosts: { a.io: { answerSeconds: 900 }, b.io: {} }\notherHosts: { answerSeconds: 1 }";
-        let settings = RegistryConfig::parse(text).unwrap().settings().unwrap();
+        let settings = Config::parse(text).unwrap().settings().unwrap();
         let answer = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(settings.hosts["a.io"].answer, answer(900));
         assert_eq!((settings.hosts["b.io"].answer, settings.other_hosts.answer), (answer(1), answer(1)));
-        assert_eq!(RegistryConfig::default().settings().unwrap().other_hosts.answer, None);
+        assert_eq!(Config::default().settings().unwrap().other_hosts.answer, None);
     }
 
     #[test]
     fn only_a_host_of_which_it_is_said_gets_conditional_writes() {
         let text =
             "hosts: { a.io: { conditionalWrites: true }, b.io: { conditionalWrites: false }, c.io: {} }";
-        let options = RegistryConfig::parse(text).unwrap().options();
+        let options = Config::parse(text).unwrap().options();
         let conditional = |host: &str| options[&host.parse().unwrap()].conditional_writes;
         assert_eq!(["a.io", "b.io", "c.io"].map(conditional), [true, false, false]);
     }
@@ -316,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.yaml");
         fs::write(&file, "certificateAuthorities: [ca.pem]").unwrap();
-        let settings = || RegistryConfig::read(&file).unwrap().settings();
+        let settings = || Config::read(&file).unwrap().settings();
         let write = |pem: &str| fs::write(folder.path().join("ca.pem"), pem).unwrap();
 
         assert!(settings().unwrap_err().to_string().contains("ca.pem: cannot be read"));
@@ -325,6 +260,20 @@ mod tests {
         let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         write(pem);
         assert_eq!(settings().unwrap().authorities, [pem.as_bytes()]);
+    }
+
+    #[test]
+    fn files_of_signing_and_verification_stand_beside_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kpromo.yaml");
+        let text =
+            "signing: { config: s.json, identityToken: /run/token }\nverification: { trustedRoot: r.json }\n";
+        fs::write(&file, text).unwrap();
+        let config = Config::read(&file).unwrap();
+        let beside = |name: &str| Some(folder.path().join(name));
+        let trust = config.trust();
+        assert_eq!((trust.signing_config, trust.trusted_root), (beside("s.json"), beside("r.json")));
+        assert_eq!(config.signing().token, Some(TokenFile::File("/run/token".into())));
     }
 
     #[test]
@@ -342,13 +291,24 @@ mod tests {
             ("hosts: { 'gcr.io': { tokenHosts: ['a b'] } }", "a b"),
             ("hosts: { 'not a host': {} }", "not a host"),
             ("production: { canonicalHost: '/' }", "registry host"),
+            ("signing: { acount: a@b.c }", "acount"),
+            ("signing: { format: cosign }", "cosign"),
+            ("signing: { maxOps: 0 }", "signing: `maxOps` is from 1 to 1000"),
+            ("signing: { key: '' }", "signing: `key` is empty"),
+            ("signing: { key: k, identityToken: t }", "`key` and `identityToken` exclude each other"),
+            ("signing: { key: k, account: a@b.c }", "`key` and `account` exclude each other"),
+            ("verification: { identities: [] }", "identities"),
+            ("verification: { identity: a, identityRegexp: b }", "`identity` and `identityRegexp` exclude"),
+            ("verification: { key: k, issuer: i }", "`key` excludes"),
+            ("verification: { trustedRoot: r, tufMirror: m, tufRoot: t }", "`trustedRoot` excludes"),
+            ("verification: { tufMirror: 'https://x' }", "`tufMirror` needs `tufRoot`"),
             ("otherHosts: { plainHttp: true }", "`plainHttp` can be set for single hosts only"),
             (
                 "otherHosts: { conditionalWrites: true }",
                 "`conditionalWrites` can be set for single hosts only",
             ),
         ] {
-            let problem = RegistryConfig::parse(text).unwrap_err();
+            let problem = Config::parse(text).unwrap_err();
             assert!(problem.contains(expected), "{text}: {problem}");
         }
     }

@@ -1,0 +1,215 @@
+//! How a run has ended: what is printed of it, its report and its exit code.
+
+use promote::phase::{Attested, Plan};
+use promote::{Ending, Error, Ledger, Prepared, Problem};
+use transport::Door;
+
+use crate::args::{CipArgs, Limit};
+use crate::exit::Exit;
+use crate::output::write_file;
+use crate::render::{count, failures, summary};
+use crate::terminal::{print, print_error, print_help};
+
+/// How a run went: what the report and the exit code are made of.
+pub(super) enum End {
+    /// Given up before anything was written.
+    GivenUp(Error),
+    /// A dry run.
+    DryRun(Prepared),
+    /// There was nothing to write.
+    NothingToDo(Prepared),
+    /// The plan that was asked for cannot be written, so nothing was begun.
+    Unwritten(Prepared),
+    /// Carried out.
+    Finished(Attested),
+    /// Cut short, whatever was under way.
+    CutShort,
+}
+
+/// The outcome of a run that found everything done.
+const NOTHING_TO_DO: &str = "nothing-to-do";
+
+/// What a plan leaves to do, as far as it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owed {
+    /// Images, tags, signatures or records; or something that cannot be done.
+    Something,
+    /// No image and no tag; whether every signature and record is there has not been looked at.
+    Unknown,
+    /// Nothing: a confirmed run would not write.
+    Nothing,
+}
+
+fn owed(plan: &Plan) -> Owed {
+    let summary = plan.summary();
+    let total = summary.total;
+    // What is lost or cannot be read is still to be promoted.
+    if !plan.is_empty() || total.lost + total.failed + total.conflicts > 0 {
+        Owed::Something
+    } else if summary.not_looked_at > 0 {
+        Owed::Unknown
+    } else {
+        Owed::Nothing
+    }
+}
+
+/// Prints how the run ended, writes the report, and gives the exit code.
+pub(super) fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door, rejected: usize) -> Exit {
+    let judged = judge(end, ledger);
+    // What was left out was wished: the rest is promoted, and the run has failed in part.
+    let (outcome, mut exit) = match judged.1 {
+        Exit::Success | Exit::Unsigned if rejected > 0 => ("failed", Exit::Partial),
+        _ => judged,
+    };
+    let tally = door.tally();
+    let plan = plan_of(end);
+    match end {
+        End::GivenUp(error) => print_problem(&error.problem()),
+        End::Unwritten(_) => print_error("nothing was promoted"),
+        End::DryRun(prepared) | End::NothingToDo(prepared) => {
+            print_dry_run(args, prepared.plan(), ledger, rejected);
+        }
+        End::CutShort if !ledger.has_writing_begun() => print_error("interrupted; nothing was promoted"),
+        End::Finished(_) | End::CutShort => {
+            print(&match judged.0 {
+                NOTHING_TO_DO => nothing_to_do(rejected).to_owned(),
+                _ => summary(ledger, plan, &tally),
+            });
+            print_not_begun(end);
+            print_skipped(ledger);
+        }
+    }
+    if rejected > 0 {
+        print(&format!("left out of the manifests as invalid: {}\n", count(rejected as u64)));
+    }
+    if let Some(path) = &args.report {
+        let error = if let End::GivenUp(error) = end { Some(error.problem()) } else { None };
+        let registries = serde_json::to_value(&tally).unwrap_or_default();
+        let exit_code = exit.code();
+        let report =
+            ledger.report(Ending { outcome, exit_code, confirmed: args.confirm, plan, error, registries });
+        let written =
+            write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
+        if let Err(problem) = written {
+            print_error(&problem);
+            // Production stays as it is, but a run whose report is missing is no success.
+            exit = if exit == Exit::Success { Exit::Failure } else { exit };
+        }
+    }
+    exit
+}
+
+/// Prints what a run has found that was not to write, or had nothing to.
+fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &Ledger, rejected: usize) {
+    if plan.edges().all().is_empty() {
+        let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
+        let why = match &args.limit {
+            Limit::None => format!("{entry} asks for an image"),
+            Limit::ProwChange | Limit::Since(_) => {
+                format!("{entry} asks for an image that the earlier commit did not ask for")
+            }
+        };
+        print(&format!("Nothing to promote: {why}.\n"));
+        return;
+    }
+    print(&failures(ledger, Some(plan)));
+    let not_looked_at = plan.summary().not_looked_at;
+    if not_looked_at > 0 {
+        let images = count(not_looked_at as u64);
+        print(&format!(
+            "not looked at: signatures and records of {images} promoted images; --check-signatures looks at them\n"
+        ));
+    }
+    print(match owed(plan) {
+        Owed::Nothing => nothing_to_do(rejected),
+        Owed::Unknown => "Nothing to copy or tag. This was a dry run: nothing was written.\n",
+        Owed::Something if args.confirm => "Nothing was written.\n",
+        Owed::Something => "This was a dry run: nothing was written.\n",
+    });
+    print_skipped(ledger);
+}
+
+fn nothing_to_do(rejected: usize) -> &'static str {
+    if rejected > 0 { "Nothing else to do.\n" } else { "Nothing to do.\n" }
+}
+
+fn print_not_begun(end: &End) {
+    let End::Finished(attested) = end else { return };
+    let not_begun =
+        [(attested.promoted().not_begun(), "images"), (attested.not_begun(), "signatures and records")];
+    for (number, what) in not_begun.into_iter().filter(|(number, _)| *number > 0) {
+        print(&format!("not begun: {} {what}\n", count(number as u64)));
+    }
+}
+
+/// Prints what went wrong, and below it what can be done.
+pub(super) fn print_problem(problem: &Problem) {
+    print_error(&problem.error);
+    if let Some(advice) = &problem.advice {
+        print_help(advice);
+    }
+}
+
+/// Prints which phases have done nothing.
+fn print_skipped(ledger: &Ledger) {
+    for (phase, why) in ledger.skipped() {
+        print(&format!("{phase}: {why}\n"));
+    }
+}
+
+/// Whether all that is wished is there, and was there before.
+fn is_complete(end: &End, ledger: &Ledger) -> bool {
+    let total = plan_of(end).map(|plan| plan.summary().total).unwrap_or_default();
+    ledger.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
+}
+
+/// The outcome in a word, and the exit code.
+fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
+    let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
+    match end {
+        End::GivenUp(error) => match error {
+            Error::Overlaps(_) | Error::Conflicts(..) | Error::Blocked(..) => ("refused", exit_of(error)),
+            Error::Unavailable(..) | Error::NoTrust(..) | Error::NobodySigns(..) => {
+                ("unavailable", exit_of(error))
+            }
+            Error::Interrupted => ("interrupted", exit_of(error)),
+        },
+        End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
+        End::Unwritten(_) => ("failed", Exit::Failure),
+        End::DryRun(_) => ("dry-run", Exit::Success),
+        End::NothingToDo(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
+        End::NothingToDo(_) => ("done", Exit::Success),
+        // A failure may have ended the run too (`--keep-going=false`), so it is looked at first.
+        End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
+        End::Finished(attested) if attested.promoted().not_begun() + attested.not_begun() > 0 => {
+            ("interrupted", Exit::InterruptedWriting)
+        }
+        End::Finished(attested) if attested.unsigned() + attested.unrecorded() > 0 => {
+            ("unsigned", Exit::Unsigned)
+        }
+        End::Finished(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
+        End::Finished(_) => ("done", Exit::Success),
+        End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort => ("interrupted", Exit::Interrupted),
+    }
+}
+
+pub(super) fn exit_of(error: &Error) -> Exit {
+    match error {
+        Error::Overlaps(_) | Error::Conflicts(..) => Exit::Conflict,
+        Error::Blocked(..) => Exit::Policy,
+        Error::Unavailable(..) | Error::NoTrust(..) | Error::NobodySigns(..) => Exit::Unavailable,
+        Error::Interrupted => Exit::Interrupted,
+    }
+}
+
+fn plan_of(end: &End) -> Option<&Plan> {
+    match end {
+        End::GivenUp(error) => error.plan(),
+        End::DryRun(prepared) | End::NothingToDo(prepared) | End::Unwritten(prepared) => {
+            Some(prepared.plan())
+        }
+        End::Finished(attested) => Some(attested.promoted().plan()),
+        End::CutShort => None,
+    }
+}

@@ -1,0 +1,261 @@
+//! `kpromo cip`: manifests in, promoted images out.
+
+mod end;
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::MultiProgress;
+use oci::Client;
+use promote::manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
+use promote::phase::Plan;
+use promote::{
+    Cache, CacheError, Confirmed, Copying, Error, Job, Ledger, Notary, Observer, Run, carry_out, prepare,
+    write_plan,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::{CacheArgs, CipArgs, Limit, ManifestSource};
+use crate::config::{Config, InvalidConfig};
+use crate::connect::{Connection, connect};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::output::{check_file, check_folder, write_file};
+use crate::render::{Bars, Lines, count, plan_edges, plan_table};
+use crate::terminal::{Interrupts, print, print_error};
+use crate::trust::notary;
+use crate::watchdog;
+use end::{End, exit_of, finish, print_problem};
+
+/// The time that what is under way has to end after a first interrupt.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs a promotion.
+pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
+    let color = !environment.no_color && std::io::stderr().is_terminal();
+    let manifests = match load(args, environment, color) {
+        Ok(manifests) => manifests,
+        Err(exit) => return exit,
+    };
+    let rejected = manifests.rejected.clone();
+    if rejected.count() > 0 {
+        print_error(&rejected.render(color));
+    }
+    // An invalid configuration is an error also with --parse-only, which does not need it.
+    let (notary, connection) = match configure(args, &manifests, environment) {
+        Ok(configured) => configured,
+        Err(problem) => {
+            print_error(&problem.to_string());
+            return Exit::Invalid;
+        }
+    };
+    if args.parse_only {
+        return parse_only(args, manifests).await;
+    }
+    if args.strict && rejected.count() > 0 {
+        print_error(&format!("{} of the manifests are invalid; nothing was promoted", entries(&rejected)));
+        return Exit::Invalid;
+    }
+    let cache = match check_outputs(args).and_then(|()| open_cache(args.cache.as_ref())) {
+        Ok(cache) => cache,
+        Err(problem) => {
+            print_error(&problem);
+            return Exit::Invalid;
+        }
+    };
+    let Connection { client, door, .. } = connection;
+    let ledger = Arc::new(Ledger::default());
+    ledger.reject(rejected.iter().map(ToString::to_string));
+    let stop = CancellationToken::new();
+    let run = Run::new(observers(&ledger, screen), stop.clone());
+    // What must fail before anything is written is waited for.
+    let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
+    let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
+    let looks = args.check_signatures;
+    let job = Job { manifests, strict, keep_going, late_after, writes, looks, cache };
+    let end = tokio::select! {
+        end = promote(args, &run, &client, job, &notary) => end,
+        () = until_abandoned(args.timeout, &stop, &ledger) => End::CutShort,
+        never = watchdog::watch(&door) => match never {},
+    };
+    finish(args, &end, &ledger, &door, rejected.count())
+}
+
+/// Entries by number, for a person.
+fn entries(rejected: &Diagnostics) -> String {
+    match rejected.count() {
+        1 => "1 entry or project".to_owned(),
+        number => format!("{} entries or projects", count(number as u64)),
+    }
+}
+
+/// Reads the configuration, and finds out who signs and whose signatures count.
+fn configure(
+    args: &CipArgs,
+    manifests: &Manifests,
+    environment: &Environment,
+) -> Result<(Notary, Connection), InvalidConfig> {
+    let config = Config::of(args.config.as_deref(), environment)?;
+    let connection = connect(&config, environment)?;
+    Ok((notary(args, &config, manifests, environment, &connection)?, connection))
+}
+
+/// The phases, with the plan shown and written between them.
+async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &Notary) -> End {
+    let prepared = prepare(run, client, job, notary).await;
+    let plan = prepared.as_ref().map_or_else(Error::plan, |prepared| Some(prepared.plan()));
+    let written = plan.is_none_or(|plan| show(args, plan, prepared.is_ok()));
+    let prepared = match prepared {
+        Ok(prepared) => prepared,
+        Err(error) => return End::GivenUp(error),
+    };
+    let plan = prepared.plan();
+    let signs = notary.signing.is_some() && !plan.edges().all().is_empty();
+    let total = plan.summary().total;
+    if let Some(signing) = notary.signing.as_ref().filter(|_| total.sign + total.record > 0)
+        && let Ok(owner) = signing.signer.owner().await
+    {
+        print(&format!("signing as {owner}\n"));
+    }
+    match Confirmed::when(args.confirm, client) {
+        _ if !written => End::Unwritten(prepared),
+        None => End::DryRun(prepared),
+        Some(_) if plan.is_empty() && !signs => End::NothingToDo(prepared),
+        Some(confirmed) => {
+            let copying = Copying { spool: args.spool.clone() };
+            let done = carry_out(run, &confirmed, prepared, &copying, notary).await;
+            done.map_or_else(End::GivenUp, End::Finished)
+        }
+    }
+}
+
+/// Shows the plan, with its edges where it can be carried out, and writes it where that is asked for; `false` where it cannot
+/// be written.
+fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
+    if is_cleared {
+        plan_edges(plan, args.verbose).for_each(|lines| print(&lines));
+    }
+    if !plan.edges().all().is_empty() {
+        print(&plan_table(&plan.summary()));
+    }
+    let Some(path) = &args.output_plan else { return true };
+    let written = write_file(path, "plan", |to| write_plan(plan, to));
+    written.map_err(|problem| print_error(&problem)).is_ok()
+}
+
+/// Reads the manifests and limits them to what is asked for.
+fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manifests, Exit> {
+    let (path, loaded) = match &args.manifests {
+        ManifestSource::Plain(file) => (file, load_plain(file)),
+        ManifestSource::Thin(folder) => (folder, load_thin(folder)),
+    };
+    let manifests = loaded.map_err(|diagnostics| {
+        print_error(&diagnostics.render(color));
+        Exit::Invalid
+    })?;
+    let base = match &args.limit {
+        Limit::None => return Ok(manifests),
+        Limit::Since(when) => Ok(Base::Since(when.clone())),
+        Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
+    };
+    base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
+        print_error(&error.to_string());
+        Exit::Invalid
+    })
+}
+
+/// Checks what can be checked without a network.
+async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
+    let run = Run::new(vec![Arc::new(Lines::default())], CancellationToken::new());
+    // A project whose destinations differ in what was added is several manifests.
+    let projects: BTreeSet<Arc<str>> =
+        manifests.manifests.iter().map(|manifest| Arc::clone(&manifest.name)).collect();
+    let (number, rejected) = (projects.len(), manifests.rejected.clone());
+    let job = Job {
+        manifests,
+        strict: args.strict,
+        keep_going: args.keep_going,
+        late_after: None,
+        writes: false,
+        looks: false,
+        cache: None,
+    };
+    match promote::phase::setup(&run, job).await {
+        Ok(_) if rejected.count() > 0 => {
+            print_error(&format!("{} of the manifests are invalid", entries(&rejected)));
+            Exit::Invalid
+        }
+        Ok(ready) => {
+            let edges = ready.edges().all().len();
+            print(&format!("{} manifests, {} edges: valid\n", count(number as u64), count(edges as u64)));
+            Exit::Success
+        }
+        Err(error) => {
+            print_problem(&error.problem());
+            exit_of(&error)
+        }
+    }
+}
+
+/// Checks that everything can be written that the run is to write beside images: before any registry is asked.
+fn check_outputs(args: &CipArgs) -> Result<(), String> {
+    let files = [("plan", &args.output_plan), ("report", &args.report)];
+    for (what, path) in files {
+        path.as_deref().map_or(Ok(()), |path| check_file(path, what))?;
+    }
+    let spool = args.spool.directory.as_deref().filter(|_| args.spool.limit > 0);
+    spool.map_or(Ok(()), |folder| check_folder(folder, "blobs that wait for registries"))
+}
+
+/// Opens the inventory cache. `None` where another process has it open: the run is slower without it, and as correct.
+fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
+    let Some(args) = args else { return Ok(None) };
+    match Cache::open(&args.path, args.recheck) {
+        Ok((cache, refused)) => {
+            refused.iter().for_each(|why| tracing::warn!("{why}"));
+            Ok(Some(cache))
+        }
+        Err(error @ CacheError::InUse(_)) => {
+            tracing::warn!("{error}: everything is asked");
+            Ok(None)
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The observers of a run: the log, the ledger, and bars where there is a screen for them.
+fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
+    let mut observers: Vec<Arc<dyn Observer>> =
+        vec![Arc::new(Lines::default()), Arc::<Ledger>::clone(ledger)];
+    if !screen.is_hidden() {
+        observers.push(Arc::new(Bars::new(screen.clone())));
+    }
+    observers
+}
+
+/// Waits for an interrupt, or until the run's time is over; ends when what is under way is to be abandoned. That is at once
+/// as long as nothing is written; later it is when the grace time is over, or at a second interrupt.
+async fn until_abandoned(timeout: Option<Duration>, stop: &CancellationToken, ledger: &Ledger) {
+    let mut interrupts = Interrupts::new();
+    let time_is_over = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        () = interrupts.next() => "interrupted",
+        () = time_is_over => "the time of --timeout is over",
+    };
+    stop.cancel();
+    tracing::warn!("{why}");
+    if !ledger.has_writing_begun() {
+        return;
+    }
+    let grace = GRACE.as_secs();
+    tracing::warn!("finishing what is under way, for {grace} s at the most; an interrupt ends this at once");
+    // Either way it is over then.
+    let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
+}

@@ -1,0 +1,159 @@
+//! The files that a run writes: whole, or not at all.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile};
+
+/// The mode of a new file, of which the system takes what its mask says.
+const MODE: u32 = 0o666;
+
+/// How a file is written.
+enum Way {
+    /// Into a new file in this folder, which then gets the name of the old one.
+    Beside { folder: PathBuf, path: PathBuf },
+    /// Into what is there: a device or a pipe, which must not be replaced.
+    Direct,
+}
+
+/// Checks that a file can be written, without touching it.
+///
+/// # Errors
+/// Why not, with its name.
+pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
+    let checked = way(path).and_then(|way| match way {
+        Way::Beside { folder, .. } => beside(&folder).map(drop),
+        Way::Direct => Ok(()),
+    });
+    checked.map_err(|error| cannot_write(path, what, &error))
+}
+
+/// Checks that files can be written in a folder.
+///
+/// # Errors
+/// Why not, with its name.
+pub(crate) fn check_folder(path: &Path, what: &str) -> Result<(), String> {
+    beside(path).map(drop).map_err(|error| format!("{what} cannot be written in {}: {error}", path.display()))
+}
+
+/// Writes a whole file. Where that fails, what was there before is there still.
+///
+/// # Errors
+/// Why not, with its name.
+pub(crate) fn write_file(
+    path: &Path,
+    what: &str,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), String> {
+    let written = way(path).and_then(|way| match way {
+        Way::Beside { folder, path } => replace(&folder, &path, write),
+        Way::Direct => File::create(path).and_then(|file| fill(&file, write)),
+    });
+    written.map_err(|error| cannot_write(path, what, &error))
+}
+
+fn cannot_write(path: &Path, what: &str, error: &io::Error) -> String {
+    format!("the {what} cannot be written to {}: {error}", path.display())
+}
+
+fn way(path: &Path) -> io::Result<Way> {
+    let beside = |path: PathBuf| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        Way::Beside { folder: folder.unwrap_or(Path::new(".")).to_owned(), path }
+    };
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        // Standard output, by its name, may be a file too, and is to stay the same one.
+        Ok(metadata) if !metadata.is_file() || path.starts_with("/dev") || path.starts_with("/proc") => {
+            Ok(Way::Direct)
+        }
+        // What a link names is written, and not the link.
+        Ok(_) => Ok(beside(fs::canonicalize(path)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(beside(path.to_owned())),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file in a folder, which is gone when it is dropped.
+fn beside(folder: &Path) -> io::Result<NamedTempFile> {
+    // By itself first: what is told of a missing folder should not be about a name of ours.
+    fs::metadata(folder)?;
+    Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder)
+}
+
+fn replace(
+    folder: &Path,
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
+    let new = beside(folder)?;
+    if let Ok(metadata) = fs::metadata(path) {
+        new.as_file().set_permissions(metadata.permissions())?;
+    }
+    fill(new.as_file(), write)?;
+    new.as_file().sync_all()?;
+    new.persist(path).map(drop).map_err(|error| error.error)
+}
+
+fn fill(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    let mut to = BufWriter::new(file);
+    write(&mut to)?;
+    to.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_as_a_whole_or_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        check_file(&path, "report").unwrap();
+        assert!(!path.exists(), "a check leaves nothing");
+        write_file(&path, "report", |to| to.write_all(b"one")).unwrap();
+        let failed = write_file(&path, "report", |to| {
+            to.write_all(b"tw").and_then(|()| Err(io::Error::other("the disk is full")))
+        });
+        assert!(failed.unwrap_err().contains("report.json: the disk is full"));
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_file_keeps_its_mode_and_a_link_what_it_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("report.json"), folder.path().join("link"));
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        write_file(&link, "report", |to| to.write_all(b"new")).unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_not_replaced() {
+        check_file(Path::new("/dev/null"), "report").unwrap();
+        write_file(Path::new("/dev/null"), "report", |to| to.write_all(b"x")).unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_told_with_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let nowhere = folder.path().join("no/such/folder");
+        let error = check_file(&nowhere.join("plan.json"), "plan").unwrap_err();
+        assert!(
+            error.contains("the plan cannot be written to") && error.contains("folder/plan.json: "),
+            "{error}"
+        );
+        assert!(check_file(folder.path(), "plan").is_err(), "a folder is no file");
+        assert!(!error.contains(".kpromo-"), "{error}");
+        assert!(check_folder(&nowhere, "blobs").unwrap_err().contains("no/such/folder: "));
+        assert!(check_folder(folder.path(), "blobs").is_ok());
+    }
+}

@@ -1,0 +1,106 @@
+//! Who signs: by flags, by the configuration, or by Kubernetes' defaults; and what is asked where none of these says it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use registry::sample::Recipe;
+use support::{Desk, google, kpromo, kpromo_with, put, run, scene};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outside_of_kubernetes_a_run_that_would_sign_asks_who_signs_before_any_registry_is_asked() {
+    let (staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    let config = desk.write("kpromo.yaml", "signing: { format: both, maxOps: 7 }\n");
+    let with_config = ["--config", config.to_str().unwrap()];
+    for flags in [&[][..], &["--confirm"], &with_config] {
+        let said = kpromo_with(&[&["cip", "--manifest", manifest.to_str().unwrap()], flags].concat());
+        assert_eq!(said.code, 10, "{flags:?}: {}", said.stderr);
+        for flag in ["--signer-account", "--signing-key", "--sign=false"] {
+            assert!(said.stderr.contains(flag), "{flags:?}: {}", said.stderr);
+        }
+        let errors: Vec<&str> = said.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{flags:?}: {}", said.stderr);
+    }
+    assert_eq!(staging.tally().snapshot().total() + production.tally().snapshot().total(), 0);
+    let parsed = kpromo_with(&["cip", "--parse-only", "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(parsed.code, 0, "nothing is signed: {}", parsed.stderr);
+}
+
+/// Below Kubernetes' production path its account is the default; there is no token of it here.
+#[tokio::test(flavor = "multi_thread")]
+async fn below_kubernetes_production_path_its_own_account_signs_unless_production_is_another() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let image = Recipe::default().image();
+    put(&staging, "staging/app", &image, &[]).await;
+    let source = format!("{}/staging", staging.host());
+    let destination = format!("{}/k8s-artifacts-prod/images/app", production.host());
+    let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &["v1"])]);
+    let manifest = manifest.to_str().unwrap();
+    let said = kpromo_with(&["cip", "--manifest", manifest]);
+    assert_eq!(said.code, 20, "{}", said.stderr);
+    assert!(said.stderr.contains("another account is asked for"), "not the machine's: {}", said.stderr);
+    let config = desk.write("kpromo.yaml", "production: { reference: registry.example.com }\n");
+    let said = kpromo_with(&["cip", "--manifest", manifest, "--config", config.to_str().unwrap()]);
+    assert_eq!(said.code, 10, "{}", said.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_configuration_chooses_the_signer_by_either_flag_or_by_the_environment() {
+    let text = "signing: { key: cosign.key }\nverification: { key: cosign.pub }\n";
+    for way in ["--config", "--registry-config", "KPROMO_CONFIG"] {
+        let (_staging, production, desk) = scene().await;
+        desk.key_pair();
+        let config = desk.write("kpromo.yaml", text);
+        let configured = |words: &[&str]| {
+            let mut command = kpromo(None);
+            command.args(words);
+            match way {
+                "KPROMO_CONFIG" => command.env(way, &config),
+                flag => command.arg(flag).arg(&config),
+            };
+            run(command)
+        };
+        let manifest = desk.path("manifest.yaml");
+        let said = configured(&["cip", "--confirm", "--manifest", manifest.to_str().unwrap()]);
+        assert_eq!(said.code, 0, "{way}: {}\n{}", said.stdout, said.stderr);
+        assert!(said.stdout.contains("recorded 2 promotions"), "{way}: {}", said.stdout);
+        let said = configured(&["verify", &format!("{}/prod/one:v1", production.host())]);
+        assert_eq!(said.code, 0, "{way}: {}\n{}", said.stdout, said.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signer_that_a_flag_names_displaces_that_of_the_configuration() {
+    let (_staging, production, desk) = scene().await;
+    let other = Desk::new();
+    let key = other.key_pair();
+    // A key that is not there: the flag displaces it, so it is not looked for.
+    let config = desk.write("kpromo.yaml", "signing: { key: absent.key }\n");
+    let (manifest, config) = (desk.path("manifest.yaml"), config.to_str().unwrap());
+    let manifest = manifest.to_str().unwrap();
+    let absent = kpromo_with(&["cip", "--config", config, "--manifest", manifest]);
+    assert!(absent.code == 10 && absent.stderr.contains("absent.key"), "{}", absent.stderr);
+    let flags = ["cip", "--confirm", "--config", config, "--manifest", manifest];
+    let said = kpromo_with(&[&flags[..], &["--signing-key", key.to_str().unwrap()]].concat());
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let public = other.path("cosign.pub");
+    let image = format!("{}/prod/one:v1", production.host());
+    let said = kpromo_with(&["verify", "--verification-key", public.to_str().unwrap(), &image]);
+    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    let said = kpromo_with(&["cip", "--config", config, "--manifest", manifest, "--signer-account="]);
+    assert_eq!(said.code, 20, "an identity is looked for, and there is none: {}", said.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn which_signatures_of_staging_count_without_a_choice_is_said() {
+    let (_staging, _production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    let flags = ["cip", "--sign=false", "--manifest", manifest.to_str().unwrap()];
+    let said = kpromo_with(&flags);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stderr.contains("signatures of any identity count"), "{}", said.stderr);
+    let chosen = ["--certificate-identity", "a@b.c", "--certificate-oidc-issuer", "https://i.example"];
+    let said = kpromo_with(&[&flags[..], &chosen].concat());
+    assert!(!said.stderr.contains("of any"), "{}", said.stderr);
+}

@@ -1,0 +1,171 @@
+//! Dry runs: what they list is what `--confirm` would do, and they fail where it would.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use std::process::Command;
+
+use registry::sample::Recipe;
+use support::{Desk, cip, google, kpromo, kpromo_with, put, run, scene};
+
+/// The lines of edges.
+fn edges(stdout: &str) -> Vec<&str> {
+    stdout.lines().filter(|line| line.starts_with("+ ")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_lists_what_goes_where_edge_by_edge() {
+    let (staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    let flags = ["--manifest", manifest.to_str().unwrap()];
+    let digests = [1, 2].map(|seed| {
+        let recipe = Recipe { seed, ..Recipe::default() };
+        if seed == 1 { recipe.index(2).digest().to_string() } else { recipe.image().digest().to_string() }
+    });
+    let (from, to) = (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let lines = |[one, two]: [&str; 2]| {
+        let mut lines = vec![
+            format!("+ {to}/one:latest <- {from}/one@{one}"),
+            format!("+ {to}/one:v1 <- {from}/one@{one}"),
+            format!("+ {to}/two@{two} <- {from}/two@{two}"),
+        ];
+        lines.sort();
+        lines
+    };
+    let sorted = |stdout: &str| {
+        let mut lines: Vec<String> = edges(stdout).into_iter().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let short = digests.clone().map(|digest| format!("{}…", &digest[.."sha256:".len() + 12]));
+    let said = cip(&flags);
+    assert_eq!(sorted(&said.stdout), lines([&short[0], &short[1]]), "{}", said.stdout);
+    let whole = cip(&[&flags[..], &["--verbose"]].concat());
+    assert_eq!(sorted(&whole.stdout), lines([&digests[0], &digests[1]]), "{}", whole.stdout);
+
+    assert_eq!(cip(&[&flags[..], &["--confirm"]].concat()).code, 0);
+    assert!(edges(&cip(&flags).stdout).is_empty(), "what is done is not listed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_edges_are_listed_and_with_verbose_all_of_them() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let image = Recipe::default().image();
+    put(&staging, "staging/app", &image, &[]).await;
+    let tags: Vec<String> = (0..60).map(|number| format!("v{number}")).collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let (source, destination) =
+        (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &tags)]);
+    let manifest = manifest.to_str().unwrap();
+    let said = cip(&["--manifest", manifest]);
+    assert_eq!(edges(&said.stdout).len(), 50, "{}", said.stdout);
+    assert!(said.stdout.contains("and 10 more (--verbose lists them)"), "{}", said.stdout);
+    assert_eq!(edges(&cip(&["--manifest", manifest, "--verbose"]).stdout).len(), 60);
+}
+
+/// An image without a tag is not signed, but recorded; so "nothing to do" would be wrong where signing is on.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_do_is_said_only_where_a_confirmed_run_would_write_nothing() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let image = Recipe::default().image();
+    put(&staging, "staging/app", &image, &[]).await;
+    let (source, destination) =
+        (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &[])]);
+    let manifest = manifest.to_str().unwrap();
+    assert_eq!(cip(&["--manifest", manifest, "--confirm"]).code, 0);
+    let done = cip(&["--manifest", manifest]);
+    assert!(done.code == 0 && done.stdout.contains("Nothing to do."), "{}", done.stdout);
+
+    let key = desk.key_pair();
+    let signing = ["cip", "--manifest", manifest, "--signing-key", key.to_str().unwrap()];
+    let dry = kpromo_with(&signing);
+    assert_eq!(dry.code, 0, "{}", dry.stderr);
+    assert!(!dry.stdout.contains("Nothing to do"), "a record is owed: {}", dry.stdout);
+    let before = production.tally().snapshot().writes();
+    let confirmed = kpromo_with(&[&signing[..], &["--confirm"]].concat());
+    assert_eq!(confirmed.code, 0, "{}", confirmed.stderr);
+    assert!(production.tally().snapshot().writes() > before, "which the confirmed run writes");
+}
+
+/// An image that is lost is wished, and is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_to_do_is_not_said_where_an_image_is_lost() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let (source, destination) =
+        (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
+    let lost = oci::Digest::of(b"lost");
+    let manifest = desk.manifest(&source, &[destination], &[("app", lost, &["v1"])]);
+    for confirm in ["--confirm=false", "--confirm"] {
+        let said = cip(&["--manifest", manifest.to_str().unwrap(), confirm]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(!said.stdout.contains("Nothing to do"), "{confirm}: {}", said.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_says_who_signs_and_fails_where_the_confirmed_one_has_no_identity() {
+    let (_staging, production, desk) = scene().await;
+    let manifest = desk.path("manifest.yaml");
+    let manifest = manifest.to_str().unwrap();
+    for confirm in ["--confirm=false", "--confirm"] {
+        let said = kpromo_with(&["cip", "--manifest", manifest, "--signer-account=", confirm]);
+        assert_eq!(said.code, 20, "{confirm}: {}", said.stderr);
+        assert!(said.stderr.contains("no identity to sign with"), "{confirm}: {}", said.stderr);
+    }
+    let key = desk.key_pair();
+    let said = kpromo_with(&["cip", "--manifest", manifest, "--signing-key", key.to_str().unwrap()]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert!(said.stdout.contains("signing as "), "{}", said.stdout);
+    let unsigned = cip(&["--manifest", manifest]);
+    assert!(!unsigned.stdout.contains("signing as"), "{}", unsigned.stdout);
+    assert_eq!(production.tally().snapshot().writes(), 0);
+}
+
+#[test]
+fn without_any_image_it_is_said_that_there_is_nothing_to_promote_and_why() {
+    let desk = Desk::new();
+    for folder in ["manifests", "images"] {
+        std::fs::create_dir(desk.path(folder)).unwrap();
+    }
+    let folder = desk.path("");
+    for confirm in ["--confirm=false", "--confirm"] {
+        let said = kpromo_with(&["cip", "--thin-manifest-dir", folder.to_str().unwrap(), confirm]);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert_eq!(said.stdout, "Nothing to promote: no manifest asks for an image.\n");
+    }
+}
+
+/// Signing is on, and there is nothing to sign: nobody is asked who signs, and signing is not said to be declined.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_adds_nothing_is_told_as_such_and_asks_nothing() {
+    let desk = Desk::new();
+    // Nothing listens on port 1.
+    let registries = "registries:\n- name: 127.0.0.1:1/staging\n  src: true\n- name: 127.0.0.1:1/prod\n";
+    desk.write("manifests/app/promoter-manifest.yaml", registries);
+    let digest = oci::Digest::of(b"x");
+    desk.write("images/app/images.yaml", &format!("- name: app\n  dmap:\n    \"{digest}\": [v1]\n"));
+    let git = |words: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("-C").arg(desk.path(""));
+        command.args(["-c", "user.name=t", "-c", "user.email=t@example.com"]).args(words);
+        assert!(command.output().unwrap().status.success(), "git {words:?}");
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "one"]);
+    desk.write("README", "hello");
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "two"]);
+    for confirm in ["--confirm=false", "--confirm"] {
+        let mut command = kpromo(None);
+        command.args(["cip", confirm, "--use-prow-manifest-diff", "--thin-manifest-dir"]).arg(desk.path(""));
+        command.env("JOB_TYPE", "postsubmit");
+        let said = run(command);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+        assert!(said.stdout.starts_with("Nothing to promote: "), "{}", said.stdout);
+        assert!(!said.stdout.contains("--sign=false"), "{}", said.stdout);
+    }
+}

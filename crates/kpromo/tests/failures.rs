@@ -1,0 +1,51 @@
+//! Failures, as the summary and the report count and tell them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use http::StatusCode;
+use registry::{Effect, ErrorCode, Fault, Kind};
+use support::{cip, google, scene};
+
+/// One image has two tags, so that three edges fail and two images.
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_the_plan_are_counted_by_image_in_the_summary_and_in_the_report() {
+    let (_staging, production, desk) = scene().await;
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    production.faults().add(Fault::new(denied).on(Kind::TagList));
+    let spare = google().await;
+    let manifest = std::fs::read_to_string(desk.path("manifest.yaml")).unwrap();
+    let both = format!("- name: {}/prod\nimages:\n", spare.host());
+    let manifest = desk.write("both.yaml", &manifest.replace("images:\n", &both));
+    let report = desk.path("report.json");
+    for confirm in ["--confirm=false", "--confirm"] {
+        let flags = ["--manifest", manifest.to_str().unwrap(), confirm, "--report", report.to_str().unwrap()];
+        let said = cip(&flags);
+        assert_eq!(said.code, 30, "{}", said.stderr);
+        assert!(said.stdout.contains("failed: 2\n"), "{}", said.stdout);
+        let told = desk.json("report.json");
+        let failed = told["failed"].as_array().unwrap();
+        assert_eq!((failed.len(), &told["totals"]["failed"]), (2, &2.into()), "{confirm}: {told:#}");
+        assert_eq!(told["plan"]["total"]["failed"], 3, "the plan counts edges");
+        let tags: usize = failed.iter().map(|failed| failed["tags"].as_array().unwrap().len()).sum();
+        assert_eq!(tags, 2, "{told:#}");
+        assert!(failed.iter().all(|failed| failed["error"].as_str().unwrap().contains("403")));
+    }
+}
+
+/// What failed while it was copied and what failed before stand in one list, in one unit.
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_of_the_plan_and_of_the_promotion_are_counted_together() {
+    let (_staging, production, desk) = scene().await;
+    let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
+    production.faults().add(Fault::new(denied.clone()).on(Kind::TagList).path("prod/one"));
+    production.faults().add(Fault::new(denied).on(Kind::ManifestPut).path("prod/two"));
+    let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
+    let said =
+        cip(&["--manifest", manifest.to_str().unwrap(), "--confirm", "--report", report.to_str().unwrap()]);
+    assert_eq!(said.code, 30, "{}", said.stderr);
+    assert!(said.stdout.contains("failed: 2\n"), "{}", said.stdout);
+    let told = desk.json("report.json");
+    assert_eq!((told["failed"].as_array().unwrap().len(), &told["totals"]["failed"]), (2, &2.into()));
+}

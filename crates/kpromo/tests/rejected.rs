@@ -1,0 +1,48 @@
+//! Entries of manifests that are invalid: everything else is promoted, and the run fails in part.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod support;
+
+use registry::sample::Recipe;
+use support::{Desk, cip, google, put};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_entry_is_left_out_and_told_and_the_rest_is_promoted() {
+    let (staging, production, desk) = (google().await, google().await, Desk::new());
+    let image = Recipe::default().image();
+    put(&staging, "staging/app", &image, &[]).await;
+    let registries = format!(
+        "registries:\n- name: {}/staging\n  src: true\n- name: {}/prod\n",
+        staging.host(),
+        production.host()
+    );
+    desk.write("manifests/app/promoter-manifest.yaml", &registries);
+    let bad = format!("{}0", oci::Digest::of(b"bad"));
+    desk.write(
+        "images/app/images.yaml",
+        &format!("- name: app\n  dmap:\n    \"{}\": [v1]\n    \"{bad}\": [v2]\n", image.digest()),
+    );
+    let (folder, report) = (desk.path(""), desk.path("report.json"));
+    let with = |flags: &[&str]| cip(&[&["--thin-manifest-dir", folder.to_str().unwrap()], flags].concat());
+    let asked = || staging.tally().snapshot().total() + production.tally().snapshot().total();
+
+    for flag in ["--parse-only", "--strict"] {
+        let said = with(&[flag]);
+        assert_eq!((said.code, asked()), (10, 0), "{flag}: {}", said.stderr);
+        assert!(said.stderr.contains("images.yaml:4:5"), "{flag}: {}", said.stderr);
+    }
+    for confirm in ["--confirm=false", "--confirm"] {
+        let said = with(&[confirm, "--report", report.to_str().unwrap()]);
+        assert_eq!(said.code, 30, "{confirm}: {}\n{}", said.stdout, said.stderr);
+        assert!(said.stderr.contains("images.yaml:4:5"), "{confirm}: {}", said.stderr);
+        let told = desk.json("report.json");
+        let rejected = told["rejected"].as_array().unwrap();
+        assert!(rejected.len() == 1 && rejected[0].as_str().unwrap().contains("images.yaml:4:5"), "{told:#}");
+        assert_eq!((&told["exitCode"], &told["outcome"]), (&30.into(), &"failed".into()));
+    }
+    let repository = "prod/app".parse().unwrap();
+    assert_eq!(production.store().resolve(&repository, &"v1".parse().unwrap()), Some(image.digest()));
+    let again = with(&["--confirm"]);
+    assert!(again.code == 30 && again.stdout.contains("Nothing else to do"), "{}", again.stdout);
+}
