@@ -43,8 +43,9 @@ pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
         LogLevel::Trace => "trace",
     };
     let others = if level == "error" { "error" } else { "warn" };
-    let ours =
-        ["kpromo", "promote", "oci", "transport", "registry"].map(|name| format!(",{name}={level}")).concat();
+    let ours = ["kpromo", "promote", "oci", "sigstore", "transport", "registry"]
+        .map(|name| format!(",{name}={level}"))
+        .concat();
     let filter = EnvFilter::new(format!("{others}{ours}"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -38,6 +38,8 @@ pub(crate) struct Places {
     pub(crate) google_credentials: Option<PathBuf>,
     /// `GCE_METADATA_HOST`: another host for the metadata service.
     pub(crate) metadata_host: Option<String>,
+    /// Whether a variable says that we run at Google, so that the metadata service is waited for.
+    pub(crate) is_at_google: bool,
     /// `PATH`: where helpers are.
     pub(crate) path: Option<OsString>,
 }
