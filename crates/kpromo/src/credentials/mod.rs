@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use oci::{CredentialSource, FoundCredential, Host, RepositoryPath};
-use sigstore::AccessTokens;
+use sigstore::{AccessError, AccessTokens};
 use transport::{Door, Secret};
 
 use docker::AuthFiles;
@@ -87,6 +87,10 @@ impl CredentialSource for Keychain {
 impl AccessTokens for Keychain {
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
         Box::pin(self.google.access_token())
+    }
+
+    fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
+        Box::pin(self.google.try_access_token())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Google's credentials for Google's registries: application default credentials, then the metadata service.
 
 use oci::{Credential, FoundCredential, Host};
-use sigstore::{AccessTokens as _, GoogleCredentials, GooglePlaces};
+use sigstore::{AccessError, AccessTokens as _, GoogleCredentials, GooglePlaces};
 use transport::{Door, Secret};
 
 use super::{Places, metadata_host};
@@ -37,6 +37,11 @@ impl Google {
     /// An access token that is good for another minute.
     pub(super) async fn access_token(&self) -> Result<Option<Secret>, String> {
         self.0.access_token().await
+    }
+
+    /// The same, with errors that tell temporary failures from permanent ones.
+    pub(super) async fn try_access_token(&self) -> Result<Option<Secret>, AccessError> {
+        self.0.try_access_token().await
     }
 
     /// Where credentials are looked for.
