@@ -74,6 +74,10 @@ impl Environment {
             runtime_directory: path("XDG_RUNTIME_DIR"),
             google_credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
             metadata_host: text("GCE_METADATA_HOST"),
+            // Who names a metadata service has one; Cloud Run and App Engine name what they run.
+            is_at_google: ["GCE_METADATA_HOST", "K_SERVICE", "CLOUD_RUN_JOB", "GAE_SERVICE"]
+                .iter()
+                .any(|name| variable(name).is_some()),
             path: variable("PATH"),
         };
         Self {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use oci::{CredentialSource, FoundCredential, Host, RepositoryPath};
-use sigstore::AccessTokens;
+use sigstore::{AccessError, AccessTokens};
 use transport::{Door, Secret};
 
 use docker::AuthFiles;
@@ -38,6 +38,8 @@ pub(crate) struct Places {
     pub(crate) google_credentials: Option<PathBuf>,
     /// `GCE_METADATA_HOST`: another host for the metadata service.
     pub(crate) metadata_host: Option<String>,
+    /// Whether a variable says that we run at Google, so that the metadata service is waited for.
+    pub(crate) is_at_google: bool,
     /// `PATH`: where helpers are.
     pub(crate) path: Option<OsString>,
 }
@@ -85,6 +87,10 @@ impl CredentialSource for Keychain {
 impl AccessTokens for Keychain {
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
         Box::pin(self.google.access_token())
+    }
+
+    fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
+        Box::pin(self.google.try_access_token())
     }
 }
 

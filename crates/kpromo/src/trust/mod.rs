@@ -260,6 +260,7 @@ impl Signers<'_> {
             github_token: tokens.github_token.clone(),
             access_tokens: Some(access_tokens),
             metadata_host: Some(metadata_host(places)),
+            is_at_google: places.is_at_google,
             projected: Some(PROJECTED_TOKEN.into()),
             ..Sources::default()
         }
