@@ -31,7 +31,10 @@ async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_on
     let confirmed = cip(&[flags.as_slice(), &["--confirm", "--report", report.to_str().unwrap()]].concat());
     assert_eq!(confirmed.code, 0, "{}", confirmed.stderr);
     assert!(confirmed.stdout.contains("promoted 2 images"), "{}", confirmed.stdout);
-    assert!(confirmed.stdout.contains("sign: nobody signs"), "phases that do nothing say so");
+    assert!(
+        confirmed.stdout.contains("sign: signing is off (--sign=false)"),
+        "phases that do nothing say so"
+    );
     let told = desk.json("report.json");
     assert_eq!((told["outcome"].as_str(), told["exitCode"].as_u64()), (Some("done"), Some(0)));
     assert_eq!(told["totals"]["tagged"], 2);

@@ -12,7 +12,7 @@ use crate::manifest::{Manifests, Position};
 /// A promotion, by the numbers of its names in [`Edges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// The staging repository that serves it. Others may hold it too: see [`Edges::sources`].
+    /// The staging repository that serves it. Others may hold it too: see `Edges::sources`.
     pub source: Id<Repository>,
     /// What is promoted.
     pub digest: Id<Digest>,

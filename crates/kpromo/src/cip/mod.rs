@@ -113,8 +113,9 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &
     };
     let plan = prepared.plan();
     let signs = notary.signing.is_some() && !plan.edges().all().is_empty();
-    let total = plan.summary().total;
-    if let Some(signing) = notary.signing.as_ref().filter(|_| total.sign + total.record > 0)
+    let summary = plan.summary();
+    let may_sign = summary.total.sign + summary.total.record + summary.not_looked_at > 0;
+    if let Some(signing) = notary.signing.as_ref().filter(|_| may_sign)
         && let Ok(owner) = signing.signer.owner().await
     {
         print(&format!("signing as {owner}\n"));

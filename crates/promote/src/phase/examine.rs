@@ -49,7 +49,7 @@ pub struct Assessment {
     signatures: Signatures,
 }
 
-/// An image that has passed Provenance and Validate in this run. Only [`Assessment::pass`] makes one.
+/// An image that has passed Provenance and Validate in this run. Only `Assessment::pass` makes one.
 ///
 /// ```compile_fail,E0451
 /// fn forge(assessment: promote::phase::Assessment) -> promote::phase::Passed {

@@ -226,7 +226,7 @@ impl Plan {
         }
         if !looks {
             self.owed = Looking { run, reader, plan: &self, notary, signing }.by_listings();
-            if self.owed.images.is_empty() {
+            if self.owed.images.is_empty() && self.owed.not_looked_at == 0 {
                 return Ok(self);
             }
         }
