@@ -3,11 +3,11 @@
 //! Where something that matters is not known, the decision is a question. Planning asks all questions of all edges, takes
 //! in the answers, and decides again, so that nothing is asked that does not matter.
 
-use oci::{Digest, MediaType, Repository, Tag};
+use oci::{Digest, MediaType, Repository};
 
 use crate::edge::{Edge, Edges};
 use crate::intern::Id;
-use crate::inventory::{Inventory, Known};
+use crate::inventory::{Inventory, Known, Question};
 
 /// What is to be done about an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,24 +30,6 @@ pub enum Verdict {
     Unreadable(Question),
     /// Nobody knows yet: the others do not wait for the registry, which is asked again when they are done.
     Late,
-}
-
-/// What has to be known before an edge can be decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Question {
-    /// Which digest does this tag name?
-    Tag(Id<Repository>, Id<Tag>),
-    /// Does the repository have this manifest?
-    Digest(Id<Repository>, Id<Digest>),
-}
-
-impl Question {
-    /// The repository that is asked.
-    pub fn repository(self) -> Id<Repository> {
-        match self {
-            Self::Tag(repository, _) | Self::Digest(repository, _) => repository,
-        }
-    }
 }
 
 /// Why an edge is not decided.
@@ -173,6 +155,8 @@ fn open(inventory: &Inventory, question: Question) -> Open {
 
 #[cfg(test)]
 mod tests {
+    use oci::Tag;
+
     use std::sync::Arc;
 
     use oci::{Anonymous, Client, Found, Head, Listed, ListedManifest, Selector};

@@ -24,11 +24,14 @@ pub struct Edge {
     origin: u32,
 }
 
+/// An image in staging.
+pub(crate) type ImageId = (Id<Repository>, Id<Digest>);
+
 /// What an edge promises: a tag, or a digest without a tag, of one destination.
 type Target = (Id<Repository>, Option<Id<Tag>>, Id<Digest>);
 
 /// Images by the staging repository that serves them, each with all staging repositories that may.
-pub(crate) type SharedImages = BTreeMap<(Id<Repository>, Id<Digest>), BTreeSet<Id<Repository>>>;
+pub(crate) type SharedImages = BTreeMap<ImageId, BTreeSet<Id<Repository>>>;
 
 impl Edge {
     fn target(&self) -> Target {

@@ -1,6 +1,5 @@
 //! Why a run ends before it has written anything.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use sigstore::{SignError, TrustError};
 
 use crate::edge::Overlap;
 use crate::event::Phase;
-use crate::phase::{Assessment, ImageId, Plan};
+use crate::phase::plan::Plan;
 use crate::problem::Problem;
 
 /// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
@@ -49,24 +48,6 @@ pub struct Blocked {
     pub image: DigestReference,
     /// What is wrong, for a person; it may have several lines.
     pub reason: String,
-}
-
-impl Blocked {
-    /// The images that must not be promoted, in order.
-    pub(crate) fn of(
-        plan: &Plan,
-        assessed: &HashMap<ImageId, Assessment>,
-        wrong: impl Fn(&ImageId, &Assessment) -> Option<String>,
-    ) -> Vec<Self> {
-        let edges = plan.edges();
-        let blocked = assessed.iter().filter_map(|(id @ (source, digest), assessment)| {
-            let image = edges.repository(*source).at(*edges.digest_name(*digest));
-            Some(Self { image, reason: wrong(id, assessment)? })
-        });
-        let mut blocked: Vec<Self> = blocked.collect();
-        blocked.sort_by_cached_key(|blocked| blocked.image.to_string());
-        blocked
-    }
 }
 
 impl fmt::Display for Blocked {

@@ -9,9 +9,26 @@ use std::sync::Arc;
 
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Head, Listed, MediaType, Repository, Tag};
 
-use crate::decide::Question;
 use crate::edge::{Edge, Edges};
 use crate::intern::{Id, Interner};
+
+/// What has to be known before an edge can be decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Question {
+    /// Which digest does this tag name?
+    Tag(Id<Repository>, Id<Tag>),
+    /// Does the repository have this manifest?
+    Digest(Id<Repository>, Id<Digest>),
+}
+
+impl Question {
+    /// The repository that is asked.
+    pub fn repository(self) -> Id<Repository> {
+        match self {
+            Self::Tag(repository, _) | Self::Digest(repository, _) => repository,
+        }
+    }
+}
 
 /// What is known of all repositories that edges name.
 #[derive(Clone, Debug, Default)]

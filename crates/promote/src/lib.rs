@@ -28,12 +28,12 @@ mod subject;
 mod text;
 
 pub use cache::{Cache, CacheError, Recheck};
-pub use decide::{Question, Verdict, decide};
+pub use decide::{Verdict, decide};
 pub use edge::{Edge, Edges, Overlap};
 pub use error::{Blocked, Conflict, Error};
 pub use event::{Event, Examination, Observer, Phase, Promotion};
 pub use intern::{Id, Interner};
-pub use inventory::{Draft, Inventory};
+pub use inventory::{Draft, Inventory, Question};
 pub use notary::{
     Checkout, CiJob, Notary, Production, Promoter, SignatureFormat, Signing, SummarySigner, Verification,
 };

@@ -1,13 +1,17 @@
 //! The chain of phases, and nothing else: one round for all hosts that answer, and a second one of the same phases for those
 //! that were late.
 
+use std::collections::HashMap;
+
 use oci::{Client, Reader};
 
+use crate::edge::ImageId;
 use crate::error::Error;
+use crate::event::Phase;
 use crate::notary::Notary;
 use crate::phase::{
-    Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, plan, promote, provenance,
-    setup, sign, validate,
+    Attested, Cleared, Confirmed, Copying, Deferred, Job, Passed, Plan, Ready, attest, look, plan, promote,
+    provenance, setup, sign, validate,
 };
 use crate::run::Run;
 
@@ -31,7 +35,8 @@ impl Prepared {
 /// When the run is given up.
 pub async fn prepare(run: &Run, client: &Client, job: Job, notary: &Notary) -> Result<Prepared, Error> {
     let ready = setup(run, job).await?;
-    let (cleared, deferred) = Box::pin(clear(run, &client.reader(), ready, notary)).await?;
+    let passed = HashMap::new();
+    let (cleared, deferred) = Box::pin(clear(run, &client.reader(), ready, passed, notary)).await?;
     Ok(Prepared { cleared, deferred })
 }
 
@@ -40,10 +45,15 @@ async fn clear(
     run: &Run,
     reader: &Reader,
     ready: Ready,
+    passed: HashMap<ImageId, Passed>,
     notary: &Notary,
 ) -> Result<(Cleared, Option<Deferred>), Error> {
-    let (plan, deferred) = plan(run, reader, ready, notary).await?;
-    let proven = provenance(run, reader, plan, notary).await?;
+    let planning = async {
+        let (plan, deferred) = plan(run, reader, ready, notary).await?;
+        Ok((look(run, reader, plan, notary).await?, deferred))
+    };
+    let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
+    let proven = provenance(run, reader, plan, passed, notary).await?;
     let cleared = validate(run, proven).await?;
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
 }
@@ -68,8 +78,8 @@ pub async fn carry_out(
         return Ok(first.without_second_round(run, Error::Interrupted, images));
     }
     let mut first = first;
-    let ready = deferred.into_ready(first.take_passed());
-    let second = match Box::pin(clear(run, confirmed.reader(), ready, notary)).await {
+    let (ready, passed) = (deferred.into_ready(), first.take_passed());
+    let second = match Box::pin(clear(run, confirmed.reader(), ready, passed, notary)).await {
         Ok((cleared, _)) => Box::pin(write(run, confirmed, cleared, copying, notary)).await,
         Err(error) => Err(error),
     };

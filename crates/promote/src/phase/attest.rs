@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use oci::{Descriptor, Digest, Repository, Writer};
 use sigstore::{Signer, Statement};
 
+use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::evidence::Origin;
@@ -20,7 +21,7 @@ use crate::phase::carry::Carrier;
 use crate::phase::examine::{Assessment, Passed, rank};
 use crate::phase::finished::Completion;
 use crate::phase::owed::{OwedImage, Part};
-use crate::phase::plan::{ImageId, Plan};
+use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::phase::sign::{Signed, SignedImage, skipped};
 use crate::run::Run;

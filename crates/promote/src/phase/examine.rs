@@ -16,7 +16,8 @@ use oci::{
 use serde_json::Value;
 use sigstore::TrustError;
 
-use crate::edge::SharedImages;
+use crate::edge::{ImageId, SharedImages};
+use crate::error::Blocked;
 use crate::event::{Event, Examination};
 use crate::evidence::{
     Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
@@ -24,7 +25,8 @@ use crate::evidence::{
 };
 use crate::intern::Id;
 use crate::notary::Notary;
-use crate::phase::plan::{ImageId, Plan, by_host};
+use crate::phase::hosts::by_host;
+use crate::phase::plan::Plan;
 use crate::policy::{
     AttestationId, Image, Judgement, Platform, Policies, Policy, RejectedAttestation, VerifiedAttestation,
     claims_exemption, is_exempt, judge,
@@ -181,6 +183,22 @@ fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<A
     let ids = judgement.accepted().filter_map(|finding| finding.id);
     accepted.entry(judgement.digest).or_default().extend(ids);
     judgement.platforms.iter().for_each(|(_, platform)| note_accepted(platform, accepted));
+}
+
+/// The images that must not be promoted, in order.
+pub(super) fn blocked(
+    plan: &Plan,
+    assessed: &HashMap<ImageId, Assessment>,
+    wrong: impl Fn(&ImageId, &Assessment) -> Option<String>,
+) -> Vec<Blocked> {
+    let edges = plan.edges();
+    let blocked = assessed.iter().filter_map(|(id @ (source, digest), assessment)| {
+        let image = edges.repository(*source).at(*edges.digest_name(*digest));
+        Some(Blocked { image, reason: wrong(id, assessment)? })
+    });
+    let mut blocked: Vec<Blocked> = blocked.collect();
+    blocked.sort_by_cached_key(|blocked| blocked.image.to_string());
+    blocked
 }
 
 /// Looks at images.

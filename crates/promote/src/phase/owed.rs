@@ -1,26 +1,11 @@
-//! What images lack at their homes of signatures, promotion records and summaries: the part of a plan that is read off what is
-//! attached to images. Sign and Attest carry it out and look nothing up again.
+//! What images lack at their homes of signatures, promotion records and summaries: the part of a plan that Sign and Attest carry
+//! out.
 
-use std::collections::BTreeSet;
+use oci::{Descriptor, Known, Referrer};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use oci::{AttachmentKind, Descriptor, Digest, Known, Reader, Referrer};
-use sigstore::Owner;
-use sigstore::Signer;
-
-use crate::audit::{PROMOTION_TYPE, SUMMARY_TYPE};
-use crate::decide::Verdict;
-use crate::event::Event;
-use crate::evidence::{SIGN_TYPE, is_bundle};
-use crate::notary::{Notary, Signing};
+use crate::edge::ImageId;
 use crate::phase::finished::Finished;
-use crate::phase::plan::{ImageId, Plan, by_host};
-use crate::run::Run;
-use crate::signing::{AttachError, Place, Signature, Signers, Tagged, bundle_of, tagged};
-use crate::subject::{Subject, edges_of, subjects};
-
-/// How many manifests of one image are looked at at once.
-const PARTS_AT_ONCE: usize = 8;
+use crate::subject::Subject;
 
 /// What the images of a plan lack at their homes.
 #[derive(Debug, Default)]
@@ -79,7 +64,7 @@ pub(super) enum Bundle {
 }
 
 impl Part {
-    /// Whether it lacks a signature, where other bundles are attached to it in this run (`beside_others`) or not.
+    /// Whether it lacks our bundle, where other bundles are attached to it in this run (`beside_others`) or not.
     pub(super) fn lacks_bundle(&self, beside_others: bool) -> bool {
         match self.bundle {
             Bundle::There => false,
@@ -88,232 +73,7 @@ impl Part {
         }
     }
 
-    fn lacks_signature(&self) -> bool {
+    pub(super) fn lacks_signature(&self) -> bool {
         self.layer.is_some() || self.lacks_bundle(false)
     }
-}
-
-/// Finds out what images lack.
-pub(super) struct Looking<'a> {
-    pub(super) run: &'a Run,
-    pub(super) reader: &'a Reader,
-    pub(super) plan: &'a Plan,
-    pub(super) notary: &'a Notary,
-    pub(super) signing: &'a Signing,
-}
-
-impl Looking<'_> {
-    /// What listings alone tell: an image that is to be copied lacks everything, one without a `.sig` tag lacks a signature,
-    /// and of others it is not known.
-    pub(super) fn by_listings(&self) -> Owed {
-        let mut owed = Owed::default();
-        for subject in self.subjects() {
-            let digest = self.plan.edges().digest_name(subject.digest);
-            let is_tagged = self.is_tagged(&subject);
-            let is_new = !self.plan.may_have_referrers(subject.home, digest);
-            let has_no_tag =
-                self.plan.attached(subject.home, digest, AttachmentKind::Signature) == Known::Absent;
-            let is_unsigned = is_tagged && (is_new || (has_no_tag && self.signing.format.has_tag()));
-            if !is_new && !is_unsigned {
-                owed.not_looked_at += 1;
-                continue;
-            }
-            owed.images.push(OwedImage {
-                subject,
-                sources: self.sources(&subject),
-                parts: Vec::new(),
-                signature: is_unsigned,
-                record: is_new,
-                summary: is_new && self.signing.summaries.is_some(),
-            });
-        }
-        owed
-    }
-
-    /// What is found out by looking at what is attached to images, all but those that the inventory cache knows to be complete.
-    ///
-    /// Requests, of an image that was promoted before: one for the image and each index in it, one for the `.sig` tag of each
-    /// manifest, and one for the list of what refers to each manifest, where listings do not tell that these are not there.
-    pub(super) async fn at_images(&self, signers: &Signers<'_>) -> Owed {
-        let mut all = self.subjects();
-        let terms = signers.terms(self.signing.format, &self.notary.production);
-        let finished = Finished::recall(self.run, self.plan.cache(), terms, self.plan.edges(), &all);
-        let changes = |subject: &Subject| self.plan.changes(subject.home, subject.digest);
-        // What is brought now was not there when it was seen to be complete.
-        all.retain(|subject| changes(subject) || !finished.spares(self.plan.edges(), subject));
-        self.run.tell(&Event::Work { units: "images", more: all.len() });
-        let edges = self.plan.edges();
-        let mut looked = by_host(
-            self.run,
-            edges,
-            all,
-            |subject| subject.home,
-            async |subject| {
-                let found = self.look(subject, signers).await;
-                self.run.tell(&Event::Worked);
-                (subject, found)
-            },
-        )
-        .await;
-        looked.sort_by_key(|(subject, _)| *subject);
-        let mut owed = Owed { finished: Some(finished), ..Owed::default() };
-        for (subject, found) in looked {
-            match found {
-                Ok(Some(image)) => owed.images.push(image),
-                Ok(None) => owed.complete.push(subject),
-                Err(error) => {
-                    let name = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
-                    self.run.tell(&Event::Unsigned(name, (&error).into()));
-                    owed.unread.push(subject);
-                }
-            }
-        }
-        owed
-    }
-
-    /// The images that are at home, or will be when the plan is carried out.
-    fn subjects(&self) -> Vec<Subject> {
-        let mut subjects = subjects(self.plan.edges(), &self.notary.production);
-        subjects.retain(|subject| self.will_be_there(subject));
-        subjects
-    }
-
-    /// Whether an image will be at home with all the tags that it can have there. A tag that cannot be given any more, since
-    /// staging has lost the image, takes nothing from the others.
-    fn will_be_there(&self, subject: &Subject) -> bool {
-        let edges = self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
-        let mut edges = edges.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
-        edges.peek().is_some()
-            && edges.all(|(edge, verdict)| match verdict {
-                Verdict::Done | Verdict::DoneWithoutSource => true,
-                Verdict::Copy | Verdict::Tag => self.plan.image(edge).is_some(),
-                _ => false,
-            })
-    }
-
-    fn is_tagged(&self, subject: &Subject) -> bool {
-        edges_of(self.plan.edges(), subject).any(|edge| edge.tag.is_some())
-    }
-
-    fn sources(&self, subject: &Subject) -> Vec<ImageId> {
-        let sources = edges_of(self.plan.edges(), subject).map(|edge| (edge.source, edge.digest));
-        sources.collect::<BTreeSet<ImageId>>().into_iter().collect()
-    }
-
-    /// What one image lacks; `None` where it lacks nothing.
-    async fn look(&self, subject: Subject, signers: &Signers<'_>) -> Result<Option<OwedImage>, AttachError> {
-        let edges = self.plan.edges();
-        let home = edges.repository(subject.home);
-        let reference = self.notary.production.reference(home);
-        let place = Place { home, reference: &reference, digest: *edges.digest_name(subject.digest) };
-        let referrers = self.referrers(&subject, place.digest).await?;
-        let record = self.lacks(&place, &referrers, PROMOTION_TYPE, signers.own()).await?;
-        let summary = match signers.summarizer() {
-            Some(by) => self.lacks(&place, &referrers, SUMMARY_TYPE, by).await?,
-            None => false,
-        };
-        let is_tagged = self.is_tagged(&subject);
-        if !is_tagged && !record && !summary {
-            return Ok(None);
-        }
-        let wanted = Wanted { signatures: is_tagged, summary };
-        let outline = self.plan.outline(self.run, self.reader, &subject).await?;
-        let parts: Vec<Part> = stream::iter(outline)
-            .map(async |descriptor: Descriptor| {
-                let part = Place { digest: descriptor.digest, ..place };
-                let known = (part.digest == place.digest).then(|| referrers.clone());
-                self.look_at_part(&subject, &part, descriptor, known, wanted, signers).await
-            })
-            .buffered(PARTS_AT_ONCE)
-            .try_collect()
-            .await?;
-        let signature = parts.iter().any(Part::lacks_signature);
-        let sources = self.sources(&subject);
-        let image = OwedImage { subject, sources, parts, signature, record, summary };
-        Ok((signature || record || summary).then_some(image))
-    }
-
-    /// What one manifest of an image lacks. What refers to the image's own is known.
-    async fn look_at_part(
-        &self,
-        subject: &Subject,
-        place: &Place<'_>,
-        descriptor: Descriptor,
-        known: Option<Vec<Referrer>>,
-        wanted: Wanted,
-        signers: &Signers<'_>,
-    ) -> Result<Part, AttachError> {
-        let format = self.signing.format;
-        let is_image = known.is_some();
-        let referrers = match known {
-            Some(referrers) => Some(referrers),
-            None if wanted.summary || (wanted.signatures && format.has_bundle(true)) => {
-                Some(self.referrers(subject, place.digest).await?)
-            }
-            None => None,
-        };
-        let listed = referrers.as_deref().unwrap_or_default();
-        let summary = match signers.summarizer().filter(|_| wanted.summary) {
-            Some(by) => is_image || self.lacks(place, listed, SUMMARY_TYPE, by).await?,
-            None => false,
-        };
-        let (mut layer, mut bundle) = (None, Bundle::There);
-        if wanted.signatures {
-            layer = self.lacks_layer(subject, place, signers).await?;
-            // The image gets a record, and so a bundle.
-            let beside_others = is_image || summary || listed.iter().any(is_bundle);
-            if format.has_bundle(true) && self.lacks(place, listed, SIGN_TYPE, signers.own()).await? {
-                let is_due = format.has_bundle(beside_others);
-                bundle = if is_due { Bundle::Lacking } else { Bundle::LackingBesideOthers };
-            }
-        }
-        Ok(Part { descriptor, layer, bundle, referrers, summary })
-    }
-
-    /// What refers to a manifest at home. To what is not there yet, nothing does.
-    async fn referrers(&self, subject: &Subject, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
-        if !self.plan.may_have_referrers(subject.home, &digest) {
-            return Ok(Vec::new());
-        }
-        let home = self.plan.edges().repository(subject.home);
-        self.reader.referrers(home, digest, None, self.plan.fallback(subject.home, &digest)).await
-    }
-
-    /// Whether an image has no bundle of a type by somebody, about its name.
-    async fn lacks(
-        &self,
-        place: &Place<'_>,
-        referrers: &[Referrer],
-        predicate_type: &str,
-        by: (&Owner, &Signer),
-    ) -> Result<bool, AttachError> {
-        Ok(bundle_of(self.reader, place, referrers, predicate_type, by).await?.is_none())
-    }
-
-    /// What is known of a manifest's `.sig` tag, where that lacks our signature and should have it.
-    async fn lacks_layer(
-        &self,
-        subject: &Subject,
-        place: &Place<'_>,
-        signers: &Signers<'_>,
-    ) -> Result<Option<Known>, AttachError> {
-        let known = self.plan.attached(subject.home, &place.digest, AttachmentKind::Signature);
-        let Some(signer) = signers.layers else { return Ok(None) };
-        if known == Known::Absent {
-            return Ok(Some(known));
-        }
-        let signature = Signature::new(place, &self.signing.promoter.version)?;
-        Ok(match tagged(self.reader, place, &signature, &signers.owner, signer).await? {
-            Tagged::Ours => None,
-            Tagged::Others => Some(known),
-            Tagged::Nothing => Some(Known::Absent),
-        })
-    }
-}
-
-/// What the manifests of an image are looked at for.
-#[derive(Clone, Copy)]
-struct Wanted {
-    signatures: bool,
-    summary: bool,
 }

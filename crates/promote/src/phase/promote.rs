@@ -11,12 +11,12 @@ use oci::{
 use tokio::sync::Notify;
 
 use crate::decide::Verdict;
-use crate::edge::Edge;
+use crate::edge::{Edge, ImageId};
 use crate::error::Error;
 use crate::event::{Event, Phase, Promotion};
 use crate::intern::Id;
 use crate::phase::examine::Passed;
-use crate::phase::plan::{ImageId, Plan};
+use crate::phase::plan::Plan;
 use crate::phase::schedule::{Begin, Occasion, Schedule};
 use crate::phase::validate::{Cleared, Gate};
 use crate::run::Run;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use oci::Reader;
 
-use crate::error::{Blocked, Error};
+use crate::edge::ImageId;
+use crate::error::Error;
 use crate::event::Phase;
 use crate::notary::Notary;
-use crate::phase::examine::{Assessment, Examiner};
-use crate::phase::plan::{ImageId, Plan};
+use crate::phase::examine::{Assessment, Examiner, Passed, blocked};
+use crate::phase::plan::Plan;
 use crate::run::Run;
 
 /// A plan whose images have passed the provenance phase, with what was found of them.
@@ -20,13 +21,16 @@ pub struct Proven {
     /// The images that are to be copied or tagged.
     pub(super) to_promote: BTreeSet<ImageId>,
     pub(super) assessed: HashMap<ImageId, Assessment>,
+    /// The images that have passed in an earlier round.
+    pub(super) passed: HashMap<ImageId, Passed>,
     /// The images whose registry did not answer.
     pub(super) unread: HashMap<ImageId, Arc<oci::Error>>,
 }
 
 /// Verifies and judges what is attested of the images to which anything is owed: each once, however many regions it goes to.
 /// An image to promote whose registry does not answer is not promoted, and is a failure of the plan. What an image lacks that
-/// was promoted before stays owed where the image does not pass; that stops no other.
+/// was promoted before stays owed where the image does not pass; that stops no other. Images that have passed in an earlier round
+/// are not looked at again.
 ///
 /// # Errors
 /// When an image to promote does not satisfy its policy, or something attached to it is forged or malformed; when trust cannot
@@ -35,11 +39,12 @@ pub async fn provenance(
     run: &Run,
     reader: &Reader,
     mut plan: Plan,
+    passed: HashMap<ImageId, Passed>,
     notary: &Notary,
 ) -> Result<Proven, Error> {
     run.phase(Phase::Provenance, async {
         let mut images = plan.to_examine();
-        images.retain(|image| !plan.passed.contains_key(image));
+        images.retain(|image| !passed.contains_key(image));
         let shared = plan.edges().shared();
         let policies = plan.policies.clone();
         let examiner = Examiner { run, reader, notary, policies: &policies, shared: &shared };
@@ -58,11 +63,11 @@ pub async fn provenance(
         plan.cannot_read(run, failed);
         let wrong =
             |image: &ImageId, found: &Assessment| found.unproven().filter(|_| to_promote.contains(image));
-        let blocked = Blocked::of(&plan, &assessed, wrong);
-        if !blocked.is_empty() {
-            return Err(Error::Blocked(Phase::Provenance, blocked, Box::new(plan)));
+        let refused = blocked(&plan, &assessed, wrong);
+        if !refused.is_empty() {
+            return Err(Error::Blocked(Phase::Provenance, refused, Box::new(plan)));
         }
-        Ok(Proven { plan, to_promote, assessed, unread: unread.into_iter().collect() })
+        Ok(Proven { plan, to_promote, assessed, passed, unread: unread.into_iter().collect() })
     })
     .await
 }

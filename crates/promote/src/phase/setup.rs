@@ -1,14 +1,18 @@
 //! Setup: manifests become edges. No network.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use oci::{Graph, Repository};
+
 use crate::cache::Cache;
-use crate::edge::Edges;
+use crate::edge::{Edges, ImageId};
 use crate::error::Error;
 use crate::event::{Event, Phase};
+use crate::intern::Id;
+use crate::inventory::Inventory;
 use crate::manifest::Manifests;
-use crate::phase::plan::Late;
 use crate::policy::Policies;
 use crate::run::Run;
 
@@ -53,6 +57,17 @@ pub(super) enum Round {
     First { late_after: Option<Duration>, cache: Option<Cache> },
     /// Those that end in repositories that the first round has left out.
     Second(Box<Late>),
+}
+
+/// What the first round leaves out: edges to hosts that did not answer. It holds what the first round has read, so that nothing
+/// is asked twice.
+#[derive(Debug)]
+pub(super) struct Late {
+    /// The destinations.
+    pub(super) repositories: BTreeSet<Id<Repository>>,
+    pub(super) inventory: Inventory,
+    pub(super) images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
+    pub(super) cache: Option<Arc<Cache>>,
 }
 
 impl Ready {

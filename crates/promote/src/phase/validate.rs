@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use crate::error::{Blocked, Error};
+use crate::edge::ImageId;
+use crate::error::Error;
 use crate::event::{Event, Phase};
-use crate::phase::examine::{Assessment, Passed};
-use crate::phase::plan::{ImageId, Plan};
+use crate::phase::examine::{Assessment, Passed, blocked};
+use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
 use crate::run::Run;
 
@@ -58,14 +59,14 @@ impl Cleared {
 /// When an image to promote has signatures, and none counts.
 pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
-        let Proven { mut plan, to_promote, assessed, unread } = proven;
+        let Proven { plan, to_promote, assessed, passed, unread } = proven;
         let wrong =
             |image: &ImageId, found: &Assessment| found.invalid().filter(|_| to_promote.contains(image));
-        let blocked = Blocked::of(&plan, &assessed, wrong);
-        if !blocked.is_empty() {
-            return Err(Error::Blocked(Phase::Validate, blocked, Box::new(plan)));
+        let refused = blocked(&plan, &assessed, wrong);
+        if !refused.is_empty() {
+            return Err(Error::Blocked(Phase::Validate, refused, Box::new(plan)));
         }
-        let mut gate = Gate { passed: std::mem::take(&mut plan.passed), refused: HashMap::new() };
+        let mut gate = Gate { passed, refused: HashMap::new() };
         for (image, assessment) in assessed {
             match assessment.pass() {
                 Ok(passed) => drop(gate.passed.insert(image, passed)),

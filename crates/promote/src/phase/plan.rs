@@ -1,10 +1,5 @@
 //! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
 
-mod memory;
-mod progress;
-mod reading;
-mod round;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -16,42 +11,33 @@ use serde::Serialize;
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
-use crate::edge::{Edge, Edges};
-use crate::error::{Conflict, Error};
+use crate::edge::{Edge, Edges, ImageId};
 use crate::event::{Event, Promotion};
 use crate::evidence::{Hints, is_about_content};
 use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
-use crate::phase::examine::Passed;
 use crate::phase::owed::Owed;
 use crate::policy::{Policies, claims_exemption, exempt_parts};
 use crate::problem::NewAdvice;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 
-pub(super) use reading::by_host;
-pub(super) use round::Late;
-pub use round::{Deferred, plan};
-
-/// An image in staging.
-pub(crate) type ImageId = (Id<Repository>, Id<Digest>);
-
 /// What is to be done, edge by edge, with the images to copy already read, and what images lack at their homes.
 #[derive(Debug)]
 pub struct Plan {
-    edges: Arc<Edges>,
+    pub(super) edges: Arc<Edges>,
     /// The verdict of each edge.
-    verdicts: Vec<Verdict>,
-    inventory: Inventory,
-    images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
+    pub(super) verdicts: Vec<Verdict>,
+    pub(super) inventory: Inventory,
+    pub(super) images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
     /// The destinations that this plan is about; without them, it is about all.
-    round: Option<BTreeSet<Id<Repository>>>,
+    pub(super) round: Option<BTreeSet<Id<Repository>>>,
     pub(super) owed: Owed,
+    /// Whether it is looked up what images lack at their homes, rather than taken from listings alone.
+    pub(super) looks: bool,
     pub(super) policies: Policies,
-    /// What an earlier round has found to pass.
-    pub(super) passed: HashMap<ImageId, Passed>,
-    keep_going: bool,
-    cache: Option<Arc<Cache>>,
+    pub(super) keep_going: bool,
+    pub(super) cache: Option<Arc<Cache>>,
 }
 
 /// Counts of edges, and what moving them would cost.
@@ -175,6 +161,21 @@ impl Plan {
     /// The edges whose image is nowhere.
     pub fn lost(&self) -> impl Iterator<Item = &Edge> {
         self.decisions().filter(|(_, verdict)| **verdict == Verdict::Lost).map(|(edge, _)| edge)
+    }
+
+    /// The plan of both rounds.
+    pub(super) fn with_second_round(self, second: Self) -> Self {
+        let Some(late) = &second.round else { return self };
+        let mut verdicts = self.verdicts;
+        for ((edge, verdict), new) in second.edges.all().iter().zip(&mut verdicts).zip(second.verdicts) {
+            if late.contains(&edge.destination) {
+                *verdict = new;
+            }
+        }
+        let mut owed = self.owed;
+        owed.images.extend(second.owed.images);
+        owed.not_looked_at += second.owed.not_looked_at;
+        Self { verdicts, owed, round: None, ..second }
     }
 
     /// Counts by project and in all.
@@ -377,33 +378,8 @@ impl Plan {
         !self.inventory.lacks(home, digest, &self.edges)
     }
 
-    /// Refuses a plan that must not, or cannot, be carried out.
-    fn check(self, strict: bool) -> Result<Self, Error> {
-        let conflicts: Vec<Conflict> = self
-            .decisions()
-            .filter_map(|(edge, verdict)| {
-                let reason = self.conflict(edge, verdict, strict)?;
-                Some(Conflict {
-                    reference: self.edges.reference(edge),
-                    origin: self.edges.origin(edge),
-                    reason,
-                })
-            })
-            .collect();
-        if !conflicts.is_empty() {
-            return Err(Error::Conflicts(conflicts, Box::new(self)));
-        }
-        let unreadable = |verdict: &Verdict| matches!(verdict, Verdict::Unreadable(_));
-        let first = self.failures().next().map(|failure| Arc::clone(failure.error));
-        match first {
-            Some(error) if self.decisions().all(|(_, verdict)| unreadable(verdict)) => {
-                Err(Error::Unavailable(error, Box::new(self)))
-            }
-            _ => Ok(self),
-        }
-    }
-
-    fn conflict(&self, edge: &Edge, verdict: &Verdict, strict: bool) -> Option<String> {
+    /// Why an edge must not be promoted; with `strict`, also because staging has lost its image.
+    pub(super) fn conflict(&self, edge: &Edge, verdict: &Verdict, strict: bool) -> Option<String> {
         let refused = |media_type| InvalidManifest::Unsupported(media_type).to_string();
         match verdict {
             Verdict::Moved(held) => {
@@ -433,7 +409,7 @@ impl Plan {
     }
 
     /// Says what a person should know although it stops nothing.
-    fn warn(&self, run: &Run) {
+    pub(super) fn warn(&self, run: &Run) {
         for (edge, verdict) in self.decisions() {
             let (source, digest) = (self.edges.source(edge), self.edges.digest(edge));
             let reference = self.edges.reference(edge);

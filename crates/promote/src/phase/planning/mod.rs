@@ -1,4 +1,8 @@
-//! Planning in rounds: all hosts that answer first, then those that were late, by the same phases.
+//! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written. It is done in rounds: all hosts that answer first, then those that were late, by the same phases.
+
+mod memory;
+mod progress;
+mod reading;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -6,36 +10,21 @@ use std::time::Duration;
 
 use oci::{Graph, Reader, Repository};
 
-use super::memory::Memory;
-use super::progress::Progress;
-use super::reading::{Readers, ask, list, list_all, read_images};
-use super::{ImageId, Plan};
 use crate::cache::Cache;
 use crate::decide::{Verdict, serving};
-use crate::edge::Edges;
-use crate::error::Error;
-use crate::event::Phase;
+use crate::edge::{Edges, ImageId};
+use crate::error::{Conflict, Error};
 use crate::intern::Id;
 use crate::inventory::Inventory;
 use crate::notary::Notary;
-use crate::phase::examine::Passed;
-use crate::phase::owed::{Looking, Owed};
-use crate::phase::setup::{Ready, Round};
+use crate::phase::owed::Owed;
+use crate::phase::plan::Plan;
+use crate::phase::setup::{Late, Ready, Round};
 use crate::run::Run;
 use crate::subject::subjects;
-
-/// The part of a plan that the first round leaves out: edges to hosts that did not answer. It holds what the first round has
-/// read, so that nothing is asked twice.
-#[derive(Debug)]
-pub(crate) struct Late {
-    /// The destinations.
-    repositories: BTreeSet<Id<Repository>>,
-    inventory: Inventory,
-    images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
-    cache: Option<Arc<Cache>>,
-    /// What has passed in the first round.
-    pub(super) passed: HashMap<ImageId, Passed>,
-}
+use memory::Memory;
+use progress::Progress;
+use reading::{Readers, ask, list, list_all, read_images};
 
 /// A second round of the same phases, for the hosts that the first round did not wait for.
 #[derive(Debug)]
@@ -48,12 +37,8 @@ pub struct Deferred {
 
 impl Deferred {
     /// The edges of the second round, which waits for all hosts, so that there is no third.
-    pub(crate) fn into_ready(self, passed: HashMap<ImageId, Passed>) -> Ready {
-        let Self { mut ready, .. } = self;
-        if let Round::Second(late) = &mut ready.round {
-            late.passed = passed;
-        }
-        ready
+    pub(crate) fn into_ready(self) -> Ready {
+        self.ready
     }
 
     /// How many images are put off.
@@ -70,44 +55,36 @@ struct Decided {
     images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
     cache: Option<Arc<Cache>>,
     round: Option<BTreeSet<Id<Repository>>>,
-    passed: HashMap<ImageId, Passed>,
 }
 
-/// Reads what has to be known, decides every edge, and finds out what images lack at their homes. What ends on hosts that do
-/// not answer is deferred.
+/// Reads what has to be known and decides every edge. What ends on hosts that do not answer is deferred.
 ///
 /// # Errors
-/// When an edge contradicts production, when no repository at all can be read, when something is to be signed and cannot be,
-/// or when the run is told to stop.
+/// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
 pub async fn plan(
     run: &Run,
     reader: &Reader,
     ready: Ready,
     notary: &Notary,
 ) -> Result<(Plan, Option<Deferred>), Error> {
-    run.phase(Phase::Plan, async {
-        let Ready { edges, policies, strict, keep_going, writes, looks, round } = ready;
-        let readers = Readers::new(reader, writes, &edges);
-        let decided = match round {
-            Round::First { late_after, cache } => {
-                first_round(run, &readers, edges, notary, late_after, cache).await?
-            }
-            Round::Second(late) => second_round(run, &readers, edges, *late).await?,
-        };
-        if run.is_stopping() {
-            return Err(Error::Interrupted);
+    let Ready { edges, policies, strict, keep_going, writes, looks, round } = ready;
+    let readers = Readers::new(reader, writes, &edges);
+    let decided = match round {
+        Round::First { late_after, cache } => {
+            first_round(run, &readers, edges, notary, late_after, cache).await?
         }
-        let Decided { edges, verdicts, inventory, images, cache, round, passed } = decided;
-        let owed = Owed::default();
-        let plan =
-            Plan { edges, verdicts, inventory, images, round, owed, policies, passed, keep_going, cache };
-        plan.warn(run);
-        let plan = plan.check(strict)?;
-        let deferred = plan.defer(strict, writes, looks);
-        let plan = plan.with_owed(run, reader, notary, writes || looks).await?;
-        if run.is_stopping() { Err(Error::Interrupted) } else { Ok((plan, deferred)) }
-    })
-    .await
+        Round::Second(late) => second_round(run, &readers, edges, *late).await?,
+    };
+    if run.is_stopping() {
+        return Err(Error::Interrupted);
+    }
+    let Decided { edges, verdicts, inventory, images, cache, round } = decided;
+    let (owed, looks) = (Owed::default(), writes || looks);
+    let plan = Plan { edges, verdicts, inventory, images, round, owed, looks, policies, keep_going, cache };
+    plan.warn(run);
+    let plan = plan.check(strict)?;
+    let deferred = plan.defer(strict, writes);
+    Ok((plan, deferred))
 }
 
 /// Reads all registries but those that are late, and decides all edges.
@@ -137,7 +114,7 @@ async fn first_round(
     serve(&mut edges, &inventory);
     let images = read_images(run, readers.of_staging(), &edges, edges.all().iter().zip(&verdicts)).await;
     let cache = cache.map(Arc::new);
-    Ok(Decided { edges, verdicts, inventory, images, cache, round: None, passed: HashMap::new() })
+    Ok(Decided { edges, verdicts, inventory, images, cache, round: None })
 }
 
 /// Reads the registries that the first round did not wait for, and decides their edges.
@@ -147,7 +124,7 @@ async fn second_round(
     mut edges: Arc<Edges>,
     late: Late,
 ) -> Result<Decided, Error> {
-    let Late { repositories, mut inventory, mut images, cache, passed } = late;
+    let Late { repositories, mut inventory, mut images, cache } = late;
     inventory.resume_late();
     let hosts = repositories.iter().map(|repository| (&edges.repository(*repository).host, true));
     let progress = Progress::new(hosts);
@@ -166,7 +143,7 @@ async fn second_round(
     });
     let read = read_images(run, readers.of_staging(), &edges, lacking).await;
     images.extend(read);
-    Ok(Decided { edges, verdicts, inventory, images, cache, round: Some(repositories), passed })
+    Ok(Decided { edges, verdicts, inventory, images, cache, round: Some(repositories) })
 }
 
 /// Has each edge served by a staging repository that has its image.
@@ -188,7 +165,7 @@ fn observed(edges: &Edges, notary: &Notary) -> BTreeSet<Id<Repository>> {
 
 impl Plan {
     /// The second round, where some hosts are late.
-    fn defer(&self, strict: bool, writes: bool, looks: bool) -> Option<Deferred> {
+    fn defer(&self, strict: bool, writes: bool) -> Option<Deferred> {
         let repositories = self.inventory.late().clone();
         if repositories.is_empty() {
             return None;
@@ -196,63 +173,42 @@ impl Plan {
         let late = self.decisions().filter(|(_, verdict)| **verdict == Verdict::Late);
         let late: HashSet<ImageId> = late.map(|(edge, _)| (edge.source, edge.digest)).collect();
         let (inventory, images, cache) = (self.inventory.clone(), self.images.clone(), self.cache.clone());
-        let round = Late { repositories, inventory, images, cache, passed: HashMap::new() };
+        let round = Late { repositories, inventory, images, cache };
         let ready = Ready {
             edges: Arc::clone(&self.edges),
             policies: self.policies.clone(),
             strict,
             keep_going: self.keep_going,
             writes,
-            looks,
+            looks: self.looks,
             round: Round::Second(Box::new(round)),
         };
         Some(Deferred { ready, images: late.len() })
     }
 
-    /// The same, with what images lack at their homes: found by looking at what is attached to them, or by listings alone.
-    ///
-    /// # Errors
-    /// When something is to be signed and cannot be: a run that cannot sign should not begin, and a dry run tells that.
-    async fn with_owed(
-        mut self,
-        run: &Run,
-        reader: &Reader,
-        notary: &Notary,
-        looks: bool,
-    ) -> Result<Self, Error> {
-        let Some(signing) = &notary.signing else { return Ok(self) };
-        if self.decisions().next().is_none() {
-            return Ok(self);
+    /// Refuses a plan that must not, or cannot, be carried out.
+    fn check(self, strict: bool) -> Result<Self, Error> {
+        let conflicts: Vec<Conflict> = self
+            .decisions()
+            .filter_map(|(edge, verdict)| {
+                let reason = self.conflict(edge, verdict, strict)?;
+                Some(Conflict {
+                    reference: self.edges.reference(edge),
+                    origin: self.edges.origin(edge),
+                    reason,
+                })
+            })
+            .collect();
+        if !conflicts.is_empty() {
+            return Err(Error::Conflicts(conflicts, Box::new(self)));
         }
-        if !looks {
-            self.owed = Looking { run, reader, plan: &self, notary, signing }.by_listings();
-            if self.owed.images.is_empty() && self.owed.not_looked_at == 0 {
-                return Ok(self);
+        let unreadable = |verdict: &Verdict| matches!(verdict, Verdict::Unreadable(_));
+        let first = self.failures().next().map(|failure| Arc::clone(failure.error));
+        match first {
+            Some(error) if self.decisions().all(|(_, verdict)| unreadable(verdict)) => {
+                Err(Error::Unavailable(error, Box::new(self)))
             }
+            _ => Ok(self),
         }
-        match signing.ready().await {
-            Ok(signers) if looks => {
-                let looking = Looking { run, reader, plan: &self, notary, signing };
-                self.owed = looking.at_images(&signers).await;
-                Ok(self)
-            }
-            Ok(_) => Ok(self),
-            Err(error) => Err(Error::NobodySigns(Box::new(error), Box::new(self))),
-        }
-    }
-
-    /// The plan of both rounds.
-    pub(in crate::phase) fn with_second_round(self, second: Self) -> Self {
-        let Some(late) = &second.round else { return self };
-        let mut verdicts = self.verdicts;
-        for ((edge, verdict), new) in second.edges.all().iter().zip(&mut verdicts).zip(second.verdicts) {
-            if late.contains(&edge.destination) {
-                *verdict = new;
-            }
-        }
-        let mut owed = self.owed;
-        owed.images.extend(second.owed.images);
-        owed.not_looked_at += second.owed.not_looked_at;
-        Self { verdicts, owed, round: None, ..second }
     }
 }

@@ -4,24 +4,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use futures_util::stream::{self, StreamExt};
-use oci::{Graph, Host, Listed, Reader, Repository, Selector};
+use oci::{Graph, Listed, Reader, Repository, Selector};
 
-use super::ImageId;
 use super::memory::Memory;
 use super::progress::Progress;
-use crate::decide::{Question, Verdict, decide};
-use crate::edge::{Edge, Edges};
+use crate::decide::{Verdict, decide};
+use crate::edge::{Edge, Edges, ImageId};
 use crate::error::Error;
 use crate::event::Event;
 use crate::intern::Id;
-use crate::inventory::{Draft, Inventory};
+use crate::inventory::{Draft, Inventory, Question};
+use crate::phase::hosts::by_host;
 use crate::run::Run;
 
-/// The most requests of one host that wait at its gate at once. What the host bears is the gate's matter; this bounds
-/// memory alone.
-const WAITING: usize = 64;
 /// How many rounds of questions are asked at the most; edges need three.
 const ROUNDS: usize = 8;
 
@@ -224,28 +219,4 @@ pub(super) async fn read_images<'a>(
     .await
     .into_iter()
     .collect()
-}
-
-/// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
-/// When the run is told to stop, what has not begun is left out.
-pub(in crate::phase) async fn by_host<I: Copy, T>(
-    run: &Run,
-    edges: &Edges,
-    items: impl IntoIterator<Item = I>,
-    repository: impl Fn(I) -> Id<Repository>,
-    work: impl AsyncFn(I) -> T,
-) -> Vec<T> {
-    let mut hosts: HashMap<&Host, Vec<I>> = HashMap::new();
-    for item in items {
-        hosts.entry(&edges.repository(repository(item)).host).or_default().push(item);
-    }
-    let work = &work;
-    let each = hosts.into_values().map(|items| {
-        stream::iter(items)
-            .take_while(|_| std::future::ready(!run.is_stopping()))
-            .map(|item| work(item))
-            .buffer_unordered(WAITING)
-            .collect::<Vec<T>>()
-    });
-    join_all(each).await.into_iter().flatten().collect()
 }
