@@ -61,6 +61,7 @@ mod tests {
                 .iter()
                 .map(|root| Destination { root: root.parse().unwrap(), service_account: None })
                 .collect(),
+            unchanged: Vec::new(),
             images: vec![Image { name: "app".parse().unwrap(), digests: Vec::new() }],
         };
         let manifests = destinations.iter().map(manifest).collect();

@@ -181,6 +181,7 @@ mod tests {
             images_file: "f".into(),
             source: "s.io".parse().unwrap(),
             destinations: vec![Destination { root: "d.io".parse().unwrap(), service_account: None }],
+            unchanged: Vec::new(),
             images: vec![image],
         };
         Edges::new(&Manifests { manifests: vec![manifest], ..Manifests::default() }).unwrap()

@@ -1,6 +1,6 @@
 //! Edges: what the manifests wish, one by one. (source repository, digest) -> (destination repository, tag or no tag).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -62,6 +62,8 @@ pub struct Edges {
     tags: Interner<Tag>,
     origins: Vec<Origin>,
     manifests: Vec<ManifestName>,
+    /// Production repositories of the images to which a run over a diff promotes nothing of them.
+    unchanged: HashSet<Id<Repository>>,
     /// The further staging repositories of edges that manifests promote from several.
     others: HashMap<Target, BTreeSet<Id<Repository>>>,
     repeated: usize,
@@ -107,6 +109,12 @@ impl Edges {
                     .filter_map(|destination| destination.root.repository(&image.name).ok())
                     .map(|destination| this.repositories.intern(&destination))
                     .collect();
+                for other in &manifest.unchanged {
+                    if let Ok(repository) = other.root.repository(&image.name) {
+                        let repository = this.repositories.intern(&repository);
+                        this.unchanged.insert(repository);
+                    }
+                }
                 for wish in &image.digests {
                     let digest = this.digests.intern(&wish.digest);
                     let mut wished = |tag: Option<&Tag>, position: Position| {
@@ -192,6 +200,11 @@ impl Edges {
     pub(crate) fn sources(&self, edge: &Edge) -> impl Iterator<Item = Id<Repository>> + use<'_> {
         let others = if self.others.is_empty() { None } else { self.others.get(&edge.target()) };
         std::iter::once(edge.source).chain(others.into_iter().flatten().copied())
+    }
+
+    /// Production repositories of the images to which a run over a diff promotes nothing of them: they have them already.
+    pub(crate) fn unchanged(&self) -> impl Iterator<Item = Id<Repository>> {
+        self.unchanged.iter().copied()
     }
 
     /// Whether several staging repositories may serve some edge.

@@ -46,11 +46,26 @@ struct Homes<'a> {
     canonical: HashMap<&'a RepositoryPath, Id<Repository>>,
     /// The images that are promoted to these.
     promoted: HashSet<(Id<Repository>, Id<Digest>)>,
+    /// Those that a run over a diff leaves alone: they have what it promotes to others.
+    unchanged: HashSet<Id<Repository>>,
 }
 
 impl<'a> Homes<'a> {
     fn new(edges: &'a Edges, production: &'a Production) -> Self {
-        let mut this = Self { edges, production, canonical: HashMap::new(), promoted: HashSet::new() };
+        let mut this = Self {
+            edges,
+            production,
+            canonical: HashMap::new(),
+            promoted: HashSet::new(),
+            unchanged: HashSet::new(),
+        };
+        for id in edges.unchanged() {
+            let repository = edges.repository(id);
+            if repository.host == production.canonical_host && production.name(repository).is_some() {
+                this.canonical.insert(&repository.path, id);
+                this.unchanged.insert(id);
+            }
+        }
         for edge in edges.all() {
             let repository = edges.destination(edge);
             if repository.host == production.canonical_host && production.name(repository).is_some() {
@@ -66,7 +81,8 @@ impl<'a> Homes<'a> {
         let repository = self.edges.destination(edge);
         let canonical = self.canonical.get(&repository.path).copied();
         let is_shared = |home: &Id<Repository>| {
-            self.production.name(repository).is_some() && self.promoted.contains(&(*home, edge.digest))
+            let has_it = self.unchanged.contains(home) || self.promoted.contains(&(*home, edge.digest));
+            has_it && self.production.name(repository).is_some()
         };
         canonical.filter(is_shared).unwrap_or(edge.destination)
     }
@@ -87,9 +103,9 @@ mod tests {
         }
     }
 
-    /// One image of a manifest with these destinations, and where it is at home.
-    fn homes(destinations: &[&[&str]]) -> Vec<(String, String)> {
-        let manifest = |roots: &&[&str]| Manifest {
+    /// One image of a manifest with these destinations.
+    fn manifest(roots: &[&str]) -> Manifest {
+        Manifest {
             name: "p".into(),
             images_file: "f".into(),
             source: "s.io/staging".parse().unwrap(),
@@ -97,6 +113,7 @@ mod tests {
                 .iter()
                 .map(|root| Destination { root: root.parse().unwrap(), service_account: None })
                 .collect(),
+            unchanged: Vec::new(),
             images: vec![Image {
                 name: "app".parse().unwrap(),
                 digests: vec![Wish {
@@ -105,8 +122,12 @@ mod tests {
                     tags: vec![("v1".parse().unwrap(), AT), ("v1.0".parse().unwrap(), AT)],
                 }],
             }],
-        };
-        let manifests = destinations.iter().map(manifest).collect();
+        }
+    }
+
+    /// Where an image of manifests with these destinations is at home.
+    fn homes(destinations: &[&[&str]]) -> Vec<(String, String)> {
+        let manifests = destinations.iter().map(|roots| manifest(roots)).collect();
         let edges = Edges::new(&Manifests { manifests, ..Manifests::default() }).unwrap();
         let production = production();
         subjects(&edges, &production)
@@ -144,6 +165,20 @@ mod tests {
         // A path is below another only where a component ends.
         let beside: &[&str] = &["m.io/prod/images-old"];
         assert_eq!(homes(&[beside]), [home("m.io/prod/images-old/app", "m.io/prod/images-old/app")]);
+    }
+
+    /// A run over a diff that adds a region: the image has been signed at the canonical region, and is not signed again here.
+    #[test]
+    fn a_region_that_is_added_is_no_home_where_the_canonical_one_has_the_image() {
+        let mut manifest = manifest(&["new.io/prod/images"]);
+        let unchanged = ["a.io/prod/images", "m.io/prod/images"];
+        manifest.unchanged =
+            unchanged.map(|root| Destination { root: root.parse().unwrap(), service_account: None }).into();
+        let edges = Edges::new(&Manifests { manifests: vec![manifest], ..Manifests::default() }).unwrap();
+        let subjects = subjects(&edges, &production());
+        let [subject] = &subjects[..] else { panic!("{subjects:?}") };
+        assert_eq!(edges.repository(subject.home).to_string(), "m.io/prod/images/app");
+        assert_eq!(edges_of(&edges, subject).count(), 0, "nothing is promoted there");
     }
 
     #[test]

@@ -124,6 +124,7 @@ fn notary_to(destinations: &[&str], signing: SigningArgs, trust: TrustArgs) -> R
             .iter()
             .map(|root| Destination { root: root.parse().unwrap(), service_account: None })
             .collect(),
+        unchanged: Vec::new(),
         images: vec![Image { name: "app".parse().unwrap(), digests: Vec::new() }],
     };
     let manifests = Manifests { manifests: vec![manifest], ..Manifests::default() };

@@ -285,7 +285,14 @@ impl Assembled {
             self.left_out.push((destinations.clone(), left_out));
         }
         let source = source.clone();
-        self.manifests.push(Manifest { name, images_file, source, destinations, images: kept });
+        self.manifests.push(Manifest {
+            name,
+            images_file,
+            source,
+            destinations,
+            unchanged: Vec::new(),
+            images: kept,
+        });
     }
 
     fn reject(&mut self, project: &Arc<str>, diagnostic: Diagnostic) {

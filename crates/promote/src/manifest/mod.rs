@@ -55,6 +55,8 @@ pub struct Manifest {
     pub source: RegistryRoot,
     /// The production registries, each once.
     pub destinations: Vec<Destination>,
+    /// The other production registries of the project, to which a run over a diff promotes nothing of this manifest.
+    pub unchanged: Vec<Destination>,
     /// The images.
     pub images: Vec<Image>,
 }

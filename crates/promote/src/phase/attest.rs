@@ -73,7 +73,7 @@ impl Attested {
         if matches!(error, Error::Interrupted) {
             self.promoted.leave(images);
         } else {
-            self.promoted = self.promoted.given_up(run, error);
+            self.promoted = self.promoted.given_up(run, error, images);
         }
         self
     }
@@ -102,9 +102,19 @@ pub(crate) async fn attest(
         let own = images.iter().map(|image| image.owed(&promoted).subject);
         let own = own.map(|subject| (subject.home, *plan.edges().digest_name(subject.digest)));
         let summarized = Mutex::new(own.collect());
-        let (writer, time) = (confirmed.writer(), whole_second());
-        let work =
-            AttestWork { run, writer, promoted: &promoted, plan, notary, signing, signers, summarized, time };
+        let (writer, time, written) = (confirmed.writer(), whole_second(), Mutex::default());
+        let work = AttestWork {
+            run,
+            writer,
+            promoted: &promoted,
+            plan,
+            notary,
+            signing,
+            signers,
+            summarized,
+            written,
+            time,
+        };
         let (mut seen, not_recorded) = work.carry_out(&images).await;
         seen.extend(incomplete.into_iter().map(|subject| (subject, Completion::Incomplete)));
         let unrecorded = seen.iter().filter(|(_, seen)| *seen == Completion::Incomplete).count();
@@ -134,6 +144,8 @@ struct AttestWork<'a> {
     signers: &'a Signers<'a>,
     /// Images, which get a summary of their own, and parts of images that somebody has begun to give one.
     summarized: Mutex<HashSet<(Id<Repository>, Digest)>>,
+    /// Manifests whose summary this run has written.
+    written: Mutex<HashSet<(Id<Repository>, Digest)>>,
     time: Timestamp,
 }
 
@@ -157,8 +169,18 @@ impl AttestWork<'_> {
             failed.retain(|(image, _)| !was_tried(image));
             ended.extend(failed.into_iter().chain(second));
         }
-        let seen = ended.into_iter().map(|(image, result)| self.tell(image, result)).collect();
-        (seen, not_begun)
+        for (image, result) in ended.iter().filter(|(_, result)| result.is_err()) {
+            self.tell(image, result);
+        }
+        let seen = ended.iter().map(|(image, result)| {
+            let completion = match result {
+                Ok(false) => image.completion(),
+                Ok(true) => Completion::Completed,
+                Err(_) => Completion::Incomplete,
+            };
+            (image.owed(self.promoted).subject, completion)
+        });
+        (seen.collect(), not_begun)
     }
 
     async fn attest_each<'b>(
@@ -167,30 +189,29 @@ impl AttestWork<'_> {
     ) -> Vec<(&'b SignedImage, Result<bool, AttachError>)> {
         stream::iter(images)
             .take_while(|_| std::future::ready(!self.run.is_stopping()))
-            .map(async |image| (image, self.complete(image).await))
+            .map(async |image| {
+                let result = self.complete(image).await;
+                if result.is_ok() {
+                    self.tell(image, &result);
+                }
+                (image, result)
+            })
             .buffer_unordered(self.signing.at_once)
             .collect()
             .await
     }
 
     /// Tells what became of an image.
-    fn tell(&self, image: &SignedImage, result: Result<bool, AttachError>) -> (Subject, Completion) {
+    fn tell(&self, image: &SignedImage, result: &Result<bool, AttachError>) {
         let subject = image.owed(self.promoted).subject;
         let edges = self.plan.edges();
         let name = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
         self.run.tell(&Event::Worked);
-        let completion = match result {
-            Ok(false) => image.completion(),
-            Ok(true) => {
-                self.run.tell(&Event::Recorded(name));
-                Completion::Completed
-            }
-            Err(error) => {
-                self.run.tell(&Event::Unrecorded(name, (&error).into()));
-                Completion::Incomplete
-            }
-        };
-        (subject, completion)
+        match result {
+            Ok(false) => {}
+            Ok(true) => self.run.tell(&Event::Recorded(name)),
+            Err(error) => self.run.tell(&Event::Unrecorded(name, error.into())),
+        }
     }
 
     /// Writes what an image lacks; whether it lacked anything.
@@ -242,13 +263,25 @@ impl AttestWork<'_> {
         let Some((_, signer)) = self.signers.summarizer() else { return Ok(()) };
         let home = owed.subject.home;
         for part in owed.parts.iter().rev().filter(|part| part.summary) {
+            let key = (home, part.descriptor.digest);
             let is_image = part.descriptor.digest == place.digest;
-            if !is_image && !self.summarized().insert((home, part.descriptor.digest)) {
+            // A part that is an image gets the summary of that; and what a first attempt has written is there.
+            let is_taken =
+                if is_image { self.written().contains(&key) } else { !self.summarized().insert(key) };
+            if is_taken {
                 continue;
             }
             let place = Place { digest: part.descriptor.digest, ..*place };
             let statement = self.summary(owed, part, &place, is_image)?;
-            self.attach(home, &place, &part.descriptor, &statement, signer).await?;
+            match self.attach(home, &place, &part.descriptor, &statement, signer).await {
+                Ok(()) => drop(self.written().insert(key)),
+                Err(error) => {
+                    if !is_image {
+                        self.summarized().remove(&key);
+                    }
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -290,6 +323,10 @@ impl AttestWork<'_> {
         let first = self.promoted.held(&owed.subject).next();
         let file = declared.or_else(|| first.map(|edge| edges.file(edge))).unwrap_or_default();
         self.signing.promoter.manifest_name(file)
+    }
+
+    fn written(&self) -> MutexGuard<'_, HashSet<(Id<Repository>, Digest)>> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn summarized(&self) -> MutexGuard<'_, HashSet<(Id<Repository>, Digest)>> {

@@ -109,7 +109,8 @@ impl Promoted {
     }
 
     /// Takes in that a second round was given up: nothing of it is written, and it is told why.
-    pub(super) fn given_up(mut self, run: &Run, error: Error) -> Self {
+    pub(super) fn given_up(mut self, run: &Run, error: Error, images: usize) -> Self {
+        let before = self.failed;
         let others = format!(
             "nothing was promoted to hosts that answered late: {}",
             error.to_string().replace("; nothing was promoted", "")
@@ -120,6 +121,7 @@ impl Promoted {
             }
             _ => HashMap::new(),
         };
+        run.tell(&Event::Warned(others.clone()));
         let Some(plan) = error.into_plan() else { return self };
         self.failed += plan.failures().count();
         let due: Vec<&Edge> = plan.due().collect();
@@ -128,6 +130,10 @@ impl Promoted {
             let why = plan.refusal(edges[0]).or_else(|| blocked.get(&promotion.source).cloned());
             run.tell(&Event::Withheld(promotion, why.unwrap_or_else(|| others.clone())));
             self.failed += 1;
+        }
+        if self.failed == before {
+            // All of it is there, and could not be signed or recorded.
+            self.failed += images.max(1);
         }
         Self { plan: self.plan.with_second_round(plan), ..self }
     }

@@ -3,12 +3,15 @@
 //! What a run owes is read off the registries, not off what the run has copied: so it also signs what an earlier one has
 //! left unsigned, and writes nothing where all is signed.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use oci::{AttachedTag, AttachmentKind, Digest, Known, NewLayer, Repository, Writer};
 
+use crate::edge::ImageId;
 use crate::event::{Event, Phase};
 use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
 use crate::intern::Id;
@@ -16,7 +19,7 @@ use crate::notary::{Notary, Signing};
 use crate::phase::carry::Carrier;
 use crate::phase::examine::Passed;
 use crate::phase::finished::Completion;
-use crate::phase::owed::{OwedImage, Part};
+use crate::phase::owed::{Bundle, OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::run::Run;
@@ -82,7 +85,8 @@ pub(crate) async fn sign(
     };
     run.phase(Phase::Sign, async {
         let (plan, writer) = (&promoted.plan, confirmed.writer());
-        let work = SignWork { run, writer, promoted: &promoted, plan, notary, signing, signers };
+        let tagged = Mutex::default();
+        let work = SignWork { run, writer, promoted: &promoted, plan, notary, signing, signers, tagged };
         let Outcome { images, incomplete, failed, not_begun } = work.carry_out().await;
         Signed { images, incomplete, failed, not_begun, promoted }
     })
@@ -115,27 +119,45 @@ struct SignWork<'a> {
     notary: &'a Notary,
     signing: &'a Signing,
     signers: &'a Signers<'a>,
+    tagged: Mutex<HashSet<Key>>,
 }
 
 /// A manifest at its home.
 type Key = (Id<Repository>, Digest);
 
 /// A manifest to sign.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Unit<'a> {
     home: Id<Repository>,
     part: &'a Part,
-    /// The staging repository that the image comes from.
-    source: Id<Repository>,
-    /// The proof that the image has passed, and so its parts.
-    passed: &'a Passed,
-    /// Whether it is the image itself, rather than a part of it.
+    /// The images in staging that it is part of, or is, each with the proof that it has passed, and so have its parts.
+    passed: Vec<(ImageId, &'a Passed)>,
+    /// Whether it is an image itself, rather than a part of one.
     is_image: bool,
+    /// Whether another bundle is attached to it in this run.
+    gets_bundles: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// The same manifest as part of several images: whatever any of these asks for is owed.
+    fn merge(&mut self, other: Self) {
+        if self.part.bundle != Bundle::Lacking && other.part.bundle == Bundle::Lacking {
+            self.part = other.part;
+        }
+        self.passed.extend(other.passed);
+        self.is_image |= other.is_image;
+        self.gets_bundles |= other.gets_bundles;
+    }
+
+    fn lacks_anything(&self) -> bool {
+        self.part.layer.is_some() || self.part.lacks_bundle(self.gets_bundles)
+    }
 }
 
 impl SignWork<'_> {
     async fn carry_out(&self) -> Outcome {
         let mut outcome = Outcome::default();
+        let attested = self.attested();
         let mut units: BTreeMap<Key, Unit<'_>> = BTreeMap::new();
         let mut admitted = Vec::new();
         for (number, image) in self.plan.owed.images.iter().enumerate() {
@@ -145,12 +167,18 @@ impl SignWork<'_> {
             match self.passed(image) {
                 Ok(passed) => {
                     // What several images have in common is signed once.
-                    units.extend(self.units(image, passed));
+                    for (key, unit) in self.units(image, &passed, &attested) {
+                        match units.entry(key) {
+                            Entry::Occupied(mut entry) => entry.get_mut().merge(unit),
+                            Entry::Vacant(entry) => drop(entry.insert(unit)),
+                        }
+                    }
                     admitted.push(number);
                 }
                 Err(why) => self.refuse(image, why, &mut outcome),
             }
         }
+        units.retain(|_, unit| unit.lacks_anything());
         self.run.tell(&Event::Work { units: "signatures", more: units.len() });
         let signed = self.sign_all(&units).await;
         for (key, result) in &signed {
@@ -177,27 +205,34 @@ impl SignWork<'_> {
         outcome
     }
 
-    /// The proof that an image has passed of all staging repositories that its tags come from.
-    fn passed(&self, image: &OwedImage) -> Result<&Passed, &str> {
-        let mut first = Err("no manifest asks for it");
-        for source in image.sources.iter().rev() {
-            first = Ok(self.promoted.gate.passed(source)?);
-        }
-        first
+    /// The images that get a record or a summary in this run, which are bundles.
+    fn attested(&self) -> HashSet<Key> {
+        let images = self.plan.owed.images.iter().filter(|image| image.record || image.summary);
+        let key =
+            |image: &OwedImage| (image.subject.home, *self.plan.edges().digest_name(image.subject.digest));
+        images.map(key).collect()
     }
 
-    /// The manifests of an image that lack a signature.
-    fn units<'b>(&self, image: &'b OwedImage, passed: &'b Passed) -> impl Iterator<Item = (Key, Unit<'b>)> {
+    /// The proofs that an image has passed of all staging repositories that its tags come from.
+    fn passed(&self, image: &OwedImage) -> Result<Vec<(ImageId, &Passed)>, &str> {
+        image.sources.iter().map(|source| Ok((*source, self.promoted.gate.passed(source)?))).collect()
+    }
+
+    /// The manifests of an image.
+    fn units<'b>(
+        &self,
+        image: &'b OwedImage,
+        passed: &[(ImageId, &'b Passed)],
+        attested: &HashSet<Key>,
+    ) -> impl Iterator<Item = (Key, Unit<'b>)> {
         let home = image.subject.home;
-        let image_digest = *self.plan.edges().digest_name(image.subject.digest);
-        let source = image.sources.first().map(|(source, _)| *source);
-        let lacking = image.parts.iter().filter(move |part| {
-            part.layer.is_some() || part.lacks_bundle(gets_bundles(passed, &part.descriptor.digest))
-        });
-        lacking.filter_map(move |part| {
+        let own = *self.plan.edges().digest_name(image.subject.digest);
+        image.parts.iter().map(move |part| {
             let digest = part.descriptor.digest;
-            let is_image = digest == image_digest;
-            Some(((home, digest), Unit { home, part, source: source?, passed, is_image }))
+            let carried = passed.iter().any(|(_, passed)| gets_bundles(passed, &digest));
+            let gets_bundles = carried || attested.contains(&(home, digest));
+            let (passed, is_image) = (passed.to_vec(), digest == own);
+            ((home, digest), Unit { home, part, passed, is_image, gets_bundles })
         })
     }
 
@@ -219,7 +254,7 @@ impl SignWork<'_> {
     /// Signs manifests; those whose failure may pass once more when all others are done. What was not begun because of a stop
     /// is left out.
     async fn sign_all(&self, units: &BTreeMap<Key, Unit<'_>>) -> BTreeMap<Key, Result<(), AttachError>> {
-        let mut signed = self.sign_each(units.iter().map(|(key, unit)| (*key, *unit))).await;
+        let mut signed = self.sign_each(units.iter()).await;
         let may_pass =
             |result: &Result<(), AttachError>| result.as_ref().is_err_and(AttachError::is_temporary);
         let again: Vec<Key> =
@@ -227,28 +262,27 @@ impl SignWork<'_> {
         if !again.is_empty() && !self.run.is_stopping() {
             tracing::info!(manifests = again.len(), "signing once more what could not be signed");
             self.signers.try_again();
-            let units = again.into_iter().filter_map(|key| Some((key, *units.get(&key)?)));
-            signed.extend(self.sign_each(units).await);
+            signed.extend(self.sign_each(again.iter().filter_map(|key| units.get_key_value(key))).await);
         }
-        for _ in &signed {
-            self.run.tell(&Event::Worked);
-        }
+        let failed = signed.values().filter(|result| result.is_err());
+        failed.for_each(|_| self.run.tell(&Event::Worked));
         signed
     }
 
-    async fn sign_each(
+    async fn sign_each<'b>(
         &self,
-        units: impl Iterator<Item = (Key, Unit<'_>)>,
+        units: impl Iterator<Item = (&'b Key, &'b Unit<'b>)>,
     ) -> BTreeMap<Key, Result<(), AttachError>> {
         stream::iter(units)
             .take_while(|_| std::future::ready(!self.run.is_stopping()))
             .map(async |(key, unit)| {
-                let result = self.sign(&unit).await;
+                let result = self.sign(unit).await;
                 if result.is_ok() {
-                    let (home, digest) = key;
+                    let (home, digest) = *key;
                     self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(digest)));
+                    self.run.tell(&Event::Worked);
                 }
-                (key, result)
+                (*key, result)
             })
             .buffer_unordered(self.signing.at_once)
             .collect()
@@ -262,7 +296,7 @@ impl SignWork<'_> {
 
     /// Writes the signatures that a manifest lacks.
     async fn sign(&self, unit: &Unit<'_>) -> Result<(), AttachError> {
-        let Unit { home, part, passed, .. } = *unit;
+        let Unit { home, part, gets_bundles, .. } = *unit;
         let name = self.plan.edges().repository(home);
         let reference = self.notary.production.reference(name);
         let digest = part.descriptor.digest;
@@ -284,14 +318,16 @@ impl SignWork<'_> {
             }
             (_, None) => self.plan.attached(home, &digest, AttachmentKind::Signature),
         };
-        if !layers.is_empty() {
+        let is_tagged = self.tagged().contains(&(home, digest));
+        if !layers.is_empty() && !is_tagged {
             let tag = AttachedTag::new(digest, AttachmentKind::Signature)
                 .ok_or(AttachError::Algorithm(digest))?
                 .tag();
             // Written at once, so that the tag never holds staging's signatures alone where it is to hold ours.
             self.writer.append(name, &tag, &layers, known).await?;
+            self.tagged().insert((home, digest));
         }
-        if part.lacks_bundle(carries_bundles || gets_bundles(passed, &digest)) {
+        if part.lacks_bundle(carries_bundles || gets_bundles) {
             let bundle = signature.bundle(self.signers.bundles).await?;
             let referrer = attached_bundle(&part.descriptor, bundle, SIGN_TYPE, Timestamp::now());
             self.writer.attach(name, &referrer, self.plan.fallback(home, &digest)).await?;
@@ -299,30 +335,53 @@ impl SignWork<'_> {
         Ok(())
     }
 
+    /// The manifests whose `.sig` tag this run has written: a second attempt does not write it again.
+    fn tagged(&self) -> MutexGuard<'_, HashSet<Key>> {
+        self.tagged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The signatures that staging has given a manifest, of those that count.
     async fn of_staging(&self, unit: &Unit<'_>) -> Result<Vec<FoundSignature>, AttachError> {
         let digest = unit.part.descriptor.digest;
-        if unit.is_image {
-            let accepted = unit.passed.assessment().accepted(self.notary);
-            return Ok(accepted.take(CARRIED_MAX).cloned().collect());
+        let mut found = Vec::new();
+        let mut asked = HashSet::new();
+        for ((source, image), passed) in &unit.passed {
+            if !asked.insert(*source) {
+                continue;
+            }
+            let is_image = *self.plan.edges().digest_name(*image) == digest;
+            let as_image = self.plan.edges().find_digest(&digest).map(|digest| (*source, digest));
+            let known = match as_image.map(|image| self.promoted.gate.passed(&image)) {
+                Some(Ok(passed)) => Some(passed),
+                _ => is_image.then_some(*passed),
+            };
+            match known {
+                Some(passed) => found.extend(passed.assessment().accepted(self.notary).cloned()),
+                None => found.extend(self.of_part(*source, digest).await?),
+            }
         }
-        let as_image = self.plan.edges().find_digest(&digest).map(|digest| (unit.source, digest));
-        if let Some(Ok(passed)) = as_image.map(|image| self.promoted.gate.passed(&image)) {
-            return Ok(passed.assessment().accepted(self.notary).take(CARRIED_MAX).cloned().collect());
-        }
-        // Of parts of images the listing alone tells.
-        let hints = self.plan.hints(unit.source, &digest);
+        found.truncate(CARRIED_MAX);
+        Ok(found)
+    }
+
+    /// The same of a part of an image, of which the listing alone tells.
+    async fn of_part(
+        &self,
+        source: Id<Repository>,
+        digest: Digest,
+    ) -> Result<Vec<FoundSignature>, AttachError> {
+        let hints = self.plan.hints(source, &digest);
         if hints.signatures == Known::Absent {
             return Ok(Vec::new());
         }
         let verification = &self.notary.verification;
         let share = verification.room.share();
         let means = verification.means(self.writer.reader(), &share);
-        let repository = self.plan.edges().repository(unit.source);
+        let repository = self.plan.edges().repository(source);
         let evidence = gather(means, repository, digest, hints, Wanted::SignatureTag).await?;
-        let signatures = evidence.signatures.into_iter();
-        let accepted = signatures.filter(|found| verification.accepts(&found.signatory));
-        Ok(accepted.take(CARRIED_MAX).collect())
+        let mut signatures = evidence.signatures;
+        signatures.retain(|found| verification.accepts(&found.signatory));
+        Ok(signatures)
     }
 
     /// Brings home the bundles by which staging has signed a manifest; whether there are any.

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use oci::{Digest, Repository, Tag};
+use oci::{Digest, RegistryRoot, Repository, Tag};
 
 use crate::manifest::{Destination, Image, Manifest, Wish};
 
@@ -130,7 +130,8 @@ impl Earlier {
     /// added; and the number of edges of which that is not known, which are left out too. In a manifest that `is_illegible`
     /// here it is known of none.
     pub(super) fn limit(&mut self, manifest: Manifest, is_illegible: bool) -> (Vec<Manifest>, usize) {
-        let Manifest { name, images_file, source, destinations, images } = manifest;
+        let Manifest { name, images_file, source, destinations, images, .. } = manifest;
+        let all = destinations.clone();
         let wished: Vec<SetId> = images.iter().map(|image| self.sets.of(image)).collect();
         let mut judged: HashMap<(SetId, Had), Added> = HashMap::new();
         let mut unknown = 0;
@@ -160,11 +161,14 @@ impl Earlier {
         }
         let limited = groups.into_iter().map(|(sets, destinations)| {
             let images = images.iter().zip(sets).filter_map(|(image, set)| self.narrowed(image, set));
+            let changes = |root: &RegistryRoot| destinations.iter().any(|changed| changed.root == *root);
+            let unchanged = all.iter().filter(|destination| !changes(&destination.root)).cloned().collect();
             Manifest {
                 name: Arc::clone(&name),
                 images_file: Arc::clone(&images_file),
                 source: source.clone(),
                 destinations,
+                unchanged,
                 images: images.collect(),
             }
         });
