@@ -23,6 +23,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// How many promoted images do not pass, or could not be looked at, and so stay without what they lack.
+    pub fn refused(&self) -> usize {
+        self.cleared.refused()
+    }
+
     /// The plan of the first round.
     pub fn plan(&self) -> &Plan {
         self.cleared.plan()
@@ -98,7 +103,7 @@ async fn write(
     notary: &Notary,
 ) -> Result<Attested, Error> {
     let signers = match &notary.signing {
-        Some(signing) if cleared.plan().decisions().next().is_some() => match signing.ready().await {
+        Some(signing) if cleared.plan().has_looked() => match signing.ready().await {
             Ok(signers) => Some(signers),
             Err(error) => return Err(Error::NobodySigns(Box::new(error), Box::new(cleared.into_plan()))),
         },

@@ -342,6 +342,26 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     assert_eq!(bundles(first).await, 1);
 }
 
+/// Parts that are asked for by themselves too, by a tag or by digest alone: they get records, and so our signature as a bundle.
+#[tokio::test]
+async fn a_part_that_is_an_image_of_its_own_gets_the_signature_that_its_record_asks_for() {
+    for tags in [&["part"][..], &[]] {
+        let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+        let index = Recipe::default().index(2);
+        scene.world.stage("app", &index, &["v1"]).await;
+        scene.world.wish("app", index.manifests[0].digest(), tags);
+        scene.world.promote().await;
+        let [part, other, root] = &index.manifests[..] else { panic!("an index of two") };
+        for (manifest, bundles) in [(part, 1), (other, 0), (root, 1)] {
+            let expected = (1, bundles, bundles, 0);
+            assert_eq!(scene.attached(0, manifest.digest()).await, expected, "{tags:?}");
+        }
+        scene.world.reset_tallies();
+        scene.world.promote().await;
+        assert_eq!(scene.world.writes(), 0, "{tags:?}");
+    }
+}
+
 /// Two promoters with two keys on one world: each adds what is its own, and nothing of the other is lost.
 #[tokio::test]
 async fn two_promoters_with_two_keys_sign_beside_one_another() {

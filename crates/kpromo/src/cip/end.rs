@@ -176,6 +176,7 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
         },
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
         End::Unwritten(_) => ("failed", Exit::Failure),
+        End::DryRun(prepared) if prepared.refused() > 0 => ("unsigned", Exit::Unsigned),
         End::DryRun(_) => ("dry-run", Exit::Success),
         End::NothingToDo(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
         End::NothingToDo(_) => ("done", Exit::Success),

@@ -20,7 +20,7 @@ use crate::edge::{ImageId, SharedImages};
 use crate::error::Blocked;
 use crate::event::{Event, Examination};
 use crate::evidence::{
-    Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
+    Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Means, Rejected, Wanted, gather,
     is_about_content,
 };
 use crate::intern::Id;
@@ -91,7 +91,9 @@ impl Assessment {
     /// digest that each is about.
     pub(super) fn counted(&self) -> Vec<(Digest, &FoundAttestation)> {
         let mut counted = Vec::new();
-        self.collect(self.judgement(), &mut counted);
+        self.judgements.iter().for_each(|judgement| self.collect(judgement, &mut counted));
+        let mut seen = HashSet::new();
+        counted.retain(|(about, found)| seen.insert((*about, found.origin.id())));
         counted
     }
 
@@ -275,10 +277,19 @@ impl<'a> Examiner<'a> {
         let hints = plan.hints(source, &digest);
         let mut evidence = gather(means, repository, digest, hints, Wanted::All).await?;
         // Of an image that several staging repositories hold, what is attached in any of them counts.
-        for other in self.shared.get(&image_id).into_iter().flatten().filter(|other| **other != source) {
-            if plan.may_have_referrers(*other, &digest) {
-                let (repository, hints) = (plan.edges().repository(*other), plan.hints(*other, &digest));
-                evidence.extend(gather(means, repository, digest, hints, Wanted::All).await?);
+        let others = self.shared.get(&image_id).into_iter().flatten().copied();
+        let others: Vec<Id<Repository>> =
+            others.filter(|other| *other != source && plan.may_have_referrers(*other, &digest)).collect();
+        for other in &others {
+            let (repository, hints) = (plan.edges().repository(*other), plan.hints(*other, &digest));
+            match gather(means, repository, digest, hints, Wanted::All).await {
+                Ok(more) => evidence.extend(more),
+                // Another one serves the image; a policy that needs what is attached here is not satisfied.
+                Err(EvidenceError::Registry(error)) => {
+                    self.run
+                        .tell(&Event::Warned(format!("what {repository} has attached is left out: {error}")));
+                }
+                Err(error) => return Err(error),
             }
         }
         let mut platforms = BTreeMap::new();
@@ -289,7 +300,8 @@ impl<'a> Examiner<'a> {
             if let Some(policy) = policy.filter(|policy| !image.has_provenance(policy)) {
                 let left = AtomicUsize::new(IMAGE_MANIFESTS_MAX);
                 let graph = plan.graph(image_id);
-                let place = Place { plan, policy, means, source, repository, graph, left };
+                let sources = [source].iter().chain(&others).copied().collect();
+                let place = Place { plan, policy, means, sources, repository, graph, left };
                 image.platforms = place.platforms(digest, &mut platforms, 1).await?;
             }
             judgements.push(judge(policy, &image));
@@ -375,7 +387,9 @@ struct Place<'a> {
     plan: &'a Plan,
     policy: &'a Policy,
     means: Means<'a>,
-    source: Id<Repository>,
+    /// The staging repositories that have the image, the one that serves it first.
+    sources: Vec<Id<Repository>>,
+    /// The one that serves it.
     repository: &'a Repository,
     graph: Option<&'a Graph>,
     /// How many platforms may still be looked at.
@@ -409,9 +423,7 @@ impl Place<'_> {
                 if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
                     // An index may list the same twice.
                     if let Entry::Vacant(entry) = found.entry(child.digest) {
-                        let hints = self.plan.hints(self.source, &child.digest);
-                        let wanted = Wanted::Attestations;
-                        entry.insert(gather(self.means, self.repository, child.digest, hints, wanted).await?);
+                        entry.insert(self.evidence(child.digest).await?);
                     }
                     platform.image = image_of(child.digest, &found[&child.digest]);
                     if child.media_type.is_index() && !platform.image.has_provenance(self.policy) {
@@ -425,6 +437,17 @@ impl Place<'_> {
             }
             Ok(Some(platforms))
         })
+    }
+
+    /// What is attested of a platform, wherever the image is staged.
+    async fn evidence(&self, digest: Digest) -> Result<Evidence, EvidenceError> {
+        let mut evidence = Evidence::default();
+        for source in &self.sources {
+            let (repository, hints) =
+                (self.plan.edges().repository(*source), self.plan.hints(*source, &digest));
+            evidence.extend(gather(self.means, repository, digest, hints, Wanted::Attestations).await?);
+        }
+        Ok(evidence)
     }
 
     /// Whether an entry of an index is exempt. Only the manifest of one that claims it is looked at.
@@ -442,7 +465,12 @@ impl Place<'_> {
 
     /// What an index lists; none where it is no index.
     async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
-        let manifest = self.manifest(digest).await?;
+        let manifest = match self.manifest(digest).await {
+            Ok(manifest) => manifest,
+            // Staging has lost it, or it is broken: there are no platforms that could satisfy a policy.
+            Err(error) if is_about_content(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
         let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
         Ok(parsed.map(|parsed| parsed.children))
@@ -480,16 +508,6 @@ fn image_of(digest: Digest, evidence: &Evidence) -> Image {
         rejected: evidence.rejected.iter().filter_map(attestation).collect(),
         others: evidence.others.iter().filter_map(attestation).collect(),
         platforms: None,
-    }
-}
-
-/// What a listing has shown of an image's evidence.
-pub(super) fn hints(plan: &Plan, repository: Id<Repository>, digest: &Digest) -> Hints {
-    use oci::AttachmentKind::{Attestation, Signature};
-    Hints {
-        signatures: plan.attached(repository, digest, Signature),
-        attestations: plan.attached(repository, digest, Attestation),
-        referrers: plan.fallback(repository, digest),
     }
 }
 

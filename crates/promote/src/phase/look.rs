@@ -1,4 +1,4 @@
-//! Looking at what is attached to images at their homes, as the last part of the plan: Sign and Attest look nothing up again.
+//! Looking at what is attached to images at their homes, as the last part of the plan: Sign and Attest carry out what it finds.
 
 use std::collections::BTreeSet;
 
@@ -39,6 +39,10 @@ pub(crate) async fn look(run: &Run, reader: &Reader, mut plan: Plan, notary: &No
         if plan.owed.images.is_empty() && plan.owed.not_looked_at == 0 {
             return Ok(plan);
         }
+    }
+    let looking = Looking { run, reader, plan: &plan, notary, signing };
+    if looking.subjects().is_empty() {
+        return Ok(plan);
     }
     match signing.ready().await {
         Ok(signers) if plan.looks => {

@@ -125,6 +125,11 @@ impl Plan {
         })
     }
 
+    /// Whether it was looked up what images lack at their homes: then it is known who signs.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.owed.finished.is_some()
+    }
+
     /// What is remembered from run to run, where anything is.
     pub(super) fn cache(&self) -> Option<&Cache> {
         self.cache.as_deref()
@@ -156,6 +161,12 @@ impl Plan {
     pub fn failures(&self) -> impl Iterator<Item = Failure<'_>> {
         self.decisions()
             .filter_map(|(edge, verdict)| Some(Failure { edge, error: self.failure(edge, verdict)? }))
+    }
+
+    /// How many images cannot be brought to a repository, or cannot be decided there.
+    pub(super) fn failed_targets(&self) -> usize {
+        let failed = self.failures().map(|failure| (failure.edge.destination, failure.edge.digest));
+        failed.collect::<HashSet<_>>().len()
     }
 
     /// The edges whose image is nowhere.
@@ -328,7 +339,11 @@ impl Plan {
 
     /// What a listing has shown of an image's evidence.
     pub(super) fn hints(&self, repository: Id<Repository>, digest: &Digest) -> Hints {
-        super::examine::hints(self, repository, digest)
+        Hints {
+            signatures: self.attached(repository, digest, AttachmentKind::Signature),
+            attestations: self.attached(repository, digest, AttachmentKind::Attestation),
+            referrers: self.fallback(repository, digest),
+        }
     }
 
     /// The manifests of an image, as far as they have been read.
@@ -436,7 +451,7 @@ impl Plan {
     }
 }
 
-/// What those need to know who would ask for a tag.
+/// Converts to what `oci` takes before it asks for a tag.
 fn known(presence: &Presence<()>) -> Known {
     match presence {
         Presence::Absent => Known::Absent,

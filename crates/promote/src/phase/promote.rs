@@ -123,7 +123,7 @@ impl Promoted {
         };
         run.tell(&Event::Warned(others.clone()));
         let Some(plan) = error.into_plan() else { return self };
-        self.failed += plan.failures().count();
+        self.failed += plan.failed_targets();
         let due: Vec<&Edge> = plan.due().collect();
         for edges in due.chunk_by(|a, b| (a.destination, a.digest) == (b.destination, b.digest)) {
             let promotion = plan.promotion(edges);
@@ -180,7 +180,7 @@ pub async fn promote(run: &Run, confirmed: &Confirmed, cleared: Cleared, copying
             Promoting::new(run, &plan, &gate, copier).carry_out(&mut brought).await
         })
         .await;
-    Promoted { not_begun, failed: failed + plan.failures().count(), brought, gate, plan }
+    Promoted { not_begun, failed: failed + plan.failed_targets(), brought, gate, plan }
 }
 
 /// Promote at work.

@@ -47,6 +47,11 @@ impl Cleared {
         &self.plan
     }
 
+    /// How many promoted images do not pass, or could not be looked at.
+    pub(crate) fn refused(&self) -> usize {
+        self.gate.refused.len() + self.plan.owed.unread.len()
+    }
+
     pub(crate) fn into_plan(self) -> Plan {
         self.plan
     }
@@ -77,7 +82,7 @@ pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
         for ((source, digest), why) in &gate.refused {
             let image = plan.edges().repository(*source).at(*plan.edges().digest_name(*digest));
             run.tell(&Event::Warned(format!(
-                "{image} is promoted, and is neither signed nor recorded: {why}"
+                "{image} has not passed, so its promoted copies are neither signed nor recorded: {why}"
             )));
         }
         Ok(Cleared { plan, gate })

@@ -98,7 +98,7 @@ pub(crate) enum AttachError {
     /// A registry did not do its part.
     #[error(transparent)]
     Registry(#[from] oci::Error),
-    /// There is no signature.
+    /// Signing failed.
     #[error(transparent)]
     Signing(#[from] SignError),
     /// What staging has attached cannot be verified.
