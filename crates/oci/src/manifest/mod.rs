@@ -2,6 +2,7 @@
 //! *Image Index*; Docker's *Image Manifest V 2, Schema 2*).
 
 mod media_type;
+mod names;
 mod wire;
 
 use std::fmt;
@@ -233,6 +234,47 @@ mod tests {
                 received(Some(kind), &text).parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!((parsed.blobs.len(), parsed.children.len()), (blobs, children), "{text}");
         }
+    }
+
+    /// Readers in Go take members in any case, and the last one wins. What they would read is not what is checked here.
+    #[test]
+    fn members_that_differ_from_known_ones_in_case_alone_are_refused() {
+        let d = descriptor();
+        let index = |members: &str| format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}",{members}}}"#);
+        let child =
+            |member: &str| index(&format!(r#""manifests":[{}]"#, d.replace('}', &format!(",{member}}}"))));
+        let platform =
+            |name: &str| child(&format!(r#""platform":{{"os":"a","architecture":"b","{name}":"c"}}"#));
+        for text in [
+            index(&format!(r#""manifests":[{d}],"Manifests":[{d}]"#)),
+            index(&format!(r#""MANIFESTS":[{d}],"manifests":[{d}]"#)),
+            index(&format!(r#""manifests":[],"manife\u017fts":[{d}]"#)),
+            index(&format!(r#""manifests":[],"manifeſts":[{d}]"#)),
+            index(&format!(r#""Manifests":[{d}]"#)),
+            index(r#""manifests":[],"MediaType":"x""#),
+            child(r#""Digest":"sha256:x""#),
+            child(r#""SIZE":1"#),
+            child(r#""urlſ":[]"#),
+            platform("OS"),
+            platform("Variant"),
+            index(&format!(r#""manifests":[],"subject":{}"#, d.replace("digest", "Digest"))),
+        ] {
+            let refused = received(Some(INDEX), &text).parse().unwrap_err().to_string();
+            assert!(refused.contains("in upper and lower case"), "{text}: {refused}");
+        }
+        for text in [
+            format!(r#"{{"config":{d},"layers":[],"Layers":[{d}]}}"#),
+            format!(r#"{{"config":{d},"Config":{d}}}"#),
+            format!(r#"{{"config":{},"layers":[]}}"#, d.replace('}', r#","DIGEST":"x"}"#)),
+            format!(r#"{{"config":{d},"layers":[{}]}}"#, d.replace('}', r#","mediatype":"x"}"#)),
+        ] {
+            assert!(received(Some(IMAGE), &text).parse().is_err(), "{text}");
+        }
+        // Names of annotations are free.
+        let free = d.replace('}', r#","annotations":{"Digest":"x","digest":"y","DIGEST":"z"}}"#);
+        received(Some(INDEX), &index(&format!(r#""manifests":[{free}],"annotations":{{"Manifests":"x"}}"#)))
+            .parse()
+            .unwrap();
     }
 
     #[test]

@@ -60,6 +60,7 @@ impl WireManifest {
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(serde::de::Error::custom("it is not an object"));
         }
+        super::names::check(bytes)?;
         serde_json::from_slice(bytes)
     }
 

@@ -129,7 +129,7 @@ fn an_image_that_may_mean_something_else_is_left_out() {
 #[test]
 fn of_a_digest_that_stands_twice_neither_is_read_unless_they_agree() {
     let twice = |first, second| read(&image("a", &[('a', first), ('b', "z"), ('a', second)]));
-    for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x")] {
+    for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x"), ("x", "x, -y")] {
         let (wished, faults) = twice(first, second);
         assert_eq!(wished, ["a@b:z"], "{first} {second}");
         assert!(faults.contains("stands twice"), "{faults}");

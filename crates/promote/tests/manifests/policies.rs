@@ -124,6 +124,41 @@ fn a_policy_whose_source_is_not_known_may_hold_for_everything() {
     assert_eq!(faults.lines().count(), 2, "it is told once: {faults}");
 }
 
+/// A policy that can be read holds for some source, though its file does not say for which: it may be any.
+#[test]
+fn a_policy_without_a_source_that_can_be_read_may_hold_for_everything() {
+    let source = "- name: gcr.io/s\n  src: true\n";
+    assert!(REGISTRIES.contains(source), "{REGISTRIES}");
+    for registries in [
+        String::new(),
+        "registries: []\n".to_owned(),
+        "registries: gcr.io/s\n".to_owned(),
+        REGISTRIES.replace("registries", "registry"),
+        REGISTRIES.replace(source, ""),
+        REGISTRIES.replace(source, "- src: true\n"),
+        REGISTRIES.replace("name: gcr.io/s\n", "name:\n"),
+        REGISTRIES.replace("name: gcr.io/s\n", "name: [gcr.io/s]\n"),
+        REGISTRIES.replace("gcr.io/s\n", "https://gcr.io/s\n"),
+        REGISTRIES.replace("gcr.io/s\n", "gcr.io//s\n"),
+        REGISTRIES.replace("gcr.io/s\n", "gcr.io/./s\n"),
+        REGISTRIES.replace("gcr.io/s\n", "gcr.io/S\n"),
+        REGISTRIES.replace("gcr.io/s\n", "gcr.io/s:latest\n"),
+    ] {
+        let folder = folder(&[("b", "gcr.io/s", ""), ("c", "gcr.io/other", "")]);
+        for broken in ["", "broken: [\n"] {
+            write_thin(folder.path(), "a", &format!("{registries}{POLICY}{broken}"), "[]\n");
+            let left = promoted(&folder);
+            assert!(!left.contains(&"b".to_owned()), "{registries}{broken}");
+            assert!(left.is_empty() || !broken.is_empty(), "{registries}");
+        }
+    }
+    // A registry with another fault still names the source.
+    let folder = folder(&[("b", "gcr.io/s", ""), ("c", "gcr.io/other", "")]);
+    let registries = REGISTRIES.replace("  src: true\n", "  src: true\n  unknown: 1\n");
+    write_thin(folder.path(), "a", &format!("{registries}{POLICY}"), "[]\n");
+    assert_eq!(promoted(&folder), ["c"]);
+}
+
 #[test]
 fn a_policy_is_not_lost_when_its_file_is_moved_too_deep() {
     let folder = folder(&[("a", "gcr.io/s", ""), ("b", "gcr.io/s/below", "")]);

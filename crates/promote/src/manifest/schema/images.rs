@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use oci::{Digest, RegistryRoot, RepositoryPath, Tag};
 
 use super::super::source::Position;
-use super::super::tree::Node;
+use super::super::tree::{Node, Value};
 use super::super::{Image, Wish};
 use super::Reader;
 
@@ -104,7 +104,14 @@ impl Reader<'_> {
         self.entry((name, first.digest, first.written, second.written), |reader| {
             reader.wrong(second.position, format!("the digest {} stands twice", second.digest));
         });
-        if sorted(&first.tags) != sorted(&second.tags) {
+        // A tag that is wrong is written in one of them alone, or means something else in each.
+        let is_whole = |row: &Row<'_>| match (&row.written.value, &row.tags) {
+            (Value::List(written), Some(tags)) => written.len() == tags.len(),
+            (Value::Null, Some(_)) => true,
+            _ => false,
+        };
+        let agree = is_whole(first) && is_whole(second) && sorted(&first.tags) == sorted(&second.tags);
+        if !agree {
             first.tags = None;
         }
     }

@@ -1,6 +1,6 @@
 //! The registries of a manifest, and the policy that it declares for its source.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use oci::RegistryRoot;
@@ -43,8 +43,8 @@ impl Registries {
 enum Role {
     Source(RegistryRoot),
     Destination(Destination),
-    /// It is wrong, which is reported.
-    Unclear,
+    /// It is wrong, which is reported; with its name where that can be read. It may be the source.
+    Unclear(Option<RegistryRoot>),
 }
 
 impl Reader<'_> {
@@ -54,35 +54,54 @@ impl Reader<'_> {
         let policy = block.map(|node| self.provenance(node));
         let roles = self.roles(parent, fields.take("registries"));
         let (sources, place) = self.sources(roles.as_deref().unwrap_or_default());
+        let reach = if sources.is_empty() {
+            reach_of(roles.as_deref().unwrap_or_default())
+        } else {
+            Reach::Below(sources.clone())
+        };
         let destinations = roles.map(|roles| self.destinations(roles, sources.first()));
         let place = block.map(|node| node.position).or(place).unwrap_or(parent);
+        // Where no source can be read, a fault counts as a hidden policy only if the text may have one.
+        let hides_block = self.hides_block && (!sources.is_empty() || self.may_declare());
         let declared = match policy {
-            None if !self.hides_block => Declared::Policy(None),
-            Some(Ok(None)) if !self.hides_block => Declared::Policy(None),
-            Some(Ok(policy)) if !self.hides_block && sources.len() == 1 => Declared::Policy(policy),
-            _ if self.hides_block || sources.is_empty() => Declared::Unknown(self.reach()),
-            _ => Declared::Unknown(Reach::Below(sources.clone())),
+            None if !hides_block => Declared::Policy(None),
+            Some(Ok(None)) if !hides_block => Declared::Policy(None),
+            Some(Ok(policy)) if !hides_block && sources.len() == 1 => Declared::Policy(policy),
+            _ => Declared::Unknown(reach),
         };
         Registries { sources, destinations, declared, spot: Spot::new(&self.source, place) }
     }
 
     /// The registries of a file that is not YAML, or no mapping. Whether it declares a policy is told from its text.
     pub(super) fn illegible(&self) -> Registries {
-        let text = self.source.text();
-        // YAML can write a name with escapes, and these begin with a backslash.
-        let may_declare = text.contains(PROVENANCE) || text.contains('\\');
-        let declared = if may_declare { Declared::Unknown(self.reach()) } else { Declared::Policy(None) };
+        let declared =
+            if self.may_declare() { Declared::Unknown(self.reach_of_text()) } else { Declared::Policy(None) };
         let spot = Spot::of_file(self.source.file());
         Registries { sources: Vec::new(), destinations: None, declared, spot }
     }
 
-    /// The sources for which an unknown policy may hold: all names of registries that the file's text has.
-    fn reach(&self) -> Reach {
-        let is_delimiter = |c: char| c.is_whitespace() || "\"',[]{}".contains(c);
-        let words = self.source.text().split(is_delimiter).map(|word| word.trim_end_matches('/'));
-        let names: BTreeSet<RegistryRoot> =
-            words.filter(|word| word.contains(['.', '/'])).filter_map(|word| word.parse().ok()).collect();
-        if names.is_empty() { Reach::Everything } else { Reach::Below(names.into_iter().collect()) }
+    /// Whether the text may have a policy that is not off. YAML can write names with escapes, which begin with a backslash.
+    fn may_declare(&self) -> bool {
+        let text = self.source.text();
+        [PROVENANCE, "mode", "\\"].iter().any(|sign| text.contains(sign))
+    }
+
+    /// The sources for which a policy may hold in a file that is not YAML: the registries that its lines name, where one is
+    /// marked as the source and each name is valid; otherwise any.
+    fn reach_of_text(&self) -> Reach {
+        let lines = || self.source.text().lines().map(|line| line.trim_start_matches([' ', '\t', '-']));
+        let names = lines().filter_map(|line| line.strip_prefix("name:")).map(|name| {
+            let name = name.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+            name.trim_end_matches('/').parse().ok()
+        });
+        let names: Option<Vec<RegistryRoot>> = names.collect();
+        match names {
+            // One name is that of the source, or the source has none.
+            Some(names) if names.len() > 1 && lines().any(|line| line.starts_with("src:")) => {
+                Reach::Below(names)
+            }
+            _ => Reach::Everything,
+        }
     }
 
     /// The entries of `registries`. `None` where there are none.
@@ -92,9 +111,11 @@ impl Reader<'_> {
             self.wrong(node.map_or(parent, |node| node.position), "`registries` is missing or empty");
             return None;
         }
-        let roles =
-            items.iter().map(|item| (self.registry(item).unwrap_or(Role::Unclear), item.position)).collect();
-        Some(roles)
+        let role = |item: &Node| {
+            let role = self.registry(item).unwrap_or_else(|| Role::Unclear(name_of(item)));
+            (role, item.position)
+        };
+        Some(items.iter().map(role).collect())
     }
 
     /// The registries that are marked as the source, and the position of the first. Any other number than one is an error.
@@ -109,7 +130,7 @@ impl Reader<'_> {
             self.wrong(*position, message);
         }
         // An entry that is wrong may have been meant as the source.
-        let is_clear = !roles.iter().any(|(role, _)| matches!(role, Role::Unclear));
+        let is_clear = !roles.iter().any(|(role, _)| matches!(role, Role::Unclear(_)));
         if let (true, true, Some((_, position))) = (roots.is_empty(), is_clear, roles.first()) {
             self.wrong(*position, "no registry has `src: true`: it is not said where images come from");
         }
@@ -149,5 +170,28 @@ impl Reader<'_> {
         let root = self.parse(name.position, text.trim_end_matches('/'))?;
         let destination = Destination { root, service_account };
         Some(if is_source { Role::Source(destination.root) } else { Role::Destination(destination) })
+    }
+}
+
+/// The name of an entry that is wrong. `None` where it has none that is valid, or several.
+fn name_of(entry: &Node) -> Option<RegistryRoot> {
+    let Value::Map(pairs) = &entry.value else { return None };
+    let mut names =
+        pairs.iter().filter(|(key, _)| matches!(&key.value, Value::Text(name) if **name == *"name"));
+    let (Some((_, name)), None) = (names.next(), names.next()) else { return None };
+    let Value::Text(name) = &name.value else { return None };
+    name.trim_end_matches('/').parse().ok()
+}
+
+/// The sources for which a policy may hold where no entry is known to be the source: the entries that are wrong, if there are
+/// any and all have a name; otherwise any source.
+fn reach_of(roles: &[(Role, Position)]) -> Reach {
+    let unclear = roles.iter().filter_map(|(role, _)| match role {
+        Role::Unclear(name) => Some(name.clone()),
+        _ => None,
+    });
+    match unclear.collect::<Option<Vec<RegistryRoot>>>() {
+        Some(names) if !names.is_empty() => Reach::Below(names),
+        _ => Reach::Everything,
     }
 }
