@@ -261,6 +261,49 @@ async fn the_policies_of_both_stagings_of_an_image_hold() {
     }
 }
 
+/// What is attached counts in both stagings, also in the one that has lost the manifest, whichever comes first.
+#[tokio::test]
+async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
+    for holder in ["a", "b"] {
+        for attacher in ["a", "b"] {
+            let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+            scene.world.notary.verification.trust = Hand::new().trust();
+            let image = Recipe::default().image();
+            image.put(scene.world.staging.store(), &path(&format!("{holder}/app")), &[]).await.unwrap();
+            let there = format!("{}/{attacher}/app", scene.world.staging.host()).parse().unwrap();
+            append(&there, image.digest(), AttachmentKind::Attestation, &[malformed()]).await;
+            scene.world.wish("app", image.digest(), &["v1"]);
+            let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
+            let prepared = scene.prepare(job).await;
+            assert!(matches!(prepared, Err(Error::Blocked(..))), "{holder} has it, {attacher} has attached");
+        }
+    }
+}
+
+/// A part is asked for by itself, from where a policy refuses it: it gets nothing through its index either, and the plan says so.
+#[tokio::test]
+async fn a_part_that_its_own_policy_refuses_is_not_signed_through_its_index() {
+    let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+    scene.summarize();
+    let index = Recipe::default().index(2);
+    scene.world.stage("app", &index, &["v1"]).await;
+    index.put(scene.world.staging.store(), &path("strict/app"), &[]).await.unwrap();
+    scene.promote_unsigned().await;
+    scene.demand("strict", Mode::Require);
+    let mut job = scene.job();
+    let mut part = job.manifests.manifests[0].clone();
+    part.source = format!("{}/strict", scene.world.staging.host()).parse().unwrap();
+    part.images[0].digests[0].digest = index.manifests[0].digest();
+    part.images[0].digests[0].tags.clear();
+    job.manifests.manifests.push(part);
+    let prepared = scene.prepare(job).await.unwrap();
+    let planned = prepared.plan().summary().total;
+    assert_eq!((planned.refused, planned.sign, planned.record, prepared.refused()), (2, 0, 0, 2));
+    scene.world.reset_tallies();
+    let done = scene.world.carry_out(prepared).await;
+    assert_eq!((done.unrecorded(), scene.world.writes()), (2, 0));
+}
+
 /// Outside of the production path each destination is a name of its own, and has its own signature and record.
 #[tokio::test]
 async fn every_destination_outside_of_production_is_signed_and_recorded_where_it_is() {

@@ -53,14 +53,16 @@ pub(crate) fn plan_table(summary: &Summary) -> String {
     // Rare, and not worth a column where there is none.
     let late = summary.total.late > 0;
     header.extend(late.then_some("late"));
+    let refused = summary.total.refused > 0;
+    header.extend(refused.then_some("refused"));
     header.push("to move");
     let mut table = table(&header);
-    let quiet = |count: &Count| count.done == count.edges && count.sign + count.record == 0;
+    let quiet = |count: &Count| count.done == count.edges && count.sign + count.record + count.refused == 0;
     for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
-        table.add_row(row(project, numbers, late));
+        table.add_row(row(project, numbers, late, refused));
     }
     let finished = summary.projects.values().filter(|numbers| quiet(numbers)).count();
-    table.add_row(row("all", &summary.total, late));
+    table.add_row(row("all", &summary.total, late, refused));
     let mut text = format!("{table}\n");
     if finished > 0 {
         text.push_str(&format!("({} with nothing to do not shown)\n", projects(finished)));
@@ -68,7 +70,7 @@ pub(crate) fn plan_table(summary: &Summary) -> String {
     text
 }
 
-fn row(name: &str, numbers: &Count, late: bool) -> Vec<String> {
+fn row(name: &str, numbers: &Count, late: bool, refused: bool) -> Vec<String> {
     let edges = [
         numbers.copy,
         numbers.tag,
@@ -79,7 +81,8 @@ fn row(name: &str, numbers: &Count, late: bool) -> Vec<String> {
         numbers.conflicts,
         numbers.failed,
     ];
-    let edges = edges.into_iter().chain(late.then_some(numbers.late));
+    let edges =
+        edges.into_iter().chain(late.then_some(numbers.late)).chain(refused.then_some(numbers.refused));
     let mut row = vec![name.to_owned()];
     row.extend(edges.map(|number| if number == 0 { "-".to_owned() } else { count(number as u64) }));
     row.push(if numbers.bytes == 0 { "-".to_owned() } else { format!("<= {}", bytes(numbers.bytes)) });

@@ -175,9 +175,10 @@ impl Assessment {
     }
 }
 
-/// How bad a verdict is: of several, the greatest holds.
+/// How bad a verdict is: of several, the greatest holds. Where all pass, one of a policy says more than one without.
 pub(super) fn rank(judgement: &Judgement) -> impl Ord + use<> {
-    (judgement.blocks(), !judgement.is_satisfied(), Reverse(judgement.level))
+    let has_policy = judgement.mode.is_some();
+    (judgement.blocks(), !judgement.is_satisfied(), has_policy, Reverse(judgement.level))
 }
 
 /// Takes note of the attestations that count, by the digest that they are attached to.
@@ -278,8 +279,8 @@ impl<'a> Examiner<'a> {
         let mut evidence = gather(means, repository, digest, hints, Wanted::All).await?;
         // Of an image that several staging repositories hold, what is attached in any of them counts.
         let others = self.shared.get(&image_id).into_iter().flatten().copied();
-        let others: Vec<Id<Repository>> =
-            others.filter(|other| *other != source && plan.may_have_referrers(*other, &digest)).collect();
+        // One that has lost the manifest may still have what was attached to it.
+        let others: Vec<Id<Repository>> = others.filter(|other| *other != source).collect();
         for other in &others {
             let (repository, hints) = (plan.edges().repository(*other), plan.hints(*other, &digest));
             match gather(means, repository, digest, hints, Wanted::All).await {
@@ -522,7 +523,7 @@ mod tests {
     use super::*;
     use crate::evidence::{Origin, Room};
     use crate::notary::{Production, Verification};
-    use crate::policy::{BuildLevel, BuilderDraft, Draft, Mode};
+    use crate::policy::{BuildLevel, BuilderDraft, Draft, Fault, Mode};
 
     const BUILDER: &str = "builder@example.com";
 
@@ -622,6 +623,24 @@ mod tests {
         assert_eq!((signatures, examined.evidence.signatures.len()), (vec![Digest::of(b"ours")], 1));
         assert!(examined.evidence.rejected.is_empty());
         assert!(examined.judgement().is_satisfied() && examined.invalid().is_none());
+    }
+
+    #[test]
+    fn of_several_verdicts_the_worst_holds_and_one_of_a_policy_before_one_without() {
+        let policy = policy();
+        let judgement = |mode, level, faults: &[Fault]| {
+            let (digest, findings, platforms) = (Digest::of(b"app"), Vec::new(), Vec::new());
+            Judgement { digest, mode, level, findings, faults: faults.to_vec(), platforms }
+        };
+        let mode = Some(policy.mode());
+        let from_best_to_worst = [
+            judgement(None, None, &[]),
+            judgement(mode, Some(BuildLevel::Two), &[]),
+            judgement(mode, Some(BuildLevel::One), &[]),
+            judgement(Some(Mode::Warn), None, &[Fault::NoProvenance]),
+            judgement(mode, None, &[Fault::NoProvenance]),
+        ];
+        assert!(from_best_to_worst.windows(2).all(|pair| rank(&pair[0]) < rank(&pair[1])));
     }
 
     #[test]

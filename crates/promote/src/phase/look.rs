@@ -86,6 +86,7 @@ impl Looking<'_> {
                 signature: is_unsigned,
                 record: is_new,
                 summary: is_new && self.signing.summaries.is_some(),
+                refused: None,
             });
         }
         owed
@@ -190,7 +191,7 @@ impl Looking<'_> {
             .await?;
         let signature = parts.iter().any(Part::lacks_signature);
         let sources = self.sources(&subject);
-        let image = OwedImage { subject, sources, parts, signature, record, summary };
+        let image = OwedImage { subject, sources, parts, signature, record, summary, refused: None };
         Ok((signature || record || summary).then_some(image))
     }
 

@@ -36,6 +36,8 @@ pub(super) struct OwedImage {
     pub(super) record: bool,
     /// Whether it lacks a verification summary.
     pub(super) summary: bool,
+    /// Why it stays without what it lacks, where it or a part of it has not passed. Validate finds that out.
+    pub(super) refused: Option<String>,
 }
 
 /// A manifest of an image, with what it lacks.

@@ -54,6 +54,8 @@ pub struct Count {
     pub sign: usize,
     /// Images that lack a promotion record at their homes, or a verification summary where there are to be any.
     pub record: usize,
+    /// Promoted images that stay without a signature or a record that they lack, because they have not passed.
+    pub refused: usize,
     /// Edges of which nothing is left to do.
     pub done: usize,
     /// Edges whose image neither staging nor production has.
@@ -214,7 +216,10 @@ impl Plan {
         for image in &self.owed.images {
             let Some(edge) = edges_of(&self.edges, &image.subject).next() else { continue };
             let (sign, record) = (usize::from(image.signature), usize::from(image.record || image.summary));
-            let count = Count { sign, record, ..Count::default() };
+            let count = match image.refused {
+                Some(_) => Count { refused: 1, ..Count::default() },
+                None => Count { sign, record, ..Count::default() },
+            };
             summary.total.add(count);
             summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
         }
@@ -467,6 +472,7 @@ impl Count {
         self.tag += other.tag;
         self.sign += other.sign;
         self.record += other.record;
+        self.refused += other.refused;
         self.done += other.done;
         self.lost += other.lost;
         self.conflicts += other.conflicts;

@@ -214,7 +214,10 @@ impl SignWork<'_> {
     }
 
     /// The proofs that an image has passed of all staging repositories that its tags come from.
-    fn passed(&self, image: &OwedImage) -> Result<Vec<(ImageId, &Passed)>, &str> {
+    fn passed<'b>(&'b self, image: &'b OwedImage) -> Result<Vec<(ImageId, &'b Passed)>, &'b str> {
+        if let Some(why) = &image.refused {
+            return Err(why);
+        }
         image.sources.iter().map(|source| Ok((*source, self.promoted.gate.passed(source)?))).collect()
     }
 

@@ -1,10 +1,14 @@
 //! Validate: signatures of staging images are verified before anything is written (specification 02, *Validate*).
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use oci::{Digest, Repository};
 
 use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::{Event, Phase};
+use crate::intern::Id;
 use crate::phase::examine::{Assessment, Passed, blocked};
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
@@ -35,6 +39,29 @@ impl Gate {
         self.passed.get(image).ok_or_else(refused)
     }
 
+    /// Takes in which images of a plan stay without what they lack: those that have not passed, and those of which a part is asked
+    /// for by itself and has not.
+    fn refuse(&self, plan: &mut Plan) {
+        let mut refused: HashMap<(Id<Repository>, Digest), String> = HashMap::new();
+        let edges = Arc::clone(&plan.edges);
+        for image in &mut plan.owed.images {
+            let why = image.sources.iter().find_map(|source| self.passed(source).err());
+            image.refused = why.map(str::to_owned);
+            if let Some(why) = &image.refused {
+                let digest = *edges.digest_name(image.subject.digest);
+                refused.insert((image.subject.home, digest), why.clone());
+            }
+        }
+        for image in plan.owed.images.iter_mut().filter(|image| image.refused.is_none()) {
+            let home = image.subject.home;
+            let mut parts = image.parts.iter().map(|part| part.descriptor.digest);
+            image.refused = parts.find_map(|digest| {
+                let why = refused.get(&(home, digest))?;
+                Some(format!("its part {digest} has not: {why}"))
+            });
+        }
+    }
+
     /// The proofs, for a later round.
     pub(super) fn into_passed(self) -> HashMap<ImageId, Passed> {
         self.passed
@@ -49,7 +76,8 @@ impl Cleared {
 
     /// How many promoted images do not pass, or could not be looked at.
     pub(crate) fn refused(&self) -> usize {
-        self.gate.refused.len() + self.plan.owed.unread.len()
+        let owed = &self.plan.owed;
+        owed.images.iter().filter(|image| image.refused.is_some()).count() + owed.unread.len()
     }
 
     pub(crate) fn into_plan(self) -> Plan {
@@ -64,7 +92,7 @@ impl Cleared {
 /// When an image to promote has signatures, and none counts.
 pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
-        let Proven { plan, to_promote, assessed, passed, unread } = proven;
+        let Proven { mut plan, to_promote, assessed, passed, unread } = proven;
         let wrong =
             |image: &ImageId, found: &Assessment| found.invalid().filter(|_| to_promote.contains(image));
         let refused = blocked(&plan, &assessed, wrong);
@@ -79,6 +107,7 @@ pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
             }
         }
         gate.refused.extend(unread.into_iter().map(|(image, error)| (image, error.to_string())));
+        gate.refuse(&mut plan);
         for ((source, digest), why) in &gate.refused {
             let image = plan.edges().repository(*source).at(*plan.edges().digest_name(*digest));
             run.tell(&Event::Warned(format!(

@@ -13,15 +13,22 @@ use serde::de::IgnoredAny;
 /// The media type of in-toto statements, which are all that BuildKit's attestation manifests hold.
 const STATEMENT: &str = "application/vnd.in-toto+json";
 
+/// The platform that BuildKit lists attestation manifests for.
+const NO_PLATFORM: &str = "unknown/unknown";
+
 /// Whether an index says of one of its entries that it is BuildKit's attestation manifest of another: the type
-/// `attestation-manifest`, and the digest of a sibling.
+/// `attestation-manifest`, the digest of a sibling that is not one itself, and no platform or `unknown/unknown`.
 ///
 /// It is a claim of whoever has pushed the index. Only for such an entry the manifest has to be read, to ask [`is_exempt`];
 /// all others are not exempt, whatever platform they are listed with.
 pub fn claims_exemption(siblings: &[Descriptor], child: &Descriptor) -> bool {
-    let is_sibling =
-        |digest: &Digest| *digest != child.digest && siblings.iter().any(|other| other.digest == *digest);
-    !child.media_type.is_index() && child.attests.as_ref().is_some_and(is_sibling)
+    let is_image = |digest: &Digest| {
+        let mut entries = siblings.iter().filter(|other| other.digest == *digest).peekable();
+        *digest != child.digest && entries.peek().is_some() && entries.all(|other| other.attests.is_none())
+    };
+    // BuildKit lists them for no platform, so that no client picks one to run.
+    let is_for_no_platform = child.platform.as_deref().is_none_or(|platform| platform == NO_PLATFORM);
+    !child.media_type.is_index() && is_for_no_platform && child.attests.as_ref().is_some_and(is_image)
 }
 
 /// Whether an entry of an index is BuildKit's attestation manifest, which no policy asks about and nobody signs.
@@ -153,6 +160,28 @@ mod tests {
             layer["annotations"] = json!({ "in-toto.io/predicate-type": "https://slsa.dev/provenance/v1" });
         }
         assert!(exempt(&with_more));
+    }
+
+    #[test]
+    fn what_is_listed_for_a_platform_or_attests_an_attestation_manifest_is_not_exempt() {
+        let (subject, manifest) = (raw(&image(&[LAYER])), raw(&image(&[STATEMENT])));
+        for (platform, expected) in [
+            (None, true),
+            (Some("unknown/unknown"), true),
+            (Some("linux/amd64"), false),
+            (Some("linux/unknown"), false),
+        ] {
+            let listed = Descriptor {
+                platform: platform.map(str::to_owned),
+                ..entry(&manifest, Some(subject.digest()))
+            };
+            let siblings = [entry(&subject, None), listed];
+            assert_eq!(is_exempt(&siblings, &siblings[1], &manifest), expected, "{platform:?}");
+        }
+        let other = raw(&image(&[STATEMENT, STATEMENT]));
+        let each_other = [entry(&manifest, Some(other.digest())), entry(&other, Some(manifest.digest()))];
+        assert!(!is_exempt(&each_other, &each_other[0], &manifest));
+        assert!(!is_exempt(&each_other, &each_other[1], &other));
     }
 
     #[test]
