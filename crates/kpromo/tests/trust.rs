@@ -161,6 +161,18 @@ impl World {
     }
 }
 
+/// Provenance as the policy of these tests asks for it.
+fn provenance() -> serde_json::Value {
+    json!({
+        "buildDefinition": {
+            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+            "externalParameters": { "workflow": { "repository": "https://github.com/org/repo" } },
+            "resolvedDependencies": [{ "uri": "git+https://github.com/org/repo@refs/heads/main" }],
+        },
+        "runDetails": { "builder": { "id": "https://builder.example/builder" } },
+    })
+}
+
 fn index(seed: u64) -> Sample {
     Recipe { seed, ..Recipe::default() }.index(2)
 }
@@ -198,6 +210,15 @@ async fn cosign_accepts_everything_that_is_promoted_and_a_second_run_writes_noth
 }
 
 impl World {
+    /// Requires provenance by the builder from now on.
+    fn require_provenance(&mut self) {
+        self.policy = format!(
+            "provenance:\n  mode: require\n  signers: ['sigstore::{}::{BUILDER}']\n  builders:\n  \
+             - {{ id: https://builder.example/builder, level: 2 }}\n  sources: [github.com/org/repo]\n  level: 2\n",
+            self.sigstore.issuer(Issuer::Usual)
+        );
+    }
+
     /// Panics unless both versions of cosign, without flags about forms, accept a manifest as signed by the promoter, and not as
     /// signed by another.
     fn assert_accepted(&self, reference: &str) {
@@ -306,21 +327,10 @@ async fn a_signature_of_someone_else_is_told_and_not_carried() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
-    let provenance = json!({
-        "buildDefinition": {
-            "buildType": "https://actions.github.io/buildtypes/workflow/v1",
-            "externalParameters": { "workflow": { "repository": "https://github.com/org/repo" } },
-            "resolvedDependencies": [{ "uri": "git+https://github.com/org/repo@refs/heads/main" }],
-        },
-        "runDetails": { "builder": { "id": "https://builder.example/builder" } },
-    });
+    let provenance = provenance();
     for bundle in [false, true] {
         let mut world = World::with(Production::embedded().await).await;
-        world.policy = format!(
-            "provenance:\n  mode: require\n  signers: ['sigstore::{}::{BUILDER}']\n  builders:\n  \
-             - {{ id: https://builder.example/builder, level: 2 }}\n  sources: [github.com/org/repo]\n  level: 2\n",
-            world.sigstore.issuer(Issuer::Usual)
-        );
+        world.require_provenance();
         let digest = world.stage("app", index(1), &["v1"]).await;
         let staged = world.staged("app", digest);
         let attest = |identity: &str| {
@@ -347,6 +357,44 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
         let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
         server.tally().reset();
         world.promote(&["--verification-summaries"]);
+        assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
+    }
+}
+
+/// A policy that comes after the promotion, and an attestation that production has lost: what the policy accepts is owed, a dry
+/// run tells it, and the next run carries it.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn attestations_that_are_not_carried_yet_are_owed() {
+    for bundle in [false, true] {
+        let mut world = World::with(Production::embedded().await).await;
+        let digest = world.stage("app", index(1), &["v1"]).await;
+        let signing = Signing::keyless(world.sigstore.token(BUILDER));
+        let signing = if bundle { signing.bundle(Rekor::V1) } else { signing };
+        world.v3().attest(&world.staged("app", digest), PROVENANCE, &provenance(), &signing);
+        world.promote(&[]);
+        let promoted = format!("{}/prod/app@{digest}", world.production.host());
+        let form = |by: Expected<'static>| if bundle { by.bundle() } else { by };
+        world.v3().verify_attestation(&promoted, PROVENANCE, &form(world.by(BUILDER))).unwrap_err();
+        world.require_provenance();
+        let is_carried =
+            || world.v3().verify_attestation(&promoted, PROVENANCE, &form(world.by(BUILDER))).is_ok();
+        let said = world.promote(&["--confirm=false", "--check-signatures"]);
+        assert!(!said.stdout.contains("Nothing to do") && !is_carried(), "{}", said.stdout);
+        world.promote(&[]);
+        assert!(is_carried());
+        world.parts().iter().for_each(|reference| world.assert_accepted(reference));
+        let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+        let repository = "prod/app".parse().unwrap();
+        let tag = digest.to_string().replace(':', "-") + ".att";
+        if server.store().delete_tag(&repository, &tag.parse().unwrap()).await.unwrap() {
+            world.promote(&[]);
+            assert!(!bundle && is_carried());
+        }
+        server.tally().reset();
+        let said = world.promote(&["--confirm=false", "--check-signatures"]);
+        assert!(said.stdout.contains("Nothing to do"), "{}", said.stdout);
+        world.promote(&[]);
         assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
     }
 }

@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::event::Phase;
 use crate::notary::Notary;
 use crate::phase::{
-    Attested, Cleared, Confirmed, Copying, Deferred, Job, Passed, Plan, Ready, attest, look, plan, promote,
-    provenance, setup, sign, validate,
+    Attested, Cleared, Confirmed, Copying, Deferred, Job, Passed, Plan, Ready, attest, look, look_at_carried,
+    plan, promote, provenance, setup, sign, validate,
 };
 use crate::run::Run;
 
@@ -60,6 +60,7 @@ async fn clear(
     let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
     let proven = provenance(run, reader, plan, passed, notary).await?;
     let cleared = validate(run, proven).await?;
+    let cleared = look_at_carried(run, reader, cleared).await;
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
 }
 

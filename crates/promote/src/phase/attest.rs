@@ -217,33 +217,36 @@ impl AttestWork<'_> {
     /// Writes what an image lacks; whether it lacked anything.
     async fn complete(&self, image: &SignedImage) -> Result<bool, AttachError> {
         let owed = image.owed(self.promoted);
-        let (false, Some(root)) = (!owed.record && !owed.summary, owed.parts.first()) else {
+        if !owed.record && !owed.summary && !owed.carried {
             return Ok(false);
-        };
+        }
         let Some(first) = self.promoted.held(&owed.subject).next() else { return Ok(false) };
         let home = self.plan.edges().repository(owed.subject.home);
         let reference = self.notary.production.reference(home);
-        let place = Place { home, reference: &reference, digest: root.descriptor.digest };
+        let digest = *self.plan.edges().digest_name(owed.subject.digest);
+        let place = Place { home, reference: &reference, digest };
         let manifest = self.signing.promoter.manifest_name(self.plan.edges().file(first));
+        let mut written = owed.record || owed.summary;
         for source in &owed.sources {
             let passed = self.promoted.gate.passed(source);
             let passed = passed.map_err(|why| AttachError::NotPassed(why.to_owned()))?;
-            self.carry(owed, passed.assessment()).await?;
+            written |= self.carry(owed, passed.assessment()).await?;
         }
         if owed.summary {
             self.summarize(owed, &place).await?;
         }
-        if owed.record {
+        if let (true, Some(root)) = (owed.record, owed.parts.first()) {
             self.record(&owed.subject, &place, &root.descriptor, manifest).await?;
         }
-        Ok(true)
+        Ok(written)
     }
 
-    /// Brings home what policies have accepted.
-    async fn carry(&self, owed: &OwedImage, assessment: &Assessment) -> Result<(), AttachError> {
+    /// Brings home what policies have accepted; whether there was anything that lacked.
+    async fn carry(&self, owed: &OwedImage, assessment: &Assessment) -> Result<bool, AttachError> {
+        let mut written = false;
         let carrier = Carrier { writer: self.writer, plan: self.plan, home: owed.subject.home };
         for (about, found) in assessment.counted() {
-            match &found.origin {
+            written |= match &found.origin {
                 Origin::Layer { layer, .. } => carrier.add(layer, about).await?,
                 Origin::Referrer { repository, attachment } => {
                     let part = owed.parts.iter().find(|part| part.descriptor.digest == about);
@@ -255,7 +258,7 @@ impl AttestWork<'_> {
                 }
             };
         }
-        Ok(())
+        Ok(written)
     }
 
     /// Says of an image and each of its parts what was found, the image last.

@@ -86,6 +86,7 @@ impl Looking<'_> {
                 signature: is_unsigned,
                 record: is_new,
                 summary: is_new && self.signing.summaries.is_some(),
+                carried: is_new && self.has_policy(&subject),
                 refused: None,
             });
         }
@@ -98,7 +99,7 @@ impl Looking<'_> {
     /// manifest, and one for the list of what refers to each manifest, where listings do not tell that these are not there.
     async fn at_images(&self, signers: &Signers<'_>) -> Owed {
         let mut all = self.subjects();
-        let terms = signers.terms(self.signing.format, &self.notary.production);
+        let terms = signers.terms(self.signing.format, &self.notary.production, &self.plan.policies);
         let finished = Finished::recall(self.run, self.plan.cache(), terms, self.plan.edges(), &all);
         let changes = |subject: &Subject| self.plan.changes(subject.home, subject.digest);
         // What is brought now was not there when it was seen to be complete.
@@ -157,6 +158,12 @@ impl Looking<'_> {
         edges_of(self.plan.edges(), subject).any(|edge| edge.tag.is_some())
     }
 
+    /// Whether a policy holds for an image, so that attestations may be carried.
+    fn has_policy(&self, subject: &Subject) -> bool {
+        let mut edges = edges_of(self.plan.edges(), subject).flat_map(|edge| self.plan.edges().sources(edge));
+        edges.any(|source| self.plan.policies.of(self.plan.edges().repository(source)).is_some())
+    }
+
     fn sources(&self, subject: &Subject) -> Vec<ImageId> {
         let sources = edges_of(self.plan.edges(), subject).map(|edge| (edge.source, edge.digest));
         sources.collect::<BTreeSet<ImageId>>().into_iter().collect()
@@ -175,8 +182,12 @@ impl Looking<'_> {
             None => false,
         };
         let is_tagged = self.is_tagged(&subject);
+        let (carried, sources) = (self.has_policy(&subject), self.sources(&subject));
         if !is_tagged && !record && !summary {
-            return Ok(None);
+            let (parts, signature) = (Vec::new(), false);
+            let image =
+                OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
+            return Ok(carried.then_some(image));
         }
         let wanted = Wanted { signatures: is_tagged, summary };
         let outline = self.plan.outline(self.run, self.reader, &subject).await?;
@@ -190,9 +201,8 @@ impl Looking<'_> {
             .try_collect()
             .await?;
         let signature = parts.iter().any(Part::lacks_signature);
-        let sources = self.sources(&subject);
-        let image = OwedImage { subject, sources, parts, signature, record, summary, refused: None };
-        Ok((signature || record || summary).then_some(image))
+        let image = OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
+        Ok((signature || record || summary || carried).then_some(image))
     }
 
     /// What one manifest of an image lacks. What refers to the image's own is known.

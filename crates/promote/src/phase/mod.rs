@@ -2,6 +2,7 @@
 //! before Promote hold a reader, which cannot write.
 
 mod attest;
+mod carried;
 mod carry;
 mod examine;
 mod finished;
@@ -19,6 +20,7 @@ mod validate;
 
 pub use attest::Attested;
 pub(crate) use attest::attest;
+pub(crate) use carried::look_at_carried;
 pub use examine::{Assessment, Passed, Signatures};
 pub(crate) use look::look;
 pub use plan::{Count, Failure, Plan, Summary};

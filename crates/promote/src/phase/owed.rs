@@ -36,6 +36,9 @@ pub(super) struct OwedImage {
     pub(super) record: bool,
     /// Whether it lacks a verification summary.
     pub(super) summary: bool,
+    /// Whether it may lack attestations that a policy accepts, which are carried from staging. Until its staging image has been
+    /// looked at, that is open for every image with a policy.
+    pub(super) carried: bool,
     /// Why it stays without what it lacks, where it or a part of it has not passed. Validate finds that out.
     pub(super) refused: Option<String>,
 }
@@ -63,6 +66,13 @@ pub(super) enum Bundle {
     Lacking,
     /// It lacks it, and should have it if another bundle is attached to it.
     LackingBesideOthers,
+}
+
+impl OwedImage {
+    /// Whether it lacks anything but attestations to carry.
+    pub(super) fn lacks_own(&self) -> bool {
+        self.signature || self.record || self.summary
+    }
 }
 
 impl Part {

@@ -52,7 +52,8 @@ pub struct Count {
     pub tag: usize,
     /// Images that lack a signature at their homes, with their parts one.
     pub sign: usize,
-    /// Images that lack a promotion record at their homes, or a verification summary where there are to be any.
+    /// Images that lack a promotion record at their homes, a verification summary where there are to be any, or an attestation
+    /// that their policy accepts.
     pub record: usize,
     /// Promoted images that stay without a signature or a record that they lack, because they have not passed.
     pub refused: usize,
@@ -215,7 +216,10 @@ impl Plan {
         }
         for image in &self.owed.images {
             let Some(edge) = edges_of(&self.edges, &image.subject).next() else { continue };
-            let (sign, record) = (usize::from(image.signature), usize::from(image.record || image.summary));
+            let (sign, record) = (
+                usize::from(image.signature),
+                usize::from(image.record || image.summary || !image.lacks_own()),
+            );
             let count = match image.refused {
                 Some(_) => Count { refused: 1, ..Count::default() },
                 None => Count { sign, record, ..Count::default() },

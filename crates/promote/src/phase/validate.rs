@@ -44,7 +44,8 @@ impl Gate {
     fn refuse(&self, plan: &mut Plan) {
         let mut refused: HashMap<(Id<Repository>, Digest), String> = HashMap::new();
         let edges = Arc::clone(&plan.edges);
-        for image in &mut plan.owed.images {
+        // An image that only might lack attestations has passed before; it is not refused for what staging has lost since.
+        for image in plan.owed.images.iter_mut().filter(|image| image.lacks_own()) {
             let why = image.sources.iter().find_map(|source| self.passed(source).err());
             image.refused = why.map(str::to_owned);
             if let Some(why) = &image.refused {
@@ -52,7 +53,8 @@ impl Gate {
                 refused.insert((image.subject.home, digest), why.clone());
             }
         }
-        for image in plan.owed.images.iter_mut().filter(|image| image.refused.is_none()) {
+        for image in plan.owed.images.iter_mut().filter(|image| image.lacks_own() && image.refused.is_none())
+        {
             let home = image.subject.home;
             let mut parts = image.parts.iter().map(|part| part.descriptor.digest);
             image.refused = parts.find_map(|digest| {
@@ -108,11 +110,14 @@ pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
         }
         gate.refused.extend(unread.into_iter().map(|(image, error)| (image, error.to_string())));
         gate.refuse(&mut plan);
-        for ((source, digest), why) in &gate.refused {
-            let image = plan.edges().repository(*source).at(*plan.edges().digest_name(*digest));
-            run.tell(&Event::Warned(format!(
-                "{image} has not passed, so its promoted copies are neither signed nor recorded: {why}"
-            )));
+        for image in &plan.owed.images {
+            if let Some(why) = &image.refused {
+                let home = plan.edges().repository(image.subject.home);
+                let image = home.at(*plan.edges().digest_name(image.subject.digest));
+                run.tell(&Event::Warned(format!(
+                    "{image} is neither signed nor recorded, since it has not passed: {why}"
+                )));
+            }
         }
         Ok(Cleared { plan, gate })
     })

@@ -1,10 +1,10 @@
 //! Which policy holds for a repository.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use oci::{Host, RegistryRoot, Repository};
+use oci::{Digest, Host, RegistryRoot, Repository};
 
 use super::rules::{Mode, Policy};
 
@@ -105,6 +105,12 @@ impl Policies {
             .chain(above(&name))
             .find_map(|name| self.by_source.get(name))
             .map(|policy| &**policy)
+    }
+
+    /// The digest of all that these policies say. `None` where there are none.
+    pub(crate) fn fingerprint(&self) -> Option<Digest> {
+        let sorted: BTreeMap<&String, &Arc<Policy>> = self.by_source.iter().collect();
+        (!sorted.is_empty()).then(|| Digest::of(format!("{sorted:?}").as_bytes()))
     }
 
     /// Whether no source has a policy.

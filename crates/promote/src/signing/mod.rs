@@ -11,6 +11,8 @@ use sigstore::{Form, Owner, SignError, Signer, TrustError};
 
 use crate::evidence::EvidenceError;
 
+use crate::policy::Policies;
+
 use crate::notary::{Production, SignatureFormat, Signing, SummarySigner};
 
 pub(crate) use bundle::attached_bundle;
@@ -73,11 +75,19 @@ impl Signers<'_> {
         self.summaries.as_ref().map(|(owner, signer)| (owner, *signer))
     }
 
-    /// What it depends on whether an image is finished, in words.
-    pub(crate) fn terms(&self, format: SignatureFormat, production: &Production) -> String {
+    /// The settings under which it holds that an image is complete: the key of what the inventory cache remembers.
+    pub(crate) fn terms(
+        &self,
+        format: SignatureFormat,
+        production: &Production,
+        policies: &Policies,
+    ) -> String {
         let summaries = self.summaries.as_ref().map(|(owner, _)| format!(", summaries by {owner}"));
         let Production { path, reference, .. } = production;
-        format!("{format:?} by {}{}, {path} is {reference}", self.owner, summaries.unwrap_or_default())
+        let summaries = summaries.unwrap_or_default();
+        let policies =
+            policies.fingerprint().map(|digest| format!(", policies {digest}")).unwrap_or_default();
+        format!("{format:?} by {}{summaries}{policies}, {path} is {reference}", self.owner)
     }
 }
 

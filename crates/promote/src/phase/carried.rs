@@ -1,0 +1,115 @@
+//! Which attestations that policies accept are not at the homes of images yet: the last thing that a plan owes, and found out when
+//! the images have been looked at in staging.
+
+use std::collections::{HashMap, HashSet};
+
+use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Selector};
+
+use crate::evidence::Origin;
+use crate::phase::hosts::by_host;
+use crate::phase::owed::OwedImage;
+use crate::phase::validate::Cleared;
+use crate::run::Run;
+use crate::signing::AttachError;
+
+/// Takes out of what is owed the images that only might have lacked attestations, and do not. Those that lack anything else stay
+/// as they are: what is attached to them is compared when it is carried.
+///
+/// Requests, of an image with a policy that lacks nothing else: one for each `.att` tag that a listing does not deny and that
+/// layers are carried to.
+pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cleared) -> Cleared {
+    let (open, certain): (Vec<OwedImage>, Vec<OwedImage>) =
+        std::mem::take(&mut cleared.plan.owed.images).into_iter().partition(|image| !image.lacks_own());
+    let numbers: Vec<usize> = (0..open.len()).collect();
+    let looked = by_host(
+        run,
+        cleared.plan.edges(),
+        numbers,
+        |number| open[number].subject.home,
+        async |number| (number, Looking { reader, cleared: &cleared }.lacks(&open[number]).await),
+    )
+    .await;
+    let looked: HashMap<usize, Result<Option<bool>, AttachError>> = looked.into_iter().collect();
+    let owed = &mut cleared.plan.owed;
+    owed.images = certain;
+    for (number, image) in open.into_iter().enumerate() {
+        match looked.get(&number) {
+            // What cannot be read is found out when it is carried.
+            Some(Ok(Some(true)) | Err(_)) => owed.images.push(image),
+            Some(Ok(Some(false))) => owed.complete.push(image.subject),
+            // Staging does not prove any more what an earlier run has promoted: there is nothing to carry.
+            Some(Ok(None)) | None => {}
+        }
+    }
+    owed.images.sort_by_key(|image| image.subject);
+    cleared
+}
+
+struct Looking<'a> {
+    reader: &'a Reader,
+    cleared: &'a Cleared,
+}
+
+impl Looking<'_> {
+    /// Whether an image lacks an attestation at its home. `None` where it has not passed in this run.
+    async fn lacks(&self, image: &OwedImage) -> Result<Option<bool>, AttachError> {
+        let mut layers: HashMap<Digest, HashSet<Digest>> = HashMap::new();
+        for source in &image.sources {
+            let Ok(passed) = self.cleared.gate.passed(source) else { return Ok(None) };
+            for (about, found) in passed.assessment().counted() {
+                match found.origin {
+                    Origin::Layer { .. } => {
+                        layers.entry(about).or_default().insert(found.origin.digest());
+                    }
+                    Origin::Referrer { .. }
+                        if self.has_referrer(image, about, found.origin.digest()).await? => {}
+                    Origin::Referrer { .. } => return Ok(Some(true)),
+                }
+            }
+        }
+        for (about, layers) in layers {
+            if !self.has_layers(image, about, &layers).await? {
+                return Ok(Some(true));
+            }
+        }
+        Ok(Some(false))
+    }
+
+    async fn has_referrer(
+        &self,
+        image: &OwedImage,
+        about: Digest,
+        referrer: Digest,
+    ) -> Result<bool, AttachError> {
+        let part = image.parts.iter().find(|part| part.descriptor.digest == about);
+        if let Some(known) = part.and_then(|part| part.referrers.as_ref()) {
+            return Ok(known.iter().any(|listed| listed.digest == referrer));
+        }
+        let plan = &self.cleared.plan;
+        let (home, fallback) =
+            (plan.edges().repository(image.subject.home), plan.fallback(image.subject.home, &about));
+        let listed = self.reader.referrers(home, about, None, fallback).await?;
+        Ok(listed.iter().any(|listed| listed.digest == referrer))
+    }
+
+    /// Whether the `.att` tag of a manifest has all of some layers.
+    async fn has_layers(
+        &self,
+        image: &OwedImage,
+        about: Digest,
+        layers: &HashSet<Digest>,
+    ) -> Result<bool, AttachError> {
+        let kind = AttachmentKind::Attestation;
+        let plan = &self.cleared.plan;
+        if plan.attached(image.subject.home, &about, kind) == Known::Absent {
+            return Ok(false);
+        }
+        let tag = AttachedTag::new(about, kind).ok_or(AttachError::Algorithm(about))?.tag();
+        let home = plan.edges().repository(image.subject.home);
+        let Found::Present(attachment) = self.reader.attachment(home, Selector::Tag(&tag)).await? else {
+            return Ok(false);
+        };
+        let there: HashSet<Digest> = attachment.layers.iter().map(|layer| layer.digest).collect();
+        Ok(layers.is_subset(&there))
+    }
+}
