@@ -1,5 +1,5 @@
-//! What is chosen about signing and trust, by flags or in the configuration. What nobody has chosen is `None`; what holds then
-//! depends on what is promoted or verified ([`Defaults`]).
+//! Choices about signing and trust, from flags or the configuration. `None` means that nothing is chosen; [`Defaults`] says which
+//! value applies then.
 
 use std::path::PathBuf;
 

@@ -27,7 +27,7 @@ async fn outside_of_kubernetes_a_run_that_would_sign_asks_who_signs_before_any_r
     assert_eq!(parsed.code, 0, "nothing is signed: {}", parsed.stderr);
 }
 
-/// Below Kubernetes' production path its account is the default; there is no token of it here.
+/// Kubernetes' account is the default below its production path. This machine has no token for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn below_kubernetes_production_path_its_own_account_signs_unless_production_is_another() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());

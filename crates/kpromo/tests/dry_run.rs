@@ -90,7 +90,7 @@ async fn nothing_to_do_is_said_only_where_a_confirmed_run_would_write_nothing() 
     assert!(production.tally().snapshot().writes() > before, "which the confirmed run writes");
 }
 
-/// An image that is lost is wished, and is not there.
+/// A lost image is asked for and is missing, so there is something left to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_do_is_not_said_where_an_image_is_lost() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());

@@ -22,10 +22,10 @@ pub enum Error {
     Unavailable(Arc<oci::Error>, Box<Plan>),
     /// Images must not be promoted for what is attached to them, or lacks: the phase that found it, with the plan.
     Blocked(Phase, Vec<Blocked>, Box<Plan>),
-    /// Something is to be verified, and nobody knows whom to trust; with the plan.
-    NoTrust(Box<TrustError>, Box<Plan>),
-    /// What is promoted is to be signed, and there is nobody to sign it or nowhere to; with the plan.
-    NobodySigns(Box<SignError>, Box<Plan>),
+    /// Something is to be verified, and no trusted root is available; with the plan.
+    TrustUnavailable(Box<TrustError>, Box<Plan>),
+    /// Images are to be signed, and there is no identity or no service to sign with; with the plan.
+    CannotSign(Box<SignError>, Box<Plan>),
     /// The run was told to stop.
     Interrupted,
 }
@@ -83,10 +83,10 @@ impl fmt::Display for Error {
                 };
                 list(f, what, blocked)
             }
-            Self::NoTrust(error, _) => {
+            Self::TrustUnavailable(error, _) => {
                 write!(f, "what is attached to images cannot be verified; nothing was promoted\n  {error}")
             }
-            Self::NobodySigns(error, _) => write!(
+            Self::CannotSign(error, _) => write!(
                 f,
                 "what is promoted is to be signed, and cannot be; nothing was promoted\n  {}\n  \
                  or promote without signatures: --sign=false",
@@ -113,8 +113,8 @@ impl Error {
             Self::Conflicts(_, plan)
             | Self::Unavailable(_, plan)
             | Self::Blocked(_, _, plan)
-            | Self::NoTrust(_, plan)
-            | Self::NobodySigns(_, plan) => Some(*plan),
+            | Self::TrustUnavailable(_, plan)
+            | Self::CannotSign(_, plan) => Some(*plan),
             Self::Overlaps(_) | Self::Interrupted => None,
         }
     }
@@ -125,8 +125,8 @@ impl Error {
             Self::Conflicts(_, plan)
             | Self::Unavailable(_, plan)
             | Self::Blocked(_, _, plan)
-            | Self::NoTrust(_, plan)
-            | Self::NobodySigns(_, plan) => Some(plan),
+            | Self::TrustUnavailable(_, plan)
+            | Self::CannotSign(_, plan) => Some(plan),
             Self::Overlaps(_) | Self::Interrupted => None,
         }
     }

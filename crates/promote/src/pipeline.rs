@@ -106,7 +106,7 @@ async fn write(
     let signers = match &notary.signing {
         Some(signing) if cleared.plan().has_looked() => match signing.ready().await {
             Ok(signers) => Some(signers),
-            Err(error) => return Err(Error::NobodySigns(Box::new(error), Box::new(cleared.into_plan()))),
+            Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(cleared.into_plan()))),
         },
         _ => None,
     };

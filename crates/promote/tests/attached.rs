@@ -5,17 +5,15 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use http::StatusCode;
 use oci::{Digest, RegistryRoot, Repository};
-use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
+use promote::policy::{Mode, Policies};
 use promote::{Error, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Effect, ErrorCode, Fault, Kind};
 use support::beside::{attestations, beside, inner_index, runnable};
 use support::hand::{Hand, PROVENANCE, attach};
-use support::{World, google, path};
+use support::{World, google, path, unsatisfied};
 
 /// A world that trusts a key, with one image.
 struct Scene {
@@ -45,15 +43,7 @@ impl Scene {
     /// All of staging has a policy, which nobody who signs with a key satisfies.
     fn require(&mut self) {
         let source: RegistryRoot = format!("{}/staging", self.world.staging.host()).parse().unwrap();
-        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-        let draft = Draft {
-            mode: Some(Mode::Require),
-            signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
-            builders: vec![builder],
-            sources: vec!["github.com/o/r".parse().unwrap()],
-            ..Draft::default()
-        };
-        let policy = draft.into_policy().unwrap().map(Arc::new);
+        let policy = Some(unsatisfied(Mode::Require));
         self.policies = Policies::new(&[(&source, policy)]).unwrap();
     }
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use oci::{AttachmentKind, Digest, Known, RegistryRoot, Repository};
 use promote::manifest::Manifests;
-use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
+use promote::policy::{Mode, Policies};
 use promote::{Error, Job, Phase, Prepared, SignatureFormat, SummarySigner, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, Fault, Kind};
 use support::hand::{Hand, PROVENANCE, append, attach, malformed};
 use support::signer::Identity;
-use support::{LATE_AFTER, World, google, path, tag, within_limit};
+use support::{LATE_AFTER, World, google, path, tag, unsatisfied, within_limit};
 
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 const RECORD: &str = support::signer::RECORD;
@@ -40,15 +40,7 @@ impl Scene {
     /// All of a folder of staging has a policy.
     fn demand(&mut self, folder: &str, mode: Mode) {
         let source: RegistryRoot = format!("{}/{folder}", self.world.staging.host()).parse().unwrap();
-        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-        let draft = Draft {
-            mode: Some(mode),
-            signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
-            builders: vec![builder],
-            sources: vec!["github.com/o/r".parse().unwrap()],
-            ..Draft::default()
-        };
-        let policy = draft.into_policy().unwrap().map(Arc::new);
+        let policy = Some(unsatisfied(mode));
         let file = Arc::from("manifests/app/promoter-manifest.yaml");
         self.policies = Policies::new(&[(&source, policy)]).unwrap().with_files([(&source, file)]);
     }

@@ -5,17 +5,15 @@
 
 mod support;
 
-use std::sync::Arc;
-
 use oci::{AttachmentKind, Digest, RegistryRoot, Repository};
-use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies, Policy};
+use promote::policy::{Mode, Policies};
 use promote::{Error, Job, SignatureFormat, SummarySigner, carry_out, prepare};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use registry::sample::{Recipe, Sample};
 use support::hand::{Hand, PROVENANCE, append, malformed};
 use support::signer::{Identity, RECORD};
-use support::{World, google, path, tag, within_limit};
+use support::{World, google, path, tag, unsatisfied, within_limit};
 
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 /// How many worlds are tried.
@@ -84,7 +82,7 @@ impl Scene {
             let attached = if image.is_bad { vec![good, malformed()] } else { vec![good] };
             append(&staging, image.sample.digest(), AttachmentKind::Attestation, &attached).await;
             let root: RegistryRoot = staging.to_string().parse().unwrap();
-            declared.push((root, image.mode.map(policy)));
+            declared.push((root, image.mode.map(unsatisfied)));
             for region in world.production.iter().filter(|_| image.is_copied) {
                 let tags: Vec<_> = image.tags.iter().map(|text| tag(text)).collect();
                 let there = path(&format!("prod/{}", image.name));
@@ -177,18 +175,6 @@ impl Scene {
             }
         }
     }
-}
-
-fn policy(mode: Mode) -> Arc<Policy> {
-    let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-    let draft = Draft {
-        mode: Some(mode),
-        signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
-        builders: vec![builder],
-        sources: vec!["github.com/o/r".parse().unwrap()],
-        ..Draft::default()
-    };
-    Arc::new(draft.into_policy().unwrap().unwrap())
 }
 
 #[tokio::test]

@@ -6,13 +6,12 @@
 
 mod support;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
 use oci::{AttachmentKind, MediaType, NewLayer, RawManifest, RegistryRoot, Repository};
-use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policies};
+use promote::policy::{Mode, Policies};
 use promote::{Error, Job, Phase, Prepared, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
@@ -20,7 +19,7 @@ use serde_json::Value;
 use sigstore::TrustSettings;
 use support::beside::{attestations, beside};
 use support::hand::{Hand, PROVENANCE, append, attach, broken, forged};
-use support::{LATE_AFTER, World, door, google, path, tag};
+use support::{LATE_AFTER, World, door, google, path, tag, unsatisfied};
 
 /// A first root of TUF, so that its repository is asked for what follows.
 const ROOT: &[u8] = include_bytes!("../../sigstore/src/trust/public_good_root.json");
@@ -63,15 +62,7 @@ impl Scene {
     /// All of staging has a policy that nobody who signs with a key satisfies.
     fn demand(&mut self, mode: Mode) {
         let source: RegistryRoot = format!("{}/staging", self.world.staging.host()).parse().unwrap();
-        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-        let draft = Draft {
-            mode: Some(mode),
-            signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
-            builders: vec![builder],
-            sources: vec!["github.com/o/r".parse().unwrap()],
-            ..Draft::default()
-        };
-        let policy = draft.into_policy().unwrap().map(Arc::new);
+        let policy = Some(unsatisfied(mode));
         self.policies = Policies::new(&[(&source, policy)]).unwrap();
     }
 
@@ -430,7 +421,7 @@ async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_prom
         mirror.tally().reset();
         match scene.prepare().await {
             Ok(_) => assert_eq!(attached, 0),
-            Err(error) => assert!(matches!(error, Error::NoTrust(..)) && attached > 0, "{error}"),
+            Err(error) => assert!(matches!(error, Error::TrustUnavailable(..)) && attached > 0, "{error}"),
         }
         assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
         asked.push(mirror.tally().snapshot().total());

@@ -127,7 +127,7 @@ pub(crate) struct ServeArgs {
     /// Folder for the content. Default: memory.
     #[arg(long, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
-    /// Address to listen on. There is no TLS: listen on loopback, or behind a proxy.
+    /// Address to listen on. TLS is not supported: use a loopback address, or a proxy in front.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
     /// List tags as Google's registries do, with all manifests.

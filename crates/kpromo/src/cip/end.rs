@@ -56,7 +56,7 @@ fn owed(plan: &Plan) -> Owed {
 /// Prints how the run ended, writes the report, and gives the exit code.
 pub(super) fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door, rejected: usize) -> Exit {
     let judged = judge(end, ledger);
-    // What was left out was wished: the rest is promoted, and the run has failed in part.
+    // Manifests ask for entries that are invalid, so the run has failed in part.
     let (outcome, mut exit) = match judged.1 {
         Exit::Success | Exit::Unsigned if rejected > 0 => ("failed", Exit::Partial),
         _ => judged,
@@ -92,7 +92,7 @@ pub(super) fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door, re
             write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
         if let Err(problem) = written {
             print_error(&problem);
-            // Production stays as it is, but a run whose report is missing is no success.
+            // A run whose report cannot be written does not succeed.
             exit = if exit == Exit::Success { Exit::Failure } else { exit };
         }
     }
@@ -157,7 +157,7 @@ fn print_skipped(ledger: &Ledger) {
     }
 }
 
-/// Whether all that is wished is there, and was there before.
+/// Whether everything was done before the run.
 fn is_complete(end: &End, ledger: &Ledger) -> bool {
     let total = plan_of(end).map(|plan| plan.summary().total).unwrap_or_default();
     ledger.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
@@ -169,7 +169,7 @@ fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
     match end {
         End::GivenUp(error) => match error {
             Error::Overlaps(_) | Error::Conflicts(..) | Error::Blocked(..) => ("refused", exit_of(error)),
-            Error::Unavailable(..) | Error::NoTrust(..) | Error::NobodySigns(..) => {
+            Error::Unavailable(..) | Error::TrustUnavailable(..) | Error::CannotSign(..) => {
                 ("unavailable", exit_of(error))
             }
             Error::Interrupted => ("interrupted", exit_of(error)),
@@ -199,7 +199,7 @@ pub(super) fn exit_of(error: &Error) -> Exit {
     match error {
         Error::Overlaps(_) | Error::Conflicts(..) => Exit::Conflict,
         Error::Blocked(..) => Exit::Policy,
-        Error::Unavailable(..) | Error::NoTrust(..) | Error::NobodySigns(..) => Exit::Unavailable,
+        Error::Unavailable(..) | Error::TrustUnavailable(..) | Error::CannotSign(..) => Exit::Unavailable,
         Error::Interrupted => Exit::Interrupted,
     }
 }

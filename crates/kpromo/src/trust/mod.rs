@@ -61,7 +61,7 @@ pub(crate) fn notary(
     Ok(Notary { verification, signing, production: connection.production.clone() })
 }
 
-/// Asks who signs the images of a destination: outside of Kubernetes there is no default.
+/// The error for a destination that has no default signer, since it is not Kubernetes'.
 fn ask_for_signer(destination: &RegistryRoot) -> InvalidConfig {
     InvalidConfig::flag(
         "signing",
@@ -172,7 +172,7 @@ fn check_services(path: &Path, config: &[u8], door: &Door) -> Result<(), Invalid
 
 /// A URL that may be asked: plain HTTP is spoken with this machine, and where the configuration allows it.
 fn speakable(text: &str, door: &Door) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|error| format!("`{}` is no URL: {error}", text.escape_debug()))?;
+    let url = Url::parse(text).map_err(|error| format!("`{}` is not a URL: {error}", text.escape_debug()))?;
     let Some(host) = url.host_str() else { return Err(format!("{} names no host", shown(&url))) };
     let authority = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
     let is_loopback = || authority.parse::<Host>().is_ok_and(|host| host.is_loopback());

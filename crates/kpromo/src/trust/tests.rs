@@ -38,7 +38,7 @@ fn urls_that_cannot_be_asked_are_refused_and_plain_http_is_for_this_machine_or_w
         assert!(refused(plain).contains("plainHttp"), "{plain}");
     }
     assert!(refused("ftp://tuf.example").contains("neither https nor http"));
-    assert!(refused("tuf.example").contains("no URL"));
+    assert!(refused("tuf.example").contains("not a URL"));
     assert!(!refused("http://me:hush@tuf.example?hush").contains("hush"));
 }
 
@@ -73,7 +73,7 @@ fn what_is_wrong_with_a_file_is_told_with_its_name() {
         ),
         (TrustArgs { verification_key: file("key", "nothing"), ..default() }, "key: the verification key"),
         (TrustArgs { tuf_root: file("tuf", "{\"signed\": {}}"), ..default() }, "tuf: not the root.json"),
-        (TrustArgs { tuf_mirror: Some("x".into()), ..default() }, "TUF mirror: `x` is no URL"),
+        (TrustArgs { tuf_mirror: Some("x".into()), ..default() }, "TUF mirror: `x` is not a URL"),
     ];
     for (args, expected) in cases {
         let error = refused(&args);
@@ -149,7 +149,7 @@ async fn outside_of_kubernetes_one_sentence_asks_who_signs_and_any_choice_is_an_
     }
     assert_eq!((asked.lines().count(), asked.matches(". ").count()), (1, 0), "{asked}");
     let many = SigningArgs { at_once: Some(7), ..nothing() };
-    assert!(notary_to(&[outside], many, TrustArgs::default()).is_err(), "a number is no signer");
+    assert!(notary_to(&[outside], many, TrustArgs::default()).is_err(), "a number does not name a signer");
     for account in [account(""), account("a@b.c")] {
         let chosen = SigningArgs { account, ..nothing() };
         assert!(notary_to(&[outside], chosen, TrustArgs::default()).is_ok());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oci::{Host, RegistryRoot, RepositoryPath};
 
 use super::diagnostic::{Diagnostic, Spot};
-use crate::policy::{Policies, Policy, PolicyConflict, Relation};
+use crate::policy::{Policies, Policy, PolicyConflict, Relation, policies};
 
 /// What a manifest declares of the provenance of its images.
 #[derive(Clone, Debug)]
@@ -34,22 +34,15 @@ impl Reach {
         match self {
             Self::Everything => Some(None),
             Self::Below(roots) => {
-                let name = name(host, path);
+                let name = policies::name(host, path);
                 let is_above = |root: &&RegistryRoot| {
-                    let below = name.strip_prefix(&self::name(&root.host, root.prefix.as_ref()));
+                    let below = name.strip_prefix(&policies::name(&root.host, root.prefix.as_ref()));
                     below.is_some_and(|below| below.is_empty() || below.starts_with('/'))
                 };
                 roots.iter().find(is_above).map(Some)
             }
         }
     }
-}
-
-/// The name of a place in a registry, the same for all spellings of the registry: see [`Policies`].
-fn name(host: &Host, path: Option<&RepositoryPath>) -> String {
-    let host = host.api();
-    let host = host.strip_suffix(":443").unwrap_or(host);
-    path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
 }
 
 /// What one project declares.

@@ -49,7 +49,7 @@ pub(crate) async fn look(run: &Run, reader: &Reader, mut plan: Plan, notary: &No
             plan.owed = Looking { run, reader, plan: &plan, notary, signing }.at_images(&signers).await;
         }
         Ok(_) => {}
-        Err(error) => return Err(Error::NobodySigns(Box::new(error), Box::new(plan))),
+        Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(plan))),
     }
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok(plan) }
 }

@@ -50,7 +50,7 @@ pub async fn provenance(
         let examiner = Examiner { run, reader, notary, policies: &policies, shared: &shared };
         let looked = match examiner.look_at(&plan, images).await {
             Ok(looked) => looked,
-            Err(error) => return Err(Error::NoTrust(Box::new(error), Box::new(plan))),
+            Err(error) => return Err(Error::TrustUnavailable(Box::new(error), Box::new(plan))),
         };
         if run.is_stopping() {
             // Not all have been looked at.

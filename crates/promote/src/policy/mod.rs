@@ -9,7 +9,7 @@ mod exemption;
 mod image;
 mod judge;
 mod judgement;
-mod policies;
+pub(crate) mod policies;
 mod predicate;
 mod rules;
 mod source;

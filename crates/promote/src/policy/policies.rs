@@ -119,8 +119,8 @@ impl Policies {
     }
 }
 
-/// What a place in a registry is looked up by. Spellings of one registry are one: a policy must not be passed by with another.
-fn name(host: &Host, path: Option<&impl fmt::Display>) -> String {
+/// The name of a place in a registry, the same for all spellings of the registry: another spelling must not evade a policy.
+pub(crate) fn name(host: &Host, path: Option<&impl fmt::Display>) -> String {
     let host = host.api();
     let host = host.strip_suffix(":443").unwrap_or(host);
     path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))

@@ -15,6 +15,7 @@ use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::evidence::Room;
 use promote::manifest::{Manifests, load_plain};
 use promote::phase::Attested;
+use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
 use promote::{
     Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Prepared, Production, Run, Verification,
     carry_out, prepare,
@@ -71,6 +72,19 @@ pub fn door_to(hosts: &HostSettings) -> Door {
         Timeouts { answer: Duration::from_secs(5), idle: Duration::from_secs(5), ..Timeouts::default() };
     let other_hosts = HostSettings { patience: Duration::from_secs(5), ..hosts.clone() };
     Door::open(Settings { retry, timeouts, other_hosts, ..Settings::default() }).unwrap()
+}
+
+/// A policy that keys never satisfy.
+pub fn unsatisfied(mode: Mode) -> Arc<Policy> {
+    let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+    let draft = Draft {
+        mode: Some(mode),
+        signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
+        builders: vec![builder],
+        sources: vec!["github.com/o/r".parse().unwrap()],
+        ..Draft::default()
+    };
+    Arc::new(draft.into_policy().unwrap().unwrap())
 }
 
 pub fn path(text: &str) -> RepositoryPath {

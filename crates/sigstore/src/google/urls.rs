@@ -30,7 +30,7 @@ pub(super) fn subject_token_url(name: &str, text: &str) -> Result<Url, String> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Url, String> {
-    // What is no URL may be anything, so it is not shown.
+    // Text that is not a URL may be a secret, so it is not shown.
     let url = Url::parse(text).map_err(|_| format!("`{name}` is not a URL"))?;
     match url.username().is_empty() && url.password().is_none() {
         true => Ok(url),

@@ -1,11 +1,9 @@
 //! Services that are away for a moment, and clocks that differ.
 
-use std::io::Write;
 use std::sync::Mutex as SyncMutex;
 
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 use transport::{Retry, Secret, Settings};
 
 use super::waiting::Pauses;
@@ -253,49 +251,17 @@ async fn a_certificate_of_another_authority_than_the_trusted_one_is_not_used() {
     assert!(matches!(&error, SignError::Unverified(Rejection::SomeoneElses(_))), "{error}");
 }
 
-/// Whatever is logged on this thread while the guard lives.
-#[derive(Clone, Default)]
-struct Log(Arc<SyncMutex<Vec<u8>>>);
-
-impl Log {
-    fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        let subscriber = tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).finish();
-        tracing::subscriber::set_default(subscriber)
-    }
-
-    fn lines(&self, words: &str) -> usize {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains("INFO") && line.contains(words)).count()
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
-async fn the_log_says_once_as_whom_a_run_signs() {
+async fn the_log_names_the_signing_identity_once() {
     let trust = Trust::new(door(), TrustSettings::default()).unwrap();
     let sources = Sources { value: Some(Secret::new(token_of(SIGNER, 3600))), ..Sources::default() };
     let identity = Identity::new(sources, door());
     let key = SigningKey::generate().unwrap();
     let by_key = format!("signing as {}", key.signatory());
-    let log = Log::default();
-    let _guard = log.listen();
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let writer = Arc::new(log.reopen().unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let sources =
         [SignerSource::identity(door(), identity, trust.clone()), SignerSource::key(door(), key, trust)];
     for source in &sources {
@@ -303,7 +269,10 @@ async fn the_log_says_once_as_whom_a_run_signs() {
             source.owner().await.unwrap();
         }
     }
-    assert_eq!(log.lines(&format!("signing as {SIGNER} (https://accounts.google.com)")), 1);
-    assert_eq!(log.lines(&by_key), 1);
-    assert_eq!(log.lines("signing as"), 2);
+    let text = std::fs::read_to_string(log.path()).unwrap();
+    let lines =
+        |words: &str| text.lines().filter(|line| line.contains("INFO") && line.contains(words)).count();
+    assert_eq!(lines(&format!("signing as {SIGNER} (https://accounts.google.com)")), 1);
+    assert_eq!(lines(&by_key), 1);
+    assert_eq!(lines("signing as"), 2);
 }
