@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
+mod listing;
+mod others;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -10,13 +13,12 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderName, StatusCode};
 use oci::{
-    Anonymous, AttachedTag, Attachment, AttachmentKind, Client, Digest, ErrorKind, Host, Known, MediaType,
+    Anonymous, AttachedTag, Attachment, AttachmentKind, Client, Digest, ErrorKind, Known, MediaType,
     NewLayer, NewReferrer, RawManifest, Reader, Referrer, Repository, Selector, Subject, Tag, Writer,
     referrers_tag,
 };
 use registry::sample::{Recipe, Sample};
 use registry::{Canned, Config, Effect, ErrorCode, Fault, Kind, Server};
-use testkit::{Auth, Distribution, DockerRegistry};
 use transport::{Door, Settings};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -473,236 +475,4 @@ async fn a_blob_that_is_larger_than_expected_is_not_fetched() {
     scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::BlobGet));
     let error = blob(size, size).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn all_pages_of_referrers_are_read() {
-    let scene = Scene::of(Config { page_size: 2.try_into().unwrap(), ..Config::default() }).await;
-    for number in 0..5 {
-        let new = scene.referrer(&number.to_string());
-        scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
-    }
-    scene.requests();
-    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap().len(), 5);
-    assert_eq!(scene.requests(), [(Kind::Referrers, 3)]);
-}
-
-#[tokio::test]
-async fn a_registry_that_does_not_filter_is_filtered() {
-    let scene = Scene::new(true).await;
-    let entries = [entry(b"one", BUNDLE), entry(b"two", "a/b"), entry(b"one", BUNDLE)].join(",");
-    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], list(&entries));
-    assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap(), [Digest::of(b"one")], "and each is listed once");
-    assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one"), Digest::of(b"two")]);
-}
-
-#[tokio::test]
-async fn old_registries_are_understood_and_a_missing_repository_is_no_missing_api() {
-    for (status, body, remembered) in [
-        (404, "404 page not found", true),
-        (400, "{}", true),
-        (405, r#"{"errors":[{"code":"UNSUPPORTED"}]}"#, true),
-        (404, r#"{"errors":[{"code":"NAME_UNKNOWN"}]}"#, false),
-        (400, r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#, false),
-    ] {
-        let scene = Scene::new(true).await;
-        scene.put_list(&entry(b"one", BUNDLE)).await;
-        let watch = scene.answer(Kind::Referrers, status, &[], body);
-        for _ in 0..2 {
-            assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")], "{status} {body}");
-        }
-        assert_eq!(watch.struck(), if remembered { 1 } else { 2 }, "{status} {body}");
-    }
-}
-
-#[tokio::test]
-async fn trouble_is_not_taken_for_an_image_without_referrers() {
-    let scene = Scene::new(true).await;
-    scene.answer(Kind::Referrers, 403, &[], "");
-    assert_eq!(scene.referrers(None).await.unwrap_err().status(), Some(StatusCode::FORBIDDEN));
-    assert_eq!(scene.requests(), [(Kind::Referrers, 1)]);
-
-    let scene = Scene::new(false).await;
-    scene.answer(Kind::ManifestGet, 401, &[], "");
-    assert_eq!(scene.referrers(None).await.unwrap_err().status(), Some(StatusCode::UNAUTHORIZED));
-}
-
-#[tokio::test]
-async fn a_list_of_the_wrong_kind_is_refused() {
-    let image = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{0}","config":{1},"layers":[]}}"#,
-        MediaType::OciManifest,
-        entry(b"config", "a/b"),
-    );
-    let bad_digest = entry(b"one", "a/b").replace("sha256:", "md5:");
-    for (content_type, body) in [
-        ("text/html", "<html>Welcome!</html>".to_owned()),
-        ("text/html", list("")),
-        (INDEX, image.clone()),
-        (INDEX, "[]".to_owned()),
-        (INDEX, r#"{"schemaVersion":2,"manifests":{}}"#.to_owned()),
-        (INDEX, list(&bad_digest)),
-        (MediaType::OciManifest.as_str(), image),
-    ] {
-        let scene = Scene::new(true).await;
-        scene.answer(Kind::Referrers, 200, &[("content-type", content_type)], body.clone());
-        let error = scene.referrers(None).await.unwrap_err();
-        assert!(
-            matches!(error.kind(), ErrorKind::Malformed(_) | ErrorKind::Manifest(_)),
-            "{content_type} {body}: {error}"
-        );
-        assert!(error.to_string().contains(&scene.image.digest().to_string()), "it says of what: {error}");
-    }
-}
-
-#[tokio::test]
-async fn a_list_without_end_is_refused() {
-    let many = |count: usize| {
-        let entries: Vec<String> = (0..count).map(|n| entry(&n.to_be_bytes(), "a/b")).collect();
-        list(&entries.join(","))
-    };
-    let scene = Scene::new(true).await;
-    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1000));
-    assert_eq!(scene.referrers(None).await.unwrap().len(), 1000);
-
-    // What nobody asked for is counted too, so that nobody has to read it all.
-    let scene = Scene::new(true).await;
-    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1001));
-    let error = scene.referrers(Some(BUNDLE)).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
-
-    let scene = Scene::new(true).await;
-    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1_000_000));
-    let error = scene.referrers(None).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Transport(_)), "its bytes are too many: {error}");
-
-    let scene = Scene::new(true).await;
-    scene.server.faults().add(Fault::new(Effect::Endless).on(Kind::Referrers));
-    scene.referrers(None).await.unwrap_err();
-}
-
-#[tokio::test]
-async fn huge_annotations_are_bounded_by_the_size_of_the_list() {
-    let scene = Scene::new(true).await;
-    let huge = |size: usize| {
-        let text = entry(b"one", "a/b");
-        let annotated =
-            format!(r#"{},"annotations":{{"a":"{}"}}}}"#, &text[..text.len() - 1], "x".repeat(size));
-        list(&annotated)
-    };
-    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(oci::MANIFEST_MAX));
-    let error = scene.referrers(None).await.unwrap_err();
-    assert!(error.to_string().len() < 1000, "none of it is shown: {error}");
-    scene.server.faults().clear();
-    scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], huge(100_000));
-    assert_eq!(scene.referrers(None).await.unwrap(), [Digest::of(b"one")]);
-}
-
-#[tokio::test]
-async fn pages_that_lead_nowhere_new_are_refused() {
-    let scene = Scene::new(true).await;
-    for next in ["a", "b"] {
-        // Two pages that name each other; the first one found is another's answer to the second.
-        let other = if next == "a" { "b" } else { "a" };
-        let link =
-            format!("</v2/{}/referrers/{}?page={next}>; rel=\"next\"", scene.app.path, scene.image.digest());
-        let headers: HeaderMap = [("content-type", INDEX), ("link", &link)]
-            .into_iter()
-            .map(|(name, value)| (name.parse::<HeaderName>().unwrap(), value.parse().unwrap()))
-            .collect();
-        let canned =
-            Canned { status: StatusCode::OK, headers, body: list(&entry(other.as_bytes(), "a/b")).into() };
-        let fault = Fault::new(Effect::Canned(canned)).on(Kind::Referrers);
-        scene.server.faults().add(if next == "a" { fault.path("page=b") } else { fault });
-    }
-    let error = scene.referrers(None).await.unwrap_err();
-    assert!(error.to_string().contains("do not end"), "{error}");
-    assert_eq!(scene.requests(), [(Kind::Referrers, 3)]);
-
-    let scene = Scene::new(true).await;
-    let elsewhere = [("content-type", INDEX), ("link", "<https://registry.example/next>; rel=\"next\"")];
-    scene.answer(Kind::Referrers, 200, &elsewhere, list(&entry(b"one", "a/b")));
-    let error = scene.referrers(None).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::ForeignHost { .. }), "{error}");
-}
-
-#[tokio::test]
-async fn what_is_listed_wrongly_is_not_believed() {
-    let scene = Scene::new(false).await;
-    let other = Recipe { seed: 9, ..Recipe::default() }.image();
-    other.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();
-    let about_other = referrer(other.root(), "about another");
-    let digest = scene.writer().attach(&scene.app, &about_other, Known::Nothing).await.unwrap();
-    let honest = scene.listed(other.digest(), None, Known::Nothing).await.unwrap().remove(0);
-    let subject = scene.image.digest();
-    let size = honest.size;
-    scene
-        .put_list(&format!(
-            r#"{{"mediaType":"{}","digest":"{digest}","size":{size}}}"#,
-            MediaType::OciManifest
-        ))
-        .await;
-    let listed = scene.listed(subject, None, Known::Nothing).await.unwrap().remove(0);
-    let error = scene.reader().referrer(&scene.app, subject, &listed).await.unwrap_err();
-    assert!(error.to_string().contains(&other.digest().to_string()), "it says what it is about: {error}");
-
-    let read = async |listed: Referrer| scene.reader().referrer(&scene.app, other.digest(), &listed).await;
-    assert!(read(honest.clone()).await.is_ok());
-    let error = read(Referrer { size: size + 1, ..honest.clone() }).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::WrongSize { .. }), "{error}");
-    scene.requests();
-    let error = read(Referrer { size: 1 << 40, ..honest.clone() }).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
-    assert_eq!(scene.requests(), [], "what is too large is not asked for");
-    scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::ManifestGet));
-    let error = read(honest).await.unwrap_err();
-    assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
-}
-
-/// Registries of other people have no referrers API, and take what is attached for what it is.
-#[tokio::test]
-#[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn other_registries_keep_what_is_attached() {
-    let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::None));
-    for host in [old.host(), new.host()] {
-        attach_to(host).await;
-    }
-}
-
-async fn attach_to(host: &Host) {
-    let scene = Scene::new(true).await;
-    let (reader, writer) = (scene.reader(), scene.writer());
-    let there = Repository { host: host.clone(), path: scene.app.path.clone() };
-    // An image without subject is copied like anything that is attached.
-    let image = reader
-        .attachment(&scene.app, Selector::Digest(scene.image.digest()))
-        .await
-        .unwrap()
-        .present()
-        .unwrap();
-    let tag: Tag = "v1".parse().unwrap();
-    writer.copy_attachment(&scene.app, &there, &image, Some(&tag), 1 << 20, Known::Nothing).await.unwrap();
-
-    let subject = scene.image.digest();
-    let one = writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
-    let two = writer.attach(&there, &scene.referrer("two"), Known::Nothing).await.unwrap();
-    writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
-    let found = reader.referrers(&there, subject, Some(BUNDLE), Known::Nothing).await.unwrap();
-    let digests: Vec<Digest> = found.iter().map(|referrer| referrer.digest).collect();
-    assert_eq!(digests, [one, two], "{host}");
-    assert_eq!(found[0].annotations["name"], "one");
-    let read = reader.referrer(&there, subject, &found[1]).await.unwrap().present().unwrap();
-    assert_eq!(read.layers[0].digest, Digest::of(b"two"));
-
-    let signatures = scene.signature_tag();
-    for name in ["one", "two", "one"] {
-        writer.append(&there, &signatures, &[signature("payload", name)], Known::Nothing).await.unwrap();
-    }
-    let read = reader.attachment(&there, Selector::Tag(&signatures)).await.unwrap().present().unwrap();
-    assert_eq!(read.layers.len(), 2, "{host}");
-    writer
-        .copy_attachment(&there, &scene.app, &read, Some(&signatures), 1 << 20, Known::Nothing)
-        .await
-        .unwrap();
-    assert_eq!(scene.signatures().await, read, "the same, here and there");
 }

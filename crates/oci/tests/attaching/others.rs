@@ -1,0 +1,53 @@
+//! Attaching at registries of other projects, which have no referrers API.
+
+use oci::{Digest, Host, Known, Repository, Selector, Tag};
+use testkit::{Auth, Distribution, DockerRegistry};
+
+use super::{BUNDLE, Scene, signature};
+
+#[tokio::test]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn other_registries_keep_what_is_attached() {
+    let (old, new) = (DockerRegistry::start(), Distribution::start(Auth::None));
+    for host in [old.host(), new.host()] {
+        attach_to(host).await;
+    }
+}
+
+async fn attach_to(host: &Host) {
+    let scene = Scene::new(true).await;
+    let (reader, writer) = (scene.reader(), scene.writer());
+    let there = Repository { host: host.clone(), path: scene.app.path.clone() };
+    // An image without subject is copied like anything that is attached.
+    let image = reader
+        .attachment(&scene.app, Selector::Digest(scene.image.digest()))
+        .await
+        .unwrap()
+        .present()
+        .unwrap();
+    let tag: Tag = "v1".parse().unwrap();
+    writer.copy_attachment(&scene.app, &there, &image, Some(&tag), 1 << 20, Known::Nothing).await.unwrap();
+
+    let subject = scene.image.digest();
+    let one = writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let two = writer.attach(&there, &scene.referrer("two"), Known::Nothing).await.unwrap();
+    writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let found = reader.referrers(&there, subject, Some(BUNDLE), Known::Nothing).await.unwrap();
+    let digests: Vec<Digest> = found.iter().map(|referrer| referrer.digest).collect();
+    assert_eq!(digests, [one, two], "{host}");
+    assert_eq!(found[0].annotations["name"], "one");
+    let read = reader.referrer(&there, subject, &found[1]).await.unwrap().present().unwrap();
+    assert_eq!(read.layers[0].digest, Digest::of(b"two"));
+
+    let signatures = scene.signature_tag();
+    for name in ["one", "two", "one"] {
+        writer.append(&there, &signatures, &[signature("payload", name)], Known::Nothing).await.unwrap();
+    }
+    let read = reader.attachment(&there, Selector::Tag(&signatures)).await.unwrap().present().unwrap();
+    assert_eq!(read.layers.len(), 2, "{host}");
+    writer
+        .copy_attachment(&there, &scene.app, &read, Some(&signatures), 1 << 20, Known::Nothing)
+        .await
+        .unwrap();
+    assert_eq!(scene.signatures().await, read, "the same, here and there");
+}
