@@ -7,12 +7,13 @@ mod support;
 
 use std::sync::Arc;
 
+use http::StatusCode;
 use oci::{AttachmentKind, Digest, Known, RegistryRoot, Repository};
 use promote::manifest::Manifests;
 use promote::policy::{Mode, Policies};
 use promote::{Error, Job, Phase, Prepared, SignatureFormat, SummarySigner, prepare};
 use registry::sample::{Recipe, Sample};
-use registry::{Config, Effect, Fault, Kind};
+use registry::{Canned, Config, Effect, Fault, Kind};
 use support::hand::{Hand, PROVENANCE, append, attach, malformed};
 use support::signer::Identity;
 use support::{LATE_AFTER, World, google, path, tag, unsatisfied, within_limit};
@@ -268,6 +269,31 @@ async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await;
             assert!(matches!(prepared, Err(Error::Blocked(..))), "{holder} has it, {attacher} has attached");
+        }
+    }
+}
+
+/// A staging that does not tell what is attached is left out where another one serves the image, for its parts as for itself.
+#[tokio::test]
+async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another_serves_the_image() {
+    for silent in ["a", "b"] {
+        for number in 0..2 {
+            let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+            let index = Recipe::default().index(1);
+            for folder in ["a", "b"] {
+                index.put(scene.world.staging.store(), &path(&format!("{folder}/app")), &[]).await.unwrap();
+            }
+            scene.world.wish("app", index.digest(), &["v1"]);
+            scene.demand("a", Mode::Warn);
+            let list = format!("/{silent}/app/referrers/{}", index.manifests[number].digest());
+            let refusal = Effect::Canned(Canned::new(StatusCode::FORBIDDEN));
+            let watch = scene.world.staging.faults().add(Fault::new(refusal).path(list));
+            let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
+            let prepared = scene.prepare(job).await;
+            assert!(watch.struck() > 0);
+            // The one that serves the image has to answer.
+            let is_promoted = prepared.is_ok_and(|prepared| prepared.plan().summary().total.copy == 1);
+            assert_eq!(is_promoted, silent == "b", "{silent} says nothing about manifest {number}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The phases of a promotion. Each consumes what the one before made, so that no order but the right one compiles; those
 //! before Promote hold a reader, which cannot write.
 
+mod assessment;
 mod attest;
 mod carried;
 mod carry;
@@ -9,6 +10,7 @@ mod finished;
 mod hosts;
 mod look;
 mod owed;
+mod parts;
 pub(crate) mod plan;
 mod planning;
 mod promote;
@@ -18,10 +20,10 @@ mod setup;
 mod sign;
 mod validate;
 
+pub use assessment::{Assessment, Passed, Signatures};
 pub use attest::Attested;
 pub(crate) use attest::attest;
 pub(crate) use carried::look_at_carried;
-pub use examine::{Assessment, Passed, Signatures};
 pub(crate) use look::look;
 pub use plan::{Count, Failure, Plan, Summary};
 pub use planning::{Deferred, plan};

@@ -15,7 +15,7 @@ use crate::edge::{Edge, ImageId};
 use crate::error::Error;
 use crate::event::{Event, Phase, Promotion};
 use crate::intern::Id;
-use crate::phase::examine::Passed;
+use crate::phase::assessment::Passed;
 use crate::phase::plan::Plan;
 use crate::phase::schedule::{Begin, Occasion, Schedule};
 use crate::phase::validate::{Cleared, Gate};

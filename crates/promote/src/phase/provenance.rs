@@ -10,7 +10,8 @@ use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::Phase;
 use crate::notary::Notary;
-use crate::phase::examine::{Assessment, Examiner, Passed, blocked};
+use crate::phase::assessment::{Assessment, Passed, blocked};
+use crate::phase::examine::Examiner;
 use crate::phase::plan::Plan;
 use crate::run::Run;
 

@@ -9,7 +9,7 @@ use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::intern::Id;
-use crate::phase::examine::{Assessment, Passed, blocked};
+use crate::phase::assessment::{Assessment, Passed, blocked};
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
 use crate::run::Run;

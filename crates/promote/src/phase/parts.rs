@@ -1,0 +1,191 @@
+//! The gate: looking at what an index lists, where the index has no provenance of its own.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use futures_util::future::BoxFuture;
+use oci::{
+    Descriptor, Digest, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, RawManifest, Repository, Selector,
+};
+
+use crate::event::Event;
+use crate::evidence::{Claim, Evidence, EvidenceError, Means, Rejected, Wanted, gather, is_about_content};
+use crate::intern::Id;
+use crate::phase::plan::Plan;
+use crate::policy::{
+    Image, Platform, Policy, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt,
+};
+use crate::run::Run;
+
+/// An image in the staging repositories that have it.
+pub(super) struct Staged<'a> {
+    pub(super) run: &'a Run,
+    pub(super) plan: &'a Plan,
+    pub(super) means: Means<'a>,
+    /// The repository that serves it.
+    pub(super) source: Id<Repository>,
+    /// The others that may serve it.
+    pub(super) others: Vec<Id<Repository>>,
+}
+
+impl Staged<'_> {
+    /// All of the repositories, the one that serves the image last.
+    pub(super) fn sources(&self) -> impl Iterator<Item = Id<Repository>> {
+        self.others.iter().copied().chain([self.source])
+    }
+
+    /// What is attached to a manifest of the image in any of the repositories. Of the others, one that does not answer is left
+    /// out, with a warning.
+    ///
+    /// # Errors
+    /// When the repository that serves the image does not answer, and when the trusted root is not available.
+    pub(super) async fn evidence(&self, digest: Digest, wanted: Wanted) -> Result<Evidence, EvidenceError> {
+        let mut evidence = self.evidence_at(self.source, digest, wanted).await?;
+        for other in &self.others {
+            match self.evidence_at(*other, digest, wanted).await {
+                Ok(more) => evidence.extend(more),
+                // A policy that needs what is attached there is not satisfied.
+                Err(EvidenceError::Registry(error)) => {
+                    let repository = self.plan.edges().repository(*other);
+                    self.run.tell(&Event::Warned(format!(
+                        "what {repository} has attached to {digest} is left out: {error}"
+                    )));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(evidence)
+    }
+
+    async fn evidence_at(
+        &self,
+        source: Id<Repository>,
+        digest: Digest,
+        wanted: Wanted,
+    ) -> Result<Evidence, EvidenceError> {
+        let (repository, hints) = (self.plan.edges().repository(source), self.plan.hints(source, &digest));
+        gather(self.means, repository, digest, hints, wanted).await
+    }
+}
+
+/// What an index lists, looked at for one policy.
+pub(super) struct Parts<'a> {
+    staged: &'a Staged<'a>,
+    policy: &'a Policy,
+    /// What the plan has read of the image.
+    graph: Option<&'a Graph>,
+    /// How many platforms may still be looked at.
+    left: AtomicUsize,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(staged: &'a Staged<'a>, policy: &'a Policy, graph: Option<&'a Graph>) -> Self {
+        Self { staged, policy, graph, left: AtomicUsize::new(IMAGE_MANIFESTS_MAX) }
+    }
+
+    /// Whether another platform may be looked at.
+    fn may_look_at_another(&self) -> bool {
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// What is attested of what an index lists; none where it is no index.
+    pub(super) fn platforms<'b>(
+        &'b self,
+        digest: Digest,
+        found: &'b mut BTreeMap<Digest, Evidence>,
+        depth: usize,
+    ) -> BoxFuture<'b, Result<Option<Vec<Platform>>, EvidenceError>> {
+        Box::pin(async move {
+            let Some(children) = self.children(digest).await? else { return Ok(None) };
+            let mut platforms = Vec::new();
+            for child in &children {
+                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                let is_too_much = !self.may_look_at_another();
+                let mut platform = Platform {
+                    name: child.platform.clone(),
+                    is_exempt: !is_too_much && self.is_exempt(&children, child).await?,
+                    image: image_of(child.digest, &Evidence::default()),
+                };
+                if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
+                    // An index may list the same twice.
+                    if let Entry::Vacant(entry) = found.entry(child.digest) {
+                        entry.insert(self.staged.evidence(child.digest, Wanted::Attestations).await?);
+                    }
+                    platform.image = image_of(child.digest, &found[&child.digest]);
+                    if child.media_type.is_index() && !platform.image.has_provenance(self.policy) {
+                        platform.image.platforms = self.platforms(child.digest, found, depth + 1).await?;
+                    }
+                }
+                platforms.push(platform);
+                if is_too_much {
+                    break;
+                }
+            }
+            Ok(Some(platforms))
+        })
+    }
+
+    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is looked at.
+    async fn is_exempt(&self, siblings: &[Descriptor], child: &Descriptor) -> Result<bool, oci::Error> {
+        if !claims_exemption(siblings, child) {
+            return Ok(false);
+        }
+        match self.manifest(child.digest).await {
+            Ok(manifest) => Ok(is_exempt(siblings, child, &manifest)),
+            // What is not there, or is no manifest, is not exempt.
+            Err(error) if is_about_content(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an index lists; none where it is no index.
+    async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
+        let manifest = match self.manifest(digest).await {
+            Ok(manifest) => manifest,
+            // Staging has lost it, or it is broken: there are no platforms that could satisfy a policy.
+            Err(error) if is_about_content(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
+        let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
+        Ok(parsed.map(|parsed| parsed.children))
+    }
+
+    /// A manifest of the image. What the plan has not read is read.
+    async fn manifest(&self, digest: Digest) -> Result<RawManifest, oci::Error> {
+        let read = self.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
+        match read {
+            Some(node) => Ok(node.manifest.clone()),
+            None => {
+                let repository = self.staged.plan.edges().repository(self.staged.source);
+                self.staged.means.reader.manifest(repository, Selector::Digest(digest)).await
+            }
+        }
+    }
+}
+
+/// What is attested of an image, as policies judge it.
+pub(super) fn image_of(digest: Digest, evidence: &Evidence) -> Image {
+    let verified = evidence.attestations.iter().map(|found| VerifiedAttestation {
+        signatory: found.signatory.clone(),
+        statement: found.statement.clone(),
+        id: found.origin.id(),
+        place: found.origin.to_string(),
+    });
+    let attestation = |rejected: &Rejected| match &rejected.claim {
+        Claim::Signature => None,
+        Claim::Attestation(predicate_type) => Some(RejectedAttestation {
+            predicate_type: predicate_type.clone(),
+            reason: rejected.reason.clone(),
+            place: rejected.place.clone(),
+        }),
+    };
+    Image {
+        digest,
+        verified: verified.collect(),
+        rejected: evidence.rejected.iter().filter_map(attestation).collect(),
+        others: evidence.others.iter().filter_map(attestation).collect(),
+        platforms: None,
+    }
+}
