@@ -14,6 +14,7 @@ use promote::policy::{Mode, Policies};
 use promote::{Error, Job, Phase, Prepared, SignatureFormat, SummarySigner, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Canned, Config, Effect, Fault, Kind};
+use support::beside::{attestations, beside, runnable};
 use support::hand::{Hand, PROVENANCE, append, attach, malformed};
 use support::signer::Identity;
 use support::{LATE_AFTER, World, google, path, tag, unsatisfied, within_limit};
@@ -270,6 +271,28 @@ async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
             let prepared = scene.prepare(job).await;
             assert!(matches!(prepared, Err(Error::Blocked(..))), "{holder} has it, {attacher} has attached");
         }
+    }
+}
+
+/// What an index lists beside its platforms gets what they get, unless it is BuildKit's attestation manifest.
+#[tokio::test]
+async fn attestation_manifests_are_neither_signed_nor_summarised_and_what_is_listed_like_them_is() {
+    for (other, is_exempt) in [(attestations(1), true), (runnable(1), false)] {
+        let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+        scene.summarize();
+        let platforms = Recipe::default().index(1);
+        let about = platforms.manifests[0].digest();
+        let index = beside(platforms, &other, Some(about));
+        scene.world.stage("app", &index, &["v1"]).await;
+        scene.world.promote().await;
+        for digest in [about, other.digest(), index.digest()] {
+            let expected = usize::from(!(is_exempt && digest == other.digest()));
+            let (layers, _, _, summaries) = scene.attached(0, digest).await;
+            assert_eq!((layers, summaries), (expected, expected), "{digest}, exempt: {is_exempt}");
+        }
+        scene.world.reset_tallies();
+        scene.world.promote().await;
+        assert_eq!(scene.world.writes(), 0, "exempt: {is_exempt}");
     }
 }
 
