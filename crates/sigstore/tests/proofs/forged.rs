@@ -9,7 +9,7 @@ use crate::support::authority::{Authority, Wanted};
 use crate::support::bundle::{Good, flipped, timestamps};
 use crate::support::handmade::{self, without_logs};
 use crate::support::stack::{
-    SIGNER, door, identity_of, issuer, pattern, root, root_with, services, sha256, signer, signer_at,
+    SIGNER, door, identity_of, issuer, log_of, pattern, root, root_with, services, sha256, signer, signer_at,
     sigstore, usual_signatory, verifier, verifier_with,
 };
 
@@ -163,7 +163,7 @@ async fn a_certificate_that_no_certificate_log_has_seen_is_refused_where_the_roo
 async fn a_certificate_of_another_certificate_log_is_refused() {
     let good = Good::message(Rekor::V1, b"message").await;
     accepted(&good, &verifier());
-    let rekor = |root: &Value| root["tlogs"][0].clone();
+    let rekor = |root: &mut Value| log_of(root, Rekor::V1).clone();
     let another_key = verifier_with(|root| root["ctlogs"][0]["publicKey"] = rekor(root)["publicKey"].clone());
     refused(&good, &another_key, Rejection::Invalid, "signed certificate timestamp");
     let another_log = verifier_with(|root| root["ctlogs"][0] = rekor(root));

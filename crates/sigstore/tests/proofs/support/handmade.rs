@@ -8,12 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sigstore::STATEMENT_TYPE;
+use testkit::Rekor;
 
 use super::authority::{Authority, Wanted, to_pem};
 use super::bundle::Good;
 use super::der::{identifier, sequence, value};
 use super::server::{body, forward};
-use super::stack::{root_with, sha256, sigstore, statement};
+use super::stack::{log_of, root_with, sha256, sigstore, statement};
 
 const SHA256: [u8; 9] = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
 
@@ -87,7 +88,7 @@ impl Log {
     pub(crate) fn root(&self) -> Vec<u8> {
         root_with(|root| {
             root["ctlogs"] = json!([]);
-            let log = &mut root["tlogs"][0];
+            let log = log_of(root, Rekor::V1);
             log["publicKey"]["rawBytes"] = STANDARD.encode(self.0.public()).into();
             log["logId"]["keyId"] = base64_digest(&self.0.public()).into();
         })

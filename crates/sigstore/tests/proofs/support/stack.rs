@@ -56,6 +56,14 @@ pub(crate) fn root_with(change: impl FnOnce(&mut Value)) -> Vec<u8> {
     root.to_string().into_bytes()
 }
 
+/// The entry of this log in a trusted root. `cosign trusted-root create` writes the logs in no certain
+/// order, so a test must not go by their position.
+pub(crate) fn log_of(root: &mut Value, rekor: Rekor) -> &mut Value {
+    let url = sigstore().rekor(rekor);
+    let mut logs = root["tlogs"].as_array_mut().unwrap().iter_mut();
+    logs.find(|log| log["baseUrl"] == url).expect("the trusted root names each log")
+}
+
 pub(crate) fn verifier() -> Arc<Verifier> {
     Arc::new(Verifier::with_root(&root()).unwrap())
 }
