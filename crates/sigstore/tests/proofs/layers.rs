@@ -179,13 +179,14 @@ fn an_attestation_s_timestamp_is_over_its_envelope_and_one_time_within_the_certi
     let rejection = judged(&stamped.stamped_over(b"something else"), &log.root()).unwrap_err();
     assert!(matches!(rejection, Rejection::Invalid(_)), "{rejection}");
     // Logged while the certificate was good, stamped when it was not.
-    let over = Wanted::good_for(SignedDuration::from_mins(-1));
-    let early = Attestation::new(&log, &over, now - SignedDuration::from_mins(2));
+    // The certificate's end counts from when it is issued, so these times are taken right before.
+    let over = Wanted::good_for(SignedDuration::from_secs(-2));
+    let early = Attestation::new(&log, &over, Timestamp::now() - SignedDuration::from_secs(4));
     judged(&early, &log.root()).unwrap();
     let envelope = early.envelope.clone();
     judged(&early.stamped_over(&envelope), &log.root()).unwrap();
     // Logged when it was not good any more, or by a log that nobody knows.
-    let late = Attestation::new(&log, &over, now);
+    let late = Attestation::new(&log, &over, Timestamp::now());
     assert!(matches!(judged(&late, &log.root()), Err(Rejection::Invalid(_))));
     let envelope = late.envelope.clone();
     assert!(matches!(judged(&late.stamped_over(&envelope), &log.root()), Err(Rejection::Invalid(_))));
