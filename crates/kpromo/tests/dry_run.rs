@@ -90,6 +90,52 @@ async fn nothing_to_do_is_said_only_where_a_confirmed_run_would_write_nothing() 
     assert!(production.tally().snapshot().writes() > before, "which the confirmed run writes");
 }
 
+/// What is to be attached is listed image by image: an image that is copied and tagged, one that has no tag, and one that is
+/// there already. What production has is not listed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plan_lists_what_is_to_be_attached_image_by_image() {
+    let (_staging, production, desk) = scene().await;
+    let (manifest, key, plan) = (desk.path("manifest.yaml"), desk.key_pair(), desk.path("plan.json"));
+    let flags = [
+        "cip",
+        "--manifest",
+        manifest.to_str().unwrap(),
+        "--signing-key",
+        key.to_str().unwrap(),
+        "--verbose",
+        "--output-plan",
+        plan.to_str().unwrap(),
+    ];
+    let attached = |stdout: &str| -> Vec<String> {
+        let lines = edges(stdout).into_iter().filter(|line| !line.contains(" <- "));
+        lines.map(str::to_owned).collect()
+    };
+    let [one, two] = ["one", "two"].map(|name| {
+        let recipe = |seed| Recipe { seed, ..Recipe::default() };
+        let digest = if name == "one" { recipe(1).index(2).digest() } else { recipe(2).image().digest() };
+        format!("{}/prod/{name}@{digest}", production.host())
+    });
+    let expected = [format!("+ {one}: signature, promotion record"), format!("+ {two}: promotion record")];
+    let images = serde_json::json!([
+        { "image": one, "lacks": ["signature", "record"] },
+        { "image": two, "lacks": ["record"] },
+    ]);
+    let new = kpromo_with(&flags);
+    assert_eq!((new.code, attached(&new.stdout)), (0, expected.to_vec()), "{}", new.stderr);
+    assert_eq!(desk.json("plan.json")["images"], images);
+
+    // The same where an earlier run has copied and not signed.
+    assert_eq!(cip(&["--manifest", manifest.to_str().unwrap(), "--confirm"]).code, 0);
+    let unsigned = kpromo_with(&[&flags[..], &["--check-signatures"]].concat());
+    assert_eq!((unsigned.code, attached(&unsigned.stdout)), (0, expected.to_vec()), "{}", unsigned.stderr);
+    assert_eq!(desk.json("plan.json")["images"], images);
+
+    assert_eq!(kpromo_with(&[&flags[..], &["--confirm"]].concat()).code, 0);
+    let done = kpromo_with(&[&flags[..], &["--check-signatures"]].concat());
+    assert_eq!((done.code, attached(&done.stdout)), (0, Vec::new()), "{}", done.stderr);
+    assert_eq!(desk.json("plan.json")["images"], serde_json::json!([]));
+}
+
 /// A lost image is asked for and is missing, so there is something left to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_do_is_not_said_where_an_image_is_lost() {

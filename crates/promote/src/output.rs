@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::decide::Verdict;
-use crate::phase::Plan;
+use crate::phase::{Attached, Missing, Plan};
 
 /// The version of the file's schema.
 const SCHEMA: u32 = 1;
@@ -25,7 +25,16 @@ struct Decision<'a> {
     origin: String,
 }
 
-/// Writes a plan as JSON, one edge a line, in the order of destinations.
+/// An image with what it lacks of what is attached to promoted images.
+#[derive(Serialize)]
+struct Image<'a> {
+    image: String,
+    lacks: &'a [Attached],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'a str>,
+}
+
+/// Writes a plan as JSON, one edge and one image a line, in the order of destinations.
 ///
 /// # Errors
 /// When the writer fails.
@@ -34,19 +43,18 @@ pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
     write!(to, "{{\"schema\":{SCHEMA},\"summary\":")?;
     serde_json::to_writer(&mut to, &plan.summary())?;
     write!(to, ",\"edges\":[")?;
-    let mut between = "\n";
     let mut decisions: Vec<_> = plan.decisions().collect();
     // Numbers of names follow the manifests; a file that is compared should follow the names.
     decisions.sort_by(|(a, _), (b, _)| {
         let key = |edge| (edges.destination(edge), edges.tag(edge), edges.digest(edge));
         key(a).cmp(&key(b))
     });
-    for (edge, verdict) in decisions {
+    let decisions = decisions.into_iter().map(|(edge, verdict)| {
         let (action, detail) = match plan.failure(edge, verdict) {
             Some(error) => ("failed", Some(error.to_string())),
             None => action(verdict),
         };
-        let decision = Decision {
+        Decision {
             project: edges.project(edge),
             source: edges.source(edge).to_string(),
             destination: edges.destination(edge).to_string(),
@@ -55,12 +63,29 @@ pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
             action,
             detail,
             origin: edges.origin(edge),
-        };
+        }
+    });
+    write_lines(&mut to, decisions)?;
+    write!(to, "\n],\"images\":[")?;
+    let missing = plan.missing();
+    let images = missing.iter().map(|Missing { repository, digest, lacks, refused }| Image {
+        image: repository.at(**digest).to_string(),
+        lacks,
+        refused: *refused,
+    });
+    write_lines(&mut to, images)?;
+    to.write_all(b"\n]}\n")
+}
+
+/// Writes the members of an array, one a line.
+fn write_lines(mut to: impl Write, members: impl Iterator<Item = impl Serialize>) -> io::Result<()> {
+    let mut between = "\n";
+    for member in members {
         to.write_all(between.as_bytes())?;
-        serde_json::to_writer(&mut to, &decision)?;
+        serde_json::to_writer(&mut to, &member)?;
         between = ",\n";
     }
-    to.write_all(b"\n]}\n")
+    Ok(())
 }
 
 fn action(verdict: &Verdict) -> (&'static str, Option<String>) {

@@ -23,7 +23,7 @@ use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::output::{check_file, check_folder, write_file};
-use crate::render::{Bars, Lines, count, plan_edges, plan_table};
+use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
 use crate::terminal::{Interrupts, print, print_error};
 use crate::trust::notary;
 use crate::watchdog;
@@ -136,7 +136,8 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &
 /// be written.
 fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
     if is_cleared {
-        plan_edges(plan, args.verbose).for_each(|lines| print(&lines));
+        plan_edges(plan, args.verbose).for_each(|line| print(&line));
+        plan_missing(plan, args.verbose).for_each(|line| print(&line));
     }
     if !plan.edges().all().is_empty() {
         print(&plan_table(&plan.summary()));

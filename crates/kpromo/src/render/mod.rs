@@ -8,6 +8,6 @@ mod summary;
 
 pub(crate) use audit::{audit_json, audit_text};
 pub(crate) use human::count;
-pub(crate) use plan::{plan_edges, plan_table};
+pub(crate) use plan::{plan_edges, plan_missing, plan_table};
 pub(crate) use progress::{Bars, Lines};
 pub(crate) use summary::{failures, summary};

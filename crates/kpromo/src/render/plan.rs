@@ -3,12 +3,12 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use oci::Digest;
-use promote::phase::{Count, Plan, Summary};
+use promote::phase::{Count, Missing, Plan, Summary};
 use promote::{Edge, Verdict};
 
 use super::human::{bytes, count};
 
-/// The most edges that are listed where not all are asked for.
+/// The most edges, and the most images, that are listed without `--verbose`.
 const SHOWN: usize = 50;
 /// How much of a digest is shown where it is shortened, in hexadecimal digits.
 const SHORT: usize = 12;
@@ -16,15 +16,28 @@ const SHORT: usize = 12;
 /// What a confirmed run would copy and tag, a line an edge: `+ prod/app:1.1 <- staging/app@sha256:82d5…`. The first fifty, or
 /// with `verbose` all, with whole digests.
 pub(crate) fn plan_edges(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
-    let to_do = move || {
-        plan.decisions().filter(move |(edge, verdict)| {
-            matches!(verdict, Verdict::Copy | Verdict::Tag) && plan.failure(edge, verdict).is_none()
-        })
-    };
-    let shown = if verbose { usize::MAX } else { SHOWN };
-    let hidden = to_do().count().saturating_sub(shown);
+    let to_do = plan.decisions().filter(|(edge, verdict)| {
+        matches!(verdict, Verdict::Copy | Verdict::Tag) && plan.failure(edge, verdict).is_none()
+    });
+    first(to_do.collect(), verbose, move |(edge, _)| edge_line(plan, edge, verbose))
+}
+
+/// What a confirmed run would attach to images, a line an image: `+ prod/app@sha256:82d5…: signature, promotion record`. As many
+/// as of edges. Images that have not passed are left out.
+pub(crate) fn plan_missing(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
+    let missing = plan.missing().into_iter().filter(|image| image.refused.is_none());
+    first(missing.collect(), verbose, move |image: Missing<'_>| {
+        let lacks: Vec<String> = image.lacks.iter().map(ToString::to_string).collect();
+        format!("+ {}@{}: {}\n", image.repository, shown(image.digest, verbose), lacks.join(", "))
+    })
+}
+
+/// The lines of the first fifty items, with how many more there are, or of all with `verbose`.
+fn first<T>(items: Vec<T>, verbose: bool, line: impl Fn(T) -> String) -> impl Iterator<Item = String> {
+    let shown = if verbose { items.len() } else { SHOWN };
+    let hidden = items.len().saturating_sub(shown);
     let more = (hidden > 0).then(|| format!("  and {} more (--verbose lists them)\n", count(hidden as u64)));
-    to_do().take(shown).map(move |(edge, _)| edge_line(plan, edge, verbose)).chain(more)
+    items.into_iter().take(shown).map(line).chain(more)
 }
 
 fn edge_line(plan: &Plan, edge: &Edge, verbose: bool) -> String {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Selector};
 
+use crate::edge::ImageId;
 use crate::evidence::Origin;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::OwedImage;
@@ -12,14 +13,17 @@ use crate::phase::validate::Cleared;
 use crate::run::Run;
 use crate::signing::AttachError;
 
-/// Takes out of what is owed the images that only might have lacked attestations, and do not. Those that lack anything else stay
-/// as they are: what is attached to them is compared when it is carried.
+/// Takes out of what is owed the images that only might have lacked attestations, and do not. Those that lack anything else
+/// stay, with attestations to carry where their policies have accepted any: what is attached to them is compared then.
 ///
 /// Requests, of an image with a policy that lacks nothing else: one for each `.att` tag that a listing does not deny and that
 /// layers are carried to.
 pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cleared) -> Cleared {
-    let (open, certain): (Vec<OwedImage>, Vec<OwedImage>) =
+    let (open, mut certain): (Vec<OwedImage>, Vec<OwedImage>) =
         std::mem::take(&mut cleared.plan.owed.images).into_iter().partition(|image| !image.lacks_own());
+    for image in &mut certain {
+        image.carried &= image.sources.iter().any(|source| cleared.has_counted(source));
+    }
     let numbers: Vec<usize> = (0..open.len()).collect();
     let looked = by_host(
         run,
@@ -43,6 +47,13 @@ pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cle
     }
     owed.images.sort_by_key(|image| image.subject);
     cleared
+}
+
+impl Cleared {
+    /// Whether a policy has accepted attestations of a staging image.
+    fn has_counted(&self, source: &ImageId) -> bool {
+        self.gate.passed(source).is_ok_and(|passed| !passed.assessment().counted().is_empty())
+    }
 }
 
 struct Looking<'a> {

@@ -25,6 +25,7 @@ pub use attest::Attested;
 pub(crate) use attest::attest;
 pub(crate) use carried::look_at_carried;
 pub(crate) use look::look;
+pub use owed::{Attached, Missing};
 pub use plan::{Count, Failure, Plan, Summary};
 pub use planning::{Deferred, plan};
 pub use promote::{Confirmed, Copying, Promoted, promote};

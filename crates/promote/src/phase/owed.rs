@@ -1,7 +1,10 @@
 //! What images lack at their homes of signatures, promotion records and summaries: the part of a plan that Sign and Attest carry
 //! out.
 
-use oci::{Descriptor, Known, Referrer};
+use std::fmt;
+
+use oci::{Descriptor, Digest, Known, Referrer, Repository};
+use serde::Serialize;
 
 use crate::edge::ImageId;
 use crate::phase::finished::Finished;
@@ -68,7 +71,56 @@ pub(super) enum Bundle {
     LackingBesideOthers,
 }
 
+/// Something that is attached to promoted images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Attached {
+    /// A signature of the image or of a part of it.
+    Signature,
+    /// The promotion record.
+    Record,
+    /// The verification summary of the image or of a part of it.
+    Summary,
+    /// Attestations in staging that the image's policy accepts.
+    Attestations,
+}
+
+/// What a promoted image lacks of what is attached to it, as the plan tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing<'a> {
+    /// The repository that holds what is attached.
+    pub repository: &'a Repository,
+    /// The image.
+    pub digest: &'a Digest,
+    /// What it lacks. [`Attached::Attestations`] may turn out to be there once staging has been looked at.
+    pub lacks: Vec<Attached>,
+    /// Why it stays without, where it or a part of it has not passed.
+    pub refused: Option<&'a str>,
+}
+
+impl fmt::Display for Attached {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(match self {
+            Self::Signature => "signature",
+            Self::Record => "promotion record",
+            Self::Summary => "verification summary",
+            Self::Attestations => "attestations",
+        })
+    }
+}
+
 impl OwedImage {
+    /// What it lacks, in the order in which it is written.
+    pub(super) fn lacks(&self) -> Vec<Attached> {
+        let all = [
+            (self.signature, Attached::Signature),
+            (self.carried, Attached::Attestations),
+            (self.summary || self.parts.iter().any(|part| part.summary), Attached::Summary),
+            (self.record, Attached::Record),
+        ];
+        all.into_iter().filter_map(|(is_lacking, what)| is_lacking.then_some(what)).collect()
+    }
+
     /// Whether it lacks anything but attestations to carry.
     pub(super) fn lacks_own(&self) -> bool {
         self.signature || self.record || self.summary

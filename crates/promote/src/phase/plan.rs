@@ -16,7 +16,7 @@ use crate::event::{Event, Promotion};
 use crate::evidence::{Hints, is_about_content};
 use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
-use crate::phase::owed::Owed;
+use crate::phase::owed::{Missing, Owed};
 use crate::policy::{Policies, claims_exemption, exempt_parts};
 use crate::problem::NewAdvice;
 use crate::run::Run;
@@ -136,6 +136,20 @@ impl Plan {
     /// What is remembered from run to run, where anything is.
     pub(super) fn cache(&self) -> Option<&Cache> {
         self.cache.as_deref()
+    }
+
+    /// The images that lack something of what is attached to promoted images, as far as is known: see
+    /// [`Summary::not_looked_at`]. In the order of repositories and digests.
+    pub fn missing(&self) -> Vec<Missing<'_>> {
+        let missing = self.owed.images.iter().map(|image| Missing {
+            repository: self.edges.repository(image.subject.home),
+            digest: self.edges.digest_name(image.subject.digest),
+            lacks: image.lacks(),
+            refused: image.refused.as_deref(),
+        });
+        let mut missing: Vec<_> = missing.filter(|image| !image.lacks.is_empty()).collect();
+        missing.sort_by_key(|image| (image.repository, image.digest));
+        missing
     }
 
     /// Whether an image that fails leaves the others alone.
