@@ -5,10 +5,10 @@ use transport::Answer;
 use url::Url;
 
 use crate::auth::authority;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
 use crate::session::Reply;
-use crate::text::printable;
+use oci_types::Digest;
+use oci_types::text::printable;
 
 /// The reply, if it is a success: any 2xx is one, unless the step needs another.
 pub(crate) fn success(reply: Reply, doing: &str) -> Result<Answer, Error> {

@@ -5,7 +5,7 @@ use std::fmt;
 use futures_util::future::BoxFuture;
 use transport::Secret;
 
-use crate::name::{Host, RepositoryPath};
+use oci_types::{Host, RepositoryPath};
 
 /// What authenticates a client to a registry.
 #[derive(Clone, Debug)]

@@ -8,9 +8,9 @@ use serde_json::Value;
 use transport::limit::NotAdmitted;
 use transport::{Answer, Budget};
 
-use crate::digest::Digest;
-use crate::manifest::InvalidManifest;
-use crate::text::{first_words, printable};
+use oci_types::Digest;
+use oci_types::InvalidManifest;
+use oci_types::text::{first_words, printable};
 
 /// An operation on a registry that failed: what was tried, on what, and what came back.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::answer::same_host;
 use crate::error::{Error, ErrorKind};
-use crate::text::printable;
+use oci_types::text::printable;
 
 /// The longest header that is read, in bytes.
 const LINK_MAX: usize = 16 * 1024;

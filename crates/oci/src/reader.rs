@@ -8,8 +8,8 @@ use http::Method;
 use crate::attach::Memory;
 use crate::auth::{Scope, Scopes};
 use crate::error::Error;
-use crate::name::{Host, Repository};
 use crate::session::{Call, Sessions};
+use oci_types::{Host, Repository};
 
 /// Reads registries, and cannot change them.
 #[derive(Clone, Debug)]

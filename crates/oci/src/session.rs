@@ -11,7 +11,7 @@ use crate::absent::Absent;
 use crate::auth::{Asking, Authenticator, HostAuth, Replied, Scope, Scopes, Way, challenge_not_understood};
 use crate::credential::CredentialSource;
 use crate::error::{Error, ErrorKind, Identity, Refusal};
-use crate::name::{Host, Repository, RepositoryPath};
+use oci_types::{Host, Repository, RepositoryPath};
 
 /// The codes by which a registry says that a repository, or a manifest, is not there (distribution specification, *Error
 /// Codes*).

@@ -10,12 +10,12 @@ use super::attachment::{AttachedBlob, Attachment};
 use super::document::{Document, WrittenDescriptor, raw, written};
 use super::fallback::{CHANGES_MAX, changes};
 use super::push::NewLayer;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{MediaType, RawManifest};
-use crate::name::{Repository, Tag};
 use crate::write::NotWritten;
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::{MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 
 /// The configurations that name their image's layers.
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";

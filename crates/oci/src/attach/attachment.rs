@@ -7,12 +7,12 @@ use transport::Class;
 
 use super::referrer::Referrer;
 use crate::absent::Found;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{InvalidManifest, MANIFEST_MAX, RawManifest, WireDescriptor};
-use crate::name::Repository;
 use crate::read::Selector;
 use crate::reader::Reader;
+use oci_types::Digest;
+use oci_types::Repository;
+use oci_types::{InvalidManifest, MANIFEST_MAX, RawManifest, WireDescriptor};
 
 /// A manifest that is attached to an image (OCI image specification, *Guidelines for Artifact Usage*).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +182,7 @@ fn reading(repository: &Repository, which: Selector<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::MediaType;
+    use oci_types::MediaType;
 
     fn parse(media_type: MediaType, text: &str) -> Result<Attachment, InvalidManifest> {
         Attachment::parse(RawManifest::new(media_type, Bytes::copy_from_slice(text.as_bytes())))

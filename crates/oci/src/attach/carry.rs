@@ -4,13 +4,13 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::Known;
 use super::attachment::{AttachedBlob, Attachment};
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::name::{Repository, RepositoryPath, Tag};
 use crate::read::Selector;
 use crate::reader::Reader;
 use crate::write::{Content, Contents};
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::{Repository, RepositoryPath, Tag};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// The most blobs of an attached manifest that is copied.

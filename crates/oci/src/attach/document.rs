@@ -6,10 +6,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
-use crate::text::printable;
+use oci_types::Digest;
+use oci_types::text::printable;
+use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 
 /// A descriptor as it is written. The types that read them keep annotations in no order, and so do not write the same bytes
 /// twice.

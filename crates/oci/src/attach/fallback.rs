@@ -4,15 +4,15 @@
 use super::Known;
 use super::document::{Document, WrittenDescriptor, raw};
 use super::referrer::{REFERRERS_MAX, Referrer};
-use super::tag::referrers_tag;
 use crate::absent::Found;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{MediaType, RawManifest};
-use crate::name::{Repository, Tag};
 use crate::read::Selector;
 use crate::write::{Expected, NotWritten, Written};
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::referrers_tag;
+use oci_types::{MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 
 /// How often a tag is read and extended anew because another client has written it in between.
 pub(super) const CHANGES_MAX: usize = 10;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-use crate::digest::Digest;
-use crate::name::{Repository, Tag};
+use oci_types::Digest;
+use oci_types::{Repository, Tag};
 
 /// How many tags that may be written to are kept before those that nobody writes to any more are dropped.
 const TURNS: usize = 256;

@@ -19,14 +19,12 @@ mod memory;
 mod push;
 mod referrer;
 mod referrers;
-mod tag;
 
 pub use append::Appended;
 pub use attachment::{AttachedBlob, Attachment};
 pub(crate) use memory::Memory;
 pub use push::{NewLayer, NewReferrer, Subject};
 pub use referrer::Referrer;
-pub use tag::{AttachedTag, AttachmentKind, referrers_tag};
 
 /// What the caller knows of the tag that a call may have to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,14 +10,14 @@ use transport::Answer;
 use super::Known;
 use super::attachment::Attachment;
 use super::document::{WrittenDescriptor, bounded, written};
-use super::tag::referrers_tag;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{Descriptor, MediaType, RawManifest};
-use crate::name::{Repository, Tag};
 use crate::read::Selector;
 use crate::write::Written;
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::referrers_tag;
+use oci_types::{Descriptor, MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 
 /// The configuration of a manifest that needs none (OCI image specification, *Guidance for an Empty Descriptor*).
 const EMPTY: &[u8] = b"{}";

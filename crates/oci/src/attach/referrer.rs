@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::digest::Digest;
-use crate::manifest::{InvalidManifest, MediaType, RawManifest, WireDescriptor};
+use oci_types::Digest;
+use oci_types::{InvalidManifest, MediaType, RawManifest, WireDescriptor};
 
 /// The most referrers that one image may have; those of other types, which are left out of the answer, are counted.
 pub(super) const REFERRERS_MAX: usize = 1_000;

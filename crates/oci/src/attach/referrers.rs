@@ -8,16 +8,16 @@ use url::form_urlencoded;
 
 use super::Known;
 use super::referrer::{REFERRERS_MAX, Referrer};
-use super::tag::referrers_tag;
 use crate::absent::Found;
 use crate::answer::success;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Refusal};
-use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
-use crate::name::Repository;
 use crate::read::{Pages, Selector};
 use crate::reader::Reader;
-use crate::text::printable;
+use oci_types::Digest;
+use oci_types::Repository;
+use oci_types::referrers_tag;
+use oci_types::text::printable;
+use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 
 /// The most pages of one list: some registries give fifty a page.
 const PAGES_MAX: usize = 100;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use http::{HeaderMap, header};
 use url::Url;
 
-use crate::text::printable;
+use oci_types::text::printable;
 
 /// The longest value of a challenge header that is read, in bytes.
 const CHALLENGE_MAX: usize = 16 * 1024;

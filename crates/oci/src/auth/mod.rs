@@ -21,8 +21,8 @@ use url::{Url, form_urlencoded};
 
 use crate::credential::{Credential, CredentialSource, FoundCredential};
 use crate::error::{Error, ErrorKind, Identity, Refusal};
-use crate::name::{Host, RepositoryPath};
 use challenge::{Bearer, Challenges};
+use oci_types::{Host, RepositoryPath};
 use token::{Token, basic, bearer};
 
 /// The largest answer of a token service, in bytes.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::digest::Digest;
-use crate::name::{Host, Repository, RepositoryPath};
+use oci_types::Digest;
+use oci_types::{Host, Repository, RepositoryPath};
 
 /// Which host has which blob, and where.
 #[derive(Clone, Debug, Default)]

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{Descriptor, RawManifest};
-use crate::name::DigestReference;
 use crate::read::Selector;
 use crate::reader::Reader;
+use oci_types::Digest;
+use oci_types::DigestReference;
+use oci_types::{Descriptor, RawManifest};
 
 /// The deepest nesting of indexes that is followed.
 pub const IMAGE_DEPTH_MAX: usize = 6;
@@ -170,7 +170,7 @@ fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::MediaType;
+    use oci_types::MediaType;
 
     fn node(name: u8, children: &[u8]) -> Node {
         let digest = |name: u8| Digest::of(&[name]);

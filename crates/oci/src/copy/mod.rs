@@ -23,12 +23,12 @@ pub use outline::Outline;
 pub use spool::SpoolSettings;
 
 use crate::attach::Known;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::Descriptor;
-use crate::name::{Repository, Tag};
 use crate::writer::Writer;
 use mover::{Cargo, Mover, Wanting};
+use oci_types::Descriptor;
+use oci_types::Digest;
+use oci_types::{Repository, Tag};
 
 /// How many blobs of one image are on their way at once, not counting those that only wait for targets that are behind.
 const BLOBS_AT_ONCE: usize = 16;

@@ -14,10 +14,10 @@ use super::room::Rooms;
 use super::spool::{Spool, SpoolSettings};
 use super::supply::{Engaged, Means, Origin, Supply};
 use crate::error::{Error, ErrorKind};
-use crate::manifest::Descriptor;
-use crate::name::{Host, Repository};
 use crate::write::{Brought, Content, Contents};
 use crate::writer::Writer;
+use oci_types::Descriptor;
+use oci_types::{Host, Repository};
 
 /// How long the other repositories of a blob have, after the first has it, before the image goes on with other blobs.
 const AFTER_THE_FIRST: Duration = Duration::from_secs(1);

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use super::graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX};
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{Descriptor, RawManifest};
-use crate::name::DigestReference;
 use crate::read::Selector;
 use crate::reader::Reader;
+use oci_types::DigestReference;
+use oci_types::{Descriptor, RawManifest};
 
 /// What an image is made of.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::relay::PATIENCE;
-use crate::name::Host;
+use oci_types::Host;
 
 /// How long the others wait, in sum, over one blob for a host that was behind with the one before.
 const LITTLE_PATIENCE: Duration = Duration::from_millis(100);

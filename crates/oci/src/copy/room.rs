@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::relay::WINDOW;
-use crate::name::Host;
+use oci_types::Host;
 
 /// The most that blobs which fit into one window may take, in bytes, over all images.
 const SMALL_TOGETHER: usize = 48 * 1024 * 1024;

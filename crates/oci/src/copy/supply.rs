@@ -13,10 +13,10 @@ use super::relay::{Cause, Relay, WINDOW};
 use super::room::Rooms;
 use super::spool::Spool;
 use crate::error::Error;
-use crate::manifest::Descriptor;
-use crate::name::{Host, Repository};
 use crate::read::BlobStream;
 use crate::reader::Reader;
+use oci_types::Descriptor;
+use oci_types::{Host, Repository};
 
 /// A blob of the source.
 pub(super) struct Origin<'a> {

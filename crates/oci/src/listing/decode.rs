@@ -6,9 +6,9 @@ use actson::{JsonEvent, JsonParser};
 use bytes::Bytes;
 
 use super::{Listed, ListedManifest};
-use crate::digest::Digest;
-use crate::manifest::MediaType;
-use crate::name::Tag;
+use oci_types::Digest;
+use oci_types::MediaType;
+use oci_types::Tag;
 
 /// The deepest that a list may be nested; the ones we know have four levels.
 const DEPTH_MAX: usize = 32;

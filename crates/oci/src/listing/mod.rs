@@ -6,9 +6,9 @@ use std::collections::HashMap;
 
 pub(crate) use decode::Decoder;
 
-use crate::digest::Digest;
-use crate::manifest::MediaType;
-use crate::name::Tag;
+use oci_types::Digest;
+use oci_types::MediaType;
+use oci_types::Tag;
 
 /// Something that a list says, told as its bytes arrive. Names that cannot be names are left out: nobody can ask for them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use crate::absent::Found;
 use crate::answer::success;
 use crate::auth::{Scope, Scopes};
 use crate::error::{Error, ErrorKind};
-use crate::name::{Host, RepositoryPath};
 use crate::reader::Reader;
 use crate::session::{Call, NO_REPOSITORY};
-use crate::text::printable;
+use oci_types::text::printable;
+use oci_types::{Host, RepositoryPath};
 use transport::Class;
 
 /// The largest page of a catalog, in bytes.

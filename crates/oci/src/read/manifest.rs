@@ -6,12 +6,12 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::absent::Found;
 use crate::answer::{named_digest, refused, success};
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::{MANIFEST_MAX, MediaType, RawManifest};
-use crate::name::{Repository, Tag};
 use crate::reader::Reader;
 use crate::session::{Call, NO_MANIFEST, Reply};
+use oci_types::Digest;
+use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 
 /// How a manifest is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -12,10 +12,10 @@ use crate::absent::Found;
 use crate::answer::success;
 use crate::error::{Error, ErrorKind};
 use crate::listing::{Decoder, Listed, Listing};
-use crate::name::Repository;
 use crate::reader::Reader;
 use crate::session::{NO_REPOSITORY, Reply};
-use crate::text::printable;
+use oci_types::Repository;
+use oci_types::text::printable;
 
 /// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
 const PAGE_MAX: u64 = 128 * 1024 * 1024;

@@ -8,11 +8,11 @@ use transport::is_temporary;
 use super::upload::{Content, Sent, Upload, location};
 use crate::answer::refused;
 use crate::auth::Scope;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::name::{Repository, RepositoryPath};
 use crate::session::{Call, Reply, Session};
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::{Repository, RepositoryPath};
 
 /// After so many whole uploads in a row whose connection broke, pieces are tried: a host that refuses a body as too large may
 /// close the connection before its answer is read.

@@ -4,12 +4,12 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use transport::{Answer, Class, Place};
 
 use super::manifest::lacks_parts;
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::manifest::RawManifest;
-use crate::name::{Repository, Tag};
 use crate::read::Selector;
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::RawManifest;
+use oci_types::{Repository, Tag};
 
 /// What a tag must name right before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,10 +10,10 @@ use url::Url;
 
 use super::pieces::Divided;
 use crate::answer::{agrees, refused, same_host, success};
-use crate::digest::Digest;
 use crate::error::{Error, ErrorKind};
-use crate::name::Repository;
 use crate::writer::Writer;
+use oci_types::Digest;
+use oci_types::Repository;
 
 /// An upload that a registry has opened.
 #[derive(Debug)]

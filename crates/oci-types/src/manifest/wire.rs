@@ -18,44 +18,61 @@ const ATTESTATION_MANIFEST: &str = "attestation-manifest";
 /// The annotation by which BuildKit says which manifest of the index it is for.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
-/// The members of an image manifest or of an index.
+/// The members of an image manifest or of an index, as they are written (OCI image specification, *Image Manifest* and *Image
+/// Index*). A member of another type counts as missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(crate) struct WireManifest {
+pub struct WireManifest {
+    /// `mediaType`.
     #[serde(deserialize_with = "text")]
-    pub(crate) media_type: Option<String>,
+    pub media_type: Option<String>,
+    /// `artifactType`.
     #[serde(deserialize_with = "text")]
-    pub(crate) artifact_type: Option<String>,
-    pub(crate) config: Option<WireDescriptor>,
-    pub(crate) layers: Option<Vec<WireDescriptor>>,
-    pub(crate) manifests: Option<Vec<WireDescriptor>>,
-    pub(crate) subject: Option<WireDescriptor>,
+    pub artifact_type: Option<String>,
+    /// `config` of an image.
+    pub config: Option<WireDescriptor>,
+    /// `layers` of an image.
+    pub layers: Option<Vec<WireDescriptor>>,
+    /// `manifests` of an index.
+    pub manifests: Option<Vec<WireDescriptor>>,
+    /// `subject`: the manifest that this one refers to.
+    pub subject: Option<WireDescriptor>,
+    /// The annotations whose values are text.
     #[serde(deserialize_with = "annotations")]
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
     /// Docker's first schema.
     fs_layers: Option<Value>,
 }
 
-/// A descriptor (OCI image specification, *Content Descriptors*).
+/// A descriptor as it is written (OCI image specification, *Content Descriptors*).
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct WireDescriptor {
+pub struct WireDescriptor {
+    /// `mediaType`.
     #[serde(default, deserialize_with = "text")]
-    pub(crate) media_type: Option<String>,
+    pub media_type: Option<String>,
     digest: String,
-    pub(crate) size: u64,
+    /// In bytes.
+    pub size: u64,
+    /// `urls` of a foreign layer.
     #[serde(default)]
-    pub(crate) urls: Option<Vec<Value>>,
+    pub urls: Option<Vec<Value>>,
+    /// The annotations whose values are text.
     #[serde(default, deserialize_with = "annotations")]
-    pub(crate) annotations: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+    /// `artifactType`.
     #[serde(default, deserialize_with = "text")]
-    pub(crate) artifact_type: Option<String>,
+    pub artifact_type: Option<String>,
     #[serde(default)]
     platform: Option<Value>,
 }
 
 impl WireManifest {
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
+    /// Reads the members of a manifest.
+    ///
+    /// # Errors
+    /// When it is not a JSON object, its members are not of the types of a manifest, or two of their names differ in case alone.
+    pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         // A list would be taken for the members in their order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(serde::de::Error::custom("it is not an object"));
@@ -76,8 +93,11 @@ impl WireManifest {
 }
 
 impl WireDescriptor {
-    /// The digest, if it is of an algorithm that can be verified.
-    pub(crate) fn digest(&self) -> Result<Digest, InvalidManifest> {
+    /// The digest.
+    ///
+    /// # Errors
+    /// When it is not a digest, or of an algorithm that cannot be verified.
+    pub fn digest(&self) -> Result<Digest, InvalidManifest> {
         self.digest
             .parse()
             .map_err(|error: InvalidDigest| InvalidManifest::Descriptor(printable(&error.to_string(), 300)))

@@ -2,7 +2,7 @@
 
 /// The beginning of a foreign text: at most `most` characters, without control characters and without the characters that
 /// change the direction of what follows.
-pub(crate) fn printable(text: &str, most: usize) -> String {
+pub fn printable(text: &str, most: usize) -> String {
     let is_shown = |c: &char| {
         !c.is_control()
             && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -11,7 +11,7 @@ pub(crate) fn printable(text: &str, most: usize) -> String {
 }
 
 /// The first words of a body that is not the JSON that was expected: one line, without the marks of HTML.
-pub(crate) fn first_words(body: &[u8], most: usize) -> String {
+pub fn first_words(body: &[u8], most: usize) -> String {
     // More than this is not needed for so many characters.
     let text = String::from_utf8_lossy(&body[..body.len().min(16 * most)]);
     let mut words = String::new();

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::digest::Digest;
 use crate::text::printable;
 pub use media_type::{InvalidManifest, MediaType};
-pub(crate) use wire::{WireDescriptor, WireManifest};
+pub use wire::{WireDescriptor, WireManifest};
 
 /// The largest manifest that is read or stored, in bytes: the bound that the distribution specification recommends.
 pub const MANIFEST_MAX: usize = 4 * 1024 * 1024;
@@ -81,7 +81,10 @@ impl RawManifest {
     }
 
     /// The members of a manifest whose kind can be relied on.
-    pub(crate) fn wire(&self) -> Result<WireManifest, InvalidManifest> {
+    ///
+    /// # Errors
+    /// When the kind is not supported, or the bytes are not of that kind.
+    pub fn wire(&self) -> Result<WireManifest, InvalidManifest> {
         if !self.media_type.is_supported() {
             return Err(InvalidManifest::Unsupported(self.media_type.clone()));
         }
