@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use libfuzzer_sys::fuzz_target;
 use oci::{Digest, Tag};
 use promote::fuzzing::{images, plain};
-use promote::manifest::{Diagnostics, Image, Manifests, Position};
+use manifest::{Diagnostics, Image, Manifests, Position};
 
 /// What an image says, without places.
 type Said = Vec<(String, Vec<(Digest, Vec<Tag>)>)>;

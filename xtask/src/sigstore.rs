@@ -15,6 +15,9 @@ mod trillian;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use folder::Folder;
+use part::Part;
+
 use crate::debian::Package;
 use crate::environment;
 use crate::error::Error;
@@ -22,9 +25,6 @@ use crate::step::say;
 use crate::test;
 use crate::tools::{Source, Tool};
 use crate::workspace::Workspace;
-
-use folder::Folder;
-use part::Part;
 
 /// What the parts need of Debian.
 pub(crate) const PACKAGES: &[Package] = &[

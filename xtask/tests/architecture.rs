@@ -13,11 +13,13 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// registry.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("transport", &[]),
-    ("oci", &["transport"]),
+    ("oci-types", &[]),
+    ("manifest", &["oci-types"]),
+    ("oci", &["oci-types", "transport"]),
     ("sigstore", &["transport"]),
-    ("promote", &["oci", "sigstore"]),
+    ("promote", &["manifest", "oci", "oci-types", "sigstore"]),
     ("registry", &["oci"]),
-    ("kpromo", &["oci", "promote", "registry", "sigstore", "transport"]),
+    ("kpromo", &["manifest", "oci", "promote", "registry", "sigstore", "transport"]),
     ("testkit", &["oci", "registry"]),
     ("bench", &["oci", "registry"]),
     ("xtask", &[]),
@@ -25,6 +27,15 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
 
 /// Crates that not even the tests of these may reach: what checks the others stands by itself.
 const ALONE: &[&str] = &["xtask"];
+
+/// Crates that are pure: they compile without a runtime and without HTTP, in a moment.
+const PURE: &[&str] = &["oci-types", "manifest"];
+
+/// What no pure crate may reach, however indirectly.
+const IMPURE: &[&str] = &["futures-core", "http", "hyper", "reqwest", "rustls", "tokio", "transport"];
+
+/// The most packages that a pure crate may need, itself included. The table is a guard against one that comes along unseen.
+const PURE_PACKAGES_MAX: usize = 90;
 
 /// Crates that speak HTTP, of which only `transport` may depend on one (and tests, which play the client of a server).
 const HTTP_CLIENTS: &[&str] = &["attohttpc", "curl", "isahc", "reqwest", "ureq"];
@@ -137,6 +148,39 @@ fn only_transport_names_the_http_client() {
     assert_eq!(sources_that_name_the_client(&crates), Vec::<PathBuf>::new());
 }
 
+/// The packages that a crate is built of, itself included; what only its tests need aside.
+fn packages_of(metadata: &Metadata, crate_name: &str) -> BTreeSet<String> {
+    let resolve = metadata.resolve.as_ref().unwrap();
+    let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let root = metadata.workspace_packages().into_iter().find(|package| package.name == crate_name).unwrap();
+    let (mut reached, mut open) = (BTreeSet::from([&root.id]), vec![&root.id]);
+    while let Some(id) = open.pop() {
+        let built = nodes[id].deps.iter().filter(|dependency| {
+            dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development)
+        });
+        open.extend(built.map(|dependency| &dependency.pkg).filter(|package| reached.insert(package)));
+    }
+    reached.into_iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
+#[test]
+fn pure_crates_are_built_of_few_packages_and_without_http() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml");
+    let platform = vec!["--filter-platform".to_owned(), "x86_64-unknown-linux-gnu".to_owned()];
+    let metadata = MetadataCommand::new().manifest_path(manifest).other_options(platform).exec().unwrap();
+    for pure in PURE {
+        let packages = packages_of(&metadata, pure);
+        let impure: Vec<_> = packages.iter().filter(|name| IMPURE.contains(&name.as_str())).collect();
+        assert!(impure.is_empty(), "{pure} needs {impure:?}");
+        assert!(
+            packages.len() <= PURE_PACKAGES_MAX,
+            "{pure} needs {} packages: {packages:?}",
+            packages.len()
+        );
+    }
+    assert!(packages_of(&metadata, "oci").contains("tokio"), "what is reached indirectly is found");
+}
+
 #[test]
 fn an_edge_against_the_directions_is_found() {
     let members = MAY_DEPEND_ON.iter().map(|(name, _)| (*name).to_owned()).collect();
@@ -144,6 +188,9 @@ fn an_edge_against_the_directions_is_found() {
     for (from, to) in [
         ("transport", "oci"),
         ("oci", "promote"),
+        ("oci-types", "oci"),
+        ("manifest", "oci"),
+        ("manifest", "sigstore"),
         ("oci", "sigstore"),
         ("sigstore", "oci"),
         ("promote", "transport"),

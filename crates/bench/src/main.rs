@@ -25,11 +25,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
-use tokio::signal::unix::{SignalKind, signal};
-
 use error::Error;
 use lab::Lab;
 use scenario::Scenario;
+use tokio::signal::unix::{SignalKind, signal};
 use tools::{Peer, Tools};
 
 /// Measures kpromo.

@@ -1,10 +1,10 @@
 //! Whose defaults hold: Kubernetes' signer stands in for a choice where all that is promoted or verified is Kubernetes'
 //! production, and nowhere else.
 
+use manifest::Manifests;
 use oci::{RegistryRoot, Repository};
 use promote::Production;
 use promote::audit::ImageName;
-use promote::manifest::Manifests;
 
 use crate::choice::Defaults;
 use crate::config::Config;
@@ -48,7 +48,7 @@ fn is_below(production: &Production, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use promote::manifest::{Destination, Image, Manifest};
+    use manifest::{Destination, Image, Manifest};
 
     use super::*;
 

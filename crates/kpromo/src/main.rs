@@ -23,11 +23,10 @@ mod watchdog;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use indicatif::{MultiProgress, ProgressDrawTarget};
-
 use args::{Cli, Command, RegistryCommand};
 use environment::Environment;
 use exit::Exit;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 
 fn main() -> ExitCode {
     exit::report_panics();

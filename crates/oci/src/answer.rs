@@ -1,14 +1,14 @@
 //! What an answer has to look like, and where its headers may lead.
 
 use http::{StatusCode, header};
+use oci_types::Digest;
+use oci_types::text::printable;
 use transport::Answer;
 use url::Url;
 
 use crate::auth::authority;
 use crate::error::{Error, ErrorKind};
 use crate::session::Reply;
-use oci_types::Digest;
-use oci_types::text::printable;
 
 /// The reply, if it is a success: any 2xx is one, unless the step needs another.
 pub(crate) fn success(reply: Reply, doing: &str) -> Result<Answer, Error> {

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use oci_types::Host;
 use transport::Door;
 
 use crate::credential::CredentialSource;
 use crate::reader::Reader;
 use crate::session::{HostOptions, Sessions};
 use crate::writer::Writer;
-use oci_types::Host;
 
 /// A client of any number of OCI registries. It hands out read access and write access; clones are cheap and share its sessions.
 #[derive(Clone, Debug)]

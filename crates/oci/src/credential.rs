@@ -3,9 +3,8 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use transport::Secret;
-
 use oci_types::{Host, RepositoryPath};
+use transport::Secret;
 
 /// What authenticates a client to a registry.
 #[derive(Clone, Debug)]

@@ -3,14 +3,13 @@
 use std::fmt;
 
 use http::StatusCode;
+use oci_types::Digest;
+use oci_types::InvalidManifest;
+use oci_types::text::{first_words, printable};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use transport::limit::NotAdmitted;
 use transport::{Answer, Budget};
-
-use oci_types::Digest;
-use oci_types::InvalidManifest;
-use oci_types::text::{first_words, printable};
 
 /// An operation on a registry that failed: what was tried, on what, and what came back.
 #[derive(Debug)]

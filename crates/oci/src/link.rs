@@ -1,11 +1,11 @@
 //! Where the next page is (RFC 8288, *Web Linking*), as registries write it.
 
 use http::{HeaderMap, header};
+use oci_types::text::printable;
 use url::Url;
 
 use crate::answer::same_host;
 use crate::error::{Error, ErrorKind};
-use oci_types::text::printable;
 
 /// The longest header that is read, in bytes.
 const LINK_MAX: usize = 16 * 1024;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
+use oci_types::{Host, Repository};
 
 use crate::attach::Memory;
 use crate::auth::{Scope, Scopes};
 use crate::error::Error;
 use crate::session::{Call, Sessions};
-use oci_types::{Host, Repository};
 
 /// Reads registries, and cannot change them.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::{Method, StatusCode};
+use oci_types::{Host, Repository, RepositoryPath};
 use transport::{Answer, BodyStream, Class, Door, Opened, Request, Sink};
 use url::Url;
 
@@ -11,7 +12,6 @@ use crate::absent::Absent;
 use crate::auth::{Asking, Authenticator, HostAuth, Replied, Scope, Scopes, Way, challenge_not_understood};
 use crate::credential::CredentialSource;
 use crate::error::{Error, ErrorKind, Identity, Refusal};
-use oci_types::{Host, Repository, RepositoryPath};
 
 /// The codes by which a registry says that a repository, or a manifest, is not there (distribution specification, *Error
 /// Codes*).

@@ -9,9 +9,10 @@ use std::hint::black_box;
 use std::path::Path;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use manifest::{Edges, Id};
+use manifest::{Manifests, load_thin};
 use oci::{Digest, Found, Listed, ListedManifest, MediaType, Repository};
-use promote::manifest::{Manifests, load_thin};
-use promote::{Draft, Edges, Id, Inventory, decide};
+use promote::{Draft, Inventory, decide};
 
 const PROJECTS: usize = 110;
 const IMAGES: usize = 12;

@@ -3,10 +3,10 @@
 //! Where something that matters is not known, the decision is a question. Planning asks all questions of all edges, takes
 //! in the answers, and decides again, so that nothing is asked that does not matter.
 
+use manifest::Id;
+use manifest::{Edge, Edges};
 use oci::{Digest, MediaType, Repository};
 
-use crate::edge::{Edge, Edges};
-use crate::intern::Id;
 use crate::inventory::{Inventory, Known, Question};
 
 /// What is to be done about an edge.
@@ -155,17 +155,16 @@ fn open(inventory: &Inventory, question: Question) -> Open {
 
 #[cfg(test)]
 mod tests {
-    use oci::Tag;
-
     use std::sync::Arc;
 
+    use manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
+    use oci::Tag;
     use oci::{Anonymous, Client, Found, Head, Listed, ListedManifest, Selector};
     use registry::{Config, Server};
     use transport::{Door, Settings};
 
     use super::*;
     use crate::inventory::Draft;
-    use crate::manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
 
     const AT: Position = Position { line: 1, column: 1 };
 

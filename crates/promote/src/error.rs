@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use manifest::Overlap;
 use oci::DigestReference;
 use sigstore::{SignError, TrustError};
 
-use crate::edge::Overlap;
 use crate::event::Phase;
 use crate::phase::plan::Plan;
 use crate::problem::Problem;

@@ -7,10 +7,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use manifest::{Edge, Edges};
+use manifest::{Id, Interner};
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Head, Listed, MediaType, Repository, Tag};
-
-use crate::edge::{Edge, Edges};
-use crate::intern::{Id, Interner};
 
 /// What has to be known before an edge can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

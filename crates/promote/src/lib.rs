@@ -5,16 +5,13 @@
 pub mod audit;
 mod cache;
 mod decide;
-mod edge;
 mod error;
 mod event;
 pub mod evidence;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod intern;
 mod inventory;
-pub mod manifest;
 mod notary;
 mod output;
 pub mod phase;
@@ -25,17 +22,14 @@ mod report;
 mod run;
 mod signing;
 mod subject;
-mod text;
 
 pub use cache::{Cache, CacheError, Recheck};
 pub use decide::{Verdict, decide};
-pub use edge::{Edge, Edges, Overlap};
 pub use error::{Blocked, Conflict, Error};
 pub use event::{Event, Examination, Observer, Phase, Promotion};
-pub use intern::{Id, Interner};
 pub use inventory::{Draft, Inventory, Question};
 pub use notary::{
-    Checkout, CiJob, Notary, Production, Promoter, SignatureFormat, Signing, SummarySigner, Verification,
+    CiJob, Notary, Production, Promoter, SignatureFormat, Signing, SummarySigner, Verification,
 };
 pub use output::write_plan;
 pub use phase::{Confirmed, Copying, Job};

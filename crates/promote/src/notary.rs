@@ -1,9 +1,11 @@
 //! Whom a run believes, and as whom it signs. What it takes to verify and to sign is looked up when the first signature is
 //! met or made: a run that meets none asks nobody.
 
+use manifest::Checkout;
+use manifest::policy::SignerPattern;
 use oci::{Host, Reader, Repository, RepositoryPath};
 use serde::Serialize;
-use sigstore::{Signatory, SignerPattern, SignerSource, Trust};
+use sigstore::{Signatory, SignerSource, Trust};
 
 use crate::evidence::{FoundSignature, Means, Room, Share};
 
@@ -32,7 +34,7 @@ pub struct Verification {
 impl Verification {
     /// Whether somebody's signature on a staging image counts. A key is only ever found to have signed where trust is in it.
     pub fn accepts(&self, signatory: &Signatory) -> bool {
-        matches!(signatory, Signatory::Key { .. }) || self.staging.matches(signatory)
+        signatory.identity().is_none_or(|(issuer, subject)| self.staging.matches(issuer, subject))
     }
 
     /// What it takes to gather what is attached to an image that has this share.
@@ -170,15 +172,4 @@ pub struct CiJob {
     /// `PROW_JOB_ID`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prow_job_id: Option<String>,
-}
-
-/// The state of the repository of the manifests.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checkout {
-    /// Its folder.
-    pub root: std::path::PathBuf,
-    /// `git+https://…`, where it has a remote repository.
-    pub uri: Option<String>,
-    /// The commit that is checked out.
-    pub commit: String,
 }

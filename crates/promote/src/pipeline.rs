@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
+use manifest::ImageId;
 use oci::{Client, Reader};
 
-use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::Phase;
 use crate::notary::Notary;

@@ -3,10 +3,10 @@
 
 use std::collections::{HashMap, HashSet};
 
+use manifest::Id;
+use manifest::{Edge, Edges};
 use oci::{Digest, Repository, RepositoryPath};
 
-use crate::edge::{Edge, Edges};
-use crate::intern::Id;
 use crate::notary::Production;
 
 /// An image under the name that users pull it by.
@@ -90,8 +90,9 @@ impl<'a> Homes<'a> {
 
 #[cfg(test)]
 mod tests {
+    use manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
+
     use super::*;
-    use crate::manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
 
     const AT: Position = Position { line: 1, column: 1 };
 

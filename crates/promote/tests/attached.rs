@@ -6,8 +6,8 @@
 mod support;
 
 use http::StatusCode;
+use manifest::policy::{Mode, Policies};
 use oci::{Digest, RegistryRoot, Repository};
-use promote::policy::{Mode, Policies};
 use promote::{Error, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Effect, ErrorCode, Fault, Kind};

@@ -8,9 +8,9 @@ mod support;
 use std::sync::Arc;
 
 use http::StatusCode;
+use manifest::Manifests;
+use manifest::policy::{Mode, Policies};
 use oci::{AttachmentKind, Digest, Known, RegistryRoot, Repository};
-use promote::manifest::Manifests;
-use promote::policy::{Mode, Policies};
 use promote::{Error, Job, Phase, Prepared, SignatureFormat, SummarySigner, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Canned, Config, Effect, Fault, Kind};

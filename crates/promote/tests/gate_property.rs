@@ -5,8 +5,8 @@
 
 mod support;
 
+use manifest::policy::{Mode, Policies};
 use oci::{AttachmentKind, Digest, RegistryRoot, Repository};
-use promote::policy::{Mode, Policies};
 use promote::{Error, Job, SignatureFormat, SummarySigner, carry_out, prepare};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use manifest::policy::{Mode, Policies};
 use oci::{AttachmentKind, MediaType, NewLayer, RawManifest, RegistryRoot, Repository};
-use promote::policy::{Mode, Policies};
 use promote::{Error, Job, Phase, Prepared, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};

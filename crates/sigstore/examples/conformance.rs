@@ -17,9 +17,9 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
+use manifest::policy::{Pattern, SignerPattern};
 use sigstore::{
-    Form, Identity, Pattern, Signer, SignerPattern, Sources, Statement, Trust, TrustSettings,
-    VerificationKey, Verifier,
+    Form, Identity, Signatory, Signer, Sources, Statement, Trust, TrustSettings, VerificationKey, Verifier,
 };
 use sigstore_trust_root::{
     SIGSTORE_PRODUCTION_TRUSTED_ROOT, SIGSTORE_STAGING_SIGNING_CONFIG, SIGSTORE_STAGING_TRUSTED_ROOT,
@@ -160,11 +160,16 @@ async fn verify(words: &Words) -> Outcome<()> {
         None => verifier.message(&bundle, &read(&words.artifact)?)?,
     };
     match expected {
-        Some(expected) if !expected.matches(&verified.signatory) => {
+        Some(expected) if !is_met(&expected, &verified.signatory) => {
             Err(format!("signed by {}, not by {expected}", verified.signatory).into())
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a pattern means the holder of the certificate that has signed.
+fn is_met(pattern: &SignerPattern, signatory: &Signatory) -> bool {
+    signatory.identity().is_some_and(|(issuer, subject)| pattern.matches(issuer, subject))
 }
 
 /// The digest that an artifact is given by, unless it is a file.

@@ -11,7 +11,7 @@ use sigstore_types::DerPublicKey;
 use transport::Secret;
 
 use crate::error::{TrustError, bounded};
-use crate::signer::Signatory;
+use crate::signatory::Signatory;
 
 /// The largest file of a key, in bytes.
 const FILE_MAX: usize = 64 * 1024;

@@ -11,7 +11,7 @@ mod json;
 mod key;
 mod legacy;
 mod sign;
-mod signer;
+mod signatory;
 mod statement;
 #[cfg(test)]
 mod testing;
@@ -27,7 +27,7 @@ pub use identity::{
 pub use key::{SigningKey, VerificationKey};
 pub use legacy::{CosignLayer, DSSE_TYPE, SIMPLE_SIGNING_TYPE, SimpleSigning};
 pub use sign::{Owner, Signed, Signer, SignerSource};
-pub use signer::{InvalidPattern, Pattern, Signatory, SignerPattern};
+pub use signatory::Signatory;
 pub use statement::{InvalidStatement, STATEMENT_TYPE, Statement, Subject};
 pub use trust::{Form, PUBLIC_GOOD, RekorVersion, Services, Trust, TrustSettings};
 pub use verify::{BUNDLE_MAX, Verified, Verifier};

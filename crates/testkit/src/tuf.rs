@@ -4,12 +4,12 @@ mod metadata;
 
 use std::collections::BTreeMap;
 
+use metadata::{Key, envelope};
 use oci::Digest;
 use serde_json::{Map, Value, json};
 
 use crate::loopback::FileServer;
 use crate::sigstore::{Rekor, Sigstore};
-use metadata::{Key, envelope};
 
 /// An expiry that no test reaches.
 const NEVER: &str = "2999-01-01T00:00:00Z";

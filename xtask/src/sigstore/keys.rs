@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
+use super::part::isolated;
 use crate::error::Error;
 use crate::step::output;
-
-use super::part::isolated;
 
 /// What private keys are encrypted with where a part reads encrypted ones only.
 pub(super) const PASSWORD: &str = "test";

@@ -4,14 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::keys::{self, PASSWORD};
+use super::part::{Part, get, isolated, listens};
+use super::{ports, trillian};
 use crate::error::Error;
 use crate::step::output;
 use crate::tools::go_build;
 use crate::workspace::Workspace;
-
-use super::keys::{self, PASSWORD};
-use super::part::{Part, get, isolated, listens};
-use super::{ports, trillian};
 
 /// Since when keys count. Before any that is made: clocks of machines differ.
 const SINCE: &str = "2024-01-01T00:00:00Z";

@@ -4,13 +4,12 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::error::Error;
-use crate::step::output;
-use crate::tools::go_module;
-
 use super::TRILLIAN;
 use super::part::{Part, isolated, listens};
 use super::stack::Starter;
+use crate::error::Error;
+use crate::step::output;
+use crate::tools::go_module;
 
 /// MariaDB's socket, seen from the folder that all parts run in: relative, since a socket's name has at most 107 bytes.
 /// MariaDB itself runs in the folder of its data and calls it `db.sock`.

@@ -12,10 +12,10 @@ use std::time::Duration;
 use http::StatusCode;
 use registry::{Allowance, Config, Effect, ErrorCode, Fault, Quota, Server, Window};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
+use watch::{Strikes, Watched};
 
 use crate::error::Error;
 use crate::protocol::{Answer, Command, ConditionsSpec, FaultsSpec, Spec, Started, Storage};
-use watch::{Strikes, Watched};
 
 const PART: &str = "world";
 const UNAVAILABLE: Effect =

@@ -9,10 +9,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-
-pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
 /// Promotes container images between registries.

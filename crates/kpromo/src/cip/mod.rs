@@ -7,9 +7,10 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
+use end::{End, exit_of, finish, print_problem};
 use indicatif::MultiProgress;
+use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use oci::Client;
-use promote::manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use promote::phase::Plan;
 use promote::{
     Cache, CacheError, Confirmed, Copying, Error, Job, Ledger, Notary, Observer, Run, carry_out, prepare,
@@ -27,7 +28,6 @@ use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
 use crate::terminal::{Interrupts, print, print_error};
 use crate::trust::notary;
 use crate::watchdog;
-use end::{End, exit_of, finish, print_problem};
 
 /// The time that what is under way has to end after a first interrupt.
 const GRACE: Duration = Duration::from_secs(30);

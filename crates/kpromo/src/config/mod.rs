@@ -8,15 +8,15 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hosts::HostEntry;
 use oci::{Host, HostOptions, RepositoryPath};
 use promote::Production;
 use serde::Deserialize;
 use transport::Settings;
+use trust::{SigningEntry, VerificationEntry};
 
 use crate::choice::{SigningArgs, TrustArgs};
 use crate::environment::Environment;
-use hosts::HostEntry;
-use trust::{SigningEntry, VerificationEntry};
 
 /// The largest file that is read, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;

@@ -12,13 +12,12 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use docker::AuthFiles;
 use futures_util::future::BoxFuture;
+use google::Google;
 use oci::{CredentialSource, FoundCredential, Host, RepositoryPath};
 use sigstore::{AccessError, AccessTokens};
 use transport::{Door, Secret};
-
-use docker::AuthFiles;
-use google::Google;
 
 /// How long a failure is remembered, so that not every request of a run waits for it.
 const FAILURE_LIFE: Duration = Duration::from_secs(60);

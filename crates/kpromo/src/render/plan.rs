@@ -2,9 +2,10 @@
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use manifest::Edge;
 use oci::Digest;
+use promote::Verdict;
 use promote::phase::{Count, Missing, Plan, Summary};
-use promote::{Edge, Verdict};
 
 use super::human::{bytes, count};
 

@@ -4,14 +4,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use manifest::policy::{Pattern, SignerPattern};
+use manifest::{Manifests, checkout};
 use oci::{Host, RegistryRoot};
 use promote::evidence::Room;
-use promote::manifest::{Manifests, checkout};
 use promote::{Notary, Production, Promoter, Signing, SummarySigner, Verification};
 use serde_json::Value;
 use sigstore::{
-    AccessTokens, Given, Identity, PROJECTED_TOKEN, Pattern, SignerPattern, SignerSource, SigningKey,
-    Sources, Trust, TrustSettings, VerificationKey, Verifier,
+    AccessTokens, Given, Identity, PROJECTED_TOKEN, SignerSource, SigningKey, Sources, Trust, TrustSettings,
+    VerificationKey, Verifier,
 };
 use transport::{Door, shown};
 use url::Url;

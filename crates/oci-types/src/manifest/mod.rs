@@ -8,11 +8,11 @@ mod wire;
 use std::fmt;
 
 use bytes::Bytes;
+pub use media_type::{InvalidManifest, MediaType};
+pub use wire::{WireDescriptor, WireManifest};
 
 use crate::digest::Digest;
 use crate::text::printable;
-pub use media_type::{InvalidManifest, MediaType};
-pub use wire::{WireDescriptor, WireManifest};
 
 /// The largest manifest that is read or stored, in bytes: the bound that the distribution specification recommends.
 pub const MANIFEST_MAX: usize = 4 * 1024 * 1024;

@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
+use oci_types::Digest;
+use oci_types::{MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -13,9 +16,6 @@ use super::push::NewLayer;
 use crate::error::{Error, ErrorKind};
 use crate::write::NotWritten;
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::{MediaType, RawManifest};
-use oci_types::{Repository, Tag};
 
 /// The configurations that name their image's layers.
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use oci_types::Digest;
+use oci_types::Repository;
+use oci_types::{InvalidManifest, MANIFEST_MAX, RawManifest, WireDescriptor};
 use transport::Class;
 
 use super::referrer::Referrer;
@@ -10,9 +13,6 @@ use crate::absent::Found;
 use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::reader::Reader;
-use oci_types::Digest;
-use oci_types::Repository;
-use oci_types::{InvalidManifest, MANIFEST_MAX, RawManifest, WireDescriptor};
 
 /// A manifest that is attached to an image (OCI image specification, *Guidelines for Artifact Usage*).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,8 +181,9 @@ fn reading(repository: &Repository, which: Selector<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use oci_types::MediaType;
+
+    use super::*;
 
     fn parse(media_type: MediaType, text: &str) -> Result<Attachment, InvalidManifest> {
         Attachment::parse(RawManifest::new(media_type, Bytes::copy_from_slice(text.as_bytes())))

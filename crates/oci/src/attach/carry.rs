@@ -1,6 +1,9 @@
 //! Taking what is attached along to another repository.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use oci_types::Digest;
+use oci_types::{Repository, RepositoryPath, Tag};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::Known;
 use super::attachment::{AttachedBlob, Attachment};
@@ -9,9 +12,6 @@ use crate::read::Selector;
 use crate::reader::Reader;
 use crate::write::{Content, Contents};
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::{Repository, RepositoryPath, Tag};
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The most blobs of an attached manifest that is copied.
 const BLOBS_MAX: usize = 256;

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use oci_types::Digest;
+use oci_types::text::printable;
+use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
-use oci_types::Digest;
-use oci_types::text::printable;
-use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 
 /// A descriptor as it is written. The types that read them keep annotations in no order, and so do not write the same bytes
 /// twice.

@@ -1,6 +1,11 @@
 //! Tags that several clients extend, among them the list of referrers that clients keep where a registry does not (distribution
 //! specification, *Referrers Tag Schema*).
 
+use oci_types::Digest;
+use oci_types::referrers_tag;
+use oci_types::{MediaType, RawManifest};
+use oci_types::{Repository, Tag};
+
 use super::Known;
 use super::document::{Document, WrittenDescriptor, raw};
 use super::referrer::{REFERRERS_MAX, Referrer};
@@ -9,10 +14,6 @@ use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::write::{Expected, NotWritten, Written};
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::referrers_tag;
-use oci_types::{MediaType, RawManifest};
-use oci_types::{Repository, Tag};
 
 /// How often a tag is read and extended anew because another client has written it in between.
 pub(super) const CHANGES_MAX: usize = 10;

@@ -4,10 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
-
 use oci_types::Digest;
 use oci_types::{Repository, Tag};
+use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
 /// How many tags that may be written to are kept before those that nobody writes to any more are dropped.
 const TURNS: usize = 256;

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use futures_util::future::try_join;
+use oci_types::Digest;
+use oci_types::referrers_tag;
+use oci_types::{Descriptor, MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 use serde::Serialize;
 use transport::Answer;
 
@@ -14,10 +18,6 @@ use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::write::Written;
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::referrers_tag;
-use oci_types::{Descriptor, MediaType, RawManifest};
-use oci_types::{Repository, Tag};
 
 /// The configuration of a manifest that needs none (OCI image specification, *Guidance for an Empty Descriptor*).
 const EMPTY: &[u8] = b"{}";

@@ -3,6 +3,11 @@
 use std::collections::HashSet;
 
 use http::{HeaderValue, Method, StatusCode, header};
+use oci_types::Digest;
+use oci_types::Repository;
+use oci_types::referrers_tag;
+use oci_types::text::printable;
+use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 use transport::Answer;
 use url::form_urlencoded;
 
@@ -13,11 +18,6 @@ use crate::answer::success;
 use crate::error::{Error, ErrorKind, Refusal};
 use crate::read::{Pages, Selector};
 use crate::reader::Reader;
-use oci_types::Digest;
-use oci_types::Repository;
-use oci_types::referrers_tag;
-use oci_types::text::printable;
-use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
 
 /// The most pages of one list: some registries give fifty a page.
 const PAGES_MAX: usize = 100;

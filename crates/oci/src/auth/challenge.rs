@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 
 use http::{HeaderMap, header};
-use url::Url;
-
 use oci_types::text::printable;
+use url::Url;
 
 /// The longest value of a challenge header that is read, in bytes.
 const CHALLENGE_MAX: usize = 16 * 1024;

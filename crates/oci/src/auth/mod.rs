@@ -15,15 +15,15 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use challenge::{Bearer, Challenges};
 use http::{HeaderValue, Method, StatusCode, header};
+use oci_types::{Host, RepositoryPath};
+use token::{Token, basic, bearer};
 use transport::{Answer, Body, Class, Door, Opened, Request, Sink, shown};
 use url::{Url, form_urlencoded};
 
 use crate::credential::{Credential, CredentialSource, FoundCredential};
 use crate::error::{Error, ErrorKind, Identity, Refusal};
-use challenge::{Bearer, Challenges};
-use oci_types::{Host, RepositoryPath};
-use token::{Token, basic, bearer};
 
 /// The largest answer of a token service, in bytes.
 const TOKEN_MAX: u64 = 256 * 1024;

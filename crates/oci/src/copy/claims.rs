@@ -6,10 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
-
 use oci_types::Digest;
 use oci_types::{Host, Repository, RepositoryPath};
+use tokio::sync::watch;
 
 /// Which host has which blob, and where.
 #[derive(Clone, Debug, Default)]

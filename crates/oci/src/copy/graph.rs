@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use oci_types::Digest;
+use oci_types::DigestReference;
+use oci_types::{Descriptor, RawManifest};
 
 use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::reader::Reader;
-use oci_types::Digest;
-use oci_types::DigestReference;
-use oci_types::{Descriptor, RawManifest};
 
 /// The deepest nesting of indexes that is followed.
 pub const IMAGE_DEPTH_MAX: usize = 6;
@@ -169,8 +169,9 @@ fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use oci_types::MediaType;
+
+    use super::*;
 
     fn node(name: u8, children: &[u8]) -> Node {
         let digest = |name: u8| Digest::of(&[name]);

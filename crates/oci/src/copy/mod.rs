@@ -16,19 +16,18 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::future::{join, join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
-use tokio::sync::{Semaphore, mpsc};
-
 pub use graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Node};
-pub use outline::Outline;
-pub use spool::SpoolSettings;
-
-use crate::attach::Known;
-use crate::error::{Error, ErrorKind};
-use crate::writer::Writer;
 use mover::{Cargo, Mover, Wanting};
 use oci_types::Descriptor;
 use oci_types::Digest;
 use oci_types::{Repository, Tag};
+pub use outline::Outline;
+pub use spool::SpoolSettings;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::attach::Known;
+use crate::error::{Error, ErrorKind};
+use crate::writer::Writer;
 
 /// How many blobs of one image are on their way at once, not counting those that only wait for targets that are behind.
 const BLOBS_AT_ONCE: usize = 16;

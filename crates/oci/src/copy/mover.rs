@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use oci_types::Descriptor;
+use oci_types::{Host, Repository};
 use tokio::sync::{Notify, OwnedSemaphorePermit, SemaphorePermit};
 
 use super::claims::{Claim, Claims, Turn};
@@ -16,8 +18,6 @@ use super::supply::{Engaged, Means, Origin, Supply};
 use crate::error::{Error, ErrorKind};
 use crate::write::{Brought, Content, Contents};
 use crate::writer::Writer;
-use oci_types::Descriptor;
-use oci_types::{Host, Repository};
 
 /// How long the other repositories of a blob have, after the first has it, before the image goes on with other blobs.
 const AFTER_THE_FIRST: Duration = Duration::from_secs(1);

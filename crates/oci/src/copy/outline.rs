@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 
+use oci_types::DigestReference;
+use oci_types::{Descriptor, RawManifest};
+
 use super::graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX};
 use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::reader::Reader;
-use oci_types::DigestReference;
-use oci_types::{Descriptor, RawManifest};
 
 /// What an image is made of.
 #[derive(Clone, Debug, Default)]

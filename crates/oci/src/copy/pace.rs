@@ -4,8 +4,9 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::relay::PATIENCE;
 use oci_types::Host;
+
+use super::relay::PATIENCE;
 
 /// How long the others wait, in sum, over one blob for a host that was behind with the one before.
 const LITTLE_PATIENCE: Duration = Duration::from_millis(100);

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use oci_types::Host;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::relay::WINDOW;
-use oci_types::Host;
 
 /// The most that blobs which fit into one window may take, in bytes, over all images.
 const SMALL_TOGETHER: usize = 48 * 1024 * 1024;

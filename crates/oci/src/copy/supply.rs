@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, Stream};
+use oci_types::Descriptor;
+use oci_types::{Host, Repository};
 use tokio::sync::{Notify, watch};
 
 use super::pace::Pace;
@@ -15,8 +17,6 @@ use super::spool::Spool;
 use crate::error::Error;
 use crate::read::BlobStream;
 use crate::reader::Reader;
-use oci_types::Descriptor;
-use oci_types::{Host, Repository};
 
 /// A blob of the source.
 pub(super) struct Origin<'a> {

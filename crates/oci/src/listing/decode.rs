@@ -4,11 +4,11 @@ use actson::feeder::JsonFeeder;
 use actson::options::JsonParserOptionsBuilder;
 use actson::{JsonEvent, JsonParser};
 use bytes::Bytes;
-
-use super::{Listed, ListedManifest};
 use oci_types::Digest;
 use oci_types::MediaType;
 use oci_types::Tag;
+
+use super::{Listed, ListedManifest};
 
 /// The deepest that a list may be nested; the ones we know have four levels.
 const DEPTH_MAX: usize = 32;

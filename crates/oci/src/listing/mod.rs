@@ -5,7 +5,6 @@ mod decode;
 use std::collections::HashMap;
 
 pub(crate) use decode::Decoder;
-
 use oci_types::Digest;
 use oci_types::MediaType;
 use oci_types::Tag;

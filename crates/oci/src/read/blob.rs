@@ -2,14 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
+use oci_types::Repository;
+use oci_types::{Digest, Hasher};
 use transport::{BodyStream, Budget, Class};
 
 use crate::answer::refused;
 use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::session::{Call, Reply, Streamed};
-use oci_types::Repository;
-use oci_types::{Digest, Hasher};
 
 /// What a connection has to bring for a break after it to count as a new one, in bytes: large blobs on long ways may break often,
 /// but a host that gives little at a time is given up.

@@ -1,7 +1,10 @@
 //! The repositories of a registry (distribution's `_catalog`; the specification keeps no page for it any more).
 
 use http::Method;
+use oci_types::text::printable;
+use oci_types::{Host, RepositoryPath};
 use serde::Deserialize;
+use transport::Class;
 
 use super::pages::Pages;
 use crate::absent::Found;
@@ -10,9 +13,6 @@ use crate::auth::{Scope, Scopes};
 use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::session::{Call, NO_REPOSITORY};
-use oci_types::text::printable;
-use oci_types::{Host, RepositoryPath};
-use transport::Class;
 
 /// The largest page of a catalog, in bytes.
 const PAGE_MAX: u64 = 16 * 1024 * 1024;

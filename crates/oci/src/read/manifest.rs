@@ -3,15 +3,15 @@
 use std::fmt;
 
 use http::{HeaderValue, Method, StatusCode, header};
+use oci_types::Digest;
+use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
+use oci_types::{Repository, Tag};
 
 use crate::absent::Found;
 use crate::answer::{named_digest, refused, success};
 use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::session::{Call, NO_MANIFEST, Reply};
-use oci_types::Digest;
-use oci_types::{MANIFEST_MAX, MediaType, RawManifest};
-use oci_types::{Repository, Tag};
 
 /// How a manifest is asked for.
 #[derive(Clone, Copy, Debug)]

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use oci_types::Repository;
+use oci_types::text::printable;
 use transport::Sink;
 use url::Url;
 
@@ -14,8 +16,6 @@ use crate::error::{Error, ErrorKind};
 use crate::listing::{Decoder, Listed, Listing};
 use crate::reader::Reader;
 use crate::session::{NO_REPOSITORY, Reply};
-use oci_types::Repository;
-use oci_types::text::printable;
 
 /// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
 const PAGE_MAX: u64 = 128 * 1024 * 1024;

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use oci_types::Digest;
+use oci_types::{Repository, RepositoryPath};
 use tokio::sync::OwnedSemaphorePermit;
 use transport::is_temporary;
 
@@ -11,8 +13,6 @@ use crate::auth::Scope;
 use crate::error::{Error, ErrorKind};
 use crate::session::{Call, Reply, Session};
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::{Repository, RepositoryPath};
 
 /// After so many whole uploads in a row whose connection broke, pieces are tried: a host that refuses a body as too large may
 /// close the connection before its answer is read.

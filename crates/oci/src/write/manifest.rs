@@ -1,15 +1,15 @@
 //! Writing manifests (distribution specification, *Pushing Manifests*).
 
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use oci_types::Digest;
+use oci_types::RawManifest;
+use oci_types::Repository;
 use transport::{Answer, Body, Place};
 
 use crate::answer::{agrees, success};
 use crate::error::{Error, ErrorKind, Refusal};
 use crate::read::Selector;
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::RawManifest;
-use oci_types::Repository;
 
 /// The codes by which a registry says that a part of a manifest is not there. Right after the part was pushed, some say so for
 /// a moment.

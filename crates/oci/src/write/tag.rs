@@ -1,15 +1,15 @@
 //! Writing tags: looked at right before each write, so that none moves that was believed to be free.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use oci_types::Digest;
+use oci_types::RawManifest;
+use oci_types::{Repository, Tag};
 use transport::{Answer, Class, Place};
 
 use super::manifest::lacks_parts;
 use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::RawManifest;
-use oci_types::{Repository, Tag};
 
 /// What a tag must name right before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 use http::{HeaderValue, Method, header};
+use oci_types::Digest;
+use oci_types::Repository;
 use transport::{Answer, Body, Class};
 use url::Url;
 
@@ -12,8 +14,6 @@ use super::pieces::Divided;
 use crate::answer::{agrees, refused, same_host, success};
 use crate::error::{Error, ErrorKind};
 use crate::writer::Writer;
-use oci_types::Digest;
-use oci_types::Repository;
 
 /// An upload that a registry has opened.
 #[derive(Debug)]

@@ -147,7 +147,8 @@ fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use sigstore::{Pattern, SignerPattern, Trust, TrustSettings};
+    use manifest::policy::{Pattern, SignerPattern};
+    use sigstore::{Trust, TrustSettings};
 
     use super::*;
     use crate::evidence::Room;

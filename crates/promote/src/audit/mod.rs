@@ -18,5 +18,5 @@ const SHOWN_MAX: usize = 512;
 
 /// A text from outside, for a person: bounded, and nothing that a terminal obeys.
 fn shown(text: &str) -> String {
-    crate::text::shown(text, SHOWN_MAX)
+    oci_types::text::shown(text, SHOWN_MAX)
 }

@@ -7,6 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use oci::{
     AttachedBlob, AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Referrer, Repository, Selector,
 };
+use oci_types::text::shown;
 use sigstore::{Trust, TrustError, Verifier};
 
 use super::bundle::read_bundle;
@@ -15,7 +16,6 @@ use super::tag::read_layers;
 use super::{
     Absent, Claim, Evidence, EvidenceError, Hints, PREDICATE_TYPE, Rejected, SIGN_TYPE, Unusable, Wanted,
 };
-use crate::text::shown;
 
 /// The most of a text from outside that a reason or a place has, in characters.
 const SHOWN_MAX: usize = 512;

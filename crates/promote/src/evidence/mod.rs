@@ -10,13 +10,12 @@ mod tag;
 
 use std::fmt;
 
-use jiff::Timestamp;
-use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
-use sigstore::{Rejection, Signatory, Statement, TrustError};
-
 pub use gather::{Means, gather};
 pub(crate) use gather::{is_about_content, is_bundle};
+use jiff::Timestamp;
+use oci::{Attachment, Digest, Known, NewLayer, Repository, Tag};
 pub use room::{Room, Share};
+use sigstore::{Rejection, Signatory, Statement, TrustError};
 
 use crate::policy::AttestationId;
 

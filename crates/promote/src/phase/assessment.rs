@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use manifest::ImageId;
 use oci::Digest;
 use serde_json::Value;
 
-use crate::edge::ImageId;
 use crate::error::Blocked;
 use crate::evidence::{Evidence, FoundAttestation, FoundSignature};
 use crate::notary::Notary;
@@ -199,6 +199,7 @@ pub(super) fn blocked(
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
     use oci::NewLayer;
     use serde_json::json;
     use sigstore::{Signatory, Statement, Trust, TrustSettings};
@@ -208,7 +209,7 @@ mod tests {
     use crate::evidence::{Claim, Origin, Rejected, Room};
     use crate::notary::{Production, Verification};
     use crate::phase::parts::image_of;
-    use crate::policy::{BuildLevel, BuilderDraft, Draft, Fault, Mode, Platform, Policy, judge};
+    use crate::policy::{Fault, Platform, judge};
 
     const BUILDER: &str = "builder@example.com";
 

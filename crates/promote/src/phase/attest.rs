@@ -8,14 +8,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
+use manifest::Id;
+use manifest::ImageId;
 use oci::{Descriptor, Digest, Repository, Writer};
 use sigstore::{Signer, Statement};
 
-use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::evidence::Origin;
-use crate::intern::Id;
 use crate::notary::{Notary, Signing};
 use crate::phase::assessment::{Assessment, Passed, rank};
 use crate::phase::carry::Carrier;

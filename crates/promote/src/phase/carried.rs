@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use manifest::ImageId;
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Selector};
 
-use crate::edge::ImageId;
 use crate::evidence::Origin;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::OwedImage;

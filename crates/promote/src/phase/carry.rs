@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
+use manifest::Id;
 use oci::{AttachedTag, Attachment, AttachmentKind, Digest, NewLayer, Referrer, Repository, Writer};
 use sigstore::BUNDLE_MAX;
 
-use crate::intern::Id;
 use crate::phase::owed::Part;
 use crate::phase::plan::Plan;
 use crate::signing::AttachError;

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use manifest::policy::{Policies, Policy};
+use manifest::{ImageId, SharedImages};
 use oci::{Host, Reader};
+use oci_types::text::shown;
 use sigstore::TrustError;
 
-use crate::edge::{ImageId, SharedImages};
 use crate::event::{Event, Examination};
 use crate::evidence::{Claim, Evidence, EvidenceError, Rejected, Wanted};
 use crate::notary::Notary;
@@ -15,9 +17,8 @@ use crate::phase::assessment::{Assessment, Signatures};
 use crate::phase::hosts::by_host;
 use crate::phase::parts::{Parts, Staged, image_of};
 use crate::phase::plan::Plan;
-use crate::policy::{Policies, Policy, judge};
+use crate::policy::judge;
 use crate::run::Run;
-use crate::text::shown;
 
 /// The most of a text from outside that a reason has, in characters.
 const SHOWN_MAX: usize = 1_000;

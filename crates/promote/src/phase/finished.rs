@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use manifest::Edges;
+use manifest::Id;
 use oci::{Digest, Host, Repository};
 
 use crate::cache::{Cache, CacheError, Recheck};
-use crate::edge::Edges;
 use crate::event::Event;
-use crate::intern::Id;
 use crate::run::Run;
 use crate::subject::Subject;
 

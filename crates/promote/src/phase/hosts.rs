@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use futures_util::future::join_all;
 use futures_util::stream::{self, StreamExt};
+use manifest::Edges;
+use manifest::Id;
 use oci::{Host, Repository};
 
-use crate::edge::Edges;
-use crate::intern::Id;
 use crate::run::Run;
 
 /// The most requests of one host that wait at its gate at once. What the host bears is the gate's matter; this bounds

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use manifest::ImageId;
 use oci::{AttachmentKind, Descriptor, Digest, Known, Reader, Referrer};
 use sigstore::{Owner, Signer};
 
 use crate::audit::{PROMOTION_TYPE, SUMMARY_TYPE};
 use crate::decide::Verdict;
-use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::Event;
 use crate::evidence::{SIGN_TYPE, is_bundle};

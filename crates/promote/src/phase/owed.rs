@@ -3,10 +3,10 @@
 
 use std::fmt;
 
+use manifest::ImageId;
 use oci::{Descriptor, Digest, Known, Referrer, Repository};
 use serde::Serialize;
 
-use crate::edge::ImageId;
 use crate::phase::finished::Finished;
 use crate::subject::Subject;
 

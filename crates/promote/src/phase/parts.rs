@@ -5,17 +5,16 @@ use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::BoxFuture;
+use manifest::Id;
+use manifest::policy::Policy;
 use oci::{
     Descriptor, Digest, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, RawManifest, Repository, Selector,
 };
 
 use crate::event::Event;
 use crate::evidence::{Claim, Evidence, EvidenceError, Means, Rejected, Wanted, gather, is_about_content};
-use crate::intern::Id;
 use crate::phase::plan::Plan;
-use crate::policy::{
-    Image, Platform, Policy, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt,
-};
+use crate::policy::{Image, Platform, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt};
 use crate::run::Run;
 
 /// An image in the staging repositories that have it.

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use manifest::Id;
+use manifest::policy::Policies;
+use manifest::{Edge, Edges, ImageId};
 use oci::{
     AttachmentKind, Descriptor, Digest, Graph, Host, InvalidManifest, Known, MediaType, Outline, Reader,
     Repository, Selector, Tag,
@@ -11,13 +14,11 @@ use serde::Serialize;
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
-use crate::edge::{Edge, Edges, ImageId};
 use crate::event::{Event, Promotion};
 use crate::evidence::{Hints, is_about_content};
-use crate::intern::Id;
 use crate::inventory::{Inventory, Known as Presence};
 use crate::phase::owed::{Missing, Owed};
-use crate::policy::{Policies, claims_exemption, exempt_parts};
+use crate::policy::{claims_exemption, exempt_parts};
 use crate::problem::NewAdvice;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use manifest::Id;
+use manifest::{Edge, ImageId};
 use oci::{
     Client, Copied, Copier, Digest, DigestReference, Graph, Lane, Reader, Repository, SpoolSettings, Step,
     Target, Writer,
@@ -11,10 +13,8 @@ use oci::{
 use tokio::sync::Notify;
 
 use crate::decide::Verdict;
-use crate::edge::{Edge, ImageId};
 use crate::error::Error;
 use crate::event::{Event, Phase, Promotion};
-use crate::intern::Id;
 use crate::phase::assessment::Passed;
 use crate::phase::plan::Plan;
 use crate::phase::schedule::{Begin, Occasion, Schedule};

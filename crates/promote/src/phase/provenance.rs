@@ -4,9 +4,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use manifest::ImageId;
 use oci::Reader;
 
-use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::Phase;
 use crate::notary::Notary;

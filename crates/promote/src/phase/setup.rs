@@ -4,16 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use manifest::Id;
+use manifest::Manifests;
+use manifest::policy::Policies;
+use manifest::{Edges, ImageId};
 use oci::{Graph, Repository};
 
 use crate::cache::Cache;
-use crate::edge::{Edges, ImageId};
 use crate::error::Error;
 use crate::event::{Event, Phase};
-use crate::intern::Id;
 use crate::inventory::Inventory;
-use crate::manifest::Manifests;
-use crate::policy::Policies;
 use crate::run::Run;
 
 /// What a run is asked to do.

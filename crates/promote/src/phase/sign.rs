@@ -9,12 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
+use manifest::Id;
+use manifest::ImageId;
 use oci::{AttachedTag, AttachmentKind, Digest, Known, NewLayer, Repository, Writer};
 
-use crate::edge::ImageId;
 use crate::event::{Event, Phase};
 use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
-use crate::intern::Id;
 use crate::notary::{Notary, Signing};
 use crate::phase::assessment::Passed;
 use crate::phase::carry::Carrier;

@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use manifest::Id;
+use manifest::ImageId;
 use oci::{Digest, Repository};
 
-use crate::edge::ImageId;
 use crate::error::Error;
 use crate::event::{Event, Phase};
-use crate::intern::Id;
 use crate::phase::assessment::{Assessment, Passed, blocked};
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;

@@ -1,11 +1,11 @@
 //! What was found attested of an image.
 
+use manifest::policy::Policy;
 use oci::Digest;
 use sigstore::{Signatory, Statement};
 
 use super::judgement::AttestationId;
 use super::predicate::is_provenance;
-use super::rules::Policy;
 
 /// An attestation whose signature verifies.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,13 @@ pub struct VerifiedAttestation {
     pub id: AttestationId,
     /// Where it stands, for a person.
     pub place: String,
+}
+
+impl VerifiedAttestation {
+    /// Whether one of a policy's signers has signed it. The holder of a key is none.
+    pub(super) fn is_trusted_by(&self, policy: &Policy) -> bool {
+        self.signatory.identity().is_some_and(|(issuer, subject)| policy.trusts(issuer, subject))
+    }
 }
 
 /// An attestation that does not verify, or cannot be read as one.
@@ -62,7 +69,7 @@ impl Image {
     /// such that it cannot be told. Then the policy judges an index by it and not by its platforms, whose attestations need not
     /// be read. What cannot be read may be provenance; what someone else says is not asked.
     pub fn has_provenance(&self, policy: &Policy) -> bool {
-        let verified = self.verified.iter().filter(|verified| policy.trusts(&verified.signatory));
+        let verified = self.verified.iter().filter(|verified| verified.is_trusted_by(policy));
         let verified = verified.map(|verified| Some(&verified.statement.predicate_type));
         let rejected = self.rejected.iter().map(|rejected| rejected.predicate_type.as_ref());
         verified.chain(rejected).any(|predicate_type| predicate_type.is_none_or(|name| is_provenance(name)))

@@ -1,8 +1,9 @@
 //! Whether an image passes.
 
+use manifest::policy::Policy;
+
 use super::image::{Image, Platform, RejectedAttestation};
 use super::judgement::{Fault, Finding, Grounds, Judgement, Outsider, Reason, Verdict};
-use super::rules::Policy;
 use super::weigh::weigh;
 
 /// The deepest nesting of indexes: what is nested deeper is not copied either.
@@ -61,7 +62,7 @@ fn unverified(attestation: &RejectedAttestation, verdict: Verdict) -> Finding {
 }
 
 /// The level that an attestation proves.
-fn level_of(finding: &Finding) -> Option<super::rules::BuildLevel> {
+fn level_of(finding: &Finding) -> Option<manifest::policy::BuildLevel> {
     match finding.verdict {
         Verdict::Accepted(Grounds::Provenance { level, .. }) => Some(level),
         _ => None,

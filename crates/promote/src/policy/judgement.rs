@@ -2,11 +2,11 @@
 
 use std::fmt;
 
+use manifest::policy::{BuildLevel, Mode};
 use oci::Digest;
 use sigstore::Signatory;
 
 use super::predicate::InvalidPredicate;
-use super::rules::{BuildLevel, Mode};
 use super::shown;
 
 /// The most attestations of one digest that are told of; the rest is counted.

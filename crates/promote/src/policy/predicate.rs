@@ -3,11 +3,11 @@
 //! A predicate is what somebody wrote: what is absent is absent, but what stands where something else is expected makes the
 //! whole of it unusable.
 
+use manifest::policy::URI_MAX;
 use serde_json::Value;
 use sigstore::Statement;
 
 use super::build_type::{Dependencies, Places, places_v0_2, places_v1};
-use super::source::URI_MAX;
 
 /// The first version that policies accept.
 const V0_2: &str = "https://slsa.dev/provenance/v0.2";

@@ -1,17 +1,17 @@
 //! What one attestation is worth.
 
+use manifest::policy::Policy;
 use oci::Digest;
 use sigstore::Statement;
 
 use super::image::VerifiedAttestation;
 use super::judgement::{Grounds, Outsider, Reason, Verdict};
 use super::predicate::{Provenance, is_provenance};
-use super::rules::Policy;
 
 /// What an attestation of a digest is worth under a policy, or without one.
 pub(super) fn weigh(policy: Option<&Policy>, digest: &Digest, attestation: &VerifiedAttestation) -> Verdict {
     let is_provenance = is_provenance(&attestation.statement.predicate_type);
-    if policy.is_some_and(|policy| !policy.trusts(&attestation.signatory)) {
+    if policy.is_some_and(|policy| !attestation.is_trusted_by(policy)) {
         return Verdict::SomeoneElses(Outsider::Identity);
     }
     // Whoever has verified the signature has asked this too; here it costs nothing and is the last chance.
@@ -35,7 +35,9 @@ fn is_about(statement: &Statement, digest: &Digest) -> bool {
 /// Why provenance by one of a policy's signers counts, or does not.
 fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<Grounds, Reason> {
     let said = Provenance::read(&attestation.statement).map_err(Reason::Unusable)?;
-    let Some(builder) = policy.claimed(&attestation.signatory, said.builder) else {
+    let identity = attestation.signatory.identity();
+    let claimed = identity.and_then(|(issuer, subject)| policy.claimed(issuer, subject, said.builder));
+    let Some(builder) = claimed else {
         let is_known = policy.builders().iter().any(|builder| builder.is(said.builder));
         let id = said.builder.to_owned();
         return Err(if is_known { Reason::OthersBuilder(id) } else { Reason::OtherBuilder(id) });

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use examined::ExaminedImage;
+pub use examined::ExaminedTotals;
 use jiff::Timestamp;
 use oci::{Copied, DigestReference};
 use serde::Serialize;
@@ -14,9 +16,6 @@ use serde::Serialize;
 use crate::event::{Event, Observer, Phase, Promotion};
 use crate::phase::{Failure, Plan, Summary};
 use crate::problem::Problem;
-use examined::ExaminedImage;
-
-pub use examined::ExaminedTotals;
 
 /// The version of the report's schema: `docs/reference/report.md`.
 const SCHEMA: u32 = 1;

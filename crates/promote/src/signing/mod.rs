@@ -6,20 +6,17 @@ mod record;
 mod signature;
 mod summary;
 
-use oci::{Digest, Repository};
-use sigstore::{Form, Owner, SignError, Signer, TrustError};
-
-use crate::evidence::EvidenceError;
-
-use crate::policy::Policies;
-
-use crate::notary::{Production, SignatureFormat, Signing, SummarySigner};
-
 pub(crate) use bundle::attached_bundle;
+use manifest::policy::Policies;
+use oci::{Digest, Repository};
 pub(crate) use ours::{Tagged, bundle_of, tagged};
 pub(crate) use record::Record;
 pub(crate) use signature::Signature;
+use sigstore::{Form, Owner, SignError, Signer, TrustError};
 pub(crate) use summary::{Input, Summary};
+
+use crate::evidence::EvidenceError;
+use crate::notary::{Production, SignatureFormat, Signing, SummarySigner};
 
 /// Signers that are ready: who they are is known, and whom they ask.
 #[derive(Debug)]

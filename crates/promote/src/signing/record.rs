@@ -117,10 +117,10 @@ impl Record<'_> {
 mod tests {
     use std::path::PathBuf;
 
+    use manifest::Checkout;
     use oci::Digest;
 
     use super::*;
-    use crate::notary::Checkout;
 
     fn record(promoter: &Promoter, tags: &[&str]) -> String {
         let home = "m.io/prod/app".parse().unwrap();

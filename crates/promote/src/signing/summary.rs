@@ -130,8 +130,10 @@ fn levels(judgement: Option<&Judgement>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use manifest::policy::{BuildLevel, Mode};
+
     use super::*;
-    use crate::policy::{BuildLevel, Fault, Finding, Grounds, Mode, Verdict};
+    use crate::policy::{Fault, Finding, Grounds, Verdict};
 
     fn judgement(level: Option<BuildLevel>, faults: Vec<Fault>) -> Judgement {
         let grounds = Grounds::Provenance {

@@ -1,9 +1,8 @@
 //! One image: whose word counts for it, and what it has to say.
 
+use manifest::policy::{BuildLevel, Mode};
 use oci::Digest;
-use promote::policy::{
-    BuildLevel, Fault, Image, Mode, Outsider, Reason, Verdict, VerifiedAttestation, judge,
-};
+use promote::policy::{Fault, Image, Outsider, Reason, Verdict, VerifiedAttestation, judge};
 use proptest::prelude::*;
 use serde_json::json;
 use sigstore::{Signatory, Statement};

@@ -1,6 +1,7 @@
 //! An index: what is said about it itself, and about what it lists.
 
-use promote::policy::{BuildLevel, Fault, judge};
+use manifest::policy::BuildLevel;
+use promote::policy::{Fault, judge};
 use serde_json::json;
 
 use crate::support::*;

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use promote::policy::{AttestationId, BuildLevel, Image, Judgement, Mode, judge};
+use manifest::policy::{BuildLevel, Mode};
+use promote::policy::{AttestationId, Image, Judgement, judge};
 
 use crate::support::*;
 

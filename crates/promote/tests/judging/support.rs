@@ -1,12 +1,14 @@
 //! A policy, and images that it lets pass or not.
 
+use manifest::policy::SignerPattern;
+use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
 use oci::Digest;
 use promote::policy::{
-    AttestationId, BuildLevel, BuilderDraft, Draft, Image, Judgement, Mode, Platform, Policy, Reason,
-    RejectedAttestation, Verdict, VerifiedAttestation, judge,
+    AttestationId, Image, Judgement, Platform, Reason, RejectedAttestation, Verdict, VerifiedAttestation,
+    judge,
 };
 use serde_json::{Value, json};
-use sigstore::{Signatory, SignerPattern, Statement};
+use sigstore::{Signatory, Statement};
 
 pub(crate) const V0_2: &str = "https://slsa.dev/provenance/v0.2";
 pub(crate) const V1: &str = "https://slsa.dev/provenance/v1";

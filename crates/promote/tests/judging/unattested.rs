@@ -1,7 +1,8 @@
 //! No index hides what runs from a policy that requires, whatever it says of what it lists.
 
+use manifest::policy::Mode;
 use oci::{Descriptor, Digest, MediaType, RawManifest};
-use promote::policy::{Image, Mode, Platform, VerifiedAttestation, is_exempt, judge};
+use promote::policy::{Image, Platform, VerifiedAttestation, is_exempt, judge};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -11,11 +11,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+use manifest::policy::{Pattern, SignerPattern};
+use manifest::{Manifests, load_plain};
 use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::evidence::Room;
-use promote::manifest::{Manifests, load_plain};
 use promote::phase::Attested;
-use promote::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
 use promote::{
     Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Prepared, Production, Run, Verification,
     carry_out, prepare,
@@ -23,7 +24,7 @@ use promote::{
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
 use serde_json::Value;
-use sigstore::{Pattern, SignerPattern, Trust, TrustSettings};
+use sigstore::{Trust, TrustSettings};
 use tokio_util::sync::CancellationToken;
 use transport::{Door, HostSettings, Retry, Settings, Timeouts};
 

@@ -12,6 +12,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use endpoint::kind;
+pub(crate) use endpoint::{Endpoint, Query};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -29,8 +31,6 @@ use crate::faults::{Before, Encounter, Faults, Injection, Outcome, Ticket, refus
 use crate::quirks::{Asked, Challenged, Instead, Quirks, SharedQuirks, Visible};
 use crate::store::Store;
 use crate::tally::{Kind, Tally};
-use endpoint::kind;
-pub(crate) use endpoint::{Endpoint, Query};
 
 pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");

@@ -8,9 +8,6 @@ mod sequence;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::tally::Kind;
 pub(crate) use effect::{Before, Injection, refused};
 pub use effect::{Canned, Effect};
 use fault::Standing;
@@ -19,6 +16,9 @@ use quota::Buckets;
 pub use quota::{Allowance, Quota, Window};
 pub use sequence::Sequence;
 pub(crate) use sequence::Ticket;
+use tokio::time::Instant;
+
+use crate::tally::Kind;
 
 /// The latency, quota and faults of one server; clones share them. By default there are none.
 #[derive(Clone, Debug, Default)]

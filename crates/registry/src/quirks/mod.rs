@@ -21,22 +21,22 @@ mod writing;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+pub(crate) use auth::Challenged;
+pub use auth::{Auth, Challenges};
+use fresh::Fresh;
+pub(crate) use fresh::Visible;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::Digest;
+pub use reading::{FirstPage, Head, Ranges, Reading, ReferrersList};
+pub(crate) use writing::Instead;
+use writing::Uploads;
+pub use writing::{DigestHeader, LostUploads, PartsUnknown, Redirect, Writing};
 
 use crate::api::Endpoint;
 use crate::body::Response;
 use crate::error::{ErrorCode, Refusal};
 use crate::store::Store;
 use crate::tally::Kind;
-pub(crate) use auth::Challenged;
-pub use auth::{Auth, Challenges};
-use fresh::Fresh;
-pub(crate) use fresh::Visible;
-pub use reading::{FirstPage, Head, Ranges, Reading, ReferrersList};
-pub(crate) use writing::Instead;
-use writing::Uploads;
-pub use writing::{DigestHeader, LostUploads, PartsUnknown, Redirect, Writing};
 
 /// All quirks of one server.
 #[derive(Clone, Debug, Default)]

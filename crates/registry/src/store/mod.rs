@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::{Bytes, BytesMut};
-use oci::{Digest, RawManifest, RepositoryPath, Tag};
-
-use crate::config::Storage;
 pub(crate) use change::{Placed, Placement};
 use disk::Disk;
 pub(crate) use index::{Content, Index, ManifestEntry, RepositoryIndex};
 pub use missing::{Holder, MissingPart, Part};
+use oci::{Digest, RawManifest, RepositoryPath, Tag};
 pub(crate) use upload::{Finished, Held, NoUpload, Sink, Upload, UploadId, Uploads};
+
+use crate::config::Storage;
 
 /// Everything that one registry holds. Clones share it.
 ///

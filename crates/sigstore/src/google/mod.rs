@@ -13,18 +13,17 @@ mod urls;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use file::File;
 use futures_util::future::BoxFuture;
+#[cfg(test)]
+pub(crate) use metadata::Times;
+pub(crate) use metadata::{Metadata, MetadataAnswer};
+use token::Token;
 use tokio::sync::Mutex;
 use transport::{Door, Secret};
 
 use crate::identity::answer::Failure;
 use crate::identity::{AccessError, AccessTokens};
-use file::File;
-use token::Token;
-
-#[cfg(test)]
-pub(crate) use metadata::Times;
-pub(crate) use metadata::{Metadata, MetadataAnswer};
 
 /// What a token may be used for.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";

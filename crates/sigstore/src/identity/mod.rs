@@ -16,18 +16,17 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use answer::Failure;
+pub use error::{IdentityError, TokenSource};
+pub use google::{AccessError, AccessTokens};
 use jiff::{SignedDuration, Timestamp};
+pub use local::Given;
+pub(crate) use local::file as read_file;
+pub use token::{IdentityToken, InvalidToken};
 use tokio::sync::Mutex;
 use transport::{Door, Secret};
 
 use crate::google::Metadata;
-use answer::Failure;
-
-pub use error::{IdentityError, TokenSource};
-pub use google::{AccessError, AccessTokens};
-pub use local::Given;
-pub(crate) use local::file as read_file;
-pub use token::{IdentityToken, InvalidToken};
 
 /// Where cosign looks for the file that a platform projects a token into.
 pub const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";

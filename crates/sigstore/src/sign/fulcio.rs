@@ -15,7 +15,7 @@ use url::Url;
 use super::service::{Question, below, granted, unusable};
 use crate::error::{Service, SignError};
 use crate::identity::IdentityToken;
-use crate::signer::Signatory;
+use crate::signatory::Signatory;
 use crate::verify::check_clocks;
 
 const SERVICE: Service = Service::Fulcio;

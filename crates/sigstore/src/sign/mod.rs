@@ -16,12 +16,11 @@ mod tests;
 mod timestamp;
 mod waiting;
 
-pub use source::{Owner, SignerSource};
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fulcio::Certificate;
 use futures_util::future::try_join_all;
 use jiff::SignedDuration;
 use sigstore_crypto::KeyPair;
@@ -33,20 +32,20 @@ use sigstore_types::{
     Artifact, Bundle, DerCertificate, DsseEnvelope, DsseSignature, HashAlgorithm, KeyId, MediaType,
     PayloadBytes, Sha256Hash, SignatureBytes, SignatureContent,
 };
+pub use source::{Owner, SignerSource};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use transport::Door;
+use waiting::{Failed, Waiting};
 
 use crate::error::{SignError, TrustError};
 use crate::identity::Identity;
 use crate::key::SigningKey;
 use crate::legacy;
-use crate::signer::Signatory;
+use crate::signatory::Signatory;
 use crate::statement::{STATEMENT_TYPE, Statement};
 use crate::trust::Services;
 use crate::verify::{self, Verifier};
-use fulcio::Certificate;
-use waiting::{Failed, Waiting};
 
 /// A certificate is not used any more when it is good for less than this: a signature has to be logged in its time.
 const MARGIN: SignedDuration = SignedDuration::from_secs(90);

@@ -1,6 +1,8 @@
 //! Logging signatures: Rekor's first version, which promises and proves, and its second, which answers when the entry is in a
 //! signed checkpoint.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -8,7 +10,6 @@ use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sigstore_rekor::LogEntry;
 use sigstore_types::{DerCertificate, DerPublicKey, KindVersion, SignatureContent, TransparencyLogEntry};
-use std::collections::HashMap;
 use transport::{Answer, Class, Door, Request};
 use url::Url;
 

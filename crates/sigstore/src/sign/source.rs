@@ -10,7 +10,7 @@ use super::{Holder, Signer};
 use crate::error::SignError;
 use crate::identity::Identity;
 use crate::key::SigningKey;
-use crate::signer::Signatory;
+use crate::signatory::Signatory;
 use crate::trust::{Form, Services, Trust};
 use crate::verify::Verifier;
 

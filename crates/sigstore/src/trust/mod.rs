@@ -8,11 +8,10 @@ mod tuf;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use services::{Form, RekorVersion, Services};
 use tokio::sync::OnceCell;
 use transport::Door;
 use url::Url;
-
-pub use services::{Form, RekorVersion, Services};
 
 use crate::error::TrustError;
 use crate::key::VerificationKey;

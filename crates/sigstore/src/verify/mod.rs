@@ -12,25 +12,24 @@ mod tests;
 mod times;
 mod whose;
 
+#[cfg(test)]
+pub(crate) use authority::OwnAuthority;
 use jiff::Timestamp;
+pub(crate) use root::parse_root;
+use root::{Input, Root};
 use sigstore_types::bundle::{MessageDigest, MessageSignature};
 use sigstore_types::{
     Artifact, Bundle, DerPublicKey, DsseEnvelope, HashAlgorithm, Sha256Hash, SignatureContent, TimestampToken,
 };
+use times::ExtraTimestamp;
+pub(crate) use times::{CLOCKS_APART, check_clocks};
 
 use crate::error::{Rejection, TrustError, bounded};
 use crate::json::names_are_unique;
 use crate::key::VerificationKey;
 use crate::legacy::{CosignLayer, SimpleSigning};
-use crate::signer::Signatory;
+use crate::signatory::Signatory;
 use crate::statement::{STATEMENT_TYPE, Statement};
-use root::{Input, Root};
-use times::ExtraTimestamp;
-
-#[cfg(test)]
-pub(crate) use authority::OwnAuthority;
-pub(crate) use root::parse_root;
-pub(crate) use times::{CLOCKS_APART, check_clocks};
 
 /// The largest bundle or envelope that is read, in bytes.
 pub const BUNDLE_MAX: u64 = 20 * 1024 * 1024;

@@ -10,7 +10,7 @@ use super::authority::OwnAuthority;
 use super::times::{self, ExtraTimestamp};
 use crate::error::{Rejection, TrustError, bounded};
 use crate::key::VerificationKey;
-use crate::signer::Signatory;
+use crate::signatory::Signatory;
 
 /// The most log entries, and the most timestamps, of one bundle.
 const PROOFS_MAX: usize = 16;

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use manifest::Id;
+use manifest::{Edge, Edges};
 use oci::{Host, Repository};
 
 use crate::cache::{Cache, CacheError, Facts, Recheck};
 use crate::decide::Verdict;
-use crate::edge::{Edge, Edges};
 use crate::event::Event;
-use crate::intern::Id;
 use crate::run::Run;
 
 /// The cache, as far as a plan needs it. Without a cache it remembers nothing and keeps nothing.

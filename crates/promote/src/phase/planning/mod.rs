@@ -8,13 +8,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use manifest::Id;
+use manifest::{Edges, ImageId};
+use memory::Memory;
 use oci::{Graph, Reader, Repository};
+use progress::Progress;
+use reading::{Readers, ask, list, list_all, read_images};
 
 use crate::cache::Cache;
 use crate::decide::{Verdict, serving};
-use crate::edge::{Edges, ImageId};
 use crate::error::{Conflict, Error};
-use crate::intern::Id;
 use crate::inventory::Inventory;
 use crate::notary::Notary;
 use crate::phase::owed::Owed;
@@ -22,9 +25,6 @@ use crate::phase::plan::Plan;
 use crate::phase::setup::{Late, Ready, Round};
 use crate::run::Run;
 use crate::subject::subjects;
-use memory::Memory;
-use progress::Progress;
-use reading::{Readers, ask, list, list_all, read_images};
 
 /// A second round of the same phases, for the hosts that the first round did not wait for.
 #[derive(Debug)]

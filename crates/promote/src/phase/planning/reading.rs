@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use manifest::Id;
+use manifest::{Edge, Edges, ImageId};
 use oci::{Graph, Listed, Reader, Repository, Selector};
 
 use super::memory::Memory;
 use super::progress::Progress;
 use crate::decide::{Verdict, decide};
-use crate::edge::{Edge, Edges, ImageId};
 use crate::error::Error;
 use crate::event::Event;
-use crate::intern::Id;
 use crate::inventory::{Draft, Inventory, Question};
 use crate::phase::hosts::by_host;
 use crate::run::Run;

@@ -4,10 +4,10 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use manifest::policy::SignerPattern;
 use serde_json::Value;
 use sigstore::{
-    Identity, RekorVersion, Services, Signatory, Signer, SignerPattern, SigningKey, Sources, Statement,
-    Verifier,
+    Identity, RekorVersion, Services, Signatory, Signer, SigningKey, Sources, Statement, Verifier,
 };
 use testkit::{Issuer, Rekor, Sigstore};
 use transport::{Door, HostSettings, Retry, Secret, Settings, Timeouts};

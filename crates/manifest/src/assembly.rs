@@ -1,0 +1,302 @@
+//! Manifests put together from the files of their projects, whether these are on a disk or in a commit. A fault leaves out the
+//! entry, or the project, that has it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use oci_types::RepositoryPath;
+
+use super::contents::Contents;
+use super::declared::{self, Declaration, Declared, Unclear};
+use super::diagnostic::{Diagnostic, fingerprint};
+use super::diagnostics::Diagnostics;
+use super::schema::{self, Reading, Registries};
+use crate::model::{Destination, Image, Manifest};
+use crate::policy::Policies;
+
+/// The file with the images of a project.
+pub(super) enum ImagesFile {
+    /// It was read, or cannot be.
+    There(Result<Contents, Diagnostic>),
+    /// There is none, which is an error.
+    Missing(Diagnostic),
+}
+
+/// A project, as far as its files can be read.
+struct Project {
+    name: Arc<str>,
+    images_file: Arc<str>,
+    registries: Registries,
+    /// `None` where the file has no list of images.
+    images: Option<Vec<Image>>,
+    /// The first fault that leaves out the whole project.
+    fault: Option<String>,
+    /// What the project's files are recognised by.
+    content: u64,
+}
+
+/// Everything that was read of the manifests of a tree.
+#[derive(Default)]
+pub(super) struct Assembled {
+    /// The manifests in which nothing is wrong that concerns the whole project.
+    pub(super) manifests: Vec<Manifest>,
+    /// What can be read of manifests, or of single images, that are left out.
+    pub(super) left_out: Vec<(Vec<Destination>, Vec<Image>)>,
+    /// The projects that are left out as a whole or in part, each with its first fault.
+    pub(super) faults: HashMap<Arc<str>, String>,
+    /// The projects of which it cannot be told what they promote.
+    pub(super) illegible: HashSet<Arc<str>>,
+    /// The policies of all projects, also of those that are left out.
+    pub(super) policies: Policies,
+    pub(super) warnings: Vec<Diagnostic>,
+    /// All faults, by file and place.
+    pub(super) rejected: Diagnostics,
+}
+
+/// Projects that are being read.
+#[derive(Default)]
+pub(super) struct Assembly {
+    projects: Vec<Project>,
+    rejected: Diagnostics,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+impl Assembly {
+    /// Adds a plain manifest. It is left out as a whole where anything is wrong with it.
+    pub(super) fn plain(&mut self, name: &str, contents: Contents) {
+        let content = fingerprint(&contents.bytes);
+        let Reading { value: (registries, images), mut wrong, warnings } = schema::plain(&contents);
+        self.warnings.extend(warnings);
+        wrong.belongs_to(name, content);
+        let fault = first(&wrong);
+        self.rejected.append(wrong);
+        let (name, images_file) = (name.into(), contents.file);
+        self.projects.push(Project { name, images_file, registries, images, fault, content });
+    }
+
+    /// Adds a thin manifest by its two files.
+    pub(super) fn thin(&mut self, name: &str, registries: Result<Contents, Diagnostic>, images: ImagesFile) {
+        let bytes = |contents: &Result<Contents, Diagnostic>| {
+            contents.as_ref().ok().map(|contents| fingerprint(&contents.bytes))
+        };
+        let images_bytes = match &images {
+            ImagesFile::There(contents) => bytes(contents),
+            ImagesFile::Missing(_) => None,
+        };
+        let content = fingerprint((bytes(&registries), images_bytes));
+        let mut faults = Faults::default();
+        let registries = match registries {
+            Ok(contents) => {
+                let Reading { value, wrong, warnings } = schema::registries(&contents);
+                self.warnings.extend(warnings);
+                faults.of_project.append(wrong);
+                value
+            }
+            Err(error) => faults.unreadable(error),
+        };
+        let (images_file, images) = self.images(images, &registries, &mut faults);
+        let Faults { of_project: mut wrong, of_entries, of_disk } = faults;
+        let fault = first(&of_disk).or_else(|| first(&wrong));
+        wrong.append(of_entries);
+        wrong.belongs_to(name, content);
+        // What cannot be read at all may have changed unseen, so these are never recognised in another commit.
+        wrong.append(of_disk);
+        self.rejected.append(wrong);
+        self.projects.push(Project { name: name.into(), images_file, registries, images, fault, content });
+    }
+
+    fn images(
+        &mut self,
+        images: ImagesFile,
+        registries: &Registries,
+        faults: &mut Faults,
+    ) -> (Arc<str>, Option<Vec<Image>>) {
+        match images {
+            ImagesFile::There(Ok(contents)) => {
+                let Reading { value, wrong, warnings } = schema::images(&contents, Some(registries));
+                self.warnings.extend(warnings);
+                if value.is_none() { &mut faults.of_project } else { &mut faults.of_entries }.append(wrong);
+                (contents.file, value)
+            }
+            ImagesFile::There(Err(error)) => {
+                let file = Arc::clone(error.file_name());
+                faults.of_disk.push(error);
+                (file, None)
+            }
+            ImagesFile::Missing(error) => {
+                let file = Arc::clone(error.file_name());
+                faults.of_project.push(error);
+                (file, Some(Vec::new()))
+            }
+        }
+    }
+
+    /// Adds a project that cannot be read. It may have a policy for any source.
+    pub(super) fn unreadable(&mut self, name: &str, error: Diagnostic) {
+        let file = Arc::clone(error.file_name());
+        self.projects.push(Project {
+            name: name.into(),
+            images_file: Arc::clone(&file),
+            registries: Registries::unreadable(&file),
+            images: None,
+            fault: Some(error.to_string()),
+            content: 0,
+        });
+        self.rejected.push(error);
+    }
+
+    /// Adds a file of registries at a place that has no project: nothing is promoted by it, but the policy that it declares
+    /// holds, lest it is lost by moving its file. `path` is its path in the folder of registries.
+    pub(super) fn misplaced(
+        &mut self,
+        path: &str,
+        mut error: Diagnostic,
+        registries: Result<Contents, Diagnostic>,
+    ) {
+        let content = fingerprint(registries.as_ref().ok().map(|contents| &contents.bytes));
+        error.belongs_to(path, content);
+        let registries = match registries {
+            Ok(contents) => schema::registries(&contents).value,
+            Err(_) => Registries::unreadable(error.file_name()),
+        };
+        self.projects.push(Project {
+            name: path.into(),
+            images_file: Arc::clone(error.file_name()),
+            registries,
+            images: Some(Vec::new()),
+            fault: Some(error.to_string()),
+            content,
+        });
+        self.rejected.push(error);
+    }
+
+    /// Joins the policies of all projects, and leaves out those for which it is not clear which policy holds.
+    pub(super) fn finish(self) -> Assembled {
+        let Self { projects, rejected, warnings } = self;
+        let declared::Joined { policies, unclear, conflicts } = declared::join(&declarations(&projects));
+        let mut assembled = Assembled { policies, rejected, warnings, ..Assembled::default() };
+        report_unlimited(&projects, &mut assembled.rejected);
+        let mut contradicting: HashMap<usize, Vec<Diagnostic>> = HashMap::new();
+        for (project, diagnostic) in conflicts {
+            contradicting.entry(project).or_default().push(diagnostic);
+        }
+        for (number, project) in projects.into_iter().enumerate() {
+            let conflicts = contradicting.remove(&number).unwrap_or_default();
+            assembled.add(project, conflicts, &unclear);
+        }
+        assembled.rejected.sort();
+        assembled
+    }
+}
+
+/// What is wrong with a project.
+#[derive(Default)]
+struct Faults {
+    /// Faults that leave out all of it.
+    of_project: Diagnostics,
+    /// Faults that leave out an entry.
+    of_entries: Diagnostics,
+    /// Files that cannot be read, which leaves out all of it.
+    of_disk: Diagnostics,
+}
+
+impl Faults {
+    fn unreadable(&mut self, error: Diagnostic) -> Registries {
+        let registries = Registries::unreadable(error.file_name());
+        self.of_disk.push(error);
+        registries
+    }
+}
+
+fn first(wrong: &Diagnostics) -> Option<String> {
+    wrong.iter().next().map(ToString::to_string)
+}
+
+fn declarations(projects: &[Project]) -> Vec<Declaration<'_>> {
+    let mut declarations = Vec::with_capacity(projects.len());
+    for (number, project) in projects.iter().enumerate() {
+        let Registries { sources, declared, spot, .. } = &project.registries;
+        let is_promoted = project.fault.is_none();
+        declarations.push(Declaration { project: number, sources, declared, spot, is_promoted });
+    }
+    declarations
+}
+
+/// Reports once each file that leaves out all other projects, so that the reason is not lost among them.
+fn report_unlimited(projects: &[Project], rejected: &mut Diagnostics) {
+    for project in projects.iter().filter(|_| projects.len() > 1) {
+        if let Declared::Unknown(declared::Reach::Everything) = &project.registries.declared {
+            let message = "this cannot be read and may declare a provenance policy for any source, so nothing is promoted";
+            let help = "correct it or remove it";
+            rejected.push(project.registries.spot.diagnostic(message).help(help));
+        }
+    }
+}
+
+impl Assembled {
+    /// Adds a project, or what is not left out of it.
+    fn add(&mut self, project: Project, conflicts: Vec<Diagnostic>, unclear: &[Unclear]) {
+        let Project { name, images_file, registries, images, fault, content } = project;
+        let Registries { sources, destinations, spot, .. } = registries;
+        // It is recognised by the whole project: its message names places of other files.
+        let identity = fingerprint((&name, "policy", content));
+        let is_in_conflict = !conflicts.is_empty();
+        for conflict in conflicts {
+            self.reject(&name, conflict.identified(identity));
+        }
+        let (Some(destinations), Some(images)) = (destinations, images) else {
+            self.faults.extend(fault.map(|fault| (Arc::clone(&name), fault)));
+            self.illegible.insert(name);
+            return;
+        };
+        // A project without a fault has one source.
+        let ([source], None) = (&sources[..], &fault) else {
+            self.faults.extend(fault.map(|fault| (name, fault)));
+            self.left_out.push((destinations, images));
+            return;
+        };
+        let reasons = |path: Option<&RepositoryPath>| {
+            unclear.iter().find_map(|unclear| unclear.reason(&source.host, path))
+        };
+        if let Some(reason) = reasons(source.prefix.as_ref()) {
+            if !is_in_conflict && !reason.is_empty() {
+                let message = format!("this project is left out, as {reason}");
+                self.reject(&name, spot.diagnostic(message).identified(identity));
+            }
+            self.left_out.push((destinations, images));
+            return;
+        }
+        // A policy for a part of a source holds for the images in that part.
+        let mut kept = Vec::with_capacity(images.len());
+        let mut left_out = Vec::new();
+        for image in images {
+            let repository = source.repository(&image.name).ok();
+            match repository.and_then(|repository| reasons(Some(&repository.path))) {
+                None => kept.push(image),
+                Some(reason) => {
+                    let message = format!("the image {} is left out, as {reason}", image.name);
+                    let place = Diagnostic::of_file(&images_file, message);
+                    self.reject(&name, place.identified(fingerprint((identity, &image.name))));
+                    left_out.push(image);
+                }
+            }
+        }
+        if !left_out.is_empty() {
+            self.left_out.push((destinations.clone(), left_out));
+        }
+        let source = source.clone();
+        self.manifests.push(Manifest {
+            name,
+            images_file,
+            source,
+            destinations,
+            unchanged: Vec::new(),
+            images: kept,
+        });
+    }
+
+    fn reject(&mut self, project: &Arc<str>, diagnostic: Diagnostic) {
+        self.faults.entry(Arc::clone(project)).or_insert_with(|| diagnostic.to_string());
+        self.rejected.push(diagnostic);
+    }
+}

@@ -1,0 +1,96 @@
+//! The content of a manifest's file: read within bounds, and known to be text before it is taken as such.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use oci_types::text::visible;
+
+use super::diagnostic::Diagnostic;
+use super::source::Source;
+
+/// The largest manifest, in bytes. The largest of Kubernetes' has some 200 KB.
+pub(super) const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// A file's content, from a disk or from a commit.
+pub(super) struct Contents {
+    /// How the file is called in messages.
+    pub(super) file: Arc<str>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Contents {
+    /// Reads a regular file of at most [`FILE_MAX`] bytes.
+    pub(super) fn read(path: &Path) -> Result<Self, Diagnostic> {
+        let file = shown(path);
+        match bounded(path) {
+            Ok(bytes) => Ok(Self { file, bytes }),
+            Err(problem) => Err(Diagnostic::of_file(&file, problem)),
+        }
+    }
+
+    /// The content as text.
+    ///
+    /// # Errors
+    /// When it is none: the place where it stops being text.
+    pub(super) fn text(&self) -> Result<Source<'_>, Diagnostic> {
+        let (text, problem) = match std::str::from_utf8(&self.bytes) {
+            Ok(text) => match text.find('\0') {
+                None => return Ok(Source::new(&self.file, text)),
+                Some(at) => (&text[..at], "a binary file and no manifest: here is a zero byte"),
+            },
+            Err(error) => {
+                let (text, _) = self.bytes.split_at(error.valid_up_to());
+                (
+                    std::str::from_utf8(text).unwrap_or_default(),
+                    "not text in UTF-8: here is a byte that is none",
+                )
+            }
+        };
+        let source = Source::new(&self.file, text);
+        Err(Diagnostic::at(&source, source.end(), problem))
+    }
+}
+
+fn bounded(path: &Path) -> Result<Vec<u8>, String> {
+    let too_large = || format!("larger than {} MiB, which no manifest may be", FILE_MAX >> 20);
+    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
+    let metadata = fs::metadata(path).map_err(|error| cannot_read(&error))?;
+    if !metadata.is_file() {
+        return Err("not a regular file".to_owned());
+    }
+    if metadata.len() > FILE_MAX {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| cannot_read(&error))?;
+    // It may have grown meanwhile.
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
+    if bytes.len() as u64 > FILE_MAX { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// What a person is told when the system refuses to read something.
+pub(super) fn cannot_read(error: &io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
+/// How a path is called in messages.
+pub(super) fn shown(path: &Path) -> Arc<str> {
+    visible(&path.to_string_lossy()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::source::Position;
+    use super::*;
+
+    #[test]
+    fn what_is_not_text_is_refused_at_its_place() {
+        for bytes in [&b"ab\nc\xff\xfed"[..], b"ab\nc\0d"] {
+            let contents = Contents { file: "f.yaml".into(), bytes: bytes.to_vec() };
+            let Err(error) = contents.text() else { panic!("{bytes:?} is text") };
+            assert_eq!(error.position(), Some(Position { line: 2, column: 2 }), "{error}");
+        }
+    }
+}

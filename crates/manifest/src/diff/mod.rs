@@ -1,0 +1,103 @@
+//! Limiting a run to what changed: the edges that manifests have now and did not have at an earlier commit.
+//!
+//! Both states are parsed and compared. Changed lines would miss a new tag on an old digest, and take a removed line for one
+//! that was added.
+
+mod added;
+mod base;
+mod checkout;
+mod earlier;
+mod error;
+mod git;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use base::{Base, prow_base};
+pub use checkout::{Checkout, checkout};
+pub use error::DiffError;
+
+use self::added::Earlier;
+use self::git::Git;
+use super::assembly::Assembled;
+use super::diagnostic::Diagnostic;
+use super::model::{Manifest, Manifests};
+
+/// Leaves of `manifests` the edges that were added since `base` (specification 01, *Limiting a run to what changed*). `path` is
+/// what they were loaded from: the folder of thin manifests, or the plain one.
+///
+/// - A fault that the base has too, in the same entry of the same project, becomes a warning.
+/// - An entry that is wrong in the base is no edge there. Where a whole project is wrong in the base, the edges that it may
+///   have had are neither promoted nor dropped silently: [`Manifests::rejected`] says how many they are.
+/// - A project that the base does not have is new as a whole.
+///
+/// Runs `git` and waits for it. It reads only the local repository.
+///
+/// # Errors
+/// When git cannot tell the state of the manifests at `base`.
+pub fn limit_to_added(manifests: Manifests, path: &Path, base: &Base) -> Result<Manifests, DiffError> {
+    let is_thin = path.is_dir();
+    // Commits know a file by its own name, not by that of a link to it.
+    let path =
+        if is_thin { path.to_owned() } else { path.canonicalize().unwrap_or_else(|_| path.to_owned()) };
+    let git = Git::open(if is_thin { &path } else { folder_of(&path) })?;
+    let Some(commit) = git.resolve(base)? else {
+        tracing::info!("no commit has changed anything in this time");
+        return Ok(unchanged(manifests));
+    };
+    tracing::info!("what is promoted is what was added since commit {commit}");
+    let before = if is_thin { earlier::thin(&git, &commit)? } else { earlier::plain(&git, &commit, &path)? };
+    Ok(limit(manifests, &before, &commit))
+}
+
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Leaves of `now` the edges that `before` does not have: those whose repository and tag, or repository where there is no tag,
+/// get another digest there or none. Neither the staging registry nor the project matters. A manifest is split where different
+/// images were added to its destinations; what is empty is taken out.
+pub fn keep_added(now: Manifests, before: &[Manifest]) -> Manifests {
+    let mut earlier = Earlier::default();
+    before.iter().for_each(|manifest| earlier.know(&manifest.destinations, &manifest.images));
+    let limited = now.manifests.into_iter().flat_map(|manifest| earlier.limit(manifest, false).0);
+    Manifests { manifests: limited.collect(), ..now }
+}
+
+/// Leaves nothing: no edge was added, and every fault was there before.
+fn unchanged(mut manifests: Manifests) -> Manifests {
+    let rejected = std::mem::take(&mut manifests.rejected);
+    manifests.warnings.extend(rejected.iter().cloned().map(Diagnostic::known));
+    manifests.manifests.clear();
+    manifests
+}
+
+/// Leaves what was added, with the faults that were added.
+fn limit(now: Manifests, before: &Assembled, commit: &str) -> Manifests {
+    let Manifests { manifests, mut warnings, policies, mut rejected } = now;
+    let identities: HashSet<u64> = before.rejected.iter().filter_map(Diagnostic::identity).collect();
+    warnings.extend(rejected.take(&identities).into_iter().map(Diagnostic::known));
+
+    let mut earlier = Earlier::default();
+    before.manifests.iter().for_each(|manifest| earlier.know(&manifest.destinations, &manifest.images));
+    before.left_out.iter().for_each(|(destinations, images)| earlier.doubt(destinations, images));
+    let mut limited = Vec::new();
+    for manifest in manifests {
+        let (name, file) = (Arc::clone(&manifest.name), Arc::clone(&manifest.images_file));
+        let (added, unknown) = earlier.limit(manifest, before.illegible.contains(&name));
+        limited.extend(added);
+        if unknown > 0 {
+            let (edges, were) = if unknown == 1 { ("edge", "it was") } else { ("edges", "they were") };
+            let message = format!(
+                "{unknown} {edges} of this project cannot be promoted: it is not known whether {were} added since commit \
+                 {commit:.12}, where {}",
+                before.faults.get(&name).map_or("another project is wrong", String::as_str)
+            );
+            let help = "run over all manifests, not limited to what changed";
+            rejected.push(Diagnostic::of_file(&file, message).help(help));
+        }
+    }
+    rejected.sort();
+    Manifests { manifests: limited, warnings, policies, rejected }
+}

@@ -1,0 +1,25 @@
+//! Manifests from bytes, without files.
+
+use super::assembly::Assembly;
+use super::contents::Contents;
+use super::diagnostics::Diagnostics;
+use super::model::{Image, Manifests};
+use super::{schema, thin};
+
+/// Reads a plain manifest.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn plain(bytes: &[u8]) -> Result<Manifests, Diagnostics> {
+    let mut assembly = Assembly::default();
+    assembly.plain("plain", Contents { file: "plain.yaml".into(), bytes: bytes.to_vec() });
+    thin::strict(assembly.finish())
+}
+
+/// Reads the `images.yaml` of a thin manifest: the images that can be read, and what is wrong with the others. `None` where it
+/// has no list of images.
+pub fn images(bytes: &[u8]) -> (Option<Vec<Image>>, Diagnostics) {
+    let contents = Contents { file: "images.yaml".into(), bytes: bytes.to_vec() };
+    let schema::Reading { value, wrong, .. } = schema::images(&contents, None);
+    (value, wrong)
+}

@@ -1,0 +1,34 @@
+//! Promoter manifests: which images are to be promoted, and the place of each in its file.
+//!
+//! A manifest is plain (registries and images in one file) or thin (a pair of files per project). Reading collects all errors of
+//! all files, each with its place. In thin trees what is wrong is left out, and the rest is read. [`Edges`] expands manifests to
+//! single promotions; a diff against a commit keeps those that were added.
+//!
+//! Pure but for the files and the `git` command that it reads: no request, nothing asynchronous.
+
+mod assembly;
+mod contents;
+mod declared;
+mod diagnostic;
+mod diagnostics;
+mod diff;
+mod edge;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
+mod intern;
+mod model;
+pub mod policy;
+mod schema;
+mod source;
+mod thin;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Severity};
+pub use diagnostics::Diagnostics;
+pub use diff::{Base, Checkout, DiffError, checkout, keep_added, limit_to_added, prow_base};
+pub use edge::{Edge, Edges, ImageId, Overlap, SharedImages};
+pub use intern::{Id, Interner};
+pub use model::{Destination, Image, Manifest, Manifests, Wish};
+pub use source::Position;
+pub use thin::{load_plain, load_thin};

@@ -1,0 +1,290 @@
+//! A policy as it is written, and what no policy may ask for.
+
+use std::fmt;
+
+use super::rules::{BuildLevel, Builder, Mode, Policy, Uri, covers};
+use super::signer::SignerPattern;
+use super::source::SourceRepository;
+
+/// The most entries of one list of a policy.
+pub(crate) const ENTRIES_MAX: usize = 100;
+
+/// A policy as it is written, not yet known to make sense.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// What becomes of images that do not satisfy it; none: it is off.
+    pub mode: Option<Mode>,
+    /// Who may sign.
+    pub signers: Vec<SignerPattern>,
+    /// Who may build.
+    pub builders: Vec<BuilderDraft>,
+    /// What may be built from.
+    pub sources: Vec<SourceRepository>,
+    /// What must be attested besides.
+    pub predicate_types: Vec<Uri>,
+    /// The level that is asked for.
+    pub level: Option<BuildLevel>,
+}
+
+/// A builder as it is written.
+#[derive(Clone, Debug)]
+pub struct BuilderDraft {
+    /// Its identifier.
+    pub id: Uri,
+    /// The level that it reaches.
+    pub level: BuildLevel,
+    /// Which of the policy's signers alone may claim it.
+    pub signers: Vec<SignerPattern>,
+}
+
+/// A part of a policy, by its place in the draft.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All signers.
+    Signers,
+    /// One signer.
+    Signer(usize),
+    /// All builders.
+    Builders,
+    /// One builder.
+    Builder(usize),
+    /// One signer of one builder.
+    BuilderSigner(usize, usize),
+    /// All sources.
+    Sources,
+    /// One source.
+    Source(usize),
+    /// All predicate types.
+    PredicateTypes,
+    /// One predicate type.
+    PredicateType(usize),
+    /// The level.
+    Level,
+}
+
+/// Something that no policy may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// Where.
+    pub part: Part,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a part of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// What an enabled policy needs is not there.
+    #[error("`{field}` is missing or empty: with `mode: {mode}` no image could satisfy the policy")]
+    Missing {
+        /// The field.
+        field: &'static str,
+        /// The mode.
+        mode: Mode,
+    },
+    /// More entries than anybody needs.
+    #[error("`{0}` has more than {ENTRIES_MAX} entries")]
+    TooMany(&'static str),
+    /// An entry is repeated.
+    #[error("`{0}` stands twice")]
+    Twice(String),
+    /// A builder names somebody whom the policy does not.
+    #[error("{0} is not among the policy's `signers`")]
+    UnknownSigner(String),
+    /// Two builders mean the same, and only one says who may claim it: the other would let anybody.
+    #[error("this builder and `{0}` are the same at some ref, and only one of them has `signers`")]
+    Overlap(String),
+    /// Nobody is left who may claim a builder.
+    #[error(
+        "nobody may claim this builder: it names no `signers`, and all of the policy's are named by other builders"
+    )]
+    Unclaimable,
+    /// Level 1 is what every policy asks for.
+    #[error("a policy's `level` is 2 or 3: provenance by a trusted builder is what every policy asks for")]
+    LevelOne,
+    /// No builder is good enough.
+    #[error("no builder of this policy reaches level {asked}: the highest is {highest}")]
+    Unreached {
+        /// What is asked for.
+        asked: BuildLevel,
+        /// What can be had.
+        highest: BuildLevel,
+    },
+}
+
+impl Draft {
+    /// The policy, or none where it is off.
+    ///
+    /// # Errors
+    /// All that makes no sense, also where the policy is off.
+    pub fn into_policy(self) -> Result<Option<Policy>, Vec<Flaw>> {
+        let mut flaws = Vec::new();
+        self.check_lists(&mut flaws);
+        self.check_builders(&mut flaws);
+        self.check_level(&mut flaws);
+        if !flaws.is_empty() {
+            return Err(flaws);
+        }
+        Ok(self.mode.map(|mode| self.with_mode(mode)))
+    }
+
+    fn check_lists(&self, flaws: &mut Vec<Flaw>) {
+        let lists = [
+            (Part::Signers, "signers", self.signers.len(), true),
+            (Part::Builders, "builders", self.builders.len(), true),
+            (Part::Sources, "sources", self.sources.len(), true),
+            (Part::PredicateTypes, "predicateTypes", self.predicate_types.len(), false),
+        ];
+        for (part, field, length, is_needed) in lists {
+            match self.mode {
+                Some(mode) if is_needed && length == 0 => {
+                    flaws.push(Flaw { part, problem: Problem::Missing { field, mode } });
+                }
+                _ if length > ENTRIES_MAX => flaws.push(Flaw { part, problem: Problem::TooMany(field) }),
+                _ => {}
+            }
+        }
+        // What is compared below is compared with everything.
+        if flaws.is_empty() {
+            let ids: Vec<&Uri> = self.builders.iter().map(|builder| &builder.id).collect();
+            find_repeated(&self.signers, Part::Signer, flaws);
+            find_repeated(&ids, Part::Builder, flaws);
+            find_repeated(&self.sources, Part::Source, flaws);
+            find_repeated(&self.predicate_types, Part::PredicateType, flaws);
+        }
+    }
+
+    fn check_builders(&self, flaws: &mut Vec<Flaw>) {
+        if self.signers.len().max(self.builders.len()) > ENTRIES_MAX {
+            return;
+        }
+        for (index, builder) in self.builders.iter().enumerate() {
+            if builder.signers.len() > ENTRIES_MAX {
+                flaws.push(Flaw { part: Part::Builder(index), problem: Problem::TooMany("signers") });
+                continue;
+            }
+            for (number, signer) in builder.signers.iter().enumerate() {
+                if !self.signers.contains(signer) {
+                    let part = Part::BuilderSigner(index, number);
+                    flaws.push(Flaw {
+                        part,
+                        problem: Problem::UnknownSigner(super::shown(&signer.to_string())),
+                    });
+                }
+            }
+            find_repeated(&builder.signers, |number| Part::BuilderSigner(index, number), flaws);
+            let problem = self.builders[..index]
+                .iter()
+                .filter(|other| other.signers.is_empty() != builder.signers.is_empty())
+                .find(|other| {
+                    let (one, another) = (builder.id.as_str(), other.id.as_str());
+                    covers(one, another) || covers(another, one)
+                })
+                .map(|other| Problem::Overlap(super::shown(other.id.as_str())));
+            flaws.extend(problem.map(|problem| Flaw { part: Part::Builder(index), problem }));
+        }
+        let is_bound =
+            |signer| self.builders.iter().any(|builder: &BuilderDraft| builder.signers.contains(signer));
+        if !self.signers.is_empty() && self.signers.iter().all(is_bound) {
+            let unclaimed =
+                self.builders.iter().enumerate().filter(|(_, builder)| builder.signers.is_empty());
+            flaws.extend(
+                unclaimed
+                    .map(|(index, _)| Flaw { part: Part::Builder(index), problem: Problem::Unclaimable }),
+            );
+        }
+    }
+
+    fn check_level(&self, flaws: &mut Vec<Flaw>) {
+        let highest = self.builders.iter().map(|builder| builder.level).max();
+        let problem = match (self.level, highest) {
+            (Some(BuildLevel::One), _) => Problem::LevelOne,
+            (Some(asked), Some(highest)) if asked > highest => Problem::Unreached { asked, highest },
+            _ => return,
+        };
+        flaws.push(Flaw { part: Part::Level, problem });
+    }
+
+    /// The policy of a draft that makes sense, in one order.
+    fn with_mode(self, mode: Mode) -> Policy {
+        let Self { mut signers, builders, mut sources, mut predicate_types, level, .. } = self;
+        signers.sort_by_cached_key(written);
+        let number = |signer: &SignerPattern| signers.iter().position(|other| other == signer);
+        let mut builders: Vec<Builder> = builders
+            .into_iter()
+            .map(|BuilderDraft { id, level, signers }| {
+                let mut signers: Vec<usize> = signers.iter().filter_map(number).collect();
+                signers.sort_unstable();
+                Builder { id, level, signers }
+            })
+            .collect();
+        builders.sort_by(|a, b| a.id.cmp(&b.id));
+        sources.sort();
+        predicate_types.sort();
+        Policy { mode, signers, builders, sources, predicate_types, level }
+    }
+}
+
+/// A signer as a text of its own: what is written the same is the same.
+fn written(signer: &SignerPattern) -> (String, String) {
+    (signer.issuer.to_string(), signer.subject.to_string())
+}
+
+fn find_repeated<T: PartialEq + fmt::Display>(
+    items: &[T],
+    part: impl Fn(usize) -> Part,
+    flaws: &mut Vec<Flaw>,
+) {
+    for (index, item) in items.iter().enumerate() {
+        if items[..index].contains(item) {
+            let problem = Problem::Twice(super::shown(&item.to_string()));
+            flaws.push(Flaw { part: part(index), problem });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOGLE: &str = "sigstore::https://accounts.google.com::builder@p.iam.gserviceaccount.com";
+    const GITHUB: &str = "sigstore(identityMatch=regex)::https://gh::https://github/org/.+";
+
+    fn builder(id: &str, signers: &[&str]) -> BuilderDraft {
+        let signers = signers.iter().map(|text| text.parse().unwrap()).collect();
+        BuilderDraft { id: id.parse().unwrap(), level: BuildLevel::One, signers }
+    }
+
+    fn draft(signers: &[&str], builders: Vec<BuilderDraft>) -> Draft {
+        Draft {
+            mode: Some(Mode::Require),
+            signers: signers.iter().map(|text| text.parse().unwrap()).collect(),
+            builders,
+            sources: vec!["github.com/org/repo".parse().unwrap()],
+            ..Draft::default()
+        }
+    }
+
+    #[test]
+    fn a_builder_that_is_open_at_some_ref_would_undo_what_another_says_about_its_signers() {
+        let pairs = [("x", "x@v1"), ("x@v1", "x")];
+        for (bound, open) in pairs {
+            let builders = vec![builder(bound, &[GOOGLE]), builder(open, &[])];
+            let flaws = draft(&[GOOGLE, GITHUB], builders).into_policy().unwrap_err();
+            assert_eq!(flaws, [Flaw { part: Part::Builder(1), problem: Problem::Overlap(bound.to_owned()) }]);
+        }
+        let apart = vec![builder("x@v1", &[GOOGLE]), builder("x@v2", &[])];
+        assert!(draft(&[GOOGLE, GITHUB], apart).into_policy().is_ok());
+    }
+
+    #[test]
+    fn lists_have_bounds_also_where_no_manifest_was_read() {
+        let many = |count: usize| (0..count).map(|n| builder(&format!("b{n}"), &[])).collect();
+        assert!(draft(&[GOOGLE], many(ENTRIES_MAX)).into_policy().is_ok());
+        let flaws = draft(&[GOOGLE], many(ENTRIES_MAX + 1)).into_policy().unwrap_err();
+        assert_eq!(flaws, [Flaw { part: Part::Builders, problem: Problem::TooMany("builders") }]);
+        let bound = builder("b", &[GOOGLE; ENTRIES_MAX + 1]);
+        let flaws = draft(&[GOOGLE], vec![bound]).into_policy().unwrap_err();
+        assert_eq!(flaws, [Flaw { part: Part::Builder(0), problem: Problem::TooMany("signers") }]);
+    }
+}

@@ -1,0 +1,244 @@
+//! Which policy holds for a repository.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+
+use oci_types::{Digest, Host, RegistryRoot, Repository};
+
+use super::rules::{Mode, Policy};
+
+/// The policies of a run, by the sources that they hold for.
+///
+/// A policy holds for the repositories below its source. Where sources nest the nearest policy holds: a source without one
+/// takes nothing away from what holds above it, and below a source that requires there is no other policy.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    by_source: HashMap<String, Arc<Policy>>,
+    /// The files that declare them.
+    files: HashMap<String, Arc<str>>,
+}
+
+/// Two sources that cannot both have the policies that are declared for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PolicyConflict {
+    /// The number of the declaration that stands.
+    pub first: usize,
+    /// The number of the one that contradicts it.
+    pub second: usize,
+    /// How their sources are related.
+    pub relation: Relation,
+}
+
+/// How the source of one declaration is related to that of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// They are the same source, and one source has one policy.
+    Same,
+    /// The second lies below the first, which requires what the second would replace.
+    Below,
+}
+
+impl Policies {
+    /// The policies that sources declare, each source once for every manifest that reads it; none: off.
+    ///
+    /// # Errors
+    /// All declarations that contradict another.
+    pub fn new(declared: &[(&RegistryRoot, Option<Arc<Policy>>)]) -> Result<Self, Vec<PolicyConflict>> {
+        if declared.iter().all(|(_, policy)| policy.is_none()) {
+            return Ok(Self::default());
+        }
+        let names: Vec<String> =
+            declared.iter().map(|(root, _)| place_name(&root.host, root.prefix.as_ref())).collect();
+        let mut first_of: HashMap<&str, usize> = HashMap::new();
+        let mut conflicts = Vec::new();
+        for (second, name) in names.iter().enumerate() {
+            let first = *first_of.entry(name).or_insert(second);
+            if declared[first].1 != declared[second].1 {
+                conflicts.push(PolicyConflict { first, second, relation: Relation::Same });
+            }
+        }
+        for (name, second) in &first_of {
+            let Some(policy) = &declared[*second].1 else { continue };
+            let replaced = above(name).filter_map(|name| first_of.get(name)).find(|first| {
+                let required = declared[**first].1.as_ref();
+                required.is_some_and(|required| required.mode() == Mode::Require && required != policy)
+            });
+            conflicts.extend(replaced.map(|first| PolicyConflict {
+                first: *first,
+                second: *second,
+                relation: Relation::Below,
+            }));
+        }
+        if !conflicts.is_empty() {
+            conflicts.sort_by_key(|conflict| (conflict.second, conflict.first));
+            return Err(conflicts);
+        }
+        let enabled = names.into_iter().zip(declared);
+        let by_source = enabled.filter_map(|(name, (_, policy))| Some((name, policy.clone()?))).collect();
+        Ok(Self { by_source, files: HashMap::new() })
+    }
+
+    /// The same, and they know the files that declare the policies of sources.
+    #[must_use]
+    pub fn with_files<'a>(self, files: impl IntoIterator<Item = (&'a RegistryRoot, Arc<str>)>) -> Self {
+        let named =
+            files.into_iter().map(|(root, file)| (place_name(&root.host, root.prefix.as_ref()), file));
+        let files = named.filter(|(name, _)| self.by_source.contains_key(name)).collect();
+        Self { files, ..self }
+    }
+
+    /// The file that declares the policy that holds for a source repository.
+    pub fn file_of(&self, repository: &Repository) -> Option<&str> {
+        let name = place_name(&repository.host, Some(&repository.path));
+        let declares = |name: &str| self.by_source.contains_key(name);
+        let declared = std::iter::once(name.as_str()).chain(above(&name)).find(|name| declares(name))?;
+        self.files.get(declared).map(|file| &**file)
+    }
+
+    /// The policy that holds for a source repository.
+    pub fn of(&self, repository: &Repository) -> Option<&Policy> {
+        if self.by_source.is_empty() {
+            return None;
+        }
+        let name = place_name(&repository.host, Some(&repository.path));
+        std::iter::once(name.as_str())
+            .chain(above(&name))
+            .find_map(|name| self.by_source.get(name))
+            .map(|policy| &**policy)
+    }
+
+    /// The digest of all that these policies say. `None` where there are none.
+    pub fn fingerprint(&self) -> Option<Digest> {
+        let sorted: BTreeMap<&String, &Arc<Policy>> = self.by_source.iter().collect();
+        (!sorted.is_empty()).then(|| Digest::of(format!("{sorted:?}").as_bytes()))
+    }
+
+    /// Whether no source has a policy.
+    pub fn is_empty(&self) -> bool {
+        self.by_source.is_empty()
+    }
+}
+
+/// The name of a place in a registry, the same for all spellings of the registry: another spelling must not evade a policy.
+pub fn place_name(host: &Host, path: Option<&impl fmt::Display>) -> String {
+    let host = host.api();
+    let host = host.strip_suffix(":443").unwrap_or(host);
+    path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
+}
+
+/// The places above one, the nearest first.
+fn above(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(name.rsplit_once('/').map(|(above, _)| above), |name| {
+        name.rsplit_once('/').map(|(above, _)| above)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::draft::{BuilderDraft, Draft};
+    use super::super::rules::BuildLevel;
+    use super::*;
+
+    /// A policy that differs from others by its builder.
+    fn policy(mode: Mode, builder: &str) -> Option<Arc<Policy>> {
+        let builder =
+            BuilderDraft { id: builder.parse().unwrap(), level: BuildLevel::One, signers: Vec::new() };
+        let draft = Draft {
+            mode: Some(mode),
+            signers: vec!["sigstore::i::s".parse().unwrap()],
+            builders: vec![builder],
+            sources: vec!["github.com/o/r".parse().unwrap()],
+            ..Draft::default()
+        };
+        draft.into_policy().unwrap().map(Arc::new)
+    }
+
+    fn join(declared: &[(&str, Option<Arc<Policy>>)]) -> Result<Policies, Vec<PolicyConflict>> {
+        let roots: Vec<RegistryRoot> = declared.iter().map(|(root, _)| root.parse().unwrap()).collect();
+        let declared: Vec<_> =
+            roots.iter().zip(declared).map(|(root, (_, policy))| (root, policy.clone())).collect();
+        Policies::new(&declared)
+    }
+
+    /// The builder of the policy that holds for a repository.
+    fn held(policies: &Policies, repository: &str) -> Option<String> {
+        policies.of(&repository.parse().unwrap()).map(|policy| policy.builders()[0].id.to_string())
+    }
+
+    #[test]
+    fn a_policy_holds_for_its_source_and_below_and_nowhere_else() {
+        let policies = join(&[("gcr.io/a", policy(Mode::Require, "x"))]).unwrap();
+        for below in ["gcr.io/a", "gcr.io/a/b", "gcr.io/a/b/c/d", "GCR.io/a/b"] {
+            assert_eq!(held(&policies, below).as_deref(), Some("x"), "{below}");
+        }
+        for elsewhere in ["gcr.io/ab", "gcr.io/b/a", "gcr.io/b", "eu.gcr.io/a/b", "gcr.io:5000/a/b"] {
+            assert_eq!(held(&policies, elsewhere), None, "{elsewhere}");
+        }
+        let everywhere = join(&[("gcr.io", policy(Mode::Warn, "x"))]).unwrap();
+        assert_eq!(held(&everywhere, "gcr.io/a/b").as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn a_policy_is_not_passed_by_with_another_spelling_of_its_registry() {
+        let policies =
+            join(&[("docker.io/org", policy(Mode::Require, "x")), ("gcr.io/a", policy(Mode::Require, "y"))])
+                .unwrap();
+        assert_eq!(held(&policies, "index.docker.io/org/app").as_deref(), Some("x"));
+        assert_eq!(held(&policies, "registry-1.docker.io/org/app").as_deref(), Some("x"));
+        assert_eq!(held(&policies, "gcr.io:443/a/app").as_deref(), Some("y"));
+        let spelled = join(&[("docker.io/org", policy(Mode::Require, "x")), ("index.docker.io/org", None)]);
+        assert_eq!(spelled.unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_source_without_a_policy_takes_nothing_away_from_what_holds_above_it() {
+        let policies = join(&[("gcr.io/a", policy(Mode::Require, "x")), ("gcr.io/a/b", None)]).unwrap();
+        assert_eq!(held(&policies, "gcr.io/a/b/app").as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn where_sources_nest_the_nearest_policy_holds() {
+        let declared = [
+            ("gcr.io/a", policy(Mode::Warn, "x")),
+            ("gcr.io/a/b", policy(Mode::Require, "y")),
+            ("gcr.io/a/b/c", None),
+            ("gcr.io/a/b/c/d", policy(Mode::Require, "y")),
+        ];
+        let policies = join(&declared).unwrap();
+        for (repository, builder) in
+            [("gcr.io/a/app", "x"), ("gcr.io/a/b/app", "y"), ("gcr.io/a/b/c/app", "y")]
+        {
+            assert_eq!(held(&policies, repository).as_deref(), Some(builder), "{repository}");
+        }
+    }
+
+    #[test]
+    fn below_a_source_that_requires_there_is_no_other_policy_however_far() {
+        for inner in [policy(Mode::Require, "y"), policy(Mode::Warn, "x")] {
+            // In whichever order, and past others that lie between.
+            let conflicts = join(&[
+                ("gcr.io/a/b/c", inner),
+                ("gcr.io/a/b", None),
+                ("gcr.io", policy(Mode::Require, "x")),
+            ]);
+            let conflict = PolicyConflict { first: 2, second: 0, relation: Relation::Below };
+            assert_eq!(conflicts.unwrap_err(), [conflict]);
+        }
+    }
+
+    #[test]
+    fn all_declarations_of_one_source_are_compared() {
+        let same = policy(Mode::Warn, "x");
+        assert!(join(&[("gcr.io/a", same.clone()), ("gcr.io/a", policy(Mode::Warn, "x"))]).is_ok());
+        let conflicts = join(&[
+            ("gcr.io/a", same.clone()),
+            ("gcr.io/b", None),
+            ("gcr.io/a", policy(Mode::Warn, "y")),
+            ("gcr.io/a", same),
+            ("gcr.io/a", None),
+        ]);
+        let conflict = |second| PolicyConflict { first: 0, second, relation: Relation::Same };
+        assert_eq!(conflicts.unwrap_err(), [conflict(2), conflict(4)]);
+    }
+}

@@ -1,0 +1,315 @@
+//! A policy: what it asks for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::signer::SignerPattern;
+use super::source::{SourceRepository, URI_MAX};
+
+/// What becomes of an image that does not satisfy its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It is promoted, and what is wrong is told.
+    Warn,
+    /// It is not promoted.
+    Require,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warn => "warn",
+            Self::Require => "require",
+        })
+    }
+}
+
+/// A level of SLSA's build track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BuildLevel {
+    /// There is provenance.
+    One = 1,
+    /// It is made and signed by a hosted builder.
+    Two,
+    /// Builds can influence neither one another nor the provenance.
+    Three,
+}
+
+impl fmt::Display for BuildLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", *self as u8)
+    }
+}
+
+/// Why a text is not part of a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRule {
+    /// No level of SLSA's build track.
+    #[error("`{}` is not a SLSA build level: expected 1, 2 or 3", super::shown(.0))]
+    Level(String),
+    /// No URI.
+    #[error("`{}` is not a URI: expected at most 2048 characters of ASCII without spaces", super::shown(.0))]
+    Uri(String),
+}
+
+impl FromStr for BuildLevel {
+    type Err = InvalidRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRule> {
+        match text {
+            "1" => Ok(Self::One),
+            "2" => Ok(Self::Two),
+            "3" => Ok(Self::Three),
+            _ => Err(InvalidRule::Level(text.to_owned())),
+        }
+    }
+}
+
+/// What a builder or a type of predicate is called by: compared to the letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Uri(String);
+
+impl Uri {
+    /// The URI as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Uri {
+    type Err = InvalidRule;
+
+    fn from_str(text: &str) -> Result<Self, InvalidRule> {
+        let is_uri = !text.is_empty() && text.len() <= URI_MAX && text.bytes().all(|b| b.is_ascii_graphic());
+        if is_uri { Ok(Self(text.to_owned())) } else { Err(InvalidRule::Uri(text.to_owned())) }
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A builder that a policy trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Builder {
+    /// Its identifier; one without `@` also means the builder at any ref.
+    pub id: Uri,
+    /// The level that it reaches, which provenance cannot show.
+    pub level: BuildLevel,
+    /// Those who alone may claim it, by their numbers among the policy's signers; none: whoever claims no builder by name.
+    pub(super) signers: Vec<usize>,
+}
+
+impl Builder {
+    /// Whether provenance that names `claimed` names this builder.
+    pub fn is(&self, claimed: &str) -> bool {
+        let id = self.id.as_str();
+        claimed == id || covers(id, claimed)
+    }
+
+    /// Whether it is the one that is claimed, and not one that also means it.
+    fn is_exactly(&self, claimed: &str) -> bool {
+        self.id.as_str() == claimed
+    }
+}
+
+/// Whether an identifier without a ref also means another, which has one.
+pub(super) fn covers(id: &str, other: &str) -> bool {
+    !id.contains('@') && other.strip_prefix(id).is_some_and(|rest| rest.starts_with('@'))
+}
+
+/// What must be attested of the images of a source (specification 02, *Phases / Provenance*). A policy that is off is none.
+///
+/// Two that ask for the same are equal, in whichever order they were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) mode: Mode,
+    pub(super) signers: Vec<SignerPattern>,
+    pub(super) builders: Vec<Builder>,
+    pub(super) sources: Vec<SourceRepository>,
+    pub(super) predicate_types: Vec<Uri>,
+    pub(super) level: Option<BuildLevel>,
+}
+
+impl Policy {
+    /// What becomes of images that do not satisfy it: never "nothing", a policy that is off is none.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Who may sign.
+    pub fn signers(&self) -> &[SignerPattern] {
+        &self.signers
+    }
+
+    /// Who may build.
+    pub fn builders(&self) -> &[Builder] {
+        &self.builders
+    }
+
+    /// What may be built from.
+    pub fn sources(&self) -> &[SourceRepository] {
+        &self.sources
+    }
+
+    /// What must be attested besides build provenance.
+    pub fn predicate_types(&self) -> &[Uri] {
+        &self.predicate_types
+    }
+
+    /// The level that is asked for, 2 or 3; none: whichever the builder reaches.
+    pub fn level(&self) -> Option<BuildLevel> {
+        self.level
+    }
+
+    /// Whether the identity `subject`, for which `issuer` vouches, is one of the policy's signers.
+    pub fn trusts(&self, issuer: &str, subject: &str) -> bool {
+        self.signers.iter().any(|signer| signer.matches(issuer, subject))
+    }
+
+    /// The builders that somebody may claim: those that name him or, where none does, those that name nobody.
+    fn claimable(&self, is_named: impl Fn(&SignerPattern) -> bool) -> Vec<&Builder> {
+        let named =
+            |builder: &&Builder| builder.signers.iter().any(|number| is_named(&self.signers[*number]));
+        let bound: Vec<&Builder> = self.builders.iter().filter(named).collect();
+        if !bound.is_empty() {
+            return bound;
+        }
+        self.builders.iter().filter(|builder| builder.signers.is_empty()).collect()
+    }
+
+    /// The builder `id`, where the identity `subject`, for which `issuer` vouches, may claim it. Of two that match, the one with
+    /// exactly this identifier.
+    pub fn claimed(&self, issuer: &str, subject: &str, id: &str) -> Option<&Builder> {
+        let claimable = self.claimable(|signer| signer.matches(issuer, subject));
+        let meant = claimable.into_iter().filter(|builder| builder.is(id));
+        meant.max_by_key(|builder| builder.is_exactly(id))
+    }
+
+    /// The signers whose word alone decides which level an image reaches, because they may claim builders of several: each
+    /// with the lowest and the highest.
+    pub fn undecided(&self) -> impl Iterator<Item = (&SignerPattern, BuildLevel, BuildLevel)> {
+        self.signers.iter().filter_map(|signer| {
+            let levels = || self.claimable(|other| other == signer).into_iter().map(|builder| builder.level);
+            let (lowest, highest) = (levels().min()?, levels().max()?);
+            (lowest < highest).then_some((signer, lowest, highest))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::draft::{BuilderDraft, Draft};
+    use super::*;
+
+    const GOOGLE: &str = "sigstore::https://accounts.google.com::builder@p.iam.gserviceaccount.com";
+    const GITHUB: &str = "sigstore(identityMatch=regex)::https://gh::https://github/org/.+";
+    const ANYBODY: &str = "sigstore(identityMatch=regex)::.+::.+";
+
+    fn builder(id: &str, level: BuildLevel, signers: &[&str]) -> BuilderDraft {
+        let signers = signers.iter().map(|text| text.parse().unwrap()).collect();
+        BuilderDraft { id: id.parse().unwrap(), level, signers }
+    }
+
+    fn draft(signers: &[&str], builders: Vec<BuilderDraft>) -> Draft {
+        Draft {
+            mode: Some(Mode::Require),
+            signers: signers.iter().map(|text| text.parse().unwrap()).collect(),
+            builders,
+            sources: vec!["github.com/org/repo".parse().unwrap()],
+            ..Draft::default()
+        }
+    }
+
+    fn policy(signers: &[&str], builders: Vec<BuilderDraft>) -> Policy {
+        draft(signers, builders).into_policy().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_builder_without_a_ref_is_meant_at_any_and_one_with_a_ref_at_that_alone() {
+        let policy = policy(
+            &[GOOGLE],
+            vec![builder("h/x", BuildLevel::One, &[]), builder("h/y@v1", BuildLevel::One, &[])],
+        );
+        let is = |claimed: &str| policy.builders().iter().any(|builder| builder.is(claimed));
+        for meant in ["h/x", "h/x@v1", "h/x@refs/heads/main", "h/x@", "h/y@v1"] {
+            assert!(is(meant), "{meant}");
+        }
+        for other in [
+            "h/x/z",
+            "h/x2",
+            "h/x2@v1",
+            "h/x/../y@v1",
+            "h",
+            "H/x",
+            " h/x",
+            "h/y",
+            "h/y@v2",
+            "h/y@v1@v2",
+            "h/y@v1.1",
+            "",
+        ] {
+            assert!(!is(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_signer_whom_builders_name_may_claim_these_and_the_others_what_nobody_is_named_by() {
+        let named = builder("named", BuildLevel::Three, &[GOOGLE]);
+        let policy = policy(&[GOOGLE, GITHUB], vec![named, builder("open", BuildLevel::One, &[])]);
+        let google = ("https://accounts.google.com", "builder@p.iam.gserviceaccount.com");
+        let github = ("https://gh", "https://github/org/workflow");
+        for ((issuer, subject), id, may) in [
+            (google, "named", true),
+            (google, "named@v1", true),
+            (google, "open", false),
+            (github, "named", false),
+            (github, "open", true),
+        ] {
+            assert_eq!(policy.claimed(issuer, subject, id).is_some(), may, "{subject}: {id}");
+        }
+    }
+
+    #[test]
+    fn who_is_meant_by_several_signers_is_held_to_the_one_that_is_named() {
+        let policy = policy(
+            &[GOOGLE, ANYBODY],
+            vec![builder("named", BuildLevel::One, &[GOOGLE]), builder("open", BuildLevel::Three, &[])],
+        );
+        let google = ("https://accounts.google.com", "builder@p.iam.gserviceaccount.com");
+        assert!(
+            policy.claimed(google.0, google.1, "named").is_some()
+                && policy.claimed(google.0, google.1, "open").is_none()
+        );
+        assert!(policy.claimed("i", "s", "open").is_some());
+    }
+
+    #[test]
+    fn of_two_builders_that_are_meant_the_one_with_the_ref_says_the_level() {
+        let at_ref = builder("h/x@v1", BuildLevel::One, &[]);
+        let policy = policy(&[GOOGLE], vec![builder("h/x", BuildLevel::Three, &[]), at_ref]);
+        let google = ("https://accounts.google.com", "builder@p.iam.gserviceaccount.com");
+        let level = |id| policy.claimed(google.0, google.1, id).unwrap().level;
+        assert_eq!((level("h/x@v1"), level("h/x@v2")), (BuildLevel::One, BuildLevel::Three));
+    }
+
+    #[test]
+    fn policies_that_ask_for_the_same_are_equal() {
+        let [x, y] =
+            [builder("x", BuildLevel::One, &[GITHUB, GOOGLE]), builder("y", BuildLevel::Two, &[GOOGLE])];
+        let [x2, y2] =
+            [builder("x", BuildLevel::One, &[GOOGLE, GITHUB]), builder("y", BuildLevel::Two, &[GOOGLE])];
+        let one = policy(&[GOOGLE, GITHUB], vec![x.clone(), y.clone()]);
+        assert_eq!(one, policy(&[GITHUB, GOOGLE], vec![y2, x2]));
+        let bound_otherwise = builder("y", BuildLevel::Two, &[GITHUB]);
+        assert_ne!(one, policy(&[GOOGLE, GITHUB], vec![x.clone(), bound_otherwise]));
+        let other_level = builder("y", BuildLevel::Three, &[GOOGLE]);
+        assert_ne!(one, policy(&[GOOGLE, GITHUB], vec![x, other_level]));
+        let as_pattern = "sigstore(identityMatch=regex)::a::b";
+        let as_text = "sigstore::a::b";
+        let open = || vec![builder("x", BuildLevel::One, &[])];
+        assert_ne!(policy(&[as_pattern], open()), policy(&[as_text], open()));
+    }
+}

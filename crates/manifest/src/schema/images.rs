@@ -1,0 +1,145 @@
+//! The images of a manifest. An entry that is wrong is left out, never promoted in part where that would change what it
+//! means.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+
+use oci_types::{Digest, RegistryRoot, RepositoryPath, Tag};
+
+use super::super::model::{Image, Wish};
+use super::super::source::Position;
+use super::super::tree::{Node, Value};
+use super::Reader;
+
+/// The tags of a digest, with their positions.
+type Tags = Vec<(Tag, Position)>;
+
+/// A digest that was read.
+struct Row<'n> {
+    digest: Digest,
+    position: Position,
+    /// `None` where it is not clear which tags are meant.
+    tags: Option<Tags>,
+    /// The tags as they are written.
+    written: &'n Node,
+}
+
+impl Reader<'_> {
+    /// The images of a list. Their names must fit below `roots`. `None` where there is no list.
+    pub(super) fn images(&mut self, node: &Node, roots: &[&RegistryRoot]) -> Option<Vec<Image>> {
+        let items = self.list(node, "images")?;
+        let images = items.iter().filter_map(|item| self.entry(item, |reader| reader.image(item, roots)));
+        Some(images.collect())
+    }
+
+    fn image(&mut self, node: &Node, roots: &[&RegistryRoot]) -> Option<Image> {
+        let errors = self.wrong.count();
+        let mut fields = self.fields(node, &["name", "dmap"])?;
+        // A field that is misspelled or repeated may change what the others mean.
+        let is_clear = self.wrong.count() == errors;
+        let (name, dmap) = (fields.take("name"), fields.take("dmap"));
+        if name.is_none() {
+            self.wrong(node.position, "the image has no `name`");
+        }
+        let path = name.and_then(|name| {
+            let path = self.value(name, "an image's `name`")?;
+            self.fits(&path, name.position, roots).then_some(path)
+        });
+        let digests = match dmap {
+            Some(dmap) => self.digests(name, dmap),
+            None => {
+                self.no_digests(node.position, "the image has no `dmap`");
+                None
+            }
+        };
+        let image = Image { name: path?, digests: digests? };
+        (is_clear && !image.digests.is_empty()).then_some(image)
+    }
+
+    /// Whether an image's name is short enough for all registries.
+    fn fits(&mut self, path: &RepositoryPath, position: Position, roots: &[&RegistryRoot]) -> bool {
+        let Some(root) = roots.iter().find(|root| root.repository(path).is_err()) else { return true };
+        let message = format!("below {root} this name makes a repository name of more than 255 characters");
+        self.wrong(position, message);
+        false
+    }
+
+    /// The digests of the image with this `name`. `None` where there is no mapping.
+    fn digests(&mut self, name: Option<&Node>, node: &Node) -> Option<Vec<Wish>> {
+        let pairs = self.pairs(node, "a mapping of digests to tags")?;
+        if pairs.is_empty() {
+            self.no_digests(node.position, "`dmap` is empty: it is not said which digests to promote");
+        }
+        let mut places = HashMap::with_capacity(pairs.len());
+        let mut rows: Vec<Row<'_>> = Vec::with_capacity(pairs.len());
+        for (key, written) in pairs {
+            let row = self.entry((name, key, written), |reader| {
+                let digest = reader.digest(key);
+                let tags = reader.tags(name, key, written);
+                Some(Row { digest: digest?, position: key.position, tags, written })
+            });
+            let Some(row) = row else { continue };
+            match places.entry(row.digest) {
+                Entry::Vacant(place) => {
+                    place.insert(rows.len());
+                    rows.push(row);
+                }
+                Entry::Occupied(place) => self.repeated(name, &mut rows[*place.get()], &row),
+            }
+        }
+        let wishes = rows
+            .into_iter()
+            .filter_map(|Row { digest, position, tags, .. }| Some(Wish { digest, position, tags: tags? }));
+        Some(wishes.collect())
+    }
+
+    /// Reports a digest that stands twice. Where the two differ it is not clear which is meant, and neither is read.
+    fn repeated(&mut self, name: Option<&Node>, first: &mut Row<'_>, second: &Row<'_>) {
+        let sorted = |tags: &Option<Tags>| {
+            let tags = tags.as_ref()?;
+            let mut tags: Vec<Tag> = tags.iter().map(|(tag, _)| tag.clone()).collect();
+            tags.sort();
+            Some(tags)
+        };
+        self.entry((name, first.digest, first.written, second.written), |reader| {
+            reader.wrong(second.position, format!("the digest {} stands twice", second.digest));
+        });
+        // A tag that is wrong is written in one of them alone, or means something else in each.
+        let is_whole = |row: &Row<'_>| match (&row.written.value, &row.tags) {
+            (Value::List(written), Some(tags)) => written.len() == tags.len(),
+            (Value::Null, Some(_)) => true,
+            _ => false,
+        };
+        let agree = is_whole(first) && is_whole(second) && sorted(&first.tags) == sorted(&second.tags);
+        if !agree {
+            first.tags = None;
+        }
+    }
+
+    fn digest(&mut self, node: &Node) -> Option<Digest> {
+        match self.value(node, "a digest")? {
+            digest @ Digest::Sha256(_) => Some(digest),
+            other @ Digest::Sha512(_) => {
+                let message = format!("`{other}` is no SHA-256 digest, and images are promoted by these");
+                self.wrong(node.position, message);
+                None
+            }
+        }
+    }
+
+    /// The tags of a digest, each once, without those that are wrong. `None` where there is no list, and where all tags are
+    /// wrong: the digest was not meant to be promoted without a tag.
+    fn tags(&mut self, name: Option<&Node>, digest: &Node, node: &Node) -> Option<Tags> {
+        let items = self.list(node, "tags")?;
+        let mut seen = HashSet::new();
+        let mut tags = Vec::with_capacity(items.len());
+        for item in items {
+            let tag = self.entry((name, digest, item), |reader| reader.value::<Tag>(item, "a tag"));
+            let Some(tag) = tag else { continue };
+            if seen.insert(tag.clone()) {
+                tags.push((tag, item.position));
+            }
+        }
+        (items.is_empty() || !tags.is_empty()).then_some(tags)
+    }
+}

@@ -1,0 +1,246 @@
+//! Manifests as files: one plain file, or a folder of thin pairs
+//! `manifests/<project>/promoter-manifest.yaml` and `images/<project>/images.yaml`.
+
+use std::borrow::Cow;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::assembly::{Assembled, Assembly, ImagesFile};
+use super::contents::{Contents, cannot_read, shown};
+use super::diagnostic::Diagnostic;
+use super::diagnostics::Diagnostics;
+use super::model::Manifests;
+
+/// The folder with the registries of all projects.
+pub(super) const MANIFESTS: &str = "manifests";
+/// The folder with the images of all projects.
+pub(super) const IMAGES: &str = "images";
+/// The name of the file with a project's registries.
+pub(super) const REGISTRIES_FILE: &str = "promoter-manifest.yaml";
+/// The name of the file with a project's images.
+pub(super) const IMAGES_FILE: &str = "images.yaml";
+/// The deepest folder that is searched for misplaced files.
+const DEPTH_MAX: usize = 16;
+/// The most files and folders of a tree.
+const ENTRIES_MAX: usize = 100_000;
+
+/// Reads one plain manifest of at most 16 MiB.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load_plain(path: &Path) -> Result<Manifests, Diagnostics> {
+    let mut assembly = Assembly::default();
+    assembly.plain(&plain_name(path), Contents::read(path)?);
+    strict(assembly.finish())
+}
+
+/// The manifests of a run in which nothing may be wrong.
+///
+/// # Errors
+/// All that is wrong.
+pub(super) fn strict(assembled: Assembled) -> Result<Manifests, Diagnostics> {
+    let Assembled { manifests, policies, warnings, rejected, .. } = assembled;
+    rejected.or(Manifests { manifests, warnings, policies, rejected: Diagnostics::default() })
+}
+
+/// The name of a plain manifest: that of its file.
+pub(super) fn plain_name(path: &Path) -> String {
+    shown(Path::new(path.file_stem().unwrap_or(path.as_os_str()))).as_ref().to_owned()
+}
+
+/// Reads all thin manifests below a folder, in the order of their projects' names. No file may have more than 16 MiB.
+///
+/// An entry that is wrong is left out, and so is a project of which a whole file is wrong. [`Manifests::rejected`] has the
+/// faults (specification 01, *One bad line does not stop the world*).
+///
+/// # Errors
+/// When the tree as a whole cannot be read: one of its two folders is missing, or it has too many files. Then these are all
+/// faults that were found.
+pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
+    let root = directory.canonicalize();
+    let root = root.map_err(|error| Diagnostic::of_file(&shown(directory), cannot_read(&error)))?;
+    let manifests = directory.join(MANIFESTS);
+    let mut loader =
+        Loader { root, manifests, entries: 0, fatal: Diagnostics::default(), assembly: Assembly::default() };
+    loader.load(&directory.join(IMAGES));
+    let Loader { mut fatal, assembly, .. } = loader;
+    let Assembled { manifests, policies, warnings, rejected, .. } = assembly.finish();
+    if fatal.is_empty() {
+        return Ok(Manifests { manifests, warnings, policies, rejected });
+    }
+    fatal.append(rejected);
+    fatal.or(Manifests::default())
+}
+
+/// Reads a folder of thin manifests.
+struct Loader {
+    /// The folder, without links. Nothing outside is read.
+    root: PathBuf,
+    /// The folder with the registries.
+    manifests: PathBuf,
+    /// The number of files and folders that were found.
+    entries: usize,
+    /// Faults of the tree as a whole.
+    fatal: Diagnostics,
+    assembly: Assembly,
+}
+
+impl Loader {
+    fn load(&mut self, images: &Path) {
+        let manifests = self.manifests.clone();
+        // Both are checked, so that both are reported.
+        let problems = [&manifests, images].map(|folder| self.folder(folder).err());
+        if problems.iter().any(Option::is_some) {
+            problems.into_iter().flatten().for_each(|problem| self.fatal.push(problem));
+            return;
+        }
+        for entry in self.entries_of_tree(&manifests) {
+            if entry.is_dir() {
+                self.project(&entry, images);
+            } else if is_registries_file(&entry) {
+                self.misplaced(&entry);
+            }
+        }
+        self.find_unused(images);
+    }
+
+    /// Reads a project by its folder in `manifests`.
+    fn project(&mut self, folder: &Path, images: &Path) {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if let Err(error) = self.folder(folder).and_then(|()| self.find_misplaced(folder, 1)) {
+            self.assembly.unreadable(&name, error);
+            return;
+        }
+        let registries = folder.join(REGISTRIES_FILE);
+        if is_missing(&registries) {
+            let message = format!("the project has no {REGISTRIES_FILE}, and is left out");
+            self.assembly.warnings.push(Diagnostic::of_file(&shown(folder), message).warning());
+            return;
+        }
+        if matches!(name, Cow::Owned(_)) {
+            let error = Diagnostic::of_file(&shown(folder), "the project's name is not text in UTF-8");
+            self.assembly.misplaced(&name, error, self.read(&registries));
+            return;
+        }
+        let images = images.join(&*name).join(IMAGES_FILE);
+        let images_file = if is_missing(&images) {
+            ImagesFile::Missing(no_images(&shown(&images), &name))
+        } else {
+            ImagesFile::There(self.read(&images))
+        };
+        self.assembly.thin(&name, self.read(&registries), images_file);
+    }
+
+    /// Reads a file of a project, if it is a regular one below the root.
+    fn read(&self, path: &Path) -> Result<Contents, Diagnostic> {
+        self.inside(path)?;
+        Contents::read(path)
+    }
+
+    /// Finds images without registries, which are not promoted.
+    fn find_unused(&mut self, images: &Path) {
+        for folder in self.entries_of_tree(images) {
+            let is_known = folder.file_name().is_some_and(|name| self.manifests.join(name).is_dir());
+            if !is_known && folder.join(IMAGES_FILE).is_file() {
+                let message = format!("no folder in {MANIFESTS} has this name, and the images are left out");
+                self.assembly.warnings.push(Diagnostic::of_file(&shown(&folder), message).warning());
+            }
+        }
+    }
+
+    /// Finds manifests in folders below a project's, where they are not promoted.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    fn find_misplaced(&mut self, folder: &Path, depth: usize) -> Result<(), Diagnostic> {
+        for entry in self.entries(folder)? {
+            // Links to folders are not followed: they could lead in circles.
+            if fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
+                if depth == DEPTH_MAX {
+                    self.fatal.push(Diagnostic::of_file(&shown(&entry), "folders are nested too deep"));
+                } else {
+                    self.find_misplaced(&entry, depth + 1)?;
+                }
+            } else if depth > 1 && is_registries_file(&entry) {
+                self.misplaced(&entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn misplaced(&mut self, path: &Path) {
+        let folder = path.parent().and_then(|folder| folder.strip_prefix(&self.manifests).ok());
+        let folder = folder.unwrap_or(Path::new("")).to_string_lossy();
+        self.assembly.misplaced(&folder, misplaced(&shown(path)), self.read(path));
+    }
+
+    /// Whether a path is a folder below the root.
+    fn folder(&self, path: &Path) -> Result<(), Diagnostic> {
+        self.inside(path)?;
+        if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a folder")) }
+    }
+
+    /// Whether a path is below the root when its links are followed.
+    fn inside(&self, path: &Path) -> Result<(), Diagnostic> {
+        let problem = match path.canonicalize() {
+            Ok(real) if real.starts_with(&self.root) => return Ok(()),
+            Ok(_) => LEADS_OUT.to_owned(),
+            Err(error) => cannot_read(&error),
+        };
+        Err(Diagnostic::of_file(&shown(path), problem))
+    }
+
+    /// The entries of one of the two folders of the tree.
+    fn entries_of_tree(&mut self, folder: &Path) -> Vec<PathBuf> {
+        self.entries(folder).unwrap_or_else(|error| {
+            self.fatal.push(error);
+            Vec::new()
+        })
+    }
+
+    /// The entries of a folder, by name; none where the tree has too many.
+    fn entries(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
+        let left = ENTRIES_MAX - self.entries;
+        let listed = fs::read_dir(folder).and_then(|entries| {
+            entries.take(left + 1).map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()
+        });
+        let mut paths = listed.map_err(|error| Diagnostic::of_file(&shown(folder), cannot_read(&error)))?;
+        if paths.len() > left {
+            let problem = format!("there are more than {ENTRIES_MAX} files and folders up to here");
+            self.fatal.push(Diagnostic::of_file(&shown(folder), problem));
+            return Ok(Vec::new());
+        }
+        self.entries += paths.len();
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+/// What is wrong with a link to something outside of the tree.
+pub(super) const LEADS_OUT: &str = "a link that leads out of the folder of manifests";
+
+fn is_registries_file(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == REGISTRIES_FILE)
+}
+
+/// Whether it is certain that there is nothing at a path, not even a link.
+fn is_missing(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
+}
+
+/// The error of a project that has no file of images.
+pub(super) fn no_images(file: &Arc<str>, project: &str) -> Diagnostic {
+    let message = format!("there is no such file, and {MANIFESTS}/{project}/{REGISTRIES_FILE} needs it");
+    let help = "a project has the same name in both folders; one without images has `[]` in this file";
+    Diagnostic::of_file(file, message).help(help)
+}
+
+/// The error of a file of registries that belongs to no project.
+pub(super) fn misplaced(file: &Arc<str>) -> Diagnostic {
+    let message =
+        format!("a manifest at the wrong depth: it belongs at {MANIFESTS}/<project>/{REGISTRIES_FILE}");
+    Diagnostic::of_file(file, message)
+}

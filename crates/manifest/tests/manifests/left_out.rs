@@ -1,0 +1,227 @@
+//! One bad line does not stop the world: what is wrong in thin manifests is left out, and the rest is read.
+
+use std::fs;
+use std::path::Path;
+
+use manifest::{Severity, load_plain};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use crate::support::{
+    REGISTRIES, data, digest, edges, image, lines_below, rejected, thin, wishes, write, write_thin,
+};
+
+/// Two projects of different sources, one of which has these images.
+fn folder(images: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    write_thin(folder.path(), "bad", REGISTRIES, images);
+    write_thin(folder.path(), "good", &other_registries(), &image("good", &[('f', "x")]));
+    folder
+}
+
+fn other_registries() -> String {
+    REGISTRIES.replace("gcr.io/s", "gcr.io/other").replace("gcr.io/p", "gcr.io/q")
+}
+
+/// What is read of the images of the first of two projects, and what is said of the others. The other project is read whole.
+fn read(images: &str) -> (Vec<String>, String) {
+    let folder = folder(images);
+    let manifests = thin(folder.path());
+    let mut wished = wishes(&manifests);
+    assert_eq!(wished.pop().as_deref(), Some("good@f:x"));
+    assert!(manifests.rejected.iter().all(|fault| fault.severity() == Severity::Error));
+    let text = format!(
+        "{REGISTRIES}images:\n{}",
+        images.lines().map(|line| format!("{line}\n")).collect::<String>()
+    );
+    let plain = folder.path().join("plain.yaml");
+    write(&plain, text);
+    let is_wrong = load_plain(&plain).is_err();
+    assert_eq!(
+        is_wrong,
+        !manifests.rejected.is_empty() || !manifests.warnings.is_empty(),
+        "plain ones are strict"
+    );
+    let prefix = "images/bad/images.yaml:";
+    (wished, rejected(folder.path()).replace(prefix, ""))
+}
+
+#[test]
+fn a_typo_leaves_out_its_entry_and_nothing_of_other_projects() {
+    let folder = data("shapes/typo-in-one-project");
+    let found: Vec<String> = edges(&thin(&folder)).into_iter().collect();
+    assert_eq!(
+        found,
+        [
+            "eu.registry.example/prod/apple/apple:v1@f",
+            "us.registry.example/prod/apple/apple:v1@f",
+            "us.registry.example/prod/pear/pear:v1@f",
+        ]
+    );
+    insta::assert_snapshot!(rejected(&folder), @"
+    images/apple/images.yaml:4:5: `sha256:2c3a4249d77070058649dbd822dcaf7957586fce428cfb2ca88b94741eda8b0` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
+    images/apple/images.yaml:5:5: `ha256:f46dd28a5499d8efef0b8fb8ee1ec1c5a5e407c9381741d576ba8deb4f59ec3f` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
+    images/apple/images.yaml:6:81: `v4\"` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
+    ");
+}
+
+#[test]
+fn images_without_digests_are_warnings_in_thin_manifests() {
+    let folder = data("shapes/image-without-digests");
+    let manifests = thin(&folder);
+    let found: Vec<String> = edges(&manifests).into_iter().collect();
+    assert_eq!(found, ["us.registry.example/prod/apple/apple:v1@f"]);
+    assert!(manifests.rejected.is_empty());
+    assert!(manifests.warnings.iter().all(|warning| warning.severity() == Severity::Warning));
+    insta::assert_snapshot!(lines_below(&folder, &manifests.warnings), @"
+    images/apple/images.yaml:1:3: the image has no `dmap`
+    images/apple/images.yaml:3:7: `dmap` is empty: it is not said which digests to promote
+    ");
+}
+
+#[test]
+fn a_wrong_digest_is_left_out_with_its_tags() {
+    let images = image("a", &[('a', "x"), ('b', "y, -z"), ('c', "w")]).replace(&digest('b'), "sha256:b");
+    let (wished, faults) = read(&images);
+    assert_eq!(wished, ["a@a:x", "a@c:w"]);
+    assert_eq!(faults.lines().count(), 2, "{faults}");
+}
+
+#[test]
+fn a_wrong_tag_is_left_out_alone() {
+    let (wished, faults) = read(&image("a", &[('a', "x, -y, z")]));
+    assert_eq!(wished, ["a@a:x", "a@a:z"]);
+    assert!(faults.starts_with("3:82: `-y` is not a tag") && faults.lines().count() == 1, "{faults}");
+}
+
+#[test]
+fn a_digest_of_which_all_tags_are_wrong_is_not_promoted_without_a_tag() {
+    for tags in ["-y", "-y, é", "~", "\"\""] {
+        let (wished, _) = read(&image("a", &[('a', tags), ('b', "")]));
+        assert_eq!(wished, ["a@b"], "{tags}");
+    }
+    let (wished, faults) = read(&image("a", &[('a', "x")]).replace("[x]", "x"));
+    assert!(wished.is_empty() && faults.starts_with("3:78: a list of tags is expected"), "{faults}");
+}
+
+#[test]
+fn an_image_that_may_mean_something_else_is_left_out() {
+    let good = image("a", &[('a', "x")]);
+    for (bad, fault) in [
+        (good.replace("name: a", "name: A"), "`A` is not a repository name"),
+        (good.replace("name: a", "name: a\n  name: b"), "the field `name` stands twice"),
+        (good.replace("name: a", "name: a\n  tags: [z]"), "unknown field `tags`"),
+        (good.replace("name: a", "named: a"), "the image has no `name`"),
+        (
+            good.replace("- name: a\n  dmap:\n", "- name: a\n  dmap: [z]\n  other:\n"),
+            "a mapping of digests to tags",
+        ),
+        (good.replace("name: a", &format!("name: {}", "a".repeat(254))), "more than 255 characters"),
+        (format!("- just a text\n{good}").replace("name: a", "name: b"), "this is a text"),
+    ] {
+        let (wished, faults) = read(&(bad + &image("c", &[('c', "x")])));
+        let kept = if fault == "this is a text" { vec!["b@a:x", "c@c:x"] } else { vec!["c@c:x"] };
+        assert_eq!(wished, kept, "{fault}");
+        assert!(faults.contains(fault), "{faults}");
+    }
+}
+
+#[test]
+fn of_a_digest_that_stands_twice_neither_is_read_unless_they_agree() {
+    let twice = |first, second| read(&image("a", &[('a', first), ('b', "z"), ('a', second)]));
+    for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x"), ("x", "x, -y")] {
+        let (wished, faults) = twice(first, second);
+        assert_eq!(wished, ["a@b:z"], "{first} {second}");
+        assert!(faults.contains("stands twice"), "{faults}");
+    }
+    for (first, second) in [("x, y", "y, x"), ("", "")] {
+        let (wished, faults) = twice(first, second);
+        assert!(wished.len() > 1 && faults.lines().count() == 1, "{wished:?} {faults}");
+    }
+}
+
+#[test]
+fn a_file_of_images_that_cannot_be_read_leaves_out_its_project() {
+    for bad in ["- name: [\n", "just a text", "{a: b}", "- name: a\n--- \n- name: b\n", "- \0", "- !secret x"]
+    {
+        let folder = folder(bad);
+        assert_eq!(wishes(&thin(folder.path())), ["good@f:x"], "{bad}");
+        let faults = rejected(folder.path());
+        assert!(faults.starts_with("images/bad/images.yaml") && faults.lines().count() == 1, "{faults}");
+    }
+    let folder = folder("");
+    fs::remove_file(folder.path().join("images/bad/images.yaml")).unwrap();
+    assert_eq!(wishes(&thin(folder.path())), ["good@f:x"]);
+    assert!(rejected(folder.path()).contains("there is no such file"));
+}
+
+#[test]
+fn anything_wrong_with_registries_leaves_out_their_project() {
+    for bad in [
+        "registries: [\n",
+        "registries: []\n",
+        "just a text",
+        "registries:\n- name: gcr.io/s\n- name: gcr.io/p\n",
+        "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/P}\n",
+        "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/p, token: x}\n",
+        "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/s}\n",
+        "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/t, src: true}\n",
+        "registries:\n- {name: gcr.io/s, src: true}\n- {name: gcr.io/p}\nimages: []\n",
+    ] {
+        let folder = folder(&image("a", &[('a', "x")]));
+        write(&folder.path().join("manifests/bad/promoter-manifest.yaml"), bad);
+        assert_eq!(wishes(&thin(folder.path())), ["good@f:x"], "{bad}");
+        let faults = rejected(folder.path());
+        let is_there = |line: &str| line.starts_with("manifests/bad/promoter-manifest.yaml");
+        assert!(!faults.is_empty() && faults.lines().all(is_there), "{faults}");
+    }
+}
+
+#[test]
+fn what_is_rejected_is_told_by_file_and_place() {
+    let folder = folder(&(image("A", &[('a', "-x")]) + &image("b", &[('b', "x, -y, .z")])));
+    write_thin(folder.path(), "also", "registries: {}\n", &image("c", &[('c', "-x")]));
+    let manifests = thin(folder.path());
+    let places: Vec<_> = manifests.rejected.iter().map(|fault| (fault.file(), fault.position())).collect();
+    assert_eq!(places.len(), 6);
+    assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(manifests.rejected.count(), 6);
+}
+
+#[test]
+fn faults_of_the_tree_as_a_whole_still_stop_everything() {
+    let folder = folder(&image("A", &[('a', "x")]));
+    fs::rename(folder.path().join("images"), folder.path().join("imgs")).unwrap();
+    assert!(manifest::load_thin(folder.path()).is_err());
+    assert!(manifest::load_thin(Path::new("no-such-folder")).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_file_costs_its_project_what_it_damages_and_other_projects_nothing(
+        at in 0..1_000_usize,
+        length in 0..20_usize,
+        with in prop::collection::vec(prop::sample::select(b"\n\t \"':,-?&*!|>%@`[]{}#x\0\xff".to_vec()), 0..6),
+        is_images in any::<bool>(),
+    ) {
+        let folder = folder(&(image("a", &[('a', "x, y"), ('b', "")]) + &image("b", &[('c', "z")])));
+        let whole = wishes(&thin(folder.path()));
+        let file = if is_images { "images/bad/images.yaml" } else { "manifests/bad/promoter-manifest.yaml" };
+        let file = folder.path().join(file);
+        let mut damaged = fs::read(&file).unwrap();
+        let start = at % damaged.len();
+        let end = (start + length).min(damaged.len());
+        damaged.splice(start..end, with);
+        let is_text = std::str::from_utf8(&damaged).is_ok_and(|text| !text.contains('\0'));
+        write(&file, damaged);
+        let manifests = thin(folder.path());
+        let read = wishes(&manifests);
+        // A file of registries that is not text may declare a policy for any source.
+        prop_assert!(read.contains(&"good@f:x".to_owned()) || !is_images && !is_text);
+        if !is_images {
+            // Registries that are wrong leave out all images, and others change none.
+            prop_assert!(read.len() <= 1 || read == whole);
+            prop_assert_eq!(read.len() <= 1, !manifests.rejected.is_empty());
+        }
+    }
+}

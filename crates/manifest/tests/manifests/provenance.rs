@@ -1,0 +1,253 @@
+//! The block `provenance`: what it may say, and for which repositories it holds.
+
+use manifest::policy::{BuildLevel, Mode, Policy};
+use manifest::{Manifests, keep_added, load_thin};
+use tempfile::TempDir;
+
+use crate::support::{REGISTRIES, complaints, image, load, rejected, thin, write_thin};
+
+/// A policy that makes sense, on the line after those of [`REGISTRIES`].
+const POLICY: &str = r"provenance:
+  mode: require
+  signers:
+  - sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com
+  - sigstore(identityMatch=regex)::https://token\.actions\.githubusercontent\.com::https://github\.com/org/repo/.+
+  builders:
+  - id: https://cloudbuild.googleapis.com/GoogleHostedWorker
+    level: 3
+    signers:
+    - sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com
+  - {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main, level: 2}
+  sources: [github.com/org/repo, https://github.com/org/other.git]
+  predicateTypes: [https://spdx.dev/Document]
+  level: 2
+";
+
+fn policy_of<'m>(manifests: &'m Manifests, repository: &str) -> Option<&'m Policy> {
+    manifests.policies.of(&repository.parse().unwrap())
+}
+
+/// What is wrong with a block that differs from the good one by this.
+fn wrong_with(from: &str, to: &str) -> String {
+    assert!(POLICY.contains(from), "{from}");
+    complaints(format!("{REGISTRIES}{}", POLICY.replace(from, to))).join("\n")
+}
+
+/// What is told of a manifest that can be loaded.
+fn warnings(block: &str) -> String {
+    let loaded = load(format!("{REGISTRIES}{block}")).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let line = |warning: &manifest::Diagnostic| {
+        let position = warning.position().unwrap();
+        format!("{}:{}: {}\n", position.line, position.column, warning.message())
+    };
+    loaded.warnings.iter().map(line).collect()
+}
+
+#[test]
+fn all_that_a_policy_says_is_kept() {
+    let loaded = load(format!("{REGISTRIES}{POLICY}")).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let policy = policy_of(&loaded, "gcr.io/s/app").unwrap();
+    assert_eq!((policy.mode(), policy.level()), (Mode::Require, Some(BuildLevel::Two)));
+    assert_eq!(policy.signers().len(), 2);
+    let levels: Vec<_> = policy.builders().iter().map(|builder| builder.level).collect();
+    assert_eq!(levels, [BuildLevel::Three, BuildLevel::Two]);
+    let sources: Vec<_> = policy.sources().iter().map(ToString::to_string).collect();
+    assert_eq!(sources, ["github.com/org/repo", "https://github.com/org/other"]);
+    assert_eq!(policy.predicate_types()[0].as_str(), "https://spdx.dev/Document");
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    assert!(policy_of(&loaded, "gcr.io/other/app").is_none());
+}
+
+#[test]
+fn the_example_of_the_reference_is_a_manifest() {
+    let reference = include_str!("../../../../docs/reference/manifests.md");
+    let example = reference.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let loaded = load(example).unwrap_or_else(|wrong| panic!("{wrong}"));
+    let policy = policy_of(&loaded, "us-central1-docker.pkg.dev/k8s-staging/app/app").unwrap();
+    assert_eq!(policy.mode(), Mode::Require);
+    assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+}
+
+#[test]
+fn thin_manifests_have_policies_too() {
+    let folder = TempDir::new().unwrap();
+    write_thin(folder.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
+    let loaded = load_thin(folder.path()).unwrap_or_else(|wrong| panic!("{wrong}"));
+    assert!(policy_of(&loaded, "gcr.io/s/deep/app").is_some());
+}
+
+#[test]
+fn a_policy_also_holds_where_nothing_is_promoted_in_this_run() {
+    let folder = TempDir::new().unwrap();
+    write_thin(folder.path(), "p", &format!("{REGISTRIES}{POLICY}"), &image("a", &[('a', "x")]));
+    let loaded = load_thin(folder.path()).unwrap();
+    let before = loaded.manifests.clone();
+    let added = keep_added(loaded, &before);
+    assert!(added.manifests.is_empty() && policy_of(&added, "gcr.io/s/a").is_some());
+}
+
+#[test]
+fn without_a_block_and_with_one_that_is_off_there_is_no_policy() {
+    for block in ["", "provenance:\n  mode: off\n", &POLICY.replace("mode: require", "mode: off")] {
+        let loaded = load(format!("{REGISTRIES}{block}")).unwrap_or_else(|wrong| panic!("{wrong}"));
+        assert!(loaded.policies.is_empty() && loaded.warnings.is_empty(), "{block}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_off_because_nobody_says_otherwise_is_told_of() {
+    let silent = "6:3: this policy has no `mode`: it is off, and nothing is asked of the images\n";
+    assert_eq!(warnings(&POLICY.replace("  mode: require\n", "")), silent);
+    assert!(warnings("provenance:\n").contains("it is off"));
+}
+
+#[test]
+fn a_signer_whose_word_decides_about_levels_is_told_of() {
+    let unbound = POLICY.replace("    signers:\n    - sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com\n", "");
+    insta::assert_snapshot!(warnings(&unbound), @r"
+    11:5: /https://github\.com/org/repo/.+/ (/https://token\.actions\.githubusercontent\.com/) may claim builders of level 2 and of level 3: its word alone tells them apart
+    11:5: builder@project.iam.gserviceaccount.com (https://accounts.google.com) may claim builders of level 2 and of level 3: its word alone tells them apart
+    ");
+}
+
+#[test]
+fn a_policy_that_is_off_must_make_sense_as_well() {
+    let off = POLICY.replace("mode: require", "mode: off").replace("level: 2}", "level: 7}");
+    assert!(complaints(format!("{REGISTRIES}{off}"))[0].contains("not a SLSA build level"));
+}
+
+#[test]
+fn what_a_policy_does_not_know_is_refused_at_its_place() {
+    insta::assert_snapshot!(wrong_with("  level: 2\n", "  levels: 2\n  mode: warn\n"), @"
+    18:3: unknown field `levels`
+    19:3: the field `mode` stands twice
+    ");
+    insta::assert_snapshot!(wrong_with("level: 2}", "level: 2, tier: 1}"), @"15:96: unknown field `tier`");
+    insta::assert_snapshot!(wrong_with("mode: require", "mode: Require"), @"6:9: `Require` is no mode: expected `off`, `warn` or `require`");
+    insta::assert_snapshot!(wrong_with("mode: require", "mode:"), @"6:7: the `mode` is empty");
+    insta::assert_snapshot!(wrong_with("mode: require", "mode: [warn]"), @"6:9: the `mode` is expected, this is a list");
+    insta::assert_snapshot!(complaints(format!("{REGISTRIES}provenance: require\n")).join("\n"), @"5:13: a mapping with `mode`, `signers` is expected, this is a text");
+}
+
+#[test]
+fn signers_that_could_not_be_met_as_they_are_meant_are_refused() {
+    insta::assert_snapshot!(wrong_with("- sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com\n  - sig", "- builder@project.iam.gserviceaccount.com\n  - sig"), @"8:5: `builder@project.iam.gserviceaccount.com` names no signer: write `sigstore::ISSUER::IDENTITY` or `sigstore(identityMatch=regex)::ISSUER::IDENTITY`");
+    insta::assert_snapshot!(wrong_with("org/repo/.+", "org/(repo"), @r"9:5: `https://github\.com/org/(repo` is not a regular expression: unclosed group");
+    insta::assert_snapshot!(wrong_with("  builders:\n", "  - ''\n  - [x]\n  - sigstore::https://i::\n  builders:\n"), @"
+    10:5: a signer is empty
+    11:5: a signer is expected, this is a list
+    12:5: a signer is expected, this is a mapping
+    ");
+    let long = format!("sigstore::https://i::{}", "x".repeat(2_100));
+    insta::assert_snapshot!(wrong_with("  builders:\n", &format!("  - {long}\n  builders:\n")), @"10:5: a signer has at most 2048 bytes, this has 2121");
+}
+
+#[test]
+fn levels_that_cannot_be_are_refused() {
+    for bad in ["0", "4", "two", "2.0", "-1", "[2]", "''", "~"] {
+        assert!(wrong_with("  level: 2\n", &format!("  level: {bad}\n")).starts_with("18:10: "), "{bad}");
+        let of_builder = wrong_with("    level: 3\n", &format!("    level: {bad}\n"));
+        assert!(of_builder.starts_with("12:12: ") && of_builder.lines().count() == 1, "{of_builder}");
+    }
+    let one = wrong_with("  level: 2\n", "  level: 1\n");
+    assert!(one.starts_with("18:10: a policy's `level` is 2 or 3"), "{one}");
+    let unreached =
+        POLICY.replace("  level: 2\n", "  level: 3\n").replace("    level: 3\n", "    level: 1\n");
+    let unreached = complaints(format!("{REGISTRIES}{unreached}"));
+    assert_eq!(unreached, ["18:10: no builder of this policy reaches level 3: the highest is 2"]);
+}
+
+#[test]
+fn what_an_enabled_policy_needs_must_be_there() {
+    insta::assert_snapshot!(complaints(format!("{REGISTRIES}provenance:\n  mode: warn\n")).join("\n"), @"
+    6:3: `signers` is missing or empty: with `mode: warn` no image could satisfy the policy
+    6:3: `builders` is missing or empty: with `mode: warn` no image could satisfy the policy
+    6:3: `sources` is missing or empty: with `mode: warn` no image could satisfy the policy
+    ");
+    insta::assert_snapshot!(complaints(format!("{REGISTRIES}provenance:\n  mode: require\n  signers: []\n  builders:\n  sources: []\n")).join("\n"), @"
+    6:3: `builders` is missing or empty: with `mode: require` no image could satisfy the policy
+    7:12: `signers` is missing or empty: with `mode: require` no image could satisfy the policy
+    9:12: `sources` is missing or empty: with `mode: require` no image could satisfy the policy
+    ");
+}
+
+#[test]
+fn builders_say_what_they_are_and_name_only_signers_of_the_policy() {
+    insta::assert_snapshot!(wrong_with("    level: 3\n", ""), @"11:5: the builder has no `level`");
+    insta::assert_snapshot!(wrong_with("  - id: https://cloudbuild.googleapis.com/GoogleHostedWorker\n    level: 3\n", "  - level: 3\n"), @"11:5: the builder has no `id`");
+    insta::assert_snapshot!(wrong_with("level: 2}", "level: 2, signers: ['sigstore::https://i::a@b.c']}"), @"15:106: a@b.c (https://i) is not among the policy's `signers`");
+    insta::assert_snapshot!(wrong_with("  builders:\n", "  builders:\n  - https://example.com/builder\n"), @"11:5: a mapping with `id`, `level` is expected, this is a text");
+    insta::assert_snapshot!(wrong_with("- {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main, level: 2}", "- {id: https://cloudbuild.googleapis.com/GoogleHostedWorker@v1, level: 2}"), @"15:5: this builder and `https://cloudbuild.googleapis.com/GoogleHostedWorker` are the same at some ref, and only one of them has `signers`");
+    insta::assert_snapshot!(wrong_with("  - sigstore(identityMatch=regex)::https://token\\.actions\\.githubusercontent\\.com::https://github\\.com/org/repo/.+\n", ""), @"14:5: nobody may claim this builder: it names no `signers`, and all of the policy's are named by other builders");
+}
+
+#[test]
+fn what_stands_twice_is_refused() {
+    insta::assert_snapshot!(wrong_with("sources: [github.com/org/repo, ", "sources: [github.com/org/repo, 'git+https://GITHUB.com/org/other', "), @"16:70: `https://github.com/org/other` stands twice");
+    insta::assert_snapshot!(wrong_with("[https://spdx.dev/Document]", "[https://spdx.dev/Document, https://spdx.dev/Document]"), @"17:47: `https://spdx.dev/Document` stands twice");
+    insta::assert_snapshot!(wrong_with("  - {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main", "  - {id: https://cloudbuild.googleapis.com/GoogleHostedWorker"), @"15:5: `https://cloudbuild.googleapis.com/GoogleHostedWorker` stands twice");
+}
+
+#[test]
+fn sources_and_types_that_are_none_are_refused() {
+    insta::assert_snapshot!(wrong_with("[github.com/org/repo, ", "[github.com/org/repo@main, github.com, "), @"
+    16:13: `github.com/org/repo@main` is not a source: expected host and path of a repository, such as `github.com/org/repo`, without ref or pattern
+    16:39: `github.com` is not a source: expected host and path of a repository, such as `github.com/org/repo`, without ref or pattern
+    ");
+    insta::assert_snapshot!(wrong_with("[https://spdx.dev/Document]", "['spdx document', 'é']"), @"
+    17:20: `spdx document` is not a URI: expected at most 2048 characters of ASCII without spaces
+    17:37: `é` is not a URI: expected at most 2048 characters of ASCII without spaces
+    ");
+}
+
+#[test]
+fn a_policy_without_end_is_refused_before_it_is_read() {
+    let many = "  - 'sigstore(identityMatch=regex)::a::(b{1000}){1000}'\n".repeat(101);
+    let text = format!("{REGISTRIES}provenance:\n  mode: require\n  signers:\n{many}");
+    assert_eq!(complaints(text), ["8:5: `signers` has more than 100 entries"]);
+}
+
+/// What is wrong with two manifests of these sources and blocks.
+fn two(first: (&str, &str), second: (&str, &str)) -> Result<Manifests, String> {
+    let folder = TempDir::new().unwrap();
+    for (project, (source, block)) in [("a", first), ("b", second)] {
+        let registries = format!("{}{block}", REGISTRIES.replace("gcr.io/s", source));
+        write_thin(folder.path(), project, &registries, "[]");
+    }
+    let loaded = thin(folder.path());
+    if loaded.rejected.is_empty() { Ok(loaded) } else { Err(rejected(folder.path())) }
+}
+
+#[test]
+fn manifests_that_share_a_source_declare_the_same_policy() {
+    let reordered = POLICY.replace(
+        "[github.com/org/repo, https://github.com/org/other.git]",
+        "[https://github.com/org/other, github.com/org/repo]",
+    );
+    assert!(two(("gcr.io/s", POLICY), ("gcr.io/s/", &reordered)).is_ok());
+    let warn = POLICY.replace("require", "warn");
+    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", &warn)).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s than at manifests/a/promoter-manifest.yaml:6:3
+    ");
+    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", "")).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:2:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:2:3: no provenance policy for gcr.io/s, which has one at manifests/a/promoter-manifest.yaml:6:3
+    ");
+    insta::assert_snapshot!(two(("gcr.io/s", ""), ("gcr.io/s", POLICY)).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:2:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:2:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:6:3: a provenance policy for gcr.io/s, which has none at manifests/a/promoter-manifest.yaml:2:3
+    ");
+}
+
+#[test]
+fn what_a_source_requires_is_not_replaced_below_it() {
+    let warn = POLICY.replace("require", "warn");
+    insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s/below", &warn)).unwrap_err(), @"
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s/below, which lies below gcr.io/s, than is required there at manifests/a/promoter-manifest.yaml:6:3
+    ");
+    let loaded = two(("gcr.io/s", &warn), ("gcr.io/s/below", POLICY)).unwrap();
+    assert_eq!(policy_of(&loaded, "gcr.io/s/below/app").unwrap().mode(), Mode::Require);
+    assert_eq!(policy_of(&loaded, "gcr.io/s/app").unwrap().mode(), Mode::Warn);
+}

@@ -1,0 +1,118 @@
+//! What the tests of manifests share.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manifest::Edges;
+use manifest::{Diagnostic, Diagnostics, Manifests, load_plain, load_thin};
+use tempfile::TempDir;
+
+/// A digest whose digits are all the same.
+pub(crate) fn digest(digit: char) -> String {
+    format!("sha256:{}", digit.to_string().repeat(64))
+}
+
+/// The registries of a manifest: one source, one destination.
+pub(crate) const REGISTRIES: &str = "registries:\n- name: gcr.io/s\n  src: true\n- name: gcr.io/p\n";
+
+/// An image with these digests and tags, as an item of `images`.
+pub(crate) fn image(name: &str, dmap: &[(char, &str)]) -> String {
+    let digests: String =
+        dmap.iter().map(|(digit, tags)| format!("    {}: [{tags}]\n", digest(*digit))).collect();
+    format!("- name: {name}\n  dmap:\n{digests}")
+}
+
+/// Writes a file and the folders that it is in.
+pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
+/// Writes the two files of a thin manifest.
+pub(crate) fn write_thin(folder: &Path, project: &str, registries: &str, images: &str) {
+    write(&folder.join("manifests").join(project).join("promoter-manifest.yaml"), registries);
+    write(&folder.join("images").join(project).join("images.yaml"), images);
+}
+
+/// Loads a text as a plain manifest.
+pub(crate) fn load(text: impl AsRef<[u8]>) -> Result<Manifests, Diagnostics> {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("manifest.yaml");
+    write(&file, text);
+    load_plain(&file)
+}
+
+/// All that is wrong with a plain manifest: `line:column: message`, or the message alone.
+pub(crate) fn complaints(text: impl AsRef<[u8]>) -> Vec<String> {
+    lines(&load(text).expect_err("the manifest is wrong"))
+}
+
+/// Diagnostics without the names of their files.
+pub(crate) fn lines(wrong: &Diagnostics) -> Vec<String> {
+    let line = |diagnostic: &Diagnostic| match diagnostic.position() {
+        Some(position) => format!("{}:{}: {}", position.line, position.column, diagnostic.message()),
+        None => diagnostic.message().to_owned(),
+    };
+    wrong.iter().map(line).collect()
+}
+
+/// Diagnostics with the names of their files from a folder.
+pub(crate) fn lines_below(folder: &Path, shown: impl IntoIterator<Item = impl ToString>) -> String {
+    let prefix = format!("{}/", folder.display());
+    shown.into_iter().map(|line| line.to_string().replace(&prefix, "") + "\n").collect()
+}
+
+/// All wishes, as `image@digit:tag` with one digit of the digest, or `image@digit` for one without a tag.
+pub(crate) fn wishes(manifests: &Manifests) -> Vec<String> {
+    let mut wishes = Vec::new();
+    for image in manifests.manifests.iter().flat_map(|manifest| &manifest.images) {
+        for wish in &image.digests {
+            let digit = &wish.digest.hex()[..1];
+            let tags = wish.tags.iter().map(|(tag, _)| format!("{}@{digit}:{tag}", image.name));
+            wishes.extend(tags);
+            if wish.tags.is_empty() {
+                wishes.push(format!("{}@{digit}", image.name));
+            }
+        }
+    }
+    wishes
+}
+
+/// All edges of manifests, as `repository:tag@digit` with one digit of the digest, or `repository@digit` without a tag.
+pub(crate) fn edges(manifests: &Manifests) -> BTreeSet<String> {
+    let edges = Edges::new(manifests).unwrap_or_else(|overlaps| panic!("{}", overlaps[0]));
+    let shown = |edge| {
+        let tag = edges.tag(edge).map(|tag| format!(":{tag}")).unwrap_or_default();
+        format!("{}{tag}@{}", edges.destination(edge), &edges.digest(edge).hex()[..1])
+    };
+    edges.all().iter().map(shown).collect()
+}
+
+/// Loads a folder of thin manifests of which the tree as a whole is not wrong.
+pub(crate) fn thin(folder: &Path) -> Manifests {
+    load_thin(folder).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+/// What is rejected of a folder of thin manifests, a line each.
+pub(crate) fn rejected(folder: &Path) -> String {
+    lines_below(folder, thin(folder).rejected.iter())
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// A file of the tests' data.
+pub(crate) fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
+}
