@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use manifest::Manifests;
@@ -343,6 +344,122 @@ async fn a_part_that_its_own_policy_refuses_is_not_signed_through_its_index() {
     scene.world.reset_tallies();
     let done = scene.world.carry_out(prepared).await;
     assert_eq!((done.unrecorded(), scene.world.writes()), (2, 0));
+}
+
+/// A part that an index of another source has in common with a refused one: whichever way it is asked for, the worst verdict about
+/// it holds, for signatures and for summaries.
+#[tokio::test]
+async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_through_another_image() {
+    for (mode, expected) in [(Mode::Require, None), (Mode::Warn, Some("FAILED"))] {
+        let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+        scene.summarize();
+        let index = Recipe::default().index(2);
+        scene.world.stage("app", &index, &["v1"]).await;
+        let staging = scene.world.staging.store();
+        for folder in ["strict", "free"] {
+            index.put(staging, &path(&format!("{folder}/app")), &[]).await.unwrap();
+        }
+        scene.promote_unsigned().await;
+        scene.demand("strict", mode);
+        let part = index.manifests[0].digest();
+        let mut job = scene.job();
+        let mut whole = job.manifests.manifests[0].clone();
+        whole.source = format!("{}/strict", scene.world.staging.host()).parse().unwrap();
+        let mut alone = whole.clone();
+        alone.source = format!("{}/free", scene.world.staging.host()).parse().unwrap();
+        alone.images[0].digests[0].digest = part;
+        alone.images[0].digests[0].tags = vec![(tag("part"), alone.images[0].digests[0].position)];
+        job.manifests.manifests = vec![alone, whole];
+        let prepared = scene.prepare(job).await.unwrap();
+        scene.world.carry_out(prepared).await;
+        let count = usize::from(expected.is_some());
+        for digest in [part, index.digest()] {
+            assert_eq!(scene.attached(0, digest).await, (count, count, count, count), "{mode:?}");
+            let results: Vec<String> =
+                scene.summaries(digest).await.into_iter().map(|(result, _)| result).collect();
+            assert_eq!(results, expected.into_iter().collect::<Vec<_>>(), "{mode:?}");
+        }
+    }
+}
+
+/// A part is also asked for without a tag, by a line before that of its index: it is signed as a part all the same.
+#[tokio::test]
+async fn a_part_that_is_asked_for_without_a_tag_is_signed_whichever_line_comes_first() {
+    for format in [SignatureFormat::Auto, SignatureFormat::Tag, SignatureFormat::Both] {
+        for summarizes in [false, true] {
+            let mut scene = Scene::of(google(), 1, format).await;
+            if summarizes {
+                scene.summarize();
+            }
+            let index = Recipe::default().index(2);
+            index.put(scene.world.staging.store(), &path("staging/app"), &[]).await.unwrap();
+            scene.world.wish("app", index.manifests[0].digest(), &[]);
+            scene.world.wish("app", index.digest(), &["v1"]);
+            scene.world.promote().await;
+            let (layers, _, records, _) = scene.attached(0, index.manifests[0].digest()).await;
+            assert_eq!((layers, records), (1, 1), "{format:?}, summaries: {summarizes}");
+            scene.world.reset_tallies();
+            scene.world.promote().await;
+            assert_eq!(scene.world.writes(), 0, "{format:?}, summaries: {summarizes}");
+        }
+    }
+}
+
+/// What is said of an image follows its verdict: a failure is told, and taken back when the policy is gone.
+#[tokio::test]
+async fn a_summary_that_is_not_true_any_more_is_followed_by_one_that_is() {
+    let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
+    scene.summarize();
+    let index = Recipe::default().index(1);
+    scene.world.stage("app", &index, &["v1"]).await;
+    let mut expected = Vec::new();
+    for (mode, result) in [(None, "PASSED"), (Some(Mode::Warn), "FAILED"), (None, "PASSED")] {
+        // Which of two summaries is the later one is told by the second.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        scene.policies = Policies::default();
+        if let Some(mode) = mode {
+            scene.demand("staging", mode);
+        }
+        let prepared = scene.prepare(scene.job()).await.unwrap();
+        scene.world.carry_out(prepared).await;
+        expected.push(result.to_owned());
+        expected.sort();
+        for manifest in &index.manifests {
+            let mut results: Vec<String> =
+                scene.summaries(manifest.digest()).await.into_iter().map(|(result, _)| result).collect();
+            results.sort();
+            assert_eq!(results, expected, "{mode:?}");
+        }
+        scene.world.reset_tallies();
+        let prepared = scene.prepare(scene.job()).await.unwrap();
+        assert!(prepared.plan().missing().is_empty(), "{mode:?}");
+        scene.world.carry_out(prepared).await;
+        assert_eq!(scene.world.writes(), 0, "{mode:?}");
+    }
+}
+
+/// Whatever of ours is deleted in production, of an image or of a part, the next run finds it missing and writes it again.
+#[tokio::test]
+async fn each_thing_that_is_deleted_in_production_is_written_again() {
+    let mut scene = Scene::of(google(), 1, SignatureFormat::Both).await;
+    scene.summarize();
+    let index = Recipe::default().index(1);
+    scene.world.stage("app", &index, &["v1"]).await;
+    scene.world.promote().await;
+    let (reader, home) = (scene.world.fresh_client().reader(), scene.home(0));
+    let store = scene.world.production[0].store();
+    for manifest in &index.manifests {
+        let digest = manifest.digest();
+        let before = scene.attached(0, digest).await;
+        for referrer in reader.referrers(&home, digest, None, Known::Nothing).await.unwrap() {
+            store.delete_manifest(&path("prod/app"), referrer.digest).await.unwrap();
+            assert_ne!(scene.attached(0, digest).await, before);
+            let prepared = scene.prepare(scene.job()).await.unwrap();
+            assert_eq!(prepared.plan().missing().len(), 1, "{:?}", referrer.annotations);
+            scene.world.carry_out(prepared).await;
+            assert_eq!(scene.attached(0, digest).await, before, "{:?}", referrer.annotations);
+        }
+    }
 }
 
 /// Outside of the production path each destination is a name of its own, and has its own signature and record.

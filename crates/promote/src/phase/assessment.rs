@@ -40,6 +40,15 @@ pub struct Passed {
     assessment: Assessment,
 }
 
+/// An image that has not passed.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    /// Why it has not.
+    pub(super) why: String,
+    /// What was found of it.
+    pub(super) assessment: Assessment,
+}
+
 impl Passed {
     /// What was found of the image.
     pub(super) fn assessment(&self) -> &Assessment {
@@ -103,10 +112,10 @@ impl Assessment {
     /// The proof that the image has passed.
     ///
     /// # Errors
-    /// Why it has not.
-    pub(super) fn pass(self) -> Result<Passed, String> {
+    /// Why it has not, with what was found of it.
+    pub(super) fn pass(self) -> Result<Passed, Refused> {
         match self.refusal() {
-            Some(why) => Err(why),
+            Some(why) => Err(Refused { why, assessment: self }),
             None => Ok(Passed { assessment: self }),
         }
     }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::evidence::Origin;
 use crate::notary::{Notary, Signing};
-use crate::phase::assessment::{Assessment, Passed, rank};
+use crate::phase::assessment::{Assessment, Passed};
 use crate::phase::carry::Carrier;
 use crate::phase::finished::Completion;
 use crate::phase::owed::{OwedImage, Part};
@@ -289,7 +289,7 @@ impl AttestWork<'_> {
         Ok(())
     }
 
-    /// What is said of a manifest: the worst verdict of all staging repositories that the image comes from.
+    /// What is said of a manifest: the worst verdict about it.
     fn summary(
         &self,
         owed: &OwedImage,
@@ -299,8 +299,6 @@ impl AttestWork<'_> {
     ) -> Result<Statement, AttachError> {
         let passed = owed.sources.iter().filter_map(|source| self.promoted.gate.passed(source).ok());
         let assessments: Vec<&Assessment> = passed.map(Passed::assessment).collect();
-        let judgements =
-            assessments.iter().map(|assessment| assessment.judgement_of(&part.descriptor.digest));
         let about_it = assessments.iter().flat_map(|assessment| assessment.counted());
         let about_it = about_it.filter(|(about, _)| is_image || *about == part.descriptor.digest);
         let inputs = about_it
@@ -308,7 +306,7 @@ impl AttestWork<'_> {
             .collect();
         let summary = Summary {
             place: *place,
-            judgement: judgements.max_by_key(|judgement| rank(judgement)),
+            judgement: self.promoted.gate.judgement(owed.subject.home, &place.digest),
             inputs,
             policy: self.policy_file(owed),
             time: self.time,

@@ -7,7 +7,7 @@ use manifest::ImageId;
 use oci::{AttachmentKind, Descriptor, Digest, Known, Reader, Referrer};
 use sigstore::{Owner, Signer};
 
-use crate::audit::{PROMOTION_TYPE, SUMMARY_TYPE};
+use crate::audit::PROMOTION_TYPE;
 use crate::decide::Verdict;
 use crate::error::Error;
 use crate::event::Event;
@@ -18,7 +18,9 @@ use crate::phase::hosts::by_host;
 use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::run::Run;
-use crate::signing::{AttachError, Place, Signature, Signers, Tagged, bundle_of, tagged};
+use crate::signing::{
+    AttachError, Place, Signature, Signers, Stated, Tagged, has_bundle, latest_summary, tagged,
+};
 use crate::subject::{Subject, edges_of, subjects};
 
 /// How many manifests of one image are looked at at once.
@@ -177,19 +179,15 @@ impl Looking<'_> {
         let place = Place { home, reference: &reference, digest: *edges.digest_name(subject.digest) };
         let referrers = self.referrers(&subject, place.digest).await?;
         let record = self.lacks(&place, &referrers, PROMOTION_TYPE, signers.own()).await?;
-        let summary = match signers.summarizer() {
-            Some(by) => self.lacks(&place, &referrers, SUMMARY_TYPE, by).await?,
-            None => false,
-        };
         let is_tagged = self.is_tagged(&subject);
         let (carried, sources) = (self.has_policy(&subject), self.sources(&subject));
-        if !is_tagged && !record && !summary {
-            let (parts, signature) = (Vec::new(), false);
+        if !is_tagged && !record && signers.summarizer().is_none() {
+            let (parts, signature, summary) = (Vec::new(), false, false);
             let image =
                 OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
             return Ok(carried.then_some(image));
         }
-        let wanted = Wanted { signatures: is_tagged, summary };
+        let wanted = Wanted { signatures: is_tagged, has_policy: carried };
         let outline = self.plan.outline(self.run, self.reader, &subject).await?;
         let parts: Vec<Part> = stream::iter(outline)
             .map(async |descriptor: Descriptor| {
@@ -201,6 +199,7 @@ impl Looking<'_> {
             .try_collect()
             .await?;
         let signature = parts.iter().any(Part::lacks_signature);
+        let summary = parts.iter().any(|part| part.summary);
         let image = OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
         Ok((signature || record || summary || carried).then_some(image))
     }
@@ -219,16 +218,19 @@ impl Looking<'_> {
         let is_image = known.is_some();
         let referrers = match known {
             Some(referrers) => Some(referrers),
-            None if wanted.summary || (wanted.signatures && format.has_bundle(true)) => {
+            None if signers.summarizer().is_some() || (wanted.signatures && format.has_bundle(true)) => {
                 Some(self.referrers(subject, place.digest).await?)
             }
             None => None,
         };
         let listed = referrers.as_deref().unwrap_or_default();
-        let summary = match signers.summarizer().filter(|_| wanted.summary) {
-            Some(by) => is_image || self.lacks(place, listed, SUMMARY_TYPE, by).await?,
-            None => false,
+        let stated = match signers.summarizer() {
+            Some(by) => latest_summary(self.reader, place, listed, by).await?,
+            None => None,
         };
+        // Under a policy, the gate finds out whether it still holds.
+        let holds = |stated: &Stated| wanted.has_policy || stated.holds(None);
+        let summary = signers.summarizer().is_some() && !stated.as_ref().is_some_and(holds);
         let (mut layer, mut bundle) = (None, Bundle::There);
         if wanted.signatures {
             layer = self.lacks_layer(subject, place, signers).await?;
@@ -239,7 +241,7 @@ impl Looking<'_> {
                 bundle = if is_due { Bundle::Lacking } else { Bundle::LackingBesideOthers };
             }
         }
-        Ok(Part { descriptor, layer, bundle, referrers, summary })
+        Ok(Part { descriptor, layer, bundle, referrers, summary, stated })
     }
 
     /// What refers to a manifest at home. To what is not there yet, nothing does.
@@ -259,7 +261,7 @@ impl Looking<'_> {
         predicate_type: &str,
         by: (&Owner, &Signer),
     ) -> Result<bool, AttachError> {
-        Ok(bundle_of(self.reader, place, referrers, predicate_type, by).await?.is_none())
+        Ok(!has_bundle(self.reader, place, referrers, predicate_type, by).await?)
     }
 
     /// What is known of a manifest's `.sig` tag, where that lacks our signature and should have it.
@@ -287,5 +289,6 @@ impl Looking<'_> {
 #[derive(Clone, Copy)]
 struct Wanted {
     signatures: bool,
-    summary: bool,
+    /// Whether a policy holds for the image.
+    has_policy: bool,
 }

@@ -8,6 +8,7 @@ use oci::{Descriptor, Digest, Known, Referrer, Repository};
 use serde::Serialize;
 
 use crate::phase::finished::Finished;
+use crate::signing::Stated;
 use crate::subject::Subject;
 
 /// What the images of a plan lack at their homes.
@@ -56,19 +57,21 @@ pub(super) struct Part {
     pub(super) bundle: Bundle,
     /// What refers to it, where that was looked up.
     pub(super) referrers: Option<Vec<Referrer>>,
-    /// Whether it lacks a verification summary.
+    /// Whether it lacks a verification summary, or has one that is not true any more.
     pub(super) summary: bool,
+    /// What its latest summary of ours says, where it has one.
+    pub(super) stated: Option<Stated>,
 }
 
-/// What a manifest has of our signature as a bundle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a manifest has of our signature as a bundle. The greater, the more it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bundle {
     /// It has it, or is not to be signed.
     There,
-    /// It lacks it, and should have it.
-    Lacking,
     /// It lacks it, and should have it if another bundle is attached to it.
     LackingBesideOthers,
+    /// It lacks it, and should have it.
+    Lacking,
 }
 
 /// Something that is attached to promoted images.
@@ -128,6 +131,16 @@ impl OwedImage {
 }
 
 impl Part {
+    /// The same manifest as part of another image: what either of them lacks is lacking.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.layer = self.layer.or(other.layer);
+        self.bundle = self.bundle.max(other.bundle);
+        self.summary |= other.summary;
+        if self.referrers.is_none() {
+            self.referrers.clone_from(&other.referrers);
+        }
+    }
+
     /// Whether it lacks our bundle, where other bundles are attached to it in this run (`beside_others`) or not.
     pub(super) fn lacks_bundle(&self, beside_others: bool) -> bool {
         match self.bundle {

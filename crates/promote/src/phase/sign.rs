@@ -3,6 +3,7 @@
 //! What a run owes is read off the registries, not off what the run has copied: so it also signs what an earlier one has
 //! left unsigned, and writes nothing where all is signed.
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,7 +20,7 @@ use crate::notary::{Notary, Signing};
 use crate::phase::assessment::Passed;
 use crate::phase::carry::Carrier;
 use crate::phase::finished::Completion;
-use crate::phase::owed::{Bundle, OwedImage, Part};
+use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::run::Run;
@@ -129,7 +130,7 @@ type Key = (Id<Repository>, Digest);
 #[derive(Clone)]
 struct Unit<'a> {
     home: Id<Repository>,
-    part: &'a Part,
+    part: Cow<'a, Part>,
     /// The images in staging that it is part of, or is, each with the proof that it has passed, and so have its parts.
     passed: Vec<(ImageId, &'a Passed)>,
     /// Whether it is an image itself, rather than a part of one.
@@ -141,9 +142,7 @@ struct Unit<'a> {
 impl<'a> Unit<'a> {
     /// The same manifest as part of several images: whatever any of these asks for is owed.
     fn merge(&mut self, other: Self) {
-        if self.part.bundle != Bundle::Lacking && other.part.bundle == Bundle::Lacking {
-            self.part = other.part;
-        }
+        self.part.to_mut().merge(&other.part);
         self.passed.extend(other.passed);
         self.is_image |= other.is_image;
         self.gets_bundles |= other.gets_bundles;
@@ -235,6 +234,7 @@ impl SignWork<'_> {
             let carried = passed.iter().any(|(_, passed)| gets_bundles(passed, &digest));
             let gets_bundles = carried || attested.contains(&(home, digest));
             let (passed, is_image) = (passed.to_vec(), digest == own);
+            let part = Cow::Borrowed(part);
             ((home, digest), Unit { home, part, passed, is_image, gets_bundles })
         })
     }
@@ -299,7 +299,7 @@ impl SignWork<'_> {
 
     /// Writes the signatures that a manifest lacks.
     async fn sign(&self, unit: &Unit<'_>) -> Result<(), AttachError> {
-        let Unit { home, part, gets_bundles, .. } = *unit;
+        let Unit { home, ref part, gets_bundles, .. } = *unit;
         let name = self.plan.edges().repository(home);
         let reference = self.notary.production.reference(name);
         let digest = part.descriptor.digest;
@@ -399,7 +399,7 @@ impl SignWork<'_> {
         }
         let digest = unit.part.descriptor.digest;
         let carrier = Carrier { writer: self.writer, plan: self.plan, home: unit.home };
-        let there = carrier.there(unit.part).await?;
+        let there = carrier.there(&unit.part).await?;
         for (repository, attachment) in &bundles {
             carrier.bring(repository, attachment, digest, &there).await?;
         }

@@ -9,11 +9,11 @@ mod summary;
 pub(crate) use bundle::attached_bundle;
 use manifest::policy::Policies;
 use oci::{Digest, Repository};
-pub(crate) use ours::{Tagged, bundle_of, tagged};
+pub(crate) use ours::{Tagged, has_bundle, latest_summary, tagged};
 pub(crate) use record::Record;
 pub(crate) use signature::Signature;
 use sigstore::{Form, Owner, SignError, Signer, TrustError};
-pub(crate) use summary::{Input, Summary};
+pub(crate) use summary::{Input, Stated, Summary};
 
 use crate::evidence::EvidenceError;
 use crate::notary::{Production, SignatureFormat, Signing, SummarySigner};

@@ -6,7 +6,9 @@ use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Stat
 
 use super::bundle::BUNDLE_TYPE;
 use super::signature::Signature;
+use super::summary::Stated;
 use super::{AttachError, Place, sha256};
+use crate::audit::SUMMARY_TYPE;
 use crate::evidence::{PREDICATE_TYPE, is_about_content};
 
 /// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
@@ -72,42 +74,76 @@ pub(crate) async fn tagged(
 
 /// Whether a bundle of a predicate type that is by `owner`, and is about an image under its name, is among its referrers.
 ///
-/// Two requests for each bundle that may be one.
-pub(crate) async fn bundle_of(
+/// Two requests for each bundle that may be one, until it is found.
+pub(crate) async fn has_bundle(
     reader: &Reader,
     place: &Place<'_>,
     referrers: &[Referrer],
     predicate_type: &str,
-    (owner, signer): (&Owner, &Signer),
-) -> Result<Option<Statement>, AttachError> {
-    let sha256 = sha256(place.digest)?;
-    let claims = |referrer: &&Referrer| {
+    by: (&Owner, &Signer),
+) -> Result<bool, AttachError> {
+    for referrer in may_be(referrers, predicate_type) {
+        if ours(reader, place, referrer, predicate_type, by).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// What the latest of the verification summaries by `owner` says of an image; `None` where there is none.
+///
+/// Two requests for each bundle that may be one.
+pub(crate) async fn latest_summary(
+    reader: &Reader,
+    place: &Place<'_>,
+    referrers: &[Referrer],
+    by: (&Owner, &Signer),
+) -> Result<Option<Stated>, AttachError> {
+    let mut latest: Option<Stated> = None;
+    for referrer in may_be(referrers, SUMMARY_TYPE) {
+        if let Some(summary) = ours(reader, place, referrer, SUMMARY_TYPE, by).await? {
+            let stated = Stated::read(&summary);
+            latest = Some(latest.map_or(stated.clone(), |latest| latest.latest(stated)));
+        }
+    }
+    Ok(latest)
+}
+
+/// The referrers that may be bundles of a predicate type. Ours say what they are, so what says nothing comes last.
+fn may_be<'a>(referrers: &'a [Referrer], predicate_type: &'a str) -> impl Iterator<Item = &'a Referrer> {
+    let claims = move |referrer: &&Referrer| {
         referrer.annotations.get(PREDICATE_TYPE).is_some_and(|claimed| claimed == predicate_type)
     };
-    // Ours say what they are, so what says nothing comes last.
     let says_nothing = |referrer: &&Referrer| {
         let kind = referrer.artifact_type.as_deref();
         kind.is_none_or(|kind| kind == BUNDLE_TYPE) && !referrer.annotations.contains_key(PREDICATE_TYPE)
     };
-    let may_be = referrers.iter().filter(claims).chain(referrers.iter().filter(says_nothing));
-    for referrer in may_be.take(LOOKED_AT_MAX) {
-        let bundle = match read(reader, place, referrer).await {
-            Ok(Some(bundle)) => bundle,
-            Ok(None) => continue,
-            Err(error) if is_about_content(&error) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let Ok(verified) = signer.verifier().statement(&bundle, &sha256) else { continue };
-        let statement = verified.content;
-        let named = statement
-            .subject
-            .iter()
-            .any(|subject| subject.name == place.reference && subject.digest.get("sha256") == Some(&sha256));
-        if owner.is(&verified.signatory) && named && statement.predicate_type == predicate_type {
-            return Ok(Some(statement));
-        }
-    }
-    Ok(None)
+    referrers.iter().filter(claims).chain(referrers.iter().filter(says_nothing)).take(LOOKED_AT_MAX)
+}
+
+/// The statement of a bundle, where it is by `owner`, of a predicate type, and about an image under its name.
+async fn ours(
+    reader: &Reader,
+    place: &Place<'_>,
+    referrer: &Referrer,
+    predicate_type: &str,
+    (owner, signer): (&Owner, &Signer),
+) -> Result<Option<Statement>, AttachError> {
+    let sha256 = sha256(place.digest)?;
+    let bundle = match read(reader, place, referrer).await {
+        Ok(Some(bundle)) => bundle,
+        Ok(None) => return Ok(None),
+        Err(error) if is_about_content(&error) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Ok(verified) = signer.verifier().statement(&bundle, &sha256) else { return Ok(None) };
+    let statement = verified.content;
+    let named = statement
+        .subject
+        .iter()
+        .any(|subject| subject.name == place.reference && subject.digest.get("sha256") == Some(&sha256));
+    let is_ours = owner.is(&verified.signatory) && named && statement.predicate_type == predicate_type;
+    Ok(is_ours.then_some(statement))
 }
 
 /// The bundle that a referrer carries.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use oci::Digest;
 use serde::Serialize;
+use serde_json::Value;
 use sigstore::Statement;
 
 use super::{AttachError, Place, sha256};
@@ -19,6 +20,9 @@ const SLSA_VERSION: &str = "1.0";
 /// That somebody has reviewed the manifest: without that nothing is promoted.
 const REVIEWED: &str = "K8S_PROMOTION_MANIFEST_REVIEWED";
 const UNEVALUATED: &str = "SLSA_BUILD_LEVEL_UNEVALUATED";
+const FAILED: &str = "FAILED";
+/// What the levels of builds begin with.
+const LEVEL: &str = "SLSA_BUILD_LEVEL_";
 
 /// What a summary tells of one image.
 #[derive(Clone, Debug)]
@@ -102,7 +106,7 @@ impl Summary<'_> {
                 digest: checkout.map(|checkout| ("gitCommit", checkout.commit.clone())).into_iter().collect(),
             },
             input_attestations: inputs.iter().map(Resource::from).collect(),
-            verification_result: if passes { "PASSED" } else { "FAILED" },
+            verification_result: if passes { "PASSED" } else { FAILED },
             verified_levels: levels(*judgement),
             slsa_version: SLSA_VERSION,
         };
@@ -110,6 +114,44 @@ impl Summary<'_> {
         let predicate = serde_json::to_value(&predicate).expect("a predicate has JSON");
         Ok(Statement::about(place.reference, &sha256(place.digest)?, SUMMARY_TYPE, predicate))
     }
+}
+
+/// What a summary of ours that an image has already says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stated {
+    /// When it was verified: of several summaries, the latest counts.
+    time: Option<Timestamp>,
+    levels: Vec<String>,
+}
+
+impl Stated {
+    /// Reads a summary. What it does not say is left empty.
+    pub(crate) fn read(summary: &Statement) -> Self {
+        let Value::Object(predicate) = &summary.predicate else { return Self::default() };
+        let levels = predicate.get("verifiedLevels").and_then(Value::as_array).into_iter().flatten();
+        Self {
+            time: predicate.get("timeVerified").and_then(Value::as_str).and_then(|time| time.parse().ok()),
+            levels: levels.filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
+    }
+
+    /// The later of two.
+    pub(crate) fn latest(self, other: Self) -> Self {
+        if other.time > self.time { other } else { self }
+    }
+
+    /// Whether it still holds. A level that an earlier run has proven does: staging may have lost the evidence since, or the
+    /// policy may be gone.
+    pub(crate) fn holds(&self, judgement: Option<&Judgement>) -> bool {
+        let now = levels(judgement);
+        let is_worse = now[0] == FAILED || now[0] == UNEVALUATED;
+        self.levels == now || (is_worse && self.levels.first().is_some_and(|level| is_level(level)))
+    }
+}
+
+/// Whether it is a level that was reached.
+fn is_level(text: &str) -> bool {
+    text.starts_with(LEVEL) && text != UNEVALUATED
 }
 
 /// How a summary names an image.
@@ -120,9 +162,9 @@ fn resource_uri(place: &Place<'_>) -> String {
 /// What was found: `FAILED` alone where it is not enough (*verifiedLevels*).
 fn levels(judgement: Option<&Judgement>) -> Vec<String> {
     match judgement {
-        Some(judgement) if !judgement.is_satisfied() => vec!["FAILED".to_owned()],
+        Some(judgement) if !judgement.is_satisfied() => vec![FAILED.to_owned()],
         Some(Judgement { level: Some(level), .. }) => {
-            vec![format!("SLSA_BUILD_LEVEL_{level}"), REVIEWED.to_owned()]
+            vec![format!("{LEVEL}{level}"), REVIEWED.to_owned()]
         }
         _ => vec![UNEVALUATED.to_owned(), REVIEWED.to_owned()],
     }
@@ -131,6 +173,7 @@ fn levels(judgement: Option<&Judgement>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use manifest::policy::{BuildLevel, Mode};
+    use serde_json::json;
 
     use super::*;
     use crate::policy::{Fault, Finding, Grounds, Verdict};
@@ -184,6 +227,42 @@ mod tests {
         let predicate = &summary(None)["predicate"];
         assert_eq!(predicate["verificationResult"], "PASSED");
         assert_eq!(predicate["verifiedLevels"], serde_json::json!([UNEVALUATED, REVIEWED]));
+    }
+
+    #[test]
+    fn of_what_was_stated_a_proven_level_outlives_its_evidence_and_all_else_follows_the_verdict() {
+        let passes = |level| judgement(Some(level), Vec::new());
+        let (two, three) = (passes(BuildLevel::Two), passes(BuildLevel::Three));
+        let fails = judgement(None, vec![Fault::NoProvenance]);
+        let stated = |judgement: Option<&Judgement>| Stated { time: None, levels: levels(judgement) };
+        for (then, now, holds) in [
+            (Some(&two), Some(&two), true),
+            (Some(&two), Some(&three), false),
+            (Some(&three), Some(&two), false),
+            (Some(&two), Some(&fails), true),
+            (Some(&two), None, true),
+            (None, None, true),
+            (None, Some(&two), false),
+            (None, Some(&fails), false),
+            (Some(&fails), Some(&fails), true),
+            (Some(&fails), Some(&two), false),
+            (Some(&fails), None, false),
+        ] {
+            assert_eq!(stated(then).holds(now), holds, "{:?}, now {:?}", levels(then), levels(now));
+        }
+        assert!(!Stated::default().holds(None), "a summary that says nothing");
+    }
+
+    #[test]
+    fn of_two_summaries_the_later_one_counts() {
+        let at = |time: &str, level: &str| {
+            let predicate = json!({ "timeVerified": time, "verifiedLevels": [level] });
+            Stated::read(&Statement::about("a", "ab", SUMMARY_TYPE, predicate))
+        };
+        let (old, new) = (at("2026-01-01T00:00:00Z", "old"), at("2026-01-02T00:00:00Z", "new"));
+        assert_eq!(old.clone().latest(new.clone()), new);
+        assert_eq!(new.clone().latest(old), new);
+        assert_eq!(at("soon", "x").latest(new.clone()), new);
     }
 
     /// Only where the policy warns: what it requires is not promoted without.

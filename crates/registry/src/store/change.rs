@@ -173,7 +173,7 @@ impl Store {
     }
 
     /// Takes a manifest and the tags that name it from a repository. Whether it was there.
-    pub(crate) async fn delete_manifest(
+    pub async fn delete_manifest(
         &self,
         repository: &RepositoryPath,
         digest: Digest,
