@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Observed;
+use super::bounds::Bounds;
 use super::faults::Faults;
 use super::search::Search;
 
@@ -21,21 +22,6 @@ const LONGEST_OVERLOAD_REST: f64 = 2.0;
 
 /// By how much a window grows in a round trip after an overload: slowly enough to see the next one come.
 const CAREFUL_STEP: f64 = 0.25;
-
-/// The bounds of a lane.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bounds {
-    /// The most requests under way at once.
-    pub(super) window: usize,
-    /// How many to begin with.
-    pub(super) first_window: usize,
-    /// The most requests a second.
-    pub(super) rate: f64,
-    /// How many to begin with.
-    pub(super) first_rate: f64,
-    /// How many may leave at once before the first rate holds.
-    pub(super) start_burst: f64,
-}
 
 /// Whether a lane lets a request leave.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,7 +2,8 @@
 
 use tokio::time::Instant;
 
-use super::lane::{Bounds, Lane, Readiness};
+use super::bounds::Bounds;
+use super::lane::{Lane, Readiness};
 use super::outage::{Failure, Watch};
 use super::pace::Pace;
 use super::{Observed, Outage};

@@ -3,6 +3,7 @@
 //! [`Limiter`] decides; it is pure, so time is what its caller says it is. `Gate` keeps the lines of the requests that wait
 //! and admits them as the limiter decides. `docs/design/limits.md` describes how an unknown quota is found.
 
+mod bounds;
 mod faults;
 mod gate;
 mod lane;

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::lane::Bounds;
+use super::bounds::Bounds;
 use super::pace::Pace;
 
 /// A host with a shorter round trip than this, in seconds, is near: a whole job there takes fractions of a second.
