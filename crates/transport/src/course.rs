@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::address::is_loopback;
+use crate::class::Class;
 use crate::content::{Content, content};
 use crate::door::{Door, authority};
 use crate::error::{Error, ErrorKind};
 use crate::limit::Observed;
 use crate::redact::{Carried, shown};
-use crate::request::{Body, Class, NamedBy, Place, Redirects, Repeat, Request};
+use crate::request::{Body, NamedBy, Place, Redirects, Repeat, Request};
 use crate::retry::{Budget, is_refusal, is_temporary, observed};
 use crate::stream::{Head, Origin};
 

@@ -9,12 +9,13 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::answer::Answer;
+use crate::class::Class;
 use crate::clients::Clients;
 use crate::course::Course;
 use crate::error::{Error, ErrorKind};
 use crate::limit::{Gate, Permit};
 use crate::pauses::Pauses;
-use crate::request::{Class, Place, Request};
+use crate::request::{Place, Request};
 use crate::retry::Budget;
 use crate::settings::{HostSettings, InvalidSettings, Settings};
 use crate::stream::{BodyStream, Sink};

@@ -8,6 +8,7 @@
 
 mod address;
 mod answer;
+mod class;
 mod clients;
 mod content;
 mod course;
@@ -24,10 +25,11 @@ mod tally;
 mod under_way;
 
 pub use answer::Answer;
+pub use class::Class;
 pub use door::{Door, Opened, Queue};
 pub use error::{Error, ErrorKind};
 pub use redact::{Secret, shown};
-pub use request::{Body, Class, Place, Request};
+pub use request::{Body, Place, Request};
 pub use retry::{Budget, Retry, is_temporary};
 pub use settings::{HostSettings, InvalidSettings, Settings, Timeouts};
 pub use stream::{BodyStream, Sink};

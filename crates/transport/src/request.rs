@@ -7,39 +7,12 @@ use futures_util::stream::BoxStream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use url::Url;
 
+use crate::class::Class;
 use crate::limit::Permit;
 use crate::redact::Secret;
 
 /// The most bytes of an answer's body that are read unless [`Request::limit`] says otherwise.
 const BODY_MAX: u64 = 64 * 1024;
-
-/// How a request counts towards its host's limits. Registries keep separate quotas for reads and writes, and requests that
-/// are small and waited for go before large ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Asks for a token, which other requests wait for.
-    Token,
-    /// Changes nothing.
-    Read,
-    /// May change something.
-    Write,
-    /// Changes nothing and has a large answer.
-    BulkRead,
-    /// Sends a large body.
-    BulkWrite,
-}
-
-impl Class {
-    /// Whether it may change something.
-    pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Write | Self::BulkWrite)
-    }
-
-    /// Whether it moves many bytes, so that small requests go first.
-    pub(crate) fn is_bulk(self) -> bool {
-        matches!(self, Self::BulkRead | Self::BulkWrite)
-    }
-}
 
 /// Which redirects are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::limiter::{Admission, LANES, Limiter, Pass, lane_of};
 use super::{NotAdmitted, Observed};
-use crate::request::Class;
+use crate::class::Class;
 use crate::settings::HostSettings;
 
 /// How many small requests go before a bulk request that waits: they go first, but not for ever.

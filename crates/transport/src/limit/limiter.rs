@@ -7,7 +7,7 @@ use super::lane::{Lane, Readiness};
 use super::outage::{Failure, Watch};
 use super::pace::Pace;
 use super::{Observed, Outage};
-use crate::request::Class;
+use crate::class::Class;
 use crate::settings::HostSettings;
 
 /// How many lanes a host has.

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::limiter::{Admission, Limiter, Pass};
 use super::{Observed, Outage};
-use crate::request::Class;
+use crate::class::Class;
 use crate::settings::HostSettings;
 
 /// A host with a quota for all requests together: so many requests a second, and what it saves up for bursts.
