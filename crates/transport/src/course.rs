@@ -11,12 +11,13 @@ use url::Url;
 use crate::address::is_loopback;
 use crate::class::Class;
 use crate::content::{Content, content};
-use crate::door::{Door, authority};
 use crate::error::{Error, ErrorKind};
+use crate::host::authority;
 use crate::limit::Observed;
 use crate::redact::{Carried, shown};
 use crate::request::{Body, NamedBy, Place, Redirects, Repeat, Request};
 use crate::retry::{Budget, is_refusal, is_temporary, observed};
+use crate::shared::Shared;
 use crate::stream::{Head, Origin};
 
 /// The most redirects that one request follows.
@@ -29,7 +30,7 @@ const REDIRECTED_ANEW: u32 = 2;
 
 /// One request on its way.
 pub(crate) struct Course<'a> {
-    door: &'a Door,
+    shared: &'a Shared,
     method: Method,
     kind: &'static str,
     class: Class,
@@ -61,14 +62,14 @@ struct Leg {
 }
 
 impl<'a> Course<'a> {
-    pub(crate) fn new(door: &'a Door, request: Request) -> Self {
+    pub(crate) fn new(shared: &'a Shared, request: Request) -> Self {
         let carried = Arc::new(Carried::of(&request.headers, &request.secrets));
         let Request { method, url, kind, class, headers, body, redirects, repeat, named_by, place, .. } =
             request;
-        let patience = door.host_settings(&authority(&url)).patience;
+        let patience = shared.host_settings(&authority(&url)).patience;
         let leg = Leg { url, headers, named_by };
         Self {
-            door,
+            shared,
             method,
             kind,
             class,
@@ -82,7 +83,7 @@ impl<'a> Course<'a> {
             carried,
             hops: 0,
             redirected_anew: 0,
-            budget: door.budget().with_patience(patience),
+            budget: shared.budget().with_patience(patience),
             started: Instant::now(),
             repeated: false,
         }
@@ -99,7 +100,7 @@ impl<'a> Course<'a> {
                 }
             };
             if let Some(next) = self.next_hop(&head).map_err(|kind| self.error(kind))? {
-                self.leg.turn_to(next, self.door);
+                self.leg.turn_to(next, self.shared);
                 self.hops += 1;
                 continue;
             }
@@ -123,7 +124,7 @@ impl<'a> Course<'a> {
 
     async fn begin_again(&mut self, pause: Duration) {
         tracing::debug!(method = %self.method, url = shown(&self.leg.url), pause_ms = pause.as_millis(), "trying again");
-        self.door.host(&self.leg.url).pauses.pause(pause).await;
+        self.shared.host(&self.leg.url).pauses.pause(pause).await;
         self.leg = self.origin.clone();
         self.hops = 0;
         self.repeated = true;
@@ -199,12 +200,12 @@ impl<'a> Course<'a> {
             _ => return Err(ErrorKind::Forbidden("only http and https are spoken")),
         };
         let authority = authority(url);
-        if plain && !is_loopback(url) && !self.door.host_settings(&authority).plain_http {
+        if plain && !is_loopback(url) && !self.shared.host_settings(&authority).plain_http {
             return Err(ErrorKind::Forbidden(
                 "plain HTTP is spoken only with this machine, or where `plainHttp` is configured for the host",
             ));
         }
-        if *named_by != NamedBy::User && self.door.shared.settings.metadata_hosts.contains(&authority) {
+        if *named_by != NamedBy::User && self.shared.settings.metadata_hosts.contains(&authority) {
             return Err(ErrorKind::Forbidden("an answer leads to the metadata service of a cloud"));
         }
         Ok(())
@@ -219,9 +220,9 @@ impl<'a> Course<'a> {
             (Body::Stream { .. }, _) => std::mem::replace(&mut self.body, Body::Empty),
         };
         let Leg { url, headers, named_by } = &self.leg;
-        let settings = self.door.host_settings(&authority(url));
-        let client = self.door.shared.clients.of(url, *named_by, settings.direct).await?;
-        let host = self.door.host(url);
+        let settings = self.shared.host_settings(&authority(url));
+        let client = self.shared.clients.of(url, *named_by, settings.direct).await?;
+        let host = self.shared.host(url);
         let permit = match self.place.take() {
             Some(Place(permit)) => permit.using(),
             None => host.admit(self.class).await?,
@@ -233,7 +234,7 @@ impl<'a> Course<'a> {
         host.counters.request(&permit, self.kind);
         host.counters.retried.fetch_add(u64::from(self.repeated), Relaxed);
 
-        let ticket = self.door.shared.under_way.enter(&self.method, url);
+        let ticket = self.shared.under_way.enter(&self.method, url);
         let Content { body, length, sending_time, failure } = content(body, &ticket.progress, &host.counters);
         let mut request = client.request(self.method.clone(), url.clone()).headers(headers.clone());
         if let Some(length) = length {
@@ -242,7 +243,7 @@ impl<'a> Course<'a> {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let timeouts = self.door.shared.settings.timeouts;
+        let timeouts = self.shared.settings.timeouts;
         let usual = timeouts.answer * if self.class.is_write() { WRITE_ANSWER } else { 1 };
         let patience = settings.answer.unwrap_or(usual) + sending_time;
         let answer = tokio::select! {
@@ -300,11 +301,11 @@ impl<'a> Course<'a> {
 
 impl Leg {
     /// Goes on to where a redirect leads. Credentials stay with the host that they are for.
-    fn turn_to(&mut self, next: Url, door: &Door) {
+    fn turn_to(&mut self, next: Url, shared: &Shared) {
         if next.origin() != self.url.origin() {
             self.headers.remove(header::AUTHORIZATION);
             self.headers.remove(header::COOKIE);
-            let is_configured = door.shared.settings.hosts.contains_key(&authority(&next));
+            let is_configured = shared.settings.hosts.contains_key(&authority(&next));
             // On a machine's own loopback, tests included, there is no public address to insist on.
             let is_local = is_loopback(&self.url) && is_loopback(&next);
             self.named_by = if is_configured || is_local { NamedBy::AnswerAndUser } else { NamedBy::Answer };

@@ -1,7 +1,6 @@
 //! The door itself: admits, sends, judges the answer, and sends again where that may help.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
@@ -10,30 +9,21 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::class::Class;
-use crate::clients::Clients;
 use crate::course::Course;
-use crate::error::{Error, ErrorKind};
-use crate::limit::{Gate, Permit};
-use crate::pauses::Pauses;
+use crate::error::Error;
+use crate::host::HostState;
 use crate::request::{Place, Request};
 use crate::retry::Budget;
 use crate::settings::{HostSettings, InvalidSettings, Settings};
+use crate::shared::Shared;
 use crate::stream::{BodyStream, Sink};
-use crate::tally::{Counters, Tally};
-use crate::under_way::{Stall, UnderWay};
+use crate::tally::Tally;
+use crate::under_way::Stall;
 
 /// The one way out of the process. Clones are cheap and share everything.
 #[derive(Clone, Debug)]
 pub struct Door {
-    pub(crate) shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    pub(crate) clients: Clients,
-    hosts: RwLock<HashMap<String, Arc<HostState>>>,
-    pub(crate) under_way: UnderWay,
+    shared: Arc<Shared>,
 }
 
 /// Requests that wait to be admitted to a host, or to be sent to it again.
@@ -46,31 +36,6 @@ pub struct Queue {
     /// For how long: until the host is no longer left alone, because it has refused requests, or until the last of the requests
     /// that pause is sent again, whichever is later.
     pub rests: Duration,
-}
-
-#[derive(Debug)]
-pub(crate) struct HostState {
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) pauses: Pauses,
-    last_failure: Mutex<Option<String>>,
-}
-
-impl HostState {
-    /// Notes what a request has failed with, for the error of those that are not sent any more.
-    pub(crate) fn note_failure(&self, failure: String) {
-        *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-    }
-
-    fn last_failure(&self) -> Option<String> {
-        self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Waits until the host may have another request under way.
-    pub(crate) async fn admit(&self, class: Class) -> Result<Permit, ErrorKind> {
-        let admitted = self.gate.admit(class).await;
-        admitted.map_err(|why| ErrorKind::NotAdmitted { why, last: self.last_failure() })
-    }
 }
 
 /// What [`Door::open`] brings: the body of a success while it arrives, or any other answer as a whole.
@@ -88,9 +53,7 @@ impl Door {
     /// # Errors
     /// When a certificate authority of the settings cannot be read.
     pub fn open(settings: Settings) -> Result<Self, InvalidSettings> {
-        let clients = Clients::new(&settings)?;
-        let (hosts, under_way) = Default::default();
-        Ok(Self { shared: Arc::new(Shared { settings, clients, hosts, under_way }) })
+        Ok(Self { shared: Arc::new(Shared::new(settings)?) })
     }
 
     /// Sends a request and gives its answer, whatever its status, with its whole body. Failures that may pass are tried
@@ -100,7 +63,7 @@ impl Door {
     /// When no whole answer came, its body is larger than the request's limit, or a redirect may not be followed.
     pub async fn send(&self, request: Request) -> Result<Answer, Error> {
         let limit = request.limit;
-        let mut course = Course::new(self, request);
+        let mut course = Course::new(&self.shared, request);
         loop {
             match course.head().await?.collect(limit).await {
                 Ok(answer) => return Ok(answer),
@@ -116,7 +79,7 @@ impl Door {
     /// As [`Door::send`].
     pub async fn pieces(&self, request: Request, sink: &mut dyn Sink) -> Result<Answer, Error> {
         let limit = request.limit;
-        let mut course = Course::new(self, request);
+        let mut course = Course::new(&self.shared, request);
         loop {
             let head = course.head().await?;
             let read = if head.status().is_success() {
@@ -136,7 +99,7 @@ impl Door {
     /// # Errors
     /// When no answer came, or a redirect may not be followed.
     pub async fn stream(&self, request: Request) -> Result<Opened, Error> {
-        let mut course = Course::new(self, request);
+        let mut course = Course::new(&self.shared, request);
         let head = course.head().await?;
         if head.status().is_success() {
             return Ok(Opened::Body(Box::new(head.into_stream())));
@@ -149,7 +112,7 @@ impl Door {
     /// # Errors
     /// When the host serves nothing any more.
     pub async fn place(&self, url: &Url, class: Class) -> Result<Place, Error> {
-        let (host, since) = (self.host(url), Instant::now());
+        let (host, since) = (self.shared.host(url), Instant::now());
         match host.admit(class).await {
             Ok(permit) => Ok(Place(permit.unused())),
             Err(kind) => Err(Error::new(kind, &Method::PUT, url, 0, since.elapsed())),
@@ -158,19 +121,17 @@ impl Door {
 
     /// A retry budget as the settings have it, for an operation of several requests.
     pub fn budget(&self) -> Budget {
-        Budget::new(self.shared.settings.retry)
+        self.shared.budget()
     }
 
     /// What was sent so far, by host.
     pub fn tally(&self) -> Tally {
-        let hosts = self.shared.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        hosts.iter().map(|(host, state)| (host.clone(), state.counters.snapshot())).collect()
+        self.shared.hosts().iter().map(|(host, state)| (host.clone(), state.counters.snapshot())).collect()
     }
 
     /// When a host has last answered anything: a head of any status, or a piece of a body.
     pub fn last_answer(&self, authority: &str) -> Option<std::time::Instant> {
-        let hosts = self.shared.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        hosts.get(authority)?.counters.last_answer()
+        self.shared.hosts().get(authority)?.counters.last_answer()
     }
 
     /// The requests of which nothing has moved for so long, the longest first.
@@ -180,7 +141,6 @@ impl Door {
 
     /// The hosts for which requests wait: to be admitted, or, after a failure, for a second or longer to be sent again.
     pub fn queues(&self) -> Vec<Queue> {
-        let hosts = self.shared.hosts.read().unwrap_or_else(PoisonError::into_inner);
         let queue = |(host, state): (&String, &Arc<HostState>)| {
             let (in_line, rests_until) = state.gate.waiting();
             let (pausing, paused_until) = state.pauses.waiting();
@@ -188,33 +148,11 @@ impl Door {
             let rests = until.map(|until| until.saturating_duration_since(Instant::now()));
             (requests > 0).then(|| Queue { host: host.clone(), requests, rests: rests.unwrap_or_default() })
         };
-        hosts.iter().filter_map(queue).collect()
+        self.shared.hosts().iter().filter_map(queue).collect()
     }
 
     /// The settings that hold for a host.
     pub fn host_settings(&self, authority: &str) -> &HostSettings {
-        self.shared.settings.hosts.get(authority).unwrap_or(&self.shared.settings.other_hosts)
+        self.shared.host_settings(authority)
     }
-
-    pub(crate) fn host(&self, url: &Url) -> Arc<HostState> {
-        let authority = authority(url);
-        let known = self.shared.hosts.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(state) = known.get(&authority) {
-            return Arc::clone(state);
-        }
-        drop(known);
-        let mut hosts = self.shared.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        let state = hosts.entry(authority).or_insert_with_key(|authority| {
-            let gate = Arc::new(Gate::new(self.host_settings(authority)));
-            let (counters, pauses, last_failure) = Default::default();
-            Arc::new(HostState { gate, counters, pauses, last_failure })
-        });
-        Arc::clone(state)
-    }
-}
-
-/// The host of a URL with its port where that is not the scheme's own.
-pub(crate) fn authority(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
