@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,66 +13,13 @@ use oci::{Digest, RepositoryPath};
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::accounts::{Access, Account, Authentication, Tokens};
 use crate::error::{ErrorCode, Refusal};
 
 /// The most tokens that are valid at once.
 const TOKENS_MAX: usize = 100_000;
 /// The most scopes that one token is asked for.
 const SCOPES_MAX: usize = 100;
-
-/// Who may do what.
-#[derive(Clone, Debug, Default)]
-pub enum Authentication {
-    /// Everybody may do everything.
-    #[default]
-    Open,
-    /// Every request carries the name and the password of an account.
-    Basic(Vec<Account>),
-    /// Every request carries a bearer token for its scope, got at `/token`.
-    Token(Tokens),
-}
-
-/// How tokens are given out.
-#[derive(Clone, Debug)]
-pub struct Tokens {
-    /// Who gets a token for a name and a password.
-    pub accounts: Vec<Account>,
-    /// Whether those who show no credentials get tokens to pull.
-    pub anonymous_pull: bool,
-    /// How long a token is valid. Clients are told this time in whole seconds.
-    pub lifetime: Duration,
-    /// The service that the challenge names.
-    pub service: String,
-}
-
-/// Somebody who is known.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Account {
-    /// The name.
-    pub name: String,
-    /// The password.
-    pub password: String,
-    /// What they may do, in every repository.
-    pub access: Access,
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account")
-            .field("name", &self.name)
-            .field("access", &self.access)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What an account may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Read.
-    Pull,
-    /// Read, write and delete.
-    Full,
-}
 
 /// What a request wants to do in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

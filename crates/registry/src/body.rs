@@ -1,16 +1,10 @@
-//! Bodies of requests and answers.
+//! Bodies of answers.
 
 use std::io;
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
-use hyper::body::Incoming;
-
-use crate::error::{ErrorCode, Refusal};
-use crate::tally::Tally;
 
 /// The body of any answer. An error in it makes the server break the connection.
 pub(crate) type Body = UnsyncBoxBody<Bytes, io::Error>;
@@ -25,82 +19,4 @@ pub(crate) fn full(content: impl Into<Bytes>) -> Body {
 /// No body.
 pub(crate) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
-}
-
-/// A request's body as it comes in, counted, and bounded in the time between two pieces.
-pub(crate) struct RequestBody {
-    incoming: Incoming,
-    tally: Tally,
-    idle: Duration,
-}
-
-/// Why a request's body did not come to its end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
-    #[error("nothing came for {} s", .0.as_secs_f64())]
-    Idle(Duration),
-    #[error("the request's body broke off: {0}")]
-    Broken(hyper::Error),
-    #[error("the request's body is larger than the {0} bytes it may have")]
-    TooLarge(u64),
-}
-
-impl RequestBody {
-    pub(crate) fn new(incoming: Incoming, tally: Tally, idle: Duration) -> Self {
-        Self { incoming, tally, idle }
-    }
-
-    /// The next piece, `None` at the end.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
-        loop {
-            let frame = tokio::time::timeout(self.idle, self.incoming.frame())
-                .await
-                .map_err(|_| BodyError::Idle(self.idle))?;
-            match frame {
-                None => return Ok(None),
-                Some(Err(error)) => return Err(BodyError::Broken(error)),
-                Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        self.tally.received(piece.len() as u64);
-                        return Ok(Some(piece));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The whole body, if it is no larger than `limit` bytes.
-    pub(crate) async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyError> {
-        let mut collected = BytesMut::new();
-        while let Some(piece) = self.next().await? {
-            if collected.len() + piece.len() > limit {
-                return Err(BodyError::TooLarge(limit as u64));
-            }
-            collected.extend_from_slice(&piece);
-        }
-        Ok(collected.freeze())
-    }
-
-    /// Reads on without keeping anything, so that a client that is still sending gets to read the answer.
-    pub(crate) async fn drain(&mut self, limit: u64) {
-        let mut seen = 0;
-        while let Ok(Some(piece)) = self.next().await {
-            seen += piece.len() as u64;
-            if seen > limit {
-                return;
-            }
-        }
-    }
-}
-
-impl From<BodyError> for Refusal {
-    fn from(error: BodyError) -> Self {
-        match error {
-            BodyError::Idle(_) => Self::new(ErrorCode::BlobUploadInvalid, error.to_string())
-                .with_status(StatusCode::REQUEST_TIMEOUT),
-            BodyError::Broken(_) => Self::new(ErrorCode::BlobUploadInvalid, error.to_string()),
-            BodyError::TooLarge(_) => Self::new(ErrorCode::SizeInvalid, error.to_string())
-                .with_status(StatusCode::PAYLOAD_TOO_LARGE),
-        }
-    }
 }

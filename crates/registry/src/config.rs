@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::auth::Authentication;
+use crate::accounts::Authentication;
 
 /// How a server serves. The default is a plain, open, conformant registry in memory on a free loopback port.
 #[derive(Clone, Debug)]

@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod accounts;
 mod api;
 mod auth;
 mod body;
@@ -26,12 +27,13 @@ mod connection;
 mod error;
 mod faults;
 pub mod quirks;
+mod request_body;
 pub mod sample;
 mod server;
 mod store;
 mod tally;
 
-pub use auth::{Access, Account, Authentication, Tokens};
+pub use accounts::{Access, Account, Authentication, Tokens};
 pub use config::{Config, Storage, UploadLimits};
 pub use error::ErrorCode;
 pub use faults::{Allowance, Canned, Effect, Fault, Faults, Quota, Sequence, Watch, Window};

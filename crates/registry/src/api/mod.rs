@@ -23,12 +23,13 @@ use oci::{Digest, RepositoryPath};
 use serde::Serialize;
 
 use crate::auth::{Action, Gatekeeper, Need, Pass};
-use crate::body::{RequestBody, Response, empty, full};
+use crate::body::{Response, empty, full};
 use crate::config::UploadLimits;
 use crate::connection::Line;
 use crate::error::{ErrorCode, Refusal};
 use crate::faults::{Before, Encounter, Faults, Injection, Outcome, Ticket, refused};
 use crate::quirks::{Asked, Challenged, Instead, Quirks, SharedQuirks, Visible};
+use crate::request_body::RequestBody;
 use crate::store::Store;
 use crate::tally::{Kind, Tally};
 

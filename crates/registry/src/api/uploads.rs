@@ -7,9 +7,10 @@ use oci::{Algorithm, Digest, RepositoryPath};
 use super::{
     Call, DOCKER_UPLOAD_UUID, Registry, created, header, only_reads, parse_digest, repository, status,
 };
-use crate::body::{RequestBody, Response};
+use crate::body::Response;
 use crate::config::UploadLimits;
 use crate::error::{ErrorCode, Refusal};
+use crate::request_body::RequestBody;
 use crate::store::{Held, NoUpload, Upload, UploadId};
 
 /// An upload, by its place.

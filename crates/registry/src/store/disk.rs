@@ -25,8 +25,8 @@ use oci::{Digest, MediaType, RepositoryPath, Tag};
 use serde::{Deserialize, Serialize};
 use tempfile::{NamedTempFile, TempPath};
 
+use super::error::{StoreError, at};
 use super::index::{Content, Index, ManifestEntry};
-use super::{StoreError, at};
 
 /// An open folder. Every method blocks.
 #[derive(Debug)]

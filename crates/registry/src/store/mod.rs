@@ -2,19 +2,21 @@
 
 mod change;
 mod disk;
+mod error;
 mod index;
 mod missing;
 mod upload;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::{Bytes, BytesMut};
 pub(crate) use change::{Placed, Placement};
 use disk::Disk;
+pub use error::StoreError;
+use error::at;
 pub(crate) use index::{Content, Index, ManifestEntry, RepositoryIndex};
 pub use missing::{Holder, MissingPart, Part};
 use oci::{Digest, RawManifest, RepositoryPath, Tag};
@@ -60,50 +62,6 @@ enum Backend {
     Memory,
     Discard,
     Disk(Arc<Disk>),
-}
-
-/// Why the storage failed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The file system refused.
-    #[error("cannot {action} {}: {source}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What came back.
-        source: io::Error,
-    },
-    /// Another process has the folder open.
-    #[error("the registry folder {} is in use by another process: stop that one, or choose another folder", folder.display())]
-    InUse {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Something in the folder was not written by this registry.
-    #[error("{} does not belong in a registry folder: {reason}", path.display())]
-    Foreign {
-        /// What it is.
-        path: PathBuf,
-        /// Why it cannot belong there.
-        reason: String,
-    },
-    /// A task of the runtime was lost, because the runtime is shutting down.
-    #[error("the runtime is shutting down")]
-    Shutdown,
-}
-
-impl StoreError {
-    fn foreign(path: &Path, reason: impl Into<String>) -> Self {
-        Self::Foreign { path: path.to_owned(), reason: reason.into() }
-    }
-}
-
-/// Says of an I/O error what was tried on what.
-fn at(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.as_ref().to_owned();
-    move |source| StoreError::Io { action, path, source }
 }
 
 /// Where a blob's bytes are.

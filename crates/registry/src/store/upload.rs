@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::Instant;
 
-use super::{StoreError, at};
+use super::error::{StoreError, at};
 
 /// The most that is set aside in memory for a body that announces its length, in bytes. What it announces is not believed
 /// further than that.
