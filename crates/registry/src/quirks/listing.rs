@@ -6,10 +6,23 @@ use http::HeaderValue;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use super::reading::ReferrersList;
 use super::{Asked, SharedQuirks, Visible};
 use crate::api::{Endpoint, Query};
 use crate::body::{Response, full};
+
+/// The shape of lists of referrers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReferrersList {
+    /// That of the specification.
+    #[default]
+    Own,
+    /// `manifests` is `null`.
+    Null,
+    /// The list does not say that it is an index.
+    WithoutMediaType,
+    /// Entries do not say what artifact they are.
+    WithoutArtifactType,
+}
 
 /// Changes the JSON of an answer. What is no JSON stays as it is.
 pub(super) async fn edit(response: Response, change: impl FnOnce(&mut Value)) -> Response {

@@ -6,7 +6,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::RepositoryPath;
 
-use super::listing::{edit, relink, repeat_tags, reshape};
+use super::listing::{ReferrersList, edit, relink, repeat_tags, reshape};
 use super::{Asked, Rejection, SharedQuirks, Visible, fill};
 use crate::api::{DOCKER_CONTENT_DIGEST, Endpoint, Query};
 use crate::body::Response;
@@ -74,20 +74,6 @@ pub enum Head {
     WithoutDigest,
     /// With a `Content-Length` of 0.
     EmptyLength,
-}
-
-/// The shape of lists of referrers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ReferrersList {
-    /// That of the specification.
-    #[default]
-    Own,
-    /// `manifests` is `null`.
-    Null,
-    /// The list does not say that it is an index.
-    WithoutMediaType,
-    /// Entries do not say what artifact they are.
-    WithoutArtifactType,
 }
 
 /// What becomes of the `Range` of a blob.
