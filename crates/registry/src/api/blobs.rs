@@ -14,9 +14,10 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 use tokio_util::io::ReaderStream;
 
-use super::{Call, DOCKER_CONTENT_DIGEST, Registry, header, status};
+use super::{Call, Registry, header, status};
 use crate::body::{Body, Response, empty, full};
 use crate::error::{ErrorCode, Refusal};
+use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::store::Source;
 
 /// How much of a blob is read from disk at once, in bytes.

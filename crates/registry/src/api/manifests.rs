@@ -1,18 +1,17 @@
 //! Manifests (OCI distribution specification, *Pulling manifests*, *Pushing manifests*, *Deleting manifests*).
 
-use http::header::{CONTENT_TYPE, HeaderName};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use oci::{Digest, MANIFEST_MAX, Manifest, MediaType, RawManifest, RepositoryPath, Tag};
 use serde::Deserialize;
 
-use super::{Call, DOCKER_CONTENT_DIGEST, Registry, created, header, parse_digest, status};
+use super::{Call, Registry, created, header, parse_digest, status};
 use crate::body::{Response, full};
 use crate::error::{ErrorCode, Refusal};
+use crate::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG};
 use crate::quirks::Visible;
 use crate::store::{Placed, Placement};
 
-const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
-const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
 /// The most tags that one request sets.
 const TAGS_MAX: usize = 100;
 

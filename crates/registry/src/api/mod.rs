@@ -1,7 +1,6 @@
 //! The distribution API (OCI distribution specification 1.1), request by request.
 
 mod blobs;
-mod endpoint;
 mod google;
 mod listings;
 mod manifests;
@@ -12,9 +11,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use endpoint::kind;
-pub(crate) use endpoint::{Endpoint, Query};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderName, IF_MATCH, IF_NONE_MATCH, LOCATION};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, IF_MATCH, IF_NONE_MATCH, LOCATION};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
@@ -26,16 +23,15 @@ use crate::auth::{Action, Gatekeeper, Need, Pass};
 use crate::body::{Response, empty, full};
 use crate::config::UploadLimits;
 use crate::connection::Line;
+use crate::endpoint::{Endpoint, Query, kind};
 use crate::error::{ErrorCode, Refusal};
 use crate::faults::{Before, Encounter, Faults, Injection, Outcome, Ticket, refused};
+use crate::headers::{API_VERSION, DOCKER_CONTENT_DIGEST};
 use crate::quirks::{Asked, Challenged, Instead, Quirks, SharedQuirks, Visible};
 use crate::request_body::RequestBody;
 use crate::store::Store;
 use crate::tally::{Kind, Tally};
 
-pub(crate) const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-const DOCKER_UPLOAD_UUID: HeaderName = HeaderName::from_static("docker-upload-uuid");
-const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 /// How much of a request's body is still read when the answer is known already, in bytes.
 const DRAIN_MAX: u64 = 64 << 20;
 
@@ -190,7 +186,7 @@ impl Registry {
     }
 
     async fn route(&self, quirks: &Quirks, endpoint: Endpoint<'_>, call: Call) -> Result<Response, Refusal> {
-        let visible = |name, reference| quirks.reading.visible(&self.quirks, name, reference);
+        let visible = |name, reference| quirks.visible(&self.quirks, name, reference);
         match endpoint {
             Endpoint::Ping => ping(&call),
             Endpoint::Catalog => self.catalog(&call),

@@ -4,12 +4,11 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{HeaderMap, Method, StatusCode};
 use oci::{Algorithm, Digest, RepositoryPath};
 
-use super::{
-    Call, DOCKER_UPLOAD_UUID, Registry, created, header, only_reads, parse_digest, repository, status,
-};
+use super::{Call, Registry, created, header, only_reads, parse_digest, repository, status};
 use crate::body::Response;
 use crate::config::UploadLimits;
 use crate::error::{ErrorCode, Refusal};
+use crate::headers::DOCKER_UPLOAD_UUID;
 use crate::request_body::RequestBody;
 use crate::store::{Held, NoUpload, Upload, UploadId};
 

@@ -4,7 +4,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use oci::RepositoryPath;
 
-use super::{Rejection, fill};
+use super::rejection::Rejection;
+use super::template::fill;
 use crate::auth::{Action, Need, Wanted};
 use crate::body::{Response, full};
 use crate::error::{ErrorCode, Refusal};

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use http::StatusCode;
-use oci::{Digest, RepositoryPath, Tag};
+use oci::Digest;
 use tokio::time::Instant;
 
-use super::{Asked, SharedQuirks};
-use crate::api::{DOCKER_CONTENT_DIGEST, Endpoint, Query};
+use super::asked::Asked;
 use crate::body::Response;
-use crate::store::Store;
+use crate::endpoint::{Endpoint, Query};
+use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::tally::Kind;
 
 /// What was written when, by `repository/reference`.
@@ -41,13 +41,10 @@ fn key(repository: &str, reference: &str) -> String {
     format!("{repository}/{reference}")
 }
 
-impl SharedQuirks {
-    /// What a tag or digest of a repository shows now.
-    pub(crate) fn visible(&self, lag: Duration, repository: &str, reference: &str) -> Visible {
-        if lag.is_zero() {
-            return Visible::Now;
-        }
-        match self.memory().fresh.written.get(&key(repository, reference)) {
+impl Fresh {
+    /// What a tag or digest of a repository shows now, where reads lag writes by `lag`.
+    pub(super) fn visible(&self, lag: Duration, repository: &str, reference: &str) -> Visible {
+        match self.written.get(&key(repository, reference)) {
             Some(written) if written.at.elapsed() < lag => {
                 written.before.map_or(Visible::Nothing, Visible::Before)
             }
@@ -55,15 +52,8 @@ impl SharedQuirks {
         }
     }
 
-    /// What a tag that is about to be written stands for before.
-    pub(super) fn before(asked: &Asked<'_>, store: &Store) -> Option<Digest> {
-        let Endpoint::Manifest { name, reference } = asked.endpoint else { return None };
-        let (path, tag) = (name.parse::<RepositoryPath>().ok()?, reference.parse::<Tag>().ok()?);
-        store.resolve(&path, &tag)
-    }
-
     /// Notes what a request has written.
-    pub(super) fn note(&self, asked: &Asked<'_>, before: Option<Digest>, response: &Response) {
+    pub(super) fn note(&mut self, asked: &Asked<'_>, before: Option<Digest>, response: &Response) {
         if !response.status().is_success() {
             return;
         }
@@ -86,13 +76,12 @@ impl SharedQuirks {
         else {
             return;
         };
-        let mut memory = self.memory();
         for (reference, before) in names {
-            let known = memory.fresh.written.contains_key(&key(name, reference));
+            let known = self.written.contains_key(&key(name, reference));
             // A digest that is written again has been there since the first time.
             if !(known && reference.contains(':')) {
                 let written = Written { at: Instant::now(), before };
-                memory.fresh.written.insert(key(name, reference), written);
+                self.written.insert(key(name, reference), written);
             }
         }
     }

@@ -6,9 +6,11 @@ use http::HeaderValue;
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 
-use super::{Asked, SharedQuirks, Visible};
-use crate::api::{Endpoint, Query};
+use super::asked::Asked;
+use super::fresh::{Fresh, Visible};
+use super::template::fill;
 use crate::body::{Response, full};
+use crate::endpoint::{Endpoint, Query};
 
 /// The shape of lists of referrers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,22 +66,20 @@ pub(super) fn reshape(list: &mut Value, shape: ReferrersList) {
     }
 }
 
-impl SharedQuirks {
-    /// Removes from a list what was written too short a time ago to be seen.
-    pub(super) fn hide_fresh(&self, list: &mut Value, lag: Duration, asked: &Asked<'_>) {
-        let (Endpoint::Tags { name } | Endpoint::Referrers { name, .. }) = asked.endpoint else { return };
-        let shows = |reference: Option<&str>| {
-            reference.is_none_or(|reference| self.visible(lag, name, reference) != Visible::Nothing)
-        };
-        if let Some(tags) = list.get_mut("tags").and_then(Value::as_array_mut) {
-            tags.retain(|tag| shows(tag.as_str()));
-        }
-        match list.get_mut("manifests").and_then(Value::as_array_mut) {
-            Some(entries) => entries.retain(|entry| shows(entry["digest"].as_str())),
-            None => {
-                let google = list.get_mut("manifest").and_then(Value::as_object_mut);
-                google.into_iter().for_each(|google| google.retain(|digest, _| shows(Some(digest))));
-            }
+/// Removes from a list what was written too short a time ago to be seen.
+pub(super) fn hide_fresh(list: &mut Value, fresh: &Fresh, lag: Duration, asked: &Asked<'_>) {
+    let (Endpoint::Tags { name } | Endpoint::Referrers { name, .. }) = asked.endpoint else { return };
+    let shows = |reference: Option<&str>| {
+        reference.is_none_or(|reference| fresh.visible(lag, name, reference) != Visible::Nothing)
+    };
+    if let Some(tags) = list.get_mut("tags").and_then(Value::as_array_mut) {
+        tags.retain(|tag| shows(tag.as_str()));
+    }
+    match list.get_mut("manifests").and_then(Value::as_array_mut) {
+        Some(entries) => entries.retain(|entry| shows(entry["digest"].as_str())),
+        None => {
+            let google = list.get_mut("manifest").and_then(Value::as_object_mut);
+            google.into_iter().for_each(|google| google.retain(|digest, _| shows(Some(digest))));
         }
     }
 }
@@ -89,5 +89,5 @@ pub(super) fn relink(own: &HeaderValue, template: &str, base: &str) -> Option<He
     let url = own.to_str().ok()?.split(['<', '>']).nth(1)?;
     let (path, query) = url.split_once('?')?;
     let values = [("url", url), ("path", path), ("query", query), ("base", base)];
-    HeaderValue::try_from(super::fill(template, &values)).ok()
+    HeaderValue::try_from(fill(template, &values)).ok()
 }

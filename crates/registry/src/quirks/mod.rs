@@ -13,31 +13,34 @@
 //!
 //! Templates are texts with names in braces, which are filled in for each request; each field says which.
 
+mod asked;
 mod auth;
 mod fresh;
 mod listing;
+mod memory;
 mod reading;
+mod rejection;
+mod template;
+mod uploads;
 mod writing;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
+pub(crate) use asked::Asked;
 pub(crate) use auth::Challenged;
 pub use auth::{Auth, Challenges};
-use fresh::Fresh;
 pub(crate) use fresh::Visible;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 pub use listing::ReferrersList;
+use memory::Memory;
 use oci::Digest;
 pub use reading::{FirstPage, Head, Ranges, Reading};
+pub use rejection::Rejection;
 pub(crate) use writing::Instead;
-use writing::Uploads;
 pub use writing::{DigestHeader, LostUploads, PartsUnknown, Redirect, Writing};
 
-use crate::api::Endpoint;
 use crate::body::Response;
-use crate::error::{ErrorCode, Refusal};
 use crate::store::Store;
-use crate::tally::Kind;
 
 /// All quirks of one server.
 #[derive(Clone, Debug, Default)]
@@ -50,30 +53,6 @@ pub struct Quirks {
     pub writing: Writing,
 }
 
-/// A refusal that a quirk answers with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rejection {
-    /// The status of the answer.
-    pub status: StatusCode,
-    /// The code in its body.
-    pub code: ErrorCode,
-}
-
-impl Rejection {
-    /// A refusal with a status and a code that need not fit together.
-    pub const fn new(status: StatusCode, code: ErrorCode) -> Self {
-        Self { status, code }
-    }
-
-    fn refusal(self) -> Refusal {
-        Refusal::new(self.code, "the registry has a quirk that refuses this").with_status(self.status)
-    }
-
-    fn response(self) -> Response {
-        self.refusal().into_response()
-    }
-}
-
 /// The quirks of a running server; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct SharedQuirks {
@@ -83,14 +62,7 @@ pub struct SharedQuirks {
 #[derive(Debug, Default)]
 struct Shared {
     current: RwLock<Arc<Quirks>>,
-    memory: Mutex<Memory>,
-}
-
-/// What quirks that depend on earlier requests remember.
-#[derive(Debug, Default)]
-struct Memory {
-    fresh: Fresh,
-    uploads: Uploads,
+    memory: Memory,
 }
 
 impl SharedQuirks {
@@ -109,8 +81,8 @@ impl SharedQuirks {
         Arc::clone(&self.shared.current.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> &Memory {
+        &self.shared.memory
     }
 }
 
@@ -133,16 +105,13 @@ impl Quirks {
         shared: &SharedQuirks,
     ) -> Option<Instead> {
         let read = || self.reading.instead(asked, headers, store).map(Instead::Answer);
-        self.writing.instead(asked, headers, store, shared).or_else(read)
+        self.writing.instead(asked, headers, store, shared.memory()).or_else(read)
     }
 
     /// Changes a request before it is served.
     pub(crate) fn before(&self, asked: &Asked<'_>, headers: &mut HeaderMap, store: &Store) -> Before {
         let lags = !self.reading.lag.is_zero();
-        Before {
-            range: self.reading.prepare(asked, headers),
-            tagged: SharedQuirks::before(asked, store).filter(|_| lags),
-        }
+        Before { range: self.reading.prepare(asked, headers), tagged: asked.resolve(store).filter(|_| lags) }
     }
 
     /// Changes the answer to a request that was served.
@@ -154,42 +123,17 @@ impl Quirks {
         shared: &SharedQuirks,
     ) -> Response {
         if !self.reading.lag.is_zero() {
-            shared.note(asked, before.tagged, &response);
+            shared.memory().fresh().note(asked, before.tagged, &response);
         }
-        let response = self.reading.rewrite(asked, before.range.as_ref(), response, shared).await;
-        self.writing.rewrite(asked, response, shared).await
+        let response = self.reading.rewrite(asked, before.range.as_ref(), response, shared.memory()).await;
+        self.writing.rewrite(asked, response, shared.memory()).await
     }
-}
 
-/// A request as quirks see it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) endpoint: Endpoint<'a>,
-    /// The path and the query.
-    pub(crate) target: &'a str,
-    /// `http://127.0.0.1:5000`: the registry as the client calls it.
-    pub(crate) base: &'a str,
-}
-
-impl Asked<'_> {
-    fn query(&self) -> Option<&str> {
-        self.target.split_once('?').map(|(_, query)| query)
-    }
-}
-
-/// Fills in the names in braces of a template.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn templates_are_filled_by_name() {
-        let values = [("base", "http://a"), ("path", "/v2/")];
-        assert_eq!(fill("{base}{path}?x={other}", &values), "http://a/v2/?x={other}");
+    /// What a tag or digest of a repository shows now.
+    pub(crate) fn visible(&self, shared: &SharedQuirks, repository: &str, reference: &str) -> Visible {
+        if self.reading.lag.is_zero() {
+            return Visible::Now;
+        }
+        shared.memory().fresh().visible(self.reading.lag, repository, reference)
     }
 }

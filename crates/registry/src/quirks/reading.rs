@@ -6,12 +6,16 @@ use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::RepositoryPath;
 
-use super::listing::{ReferrersList, edit, relink, repeat_tags, reshape};
-use super::{Asked, Rejection, SharedQuirks, Visible, fill};
-use crate::api::{DOCKER_CONTENT_DIGEST, Endpoint, Query};
+use super::asked::Asked;
+use super::listing::{ReferrersList, edit, hide_fresh, relink, repeat_tags, reshape};
+use super::memory::Memory;
+use super::rejection::Rejection;
+use super::template::fill;
 use crate::body::Response;
+use crate::endpoint::{Endpoint, Query};
 use crate::error::ErrorCode;
 use crate::faults::Canned;
+use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::store::Store;
 use crate::tally::Kind;
 
@@ -94,7 +98,7 @@ pub enum Ranges {
 
 impl Reading {
     /// What a read is answered without being served.
-    pub(crate) fn instead(&self, asked: &Asked<'_>, headers: &HeaderMap, store: &Store) -> Option<Response> {
+    pub(super) fn instead(&self, asked: &Asked<'_>, headers: &HeaderMap, store: &Store) -> Option<Response> {
         match asked.kind {
             Kind::TagList => self.instead_of_tags(asked, store),
             Kind::Referrers => self.referrers.clone().map(Canned::response),
@@ -151,7 +155,7 @@ impl Reading {
     }
 
     /// Changes a request before it is served; the `Range` that was asked for, where the answer is to claim it.
-    pub(crate) fn prepare(&self, asked: &Asked<'_>, headers: &mut HeaderMap) -> Option<HeaderValue> {
+    pub(super) fn prepare(&self, asked: &Asked<'_>, headers: &mut HeaderMap) -> Option<HeaderValue> {
         if asked.kind != Kind::BlobGet || !headers.contains_key(RANGE) {
             return None;
         }
@@ -170,17 +174,17 @@ impl Reading {
     }
 
     /// Changes the answer to a read.
-    pub(crate) async fn rewrite(
+    pub(super) async fn rewrite(
         &self,
         asked: &Asked<'_>,
         claimed: Option<&HeaderValue>,
         response: Response,
-        shared: &SharedQuirks,
+        memory: &Memory,
     ) -> Response {
         match asked.kind {
-            Kind::TagList => self.rewrite_list(asked, response, shared).await,
+            Kind::TagList => self.rewrite_list(asked, response, memory).await,
             Kind::Referrers => {
-                let response = self.rewrite_list(asked, response, shared).await;
+                let response = self.rewrite_list(asked, response, memory).await;
                 match self.referrers_list {
                     ReferrersList::Own => response,
                     shape => edit(response, |list| reshape(list, shape)).await,
@@ -192,12 +196,7 @@ impl Reading {
         }
     }
 
-    async fn rewrite_list(
-        &self,
-        asked: &Asked<'_>,
-        mut response: Response,
-        shared: &SharedQuirks,
-    ) -> Response {
+    async fn rewrite_list(&self, asked: &Asked<'_>, mut response: Response, memory: &Memory) -> Response {
         if let Some(template) = &self.link
             && let Some(own) = response.headers_mut().remove(LINK)
             && let Some(link) = relink(&own, template, asked.base)
@@ -208,7 +207,7 @@ impl Reading {
             response = edit(response, |list| repeat_tags(list, asked)).await;
         }
         if !self.lag.is_zero() {
-            response = edit(response, |list| shared.hide_fresh(list, self.lag, asked)).await;
+            response = edit(response, |list| hide_fresh(list, &memory.fresh(), self.lag, asked)).await;
         }
         response
     }
@@ -246,11 +245,6 @@ impl Reading {
             response.headers_mut().insert(CONTENT_RANGE, claim);
         }
         response
-    }
-
-    /// What a tag or digest shows now.
-    pub(crate) fn visible(&self, shared: &SharedQuirks, repository: &str, reference: &str) -> Visible {
-        shared.visible(self.lag, repository, reference)
     }
 }
 

@@ -1,17 +1,20 @@
 //! Quirks of writing: uploads, mounts, manifests.
 
-use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, IF_MATCH, IF_NONE_MATCH, LOCATION, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use oci::{Digest, RepositoryPath};
 
-use super::{Asked, Rejection, SharedQuirks, fill};
-use crate::api::{DOCKER_CONTENT_DIGEST, Endpoint, Query};
+use super::asked::Asked;
+use super::memory::Memory;
+use super::rejection::Rejection;
+use super::template::fill;
 use crate::body::Response;
+use crate::endpoint::{Endpoint, Query};
 use crate::error::ErrorCode;
 use crate::faults::Canned;
+use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::store::Store;
 use crate::tally::Kind;
 
@@ -90,14 +93,6 @@ pub struct Redirect {
     pub to: String,
 }
 
-/// What is remembered of uploads and of manifests that were refused.
-#[derive(Debug, Default)]
-pub(super) struct Uploads {
-    opened: u64,
-    lost: HashSet<String>,
-    refused: HashMap<String, u64>,
-}
-
 /// What a write is answered without being carried out.
 pub(crate) enum Instead {
     /// The request's body is read first.
@@ -108,12 +103,12 @@ pub(crate) enum Instead {
 
 impl Writing {
     /// What a write is answered without being carried out.
-    pub(crate) fn instead(
+    pub(super) fn instead(
         &self,
         asked: &Asked<'_>,
         headers: &HeaderMap,
         store: &Store,
-        shared: &SharedQuirks,
+        memory: &Memory,
     ) -> Option<Instead> {
         if !asked.kind.is_write() {
             return None;
@@ -126,12 +121,12 @@ impl Writing {
         let has_body = length.is_some_and(|length| length > 0) || headers.contains_key(TRANSFER_ENCODING);
         let answer = self.redirected(asked).or_else(|| {
             let rejection = self
-                .lost(asked, shared)
+                .lost(asked, memory)
                 .or_else(|| self.create_first.filter(|_| is_new(asked, store)))
                 .or_else(|| self.mounts.filter(|_| asked.kind == Kind::Mount))
                 .or_else(|| self.monolithic.filter(|_| has_body && is_monolithic(asked)))
                 .or_else(|| self.moves(asked, headers, store))
-                .or_else(|| self.unknown_parts(asked, shared))?;
+                .or_else(|| self.unknown_parts(asked, memory))?;
             Some(rejection.response())
         })?;
         Some(Instead::Answer(answer))
@@ -150,9 +145,9 @@ impl Writing {
         Some(canned.with_header(LOCATION, HeaderValue::try_from(location).ok()?).response())
     }
 
-    fn lost(&self, asked: &Asked<'_>, shared: &SharedQuirks) -> Option<Rejection> {
+    fn lost(&self, asked: &Asked<'_>, memory: &Memory) -> Option<Rejection> {
         let Endpoint::Upload { id, .. } = asked.endpoint else { return None };
-        self.lost_uploads.filter(|_| shared.memory().uploads.lost.contains(id)).map(|lost| lost.rejection)
+        self.lost_uploads.filter(|_| memory.uploads().is_lost(id)).map(|lost| lost.rejection)
     }
 
     /// The refusal of a tag that exists.
@@ -160,31 +155,29 @@ impl Writing {
         if asked.kind != Kind::ManifestPut {
             return None;
         }
-        let held = SharedQuirks::before(asked, store);
+        let held = asked.resolve(store);
         let failed = Rejection::new(StatusCode::PRECONDITION_FAILED, ErrorCode::Denied);
         let condition = self.conditional && !conditions_hold(headers, held);
         self.immutable_tags.filter(|_| held.is_some()).or(condition.then_some(failed))
     }
 
-    fn unknown_parts(&self, asked: &Asked<'_>, shared: &SharedQuirks) -> Option<Rejection> {
+    fn unknown_parts(&self, asked: &Asked<'_>, memory: &Memory) -> Option<Rejection> {
         let unknown = self.parts_unknown.filter(|_| asked.kind == Kind::ManifestPut)?;
-        let mut memory = shared.memory();
-        let refused = memory.uploads.refused.entry(asked.target.to_owned()).or_default();
-        *refused += 1;
-        (*refused <= unknown.times).then_some(unknown.rejection)
+        let number = memory.uploads().put(asked.target);
+        (number <= unknown.times).then_some(unknown.rejection)
     }
 
     /// Changes the answer to a write that was carried out.
-    pub(crate) async fn rewrite(
+    pub(super) async fn rewrite(
         &self,
         asked: &Asked<'_>,
         mut response: Response,
-        shared: &SharedQuirks,
+        memory: &Memory,
     ) -> Response {
         let stored = response.status() == StatusCode::CREATED;
         match asked.kind {
             Kind::UploadOpen | Kind::Mount if response.status() == StatusCode::ACCEPTED => {
-                self.opened(&response, shared);
+                self.opened(&response, memory);
                 self.locate(asked, &mut response);
             }
             Kind::UploadPatch if response.status().is_success() => {
@@ -219,13 +212,12 @@ impl Writing {
     }
 
     /// Takes note of an upload that was opened, and forgets it where it is to be lost.
-    fn opened(&self, response: &Response, shared: &SharedQuirks) {
+    fn opened(&self, response: &Response, memory: &Memory) {
         let Some(LostUploads { every, .. }) = self.lost_uploads else { return };
-        let mut memory = shared.memory();
-        let number = memory.uploads.opened;
-        memory.uploads.opened += 1;
+        let mut uploads = memory.uploads();
+        let number = uploads.open();
         if let Some(id) = id_of(response).filter(|_| number.is_multiple_of(every.max(1))) {
-            memory.uploads.lost.insert(id);
+            uploads.lose(id);
         }
     }
 
