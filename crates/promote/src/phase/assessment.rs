@@ -113,9 +113,9 @@ impl Assessment {
     ///
     /// # Errors
     /// Why it has not, with what was found of it.
-    pub(super) fn pass(self) -> Result<Passed, Refused> {
+    pub(super) fn pass(self) -> Result<Passed, Box<Refused>> {
         match self.refusal() {
-            Some(why) => Err(Refused { why, assessment: self }),
+            Some(why) => Err(Box::new(Refused { why, assessment: self })),
             None => Ok(Passed { assessment: self }),
         }
     }
