@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use testkit::{
 const PROMOTER: &str = "promoter@example.org";
 const BUILDER: &str = "builder@example.org";
 const STAGING: &str = "staging@example.org";
+const SUMMARIES: &str = "summaries@example.org";
 /// Signs nothing.
 const STRANGER: &str = "stranger@example.org";
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
@@ -359,6 +362,73 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
         world.promote(&["--verification-summaries"]);
         assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
     }
+}
+
+/// Summaries are by another account, which the machine has: both versions of cosign still find the promoter's signature on every
+/// image, every part and a digest without a tag, beside carried attestations and these bundles, and the summaries are the other's.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn summaries_by_another_signer_do_not_hide_our_signature() {
+    for bundle in [false, true] {
+        let mut world = World::with(Production::embedded().await).await;
+        world.require_provenance();
+        let digest = world.stage("app", index(1), &["v1"]).await;
+        let tagless = world.stage("tagless", Recipe { seed: 3, ..Recipe::default() }.image(), &[]).await;
+        for (name, digest) in [("app", digest), ("tagless", tagless)] {
+            let signing = Signing::keyless(world.sigstore.token(BUILDER));
+            let signing = if bundle { signing.bundle(Rekor::V1) } else { signing };
+            world.v3().attest(&world.staged(name, digest), PROVENANCE, &provenance(), &signing);
+        }
+        let metadata = metadata_server(world.sigstore.token(SUMMARIES));
+        let summaries = ["--verification-summaries", "--summary-signer-account", SUMMARIES];
+        let promote = || {
+            let mut command = world.command(&summaries);
+            command.env("GCE_METADATA_HOST", &metadata);
+            let said = run(command);
+            assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+        };
+        promote();
+        let tagless = format!("{}/prod/tagless@{tagless}", world.production.host());
+        for reference in world.parts() {
+            if reference != tagless {
+                world.assert_accepted(&reference);
+            }
+            world.v3().verify_attestation(&reference, SUMMARY, &world.by(SUMMARIES).bundle()).unwrap();
+            world.v3().verify_attestation(&reference, SUMMARY, &world.by(PROMOTER).bundle()).unwrap_err();
+        }
+        for reference in [tagless, format!("{}/prod/app@{digest}", world.production.host())] {
+            for cosign in [world.v2(), world.v3()] {
+                cosign.verify_attestation(&reference, RECORD, &world.by(PROMOTER).bundle()).unwrap();
+            }
+        }
+        let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
+        server.tally().reset();
+        promote();
+        assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
+    }
+}
+
+/// The address of a metadata server whose machine has an account with this ID token, as long as the test runs.
+fn metadata_server(token: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let request = lines.next().unwrap().unwrap();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let (status, body) = match request.contains("/service-accounts/default/identity?") {
+                true => ("200 OK", token.as_str()),
+                false => ("404 Not Found", ""),
+            };
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nMetadata-Flavor: Google\r\nContent-Length: {length}");
+            // A client that has gone away is no fault of the server.
+            let _ = write!(stream, "{head}\r\nConnection: close\r\n\r\n{body}");
+        }
+    });
+    address
 }
 
 /// A policy that comes after the promotion, and an attestation that production has lost: what the policy accepts is owed, a dry

@@ -75,9 +75,11 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
     let looks = args.check_signatures;
     let job = Job { manifests, strict, keep_going, late_after, writes, looks, cache };
+    // Before the first request: until then, a signal ends the process by itself, without an exit code of ours.
+    let interrupts = Interrupts::new();
     let end = tokio::select! {
         end = promote(args, &run, &client, job, &notary) => end,
-        () = until_abandoned(args.timeout, &stop, &ledger) => End::CutShort,
+        () = until_abandoned(interrupts, args.timeout, &stop, &ledger) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
     finish(args, &end, &ledger, &door, rejected.count())
@@ -239,8 +241,12 @@ fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observ
 
 /// Waits for an interrupt, or until the run's time is over; ends when what is under way is to be abandoned. That is at once
 /// as long as nothing is written; later it is when the grace time is over, or at a second interrupt.
-async fn until_abandoned(timeout: Option<Duration>, stop: &CancellationToken, ledger: &Ledger) {
-    let mut interrupts = Interrupts::new();
+async fn until_abandoned(
+    mut interrupts: Interrupts,
+    timeout: Option<Duration>,
+    stop: &CancellationToken,
+    ledger: &Ledger,
+) {
     let time_is_over = async {
         match timeout {
             Some(timeout) => tokio::time::sleep(timeout).await,
