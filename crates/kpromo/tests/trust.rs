@@ -17,12 +17,14 @@ use serde_json::json;
 use support::{Desk, Said, kpromo, put, run};
 use testkit::{
     Auth, Cosign, Distribution, DockerConfig, Expected, Issuer, KeyPair, Rekor, Signing, Sigstore,
+    TokenRequest,
 };
 
 const PROMOTER: &str = "promoter@example.org";
 const BUILDER: &str = "builder@example.org";
 const STAGING: &str = "staging@example.org";
-const SUMMARIES: &str = "summaries@example.org";
+/// A workload, which signs verification summaries.
+const SUMMARIES: &str = "spiffe://kpromo.test/summaries";
 /// Signs nothing.
 const STRANGER: &str = "stranger@example.org";
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
@@ -364,7 +366,7 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
     }
 }
 
-/// Summaries are by another account, which the machine has: both versions of cosign still find the promoter's signature on every
+/// Summaries are by another identity, which the environment has: both versions of cosign still find the promoter's signature on every
 /// image, every part and a digest without a tag, beside carried attestations and these bundles, and the summaries are the other's.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
@@ -379,21 +381,24 @@ async fn summaries_by_another_signer_do_not_hide_our_signature() {
             let signing = if bundle { signing.bundle(Rekor::V1) } else { signing };
             world.v3().attest(&world.staged(name, digest), PROVENANCE, &provenance(), &signing);
         }
-        let metadata = metadata_server(world.sigstore.token(SUMMARIES));
+        let tokens = github(world.sigstore.token_of(&TokenRequest::workload("summaries")));
         let summaries = ["--verification-summaries", "--summary-signer-account", SUMMARIES];
         let promote = || {
             let mut command = world.command(&summaries);
-            command.env("GCE_METADATA_HOST", &metadata);
+            command
+                .env("ACTIONS_ID_TOKEN_REQUEST_URL", &tokens)
+                .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "proof");
             let said = run(command);
             assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
         };
         promote();
+        let by_workload = Expected::identity(SUMMARIES, world.sigstore.issuer(Issuer::Workload)).bundle();
         let tagless = format!("{}/prod/tagless@{tagless}", world.production.host());
         for reference in world.parts() {
             if reference != tagless {
                 world.assert_accepted(&reference);
             }
-            world.v3().verify_attestation(&reference, SUMMARY, &world.by(SUMMARIES).bundle()).unwrap();
+            world.v3().verify_attestation(&reference, SUMMARY, &by_workload).unwrap();
             world.v3().verify_attestation(&reference, SUMMARY, &world.by(PROMOTER).bundle()).unwrap_err();
         }
         for reference in [tagless, format!("{}/prod/app@{digest}", world.production.host())] {
@@ -408,27 +413,22 @@ async fn summaries_by_another_signer_do_not_hide_our_signature() {
     }
 }
 
-/// The address of a metadata server whose machine has an account with this ID token, as long as the test runs.
-fn metadata_server(token: String) -> String {
+/// The URL of a server that issues this ID token as GitHub Actions does, as long as the test runs.
+fn github(token: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let url = format!("http://{}/token?api-version=2.0", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let request = lines.next().unwrap().unwrap();
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
-            let (status, body) = match request.contains("/service-accounts/default/identity?") {
-                true => ("200 OK", token.as_str()),
-                false => ("404 Not Found", ""),
-            };
-            let length = body.len();
-            let head = format!("HTTP/1.1 {status}\r\nMetadata-Flavor: Google\r\nContent-Length: {length}");
+            let body = json!({ "value": token }).to_string();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", body.len());
             // A client that has gone away is no fault of the server.
-            let _ = write!(stream, "{head}\r\nConnection: close\r\n\r\n{body}");
+            let _ = write!(stream, "{head}\r\n\r\n{body}");
         }
     });
-    address
+    url
 }
 
 /// A policy that comes after the promotion, and an attestation that production has lost: what the policy accepts is owed, a dry
