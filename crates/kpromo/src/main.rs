@@ -60,13 +60,13 @@ fn main() -> ExitCode {
             let resolved = matches.subcommand_matches("cip").map(|matches| flags.resolve(matches));
             match resolved {
                 Some(Ok(args)) => runtime.block_on(cip::run(&args, &environment, &screen)),
-                Some(Err(error)) => return usage(&error),
+                Some(Err(text)) => return usage(&Cli::conflict(text)),
                 None => Exit::Usage,
             }
         }
         Command::Verify(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(verify::run(&args, &environment)),
-            Err(error) => return usage(&error),
+            Err(text) => return usage(&Cli::conflict(text)),
         },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),

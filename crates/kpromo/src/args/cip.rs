@@ -11,9 +11,9 @@ use clap::{ArgMatches, Args};
 use oci::SpoolSettings;
 use promote::Recheck;
 
+use super::config::ConfigFlags;
 use super::signatures::{SigningFlags, TrustFlags};
-use super::value::{bytes, duration, go_bool, path, percent, seconds_or_duration};
-use super::{BOOL, Cli, ConfigFlags};
+use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
 use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
@@ -215,28 +215,25 @@ impl CipFlags {
     ///
     /// # Errors
     /// When they contradict one another, or ask for a phase that is not in this build.
-    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, clap::Error> {
-        let usage = |text: String| Cli::grammar().error(clap::error::ErrorKind::ArgumentConflict, text);
+    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, String> {
         let later = self.later(matches);
         if !later.is_empty() {
             let verb = if later.len() == 1 { "is" } else { "are" };
-            return Err(usage(format!("{} {verb} not yet in this build", later.join(", "))));
+            return Err(format!("{} {verb} not yet in this build", later.join(", ")));
         }
         let manifests = match (path(self.manifest), path(self.thin_manifest_dir)) {
             (Some(file), None) => ManifestSource::Plain(file),
             (None, Some(folder)) => ManifestSource::Thin(folder),
             (Some(_), Some(_)) => {
-                return Err(usage("--manifest and --thin-manifest-dir exclude each other".to_owned()));
+                return Err("--manifest and --thin-manifest-dir exclude each other".to_owned());
             }
             (None, None) => {
-                return Err(usage("one of --manifest and --thin-manifest-dir is needed".to_owned()));
+                return Err("one of --manifest and --thin-manifest-dir is needed".to_owned());
             }
         };
         let (output_plan, report) = (path(self.output_plan), path(self.report));
         if self.parse_only && (output_plan.is_some() || report.is_some()) {
-            return Err(usage(
-                "--parse-only reads no registry: there is no plan and no report to write".to_owned(),
-            ));
+            return Err("--parse-only reads no registry: there is no plan and no report to write".to_owned());
         }
         let limit = match (self.use_prow_manifest_diff, self.manifest_diff_since) {
             (false, when) if when.is_empty() => Limit::None,
@@ -244,19 +241,19 @@ impl CipFlags {
             (true, when) if when.is_empty() => Limit::ProwChange,
             (true, _) => {
                 let text = "--use-prow-manifest-diff and --manifest-diff-since exclude each other";
-                return Err(usage(text.to_owned()));
+                return Err(text.to_owned());
             }
         };
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {
-            return Err(usage("--inventory-cache-verify needs --inventory-cache".to_owned()));
+            return Err("--inventory-cache-verify needs --inventory-cache".to_owned());
         }
         let recheck = match self.inventory_cache_verify {
             true => Recheck::All,
             false => Recheck::Sample(self.inventory_cache_sample / 100.0),
         };
-        let mut trust = self.trust.resolve().map_err(usage)?;
-        let signing = self.signing.resolve(&mut trust).map_err(usage)?;
+        let mut trust = self.trust.resolve()?;
+        let signing = self.signing.resolve(&mut trust)?;
         Ok(CipArgs {
             manifests,
             limit,
@@ -267,7 +264,7 @@ impl CipFlags {
             check_signatures: self.check_signatures,
             trust,
             signing,
-            config: self.config.resolve().map_err(usage)?,
+            config: self.config.resolve()?,
             cache: cache.map(|path| CacheArgs { path, recheck }),
             spool: SpoolSettings { directory: path(self.spool_dir), limit: self.spool_limit },
             late_after: self.late_after,
@@ -301,7 +298,7 @@ impl CipFlags {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Command, LogLevel};
+    use super::super::{Cli, Command, LogLevel};
     use super::*;
 
     /// What a command line asks for.
@@ -309,7 +306,7 @@ pub(super) mod tests {
         let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
         let (cli, matches) = Cli::read(words).map_err(|error| error.to_string())?;
         let Command::Cip(flags) = cli.command else { panic!("cip was asked for") };
-        flags.resolve(matches.subcommand_matches("cip").unwrap()).map_err(|error| error.to_string())
+        flags.resolve(matches.subcommand_matches("cip").unwrap())
     }
 
     #[test]

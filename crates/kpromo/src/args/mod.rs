@@ -1,6 +1,7 @@
 //! The command line. Flags of `kpromo cip` keep the names, defaults and meanings that scripts rely on.
 
 mod cip;
+mod config;
 mod signatures;
 mod value;
 mod verify;
@@ -10,8 +11,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
-use clap::builder::OsStringValueParser;
+use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
 /// Promotes container images between registries.
@@ -39,32 +41,6 @@ pub(crate) struct Global {
     /// Format of the log.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
-}
-
-/// Where the configuration is, of every command that asks registries.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ConfigFlags {
-    /// Configuration: registries, production, signing and verification. Default: $KPROMO_CONFIG.
-    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
-    config: Option<OsString>,
-    /// Older name of --config.
-    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
-    registry_config: Option<OsString>,
-}
-
-impl ConfigFlags {
-    /// The file that is named.
-    ///
-    /// # Errors
-    /// When it is named twice.
-    fn resolve(self) -> Result<Option<PathBuf>, String> {
-        match (value::path(self.config), value::path(self.registry_config)) {
-            (Some(_), Some(_)) => {
-                Err("--config and its older name --registry-config exclude each other".to_owned())
-            }
-            (config, older) => Ok(config.or(older)),
-        }
-    }
 }
 
 /// Levels of the log; the two above `error` are those of Go's logrus, and mean the same here.
@@ -148,9 +124,6 @@ pub(crate) struct DemoArgs {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// The name of values that are true or false; flags with such values are read as [`Cli::grammar`] says.
-const BOOL: &str = "BOOL";
-
 impl Cli {
     /// What may be written on the command line: as derived, with booleans as Go's pflag has them. These are true where they
     /// have no value, and have one only behind an equals sign, so that they swallow no word.
@@ -164,6 +137,11 @@ impl Cli {
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
         Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
+    }
+
+    /// The usage error for flags that contradict one another.
+    pub(crate) fn conflict(text: String) -> clap::Error {
+        Self::grammar().error(ErrorKind::ArgumentConflict, text)
     }
 
     /// Reads a command line.

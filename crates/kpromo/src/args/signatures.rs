@@ -7,8 +7,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
 use promote::SignatureFormat;
 
-use super::BOOL;
-use super::value::{go_bool, path, text};
+use super::value::{BOOL, go_bool, path, text};
 use crate::choice::{
     Account, PatternText, SIGNATURE_FORMATS, SigningArgs, TokenFile, TrustArgs, signature_format,
 };

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+/// The value name of flags that are true or false. Such a flag is read as on the command lines of Go.
+pub(super) const BOOL: &str = "BOOL";
+
 // In scripts an empty value is a variable that is not set, and means that the flag is not given.
 
 /// A path that is given.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use promote::audit::ImageName;
 
+use super::config::ConfigFlags;
 use super::signatures::TrustFlags;
-use super::{Cli, ConfigFlags};
 use crate::choice::TrustArgs;
 
 const EXAMPLES: &str = "\
@@ -60,14 +60,13 @@ impl VerifyFlags {
     ///
     /// # Errors
     /// When they contradict one another.
-    pub(crate) fn resolve(self) -> Result<VerifyArgs, clap::Error> {
-        let usage = |text: String| Cli::grammar().error(clap::error::ErrorKind::ArgumentConflict, text);
+    pub(crate) fn resolve(self) -> Result<VerifyArgs, String> {
         Ok(VerifyArgs {
             images: self.images,
             output: self.output,
             platforms: self.platforms,
-            config: self.config.resolve().map_err(usage)?,
-            trust: self.trust.resolve().map_err(usage)?,
+            config: self.config.resolve()?,
+            trust: self.trust.resolve()?,
         })
     }
 }
@@ -76,14 +75,14 @@ impl VerifyFlags {
 mod tests {
     use clap::CommandFactory;
 
-    use super::super::Command;
+    use super::super::{Cli, Command};
     use super::*;
 
     fn verify(flags: &str) -> Result<VerifyArgs, String> {
         let words = ["kpromo", "verify"].into_iter().chain(flags.split_whitespace());
         let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
         let Command::Verify(flags) = cli.command else { panic!("verify was asked for") };
-        flags.resolve().map_err(|error| error.to_string())
+        flags.resolve()
     }
 
     #[test]

@@ -1,0 +1,35 @@
+//! Flags that name the configuration file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::OsStringValueParser;
+
+use super::value::path;
+
+/// Flags that name the configuration, for every command that asks registries.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ConfigFlags {
+    /// Configuration: registries, production, signing and verification. Default: $KPROMO_CONFIG.
+    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
+    /// Older name of --config.
+    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    registry_config: Option<OsString>,
+}
+
+impl ConfigFlags {
+    /// The file that is named.
+    ///
+    /// # Errors
+    /// When it is named twice.
+    pub(super) fn resolve(self) -> Result<Option<PathBuf>, String> {
+        match (path(self.config), path(self.registry_config)) {
+            (Some(_), Some(_)) => {
+                Err("--config and its older name --registry-config exclude each other".to_owned())
+            }
+            (config, older) => Ok(config.or(older)),
+        }
+    }
+}
