@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use oci::{FoundCredential, Host, RepositoryPath};
 use tokio::sync::OnceCell;
 
-use super::auth_file::AuthFile;
+use super::auth_file::{AuthFile, Match};
+use super::file::{read_file, with_existence};
 use super::helper::{Helpers, program};
-use super::{Places, read_file, with_existence};
+use super::places::Places;
 
 /// The largest configuration file that is read, in bytes.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
@@ -83,7 +84,7 @@ impl AuthFiles {
 
 /// What is under a key of a file, with its origin. An entry without a credential is passed over: logging in with a helper and
 /// logging out leave such entries.
-fn in_file(path: &Path, found: &super::auth_file::Match<'_>) -> Result<Option<FoundCredential>, String> {
+fn in_file(path: &Path, found: &Match<'_>) -> Result<Option<FoundCredential>, String> {
     let path = path.display();
     let credential = found.credential().map_err(|why| format!("{path}, {why}"))?;
     Ok(credential.map(|credential| credential.from(format!("{path}, key {}", found.key.text))))
@@ -122,7 +123,7 @@ mod tests {
     use oci::Credential;
 
     use super::*;
-    use crate::credentials::tests::write_helper;
+    use crate::credentials::testing::write_helper;
 
     /// A home with docker's configuration, and helpers on its own path.
     struct Home {

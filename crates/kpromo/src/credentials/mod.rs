@@ -3,50 +3,20 @@
 
 mod auth_file;
 mod docker;
+mod file;
 mod google;
 mod helper;
-
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod places;
+#[cfg(test)]
+mod testing;
 
 use docker::AuthFiles;
 use futures_util::future::BoxFuture;
 use google::Google;
 use oci::{CredentialSource, FoundCredential, Host, RepositoryPath};
+pub(crate) use places::{Places, metadata_host};
 use sigstore::{AccessError, AccessTokens};
 use transport::{Door, Secret};
-
-/// How long a failure is remembered, so that not every request of a run waits for it.
-const FAILURE_LIFE: Duration = Duration::from_secs(60);
-
-/// What the environment says of places where credentials may be.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
-    /// `DOCKER_CONFIG`: the folder of docker's configuration.
-    pub(crate) docker_config: Option<PathBuf>,
-    /// `HOME`.
-    pub(crate) home: Option<PathBuf>,
-    /// `REGISTRY_AUTH_FILE`: podman's file.
-    pub(crate) registry_auth_file: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`: where podman keeps its file otherwise.
-    pub(crate) runtime_directory: Option<PathBuf>,
-    /// `GOOGLE_APPLICATION_CREDENTIALS`: a file of Google's.
-    pub(crate) google_credentials: Option<PathBuf>,
-    /// `GCE_METADATA_HOST`: another host for the metadata service.
-    pub(crate) metadata_host: Option<String>,
-    /// Whether a variable says that we run at Google, so that the metadata service is waited for.
-    pub(crate) is_at_google: bool,
-    /// `PATH`: where helpers are.
-    pub(crate) path: Option<OsString>,
-}
-
-/// The host of Google's metadata service. It has no TLS; the link-local address is that of the machine's own host.
-pub(crate) fn metadata_host(places: &Places) -> String {
-    places.metadata_host.clone().unwrap_or_else(|| "169.254.169.254".to_owned())
-}
 
 /// All credentials of the user. Files are read when a credential is needed for the first time.
 #[derive(Debug)]
@@ -93,44 +63,13 @@ impl AccessTokens for Keychain {
     }
 }
 
-/// The bytes of a file of at most `limit` bytes; `None` where there is no such file.
-fn read_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
-    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
-    match fs::metadata(path) {
-        // `/dev/null` is the home of some users.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(unreadable(error)),
-        // Opening a pipe would wait for a writer.
-        Ok(metadata) if !metadata.is_file() => return Err("not a regular file".to_owned()),
-        Ok(_) => {}
-    }
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(limit + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > limit { Err(format!("larger than {limit} bytes")) } else { Ok(Some(bytes)) }
-}
-
-/// The path of a file, and that it does not exist where that is so.
-fn with_existence(path: &Path) -> String {
-    let note = if path.exists() { "" } else { " (does not exist)" };
-    format!("{}{note}", path.display())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::fs;
 
     use tokio::net::TcpListener;
 
     use super::*;
-
-    /// Writes a credential helper, a script, to a folder.
-    pub(super) fn write_helper(folder: &Path, name: &str, script: &str) {
-        let file = folder.join(helper::program(name));
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-    }
 
     /// A keychain with this configuration of docker's, with an address of the metadata service where nothing answers.
     async fn keychain(config: &str) -> (Keychain, Door, tempfile::TempDir) {

@@ -4,7 +4,7 @@ use oci::{Credential, FoundCredential, Host};
 use sigstore::{AccessError, AccessTokens as _, GoogleCredentials, GooglePlaces};
 use transport::{Door, Secret};
 
-use super::{Places, metadata_host};
+use super::places::{Places, metadata_host};
 
 /// Whether a host is one of Google's registries.
 pub(super) fn is_google(host: &Host) -> bool {

@@ -1,0 +1,14 @@
+//! What tests of credentials have in common.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::helper::program;
+
+/// Writes a credential helper, a script, to a folder.
+pub(super) fn write_helper(folder: &Path, name: &str, script: &str) {
+    let file = folder.join(program(name));
+    fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+}
