@@ -10,6 +10,7 @@ mod defaults;
 mod demo;
 mod environment;
 mod exit;
+mod image_audit;
 mod log;
 mod output;
 mod render;

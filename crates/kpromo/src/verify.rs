@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
 use promote::Verification;
-use promote::audit::{AuditError, Audited, ImageName, audit};
+use promote::audit::{ImageName, audit};
 use promote::evidence::Room;
 
 use crate::args::{Form, VerifyArgs};
@@ -14,6 +14,7 @@ use crate::connect::{Connection, connect};
 use crate::defaults::of_images;
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::image_audit::ImageAudit;
 use crate::render::{audit_json, audit_text};
 use crate::terminal::{print, print_error, print_help};
 use crate::trust::{signer_pattern, trust};
@@ -21,12 +22,6 @@ use crate::watchdog;
 
 /// How many images are looked at at once; what each registry bears is for the door to find.
 const AT_ONCE: usize = 8;
-
-/// An image that was asked for, and what was found of it.
-pub(crate) struct Answer {
-    pub(crate) image: ImageName,
-    pub(crate) found: Result<Audited, AuditError>,
-}
 
 /// Verifies images.
 pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
@@ -44,21 +39,21 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
     }
     let Connection { client, door, production, .. } = &connection;
     let reader = client.reader();
-    let answers = stream::iter(&args.images).map(async |image| {
+    let audits = stream::iter(&args.images).map(async |image| {
         let found = audit(&reader, &verification, production, image).await;
-        Answer { image: image.clone(), found }
+        ImageAudit { image: image.clone(), found }
     });
-    let answers: Vec<Answer> = tokio::select! {
-        answers = answers.buffered(AT_ONCE).collect() => answers,
+    let audits: Vec<ImageAudit> = tokio::select! {
+        audits = audits.buffered(AT_ONCE).collect() => audits,
         never = watchdog::watch(door) => match never {},
     };
-    let exit = judge(&answers);
+    let exit = judge(&audits);
     match args.output {
-        Form::Table => print(&audit_text(&answers, &signer, args.platforms)),
-        Form::Json => print(&audit_json(&answers, &signer, exit)),
+        Form::Table => print(&audit_text(&audits, &signer, args.platforms)),
+        Form::Json => print(&audit_json(&audits, &signer, exit)),
     }
     let mut told = HashSet::new();
-    for Answer { image, found } in &answers {
+    for ImageAudit { image, found } in &audits {
         if let Err(error) = found {
             print_error(&format!("{image}: {error}"));
             if let Some(advice) = error.advice()
@@ -111,11 +106,11 @@ fn ask_for_signer(image: &ImageName, choice: &TrustArgs) -> Result<(), String> {
 }
 
 /// One image that is not signed decides; what could not be looked at may be asked again.
-fn judge(answers: &[Answer]) -> Exit {
-    let refused = |answer: &Answer| answer.found.as_ref().is_ok_and(|found| !found.is_wholly_signed());
-    if answers.iter().any(refused) {
+fn judge(audits: &[ImageAudit]) -> Exit {
+    let refused = |audit: &ImageAudit| audit.found.as_ref().is_ok_and(|found| !found.is_wholly_signed());
+    if audits.iter().any(refused) {
         Exit::Policy
-    } else if answers.iter().any(|answer| answer.found.is_err()) {
+    } else if audits.iter().any(|audit| audit.found.is_err()) {
         Exit::Unavailable
     } else {
         Exit::Success

@@ -9,7 +9,7 @@ use promote::audit::{Audited, Promotion, Record, RefusedKind, Signature, Standin
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::verify::Answer;
+use crate::image_audit::ImageAudit;
 
 /// The version of the schema.
 const SCHEMA: u32 = 1;
@@ -36,12 +36,12 @@ struct Entry<'a> {
 }
 
 /// Everything that was found, as JSON.
-pub(crate) fn audit_json(answers: &[Answer], signer: &str, exit: Exit) -> String {
-    let images = answers.iter().map(|answer| Entry {
-        image: answer.image.to_string(),
-        outcome: outcome(answer),
-        error: answer.found.as_ref().err().map(ToString::to_string),
-        found: answer.found.as_ref().ok(),
+pub(crate) fn audit_json(audits: &[ImageAudit], signer: &str, exit: Exit) -> String {
+    let images = audits.iter().map(|audit| Entry {
+        image: audit.image.to_string(),
+        outcome: outcome(audit),
+        error: audit.found.as_ref().err().map(ToString::to_string),
+        found: audit.found.as_ref().ok(),
     });
     let images = images.collect();
     let document = Document {
@@ -56,8 +56,8 @@ pub(crate) fn audit_json(answers: &[Answer], signer: &str, exit: Exit) -> String
 }
 
 /// What became of an image, in a word.
-fn outcome(answer: &Answer) -> &'static str {
-    match &answer.found {
+fn outcome(audit: &ImageAudit) -> &'static str {
+    match &audit.found {
         Ok(found) if found.is_wholly_signed() => "signed",
         Ok(_) => "refused",
         Err(_) => "unavailable",
@@ -65,9 +65,9 @@ fn outcome(answer: &Answer) -> &'static str {
 }
 
 /// What was found, for a person: of platforms how many are signed, or with `platforms` all of it.
-pub(crate) fn audit_text(answers: &[Answer], signer: &str, platforms: bool) -> String {
+pub(crate) fn audit_text(audits: &[ImageAudit], signer: &str, platforms: bool) -> String {
     let mut text = String::new();
-    for Answer { image, found } in answers {
+    for ImageAudit { image, found } in audits {
         // What could not be looked at is an error, and told as such.
         let Ok(found) = found else { continue };
         let verdict = match (found.is_wholly_signed(), found.signed) {

@@ -1,0 +1,9 @@
+//! The audit of one image of `kpromo verify`.
+
+use promote::audit::{AuditError, Audited, ImageName};
+
+/// An image that the user named, and what the audit found of it.
+pub(crate) struct ImageAudit {
+    pub(crate) image: ImageName,
+    pub(crate) found: Result<Audited, AuditError>,
+}
