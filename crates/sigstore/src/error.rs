@@ -7,7 +7,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use transport::ErrorKind;
 
-use crate::verify::CLOCKS_APART;
+use crate::clocks::CLOCKS_APART;
 
 /// Why a signature or an attestation was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

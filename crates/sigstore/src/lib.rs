@@ -3,6 +3,7 @@
 //! The only crate that knows the sigstore-rust crates, and one that knows no registry. Whatever it asks of Fulcio, Rekor, a
 //! timestamp authority or a TUF repository goes through [`transport`]'s one door. See `docs/design/sigstore.md`.
 
+mod clocks;
 mod der;
 mod error;
 mod google;

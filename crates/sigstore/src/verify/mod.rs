@@ -6,6 +6,7 @@
 
 mod authority;
 mod certificate;
+mod material;
 mod root;
 #[cfg(test)]
 mod tests;
@@ -15,14 +16,14 @@ mod whose;
 #[cfg(test)]
 pub(crate) use authority::OwnAuthority;
 use jiff::Timestamp;
-pub(crate) use root::parse_root;
+pub(crate) use material::parse_root;
 use root::{Input, Root};
 use sigstore_types::bundle::{MessageDigest, MessageSignature};
 use sigstore_types::{
     Artifact, Bundle, DerPublicKey, DsseEnvelope, HashAlgorithm, Sha256Hash, SignatureContent, TimestampToken,
 };
 use times::ExtraTimestamp;
-pub(crate) use times::{CLOCKS_APART, check_clocks};
+pub(crate) use times::check_clocks;
 
 use crate::error::{Rejection, TrustError, bounded};
 use crate::json::names_are_unique;
@@ -147,7 +148,7 @@ impl Verifier {
                 "the timestamp: of an authority that the trusted root does not know".to_owned(),
             )
         };
-        let time = times::stamped(root, token, signature)?.ok_or_else(unknown)?;
+        let time = times::stamped(&root.trusted, token, signature)?.ok_or_else(unknown)?;
         check_clocks(time, Timestamp::now())
     }
 
@@ -190,7 +191,7 @@ impl Verifier {
             Trusted::Root(root) => root.by_certificate(input),
             Trusted::Key { key, root } => {
                 let signed_at = match root {
-                    Some(root) if root.has_logs() => root.by_key(input, key),
+                    Some(root) if root.trusted.has_logs() => root.by_key(input, key),
                     // The key alone is trusted, so nothing that others say matters.
                     _ => check_by_key(input.bundle, key.der(), input.artifact).map(|()| None),
                 };
@@ -205,7 +206,7 @@ impl Verifier {
     /// The rejection of a bundle: as someone else's where it is, or for the reason that was found.
     fn attributed(&self, bundle: &Bundle, artifact: &Artifact<'_>, why: Rejection) -> Rejection {
         let stranger = match &self.trusted {
-            Trusted::Root(root) => whose::foreign_to_root(bundle, root),
+            Trusted::Root(root) => whose::foreign_to_root(bundle, &root.trusted),
             Trusted::Key { key, .. } => whose::foreign_to_key(bundle, artifact, key),
         };
         stranger.map_or(why, |stranger| Rejection::SomeoneElses(stranger.to_owned()))

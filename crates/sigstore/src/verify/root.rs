@@ -1,12 +1,11 @@
 //! Verification against a trusted root.
 
 use jiff::Timestamp;
-use sigstore_crypto::Keyring;
-use sigstore_trust_root::TrustedRoot;
 use sigstore_types::{Artifact, Bundle, SignatureBytes, SignatureContent};
 use sigstore_verify::{Policy, PublicKeyVerificationPolicy, VerificationPolicy, VerificationResult};
 
 use super::authority::OwnAuthority;
+use super::material::{TrustedMaterial, parse_root};
 use super::times::{self, ExtraTimestamp};
 use crate::error::{Rejection, TrustError, bounded};
 use crate::key::VerificationKey;
@@ -15,10 +14,9 @@ use crate::signatory::Signatory;
 /// The most log entries, and the most timestamps, of one bundle.
 const PROOFS_MAX: usize = 16;
 
-/// A trusted root, and what it has none of.
+/// A trusted root, with the verifier for it.
 pub(super) struct Root {
-    pub(super) root: TrustedRoot,
-    pub(super) logs: Keyring,
+    pub(super) trusted: TrustedMaterial,
     /// The library's verifier, which also knows [`Self::own`].
     verifier: sigstore_verify::Verifier,
     own: OwnAuthority,
@@ -39,24 +37,20 @@ impl Root {
         let root = parse_root(json)?;
         // By itself first: the addition must not make an invalid root valid.
         sigstore_verify::Verifier::new(&root).map_err(|error| unusable(&error))?;
-        let logs = root.rekor_keys().map_err(|error| unusable(&error))?;
+        let trusted = TrustedMaterial::new(root)?;
         let own = OwnAuthority::new()?;
         let verifier = sigstore_verify::Verifier::new(&parse_root(&own.added_to(json)?)?)
             .map_err(|error| unusable(&error))?;
-        Ok(Box::new(Self { root, logs, verifier, own }))
-    }
-
-    pub(super) fn has_logs(&self) -> bool {
-        !self.root.tlogs.is_empty()
+        Ok(Box::new(Self { trusted, verifier, own }))
     }
 
     /// Whoever may have signed; every proof that this root can check is asked for.
     fn anybody(&self) -> VerificationPolicy {
         let mut policy = VerificationPolicy::any_identity();
-        if !self.has_logs() {
+        if !self.trusted.has_logs() {
             policy = policy.skip_tlog_unsafe();
         }
-        if self.root.ctlogs.is_empty() { policy.skip_sct() } else { policy }
+        if self.trusted.root.ctlogs.is_empty() { policy.skip_sct() } else { policy }
     }
 
     /// The signer by certificate, and the earliest verified time within the certificate's validity. One such time suffices.
@@ -64,7 +58,7 @@ impl Root {
         &self,
         input: Input<'_>,
     ) -> Result<(Signatory, Option<Timestamp>), Rejection> {
-        check_proofs(input, self)?;
+        check_proofs(input, &self.trusted)?;
         let certificate = input
             .bundle
             .signing_certificate()
@@ -83,8 +77,8 @@ impl Root {
         let time = times.iter().filter(is_good).min().or_else(|| times.iter().min()).copied();
         let result = self.verify(input, time, &self.anybody())?;
         let proven = result.certificate_verified()
-            && (result.tlog_verified() || !self.has_logs())
-            && (result.sct_verified() || self.root.ctlogs.is_empty());
+            && (result.tlog_verified() || !self.trusted.has_logs())
+            && (result.sct_verified() || self.trusted.root.ctlogs.is_empty());
         match (result.identity(), result.issuer()) {
             (Some(subject), Some(issuer)) if proven => {
                 let (issuer, subject) = (issuer.to_owned(), subject.as_str().to_owned());
@@ -100,7 +94,7 @@ impl Root {
         input: Input<'_>,
         key: &VerificationKey,
     ) -> Result<Option<Timestamp>, Rejection> {
-        check_proofs(input, self)?;
+        check_proofs(input, &self.trusted)?;
         let time = self.times(input)?.into_iter().min();
         let policy = PublicKeyVerificationPolicy::new(key.der().clone());
         self.verify(input, time, &policy)?;
@@ -110,7 +104,7 @@ impl Root {
     /// The verified times, without those that are too far ahead of the clock here.
     fn times(&self, input: Input<'_>) -> Result<Vec<Timestamp>, Rejection> {
         let Input { bundle, extra, now, .. } = input;
-        let times = times::proven(self, bundle, signature(bundle)?.as_bytes(), extra, now)?;
+        let times = times::proven(&self.trusted, bundle, signature(bundle)?.as_bytes(), extra, now)?;
         times::not_ahead(&times, now)
     }
 
@@ -122,7 +116,7 @@ impl Root {
     ) -> Result<VerificationResult, Rejection> {
         let rewritten = self.own.rewritten(input.bundle, signature(input.bundle)?.as_bytes(), time)?;
         let result = self.verifier.verify(input.artifact.clone(), &rewritten, policy)?;
-        if self.has_logs() {
+        if self.trusted.has_logs() {
             self.check_logs(input.bundle, time)?;
         }
         Ok(result)
@@ -133,7 +127,7 @@ impl Root {
     fn check_logs(&self, bundle: &Bundle, time: Option<Timestamp>) -> Result<(), Rejection> {
         let invalid = |why: String| Rejection::Invalid(bounded(&why));
         for entry in &bundle.verification_material.tlog_entries {
-            let log = self.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id);
+            let log = self.trusted.root.tlogs.iter().find(|log| log.log_id.key_id == entry.log_id.key_id);
             let log =
                 log.ok_or_else(|| invalid("an entry of a log that the root does not know".to_owned()))?;
             let is_outside = |time: &Timestamp| {
@@ -167,14 +161,14 @@ fn signature(bundle: &Bundle) -> Result<&SignatureBytes, Rejection> {
 }
 
 /// Whether every proof that the root can check is there, in numbers that can be checked.
-fn check_proofs(input: Input<'_>, root: &Root) -> Result<(), Rejection> {
+fn check_proofs(input: Input<'_>, trusted: &TrustedMaterial) -> Result<(), Rejection> {
     let material = &input.bundle.verification_material;
     let entries = &material.tlog_entries;
     let timestamps = &material.timestamp_verification_data.rfc3161_timestamps;
     if entries.len() > PROOFS_MAX || timestamps.len() > PROOFS_MAX {
         return Err(Rejection::Malformed(format!("more than {PROOFS_MAX} log entries or timestamps")));
     }
-    if root.has_logs() && entries.is_empty() {
+    if trusted.has_logs() && entries.is_empty() {
         return Err(Rejection::Unproven("no entry of a transparency log".to_owned()));
     }
     if entries.is_empty() && timestamps.is_empty() && input.extra.is_none() {
@@ -184,10 +178,4 @@ fn check_proofs(input: Input<'_>, root: &Root) -> Result<(), Rejection> {
         return Err(Rejection::Unproven("a log entry with neither proof nor promise".to_owned()));
     }
     Ok(())
-}
-
-pub(crate) fn parse_root(json: &[u8]) -> Result<TrustedRoot, TrustError> {
-    let unusable = |why: String| TrustError::unusable("the trusted root", why);
-    let text = std::str::from_utf8(json).map_err(|error| unusable(error.to_string()))?;
-    TrustedRoot::from_json(text).map_err(|error| unusable(error.to_string()))
 }

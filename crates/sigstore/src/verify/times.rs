@@ -1,17 +1,15 @@
 //! Verified times of signatures (specification 02, *Time*).
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use sigstore_types::{
     Bundle, KindVersion, Sha256Hash, SignatureBytes, TimestampToken, TransparencyLogEntry, TsaAuthority,
 };
 
 use super::certificate::Certificate;
-use super::root::Root;
+use super::material::TrustedMaterial;
+use crate::clocks::CLOCKS_APART;
 use crate::der::{SEQUENCE, SET, Value};
 use crate::error::{Rejection, bounded};
-
-/// How far the clock of a service may be ahead of ours.
-pub(crate) const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
 
 /// A timestamp that is not over the signature: that of a `.att` layer is over the envelope.
 #[derive(Clone, Copy)]
@@ -26,7 +24,7 @@ pub(crate) struct ExtraTimestamp<'a> {
 /// # Errors
 /// When a promise does not verify, or a timestamp that names an authority of the root does not.
 pub(super) fn proven(
-    root: &Root,
+    trusted: &TrustedMaterial,
     bundle: &Bundle,
     signature: &[u8],
     extra: Option<ExtraTimestamp<'_>>,
@@ -35,13 +33,13 @@ pub(super) fn proven(
     let material = &bundle.verification_material;
     let mut times = Vec::new();
     for entry in &material.tlog_entries {
-        times.extend(promised_time(root, entry, now)?);
+        times.extend(promised_time(trusted, entry, now)?);
     }
     for stamp in &material.timestamp_verification_data.rfc3161_timestamps {
-        times.extend(stamped(root, &stamp.signed_timestamp, signature)?);
+        times.extend(stamped(trusted, &stamp.signed_timestamp, signature)?);
     }
     if let Some(ExtraTimestamp { token, message }) = extra {
-        times.extend(stamped(root, token, message)?);
+        times.extend(stamped(trusted, token, message)?);
     }
     Ok(times)
 }
@@ -77,7 +75,7 @@ pub(super) fn promised(entry: &TransparencyLogEntry) -> String {
 /// The integrated time of an entry, verified by the log's promise; `None` where the entry has no promise, or is of a kind that
 /// has no meaningful time.
 fn promised_time(
-    root: &Root,
+    trusted: &TrustedMaterial,
     entry: &TransparencyLogEntry,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, Rejection> {
@@ -86,8 +84,8 @@ fn promised_time(
     let id = Sha256Hash::try_from(entry.log_id.key_id.as_bytes())
         .map_err(|error| Rejection::Malformed(bounded(&error.to_string())))?;
     let key = match entry.integrated_time {
-        Some(time) => root.logs.key_at(&id, time),
-        None => root.logs.key_started_by(&id, now),
+        Some(time) => trusted.logs.key_at(&id, time),
+        None => trusted.logs.key_started_by(&id, now),
     };
     let key = key.ok_or_else(|| invalid("the trusted root knows no such log at that time"))?;
     let signature = SignatureBytes::new(promise.signed_entry_timestamp.as_bytes().to_vec());
@@ -104,7 +102,7 @@ fn promised_time(
 /// # Errors
 /// When it names an authority of the root and does not verify, or cannot be read.
 pub(super) fn stamped(
-    root: &Root,
+    trusted: &TrustedMaterial,
     token: &TimestampToken,
     message: &[u8],
 ) -> Result<Option<Timestamp>, Rejection> {
@@ -112,7 +110,7 @@ pub(super) fn stamped(
     let issuer = Issuer::of_token(token.as_bytes())
         .ok_or_else(|| Rejection::Malformed("the timestamp: it cannot be read".to_owned()))?;
     let mut claimed = None;
-    for authority in &root.root.tsa_authorities() {
+    for authority in &trusted.root.tsa_authorities() {
         match sigstore_verify::tsa::verify_timestamp_for_authority(token, &signature, authority) {
             Ok(time) => return Ok(Some(time)),
             Err(error) if issuer.is(authority) => claimed = Some(error.to_string()),

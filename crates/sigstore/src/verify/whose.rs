@@ -10,17 +10,17 @@ use sigstore_types::bundle::VerificationMaterialContent;
 use sigstore_types::{Artifact, Bundle, DerCertificate, SignatureContent};
 
 use super::certificate::leads_to;
-use super::root::Root;
+use super::material::TrustedMaterial;
 use crate::key::VerificationKey;
 
 /// Why a bundle is someone else's, where certificates are trusted; `None` where its certificate chains to a trusted authority.
-pub(super) fn foreign_to_root(bundle: &Bundle, root: &Root) -> Option<&'static str> {
+pub(super) fn foreign_to_root(bundle: &Bundle, trusted: &TrustedMaterial) -> Option<&'static str> {
     let chain = certificates(bundle);
     if chain.is_empty() {
         return Some("it names a key, and certificates are trusted here");
     }
     let authorities =
-        root.root.certificate_authorities.iter().flat_map(|authority| &authority.cert_chain.certificates);
+        trusted.root.certificate_authorities.iter().flat_map(|authority| &authority.cert_chain.certificates);
     let authorities = authorities.map(|certificate| certificate.raw_bytes.as_bytes());
     let chain: Vec<_> = chain.into_iter().map(DerCertificate::as_bytes).collect();
     let is_known = leads_to(&chain, authorities);
