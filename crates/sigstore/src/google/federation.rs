@@ -12,9 +12,8 @@ use serde_json::Value;
 use transport::{Class, Door, Request, Secret};
 use url::form_urlencoded::Serializer;
 
-use super::SCOPE;
-use super::file::impersonate;
-use super::token::{Token, granted, successful};
+use super::impersonation::impersonate;
+use super::token::{SCOPE, Token, granted, successful};
 use super::urls::{google_url, subject_token_url};
 use crate::identity::answer::Failure;
 use crate::identity::read_file;

@@ -11,9 +11,9 @@ use serde::Deserialize;
 use transport::{Door, Secret};
 use url::form_urlencoded::Serializer;
 
-use super::SCOPE;
 use super::federation::Federation;
-use super::token::{Token, granted, impersonated};
+use super::impersonation::impersonate;
+use super::token::{SCOPE, Token, granted};
 use super::urls::google_url;
 use crate::identity::answer::Failure;
 use crate::identity::read_file;
@@ -22,9 +22,6 @@ use crate::identity::read_file;
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// How long tokens of another account are asked for, in seconds.
 const LIFETIME: u32 = 3600;
-/// What a person can do about an account that may not be acted as.
-const ACTING: &str = "see that whoever runs this has `roles/iam.serviceAccountTokenCreator` on the account, and that it exists \
-                      and is enabled";
 
 /// A file of credentials, by its type.
 #[derive(Deserialize)]
@@ -165,17 +162,4 @@ impl Impersonation {
         let source = Box::pin(self.source_credentials.own_token(door)).await?;
         impersonate(door, url, &source, &self.delegates, LIFETIME).await
     }
-}
-
-/// A token of a service account, got with one of somebody who may act as it.
-pub(super) async fn impersonate(
-    door: &Door,
-    url: url::Url,
-    source: &Token,
-    delegates: &[String],
-    seconds: u32,
-) -> Result<Token, Failure> {
-    impersonated(door, url, &source.secret, delegates, seconds)
-        .await
-        .map_err(|refused| refused.advised(ACTING))
 }

@@ -4,6 +4,7 @@
 
 mod federation;
 mod file;
+mod impersonation;
 mod metadata;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,6 @@ use transport::{Door, Secret};
 use crate::identity::answer::Failure;
 use crate::identity::{AccessError, AccessTokens};
 
-/// What a token may be used for.
-const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// Tokens are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(60);
 /// How long a failure is remembered, so that not every request of a run waits for it.

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use transport::{Retry, Settings};
 
 use super::metadata::Times;
+use super::token::SCOPE;
 use super::*;
 use crate::identity::service::Service;
 

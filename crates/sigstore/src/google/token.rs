@@ -8,9 +8,10 @@ use serde::Deserialize;
 use transport::{Answer, Body, Class, Door, Request, Secret};
 use url::Url;
 
-use super::SCOPE;
 use crate::identity::answer::{Failure, bearer};
 
+/// What a token may be used for.
+pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 /// The largest answer of a token service, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024;
 /// The longest that a token is taken to be good for.
