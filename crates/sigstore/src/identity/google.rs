@@ -7,8 +7,8 @@ use serde_json::json;
 use transport::{Body, Class, Door, Request, Secret};
 use url::Url;
 
-use super::Found;
 use super::answer::{Failure, bearer, json, success};
+use super::found::Found;
 use crate::google::{Metadata, MetadataAnswer};
 
 /// Why there is no access token.

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 mod error;
+mod found;
 mod github;
 mod google;
 mod local;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use answer::Failure;
 pub use error::{IdentityError, TokenSource};
+use found::Found;
 pub use google::{AccessError, AccessTokens};
 use jiff::{SignedDuration, Timestamp};
 pub use local::Given;
@@ -127,21 +129,6 @@ impl Signer {
 impl fmt::Display for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", token::shown(&self.identity), token::shown(&self.issuer))
-    }
-}
-
-/// What a source says.
-enum Found {
-    Token(Secret),
-    /// It does not apply, for this reason.
-    Nothing(String),
-    /// Nobody answers there, for this reason: it does not apply, or is away for a moment.
-    NoService(String),
-}
-
-impl From<Option<Secret>> for Found {
-    fn from(token: Option<Secret>) -> Self {
-        token.map_or_else(|| Self::Nothing("not given".to_owned()), Self::Token)
     }
 }
 
