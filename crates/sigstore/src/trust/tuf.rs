@@ -15,7 +15,7 @@ use transport::{Class, Door, Request};
 use url::Url;
 
 use super::cache::Draft;
-use super::{PUBLIC_GOOD, TrustSettings};
+use super::settings::{PUBLIC_GOOD, TrustSettings};
 use crate::error::{TrustError, bounded};
 
 /// The first root of the public-good instance's repository that this binary trusts; TUF leads from it to the newest.
