@@ -7,6 +7,7 @@
 //! A service that fails temporarily costs time and no signatures: a signer asks it again beyond the retries of the door
 //! ([`waiting`]). The caller bounds how many signatures wait, by how many it asks for at once.
 
+mod content;
 mod fulcio;
 mod rekor;
 mod service;
@@ -20,18 +21,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use content::Content;
 use fulcio::Certificate;
 use futures_util::future::try_join_all;
 use jiff::SignedDuration;
 use sigstore_crypto::KeyPair;
 use sigstore_types::bundle::{
-    CertificateContent, MessageDigest, MessageSignature, PublicKeyIdentifier, Rfc3161Timestamp,
-    TimestampVerificationData, VerificationMaterial, VerificationMaterialContent,
+    CertificateContent, PublicKeyIdentifier, Rfc3161Timestamp, TimestampVerificationData,
+    VerificationMaterial, VerificationMaterialContent,
 };
-use sigstore_types::{
-    Artifact, Bundle, DerCertificate, DsseEnvelope, DsseSignature, HashAlgorithm, KeyId, MediaType,
-    PayloadBytes, Sha256Hash, SignatureBytes, SignatureContent,
-};
+use sigstore_types::{Bundle, DerCertificate, MediaType};
 pub use source::{Owner, SignerSource};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
@@ -43,9 +42,9 @@ use crate::identity::Identity;
 use crate::key::SigningKey;
 use crate::legacy;
 use crate::signatory::Signatory;
-use crate::statement::{STATEMENT_TYPE, Statement};
+use crate::statement::Statement;
 use crate::trust::Services;
-use crate::verify::{self, Verifier};
+use crate::verify::Verifier;
 
 /// A certificate is not used any more when it is good for less than this: a signature has to be logged in its time.
 const MARGIN: SignedDuration = SignedDuration::from_secs(90);
@@ -110,13 +109,6 @@ impl Signed {
     pub fn annotations(&self) -> BTreeMap<String, String> {
         legacy::annotations(&self.bundle, &self.chain)
     }
-}
-
-/// What is signed.
-#[derive(Clone, Copy)]
-enum Content<'a> {
-    Message(&'a [u8]),
-    Statement { json: &'a [u8], sha256: &'a str },
 }
 
 /// What one signature is made with.
@@ -276,47 +268,6 @@ impl Signer {
         let certificate = Arc::new(fulcio::certificate(&self.door, fulcio, &token).await?);
         tracing::debug!(signatory = %certificate.signatory(), until = %certificate.not_after(), "certificate");
         Ok(certificate)
-    }
-}
-
-/// A signature, before anybody has logged it.
-struct Made {
-    content: SignatureContent,
-    signature: SignatureBytes,
-    /// The SHA-256 digest of the bytes that were signed.
-    digest: Sha256Hash,
-}
-
-impl Content<'_> {
-    fn signed(self, pair: &KeyPair) -> Result<Made, SignError> {
-        let sign = |bytes: &[u8]| {
-            let signature = pair.sign(bytes).map_err(|error| SignError::Key(error.to_string()))?;
-            Ok::<_, SignError>((signature, sigstore_crypto::sha256(bytes)))
-        };
-        match self {
-            Self::Message(message) => {
-                let (signature, digest) = sign(message)?;
-                let named = MessageDigest::new(HashAlgorithm::Sha2256, digest.into());
-                let content = MessageSignature::new(signature.clone()).with_message_digest(named);
-                Ok(Made { content: SignatureContent::MessageSignature(content), signature, digest })
-            }
-            Self::Statement { json, .. } => {
-                let (signature, digest) = sign(&sigstore_types::pae(STATEMENT_TYPE, json))?;
-                let signed = DsseSignature::new(signature.clone(), KeyId::default());
-                let envelope = DsseEnvelope::new(STATEMENT_TYPE, PayloadBytes::from_bytes(json), signed);
-                Ok(Made { content: SignatureContent::DsseEnvelope(envelope), signature, digest })
-            }
-        }
-    }
-
-    /// What the signature is to be verified against.
-    fn artifact(&self) -> Result<Artifact<'_>, SignError> {
-        match self {
-            Self::Message(message) => Ok(Artifact::Blob(message)),
-            Self::Statement { sha256, .. } => {
-                verify::digest(sha256).map(Artifact::from_digest).map_err(SignError::Unverified)
-            }
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use sigstore_types::{DerCertificate, DerPublicKey, KindVersion, SignatureContent
 use transport::{Answer, Class, Door, Request};
 use url::Url;
 
-use super::Made;
+use super::content::Made;
 use super::service::{Question, below, granted, send, unusable};
 use crate::error::{Service, SignError};
 use crate::trust::RekorVersion;
