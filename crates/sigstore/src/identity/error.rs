@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::answer::Failure;
-use super::token::InvalidToken;
+use super::invalid_token::InvalidToken;
 
 /// Where a token comes from, in the order in which they are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

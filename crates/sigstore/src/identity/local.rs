@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use transport::Secret;
 
-use super::token::TOKEN_MAX;
+use super::invalid_token::TOKEN_MAX;
 
 /// The most that is read, in bytes: a token, and the space that may stand around it.
 const READ_MAX: u64 = TOKEN_MAX as u64 + 1024;

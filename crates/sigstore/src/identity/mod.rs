@@ -1,10 +1,12 @@
 //! Who signs: where ID tokens come from, and what is made sure of before one is used (`docs/design/identity.md`).
 
 pub(crate) mod answer;
+mod claims;
 mod error;
 mod found;
 mod github;
 mod google;
+mod invalid_token;
 mod local;
 #[cfg(test)]
 pub(crate) mod service;
@@ -21,10 +23,11 @@ use answer::Failure;
 pub use error::{IdentityError, TokenSource};
 use found::Found;
 pub use google::{AccessError, AccessTokens};
+pub use invalid_token::InvalidToken;
 use jiff::{SignedDuration, Timestamp};
 pub use local::Given;
 pub(crate) use local::file as read_file;
-pub use token::{IdentityToken, InvalidToken};
+pub use token::IdentityToken;
 use tokio::sync::Mutex;
 use transport::{Door, Secret};
 

@@ -1,21 +1,15 @@
-//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), as far as somebody who only passes them on has to know them.
+//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), as far as a client needs to know them that only passes them on.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
 use transport::Secret;
 
-/// The largest token, in bytes.
-pub(super) const TOKEN_MAX: usize = 16 * 1024;
+use super::claims::Claims;
+use super::invalid_token::{InvalidToken, TOKEN_MAX};
+
 /// What a token has to be good for still, lest it expires on its way.
 const LEAST_LIFE: SignedDuration = SignedDuration::from_secs(60);
 /// How far the issuer's clock may be ahead of ours; Fulcio grants as much.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
-/// The issuer of GitHub Actions. An enterprise's own issuers stand below it.
-const GITHUB: &str = "https://token.actions.githubusercontent.com";
-/// The issuer of gitlab.com's pipelines.
-const GITLAB: &str = "https://gitlab.com";
 
 /// An ID token: who somebody is, in the words of an issuer whom Fulcio trusts.
 ///
@@ -33,76 +27,6 @@ pub struct IdentityToken {
     issued: Option<Timestamp>,
     not_before: Option<Timestamp>,
     identity: String,
-}
-
-/// Why a token cannot be signed with. Says nothing that would let somebody else use it.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidToken {
-    /// More than a token may be.
-    #[error("it is larger than {TOKEN_MAX} bytes, which no ID token is")]
-    TooLarge,
-    /// Not a signed JWT.
-    #[error("it is not an ID token: {0}")]
-    Malformed(&'static str),
-    /// A claim is missing or of the wrong form.
-    #[error("its claim `{0}` is missing or not of the form it should have")]
-    Claim(&'static str),
-    /// It is for somebody else's eyes.
-    #[error(
-        "it is for the audience {}, not for `{expected}`; ask for one with the audience `{expected}`",
-        quoted(found)
-    )]
-    Audience {
-        /// Who should have been meant.
-        expected: String,
-        /// Who is meant.
-        found: Vec<String>,
-    },
-    /// It has expired, or is about to.
-    #[error(
-        "it {} at {expires}{}, and the clock here says {now}; get a new one, or set the clock right",
-        if expires <= now { "expired" } else { "expires" },
-        issued.map(|at| format!(" (it was issued at {at})")).unwrap_or_default()
-    )]
-    Expired {
-        /// When it expires.
-        expires: Timestamp,
-        /// When it was issued, where it says so.
-        issued: Option<Timestamp>,
-        /// The time here.
-        now: Timestamp,
-    },
-    /// It is not valid yet.
-    #[error("it is not valid before {not_before}, and the clock here says {now}; set the clock right")]
-    NotYet {
-        /// When it begins.
-        not_before: Timestamp,
-        /// The time here.
-        now: Timestamp,
-    },
-    /// The issuer does not vouch for the address.
-    #[error(
-        "its issuer {issuer} has not verified the address {email}, and Fulcio takes none that is not; verify it there"
-    )]
-    UnverifiedEmail {
-        /// The issuer.
-        issuer: String,
-        /// The address.
-        email: String,
-    },
-    /// It is of somebody else than was asked for.
-    #[error(
-        "it is of `{found}` (issuer {issuer}), and `{asked}` was asked for (`--signer-account`); \
-         nothing is signed as another"
-    )]
-    Another {
-        /// Who was asked for.
-        asked: String,
-        /// Whose it is.
-        found: String,
-        /// Who says so.
-        issuer: String,
-    },
 }
 
 impl IdentityToken {
@@ -212,118 +136,17 @@ impl IdentityToken {
     }
 }
 
-/// What the middle part of a token says.
-struct Claims(Map<String, Value>);
-
-impl Claims {
-    fn of(text: &str) -> Result<Self, InvalidToken> {
-        let malformed = InvalidToken::Malformed;
-        let parts: Vec<&str> = text.split('.').take(4).collect();
-        let [head, claims, signature] = parts[..] else {
-            return Err(malformed("it has not the three parts of a JWT; is it an access token?"));
-        };
-        if signature.is_empty() {
-            return Err(malformed("nobody has signed it"));
-        }
-        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("it is not base64url"));
-        let json = |bytes: &[u8]| {
-            serde_json::from_slice(bytes).map_err(|_| malformed("its parts are not JSON objects"))
-        };
-        decode(signature)?;
-        let _: Map<String, Value> = json(&decode(head)?)?;
-        Ok(Self(json(&decode(claims)?)?))
-    }
-
-    /// A claim that is a text, where it is there and not empty.
-    fn text(&self, name: &'static str) -> Result<Option<String>, InvalidToken> {
-        match self.0.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(_) => Err(InvalidToken::Claim(name)),
-        }
-    }
-
-    fn required(&self, name: &'static str) -> Result<String, InvalidToken> {
-        self.text(name)?.ok_or(InvalidToken::Claim(name))
-    }
-
-    /// One text or a list of them.
-    fn audiences(&self) -> Result<Vec<String>, InvalidToken> {
-        let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
-        match self.0.get("aud") {
-            Some(Value::String(one)) => Some(vec![one.clone()]),
-            Some(Value::Array(many)) => many.iter().map(text).collect(),
-            _ => None,
-        }
-        .ok_or(InvalidToken::Claim("aud"))
-    }
-
-    /// Seconds since 1970, which may have a fraction (RFC 7519, *NumericDate*).
-    fn time(&self, name: &'static str) -> Result<Option<Timestamp>, InvalidToken> {
-        let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "it saturates, and jiff refuses what is too large"
-        )]
-        let whole = |seconds: f64| seconds.floor() as i64;
-        let seconds = value.as_i64().or_else(|| value.as_f64().map(whole));
-        let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        time.map(Some).ok_or(InvalidToken::Claim(name))
-    }
-
-    /// Whether the issuer vouches for the address. Some issuers write the word rather than the value, which Fulcio reads too.
-    fn email_verified(&self) -> bool {
-        match self.0.get("email_verified") {
-            Some(Value::Bool(verified)) => *verified,
-            Some(Value::String(word)) => word == "true",
-            _ => false,
-        }
-    }
-
-    /// See [`IdentityToken::identity`].
-    fn identity(&self, issuer: &str, subject: &str, email: Option<&str>) -> Result<String, InvalidToken> {
-        let below_github =
-            issuer.strip_prefix(GITHUB).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        if below_github {
-            return Ok(format!("https://github.com/{}", self.required("job_workflow_ref")?));
-        }
-        if issuer == GITLAB {
-            return Ok(format!("https://{}", self.required("ci_config_ref_uri")?));
-        }
-        if let Some(email) = email {
-            return Ok(email.to_owned());
-        }
-        Ok(self.service_account().unwrap_or_else(|| subject.to_owned()))
-    }
-
-    fn connector(&self) -> Option<String> {
-        self.0.get("federated_claims")?.get("connector_id")?.as_str().map(ToOwned::to_owned)
-    }
-
-    /// The service account of a Kubernetes cluster, as Fulcio names it.
-    fn service_account(&self) -> Option<String> {
-        let cluster = self.0.get("kubernetes.io")?;
-        let namespace = cluster.get("namespace")?.as_str()?;
-        let account = cluster.get("serviceaccount")?.get("name")?.as_str()?;
-        Some(format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}"))
-    }
-}
-
 /// A text from outside as it may stand in an error.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
     text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
 }
 
-fn quoted(audiences: &[String]) -> String {
-    const MOST: usize = 5;
-    let names: Vec<String> = audiences.iter().take(MOST).map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "of nobody".to_owned() } else { names.join(", ") }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::identity::service::jwt;
