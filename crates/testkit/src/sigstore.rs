@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use crate::issuer::Issuer;
 use crate::loopback;
 use crate::token::TokenRequest;
 use crate::tool::variable;
@@ -16,21 +17,6 @@ pub enum Rekor {
     V1,
     /// Rekor v2: an entry is answered when a checkpoint has it, which the tests' log makes every 200 ms.
     V2,
-}
-
-/// An issuer of identity tokens. Each has keys of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Issuer {
-    /// The one that is in the signing configurations. Certifies e-mail addresses.
-    Usual,
-    /// Another one that Fulcio trusts for e-mail addresses.
-    Other,
-    /// Certifies workloads of the SPIFFE trust domain `kpromo.test`.
-    Workload,
-    /// Certifies GitHub workflows.
-    Workflow,
-    /// One that Fulcio does not know.
-    Stranger,
 }
 
 /// A running Sigstore: Fulcio, a certificate transparency log, Rekor v1 and v2, a timestamp authority, issuers of identity

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::sigstore::Issuer;
+use crate::issuer::Issuer;
 
 /// What an identity token is to say. What is left open is as Fulcio wants it: audience `sigstore`, valid for an hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
