@@ -65,7 +65,7 @@ impl Task {
         let workspace = Workspace::locate()?;
         match self {
             Self::Test { concurrency, arguments } => test::run(&workspace, concurrency, &arguments),
-            Self::Sigstore => sigstore::run(&workspace),
+            Self::Sigstore => sigstore::run(&workspace, &test::install(&workspace)?),
             Self::Check { advisories } => check::run(&workspace, advisories),
             Self::Size { cold } => size::run(&workspace, cold),
             Self::Bench(arguments) => bench::run(&workspace, &arguments),

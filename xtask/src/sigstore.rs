@@ -22,7 +22,6 @@ use crate::debian::Package;
 use crate::environment;
 use crate::error::Error;
 use crate::step::say;
-use crate::test;
 use crate::tools::{Source, Tool};
 use crate::workspace::Workspace;
 
@@ -136,13 +135,13 @@ impl Sigstore {
     }
 }
 
-/// `cargo xtask sigstore`: one that runs until this process is interrupted, for single tests by hand.
+/// `cargo xtask sigstore`: runs a Sigstore with the programs in the folder `tools` until this process is interrupted, for
+/// single tests by hand.
 ///
 /// # Errors
-/// When something cannot be installed or started, or ends by itself.
-pub(crate) fn run(workspace: &Workspace) -> Result<(), Error> {
-    let tools = test::install(workspace)?;
-    let mut sigstore = Sigstore::start(workspace, &tools)?;
+/// When a part cannot be started, or ends by itself.
+pub(crate) fn run(workspace: &Workspace, tools: &Path) -> Result<(), Error> {
+    let mut sigstore = Sigstore::start(workspace, tools)?;
     let folder = sigstore.folder().display();
     say(&format!(
         "It runs until you press Ctrl-C. In another terminal:\n\n\
