@@ -9,6 +9,7 @@ mod folder;
 mod keys;
 mod part;
 mod ports;
+mod programs;
 mod stack;
 mod trillian;
 
@@ -31,9 +32,6 @@ pub(crate) const PACKAGES: &[Package] = &[
     Package { command: "openssl", package: "openssl" },
     Package { command: "setpriv", package: "util-linux" },
 ];
-
-/// The version of Trillian, whose module also has the tables that it needs.
-const TRILLIAN: &str = "v1.7.2";
 
 /// The cosign that writes bundles by nature. It also says whom to trust, and the benchmark compares with it.
 pub(crate) const COSIGN: Tool = Tool {
@@ -60,17 +58,17 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "trillian_log_server",
-        version: TRILLIAN,
+        version: trillian::VERSION,
         source: Source::Go("github.com/google/trillian/cmd/trillian_log_server"),
     },
     Tool {
         name: "trillian_log_signer",
-        version: TRILLIAN,
+        version: trillian::VERSION,
         source: Source::Go("github.com/google/trillian/cmd/trillian_log_signer"),
     },
     Tool {
         name: "createtree",
-        version: TRILLIAN,
+        version: trillian::VERSION,
         source: Source::Go("github.com/google/trillian/cmd/createtree"),
     },
     Tool {

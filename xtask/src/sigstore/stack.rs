@@ -1,11 +1,10 @@
 //! How the parts are started, and in which order.
 
-use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use super::keys::{self, PASSWORD};
-use super::part::{Part, get, isolated, listens};
+use super::part::{Part, get, listens};
+use super::programs::Programs;
 use super::{ports, trillian};
 use crate::error::Error;
 use crate::step::output;
@@ -19,7 +18,7 @@ const CHAIN: &str = "/api/v1/timestamp/certchain";
 
 /// Where the parts listen, all on loopback. Rekor v1 also tries 2112 for metrics, which it cannot be told otherwise, and
 /// does without where that is taken.
-pub(super) struct Ports {
+struct Ports {
     issuers: [u16; 5],
     fulcio: u16,
     fulcio_grpc: u16,
@@ -29,8 +28,8 @@ pub(super) struct Ports {
     rekor2: u16,
     rekor2_grpc: u16,
     rekor2_metrics: u16,
-    pub(super) log_server: u16,
-    pub(super) log_signer: u16,
+    log_server: u16,
+    log_signer: u16,
     certificates: u16,
 }
 
@@ -91,13 +90,13 @@ fn url(port: u16) -> String {
 /// # Errors
 /// When one does not start; those that have are ended.
 pub(super) fn start(workspace: &Workspace, tools: &Path, folder: &Path) -> Result<Vec<Part>, Error> {
-    let starter = Starter { tools, folder, ports: Ports::free()? };
+    let starter = Starter { programs: Programs { tools, folder }, ports: Ports::free()? };
     build_issuer(workspace, folder)?;
     let mut issuers = starter.issuers()?;
     let mut timestamps = starter.timestamps()?;
     keys::make(folder)?;
     let mut rekor2 = starter.rekor2()?;
-    let trillian = trillian::start(&starter)?;
+    let trillian = trillian::start(starter.programs, starter.ports.log_server, starter.ports.log_signer)?;
     let (mut certificates, mut rekor1) = (starter.certificates()?, starter.rekor1()?);
     // Fulcio asks the issuers for their keys when it starts.
     issuers.wait(|| starter.ports.issuers.into_iter().all(listens))?;
@@ -118,47 +117,24 @@ fn build_issuer(workspace: &Workspace, folder: &Path) -> Result<(), Error> {
     output("building the issuer", &mut go_build("the issuer", &source, folder)?).map(drop)
 }
 
-/// What all parts are started with.
-pub(super) struct Starter<'a> {
-    tools: &'a Path,
-    folder: &'a Path,
+/// Starts the parts with these programs, at these ports.
+struct Starter<'a> {
+    programs: Programs<'a>,
     ports: Ports,
 }
 
 impl Starter<'_> {
-    pub(super) fn folder(&self) -> &Path {
-        self.folder
-    }
-
-    pub(super) fn ports(&self) -> &Ports {
-        &self.ports
-    }
-
-    /// One of the tools as a part, its arguments in one line.
-    pub(super) fn part(&self, name: &'static str, line: &str) -> Result<Part, Error> {
-        Part::start(self.folder, name, &self.tools.join(name), line.split_ascii_whitespace())
-    }
-
-    /// One of the tools as a command that ends.
-    pub(super) fn command(&self, name: &str) -> Command {
-        isolated(self.folder, self.tools.join(name))
-    }
-
     /// A tree of Trillian's for one log.
     fn tree(&self) -> Result<String, Error> {
         let server = format!("--admin_server=127.0.0.1:{}", self.ports.log_server);
-        let number = output("making a tree", self.command("createtree").arg(server))?;
+        let number = output("making a tree", self.programs.command("createtree").arg(server))?;
         Ok(number.trim().to_owned())
-    }
-
-    fn write(&self, name: &str, content: impl AsRef<[u8]>) -> Result<(), Error> {
-        let file = self.folder.join(name);
-        fs::write(&file, content).map_err(Error::file("writing", &file))
     }
 
     fn issuers(&self) -> Result<Part, Error> {
         let addresses = self.ports.issuers.map(|port| format!("127.0.0.1:{port}"));
-        Part::start(self.folder, "oidc", &self.folder.join("oidc"), &addresses)
+        let folder = self.programs.folder;
+        Part::start(folder, "oidc", &folder.join("oidc"), &addresses)
     }
 
     fn timestamps(&self) -> Result<Part, Error> {
@@ -166,7 +142,7 @@ impl Starter<'_> {
         let line = format!(
             "serve --host 127.0.0.1 --port {port} --timestamp-signer memory --disable-ntp-monitoring"
         );
-        self.part("timestamp-server-without-metrics", &line)
+        self.programs.part("timestamp-server-without-metrics", &line)
     }
 
     fn rekor2(&self) -> Result<Part, Error> {
@@ -177,7 +153,7 @@ impl Starter<'_> {
              --grpc-port={rekor2_grpc} --http-metrics-port={rekor2_metrics} --storage-dir=rekor2 \
              --signer-filepath=rekor2.key --checkpoint-interval=200ms --batch-max-age=50ms"
         );
-        self.part("rekor-server-posix", &line)
+        self.programs.part("rekor-server-posix", &line)
     }
 
     fn certificates(&self) -> Result<Part, Error> {
@@ -187,12 +163,12 @@ impl Starter<'_> {
              private_key: {{ [type.googleapis.com/keyspb.PEMKeyFile] {{ path: \"ct.key\" password: \"{PASSWORD}\" }} }} }}\n",
             tree = self.tree()?
         );
-        self.write("ct.cfg", configuration)?;
+        self.programs.write("ct.cfg", configuration)?;
         let line = format!(
             "--log_rpc_server=127.0.0.1:{log_server} --http_endpoint=127.0.0.1:{certificates} --log_config=ct.cfg \
              --logtostderr"
         );
-        self.part("ct_server", &line)
+        self.programs.part("ct_server", &line)
     }
 
     fn rekor1(&self) -> Result<Part, Error> {
@@ -205,7 +181,7 @@ impl Starter<'_> {
             tree = self.tree()?,
             index = trillian::connection("rekor"),
         );
-        self.part("rekor-server", &line)
+        self.programs.part("rekor-server", &line)
     }
 
     fn fulcio(&self) -> Result<Part, Error> {
@@ -216,21 +192,21 @@ impl Starter<'_> {
             .filter_map(|((_, kind), port)| Some((url(port), (*kind)?)));
         let entries = known
             .map(|(url, kind)| format!("  {url}: {{issuer-url: \"{url}\", client-id: sigstore, {kind}}}\n"));
-        self.write("fulcio.yaml", format!("oidc-issuers:\n{}", entries.collect::<String>()))?;
+        self.programs.write("fulcio.yaml", format!("oidc-issuers:\n{}", entries.collect::<String>()))?;
         let line = format!(
             "serve --ca fileca --fileca-cert ca.pem --fileca-key ca.key --fileca-key-passwd {PASSWORD} \
              --fileca-watch=false --ct-log-url http://127.0.0.1:{certificates}/ct --ct-log-public-key-path ct.pub \
              --config-path fulcio.yaml --host 127.0.0.1 --port {fulcio} --grpc-host 127.0.0.1 \
              --grpc-port {fulcio_grpc} --metrics-port {fulcio_metrics} --legacy-unix-domain-socket fulcio.sock"
         );
-        self.part("fulcio", &line)
+        self.programs.part("fulcio", &line)
     }
 
     /// Writes what clients need: where the parts are, whom to trust, where to sign.
     fn describe(&self) -> Result<(), Error> {
         let lines = self.ports.urls().into_iter().map(|(name, url)| format!("{name} {url}\n"));
-        self.write("urls", lines.collect::<String>())?;
-        self.write("tsa.pem", get(self.ports.timestamps, CHAIN).unwrap_or_default())?;
+        self.programs.write("urls", lines.collect::<String>())?;
+        self.programs.write("tsa.pem", get(self.ports.timestamps, CHAIN).unwrap_or_default())?;
         self.trusted_root()?;
         self.signing_config(1, self.ports.rekor1)?;
         self.signing_config(2, self.ports.rekor2)
@@ -272,6 +248,6 @@ impl Starter<'_> {
     }
 
     fn cosign(&self, name: &str, line: &str) -> Result<(), Error> {
-        output(name, self.command("cosign").args(line.split_ascii_whitespace())).map(drop)
+        output(name, self.programs.command("cosign").args(line.split_ascii_whitespace())).map(drop)
     }
 }

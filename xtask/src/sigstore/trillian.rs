@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::TRILLIAN;
 use super::part::{Part, isolated, listens};
-use super::stack::Starter;
+use super::programs::Programs;
 use crate::error::Error;
 use crate::step::output;
 use crate::tools::go_module;
 
+/// The version of Trillian, whose module also has the tables that it needs.
+pub(super) const VERSION: &str = "v1.7.2";
 /// MariaDB's socket, seen from the folder that all parts run in: relative, since a socket's name has at most 107 bytes.
 /// MariaDB itself runs in the folder of its data and calls it `db.sock`.
 const SOCKET: &str = "db/db.sock";
@@ -20,14 +21,13 @@ pub(super) fn connection(database: &str) -> String {
     format!("root@unix({SOCKET})/{database}")
 }
 
-/// Starts MariaDB on a socket, with no port, then Trillian's server and the signer that gives entries their places.
+/// Starts MariaDB on a socket, with no port, then Trillian's server and the signer that gives entries their places. The
+/// server and the signer listen on these ports.
 ///
 /// # Errors
 /// When one does not start.
-pub(super) fn start(starter: &Starter<'_>) -> Result<[Part; 3], Error> {
-    let folder = starter.folder();
-    let database = database(folder)?;
-    let (server_port, signer_port) = (starter.ports().log_server, starter.ports().log_signer);
+pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) -> Result<[Part; 3], Error> {
+    let database = database(programs.folder)?;
     let connection = connection("trillian");
     let part = |name, port, more| {
         // No second port, which would be for metrics.
@@ -35,7 +35,7 @@ pub(super) fn start(starter: &Starter<'_>) -> Result<[Part; 3], Error> {
             "--mysql_uri={connection} --rpc_endpoint=127.0.0.1:{port} --http_endpoint= --quota_system=noop \
              --logtostderr {more}"
         );
-        starter.part(name, &line)
+        programs.part(name, &line)
     };
     let mut server = part("trillian_log_server", server_port, "")?;
     // How often it looks for new entries is how long they wait.
@@ -67,7 +67,7 @@ fn database(folder: &Path) -> Result<Part, Error> {
         "making databases",
         client(folder).arg("--execute=create database trillian; create database rekor"),
     )?;
-    let module = go_module("Trillian", "github.com/google/trillian", TRILLIAN)?;
+    let module = go_module("Trillian", "github.com/google/trillian", VERSION)?;
     let tables = module.join("storage/mysql/schema/storage.sql");
     let script = File::open(&tables).map_err(Error::file("opening", &tables))?;
     output("making Trillian's tables", client(folder).arg("trillian").stdin(Stdio::from(script)))?;
