@@ -11,6 +11,7 @@ use crate::measure::{Job, Measured};
 use crate::process::Process;
 use crate::protocol::{Answer, Command, ConditionsSpec, HostSpec, Reading, Spec, Started};
 use crate::record::Run;
+use crate::terminal::say;
 use crate::tools::{Tools, word};
 
 /// How long one job may take.
@@ -106,12 +107,12 @@ impl Lab {
 
     /// Runs a job against a world whose counts and quotas begin anew.
     pub(crate) async fn run(&self, world: &mut World, label: &str, job: &Job) -> Result<Run, Error> {
-        crate::say(&format!("    {label}"));
+        say(&format!("    {label}"));
         world.begin().await?;
         let measured = self.measure(job).await?;
         let reading = world.read().await?;
-        let run = Run::of(label, &measured, &reading, world);
-        crate::say(&format!("        {}", run.line()));
+        let run = Run::of(label, &measured, &reading, &world.started, &world.hosts);
+        say(&format!("        {}", run.line()));
         Ok(run)
     }
 }

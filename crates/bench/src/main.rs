@@ -18,6 +18,7 @@ mod record;
 mod scenario;
 mod show;
 mod sigstore;
+mod terminal;
 mod tools;
 mod world;
 
@@ -28,6 +29,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use error::Error;
 use lab::Lab;
 use scenario::Scenario;
+use terminal::{complain, say};
 use tokio::signal::unix::{SignalKind, signal};
 use tools::{Peer, Tools};
 
@@ -81,16 +83,6 @@ struct RunArguments {
     /// Small sizes, to try the benchmark itself.
     #[arg(long)]
     quick: bool,
-}
-
-#[expect(clippy::print_stdout, reason = "the one place where progress is shown")]
-pub(crate) fn say(text: &str) {
-    println!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "the one place where a failure is shown")]
-pub(crate) fn complain(error: &Error) {
-    eprintln!("error: {error}");
 }
 
 fn main() -> ExitCode {

@@ -20,6 +20,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
+use crate::terminal::complain;
 
 const PART: &str = "measure";
 /// How many commands that failed are told of in their own words.
@@ -125,7 +126,7 @@ pub(crate) fn run() -> Result<(), Error> {
     let measured = match measure(&job, running) {
         Ok(measured) => measured,
         Err(error) => {
-            crate::complain(&error);
+            complain(&error);
             running.end()
         }
     };

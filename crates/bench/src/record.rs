@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::account::Account;
-use crate::lab::World;
 use crate::machine::Setting;
 use crate::measure::Measured;
-use crate::protocol::{HostReading, Reading};
+use crate::protocol::{HostReading, HostSpec, Reading, Started};
 use crate::show::{NONE, count, megabytes, percent, ratio, seconds};
 
 /// One job against one world.
@@ -44,11 +43,19 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn of(label: &str, measured: &Measured, reading: &Reading, world: &World) -> Self {
+    /// The record of one job. `reading` is what the registries counted during it, `started` is what they hold, and `hosts` is
+    /// how they were started.
+    pub(crate) fn of(
+        label: &str,
+        measured: &Measured,
+        reading: &Reading,
+        started: &Started,
+        hosts: &[HostSpec],
+    ) -> Self {
         let sum = |field: fn(&HostReading) -> u64| reading.hosts.iter().map(field).sum::<u64>();
         let destinations = reading.hosts.get(1..).unwrap_or_default();
-        let lacking = |host: &HostReading| world.started.expected.saturating_sub(host.images);
-        let quotas = world.hosts.iter().map(|host| host.conditions.quota);
+        let lacking = |host: &HostReading| started.expected.saturating_sub(host.images);
+        let quotas = hosts.iter().map(|host| host.conditions.quota);
         let least = reading.hosts.iter().zip(quotas).filter_map(|(host, quota)| {
             let quota = quota?;
             Some(least_seconds(host.served(), quota.per_second, quota.burst))
@@ -67,7 +74,7 @@ impl Run {
             requests: sum(|host| host.requests),
             refused: sum(|host| host.refused),
             staging_bytes: reading.hosts.first().map_or(0, |host| host.blob_bytes_out),
-            unique_bytes: world.started.unique_bytes,
+            unique_bytes: started.unique_bytes,
             sent_bytes: destinations.iter().map(|host| host.bytes_in).sum(),
             missing: destinations.iter().map(lacking).sum(),
             least_seconds: least.reduce(f64::max),

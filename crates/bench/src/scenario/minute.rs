@@ -8,6 +8,7 @@ use crate::manifests;
 use crate::protocol::{ConditionsSpec, Content, HostSpec, Point, Spec, Storage};
 use crate::record::{Run, Section, Table, Target, share};
 use crate::show::{count, percent, seconds, whole};
+use crate::terminal::say;
 
 /// Kubernetes' quota, as Artifact Registry counts it.
 const PER_MINUTE: usize = 5_000;
@@ -28,12 +29,15 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let folder = lab.folder()?;
     manifests::write(&folder.path().join("manifests"), &world.started)?;
     let job = lab.cip(folder.path(), &folder.path().join("manifests"), &[]);
-    crate::say("    kpromo");
+    say("    kpromo");
     world.begin().await?;
     let measured = lab.measure(&job).await?;
     let reading = world.read().await?;
-    let run = Run { hosts: reading.hosts.clone(), ..Run::of("kpromo", &measured, &reading, &world) };
-    crate::say(&format!("        {}", run.line()));
+    let run = Run {
+        hosts: reading.hosts.clone(),
+        ..Run::of("kpromo", &measured, &reading, &world.started, &world.hosts)
+    };
+    say(&format!("        {}", run.line()));
     Ok(Section {
         title: "A quota by the minute".to_owned(),
         about: format!(

@@ -13,6 +13,7 @@ use crate::measure::Measured;
 use crate::protocol::{ConditionsSpec, Content, HostSpec, Point, QuotaSpec, Spec, Storage};
 use crate::record::{Run, Section, Table, Target, share};
 use crate::show::{NONE, count, percent, seconds};
+use crate::terminal::say;
 
 const FULL: f64 = 200.0;
 const CUT: f64 = FULL / 4.0;
@@ -53,7 +54,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     manifests::write(&folder.path().join("manifests"), &world.started)?;
     let job = lab.cip(folder.path(), &folder.path().join("manifests"), &[]);
 
-    crate::say("    kpromo");
+    say("    kpromo");
     world.begin().await?;
     let pause = Duration::from_secs(length as u64);
     let changes = async |world: &mut World| -> Result<[f64; 2], Error> {
@@ -66,8 +67,11 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let (measured, [cut, restored]): (Measured, _) = (measured?, changed?);
     let reading = world.read().await?;
     // With the timeline, for who wants to see more than when it has settled.
-    let run = Run { hosts: reading.hosts.clone(), ..Run::of("kpromo", &measured, &reading, &world) };
-    crate::say(&format!("        {}", run.line()));
+    let run = Run {
+        hosts: reading.hosts.clone(),
+        ..Run::of("kpromo", &measured, &reading, &world.started, &world.hosts)
+    };
+    say(&format!("        {}", run.line()));
 
     let timeline = reading.hosts.get(1).map(|host| host.timeline.as_slice()).unwrap_or_default();
     // What follows the last request is not a time of too few requests.
