@@ -1,7 +1,10 @@
 //! A few small images where some of all requests fail by chance: a lone fault must not slow down a host (spec 03.9).
 
+use super::conditions::{FREE, LATENCY_MILLISECONDS};
+use super::promotion::promoted;
 use super::rounds::Rounds;
-use super::{FREE, LATENCY_MILLISECONDS, alike, complaints, promoted, small_images};
+use super::verdict::complaints;
+use super::worlds::{alike, small_images};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

@@ -1,6 +1,7 @@
 //! A quota that is counted by the minute: all of it may be used at once, and then nothing is served for the rest of the minute.
 
-use super::{FREE, LATENCY_MILLISECONDS, complaints};
+use super::conditions::{FREE, LATENCY_MILLISECONDS};
+use super::verdict::complaints;
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

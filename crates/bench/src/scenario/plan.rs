@@ -1,6 +1,8 @@
 //! The plan of a production where everything is promoted already.
 
-use super::{REGIONS, USUAL, alike, complaints};
+use super::conditions::USUAL;
+use super::verdict::complaints;
+use super::worlds::{REGIONS, alike};
 use crate::error::Error;
 use crate::lab::{Lab, World};
 use crate::machine::Setting;

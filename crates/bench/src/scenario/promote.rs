@@ -1,6 +1,9 @@
 //! New images to many regions under a quota, beside other tools.
 
-use super::{QUOTA, REGIONS, USUAL, alike, by_quota, complaints, new_images, promotions};
+use super::conditions::{QUOTA, USUAL};
+use super::promotion::promotions;
+use super::verdict::{by_quota, complaints};
+use super::worlds::{REGIONS, alike, new_images};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::{LATENCY_MILLISECONDS, complaints};
+use super::conditions::LATENCY_MILLISECONDS;
+use super::verdict::complaints;
 use crate::error::Error;
 use crate::lab::{Lab, World};
 use crate::machine::Setting;

@@ -5,7 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{QUOTA, USUAL, alike, by_quota, complaints, promotion, report};
+use super::conditions::{QUOTA, USUAL};
+use super::promotion::{promotion, report};
+use super::verdict::{by_quota, complaints};
+use super::worlds::alike;
 use crate::cosign::{Cosign, Way};
 use crate::error::Error;
 use crate::lab::{Lab, World};

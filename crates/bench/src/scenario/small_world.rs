@@ -1,6 +1,9 @@
 //! A few small images without any limit: how many requests a promotion takes.
 
-use super::{FREE, alike, complaints, promotions, small_images};
+use super::conditions::FREE;
+use super::promotion::promotions;
+use super::verdict::complaints;
+use super::worlds::{alike, small_images};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

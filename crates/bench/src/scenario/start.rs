@@ -1,7 +1,10 @@
 //! A small job on near hosts without a quota: the search for limits must begin fast (spec 03.11).
 
+use super::conditions::FREE;
+use super::promotion::promoted;
 use super::rounds::Rounds;
-use super::{FREE, alike, complaints, promoted, small_images};
+use super::verdict::complaints;
+use super::worlds::{alike, small_images};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

@@ -1,6 +1,7 @@
 //! Large layers to a few destinations.
 
-use super::{complaints, promotion};
+use super::promotion::promotion;
+use super::verdict::complaints;
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

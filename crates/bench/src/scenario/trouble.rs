@@ -1,6 +1,8 @@
 //! A region that is slow and one that refuses must not hold up the others.
 
-use super::{LATENCY_MILLISECONDS, REGIONS, USUAL, alike, new_images, promotion_with, report};
+use super::conditions::{LATENCY_MILLISECONDS, USUAL};
+use super::promotion::{promotion_with, report};
+use super::worlds::{REGIONS, alike, new_images};
 use crate::error::Error;
 use crate::lab::Lab;
 use crate::machine::Setting;

@@ -1,0 +1,57 @@
+//! Promotions by kpromo, as several scenarios measure them.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::lab::{Lab, World};
+use crate::manifests;
+use crate::measure::Job;
+use crate::protocol::Spec;
+use crate::record::{Run, median};
+use crate::tools::word;
+
+/// `kpromo cip --confirm` on a world, with the folder that it works in.
+pub(super) fn promotion(lab: &Lab, world: &World) -> Result<(TempDir, Job), Error> {
+    promotion_with(lab, world, &[])
+}
+
+/// As [`promotion`], with more flags.
+pub(super) fn promotion_with(lab: &Lab, world: &World, flags: &[&str]) -> Result<(TempDir, Job), Error> {
+    let folder = lab.folder()?;
+    let manifests = folder.path().join("manifests");
+    manifests::write(&manifests, &world.started)?;
+    let report = word(&report(folder.path()));
+    let flags = [&["--confirm", "--report", &report], flags].concat();
+    let job = lab.cip(folder.path(), &manifests, &flags);
+    Ok((folder, job))
+}
+
+/// The report that kpromo writes in the folder of a job.
+pub(super) fn report(folder: &Path) -> PathBuf {
+    folder.join("report.json")
+}
+
+/// A promotion by kpromo into a new world, with what kpromo itself counted.
+pub(super) async fn promoted(lab: &Lab, label: &str, spec: &Spec, flags: &[&str]) -> Result<Run, Error> {
+    let mut world = lab.world(spec.clone()).await?;
+    let (folder, job) = promotion_with(lab, &world, flags)?;
+    let run = lab.run(&mut world, label, &job).await?;
+    Ok(Run { account: Account::read(&report(folder.path())), ..run })
+}
+
+/// The median of several promotions by kpromo, each into a new world.
+pub(super) async fn promotions(
+    lab: &Lab,
+    label: &str,
+    spec: &Spec,
+    runs: usize,
+) -> Result<Option<Run>, Error> {
+    let mut measured = Vec::new();
+    for _ in 0..runs {
+        measured.push(promoted(lab, label, spec, &[]).await?);
+    }
+    Ok(median(measured))
+}

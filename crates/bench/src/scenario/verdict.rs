@@ -1,0 +1,31 @@
+//! The judgement of runs that several scenarios share: targets, and failures of commands.
+
+use crate::record::{Run, Target};
+use crate::show::{percent, seconds};
+
+/// The targets of a run under a quota.
+pub(super) fn by_quota(run: &Run) -> Vec<Target> {
+    let least = run.least_seconds.unwrap_or_default();
+    let mut wall = Target::at_most("wall", run.wall_seconds, 1.2 * least, seconds);
+    wall.target.push_str(" (1.2 × least by quota)");
+    vec![wall, Target::at_most("refused", run.refused_share(), 0.01, percent)]
+}
+
+/// A note for the page about each run with commands that failed.
+pub(super) fn complaints(runs: &[Run]) -> Vec<String> {
+    let failed = runs.iter().filter(|run| run.failures > 0);
+    let told = failed.map(|run| {
+        let words = run.complaints.first().map_or("", String::as_str).replace('`', "'");
+        format!("{} ended with {}; the first one that failed said `{words}`.", run.label, exits(run))
+    });
+    told.collect()
+}
+
+/// The exit codes of a run.
+fn exits(run: &Run) -> String {
+    let code = |(code, times): (&i32, &usize)| {
+        let name = if *code < 0 { "a signal".to_owned() } else { format!("exit code {code}") };
+        if run.commands > 1 { format!("{name} ({times} of {})", run.commands) } else { name }
+    };
+    run.exits.iter().map(code).collect::<Vec<_>>().join(", ")
+}
