@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use promote::SignatureFormat;
+use trust::SignatureFormat;
 
 /// The account that signs Kubernetes' images, in staging and in production.
 pub(crate) const ACCOUNT: &str = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com";

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use oci::Client;
-use promote::Production;
 use transport::Door;
+use trust::Production;
 
 use crate::config::{Config, InvalidConfig};
 use crate::credentials::{Keychain, metadata_host};

@@ -3,8 +3,8 @@
 
 use manifest::Manifests;
 use oci::{RegistryRoot, Repository};
-use promote::Production;
-use promote::audit::ImageName;
+use trust::Production;
+use trust::audit::ImageName;
 
 use crate::choice::Defaults;
 use crate::config::Config;

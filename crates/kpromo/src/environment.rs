@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use promote::CiJob;
 use transport::Secret;
+use trust::CiJob;
 
 use crate::credentials::Places;
 

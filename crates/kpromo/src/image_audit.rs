@@ -1,6 +1,6 @@
 //! The audit of one image of `kpromo verify`.
 
-use promote::audit::{AuditError, Audited, ImageName};
+use trust::audit::{AuditError, Audited, ImageName};
 
 /// An image that the user named, and what the audit found of it.
 pub(crate) struct ImageAudit {

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use futures_util::{StreamExt, stream};
-use promote::Verification;
-use promote::audit::{ImageName, audit};
-use promote::evidence::Room;
+use trust::Verification;
+use trust::audit::{ImageName, audit};
+use trust::evidence::Room;
 
 use crate::args::{Form, VerifyArgs};
 use crate::choice::TrustArgs;
@@ -14,10 +14,10 @@ use crate::connect::{Connection, connect};
 use crate::defaults::of_images;
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::identities::{signer_pattern, trust};
 use crate::image_audit::ImageAudit;
 use crate::render::{audit_json, audit_text};
 use crate::terminal::{print, print_error, print_help};
-use crate::trust::{signer_pattern, trust};
 use crate::watchdog;
 
 /// How many images are looked at at once; what each registry bears is for the door to find.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use manifest::Overlap;
 use oci::DigestReference;
 use sigstore::{SignError, TrustError};
+use trust::Problem;
 
 use crate::event::Phase;
 use crate::phase::plan::Plan;
-use crate::problem::Problem;
 
 /// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
 #[derive(Debug)]

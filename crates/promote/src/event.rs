@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use oci::{Copied, DigestReference, Repository, Tag, TagReference};
 use sigstore::Signatory;
-
-use crate::policy::Judgement;
-use crate::problem::Problem;
+use trust::Problem;
+use trust::policy::Judgement;
 
 /// The phases of a run, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

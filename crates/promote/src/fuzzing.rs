@@ -1,5 +1,4 @@
 //! What the fuzz targets reach beside the public items. Not a part of the interface.
 
 pub use manifest::fuzzing::{images, plain};
-
-pub use crate::evidence::fuzzing::{Peeked, peek};
+pub use trust::fuzzing::{Peeked, peek};

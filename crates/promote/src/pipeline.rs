@@ -5,13 +5,14 @@ use std::collections::HashMap;
 
 use manifest::ImageId;
 use oci::{Client, Reader};
+use trust::Notary;
+use trust::gate::Passed;
 
 use crate::error::Error;
 use crate::event::Phase;
-use crate::notary::Notary;
 use crate::phase::{
-    Attested, Cleared, Confirmed, Copying, Deferred, Job, Passed, Plan, Ready, attest, look, look_at_carried,
-    plan, promote, provenance, setup, sign, validate,
+    Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, look, look_at_carried, plan,
+    promote, provenance, setup, sign, validate,
 };
 use crate::run::Run;
 

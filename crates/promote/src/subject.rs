@@ -6,8 +6,7 @@ use std::collections::{HashMap, HashSet};
 use manifest::Id;
 use manifest::{Edge, Edges};
 use oci::{Digest, Repository, RepositoryPath};
-
-use crate::notary::Production;
+use trust::Production;
 
 /// An image under the name that users pull it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -10,14 +10,14 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use oci::{AttachmentKind, Client, Digest, RawManifest, Repository};
-use promote::audit::{Audited, RefusedKind, audit};
-use promote::evidence::Room;
-use promote::{Production, Verification};
 use registry::sample::{Recipe, Sample};
 use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use support::beside::{attestations, beside, inner_index, runnable};
 use support::hand::{Hand, PROVENANCE, append, attach};
 use support::{door, path};
+use trust::audit::{Audited, RefusedKind, audit};
+use trust::evidence::Room;
+use trust::{Production, Verification};
 
 /// A promoted image, and somebody whose signatures count.
 struct Scene {

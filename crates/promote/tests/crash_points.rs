@@ -4,11 +4,11 @@
 
 mod support;
 
-use promote::SignatureFormat;
 use registry::{Config, Effect};
 use support::google;
 use support::process::{Shape, check_each, complete_run, count_requests, requests_of_a_run, run_until};
 use support::signer::Identity;
+use trust::SignatureFormat;
 
 /// When a run is killed, by the number of a request.
 #[derive(Clone, Copy, Debug)]

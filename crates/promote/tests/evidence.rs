@@ -10,14 +10,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 use oci::{AttachedTag, AttachmentKind, Client, Digest, Known, NewLayer, RawManifest, Repository};
-use promote::evidence::{
-    Claim, Evidence, EvidenceError, Hints, Means, Origin, Rejected, Room, SIGN_TYPE, Wanted, gather,
-};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind as Request, Server};
 use sigstore::{Trust, TrustSettings};
 use support::hand::{BUNDLE, Hand, PROVENANCE, append, attach, attach_annotated, attach_as, broken, forged};
 use support::{door, path};
+use trust::evidence::{
+    Claim, Evidence, EvidenceError, Hints, Means, Origin, Rejected, Room, SIGN_TYPE, Wanted, gather,
+};
 
 /// A trusted root, which knows no keys of signers.
 const ROOT: &str = r#"{

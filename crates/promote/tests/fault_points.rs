@@ -5,11 +5,11 @@
 mod support;
 
 use http::StatusCode;
-use promote::SignatureFormat;
 use registry::{Effect, ErrorCode};
 use support::google;
 use support::process::{Shape, check_each, complete_run, count_requests, requests_of_a_run};
 use support::signer::Identity;
+use trust::SignatureFormat;
 
 /// Has every request of a run fail once, each in a run of its own.
 fn fail_every_request(effect: &Effect) {

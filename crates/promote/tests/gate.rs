@@ -12,17 +12,18 @@ use http::StatusCode;
 use manifest::Manifests;
 use manifest::policy::{Mode, Policies};
 use oci::{AttachmentKind, Digest, Known, RegistryRoot, Repository};
-use promote::{Error, Job, Phase, Prepared, SignatureFormat, SummarySigner, prepare};
+use promote::{Error, Job, Phase, Prepared, prepare};
 use registry::sample::{Recipe, Sample};
 use registry::{Canned, Config, Effect, Fault, Kind};
 use support::beside::{attestations, beside, runnable};
 use support::hand::{Hand, PROVENANCE, append, attach, malformed};
 use support::signer::Identity;
 use support::{LATE_AFTER, World, google, path, tag, unsatisfied, within_limit};
+use trust::{SignatureFormat, SummarySigner};
 
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 const RECORD: &str = support::signer::RECORD;
-const SIGN: &str = promote::evidence::SIGN_TYPE;
+const SIGN: &str = trust::evidence::SIGN_TYPE;
 
 /// A world that signs with a key and may have a policy, which keys never satisfy.
 struct Scene {

@@ -7,13 +7,14 @@ mod support;
 
 use manifest::policy::{Mode, Policies};
 use oci::{AttachmentKind, Digest, RegistryRoot, Repository};
-use promote::{Error, Job, SignatureFormat, SummarySigner, carry_out, prepare};
+use promote::{Error, Job, carry_out, prepare};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use registry::sample::{Recipe, Sample};
 use support::hand::{Hand, PROVENANCE, append, malformed};
 use support::signer::{Identity, RECORD};
 use support::{World, google, path, tag, unsatisfied, within_limit};
+use trust::{SignatureFormat, SummarySigner};
 
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 /// How many worlds are tried.
@@ -104,14 +105,14 @@ impl Scene {
     async fn run(&self) -> bool {
         let (world, client) = (&self.world, self.world.fresh_client());
         let notary = self.identity.notary(&world.door, world.notary.production.canonical_host.clone());
-        let notary = promote::Notary {
-            verification: promote::Verification {
+        let notary = trust::Notary {
+            verification: trust::Verification {
                 trust: world.notary.verification.trust.clone(),
                 ..notary.verification
             },
             signing: notary
                 .signing
-                .map(|signing| promote::Signing { summaries: Some(SummarySigner::Same), ..signing }),
+                .map(|signing| trust::Signing { summaries: Some(SummarySigner::Same), ..signing }),
             ..notary
         };
         let prepared = match prepare(&world.run(), &client, self.job(), &notary).await {

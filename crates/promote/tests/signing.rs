@@ -11,7 +11,7 @@ use oci::{
     Selector,
 };
 use promote::phase::Attested;
-use promote::{Cache, Job, Notary, Promoter, Recheck, SignatureFormat, Signing, SummarySigner, prepare};
+use promote::{Cache, Job, Recheck, prepare};
 use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
 use serde_json::json;
@@ -20,6 +20,7 @@ use sigstore::{
 };
 use support::hand::{Hand, append, attach};
 use support::{World, google, notary, path, tag};
+use trust::{Notary, Promoter, SignatureFormat, Signing, SummarySigner};
 
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";

@@ -10,11 +10,11 @@ mod support;
 
 use std::sync::Barrier;
 
-use promote::SignatureFormat;
 use support::World;
 use support::google;
 use support::process::{Shape, check_each, complete_run, complete_run_on_condition};
 use support::signer::Identity;
+use trust::SignatureFormat;
 
 /// Three times: two runs start together, by the signers at these places; then `more` run, one after the other. Whatever
 /// each signer has signed is there then.

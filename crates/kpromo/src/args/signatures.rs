@@ -1,11 +1,11 @@
-//! Flags about signatures: whose count, and who signs. The files that they name are read in [`crate::trust`].
+//! Flags about signatures: whose count, and who signs. The files that they name are read in [`crate::identities`].
 
 use std::ffi::OsString;
 
 use clap::ArgAction::Set;
 use clap::Args;
 use clap::builder::{OsStringValueParser, PossibleValuesParser, TypedValueParser};
-use promote::SignatureFormat;
+use trust::SignatureFormat;
 
 use super::value::{BOOL, go_bool, path, text};
 use crate::choice::{

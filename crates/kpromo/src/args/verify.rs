@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use promote::audit::ImageName;
+use trust::audit::ImageName;
 
 use super::config::ConfigFlags;
 use super::signatures::TrustFlags;

@@ -1,8 +1,9 @@
 //! How a run has ended: what is printed of it, its report and its exit code.
 
 use promote::phase::{Attested, Plan};
-use promote::{Ending, Error, Ledger, Prepared, Problem};
+use promote::{Ending, Error, Ledger, Prepared};
 use transport::Door;
+use trust::Problem;
 
 use crate::args::{CipArgs, Limit};
 use crate::exit::Exit;

@@ -13,20 +13,20 @@ use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_th
 use oci::Client;
 use promote::phase::Plan;
 use promote::{
-    Cache, CacheError, Confirmed, Copying, Error, Job, Ledger, Notary, Observer, Run, carry_out, prepare,
-    write_plan,
+    Cache, CacheError, Confirmed, Copying, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan,
 };
 use tokio_util::sync::CancellationToken;
+use trust::Notary;
 
 use crate::args::{CacheArgs, CipArgs, Limit, ManifestSource};
 use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::identities::notary;
 use crate::output::{check_file, check_folder, write_file};
 use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
 use crate::terminal::{Interrupts, print, print_error};
-use crate::trust::notary;
 use crate::watchdog;
 
 /// The time that what is under way has to end after a first interrupt.

@@ -1,7 +1,7 @@
 //! The configuration (`--config`): registries, production, signing and verification (`docs/reference/configuration.md`).
 
 mod hosts;
-mod trust;
+mod signing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 
 use hosts::HostEntry;
 use oci::{Host, HostOptions, RepositoryPath};
-use promote::Production;
 use serde::Deserialize;
+use signing::{SigningEntry, VerificationEntry};
 use transport::Settings;
-use trust::{SigningEntry, VerificationEntry};
+use trust::Production;
 
 use crate::choice::{SigningArgs, TrustArgs};
 use crate::environment::Environment;

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
-use promote::audit::{Audited, Promotion, Record, RefusedKind, Signature, Standing, Summary};
 use serde::Serialize;
+use trust::audit::{Audited, Promotion, Record, RefusedKind, Signature, Standing, Summary};
 
 use crate::exit::Exit;
 use crate::image_audit::ImageAudit;

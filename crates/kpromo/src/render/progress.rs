@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use promote::{Event, Examination, Observer, Problem};
+use promote::{Event, Examination, Observer};
+use trust::Problem;
 
 use super::human::{bytes, count, duration};
 

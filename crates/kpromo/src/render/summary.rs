@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use promote::phase::Plan;
-use promote::{Ledger, Problem, UnsignedImage};
+use promote::{Ledger, UnsignedImage};
 use transport::{HostTally, Tally};
+use trust::Problem;
 
 use super::human::{bytes, count, duration};
 use super::plan::table;

@@ -12,12 +12,13 @@ use manifest::Id;
 use manifest::ImageId;
 use oci::{Descriptor, Digest, Repository, Writer};
 use sigstore::{Signer, Statement};
+use trust::attach::{AttachError, Input, Place, Record, Signers, Summary, attached_bundle, sha256};
+use trust::evidence::Origin;
+use trust::gate::{Assessment, Passed};
+use trust::{Notary, Signing};
 
 use crate::error::Error;
 use crate::event::{Event, Phase};
-use crate::evidence::Origin;
-use crate::notary::{Notary, Signing};
-use crate::phase::assessment::{Assessment, Passed};
 use crate::phase::carry::Carrier;
 use crate::phase::finished::Completion;
 use crate::phase::owed::{OwedImage, Part};
@@ -25,7 +26,6 @@ use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::phase::sign::{Signed, SignedImage, skipped};
 use crate::run::Run;
-use crate::signing::{AttachError, Input, Place, Record, Signers, Summary, attached_bundle, sha256};
 use crate::subject::Subject;
 
 /// The end of a run that was confirmed.

@@ -5,13 +5,13 @@ use std::collections::{HashMap, HashSet};
 
 use manifest::ImageId;
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Selector};
+use trust::attach::AttachError;
+use trust::evidence::Origin;
 
-use crate::evidence::Origin;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::OwedImage;
 use crate::phase::validate::Cleared;
 use crate::run::Run;
-use crate::signing::AttachError;
 
 /// Takes out of what is owed the images that only might have lacked attestations, and do not. Those that lack anything else
 /// stay, with attestations to carry where their policies have accepted any: what is attached to them is compared then.

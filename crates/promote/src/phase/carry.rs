@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use manifest::Id;
 use oci::{AttachedTag, Attachment, AttachmentKind, Digest, NewLayer, Referrer, Repository, Writer};
 use sigstore::BUNDLE_MAX;
+use trust::attach::AttachError;
 
 use crate::phase::owed::Part;
 use crate::phase::plan::Plan;
-use crate::signing::AttachError;
 
 /// The way to the home of images.
 pub(super) struct Carrier<'a> {

@@ -1,27 +1,21 @@
 //! The gate: looking at images of staging. Each image is looked at once a run, for Provenance, Validate, Promote, Sign and
 //! Attest alike (specification 02, *One gate*).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifest::policy::{Policies, Policy};
-use manifest::{ImageId, SharedImages};
-use oci::{Host, Reader};
-use oci_types::text::shown;
+use manifest::{Id, ImageId, SharedImages};
+use oci::{Host, Reader, Repository};
 use sigstore::TrustError;
+use trust::Notary;
+use trust::evidence::EvidenceError;
+use trust::gate::{Assessment, Signatures, Source, Staged, examine};
 
 use crate::event::{Event, Examination};
-use crate::evidence::{Claim, Evidence, EvidenceError, Rejected, Wanted};
-use crate::notary::Notary;
-use crate::phase::assessment::{Assessment, Signatures};
 use crate::phase::hosts::by_host;
-use crate::phase::parts::{Parts, Staged, image_of};
 use crate::phase::plan::Plan;
-use crate::policy::judge;
 use crate::run::Run;
-
-/// The most of a text from outside that a reason has, in characters.
-const SHOWN_MAX: usize = 1_000;
 
 /// Looks at images.
 #[derive(Clone, Copy)]
@@ -81,7 +75,7 @@ impl<'a> Examiner<'a> {
                 self.tell(plan, image, examined);
             }
             self.run.tell(&Event::Worked);
-            (image, examined.map(|examined| examined.forget_the_rest(self.notary)))
+            (image, examined.map(|examined| examined.forget_the_rest(&self.notary.verification)))
         };
         by_host(self.run, plan.edges(), images, |(source, _)| source, look).await
     }
@@ -89,43 +83,34 @@ impl<'a> Examiner<'a> {
     /// Looks at one image.
     async fn examine(&self, plan: &'a Plan, image_id: ImageId) -> Result<Assessment, EvidenceError> {
         let (source, digest) = image_id;
-        let digest = *plan.edges().digest_name(digest);
         let others = self.shared.get(&image_id).into_iter().flatten().copied();
+        // One that has lost the manifest may still have what was attached to it.
+        let others: Vec<Id<Repository>> = others.filter(|other| *other != source).collect();
+        let of = |id: Id<Repository>| Source {
+            repository: plan.edges().repository(id),
+            listed: Box::new(move |digest| plan.hints(id, digest)),
+        };
         let share = self.notary.verification.room.share();
         let staged = Staged {
-            run: self.run,
-            plan,
             means: self.notary.verification.means(self.reader, &share),
-            source,
-            // One that has lost the manifest may still have what was attached to it.
-            others: others.filter(|other| *other != source).collect(),
+            source: of(source),
+            others: others.iter().copied().map(of).collect(),
+            graph: plan.graph(image_id),
+            warn: &|text| self.run.tell(&Event::Warned(text)),
         };
-        let evidence = staged.evidence(digest, Wanted::All).await?;
-        let mut platforms = BTreeMap::new();
-        let mut judgements = Vec::new();
-        for policy in self.policies_of(&staged) {
-            let mut image = image_of(digest, &evidence);
-            // Where an index has no provenance of its own, its platforms have to have it.
-            if let Some(policy) = policy.filter(|policy| !image.has_provenance(policy)) {
-                let parts = Parts::of(&staged, policy, plan.graph(image_id));
-                image.platforms = parts.platforms(digest, &mut platforms, 1).await?;
-            }
-            judgements.push(judge(policy, &image));
-        }
-        for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
-            self.run.tell(&Event::Warned(format!(
-                "{absent} is listed as attached to an image and is not there; it counts as not attached"
-            )));
-        }
-        let signatures = self.weigh_signatures(&evidence);
-        Ok(Assessment::new(evidence, platforms, judgements, signatures))
+        let policies = self.policies_of(plan, others.into_iter().chain([source]));
+        examine(&staged, *plan.edges().digest_name(digest), &policies, &self.notary.verification).await
     }
 
     /// The policies that an image has to satisfy: those of all staging repositories that may serve one of its edges.
-    fn policies_of(&self, staged: &Staged<'a>) -> Vec<Option<&'a Policy>> {
+    fn policies_of(
+        &self,
+        plan: &Plan,
+        sources: impl Iterator<Item = Id<Repository>>,
+    ) -> Vec<Option<&'a Policy>> {
         let mut policies: Vec<Option<&Policy>> = Vec::new();
-        for source in staged.sources() {
-            let policy = self.policies.of(staged.plan.edges().repository(source));
+        for source in sources {
+            let policy = self.policies.of(plan.edges().repository(source));
             if !policies.contains(&policy) {
                 policies.push(policy);
             }
@@ -133,48 +118,23 @@ impl<'a> Examiner<'a> {
         policies
     }
 
-    fn weigh_signatures(&self, evidence: &Evidence) -> Signatures {
-        let verification = &self.notary.verification;
-        if evidence.signatures.iter().any(|found| verification.accepts(&found.signatory)) {
-            return Signatures::Accepted;
-        }
-        // Signatures by others are ignored: only what claims to be by staging's signer and does not hold is in the way.
-        let rejected = evidence.rejected.iter().filter(|rejected| rejected.claim == Claim::Signature);
-        let why: Vec<String> =
-            rejected.map(|Rejected { place, reason, .. }| format!("{place}: {reason}")).collect();
-        if why.is_empty() { Signatures::None } else { Signatures::Refused(why) }
-    }
-
-    /// The signatures that are someone else's: those by another identity, and those by keys and authorities that are not trusted.
-    fn signed_by_others(&self, evidence: &Evidence) -> Vec<String> {
-        let verification = &self.notary.verification;
-        let verified = evidence.signatures.iter().map(|found| {
-            let (signatory, staging) = (&found.signatory, &verification.staging);
-            let why = format!("{}: it is by {signatory}, and {staging} was expected", found.origin);
-            shown(&why, SHOWN_MAX)
-        });
-        let unknown = evidence.others.iter().filter(|other| other.claim == Claim::Signature);
-        verified.chain(unknown.map(|Rejected { place, reason, .. }| format!("{place}: {reason}"))).collect()
-    }
-
     fn tell(&self, plan: &Plan, (source, digest): ImageId, examined: &Assessment) {
         let image = plan.edges().repository(source).at(*plan.edges().digest_name(digest));
-        let (signatures, evidence) = (examined.signatures(), &examined.evidence);
-        let judgement = examined.judgement();
+        let (signatures, judgement) = (examined.signatures(), examined.judgement());
         if !judgement.is_satisfied() && !judgement.blocks() {
             let judgement = judgement.to_string().replace('\n', "\n  ");
             self.run.tell(&Event::Warned(format!(
                 "{image} does not satisfy its policy, which only warns: {judgement}"
             )));
         }
-        let by_others = self.signed_by_others(evidence);
+        let by_others = examined.signed_by_others(&self.notary.verification);
         if let (Signatures::None, [first, ..]) = (signatures, &by_others[..]) {
             let count = by_others.len();
             self.run.tell(&Event::Warned(format!(
                 "{image} counts as unsigned: signatures by someone else are ignored ({count}), the first at {first}"
             )));
         }
-        let counted = self.notary.verification.accepts_of(&evidence.signatures);
+        let counted = examined.signed_by(&self.notary.verification);
         self.run.tell(&Event::Examined(Arc::new(Examination {
             image,
             judgement: judgement.clone(),

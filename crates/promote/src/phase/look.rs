@@ -6,21 +6,21 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use manifest::ImageId;
 use oci::{AttachmentKind, Descriptor, Digest, Known, Reader, Referrer};
 use sigstore::{Owner, Signer};
+use trust::attach::{
+    AttachError, Place, Signature, Signers, Stated, Tagged, has_bundle, latest_summary, tagged,
+};
+use trust::evidence::{SIGN_TYPE, is_bundle};
+use trust::predicate::PROMOTION_TYPE;
+use trust::{Notary, Signing};
 
-use crate::audit::PROMOTION_TYPE;
 use crate::decide::Verdict;
 use crate::error::Error;
 use crate::event::Event;
-use crate::evidence::{SIGN_TYPE, is_bundle};
-use crate::notary::{Notary, Signing};
 use crate::phase::finished::Finished;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::run::Run;
-use crate::signing::{
-    AttachError, Place, Signature, Signers, Stated, Tagged, has_bundle, latest_summary, tagged,
-};
 use crate::subject::{Subject, edges_of, subjects};
 
 /// How many manifests of one image are looked at at once.

@@ -1,8 +1,8 @@
 //! The phases of a promotion. Each consumes what the one before made, so that no order but the right one compiles; those
 //! before Promote hold a reader, which cannot write.
 
-mod assessment;
 mod attest;
+mod blocked;
 mod carried;
 mod carry;
 mod examine;
@@ -10,7 +10,6 @@ mod finished;
 mod hosts;
 mod look;
 mod owed;
-mod parts;
 pub(crate) mod plan;
 mod planning;
 mod promote;
@@ -20,7 +19,6 @@ mod setup;
 mod sign;
 mod validate;
 
-pub use assessment::{Assessment, Passed, Signatures};
 pub use attest::Attested;
 pub(crate) use attest::attest;
 pub(crate) use carried::look_at_carried;

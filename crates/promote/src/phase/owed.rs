@@ -6,9 +6,9 @@ use std::fmt;
 use manifest::ImageId;
 use oci::{Descriptor, Digest, Known, Referrer, Repository};
 use serde::Serialize;
+use trust::attach::Stated;
 
 use crate::phase::finished::Finished;
-use crate::signing::Stated;
 use crate::subject::Subject;
 
 /// What the images of a plan lack at their homes.

@@ -11,15 +11,15 @@ use oci::{
     Repository, Selector, Tag,
 };
 use serde::Serialize;
+use trust::NewAdvice;
+use trust::evidence::{Hints, is_about_content};
+use trust::policy::{claims_exemption, exempt_parts};
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
 use crate::event::{Event, Promotion};
-use crate::evidence::{Hints, is_about_content};
 use crate::inventory::{Inventory, Known as Presence};
 use crate::phase::owed::{Missing, Owed};
-use crate::policy::{claims_exemption, exempt_parts};
-use crate::problem::NewAdvice;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 

@@ -11,11 +11,11 @@ use oci::{
     Target, Writer,
 };
 use tokio::sync::Notify;
+use trust::gate::Passed;
 
 use crate::decide::Verdict;
 use crate::error::Error;
 use crate::event::{Event, Phase, Promotion};
-use crate::phase::assessment::Passed;
 use crate::phase::plan::Plan;
 use crate::phase::schedule::{Begin, Occasion, Schedule};
 use crate::phase::validate::{Cleared, Gate};

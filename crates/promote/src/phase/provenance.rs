@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use manifest::ImageId;
 use oci::Reader;
+use trust::Notary;
+use trust::gate::{Assessment, Passed};
 
 use crate::error::Error;
 use crate::event::Phase;
-use crate::notary::Notary;
-use crate::phase::assessment::{Assessment, Passed, blocked};
+use crate::phase::blocked::blocked;
 use crate::phase::examine::Examiner;
 use crate::phase::plan::Plan;
 use crate::run::Run;

@@ -13,18 +13,18 @@ use jiff::Timestamp;
 use manifest::Id;
 use manifest::ImageId;
 use oci::{AttachedTag, AttachmentKind, Digest, Known, NewLayer, Repository, Writer};
+use trust::attach::{AttachError, Place, Signature, Signers, attached_bundle};
+use trust::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
+use trust::gate::Passed;
+use trust::{Notary, Signing};
 
 use crate::event::{Event, Phase};
-use crate::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
-use crate::notary::{Notary, Signing};
-use crate::phase::assessment::Passed;
 use crate::phase::carry::Carrier;
 use crate::phase::finished::Completion;
 use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::run::Run;
-use crate::signing::{AttachError, Place, Signature, Signers, attached_bundle};
 use crate::subject::Subject;
 
 /// The most signatures of staging that are carried to one manifest: ours, which comes after them, has to stay among those that
@@ -359,7 +359,9 @@ impl SignWork<'_> {
                 _ => is_image.then_some(*passed),
             };
             match known {
-                Some(passed) => found.extend(passed.assessment().accepted(self.notary).cloned()),
+                Some(passed) => {
+                    found.extend(passed.assessment().accepted(&self.notary.verification).cloned())
+                }
                 None => found.extend(self.of_part(*source, digest).await?),
             }
         }

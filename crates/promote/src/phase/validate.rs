@@ -6,13 +6,14 @@ use std::sync::Arc;
 use manifest::Id;
 use manifest::ImageId;
 use oci::{Digest, Repository};
+use trust::gate::{Assessment, Passed, rank};
+use trust::policy::Judgement;
 
 use crate::error::Error;
 use crate::event::{Event, Phase};
-use crate::phase::assessment::{Assessment, Passed, blocked, rank};
+use crate::phase::blocked::blocked;
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
-use crate::policy::Judgement;
 use crate::run::Run;
 
 /// A plan that may be carried out, with the proof of each image that has passed: the only thing that Promote takes.

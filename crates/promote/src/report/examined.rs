@@ -1,9 +1,9 @@
 //! What was found attached to images in staging, as reports tell it.
 
 use serde::Serialize;
+use trust::policy::{Finding, Judgement};
 
 use crate::event::Examination;
-use crate::policy::{Finding, Judgement};
 
 /// The most attestations that are told of one image.
 const TOLD_MAX: usize = 200;

@@ -12,10 +12,10 @@ pub use examined::ExaminedTotals;
 use jiff::Timestamp;
 use oci::{Copied, DigestReference};
 use serde::Serialize;
+use trust::Problem;
 
 use crate::event::{Event, Observer, Phase, Promotion};
 use crate::phase::{Failure, Plan, Summary};
-use crate::problem::Problem;
 
 /// The version of the report's schema: `docs/reference/report.md`.
 const SCHEMA: u32 = 1;

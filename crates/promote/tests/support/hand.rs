@@ -8,12 +8,12 @@ use oci::{
     AttachedTag, AttachmentKind, Client, Digest, Known, NewLayer, NewReferrer, RawManifest, Repository,
     Subject, Writer,
 };
-use promote::evidence::SIGN_TYPE;
 use serde_json::{Value, json};
 use sigstore::{
     DSSE_TYPE, SIMPLE_SIGNING_TYPE, Services, Signed, Signer, SigningKey, SimpleSigning, Statement, Trust,
     TrustSettings,
 };
+use trust::evidence::SIGN_TYPE;
 
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";

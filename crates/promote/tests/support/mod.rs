@@ -15,18 +15,16 @@ use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
 use manifest::policy::{Pattern, SignerPattern};
 use manifest::{Manifests, load_plain};
 use oci::{Client, Repository, RepositoryPath, Tag};
-use promote::evidence::Room;
 use promote::phase::Attested;
-use promote::{
-    Confirmed, Copying, Ending, Error, Job, Ledger, Notary, Prepared, Production, Run, Verification,
-    carry_out, prepare,
-};
+use promote::{Confirmed, Copying, Ending, Error, Job, Ledger, Prepared, Run, carry_out, prepare};
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
 use serde_json::Value;
 use sigstore::{Trust, TrustSettings};
 use tokio_util::sync::CancellationToken;
 use transport::{Door, HostSettings, Retry, Settings, Timeouts};
+use trust::evidence::Room;
+use trust::{Notary, Production, Verification};
 
 /// One staging registry and some of production, all embedded, spoken with over HTTP.
 pub struct World {

@@ -1,11 +1,11 @@
 //! Keys that promotions sign with, and what they have signed.
 
 use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
-use promote::{Notary, Promoter, SignatureFormat, Signing};
 use sigstore::{
     CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
 };
 use transport::{Door, Secret};
+use trust::{Notary, Promoter, SignatureFormat, Signing};
 
 use super::hand::BUNDLE;
 
@@ -86,7 +86,7 @@ impl Identity {
             let tagged = self.layers(reader, home, part.digest).await;
             let by_tag = when(self.format != SignatureFormat::Bundle);
             assert!(by_tag.contains(&tagged), "{tagged} signatures at the tag of {what}");
-            let bundles = of(promote::evidence::SIGN_TYPE);
+            let bundles = of(trust::evidence::SIGN_TYPE);
             let by_bundle = when(self.format != SignatureFormat::Tag);
             assert!(by_bundle.contains(&bundles), "{bundles} bundles with signatures of {what}");
             let recorded = when(part.digest == image);

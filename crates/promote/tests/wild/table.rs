@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use oci::{AttachmentKind, Digest, Repository, RepositoryPath, Tag};
-use promote::{Error, Notary, Promoter, SignatureFormat, Signing};
+use promote::Error;
 use registry::sample::{Recipe, Sample};
 use sigstore::{SignerSource, SigningKey, Trust, TrustSettings};
+use trust::{Notary, Promoter, SignatureFormat, Signing};
 
 use crate::row::{Outcome, Row};
 use crate::support::hand::{Hand, append};

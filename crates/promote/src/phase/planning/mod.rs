@@ -14,12 +14,12 @@ use memory::Memory;
 use oci::{Graph, Reader, Repository};
 use progress::Progress;
 use reading::{Readers, ask, list, list_all, read_images};
+use trust::Notary;
 
 use crate::cache::Cache;
 use crate::decide::{Verdict, serving};
 use crate::error::{Conflict, Error};
 use crate::inventory::Inventory;
-use crate::notary::Notary;
 use crate::phase::owed::Owed;
 use crate::phase::plan::Plan;
 use crate::phase::setup::{Late, Ready, Round};

@@ -1,0 +1,54 @@
+//! Why something was not attached.
+
+use oci::Digest;
+use sigstore::{SignError, TrustError};
+
+use crate::evidence::EvidenceError;
+
+/// Why something was not signed or attested.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// A registry did not do its part.
+    #[error(transparent)]
+    Registry(#[from] oci::Error),
+    /// Signing failed.
+    #[error(transparent)]
+    Signing(#[from] SignError),
+    /// What staging has attached cannot be verified.
+    #[error("verifying what staging has attached: {0}")]
+    Trust(#[from] TrustError),
+    /// It is in production, and has not passed Provenance and Validate in this run.
+    #[error("it has not passed: {0}")]
+    NotPassed(String),
+    /// Sigstore's formats know images by SHA-256 alone.
+    #[error("{0} is not of the algorithm SHA-256, by which alone signatures name images")]
+    Algorithm(Digest),
+}
+
+impl AttachError {
+    /// Whether the same might succeed a little later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.is_temporary() && !error.is_silence(),
+            Self::Signing(error) => error.is_temporary(),
+            Self::Trust(_) | Self::NotPassed(_) | Self::Algorithm(_) => false,
+        }
+    }
+}
+
+impl From<EvidenceError> for AttachError {
+    fn from(error: EvidenceError) -> Self {
+        match error {
+            EvidenceError::Registry(error) => Self::Registry(error),
+            EvidenceError::Trust(error) => Self::Trust(error),
+        }
+    }
+}
+
+/// The SHA-256 digest that signatures name an image by, in hexadecimal.
+pub fn sha256(digest: Digest) -> Result<String, AttachError> {
+    match digest {
+        Digest::Sha256(_) => Ok(digest.hex()),
+        Digest::Sha512(_) => Err(AttachError::Algorithm(digest)),
+    }
+}

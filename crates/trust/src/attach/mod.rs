@@ -1,0 +1,19 @@
+//! How images are signed and recorded: what is written, and what of it is there already (`docs/design/signing.md`).
+
+mod bundle;
+mod error;
+mod image;
+mod ours;
+mod record;
+mod signature;
+mod signers;
+mod summary;
+
+pub use bundle::attached_bundle;
+pub use error::{AttachError, sha256};
+pub use image::Place;
+pub use ours::{Tagged, has_bundle, latest_summary, tagged};
+pub use record::Record;
+pub use signature::Signature;
+pub use signers::Signers;
+pub use summary::{Input, Stated, Summary};

@@ -1,0 +1,166 @@
+//! The promotion record: who promoted what, from where and why (specification 02, *Attest*).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use sigstore::Statement;
+
+use super::error::{AttachError, sha256};
+use super::image::Place;
+use crate::predicate::PROMOTION_TYPE;
+use crate::promoter::{CiJob, Promoter};
+
+/// What `builderId` begins with; the version follows.
+const BUILDER: &str = "https://k8s.io/promo-tools";
+
+/// What a record tells of one promotion.
+#[derive(Clone, Debug)]
+pub struct Record<'a> {
+    /// Where the image is.
+    pub place: Place<'a>,
+    /// The repository in staging.
+    pub source: String,
+    /// The tags it has.
+    pub tags: Vec<String>,
+    /// The file that wishes it, as it is named in its repository.
+    pub manifest: String,
+    /// When the run promoted.
+    pub time: Timestamp,
+    /// Who did.
+    pub promoter: &'a Promoter,
+}
+
+/// The predicate, in the field's words.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Predicate<'a> {
+    src_ref: String,
+    dst_ref: &'a str,
+    digest: String,
+    timestamp: Timestamp,
+    builder_id: String,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    tags: &'a [String],
+    source: Resource<'a>,
+    destination: Resource<'a>,
+    manifest: ManifestFile<'a>,
+    promoter: Program<'a>,
+    #[serde(skip_serializing_if = "is_empty")]
+    job: &'a CiJob,
+}
+
+/// A thing with a name and digests (in-toto *ResourceDescriptor*).
+#[derive(Serialize)]
+struct Resource<'a> {
+    name: &'a str,
+    digest: BTreeMap<&'static str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct ManifestFile<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    digest: BTreeMap<&'static str, &'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Program<'a> {
+    version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    git_commit: Option<&'a str>,
+}
+
+fn is_empty(job: &CiJob) -> bool {
+    *job == CiJob::default()
+}
+
+impl Record<'_> {
+    /// The statement that is signed.
+    ///
+    /// # Errors
+    /// When the image's digest is of an algorithm that signatures do not know.
+    pub fn statement(&self) -> Result<Statement, AttachError> {
+        let Self { place, source, tags, manifest, time, promoter } = self;
+        let sha256 = sha256(place.digest)?;
+        let digest = || BTreeMap::from([("sha256", sha256.as_str())]);
+        let checkout = promoter.checkout.as_ref();
+        let predicate = Predicate {
+            src_ref: format!("{source}@{}", place.digest),
+            dst_ref: place.reference,
+            digest: place.digest.to_string(),
+            timestamp: *time,
+            builder_id: format!("{BUILDER}@{}", promoter.version),
+            tags,
+            source: Resource { name: source, digest: digest() },
+            destination: Resource { name: place.reference, digest: digest() },
+            manifest: ManifestFile {
+                name: manifest,
+                uri: checkout.and_then(|checkout| checkout.uri.as_deref()),
+                digest: checkout
+                    .map(|checkout| ("gitCommit", checkout.commit.as_str()))
+                    .into_iter()
+                    .collect(),
+            },
+            promoter: Program { version: &promoter.version, git_commit: promoter.commit.as_deref() },
+            job: &promoter.job,
+        };
+        #[expect(clippy::expect_used, reason = "texts, maps of texts and times have JSON")]
+        let predicate = serde_json::to_value(&predicate).expect("a predicate has JSON");
+        Ok(Statement::about(place.reference, &sha256, PROMOTION_TYPE, predicate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use manifest::Checkout;
+    use oci::Digest;
+
+    use super::*;
+
+    fn record(promoter: &Promoter, tags: &[&str]) -> String {
+        let home = "m.io/prod/app".parse().unwrap();
+        let place = Place { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
+        let record = Record {
+            place,
+            source: "s.io/staging/app".to_owned(),
+            tags: tags.iter().map(ToString::to_string).collect(),
+            manifest: "images/app/images.yaml".to_owned(),
+            time: "2026-11-02T03:04:05Z".parse().unwrap(),
+            promoter,
+        };
+        let json: serde_json::Value = serde_json::from_slice(&record.statement().unwrap().to_json()).unwrap();
+        serde_json::to_string_pretty(&json).unwrap()
+    }
+
+    #[test]
+    fn a_record_tells_all_that_is_known() {
+        let promoter = Promoter {
+            version: "0.1.0".to_owned(),
+            commit: Some("c0ffee".to_owned()),
+            job: CiJob {
+                name: Some("post-promo".to_owned()),
+                kind: Some("postsubmit".to_owned()),
+                build_id: Some("7".to_owned()),
+                prow_job_id: Some("u-u-i-d".to_owned()),
+            },
+            checkout: Some(Checkout {
+                root: PathBuf::from("/k8s.io"),
+                uri: Some("git+https://github.com/kubernetes/k8s.io".to_owned()),
+                commit: "decade".to_owned(),
+            }),
+        };
+        insta::assert_snapshot!(record(&promoter, &["v1", "v1.0"]));
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out() {
+        let promoter = Promoter { version: "0.1.0".to_owned(), ..Promoter::default() };
+        insta::assert_snapshot!(record(&promoter, &[]));
+    }
+}

@@ -1,0 +1,276 @@
+//! Verification summaries: what the promoter has found out about an image, for those who will not look themselves (SLSA
+//! *Verification Summary Attestation* 1.0; specification 02, *Verification summaries*).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use oci::Digest;
+use serde::Serialize;
+use serde_json::Value;
+use sigstore::Statement;
+
+use super::error::{AttachError, sha256};
+use super::image::Place;
+use crate::policy::Judgement;
+use crate::predicate::SUMMARY_TYPE;
+use crate::promoter::Promoter;
+
+/// Who verifies.
+const VERIFIER: &str = "https://k8s.io/promo-tools/verifier/v1";
+const SLSA_VERSION: &str = "1.0";
+/// That somebody has reviewed the manifest: without that nothing is promoted.
+const REVIEWED: &str = "K8S_PROMOTION_MANIFEST_REVIEWED";
+const UNEVALUATED: &str = "SLSA_BUILD_LEVEL_UNEVALUATED";
+const FAILED: &str = "FAILED";
+/// What the levels of builds begin with.
+const LEVEL: &str = "SLSA_BUILD_LEVEL_";
+
+/// What a summary tells of one image.
+#[derive(Clone, Debug)]
+pub struct Summary<'a> {
+    /// Where the image is.
+    pub place: Place<'a>,
+    /// What became of it under its policy.
+    pub judgement: Option<&'a Judgement>,
+    /// The attestations that it was judged by.
+    pub inputs: Vec<Input>,
+    /// The file that holds its policy, as it is named in its repository; without a policy, the one that asks for the image.
+    pub policy: String,
+    /// When it was verified.
+    pub time: Timestamp,
+    /// Who promotes.
+    pub promoter: &'a Promoter,
+}
+
+/// An attestation that counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Input {
+    /// Where it stands.
+    pub place: String,
+    /// What it is stored as.
+    pub digest: Digest,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Predicate<'a> {
+    verifier: Verifier<'a>,
+    time_verified: Timestamp,
+    resource_uri: String,
+    policy: Resource,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    input_attestations: Vec<Resource>,
+    verification_result: &'static str,
+    verified_levels: Vec<String>,
+    slsa_version: &'static str,
+}
+
+#[derive(Serialize)]
+struct Verifier<'a> {
+    id: &'static str,
+    version: BTreeMap<&'static str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct Resource {
+    uri: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    digest: BTreeMap<&'static str, String>,
+}
+
+impl From<&Input> for Resource {
+    fn from(input: &Input) -> Self {
+        let algorithm = if matches!(input.digest, Digest::Sha256(_)) { "sha256" } else { "sha512" };
+        Self { uri: input.place.clone(), digest: BTreeMap::from([(algorithm, input.digest.hex())]) }
+    }
+}
+
+impl Summary<'_> {
+    /// The statement that is signed.
+    ///
+    /// # Errors
+    /// When the image's digest is of an algorithm that signatures do not know.
+    pub fn statement(&self) -> Result<Statement, AttachError> {
+        let Self { place, judgement, inputs, policy, time, promoter } = self;
+        let passes = judgement.is_none_or(Judgement::is_satisfied);
+        let checkout = promoter.checkout.as_ref();
+        let repository = checkout.and_then(|checkout| checkout.uri.as_deref());
+        let predicate = Predicate {
+            verifier: Verifier {
+                id: VERIFIER,
+                version: BTreeMap::from([("kpromo", promoter.version.as_str())]),
+            },
+            time_verified: *time,
+            resource_uri: resource_uri(place),
+            policy: Resource {
+                uri: repository.map_or_else(|| policy.clone(), |uri| format!("{uri}#{policy}")),
+                digest: checkout.map(|checkout| ("gitCommit", checkout.commit.clone())).into_iter().collect(),
+            },
+            input_attestations: inputs.iter().map(Resource::from).collect(),
+            verification_result: if passes { "PASSED" } else { FAILED },
+            verified_levels: levels(*judgement),
+            slsa_version: SLSA_VERSION,
+        };
+        #[expect(clippy::expect_used, reason = "texts, maps of texts and times have JSON")]
+        let predicate = serde_json::to_value(&predicate).expect("a predicate has JSON");
+        Ok(Statement::about(place.reference, &sha256(place.digest)?, SUMMARY_TYPE, predicate))
+    }
+}
+
+/// What a summary of ours that an image has already says of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// When it was verified: of several summaries, the latest counts.
+    time: Option<Timestamp>,
+    levels: Vec<String>,
+}
+
+impl Stated {
+    /// Reads a summary. What it does not say is left empty.
+    pub fn read(summary: &Statement) -> Self {
+        let Value::Object(predicate) = &summary.predicate else { return Self::default() };
+        let levels = predicate.get("verifiedLevels").and_then(Value::as_array).into_iter().flatten();
+        Self {
+            time: predicate.get("timeVerified").and_then(Value::as_str).and_then(|time| time.parse().ok()),
+            levels: levels.filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
+    }
+
+    /// The later of two.
+    pub fn latest(self, other: Self) -> Self {
+        if other.time > self.time { other } else { self }
+    }
+
+    /// Whether it still holds. A level that an earlier run has proven does: staging may have lost the evidence since, or the
+    /// policy may be gone.
+    pub fn holds(&self, judgement: Option<&Judgement>) -> bool {
+        let now = levels(judgement);
+        let is_worse = now[0] == FAILED || now[0] == UNEVALUATED;
+        self.levels == now || (is_worse && self.levels.first().is_some_and(|level| is_level(level)))
+    }
+}
+
+/// Whether it is a level that was reached.
+fn is_level(text: &str) -> bool {
+    text.starts_with(LEVEL) && text != UNEVALUATED
+}
+
+/// How a summary names an image.
+fn resource_uri(place: &Place<'_>) -> String {
+    format!("oci://{}@{}", place.reference, place.digest)
+}
+
+/// What was found: `FAILED` alone where it is not enough (*verifiedLevels*).
+fn levels(judgement: Option<&Judgement>) -> Vec<String> {
+    match judgement {
+        Some(judgement) if !judgement.is_satisfied() => vec![FAILED.to_owned()],
+        Some(Judgement { level: Some(level), .. }) => {
+            vec![format!("{LEVEL}{level}"), REVIEWED.to_owned()]
+        }
+        _ => vec![UNEVALUATED.to_owned(), REVIEWED.to_owned()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manifest::policy::{BuildLevel, Mode};
+    use serde_json::json;
+
+    use super::*;
+    use crate::policy::{Fault, Finding, Grounds, Verdict};
+
+    fn judgement(level: Option<BuildLevel>, faults: Vec<Fault>) -> Judgement {
+        let grounds = Grounds::Provenance {
+            builder: "https://builder.example".to_owned(),
+            source: "github.com/org/repo".to_owned(),
+            level: BuildLevel::Two,
+        };
+        let finding = |place: &str, verdict| Finding {
+            id: None,
+            place: place.to_owned(),
+            predicate_type: None,
+            signatory: None,
+            verdict,
+        };
+        Judgement {
+            digest: Digest::of(b"app"),
+            mode: Some(Mode::Warn),
+            level,
+            findings: vec![
+                finding("s.io/app@sha256:1", Verdict::Accepted(grounds)),
+                finding("b", Verdict::Ignored),
+            ],
+            faults,
+            platforms: Vec::new(),
+        }
+    }
+
+    fn summary(judgement: Option<&Judgement>) -> serde_json::Value {
+        let home = "m.io/prod/app".parse().unwrap();
+        let place = Place { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
+        let promoter = Promoter { version: "0.1.0".to_owned(), ..Promoter::default() };
+        let time = "2026-11-02T03:04:05Z".parse().unwrap();
+        let policy = "manifests/app/promoter-manifest.yaml".to_owned();
+        let inputs =
+            vec![Input { place: "s.io/app@sha256:1".to_owned(), digest: Digest::of(b"attestation") }];
+        let summary = Summary { place, judgement, inputs, policy, time, promoter: &promoter };
+        serde_json::from_slice(&summary.statement().unwrap().to_json()).unwrap()
+    }
+
+    #[test]
+    fn an_image_that_passes_has_its_level_and_what_it_was_found_by() {
+        let judgement = judgement(Some(BuildLevel::Two), Vec::new());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&summary(Some(&judgement))).unwrap());
+    }
+
+    #[test]
+    fn without_a_policy_the_level_is_not_evaluated() {
+        let predicate = &summary(None)["predicate"];
+        assert_eq!(predicate["verificationResult"], "PASSED");
+        assert_eq!(predicate["verifiedLevels"], serde_json::json!([UNEVALUATED, REVIEWED]));
+    }
+
+    #[test]
+    fn of_what_was_stated_a_proven_level_outlives_its_evidence_and_all_else_follows_the_verdict() {
+        let passes = |level| judgement(Some(level), Vec::new());
+        let (two, three) = (passes(BuildLevel::Two), passes(BuildLevel::Three));
+        let fails = judgement(None, vec![Fault::NoProvenance]);
+        let stated = |judgement: Option<&Judgement>| Stated { time: None, levels: levels(judgement) };
+        for (then, now, holds) in [
+            (Some(&two), Some(&two), true),
+            (Some(&two), Some(&three), false),
+            (Some(&three), Some(&two), false),
+            (Some(&two), Some(&fails), true),
+            (Some(&two), None, true),
+            (None, None, true),
+            (None, Some(&two), false),
+            (None, Some(&fails), false),
+            (Some(&fails), Some(&fails), true),
+            (Some(&fails), Some(&two), false),
+            (Some(&fails), None, false),
+        ] {
+            assert_eq!(stated(then).holds(now), holds, "{:?}, now {:?}", levels(then), levels(now));
+        }
+        assert!(!Stated::default().holds(None), "a summary that says nothing");
+    }
+
+    #[test]
+    fn of_two_summaries_the_later_one_counts() {
+        let at = |time: &str, level: &str| {
+            let predicate = json!({ "timeVerified": time, "verifiedLevels": [level] });
+            Stated::read(&Statement::about("a", "ab", SUMMARY_TYPE, predicate))
+        };
+        let (old, new) = (at("2026-01-01T00:00:00Z", "old"), at("2026-01-02T00:00:00Z", "new"));
+        assert_eq!(old.clone().latest(new.clone()), new);
+        assert_eq!(new.clone().latest(old), new);
+        assert_eq!(at("soon", "x").latest(new.clone()), new);
+    }
+
+    /// Only where the policy warns: what it requires is not promoted without.
+    #[test]
+    fn an_image_that_does_not_pass_has_failed() {
+        let predicate = &summary(Some(&judgement(None, vec![Fault::NoProvenance])))["predicate"];
+        assert_eq!(predicate["verificationResult"], "FAILED");
+        assert_eq!(predicate["verifiedLevels"], serde_json::json!(["FAILED"]));
+    }
+}

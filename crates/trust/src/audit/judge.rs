@@ -1,0 +1,262 @@
+//! What is found of one image, and whether that makes it signed.
+
+use jiff::Timestamp;
+use oci::{Digest, Repository};
+use sigstore::{Signatory, Statement};
+
+use super::finding::{Audited, Refused, RefusedKind, Signature, Standing};
+use super::image::{is_same, repository_of};
+use super::statement::{Said, said};
+use super::text::shown;
+use crate::config::Verification;
+use crate::evidence::Claim;
+use crate::production::Production;
+
+/// The most objections of one kind that are told: whoever may push can attach as much as he likes.
+const OBJECTIONS_MAX: usize = 5;
+
+/// Whose signatures count, and for what.
+pub(super) struct Judge<'a> {
+    verification: &'a Verification,
+    /// What the image may be called: its own repository, and what users call it.
+    names: Vec<Repository>,
+}
+
+impl<'a> Judge<'a> {
+    pub(super) fn new(
+        verification: &'a Verification,
+        production: &Production,
+        repository: &Repository,
+    ) -> Self {
+        let mut names = vec![repository.clone()];
+        names.extend(production.reference(repository).parse().ok().filter(|name| name != repository));
+        Self { verification, names }
+    }
+
+    /// What a signature is worth. One that names nothing is for the digest, and so for this image.
+    fn standing(&self, signatory: &Signatory, reference: Option<&str>) -> Standing {
+        let is_ours = |reference: &str| {
+            repository_of(reference).is_some_and(|of| self.names.iter().any(|name| is_same(&of, name)))
+        };
+        if !self.verification.accepts(signatory) {
+            Standing::OtherSigner
+        } else if reference.is_none_or(is_ours) {
+            Standing::Counts
+        } else {
+            Standing::OtherReference
+        }
+    }
+
+    /// An image of which nothing is known yet.
+    pub(super) fn image(&self, digest: Digest, platform: Option<&str>) -> Draft<'_> {
+        Draft {
+            judge: self,
+            audited: Audited {
+                digest,
+                platform: platform.map(shown),
+                signed: false,
+                objections: Vec::new(),
+                signatures: Vec::new(),
+                records: Vec::new(),
+                summaries: Vec::new(),
+                attestations: Vec::new(),
+                refused: Vec::new(),
+                platforms: Vec::new(),
+            },
+        }
+    }
+
+    fn wanted(&self) -> String {
+        let names: Vec<String> = self.names.iter().map(ToString::to_string).collect();
+        names.join(" or ")
+    }
+}
+
+/// An image while what is attached to it is looked at.
+pub(super) struct Draft<'a> {
+    judge: &'a Judge<'a>,
+    audited: Audited,
+}
+
+impl Draft<'_> {
+    pub(super) fn signature(
+        &mut self,
+        signatory: &Signatory,
+        reference: Option<&str>,
+        signed_at: Option<Timestamp>,
+        place: &str,
+    ) {
+        let standing = self.judge.standing(signatory, reference);
+        let (signer, reference, place) = (signatory.into(), reference.map(shown), shown(place));
+        self.audited.signatures.push(Signature { standing, signer, reference, signed_at, place });
+    }
+
+    pub(super) fn statement(&mut self, signatory: &Signatory, statement: &Statement, place: &str) {
+        let accepted = self.judge.verification.accepts(signatory);
+        match said(signatory, statement, accepted, place) {
+            Said::Record(record) => self.audited.records.push(record),
+            Said::Summary(summary) => self.audited.summaries.push(summary),
+            Said::Attestation(attestation) => self.audited.attestations.push(attestation),
+            Said::Refused(refused) => self.audited.refused.push(refused),
+        }
+    }
+
+    pub(super) fn refused(&mut self, claim: &Claim, reason: &str, place: &str) {
+        let (kind, predicate_type) = match claim {
+            Claim::Signature => (RefusedKind::Signature, None),
+            Claim::Attestation(predicate_type) => (RefusedKind::Attestation, predicate_type.as_deref()),
+        };
+        let (predicate_type, reason, place) = (predicate_type.map(shown), shown(reason), shown(place));
+        self.audited.refused.push(Refused { kind, predicate_type, reason, place });
+    }
+
+    /// What it amounts to.
+    pub(super) fn finish(self, platforms: Vec<Audited>) -> Audited {
+        let Self { judge, mut audited } = self;
+        audited.platforms = platforms;
+        audited.signed = audited.signatures.iter().any(|found| found.standing == Standing::Counts);
+        if !audited.signed {
+            audited.objections = objections(judge, &audited);
+        }
+        audited
+    }
+}
+
+/// Why an image is not signed.
+fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
+    let signed = audited.signatures.iter().take(OBJECTIONS_MAX).map(|found| match found.standing {
+        Standing::OtherReference => format!(
+            "it is signed as {}, which says nothing of {}",
+            found.reference.as_deref().unwrap_or_default(),
+            judge.wanted()
+        ),
+        Standing::OtherSigner | Standing::Counts => {
+            format!("it is signed by {}, not by {}", found.signer, judge.verification.staging)
+        }
+    });
+    let signatures = audited.refused.iter().filter(|refused| refused.kind == RefusedKind::Signature);
+    let refused = signatures.take(OBJECTIONS_MAX).map(|refused| {
+        let Refused { reason, place, .. } = refused;
+        format!("a signature does not verify ({place}): {reason}")
+    });
+    let mut all: Vec<String> = signed.chain(refused).collect();
+    if all.is_empty() {
+        all.push("it has no signature".to_owned());
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use manifest::policy::{Pattern, SignerPattern};
+    use sigstore::{Trust, TrustSettings};
+
+    use super::*;
+    use crate::evidence::Room;
+
+    fn verification() -> Verification {
+        let door = transport::Door::open(transport::Settings::default()).unwrap();
+        let exact = |text| Pattern::exact(text).unwrap();
+        Verification {
+            trust: Trust::new(door, TrustSettings::default()).unwrap(),
+            staging: SignerPattern { issuer: exact("https://i.example"), subject: exact("a@b.c") },
+            room: Room::default(),
+        }
+    }
+
+    fn production() -> Production {
+        Production {
+            canonical_host: "one.example".parse().unwrap(),
+            path: "prod/images".parse().unwrap(),
+            reference: "registry.example".parse().unwrap(),
+        }
+    }
+
+    fn by(subject: &str) -> Signatory {
+        Signatory::Certificate { issuer: "https://i.example".to_owned(), subject: subject.to_owned() }
+    }
+
+    /// What signatures amount to that are each by somebody and for something.
+    fn judged(signatures: &[(&Signatory, Option<&str>)]) -> Audited {
+        let (verification, production) = (verification(), production());
+        let repository = "two.example/prod/images/app".parse().unwrap();
+        let judge = Judge::new(&verification, &production, &repository);
+        let mut draft = judge.image(Digest::of(b"x"), None);
+        for (signatory, reference) in signatures {
+            draft.signature(signatory, *reference, None, "here");
+        }
+        draft.finish(Vec::new())
+    }
+
+    #[test]
+    fn a_signature_counts_that_names_the_image_as_it_is_or_as_users_call_it_or_does_not_name_it() {
+        for reference in [
+            None,
+            Some("registry.example/app"),
+            Some("registry.example/app:v1"),
+            Some("two.example/prod/images/app"),
+        ] {
+            let audited = judged(&[(&by("a@b.c"), reference)]);
+            assert!(audited.signed && audited.objections.is_empty(), "{reference:?}: {audited:?}");
+        }
+    }
+
+    #[test]
+    fn a_signature_for_another_image_does_not_count_whoever_has_signed_it() {
+        for reference in
+            ["registry.example/app2", "registry.example/other/app", "one.example/prod/images/app", "app", ""]
+        {
+            let audited = judged(&[(&by("a@b.c"), Some(reference))]);
+            assert!(!audited.signed, "{reference}");
+            assert_eq!(audited.signatures[0].standing, Standing::OtherReference, "{reference}");
+            assert!(audited.objections[0].contains("registry.example/app"), "{:?}", audited.objections);
+        }
+    }
+
+    #[test]
+    fn one_signature_that_counts_is_enough_among_others_and_others_alone_are_named() {
+        let (ours, other) = (by("a@b.c"), by("mallory@b.c"));
+        assert!(judged(&[(&other, None), (&ours, None)]).signed);
+        let audited = judged(&[(&other, None)]);
+        assert_eq!(audited.objections.len(), 1);
+        let told = &audited.objections[0];
+        assert!(told.contains("mallory@b.c (https://i.example)") && told.contains("a@b.c"), "{told}");
+        let key = Signatory::Key { fingerprint: "ab".to_owned() };
+        assert!(judged(&[(&key, None)]).signed, "a key is only found to have signed where trust is in it");
+    }
+
+    #[test]
+    fn what_is_unsigned_is_told_why_in_bounds() {
+        assert_eq!(judged(&[]).objections, ["it has no signature"]);
+        let (verification, production) = (verification(), production());
+        let repository = "two.example/prod/images/app".parse().unwrap();
+        let judge = Judge::new(&verification, &production, &repository);
+        let mut draft = judge.image(Digest::of(b"x"), None);
+        (0..100).for_each(|_| draft.refused(&Claim::Signature, "forged", "there"));
+        draft.refused(&Claim::Attestation(None), "broken", "there");
+        let audited = draft.finish(Vec::new());
+        assert_eq!((audited.objections.len(), audited.refused.len()), (OBJECTIONS_MAX, 101));
+        assert!(audited.objections[0].contains("forged"));
+    }
+
+    #[test]
+    fn an_index_is_signed_as_a_whole_when_all_its_platforms_are() {
+        let (verification, production) = (verification(), production());
+        let repository = "two.example/prod/images/app".parse().unwrap();
+        let judge = Judge::new(&verification, &production, &repository);
+        let ours = by("a@b.c");
+        let platform = |signed: bool, deeper| {
+            let mut draft = judge.image(Digest::of(b"x"), Some("linux/arm64"));
+            if signed {
+                draft.signature(&ours, None, None, "here");
+            }
+            draft.finish(deeper)
+        };
+        let whole = platform(true, vec![platform(true, Vec::new()), platform(true, Vec::new())]);
+        assert!(whole.is_wholly_signed());
+        assert_eq!(whole.platforms_signed(), (2, 2));
+        let nested = platform(true, vec![platform(true, vec![platform(false, Vec::new())])]);
+        assert!(nested.signed && !nested.is_wholly_signed());
+        assert_eq!(nested.platforms_signed(), (1, 2));
+    }
+}

@@ -1,0 +1,179 @@
+//! What records and summaries say. A signature proves who says it, not that it has sense, so every field may be missing.
+
+use serde::Deserialize;
+use sigstore::{Signatory, Statement};
+
+use super::finding::{Attestation, Promotion, Record, Refused, RefusedKind, Summary};
+use super::text::shown;
+use crate::predicate::{PROMOTION_TYPE, SUMMARY_TYPE};
+
+/// The most levels of a summary that are shown.
+const LEVELS_MAX: usize = 16;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PromotionPredicate {
+    src_ref: Option<String>,
+    dst_ref: Option<String>,
+    timestamp: Option<String>,
+    builder_id: Option<String>,
+    manifest: Option<ManifestFile>,
+    job: Option<JobName>,
+}
+
+#[derive(Default, Deserialize)]
+struct ManifestFile {
+    name: Option<String>,
+    uri: Option<String>,
+    digest: Option<Commit>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Commit {
+    git_commit: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobName {
+    name: Option<String>,
+    build_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SummaryPredicate {
+    verifier: Option<VerifierId>,
+    time_verified: Option<String>,
+    verification_result: String,
+    #[serde(default)]
+    verified_levels: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct VerifierId {
+    id: Option<String>,
+}
+
+/// What a statement is.
+pub(super) enum Said {
+    Record(Record),
+    Summary(Summary),
+    Attestation(Attestation),
+    Refused(Refused),
+}
+
+/// What a statement says that somebody has signed; `accepted` tells whether it is by whom it should be.
+pub(super) fn said(signatory: &Signatory, statement: &Statement, accepted: bool, place: &str) -> Said {
+    let (signer, place) = (signatory.into(), shown(place));
+    let predicate = statement.predicate.clone();
+    let malformed = |error: serde_json::Error, kind: &str, place: String| {
+        let reason = shown(&format!("its predicate is not one of its type: {error}"));
+        let (kind, predicate_type) = (RefusedKind::Attestation, Some(kind.to_owned()));
+        Said::Refused(Refused { kind, predicate_type, reason, place })
+    };
+    match statement.predicate_type.as_str() {
+        kind @ PROMOTION_TYPE => match serde_json::from_value(predicate) {
+            Ok(predicate) => {
+                Said::Record(Record { accepted, signer, promotion: promotion(predicate), place })
+            }
+            Err(error) => malformed(error, kind, place),
+        },
+        kind @ SUMMARY_TYPE => match serde_json::from_value::<SummaryPredicate>(predicate) {
+            Ok(summary) => Said::Summary(Summary {
+                accepted,
+                signer,
+                result: shown(&summary.verification_result),
+                levels: summary.verified_levels.iter().take(LEVELS_MAX).map(|level| shown(level)).collect(),
+                verifier: summary.verifier.and_then(|verifier| verifier.id).as_deref().map(shown),
+                timestamp: summary.time_verified.as_deref().map(shown),
+                place,
+            }),
+            Err(error) => malformed(error, kind, place),
+        },
+        kind => Said::Attestation(Attestation { predicate_type: shown(kind), signer, place }),
+    }
+}
+
+fn promotion(predicate: PromotionPredicate) -> Promotion {
+    let text = |text: Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(shown);
+    let manifest = predicate.manifest.unwrap_or_default();
+    let job = predicate.job.and_then(|job| match (text(job.name), text(job.build_id)) {
+        (Some(name), Some(build)) => Some(format!("{name} {build}")),
+        (name, build) => name.or(build),
+    });
+    Promotion {
+        source: text(predicate.src_ref),
+        destination: text(predicate.dst_ref),
+        timestamp: text(predicate.timestamp),
+        builder: text(predicate.builder_id),
+        manifest: text(manifest.name),
+        repository: text(manifest.uri),
+        commit: text(manifest.digest.and_then(|digest| digest.git_commit)),
+        job,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(kind: &str, predicate: Value) -> Said {
+        let signatory = Signatory::Key { fingerprint: "ab".to_owned() };
+        said(&signatory, &Statement::about("a", "ab", kind, predicate), true, "here")
+    }
+
+    #[test]
+    fn a_record_tells_where_an_image_came_from_and_who_wished_for_it() {
+        let predicate = json!({
+            "srcRef": "gcr.io/s/a@sha256:ab", "dstRef": "registry.k8s.io/a", "digest": "sha256:ab",
+            "timestamp": "2026-01-01T00:00:00Z", "builderId": "https://k8s.io/promo-tools@1", "tags": ["v1"],
+            "manifest": { "name": "images/a/images.yaml", "uri": "git+https://h/r", "digest": { "gitCommit": "c0" } },
+            "job": { "name": "promo", "buildId": "7" }, "more": {},
+        });
+        let Said::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
+        let some = |text: &str| Some(text.to_owned());
+        let expected = Promotion {
+            source: some("gcr.io/s/a@sha256:ab"),
+            destination: some("registry.k8s.io/a"),
+            timestamp: some("2026-01-01T00:00:00Z"),
+            builder: some("https://k8s.io/promo-tools@1"),
+            manifest: some("images/a/images.yaml"),
+            repository: some("git+https://h/r"),
+            commit: some("c0"),
+            job: some("promo 7"),
+        };
+        assert_eq!(record.promotion, expected);
+        let Said::Record(empty) = read(PROMOTION_TYPE, json!({})) else { panic!("a record") };
+        assert_eq!(empty.promotion, Promotion::default());
+    }
+
+    #[test]
+    fn what_strangers_have_written_is_bounded_and_moves_no_cursor() {
+        let predicate = json!({ "srcRef": format!("\u{1b}[2J{}", "x".repeat(100_000)) });
+        let Said::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
+        let source = record.promotion.source.unwrap();
+        assert!(!source.contains('\u{1b}') && source.len() < 1_000, "{source}");
+        let levels = json!({ "verificationResult": "PASSED", "verifiedLevels": vec!["L"; 1_000] });
+        let Said::Summary(summary) = read(SUMMARY_TYPE, levels) else { panic!("a summary") };
+        assert_eq!(summary.levels.len(), LEVELS_MAX);
+    }
+
+    #[test]
+    fn what_is_not_of_its_type_is_refused_and_other_types_are_named() {
+        for (kind, predicate) in
+            [(PROMOTION_TYPE, json!([])), (PROMOTION_TYPE, json!({ "srcRef": 1 })), (SUMMARY_TYPE, json!({}))]
+        {
+            assert!(
+                matches!(read(kind, predicate), Said::Refused(refused) if refused.predicate_type.as_deref() == Some(kind))
+            );
+        }
+        let other = read("https://spdx.dev/Document", json!(null));
+        assert!(
+            matches!(other, Said::Attestation(other) if other.predicate_type == "https://spdx.dev/Document")
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Asking a registry for what is attached.
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Referrer, Repository, Selector};
+use oci_types::text::shown;
+
+use super::bundle::{is_bundle, read_bundle};
+use super::found::{
+    Absent, Claim, Evidence, EvidenceError, Hints, PREDICATE_TYPE, Rejected, SIGN_TYPE, Unusable, Wanted,
+};
+use super::subject::{Means, Subject, is_gone};
+use super::tag::read_layers;
+
+/// The most of a text from outside that a reason or a place has, in characters.
+const SHOWN_MAX: usize = 512;
+/// The most bundles of one image that are read.
+const BUNDLES_MAX: usize = 100;
+/// How many are read at once.
+const AT_ONCE: usize = 4;
+/// Reads and verifies what is attached to an image.
+///
+/// One request for each tag that is not known to be absent, one for the list of referrers, one for each layer, and two for
+/// each bundle. Whom to trust is found out when the first thing is there to be verified. To what is known by a SHA-512 digest
+/// nothing can be attached in these formats, so nothing is asked.
+///
+/// # Errors
+/// When the registry does not answer, or whom to trust cannot be found out. What is attached and cannot be used is no error:
+/// it is among the rejected, someone else's or absent.
+pub async fn gather(
+    means: Means<'_>,
+    repository: &Repository,
+    digest: Digest,
+    hints: Hints,
+    wanted: Wanted,
+) -> Result<Evidence, EvidenceError> {
+    let mut evidence = Evidence::default();
+    let Digest::Sha256(_) = digest else { return Ok(evidence) };
+    let subject = Subject { means, repository, digest, sha256: digest.hex() };
+    let tags = match wanted {
+        Wanted::Signatures | Wanted::SignatureTag => &[(AttachmentKind::Signature, hints.signatures)][..],
+        Wanted::Attestations => &[(AttachmentKind::Attestation, hints.attestations)],
+        Wanted::All => &[
+            (AttachmentKind::Signature, hints.signatures),
+            (AttachmentKind::Attestation, hints.attestations),
+        ],
+    };
+    for (kind, known) in tags {
+        if *known != Known::Absent {
+            subject.read_tag(*kind, *known, &mut evidence).await?;
+        }
+    }
+    if wanted != Wanted::SignatureTag {
+        subject.read_referrers(hints.referrers, wanted, &mut evidence).await?;
+    }
+    // All of it is a stranger's.
+    for Rejected { reason, place, .. } in evidence.rejected.iter_mut().chain(&mut evidence.others) {
+        (*reason, *place) = (shown(reason, SHOWN_MAX), shown(place, SHOWN_MAX));
+    }
+    Ok(evidence)
+}
+
+impl Subject<'_> {
+    async fn read_tag(
+        &self,
+        kind: AttachmentKind,
+        known: Known,
+        evidence: &mut Evidence,
+    ) -> Result<(), EvidenceError> {
+        let Some(tag) = AttachedTag::new(self.digest, kind).map(|tag| tag.tag()) else { return Ok(()) };
+        let place = || format!("{}:{tag}", self.repository);
+        let claim = || match kind {
+            AttachmentKind::Signature => Claim::Signature,
+            _ => Claim::Attestation(None),
+        };
+        match self.means.reader.attachment(self.repository, Selector::Tag(&tag)).await {
+            Ok(Found::Absent(_)) => {
+                // Registries have been seen to list what they do not have any more, or do not have yet.
+                if known == Known::Present {
+                    evidence.note(Unusable::Absent(Absent { claim: claim(), place: place() }));
+                }
+                Ok(())
+            }
+            Ok(Found::Present(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
+            Err(error) => {
+                // A 404 that proves no absence, for a tag that nobody has listed, tells nothing.
+                if is_gone(&error) && known != Known::Present {
+                    return Err(error.into());
+                }
+                evidence.note(self.unreadable(claim(), place(), error)?);
+                Ok(())
+            }
+        }
+    }
+
+    async fn read_referrers(
+        &self,
+        fallback: Known,
+        wanted: Wanted,
+        evidence: &mut Evidence,
+    ) -> Result<(), EvidenceError> {
+        let listed = match self.means.reader.referrers(self.repository, self.digest, None, fallback).await {
+            Ok(listed) => listed,
+            // The fallback tag is listed and not there.
+            Err(error) if is_gone(&error) && fallback == Known::Present => {
+                let place = self.referrers_place();
+                evidence.note(Unusable::Absent(Absent { claim: Claim::Attestation(None), place }));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // Signatures that claim to be something else are none that cosign finds; attestations may claim what they like.
+        let may_be_wanted = |referrer: &Referrer| {
+            let claimed = referrer.annotations.get(PREDICATE_TYPE);
+            wanted != Wanted::Signatures || claimed.is_none_or(|claimed| claimed == SIGN_TYPE)
+        };
+        let bundles = listed.into_iter().filter(|referrer| is_bundle(referrer) && may_be_wanted(referrer));
+        let bundles: Vec<Referrer> = bundles.collect();
+        if bundles.len() > BUNDLES_MAX {
+            evidence.rejected.push(Rejected {
+                claim: Claim::Attestation(None),
+                reason: format!("more than {BUNDLES_MAX} bundles are attached, and the others are not read"),
+                place: self.referrers_place(),
+            });
+        }
+        let found: Vec<Evidence> = stream::iter(bundles.into_iter().take(BUNDLES_MAX))
+            .map(async |listed| read_bundle(self, &listed).await)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        found.into_iter().for_each(|found| evidence.extend(found));
+        Ok(())
+    }
+
+    fn referrers_place(&self) -> String {
+        format!("the referrers of {}@{}", self.repository, self.digest)
+    }
+}

@@ -1,0 +1,79 @@
+//! Looking at one image.
+
+use std::collections::BTreeMap;
+
+use manifest::policy::Policy;
+use oci::Digest;
+use oci_types::text::shown;
+
+use super::assessment::{Assessment, Signatures};
+use super::parts::{Parts, image_of};
+use super::staged::Staged;
+use crate::config::Verification;
+use crate::evidence::{Claim, Evidence, EvidenceError, Rejected, Wanted};
+use crate::policy::judge;
+
+/// The most of a text from outside that a reason has, in characters.
+const SHOWN_MAX: usize = 1_000;
+
+/// Looks at an image: fetches and verifies what is attached to it and, where a policy needs them, to its parts; judges it by each
+/// of its policies (`None` stands for none), and weighs its signatures. The only function that makes an [`Assessment`].
+///
+/// # Errors
+/// When the repository that serves the image does not answer, and when the trusted root is not available.
+pub async fn examine(
+    staged: &Staged<'_>,
+    digest: Digest,
+    policies: &[Option<&Policy>],
+    verification: &Verification,
+) -> Result<Assessment, EvidenceError> {
+    let evidence = staged.evidence(digest, Wanted::All).await?;
+    let mut platforms = BTreeMap::new();
+    let mut judgements = Vec::new();
+    for policy in policies {
+        let mut image = image_of(digest, &evidence);
+        // Where an index has no provenance of its own, its platforms have to have it.
+        if let Some(policy) = policy.filter(|policy| !image.has_provenance(policy)) {
+            image.platforms = Parts::of(staged, policy).platforms(digest, &mut platforms, 1).await?;
+        }
+        judgements.push(judge(*policy, &image));
+    }
+    for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
+        (staged.warn)(format!(
+            "{absent} is listed as attached to an image and is not there; it counts as not attached"
+        ));
+    }
+    let signatures = weigh(&evidence, verification);
+    Ok(Assessment::new(evidence, platforms, judgements, signatures))
+}
+
+/// What the signatures of an image amount to.
+fn weigh(evidence: &Evidence, verification: &Verification) -> Signatures {
+    if evidence.signatures.iter().any(|found| verification.accepts(&found.signatory)) {
+        return Signatures::Accepted;
+    }
+    // Signatures by others are ignored: only what claims to be by staging's signer and does not hold is in the way.
+    let rejected = evidence.rejected.iter().filter(|rejected| rejected.claim == Claim::Signature);
+    let why: Vec<String> =
+        rejected.map(|Rejected { place, reason, .. }| format!("{place}: {reason}")).collect();
+    if why.is_empty() { Signatures::None } else { Signatures::Refused(why) }
+}
+
+impl Assessment {
+    /// The signatures that are someone else's, each with the reason: those by another identity, and those by keys and authorities
+    /// that are not trusted.
+    pub fn signed_by_others(&self, verification: &Verification) -> Vec<String> {
+        let verified = self.evidence.signatures.iter().map(|found| {
+            let (signatory, staging) = (&found.signatory, &verification.staging);
+            let why = format!("{}: it is by {signatory}, and {staging} was expected", found.origin);
+            shown(&why, SHOWN_MAX)
+        });
+        let unknown = self.evidence.others.iter().filter(|other| other.claim == Claim::Signature);
+        verified.chain(unknown.map(|Rejected { place, reason, .. }| format!("{place}: {reason}"))).collect()
+    }
+
+    /// Who has signed the image, of those whose signatures count.
+    pub fn signed_by(&self, verification: &Verification) -> Vec<sigstore::Signatory> {
+        verification.accepts_of(&self.evidence.signatures)
+    }
+}

@@ -1,0 +1,133 @@
+//! The gate: looking at what an index lists, where the index has no provenance of its own.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use futures_util::future::BoxFuture;
+use manifest::policy::Policy;
+use oci::{Descriptor, Digest, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, RawManifest, Selector};
+
+use super::staged::Staged;
+use crate::evidence::{Claim, Evidence, EvidenceError, Rejected, Wanted, is_about_content};
+use crate::policy::{Image, Platform, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt};
+
+/// What an index lists, looked at for one policy.
+pub(super) struct Parts<'a> {
+    staged: &'a Staged<'a>,
+    policy: &'a Policy,
+    /// How many platforms may still be looked at.
+    left: AtomicUsize,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) fn of(staged: &'a Staged<'a>, policy: &'a Policy) -> Self {
+        Self { staged, policy, left: AtomicUsize::new(IMAGE_MANIFESTS_MAX) }
+    }
+
+    /// Whether another platform may be looked at.
+    fn may_look_at_another(&self) -> bool {
+        self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    /// What is attested of what an index lists; none where it is no index.
+    pub(super) fn platforms<'b>(
+        &'b self,
+        digest: Digest,
+        found: &'b mut BTreeMap<Digest, Evidence>,
+        depth: usize,
+    ) -> BoxFuture<'b, Result<Option<Vec<Platform>>, EvidenceError>> {
+        Box::pin(async move {
+            let Some(children) = self.children(digest).await? else { return Ok(None) };
+            let mut platforms = Vec::new();
+            for child in &children {
+                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                let is_too_much = !self.may_look_at_another();
+                let mut platform = Platform {
+                    name: child.platform.clone(),
+                    is_exempt: !is_too_much && self.is_exempt(&children, child).await?,
+                    image: image_of(child.digest, &Evidence::default()),
+                };
+                if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
+                    // An index may list the same twice.
+                    if let Entry::Vacant(entry) = found.entry(child.digest) {
+                        entry.insert(self.staged.evidence(child.digest, Wanted::Attestations).await?);
+                    }
+                    platform.image = image_of(child.digest, &found[&child.digest]);
+                    if child.media_type.is_index() && !platform.image.has_provenance(self.policy) {
+                        platform.image.platforms = self.platforms(child.digest, found, depth + 1).await?;
+                    }
+                }
+                platforms.push(platform);
+                if is_too_much {
+                    break;
+                }
+            }
+            Ok(Some(platforms))
+        })
+    }
+
+    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is looked at.
+    async fn is_exempt(&self, siblings: &[Descriptor], child: &Descriptor) -> Result<bool, oci::Error> {
+        if !claims_exemption(siblings, child) {
+            return Ok(false);
+        }
+        match self.manifest(child.digest).await {
+            Ok(manifest) => Ok(is_exempt(siblings, child, &manifest)),
+            // What is not there, or is no manifest, is not exempt.
+            Err(error) if is_about_content(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What an index lists; none where it is no index.
+    async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
+        let manifest = match self.manifest(digest).await {
+            Ok(manifest) => manifest,
+            // Staging has lost it, or it is broken: there are no platforms that could satisfy a policy.
+            Err(error) if is_about_content(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
+        let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
+        Ok(parsed.map(|parsed| parsed.children))
+    }
+
+    /// A manifest of the image. What the plan has not read is read.
+    async fn manifest(&self, digest: Digest) -> Result<RawManifest, oci::Error> {
+        let read =
+            self.staged.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
+        match read {
+            Some(node) => Ok(node.manifest.clone()),
+            None => {
+                let repository = self.staged.source.repository;
+                self.staged.means.reader.manifest(repository, Selector::Digest(digest)).await
+            }
+        }
+    }
+}
+
+/// What is attested of an image, as policies judge it.
+pub(super) fn image_of(digest: Digest, evidence: &Evidence) -> Image {
+    let verified = evidence.attestations.iter().map(|found| VerifiedAttestation {
+        signatory: found.signatory.clone(),
+        statement: found.statement.clone(),
+        id: found.origin.id(),
+        place: found.origin.to_string(),
+    });
+    let attestation = |rejected: &Rejected| match &rejected.claim {
+        Claim::Signature => None,
+        Claim::Attestation(predicate_type) => Some(RejectedAttestation {
+            predicate_type: predicate_type.clone(),
+            reason: rejected.reason.clone(),
+            place: rejected.place.clone(),
+        }),
+    };
+    Image {
+        digest,
+        verified: verified.collect(),
+        rejected: evidence.rejected.iter().filter_map(attestation).collect(),
+        others: evidence.others.iter().filter_map(attestation).collect(),
+        platforms: None,
+    }
+}

@@ -1,0 +1,6 @@
+//! The types of predicates that are written and read.
+
+/// The predicate type of promotion records.
+pub const PROMOTION_TYPE: &str = "https://k8s.io/promo-tools/promotion/v1";
+/// The predicate type of verification summaries (SLSA *Verification Summary Attestation*, 1.0).
+pub const SUMMARY_TYPE: &str = "https://slsa.dev/verification_summary/v1";

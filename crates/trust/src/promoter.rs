@@ -1,0 +1,47 @@
+//! Who promotes, as records name it.
+
+use manifest::Checkout;
+use serde::Serialize;
+
+/// Who promotes, as promotion records tell it. What is empty is left out of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Promoter {
+    /// The version of kpromo.
+    pub version: String,
+    /// The commit that it was built from.
+    pub commit: Option<String>,
+    /// The job that it runs in.
+    pub job: CiJob,
+    /// The repository of the manifests.
+    pub checkout: Option<Checkout>,
+}
+
+impl Promoter {
+    /// The name of a manifest's file in its repository; as it was given where it is in none.
+    pub fn manifest_name(&self, file: &str) -> String {
+        let inside = |checkout: &Checkout| {
+            let file = std::fs::canonicalize(file).ok()?;
+            let root = std::fs::canonicalize(&checkout.root).ok()?;
+            Some(file.strip_prefix(root).ok()?.to_string_lossy().into_owned())
+        };
+        self.checkout.as_ref().and_then(inside).unwrap_or_else(|| file.to_owned())
+    }
+}
+
+/// The job of a continuous integration that a run is part of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CiJob {
+    /// `JOB_NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `JOB_TYPE`.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// `BUILD_ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<String>,
+    /// `PROW_JOB_ID`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prow_job_id: Option<String>,
+}

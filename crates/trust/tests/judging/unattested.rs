@@ -1,0 +1,207 @@
+//! No index hides what runs from a policy that requires, whatever it says of what it lists.
+
+use manifest::policy::Mode;
+use oci::{Descriptor, Digest, MediaType, RawManifest};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use trust::policy::{Image, Platform, VerifiedAttestation, is_exempt, judge};
+
+use crate::support::*;
+
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+const STATEMENT: &str = "application/vnd.in-toto+json";
+
+/// What is attested of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Said {
+    Nothing,
+    Good,
+    Bad,
+    ByStranger,
+}
+
+/// What an index says of one of its entries.
+#[derive(Clone, Debug)]
+struct Label {
+    /// `unknown/unknown`, or a platform.
+    is_unknown: bool,
+    /// Which entry it is annotated to be the attestation manifest of: one of its siblings, itself or one elsewhere.
+    attests: Option<usize>,
+    /// Whether it is listed with the media type of the other kind of manifest.
+    is_disguised: bool,
+}
+
+/// A manifest as whoever pushes it makes it.
+#[derive(Clone, Debug)]
+enum Made {
+    Image { number: u8, said: Said, layers: Vec<&'static str> },
+    Index { said: Said, entries: Vec<(Label, Made)> },
+}
+
+/// An entry with its manifest, as it is read back.
+struct Read {
+    manifest: RawManifest,
+    image: Image,
+}
+
+impl Made {
+    fn said(&self) -> Said {
+        match self {
+            Self::Image { said, .. } | Self::Index { said, .. } => *said,
+        }
+    }
+
+    /// Whether something that runs is attested by nobody: neither itself nor an index that it lies in. Nothing but what it
+    /// is made of is asked.
+    fn has_unattested(&self) -> bool {
+        if self.said() == Said::Good {
+            return false;
+        }
+        match self {
+            Self::Image { layers, .. } => layers.is_empty() || layers.iter().any(|layer| *layer != STATEMENT),
+            Self::Index { entries, .. } => entries.iter().any(|(_, entry)| entry.has_unattested()),
+        }
+    }
+
+    /// The manifest, and what is found of it: as the promoter finds it, which reads an index where it is listed as one.
+    fn read(&self) -> Read {
+        let (manifest, platforms) = match self {
+            Self::Image { number, layers, .. } => (image_manifest(*number, layers), None),
+            Self::Index { entries, .. } => {
+                let read: Vec<Read> = entries.iter().map(|(_, entry)| entry.read()).collect();
+                let labels = entries.iter().map(|(label, _)| label);
+                let manifest = index_manifest(labels.zip(&read));
+                let children = manifest.parse().unwrap().children;
+                let platforms =
+                    children.iter().zip(read).map(|(child, read)| platform(&children, child, read));
+                let platforms = platforms.collect();
+                (manifest, Some(platforms))
+            }
+        };
+        let digest = manifest.digest();
+        let verified = attestations(self.said(), digest);
+        let image = Image { digest, verified, rejected: Vec::new(), others: Vec::new(), platforms };
+        Read { manifest, image }
+    }
+}
+
+fn platform(siblings: &[Descriptor], child: &Descriptor, read: Read) -> Platform {
+    let is_exempt = is_exempt(siblings, child, &read.manifest);
+    let platforms = read.image.platforms.filter(|_| child.media_type.is_index());
+    Platform { name: child.platform.clone(), is_exempt, image: Image { platforms, ..read.image } }
+}
+
+fn attestations(said: Said, digest: Digest) -> Vec<VerifiedAttestation> {
+    let about = |mut attestation: VerifiedAttestation| {
+        let hex = digest.hex();
+        attestation.statement.subject[0].digest.insert("sha256".to_owned(), hex);
+        vec![attestation]
+    };
+    match said {
+        Said::Nothing => Vec::new(),
+        Said::Good => about(good("app")),
+        Said::Bad => about(bad("app")),
+        Said::ByStranger => about(attested("app", stranger(), V1, v1(HOSTED, SOURCE))),
+    }
+}
+
+fn image_manifest(number: u8, layers: &[&str]) -> RawManifest {
+    let blob = |media_type: &str| {
+        let digest = Digest::of(&[number]).to_string();
+        json!({ "mediaType": media_type, "digest": digest, "size": 1 })
+    };
+    let layers: Vec<Value> = layers.iter().map(|layer| blob(layer)).collect();
+    let config = blob("application/vnd.oci.image.config.v1+json");
+    let manifest = json!({ "schemaVersion": 2, "mediaType": IMAGE, "config": config, "layers": layers });
+    RawManifest::new(MediaType::OciManifest, serde_json::to_vec(&manifest).unwrap().into())
+}
+
+fn index_manifest<'a>(entries: impl Iterator<Item = (&'a Label, &'a Read)> + Clone) -> RawManifest {
+    let digests: Vec<Digest> = entries.clone().map(|(_, read)| read.manifest.digest()).collect();
+    let described: Vec<Value> = entries
+        .map(|(label, read)| {
+            let is_index = read.manifest.media_type().is_index() != label.is_disguised;
+            let os = if label.is_unknown { "unknown" } else { "linux" };
+            let mut entry = json!({
+                "mediaType": if is_index { INDEX } else { IMAGE },
+                "digest": read.manifest.digest().to_string(),
+                "size": read.manifest.bytes().len(),
+                "platform": { "os": os, "architecture": if label.is_unknown { "unknown" } else { "amd64" } },
+            });
+            if let Some(number) = label.attests {
+                let about = digests.get(number).copied().unwrap_or(Digest::of(b"elsewhere"));
+                entry["annotations"] = json!({
+                    "vnd.docker.reference.type": "attestation-manifest",
+                    "vnd.docker.reference.digest": about.to_string(),
+                });
+            }
+            entry
+        })
+        .collect();
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": described });
+    RawManifest::new(MediaType::OciIndex, serde_json::to_vec(&index).unwrap().into())
+}
+
+fn said() -> impl Strategy<Value = Said> {
+    prop_oneof![3 => Just(Said::Nothing), 3 => Just(Said::Good), 1 => Just(Said::Bad), 1 => Just(Said::ByStranger)]
+}
+
+fn label() -> impl Strategy<Value = Label> {
+    (any::<bool>(), proptest::option::of(0_usize..5), proptest::bool::weighted(0.1))
+        .prop_map(|(is_unknown, attests, is_disguised)| Label { is_unknown, attests, is_disguised })
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let layers = prop_oneof![
+        3 => Just(vec![LAYER]),
+        3 => Just(vec![STATEMENT]),
+        1 => Just(vec![STATEMENT, LAYER]),
+        1 => Just(vec![LAYER, STATEMENT]),
+        1 => Just(Vec::new()),
+    ];
+    // What the same layers are made of the same, a few numbers apart, so that indexes list one manifest more than once.
+    let image =
+        (0_u8..4, said(), layers).prop_map(|(number, said, layers)| Made::Image { number, said, layers });
+    image.prop_recursive(3, 24, 4, |inner| {
+        let said = prop_oneof![4 => Just(Said::Nothing), 1 => said()];
+        (said, proptest::collection::vec((label(), inner), 0..5))
+            .prop_map(|(said, entries)| Made::Index { said, entries })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// What passes is attested, as somebody sees it who knows what everything is made of.
+    #[test]
+    fn no_image_that_runs_passes_unattested_where_a_policy_requires(made in made()) {
+        let judgement = judge(Some(&usual()), &made.read().image);
+        prop_assert!(!(judgement.is_satisfied() && made.has_unattested()), "{:?}\n{}", made, judgement);
+        prop_assert_eq!(judgement.blocks(), !judgement.is_satisfied());
+        let warns = draft(Mode::Warn).into_policy().unwrap().unwrap();
+        prop_assert_eq!(judge(Some(&warns), &made.read().image).is_satisfied(), judgement.is_satisfied());
+    }
+
+    /// What BuildKit makes passes where each of its images is attested, and only there.
+    #[test]
+    fn an_index_as_buildkit_makes_it_passes_where_each_image_is_attested(attested in proptest::collection::vec(any::<bool>(), 1..5)) {
+        let plain = Label { is_unknown: false, attests: None, is_disguised: false };
+        let image = |(number, is_attested): (usize, &bool)| {
+            let said = if *is_attested { Said::Good } else { Said::Nothing };
+            (plain.clone(), Made::Image { number: u8::try_from(number).unwrap(), said, layers: vec![LAYER] })
+        };
+        let beside = |number: usize| {
+            let label = Label { is_unknown: true, attests: Some(number), is_disguised: false };
+            let number = u8::try_from(number).unwrap();
+            (label, Made::Image { number, said: Said::Nothing, layers: vec![STATEMENT, STATEMENT] })
+        };
+        let images = attested.iter().enumerate().map(image);
+        let entries = images.chain((0..attested.len()).map(beside)).collect();
+        let made = Made::Index { said: Said::Nothing, entries };
+        let judgement = judge(Some(&usual()), &made.read().image);
+        prop_assert_eq!(judgement.is_satisfied(), attested.iter().all(|is_attested| *is_attested), "{}", judgement);
+        prop_assert_eq!(judgement.platforms.len(), attested.len(), "attestation manifests are not asked about");
+    }
+}
