@@ -4,6 +4,8 @@
 //! then the stream, from where that destination stands, goes to the spool as well, and it reads on from there. It is let go,
 //! to be served by another read of the source, only where the spool has no room.
 
+mod cause;
+mod limits;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -18,23 +20,13 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+pub(super) use self::cause::Cause;
+use self::limits::{AT_THE_LONGEST, LAST_PATIENCE, STANDSTILL, STUCK};
+pub(super) use self::limits::{PATIENCE, WINDOW};
 use self::state::{End, Mode, Next, Seat, State, Stored};
 use super::spool::Spool;
 use crate::error::Error;
 
-/// The most that is kept of a blob in memory, in bytes, not counting the piece that goes beyond it.
-pub(super) const WINDOW: u64 = 4 * 1024 * 1024;
-/// How long, in sum, a destination may hold up the others over one blob before it is served from the spool.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
-/// The same where the spool has no room: then the destination is let go.
-const LAST_PATIENCE: Duration = Duration::from_secs(3);
-/// How long a stream may stand still because no destination takes anything, before the rest goes to the spool.
-const STANDSTILL: Duration = Duration::from_secs(10);
-/// The same where the spool has no room. Requests have timeouts of their own; this is for uploads that are not even admitted.
-const STUCK: Duration = Duration::from_secs(300);
-/// How long what has all been read stays in memory for its destinations, before any of them is done. From then on it stays
-/// as long as the others would be waited for.
-const AT_THE_LONGEST: Duration = Duration::from_secs(5);
 /// A stream under way to its destinations, which are known by numbers of the caller's.
 #[derive(Debug)]
 pub(super) struct Relay {
@@ -43,20 +35,6 @@ pub(super) struct Relay {
     state: Mutex<State>,
     /// A destination has taken something, or has gone.
     moved: Notify,
-}
-
-/// Why the source failed.
-#[derive(Clone, Debug)]
-pub(super) struct Cause {
-    pub(super) text: String,
-    pub(super) temporary: bool,
-    pub(super) advice: Option<String>,
-}
-
-impl From<&Error> for Cause {
-    fn from(error: &Error) -> Self {
-        Self { text: error.to_string(), temporary: error.is_temporary(), advice: error.advice() }
-    }
 }
 
 /// What the reading end does next.

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Cause, LAST_PATIENCE, STANDSTILL, STUCK, WINDOW};
+use super::cause::Cause;
+use super::limits::{LAST_PATIENCE, STANDSTILL, STUCK, WINDOW};
 use crate::copy::spool::Extent;
 
 /// How much is read from the spool at once, in bytes.

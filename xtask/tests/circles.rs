@@ -1,0 +1,257 @@
+//! No file of a crate imports another that imports it back, directly or over others: what two files share stands in a third one
+//! below both.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syn::visit::{self, Visit};
+use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
+
+/// A module by its path below the crate, `["plan", "reading"]`; the root of the crate has none.
+type Module = Vec<String>;
+
+/// What a file names of its own crate.
+#[derive(Default)]
+struct Names {
+    /// The file's own module.
+    module: Module,
+    /// How many modules within the file surround what is visited.
+    depth: usize,
+    /// Paths that it imports or spells out, from the root of the crate.
+    imported: Vec<Vec<String>>,
+    /// Names that it has from elsewhere, with where from.
+    known: BTreeMap<String, Vec<String>>,
+}
+
+fn is_for_tests(attributes: &[Attribute]) -> bool {
+    let is_test = |attribute: &Attribute| {
+        attribute.path().is_ident("cfg")
+            && attribute.meta.require_list().is_ok_and(|list| list.tokens.to_string() == "test")
+    };
+    attributes.iter().any(is_test)
+}
+
+/// All paths of a tree of imports.
+fn leaves(tree: &UseTree, prefix: &[String], found: &mut Vec<Vec<String>>) {
+    let joined = |name: String| [prefix, &[name]].concat();
+    match tree {
+        UseTree::Path(path) => leaves(&path.tree, &joined(path.ident.to_string()), found),
+        UseTree::Name(name) => found.push(joined(name.ident.to_string())),
+        UseTree::Rename(rename) => found.push(joined(rename.ident.to_string())),
+        UseTree::Glob(_) => found.push(prefix.to_vec()),
+        UseTree::Group(group) => group.items.iter().for_each(|item| leaves(item, prefix, found)),
+    }
+}
+
+impl Names {
+    /// A path from the root of the crate; `None` where it leads out of the crate.
+    fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
+        let supers = path.iter().take_while(|part| *part == "super").count();
+        match path.first().map(String::as_str)? {
+            "crate" => Some(path[1..].to_vec()),
+            "self" => Some([&self.module, &path[1..]].concat()),
+            "super" => {
+                let up = self.module.len().checked_sub(supers.saturating_sub(self.depth))?;
+                Some([&self.module[..up], &path[supers..]].concat())
+            }
+            _ => None,
+        }
+    }
+
+    fn import(&mut self, item: &ItemUse) {
+        let mut paths = Vec::new();
+        leaves(&item.tree, &[], &mut paths);
+        for path in paths {
+            // A path without a prefix may begin with a module below this one.
+            let absolute = self.absolute(&path).unwrap_or_else(|| [&self.module[..], &path].concat());
+            if let Some(name) = absolute.last() {
+                self.known.insert(name.clone(), absolute.clone());
+            }
+            // What is only passed on is no use of it.
+            if matches!(item.vis, Visibility::Inherited) {
+                self.imported.push(absolute);
+            }
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let attributes = match item {
+            Item::Mod(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            Item::Fn(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            _ => &Vec::new(),
+        };
+        if !is_for_tests(attributes) {
+            visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_mod(&mut self, item: &'ast ItemMod) {
+        self.depth += 1;
+        visit::visit_item_mod(self, item);
+        self.depth -= 1;
+    }
+
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        self.import(item);
+    }
+
+    /// `pub(in super::super)` names a module and uses nothing of it.
+    fn visit_visibility(&mut self, _: &'ast Visibility) {}
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let parts: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        if parts.len() > 1 {
+            self.imported.extend(self.absolute(&parts));
+        }
+        visit::visit_path(self, path);
+    }
+}
+
+/// The sources of a crate by module.
+fn sources(folder: &Path, module: &[String], found: &mut BTreeMap<Module, PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            sources(&path, &[module, &[name]].concat(), found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let own = match name.as_str() {
+                "mod" => module.to_vec(),
+                "lib" | "main" if module.is_empty() => Vec::new(),
+                _ => [module, &[name]].concat(),
+            };
+            found.insert(own, path);
+        }
+    }
+}
+
+/// The module that holds what a path names, whichever modules pass it on.
+fn holder(
+    path: &[String],
+    files: &BTreeMap<Module, Names>,
+    seen: &mut BTreeSet<Vec<String>>,
+) -> Option<Module> {
+    if !seen.insert(path.to_vec()) {
+        return None;
+    }
+    let length = (0..=path.len()).rev().find(|length| files.contains_key(&path[..*length]))?;
+    let (module, rest) = path.split_at(length);
+    let Some(name) = rest.first() else { return Some(module.to_vec()) };
+    match files[module].known.get(name).filter(|origin| *origin != path) {
+        Some(origin) => holder(&[origin, &rest[1..]].concat(), files, seen),
+        None => Some(module.to_vec()),
+    }
+}
+
+/// Which files of a crate import which.
+fn arrows(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
+    let mut paths = BTreeMap::new();
+    sources(source, &[], &mut paths);
+    // Tests of a module that stand in a file of their own.
+    paths.retain(|module, _| module.last().is_none_or(|name| name != "tests"));
+    let files: BTreeMap<Module, Names> = paths
+        .into_iter()
+        .map(|(module, path)| {
+            let mut names = Names { module: module.clone(), ..Names::default() };
+            names.visit_file(&syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
+            (module, names)
+        })
+        .collect();
+    let of = |(module, names): (&Module, &Names)| {
+        let held = names.imported.iter().filter_map(|path| holder(path, &files, &mut BTreeSet::new()));
+        (module.clone(), held.filter(|other| other != module).collect())
+    };
+    files.iter().map(of).collect()
+}
+
+/// A way from a file back to itself, for each file that has one: the shortest.
+fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>> {
+    let mut circles = BTreeSet::new();
+    for start in arrows.keys() {
+        let mut ways: Vec<Vec<&Module>> = arrows[start].iter().map(|next| vec![start, next]).collect();
+        let mut seen = BTreeSet::new();
+        while let Some(index) =
+            ways.iter().enumerate().min_by_key(|(_, way)| way.len()).map(|(index, _)| index)
+        {
+            let way = ways.swap_remove(index);
+            let Some(last) = way.last() else { continue };
+            if *last == start {
+                circles.insert(way.iter().map(|module| module.join("/")).collect());
+                break;
+            }
+            if seen.insert(*last) {
+                let further = arrows.get(*last).into_iter().flatten();
+                ways.extend(further.map(|next| [&way[..], &[next]].concat()));
+            }
+        }
+    }
+    circles
+}
+
+/// The source folders of all crates of the workspace.
+fn crates() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    folders.chain([root.join("xtask")]).map(|folder| folder.join("src")).collect()
+}
+
+#[test]
+fn no_file_imports_one_that_imports_it_back() {
+    let found: Vec<String> = crates()
+        .iter()
+        .flat_map(|source| {
+            let circles = circles(&arrows(source)).into_iter();
+            circles.map(|way| format!("{}: {}", source.display(), way.join(" -> "))).collect::<Vec<_>>()
+        })
+        .collect();
+    assert_eq!(found, [""; 0], "what two files share stands in a third one below both");
+}
+
+/// Writes the sources of a crate, and finds its circles.
+fn found(files: &[(&str, &str)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    circles(&arrows(folder.path())).into_iter().map(|way| way.join(" -> ")).collect()
+}
+
+#[test]
+fn a_circle_is_found_with_its_files() {
+    let root = ("lib.rs", "mod a; mod b;");
+    assert_eq!(found(&[root, ("a.rs", "use crate::b::B;"), ("b.rs", "pub struct B;")]), [""; 0]);
+    let both = ["a -> b -> a", "b -> a -> b"];
+    assert_eq!(found(&[root, ("a.rs", "use crate::b::B;"), ("b.rs", "use super::a::A;")]), both);
+    assert_eq!(
+        found(&[root, ("a.rs", "fn f() { crate::b::g() }"), ("b.rs", "use crate::{a::A};")]),
+        both,
+        "a path that is spelled out counts"
+    );
+}
+
+#[test]
+fn a_circle_over_a_module_that_passes_names_on_is_found() {
+    let files = [
+        ("lib.rs", "mod deep; mod a;"),
+        ("deep/mod.rs", "mod inner; pub use inner::X;"),
+        ("deep/inner.rs", "use crate::a::A; pub struct X;"),
+        ("a.rs", "use crate::deep::X;"),
+    ];
+    assert_eq!(found(&files), ["a -> deep/inner -> a", "deep/inner -> a -> deep/inner"]);
+}
+
+#[test]
+fn tests_and_modules_within_a_file_make_no_circle() {
+    let test = "#[cfg(test)] mod tests { use crate::b::B; use super::*; }";
+    let inner = "mod inner { use super::B; } pub struct B; use crate::a::A;";
+    assert_eq!(found(&[("lib.rs", "mod a; mod b;"), ("a.rs", test), ("b.rs", inner)]), [""; 0]);
+}
