@@ -29,7 +29,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum as _};
 use error::Error;
 use lab::Lab;
 use scenario::Scenario;
-use terminal::{complain, say};
+use terminal::{print_error, say};
 use tokio::signal::unix::{SignalKind, signal};
 use tools::{Peer, Tools};
 
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::FAILURE
         }
     }

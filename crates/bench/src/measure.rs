@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
-use crate::terminal::complain;
+use crate::terminal::print_error;
 
 const PART: &str = "measure";
 /// How many commands that failed are told of in their own words.
@@ -126,7 +126,7 @@ pub(crate) fn run() -> Result<(), Error> {
     let measured = match measure(&job, running) {
         Ok(measured) => measured,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             running.end()
         }
     };

@@ -10,6 +10,6 @@ pub(crate) fn say(text: &str) {
 
 /// Shows a failure.
 #[expect(clippy::print_stderr, reason = "the one place where a failure is shown")]
-pub(crate) fn complain(error: &Error) {
+pub(crate) fn print_error(error: &Error) {
     eprintln!("error: {error}");
 }

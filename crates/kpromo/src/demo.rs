@@ -35,7 +35,7 @@ static BASE: [u8; LAYER] = [b'k'; LAYER];
 
 /// Why the demo cannot go on.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum DemoError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -61,11 +61,11 @@ pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
     }
 }
 
-async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, Trouble> {
+async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError> {
     if let Some(folder) = &args.directory
         && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
     {
-        return Err(Trouble::NotEmpty(folder.clone()));
+        return Err(DemoError::NotEmpty(folder.clone()));
     }
     let world = World::build().await?;
     let temporary = tempfile::tempdir()?;
@@ -143,7 +143,7 @@ struct Files {
 }
 
 impl Files {
-    fn write(folder: &Path, world: &World) -> Result<Self, Trouble> {
+    fn write(folder: &Path, world: &World) -> Result<Self, DemoError> {
         let file = |name: &str| folder.join(name);
         let this =
             Self { config: file("kpromo.yaml"), key: file("signing.key"), public: file("signing.pub") };
@@ -173,7 +173,7 @@ impl Files {
     }
 
     /// What `kpromo verify` is asked for.
-    fn audit(&self, world: &World) -> Result<VerifyArgs, Trouble> {
+    fn audit(&self, world: &World) -> Result<VerifyArgs, DemoError> {
         let image = |(name, tags, _): &(&str, &[&str], oci::Digest)| {
             format!("{}/prod/images/{name}:{}", world.canonical(), tags[0]).parse()
         };
@@ -201,7 +201,7 @@ impl World {
         self.production[0].host()
     }
 
-    async fn build() -> Result<Self, Trouble> {
+    async fn build() -> Result<Self, DemoError> {
         let config = || Config { google_listing: true, ..Config::default() };
         let staging = Server::start(config()).await?;
         let mut production = Vec::new();

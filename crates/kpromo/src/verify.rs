@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use futures_util::{StreamExt, stream};
 use trust::Verification;
 use trust::audit::{ImageName, audit};
-use trust::evidence::Room;
+use trust::evidence::Budget;
 
 use crate::args::{Form, VerifyArgs};
 use crate::choice::TrustArgs;
@@ -90,7 +90,7 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, (St
         Some(path) => format!("the key {}", path.display()),
         None => staging.to_string(),
     };
-    let verification = Verification { trust, staging, room: Room::default() };
+    let verification = Verification { trust, staging, budget: Budget::default() };
     Ok(Prepared { connection, verification, signer })
 }
 

@@ -48,7 +48,7 @@ impl Hand {
         let tag = AttachedTag::new(at, AttachmentKind::Signature).unwrap().tag();
         let layer =
             NewLayer { media_type: SIMPLE_SIGNING_TYPE.to_owned(), content: payload.into(), annotations };
-        self.client.writer().append(repository, &tag, &[layer], Known::Nothing).await.unwrap();
+        self.client.writer().append(repository, &tag, &[layer], Known::Unknown).await.unwrap();
     }
 
     async fn sign(&self, repository: &Repository, image: Digest, reference: &str) {
@@ -82,7 +82,7 @@ impl Hand {
             },
             annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         };
-        self.client.writer().attach(repository, &referrer, Known::Nothing).await.unwrap()
+        self.client.writer().attach(repository, &referrer, Known::Unknown).await.unwrap()
     }
 
     /// Attests something of `about`, in the tag of cosign's scheme of an image.
@@ -93,7 +93,7 @@ impl Hand {
         let tag = AttachedTag::new(image, AttachmentKind::Attestation).unwrap().tag();
         let content = bundle["dsseEnvelope"].to_string().into_bytes().into();
         let layer = NewLayer { media_type: DSSE_TYPE.to_owned(), content, annotations: BTreeMap::new() };
-        self.client.writer().append(repository, &tag, &[layer], Known::Nothing).await.unwrap();
+        self.client.writer().append(repository, &tag, &[layer], Known::Unknown).await.unwrap();
     }
 
     /// Attests something of an image, in a bundle.

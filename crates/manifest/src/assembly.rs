@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oci_types::RepositoryPath;
 
 use super::contents::Contents;
-use super::declared::{self, Declaration, Declared, Unclear};
+use super::declared::{self, Declaration, PolicyDeclaration, Unclear};
 use super::diagnostic::{Diagnostic, fingerprint};
 use super::diagnostics::Diagnostics;
 use super::schema::{self, Reading, Registries};
@@ -215,9 +215,9 @@ fn first(wrong: &Diagnostics) -> Option<String> {
 fn declarations(projects: &[Project]) -> Vec<Declaration<'_>> {
     let mut declarations = Vec::with_capacity(projects.len());
     for (number, project) in projects.iter().enumerate() {
-        let Registries { sources, declared, spot, .. } = &project.registries;
+        let Registries { sources, declared, span, .. } = &project.registries;
         let is_promoted = project.fault.is_none();
-        declarations.push(Declaration { project: number, sources, declared, spot, is_promoted });
+        declarations.push(Declaration { project: number, sources, declared, span, is_promoted });
     }
     declarations
 }
@@ -225,10 +225,10 @@ fn declarations(projects: &[Project]) -> Vec<Declaration<'_>> {
 /// Reports once each file that leaves out all other projects, so that the reason is not lost among them.
 fn report_unlimited(projects: &[Project], rejected: &mut Diagnostics) {
     for project in projects.iter().filter(|_| projects.len() > 1) {
-        if let Declared::Unknown(declared::Reach::Everything) = &project.registries.declared {
+        if let PolicyDeclaration::Unknown(declared::Reach::Everything) = &project.registries.declared {
             let message = "this cannot be read and may declare a provenance policy for any source, so nothing is promoted";
             let help = "correct it or remove it";
-            rejected.push(project.registries.spot.diagnostic(message).help(help));
+            rejected.push(project.registries.span.diagnostic(message).help(help));
         }
     }
 }
@@ -237,7 +237,7 @@ impl Assembled {
     /// Adds a project, or what is not left out of it.
     fn add(&mut self, project: Project, conflicts: Vec<Diagnostic>, unclear: &[Unclear]) {
         let Project { name, images_file, registries, images, fault, content } = project;
-        let Registries { sources, destinations, spot, .. } = registries;
+        let Registries { sources, destinations, span, .. } = registries;
         // It is recognised by the whole project: its message names places of other files.
         let identity = fingerprint((&name, "policy", content));
         let is_in_conflict = !conflicts.is_empty();
@@ -261,7 +261,7 @@ impl Assembled {
         if let Some(reason) = reasons(source.prefix.as_ref()) {
             if !is_in_conflict && !reason.is_empty() {
                 let message = format!("this project is left out, as {reason}");
-                self.reject(&name, spot.diagnostic(message).identified(identity));
+                self.reject(&name, span.diagnostic(message).identified(identity));
             }
             self.left_out.push((destinations, images));
             return;

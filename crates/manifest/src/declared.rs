@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use oci_types::{Host, RegistryRoot, RepositoryPath};
 
-use super::diagnostic::{Diagnostic, Spot};
+use super::diagnostic::{Diagnostic, Span};
 use crate::policy::{Policies, Policy, PolicyConflict, Relation, place_name};
 
 /// What a manifest declares of the provenance of its images.
 #[derive(Clone, Debug)]
-pub(super) enum Declared {
+pub(super) enum PolicyDeclaration {
     /// This policy holds for its source. `None`: it declares none, or one that is off.
     Policy(Option<Arc<Policy>>),
     /// It may declare a policy that cannot be read.
@@ -51,8 +51,8 @@ pub(super) struct Declaration<'p> {
     pub(super) project: usize,
     /// The registries that are marked as its source.
     pub(super) sources: &'p [RegistryRoot],
-    pub(super) declared: &'p Declared,
-    pub(super) spot: &'p Spot,
+    pub(super) declared: &'p PolicyDeclaration,
+    pub(super) span: &'p Span,
     /// Whether the project is promoted.
     pub(super) is_promoted: bool,
 }
@@ -101,15 +101,15 @@ pub(super) fn join(declarations: &[Declaration<'_>]) -> Joined {
     let mut known: Vec<(&Declaration<'_>, &RegistryRoot, Option<Arc<Policy>>)> = Vec::new();
     for declaration in declarations {
         match (declaration.declared, declaration.sources) {
-            (Declared::Unknown(reach), _) => {
-                let reason = format!("{} may declare one and is wrong", declaration.spot);
+            (PolicyDeclaration::Unknown(reach), _) => {
+                let reason = format!("{} may declare one and is wrong", declaration.span);
                 unclear.push(Unclear { reach: reach.clone(), reason });
             }
             // A project that is not promoted and asks for nothing contradicts no other.
-            (Declared::Policy(policy), [source]) if declaration.is_promoted || policy.is_some() => {
+            (PolicyDeclaration::Policy(policy), [source]) if declaration.is_promoted || policy.is_some() => {
                 known.push((declaration, source, policy.clone()));
             }
-            (Declared::Policy(_), _) => {}
+            (PolicyDeclaration::Policy(_), _) => {}
         }
     }
     let mut conflicts = Vec::new();
@@ -117,7 +117,7 @@ pub(super) fn join(declarations: &[Declaration<'_>]) -> Joined {
         let pairs: Vec<_> = known.iter().map(|(_, source, policy)| (*source, policy.clone())).collect();
         let found = match Policies::new(&pairs) {
             Ok(policies) => {
-                let files = known.iter().map(|(declaration, source, _)| (*source, declaration.spot.file()));
+                let files = known.iter().map(|(declaration, source, _)| (*source, declaration.span.file()));
                 let policies = policies.with_files(files);
                 return Joined { policies, unclear, conflicts };
             }
@@ -126,7 +126,7 @@ pub(super) fn join(declarations: &[Declaration<'_>]) -> Joined {
         let mut in_conflict = vec![false; known.len()];
         for conflict in &found {
             let [first, second] = [conflict.first, conflict.second].map(|number| &known[number]);
-            let reason = format!("{} and {} contradict each other", first.0.spot, second.0.spot);
+            let reason = format!("{} and {} contradict each other", first.0.span, second.0.span);
             unclear.push(Unclear { reach: Reach::Below(vec![first.1.clone()]), reason });
             conflicts.push((second.0.project, contradiction(first, second, conflict)));
             in_conflict[conflict.first] = true;
@@ -148,7 +148,7 @@ fn contradiction(
     (second, source, second_policy): &(&Declaration<'_>, &RegistryRoot, Option<Arc<Policy>>),
     conflict: &PolicyConflict,
 ) -> Diagnostic {
-    let place = first.spot;
+    let place = first.span;
     let (message, help) = match conflict.relation {
         Relation::Same => (
             match (first_policy, second_policy) {
@@ -166,7 +166,7 @@ fn contradiction(
             "declare the same policy, or none: what is required also holds below",
         ),
     };
-    second.spot.diagnostic(message).help(help)
+    second.span.diagnostic(message).help(help)
 }
 
 #[cfg(test)]

@@ -97,13 +97,13 @@ fn inert(c: char) -> char {
 
 /// A place that is kept for diagnostics that are made after the file's text was dropped.
 #[derive(Clone, Debug)]
-pub(super) struct Spot {
+pub(super) struct Span {
     file: Arc<str>,
     /// `None` where the file as a whole is meant.
     place: Option<Box<Place>>,
 }
 
-impl Spot {
+impl Span {
     pub(super) fn new(source: &Source<'_>, position: Position) -> Self {
         Self { file: Arc::clone(source.file()), place: Some(Box::new(Place::new(source, position))) }
     }
@@ -125,7 +125,7 @@ impl Spot {
 }
 
 /// `file:line:column`, or the file where it is meant as a whole.
-impl fmt::Display for Spot {
+impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place.as_ref().map(|place| place.position) {
             Some(Position { line, column }) => write!(f, "{}:{line}:{column}", self.file),

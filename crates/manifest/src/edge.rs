@@ -116,9 +116,9 @@ impl Edges {
                         this.unchanged.insert(repository);
                     }
                 }
-                for wish in &image.digests {
-                    let digest = this.digests.intern(&wish.digest);
-                    let mut wished = |tag: Option<&Tag>, position: Position| {
+                for listed in &image.digests {
+                    let digest = this.digests.intern(&listed.digest);
+                    let mut add = |tag: Option<&Tag>, position: Position| {
                         let origin = u32::try_from(this.origins.len()).unwrap_or(u32::MAX);
                         this.origins.push(Origin { manifest: index, position });
                         let tag = tag.map(|tag| this.tags.intern(tag));
@@ -130,14 +130,14 @@ impl Edges {
                             origin,
                         }));
                     };
-                    if wish.tags.is_empty() {
-                        wished(None, wish.position);
+                    if listed.tags.is_empty() {
+                        add(None, listed.position);
                     }
-                    for (tag, position) in &wish.tags {
+                    for (tag, position) in &listed.tags {
                         if AttachedTag::parse(tag).is_some() {
                             this.metadata += 1;
                         } else {
-                            wished(Some(tag), *position);
+                            add(Some(tag), *position);
                         }
                     }
                 }

@@ -29,6 +29,6 @@ pub use diagnostics::Diagnostics;
 pub use diff::{Base, Checkout, DiffError, checkout, keep_added, limit_to_added, prow_base};
 pub use edge::{Edge, Edges, ImageId, Overlap, SharedImages};
 pub use intern::{Id, Interner};
-pub use model::{Destination, Image, Manifest, Manifests, Wish};
+pub use model::{Destination, DigestTags, Image, Manifest, Manifests};
 pub use source::Position;
 pub use thin::{load_plain, load_thin};

@@ -57,12 +57,12 @@ pub struct Image {
     /// Its repository below the registries.
     pub name: RepositoryPath,
     /// Its digests, in the order of the file.
-    pub digests: Vec<Wish>,
+    pub digests: Vec<DigestTags>,
 }
 
 /// A digest and the tags that it gets.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct DigestTags {
     /// The digest.
     pub digest: Digest,
     /// The place of the digest in the file of images.

@@ -22,7 +22,7 @@ const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// An image: which of the shared layers it has, and after how many milliseconds its copy is dropped, if it is.
 #[derive(Clone, Debug)]
-struct Wish {
+struct CopyRequest {
     layers: Vec<usize>,
     dropped: Option<u64>,
 }
@@ -38,9 +38,9 @@ struct Trouble {
 }
 
 /// An image; where some are dropped, about half of them are.
-fn wish(drops: bool) -> impl Strategy<Value = Wish> {
+fn copy_request(drops: bool) -> impl Strategy<Value = CopyRequest> {
     let layers = proptest::collection::btree_set(0_usize..5, 1..5);
-    (layers, 0_u64..120).prop_map(move |(layers, after)| Wish {
+    (layers, 0_u64..120).prop_map(move |(layers, after)| CopyRequest {
         layers: layers.into_iter().collect(),
         dropped: (drops && after < 60).then_some(after),
     })
@@ -63,7 +63,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new(wishes: &[Wish], troubles: &[Trouble]) -> Self {
+    async fn new(requests: &[CopyRequest], troubles: &[Trouble]) -> Self {
         let staging = Server::start(Config::default()).await.unwrap();
         let mut hosts = Vec::new();
         for _ in 0..HOSTS {
@@ -76,8 +76,8 @@ impl Scene {
             hosts[host].faults().add(Fault::new(effect).on(kind).skip(skip).times(times));
         }
         let mut images = Vec::new();
-        for (seed, wish) in wishes.iter().enumerate() {
-            let shared_layers = wish.layers.iter().map(|seed| layer(*seed as u64, 20_000)).collect();
+        for (seed, copy_request) in requests.iter().enumerate() {
+            let shared_layers = copy_request.layers.iter().map(|seed| layer(*seed as u64, 20_000)).collect();
             let recipe = Recipe { seed: seed as u64, layers: 0, shared_layers, ..Recipe::default() };
             let image = recipe.image();
             image.put(staging.store(), &format!("staging/{seed}").parse().unwrap(), &[]).await.unwrap();
@@ -115,13 +115,13 @@ impl Scene {
     }
 
     /// Copies all images at the same time, those that are dropped once more afterwards.
-    async fn copy_all(&self, wishes: &[Wish], spool: SpoolSettings) {
+    async fn copy_all(&self, requests: &[CopyRequest], spool: SpoolSettings) {
         let copier = &Copier::new(self.client.writer(), spool);
-        let copies = wishes.iter().enumerate().map(|(image, wish)| async move {
-            let within = wish.dropped.map_or(FOR_EVER, Duration::from_millis);
+        let copies = requests.iter().enumerate().map(|(image, copy_request)| async move {
+            let within = copy_request.dropped.map_or(FOR_EVER, Duration::from_millis);
             let copied = tokio::time::timeout(within, self.copy(copier, image)).await;
             let results = match copied {
-                Err(_) if wish.dropped.is_some() => {
+                Err(_) if copy_request.dropped.is_some() => {
                     tokio::time::timeout(FOR_EVER, self.copy(copier, image)).await
                 }
                 copied => copied,
@@ -169,15 +169,16 @@ fn holds<T: std::fmt::Debug>(cases: u32, what: impl Strategy<Value = T>, test: i
 /// However images share layers and whatever host fails for a while, each layer is uploaded to each host exactly once.
 #[test]
 fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
-    let world = (proptest::collection::vec(wish(false), 2..12), proptest::collection::vec(trouble(), 0..4));
-    holds(12, world, async |(wishes, troubles)| {
-        let scene = Scene::new(&wishes, &troubles).await;
-        scene.copy_all(&wishes, SpoolSettings::default()).await;
+    let world =
+        (proptest::collection::vec(copy_request(false), 2..12), proptest::collection::vec(trouble(), 0..4));
+    holds(12, world, async |(requests, troubles)| {
+        let scene = Scene::new(&requests, &troubles).await;
+        scene.copy_all(&requests, SpoolSettings::default()).await;
         for host in 0..HOSTS {
             let uploads = scene.uploads(host);
             let layers: BTreeSet<usize> =
-                wishes.iter().flat_map(|wish| wish.layers.iter().copied()).collect();
-            assert_eq!(uploads.len(), layers.len() + wishes.len(), "the layers, and a configuration each");
+                requests.iter().flat_map(|copy_request| copy_request.layers.iter().copied()).collect();
+            assert_eq!(uploads.len(), layers.len() + requests.len(), "the layers, and a configuration each");
             assert!(uploads.values().all(|times| *times == 1), "{uploads:?}");
         }
     });
@@ -187,13 +188,13 @@ fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
 #[test]
 fn nobody_waits_for_an_image_that_was_dropped() {
     let world = (
-        proptest::collection::vec(wish(true), 2..12),
+        proptest::collection::vec(copy_request(true), 2..12),
         proptest::collection::vec(trouble(), 0..3),
         any::<bool>(),
     );
-    holds(12, world, async |(wishes, troubles, spools)| {
+    holds(12, world, async |(requests, troubles, spools)| {
         let limit = if spools { 1 << 20 } else { 0 };
-        let scene = Scene::new(&wishes, &troubles).await;
-        scene.copy_all(&wishes, SpoolSettings { limit, ..SpoolSettings::default() }).await;
+        let scene = Scene::new(&requests, &troubles).await;
+        scene.copy_all(&requests, SpoolSettings { limit, ..SpoolSettings::default() }).await;
     });
 }

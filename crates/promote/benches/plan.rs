@@ -12,7 +12,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use manifest::{Edges, Id};
 use manifest::{Manifests, load_thin};
 use oci::{Digest, Found, Listed, ListedManifest, MediaType, Repository};
-use promote::{Draft, Inventory, decide};
+use promote::{Inventory, ListingBuilder, decide};
 
 const PROJECTS: usize = 110;
 const IMAGES: usize = 12;
@@ -46,10 +46,10 @@ fn write_manifests(folder: &Path) {
 /// What every production repository lists: all that is wished there.
 fn listed(edges: &Edges) -> Inventory {
     let mut inventory = Inventory::default();
-    for wished in edges.by_destination() {
-        let mut draft = Draft::new(edges, wished[0].destination);
+    for requested in edges.by_destination() {
+        let mut draft = ListingBuilder::new(edges, requested[0].destination);
         draft.take(Listed::Manifests);
-        for edge in wished {
+        for edge in requested {
             let (digest, media_type) = (*edges.digest(edge), MediaType::OciIndex);
             let tags = edges.tag(edge).cloned().into_iter().collect();
             draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags }));
@@ -59,7 +59,9 @@ fn listed(edges: &Edges) -> Inventory {
     // Staging is empty: nothing is to be taken from it.
     let sources: std::collections::BTreeSet<Id<Repository>> =
         edges.all().iter().map(|edge| edge.source).collect();
-    sources.into_iter().for_each(|source| inventory.listed(Draft::new(edges, source), &Found::Present(())));
+    sources
+        .into_iter()
+        .for_each(|source| inventory.listed(ListingBuilder::new(edges, source), &Found::Present(())));
     inventory
 }
 

@@ -7,7 +7,7 @@ use manifest::Id;
 use manifest::{Edge, Edges};
 use oci::{Digest, MediaType, Repository};
 
-use crate::inventory::{Inventory, Known, Question};
+use crate::inventory::{Inventory, Known, Lookup};
 
 /// What is to be done about an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,30 +27,30 @@ pub enum Verdict {
     /// An image of a kind that cannot be copied.
     Unsupported(Box<MediaType>),
     /// Nobody knows: a registry does not answer this.
-    Unreadable(Question),
+    Unreadable(Lookup),
     /// Nobody knows yet: the others do not wait for the registry, which is asked again when they are done.
     Late,
 }
 
 /// Why an edge is not decided.
 enum Open {
-    Ask(Question),
-    Unreadable(Question),
+    Ask(Lookup),
+    Unreadable(Lookup),
 }
 
 /// Decides an edge.
 ///
 /// # Errors
 /// The question whose answer is missing.
-pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Question> {
-    match weigh(edge, edges, inventory) {
+pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Lookup> {
+    match verdict_of(edge, edges, inventory) {
         Ok(verdict) => Ok(verdict),
-        Err(Open::Unreadable(question)) => Ok(Verdict::Unreadable(question)),
-        Err(Open::Ask(question)) => Err(question),
+        Err(Open::Unreadable(lookup)) => Ok(Verdict::Unreadable(lookup)),
+        Err(Open::Ask(lookup)) => Err(lookup),
     }
 }
 
-fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
+fn verdict_of(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
     if inventory.is_settled(edge.destination) {
         return Ok(Verdict::Done);
     }
@@ -62,7 +62,7 @@ fn weigh(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, O
             Known::Present(digest) if digest == edges.digest(edge) => Ok(Verdict::Done),
             Known::Present(other) => Ok(Verdict::Moved(Box::new(*other))),
             Known::Absent => missing(edge, edges, inventory),
-            Known::Unknown => Err(open(inventory, Question::Tag(edge.destination, tag))),
+            Known::Unknown => Err(open(inventory, Lookup::Tag(edge.destination, tag))),
         },
         None => match holds(inventory, edge.destination, edge.digest)? {
             Some(_) => match source_holds(edge, edges, inventory) {
@@ -115,9 +115,7 @@ fn staged(
     inventory: &Inventory,
 ) -> Result<Option<&MediaType>, Open> {
     match holds(inventory, source, digest)? {
-        None if !inventory.was_denied(source, digest) => {
-            Err(open(inventory, Question::Digest(source, digest)))
-        }
+        None if !inventory.was_denied(source, digest) => Err(open(inventory, Lookup::Digest(source, digest))),
         found => Ok(found),
     }
 }
@@ -142,14 +140,14 @@ fn holds(
     match inventory.digest(repository, digest) {
         Known::Present(media_type) => Ok(Some(media_type)),
         Known::Absent => Ok(None),
-        Known::Unknown => Err(open(inventory, Question::Digest(repository, digest))),
+        Known::Unknown => Err(open(inventory, Lookup::Digest(repository, digest))),
     }
 }
 
-fn open(inventory: &Inventory, question: Question) -> Open {
-    match inventory.failure(&question) {
-        Some(_) => Open::Unreadable(question),
-        None => Open::Ask(question),
+fn open(inventory: &Inventory, lookup: Lookup) -> Open {
+    match inventory.failure(&lookup) {
+        Some(_) => Open::Unreadable(lookup),
+        None => Open::Ask(lookup),
     }
 }
 
@@ -157,14 +155,14 @@ fn open(inventory: &Inventory, question: Question) -> Open {
 mod tests {
     use std::sync::Arc;
 
-    use manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
+    use manifest::{Destination, DigestTags, Image, Manifest, Manifests, Position};
     use oci::Tag;
     use oci::{Anonymous, Client, Found, Head, Listed, ListedManifest, Selector};
     use registry::{Config, Server};
     use transport::{Door, Settings};
 
     use super::*;
-    use crate::inventory::Draft;
+    use crate::inventory::ListingBuilder;
 
     const AT: Position = Position { line: 1, column: 1 };
 
@@ -173,7 +171,7 @@ mod tests {
         let tags = if tagged { vec![("v1".parse().unwrap(), AT)] } else { Vec::new() };
         let image = Image {
             name: "app".parse().unwrap(),
-            digests: vec![Wish { digest: Digest::of(b"app"), position: AT, tags }],
+            digests: vec![DigestTags { digest: Digest::of(b"app"), position: AT, tags }],
         };
         let manifest = Manifest {
             name: "p".into(),
@@ -203,7 +201,7 @@ mod tests {
 
     /// Takes in that a repository holds manifests of these contents, with or without the tag `v1`, listed in full.
     fn list(inventory: &mut Inventory, edges: &Edges, repository: Id<Repository>, content: &[(&[u8], bool)]) {
-        let mut draft = Draft::new(edges, repository);
+        let mut draft = ListingBuilder::new(edges, repository);
         draft.take(Listed::Manifests);
         for (content, tagged) in content {
             let tags: Vec<Tag> = tagged.then(|| "v1".parse().unwrap()).into_iter().collect();
@@ -225,9 +223,9 @@ mod tests {
         let mut inventory = Inventory::default();
         list(&mut inventory, &edges, edge.source, source);
         list(&mut inventory, &edges, edge.destination, destination);
-        decide(&edge, &edges, &inventory).unwrap_or_else(|question| {
+        decide(&edge, &edges, &inventory).unwrap_or_else(|lookup| {
             // That a list does not show an image does not make it lost: it is asked for by itself.
-            assert_eq!(question, Question::Digest(edge.source, edge.digest));
+            assert_eq!(lookup, Lookup::Digest(edge.source, edge.digest));
             inventory.digest_answered(edge.source, edge.digest, absent.clone());
             decide(&edge, &edges, &inventory).unwrap()
         })
@@ -271,15 +269,15 @@ mod tests {
         let edges = one_edge(true);
         let edge = edges.all()[0];
         let mut inventory = Inventory::default();
-        inventory.listed(Draft::new(&edges, edge.source), &Found::Present(()));
-        inventory.listed(Draft::new(&edges, edge.destination), &Found::Present(()));
-        assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.source, edge.digest)));
+        inventory.listed(ListingBuilder::new(&edges, edge.source), &Found::Present(()));
+        inventory.listed(ListingBuilder::new(&edges, edge.destination), &Found::Present(()));
+        assert_eq!(decide(&edge, &edges, &inventory), Err(Lookup::Digest(edge.source, edge.digest)));
         inventory.digest_answered(edge.source, edge.digest, absent().await);
         assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Lost), "production is not asked");
 
         let head = Head { digest: Digest::of(b"app"), media_type: MediaType::OciIndex };
         inventory.digest_answered(edge.source, edge.digest, Found::Present(head.clone()));
-        assert_eq!(decide(&edge, &edges, &inventory), Err(Question::Digest(edge.destination, edge.digest)));
+        assert_eq!(decide(&edge, &edges, &inventory), Err(Lookup::Digest(edge.destination, edge.digest)));
         inventory.digest_answered(edge.destination, edge.digest, Found::Present(head));
         assert_eq!(decide(&edge, &edges, &inventory), Ok(Verdict::Tag));
     }

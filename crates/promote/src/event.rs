@@ -119,8 +119,8 @@ pub struct Examination {
 impl Examination {
     /// Whether anything was found, or asked for.
     pub fn is_worth_telling(&self) -> bool {
-        let Judgement { mode, findings, faults, platforms, .. } = &self.judgement;
-        let nothing = mode.is_none() && findings.is_empty() && faults.is_empty() && platforms.is_empty();
+        let Judgement { mode, findings, violations, platforms, .. } = &self.judgement;
+        let nothing = mode.is_none() && findings.is_empty() && violations.is_empty() && platforms.is_empty();
         !(nothing && self.signed_by.is_empty() && self.refused.is_empty())
     }
 

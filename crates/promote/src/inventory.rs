@@ -1,7 +1,7 @@
 //! What registries are known to hold, as far as edges ask for it.
 //!
 //! Kubernetes' production has 29,000 repositories, and a run that adds little finds nothing to do in most of them. So a
-//! listing becomes a [`Draft`] as it arrives, which keeps what edges ask for in a few bytes each, and next to nothing of a
+//! listing becomes a [`ListingBuilder`] as it arrives, which keeps what edges ask for in a few bytes each, and next to nothing of a
 //! repository in which all is done.
 
 use std::collections::{BTreeSet, HashMap};
@@ -13,14 +13,14 @@ use oci::{AttachedTag, AttachmentKind, Digest, Found, Head, Listed, MediaType, R
 
 /// What has to be known before an edge can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Question {
+pub enum Lookup {
     /// Which digest does this tag name?
     Tag(Id<Repository>, Id<Tag>),
     /// Does the repository have this manifest?
     Digest(Id<Repository>, Id<Digest>),
 }
 
-impl Question {
+impl Lookup {
     /// The repository that is asked.
     pub fn repository(self) -> Id<Repository> {
         match self {
@@ -43,14 +43,14 @@ pub struct Inventory {
     /// Repositories that could not be listed.
     unlisted: HashMap<Id<Repository>, Arc<oci::Error>>,
     /// Questions that were not answered.
-    unanswered: HashMap<Question, Arc<oci::Error>>,
+    unanswered: HashMap<Lookup, Arc<oci::Error>>,
 }
 
 /// What is known of one repository.
 #[derive(Clone, Debug, Default)]
 struct Holdings {
     /// Whether everything that edges wish to be there is there, so that nothing else has to be known.
-    settled: bool,
+    up_to_date: bool,
     /// Whether its registry lists manifests too, so that what it does not list is not there.
     complete: bool,
     /// Whether its registry denies it. It has no tags then, and may hold untagged manifests all the same.
@@ -92,10 +92,10 @@ pub(crate) enum Known<T> {
 /// The listing of one repository, while it arrives. It can be dropped at any time: nothing of it is believed before
 /// [`Inventory::listed`].
 #[derive(Debug)]
-pub struct Draft<'a> {
+pub struct ListingBuilder<'a> {
     edges: &'a Edges,
     /// The edges that end in the repository.
-    wished: &'a [Edge],
+    requested: &'a [Edge],
     repository: Id<Repository>,
     lists_manifests: bool,
     /// Each wished tag that it has, however often it is listed.
@@ -146,7 +146,7 @@ fn attached(tag: &Tag) -> Option<u64> {
     Some(fingerprint_of_tag(&digest, None))
 }
 
-impl<'a> Draft<'a> {
+impl<'a> ListingBuilder<'a> {
     /// The same, and it takes note of the tags that hold what is attached to images.
     #[must_use]
     pub fn with_attached(self) -> Self {
@@ -157,7 +157,7 @@ impl<'a> Draft<'a> {
     pub fn new(edges: &'a Edges, repository: Id<Repository>) -> Self {
         Self {
             edges,
-            wished: edges.to(repository),
+            requested: edges.to(repository),
             repository,
             lists_manifests: false,
             tags: HashMap::new(),
@@ -174,13 +174,13 @@ impl<'a> Draft<'a> {
                 if let Some(known) = &mut self.attached {
                     known.extend(attached(&tag));
                 }
-                if let Some(tag) = self.wish(&tag) {
+                if let Some(tag) = self.request(&tag) {
                     self.tags.entry(tag).or_insert(ListedTag::There);
                 }
             }
             Listed::Manifests => self.lists_manifests = true,
             Listed::Manifest(manifest) => {
-                for tag in manifest.tags.iter().filter_map(|tag| self.wish(tag)).collect::<Vec<_>>() {
+                for tag in manifest.tags.iter().filter_map(|tag| self.request(tag)).collect::<Vec<_>>() {
                     self.names(tag, manifest.digest);
                 }
                 match self.edges.find_digest(&manifest.digest) {
@@ -201,9 +201,9 @@ impl<'a> Draft<'a> {
     }
 
     /// The number of a tag that edges wish in this repository.
-    fn wish(&self, tag: &Tag) -> Option<Id<Tag>> {
+    fn request(&self, tag: &Tag) -> Option<Id<Tag>> {
         let tag = self.edges.find_tag(tag)?;
-        self.wished.binary_search_by_key(&Some(tag), |edge| edge.tag).ok().map(|_| tag)
+        self.requested.binary_search_by_key(&Some(tag), |edge| edge.tag).ok().map(|_| tag)
     }
 }
 
@@ -219,9 +219,17 @@ impl Inventory {
     }
 
     /// Takes in the listing of a repository to its end, or the proof that it has no tags.
-    pub fn listed(&mut self, draft: Draft<'_>, found: &Found<()>) {
-        let Draft { edges, wished, repository, lists_manifests, tags, digests, mut parts, mut attached } =
-            draft;
+    pub fn listed(&mut self, draft: ListingBuilder<'_>, found: &Found<()>) {
+        let ListingBuilder {
+            edges,
+            requested,
+            repository,
+            lists_manifests,
+            tags,
+            digests,
+            mut parts,
+            mut attached,
+        } = draft;
         if let Some(attached) = &mut attached {
             attached.sort_unstable();
             attached.dedup();
@@ -243,8 +251,8 @@ impl Inventory {
             .collect();
         named.sort_unstable_by_key(|(tag, _)| *tag);
         holdings.tags = named;
-        holdings.settled = is_settled(&holdings.tags, wished);
-        if holdings.settled {
+        holdings.up_to_date = is_settled(&holdings.tags, requested);
+        if holdings.up_to_date {
             // What is thrown away is not absent: the repository may be the source of others.
             holdings.complete = false;
             holdings.tags = Vec::new();
@@ -265,7 +273,7 @@ impl Inventory {
 
     /// Takes in that all that edges wish to be in a repository is there.
     pub fn settle(&mut self, repository: Id<Repository>) {
-        self.repositories.insert(repository, Holdings { settled: true, ..Holdings::default() });
+        self.repositories.insert(repository, Holdings { up_to_date: true, ..Holdings::default() });
     }
 
     /// Takes back that a repository is settled: it has to be listed.
@@ -308,13 +316,13 @@ impl Inventory {
     }
 
     /// Takes in that a question is not answered.
-    pub fn not_answered(&mut self, question: Question, error: oci::Error) {
-        self.unanswered.insert(question, Arc::new(error));
+    pub fn not_answered(&mut self, lookup: Lookup, error: oci::Error) {
+        self.unanswered.insert(lookup, Arc::new(error));
     }
 
     /// Why a question has no answer, where it was asked, or where its repository cannot even be listed.
-    pub fn failure(&self, question: &Question) -> Option<&Arc<oci::Error>> {
-        self.unanswered.get(question).or_else(|| self.unlisted.get(&question.repository()))
+    pub fn failure(&self, lookup: &Lookup) -> Option<&Arc<oci::Error>> {
+        self.unanswered.get(lookup).or_else(|| self.unlisted.get(&lookup.repository()))
     }
 
     /// Forgets the parts of images of a repository in which nothing is to be done.
@@ -353,7 +361,7 @@ impl Inventory {
 
     /// Whether all that edges wish to be in a repository is there.
     pub(crate) fn is_settled(&self, repository: Id<Repository>) -> bool {
-        self.repositories.get(&repository).is_some_and(|holdings| holdings.settled)
+        self.repositories.get(&repository).is_some_and(|holdings| holdings.up_to_date)
     }
 
     /// The digest that the tag of an edge names at its destination.
@@ -447,10 +455,10 @@ impl Inventory {
 
 /// Whether every wished tag names what it should, and nothing is wished without a tag: of that it matters whether staging
 /// has it too.
-fn is_settled(tags: &[(Id<Tag>, Named)], wished: &[Edge]) -> bool {
+fn is_settled(tags: &[(Id<Tag>, Named)], requested: &[Edge]) -> bool {
     let is_done =
         |edge: &Edge| edge.tag.is_some_and(|tag| find(tags, tag) == Some(&Named::Wished(edge.digest)));
-    !wished.is_empty() && wished.iter().all(is_done)
+    !requested.is_empty() && requested.iter().all(is_done)
 }
 
 fn find<K: Ord + Copy, V>(entries: &[(K, V)], key: K) -> Option<&V> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use manifest::ImageId;
 use oci::{Client, Reader};
-use trust::Notary;
+use trust::TrustConfig;
 use trust::gate::Passed;
 
 use crate::error::Error;
@@ -39,10 +39,15 @@ impl Prepared {
 ///
 /// # Errors
 /// When the run is given up.
-pub async fn prepare(run: &Run, client: &Client, job: Job, notary: &Notary) -> Result<Prepared, Error> {
+pub async fn prepare(
+    run: &Run,
+    client: &Client,
+    job: Job,
+    trust_config: &TrustConfig,
+) -> Result<Prepared, Error> {
     let ready = setup(run, job).await?;
     let passed = HashMap::new();
-    let (cleared, deferred) = Box::pin(clear(run, &client.reader(), ready, passed, notary)).await?;
+    let (cleared, deferred) = Box::pin(clear(run, &client.reader(), ready, passed, trust_config)).await?;
     Ok(Prepared { cleared, deferred })
 }
 
@@ -52,14 +57,14 @@ async fn clear(
     reader: &Reader,
     ready: Ready,
     passed: HashMap<ImageId, Passed>,
-    notary: &Notary,
+    trust_config: &TrustConfig,
 ) -> Result<(Cleared, Option<Deferred>), Error> {
     let planning = async {
-        let (plan, deferred) = plan(run, reader, ready, notary).await?;
-        Ok((look(run, reader, plan, notary).await?, deferred))
+        let (plan, deferred) = plan(run, reader, ready, trust_config).await?;
+        Ok((look(run, reader, plan, trust_config).await?, deferred))
     };
     let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
-    let proven = provenance(run, reader, plan, passed, notary).await?;
+    let proven = provenance(run, reader, plan, passed, trust_config).await?;
     let cleared = validate(run, proven).await?;
     let cleared = look_at_carried(run, reader, cleared).await;
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
@@ -74,11 +79,11 @@ pub async fn carry_out(
     confirmed: &Confirmed,
     prepared: Prepared,
     copying: &Copying,
-    notary: &Notary,
+    trust_config: &TrustConfig,
 ) -> Result<Attested, Error> {
     let Prepared { cleared, deferred } = prepared;
     // Boxed, since the futures of all phases are large.
-    let first = Box::pin(write(run, confirmed, cleared, copying, notary)).await?;
+    let first = Box::pin(write(run, confirmed, cleared, copying, trust_config)).await?;
     let Some(deferred) = deferred else { return Ok(first) };
     let images = deferred.images();
     if run.is_stopping() {
@@ -86,8 +91,8 @@ pub async fn carry_out(
     }
     let mut first = first;
     let (ready, passed) = (deferred.into_ready(), first.take_passed());
-    let second = match Box::pin(clear(run, confirmed.reader(), ready, passed, notary)).await {
-        Ok((cleared, _)) => Box::pin(write(run, confirmed, cleared, copying, notary)).await,
+    let second = match Box::pin(clear(run, confirmed.reader(), ready, passed, trust_config)).await {
+        Ok((cleared, _)) => Box::pin(write(run, confirmed, cleared, copying, trust_config)).await,
         Err(error) => Err(error),
     };
     Ok(match second {
@@ -102,9 +107,9 @@ async fn write(
     confirmed: &Confirmed,
     cleared: Cleared,
     copying: &Copying,
-    notary: &Notary,
+    trust_config: &TrustConfig,
 ) -> Result<Attested, Error> {
-    let signers = match &notary.signing {
+    let signers = match &trust_config.signing {
         Some(signing) if cleared.plan().has_looked() => match signing.ready().await {
             Ok(signers) => Some(signers),
             Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(cleared.into_plan()))),
@@ -112,6 +117,6 @@ async fn write(
         _ => None,
     };
     let promoted = promote(run, confirmed, cleared, copying).await;
-    let signed = sign(run, confirmed, promoted, notary, signers.as_ref()).await;
-    Ok(attest(run, confirmed, signed, notary, signers.as_ref()).await)
+    let signed = sign(run, confirmed, promoted, trust_config, signers.as_ref()).await;
+    Ok(attest(run, confirmed, signed, trust_config, signers.as_ref()).await)
 }

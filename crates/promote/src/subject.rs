@@ -89,7 +89,7 @@ impl<'a> Homes<'a> {
 
 #[cfg(test)]
 mod tests {
-    use manifest::{Destination, Image, Manifest, Manifests, Position, Wish};
+    use manifest::{Destination, DigestTags, Image, Manifest, Manifests, Position};
 
     use super::*;
 
@@ -116,7 +116,7 @@ mod tests {
             unchanged: Vec::new(),
             images: vec![Image {
                 name: "app".parse().unwrap(),
-                digests: vec![Wish {
+                digests: vec![DigestTags {
                     digest: Digest::of(b"app"),
                     position: AT,
                     tags: vec![("v1".parse().unwrap(), AT), ("v1.0".parse().unwrap(), AT)],

@@ -26,7 +26,7 @@ struct Scene {
 impl Scene {
     async fn of(sample: Sample) -> Self {
         let (mut world, hand) = (World::of(google(), 1).await, Hand::new());
-        world.notary.verification.trust = hand.trust();
+        world.trust_config.verification.trust = hand.trust();
         world.stage("app", &sample, &["v1"]).await;
         Self { world, hand, sample, policies: Policies::default() }
     }
@@ -51,7 +51,7 @@ impl Scene {
     async fn blocked(&self) -> Option<String> {
         let mut job = self.world.job();
         job.manifests.policies = self.policies.clone();
-        match prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary).await {
+        match prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.trust_config).await {
             Ok(_) => None,
             Err(Error::Blocked(_, blocked, _)) => Some(blocked[0].to_string()),
             Err(error) => panic!("{error:?}"),

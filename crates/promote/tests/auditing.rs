@@ -16,7 +16,7 @@ use support::beside::{attestations, beside, inner_index, runnable};
 use support::hand::{Hand, PROVENANCE, append, attach};
 use support::{door, path};
 use trust::audit::{Audited, RefusedKind, audit};
-use trust::evidence::Room;
+use trust::evidence::Budget;
 use trust::{Production, Verification};
 
 /// A promoted image, and somebody whose signatures count.
@@ -44,7 +44,7 @@ impl Scene {
         let verification = Verification {
             trust: self.hand.trust(),
             staging: "sigstore::https://i::staging@example.com".parse().unwrap(),
-            room: Room::default(),
+            budget: Budget::default(),
         };
         let production = Production {
             canonical_host: self.server.host().clone(),

@@ -44,8 +44,9 @@ impl Scene {
         self.world.reset_tallies();
         let cache = Some(Cache::open(&self.file(), recheck).unwrap().0);
         let job = Job { cache, ..self.world.job() };
-        let cleared =
-            prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary).await.unwrap();
+        let cleared = prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.trust_config)
+            .await
+            .unwrap();
         (cleared, self.world.requests())
     }
 
@@ -158,8 +159,9 @@ async fn a_late_region_is_remembered() {
     region.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cache = Some(Cache::open(&scene.file(), Recheck::All).unwrap().0);
     let job = Job { cache, late_after: LATE_AFTER, ..scene.world.job() };
-    let cleared =
-        prepare(&scene.world.run(), &scene.world.fresh_client(), job, &scene.world.notary).await.unwrap();
+    let cleared = prepare(&scene.world.run(), &scene.world.fresh_client(), job, &scene.world.trust_config)
+        .await
+        .unwrap();
     assert!(cleared.plan().summary().total.late > 0);
     assert!(!scene.warnings().contains("thrown away"), "{}", scene.warnings());
     region.faults().clear();

@@ -16,7 +16,8 @@ use sigstore::{Trust, TrustSettings};
 use support::hand::{BUNDLE, Hand, PROVENANCE, append, attach, attach_annotated, attach_as, broken, forged};
 use support::{door, path};
 use trust::evidence::{
-    Claim, Evidence, EvidenceError, Hints, Means, Origin, Rejected, Room, SIGN_TYPE, Wanted, gather,
+    Budget, Claim, Evidence, EvidenceClient, EvidenceError, EvidenceKinds, ListedTags, Location, Rejected,
+    SIGN_TYPE, fetch,
 };
 
 /// A trusted root, which knows no keys of signers.
@@ -34,8 +35,8 @@ struct Scene {
 }
 
 const SBOM: &str = "https://example.com/sbom";
-const ABSENT: Hints =
-    Hints { signatures: Known::Absent, attestations: Known::Absent, referrers: Known::Absent };
+const ABSENT: ListedTags =
+    ListedTags { signatures: Known::Absent, attestations: Known::Absent, referrers: Known::Absent };
 
 impl Scene {
     async fn new(config: Config) -> Self {
@@ -51,25 +52,25 @@ impl Scene {
     }
 
     /// What a client that knows nothing yet finds.
-    async fn look(&self, hints: Hints, wanted: Wanted) -> Result<Evidence, EvidenceError> {
-        self.trusting(&Self::client(), &self.hand.trust(), hints, wanted).await
+    async fn look(&self, listed_tags: ListedTags, kinds: EvidenceKinds) -> Result<Evidence, EvidenceError> {
+        self.trusting(&Self::client(), &self.hand.trust(), listed_tags, kinds).await
     }
 
     async fn trusting(
         &self,
         client: &Client,
         trust: &Trust,
-        hints: Hints,
-        wanted: Wanted,
+        listed_tags: ListedTags,
+        kinds: EvidenceKinds,
     ) -> Result<Evidence, EvidenceError> {
-        let (reader, room) = (client.reader(), Room::default());
-        let means = Means { reader: &reader, trust, share: &room.share() };
-        gather(means, &self.repository, self.image.digest(), hints, wanted).await
+        let (reader, room) = (client.reader(), Budget::default());
+        let means = EvidenceClient { reader: &reader, trust, share: &room.share() };
+        fetch(means, &self.repository, self.image.digest(), listed_tags, kinds).await
     }
 
     /// All that is attached to the image, found without any hint.
     async fn all(&self) -> Evidence {
-        self.look(Hints::default(), Wanted::All).await.unwrap()
+        self.look(ListedTags::default(), EvidenceKinds::All).await.unwrap()
     }
 
     async fn append(&self, kind: AttachmentKind, layers: &[NewLayer]) {
@@ -111,7 +112,7 @@ async fn nothing_is_found_where_nothing_is_and_what_is_known_to_be_absent_is_not
         assert_eq!(scene.requests(), without, "two tags and the referrers");
         let (client, trust) = (Scene::client(), scene.hand.trust());
         for expected in [first, then] {
-            assert!(is_empty(&scene.trusting(&client, &trust, ABSENT, Wanted::All).await.unwrap()));
+            assert!(is_empty(&scene.trusting(&client, &trust, ABSENT, EvidenceKinds::All).await.unwrap()));
             assert_eq!(scene.requests(), expected, "with an API: {referrers_api}");
         }
     }
@@ -132,12 +133,12 @@ async fn what_holds_is_found_at_each_place_with_what_it_takes_to_carry_it() {
         assert!(evidence.rejected.is_empty(), "{:?}", evidence.rejected);
         assert_eq!(evidence.attestations.len(), 2);
         assert_eq!(evidence.attestations[0].statement.predicate_type, PROVENANCE);
-        assert_eq!(evidence.attestations[1].origin.digest(), attested);
+        assert_eq!(evidence.attestations[1].location.digest(), attested);
         let [first, rest @ ..] = &evidence.signatures[..] else { panic!("no signature") };
-        let Origin::Layer { tag, layer, .. } = &first.origin else { panic!("{first:?}") };
+        let Location::Layer { tag, layer, .. } = &first.location else { panic!("{first:?}") };
         assert_eq!(*tag, AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag());
         assert_eq!(*layer, signature, "as it was written");
-        let mut bundles: Vec<Digest> = rest.iter().map(|found| found.origin.digest()).collect();
+        let mut bundles: Vec<Digest> = rest.iter().map(|found| found.location.digest()).collect();
         let mut expected = [signed, message];
         bundles.sort();
         expected.sort();
@@ -161,9 +162,9 @@ async fn what_does_not_verify_is_told_apart_from_the_good_one_beside_it() {
     let evidence = scene.all().await;
     let [attestation] = &evidence.attestations[..] else { panic!("{:?}", evidence.attestations) };
     let [signature] = &evidence.signatures[..] else { panic!("{:?}", evidence.signatures) };
-    let is = |origin: &Origin, layer: &NewLayer| matches!(origin, Origin::Layer { layer: found, .. } if found == layer);
-    assert!(is(&attestation.origin, &good) && is(&signature.origin, &genuine));
-    assert_eq!((attestation.origin.id().layer, signature.origin.id().layer), (Some(1), Some(1)));
+    let is = |location: &Location, layer: &NewLayer| matches!(location, Location::Layer { layer: found, .. } if found == layer);
+    assert!(is(&attestation.location, &good) && is(&signature.location, &genuine));
+    assert_eq!((attestation.location.id().layer, signature.location.id().layer), (Some(1), Some(1)));
     let claims = |found: &[Rejected]| {
         let signatures = found.iter().filter(|one| one.claim == Claim::Signature).count();
         let sboms = found.iter().filter(|one| one.claim == Claim::Attestation(Some(SBOM.to_owned()))).count();
@@ -210,7 +211,8 @@ async fn what_is_signed_with_a_key_is_someone_elses_where_none_is_held() {
     let settings = TrustSettings { trusted_root: Some(ROOT.as_bytes().to_vec()), ..TrustSettings::default() };
     let by_certificate = Trust::new(door(), settings).unwrap();
     let client = Scene::client();
-    let evidence = scene.trusting(&client, &by_certificate, Hints::default(), Wanted::All).await.unwrap();
+    let evidence =
+        scene.trusting(&client, &by_certificate, ListedTags::default(), EvidenceKinds::All).await.unwrap();
     let Evidence { signatures, attestations, rejected, others, absent } = evidence;
     assert_eq!((signatures.len(), attestations.len(), absent.len()), (0, 0, 0));
     assert!(rejected.is_empty(), "{rejected:?}");
@@ -268,15 +270,15 @@ async fn only_what_is_asked_for_is_read() {
         attach_annotated(&scene.repository, &scene.image, predicate_type, bundle).await;
     }
     scene.requests();
-    for (wanted, signatures, attestations, requests) in [
-        (Wanted::SignatureTag, 1, 0, 2),
-        (Wanted::Signatures, 2, 0, 5),
-        (Wanted::Attestations, 1, 2, 7),
-        (Wanted::All, 2, 2, 9),
+    for (kinds, signatures, attestations, requests) in [
+        (EvidenceKinds::SignatureTag, 1, 0, 2),
+        (EvidenceKinds::Signatures, 2, 0, 5),
+        (EvidenceKinds::Attestations, 1, 2, 7),
+        (EvidenceKinds::All, 2, 2, 9),
     ] {
-        let evidence = scene.look(Hints::default(), wanted).await.unwrap();
+        let evidence = scene.look(ListedTags::default(), kinds).await.unwrap();
         let found = (evidence.signatures.len(), evidence.attestations.len());
-        assert_eq!((found, scene.requests()), ((signatures, attestations), requests), "{wanted:?}");
+        assert_eq!((found, scene.requests()), ((signatures, attestations), requests), "{kinds:?}");
     }
 }
 
@@ -334,7 +336,7 @@ async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is
         Fault::new(Effect::Reset).on(Request::BlobGet),
     ] {
         scene.server.faults().add(fault);
-        let unknown = scene.look(Hints::default(), Wanted::All).await.unwrap_err();
+        let unknown = scene.look(ListedTags::default(), EvidenceKinds::All).await.unwrap_err();
         assert!(matches!(&unknown, EvidenceError::Registry(_)), "{unknown}");
         assert!(unknown.to_string().contains(&scene.repository.to_string()), "{unknown}");
         scene.server.faults().clear();
@@ -352,7 +354,8 @@ async fn what_is_listed_and_answered_with_404_is_absent_wherever_it_is_missing()
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
     scene.append(AttachmentKind::Attestation, &[hand.attestation(digest, PROVENANCE).await]).await;
     let referrer = scene.attach(hand.bundle(digest, PROVENANCE).await).await;
-    let listed = Hints { signatures: Known::Present, attestations: Known::Present, ..Hints::default() };
+    let listed =
+        ListedTags { signatures: Known::Present, attestations: Known::Present, ..ListedTags::default() };
     let gone = |code| Effect::Status { status: StatusCode::NOT_FOUND, code, retry_after: None };
     for (unknown, denied) in
         [(ErrorCode::ManifestUnknown, ErrorCode::BlobUnknown), (ErrorCode::Denied, ErrorCode::Denied)]
@@ -367,7 +370,7 @@ async fn what_is_listed_and_answered_with_404_is_absent_wherever_it_is_missing()
             ),
         ] {
             scene.server.faults().add(fault);
-            let evidence = scene.look(listed, Wanted::All).await.unwrap();
+            let evidence = scene.look(listed, EvidenceKinds::All).await.unwrap();
             scene.server.faults().clear();
             let absent: Vec<String> = evidence.absent.iter().map(ToString::to_string).collect();
             assert!(evidence.rejected.is_empty() && absent.len() == places.len(), "{evidence:?}");
@@ -385,7 +388,7 @@ async fn a_404_that_proves_nothing_for_a_tag_that_is_not_listed_is_an_error() {
     let scene = Scene::new(Config::default()).await;
     let effect = Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::Denied, retry_after: None };
     scene.server.faults().add(Fault::new(effect).path(".att"));
-    let unknown = scene.look(Hints::default(), Wanted::All).await.unwrap_err();
+    let unknown = scene.look(ListedTags::default(), EvidenceKinds::All).await.unwrap_err();
     assert!(matches!(&unknown, EvidenceError::Registry(_)), "{unknown}");
 }
 
@@ -400,8 +403,11 @@ async fn without_anybody_to_trust_only_what_has_nothing_attached_is_known() {
     };
     let nobody = Trust::new(door(), settings).unwrap();
     let client = Scene::client();
-    assert!(is_empty(&scene.trusting(&client, &nobody, Hints::default(), Wanted::All).await.unwrap()));
+    assert!(is_empty(
+        &scene.trusting(&client, &nobody, ListedTags::default(), EvidenceKinds::All).await.unwrap()
+    ));
     scene.attach(scene.hand.bundle(scene.image.digest(), PROVENANCE).await).await;
-    let unknown = scene.trusting(&client, &nobody, Hints::default(), Wanted::All).await.unwrap_err();
+    let unknown =
+        scene.trusting(&client, &nobody, ListedTags::default(), EvidenceKinds::All).await.unwrap_err();
     assert!(matches!(unknown, EvidenceError::Trust(_)), "{unknown}");
 }

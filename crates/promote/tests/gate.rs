@@ -36,8 +36,8 @@ impl Scene {
     async fn of(config: Config, regions: usize, format: SignatureFormat) -> Self {
         let mut world = World::of(config, regions).await;
         let identity = Identity::new(format);
-        let canonical = world.notary.production.canonical_host.clone();
-        world.notary = identity.notary(&world.door, canonical);
+        let canonical = world.trust_config.production.canonical_host.clone();
+        world.trust_config = identity.trust_config(&world.door, canonical);
         Self { world, identity, policies: Policies::default() }
     }
 
@@ -50,7 +50,7 @@ impl Scene {
     }
 
     fn summarize(&mut self) {
-        if let Some(signing) = &mut self.world.notary.signing {
+        if let Some(signing) = &mut self.world.trust_config.signing {
             signing.summaries = Some(SummarySigner::Same);
         }
     }
@@ -62,15 +62,16 @@ impl Scene {
     }
 
     async fn prepare(&self, job: Job) -> Result<Prepared, Error> {
-        within_limit(prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary)).await
+        within_limit(prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.trust_config))
+            .await
     }
 
     /// Promotes without signing, as a run does that is killed before it signs.
     async fn promote_unsigned(&mut self) {
-        let signing = self.world.notary.signing.take();
+        let signing = self.world.trust_config.signing.take();
         let prepared = self.world.prepare().await.unwrap_or_else(|error| panic!("{error}"));
         self.world.carry_out(prepared).await;
-        self.world.notary.signing = signing;
+        self.world.trust_config.signing = signing;
     }
 
     fn home(&self, region: usize) -> Repository {
@@ -228,7 +229,7 @@ async fn an_image_that_one_of_two_stagings_has_lost_is_promoted_from_the_other()
             let mut scene = scene;
             let image = Recipe::default().image();
             image.put(scene.world.staging.store(), &path(&format!("{holder}/app")), &[]).await.unwrap();
-            scene.world.wish("app", image.digest(), &["v1"]);
+            scene.world.request("app", image.digest(), &["v1"]);
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await.unwrap();
             let planned = prepared.plan().summary().total;
@@ -248,7 +249,7 @@ async fn the_policies_of_both_stagings_of_an_image_hold() {
             let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
             let image = Recipe::default().image();
             image.put(scene.world.staging.store(), &path(&format!("{holder}/app")), &[]).await.unwrap();
-            scene.world.wish("app", image.digest(), &["v1"]);
+            scene.world.request("app", image.digest(), &["v1"]);
             scene.demand(strict, Mode::Require);
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await;
@@ -263,12 +264,12 @@ async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
     for holder in ["a", "b"] {
         for attacher in ["a", "b"] {
             let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
-            scene.world.notary.verification.trust = Hand::new().trust();
+            scene.world.trust_config.verification.trust = Hand::new().trust();
             let image = Recipe::default().image();
             image.put(scene.world.staging.store(), &path(&format!("{holder}/app")), &[]).await.unwrap();
             let there = format!("{}/{attacher}/app", scene.world.staging.host()).parse().unwrap();
             append(&there, image.digest(), AttachmentKind::Attestation, &[malformed()]).await;
-            scene.world.wish("app", image.digest(), &["v1"]);
+            scene.world.request("app", image.digest(), &["v1"]);
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await;
             assert!(matches!(prepared, Err(Error::Blocked(..))), "{holder} has it, {attacher} has attached");
@@ -308,7 +309,7 @@ async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another
             for folder in ["a", "b"] {
                 index.put(scene.world.staging.store(), &path(&format!("{folder}/app")), &[]).await.unwrap();
             }
-            scene.world.wish("app", index.digest(), &["v1"]);
+            scene.world.request("app", index.digest(), &["v1"]);
             scene.demand("a", Mode::Warn);
             let list = format!("/{silent}/app/referrers/{}", index.manifests[number].digest());
             let refusal = Effect::Canned(Canned::new(StatusCode::FORBIDDEN));
@@ -394,8 +395,8 @@ async fn a_part_that_is_asked_for_without_a_tag_is_signed_whichever_line_comes_f
             }
             let index = Recipe::default().index(2);
             index.put(scene.world.staging.store(), &path("staging/app"), &[]).await.unwrap();
-            scene.world.wish("app", index.manifests[0].digest(), &[]);
-            scene.world.wish("app", index.digest(), &["v1"]);
+            scene.world.request("app", index.manifests[0].digest(), &[]);
+            scene.world.request("app", index.digest(), &["v1"]);
             scene.world.promote().await;
             let (layers, _, records, _) = scene.attached(0, index.manifests[0].digest()).await;
             assert_eq!((layers, records), (1, 1), "{format:?}, summaries: {summarizes}");
@@ -452,7 +453,7 @@ async fn each_thing_that_is_deleted_in_production_is_written_again() {
     for manifest in &index.manifests {
         let digest = manifest.digest();
         let before = scene.attached(0, digest).await;
-        for referrer in reader.referrers(&home, digest, None, Known::Nothing).await.unwrap() {
+        for referrer in reader.referrers(&home, digest, None, Known::Unknown).await.unwrap() {
             store.delete_manifest(&path("prod/app"), referrer.digest).await.unwrap();
             assert_ne!(scene.attached(0, digest).await, before);
             let prepared = scene.prepare(scene.job()).await.unwrap();
@@ -467,7 +468,7 @@ async fn each_thing_that_is_deleted_in_production_is_written_again() {
 #[tokio::test]
 async fn every_destination_outside_of_production_is_signed_and_recorded_where_it_is() {
     let mut scene = Scene::of(google(), 2, SignatureFormat::Auto).await;
-    scene.world.notary.production.path = path("elsewhere");
+    scene.world.trust_config.production.path = path("elsewhere");
     let index = Recipe::default().index(2);
     scene.world.stage("app", &index, &["v1"]).await;
     scene.world.promote().await;
@@ -523,7 +524,7 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     scene.world.promote().await;
     let bundles = async |manifest: &oci::RawManifest| {
         let (reader, home) = (scene.world.fresh_client().reader(), scene.home(0));
-        let all = reader.referrers(&home, manifest.digest(), None, Known::Nothing).await.unwrap();
+        let all = reader.referrers(&home, manifest.digest(), None, Known::Unknown).await.unwrap();
         let mut ours = 0;
         for listed in &all {
             let kind = listed.annotations.get("dev.sigstore.bundle.predicateType");
@@ -551,7 +552,7 @@ async fn a_part_that_is_an_image_of_its_own_gets_the_signature_that_its_record_a
         let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
         let index = Recipe::default().index(2);
         scene.world.stage("app", &index, &["v1"]).await;
-        scene.world.wish("app", index.manifests[0].digest(), tags);
+        scene.world.request("app", index.manifests[0].digest(), tags);
         scene.world.promote().await;
         let [part, other, root] = &index.manifests[..] else { panic!("an index of two") };
         for (manifest, bundles) in [(part, 1), (other, 0), (root, 1)] {
@@ -572,8 +573,8 @@ async fn two_promoters_with_two_keys_sign_beside_one_another() {
     scene.world.stage("app", &index, &["v1"]).await;
     scene.world.promote().await;
     let first = std::mem::replace(&mut scene.identity, Identity::new(SignatureFormat::Auto));
-    let canonical = scene.world.notary.production.canonical_host.clone();
-    scene.world.notary = scene.identity.notary(&scene.world.door, canonical);
+    let canonical = scene.world.trust_config.production.canonical_host.clone();
+    scene.world.trust_config = scene.identity.trust_config(&scene.world.door, canonical);
     scene.world.promote().await;
     for identity in [&first, &scene.identity] {
         let (reader, home) = (scene.world.fresh_client().reader(), scene.home(0));
@@ -622,7 +623,7 @@ async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
 async fn what_turned_bad_after_it_was_copied_is_not_signed() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     let hand = Hand::new();
-    scene.world.notary.verification.trust = hand.trust();
+    scene.world.trust_config.verification.trust = hand.trust();
     let image = Recipe::default().image();
     scene.world.stage("app", &image, &["v1"]).await;
     scene.promote_unsigned().await;

@@ -68,10 +68,10 @@ impl Scene {
     async fn of(images: Vec<Image>) -> Self {
         let mut world = World::of(google(), 2).await;
         let (identity, hand) = (Identity::new(SignatureFormat::Auto), Hand::new());
-        let canonical = world.notary.production.canonical_host.clone();
-        world.notary = identity.notary(&world.door, canonical);
-        world.notary.verification.trust = hand.trust();
-        if let Some(signing) = &mut world.notary.signing {
+        let canonical = world.trust_config.production.canonical_host.clone();
+        world.trust_config = identity.trust_config(&world.door, canonical);
+        world.trust_config.verification.trust = hand.trust();
+        if let Some(signing) = &mut world.trust_config.signing {
             signing.summaries = Some(SummarySigner::Same);
         }
         let mut declared = Vec::new();
@@ -104,24 +104,26 @@ impl Scene {
     /// A whole run of a new process; whether it was not refused.
     async fn run(&self) -> bool {
         let (world, client) = (&self.world, self.world.fresh_client());
-        let notary = self.identity.notary(&world.door, world.notary.production.canonical_host.clone());
-        let notary = trust::Notary {
+        let trust_config =
+            self.identity.trust_config(&world.door, world.trust_config.production.canonical_host.clone());
+        let trust_config = trust::TrustConfig {
             verification: trust::Verification {
-                trust: world.notary.verification.trust.clone(),
-                ..notary.verification
+                trust: world.trust_config.verification.trust.clone(),
+                ..trust_config.verification
             },
-            signing: notary
+            signing: trust_config
                 .signing
                 .map(|signing| trust::Signing { summaries: Some(SummarySigner::Same), ..signing }),
-            ..notary
+            ..trust_config
         };
-        let prepared = match prepare(&world.run(), &client, self.job(), &notary).await {
+        let prepared = match prepare(&world.run(), &client, self.job(), &trust_config).await {
             Ok(prepared) => prepared,
             Err(Error::Blocked(..)) => return false,
             Err(error) => panic!("{error}"),
         };
         let confirmed = promote::Confirmed::when(true, &client).unwrap();
-        let done = carry_out(&world.run(), &confirmed, prepared, &world.copying, &notary).await.unwrap();
+        let done =
+            carry_out(&world.run(), &confirmed, prepared, &world.copying, &trust_config).await.unwrap();
         assert_eq!(done.promoted().failed(), 0);
         true
     }

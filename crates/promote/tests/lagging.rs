@@ -159,7 +159,7 @@ async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() 
 async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     let world = world(2).await;
     let job = Job { keep_going: false, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     world.production[0].faults().add(Fault::new(denied).on(Kind::ManifestPut));
     let attested = world.carry_out(cleared).await;
@@ -175,7 +175,7 @@ async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_a
     let world = world(3).await;
     let silent = world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let job = Job { late_after: LATE_AFTER, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     assert!(silent.struck() > 0);
     let planned = cleared.plan().summary().total;
     assert_eq!((planned.late, planned.copy), (IMAGES as usize, 2 * IMAGES as usize));
@@ -200,7 +200,7 @@ async fn a_region_that_is_slow_but_answers_the_plan_is_waited_for() {
     let world = world(2).await;
     world.production[0].faults().set_latency(Duration::from_millis(800));
     let job = Job { late_after: LATE_AFTER, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     let planned = cleared.plan().summary().total;
     assert_eq!((planned.late, planned.copy), (0, 2 * IMAGES as usize));
     assert!(!world.report()["warnings"].to_string().contains("has answered nothing"));
@@ -212,7 +212,7 @@ async fn a_region_that_never_answers_fails_by_itself() {
     let world = world(3).await;
     refuse(&world, 0);
     let job = Job { late_after: LATE_AFTER, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     // A listing that was under way when the host was found to be late has failed by itself.
     let planned = cleared.plan().summary().total;
     assert_eq!(planned.late + planned.failed, IMAGES as usize);
@@ -231,7 +231,7 @@ async fn what_contradicts_a_late_region_gives_up_the_second_round() {
     other.put(world.production[0].store(), &path("prod/app-5"), &[tag("v1")]).await.unwrap();
     world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let job = Job { late_after: LATE_AFTER, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     world.production[0].faults().clear();
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed() as u64, IMAGES);

@@ -158,7 +158,7 @@ async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_ca
         // Tags of staging fill several pages.
         let tags: Vec<_> = (0..7).map(|number| tag(&format!("old-{number}"))).collect();
         sample.put(world.staging.store(), &path(&format!("staging/app-{seed}")), &tags).await.unwrap();
-        world.wish(&format!("app-{seed}"), sample.digest(), &["v1", "v1.0", "latest"]);
+        world.request(&format!("app-{seed}"), sample.digest(), &["v1", "v1.0", "latest"]);
     }
     let attested = world.promote().await;
     assert_eq!(attested.promoted().plan().summary().total.lost, 0);
@@ -268,7 +268,7 @@ async fn what_staging_has_lost_is_skipped_and_counted_and_with_strict_it_stops_t
     for config in [google(), Config::default()] {
         let mut world = World::of(config, 2).await;
         world.stage("here", &Recipe::default().image(), &["v1"]).await;
-        world.wish("gone", Digest::of(b"gone"), &["v1"]);
+        world.request("gone", Digest::of(b"gone"), &["v1"]);
         let attested = world.promote().await;
         let plan = attested.promoted().plan();
         assert_eq!((plan.summary().total.lost, plan.summary().total.copy), (2, 2));
@@ -281,7 +281,7 @@ async fn what_staging_has_lost_is_skipped_and_counted_and_with_strict_it_stops_t
         );
 
         let job = promote::Job { strict: true, ..world.job() };
-        let refused = promote::prepare(&world.run(), &world.client, job, &world.notary).await;
+        let refused = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await;
         assert!(matches!(refused, Err(Error::Conflicts(lost, _)) if lost.len() == 2));
     }
 }
@@ -384,7 +384,7 @@ async fn a_tagless_image_that_only_production_has_is_done_with_a_warning() {
     let mut world = World::of(Config::default(), 1).await;
     let sample = Recipe::default().image();
     sample.put(world.production[0].store(), &path("prod/app"), &[]).await.unwrap();
-    world.wish("app", sample.digest(), &[]);
+    world.request("app", sample.digest(), &[]);
     let cleared = world.prepare().await.unwrap();
     assert!(cleared.plan().decisions().all(|(_, verdict)| *verdict == Verdict::DoneWithoutSource));
 }
@@ -395,7 +395,7 @@ async fn kinds_that_cannot_be_copied_are_refused_in_the_plan() {
         let mut world = World::of(config, 1).await;
         let old = RawManifest::new(MediaType::OciArtifact, Bytes::from_static(br#"{"schemaVersion":1}"#));
         world.staging.store().put_manifest(&path("staging/old"), None, &old).await.unwrap();
-        world.wish("old", old.digest(), &["v1"]);
+        world.request("old", old.digest(), &["v1"]);
         let Err(Error::Conflicts(conflicts, _)) = world.prepare().await else {
             panic!("a conflict is expected")
         };
@@ -438,7 +438,7 @@ async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
     assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v1")).is_some());
 
     world.staging.faults().add(Fault::new(denied));
-    world.wish("other", Digest::of(b"other"), &["v1"]);
+    world.request("other", Digest::of(b"other"), &["v1"]);
     let again = world.prepare().await.unwrap();
     assert_eq!(again.plan().summary().total.done, 1, "what is done needs no staging");
     world.production[0].faults().add(Fault::new(Effect::Reset));
@@ -455,7 +455,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     world.production[0].faults().add(Fault::new(denied).on(Kind::Mount).on(Kind::UploadOpen));
     let job = promote::Job { keep_going: false, ..world.job() };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     let attested = world.carry_out(cleared).await;
     assert!(attested.promoted().not_begun() > 0);
     assert!(attested.promoted().failed() < 60, "{} of 60 failed", attested.promoted().failed());
@@ -599,7 +599,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     let mut world = World::of(google(), 1).await;
     let sample = Recipe::default().index(2);
     sample.put(world.production[0].store(), &path("staging/app"), &[]).await.unwrap();
-    world.wish("app", sample.digest(), &["v1"]);
+    world.request("app", sample.digest(), &["v1"]);
     let host = world.production[0].host().clone();
     let mut manifests = world.manifests();
     manifests.manifests[0].source.host = host;
@@ -612,7 +612,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
         looks: false,
         cache: None,
     };
-    let cleared = promote::prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+    let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     world.carry_out(cleared).await;
     world.assert_complete().await;
     let tally = world.production[0].tally().snapshot();

@@ -35,7 +35,7 @@ struct Scene {
 impl Scene {
     async fn of(config: Config, regions: usize) -> Self {
         let (mut world, hand) = (World::of(config, regions).await, Hand::new());
-        world.notary.verification.trust = hand.trust();
+        world.trust_config.verification.trust = hand.trust();
         Self { world, hand, policies: Policies::default() }
     }
 
@@ -78,7 +78,7 @@ impl Scene {
     }
 
     async fn prepare_job(&self, job: Job) -> Result<Prepared, Error> {
-        prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.notary).await
+        prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.trust_config).await
     }
 
     /// Panics unless the run is given up in a phase before anything is written; gives what is said of each image.
@@ -413,7 +413,7 @@ async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_prom
             initial_root: Some(ROOT.to_vec()),
             ..TrustSettings::default()
         };
-        scene.world.notary.verification.trust = sigstore::Trust::new(door(), settings).unwrap();
+        scene.world.trust_config.verification.trust = sigstore::Trust::new(door(), settings).unwrap();
         for (number, sample) in samples.iter().enumerate().take(attached) {
             let bundle = scene.hand.sign_bundle(sample.digest()).await;
             attach(&scene.staging(&format!("app-{number}")), sample.root(), bundle).await;

@@ -19,8 +19,8 @@ use sigstore::{
     CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
 };
 use support::hand::{Hand, append, attach};
-use support::{World, google, notary, path, tag};
-use trust::{Notary, Promoter, SignatureFormat, Signing, SummarySigner};
+use support::{World, google, path, tag, trust_config};
+use trust::{Promoter, SignatureFormat, Signing, SummarySigner, TrustConfig};
 
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
@@ -42,8 +42,8 @@ impl Signer {
 
     fn sign_with(&mut self, key: SigningKey, format: SignatureFormat) {
         self.pem = key.verification_key().to_pem();
-        let canonical = self.world.notary.production.canonical_host.clone();
-        self.world.notary = signing(&self.world, key, format, canonical);
+        let canonical = self.world.trust_config.production.canonical_host.clone();
+        self.world.trust_config = signing(&self.world, key, format, canonical);
     }
 
     fn verifier(&self) -> Verifier {
@@ -57,9 +57,9 @@ impl Signer {
 
     /// As with `--sign=false`.
     async fn promote_unsigned(&mut self) {
-        let signing = self.world.notary.signing.take();
+        let signing = self.world.trust_config.signing.take();
         self.promote().await;
-        self.world.notary.signing = signing;
+        self.world.trust_config.signing = signing;
     }
 
     fn reader(&self) -> Reader {
@@ -88,7 +88,7 @@ impl Signer {
     async fn statements(&self, home: &Repository, digest: Digest, predicate_type: &str) -> Vec<Statement> {
         let reader = self.reader();
         let mut statements = Vec::new();
-        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Nothing).await.unwrap() {
+        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Unknown).await.unwrap() {
             assert_eq!(listed.annotations["dev.sigstore.bundle.content"], "dsse-envelope");
             let attachment = reader.referrer(home, digest, &listed).await.unwrap().present().unwrap();
             let layer = &attachment.layers[0];
@@ -107,13 +107,13 @@ impl Signer {
     }
 }
 
-fn signing(world: &World, key: SigningKey, format: SignatureFormat, canonical: oci::Host) -> Notary {
+fn signing(world: &World, key: SigningKey, format: SignatureFormat, canonical: oci::Host) -> TrustConfig {
     let trust = Trust::new(world.door.clone(), TrustSettings::default()).unwrap();
     let signer = SignerSource::key(world.door.clone(), key, trust);
     let promoter = Promoter { version: "0.0.0-test".to_owned(), ..Promoter::default() };
-    Notary {
+    TrustConfig {
         signing: Some(Signing { signer, format, at_once: 8, summaries: None, promoter }),
-        ..notary(&world.door, TrustSettings::default(), canonical)
+        ..trust_config(&world.door, TrustSettings::default(), canonical)
     }
 }
 
@@ -295,7 +295,7 @@ async fn signatures_of_staging_are_carried() {
         let mut this = Signer::of(google(), 1).await;
         this.sign_with(SigningKey::generate().unwrap(), format);
         let (staging, stranger) = (Hand::new(), Hand::new());
-        this.world.notary.verification.trust = staging.trust();
+        this.world.trust_config.verification.trust = staging.trust();
         let index = Recipe::default().index(2);
         this.world.stage("app", &index, &["v1"]).await;
         let source: Repository = format!("{}/staging/app", this.world.staging.host()).parse().unwrap();
@@ -327,7 +327,7 @@ async fn signatures_of_staging_are_carried() {
             }
         }
         let there =
-            this.reader().referrers(&home, index.digest(), Some(BUNDLE), Known::Nothing).await.unwrap();
+            this.reader().referrers(&home, index.digest(), Some(BUNDLE), Known::Unknown).await.unwrap();
         assert!(there.iter().any(|referrer| referrer.digest == bundle), "{format:?}: {there:?}");
         this.promote().await;
         assert_eq!(this.writes(), [0], "{format:?}");
@@ -340,7 +340,7 @@ async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
     for promoted_before in [false, true] {
         let mut this = Signer::of(google(), 1).await;
         let staging = Hand::new();
-        this.world.notary.verification.trust = staging.trust();
+        this.world.trust_config.verification.trust = staging.trust();
         let image = Recipe::default().image();
         this.world.stage("app", &image, &["v1"]).await;
         let source: Repository = format!("{}/staging/app", this.world.staging.host()).parse().unwrap();
@@ -381,7 +381,7 @@ async fn parts_by_sha512_are_left_out_and_told() {
     let (store, name) = (this.world.production[0].store(), path("prod/app"));
     image.put(store, &name, &[]).await.unwrap();
     store.put_manifest(&name, Some(&tag("v1")), &index).await.unwrap();
-    this.world.wish("app", index.digest(), &["v1"]);
+    this.world.request("app", index.digest(), &["v1"]);
     let done = this.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
     let home = this.world.repository(0, "app");
@@ -402,13 +402,13 @@ async fn parts_by_sha512_are_left_out_and_told() {
 #[tokio::test]
 async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary() {
     let mut this = Signer::of(google(), 1).await;
-    if let Some(signing) = &mut this.world.notary.signing {
+    if let Some(signing) = &mut this.world.trust_config.signing {
         signing.summaries = Some(SummarySigner::Same);
     }
     let nested = Recipe::default().nested_index();
     this.world.stage("app", &nested, &["all"]).await;
     for manifest in &nested.manifests[..nested.manifests.len() - 1] {
-        this.world.wish("app", manifest.digest(), &[&format!("part-{}", &hex(manifest.digest())[..8])]);
+        this.world.request("app", manifest.digest(), &[&format!("part-{}", &hex(manifest.digest())[..8])]);
     }
     this.promote().await;
     let home = this.world.repository(0, "app");
@@ -434,7 +434,7 @@ async fn what_a_cache_remembers_as_finished_is_not_looked_at_on_the_same_terms()
         let cache = Some(Cache::open(&file, recheck).unwrap().0);
         let job = Job { cache, ..this.world.job() };
         let world = &this.world;
-        let cleared = prepare(&world.run(), &world.client, job, &world.notary).await.unwrap();
+        let cleared = prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
         let done = world.carry_out(cleared).await;
         assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
         (world.requests(), world.writes())
@@ -461,7 +461,7 @@ async fn signing_costs_six_requests_a_manifest_and_recording_three_an_image() {
                 .await;
         }
         if !sign {
-            this.world.notary.signing = None;
+            this.world.trust_config.signing = None;
         }
         this.promote().await;
         this.world.production[0].tally().snapshot().total()

@@ -5,13 +5,13 @@ use manifest::policy::SignerPattern;
 use oci::Reader;
 use sigstore::{Signatory, SignerSource, Trust};
 
-use crate::evidence::{FoundSignature, Means, Room, Share};
+use crate::evidence::{Budget, EvidenceClient, FoundSignature, ImageBudget};
 use crate::production::Production;
 use crate::promoter::Promoter;
 
 /// Verification and, where the run signs, signing.
 #[derive(Debug)]
-pub struct Notary {
+pub struct TrustConfig {
     /// What is believed.
     pub verification: Verification,
     /// As whom to sign; none: what is promoted is neither signed nor attested.
@@ -28,7 +28,7 @@ pub struct Verification {
     /// Who signs staging images. Where trust is in a key, its holder does.
     pub staging: SignerPattern,
     /// How much of what is attached to images is held at once.
-    pub room: Room,
+    pub budget: Budget,
 }
 
 impl Verification {
@@ -38,8 +38,8 @@ impl Verification {
     }
 
     /// What it takes to gather what is attached to an image that has this share.
-    pub fn means<'a>(&'a self, reader: &'a Reader, share: &'a Share) -> Means<'a> {
-        Means { reader, trust: &self.trust, share }
+    pub fn client<'a>(&'a self, reader: &'a Reader, share: &'a ImageBudget) -> EvidenceClient<'a> {
+        EvidenceClient { reader, trust: &self.trust, share }
     }
 
     /// Who has signed, of those whose signatures count.

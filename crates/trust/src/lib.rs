@@ -17,7 +17,7 @@ mod problem;
 mod production;
 mod promoter;
 
-pub use config::{Notary, SignatureFormat, Signing, SummarySigner, Verification};
+pub use config::{SignatureFormat, Signing, SummarySigner, TrustConfig, Verification};
 pub use problem::{NewAdvice, Problem};
 pub use production::Production;
 pub use promoter::{CiJob, Promoter};

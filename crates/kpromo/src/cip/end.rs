@@ -1,7 +1,7 @@
 //! How a run has ended: what is printed of it, its report and its exit code.
 
 use promote::phase::{Attested, Plan};
-use promote::{Ending, Error, Ledger, Prepared};
+use promote::{Ending, Error, Prepared, ReportBuilder};
 use transport::Door;
 use trust::Problem;
 
@@ -55,7 +55,13 @@ fn owed(plan: &Plan) -> Owed {
 }
 
 /// Prints how the run ended, writes the report, and gives the exit code.
-pub(super) fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door, rejected: usize) -> Exit {
+pub(super) fn finish(
+    args: &CipArgs,
+    end: &End,
+    ledger: &ReportBuilder,
+    door: &Door,
+    rejected: usize,
+) -> Exit {
     let judged = judge(end, ledger);
     // Manifests ask for entries that are invalid, so the run has failed in part.
     let (outcome, mut exit) = match judged.1 {
@@ -101,7 +107,7 @@ pub(super) fn finish(args: &CipArgs, end: &End, ledger: &Ledger, door: &Door, re
 }
 
 /// Prints what a run has found that was not to write, or had nothing to.
-fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &Ledger, rejected: usize) {
+fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
         let why = match &args.limit {
@@ -152,20 +158,20 @@ pub(super) fn print_problem(problem: &Problem) {
 }
 
 /// Prints which phases have done nothing.
-fn print_skipped(ledger: &Ledger) {
+fn print_skipped(ledger: &ReportBuilder) {
     for (phase, why) in ledger.skipped() {
         print(&format!("{phase}: {why}\n"));
     }
 }
 
 /// Whether everything was done before the run.
-fn is_complete(end: &End, ledger: &Ledger) -> bool {
+fn is_complete(end: &End, ledger: &ReportBuilder) -> bool {
     let total = plan_of(end).map(|plan| plan.summary().total).unwrap_or_default();
     ledger.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
 }
 
 /// The outcome in a word, and the exit code.
-fn judge(end: &End, ledger: &Ledger) -> (&'static str, Exit) {
+fn judge(end: &End, ledger: &ReportBuilder) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
         End::GivenUp(error) => match error {

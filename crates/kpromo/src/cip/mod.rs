@@ -13,17 +13,18 @@ use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_th
 use oci::Client;
 use promote::phase::Plan;
 use promote::{
-    Cache, CacheError, Confirmed, Copying, Error, Job, Ledger, Observer, Run, carry_out, prepare, write_plan,
+    Cache, CacheError, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out, prepare,
+    write_plan,
 };
 use tokio_util::sync::CancellationToken;
-use trust::Notary;
+use trust::TrustConfig;
 
 use crate::args::{CacheArgs, CipArgs, Limit, ManifestSource};
 use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::identities::notary;
+use crate::identities::trust_config;
 use crate::output::{check_file, check_folder, write_file};
 use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
 use crate::terminal::{Interrupts, print, print_error};
@@ -44,7 +45,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         print_error(&rejected.render(color));
     }
     // An invalid configuration is an error also with --parse-only, which does not need it.
-    let (notary, connection) = match configure(args, &manifests, environment) {
+    let (trust_config, connection) = match configure(args, &manifests, environment) {
         Ok(configured) => configured,
         Err(problem) => {
             print_error(&problem.to_string());
@@ -66,7 +67,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         }
     };
     let Connection { client, door, .. } = connection;
-    let ledger = Arc::new(Ledger::default());
+    let ledger = Arc::new(ReportBuilder::default());
     ledger.reject(rejected.iter().map(ToString::to_string));
     let stop = CancellationToken::new();
     let run = Run::new(observers(&ledger, screen), stop.clone());
@@ -78,7 +79,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     // Before the first request: until then, a signal ends the process by itself, without an exit code of ours.
     let interrupts = Interrupts::new();
     let end = tokio::select! {
-        end = promote(args, &run, &client, job, &notary) => end,
+        end = promote(args, &run, &client, job, &trust_config) => end,
         () = until_abandoned(interrupts, args.timeout, &stop, &ledger) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
@@ -98,15 +99,15 @@ fn configure(
     args: &CipArgs,
     manifests: &Manifests,
     environment: &Environment,
-) -> Result<(Notary, Connection), InvalidConfig> {
+) -> Result<(TrustConfig, Connection), InvalidConfig> {
     let config = Config::of(args.config.as_deref(), environment)?;
     let connection = connect(&config, environment)?;
-    Ok((notary(args, &config, manifests, environment, &connection)?, connection))
+    Ok((trust_config(args, &config, manifests, environment, &connection)?, connection))
 }
 
 /// The phases, with the plan shown and written between them.
-async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &Notary) -> End {
-    let prepared = prepare(run, client, job, notary).await;
+async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, trust_config: &TrustConfig) -> End {
+    let prepared = prepare(run, client, job, trust_config).await;
     let plan = prepared.as_ref().map_or_else(Error::plan, |prepared| Some(prepared.plan()));
     let written = plan.is_none_or(|plan| show(args, plan, prepared.is_ok()));
     let prepared = match prepared {
@@ -114,10 +115,10 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &
         Err(error) => return End::GivenUp(error),
     };
     let plan = prepared.plan();
-    let signs = notary.signing.is_some() && !plan.edges().all().is_empty();
+    let signs = trust_config.signing.is_some() && !plan.edges().all().is_empty();
     let summary = plan.summary();
     let may_sign = summary.total.sign + summary.total.record + summary.not_looked_at > 0;
-    if let Some(signing) = notary.signing.as_ref().filter(|_| may_sign)
+    if let Some(signing) = trust_config.signing.as_ref().filter(|_| may_sign)
         && let Ok(owner) = signing.signer.owner().await
     {
         print(&format!("signing as {owner}\n"));
@@ -128,7 +129,7 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, notary: &
         Some(_) if plan.is_empty() && !signs => End::NothingToDo(prepared),
         Some(confirmed) => {
             let copying = Copying { spool: args.spool.clone() };
-            let done = carry_out(run, &confirmed, prepared, &copying, notary).await;
+            let done = carry_out(run, &confirmed, prepared, &copying, trust_config).await;
             done.map_or_else(End::GivenUp, End::Finished)
         }
     }
@@ -230,9 +231,9 @@ fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
 }
 
 /// The observers of a run: the log, the ledger, and bars where there is a screen for them.
-fn observers(ledger: &Arc<Ledger>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
+fn observers(ledger: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
     let mut observers: Vec<Arc<dyn Observer>> =
-        vec![Arc::new(Lines::default()), Arc::<Ledger>::clone(ledger)];
+        vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(ledger)];
     if !screen.is_hidden() {
         observers.push(Arc::new(Bars::new(screen.clone())));
     }
@@ -245,7 +246,7 @@ async fn until_abandoned(
     mut interrupts: Interrupts,
     timeout: Option<Duration>,
     stop: &CancellationToken,
-    ledger: &Ledger,
+    ledger: &ReportBuilder,
 ) {
     let time_is_over = async {
         match timeout {

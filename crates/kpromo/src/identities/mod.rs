@@ -1,4 +1,4 @@
-//! Whose signatures count, and who signs: from flags, the configuration and the environment to a [`Notary`]. What is wrong
+//! Whose signatures count, and who signs: from flags, the configuration and the environment to a [`TrustConfig`]. What is wrong
 //! with them is found here, before any registry is asked; the services of Sigstore are asked later.
 
 use std::path::Path;
@@ -13,8 +13,8 @@ use sigstore::{
     VerificationKey, Verifier,
 };
 use transport::{Door, shown};
-use trust::evidence::Room;
-use trust::{Notary, Production, Promoter, Signing, SummarySigner, Verification};
+use trust::evidence::Budget;
+use trust::{Production, Promoter, Signing, SummarySigner, TrustConfig, Verification};
 use url::Url;
 
 use crate::args::{CipArgs, ManifestSource};
@@ -32,13 +32,13 @@ const AT_ONCE: usize = 50;
 ///
 /// # Errors
 /// When a file cannot be read or used, a pattern or URL is invalid, or it is not chosen who signs.
-pub(crate) fn notary(
+pub(crate) fn trust_config(
     args: &CipArgs,
     config: &Config,
     manifests: &Manifests,
     environment: &Environment,
     connection: &Connection,
-) -> Result<Notary, InvalidConfig> {
+) -> Result<TrustConfig, InvalidConfig> {
     let (defaults, outside) = of_run(config, manifests);
     let outside = outside.filter(|_| !args.parse_only);
     let choice = args.trust.clone().or(config.trust());
@@ -56,10 +56,10 @@ pub(crate) fn notary(
     if outside.is_some() && choice.verification_key.is_none() {
         tell_what_is_not_required(&choice);
     }
-    let verification = Verification { trust, staging, room: Room::default() };
+    let verification = Verification { trust, staging, budget: Budget::default() };
     let Production { canonical_host, path, reference } = &connection.production;
     tracing::debug!(canonical = %canonical_host, %path, %reference, "production");
-    Ok(Notary { verification, signing, production: connection.production.clone() })
+    Ok(TrustConfig { verification, signing, production: connection.production.clone() })
 }
 
 /// The error for a destination that has no default signer, since it is not Kubernetes'.

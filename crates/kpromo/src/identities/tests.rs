@@ -105,12 +105,12 @@ fn without_a_choice_kubernetes_account_counts_in_kubernetes_and_any_identity_els
 }
 
 /// What a promotion of nothing with these choices is told, …
-fn notary_of(signing: SigningArgs) -> Result<Notary, String> {
+fn notary_of(signing: SigningArgs) -> Result<TrustConfig, String> {
     notary_to(&[], signing, TrustArgs::default())
 }
 
 /// … and a promotion to these destinations.
-fn notary_to(destinations: &[&str], signing: SigningArgs, trust: TrustArgs) -> Result<Notary, String> {
+fn notary_to(destinations: &[&str], signing: SigningArgs, trust: TrustArgs) -> Result<TrustConfig, String> {
     let (environment, config) = (Environment::default(), Config::default());
     let connection = crate::connect::connect(&config, &environment).unwrap();
     let manifest = Manifest {
@@ -127,7 +127,7 @@ fn notary_to(destinations: &[&str], signing: SigningArgs, trust: TrustArgs) -> R
     let manifests = Manifests { manifests: vec![manifest], ..Manifests::default() };
     let source = ManifestSource::Plain("/no/such/manifest.yaml".into());
     let args = CipArgs { signing: Some(signing), trust, ..CipArgs::of(source) };
-    notary(&args, &config, &manifests, &environment, &connection).map_err(|error| error.to_string())
+    trust_config(&args, &config, &manifests, &environment, &connection).map_err(|error| error.to_string())
 }
 
 fn account(name: &str) -> Option<Account> {

@@ -6,7 +6,7 @@ use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use jiff::Timestamp;
 use serde::Serialize;
-use trust::audit::{Audited, Promotion, Record, RefusedKind, Signature, Standing, Summary};
+use trust::audit::{Audited, Promotion, Record, RefusedKind, Signature, SignatureStatus, Summary};
 
 use crate::exit::Exit;
 use crate::image_audit::ImageAudit;
@@ -127,9 +127,9 @@ fn rows(table: &mut Table, found: &Audited) {
     let when = |time: &Option<String>| time.clone().unwrap_or_default();
     for Signature { standing, signer, reference, signed_at, .. } in &found.signatures {
         let kind = match standing {
-            Standing::Counts => "signature",
-            Standing::OtherSigner => "signature of another",
-            Standing::OtherReference => "signature for another",
+            SignatureStatus::Counts => "signature",
+            SignatureStatus::OtherSigner => "signature of another",
+            SignatureStatus::OtherReference => "signature for another",
         };
         let what = reference.clone().unwrap_or_else(|| "the digest".to_owned());
         let time = signed_at.map(|time: Timestamp| time.to_string()).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use promote::phase::Plan;
-use promote::{Ledger, UnsignedImage};
+use promote::{ReportBuilder, UnsignedImage};
 use transport::{HostTally, Tally};
 use trust::Problem;
 
@@ -13,7 +13,7 @@ use super::human::{bytes, count, duration};
 use super::plan::table;
 
 /// The summary of a run: what was done, what failed, what each registry was asked.
-pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> String {
+pub(crate) fn summary(ledger: &ReportBuilder, plan: Option<&Plan>, tally: &Tally) -> String {
     let totals = ledger.totals();
     let mut text = String::new();
     let images = if totals.promoted == 1 { "image" } else { "images" };
@@ -55,7 +55,7 @@ pub(crate) fn summary(ledger: &Ledger, plan: Option<&Plan>, tally: &Tally) -> St
 
 /// What failed, in the plan or while it was copied, and what is neither signed nor recorded, then what can be done about it;
 /// empty where all went well.
-pub(crate) fn failures(ledger: &Ledger, plan: Option<&Plan>) -> String {
+pub(crate) fn failures(ledger: &ReportBuilder, plan: Option<&Plan>) -> String {
     let failed = ledger.all_failures(plan).into_iter();
     let failed = failed.map(|(promotion, problem)| (promotion.to_string(), problem)).collect();
     let lacking = |images: Vec<UnsignedImage>| -> Vec<Failed> {

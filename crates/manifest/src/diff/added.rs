@@ -12,7 +12,7 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use oci_types::{Digest, RegistryRoot, Repository, Tag};
 
-use crate::model::{Destination, Image, Manifest, Wish};
+use crate::model::{Destination, DigestTags, Image, Manifest};
 
 /// What is promoted to a repository: a digest, with one of its tags or without any.
 type Pair = (Digest, Option<Tag>);
@@ -67,9 +67,9 @@ impl Default for Sets {
     }
 }
 
-fn pairs(wish: &Wish) -> impl Iterator<Item = Pair> {
-    let untagged = wish.tags.is_empty().then_some((wish.digest, None));
-    wish.tags.iter().map(|(tag, _)| (wish.digest, Some(tag.clone()))).chain(untagged)
+fn pairs(listed: &DigestTags) -> impl Iterator<Item = Pair> {
+    let untagged = listed.tags.is_empty().then_some((listed.digest, None));
+    listed.tags.iter().map(|(tag, _)| (listed.digest, Some(tag.clone()))).chain(untagged)
 }
 
 /// What an earlier state promotes to one repository.
@@ -132,23 +132,23 @@ impl Earlier {
     pub(super) fn limit(&mut self, manifest: Manifest, is_illegible: bool) -> (Vec<Manifest>, usize) {
         let Manifest { name, images_file, source, destinations, images, .. } = manifest;
         let all = destinations.clone();
-        let wished: Vec<SetId> = images.iter().map(|image| self.sets.of(image)).collect();
+        let add: Vec<SetId> = images.iter().map(|image| self.sets.of(image)).collect();
         let mut judged: HashMap<(SetId, Had), Added> = HashMap::new();
         let mut unknown = 0;
         let mut groups: IndexMap<Vec<SetId>, Vec<Destination>> = IndexMap::new();
         for destination in destinations {
             let mut sets = Vec::with_capacity(images.len());
-            for (image, wished) in images.iter().zip(&wished) {
+            for (image, add) in images.iter().zip(&add) {
                 let Ok(repository) = destination.root.repository(&image.name) else {
                     sets.push(EMPTY);
                     continue;
                 };
                 let had = self.repositories.get(&repository).cloned().unwrap_or_default();
-                let key = (*wished, had);
+                let key = (*add, had);
                 let added = match judged.get(&key) {
                     Some(added) => *added,
                     None => {
-                        let added = self.judge(*wished, &key.1, is_illegible);
+                        let added = self.judge(*add, &key.1, is_illegible);
                         *judged.entry(key).or_insert(added)
                     }
                 };
@@ -176,13 +176,13 @@ impl Earlier {
     }
 
     /// What was added to a repository that had something before.
-    fn judge(&mut self, wished: SetId, had: &Had, is_illegible: bool) -> Added {
-        if had.known.contains(&wished) {
+    fn judge(&mut self, add: SetId, had: &Had, is_illegible: bool) -> Added {
+        if had.known.contains(&add) {
             return Added { set: EMPTY, unknown: 0 };
         }
         let mut added = Vec::new();
         let mut unknown = 0;
-        for pair in self.sets.pairs(wished) {
+        for pair in self.sets.pairs(add) {
             if self.sets.any_has(&had.known, pair) {
                 continue;
             }
@@ -202,15 +202,15 @@ impl Earlier {
         }
         let added = self.sets.pairs(set);
         let has = |digest: Digest, tag: Option<Tag>| added.binary_search(&(digest, tag)).is_ok();
-        let digests: Vec<Wish> = image
+        let digests: Vec<DigestTags> = image
             .digests
             .iter()
-            .filter_map(|wish| {
-                let is_added = wish.tags.is_empty() && has(wish.digest, None);
-                let tags = wish.tags.iter().filter(|(tag, _)| has(wish.digest, Some(tag.clone())));
+            .filter_map(|listed| {
+                let is_added = listed.tags.is_empty() && has(listed.digest, None);
+                let tags = listed.tags.iter().filter(|(tag, _)| has(listed.digest, Some(tag.clone())));
                 let tags: Vec<_> = tags.cloned().collect();
-                let wish = Wish { digest: wish.digest, position: wish.position, tags };
-                (is_added || !wish.tags.is_empty()).then_some(wish)
+                let listed = DigestTags { digest: listed.digest, position: listed.position, tags };
+                (is_added || !listed.tags.is_empty()).then_some(listed)
             })
             .collect();
         (!digests.is_empty()).then(|| Image { name: image.name.clone(), digests })

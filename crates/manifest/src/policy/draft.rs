@@ -11,13 +11,13 @@ pub(crate) const ENTRIES_MAX: usize = 100;
 
 /// A policy as it is written, not yet known to make sense.
 #[derive(Clone, Debug, Default)]
-pub struct Draft {
+pub struct PolicySpec {
     /// What becomes of images that do not satisfy it; none: it is off.
     pub mode: Option<Mode>,
     /// Who may sign.
     pub signers: Vec<SignerPattern>,
     /// Who may build.
-    pub builders: Vec<BuilderDraft>,
+    pub builders: Vec<BuilderSpec>,
     /// What may be built from.
     pub sources: Vec<SourceRepository>,
     /// What must be attested besides.
@@ -28,7 +28,7 @@ pub struct Draft {
 
 /// A builder as it is written.
 #[derive(Clone, Debug)]
-pub struct BuilderDraft {
+pub struct BuilderSpec {
     /// Its identifier.
     pub id: Uri,
     /// The level that it reaches.
@@ -39,7 +39,7 @@ pub struct BuilderDraft {
 
 /// A part of a policy, by its place in the draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum PolicyField {
     /// All signers.
     Signers,
     /// One signer.
@@ -64,9 +64,9 @@ pub enum Part {
 
 /// Something that no policy may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Flaw {
+pub struct PolicyError {
     /// Where.
-    pub part: Part,
+    pub part: PolicyField,
     /// What is wrong with it.
     pub problem: Problem,
 }
@@ -112,12 +112,12 @@ pub enum Problem {
     },
 }
 
-impl Draft {
+impl PolicySpec {
     /// The policy, or none where it is off.
     ///
     /// # Errors
     /// All that makes no sense, also where the policy is off.
-    pub fn into_policy(self) -> Result<Option<Policy>, Vec<Flaw>> {
+    pub fn into_policy(self) -> Result<Option<Policy>, Vec<PolicyError>> {
         let mut flaws = Vec::new();
         self.check_lists(&mut flaws);
         self.check_builders(&mut flaws);
@@ -128,51 +128,56 @@ impl Draft {
         Ok(self.mode.map(|mode| self.with_mode(mode)))
     }
 
-    fn check_lists(&self, flaws: &mut Vec<Flaw>) {
+    fn check_lists(&self, flaws: &mut Vec<PolicyError>) {
         let lists = [
-            (Part::Signers, "signers", self.signers.len(), true),
-            (Part::Builders, "builders", self.builders.len(), true),
-            (Part::Sources, "sources", self.sources.len(), true),
-            (Part::PredicateTypes, "predicateTypes", self.predicate_types.len(), false),
+            (PolicyField::Signers, "signers", self.signers.len(), true),
+            (PolicyField::Builders, "builders", self.builders.len(), true),
+            (PolicyField::Sources, "sources", self.sources.len(), true),
+            (PolicyField::PredicateTypes, "predicateTypes", self.predicate_types.len(), false),
         ];
         for (part, field, length, is_needed) in lists {
             match self.mode {
                 Some(mode) if is_needed && length == 0 => {
-                    flaws.push(Flaw { part, problem: Problem::Missing { field, mode } });
+                    flaws.push(PolicyError { part, problem: Problem::Missing { field, mode } });
                 }
-                _ if length > ENTRIES_MAX => flaws.push(Flaw { part, problem: Problem::TooMany(field) }),
+                _ if length > ENTRIES_MAX => {
+                    flaws.push(PolicyError { part, problem: Problem::TooMany(field) })
+                }
                 _ => {}
             }
         }
         // What is compared below is compared with everything.
         if flaws.is_empty() {
             let ids: Vec<&Uri> = self.builders.iter().map(|builder| &builder.id).collect();
-            find_repeated(&self.signers, Part::Signer, flaws);
-            find_repeated(&ids, Part::Builder, flaws);
-            find_repeated(&self.sources, Part::Source, flaws);
-            find_repeated(&self.predicate_types, Part::PredicateType, flaws);
+            find_repeated(&self.signers, PolicyField::Signer, flaws);
+            find_repeated(&ids, PolicyField::Builder, flaws);
+            find_repeated(&self.sources, PolicyField::Source, flaws);
+            find_repeated(&self.predicate_types, PolicyField::PredicateType, flaws);
         }
     }
 
-    fn check_builders(&self, flaws: &mut Vec<Flaw>) {
+    fn check_builders(&self, flaws: &mut Vec<PolicyError>) {
         if self.signers.len().max(self.builders.len()) > ENTRIES_MAX {
             return;
         }
         for (index, builder) in self.builders.iter().enumerate() {
             if builder.signers.len() > ENTRIES_MAX {
-                flaws.push(Flaw { part: Part::Builder(index), problem: Problem::TooMany("signers") });
+                flaws.push(PolicyError {
+                    part: PolicyField::Builder(index),
+                    problem: Problem::TooMany("signers"),
+                });
                 continue;
             }
             for (number, signer) in builder.signers.iter().enumerate() {
                 if !self.signers.contains(signer) {
-                    let part = Part::BuilderSigner(index, number);
-                    flaws.push(Flaw {
+                    let part = PolicyField::BuilderSigner(index, number);
+                    flaws.push(PolicyError {
                         part,
                         problem: Problem::UnknownSigner(super::shown(&signer.to_string())),
                     });
                 }
             }
-            find_repeated(&builder.signers, |number| Part::BuilderSigner(index, number), flaws);
+            find_repeated(&builder.signers, |number| PolicyField::BuilderSigner(index, number), flaws);
             let problem = self.builders[..index]
                 .iter()
                 .filter(|other| other.signers.is_empty() != builder.signers.is_empty())
@@ -181,28 +186,28 @@ impl Draft {
                     covers(one, another) || covers(another, one)
                 })
                 .map(|other| Problem::Overlap(super::shown(other.id.as_str())));
-            flaws.extend(problem.map(|problem| Flaw { part: Part::Builder(index), problem }));
+            flaws.extend(problem.map(|problem| PolicyError { part: PolicyField::Builder(index), problem }));
         }
         let is_bound =
-            |signer| self.builders.iter().any(|builder: &BuilderDraft| builder.signers.contains(signer));
+            |signer| self.builders.iter().any(|builder: &BuilderSpec| builder.signers.contains(signer));
         if !self.signers.is_empty() && self.signers.iter().all(is_bound) {
             let unclaimed =
                 self.builders.iter().enumerate().filter(|(_, builder)| builder.signers.is_empty());
-            flaws.extend(
-                unclaimed
-                    .map(|(index, _)| Flaw { part: Part::Builder(index), problem: Problem::Unclaimable }),
-            );
+            flaws.extend(unclaimed.map(|(index, _)| PolicyError {
+                part: PolicyField::Builder(index),
+                problem: Problem::Unclaimable,
+            }));
         }
     }
 
-    fn check_level(&self, flaws: &mut Vec<Flaw>) {
+    fn check_level(&self, flaws: &mut Vec<PolicyError>) {
         let highest = self.builders.iter().map(|builder| builder.level).max();
         let problem = match (self.level, highest) {
             (Some(BuildLevel::One), _) => Problem::LevelOne,
             (Some(asked), Some(highest)) if asked > highest => Problem::Unreached { asked, highest },
             _ => return,
         };
-        flaws.push(Flaw { part: Part::Level, problem });
+        flaws.push(PolicyError { part: PolicyField::Level, problem });
     }
 
     /// The policy of a draft that makes sense, in one order.
@@ -212,7 +217,7 @@ impl Draft {
         let number = |signer: &SignerPattern| signers.iter().position(|other| other == signer);
         let mut builders: Vec<Builder> = builders
             .into_iter()
-            .map(|BuilderDraft { id, level, signers }| {
+            .map(|BuilderSpec { id, level, signers }| {
                 let mut signers: Vec<usize> = signers.iter().filter_map(number).collect();
                 signers.sort_unstable();
                 Builder { id, level, signers }
@@ -232,13 +237,13 @@ fn written(signer: &SignerPattern) -> (String, String) {
 
 fn find_repeated<T: PartialEq + fmt::Display>(
     items: &[T],
-    part: impl Fn(usize) -> Part,
-    flaws: &mut Vec<Flaw>,
+    part: impl Fn(usize) -> PolicyField,
+    flaws: &mut Vec<PolicyError>,
 ) {
     for (index, item) in items.iter().enumerate() {
         if items[..index].contains(item) {
             let problem = Problem::Twice(super::shown(&item.to_string()));
-            flaws.push(Flaw { part: part(index), problem });
+            flaws.push(PolicyError { part: part(index), problem });
         }
     }
 }
@@ -250,18 +255,18 @@ mod tests {
     const GOOGLE: &str = "sigstore::https://accounts.google.com::builder@p.iam.gserviceaccount.com";
     const GITHUB: &str = "sigstore(identityMatch=regex)::https://gh::https://github/org/.+";
 
-    fn builder(id: &str, signers: &[&str]) -> BuilderDraft {
+    fn builder(id: &str, signers: &[&str]) -> BuilderSpec {
         let signers = signers.iter().map(|text| text.parse().unwrap()).collect();
-        BuilderDraft { id: id.parse().unwrap(), level: BuildLevel::One, signers }
+        BuilderSpec { id: id.parse().unwrap(), level: BuildLevel::One, signers }
     }
 
-    fn draft(signers: &[&str], builders: Vec<BuilderDraft>) -> Draft {
-        Draft {
+    fn draft(signers: &[&str], builders: Vec<BuilderSpec>) -> PolicySpec {
+        PolicySpec {
             mode: Some(Mode::Require),
             signers: signers.iter().map(|text| text.parse().unwrap()).collect(),
             builders,
             sources: vec!["github.com/org/repo".parse().unwrap()],
-            ..Draft::default()
+            ..PolicySpec::default()
         }
     }
 
@@ -271,7 +276,10 @@ mod tests {
         for (bound, open) in pairs {
             let builders = vec![builder(bound, &[GOOGLE]), builder(open, &[])];
             let flaws = draft(&[GOOGLE, GITHUB], builders).into_policy().unwrap_err();
-            assert_eq!(flaws, [Flaw { part: Part::Builder(1), problem: Problem::Overlap(bound.to_owned()) }]);
+            assert_eq!(
+                flaws,
+                [PolicyError { part: PolicyField::Builder(1), problem: Problem::Overlap(bound.to_owned()) }]
+            );
         }
         let apart = vec![builder("x@v1", &[GOOGLE]), builder("x@v2", &[])];
         assert!(draft(&[GOOGLE, GITHUB], apart).into_policy().is_ok());
@@ -282,9 +290,15 @@ mod tests {
         let many = |count: usize| (0..count).map(|n| builder(&format!("b{n}"), &[])).collect();
         assert!(draft(&[GOOGLE], many(ENTRIES_MAX)).into_policy().is_ok());
         let flaws = draft(&[GOOGLE], many(ENTRIES_MAX + 1)).into_policy().unwrap_err();
-        assert_eq!(flaws, [Flaw { part: Part::Builders, problem: Problem::TooMany("builders") }]);
+        assert_eq!(
+            flaws,
+            [PolicyError { part: PolicyField::Builders, problem: Problem::TooMany("builders") }]
+        );
         let bound = builder("b", &[GOOGLE; ENTRIES_MAX + 1]);
         let flaws = draft(&[GOOGLE], vec![bound]).into_policy().unwrap_err();
-        assert_eq!(flaws, [Flaw { part: Part::Builder(0), problem: Problem::TooMany("signers") }]);
+        assert_eq!(
+            flaws,
+            [PolicyError { part: PolicyField::Builder(0), problem: Problem::TooMany("signers") }]
+        );
     }
 }

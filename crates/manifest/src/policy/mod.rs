@@ -10,7 +10,7 @@ mod signer;
 mod source;
 
 pub(crate) use draft::ENTRIES_MAX;
-pub use draft::{BuilderDraft, Draft, Flaw, Part, Problem};
+pub use draft::{BuilderSpec, PolicyError, PolicyField, PolicySpec, Problem};
 pub use policies::{Policies, PolicyConflict, Relation, place_name};
 pub use rules::{BuildLevel, Builder, InvalidRule, Mode, Policy, Uri};
 pub use signer::{InvalidPattern, Pattern, SignerPattern};

@@ -136,20 +136,20 @@ fn above(name: &str) -> impl Iterator<Item = &str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draft::{BuilderDraft, Draft};
+    use super::super::draft::{BuilderSpec, PolicySpec};
     use super::super::rules::BuildLevel;
     use super::*;
 
     /// A policy that differs from others by its builder.
     fn policy(mode: Mode, builder: &str) -> Option<Arc<Policy>> {
         let builder =
-            BuilderDraft { id: builder.parse().unwrap(), level: BuildLevel::One, signers: Vec::new() };
-        let draft = Draft {
+            BuilderSpec { id: builder.parse().unwrap(), level: BuildLevel::One, signers: Vec::new() };
+        let draft = PolicySpec {
             mode: Some(mode),
             signers: vec!["sigstore::i::s".parse().unwrap()],
             builders: vec![builder],
             sources: vec!["github.com/o/r".parse().unwrap()],
-            ..Draft::default()
+            ..PolicySpec::default()
         };
         draft.into_policy().unwrap().map(Arc::new)
     }

@@ -201,29 +201,29 @@ impl Policy {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draft::{BuilderDraft, Draft};
+    use super::super::draft::{BuilderSpec, PolicySpec};
     use super::*;
 
     const GOOGLE: &str = "sigstore::https://accounts.google.com::builder@p.iam.gserviceaccount.com";
     const GITHUB: &str = "sigstore(identityMatch=regex)::https://gh::https://github/org/.+";
     const ANYBODY: &str = "sigstore(identityMatch=regex)::.+::.+";
 
-    fn builder(id: &str, level: BuildLevel, signers: &[&str]) -> BuilderDraft {
+    fn builder(id: &str, level: BuildLevel, signers: &[&str]) -> BuilderSpec {
         let signers = signers.iter().map(|text| text.parse().unwrap()).collect();
-        BuilderDraft { id: id.parse().unwrap(), level, signers }
+        BuilderSpec { id: id.parse().unwrap(), level, signers }
     }
 
-    fn draft(signers: &[&str], builders: Vec<BuilderDraft>) -> Draft {
-        Draft {
+    fn draft(signers: &[&str], builders: Vec<BuilderSpec>) -> PolicySpec {
+        PolicySpec {
             mode: Some(Mode::Require),
             signers: signers.iter().map(|text| text.parse().unwrap()).collect(),
             builders,
             sources: vec!["github.com/org/repo".parse().unwrap()],
-            ..Draft::default()
+            ..PolicySpec::default()
         }
     }
 
-    fn policy(signers: &[&str], builders: Vec<BuilderDraft>) -> Policy {
+    fn policy(signers: &[&str], builders: Vec<BuilderSpec>) -> Policy {
         draft(signers, builders).into_policy().unwrap().unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use oci_types::{Digest, RegistryRoot, RepositoryPath, Tag};
 
-use super::super::model::{Image, Wish};
+use super::super::model::{DigestTags, Image};
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
 use super::Reader;
@@ -65,7 +65,7 @@ impl Reader<'_> {
     }
 
     /// The digests of the image with this `name`. `None` where there is no mapping.
-    fn digests(&mut self, name: Option<&Node>, node: &Node) -> Option<Vec<Wish>> {
+    fn digests(&mut self, name: Option<&Node>, node: &Node) -> Option<Vec<DigestTags>> {
         let pairs = self.pairs(node, "a mapping of digests to tags")?;
         if pairs.is_empty() {
             self.no_digests(node.position, "`dmap` is empty: it is not said which digests to promote");
@@ -87,9 +87,9 @@ impl Reader<'_> {
                 Entry::Occupied(place) => self.repeated(name, &mut rows[*place.get()], &row),
             }
         }
-        let wishes = rows
-            .into_iter()
-            .filter_map(|Row { digest, position, tags, .. }| Some(Wish { digest, position, tags: tags? }));
+        let wishes = rows.into_iter().filter_map(|Row { digest, position, tags, .. }| {
+            Some(DigestTags { digest, position, tags: tags? })
+        });
         Some(wishes.collect())
     }
 

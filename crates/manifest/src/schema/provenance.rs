@@ -9,7 +9,9 @@ use super::super::diagnostic::Diagnostic;
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
 use super::Reader;
-use crate::policy::{BuildLevel, BuilderDraft, Draft, ENTRIES_MAX, Flaw, Mode, Part, Policy, Problem};
+use crate::policy::{
+    BuildLevel, BuilderSpec, ENTRIES_MAX, Mode, Policy, PolicyError, PolicyField, PolicySpec, Problem,
+};
 use crate::policy::{InvalidPattern, SignerPattern};
 
 /// The most of an unknown mode that is shown, in characters.
@@ -44,20 +46,20 @@ impl List {
 }
 
 impl Places {
-    fn of(&self, part: Part) -> Position {
+    fn of(&self, part: PolicyField) -> Position {
         let place = match part {
-            Part::Signers => self.signers.list,
-            Part::Signer(number) => self.signers.entry(number),
-            Part::Builders => self.builders.list,
-            Part::Builder(number) => self.builders.entry(number),
-            Part::BuilderSigner(builder, number) => {
+            PolicyField::Signers => self.signers.list,
+            PolicyField::Signer(number) => self.signers.entry(number),
+            PolicyField::Builders => self.builders.list,
+            PolicyField::Builder(number) => self.builders.entry(number),
+            PolicyField::BuilderSigner(builder, number) => {
                 self.builder_signers.get(builder).and_then(|signers| signers.entry(number))
             }
-            Part::Sources => self.sources.list,
-            Part::Source(number) => self.sources.entry(number),
-            Part::PredicateTypes => self.predicate_types.list,
-            Part::PredicateType(number) => self.predicate_types.entry(number),
-            Part::Level => self.level,
+            PolicyField::Sources => self.sources.list,
+            PolicyField::Source(number) => self.sources.entry(number),
+            PolicyField::PredicateTypes => self.predicate_types.list,
+            PolicyField::PredicateType(number) => self.predicate_types.entry(number),
+            PolicyField::Level => self.level,
         };
         place.unwrap_or(self.block)
     }
@@ -90,7 +92,7 @@ impl Reader<'_> {
             predicate_types: type_places,
             level: level.map(|(position, _)| position),
         };
-        let draft = Draft {
+        let draft = PolicySpec {
             mode: mode.and_then(|node| self.mode(node)),
             signers,
             builders,
@@ -114,7 +116,7 @@ impl Reader<'_> {
         Ok(policy.map(Arc::new))
     }
 
-    fn flaws(&mut self, flaws: &[Flaw], places: &Places) {
+    fn flaws(&mut self, flaws: &[PolicyError], places: &Places) {
         for flaw in flaws {
             self.wrong(places.of(flaw.part), flaw.problem.to_string());
         }
@@ -132,7 +134,7 @@ impl Reader<'_> {
                 "{signer} may claim builders of level {lowest} and of level {highest}: its word alone tells them apart"
             );
             let help = "say in each builder's `signers` who may claim it";
-            self.warn(Diagnostic::at(&self.source, places.of(Part::Builders), message).help(help));
+            self.warn(Diagnostic::at(&self.source, places.of(PolicyField::Builders), message).help(help));
         }
     }
 
@@ -208,7 +210,7 @@ impl Reader<'_> {
         (entries, List { list, entries: items.iter().map(|item| item.position).collect() })
     }
 
-    fn builder(&mut self, node: &Node) -> Option<(BuilderDraft, List)> {
+    fn builder(&mut self, node: &Node) -> Option<(BuilderSpec, List)> {
         let mut fields = self.fields(node, &["id", "level", "signers"])?;
         let [id, level] = ["id", "level"].map(|name| {
             let field = fields.take(name);
@@ -223,7 +225,7 @@ impl Reader<'_> {
         });
         let level = level.and_then(|level| self.level(level));
         let (signers, places) = self.entries::<SignerPattern>(fields.take("signers"), "signers", "a signer");
-        Some((BuilderDraft { id: id?, level: level?, signers }, places))
+        Some((BuilderSpec { id: id?, level: level?, signers }, places))
     }
 }
 

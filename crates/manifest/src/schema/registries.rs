@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use oci_types::RegistryRoot;
 
-use super::super::declared::{Declared, Reach};
-use super::super::diagnostic::Spot;
+use super::super::declared::{PolicyDeclaration, Reach};
+use super::super::diagnostic::Span;
 use super::super::model::Destination;
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
@@ -20,16 +20,16 @@ pub(in super::super) struct Registries {
     /// The registries that images go to. `None` where there is no list of registries.
     pub(in super::super) destinations: Option<Vec<Destination>>,
     /// The policy for the source.
-    pub(in super::super) declared: Declared,
+    pub(in super::super) declared: PolicyDeclaration,
     /// The place of the policy, or else of the source.
-    pub(in super::super) spot: Spot,
+    pub(in super::super) span: Span,
 }
 
 impl Registries {
     /// Those of a file that is not text, or was not read. It may declare a policy for any source.
     pub(in super::super) fn unreadable(file: &Arc<str>) -> Self {
-        let declared = Declared::Unknown(Reach::Everything);
-        Self { sources: Vec::new(), destinations: None, declared, spot: Spot::of_file(file) }
+        let declared = PolicyDeclaration::Unknown(Reach::Everything);
+        Self { sources: Vec::new(), destinations: None, declared, span: Span::of_file(file) }
     }
 
     /// All of them.
@@ -64,20 +64,23 @@ impl Reader<'_> {
         // Where no source can be read, a fault counts as a hidden policy only if the text may have one.
         let hides_block = self.hides_block && (!sources.is_empty() || self.may_declare());
         let declared = match policy {
-            None if !hides_block => Declared::Policy(None),
-            Some(Ok(None)) if !hides_block => Declared::Policy(None),
-            Some(Ok(policy)) if !hides_block && sources.len() == 1 => Declared::Policy(policy),
-            _ => Declared::Unknown(reach),
+            None if !hides_block => PolicyDeclaration::Policy(None),
+            Some(Ok(None)) if !hides_block => PolicyDeclaration::Policy(None),
+            Some(Ok(policy)) if !hides_block && sources.len() == 1 => PolicyDeclaration::Policy(policy),
+            _ => PolicyDeclaration::Unknown(reach),
         };
-        Registries { sources, destinations, declared, spot: Spot::new(&self.source, place) }
+        Registries { sources, destinations, declared, span: Span::new(&self.source, place) }
     }
 
     /// The registries of a file that is not YAML, or no mapping. Whether it declares a policy is told from its text.
     pub(super) fn illegible(&self) -> Registries {
-        let declared =
-            if self.may_declare() { Declared::Unknown(self.reach_of_text()) } else { Declared::Policy(None) };
-        let spot = Spot::of_file(self.source.file());
-        Registries { sources: Vec::new(), destinations: None, declared, spot }
+        let declared = if self.may_declare() {
+            PolicyDeclaration::Unknown(self.reach_of_text())
+        } else {
+            PolicyDeclaration::Policy(None)
+        };
+        let span = Span::of_file(self.source.file());
+        Registries { sources: Vec::new(), destinations: None, declared, span }
     }
 
     /// Whether the text may have a policy that is not off. YAML can write names with escapes, which begin with a backslash.

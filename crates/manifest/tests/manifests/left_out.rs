@@ -27,8 +27,8 @@ fn other_registries() -> String {
 fn read(images: &str) -> (Vec<String>, String) {
     let folder = folder(images);
     let manifests = thin(folder.path());
-    let mut wished = wishes(&manifests);
-    assert_eq!(wished.pop().as_deref(), Some("good@f:x"));
+    let mut add = wishes(&manifests);
+    assert_eq!(add.pop().as_deref(), Some("good@f:x"));
     assert!(manifests.rejected.iter().all(|fault| fault.severity() == Severity::Error));
     let text = format!(
         "{REGISTRIES}images:\n{}",
@@ -43,7 +43,7 @@ fn read(images: &str) -> (Vec<String>, String) {
         "plain ones are strict"
     );
     let prefix = "images/bad/images.yaml:";
-    (wished, rejected(folder.path()).replace(prefix, ""))
+    (add, rejected(folder.path()).replace(prefix, ""))
 }
 
 #[test]
@@ -82,26 +82,26 @@ fn images_without_digests_are_warnings_in_thin_manifests() {
 #[test]
 fn a_wrong_digest_is_left_out_with_its_tags() {
     let images = image("a", &[('a', "x"), ('b', "y, -z"), ('c', "w")]).replace(&digest('b'), "sha256:b");
-    let (wished, faults) = read(&images);
-    assert_eq!(wished, ["a@a:x", "a@c:w"]);
+    let (add, faults) = read(&images);
+    assert_eq!(add, ["a@a:x", "a@c:w"]);
     assert_eq!(faults.lines().count(), 2, "{faults}");
 }
 
 #[test]
 fn a_wrong_tag_is_left_out_alone() {
-    let (wished, faults) = read(&image("a", &[('a', "x, -y, z")]));
-    assert_eq!(wished, ["a@a:x", "a@a:z"]);
+    let (add, faults) = read(&image("a", &[('a', "x, -y, z")]));
+    assert_eq!(add, ["a@a:x", "a@a:z"]);
     assert!(faults.starts_with("3:82: `-y` is not a tag") && faults.lines().count() == 1, "{faults}");
 }
 
 #[test]
 fn a_digest_of_which_all_tags_are_wrong_is_not_promoted_without_a_tag() {
     for tags in ["-y", "-y, é", "~", "\"\""] {
-        let (wished, _) = read(&image("a", &[('a', tags), ('b', "")]));
-        assert_eq!(wished, ["a@b"], "{tags}");
+        let (add, _) = read(&image("a", &[('a', tags), ('b', "")]));
+        assert_eq!(add, ["a@b"], "{tags}");
     }
-    let (wished, faults) = read(&image("a", &[('a', "x")]).replace("[x]", "x"));
-    assert!(wished.is_empty() && faults.starts_with("3:78: a list of tags is expected"), "{faults}");
+    let (add, faults) = read(&image("a", &[('a', "x")]).replace("[x]", "x"));
+    assert!(add.is_empty() && faults.starts_with("3:78: a list of tags is expected"), "{faults}");
 }
 
 #[test]
@@ -119,9 +119,9 @@ fn an_image_that_may_mean_something_else_is_left_out() {
         (good.replace("name: a", &format!("name: {}", "a".repeat(254))), "more than 255 characters"),
         (format!("- just a text\n{good}").replace("name: a", "name: b"), "this is a text"),
     ] {
-        let (wished, faults) = read(&(bad + &image("c", &[('c', "x")])));
+        let (add, faults) = read(&(bad + &image("c", &[('c', "x")])));
         let kept = if fault == "this is a text" { vec!["b@a:x", "c@c:x"] } else { vec!["c@c:x"] };
-        assert_eq!(wished, kept, "{fault}");
+        assert_eq!(add, kept, "{fault}");
         assert!(faults.contains(fault), "{faults}");
     }
 }
@@ -130,13 +130,13 @@ fn an_image_that_may_mean_something_else_is_left_out() {
 fn of_a_digest_that_stands_twice_neither_is_read_unless_they_agree() {
     let twice = |first, second| read(&image("a", &[('a', first), ('b', "z"), ('a', second)]));
     for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x"), ("x", "x, -y")] {
-        let (wished, faults) = twice(first, second);
-        assert_eq!(wished, ["a@b:z"], "{first} {second}");
+        let (add, faults) = twice(first, second);
+        assert_eq!(add, ["a@b:z"], "{first} {second}");
         assert!(faults.contains("stands twice"), "{faults}");
     }
     for (first, second) in [("x, y", "y, x"), ("", "")] {
-        let (wished, faults) = twice(first, second);
-        assert!(wished.len() > 1 && faults.lines().count() == 1, "{wished:?} {faults}");
+        let (add, faults) = twice(first, second);
+        assert!(add.len() > 1 && faults.lines().count() == 1, "{add:?} {faults}");
     }
 }
 

@@ -163,16 +163,16 @@ fn read(manifests: &Manifests) -> BTreeSet<(String, String, String)> {
     for manifest in &manifests.manifests {
         for destination in &manifest.destinations {
             for image in &manifest.images {
-                for wish in &image.digests {
+                for listed in &image.digests {
                     let mut add = |tag: String| {
                         let edge =
-                            (format!("{}/{}", destination.root, image.name), tag, wish.digest.to_string());
+                            (format!("{}/{}", destination.root, image.name), tag, listed.digest.to_string());
                         edges.insert(edge);
                     };
-                    if wish.tags.is_empty() {
+                    if listed.tags.is_empty() {
                         add(String::new());
                     }
-                    wish.tags.iter().for_each(|(tag, _)| add(tag.to_string()));
+                    listed.tags.iter().for_each(|(tag, _)| add(tag.to_string()));
                 }
             }
         }

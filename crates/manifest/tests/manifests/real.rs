@@ -46,7 +46,7 @@ fn images_keep_their_order_their_tags_and_their_places() {
     assert_eq!(manifest.source.to_string(), "gcr.io/k8s-staging-coredns");
     let coredns = &manifest.images[0];
     let found: Vec<String> =
-        coredns.digests.iter().map(|wish| format!("{}: {:?}", wish.digest, wish.tags[0].0)).collect();
+        coredns.digests.iter().map(|listed| format!("{}: {:?}", listed.digest, listed.tags[0].0)).collect();
     let written: Vec<String> =
         images.lines().skip(2).map(|line| line.trim().replace(['"', '[', ']'], "")).collect();
     assert_eq!(found, written);

@@ -173,10 +173,10 @@ fn bad_tags_are_refused() {
 #[test]
 fn tags_that_look_like_numbers_dates_or_booleans_are_their_text() {
     let tags = "1.10, 1e3, 0x10, 010, 2024-01-02, yes, true, on, 1_000, .5";
-    let wished = load(with_tag(&tags.replace(", .5", ""))).unwrap();
+    let add = load(with_tag(&tags.replace(", .5", ""))).unwrap();
     let expected: Vec<String> =
         tags.replace(", .5", "").split(", ").map(|tag| format!("a@a:{tag}")).collect();
-    assert_eq!(wishes(&wished), expected);
+    assert_eq!(wishes(&add), expected);
 }
 
 #[test]

@@ -67,11 +67,11 @@ pub(crate) fn lines_below(folder: &Path, shown: impl IntoIterator<Item = impl To
 pub(crate) fn wishes(manifests: &Manifests) -> Vec<String> {
     let mut wishes = Vec::new();
     for image in manifests.manifests.iter().flat_map(|manifest| &manifest.images) {
-        for wish in &image.digests {
-            let digit = &wish.digest.hex()[..1];
-            let tags = wish.tags.iter().map(|(tag, _)| format!("{}@{digit}:{tag}", image.name));
+        for listed in &image.digests {
+            let digit = &listed.digest.hex()[..1];
+            let tags = listed.tags.iter().map(|(tag, _)| format!("{}@{digit}:{tag}", image.name));
             wishes.extend(tags);
-            if wish.tags.is_empty() {
+            if listed.tags.is_empty() {
                 wishes.push(format!("{}@{digit}", image.name));
             }
         }

@@ -118,7 +118,7 @@ impl Writer {
             match self.extend_tag(repository, tag, &manifest, before).await {
                 Ok(_) => return Ok(Appended { digest: manifest.digest(), written: true }),
                 // Another client has written it meanwhile: what it has added stays.
-                Err(NotWritten::Changed(_)) => known = Known::Nothing,
+                Err(NotWritten::Changed(_)) => known = Known::Unknown,
                 Err(NotWritten::Failed(error)) => return Err(error),
             }
         }

@@ -59,7 +59,7 @@ impl Writer {
             let index = list.manifest(MediaType::OciIndex, &doing)?;
             match self.extend_tag(repository, &tag, &index, before).await {
                 Ok(_) => return Ok(()),
-                Err(NotWritten::Changed(_)) => fallback = Known::Nothing,
+                Err(NotWritten::Changed(_)) => fallback = Known::Unknown,
                 Err(NotWritten::Failed(error)) => return Err(error),
             }
         }

@@ -31,7 +31,7 @@ pub use referrer::Referrer;
 pub enum Known {
     /// Nothing: it is read.
     #[default]
-    Nothing,
+    Unknown,
     /// A listing has shown it: it is read.
     Present,
     /// A listing has shown that the repository does not have it, so it is not asked for; unless this client has written it

@@ -196,7 +196,7 @@ impl Writer {
         let invalid = |error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Manifest(error));
         if manifest.parse().map_err(invalid)?.subject.is_some() {
             // The tag comes last: an interruption leaves nothing undone that the next run does not see.
-            self.place(repository, manifest.digest(), manifest, Known::Nothing).await?;
+            self.place(repository, manifest.digest(), manifest, Known::Unknown).await?;
         }
         let written = self.put_tag(repository, tag, manifest).await?;
         Ok(matches!(written, Written::Now(_)))

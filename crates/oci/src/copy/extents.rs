@@ -17,10 +17,11 @@ impl Extents {
     /// Takes the first stretch of `length` bytes and gives its start; `None` where there is none. Taking the first keeps the
     /// file short.
     pub(super) fn take(&mut self, length: u64) -> Option<u64> {
-        let (start, room) = self.free.iter().find(|(_, room)| **room >= length).map(|(s, r)| (*s, *r))?;
+        let (start, budget) =
+            self.free.iter().find(|(_, budget)| **budget >= length).map(|(s, r)| (*s, *r))?;
         self.free.remove(&start);
-        if room > length {
-            self.free.insert(start + length, room - length);
+        if budget > length {
+            self.free.insert(start + length, budget - length);
         }
         Some(start)
     }
@@ -30,14 +31,14 @@ impl Extents {
         if length == 0 {
             return;
         }
-        if let Some((before, room)) = self.free.range(..start).next_back().map(|(s, r)| (*s, *r))
-            && before + room == start
+        if let Some((before, budget)) = self.free.range(..start).next_back().map(|(s, r)| (*s, *r))
+            && before + budget == start
         {
             self.free.remove(&before);
-            (start, length) = (before, room + length);
+            (start, length) = (before, budget + length);
         }
-        if let Some(room) = self.free.remove(&(start + length)) {
-            length += room;
+        if let Some(budget) = self.free.remove(&(start + length)) {
+            length += budget;
         }
         self.free.insert(start, length);
     }

@@ -1,13 +1,13 @@
 //! Copying an image to many repositories: each blob is read once, each repository gets parts before wholes, tags come last.
 
-mod claims;
+mod budget;
 mod extents;
 mod graph;
+mod leases;
 mod mover;
 mod outline;
 mod pace;
 mod relay;
-mod room;
 mod spool;
 mod supply;
 
@@ -212,7 +212,7 @@ impl Copier {
             try_join_all(ready.iter().map(|node| async {
                 written.fetch_add(1, Relaxed);
                 // What is about another manifest is listed as that where the registry keeps no such list.
-                self.writer.place(&target.repository, node.digest, &node.manifest, Known::Nothing).await
+                self.writer.place(&target.repository, node.digest, &node.manifest, Known::Unknown).await
             }))
             .await?;
             there.extend(ready.iter().map(|node| node.digest));

@@ -9,12 +9,12 @@ use oci_types::Descriptor;
 use oci_types::{Host, Repository};
 use tokio::sync::{Notify, OwnedSemaphorePermit, SemaphorePermit};
 
-use super::claims::{Claim, Claims, Turn};
+use super::budget::Budgets;
+use super::leases::{BlobLeases, Claim, Turn};
 use super::pace::Pace;
 use super::relay::Cause;
-use super::room::Rooms;
 use super::spool::{Spool, SpoolSettings};
-use super::supply::{Engaged, Means, Origin, Supply};
+use super::supply::{Engaged, Origin, Resources, Supply};
 use crate::error::{Error, ErrorKind};
 use crate::write::{Brought, Content, Contents};
 use crate::writer::Writer;
@@ -26,8 +26,8 @@ const AFTER_THE_FIRST: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Mover {
     writer: Writer,
-    claims: Claims,
-    means: Arc<Means>,
+    leases: BlobLeases,
+    resources: Arc<Resources>,
 }
 
 /// A repository that wants the blob.
@@ -50,13 +50,14 @@ pub(super) struct Cargo<'a> {
 
 impl Mover {
     pub(super) fn new(writer: Writer, spool: SpoolSettings) -> Self {
-        let means = Means { spool: Spool::new(spool), rooms: Rooms::default(), pace: Pace::default() };
-        Self { writer, claims: Claims::default(), means: Arc::new(means) }
+        let resources =
+            Resources { spool: Spool::new(spool), budgets: Budgets::default(), pace: Pace::default() };
+        Self { writer, leases: BlobLeases::default(), resources: Arc::new(resources) }
     }
 
     /// How much has gone to the spool so far, in bytes.
     pub(super) fn spooled(&self) -> u64 {
-        self.means.spool.written()
+        self.resources.spool.written()
     }
 
     /// Brings a blob to all repositories that want it and reports each as soon as it has it. The image's place for a blob on
@@ -72,7 +73,7 @@ impl Mover {
     ) {
         let Cargo { source, blob, behind } = cargo;
         let origin = Origin { reader: self.writer.reader(), repository: source, blob };
-        let supply = &Supply::new(origin, &self.means, behind);
+        let supply = &Supply::new(origin, &self.resources, behind);
         let (first, settled) = (Notify::new(), Notify::new());
         let mut serving: FuturesUnordered<_> = repositories
             .into_iter()
@@ -81,7 +82,7 @@ impl Mover {
                 let Wanting { repository, report, given_up } = wanting;
                 let destination = Destination { mover: self, cargo, supply, number, repository };
                 // All hosts at one moment: where two images share the hosts of a blob between them, it is read twice.
-                let claim = self.claims.claim(repository, blob.digest);
+                let claim = self.leases.claim(repository, blob.digest);
                 let engaged = claim.is_ok().then(|| destination.engage());
                 async move {
                     tokio::select! {
@@ -127,7 +128,7 @@ impl<'a> Destination<'a> {
     /// Brings the blob to the repository; tells whether it had to be uploaded.
     async fn serve(&self, claim: Claim, engaged: Option<Engaged<'a>>) -> Result<bool, Error> {
         let Cargo { source, blob, .. } = self.cargo;
-        let (from, lead) = match self.mover.claims.turn(claim, self.repository, blob.digest).await {
+        let (from, lead) = match self.mover.leases.turn(claim, self.repository, blob.digest).await {
             Turn::Mount(from) => (Some(from), None),
             // Staging on the same host is as good a place to mount from as any.
             Turn::Lead(lead) if self.repository.host == source.host => {
@@ -182,6 +183,6 @@ impl Contents for FromSource<'_, '_> {
 
     async fn slot(&self) -> Option<OwnedSemaphorePermit> {
         let Destination { mover, repository, .. } = self.destination;
-        Some(mover.means.rooms.request(&repository.host).await)
+        Some(mover.resources.budgets.request(&repository.host).await)
     }
 }

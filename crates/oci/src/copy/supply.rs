@@ -10,9 +10,9 @@ use oci_types::Descriptor;
 use oci_types::{Host, Repository};
 use tokio::sync::{Notify, watch};
 
+use super::budget::Budgets;
 use super::pace::Pace;
 use super::relay::{Cause, Relay, WINDOW};
-use super::room::Rooms;
 use super::spool::Spool;
 use crate::error::Error;
 use crate::read::BlobStream;
@@ -27,16 +27,16 @@ pub(super) struct Origin<'a> {
 
 /// What all copies share.
 #[derive(Debug)]
-pub(super) struct Means {
+pub(super) struct Resources {
     pub(super) spool: Spool,
-    pub(super) rooms: Rooms,
+    pub(super) budgets: Budgets,
     pub(super) pace: Pace,
 }
 
 /// A blob for destinations, which are known by numbers of the caller's.
 pub(super) struct Supply<'a> {
     origin: Origin<'a>,
-    means: &'a Means,
+    resources: &'a Resources,
     /// The host in whose share of memory it is read; `None`: that of all.
     behind: Option<&'a Host>,
     state: Mutex<State<'a>>,
@@ -72,9 +72,9 @@ fn pieces(source: &mut BlobStream) -> impl Stream<Item = Result<Bytes, Error>> {
 pub(super) type Pieces = BoxStream<'static, std::io::Result<Bytes>>;
 
 impl<'a> Supply<'a> {
-    pub(super) fn new(origin: Origin<'a>, means: &'a Means, behind: Option<&'a Host>) -> Self {
+    pub(super) fn new(origin: Origin<'a>, resources: &'a Resources, behind: Option<&'a Host>) -> Self {
         let readings = watch::Sender::new(0);
-        Self { origin, means, behind, state: Mutex::default(), wanted: Notify::new(), readings }
+        Self { origin, resources, behind, state: Mutex::default(), wanted: Notify::new(), readings }
     }
 
     pub(super) fn engage(&'a self, number: usize, host: &'a Host) -> Engaged<'a> {
@@ -91,16 +91,16 @@ impl<'a> Supply<'a> {
             // Whoever wanted it may have gone, or may have been served meanwhile.
             let Some(first) = self.state().waiting.values().next().copied() else { continue };
             let behind = if again { Some(first) } else { self.behind };
-            let Means { spool, rooms, pace } = self.means;
+            let Resources { spool, budgets, pace } = self.resources;
             let size = self.origin.blob.size;
-            let room = rooms.wait(size, behind).await;
+            let budget = budgets.wait(size, behind).await;
             let engaged = self.state().engaged.clone();
             let patience = engaged.iter().map(|(number, host)| (*number, pace.patience(host)));
             let relay = Arc::new(Relay::new(size, spool.clone(), patience));
             // Boxed: most of the time nothing is read.
             Box::pin(self.read(&relay)).await;
             relay.settle().await;
-            drop(room);
+            drop(budget);
             settled();
             // One by itself is neither behind nor ahead.
             if engaged.len() > 1 {

@@ -12,7 +12,7 @@ async fn all_pages_of_referrers_are_read() {
     let scene = Scene::of(Config { page_size: 2.try_into().unwrap(), ..Config::default() }).await;
     for number in 0..5 {
         let new = scene.referrer(&number.to_string());
-        scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+        scene.writer().attach(&scene.app, &new, Known::Unknown).await.unwrap();
     }
     scene.requests();
     assert_eq!(scene.referrers(Some(BUNDLE)).await.unwrap().len(), 5);
@@ -164,8 +164,8 @@ async fn what_is_listed_wrongly_is_not_believed() {
     let other = Recipe { seed: 9, ..Recipe::default() }.image();
     other.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();
     let about_other = referrer(other.root(), "about another");
-    let digest = scene.writer().attach(&scene.app, &about_other, Known::Nothing).await.unwrap();
-    let honest = scene.listed(other.digest(), None, Known::Nothing).await.unwrap().remove(0);
+    let digest = scene.writer().attach(&scene.app, &about_other, Known::Unknown).await.unwrap();
+    let honest = scene.listed(other.digest(), None, Known::Unknown).await.unwrap().remove(0);
     let subject = scene.image.digest();
     let size = honest.size;
     scene
@@ -174,7 +174,7 @@ async fn what_is_listed_wrongly_is_not_believed() {
             MediaType::OciManifest
         ))
         .await;
-    let listed = scene.listed(subject, None, Known::Nothing).await.unwrap().remove(0);
+    let listed = scene.listed(subject, None, Known::Unknown).await.unwrap().remove(0);
     let error = scene.reader().referrer(&scene.app, subject, &listed).await.unwrap_err();
     assert!(error.to_string().contains(&other.digest().to_string()), "it says what it is about: {error}");
 

@@ -70,7 +70,7 @@ impl Scene {
     }
 
     async fn referrers(&self, artifact_type: Option<&str>) -> Result<Vec<Digest>, oci::Error> {
-        let listed = self.listed(self.image.digest(), artifact_type, Known::Nothing).await?;
+        let listed = self.listed(self.image.digest(), artifact_type, Known::Unknown).await?;
         Ok(listed.iter().map(|referrer| referrer.digest).collect())
     }
 
@@ -166,11 +166,11 @@ fn entry(content: &[u8], artifact_type: &str) -> String {
 async fn a_referrer_takes_three_requests_and_the_first_of_a_repository_five() {
     let scene = Scene::new(true).await;
     let new = scene.referrer("one");
-    let first = scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+    let first = scene.writer().attach(&scene.app, &new, Known::Unknown).await.unwrap();
     assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)]);
-    let second = scene.writer().attach(&scene.app, &scene.referrer("two"), Known::Nothing).await.unwrap();
+    let second = scene.writer().attach(&scene.app, &scene.referrer("two"), Known::Unknown).await.unwrap();
     assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1), (Kind::UploadPut, 1)]);
-    let again = scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+    let again = scene.writer().attach(&scene.app, &new, Known::Unknown).await.unwrap();
     assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 1)], "its layer is there");
     assert_eq!(again, first, "the same is attached under the same digest");
 
@@ -189,9 +189,9 @@ async fn what_was_attached_is_read_as_it_was_given() {
     for referrers_api in [true, false] {
         let scene = Scene::new(referrers_api).await;
         let new = scene.referrer("content");
-        scene.writer().attach(&scene.app, &new, Known::Nothing).await.unwrap();
+        scene.writer().attach(&scene.app, &new, Known::Unknown).await.unwrap();
         let subject = scene.image.digest();
-        let listed = scene.listed(subject, Some(BUNDLE), Known::Nothing).await.unwrap();
+        let listed = scene.listed(subject, Some(BUNDLE), Known::Unknown).await.unwrap();
         assert_eq!(listed[0].artifact_type.as_deref(), Some(BUNDLE));
         assert_eq!(
             (&listed[0].annotations, &listed[0].media_type),
@@ -219,13 +219,13 @@ async fn without_the_api_the_list_is_kept_under_the_fallback_tag() {
     theirs.put(scene.server.store(), &scene.app.path, &[]).await.unwrap();
     let other = format!(r#"{{"unknown": [1.50, "\u00fc"], {}"#, &entry(theirs.root().bytes(), "a/b")[1..]);
     scene.put_list(&other).await;
-    let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 2), (Kind::ManifestPut, 2), (Kind::Mount, 2), (Kind::UploadPut, 1)],
         "the tag is read, and looked at right before it is written"
     );
-    let again = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let again = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     assert_eq!(again, one);
     assert_eq!(
         scene.requests(),
@@ -269,7 +269,7 @@ async fn many_that_attach_to_one_image_at_once_are_all_listed() {
     let scene = Scene::new(false).await;
     let (writer, app) = (scene.writer(), &scene.app);
     let new: Vec<NewReferrer> = (0..12).map(|number| scene.referrer(&number.to_string())).collect();
-    let attaching = new.iter().map(|new| Box::pin(writer.attach(app, new, Known::Nothing)));
+    let attaching = new.iter().map(|new| Box::pin(writer.attach(app, new, Known::Unknown)));
     let mut attached = try_join_all(attaching).await.unwrap();
     let mut found = scene.referrers(None).await.unwrap();
     attached.sort();
@@ -282,7 +282,7 @@ async fn a_fallback_tag_that_names_something_else_is_left_alone() {
     let scene = Scene::new(false).await;
     let tag = referrers_tag(scene.image.digest());
     scene.image.put(scene.server.store(), &scene.app.path, std::slice::from_ref(&tag)).await.unwrap();
-    let error = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap_err();
+    let error = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Manifest(_)), "{error}");
     assert!(error.to_string().contains(tag.as_str()), "it says where: {error}");
     let named = scene.server.store().resolve(&scene.app.path, &tag);
@@ -294,7 +294,7 @@ async fn a_fallback_tag_that_names_something_else_is_left_alone() {
 #[tokio::test]
 async fn an_empty_configuration_that_a_registry_has_cleaned_up_is_sent_again() {
     let scene = Scene::new(true).await;
-    scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     let refused = Effect::Status {
         status: StatusCode::NOT_FOUND,
         code: ErrorCode::ManifestBlobUnknown,
@@ -302,10 +302,10 @@ async fn an_empty_configuration_that_a_registry_has_cleaned_up_is_sent_again() {
     };
     scene.server.faults().add(Fault::new(refused).on(Kind::ManifestPut));
     let two = scene.referrer("two");
-    scene.writer().attach(&scene.app, &two, Known::Nothing).await.unwrap_err();
+    scene.writer().attach(&scene.app, &two, Known::Unknown).await.unwrap_err();
     scene.server.faults().clear();
     scene.requests();
-    scene.writer().attach(&scene.app, &two, Known::Nothing).await.unwrap();
+    scene.writer().attach(&scene.app, &two, Known::Unknown).await.unwrap();
     assert_eq!(scene.requests(), [(Kind::ManifestPut, 1), (Kind::Mount, 2)]);
 }
 
@@ -314,7 +314,7 @@ async fn layers_are_added_behind_those_that_are_there() {
     let scene = Scene::new(true).await;
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     let first =
-        writer.append(&scene.app, &tag, &[signature("payload", "one")], Known::Nothing).await.unwrap();
+        writer.append(&scene.app, &tag, &[signature("payload", "one")], Known::Unknown).await.unwrap();
     assert!(first.written);
     assert_eq!(
         scene.requests(),
@@ -322,13 +322,13 @@ async fn layers_are_added_behind_those_that_are_there() {
         "the tag is read, and looked at right before it is written"
     );
     let more = [signature("payload", "two"), signature("payload", "one"), signature("other", "three")];
-    let second = writer.append(&scene.app, &tag, &more, Known::Nothing).await.unwrap();
+    let second = writer.append(&scene.app, &tag, &more, Known::Unknown).await.unwrap();
     assert_eq!(
         scene.requests(),
         [(Kind::ManifestGet, 2), (Kind::ManifestPut, 1), (Kind::Mount, 2), (Kind::UploadPut, 2)],
         "a payload that is named already is not sent again"
     );
-    let again = writer.append(&scene.app, &tag, &more, Known::Nothing).await.unwrap();
+    let again = writer.append(&scene.app, &tag, &more, Known::Unknown).await.unwrap();
     assert_eq!((again.digest, again.written), (second.digest, false));
     assert_eq!(scene.requests(), [(Kind::ManifestGet, 1)]);
 
@@ -363,7 +363,7 @@ async fn a_signature_tag_that_a_listing_has_not_shown_is_not_asked_for() {
     writer.append(&scene.app, &tag, &[signature("payload", "two")], Known::Absent).await.unwrap();
     assert_eq!(scene.signatures().await.layers.len(), 2, "one that this client has written is read");
     let nothing = "sha256-0.sig".parse().unwrap();
-    writer.append(&scene.app, &nothing, &[], Known::Nothing).await.unwrap_err();
+    writer.append(&scene.app, &nothing, &[], Known::Unknown).await.unwrap_err();
     assert_eq!(scene.server.store().resolve(&scene.app.path, &nothing), None, "nothing makes no tag");
 }
 
@@ -373,7 +373,7 @@ async fn many_that_add_to_one_tag_at_once_lose_nothing() {
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     let layers: Vec<[NewLayer; 1]> =
         (0..8).map(|number| [signature("payload", &number.to_string())]).collect();
-    let adding = layers.iter().map(|layer| Box::pin(writer.append(&scene.app, &tag, layer, Known::Nothing)));
+    let adding = layers.iter().map(|layer| Box::pin(writer.append(&scene.app, &tag, layer, Known::Unknown)));
     try_join_all(adding).await.unwrap();
     assert_eq!(scene.signatures().await.layers.len(), 8);
 }
@@ -398,7 +398,7 @@ async fn what_cosign_or_others_wrote_keeps_all_that_it_says() {
     );
     let theirs = RawManifest::new(MediaType::OciManifest, theirs.into());
     scene.server.store().put_manifest(&scene.app.path, Some(&tag), &theirs).await.unwrap();
-    scene.writer().append(&scene.app, &tag, &[signature("payload", "ours")], Known::Nothing).await.unwrap();
+    scene.writer().append(&scene.app, &tag, &[signature("payload", "ours")], Known::Unknown).await.unwrap();
     let stored = scene.stored(&tag).await;
     assert!(stored.contains(&layer) && stored.contains(r#""annotations":{"from":"them"}"#), "{stored}");
     assert_eq!(scene.signatures().await.layers.len(), 2);
@@ -407,13 +407,13 @@ async fn what_cosign_or_others_wrote_keeps_all_that_it_says() {
 #[tokio::test]
 async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
     let (scene, elsewhere) = (Scene::new(true).await, Scene::new(false).await);
-    let attached = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Nothing).await.unwrap();
+    let attached = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     let read =
         scene.reader().attachment(&scene.app, Selector::Digest(attached)).await.unwrap().present().unwrap();
     scene.requests();
 
     let writer = scene.writer();
-    let copy = writer.copy_attachment(&scene.app, &elsewhere.app, &read, None, 1000, Known::Nothing);
+    let copy = writer.copy_attachment(&scene.app, &elsewhere.app, &read, None, 1000, Known::Unknown);
     assert_eq!(copy.await.unwrap(), attached);
     assert_eq!(scene.requests(), [(Kind::BlobGet, 2)]);
     assert_eq!(
@@ -426,7 +426,7 @@ async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
 
     let beside = Repository { path: "team/beside".parse().unwrap(), ..scene.app.clone() };
     let tag: Tag = "sha256-0.att".parse().unwrap();
-    let copy = writer.copy_attachment(&scene.app, &beside, &read, Some(&tag), 1000, Known::Nothing);
+    let copy = writer.copy_attachment(&scene.app, &beside, &read, Some(&tag), 1000, Known::Unknown);
     copy.await.unwrap();
     assert_eq!(
         scene.requests(),
@@ -436,7 +436,7 @@ async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
     assert_eq!(scene.server.store().resolve(&beside.path, &tag), Some(attached));
 
     let size = read.config.size + read.layers[0].size;
-    let copy = writer.copy_attachment(&scene.app, &beside, &read, None, size - 1, Known::Nothing);
+    let copy = writer.copy_attachment(&scene.app, &beside, &read, None, size - 1, Known::Unknown);
     let error = copy.await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Unreasonable(_)), "{error}");
     assert_eq!(scene.requests(), [], "what is too large is found before anything is asked");

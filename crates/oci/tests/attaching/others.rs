@@ -26,13 +26,13 @@ async fn attach_to(host: &Host) {
         .present()
         .unwrap();
     let tag: Tag = "v1".parse().unwrap();
-    writer.copy_attachment(&scene.app, &there, &image, Some(&tag), 1 << 20, Known::Nothing).await.unwrap();
+    writer.copy_attachment(&scene.app, &there, &image, Some(&tag), 1 << 20, Known::Unknown).await.unwrap();
 
     let subject = scene.image.digest();
-    let one = writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
-    let two = writer.attach(&there, &scene.referrer("two"), Known::Nothing).await.unwrap();
-    writer.attach(&there, &scene.referrer("one"), Known::Nothing).await.unwrap();
-    let found = reader.referrers(&there, subject, Some(BUNDLE), Known::Nothing).await.unwrap();
+    let one = writer.attach(&there, &scene.referrer("one"), Known::Unknown).await.unwrap();
+    let two = writer.attach(&there, &scene.referrer("two"), Known::Unknown).await.unwrap();
+    writer.attach(&there, &scene.referrer("one"), Known::Unknown).await.unwrap();
+    let found = reader.referrers(&there, subject, Some(BUNDLE), Known::Unknown).await.unwrap();
     let digests: Vec<Digest> = found.iter().map(|referrer| referrer.digest).collect();
     assert_eq!(digests, [one, two], "{host}");
     assert_eq!(found[0].annotations["name"], "one");
@@ -41,12 +41,12 @@ async fn attach_to(host: &Host) {
 
     let signatures = scene.signature_tag();
     for name in ["one", "two", "one"] {
-        writer.append(&there, &signatures, &[signature("payload", name)], Known::Nothing).await.unwrap();
+        writer.append(&there, &signatures, &[signature("payload", name)], Known::Unknown).await.unwrap();
     }
     let read = reader.attachment(&there, Selector::Tag(&signatures)).await.unwrap().present().unwrap();
     assert_eq!(read.layers.len(), 2, "{host}");
     writer
-        .copy_attachment(&there, &scene.app, &read, Some(&signatures), 1 << 20, Known::Nothing)
+        .copy_attachment(&there, &scene.app, &read, Some(&signatures), 1 << 20, Known::Unknown)
         .await
         .unwrap();
     assert_eq!(scene.signatures().await, read, "the same, here and there");

@@ -32,7 +32,7 @@ enum Found {
 }
 
 /// What came of opening a cache.
-enum Trouble {
+enum OpenError {
     /// Its content must not be used, for this reason.
     Refused(&'static str),
     Failed(CacheError),
@@ -51,8 +51,8 @@ pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError
     }
     let refused = match open_ours(path) {
         Ok(database) => return Ok((database, None)),
-        Err(Trouble::Refused(why)) => why,
-        Err(Trouble::Failed(error)) => return Err(error),
+        Err(OpenError::Refused(why)) => why,
+        Err(OpenError::Failed(error)) => return Err(error),
     };
     let aside = aside(path);
     fs::rename(path, &aside).map_err(|error| failed(path, error))?;
@@ -64,8 +64,8 @@ pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError
     create(path)?;
     match open_ours(path) {
         Ok(database) => Ok((database, Some(text))),
-        Err(Trouble::Failed(error)) => Err(error),
-        Err(Trouble::Refused(why)) => Err(failed(path, io::Error::other(why))),
+        Err(OpenError::Failed(error)) => Err(error),
+        Err(OpenError::Refused(why)) => Err(failed(path, io::Error::other(why))),
     }
 }
 
@@ -146,21 +146,21 @@ fn put_in_place(new: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-fn open_ours(path: &Path) -> Result<Database, Trouble> {
-    let fail = |error: redb::Error| Trouble::Failed(failed(path, error));
+fn open_ours(path: &Path) -> Result<Database, OpenError> {
+    let fail = |error: redb::Error| OpenError::Failed(failed(path, error));
     // Without the check a damaged file may end the process: the database trusts what it has closed itself.
     let opened = Builder::new().set_cache_size(MEMORY).set_check_integrity_on_open(true).open(path);
     let database = match opened {
         Ok(database) => database,
         Err(DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch) => {
-            return Err(Trouble::Failed(CacheError::InUse(path.to_owned())));
+            return Err(OpenError::Failed(CacheError::InUse(path.to_owned())));
         }
         Err(DatabaseError::Storage(redb::StorageError::Io(error)))
             if error.kind() != io::ErrorKind::InvalidData && error.kind() != io::ErrorKind::UnexpectedEof =>
         {
-            return Err(Trouble::Failed(failed(path, error)));
+            return Err(OpenError::Failed(failed(path, error)));
         }
-        Err(_) => return Err(Trouble::Refused("damaged")),
+        Err(_) => return Err(OpenError::Refused("damaged")),
     };
     let transaction = database.begin_write().map_err(|error| fail(error.into()))?;
     let has_schema = match transaction.open_table(ABOUT) {
@@ -173,7 +173,7 @@ fn open_ours(path: &Path) -> Result<Database, Trouble> {
     };
     let has_tables = transaction.open_table(FACTS).is_ok() && transaction.open_table(FINISHED).is_ok();
     if !has_schema || !has_tables {
-        return Err(Trouble::Refused("of another version"));
+        return Err(OpenError::Refused("of another version"));
     }
     transaction.commit().map_err(|error| fail(error.into()))?;
     Ok(database)

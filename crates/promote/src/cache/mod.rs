@@ -117,11 +117,11 @@ impl Cache {
     pub(crate) fn finished(
         &self,
         repository: &Repository,
-        terms: &str,
+        cache_key: &str,
     ) -> Result<BTreeSet<Digest>, CacheError> {
         let read = || -> Result<_, redb::Error> {
             let table = self.database.begin_read()?.open_table(FINISHED)?;
-            let found = table.get(finished_key(repository, terms).as_str())?;
+            let found = table.get(finished_key(repository, cache_key).as_str())?;
             Ok(found.map(|bytes| bytes.value().to_vec()).unwrap_or_default())
         };
         let bytes = read().map_err(|error| failed(&self.path, error))?;
@@ -133,13 +133,13 @@ impl Cache {
     pub(crate) fn learn_finished<'a>(
         &self,
         forgotten: &[Host],
-        terms: &str,
+        cache_key: &str,
         learnt: impl Iterator<Item = (&'a Repository, BTreeSet<Digest>)>,
     ) -> Result<(), CacheError> {
         let encoded = |(repository, digests): (&Repository, BTreeSet<Digest>)| {
             let mut bytes = Vec::new();
             digests.iter().for_each(|digest| put_hash(&mut bytes, digest));
-            Ok((finished_key(repository, terms), bytes))
+            Ok((finished_key(repository, cache_key), bytes))
         };
         self.replace(FINISHED, forgotten, learnt.map(encoded))
     }
@@ -261,8 +261,8 @@ fn put_hash(bytes: &mut Vec<u8>, digest: &Digest) {
 }
 
 /// Begins with the repository, so that it is known which host it is about; no name of a repository has a space.
-fn finished_key(repository: &Repository, terms: &str) -> String {
-    format!("{repository} {terms}")
+fn finished_key(repository: &Repository, cache_key: &str) -> String {
+    format!("{repository} {cache_key}")
 }
 
 fn failed(path: &Path, error: impl Into<redb::Error>) -> CacheError {

@@ -12,15 +12,15 @@ use manifest::Id;
 use manifest::ImageId;
 use oci::{Descriptor, Digest, Repository, Writer};
 use sigstore::{Signer, Statement};
-use trust::attach::{AttachError, Input, Place, Record, Signers, Summary, attached_bundle, sha256};
-use trust::evidence::Origin;
+use trust::attach::{AttachError, Input, ProductionImage, Record, Signers, Summary, attached_bundle, sha256};
+use trust::evidence::Location;
 use trust::gate::{Assessment, Passed};
-use trust::{Notary, Signing};
+use trust::{Signing, TrustConfig};
 
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::phase::carry::Carrier;
-use crate::phase::finished::Completion;
+use crate::phase::completed::Status;
 use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
@@ -89,12 +89,12 @@ pub(crate) async fn attest(
     run: &Run,
     confirmed: &Confirmed,
     signed: Signed,
-    notary: &Notary,
+    trust_config: &TrustConfig,
     signers: Option<&Signers<'_>>,
 ) -> Attested {
     let Signed { promoted, images, incomplete, failed: unsigned, not_begun } = signed;
-    let (Some(signing), Some(signers)) = (&notary.signing, signers) else {
-        run.tell(&Event::Skipped { phase: Phase::Attest, why: skipped(notary) });
+    let (Some(signing), Some(signers)) = (&trust_config.signing, signers) else {
+        run.tell(&Event::Skipped { phase: Phase::Attest, why: skipped(trust_config) });
         return Attested { promoted, unsigned, unrecorded: 0, not_begun };
     };
     run.phase(Phase::Attest, async {
@@ -108,7 +108,7 @@ pub(crate) async fn attest(
             writer,
             promoted: &promoted,
             plan,
-            notary,
+            trust_config,
             signing,
             signers,
             summarized,
@@ -116,9 +116,9 @@ pub(crate) async fn attest(
             time,
         };
         let (mut seen, not_recorded) = work.carry_out(&images).await;
-        seen.extend(incomplete.into_iter().map(|subject| (subject, Completion::Incomplete)));
-        let unrecorded = seen.iter().filter(|(_, seen)| *seen == Completion::Incomplete).count();
-        seen.extend(plan.owed.complete.iter().map(|subject| (*subject, Completion::WasComplete)));
+        seen.extend(incomplete.into_iter().map(|subject| (subject, Status::Incomplete)));
+        let unrecorded = seen.iter().filter(|(_, seen)| *seen == Status::Incomplete).count();
+        seen.extend(plan.owed.complete.iter().map(|subject| (*subject, Status::WasComplete)));
         if let (Some(finished), Some(cache)) = (&plan.owed.finished, plan.cache()) {
             finished.clone().keep(run, cache, plan.edges(), &seen);
         }
@@ -139,7 +139,7 @@ struct AttestWork<'a> {
     writer: &'a Writer,
     promoted: &'a Promoted,
     plan: &'a Plan,
-    notary: &'a Notary,
+    trust_config: &'a TrustConfig,
     signing: &'a Signing,
     signers: &'a Signers<'a>,
     /// Images, which get a summary of their own, and parts of images that somebody has begun to give one.
@@ -151,7 +151,7 @@ struct AttestWork<'a> {
 
 impl AttestWork<'_> {
     /// Gives what became of the images that were begun, and how many were not.
-    async fn carry_out(&self, images: &[SignedImage]) -> (Vec<(Subject, Completion)>, usize) {
+    async fn carry_out(&self, images: &[SignedImage]) -> (Vec<(Subject, Status)>, usize) {
         self.run.tell(&Event::Work { units: "records", more: images.len() });
         let mut attested = self.attest_each(images.iter()).await;
         let not_begun = images.len() - attested.len();
@@ -175,8 +175,8 @@ impl AttestWork<'_> {
         let seen = ended.iter().map(|(image, result)| {
             let completion = match result {
                 Ok(false) => image.completion(),
-                Ok(true) => Completion::Completed,
-                Err(_) => Completion::Incomplete,
+                Ok(true) => Status::Completed,
+                Err(_) => Status::Incomplete,
             };
             (image.owed(self.promoted).subject, completion)
         });
@@ -222,9 +222,9 @@ impl AttestWork<'_> {
         }
         let Some(first) = self.promoted.held(&owed.subject).next() else { return Ok(false) };
         let home = self.plan.edges().repository(owed.subject.home);
-        let reference = self.notary.production.reference(home);
+        let reference = self.trust_config.production.reference(home);
         let digest = *self.plan.edges().digest_name(owed.subject.digest);
-        let place = Place { home, reference: &reference, digest };
+        let place = ProductionImage { home, reference: &reference, digest };
         let manifest = self.signing.promoter.manifest_name(self.plan.edges().file(first));
         let mut written = owed.record || owed.summary;
         for source in &owed.sources {
@@ -246,9 +246,9 @@ impl AttestWork<'_> {
         let mut written = false;
         let carrier = Carrier { writer: self.writer, plan: self.plan, home: owed.subject.home };
         for (about, found) in assessment.counted() {
-            written |= match &found.origin {
-                Origin::Layer { layer, .. } => carrier.add(layer, about).await?,
-                Origin::Referrer { repository, attachment } => {
+            written |= match &found.location {
+                Location::Layer { layer, .. } => carrier.add(layer, about).await?,
+                Location::Referrer { repository, attachment } => {
                     let part = owed.parts.iter().find(|part| part.descriptor.digest == about);
                     let there = match part {
                         Some(part) => carrier.there(part).await?,
@@ -262,7 +262,7 @@ impl AttestWork<'_> {
     }
 
     /// Says of an image and each of its parts what was found, the image last.
-    async fn summarize(&self, owed: &OwedImage, place: &Place<'_>) -> Result<(), AttachError> {
+    async fn summarize(&self, owed: &OwedImage, place: &ProductionImage<'_>) -> Result<(), AttachError> {
         let Some((_, signer)) = self.signers.summarizer() else { return Ok(()) };
         let home = owed.subject.home;
         for part in owed.parts.iter().rev().filter(|part| part.summary) {
@@ -274,7 +274,7 @@ impl AttestWork<'_> {
             if is_taken {
                 continue;
             }
-            let place = Place { digest: part.descriptor.digest, ..*place };
+            let place = ProductionImage { digest: part.descriptor.digest, ..*place };
             let statement = self.summary(owed, part, &place, is_image)?;
             match self.attach(home, &place, &part.descriptor, &statement, signer).await {
                 Ok(()) => drop(self.written().insert(key)),
@@ -294,7 +294,7 @@ impl AttestWork<'_> {
         &self,
         owed: &OwedImage,
         part: &Part,
-        place: &Place<'_>,
+        place: &ProductionImage<'_>,
         is_image: bool,
     ) -> Result<Statement, AttachError> {
         let passed = owed.sources.iter().filter_map(|source| self.promoted.gate.passed(source).ok());
@@ -302,7 +302,7 @@ impl AttestWork<'_> {
         let about_it = assessments.iter().flat_map(|assessment| assessment.counted());
         let about_it = about_it.filter(|(about, _)| is_image || *about == part.descriptor.digest);
         let inputs = about_it
-            .map(|(_, found)| Input { place: found.origin.to_string(), digest: found.origin.digest() })
+            .map(|(_, found)| Input { place: found.location.to_string(), digest: found.location.digest() })
             .collect();
         let summary = Summary {
             place: *place,
@@ -338,7 +338,7 @@ impl AttestWork<'_> {
     async fn attach(
         &self,
         home: Id<Repository>,
-        place: &Place<'_>,
+        place: &ProductionImage<'_>,
         about: &Descriptor,
         statement: &Statement,
         signer: &Signer,
@@ -353,7 +353,7 @@ impl AttestWork<'_> {
     async fn record(
         &self,
         subject: &Subject,
-        place: &Place<'_>,
+        place: &ProductionImage<'_>,
         root: &Descriptor,
         manifest: String,
     ) -> Result<(), AttachError> {

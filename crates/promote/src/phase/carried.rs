@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use manifest::ImageId;
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Selector};
 use trust::attach::AttachError;
-use trust::evidence::Origin;
+use trust::evidence::Location;
 
 use crate::phase::hosts::by_host;
 use crate::phase::owed::OwedImage;
@@ -68,13 +68,13 @@ impl Looking<'_> {
         for source in &image.sources {
             let Ok(passed) = self.cleared.gate.passed(source) else { return Ok(None) };
             for (about, found) in passed.assessment().counted() {
-                match found.origin {
-                    Origin::Layer { .. } => {
-                        layers.entry(about).or_default().insert(found.origin.digest());
+                match found.location {
+                    Location::Layer { .. } => {
+                        layers.entry(about).or_default().insert(found.location.digest());
                     }
-                    Origin::Referrer { .. }
-                        if self.has_referrer(image, about, found.origin.digest()).await? => {}
-                    Origin::Referrer { .. } => return Ok(Some(true)),
+                    Location::Referrer { .. }
+                        if self.has_referrer(image, about, found.location.digest()).await? => {}
+                    Location::Referrer { .. } => return Ok(Some(true)),
                 }
             }
         }

@@ -8,7 +8,7 @@ use manifest::policy::{Policies, Policy};
 use manifest::{Id, ImageId, SharedImages};
 use oci::{Host, Reader, Repository};
 use sigstore::TrustError;
-use trust::Notary;
+use trust::TrustConfig;
 use trust::evidence::EvidenceError;
 use trust::gate::{Assessment, Signatures, Source, Staged, examine};
 
@@ -22,7 +22,7 @@ use crate::run::Run;
 pub(super) struct Examiner<'a> {
     pub(super) run: &'a Run,
     pub(super) reader: &'a Reader,
-    pub(super) notary: &'a Notary,
+    pub(super) trust_config: &'a TrustConfig,
     pub(super) policies: &'a Policies,
     /// The images that several staging repositories may serve.
     pub(super) shared: &'a SharedImages,
@@ -75,7 +75,7 @@ impl<'a> Examiner<'a> {
                 self.tell(plan, image, examined);
             }
             self.run.tell(&Event::Worked);
-            (image, examined.map(|examined| examined.forget_the_rest(&self.notary.verification)))
+            (image, examined.map(|examined| examined.forget_the_rest(&self.trust_config.verification)))
         };
         by_host(self.run, plan.edges(), images, |(source, _)| source, look).await
     }
@@ -88,18 +88,18 @@ impl<'a> Examiner<'a> {
         let others: Vec<Id<Repository>> = others.filter(|other| *other != source).collect();
         let of = |id: Id<Repository>| Source {
             repository: plan.edges().repository(id),
-            listed: Box::new(move |digest| plan.hints(id, digest)),
+            listed: Box::new(move |digest| plan.listed_tags(id, digest)),
         };
-        let share = self.notary.verification.room.share();
+        let share = self.trust_config.verification.budget.share();
         let staged = Staged {
-            means: self.notary.verification.means(self.reader, &share),
+            client: self.trust_config.verification.client(self.reader, &share),
             source: of(source),
             others: others.iter().copied().map(of).collect(),
             graph: plan.graph(image_id),
             warn: &|text| self.run.tell(&Event::Warned(text)),
         };
         let policies = self.policies_of(plan, others.into_iter().chain([source]));
-        examine(&staged, *plan.edges().digest_name(digest), &policies, &self.notary.verification).await
+        examine(&staged, *plan.edges().digest_name(digest), &policies, &self.trust_config.verification).await
     }
 
     /// The policies that an image has to satisfy: those of all staging repositories that may serve one of its edges.
@@ -127,14 +127,14 @@ impl<'a> Examiner<'a> {
                 "{image} does not satisfy its policy, which only warns: {judgement}"
             )));
         }
-        let by_others = examined.signed_by_others(&self.notary.verification);
+        let by_others = examined.signed_by_others(&self.trust_config.verification);
         if let (Signatures::None, [first, ..]) = (signatures, &by_others[..]) {
             let count = by_others.len();
             self.run.tell(&Event::Warned(format!(
                 "{image} counts as unsigned: signatures by someone else are ignored ({count}), the first at {first}"
             )));
         }
-        let counted = examined.signed_by(&self.notary.verification);
+        let counted = examined.signed_by(&self.trust_config.verification);
         self.run.tell(&Event::Examined(Arc::new(Examination {
             image,
             judgement: judgement.clone(),

@@ -7,16 +7,16 @@ use manifest::ImageId;
 use oci::{AttachmentKind, Descriptor, Digest, Known, Reader, Referrer};
 use sigstore::{Owner, Signer};
 use trust::attach::{
-    AttachError, Place, Signature, Signers, Stated, Tagged, has_bundle, latest_summary, tagged,
+    AttachError, ProductionImage, Signature, Signers, Stated, Tagged, has_bundle, latest_summary, tagged,
 };
 use trust::evidence::{SIGN_TYPE, is_bundle};
 use trust::predicate::PROMOTION_TYPE;
-use trust::{Notary, Signing};
+use trust::{Signing, TrustConfig};
 
 use crate::decide::Verdict;
 use crate::error::Error;
 use crate::event::Event;
-use crate::phase::finished::Finished;
+use crate::phase::completed::CompletedCache;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
@@ -31,24 +31,29 @@ const PARTS_AT_ONCE: usize = 8;
 /// # Errors
 /// When something is to be signed and cannot be: a run that cannot sign should not begin, and a dry run tells that. When the run
 /// is told to stop.
-pub(crate) async fn look(run: &Run, reader: &Reader, mut plan: Plan, notary: &Notary) -> Result<Plan, Error> {
-    let Some(signing) = &notary.signing else { return Ok(plan) };
+pub(crate) async fn look(
+    run: &Run,
+    reader: &Reader,
+    mut plan: Plan,
+    trust_config: &TrustConfig,
+) -> Result<Plan, Error> {
+    let Some(signing) = &trust_config.signing else { return Ok(plan) };
     if plan.decisions().next().is_none() {
         return Ok(plan);
     }
     if !plan.looks {
-        plan.owed = Looking { run, reader, plan: &plan, notary, signing }.by_listings();
+        plan.owed = Looking { run, reader, plan: &plan, trust_config, signing }.by_listings();
         if plan.owed.images.is_empty() && plan.owed.not_looked_at == 0 {
             return Ok(plan);
         }
     }
-    let looking = Looking { run, reader, plan: &plan, notary, signing };
+    let looking = Looking { run, reader, plan: &plan, trust_config, signing };
     if looking.subjects().is_empty() {
         return Ok(plan);
     }
     match signing.ready().await {
         Ok(signers) if plan.looks => {
-            plan.owed = Looking { run, reader, plan: &plan, notary, signing }.at_images(&signers).await;
+            plan.owed = Looking { run, reader, plan: &plan, trust_config, signing }.at_images(&signers).await;
         }
         Ok(_) => {}
         Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(plan))),
@@ -61,7 +66,7 @@ struct Looking<'a> {
     run: &'a Run,
     reader: &'a Reader,
     plan: &'a Plan,
-    notary: &'a Notary,
+    trust_config: &'a TrustConfig,
     signing: &'a Signing,
 }
 
@@ -101,8 +106,10 @@ impl Looking<'_> {
     /// manifest, and one for the list of what refers to each manifest, where listings do not tell that these are not there.
     async fn at_images(&self, signers: &Signers<'_>) -> Owed {
         let mut all = self.subjects();
-        let terms = signers.terms(self.signing.format, &self.notary.production, &self.plan.policies);
-        let finished = Finished::recall(self.run, self.plan.cache(), terms, self.plan.edges(), &all);
+        let cache_key =
+            signers.cache_key(self.signing.format, &self.trust_config.production, &self.plan.policies);
+        let finished =
+            CompletedCache::recall(self.run, self.plan.cache(), cache_key, self.plan.edges(), &all);
         let changes = |subject: &Subject| self.plan.changes(subject.home, subject.digest);
         // What is brought now was not there when it was seen to be complete.
         all.retain(|subject| changes(subject) || !finished.spares(self.plan.edges(), subject));
@@ -138,7 +145,7 @@ impl Looking<'_> {
 
     /// The images that are at home, or will be when the plan is carried out.
     fn subjects(&self) -> Vec<Subject> {
-        let mut subjects = subjects(self.plan.edges(), &self.notary.production);
+        let mut subjects = subjects(self.plan.edges(), &self.trust_config.production);
         subjects.retain(|subject| self.will_be_there(subject));
         subjects
     }
@@ -175,8 +182,9 @@ impl Looking<'_> {
     async fn look(&self, subject: Subject, signers: &Signers<'_>) -> Result<Option<OwedImage>, AttachError> {
         let edges = self.plan.edges();
         let home = edges.repository(subject.home);
-        let reference = self.notary.production.reference(home);
-        let place = Place { home, reference: &reference, digest: *edges.digest_name(subject.digest) };
+        let reference = self.trust_config.production.reference(home);
+        let place =
+            ProductionImage { home, reference: &reference, digest: *edges.digest_name(subject.digest) };
         let referrers = self.referrers(&subject, place.digest).await?;
         let record = self.lacks(&place, &referrers, PROMOTION_TYPE, signers.own()).await?;
         let is_tagged = self.is_tagged(&subject);
@@ -187,11 +195,11 @@ impl Looking<'_> {
                 OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
             return Ok(carried.then_some(image));
         }
-        let wanted = Wanted { signatures: is_tagged, has_policy: carried };
+        let wanted = Checks { signatures: is_tagged, has_policy: carried };
         let outline = self.plan.outline(self.run, self.reader, &subject).await?;
         let parts: Vec<Part> = stream::iter(outline)
             .map(async |descriptor: Descriptor| {
-                let part = Place { digest: descriptor.digest, ..place };
+                let part = ProductionImage { digest: descriptor.digest, ..place };
                 let known = (part.digest == place.digest).then(|| referrers.clone());
                 self.look_at_part(&subject, &part, descriptor, known, wanted, signers).await
             })
@@ -208,10 +216,10 @@ impl Looking<'_> {
     async fn look_at_part(
         &self,
         subject: &Subject,
-        place: &Place<'_>,
+        place: &ProductionImage<'_>,
         descriptor: Descriptor,
         known: Option<Vec<Referrer>>,
-        wanted: Wanted,
+        wanted: Checks,
         signers: &Signers<'_>,
     ) -> Result<Part, AttachError> {
         let format = self.signing.format;
@@ -256,7 +264,7 @@ impl Looking<'_> {
     /// Whether an image has no bundle of a type by somebody, about its name.
     async fn lacks(
         &self,
-        place: &Place<'_>,
+        place: &ProductionImage<'_>,
         referrers: &[Referrer],
         predicate_type: &str,
         by: (&Owner, &Signer),
@@ -268,7 +276,7 @@ impl Looking<'_> {
     async fn lacks_layer(
         &self,
         subject: &Subject,
-        place: &Place<'_>,
+        place: &ProductionImage<'_>,
         signers: &Signers<'_>,
     ) -> Result<Option<Known>, AttachError> {
         let known = self.plan.attached(subject.home, &place.digest, AttachmentKind::Signature);
@@ -287,7 +295,7 @@ impl Looking<'_> {
 
 /// What the manifests of an image are looked at for.
 #[derive(Clone, Copy)]
-struct Wanted {
+struct Checks {
     signatures: bool,
     /// Whether a policy holds for the image.
     has_policy: bool,

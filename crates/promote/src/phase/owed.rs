@@ -8,7 +8,7 @@ use oci::{Descriptor, Digest, Known, Referrer, Repository};
 use serde::Serialize;
 use trust::attach::Stated;
 
-use crate::phase::finished::Finished;
+use crate::phase::completed::CompletedCache;
 use crate::subject::Subject;
 
 /// What the images of a plan lack at their homes.
@@ -23,7 +23,7 @@ pub(super) struct Owed {
     /// The images at which looking failed.
     pub(super) unread: Vec<Subject>,
     /// What earlier runs have seen to be complete.
-    pub(super) finished: Option<Finished>,
+    pub(super) finished: Option<CompletedCache>,
 }
 
 /// An image that lacks something at its home.

@@ -12,7 +12,7 @@ use oci::{
 };
 use serde::Serialize;
 use trust::NewAdvice;
-use trust::evidence::{Hints, is_about_content};
+use trust::evidence::{ListedTags, is_about_content};
 use trust::policy::{claims_exemption, exempt_parts};
 
 use crate::cache::Cache;
@@ -169,7 +169,7 @@ impl Plan {
     /// Why an edge cannot be decided or carried out: a registry does not answer, or the image cannot be read.
     pub fn failure(&self, edge: &Edge, verdict: &Verdict) -> Option<&Arc<oci::Error>> {
         match verdict {
-            Verdict::Unreadable(question) => self.inventory.failure(question),
+            Verdict::Unreadable(lookup) => self.inventory.failure(lookup),
             Verdict::Copy | Verdict::Tag => self.images.get(&(edge.source, edge.digest))?.as_ref().err(),
             _ => None,
         }
@@ -362,8 +362,8 @@ impl Plan {
     }
 
     /// What a listing has shown of an image's evidence.
-    pub(super) fn hints(&self, repository: Id<Repository>, digest: &Digest) -> Hints {
-        Hints {
+    pub(super) fn listed_tags(&self, repository: Id<Repository>, digest: &Digest) -> ListedTags {
+        ListedTags {
             signatures: self.attached(repository, digest, AttachmentKind::Signature),
             attestations: self.attached(repository, digest, AttachmentKind::Attestation),
             referrers: self.fallback(repository, digest),
@@ -480,7 +480,7 @@ fn known(presence: &Presence<()>) -> Known {
     match presence {
         Presence::Absent => Known::Absent,
         Presence::Present(()) => Known::Present,
-        Presence::Unknown => Known::Nothing,
+        Presence::Unknown => Known::Unknown,
     }
 }
 

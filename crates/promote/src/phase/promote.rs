@@ -17,7 +17,7 @@ use crate::decide::Verdict;
 use crate::error::Error;
 use crate::event::{Event, Phase, Promotion};
 use crate::phase::plan::Plan;
-use crate::phase::schedule::{Begin, Occasion, Schedule};
+use crate::phase::schedule::{Attempt, Begin, Schedule};
 use crate::phase::validate::{Cleared, Gate};
 use crate::run::Run;
 use crate::subject::Subject;
@@ -71,16 +71,17 @@ impl Promoted {
     /// Whether an image is at home with all the tags that it can have there, be it of this run or an earlier one. A tag that
     /// cannot be given any more, since staging has lost the image, takes nothing from the others.
     pub(super) fn holds(&self, subject: &Subject) -> bool {
-        let wished = self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
-        let mut wished = wished.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
-        wished.peek().is_some() && wished.all(|(edge, verdict)| self.is_there(edge, verdict))
+        let requested =
+            self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
+        let mut requested = requested.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
+        requested.peek().is_some() && requested.all(|(edge, verdict)| self.is_there(edge, verdict))
     }
 
     /// The edges of an image that are there at its home.
     pub(super) fn held(&self, subject: &Subject) -> impl Iterator<Item = &Edge> {
-        let wished = self.plan.decisions_at(subject.home);
+        let requested = self.plan.decisions_at(subject.home);
         let digest = subject.digest;
-        wished
+        requested
             .filter(move |(edge, verdict)| edge.digest == digest && self.is_there(edge, verdict))
             .map(|(edge, _)| edge)
     }
@@ -151,7 +152,7 @@ impl Promoted {
 }
 
 /// An image and all its edges.
-struct Shipment<'a> {
+struct CopyJob<'a> {
     /// Only what has passed is shipped.
     _passed: &'a Passed,
     graph: &'a Graph,
@@ -188,7 +189,7 @@ struct Promoting<'a> {
     run: &'a Run,
     plan: &'a Plan,
     copier: Copier,
-    shipments: Vec<Shipment<'a>>,
+    shipments: Vec<CopyJob<'a>>,
     state: Mutex<State>,
     /// A target has ended.
     changed: Notify,
@@ -268,7 +269,7 @@ impl<'a> Promoting<'a> {
     }
 
     /// Brings an image to some of its targets.
-    async fn ship(&self, Begin { image, targets: numbers, occasion }: Begin) {
+    async fn ship(&self, Begin { image, targets: numbers, attempt }: Begin) {
         let shipment = &self.shipments[image];
         let targets: Vec<Target> = shipment
             .targets()
@@ -276,7 +277,7 @@ impl<'a> Promoting<'a> {
             .filter(|(number, _)| numbers.contains(number))
             .map(|(_, edges)| self.target(shipment, edges))
             .collect();
-        let alone = occasion != Occasion::Fresh || self.state().schedule.is_one_of_many(image);
+        let alone = attempt != Attempt::Fresh || self.state().schedule.is_one_of_many(image);
         let lane = if alone { Lane::Behind } else { Lane::Common };
         let observer = |step: Step<'_>| match step {
             Step::Blob { repository, blob, sent } => {
@@ -285,14 +286,14 @@ impl<'a> Promoting<'a> {
             Step::Tagged { repository, tag } => self.run.tell(&Event::Tagged(repository.tagged(tag.clone()))),
         };
         let finished = |place: usize, result: Result<Copied, oci::Error>| {
-            self.finished(image, numbers[place], result, occasion);
+            self.finished(image, numbers[place], result, attempt);
         };
-        let Shipment { graph, source, .. } = shipment;
+        let CopyJob { graph, source, .. } = shipment;
         self.copier.copy(graph, source, &targets, lane, &observer, &finished).await;
     }
 
     /// Takes note of what came of a target, and has it tried once more where its failure may pass.
-    fn finished(&self, image: usize, target: usize, result: Result<Copied, oci::Error>, occasion: Occasion) {
+    fn finished(&self, image: usize, target: usize, result: Result<Copied, oci::Error>, attempt: Attempt) {
         self.state().first_failures.remove(&(image, target));
         match result {
             Ok(copied) => {
@@ -303,7 +304,7 @@ impl<'a> Promoting<'a> {
             }
             // What has been silent thrice would be waited for as long once more.
             Err(error)
-                if occasion != Occasion::Again
+                if attempt != Attempt::Again
                     && error.is_temporary()
                     && !error.is_silence()
                     && !self.run.is_stopping() =>
@@ -339,7 +340,7 @@ impl<'a> Promoting<'a> {
         }
     }
 
-    fn target(&self, shipment: &Shipment<'_>, edges: &[&Edge]) -> Target {
+    fn target(&self, shipment: &CopyJob<'_>, edges: &[&Edge]) -> Target {
         let repository = self.plan.edges().destination(edges[0]).clone();
         Target {
             repository,
@@ -362,7 +363,7 @@ impl<'a> Promoting<'a> {
     }
 }
 
-impl<'a> Shipment<'a> {
+impl<'a> CopyJob<'a> {
     /// The edges of each repository that the image goes to.
     fn targets(&self) -> impl Iterator<Item = &[&'a Edge]> {
         self.edges.chunk_by(|a, b| a.destination == b.destination)
@@ -370,20 +371,20 @@ impl<'a> Shipment<'a> {
 }
 
 /// What goes where: the edges to carry out, by image, the largest first: what ends last should not have begun last.
-fn shipments<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<Shipment<'a>> {
+fn shipments<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<CopyJob<'a>> {
     let mut images: BTreeMap<ImageId, Vec<&Edge>> = BTreeMap::new();
     for (edge, verdict) in plan.decisions() {
         if matches!(verdict, Verdict::Copy | Verdict::Tag) {
             images.entry((edge.source, edge.digest)).or_default().push(edge);
         }
     }
-    let mut shipments: Vec<Shipment<'_>> = images
+    let mut shipments: Vec<CopyJob<'_>> = images
         .into_iter()
         .filter_map(|(image, edges)| {
             let passed = gate.passed(&image).ok()?;
             let graph = plan.image(edges[0])?;
             // Edges are ordered by destination.
-            Some(Shipment { _passed: passed, graph, source: plan.edges().source(edges[0]), edges })
+            Some(CopyJob { _passed: passed, graph, source: plan.edges().source(edges[0]), edges })
         })
         .collect();
     shipments.sort_by_cached_key(|shipment| std::cmp::Reverse(shipment.graph.size()));

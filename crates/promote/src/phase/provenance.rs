@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use manifest::ImageId;
 use oci::Reader;
-use trust::Notary;
+use trust::TrustConfig;
 use trust::gate::{Assessment, Passed};
 
 use crate::error::Error;
@@ -42,14 +42,14 @@ pub async fn provenance(
     reader: &Reader,
     mut plan: Plan,
     passed: HashMap<ImageId, Passed>,
-    notary: &Notary,
+    trust_config: &TrustConfig,
 ) -> Result<Proven, Error> {
     run.phase(Phase::Provenance, async {
         let mut images = plan.to_examine();
         images.retain(|image| !passed.contains_key(image));
         let shared = plan.edges().shared();
         let policies = plan.policies.clone();
-        let examiner = Examiner { run, reader, notary, policies: &policies, shared: &shared };
+        let examiner = Examiner { run, reader, trust_config, policies: &policies, shared: &shared };
         let looked = match examiner.look_at(&plan, images).await {
             Ok(looked) => looked,
             Err(error) => return Err(Error::TrustUnavailable(Box::new(error), Box::new(plan))),

@@ -34,7 +34,7 @@ struct Host {
 
 /// Why an image is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Occasion {
+pub(super) enum Attempt {
     /// For some hosts that have missed it.
     Missed,
     /// For the first time.
@@ -48,7 +48,7 @@ pub(super) enum Occasion {
 pub(super) struct Begin {
     pub(super) image: usize,
     pub(super) targets: Vec<usize>,
-    pub(super) occasion: Occasion,
+    pub(super) attempt: Attempt,
 }
 
 impl Schedule {
@@ -68,28 +68,28 @@ impl Schedule {
 
     /// What to begin now; `None` where nobody wants more at the moment.
     pub(super) fn next(&mut self) -> Option<Begin> {
-        let (image, occasion) = self.hosts.iter().filter_map(Host::wants).min()?;
+        let (image, attempt) = self.hosts.iter().filter_map(Host::wants).min()?;
         let targets = self.images[image].iter().enumerate();
         let taking: Vec<(usize, usize)> = targets
             .map(|(target, host)| (target, *host))
-            .filter(|(target, host)| self.hosts[*host].takes_part(image, *target, occasion))
+            .filter(|(target, host)| self.hosts[*host].takes_part(image, *target, attempt))
             .collect();
         for (target, host) in &taking {
             let host = &mut self.hosts[*host];
             host.under_way += 1;
             host.again.remove(&(image, *target));
             host.missed.remove(&image);
-            if occasion == Occasion::Fresh {
+            if attempt == Attempt::Fresh {
                 host.fresh.remove(&image);
             }
         }
         for host in &self.images[image] {
             let host = &mut self.hosts[*host];
-            if occasion == Occasion::Fresh && host.fresh.remove(&image) {
+            if attempt == Attempt::Fresh && host.fresh.remove(&image) {
                 host.missed.insert(image);
             }
         }
-        Some(Begin { image, targets: taking.into_iter().map(|(target, _)| target).collect(), occasion })
+        Some(Begin { image, targets: taking.into_iter().map(|(target, _)| target).collect(), attempt })
     }
 
     /// Takes note that a target is done with, one way or the other.
@@ -120,23 +120,23 @@ impl Schedule {
 
 impl Host {
     /// The image that it wants next, if it wants one: what it has missed is larger than what is still to come.
-    fn wants(&self) -> Option<(usize, Occasion)> {
+    fn wants(&self) -> Option<(usize, Attempt)> {
         if self.under_way >= WANTS_MORE {
             return None;
         }
         let first = |images: &BTreeSet<usize>| images.first().copied();
-        let missed = first(&self.missed).map(|image| (image, Occasion::Missed));
-        let fresh = || first(&self.fresh).map(|image| (image, Occasion::Fresh));
-        let again = || self.again.first().map(|(image, _)| (*image, Occasion::Again));
+        let missed = first(&self.missed).map(|image| (image, Attempt::Missed));
+        let fresh = || first(&self.fresh).map(|image| (image, Attempt::Fresh));
+        let again = || self.again.first().map(|(image, _)| (*image, Attempt::Again));
         missed.or_else(fresh).or_else(again)
     }
 
     /// Whether it takes part where an image is begun.
-    fn takes_part(&self, image: usize, target: usize, occasion: Occasion) -> bool {
-        let lacks = match occasion {
-            Occasion::Missed => self.missed.contains(&image),
-            Occasion::Fresh => self.fresh.contains(&image),
-            Occasion::Again => self.again.contains(&(image, target)),
+    fn takes_part(&self, image: usize, target: usize, attempt: Attempt) -> bool {
+        let lacks = match attempt {
+            Attempt::Missed => self.missed.contains(&image),
+            Attempt::Fresh => self.fresh.contains(&image),
+            Attempt::Again => self.again.contains(&(image, target)),
         };
         lacks && self.under_way < HAS_ENOUGH
     }
@@ -162,7 +162,7 @@ mod tests {
         let mut schedule = schedule(100, 3);
         let begun = all_that_begin(&mut schedule);
         assert_eq!(begun.iter().map(|b| b.image).collect::<Vec<_>>(), (0..WANTS_MORE).collect::<Vec<_>>());
-        assert!(begun.iter().all(|b| b.targets == [0, 1, 2] && b.occasion == Occasion::Fresh));
+        assert!(begun.iter().all(|b| b.targets == [0, 1, 2] && b.attempt == Attempt::Fresh));
         assert_eq!(schedule.not_begun(), 100 - WANTS_MORE);
     }
 
@@ -188,7 +188,7 @@ mod tests {
         // It comes to its senses.
         (0..HAS_ENOUGH).for_each(|image| schedule.ended(image, 2));
         let missed = schedule.next().unwrap();
-        assert_eq!(missed, Begin { image: HAS_ENOUGH, targets: vec![2], occasion: Occasion::Missed });
+        assert_eq!(missed, Begin { image: HAS_ENOUGH, targets: vec![2], attempt: Attempt::Missed });
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
         for target in [1, 2] {
             (0..HAS_ENOUGH - WANTS_MORE + 1).for_each(|image| schedule.ended(image, target));
         }
-        let shared = Begin { image: HAS_ENOUGH, targets: vec![1, 2], occasion: Occasion::Missed };
+        let shared = Begin { image: HAS_ENOUGH, targets: vec![1, 2], attempt: Attempt::Missed };
         assert_eq!(schedule.next(), Some(shared));
     }
 
@@ -223,11 +223,11 @@ mod tests {
         all_that_begin(&mut schedule);
         schedule.try_again(3, 0);
         assert_eq!(
-            schedule.next().map(|begin| (begin.image, begin.occasion)),
-            Some((WANTS_MORE, Occasion::Fresh))
+            schedule.next().map(|begin| (begin.image, begin.attempt)),
+            Some((WANTS_MORE, Attempt::Fresh))
         );
         schedule.ended(0, 0);
-        assert_eq!(schedule.next(), Some(Begin { image: 3, targets: vec![0], occasion: Occasion::Again }));
+        assert_eq!(schedule.next(), Some(Begin { image: 3, targets: vec![0], attempt: Attempt::Again }));
     }
 
     proptest! {

@@ -13,14 +13,14 @@ use jiff::Timestamp;
 use manifest::Id;
 use manifest::ImageId;
 use oci::{AttachedTag, AttachmentKind, Digest, Known, NewLayer, Repository, Writer};
-use trust::attach::{AttachError, Place, Signature, Signers, attached_bundle};
-use trust::evidence::{FoundSignature, Origin, SIGN_TYPE, Wanted, gather};
+use trust::attach::{AttachError, ProductionImage, Signature, Signers, attached_bundle};
+use trust::evidence::{EvidenceKinds, FoundSignature, Location, SIGN_TYPE, fetch};
 use trust::gate::Passed;
-use trust::{Notary, Signing};
+use trust::{Signing, TrustConfig};
 
 use crate::event::{Event, Phase};
 use crate::phase::carry::Carrier;
-use crate::phase::finished::Completion;
+use crate::phase::completed::Status;
 use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
@@ -66,8 +66,8 @@ impl SignedImage {
     }
 
     /// What Sign has made of it.
-    pub(super) fn completion(&self) -> Completion {
-        if self.was_signed { Completion::Completed } else { Completion::WasComplete }
+    pub(super) fn completion(&self) -> Status {
+        if self.was_signed { Status::Completed } else { Status::WasComplete }
     }
 }
 
@@ -76,18 +76,19 @@ pub(crate) async fn sign(
     run: &Run,
     confirmed: &Confirmed,
     promoted: Promoted,
-    notary: &Notary,
+    trust_config: &TrustConfig,
     signers: Option<&Signers<'_>>,
 ) -> Signed {
-    let (Some(signing), Some(signers)) = (&notary.signing, signers) else {
-        run.tell(&Event::Skipped { phase: Phase::Sign, why: skipped(notary) });
+    let (Some(signing), Some(signers)) = (&trust_config.signing, signers) else {
+        run.tell(&Event::Skipped { phase: Phase::Sign, why: skipped(trust_config) });
         let (images, incomplete) = (Vec::new(), Vec::new());
         return Signed { promoted, images, incomplete, failed: 0, not_begun: 0 };
     };
     run.phase(Phase::Sign, async {
         let (plan, writer) = (&promoted.plan, confirmed.writer());
         let tagged = Mutex::default();
-        let work = SignWork { run, writer, promoted: &promoted, plan, notary, signing, signers, tagged };
+        let work =
+            SignWork { run, writer, promoted: &promoted, plan, trust_config, signing, signers, tagged };
         let Outcome { images, incomplete, failed, not_begun } = work.carry_out().await;
         Signed { images, incomplete, failed, not_begun, promoted }
     })
@@ -95,8 +96,8 @@ pub(crate) async fn sign(
 }
 
 /// Why a run does not sign.
-pub(super) fn skipped(notary: &Notary) -> &'static str {
-    match notary.signing {
+pub(super) fn skipped(trust_config: &TrustConfig) -> &'static str {
+    match trust_config.signing {
         Some(_) => "nothing is promoted, so there is nothing to sign",
         None => "signing is off (--sign=false)",
     }
@@ -117,7 +118,7 @@ struct SignWork<'a> {
     writer: &'a Writer,
     promoted: &'a Promoted,
     plan: &'a Plan,
-    notary: &'a Notary,
+    trust_config: &'a TrustConfig,
     signing: &'a Signing,
     signers: &'a Signers<'a>,
     tagged: Mutex<HashSet<Key>>,
@@ -301,9 +302,9 @@ impl SignWork<'_> {
     async fn sign(&self, unit: &Unit<'_>) -> Result<(), AttachError> {
         let Unit { home, ref part, gets_bundles, .. } = *unit;
         let name = self.plan.edges().repository(home);
-        let reference = self.notary.production.reference(name);
+        let reference = self.trust_config.production.reference(name);
         let digest = part.descriptor.digest;
-        let place = Place { home: name, reference: &reference, digest };
+        let place = ProductionImage { home: name, reference: &reference, digest };
         let signature = Signature::new(&place, &self.signing.promoter.version)?;
         // What staging has signed comes first, and ours last: with ours there, nothing is lacking any more.
         let staging = self.of_staging(unit).await?;
@@ -317,7 +318,7 @@ impl SignWork<'_> {
             // The tag is there, with staging's signatures.
             (None, Some(_)) => {
                 layers.clear();
-                Known::Nothing
+                Known::Unknown
             }
             (_, None) => self.plan.attached(home, &digest, AttachmentKind::Signature),
         };
@@ -360,7 +361,7 @@ impl SignWork<'_> {
             };
             match known {
                 Some(passed) => {
-                    found.extend(passed.assessment().accepted(&self.notary.verification).cloned())
+                    found.extend(passed.assessment().accepted(&self.trust_config.verification).cloned())
                 }
                 None => found.extend(self.of_part(*source, digest).await?),
             }
@@ -375,15 +376,15 @@ impl SignWork<'_> {
         source: Id<Repository>,
         digest: Digest,
     ) -> Result<Vec<FoundSignature>, AttachError> {
-        let hints = self.plan.hints(source, &digest);
-        if hints.signatures == Known::Absent {
+        let listed_tags = self.plan.listed_tags(source, &digest);
+        if listed_tags.signatures == Known::Absent {
             return Ok(Vec::new());
         }
-        let verification = &self.notary.verification;
-        let share = verification.room.share();
-        let means = verification.means(self.writer.reader(), &share);
+        let verification = &self.trust_config.verification;
+        let share = verification.budget.share();
+        let means = verification.client(self.writer.reader(), &share);
         let repository = self.plan.edges().repository(source);
-        let evidence = gather(means, repository, digest, hints, Wanted::SignatureTag).await?;
+        let evidence = fetch(means, repository, digest, listed_tags, EvidenceKinds::SignatureTag).await?;
         let mut signatures = evidence.signatures;
         signatures.retain(|found| verification.accepts(&found.signatory));
         Ok(signatures)
@@ -391,9 +392,9 @@ impl SignWork<'_> {
 
     /// Brings home the bundles by which staging has signed a manifest; whether there are any.
     async fn carry_bundles(&self, unit: &Unit<'_>, staging: &[FoundSignature]) -> Result<bool, AttachError> {
-        let bundle = |found: &'_ FoundSignature| match &found.origin {
-            Origin::Referrer { repository, attachment } => Some((repository.clone(), attachment.clone())),
-            Origin::Layer { .. } => None,
+        let bundle = |found: &'_ FoundSignature| match &found.location {
+            Location::Referrer { repository, attachment } => Some((repository.clone(), attachment.clone())),
+            Location::Layer { .. } => None,
         };
         let bundles: Vec<_> = staging.iter().filter_map(bundle).collect();
         if bundles.is_empty() {
@@ -412,13 +413,15 @@ impl SignWork<'_> {
 /// Whether an attestation is carried to a manifest as a bundle.
 fn gets_bundles(passed: &Passed, digest: &Digest) -> bool {
     let counted = passed.assessment().counted();
-    counted.iter().any(|(about, found)| about == digest && matches!(found.origin, Origin::Referrer { .. }))
+    counted
+        .iter()
+        .any(|(about, found)| about == digest && matches!(found.location, Location::Referrer { .. }))
 }
 
 /// What staging has in a `.sig` tag.
 fn layer(found: &FoundSignature) -> Option<NewLayer> {
-    match &found.origin {
-        Origin::Layer { layer, .. } => Some(layer.clone()),
-        Origin::Referrer { .. } => None,
+    match &found.location {
+        Location::Layer { layer, .. } => Some(layer.clone()),
+        Location::Referrer { .. } => None,
     }
 }

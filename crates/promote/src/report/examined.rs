@@ -83,7 +83,7 @@ impl From<&Examination> for ExaminedImage {
             passes: examination.passes(),
             policy: judgement.mode.map(|mode| mode.to_string()),
             level: judgement.level.map(|level| level.to_string()),
-            faults: judgement.faults.iter().map(ToString::to_string).collect(),
+            faults: judgement.violations.iter().map(ToString::to_string).collect(),
             attestations,
             signed_by: signed_by.iter().map(ToString::to_string).collect(),
             refused_signatures: refused.clone(),

@@ -22,7 +22,7 @@ const SCHEMA: u32 = 1;
 
 /// Takes note of what happens. It can be read at any time.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct ReportBuilder {
     started: Timestamp,
     entries: Mutex<Entries>,
 }
@@ -167,13 +167,13 @@ pub struct Ending<'a> {
     pub registries: serde_json::Value,
 }
 
-impl Default for Ledger {
+impl Default for ReportBuilder {
     fn default() -> Self {
         Self { started: Timestamp::now(), entries: Mutex::default() }
     }
 }
 
-impl Ledger {
+impl ReportBuilder {
     /// The numbers so far.
     pub fn totals(&self) -> Totals {
         let entries = self.entries();
@@ -323,7 +323,7 @@ fn failures_of_plan(plan: &Plan) -> Vec<(Promotion, Problem)> {
     failures
 }
 
-impl Observer for Ledger {
+impl Observer for ReportBuilder {
     fn observe(&self, event: &Event) {
         let mut entries = self.entries();
         match event {

@@ -121,7 +121,7 @@ fn writer() -> Writer {
 /// Adds layers to an image's `.sig` or `.att` tag.
 pub async fn append(repository: &Repository, digest: Digest, kind: AttachmentKind, layers: &[NewLayer]) {
     let tag = AttachedTag::new(digest, kind).unwrap().tag();
-    writer().append(repository, &tag, layers, Known::Nothing).await.unwrap();
+    writer().append(repository, &tag, layers, Known::Unknown).await.unwrap();
 }
 
 /// Attaches a bundle as a referrer; gives the digest of its manifest.
@@ -161,5 +161,5 @@ async fn push(
     let layer = NewLayer { media_type: media_type.to_owned(), content, annotations: BTreeMap::new() };
     let subject = Subject::from(subject);
     let referrer = NewReferrer { subject, artifact_type: artifact_type.to_owned(), layer, annotations };
-    writer().attach(repository, &referrer, Known::Nothing).await.unwrap()
+    writer().attach(repository, &referrer, Known::Unknown).await.unwrap()
 }

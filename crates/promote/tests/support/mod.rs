@@ -11,20 +11,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+use manifest::policy::{BuildLevel, BuilderSpec, Mode, Policy, PolicySpec};
 use manifest::policy::{Pattern, SignerPattern};
 use manifest::{Manifests, load_plain};
 use oci::{Client, Repository, RepositoryPath, Tag};
 use promote::phase::Attested;
-use promote::{Confirmed, Copying, Ending, Error, Job, Ledger, Prepared, Run, carry_out, prepare};
+use promote::{Confirmed, Copying, Ending, Error, Job, Prepared, ReportBuilder, Run, carry_out, prepare};
 use registry::sample::Sample;
 use registry::{Config, Server, Snapshot};
 use serde_json::Value;
 use sigstore::{Trust, TrustSettings};
 use tokio_util::sync::CancellationToken;
 use transport::{Door, HostSettings, Retry, Settings, Timeouts};
-use trust::evidence::Room;
-use trust::{Notary, Production, Verification};
+use trust::evidence::Budget;
+use trust::{Production, TrustConfig, Verification};
 
 /// One staging registry and some of production, all embedded, spoken with over HTTP.
 pub struct World {
@@ -32,10 +32,10 @@ pub struct World {
     pub production: Vec<Server>,
     pub client: Client,
     pub door: Door,
-    pub ledger: Arc<Ledger>,
+    pub ledger: Arc<ReportBuilder>,
     pub stop: CancellationToken,
     pub copying: Copying,
-    pub notary: Notary,
+    pub trust_config: TrustConfig,
     folder: tempfile::TempDir,
     images: Vec<(String, oci::Digest, Vec<String>)>,
 }
@@ -75,13 +75,13 @@ pub fn door_to(hosts: &HostSettings) -> Door {
 
 /// A policy that keys never satisfy.
 pub fn unsatisfied(mode: Mode) -> Arc<Policy> {
-    let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-    let draft = Draft {
+    let builder = BuilderSpec { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+    let draft = PolicySpec {
         mode: Some(mode),
         signers: vec!["sigstore::https://i::a@b.c".parse().unwrap()],
         builders: vec![builder],
         sources: vec!["github.com/o/r".parse().unwrap()],
-        ..Draft::default()
+        ..PolicySpec::default()
     };
     Arc::new(draft.into_policy().unwrap().unwrap())
 }
@@ -95,15 +95,15 @@ pub fn tag(text: &str) -> Tag {
 }
 
 /// Somebody who believes as told, signs nothing, and has the first region for the canonical one.
-pub fn notary(door: &Door, settings: TrustSettings, canonical_host: oci::Host) -> Notary {
-    Notary {
+pub fn trust_config(door: &Door, settings: TrustSettings, canonical_host: oci::Host) -> TrustConfig {
+    TrustConfig {
         verification: Verification {
             trust: Trust::new(door.clone(), settings).unwrap(),
             staging: SignerPattern {
                 issuer: Pattern::exact("https://issuer.example").unwrap(),
                 subject: Pattern::exact("staging@example.org").unwrap(),
             },
-            room: Room::default(),
+            budget: Budget::default(),
         },
         signing: None,
         production: Production {
@@ -137,7 +137,7 @@ impl World {
         let door = door();
         let client = Client::new(door.clone(), credentials, HashMap::new());
         let first = servers.first().map_or_else(|| staging.host().clone(), |server| server.host().clone());
-        let notary = notary(&door, TrustSettings::default(), first);
+        let trust_config = trust_config(&door, TrustSettings::default(), first);
         Self {
             staging,
             production: servers,
@@ -146,7 +146,7 @@ impl World {
             ledger: Arc::default(),
             stop: CancellationToken::new(),
             copying: Copying::default(),
-            notary,
+            trust_config,
             folder: tempfile::tempdir().unwrap(),
             images: Vec::new(),
         }
@@ -161,7 +161,7 @@ impl World {
     /// Puts an image into staging and wishes it under tags.
     pub async fn stage(&mut self, name: &str, sample: &Sample, tags: &[&str]) {
         sample.put(self.staging.store(), &path(&format!("staging/{name}")), &[]).await.unwrap();
-        self.wish(name, sample.digest(), tags);
+        self.request(name, sample.digest(), tags);
     }
 
     /// The report of what was done so far.
@@ -171,7 +171,7 @@ impl World {
         serde_json::to_value(self.ledger.report(ending)).unwrap()
     }
 
-    pub fn wish(&mut self, name: &str, digest: oci::Digest, tags: &[&str]) {
+    pub fn request(&mut self, name: &str, digest: oci::Digest, tags: &[&str]) {
         self.images.push((name.to_owned(), digest, tags.iter().map(|tag| (*tag).to_owned()).collect()));
     }
 
@@ -202,11 +202,11 @@ impl World {
     }
 
     pub fn run(&self) -> Run {
-        Run::new(vec![Arc::<Ledger>::clone(&self.ledger)], self.stop.clone())
+        Run::new(vec![Arc::<ReportBuilder>::clone(&self.ledger)], self.stop.clone())
     }
 
     pub async fn prepare(&self) -> Result<Prepared, Error> {
-        within_limit(prepare(&self.run(), &self.client, self.job(), &self.notary)).await
+        within_limit(prepare(&self.run(), &self.client, self.job(), &self.trust_config)).await
     }
 
     /// Plans and carries out.
@@ -218,7 +218,8 @@ impl World {
     pub async fn carry_out(&self, prepared: Prepared) -> Attested {
         let confirmed = Confirmed::when(true, &self.client).unwrap();
         let run = self.run();
-        let done = within_limit(carry_out(&run, &confirmed, prepared, &self.copying, &self.notary)).await;
+        let done =
+            within_limit(carry_out(&run, &confirmed, prepared, &self.copying, &self.trust_config)).await;
         done.unwrap_or_else(|error| panic!("{error}"))
     }
 

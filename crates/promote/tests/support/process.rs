@@ -102,12 +102,12 @@ fn run_with(
     let ended = runtime.block_on(async {
         let door = super::door();
         let client = Client::new(door.clone(), Arc::new(oci::Anonymous), hosts);
-        let notary = identity.notary(&door, world.production[0].host().clone());
-        let run = Run::new(vec![Arc::<promote::Ledger>::clone(&world.ledger)], world.stop.clone());
+        let trust_config = identity.trust_config(&door, world.production[0].host().clone());
+        let run = Run::new(vec![Arc::<promote::ReportBuilder>::clone(&world.ledger)], world.stop.clone());
         let promotion = Box::pin(async {
-            let cleared = prepare(&run, &client, world.job(), &notary).await?;
+            let cleared = prepare(&run, &client, world.job(), &trust_config).await?;
             let confirmed = Confirmed::when(true, &client).unwrap();
-            carry_out(&run, &confirmed, cleared, &world.copying, &notary).await
+            carry_out(&run, &confirmed, cleared, &world.copying, &trust_config).await
         });
         tokio::select! {
             biased;

@@ -5,7 +5,7 @@ use sigstore::{
     CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
 };
 use transport::{Door, Secret};
-use trust::{Notary, Promoter, SignatureFormat, Signing};
+use trust::{Promoter, SignatureFormat, Signing, TrustConfig};
 
 use super::hand::BUNDLE;
 
@@ -26,14 +26,14 @@ impl Identity {
     }
 
     /// A notary of a new run, which signs with this key.
-    pub fn notary(&self, door: &Door, canonical_host: oci::Host) -> Notary {
+    pub fn trust_config(&self, door: &Door, canonical_host: oci::Host) -> TrustConfig {
         let key = SigningKey::from_pem(self.private.reveal().as_bytes(), None).unwrap();
         let trust = Trust::new(door.clone(), TrustSettings::default()).unwrap();
         let signer = SignerSource::key(door.clone(), key, trust);
         let promoter = Promoter { version: "0.0.0-test".to_owned(), ..Promoter::default() };
-        Notary {
+        TrustConfig {
             signing: Some(Signing { signer, format: self.format, at_once: 8, summaries: None, promoter }),
-            ..super::notary(door, TrustSettings::default(), canonical_host)
+            ..super::trust_config(door, TrustSettings::default(), canonical_host)
         }
     }
 
@@ -61,7 +61,7 @@ impl Identity {
     pub async fn statements(&self, reader: &Reader, home: &Repository, digest: Digest) -> Vec<Statement> {
         let mut statements = Vec::new();
         let hex = digest.to_string().split_once(':').unwrap().1.to_owned();
-        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Nothing).await.unwrap() {
+        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Unknown).await.unwrap() {
             let attachment = reader.referrer(home, digest, &listed).await.unwrap().present().unwrap();
             let layer = &attachment.layers[0];
             let bundle = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();

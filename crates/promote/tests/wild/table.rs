@@ -11,11 +11,11 @@ use oci::{AttachmentKind, Digest, Repository, RepositoryPath, Tag};
 use promote::Error;
 use registry::sample::{Recipe, Sample};
 use sigstore::{SignerSource, SigningKey, Trust, TrustSettings};
-use trust::{Notary, Promoter, SignatureFormat, Signing};
+use trust::{Promoter, SignatureFormat, Signing, TrustConfig};
 
 use crate::row::{Outcome, Row};
 use crate::support::hand::{Hand, append};
-use crate::support::{World, notary, path, tag};
+use crate::support::{World, path, tag, trust_config};
 
 /// How long a run may take. It is generous: what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -92,7 +92,7 @@ async fn fill(row: &Row, world: &mut World) {
         let tags: Vec<_> = tagged.iter().map(|text| tag(text)).collect();
         sample.put(side.server(world).store(), &path(repository), &tags).await.unwrap();
     }
-    world.notary = signing(world);
+    world.trust_config = signing(world);
     if row.signed {
         let hand = Hand::new();
         for (name, image) in images(row) {
@@ -102,7 +102,7 @@ async fn fill(row: &Row, world: &mut World) {
             let layers = [hand.signature(digest).await];
             append(&repository, digest, AttachmentKind::Signature, &layers).await;
         }
-        world.notary.verification.trust = hand.trust();
+        world.trust_config.verification.trust = hand.trust();
     }
     row.arrange(world);
     row.renew_client(world);
@@ -116,12 +116,12 @@ fn images(row: &Row) -> impl Iterator<Item = (String, Sample)> {
     })
 }
 
-fn signing(world: &World) -> Notary {
+fn signing(world: &World) -> TrustConfig {
     let trust = Trust::new(world.door.clone(), TrustSettings::default()).unwrap();
     let signer = SignerSource::key(world.door.clone(), SigningKey::generate().unwrap(), trust);
     let promoter = Promoter { version: "0.0.0-test".to_owned(), ..Promoter::default() };
     let canonical = world.production[0].host().clone();
-    Notary {
+    TrustConfig {
         signing: Some(Signing {
             signer,
             format: SignatureFormat::Tag,
@@ -129,7 +129,7 @@ fn signing(world: &World) -> Notary {
             summaries: None,
             promoter,
         }),
-        ..notary(&world.door, TrustSettings::default(), canonical)
+        ..trust_config(&world.door, TrustSettings::default(), canonical)
     }
 }
 

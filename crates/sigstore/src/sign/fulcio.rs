@@ -12,7 +12,7 @@ use sigstore_types::DerCertificate;
 use transport::Door;
 use url::Url;
 
-use super::service::{Question, below, granted, unusable};
+use super::service::{ServiceRequest, below, granted, unusable};
 use crate::error::{Service, SignError};
 use crate::identity::IdentityToken;
 use crate::signatory::Signatory;
@@ -96,7 +96,7 @@ pub(super) async fn certificate(
         },
     });
     let url = below(fulcio, "api/v2/signingCert");
-    let question = Question {
+    let request = ServiceRequest {
         service: SERVICE,
         url: url.clone(),
         kind: "fulcio",
@@ -104,7 +104,7 @@ pub(super) async fn certificate(
         body: body.to_string().into_bytes(),
         secret: Some(token.raw().clone()),
     };
-    let answer = granted(question.ask(door).await?, SERVICE)?;
+    let answer = granted(request.ask(door).await?, SERVICE)?;
     let (leaf, chain) = read(&answer).map_err(|why| unusable(SERVICE, &url, why))?;
     let info = sigstore_crypto::parse_certificate_info(&leaf).map_err(|why| unusable(SERVICE, &url, why))?;
     if info.public_key != public {

@@ -14,7 +14,7 @@ use transport::{Answer, Class, Door, Request};
 use url::Url;
 
 use super::content::Made;
-use super::service::{Question, below, granted, send, unusable};
+use super::service::{ServiceRequest, below, granted, send, unusable};
 use crate::error::{Service, SignError};
 use crate::trust::RekorVersion;
 
@@ -88,7 +88,7 @@ pub(super) async fn log(
         RekorVersion::V2 => ("api/v2/log/entries", &proposal.v2),
     };
     let url = below(log, path);
-    let question = Question {
+    let request = ServiceRequest {
         service: SERVICE,
         url: url.clone(),
         kind: "rekor",
@@ -96,7 +96,7 @@ pub(super) async fn log(
         body: body.to_string().into_bytes(),
         secret: None,
     };
-    let mut response = question.ask(door).await?;
+    let mut response = request.ask(door).await?;
     if version == RekorVersion::V1 && response.status() == StatusCode::CONFLICT {
         response = logged_before(door, log, &response).await?;
     }

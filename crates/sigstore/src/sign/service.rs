@@ -14,7 +14,7 @@ use crate::error::{Service, SignError, bounded};
 const ANSWER_MAX: u64 = 4 * 1024 * 1024;
 
 /// What is asked of a service.
-pub(super) struct Question {
+pub(super) struct ServiceRequest {
     pub(super) service: Service,
     pub(super) url: Url,
     /// What it is counted as.
@@ -25,7 +25,7 @@ pub(super) struct Question {
     pub(super) secret: Option<Secret>,
 }
 
-impl Question {
+impl ServiceRequest {
     /// Sends it, and gives the answer whatever its status.
     pub(super) async fn ask(self, door: &Door) -> Result<Answer, SignError> {
         let request = Request::new(Method::POST, self.url, self.kind, Class::Write)

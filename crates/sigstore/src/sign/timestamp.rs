@@ -5,7 +5,7 @@ use sigstore_types::TimestampToken;
 use transport::Door;
 use url::Url;
 
-use super::service::{Question, granted, unusable};
+use super::service::{ServiceRequest, granted, unusable};
 use crate::error::{Service, SignError};
 use crate::verify::Verifier;
 
@@ -31,9 +31,9 @@ pub(super) async fn stamp(
     let service = Service::TimestampAuthority;
     let body = request(signature, nonce()?);
     let content_type = "application/timestamp-query";
-    let question =
-        Question { service, url: url.clone(), kind: "timestamp", content_type, body, secret: None };
-    let answer = granted(question.ask(door).await?, service)?;
+    let request =
+        ServiceRequest { service, url: url.clone(), kind: "timestamp", content_type, body, secret: None };
+    let answer = granted(request.ask(door).await?, service)?;
     let token = TimestampToken::new(answer.to_vec());
     verifier.timestamp(&token, signature).map_err(|why| unusable(service, url, why))?;
     Ok(token)

@@ -4,7 +4,7 @@ use oci::{Digest, Repository};
 
 /// Where an image is, and what users call it.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct ProductionImage<'a> {
     /// The repository that holds its signatures and attestations.
     pub home: &'a Repository,
     /// The name that users pull it by, without tag.

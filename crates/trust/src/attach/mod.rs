@@ -11,7 +11,7 @@ mod summary;
 
 pub use bundle::attached_bundle;
 pub use error::{AttachError, sha256};
-pub use image::Place;
+pub use image::ProductionImage;
 pub use ours::{Tagged, has_bundle, latest_summary, tagged};
 pub use record::Record;
 pub use signature::Signature;

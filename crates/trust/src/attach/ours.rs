@@ -6,7 +6,7 @@ use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Stat
 
 use super::bundle::BUNDLE_TYPE;
 use super::error::{AttachError, sha256};
-use super::image::Place;
+use super::image::ProductionImage;
 use super::signature::Signature;
 use super::summary::Stated;
 use crate::evidence::{PREDICATE_TYPE, is_about_content};
@@ -33,7 +33,7 @@ pub enum Tagged {
 /// One request; one more for each layer whose content is not what this version would sign.
 pub async fn tagged(
     reader: &Reader,
-    place: &Place<'_>,
+    place: &ProductionImage<'_>,
     signature: &Signature,
     owner: &Owner,
     signer: &Signer,
@@ -78,7 +78,7 @@ pub async fn tagged(
 /// Two requests for each bundle that may be one, until it is found.
 pub async fn has_bundle(
     reader: &Reader,
-    place: &Place<'_>,
+    place: &ProductionImage<'_>,
     referrers: &[Referrer],
     predicate_type: &str,
     by: (&Owner, &Signer),
@@ -96,7 +96,7 @@ pub async fn has_bundle(
 /// Two requests for each bundle that may be one.
 pub async fn latest_summary(
     reader: &Reader,
-    place: &Place<'_>,
+    place: &ProductionImage<'_>,
     referrers: &[Referrer],
     by: (&Owner, &Signer),
 ) -> Result<Option<Stated>, AttachError> {
@@ -125,7 +125,7 @@ fn may_be<'a>(referrers: &'a [Referrer], predicate_type: &'a str) -> impl Iterat
 /// The statement of a bundle, where it is by `owner`, of a predicate type, and about an image under its name.
 async fn ours(
     reader: &Reader,
-    place: &Place<'_>,
+    place: &ProductionImage<'_>,
     referrer: &Referrer,
     predicate_type: &str,
     (owner, signer): (&Owner, &Signer),
@@ -148,7 +148,11 @@ async fn ours(
 }
 
 /// The bundle that a referrer carries.
-async fn read(reader: &Reader, place: &Place<'_>, listed: &Referrer) -> Result<Option<bytes::Bytes>, Error> {
+async fn read(
+    reader: &Reader,
+    place: &ProductionImage<'_>,
+    listed: &Referrer,
+) -> Result<Option<bytes::Bytes>, Error> {
     let Found::Present(attachment) = reader.referrer(place.home, place.digest, listed).await? else {
         return Ok(None);
     };

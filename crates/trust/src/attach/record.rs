@@ -7,7 +7,7 @@ use serde::Serialize;
 use sigstore::Statement;
 
 use super::error::{AttachError, sha256};
-use super::image::Place;
+use super::image::ProductionImage;
 use crate::predicate::PROMOTION_TYPE;
 use crate::promoter::{CiJob, Promoter};
 
@@ -18,7 +18,7 @@ const BUILDER: &str = "https://k8s.io/promo-tools";
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
     /// Where the image is.
-    pub place: Place<'a>,
+    pub place: ProductionImage<'a>,
     /// The repository in staging.
     pub source: String,
     /// The tags it has.
@@ -125,7 +125,8 @@ mod tests {
 
     fn record(promoter: &Promoter, tags: &[&str]) -> String {
         let home = "m.io/prod/app".parse().unwrap();
-        let place = Place { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
+        let place =
+            ProductionImage { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
         let record = Record {
             place,
             source: "s.io/staging/app".to_owned(),

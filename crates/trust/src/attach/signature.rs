@@ -8,7 +8,7 @@ use serde_json::json;
 use sigstore::{SIMPLE_SIGNING_TYPE, SignError, Signer, SimpleSigning, Statement};
 
 use super::error::{AttachError, sha256};
-use super::image::Place;
+use super::image::ProductionImage;
 use crate::evidence::SIGN_TYPE;
 
 /// What a signature tells of the program that made it.
@@ -27,7 +27,7 @@ impl Signature {
     ///
     /// # Errors
     /// When the image's digest is of an algorithm that signatures do not know.
-    pub fn new(place: &Place<'_>, version: &str) -> Result<Self, AttachError> {
+    pub fn new(place: &ProductionImage<'_>, version: &str) -> Result<Self, AttachError> {
         let sha256 = sha256(place.digest)?;
         let said = BTreeMap::from([(VERSION.to_owned(), format!("kpromo-{version}"))]);
         let payload = SimpleSigning::new(place.reference, &place.digest.to_string(), said).to_json();

@@ -61,7 +61,7 @@ impl Signers<'_> {
     }
 
     /// The settings under which it holds that an image is complete: the key of what the inventory cache remembers.
-    pub fn terms(&self, format: SignatureFormat, production: &Production, policies: &Policies) -> String {
+    pub fn cache_key(&self, format: SignatureFormat, production: &Production, policies: &Policies) -> String {
         let summaries = self.summaries.as_ref().map(|(owner, _)| format!(", summaries by {owner}"));
         let Production { path, reference, .. } = production;
         let summaries = summaries.unwrap_or_default();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sigstore::Statement;
 
 use super::error::{AttachError, sha256};
-use super::image::Place;
+use super::image::ProductionImage;
 use crate::policy::Judgement;
 use crate::predicate::SUMMARY_TYPE;
 use crate::promoter::Promoter;
@@ -29,7 +29,7 @@ const LEVEL: &str = "SLSA_BUILD_LEVEL_";
 #[derive(Clone, Debug)]
 pub struct Summary<'a> {
     /// Where the image is.
-    pub place: Place<'a>,
+    pub place: ProductionImage<'a>,
     /// What became of it under its policy.
     pub judgement: Option<&'a Judgement>,
     /// The attestations that it was judged by.
@@ -156,7 +156,7 @@ fn is_level(text: &str) -> bool {
 }
 
 /// How a summary names an image.
-fn resource_uri(place: &Place<'_>) -> String {
+fn resource_uri(place: &ProductionImage<'_>) -> String {
     format!("oci://{}@{}", place.reference, place.digest)
 }
 
@@ -177,10 +177,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{Fault, Finding, Grounds, Verdict};
+    use crate::policy::{AcceptReason, Finding, Verdict, Violation};
 
-    fn judgement(level: Option<BuildLevel>, faults: Vec<Fault>) -> Judgement {
-        let grounds = Grounds::Provenance {
+    fn judgement(level: Option<BuildLevel>, violations: Vec<Violation>) -> Judgement {
+        let reason = AcceptReason::Provenance {
             builder: "https://builder.example".to_owned(),
             source: "github.com/org/repo".to_owned(),
             level: BuildLevel::Two,
@@ -197,17 +197,18 @@ mod tests {
             mode: Some(Mode::Warn),
             level,
             findings: vec![
-                finding("s.io/app@sha256:1", Verdict::Accepted(grounds)),
+                finding("s.io/app@sha256:1", Verdict::Accepted(reason)),
                 finding("b", Verdict::Ignored),
             ],
-            faults,
+            violations,
             platforms: Vec::new(),
         }
     }
 
     fn summary(judgement: Option<&Judgement>) -> serde_json::Value {
         let home = "m.io/prod/app".parse().unwrap();
-        let place = Place { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
+        let place =
+            ProductionImage { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
         let promoter = Promoter { version: "0.1.0".to_owned(), ..Promoter::default() };
         let time = "2026-11-02T03:04:05Z".parse().unwrap();
         let policy = "manifests/app/promoter-manifest.yaml".to_owned();
@@ -234,7 +235,7 @@ mod tests {
     fn of_what_was_stated_a_proven_level_outlives_its_evidence_and_all_else_follows_the_verdict() {
         let passes = |level| judgement(Some(level), Vec::new());
         let (two, three) = (passes(BuildLevel::Two), passes(BuildLevel::Three));
-        let fails = judgement(None, vec![Fault::NoProvenance]);
+        let fails = judgement(None, vec![Violation::NoProvenance]);
         let stated = |judgement: Option<&Judgement>| Stated { time: None, levels: levels(judgement) };
         for (then, now, holds) in [
             (Some(&two), Some(&two), true),
@@ -269,7 +270,7 @@ mod tests {
     /// Only where the policy warns: what it requires is not promoted without.
     #[test]
     fn an_image_that_does_not_pass_has_failed() {
-        let predicate = &summary(Some(&judgement(None, vec![Fault::NoProvenance])))["predicate"];
+        let predicate = &summary(Some(&judgement(None, vec![Violation::NoProvenance])))["predicate"];
         assert_eq!(predicate["verificationResult"], "FAILED");
         assert_eq!(predicate["verifiedLevels"], serde_json::json!(["FAILED"]));
     }

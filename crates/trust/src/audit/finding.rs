@@ -77,7 +77,7 @@ impl std::fmt::Display for Signer {
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
     /// What it is worth.
-    pub standing: Standing,
+    pub standing: SignatureStatus,
     /// Who has signed.
     pub signer: Signer,
     /// What the image is called in it; nothing where it is for the digest, whatever that is called.
@@ -93,7 +93,7 @@ pub struct Signature {
 /// What a signature that verifies is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum SignatureStatus {
     /// By whom it should be, and for this image.
     Counts,
     /// By somebody else.

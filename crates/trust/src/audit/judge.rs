@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use oci::{Digest, Repository};
 use sigstore::{Signatory, Statement};
 
-use super::finding::{Audited, Refused, RefusedKind, Signature, Standing};
+use super::finding::{Audited, Refused, RefusedKind, Signature, SignatureStatus};
 use super::image::{is_same, repository_of};
-use super::statement::{Said, said};
+use super::statement::{Predicate, read_predicate};
 use super::text::shown;
 use crate::config::Verification;
 use crate::evidence::Claim;
@@ -34,22 +34,22 @@ impl<'a> Judge<'a> {
     }
 
     /// What a signature is worth. One that names nothing is for the digest, and so for this image.
-    fn standing(&self, signatory: &Signatory, reference: Option<&str>) -> Standing {
+    fn standing(&self, signatory: &Signatory, reference: Option<&str>) -> SignatureStatus {
         let is_ours = |reference: &str| {
             repository_of(reference).is_some_and(|of| self.names.iter().any(|name| is_same(&of, name)))
         };
         if !self.verification.accepts(signatory) {
-            Standing::OtherSigner
+            SignatureStatus::OtherSigner
         } else if reference.is_none_or(is_ours) {
-            Standing::Counts
+            SignatureStatus::Counts
         } else {
-            Standing::OtherReference
+            SignatureStatus::OtherReference
         }
     }
 
     /// An image of which nothing is known yet.
-    pub(super) fn image(&self, digest: Digest, platform: Option<&str>) -> Draft<'_> {
-        Draft {
+    pub(super) fn image(&self, digest: Digest, platform: Option<&str>) -> ImageFindings<'_> {
+        ImageFindings {
             judge: self,
             audited: Audited {
                 digest,
@@ -73,12 +73,12 @@ impl<'a> Judge<'a> {
 }
 
 /// An image while what is attached to it is looked at.
-pub(super) struct Draft<'a> {
+pub(super) struct ImageFindings<'a> {
     judge: &'a Judge<'a>,
     audited: Audited,
 }
 
-impl Draft<'_> {
+impl ImageFindings<'_> {
     pub(super) fn signature(
         &mut self,
         signatory: &Signatory,
@@ -93,11 +93,11 @@ impl Draft<'_> {
 
     pub(super) fn statement(&mut self, signatory: &Signatory, statement: &Statement, place: &str) {
         let accepted = self.judge.verification.accepts(signatory);
-        match said(signatory, statement, accepted, place) {
-            Said::Record(record) => self.audited.records.push(record),
-            Said::Summary(summary) => self.audited.summaries.push(summary),
-            Said::Attestation(attestation) => self.audited.attestations.push(attestation),
-            Said::Refused(refused) => self.audited.refused.push(refused),
+        match read_predicate(signatory, statement, accepted, place) {
+            Predicate::Record(record) => self.audited.records.push(record),
+            Predicate::Summary(summary) => self.audited.summaries.push(summary),
+            Predicate::Attestation(attestation) => self.audited.attestations.push(attestation),
+            Predicate::Refused(refused) => self.audited.refused.push(refused),
         }
     }
 
@@ -114,7 +114,7 @@ impl Draft<'_> {
     pub(super) fn finish(self, platforms: Vec<Audited>) -> Audited {
         let Self { judge, mut audited } = self;
         audited.platforms = platforms;
-        audited.signed = audited.signatures.iter().any(|found| found.standing == Standing::Counts);
+        audited.signed = audited.signatures.iter().any(|found| found.standing == SignatureStatus::Counts);
         if !audited.signed {
             audited.objections = objections(judge, &audited);
         }
@@ -125,12 +125,12 @@ impl Draft<'_> {
 /// Why an image is not signed.
 fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
     let signed = audited.signatures.iter().take(OBJECTIONS_MAX).map(|found| match found.standing {
-        Standing::OtherReference => format!(
+        SignatureStatus::OtherReference => format!(
             "it is signed as {}, which says nothing of {}",
             found.reference.as_deref().unwrap_or_default(),
             judge.wanted()
         ),
-        Standing::OtherSigner | Standing::Counts => {
+        SignatureStatus::OtherSigner | SignatureStatus::Counts => {
             format!("it is signed by {}, not by {}", found.signer, judge.verification.staging)
         }
     });
@@ -152,7 +152,7 @@ mod tests {
     use sigstore::{Trust, TrustSettings};
 
     use super::*;
-    use crate::evidence::Room;
+    use crate::evidence::Budget;
 
     fn verification() -> Verification {
         let door = transport::Door::open(transport::Settings::default()).unwrap();
@@ -160,7 +160,7 @@ mod tests {
         Verification {
             trust: Trust::new(door, TrustSettings::default()).unwrap(),
             staging: SignerPattern { issuer: exact("https://i.example"), subject: exact("a@b.c") },
-            room: Room::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -208,7 +208,7 @@ mod tests {
         {
             let audited = judged(&[(&by("a@b.c"), Some(reference))]);
             assert!(!audited.signed, "{reference}");
-            assert_eq!(audited.signatures[0].standing, Standing::OtherReference, "{reference}");
+            assert_eq!(audited.signatures[0].standing, SignatureStatus::OtherReference, "{reference}");
             assert!(audited.objections[0].contains("registry.example/app"), "{:?}", audited.objections);
         }
     }

@@ -57,7 +57,7 @@ struct VerifierId {
 }
 
 /// What a statement is.
-pub(super) enum Said {
+pub(super) enum Predicate {
     Record(Record),
     Summary(Summary),
     Attestation(Attestation),
@@ -65,23 +65,28 @@ pub(super) enum Said {
 }
 
 /// What a statement says that somebody has signed; `accepted` tells whether it is by whom it should be.
-pub(super) fn said(signatory: &Signatory, statement: &Statement, accepted: bool, place: &str) -> Said {
+pub(super) fn read_predicate(
+    signatory: &Signatory,
+    statement: &Statement,
+    accepted: bool,
+    place: &str,
+) -> Predicate {
     let (signer, place) = (signatory.into(), shown(place));
     let predicate = statement.predicate.clone();
     let malformed = |error: serde_json::Error, kind: &str, place: String| {
         let reason = shown(&format!("its predicate is not one of its type: {error}"));
         let (kind, predicate_type) = (RefusedKind::Attestation, Some(kind.to_owned()));
-        Said::Refused(Refused { kind, predicate_type, reason, place })
+        Predicate::Refused(Refused { kind, predicate_type, reason, place })
     };
     match statement.predicate_type.as_str() {
         kind @ PROMOTION_TYPE => match serde_json::from_value(predicate) {
             Ok(predicate) => {
-                Said::Record(Record { accepted, signer, promotion: promotion(predicate), place })
+                Predicate::Record(Record { accepted, signer, promotion: promotion(predicate), place })
             }
             Err(error) => malformed(error, kind, place),
         },
         kind @ SUMMARY_TYPE => match serde_json::from_value::<SummaryPredicate>(predicate) {
-            Ok(summary) => Said::Summary(Summary {
+            Ok(summary) => Predicate::Summary(Summary {
                 accepted,
                 signer,
                 result: shown(&summary.verification_result),
@@ -92,7 +97,7 @@ pub(super) fn said(signatory: &Signatory, statement: &Statement, accepted: bool,
             }),
             Err(error) => malformed(error, kind, place),
         },
-        kind => Said::Attestation(Attestation { predicate_type: shown(kind), signer, place }),
+        kind => Predicate::Attestation(Attestation { predicate_type: shown(kind), signer, place }),
     }
 }
 
@@ -121,9 +126,9 @@ mod tests {
 
     use super::*;
 
-    fn read(kind: &str, predicate: Value) -> Said {
+    fn read(kind: &str, predicate: Value) -> Predicate {
         let signatory = Signatory::Key { fingerprint: "ab".to_owned() };
-        said(&signatory, &Statement::about("a", "ab", kind, predicate), true, "here")
+        read_predicate(&signatory, &Statement::about("a", "ab", kind, predicate), true, "here")
     }
 
     #[test]
@@ -134,7 +139,7 @@ mod tests {
             "manifest": { "name": "images/a/images.yaml", "uri": "git+https://h/r", "digest": { "gitCommit": "c0" } },
             "job": { "name": "promo", "buildId": "7" }, "more": {},
         });
-        let Said::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
+        let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
         let some = |text: &str| Some(text.to_owned());
         let expected = Promotion {
             source: some("gcr.io/s/a@sha256:ab"),
@@ -147,18 +152,18 @@ mod tests {
             job: some("promo 7"),
         };
         assert_eq!(record.promotion, expected);
-        let Said::Record(empty) = read(PROMOTION_TYPE, json!({})) else { panic!("a record") };
+        let Predicate::Record(empty) = read(PROMOTION_TYPE, json!({})) else { panic!("a record") };
         assert_eq!(empty.promotion, Promotion::default());
     }
 
     #[test]
     fn what_strangers_have_written_is_bounded_and_moves_no_cursor() {
         let predicate = json!({ "srcRef": format!("\u{1b}[2J{}", "x".repeat(100_000)) });
-        let Said::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
+        let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
         let source = record.promotion.source.unwrap();
         assert!(!source.contains('\u{1b}') && source.len() < 1_000, "{source}");
         let levels = json!({ "verificationResult": "PASSED", "verifiedLevels": vec!["L"; 1_000] });
-        let Said::Summary(summary) = read(SUMMARY_TYPE, levels) else { panic!("a summary") };
+        let Predicate::Summary(summary) = read(SUMMARY_TYPE, levels) else { panic!("a summary") };
         assert_eq!(summary.levels.len(), LEVELS_MAX);
     }
 
@@ -168,12 +173,12 @@ mod tests {
             [(PROMOTION_TYPE, json!([])), (PROMOTION_TYPE, json!({ "srcRef": 1 })), (SUMMARY_TYPE, json!({}))]
         {
             assert!(
-                matches!(read(kind, predicate), Said::Refused(refused) if refused.predicate_type.as_deref() == Some(kind))
+                matches!(read(kind, predicate), Predicate::Refused(refused) if refused.predicate_type.as_deref() == Some(kind))
             );
         }
         let other = read("https://spdx.dev/Document", json!(null));
         assert!(
-            matches!(other, Said::Attestation(other) if other.predicate_type == "https://spdx.dev/Document")
+            matches!(other, Predicate::Attestation(other) if other.predicate_type == "https://spdx.dev/Document")
         );
     }
 }

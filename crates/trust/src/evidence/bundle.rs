@@ -5,7 +5,7 @@ use sigstore::BUNDLE_MAX;
 
 use super::envelope::{Content, Peeked, peek};
 use super::found::{
-    Absent, Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Origin, Rejected, SIGN_TYPE,
+    Absent, Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Location, Rejected, SIGN_TYPE,
     Unusable,
 };
 use super::subject::Subject;
@@ -22,7 +22,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
     // What cannot be read may be provenance, whatever an annotation says of it.
     let unknown = Claim::Attestation(None);
     let mut evidence = Evidence::default();
-    let attachment = match subject.means.reader.referrer(subject.repository, subject.digest, listed).await {
+    let attachment = match subject.client.reader.referrer(subject.repository, subject.digest, listed).await {
         Ok(Found::Present(attachment)) => attachment,
         Ok(Found::Absent(_)) => {
             evidence.note(Unusable::Absent(Absent { claim: unknown, place }));
@@ -71,8 +71,8 @@ async fn verify_bundle(
     let Peeked { content, by_certificate } = peek(bundle);
     let is_attestation = matches!(&content, Content::Statement(kind) if kind.as_deref() != Some(SIGN_TYPE));
     let verifier = subject.attestations(by_certificate && is_attestation).await?;
-    let origin =
-        Origin::Referrer { repository: subject.repository.clone(), attachment: Box::new(attachment) };
+    let location =
+        Location::Referrer { repository: subject.repository.clone(), attachment: Box::new(attachment) };
     let mut evidence = Evidence::default();
     match content {
         Content::Message => match verifier.artifact(bundle, &subject.sha256) {
@@ -80,7 +80,7 @@ async fn verify_bundle(
                 signatory: verified.signatory,
                 signed_at: verified.signed_at,
                 reference: None,
-                origin,
+                location,
             }),
             Err(why) => evidence.refuse(&why, Claim::Signature, place),
         },
@@ -93,14 +93,14 @@ async fn verify_bundle(
                     signatory: verified.signatory,
                     signed_at: verified.signed_at,
                     reference,
-                    origin,
+                    location,
                 });
             }
             Ok(verified) => evidence.attestations.push(FoundAttestation {
                 signatory: verified.signatory,
                 signed_at: verified.signed_at,
                 statement: verified.content,
-                origin,
+                location,
             }),
             Err(why) => evidence.refuse(&why, claimed(predicate_type), place),
         },

@@ -6,9 +6,10 @@ use oci_types::text::shown;
 
 use super::bundle::{is_bundle, read_bundle};
 use super::found::{
-    Absent, Claim, Evidence, EvidenceError, Hints, PREDICATE_TYPE, Rejected, SIGN_TYPE, Unusable, Wanted,
+    Absent, Claim, Evidence, EvidenceError, EvidenceKinds, ListedTags, PREDICATE_TYPE, Rejected, SIGN_TYPE,
+    Unusable,
 };
-use super::subject::{Means, Subject, is_gone};
+use super::subject::{EvidenceClient, Subject, is_gone};
 use super::tag::read_layers;
 
 /// The most of a text from outside that a reason or a place has, in characters.
@@ -26,22 +27,24 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// When the registry does not answer, or whom to trust cannot be found out. What is attached and cannot be used is no error:
 /// it is among the rejected, someone else's or absent.
-pub async fn gather(
-    means: Means<'_>,
+pub async fn fetch(
+    client: EvidenceClient<'_>,
     repository: &Repository,
     digest: Digest,
-    hints: Hints,
-    wanted: Wanted,
+    listed_tags: ListedTags,
+    kinds: EvidenceKinds,
 ) -> Result<Evidence, EvidenceError> {
     let mut evidence = Evidence::default();
     let Digest::Sha256(_) = digest else { return Ok(evidence) };
-    let subject = Subject { means, repository, digest, sha256: digest.hex() };
-    let tags = match wanted {
-        Wanted::Signatures | Wanted::SignatureTag => &[(AttachmentKind::Signature, hints.signatures)][..],
-        Wanted::Attestations => &[(AttachmentKind::Attestation, hints.attestations)],
-        Wanted::All => &[
-            (AttachmentKind::Signature, hints.signatures),
-            (AttachmentKind::Attestation, hints.attestations),
+    let subject = Subject { client, repository, digest, sha256: digest.hex() };
+    let tags = match kinds {
+        EvidenceKinds::Signatures | EvidenceKinds::SignatureTag => {
+            &[(AttachmentKind::Signature, listed_tags.signatures)][..]
+        }
+        EvidenceKinds::Attestations => &[(AttachmentKind::Attestation, listed_tags.attestations)],
+        EvidenceKinds::All => &[
+            (AttachmentKind::Signature, listed_tags.signatures),
+            (AttachmentKind::Attestation, listed_tags.attestations),
         ],
     };
     for (kind, known) in tags {
@@ -49,8 +52,8 @@ pub async fn gather(
             subject.read_tag(*kind, *known, &mut evidence).await?;
         }
     }
-    if wanted != Wanted::SignatureTag {
-        subject.read_referrers(hints.referrers, wanted, &mut evidence).await?;
+    if kinds != EvidenceKinds::SignatureTag {
+        subject.read_referrers(listed_tags.referrers, kinds, &mut evidence).await?;
     }
     // All of it is a stranger's.
     for Rejected { reason, place, .. } in evidence.rejected.iter_mut().chain(&mut evidence.others) {
@@ -72,7 +75,7 @@ impl Subject<'_> {
             AttachmentKind::Signature => Claim::Signature,
             _ => Claim::Attestation(None),
         };
-        match self.means.reader.attachment(self.repository, Selector::Tag(&tag)).await {
+        match self.client.reader.attachment(self.repository, Selector::Tag(&tag)).await {
             Ok(Found::Absent(_)) => {
                 // Registries have been seen to list what they do not have any more, or do not have yet.
                 if known == Known::Present {
@@ -95,10 +98,10 @@ impl Subject<'_> {
     async fn read_referrers(
         &self,
         fallback: Known,
-        wanted: Wanted,
+        kinds: EvidenceKinds,
         evidence: &mut Evidence,
     ) -> Result<(), EvidenceError> {
-        let listed = match self.means.reader.referrers(self.repository, self.digest, None, fallback).await {
+        let listed = match self.client.reader.referrers(self.repository, self.digest, None, fallback).await {
             Ok(listed) => listed,
             // The fallback tag is listed and not there.
             Err(error) if is_gone(&error) && fallback == Known::Present => {
@@ -111,7 +114,7 @@ impl Subject<'_> {
         // Signatures that claim to be something else are none that cosign finds; attestations may claim what they like.
         let may_be_wanted = |referrer: &Referrer| {
             let claimed = referrer.annotations.get(PREDICATE_TYPE);
-            wanted != Wanted::Signatures || claimed.is_none_or(|claimed| claimed == SIGN_TYPE)
+            kinds != EvidenceKinds::Signatures || claimed.is_none_or(|claimed| claimed == SIGN_TYPE)
         };
         let bundles = listed.into_iter().filter(|referrer| is_bundle(referrer) && may_be_wanted(referrer));
         let bundles: Vec<Referrer> = bundles.collect();

@@ -16,7 +16,7 @@ pub const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
 /// What a listing has already shown of the tags that may hold something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hints {
+pub struct ListedTags {
     /// Of `sha256-<hex>.sig`.
     pub signatures: Known,
     /// Of `sha256-<hex>.att`.
@@ -27,7 +27,7 @@ pub struct Hints {
 
 /// Which of it is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum EvidenceKinds {
     /// Signatures and attestations.
     All,
     /// Attestations alone.
@@ -64,7 +64,7 @@ pub struct FoundSignature {
     /// What the signer calls the image; none: nothing.
     pub reference: Option<String>,
     /// Where it stands.
-    pub origin: Origin,
+    pub location: Location,
 }
 
 /// An attestation that verifies.
@@ -77,7 +77,7 @@ pub struct FoundAttestation {
     /// What it says.
     pub statement: Statement,
     /// Where it stands.
-    pub origin: Origin,
+    pub location: Location,
 }
 
 /// Something attached that does not verify.
@@ -117,7 +117,7 @@ pub enum Claim {
 
 /// Where something stands: enough to carry it elsewhere, and nothing beside it.
 #[derive(Clone, Debug)]
-pub enum Origin {
+pub enum Location {
     /// A layer of the manifest under a tag.
     Layer {
         /// The repository.
@@ -138,7 +138,7 @@ pub enum Origin {
     },
 }
 
-impl Origin {
+impl Location {
     /// Which of all that is attached to an image it is.
     pub fn id(&self) -> AttestationId {
         let layer = match self {
@@ -157,7 +157,7 @@ impl Origin {
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Layer { repository, tag, index, .. } => {

@@ -6,23 +6,23 @@ use bytes::Bytes;
 use oci::{AttachedBlob, Digest, Reader, Repository};
 use sigstore::{Trust, TrustError, Verifier};
 
+use super::budget::{BYTES_MAX, ImageBudget};
 use super::found::{Absent, Claim, EvidenceError, Rejected, Unusable};
-use super::room::{BYTES_MAX, Share};
 
 /// What it takes to gather what is attached to an image.
 #[derive(Clone, Copy, Debug)]
-pub struct Means<'a> {
+pub struct EvidenceClient<'a> {
     /// Reads registries.
     pub reader: &'a Reader,
     /// Verifies what is found.
     pub trust: &'a Trust,
     /// How much may be read.
-    pub share: &'a Share,
+    pub share: &'a ImageBudget,
 }
 
 /// An image whose evidence is gathered.
 pub(super) struct Subject<'a> {
-    pub(super) means: Means<'a>,
+    pub(super) client: EvidenceClient<'a>,
     pub(super) repository: &'a Repository,
     pub(super) digest: Digest,
     /// The digest in hexadecimal, as statements name it.
@@ -34,8 +34,8 @@ impl Subject<'_> {
     /// certificates.
     pub(super) async fn attestations(&self, by_certificate: bool) -> Result<Arc<Verifier>, TrustError> {
         match by_certificate {
-            true => self.means.trust.verifier_of_root().await,
-            false => self.means.trust.verifier().await,
+            true => self.client.trust.verifier_of_root().await,
+            false => self.client.trust.verifier().await,
         }
     }
 
@@ -49,11 +49,11 @@ impl Subject<'_> {
     ) -> Result<Result<Bytes, Unusable>, EvidenceError> {
         let AttachedBlob { digest, size, .. } = blob;
         // What is larger than its limit is not read at all.
-        if *size <= limit && !self.means.share.take(*size).await {
+        if *size <= limit && !self.client.share.take(*size).await {
             let reason = format!("not read: more than {BYTES_MAX} bytes are attached to the image");
             return Ok(Err(Unusable::Rejected(Rejected { claim, reason, place: place.to_owned() })));
         }
-        match self.means.reader.small_blob(self.repository, *digest, *size, limit).await {
+        match self.client.reader.small_blob(self.repository, *digest, *size, limit).await {
             Ok(content) => Ok(Ok(content)),
             Err(error) => self.unreadable(claim, place.to_owned(), error).map(Err),
         }

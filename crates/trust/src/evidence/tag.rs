@@ -5,7 +5,7 @@ use oci::{AttachedBlob, Attachment, AttachmentKind, NewLayer, Tag};
 use sigstore::{BUNDLE_MAX, CosignLayer, DSSE_TYPE, Rejection, SIMPLE_SIGNING_TYPE, SimpleSigning, Verified};
 
 use super::envelope::predicate_type_of_envelope;
-use super::found::{Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Origin, Rejected};
+use super::found::{Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Location, Rejected};
 use super::subject::Subject;
 
 /// The most layers of one tag that are read.
@@ -62,7 +62,7 @@ pub(super) async fn read_layers(
                     signatory: verified.signatory,
                     signed_at: verified.signed_at,
                     reference: Some(verified.content.reference().to_owned()),
-                    origin: origin(subject, tag, index, layer, content),
+                    location: location(subject, tag, index, layer, content),
                 }),
                 Err(why) => evidence.refuse(&why, claim(), &place),
             }
@@ -72,7 +72,7 @@ pub(super) async fn read_layers(
                     signatory: verified.signatory,
                     signed_at: verified.signed_at,
                     statement: verified.content,
-                    origin: origin(subject, tag, index, layer, content),
+                    location: location(subject, tag, index, layer, content),
                 }),
                 Err(why) => {
                     let claim = Claim::Attestation(predicate_type_of_envelope(&content));
@@ -96,10 +96,10 @@ fn about(
     }
 }
 
-fn origin(subject: &Subject<'_>, tag: &Tag, index: usize, layer: AttachedBlob, content: Bytes) -> Origin {
+fn location(subject: &Subject<'_>, tag: &Tag, index: usize, layer: AttachedBlob, content: Bytes) -> Location {
     let AttachedBlob { media_type, mut annotations, .. } = layer;
     // Others prove nothing, and nobody has verified what they say.
     annotations.retain(|name, _| PROOFS.iter().any(|prefix| name.starts_with(prefix)));
     let layer = NewLayer { media_type, content, annotations };
-    Origin::Layer { repository: subject.repository.clone(), tag: tag.clone(), index, layer }
+    Location::Layer { repository: subject.repository.clone(), tag: tag.clone(), index, layer }
 }

@@ -95,7 +95,7 @@ impl Assessment {
         let mut counted = Vec::new();
         self.judgements.iter().for_each(|judgement| self.collect(judgement, &mut counted));
         let mut seen = HashSet::new();
-        counted.retain(|(about, found)| seen.insert((*about, found.origin.id())));
+        counted.retain(|(about, found)| seen.insert((*about, found.location.id())));
         counted
     }
 
@@ -136,7 +136,7 @@ impl Assessment {
         let image = self.judgement().digest;
         let mut retain = |digest: &Digest, evidence: &mut Evidence| {
             let accepted = accepted.remove(digest).unwrap_or_default();
-            evidence.attestations.retain(|found| accepted.contains(&found.origin.id()));
+            evidence.attestations.retain(|found| accepted.contains(&found.location.id()));
             evidence.attestations.iter_mut().for_each(|found| found.statement.predicate = Value::Null);
             evidence.signatures.retain(|found| verification.accepts(&found.signatory));
             (evidence.rejected, evidence.others) = (Vec::new(), Vec::new());
@@ -154,7 +154,7 @@ impl Assessment {
         };
         let ids: BTreeSet<AttestationId> = judgement.accepted().filter_map(|finding| finding.id).collect();
         let found = evidence.iter().flat_map(|evidence| &evidence.attestations);
-        let accepted = found.filter(|found| ids.contains(&found.origin.id()));
+        let accepted = found.filter(|found| ids.contains(&found.location.id()));
         counted.extend(accepted.map(|found| (judgement.digest, found)));
         for (_, platform) in &judgement.platforms {
             self.collect(platform, counted);
@@ -193,16 +193,16 @@ fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<A
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+    use manifest::policy::{BuildLevel, BuilderSpec, Mode, Policy, PolicySpec};
     use oci::NewLayer;
     use serde_json::json;
     use sigstore::{Signatory, Statement, Trust, TrustSettings};
     use transport::{Door, Settings};
 
     use super::*;
-    use crate::evidence::{Claim, Origin, Rejected, Room};
+    use crate::evidence::{Budget, Claim, Location, Rejected};
     use crate::gate::parts::image_of;
-    use crate::policy::{Fault, Platform, judge};
+    use crate::policy::{Platform, Violation, judge};
 
     const BUILDER: &str = "builder@example.com";
 
@@ -210,17 +210,17 @@ mod tests {
         let door = Door::open(Settings::default()).unwrap();
         let trust = Trust::new(door, TrustSettings::default()).unwrap();
         let staging = "sigstore::https://i::staging@example.com".parse().unwrap();
-        Verification { trust, staging, room: Room::default() }
+        Verification { trust, staging, budget: Budget::default() }
     }
 
     fn policy() -> Policy {
-        let builder = BuilderDraft { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-        let draft = Draft {
+        let builder = BuilderSpec { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+        let draft = PolicySpec {
             mode: Some(Mode::Require),
             signers: vec![format!("sigstore::https://i::{BUILDER}").parse().unwrap()],
             builders: vec![builder],
             sources: vec!["github.com/o/r".parse().unwrap()],
-            ..Draft::default()
+            ..PolicySpec::default()
         };
         draft.into_policy().unwrap().unwrap()
     }
@@ -229,12 +229,12 @@ mod tests {
         Signatory::Certificate { issuer: "https://i".to_owned(), subject: subject.to_owned() }
     }
 
-    fn origin(content: &'static str) -> Origin {
+    fn location(content: &'static str) -> Location {
         let content = Bytes::from_static(content.as_bytes());
         let layer = NewLayer { media_type: "a/b".to_owned(), content, annotations: BTreeMap::new() };
         let (repository, tag) = ("s.io/app".parse().unwrap(), "t".parse().unwrap());
         // Places tell things apart.
-        Origin::Layer { repository, tag, index: layer.content.len(), layer }
+        Location::Layer { repository, tag, index: layer.content.len(), layer }
     }
 
     fn attestation(digest: Digest, signer: &str, content: &'static str) -> FoundAttestation {
@@ -246,11 +246,16 @@ mod tests {
             "runDetails": { "builder": { "id": "b" } },
         });
         let statement = Statement::about("app", &digest.hex(), "https://slsa.dev/provenance/v1", predicate);
-        FoundAttestation { signatory: by(signer), signed_at: None, statement, origin: origin(content) }
+        FoundAttestation { signatory: by(signer), signed_at: None, statement, location: location(content) }
     }
 
     fn signature(signer: &str, content: &'static str) -> FoundSignature {
-        FoundSignature { signatory: by(signer), signed_at: None, reference: None, origin: origin(content) }
+        FoundSignature {
+            signatory: by(signer),
+            signed_at: None,
+            reference: None,
+            location: location(content),
+        }
     }
 
     fn evidence(attestations: Vec<FoundAttestation>) -> Evidence {
@@ -286,11 +291,11 @@ mod tests {
         let (_, platform, examined) = kept(Some(&policy()));
         let counted = examined.counted();
         let [(about, found)] = &counted[..] else { panic!("{counted:?}") };
-        assert_eq!((*about, found.origin.digest()), (platform, Digest::of(b"accepted")));
+        assert_eq!((*about, found.location.digest()), (platform, Digest::of(b"accepted")));
         assert_eq!(found.statement.predicate, Value::Null);
         assert_eq!(examined.platforms[&platform].attestations.len(), 1);
         let signatures: Vec<Digest> =
-            examined.accepted(&verification()).map(|found| found.origin.digest()).collect();
+            examined.accepted(&verification()).map(|found| found.location.digest()).collect();
         assert_eq!((signatures, examined.evidence.signatures.len()), (vec![Digest::of(b"ours")], 1));
         assert!(examined.evidence.rejected.is_empty());
         assert!(examined.judgement().is_satisfied() && examined.invalid().is_none());
@@ -299,17 +304,17 @@ mod tests {
     #[test]
     fn of_several_verdicts_the_worst_holds_and_one_of_a_policy_before_one_without() {
         let policy = policy();
-        let judgement = |mode, level, faults: &[Fault]| {
+        let judgement = |mode, level, violations: &[Violation]| {
             let (digest, findings, platforms) = (Digest::of(b"app"), Vec::new(), Vec::new());
-            Judgement { digest, mode, level, findings, faults: faults.to_vec(), platforms }
+            Judgement { digest, mode, level, findings, violations: violations.to_vec(), platforms }
         };
         let mode = Some(policy.mode());
         let from_best_to_worst = [
             judgement(None, None, &[]),
             judgement(mode, Some(BuildLevel::Two), &[]),
             judgement(mode, Some(BuildLevel::One), &[]),
-            judgement(Some(Mode::Warn), None, &[Fault::NoProvenance]),
-            judgement(mode, None, &[Fault::NoProvenance]),
+            judgement(Some(Mode::Warn), None, &[Violation::NoProvenance]),
+            judgement(mode, None, &[Violation::NoProvenance]),
         ];
         assert!(from_best_to_worst.windows(2).all(|pair| rank(&pair[0]) < rank(&pair[1])));
     }

@@ -10,7 +10,7 @@ use super::assessment::{Assessment, Signatures};
 use super::parts::{Parts, image_of};
 use super::staged::Staged;
 use crate::config::Verification;
-use crate::evidence::{Claim, Evidence, EvidenceError, Rejected, Wanted};
+use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected};
 use crate::policy::judge;
 
 /// The most of a text from outside that a reason has, in characters.
@@ -27,7 +27,7 @@ pub async fn examine(
     policies: &[Option<&Policy>],
     verification: &Verification,
 ) -> Result<Assessment, EvidenceError> {
-    let evidence = staged.evidence(digest, Wanted::All).await?;
+    let evidence = staged.evidence(digest, EvidenceKinds::All).await?;
     let mut platforms = BTreeMap::new();
     let mut judgements = Vec::new();
     for policy in policies {
@@ -43,12 +43,12 @@ pub async fn examine(
             "{absent} is listed as attached to an image and is not there; it counts as not attached"
         ));
     }
-    let signatures = weigh(&evidence, verification);
+    let signatures = evaluate(&evidence, verification);
     Ok(Assessment::new(evidence, platforms, judgements, signatures))
 }
 
 /// What the signatures of an image amount to.
-fn weigh(evidence: &Evidence, verification: &Verification) -> Signatures {
+fn evaluate(evidence: &Evidence, verification: &Verification) -> Signatures {
     if evidence.signatures.iter().any(|found| verification.accepts(&found.signatory)) {
         return Signatures::Accepted;
     }
@@ -65,7 +65,7 @@ impl Assessment {
     pub fn signed_by_others(&self, verification: &Verification) -> Vec<String> {
         let verified = self.evidence.signatures.iter().map(|found| {
             let (signatory, staging) = (&found.signatory, &verification.staging);
-            let why = format!("{}: it is by {signatory}, and {staging} was expected", found.origin);
+            let why = format!("{}: it is by {signatory}, and {staging} was expected", found.location);
             shown(&why, SHOWN_MAX)
         });
         let unknown = self.evidence.others.iter().filter(|other| other.claim == Claim::Signature);

@@ -9,7 +9,7 @@ use manifest::policy::Policy;
 use oci::{Descriptor, Digest, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, RawManifest, Selector};
 
 use super::staged::Staged;
-use crate::evidence::{Claim, Evidence, EvidenceError, Rejected, Wanted, is_about_content};
+use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected, is_about_content};
 use crate::policy::{Image, Platform, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt};
 
 /// What an index lists, looked at for one policy.
@@ -51,7 +51,7 @@ impl<'a> Parts<'a> {
                 if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
                     // An index may list the same twice.
                     if let Entry::Vacant(entry) = found.entry(child.digest) {
-                        entry.insert(self.staged.evidence(child.digest, Wanted::Attestations).await?);
+                        entry.insert(self.staged.evidence(child.digest, EvidenceKinds::Attestations).await?);
                     }
                     platform.image = image_of(child.digest, &found[&child.digest]);
                     if child.media_type.is_index() && !platform.image.has_provenance(self.policy) {
@@ -101,7 +101,7 @@ impl<'a> Parts<'a> {
             Some(node) => Ok(node.manifest.clone()),
             None => {
                 let repository = self.staged.source.repository;
-                self.staged.means.reader.manifest(repository, Selector::Digest(digest)).await
+                self.staged.client.reader.manifest(repository, Selector::Digest(digest)).await
             }
         }
     }
@@ -112,8 +112,8 @@ pub(super) fn image_of(digest: Digest, evidence: &Evidence) -> Image {
     let verified = evidence.attestations.iter().map(|found| VerifiedAttestation {
         signatory: found.signatory.clone(),
         statement: found.statement.clone(),
-        id: found.origin.id(),
-        place: found.origin.to_string(),
+        id: found.location.id(),
+        place: found.location.to_string(),
     });
     let attestation = |rejected: &Rejected| match &rejected.claim {
         Claim::Signature => None,

@@ -2,20 +2,20 @@
 
 use oci::{Digest, Graph, Repository};
 
-use crate::evidence::{Evidence, EvidenceError, Hints, Means, Wanted, gather};
+use crate::evidence::{Evidence, EvidenceClient, EvidenceError, EvidenceKinds, ListedTags, fetch};
 
 /// A staging repository, with what a listing has shown of it.
 pub struct Source<'a> {
     /// The repository.
     pub repository: &'a Repository,
     /// What a listing has shown of the tags of a manifest's evidence.
-    pub listed: Box<dyn Fn(&Digest) -> Hints + Send + Sync + 'a>,
+    pub listed: Box<dyn Fn(&Digest) -> ListedTags + Send + Sync + 'a>,
 }
 
 /// An image in the staging repositories that have it.
 pub struct Staged<'a> {
     /// What evidence is fetched with.
-    pub means: Means<'a>,
+    pub client: EvidenceClient<'a>,
     /// The repository that serves it.
     pub source: Source<'a>,
     /// The others that may serve it.
@@ -32,10 +32,14 @@ impl Staged<'_> {
     ///
     /// # Errors
     /// When the repository that serves the image does not answer, and when the trusted root is not available.
-    pub(super) async fn evidence(&self, digest: Digest, wanted: Wanted) -> Result<Evidence, EvidenceError> {
-        let mut evidence = self.evidence_at(&self.source, digest, wanted).await?;
+    pub(super) async fn evidence(
+        &self,
+        digest: Digest,
+        kinds: EvidenceKinds,
+    ) -> Result<Evidence, EvidenceError> {
+        let mut evidence = self.evidence_at(&self.source, digest, kinds).await?;
         for other in &self.others {
-            match self.evidence_at(other, digest, wanted).await {
+            match self.evidence_at(other, digest, kinds).await {
                 Ok(more) => evidence.extend(more),
                 // A policy that needs what is attached there is not satisfied.
                 Err(EvidenceError::Registry(error)) => {
@@ -52,8 +56,8 @@ impl Staged<'_> {
         &self,
         source: &Source<'_>,
         digest: Digest,
-        wanted: Wanted,
+        kinds: EvidenceKinds,
     ) -> Result<Evidence, EvidenceError> {
-        gather(self.means, source.repository, digest, (source.listed)(&digest), wanted).await
+        fetch(self.client, source.repository, digest, (source.listed)(&digest), kinds).await
     }
 }

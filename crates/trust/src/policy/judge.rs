@@ -2,9 +2,9 @@
 
 use manifest::policy::Policy;
 
+use super::evaluate::evaluate;
 use super::image::{Image, Platform, RejectedAttestation};
-use super::judgement::{Fault, Finding, Grounds, Judgement, Outsider, Reason, Verdict};
-use super::weigh::weigh;
+use super::judgement::{AcceptReason, Finding, Judgement, Outsider, Reason, Verdict, Violation};
 
 /// The deepest nesting of indexes: what is nested deeper is not copied either.
 const DEPTH_MAX: usize = 6;
@@ -32,7 +32,7 @@ fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
         place: attestation.place.clone(),
         predicate_type: Some(attestation.statement.predicate_type.clone()),
         signatory: Some(attestation.signatory.clone()),
-        verdict: weigh(policy, &image.digest, attestation),
+        verdict: evaluate(policy, &image.digest, attestation),
     });
     let rejected = image.rejected.iter().map(|attestation| {
         unverified(attestation, Verdict::Refused(Reason::Unverified(attestation.reason.clone())))
@@ -42,16 +42,16 @@ fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
     });
     let findings: Vec<Finding> = verified.chain(rejected).chain(others).collect();
     let level = findings.iter().filter_map(level_of).max();
-    let faults = match policy {
-        Some(policy) => faults(policy, image, &findings),
+    let violations = match policy {
+        Some(policy) => violations(policy, image, &findings),
         None => {
             let is_forged = findings.iter().any(|finding| matches!(finding.verdict, Verdict::Refused(_)));
-            if is_forged { vec![Fault::Forged] } else { Vec::new() }
+            if is_forged { vec![Violation::Forged] } else { Vec::new() }
         }
     };
-    let level = level.filter(|_| faults.is_empty());
+    let level = level.filter(|_| violations.is_empty());
     let mode = policy.map(Policy::mode);
-    Judgement { digest: image.digest, mode, level, findings, faults, platforms: Vec::new() }
+    Judgement { digest: image.digest, mode, level, findings, violations, platforms: Vec::new() }
 }
 
 /// What was found about an attestation of which nobody knows who has signed it.
@@ -64,30 +64,34 @@ fn unverified(attestation: &RejectedAttestation, verdict: Verdict) -> Finding {
 /// The level that an attestation proves.
 fn level_of(finding: &Finding) -> Option<manifest::policy::BuildLevel> {
     match finding.verdict {
-        Verdict::Accepted(Grounds::Provenance { level, .. }) => Some(level),
+        Verdict::Accepted(AcceptReason::Provenance { level, .. }) => Some(level),
         _ => None,
     }
 }
 
 /// What an image lacks by its own attestations.
-fn faults(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Fault> {
+fn violations(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Violation> {
     let accepted = || findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Accepted(_)));
     let is_attested = |name: &str| accepted().any(|finding| finding.predicate_type.as_deref() == Some(name));
-    let mut faults = Vec::new();
+    let mut violations = Vec::new();
     if !findings.iter().any(|finding| level_of(finding).is_some()) {
-        faults.push(if image.claims_provenance() { Fault::ProvenanceRefused } else { Fault::NoProvenance });
+        violations.push(if image.claims_provenance() {
+            Violation::ProvenanceRefused
+        } else {
+            Violation::NoProvenance
+        });
     }
     let missing = policy.predicate_types().iter().filter(|name| !is_attested(name.as_str()));
-    faults.extend(missing.map(|name| Fault::NotAttested(name.to_string())));
-    faults
+    violations.extend(missing.map(|name| Violation::NotAttested(name.to_string())));
+    violations
 }
 
 /// Judges an index by its platforms: with a policy instead of what it lacks itself, without one in addition.
 fn judge_platforms(policy: Option<&Policy>, own: Judgement, listed: &[Platform], depth: usize) -> Judgement {
-    let mut faults = if policy.is_some() { Vec::new() } else { own.faults.clone() };
+    let mut violations = if policy.is_some() { Vec::new() } else { own.violations.clone() };
     if depth == DEPTH_MAX {
-        faults.push(Fault::TooDeep);
-        return Judgement { faults, ..own };
+        violations.push(Violation::TooDeep);
+        return Judgement { violations, ..own };
     }
     // Without a policy nothing is asked of platforms but that nothing is forged, wherever it stands.
     let asked = listed.iter().filter(|platform| policy.is_none() || !platform.is_exempt);
@@ -95,11 +99,11 @@ fn judge_platforms(policy: Option<&Policy>, own: Judgement, listed: &[Platform],
         asked.map(|platform| (platform.name.clone(), judge_at(policy, &platform.image, depth + 1))).collect();
     let failed = platforms.iter().filter(|(_, judgement)| !judgement.is_satisfied()).count();
     if failed > 0 {
-        faults.push(Fault::Platforms { failed, all: platforms.len() });
+        violations.push(Violation::Platforms { failed, all: platforms.len() });
     } else if platforms.is_empty() && policy.is_some() {
-        faults.push(Fault::NoPlatform);
+        violations.push(Violation::NoPlatform);
     }
     let lowest = platforms.iter().map(|(_, judgement)| judgement.level).min().flatten();
-    let level = lowest.filter(|_| faults.is_empty());
-    Judgement { level, faults, platforms, ..own }
+    let level = lowest.filter(|_| violations.is_empty());
+    Judgement { level, violations, platforms, ..own }
 }

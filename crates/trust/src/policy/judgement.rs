@@ -25,7 +25,7 @@ pub struct Judgement {
     /// those of others that cannot be verified here.
     pub findings: Vec<Finding>,
     /// Why the image does not pass; none: it does.
-    pub faults: Vec<Fault>,
+    pub violations: Vec<Violation>,
     /// What was found about the platforms of an index, with their names, where it was judged by them.
     pub platforms: Vec<(Option<String>, Judgement)>,
 }
@@ -58,7 +58,7 @@ pub struct Finding {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It counts.
-    Accepted(Grounds),
+    Accepted(AcceptReason),
     /// It verifies, and nothing depends on it.
     Ignored,
     /// It is someone else's, who is neither believed nor held against the image.
@@ -69,7 +69,7 @@ pub enum Verdict {
 
 /// Why an attestation counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Grounds {
+pub enum AcceptReason {
     /// Provenance as the policy asks for it.
     Provenance {
         /// The builder, as it is claimed.
@@ -122,7 +122,7 @@ pub enum Reason {
 
 /// Why an image does not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum Violation {
     /// Nobody says how it was built.
     NoProvenance,
     /// None of what is said about how it was built counts.
@@ -147,7 +147,7 @@ pub enum Fault {
 impl Judgement {
     /// Whether the image satisfies its policy or, without one, nothing about it is forged.
     pub fn is_satisfied(&self) -> bool {
-        self.faults.is_empty()
+        self.violations.is_empty()
     }
 
     /// Whether the image must not be promoted. Without a policy, what is forged blocks.
@@ -185,7 +185,7 @@ impl Judgement {
         let result = match (self.is_satisfied(), self.level) {
             (true, Some(level)) => format!("passes, SLSA build level {level}"),
             (true, None) => "passes".to_owned(),
-            (false, _) => self.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            (false, _) => self.violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         };
         let name = name.map(|name| format!(" ({})", shown(name))).unwrap_or_default();
         write!(f, "{:indent$}{}{name}: {result}", "", self.digest)?;
@@ -225,7 +225,7 @@ impl fmt::Display for Finding {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Accepted(grounds) => write!(f, "accepted, {grounds}"),
+            Self::Accepted(reason) => write!(f, "accepted, {reason}"),
             Self::Ignored => f.write_str("ignored, no policy asks for it"),
             Self::SomeoneElses(outsider) => write!(f, "ignored, {outsider}"),
             Self::Refused(reason) => write!(f, "refused, {reason}"),
@@ -233,7 +233,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl fmt::Display for Grounds {
+impl fmt::Display for AcceptReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Provenance { builder, source, level } => {
@@ -273,7 +273,7 @@ impl fmt::Display for Reason {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoProvenance => f.write_str("it has no SLSA provenance"),

@@ -4,16 +4,16 @@
 //! All of it is pure: what was attested and by whom is found out elsewhere. See `docs/design/provenance.md`.
 
 mod build_type;
+mod evaluate;
 mod exemption;
 mod image;
 mod judge;
 mod judgement;
 mod predicate;
 mod text;
-mod weigh;
 
 pub use exemption::{claims_exemption, exempt_parts, is_exempt};
 pub use image::{Image, Platform, RejectedAttestation, VerifiedAttestation};
 pub use judge::judge;
-pub use judgement::{AttestationId, Fault, Finding, Grounds, Judgement, Outsider, Reason, Verdict};
+pub use judgement::{AcceptReason, AttestationId, Finding, Judgement, Outsider, Reason, Verdict, Violation};
 pub use predicate::{InvalidPredicate, PROVENANCE_TYPES};

@@ -5,7 +5,7 @@ use oci::Digest;
 use proptest::prelude::*;
 use serde_json::json;
 use sigstore::{Signatory, Statement};
-use trust::policy::{Fault, Image, Outsider, Reason, Verdict, VerifiedAttestation, judge};
+use trust::policy::{Image, Outsider, Reason, Verdict, VerifiedAttestation, Violation, judge};
 
 use crate::support::*;
 
@@ -32,7 +32,7 @@ fn other_predicate_types_are_no_provenance() {
     ] {
         let judgement =
             judge(Some(&usual()), &image("app", vec![attested("app", google(), other, v1(HOSTED, SOURCE))]));
-        assert_eq!(judgement.faults, [Fault::NoProvenance], "{other}");
+        assert_eq!(judgement.violations, [Violation::NoProvenance], "{other}");
         assert_eq!(judgement.accepted().count(), 1, "and yet one of the signers says so");
     }
 }
@@ -40,7 +40,7 @@ fn other_predicate_types_are_no_provenance() {
 #[test]
 fn an_image_without_provenance_satisfies_no_policy() {
     let judgement = judge(Some(&usual()), &image("app", Vec::new()));
-    assert_eq!((&judgement.faults[..], judgement.level), (&[Fault::NoProvenance][..], None));
+    assert_eq!((&judgement.violations[..], judgement.level), (&[Violation::NoProvenance][..], None));
     assert!(judgement.blocks());
 }
 
@@ -168,7 +168,7 @@ fn of_several_the_best_that_counts_says_the_level_and_the_others_take_nothing_aw
     let judgement = judge(Some(&usual()), &image);
     assert_eq!((judgement.level, judgement.accepted().count()), (Some(BuildLevel::Three), 2));
     image.verified.truncate(1);
-    assert_eq!(judge(Some(&usual()), &image).faults, [Fault::ProvenanceRefused]);
+    assert_eq!(judge(Some(&usual()), &image).violations, [Violation::ProvenanceRefused]);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn what_must_be_attested_besides_must_be_by_one_of_the_signers_and_about_the_ima
     };
     let judgement = with(Some(attested("app", github(), SPDX, json!({}))));
     assert!(judgement.is_satisfied() && judgement.accepted().count() == 2, "{judgement}");
-    let missing = [Fault::NotAttested(SPDX.into())];
+    let missing = [Violation::NotAttested(SPDX.into())];
     for other in [
         None,
         Some(attested("app", stranger(), SPDX, json!({}))),
@@ -188,10 +188,10 @@ fn what_must_be_attested_besides_must_be_by_one_of_the_signers_and_about_the_ima
         Some(attested("app", google(), "https://spdx.dev/Document/v2", json!({}))),
     ] {
         let judgement = with(other);
-        assert_eq!((&judgement.faults[..], judgement.level), (&missing[..], None));
+        assert_eq!((&judgement.violations[..], judgement.level), (&missing[..], None));
     }
     let alone = judge(Some(&asks), &image("app", vec![attested("app", github(), SPDX, json!({}))]));
-    assert_eq!(alone.faults, [Fault::NoProvenance]);
+    assert_eq!(alone.violations, [Violation::NoProvenance]);
 }
 
 #[test]

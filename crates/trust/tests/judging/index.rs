@@ -2,7 +2,7 @@
 
 use manifest::policy::BuildLevel;
 use serde_json::json;
-use trust::policy::{Fault, judge};
+use trust::policy::{Violation, judge};
 
 use crate::support::*;
 
@@ -18,7 +18,10 @@ fn provenance_about_an_index_that_fails_is_not_outweighed_by_its_platforms() {
     let platforms = || vec![(Some("linux/amd64"), image("amd64", vec![good("amd64")]))];
     for own in [bad("index"), good("amd64")] {
         let judgement = judge(Some(&usual()), &index(vec![own], platforms()));
-        assert_eq!((&judgement.faults[..], judgement.platforms.len()), (&[Fault::ProvenanceRefused][..], 0));
+        assert_eq!(
+            (&judgement.violations[..], judgement.platforms.len()),
+            (&[Violation::ProvenanceRefused][..], 0)
+        );
     }
     for predicate_type in [None, Some(V1), Some(V0_2)] {
         let mut index = index(Vec::new(), platforms());
@@ -61,7 +64,7 @@ fn one_platform_that_fails_fails_the_index() {
     ] {
         let platforms = vec![(Some("linux/amd64"), image("amd64", vec![good("amd64")])), (name, second)];
         let judgement = judge(Some(&usual()), &index(Vec::new(), platforms));
-        assert_eq!(judgement.faults, [Fault::Platforms { failed: 1, all: 2 }]);
+        assert_eq!(judgement.violations, [Violation::Platforms { failed: 1, all: 2 }]);
         assert!(judgement.blocks() && judgement.level.is_none() && !judgement.is_by_platforms());
     }
 }
@@ -86,7 +89,7 @@ fn an_index_of_nothing_that_runs_fails() {
     let mut attestations_alone = index(Vec::new(), Vec::new());
     attestations_alone.platforms = Some(vec![exempt(image("buildkit", vec![good("buildkit")]))]);
     for index in [index(Vec::new(), Vec::new()), attestations_alone] {
-        assert_eq!(judge(Some(&usual()), &index).faults, [Fault::NoPlatform]);
+        assert_eq!(judge(Some(&usual()), &index).violations, [Violation::NoPlatform]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Without a policy, by someone else, and what is told of it.
 
 use serde_json::json;
-use trust::policy::{Fault, Outsider, Verdict, judge};
+use trust::policy::{Outsider, Verdict, Violation, judge};
 
 use crate::support::*;
 
@@ -26,7 +26,7 @@ fn without_a_policy_what_is_forged_blocks() {
         let mut image = image("app", vec![good("app")]);
         image.rejected.push(forged(predicate_type));
         let judgement = judge(None, &image);
-        assert!(judgement.blocks() && judgement.faults == [Fault::Forged], "{judgement}");
+        assert!(judgement.blocks() && judgement.violations == [Violation::Forged], "{judgement}");
     }
     assert!(
         judge(None, &image("app", vec![good("other")])).blocks(),
@@ -36,7 +36,7 @@ fn without_a_policy_what_is_forged_blocks() {
     inner.rejected.push(forged(None));
     for name in [Some("linux/amd64"), Some("unknown/unknown")] {
         let judgement = judge(None, &index(vec![good("index")], vec![(name, inner.clone())]));
-        assert_eq!(judgement.faults, [Fault::Platforms { failed: 1, all: 1 }], "wherever it stands");
+        assert_eq!(judgement.violations, [Violation::Platforms { failed: 1, all: 1 }], "wherever it stands");
     }
     assert!(!judge(None, &index(Vec::new(), Vec::new())).blocks());
 }
@@ -68,12 +68,12 @@ fn what_someone_else_attests_satisfies_no_policy_and_takes_nothing_away_from_wha
         alone.others.push(unknown(predicate_type));
         let judgement = judge(Some(&usual()), &alone);
         assert!(judgement.blocks() && judgement.accepted().count() == 0, "{judgement}");
-        assert_eq!(judgement.faults, [Fault::ProvenanceRefused]);
+        assert_eq!(judgement.violations, [Violation::ProvenanceRefused]);
     }
     let asks = policy(|draft| draft.predicate_types = vec![SPDX.parse().unwrap()]);
     let mut with_sbom = image("app", vec![good("app")]);
     with_sbom.others.push(unknown(Some(SPDX)));
-    assert_eq!(judge(Some(&asks), &with_sbom).faults, [Fault::NotAttested(SPDX.into())]);
+    assert_eq!(judge(Some(&asks), &with_sbom).violations, [Violation::NotAttested(SPDX.into())]);
 }
 
 /// Whoever may push could otherwise fail an index whose platforms all pass.

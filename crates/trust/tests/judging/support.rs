@@ -1,7 +1,7 @@
 //! A policy, and images that it lets pass or not.
 
 use manifest::policy::SignerPattern;
-use manifest::policy::{BuildLevel, BuilderDraft, Draft, Mode, Policy};
+use manifest::policy::{BuildLevel, BuilderSpec, Mode, Policy, PolicySpec};
 use oci::Digest;
 use serde_json::{Value, json};
 use sigstore::{Signatory, Statement};
@@ -39,29 +39,28 @@ pub(crate) fn certificate(issuer: &str, subject: &str) -> Signatory {
 }
 
 /// Google's builder reaches level 3, the workflow 2.
-pub(crate) fn draft(mode: Mode) -> Draft {
+pub(crate) fn draft(mode: Mode) -> PolicySpec {
     let signers: [SignerPattern; 2] = [
         "sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com",
         r"sigstore(identityMatch=regex)::https://token\.actions\.githubusercontent\.com::https://github\.com/org/repo/.+",
     ]
     .map(|text| text.parse().unwrap());
-    let hosted = BuilderDraft {
+    let hosted = BuilderSpec {
         id: HOSTED.parse().unwrap(),
         level: BuildLevel::Three,
         signers: vec![signers[0].clone()],
     };
-    let workflow =
-        BuilderDraft { id: WORKFLOW.parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
-    Draft {
+    let workflow = BuilderSpec { id: WORKFLOW.parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
+    PolicySpec {
         mode: Some(mode),
         signers: signers.to_vec(),
         builders: vec![hosted, workflow],
         sources: vec!["github.com/org/repo".parse().unwrap()],
-        ..Draft::default()
+        ..PolicySpec::default()
     }
 }
 
-pub(crate) fn policy(change: impl FnOnce(&mut Draft)) -> Policy {
+pub(crate) fn policy(change: impl FnOnce(&mut PolicySpec)) -> Policy {
     let mut draft = draft(Mode::Require);
     change(&mut draft);
     draft.into_policy().unwrap().unwrap()

@@ -1,6 +1,6 @@
 //! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written. It is done in rounds: all hosts that answer first, then those that were late, by the same phases.
 
-mod memory;
+mod cached;
 mod progress;
 mod reading;
 
@@ -8,13 +8,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use cached::CachedInventory;
 use manifest::Id;
 use manifest::{Edges, ImageId};
-use memory::Memory;
 use oci::{Graph, Reader, Repository};
 use progress::Progress;
 use reading::{Readers, ask, list, list_all, read_images};
-use trust::Notary;
+use trust::TrustConfig;
 
 use crate::cache::Cache;
 use crate::decide::{Verdict, serving};
@@ -65,13 +65,13 @@ pub async fn plan(
     run: &Run,
     reader: &Reader,
     ready: Ready,
-    notary: &Notary,
+    trust_config: &TrustConfig,
 ) -> Result<(Plan, Option<Deferred>), Error> {
     let Ready { edges, policies, strict, keep_going, writes, looks, round } = ready;
     let readers = Readers::new(reader, writes, &edges);
     let decided = match round {
         Round::First { late_after, cache } => {
-            first_round(run, &readers, edges, notary, late_after, cache).await?
+            first_round(run, &readers, edges, trust_config, late_after, cache).await?
         }
         Round::Second(late) => second_round(run, &readers, edges, *late).await?,
     };
@@ -92,25 +92,25 @@ async fn first_round(
     run: &Run,
     readers: &Readers,
     mut edges: Arc<Edges>,
-    notary: &Notary,
+    trust_config: &TrustConfig,
     late_after: Option<Duration>,
     cache: Option<Cache>,
 ) -> Result<Decided, Error> {
-    let mut memory = Memory::recall(run, cache, &edges);
-    let mut inventory = Inventory::observing(observed(&edges, notary));
+    let mut cached = CachedInventory::recall(run, cache, &edges);
+    let mut inventory = Inventory::observing(observed(&edges, trust_config));
     let verdicts = loop {
-        memory.settled().for_each(|repository| inventory.settle(repository));
-        list(run, readers, &edges, &memory, &mut inventory, late_after).await;
+        cached.up_to_date().for_each(|repository| inventory.settle(repository));
+        list(run, readers, &edges, &cached, &mut inventory, late_after).await;
         let verdicts = ask(run, readers, &edges, &mut inventory).await?;
         // What is remembered of a host is forgotten as soon as one bit of it is wrong, so this ends.
-        let wrong = memory.contradicted(run, &edges, &verdicts);
+        let wrong = cached.contradicted(run, &edges, &verdicts);
         if wrong.is_empty() {
             break verdicts;
         }
         wrong.into_iter().for_each(|repository| inventory.forget(repository));
     };
     // No other process can use it as long as this one has it open.
-    let cache = memory.keep(run, &edges, &verdicts).filter(|_| notary.signing.is_some());
+    let cache = cached.keep(run, &edges, &verdicts).filter(|_| trust_config.signing.is_some());
     serve(&mut edges, &inventory);
     let images = read_images(run, readers.of_staging(), &edges, edges.all().iter().zip(&verdicts)).await;
     let cache = cache.map(Arc::new);
@@ -154,11 +154,11 @@ fn serve(edges: &mut Arc<Edges>, inventory: &Inventory) {
 }
 
 /// The repositories in which it matters what is attached to images: staging, and the homes of what is signed.
-fn observed(edges: &Edges, notary: &Notary) -> BTreeSet<Id<Repository>> {
+fn observed(edges: &Edges, trust_config: &TrustConfig) -> BTreeSet<Id<Repository>> {
     let sources = edges.all().iter().flat_map(|edge| edges.sources(edge));
     let mut observed: BTreeSet<Id<Repository>> = sources.collect();
-    if notary.signing.is_some() {
-        observed.extend(subjects(edges, &notary.production).iter().map(|subject| subject.home));
+    if trust_config.signing.is_some() {
+        observed.extend(subjects(edges, &trust_config.production).iter().map(|subject| subject.home));
     }
     observed
 }

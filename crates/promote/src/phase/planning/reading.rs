@@ -8,12 +8,12 @@ use manifest::Id;
 use manifest::{Edge, Edges, ImageId};
 use oci::{Graph, Listed, Reader, Repository, Selector};
 
-use super::memory::Memory;
+use super::cached::CachedInventory;
 use super::progress::Progress;
 use crate::decide::{Verdict, decide};
 use crate::error::Error;
 use crate::event::Event;
-use crate::inventory::{Draft, Inventory, Question};
+use crate::inventory::{Inventory, ListingBuilder, Lookup};
 use crate::phase::hosts::by_host;
 use crate::run::Run;
 
@@ -53,14 +53,14 @@ pub(super) async fn list(
     run: &Run,
     readers: &Readers,
     edges: &Edges,
-    memory: &Memory,
+    cached: &CachedInventory,
     inventory: &mut Inventory,
     late_after: Option<Duration>,
 ) {
     let mut repositories: BTreeSet<Id<Repository>> = BTreeSet::new();
     for edge in edges.all().iter().filter(|edge| !inventory.is_settled(edge.destination)) {
         repositories.insert(edge.destination);
-        if !memory.rechecks(edge.destination) {
+        if !cached.rechecks(edge.destination) {
             repositories.extend(edges.sources(edge));
         }
     }
@@ -105,7 +105,7 @@ pub(super) async fn list_all(
         repositories.iter().copied(),
         |id| id,
         async |id| {
-            let draft = Draft::new(edges, id);
+            let draft = ListingBuilder::new(edges, id);
             let observes = shared.lock().unwrap_or_else(PoisonError::into_inner).observes(id);
             let mut draft = if observes { draft.with_attached() } else { draft };
             let repository = edges.repository(id);
@@ -144,7 +144,7 @@ pub(super) async fn ask(
         for edge in edges.all() {
             match decide(edge, edges, inventory) {
                 Ok(verdict) => verdicts.push(verdict),
-                Err(question) => drop(questions.insert(question)),
+                Err(lookup) => drop(questions.insert(lookup)),
             }
         }
         if questions.is_empty() {
@@ -154,26 +154,26 @@ pub(super) async fn ask(
             return Err(Error::Interrupted);
         }
         run.tell(&Event::Work { units: "manifests", more: questions.len() });
-        let answers = by_host(run, edges, questions, Question::repository, async |question| {
-            let repository = edges.repository(question.repository());
-            let selector = match question {
-                Question::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
-                Question::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
+        let answers = by_host(run, edges, questions, Lookup::repository, async |lookup| {
+            let repository = edges.repository(lookup.repository());
+            let selector = match lookup {
+                Lookup::Tag(_, tag) => Selector::Tag(edges.tag_name(tag)),
+                Lookup::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
             };
-            let answer = readers.of(question.repository()).head(repository, selector).await;
+            let answer = readers.of(lookup.repository()).head(repository, selector).await;
             run.tell(&Event::Worked);
-            (question, answer)
+            (lookup, answer)
         })
         .await;
-        for (question, answer) in answers {
-            match (question, answer) {
-                (Question::Tag(repository, tag), Ok(found)) => {
+        for (lookup, answer) in answers {
+            match (lookup, answer) {
+                (Lookup::Tag(repository, tag), Ok(found)) => {
                     inventory.tag_answered(repository, tag, found, edges);
                 }
-                (Question::Digest(repository, digest), Ok(found)) => {
+                (Lookup::Digest(repository, digest), Ok(found)) => {
                     inventory.digest_answered(repository, digest, found);
                 }
-                (question, Err(error)) => inventory.not_answered(question, error),
+                (lookup, Err(error)) => inventory.not_answered(lookup, error),
             }
         }
     }

@@ -21,42 +21,42 @@ const REQUESTS: usize = 128;
 
 /// The room that there is. Hosts that are behind have each a share of their own, so that none of them takes that of others.
 #[derive(Debug)]
-pub(super) struct Rooms {
-    common: Room,
-    behind: Mutex<HashMap<Host, Room>>,
+pub(super) struct Budgets {
+    common: Budget,
+    behind: Mutex<HashMap<Host, Budget>>,
     requests: Mutex<HashMap<Host, Arc<Semaphore>>>,
 }
 
 #[derive(Clone, Debug)]
-struct Room {
+struct Budget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
 }
 
-impl Default for Rooms {
+impl Default for Budgets {
     fn default() -> Self {
         Self {
-            common: Room::new(SMALL_TOGETHER, LARGE_AT_ONCE),
+            common: Budget::new(SMALL_TOGETHER, LARGE_AT_ONCE),
             behind: Mutex::default(),
             requests: Mutex::default(),
         }
     }
 }
 
-impl Rooms {
+impl Budgets {
     /// Waits for room for a blob of `size` bytes, in the share of a host where one is named.
     pub(super) async fn wait(&self, size: u64, behind: Option<&Host>) -> OwnedSemaphorePermit {
-        let room = match behind {
+        let budget = match behind {
             None => self.common.clone(),
             Some(host) => {
                 let mut shares = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-                let share = || Room::new(SMALL_BEHIND, LARGE_BEHIND);
+                let share = || Budget::new(SMALL_BEHIND, LARGE_BEHIND);
                 shares.entry(host.clone()).or_insert_with(share).clone()
             }
         };
         let (semaphore, permits) = match u32::try_from(size) {
-            Ok(bytes) if size <= WINDOW => (room.small, bytes),
-            _ => (room.large, 1),
+            Ok(bytes) if size <= WINDOW => (budget.small, bytes),
+            _ => (budget.large, 1),
         };
         acquire(semaphore, permits).await
     }
@@ -79,7 +79,7 @@ async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> OwnedSemaphorePermi
     semaphore.acquire_many_owned(permits).await.expect("an open semaphore")
 }
 
-impl Room {
+impl Budget {
     fn new(small: usize, large: usize) -> Self {
         Self { small: Arc::new(Semaphore::new(small)), large: Arc::new(Semaphore::new(large)) }
     }
@@ -93,13 +93,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_that_is_behind_takes_no_room_of_others() {
-        let rooms = Rooms::default();
+        let budgets = Budgets::default();
         let (slow, other): (Host, Host) = ("slow.io".parse().unwrap(), "other.io".parse().unwrap());
-        let held = rooms.wait(WINDOW, Some(&slow)).await;
-        assert!(rooms.wait(1, Some(&slow)).now_or_never().is_none(), "its share is used up");
-        assert!(rooms.wait(WINDOW, Some(&other)).now_or_never().is_some());
-        assert!(rooms.wait(WINDOW, None).now_or_never().is_some());
+        let held = budgets.wait(WINDOW, Some(&slow)).await;
+        assert!(budgets.wait(1, Some(&slow)).now_or_never().is_none(), "its share is used up");
+        assert!(budgets.wait(WINDOW, Some(&other)).now_or_never().is_some());
+        assert!(budgets.wait(WINDOW, None).now_or_never().is_some());
         drop(held);
-        assert!(rooms.wait(1, Some(&slow)).now_or_never().is_some());
+        assert!(budgets.wait(1, Some(&slow)).now_or_never().is_some());
     }
 }

@@ -10,8 +10,8 @@ use super::image::ImageName;
 use super::judge::Judge;
 use crate::config::Verification;
 use crate::evidence::{
-    Absent, EvidenceError, FoundAttestation, FoundSignature, Hints, Means, Rejected, Wanted, gather,
-    is_about_content,
+    Absent, EvidenceClient, EvidenceError, EvidenceKinds, FoundAttestation, FoundSignature, ListedTags,
+    Rejected, fetch, is_about_content,
 };
 use crate::policy::{claims_exemption, is_exempt};
 use crate::problem::Problem;
@@ -74,9 +74,9 @@ pub async fn audit(
     image: &ImageName,
 ) -> Result<Audited, AuditError> {
     let judge = Judge::new(verification, production, &image.repository);
-    let share = verification.room.share();
+    let share = verification.budget.share();
     let mut auditor = Auditor {
-        means: verification.means(reader, &share),
+        client: verification.client(reader, &share),
         repository: &image.repository,
         canonical: canonical(production, &image.repository),
         left: IMAGE_MANIFESTS_MAX,
@@ -101,7 +101,7 @@ struct Tree {
 }
 
 struct Auditor<'a> {
-    means: Means<'a>,
+    client: EvidenceClient<'a>,
     repository: &'a Repository,
     canonical: Option<Repository>,
     /// How many images may yet be listed.
@@ -111,7 +111,7 @@ struct Auditor<'a> {
 impl Auditor<'_> {
     /// Which images there are to look at.
     async fn tree(&mut self, image: &ImageName) -> Result<Tree, AuditError> {
-        let manifest = self.means.reader.manifest(self.repository, image.selector()).await?;
+        let manifest = self.client.reader.manifest(self.repository, image.selector()).await?;
         // What is asked for by a digest of another algorithm is known by that.
         let digest = image.digest().unwrap_or(manifest.digest());
         let parsed = manifest.parse().map_err(|error| self.fail(digest, &error))?;
@@ -144,7 +144,7 @@ impl Auditor<'_> {
                         );
                     }
                     let manifest =
-                        self.means.reader.manifest(self.repository, Selector::Digest(child.digest)).await?;
+                        self.client.reader.manifest(self.repository, Selector::Digest(child.digest)).await?;
                     let parsed = manifest.parse().map_err(|error| self.fail(child.digest, &error))?;
                     deeper = self.children(child.digest, &parsed.children, depth + 1).await?;
                 }
@@ -170,7 +170,7 @@ impl Auditor<'_> {
         if !claims_exemption(listed, child) {
             return Ok(false);
         }
-        match self.means.reader.manifest(self.repository, Selector::Digest(child.digest)).await {
+        match self.client.reader.manifest(self.repository, Selector::Digest(child.digest)).await {
             Ok(manifest) => Ok(is_exempt(listed, child, &manifest)),
             // What is not there, or is no manifest, is not exempt.
             Err(error) if is_about_content(&error) => Ok(false),
@@ -183,13 +183,13 @@ impl Auditor<'_> {
         async move {
             let mut draft = judge.image(tree.digest, tree.platform.as_deref());
             for repository in std::iter::once(self.repository).chain(&self.canonical) {
-                let (hints, wanted) = (Hints::default(), Wanted::All);
-                let evidence = gather(self.means, repository, tree.digest, hints, wanted).await?;
-                for FoundSignature { signatory, reference, signed_at, origin } in evidence.signatures {
-                    draft.signature(&signatory, reference.as_deref(), signed_at, &origin.to_string());
+                let (listed_tags, wanted) = (ListedTags::default(), EvidenceKinds::All);
+                let evidence = fetch(self.client, repository, tree.digest, listed_tags, wanted).await?;
+                for FoundSignature { signatory, reference, signed_at, location } in evidence.signatures {
+                    draft.signature(&signatory, reference.as_deref(), signed_at, &location.to_string());
                 }
-                for FoundAttestation { signatory, statement, origin, .. } in evidence.attestations {
-                    draft.statement(&signatory, &statement, &origin.to_string());
+                for FoundAttestation { signatory, statement, location, .. } in evidence.attestations {
+                    draft.statement(&signatory, &statement, &location.to_string());
                 }
                 for Rejected { claim, reason, place } in evidence.rejected.iter().chain(&evidence.others) {
                     draft.refused(claim, reason, place);

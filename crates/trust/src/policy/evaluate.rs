@@ -5,11 +5,15 @@ use oci::Digest;
 use sigstore::Statement;
 
 use super::image::VerifiedAttestation;
-use super::judgement::{Grounds, Outsider, Reason, Verdict};
+use super::judgement::{AcceptReason, Outsider, Reason, Verdict};
 use super::predicate::{Provenance, is_provenance};
 
 /// What an attestation of a digest is worth under a policy, or without one.
-pub(super) fn weigh(policy: Option<&Policy>, digest: &Digest, attestation: &VerifiedAttestation) -> Verdict {
+pub(super) fn evaluate(
+    policy: Option<&Policy>,
+    digest: &Digest,
+    attestation: &VerifiedAttestation,
+) -> Verdict {
     let is_provenance = is_provenance(&attestation.statement.predicate_type);
     if policy.is_some_and(|policy| !attestation.is_trusted_by(policy)) {
         return Verdict::SomeoneElses(Outsider::Identity);
@@ -19,10 +23,10 @@ pub(super) fn weigh(policy: Option<&Policy>, digest: &Digest, attestation: &Veri
         return Verdict::Refused(Reason::OtherSubject);
     }
     let Some(policy) = policy else {
-        return if is_provenance { Verdict::Accepted(Grounds::Verified) } else { Verdict::Ignored };
+        return if is_provenance { Verdict::Accepted(AcceptReason::Verified) } else { Verdict::Ignored };
     };
     if !is_provenance {
-        return Verdict::Accepted(Grounds::Signer);
+        return Verdict::Accepted(AcceptReason::Signer);
     }
     provenance(policy, attestation).map_or_else(Verdict::Refused, Verdict::Accepted)
 }
@@ -33,7 +37,7 @@ fn is_about(statement: &Statement, digest: &Digest) -> bool {
 }
 
 /// Why provenance by one of a policy's signers counts, or does not.
-fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<Grounds, Reason> {
+fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<AcceptReason, Reason> {
     let said = Provenance::read(&attestation.statement).map_err(Reason::Unusable)?;
     let identity = attestation.signatory.identity();
     let claimed = identity.and_then(|(issuer, subject)| policy.claimed(issuer, subject, said.builder));
@@ -45,7 +49,7 @@ fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<Grou
     let source = source(policy, &said.sources)?;
     match policy.level() {
         Some(asked) if builder.level < asked => Err(Reason::Level { reached: builder.level, asked }),
-        _ => Ok(Grounds::Provenance { builder: said.builder.to_owned(), source, level: builder.level }),
+        _ => Ok(AcceptReason::Provenance { builder: said.builder.to_owned(), source, level: builder.level }),
     }
 }
 

@@ -13,17 +13,17 @@ use crate::run::Run;
 
 /// The cache, as far as a plan needs it. Without a cache it remembers nothing and keeps nothing.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct CachedInventory {
     cache: Option<Cache>,
     /// Repositories that were seen to hold all that edges wish there.
-    settled: BTreeSet<Id<Repository>>,
+    up_to_date: BTreeSet<Id<Repository>>,
     /// The same of repositories that are asked again all the same.
     rechecked: BTreeSet<Id<Repository>>,
     /// Hosts of which what is remembered is wrong.
     forgotten: Vec<Host>,
 }
 
-impl Memory {
+impl CachedInventory {
     /// Looks up which repositories need not be asked. A cache that cannot be read is done without.
     pub(super) fn recall(run: &Run, cache: Option<Cache>, edges: &Edges) -> Self {
         let Some(cache) = cache else { return Self::default() };
@@ -31,7 +31,7 @@ impl Memory {
         match this.look_up(&cache, edges) {
             Ok(()) => {
                 tracing::info!(
-                    settled = this.settled.len(),
+                    up_to_date = this.up_to_date.len(),
                     rechecked = this.rechecked.len(),
                     "repositories of production that the inventory cache knows"
                 );
@@ -46,15 +46,15 @@ impl Memory {
 
     fn look_up(&mut self, cache: &Cache, edges: &Edges) -> Result<(), CacheError> {
         let remembered = cache.remembered()?;
-        for wished in edges.by_destination() {
-            let destination = wished[0].destination;
+        for requested in edges.by_destination() {
+            let destination = requested[0].destination;
             let facts = remembered.of(edges.repository(destination))?;
-            if wished.iter().all(|edge| facts.show(edges.tag(edge), edges.digest(edge))) {
+            if requested.iter().all(|edge| facts.show(edges.tag(edge), edges.digest(edge))) {
                 let again = match cache.recheck() {
                     Recheck::All => true,
                     Recheck::Sample(part) => rand::random::<f64>() < part,
                 };
-                let known = if again { &mut self.rechecked } else { &mut self.settled };
+                let known = if again { &mut self.rechecked } else { &mut self.up_to_date };
                 known.insert(destination);
             }
         }
@@ -62,8 +62,8 @@ impl Memory {
     }
 
     /// The repositories that need not be asked.
-    pub(super) fn settled(&self) -> impl Iterator<Item = Id<Repository>> {
-        self.settled.iter().copied()
+    pub(super) fn up_to_date(&self) -> impl Iterator<Item = Id<Repository>> {
+        self.up_to_date.iter().copied()
     }
 
     /// Whether a repository is asked only to see whether what is remembered of it still holds.
@@ -101,29 +101,29 @@ impl Memory {
             self.forgotten.push(Host::clone(host));
         }
         self.rechecked.retain(|repository| !wrong.contains_key(host(*repository)));
-        let (ask, settled): (BTreeSet<_>, BTreeSet<_>) =
-            self.settled.iter().partition(|repository| wrong.contains_key(host(**repository)));
-        self.settled = settled;
+        let (ask, up_to_date): (BTreeSet<_>, BTreeSet<_>) =
+            self.up_to_date.iter().partition(|repository| wrong.contains_key(host(**repository)));
+        self.up_to_date = up_to_date;
         ask.into_iter().collect()
     }
 
     /// Remembers what production was seen to hold in this run; gives the cache back.
     pub(super) fn keep(self, run: &Run, edges: &Edges, verdicts: &[Verdict]) -> Option<Cache> {
-        let Self { cache: Some(cache), settled, forgotten, .. } = self else { return None };
+        let Self { cache: Some(cache), up_to_date, forgotten, .. } = self else { return None };
         let kept = cache.remembered().and_then(|remembered| {
             let mut rest = verdicts;
-            let learnt = edges.by_destination().filter_map(|wished| {
-                let (these, others) = rest.split_at(wished.len());
+            let learnt = edges.by_destination().filter_map(|requested| {
+                let (these, others) = rest.split_at(requested.len());
                 rest = others;
-                let repository = edges.repository(wished[0].destination);
-                if settled.contains(&wished[0].destination) {
+                let repository = edges.repository(requested[0].destination);
+                if up_to_date.contains(&requested[0].destination) {
                     return None;
                 }
                 let before = match forgotten.contains(&repository.host) {
                     true => Ok(Facts::default()),
                     false => remembered.of(repository),
                 };
-                before.map(|before| Some((repository, news(&before, edges, wished, these)?))).transpose()
+                before.map(|before| Some((repository, news(&before, edges, requested, these)?))).transpose()
             });
             cache.learn(&forgotten, learnt)
         });
@@ -135,9 +135,9 @@ impl Memory {
 }
 
 /// What is known of a repository now, where that is more than what was known before.
-fn news(before: &Facts, edges: &Edges, wished: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
+fn news(before: &Facts, edges: &Edges, requested: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
     let mut facts = before.clone();
-    for (edge, verdict) in wished.iter().zip(verdicts) {
+    for (edge, verdict) in requested.iter().zip(verdicts) {
         match verdict {
             Verdict::Done | Verdict::DoneWithoutSource => facts.learn(edges.tag(edge), *edges.digest(edge)),
             // Nobody has looked.

@@ -14,24 +14,24 @@ use crate::subject::Subject;
 
 /// What is remembered of images that are finished. Without a cache it remembers nothing.
 #[derive(Clone, Debug)]
-pub(super) struct Finished {
+pub(super) struct CompletedCache {
     /// Who signs, in which form, and what else is attested: where that changes, nothing is finished any more.
-    terms: String,
+    cache_key: String,
     known: BTreeMap<Id<Repository>, BTreeSet<Digest>>,
     /// Images that are looked at again, though they are known.
     rechecked: HashSet<Subject>,
 }
 
-impl Finished {
+impl CompletedCache {
     /// Looks up which of some images are finished. A cache that cannot be read is done without.
     pub(super) fn recall(
         run: &Run,
         cache: Option<&Cache>,
-        terms: String,
+        cache_key: String,
         edges: &Edges,
         subjects: &[Subject],
     ) -> Self {
-        let mut this = Self { terms, known: BTreeMap::new(), rechecked: HashSet::new() };
+        let mut this = Self { cache_key, known: BTreeMap::new(), rechecked: HashSet::new() };
         if let Some(cache) = cache
             && let Err(error) = this.look_up(cache, edges, subjects)
         {
@@ -44,7 +44,7 @@ impl Finished {
     fn look_up(&mut self, cache: &Cache, edges: &Edges, subjects: &[Subject]) -> Result<(), CacheError> {
         for subject in subjects {
             if !self.known.contains_key(&subject.home) {
-                let finished = cache.finished(edges.repository(subject.home), &self.terms)?;
+                let finished = cache.finished(edges.repository(subject.home), &self.cache_key)?;
                 self.known.insert(subject.home, finished);
             }
             let again = match cache.recheck() {
@@ -70,10 +70,10 @@ impl Finished {
 
     /// Remembers the images that this run has seen to be finished. Where one was not that was remembered to be, nothing is
     /// remembered of its host any more but what was seen now.
-    pub(super) fn keep(mut self, run: &Run, cache: &Cache, edges: &Edges, seen: &[(Subject, Completion)]) {
+    pub(super) fn keep(mut self, run: &Run, cache: &Cache, edges: &Edges, seen: &[(Subject, Status)]) {
         let host = |subject: &Subject| &edges.repository(subject.home).host;
-        let is_wrong = |(subject, completion): &&(Subject, Completion)| {
-            *completion == Completion::Completed && self.rechecked.contains(subject)
+        let is_wrong = |(subject, completion): &&(Subject, Status)| {
+            *completion == Status::Completed && self.rechecked.contains(subject)
         };
         let wrong: BTreeSet<&Host> = seen.iter().filter(is_wrong).map(|(subject, _)| host(subject)).collect();
         for host in &wrong {
@@ -86,8 +86,7 @@ impl Finished {
         let mut changed = BTreeSet::new();
         for (subject, completion) in seen {
             let digest = *edges.digest_name(subject.digest);
-            if *completion != Completion::Incomplete
-                && self.known.entry(subject.home).or_default().insert(digest)
+            if *completion != Status::Incomplete && self.known.entry(subject.home).or_default().insert(digest)
             {
                 changed.insert(subject.home);
             }
@@ -95,7 +94,7 @@ impl Finished {
         let learnt =
             changed.iter().filter_map(|home| Some((edges.repository(*home), self.known.get(home)?.clone())));
         let forgotten: Vec<Host> = wrong.into_iter().cloned().collect();
-        if let Err(error) = cache.learn_finished(&forgotten, &self.terms, learnt) {
+        if let Err(error) = cache.learn_finished(&forgotten, &self.cache_key, learnt) {
             run.tell(&Event::Warned(error.to_string()));
         }
     }
@@ -103,7 +102,7 @@ impl Finished {
 
 /// What a run has made of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Completion {
+pub(super) enum Status {
     /// It had everything.
     WasComplete,
     /// It has everything now.

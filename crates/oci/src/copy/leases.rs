@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 /// Which host has which blob, and where.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct BlobLeases {
     table: Arc<Mutex<Table>>,
 }
 
@@ -58,13 +58,13 @@ pub(super) type Claim = Result<Turn, watch::Receiver<()>>;
 /// The duty to move a blob to a host. Dropped without success, it passes to whoever claims next.
 #[derive(Debug)]
 pub(super) struct Lead {
-    claims: Claims,
+    leases: BlobLeases,
     place: Place,
     /// Wakes the followers by being dropped.
     _over: watch::Sender<()>,
 }
 
-impl Claims {
+impl BlobLeases {
     /// What to do about a blob for a repository after a claim, once nobody else is moving it to the host. Whoever waits here
     /// should hold nothing that a leader may need.
     pub(super) async fn turn(&self, mut claim: Claim, repository: &Repository, digest: Digest) -> Turn {
@@ -90,7 +90,7 @@ impl Claims {
         }
         let (over, waiting) = watch::channel(());
         table.moving.insert(place, waiting);
-        Ok(Turn::Lead(Lead { claims: self.clone(), place, _over: over }))
+        Ok(Turn::Lead(Lead { leases: self.clone(), place, _over: over }))
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -139,7 +139,7 @@ impl Table {
 impl Lead {
     /// The blob is in this repository now.
     pub(super) fn succeeded(self, repository: &Repository) {
-        let mut table = self.claims.table();
+        let mut table = self.leases.table();
         let path = table.path(&repository.path);
         table.hold(self.place, path);
     }
@@ -147,7 +147,7 @@ impl Lead {
 
 impl Drop for Lead {
     fn drop(&mut self) {
-        self.claims.table().moving.remove(&self.place);
+        self.leases.table().moving.remove(&self.place);
     }
 }
 
@@ -180,8 +180,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn lead(claims: &Claims, text: &str, blob: Digest) -> Lead {
-        match claims.claim(&repository(text), blob) {
+    fn lead(leases: &BlobLeases, text: &str, blob: Digest) -> Lead {
+        match leases.claim(&repository(text), blob) {
             Ok(Turn::Lead(lead)) => lead,
             other => panic!("{text} is to lead: {other:?}"),
         }
@@ -189,15 +189,15 @@ mod tests {
 
     #[tokio::test]
     async fn followers_mount_what_the_leader_moved() {
-        let claims = Claims::default();
+        let leases = BlobLeases::default();
         let blob = Digest::of(b"blob");
-        let leader = lead(&claims, "a.io/one", blob);
-        let mut over = claims.claim(&repository("a.io/two"), blob).unwrap_err();
-        drop(lead(&claims, "b.io/one", blob));
+        let leader = lead(&leases, "a.io/one", blob);
+        let mut over = leases.claim(&repository("a.io/two"), blob).unwrap_err();
+        drop(lead(&leases, "b.io/one", blob));
         leader.succeeded(&repository("a.io/one"));
         assert!(over.changed().await.is_err(), "the wait is over");
         let two = repository("a.io/two");
-        let Turn::Mount(from) = claims.turn(claims.claim(&two, blob), &two, blob).await else {
+        let Turn::Mount(from) = leases.turn(leases.claim(&two, blob), &two, blob).await else {
             panic!("mounts")
         };
         assert_eq!(from.as_str(), "one");
@@ -205,26 +205,26 @@ mod tests {
 
     #[tokio::test]
     async fn a_leader_that_fails_makes_room() {
-        let claims = Claims::default();
+        let leases = BlobLeases::default();
         let blob = Digest::of(b"blob");
-        let leader = lead(&claims, "a.io/one", blob);
-        let mut over = claims.claim(&repository("a.io/two"), blob).unwrap_err();
+        let leader = lead(&leases, "a.io/one", blob);
+        let mut over = leases.claim(&repository("a.io/two"), blob).unwrap_err();
         drop(leader);
         assert!(over.changed().await.is_err(), "the wait is over");
-        drop(lead(&claims, "a.io/two", blob));
+        drop(lead(&leases, "a.io/two", blob));
     }
 
     /// Every host answers for itself, whether the others have the blob in the same repository or not, beyond the 64th too.
     #[test]
     fn each_of_many_hosts_has_its_own_repository() {
-        let claims = Claims::default();
+        let leases = BlobLeases::default();
         let blob = Digest::of(b"blob");
         let name = |host: usize| format!("h{host}.io/{}", ["most", "few"][usize::from(host % 7 == 3)]);
         for host in (0..100).step_by(2) {
-            lead(&claims, &name(host), blob).succeeded(&repository(&name(host)));
+            lead(&leases, &name(host), blob).succeeded(&repository(&name(host)));
         }
         for host in 0..100 {
-            match claims.claim(&repository(&name(host)), blob) {
+            match leases.claim(&repository(&name(host)), blob) {
                 Ok(Turn::Mount(path)) if host % 2 == 0 => assert_eq!(path, repository(&name(host)).path),
                 Ok(Turn::Lead(_)) if host % 2 == 1 => {}
                 other => panic!("host {host}: {other:?}"),
@@ -234,7 +234,7 @@ mod tests {
 
     /// What one repository does about one blob in a run.
     #[derive(Clone, Debug)]
-    struct Wish {
+    struct Request {
         blob: u8,
         host: u8,
         starts: u8,
@@ -245,11 +245,11 @@ mod tests {
     }
 
     prop_compose! {
-        fn wish()(
+        fn request()(
             blob in 0_u8..4, host in 0_u8..3, starts in 0_u8..20, takes in 0_u8..20,
             fails in prop::bool::weighted(0.2), dropped in prop::option::weighted(0.2, 0_u8..40),
-        ) -> Wish {
-            Wish { blob, host, starts, takes, fails, dropped }
+        ) -> Request {
+            Request { blob, host, starts, takes, fails, dropped }
         }
     }
 
@@ -284,20 +284,20 @@ mod tests {
         }
     }
 
-    async fn carry_out(claims: &Claims, account: &Mutex<Account>, index: usize, wish: &Wish) {
+    async fn carry_out(leases: &BlobLeases, account: &Mutex<Account>, index: usize, request: &Request) {
         let tick = |ticks: u8| Duration::from_millis(u64::from(ticks));
-        let place = (wish.blob, wish.host);
-        let repository = repository(&format!("h{}.io/r{index}", wish.host));
-        sleep(tick(wish.starts)).await;
-        let blob = Digest::of(&[wish.blob]);
-        match claims.turn(claims.claim(&repository, blob), &repository, blob).await {
+        let place = (request.blob, request.host);
+        let repository = repository(&format!("h{}.io/r{index}", request.host));
+        sleep(tick(request.starts)).await;
+        let blob = Digest::of(&[request.blob]);
+        match leases.turn(leases.claim(&repository, blob), &repository, blob).await {
             Turn::Mount(_) if account.lock().unwrap().moved.contains(&place) => {}
             Turn::Mount(from) => account.lock().unwrap().errors.push(format!("{from} does not have it")),
             Turn::Lead(lead) => {
                 let at_work = AtWork::begin(account, place);
-                sleep(tick(wish.takes)).await;
+                sleep(tick(request.takes)).await;
                 drop(at_work);
-                if !wish.fails {
+                if !request.fails {
                     account.lock().unwrap().moved.insert(place);
                     lead.succeeded(&repository);
                 }
@@ -310,15 +310,15 @@ mod tests {
         /// to an end, never two lead at once, and what a host has got is mounted from then on.
         #[test]
         fn nobody_waits_for_ever_and_a_blob_is_moved_once_a_host(
-            wishes in proptest::collection::vec(wish(), 1..60),
+            requests in proptest::collection::vec(request(), 1..60),
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-            let (claims, account) = (Claims::default(), Mutex::new(Account::default()));
+            let (leases, account) = (BlobLeases::default(), Mutex::new(Account::default()));
             runtime.block_on(async {
-                let (claims, account) = (&claims, &account);
-                let all = wishes.iter().enumerate().map(|(index, wish)| async move {
-                    let work = carry_out(claims, account, index, wish);
-                    match wish.dropped {
+                let (leases, account) = (&leases, &account);
+                let all = requests.iter().enumerate().map(|(index, request)| async move {
+                    let work = carry_out(leases, account, index, request);
+                    match request.dropped {
                         Some(after) => drop(timeout(Duration::from_millis(after.into()), work).await),
                         None => work.await,
                     }
@@ -328,7 +328,7 @@ mod tests {
             .map_err(|_| TestCaseError::fail("somebody waits for ever"))?;
             let account = account.into_inner().unwrap();
             prop_assert!(account.errors.is_empty(), "{:?}", account.errors);
-            prop_assert!(claims.table().moving.is_empty(), "nobody is left in the table");
+            prop_assert!(leases.table().moving.is_empty(), "nobody is left in the table");
         }
     }
 
