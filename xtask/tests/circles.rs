@@ -24,6 +24,10 @@ struct Names {
     imported: Vec<Vec<String>>,
     /// Names that it has from elsewhere, with where from.
     known: BTreeMap<String, Vec<String>>,
+    /// Paths that begin with a name of its own: of a module below it, or one that it has from elsewhere.
+    relative: Vec<Vec<String>>,
+    /// Modules below it that only tests have.
+    test_modules: Vec<Module>,
 }
 
 fn is_for_tests(attributes: &[Attribute]) -> bool {
@@ -70,7 +74,7 @@ impl Names {
             if let Some(name) = absolute.last() {
                 self.known.insert(name.clone(), absolute.clone());
             }
-            // What is only passed on is no use of it.
+            // What is only passed on is no use of it, unless the file names it elsewhere.
             if matches!(item.vis, Visibility::Inherited) {
                 self.imported.push(absolute);
             }
@@ -87,8 +91,10 @@ impl<'ast> Visit<'ast> for Names {
             Item::Impl(item) => &item.attrs,
             _ => &Vec::new(),
         };
-        if !is_for_tests(attributes) {
-            visit::visit_item(self, item);
+        match item {
+            _ if !is_for_tests(attributes) => visit::visit_item(self, item),
+            Item::Mod(item) => self.test_modules.push([&self.module[..], &[item.ident.to_string()]].concat()),
+            _ => {}
         }
     }
 
@@ -107,8 +113,10 @@ impl<'ast> Visit<'ast> for Names {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let parts: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        if parts.len() > 1 {
-            self.imported.extend(self.absolute(&parts));
+        match self.absolute(&parts) {
+            Some(absolute) => self.imported.push(absolute),
+            None if self.depth == 0 => self.relative.push(parts),
+            None => {}
         }
         visit::visit_path(self, path);
     }
@@ -154,16 +162,20 @@ fn holder(
 fn arrows(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut paths = BTreeMap::new();
     sources(source, &[], &mut paths);
-    // Tests of a module that stand in a file of their own.
-    paths.retain(|module, _| module.last().is_none_or(|name| name != "tests"));
-    let files: BTreeMap<Module, Names> = paths
+    let mut files: BTreeMap<Module, Names> = paths
         .into_iter()
         .map(|(module, path)| {
             let mut names = Names { module: module.clone(), ..Names::default() };
             names.visit_file(&syn::parse_file(&fs::read_to_string(&path).unwrap()).unwrap());
+            for path in std::mem::take(&mut names.relative) {
+                let origin = names.known.get(&path[0]).cloned();
+                names.imported.push(origin.unwrap_or_else(|| [&module[..], &path].concat()));
+            }
             (module, names)
         })
         .collect();
+    let for_tests: Vec<Module> = files.values().flat_map(|names| names.test_modules.clone()).collect();
+    files.retain(|module, _| !for_tests.iter().any(|tests| module.starts_with(tests)));
     let of = |(module, names): (&Module, &Names)| {
         let held = names.imported.iter().filter_map(|path| holder(path, &files, &mut BTreeSet::new()));
         (module.clone(), held.filter(|other| other != module).collect())
@@ -247,6 +259,16 @@ fn a_circle_over_a_module_that_passes_names_on_is_found() {
         ("a.rs", "use crate::deep::X;"),
     ];
     assert_eq!(found(&files), ["a -> deep/inner -> a", "deep/inner -> a -> deep/inner"]);
+}
+
+#[test]
+fn a_module_that_uses_what_it_passes_on_or_names_a_child_makes_a_circle_with_it() {
+    let child = ("deep/inner.rs", "use super::Y; pub struct X; pub fn f() {}");
+    let circle = ["deep -> deep/inner -> deep", "deep/inner -> deep -> deep/inner"];
+    for parent in ["fn g(_: X) {}", "fn g() { inner::f() }"] {
+        let parent = format!("mod inner; pub use inner::X; pub struct Y; {parent}");
+        assert_eq!(found(&[("lib.rs", "mod deep;"), ("deep/mod.rs", &parent), child]), circle);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use oci_types::{Digest, RegistryRoot, RepositoryPath, Tag};
 use super::super::model::{DigestTags, Image};
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
-use super::Reader;
+use super::reader::Reader;
 
 /// The tags of a digest, with their positions.
 type Tags = Vec<(Tag, Position)>;

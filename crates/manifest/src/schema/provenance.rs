@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::super::diagnostic::Diagnostic;
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
-use super::Reader;
+use super::reader::Reader;
 use crate::policy::{
     BuildLevel, BuilderSpec, ENTRIES_MAX, Mode, Policy, PolicyError, PolicyField, PolicySpec, Problem,
 };

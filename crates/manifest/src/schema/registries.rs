@@ -10,7 +10,7 @@ use super::super::diagnostic::Span;
 use super::super::model::Destination;
 use super::super::source::Position;
 use super::super::tree::{Node, Value};
-use super::{Fields, PROVENANCE, Reader};
+use super::reader::{Fields, PROVENANCE, Reader};
 
 /// What a manifest says beside its images, as far as it can be read.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError};
 
-use super::{ABOUT, CacheError, FACTS, FINISHED, SCHEMA, failed};
+use super::error::{CacheError, failed};
+use super::tables::{ABOUT, FACTS, FINISHED, SCHEMA};
 
 /// What the database may keep of its file in memory, in bytes.
 const MEMORY: usize = 8 << 20;

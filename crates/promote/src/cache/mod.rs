@@ -3,22 +3,19 @@
 //! Tags of production never move, so what was seen there once need not be asked again. What is remembered is only ever a
 //! reason not to ask; what is to be written is always asked first.
 
+mod error;
 mod file;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use oci::{Digest, Host, Repository, Tag};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, TableDefinition};
 
-/// By repository, what it was seen to hold: [`Facts`], encoded.
-const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
-/// By repository and terms, the images that were seen to be finished on these terms: their digests, encoded.
-const FINISHED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("finished");
-/// What the file is.
-const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
-const SCHEMA: &str = "kpromo inventory 1";
+pub use self::error::CacheError;
+use self::error::failed;
+use self::tables::{FACTS, FINISHED};
 
 /// How much of what is remembered is looked at again.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,35 +33,6 @@ pub struct Cache {
     path: PathBuf,
     recheck: Recheck,
 }
-
-/// Why a cache cannot be used.
-#[derive(Debug)]
-pub enum CacheError {
-    /// Another process has it open.
-    InUse(PathBuf),
-    /// There is a file that is not an inventory cache; it is left as it is.
-    Foreign(PathBuf),
-    /// The file cannot be read or written.
-    Failed(PathBuf, Box<redb::Error>),
-}
-
-impl fmt::Display for CacheError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::InUse(path) => {
-                write!(f, "the inventory cache {} is in use by another process", path.display())
-            }
-            Self::Foreign(path) => {
-                write!(f, "{} is not an inventory cache of kpromo: it is left as it is", path.display())
-            }
-            Self::Failed(path, error) => {
-                write!(f, "the inventory cache {} cannot be used: {error}", path.display())
-            }
-        }
-    }
-}
-
-impl std::error::Error for CacheError {}
 
 /// What one repository was seen to hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -263,10 +231,6 @@ fn put_hash(bytes: &mut Vec<u8>, digest: &Digest) {
 /// Begins with the repository, so that it is known which host it is about; no name of a repository has a space.
 fn finished_key(repository: &Repository, cache_key: &str) -> String {
     format!("{repository} {cache_key}")
-}
-
-fn failed(path: &Path, error: impl Into<redb::Error>) -> CacheError {
-    CacheError::Failed(path.to_owned(), Box::new(error.into()))
 }
 
 /// Whether a repository, as text, is on a host.

@@ -1,0 +1,202 @@
+//! Reading a file: the checks that all manifests share, and what they have found wrong.
+
+use std::fmt::Display;
+use std::hash::Hash;
+use std::rc::Rc;
+use std::str::FromStr;
+
+use super::super::contents::Contents;
+use super::super::diagnostic::Diagnostic;
+use super::super::diagnostics::Diagnostics;
+use super::super::source::{Position, Source};
+use super::super::tree::{self, Node, Value};
+
+/// The policy block of a manifest.
+pub(super) const PROVENANCE: &str = "provenance";
+/// The longest part of an unknown field's name that is shown, in characters.
+const NAME_SHOWN: usize = 60;
+/// The most warnings of one file.
+const WARNINGS_MAX: usize = 1_000;
+
+/// What was read of a file.
+pub(in super::super) struct Reading<T> {
+    /// What could be read. What is wrong is left out.
+    pub(in super::super) value: T,
+    pub(in super::super) wrong: Diagnostics,
+    pub(in super::super) warnings: Vec<Diagnostic>,
+}
+
+/// Which files are read: thin ones are accepted where a plain one is not.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Plain,
+    Thin,
+}
+
+/// The fields of a mapping, each at most once.
+pub(super) struct Fields<'n> {
+    pairs: Vec<(&'n str, &'n Node)>,
+}
+
+impl<'n> Fields<'n> {
+    pub(super) fn take(&mut self, name: &str) -> Option<&'n Node> {
+        let at = self.pairs.iter().position(|(key, _)| *key == name)?;
+        Some(self.pairs.swap_remove(at).1)
+    }
+}
+
+/// Reads a file and collects what is wrong with it.
+pub(super) struct Reader<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) kind: Kind,
+    pub(super) wrong: Diagnostics,
+    pub(super) warnings: Vec<Diagnostic>,
+    /// Whether a field that was not read may have been meant as a policy: it is repeated, its name is no text, or its name is
+    /// unknown and its value a mapping.
+    pub(super) hides_block: bool,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads a file by `interpret`, which gets no tree where the file is not YAML. A file that is not text has the value
+    /// `unreadable`.
+    pub(super) fn read<T>(
+        contents: &'a Contents,
+        kind: Kind,
+        interpret: impl FnOnce(&mut Self, Option<&Node>) -> T,
+        unreadable: impl FnOnce() -> T,
+    ) -> Reading<T> {
+        let source = match contents.text() {
+            Ok(source) => source,
+            Err(error) => {
+                return Reading { value: unreadable(), wrong: error.into(), warnings: Vec::new() };
+            }
+        };
+        let (wrong, warnings) = (Diagnostics::default(), Vec::new());
+        let mut reader = Self { source, kind, wrong, warnings, hides_block: false };
+        let root = match tree::parse(reader.source.text()) {
+            Ok(root) => Some(root),
+            Err(error) => {
+                reader.wrong(error.position, format!("not YAML that can be read: {}", error.message));
+                None
+            }
+        };
+        let value = interpret(&mut reader, root.as_ref());
+        Reading { value, wrong: reader.wrong, warnings: reader.warnings }
+    }
+
+    /// Reads an entry. Its faults are recognised in another commit by the whole entry, unless a part of it was named before.
+    pub(super) fn entry<T>(&mut self, entry: impl Hash, read: impl FnOnce(&mut Self) -> T) -> T {
+        let start = self.wrong.kept();
+        let value = read(self);
+        self.wrong.identify(start, entry);
+        value
+    }
+
+    /// Reports that an image has no digests: a warning in thin manifests, where the Go tool accepts it.
+    pub(super) fn no_digests(&mut self, position: Position, message: &str) {
+        match self.kind {
+            Kind::Plain => self.wrong(position, message),
+            Kind::Thin => self.warn(Diagnostic::at(&self.source, position, message)),
+        }
+    }
+
+    pub(super) fn warn(&mut self, diagnostic: Diagnostic) {
+        if self.warnings.len() < WARNINGS_MAX {
+            self.warnings.push(diagnostic.warning());
+        }
+    }
+
+    pub(super) fn wrong(&mut self, position: Position, message: impl AsRef<str>) {
+        let source = &self.source;
+        self.wrong.push_with(|| Diagnostic::at(source, position, message));
+    }
+
+    pub(super) fn wrong_with_help(&mut self, position: Position, message: &str, help: &str) {
+        let source = &self.source;
+        self.wrong.push_with(|| Diagnostic::at(source, position, message).help(help));
+    }
+
+    /// The pairs of a mapping; null is an empty mapping.
+    pub(super) fn pairs<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
+        match &node.value {
+            Value::Map(pairs) => Some(pairs),
+            Value::Null => Some(&[]),
+            other => {
+                self.wrong(node.position, format!("{what} is expected, this is {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    /// The fields of a mapping. Unknown and repeated fields are errors.
+    pub(super) fn fields<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Fields<'n>> {
+        let pairs = self.pairs(node, &format!("a mapping with `{}`", known[..2].join("`, `")))?;
+        let mut fields: Vec<(&str, &Node)> = Vec::new();
+        for (key, value) in pairs {
+            let Value::Text(name) = &key.value else {
+                self.wrong(key.position, format!("a field's name is expected, this is {}", key.value.kind()));
+                self.hides_block = true;
+                continue;
+            };
+            if !known.contains(&&**name) {
+                self.hides_block |= matches!(value.value, Value::Map(_));
+                let name: String = name.chars().take(NAME_SHOWN).collect();
+                let help = format!("known here: `{}`", known.join("`, `"));
+                self.wrong_with_help(key.position, &format!("unknown field `{name}`"), &help);
+            } else if fields.iter().any(|(other, _)| *other == &**name) {
+                self.wrong(key.position, format!("the field `{name}` stands twice"));
+                self.hides_block = true;
+            } else {
+                fields.push((name, value));
+            }
+        }
+        Some(Fields { pairs: fields })
+    }
+
+    /// The items of a list; null is an empty list.
+    pub(super) fn list<'n>(&mut self, node: &'n Node, of: &str) -> Option<&'n [Node]> {
+        match &node.value {
+            Value::List(items) => Some(items),
+            Value::Null => Some(&[]),
+            other => {
+                self.wrong(node.position, format!("a list of {of} is expected, this is {}", other.kind()));
+                None
+            }
+        }
+    }
+
+    /// A text that is not empty.
+    pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n Rc<str>> {
+        match &node.value {
+            Value::Text(text) if !text.is_empty() => return Some(text),
+            Value::Text(_) | Value::Null => self.wrong(node.position, format!("{what} is empty")),
+            other => self.wrong(node.position, format!("{what} is expected, this is {}", other.kind())),
+        }
+        None
+    }
+
+    /// A value that is parsed from its text.
+    pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, position: Position, text: &str) -> Option<T> {
+        text.parse().map_err(|error| self.wrong(position, format!("{error}"))).ok()
+    }
+
+    pub(super) fn value<T: FromStr<Err: Display>>(&mut self, node: &Node, what: &str) -> Option<T> {
+        let text = self.text(node, what)?;
+        self.parse(node.position, text)
+    }
+
+    pub(super) fn boolean(&mut self, node: &Node) -> bool {
+        let text = match &node.value {
+            Value::Text(text) => text.to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        match text.as_str() {
+            "true" | "yes" | "on" => true,
+            "false" | "no" | "off" => false,
+            _ => {
+                self.wrong(node.position, "`true` or `false` is expected");
+                false
+            }
+        }
+    }
+}
