@@ -16,7 +16,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("oci-types", &[]),
     ("manifest", &["oci-types"]),
     ("oci", &["oci-types", "transport"]),
-    ("sigstore", &["transport"]),
+    ("sigstore", &["oci-types", "transport"]),
     ("trust", &["manifest", "oci", "oci-types", "sigstore"]),
     ("promote", &["manifest", "oci", "oci-types", "sigstore", "trust"]),
     ("registry", &["oci"]),

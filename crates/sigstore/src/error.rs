@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use jiff::Timestamp;
+use oci_types::text::printable;
 use transport::ErrorKind;
 
 use crate::clocks::CLOCKS_APART;
@@ -211,6 +212,6 @@ impl SignError {
 /// A text from outside, as errors may show it: short, and nothing that a terminal obeys.
 pub(crate) fn bounded(text: &str) -> String {
     const MAX: usize = 300;
-    let clean: String = text.chars().filter(|c| !c.is_control()).take(MAX).collect();
-    if clean.len() < text.len() && text.chars().count() > MAX { clean + "…" } else { clean }
+    let clean = printable(text, MAX);
+    if text.chars().count() > MAX { clean + "…" } else { clean }
 }

@@ -32,7 +32,7 @@ pub use door::{Door, Opened, Queue};
 pub use error::{Error, ErrorKind};
 pub use redact::{Secret, shown};
 pub use request::{Body, Place, Request};
-pub use retry::{Budget, Retry, is_temporary};
+pub use retry::{Budget, FAILURE_LIFE, Retry, is_temporary};
 pub use settings::{HostSettings, InvalidSettings, Settings, Timeouts};
 pub use stream::{BodyStream, Sink};
 pub use tally::{HostTally, Tally};

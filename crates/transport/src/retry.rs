@@ -7,6 +7,10 @@ use http::{HeaderMap, HeaderName, StatusCode, header};
 use crate::error::Error;
 use crate::limit::Observed;
 
+/// How long callers remember the failure of a service that many of their requests depend on, so that not each of these waits for
+/// the same failure.
+pub const FAILURE_LIFE: Duration = Duration::from_secs(60);
+
 /// The longest time that `Retry-After` is taken to ask for: what is longer is not waited for anyway.
 const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
 /// After so many attempts that ended in silence there is no other. Each lasts as long as the host may take for an answer, which

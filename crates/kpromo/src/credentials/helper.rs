@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use transport::FAILURE_LIFE;
 
 use super::auth_file::{Entry, string};
 
@@ -24,8 +25,6 @@ const PLACES_MAX: usize = 1_000;
 const HELPER_TIME: Duration = Duration::from_secs(30);
 /// How long a helper's answer is used before it is asked again: the tokens of clouds are good for an hour.
 const ANSWER_LIFE: Duration = Duration::from_secs(300);
-/// How long a failure is remembered, so that not every request of a run waits for it.
-const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
 /// Until when a helper's answer is used, and the answer, or why there was none.
 type Answered = (Instant, Result<Option<Credential>, String>);

@@ -21,16 +21,14 @@ pub(crate) use metadata::Times;
 pub(crate) use metadata::{Metadata, MetadataAnswer};
 use token::Token;
 use tokio::sync::Mutex;
-use transport::{Door, Secret};
+use transport::{Door, FAILURE_LIFE, Secret};
 
 use crate::identity::answer::Failure;
 use crate::identity::{AccessError, AccessTokens};
 
 /// Tokens are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(60);
-/// How long a failure is remembered, so that not every request of a run waits for it.
-const FAILURE_LIFE: Duration = Duration::from_secs(60);
-/// The same for a temporary failure, which signers retry.
+/// How long a temporary failure is remembered, which signers retry; others for `FAILURE_LIFE`.
 const TEMPORARY_FAILURE_LIFE: Duration = Duration::from_secs(5);
 /// What the second place of credentials is called.
 const METADATA_SERVER: &str = "the metadata server";

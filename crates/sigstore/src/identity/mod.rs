@@ -17,7 +17,7 @@ mod token;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use answer::Failure;
 pub use error::{IdentityError, TokenSource};
@@ -29,7 +29,7 @@ pub use local::Given;
 pub(crate) use local::file as read_file;
 pub use token::IdentityToken;
 use tokio::sync::Mutex;
-use transport::{Door, Secret};
+use transport::{Door, FAILURE_LIFE, Secret};
 
 use crate::google::Metadata;
 
@@ -42,8 +42,6 @@ pub const IAM_CREDENTIALS: &str = "https://iamcredentials.googleapis.com";
 
 /// A token that is good for longer than this is used again.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
-/// How long a failure is remembered, lest every signature of a run waits for the same one.
-const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
 /// Where tokens may come from, as the binary finds it; nothing here reads the environment. What is `None` is not asked.
 pub struct Sources {

@@ -1,6 +1,7 @@
 //! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), as far as a client needs to know them that only passes them on.
 
 use jiff::{SignedDuration, Timestamp};
+use oci_types::text::printable;
 use transport::Secret;
 
 use super::claims::Claims;
@@ -139,7 +140,7 @@ impl IdentityToken {
 /// A text from outside as it may stand in an error.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
-    text.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()
+    printable(text, LONGEST)
 }
 
 #[cfg(test)]

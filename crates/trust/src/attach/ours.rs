@@ -9,13 +9,11 @@ use super::error::{AttachError, sha256};
 use super::image::ProductionImage;
 use super::signature::Signature;
 use super::summary::Stated;
-use crate::evidence::{PREDICATE_TYPE, is_about_content};
+use crate::evidence::{PAYLOAD_MAX, PREDICATE_TYPE, is_about_content};
 use crate::predicate::SUMMARY_TYPE;
 
 /// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
 const LOOKED_AT_MAX: usize = 100;
-/// The largest payload of a signature, in bytes.
-const PAYLOAD_MAX: u64 = 64 * 1024;
 
 /// What the `.sig` tag of an image holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

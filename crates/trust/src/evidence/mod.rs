@@ -19,3 +19,4 @@ pub use found::{
     Location, PREDICATE_TYPE, Rejected, SIGN_TYPE,
 };
 pub use subject::{EvidenceClient, is_about_content};
+pub(crate) use tag::PAYLOAD_MAX;

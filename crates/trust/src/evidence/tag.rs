@@ -10,8 +10,8 @@ use super::subject::Subject;
 
 /// The most layers of one tag that are read.
 const LAYERS_MAX: usize = 100;
-/// The largest payload of a signature, in bytes.
-const PAYLOAD_MAX: u64 = 1024 * 1024;
+/// The largest payload of a signature that is read, in bytes.
+pub(crate) const PAYLOAD_MAX: u64 = 1024 * 1024;
 
 /// The annotation with the certificate of whoever has signed a layer.
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
