@@ -1,16 +1,15 @@
 //! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use manifest::Id;
 use manifest::policy::Policies;
 use manifest::{Edge, Edges, ImageId};
 use oci::{
-    AttachmentKind, Descriptor, Digest, Graph, Host, InvalidManifest, Known, MediaType, Outline, Reader,
+    AttachmentKind, Descriptor, Digest, Graph, InvalidManifest, Known, MediaType, Outline, Reader,
     Repository, Selector, Tag,
 };
-use serde::Serialize;
 use trust::NewAdvice;
 use trust::evidence::{ListedTags, is_about_content};
 use trust::policy::{claims_exemption, exempt_parts};
@@ -39,50 +38,6 @@ pub struct Plan {
     pub(super) policies: Policies,
     pub(super) keep_going: bool,
     pub(super) cache: Option<Arc<Cache>>,
-}
-
-/// Counts of edges, and what moving them would cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Count {
-    /// Edges in all.
-    pub edges: usize,
-    /// Edges whose image is to be copied.
-    pub copy: usize,
-    /// Edges whose image is there and lacks the tag.
-    pub tag: usize,
-    /// Images that lack a signature at their homes, with their parts one.
-    pub sign: usize,
-    /// Images that lack a promotion record at their homes, a verification summary where there are to be any, or an attestation
-    /// that their policy accepts.
-    pub record: usize,
-    /// Promoted images that stay without a signature or a record that they lack, because they have not passed.
-    pub refused: usize,
-    /// Edges of which nothing is left to do.
-    pub done: usize,
-    /// Edges whose image neither staging nor production has.
-    pub lost: usize,
-    /// Edges that contradict production.
-    pub conflicts: usize,
-    /// Edges whose registries or images cannot be read.
-    pub failed: usize,
-    /// Edges whose registries have not answered yet, and are asked again when the others are done.
-    pub late: usize,
-    /// Bytes to move at the most: what production has somewhere is mounted instead.
-    pub bytes: u64,
-}
-
-/// Counts by project and in all.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Summary {
-    /// By project, those with edges alone.
-    pub projects: BTreeMap<String, Count>,
-    /// All together.
-    pub total: Count,
-    /// Promoted images of which it is not known whether they lack a signature or a record: a dry run looks at these only if it
-    /// is asked to.
-    pub not_looked_at: usize,
 }
 
 /// An edge that cannot be decided or carried out, and why.
@@ -207,45 +162,6 @@ impl Plan {
         Self { verdicts, owed, round: None, ..second }
     }
 
-    /// Counts by project and in all.
-    pub fn summary(&self) -> Summary {
-        let mut summary = Summary::default();
-        let mut moved: HashSet<(&Host, Digest)> = HashSet::new();
-        for (edge, verdict) in self.decisions() {
-            let mut count = Count { edges: 1, ..Count::default() };
-            match verdict {
-                verdict if self.failure(edge, verdict).is_some() => count.failed = 1,
-                Verdict::Done | Verdict::DoneWithoutSource => count.done = 1,
-                Verdict::Copy => {
-                    count.copy = 1;
-                    count.bytes = self.bytes_to_move(edge, &mut moved);
-                }
-                Verdict::Tag => count.tag = 1,
-                Verdict::Lost => count.lost = 1,
-                Verdict::Moved(_) | Verdict::Unsupported(_) => count.conflicts = 1,
-                Verdict::Unreadable(_) => count.failed = 1,
-                Verdict::Late => count.late = 1,
-            }
-            summary.total.add(count);
-            summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
-        }
-        for image in &self.owed.images {
-            let Some(edge) = edges_of(&self.edges, &image.subject).next() else { continue };
-            let (sign, record) = (
-                usize::from(image.signature),
-                usize::from(image.record || image.summary || !image.lacks_own()),
-            );
-            let count = match image.refused {
-                Some(_) => Count { refused: 1, ..Count::default() },
-                None => Count { sign, record, ..Count::default() },
-            };
-            summary.total.add(count);
-            summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
-        }
-        summary.not_looked_at = self.owed.not_looked_at;
-        summary
-    }
-
     /// The edges that are not carried out where this plan is given up, but for those that cannot be decided.
     pub(super) fn due(&self) -> impl Iterator<Item = &Edge> {
         let is_due = |verdict: &Verdict| {
@@ -264,14 +180,6 @@ impl Plan {
         let (edge, verdict) = decisions.find(|(other, _)| *other == edge)?;
         let reason = self.conflict(edge, verdict, false)?;
         Some(format!("{reason} ({})", self.edges.origin(edge)))
-    }
-
-    /// The bytes of an edge's image that no edge before it has brought to its host.
-    fn bytes_to_move<'a>(&'a self, edge: &Edge, moved: &mut HashSet<(&'a Host, Digest)>) -> u64 {
-        let Some(Ok(graph)) = self.images.get(&(edge.source, edge.digest)) else { return 0 };
-        let host = &self.edges.destination(edge).host;
-        let new = graph.blobs(|_| true).into_iter().filter(|blob| moved.insert((host, blob.digest)));
-        new.fold(0, |sum, blob| sum.saturating_add(blob.size))
     }
 
     /// The images that are to be copied or tagged.
@@ -481,22 +389,5 @@ fn known(presence: &Presence<()>) -> Known {
         Presence::Absent => Known::Absent,
         Presence::Present(()) => Known::Present,
         Presence::Unknown => Known::Unknown,
-    }
-}
-
-impl Count {
-    fn add(&mut self, other: Self) {
-        self.edges += other.edges;
-        self.copy += other.copy;
-        self.tag += other.tag;
-        self.sign += other.sign;
-        self.record += other.record;
-        self.refused += other.refused;
-        self.done += other.done;
-        self.lost += other.lost;
-        self.conflicts += other.conflicts;
-        self.failed += other.failed;
-        self.late += other.late;
-        self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }
