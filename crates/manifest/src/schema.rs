@@ -8,7 +8,6 @@ mod registries;
 pub(super) use self::reader::Reading;
 use self::reader::{Kind, PROVENANCE, Reader};
 pub(super) use self::registries::Registries;
-
 use super::contents::Contents;
 use super::model::Image;
 use super::tree::Node;

@@ -1,0 +1,12 @@
+//! One gate: nothing is promoted, signed, recorded or summarised that has not passed Provenance and Validate in the same run, and
+//! the plan finds all that is owed (specification 02, *One gate*).
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod parts;
+mod scene;
+mod stagings;
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+mod writes;
