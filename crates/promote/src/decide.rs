@@ -1,7 +1,7 @@
-//! The decision about an edge: a pure function of the edge and of what is known.
+//! The decision about an edge: a pure function of the edge and the inventory.
 //!
-//! Where something that matters is not known, the decision is a question. Planning asks all questions of all edges, takes
-//! in the answers, and decides again, so that nothing is asked that does not matter.
+//! If the decision depends on something that is not known, it returns a lookup instead. Planning performs the lookups of all
+//! edges, adds the answers to the inventory, and decides again. So kpromo looks up only what a decision depends on.
 
 use manifest::Id;
 use manifest::{Edge, Edges};
@@ -9,30 +9,30 @@ use oci::{Digest, MediaType, Repository};
 
 use crate::inventory::{Inventory, Known, Lookup};
 
-/// What is to be done about an edge.
+/// The decision about an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing: production has it.
+    /// Nothing to do: production has the image under the tag.
     Done,
-    /// Nothing: production has it, though staging has lost it. Worth a warning.
+    /// Nothing to do: production has the image, but staging has lost it. The run warns about it.
     DoneWithoutSource,
     /// Copy the image.
     Copy,
-    /// Write the tag: the image is there.
+    /// Write the tag: the image is already there.
     Tag,
-    /// Nothing can be done: neither production nor staging has it.
+    /// Nothing can be done: neither staging nor production has the image.
     Lost,
-    /// The tag names another digest in production, and tags of production never move.
+    /// The tag names another digest in production. Tags in production never move.
     Moved(Box<Digest>),
-    /// An image of a kind that cannot be copied.
+    /// The image is of a kind that cannot be copied.
     Unsupported(Box<MediaType>),
-    /// Nobody knows: a registry does not answer this.
+    /// Undecided: a registry does not answer the lookup.
     Unreadable(Lookup),
-    /// Nobody knows yet: the others do not wait for the registry, which is asked again when they are done.
+    /// Undecided: the registry does not answer yet. The run continues without it and asks it again after the others.
     Late,
 }
 
-/// Why an edge is not decided.
+/// The reason why an edge is undecided.
 enum Open {
     Ask(Lookup),
     Unreadable(Lookup),
@@ -41,7 +41,7 @@ enum Open {
 /// Decides an edge.
 ///
 /// # Errors
-/// The question whose answer is missing.
+/// Returns the lookup that the decision depends on.
 pub fn decide(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Lookup> {
     match verdict_of(edge, edges, inventory) {
         Ok(verdict) => Ok(verdict),
@@ -67,7 +67,7 @@ fn verdict_of(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdi
         None => match holds(inventory, edge.destination, edge.digest)? {
             Some(_) => match source_holds(edge, edges, inventory) {
                 Ok(None) => Ok(Verdict::DoneWithoutSource),
-                // Production has it: that staging does not say whether it has it, too, changes nothing.
+                // Production has the image, so the verdict does not depend on the answer of staging.
                 Ok(Some(_)) | Err(Open::Unreadable(_)) => Ok(Verdict::Done),
                 Err(open) => Err(open),
             },
@@ -76,21 +76,22 @@ fn verdict_of(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdi
     }
 }
 
-/// Decides an edge whose tag, or whose image where it has no tag, production lacks. Staging is asked first: what it has
-/// lost is not looked for in 22 regions.
+/// Decides an edge whose tag is not in production, or whose image is not if the edge has no tag. Asks staging first: an image
+/// that staging has lost need not be looked up in 22 regions.
 fn missing(edge: &Edge, edges: &Edges, inventory: &Inventory) -> Result<Verdict, Open> {
     match source_holds(edge, edges, inventory)? {
         None => Ok(Verdict::Lost),
         Some(media_type) if is_refused(media_type) => Ok(Verdict::Unsupported(Box::new(media_type.clone()))),
-        // Whether a repository that is denied holds the image without tags does not matter: what is there is found while copying.
+        // A repository that the registry denies may hold the image untagged. That need not be known: copying finds what is
+        // there.
         Some(_) if edge.tag.is_some() && inventory.is_denied(edge.destination) => Ok(Verdict::Copy),
         Some(_) if holds(inventory, edge.destination, edge.digest)?.is_some() => Ok(Verdict::Tag),
         Some(_) => Ok(Verdict::Copy),
     }
 }
 
-/// The kind of an edge's image in staging; `None` only where every staging repository of the edge was asked for it by itself
-/// and does not have it.
+/// Returns the media type of an edge's image in staging. Returns `None` only if every staging repository of the edge was asked
+/// for the image directly and none has it.
 fn source_holds<'a>(
     edge: &Edge,
     edges: &Edges,
@@ -108,7 +109,8 @@ fn source_holds<'a>(
     undecided.map_or(Ok(None), Err)
 }
 
-/// The kind of an image in one staging repository; `None` only where it was asked for by itself.
+/// Returns the media type of an image in one staging repository. Returns `None` only if the repository was asked for the image
+/// directly and does not have it.
 fn staged(
     source: Id<Repository>,
     digest: Id<Digest>,
@@ -120,18 +122,19 @@ fn staged(
     }
 }
 
-/// The first staging repository of an edge that is known to have its image; the one that serves it now where none is.
+/// Returns the first staging repository of an edge that is known to have its image, or the source of the edge if none is.
 pub(crate) fn serving(edges: &Edges, edge: &Edge, inventory: &Inventory) -> Id<Repository> {
     let has_it = |source: &Id<Repository>| matches!(staged(*source, edge.digest, inventory), Ok(Some(_)));
     edges.sources(edge).find(has_it).unwrap_or(edge.source)
 }
 
-/// Kinds that are known not to be copied. Of kinds that nobody knows, reading the manifest will tell.
+/// Returns whether a media type is known to be unsupported. Whether an unknown media type is supported is determined when the
+/// manifest is read.
 fn is_refused(media_type: &MediaType) -> bool {
     matches!(media_type, MediaType::DockerSchema1 | MediaType::OciArtifact)
 }
 
-/// The kind of a manifest that a repository has; `None` where it has it not.
+/// Returns the media type of a manifest in a repository, or `None` if the repository does not have the manifest.
 fn holds(
     inventory: &Inventory,
     repository: Id<Repository>,
@@ -166,7 +169,7 @@ mod tests {
 
     const AT: Position = Position { line: 1, column: 1 };
 
-    /// The one edge of a manifest, with or without the tag `v1`.
+    /// Returns the single edge of a manifest, with or without the tag `v1`.
     fn one_edge(tagged: bool) -> Edges {
         let tags = if tagged { vec![("v1".parse().unwrap(), AT)] } else { Vec::new() };
         let image = Image {
@@ -184,7 +187,7 @@ mod tests {
         Edges::new(&Manifests { manifests: vec![manifest], ..Manifests::default() }).unwrap()
     }
 
-    /// The proof that a registry does not have something, which only an answer of a registry makes.
+    /// Returns a proof of absence. Only the answer of a registry creates one.
     async fn absent() -> Found<Head> {
         let server = Server::start(Config::default()).await.unwrap();
         let door = Door::open(Settings::default()).unwrap();
@@ -193,13 +196,13 @@ mod tests {
         client.reader().head(&repository, Selector::Digest(Digest::of(b"app"))).await.unwrap()
     }
 
-    /// What is wished a million times is small.
+    /// There can be millions of edges.
     #[test]
     fn a_verdict_takes_two_words() {
         assert!(size_of::<Verdict>() <= 16, "{}", size_of::<Verdict>());
     }
 
-    /// Takes in that a repository holds manifests of these contents, with or without the tag `v1`, listed in full.
+    /// Records a complete listing of a repository that holds manifests with these contents, each with or without the tag `v1`.
     fn list(inventory: &mut Inventory, edges: &Edges, repository: Id<Repository>, content: &[(&[u8], bool)]) {
         let mut draft = ListingBuilder::new(edges, repository);
         draft.take(Listed::Manifests);
@@ -224,14 +227,14 @@ mod tests {
         list(&mut inventory, &edges, edge.source, source);
         list(&mut inventory, &edges, edge.destination, destination);
         decide(&edge, &edges, &inventory).unwrap_or_else(|lookup| {
-            // That a list does not show an image does not make it lost: it is asked for by itself.
+            // An image that is missing from a listing is not lost yet: the repository is asked for it directly.
             assert_eq!(lookup, Lookup::Digest(edge.source, edge.digest));
             inventory.digest_answered(edge.source, edge.digest, absent.clone());
             decide(&edge, &edges, &inventory).unwrap()
         })
     }
 
-    /// The table of the plan, row by row.
+    /// The decision table of the plan, row by row.
     #[tokio::test]
     async fn what_destination_and_source_hold_decides() {
         let absent = absent().await;
@@ -263,7 +266,7 @@ mod tests {
         }
     }
 
-    /// Where listings tell no digests, questions are asked in the order that spares most of them.
+    /// If listings contain no digests, the order of the lookups saves as many of them as possible.
     #[tokio::test]
     async fn staging_is_asked_before_production() {
         let edges = one_edge(true);

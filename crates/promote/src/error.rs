@@ -1,4 +1,4 @@
-//! Why a run ends before it has written anything.
+//! The reasons why a run ends before it writes anything.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,22 +11,23 @@ use trust::Problem;
 use crate::event::Phase;
 use crate::phase::plan::Plan;
 
-/// A run that was given up before production was touched. Failures after that are data: see [`crate::phase::Promoted`].
+/// A run that ended before it wrote to production. Later failures are reported as data: see [`crate::phase::Promoted`].
 #[derive(Debug)]
 pub enum Error {
-    /// Manifests want different digests under the same reference.
+    /// The manifests request different digests for the same reference.
     Overlaps(Vec<Overlap>),
-    /// What the manifests want cannot be done, or not without changing what production has; with the plan that shows it.
+    /// What the manifests request cannot be done, or would change something in production; with the plan.
     Conflicts(Vec<Conflict>, Box<Plan>),
-    /// No edge can be decided: the first reason, and the plan as far as it goes.
+    /// No edge can be decided; with the first error and the partial plan.
     Unavailable(Arc<oci::Error>, Box<Plan>),
-    /// Images must not be promoted for what is attached to them, or lacks: the phase that found it, with the plan.
+    /// Images must not be promoted because of what is attached to them or is missing; with the phase that found it and the
+    /// plan.
     Blocked(Phase, Vec<Blocked>, Box<Plan>),
-    /// Something is to be verified, and no trusted root is available; with the plan.
+    /// Something has to be verified and no trusted root is available; with the plan.
     TrustUnavailable(Box<TrustError>, Box<Plan>),
-    /// Images are to be signed, and there is no identity or no service to sign with; with the plan.
+    /// Images have to be signed and there is no identity or no signing service; with the plan.
     CannotSign(Box<SignError>, Box<Plan>),
-    /// The run was told to stop.
+    /// The run was stopped.
     Interrupted,
 }
 
@@ -35,18 +36,18 @@ pub enum Error {
 pub struct Conflict {
     /// The destination, by tag or digest.
     pub reference: String,
-    /// Where the promotion is wished, as `file:line:column`.
+    /// The position of the request in a manifest, as `file:line:column`.
     pub origin: String,
-    /// What is wrong, for a person.
+    /// What is wrong, in a form for people.
     pub reason: String,
 }
 
-/// An image that must not be promoted for what is attached to it, or lacks.
+/// An image that must not be promoted because of what is attached to it or is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
     /// The image in staging.
     pub image: DigestReference,
-    /// What is wrong, for a person; it may have several lines.
+    /// What is wrong, in a form for people. May have several lines.
     pub reason: String,
 }
 
@@ -98,7 +99,7 @@ impl fmt::Display for Error {
 }
 
 impl Error {
-    /// The error in words, and what its reader could do.
+    /// Returns the error message and, if there is any, advice for the user.
     pub fn problem(&self) -> Problem {
         let advice = match self {
             Self::Unavailable(error, _) => Problem::from(&**error).advice,
@@ -107,7 +108,7 @@ impl Error {
         Problem { error: self.to_string(), advice }
     }
 
-    /// The plan, where the run got so far.
+    /// Returns the plan, if the run got that far.
     pub(crate) fn into_plan(self) -> Option<Plan> {
         match self {
             Self::Conflicts(_, plan)
@@ -119,7 +120,7 @@ impl Error {
         }
     }
 
-    /// The plan, where the run got so far.
+    /// Returns the plan, if the run got that far.
     pub fn plan(&self) -> Option<&Plan> {
         match self {
             Self::Conflicts(_, plan)

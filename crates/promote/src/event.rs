@@ -1,4 +1,4 @@
-//! What happens in a run, told as it happens: one model that feeds progress, log and report alike.
+//! The events of a run. Progress display, log and report all consume the same events.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use sigstore::Signatory;
 use trust::Problem;
 use trust::policy::Judgement;
 
-/// The phases of a run, in their order.
+/// The phases of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
-    /// Manifests become edges.
+    /// Expands manifests to edges.
     Setup,
-    /// Registries are read, edges decided.
+    /// Reads registries and decides edges.
     Plan,
-    /// Attestations of staging are verified.
+    /// Verifies the attestations of staging images.
     Provenance,
-    /// Signatures of staging are verified.
+    /// Verifies the signatures of staging images.
     Validate,
-    /// Images are copied and tagged.
+    /// Copies and tags images.
     Promote,
-    /// Images are signed.
+    /// Signs images.
     Sign,
-    /// Promotion records are attached.
+    /// Attaches promotion records.
     Attest,
 }
 
@@ -42,102 +42,103 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Something that happened.
+/// An event of a run.
 #[derive(Clone, Debug)]
 pub enum Event {
-    /// A phase begins.
+    /// A phase has started.
     Started(Phase),
-    /// A phase is over.
+    /// A phase has ended.
     Ended {
-        /// Which.
+        /// The phase.
         phase: Phase,
         /// How long it took.
         elapsed: Duration,
     },
-    /// A phase does nothing, and why.
+    /// A phase was skipped.
     Skipped {
-        /// Which.
+        /// The phase.
         phase: Phase,
-        /// Why, for a person.
+        /// The reason, in a form for people.
         why: &'static str,
     },
-    /// The phase has found more to do: so many units, of this kind.
+    /// The phase has found more work.
     Work {
-        /// What is done: `repositories`, `images`…
+        /// The unit of the work: `repositories`, `images`…
         units: &'static str,
-        /// How many more.
+        /// The number of additional units.
         more: usize,
     },
-    /// One unit is done.
+    /// One unit of work is done.
     Worked,
-    /// Something that a person should know, and that stops nothing.
+    /// A warning. The run continues.
     Warned(String),
-    /// An image is wished that neither staging nor production has; it is skipped.
+    /// A requested image is in neither staging nor production. It is skipped.
     Lost(String),
-    /// A blob has arrived in a repository.
+    /// A blob is now in a repository.
     Blob {
-        /// Where.
+        /// The repository.
         destination: Repository,
-        /// Its size, in bytes.
+        /// The size of the blob, in bytes.
         size: u64,
-        /// Whether it was uploaded, rather than found or mounted.
+        /// Whether the blob was uploaded, rather than found or mounted.
         sent: bool,
     },
-    /// An image can be pulled by a tag.
+    /// An image can now be pulled by this tag.
     Tagged(TagReference),
-    /// An image, with all its tags, is in a repository.
+    /// An image, with all its tags, is now in a repository.
     Promoted(Promotion, Copied),
-    /// An image could not be brought to a repository.
+    /// An image could not be promoted to a repository.
     Failed(Promotion, Arc<oci::Error>),
-    /// An image must not be brought to a repository, which was found out when others had been promoted; and why.
+    /// An image must not be promoted to a repository, with the reason. This was determined after other images had been
+    /// promoted.
     Withheld(Promotion, String),
-    /// It was found what is attached to an image in staging, and what that amounts to.
+    /// The evidence attached to a staging image was examined.
     Examined(Arc<Examination>),
-    /// A manifest has got the signatures that it lacked.
+    /// A manifest received the signatures that were missing.
     Signed(DigestReference),
-    /// A manifest could not be signed, and why.
+    /// A manifest could not be signed, with the reason.
     Unsigned(DigestReference, Problem),
-    /// An image has got its promotion record, and what else is attested of it.
+    /// An image received its promotion record and the other attestations that were missing.
     Recorded(DigestReference),
-    /// An image could not be recorded, and why.
+    /// The promotion record of an image could not be attached, with the reason.
     Unrecorded(DigestReference, Problem),
 }
 
-/// What is attached to an image in staging, and what it amounts to.
+/// The evidence attached to a staging image, and its assessment.
 #[derive(Clone, Debug)]
 pub struct Examination {
     /// The image.
     pub image: DigestReference,
-    /// What became of it under its policy.
+    /// The judgement of the image under its policy.
     pub judgement: Judgement,
-    /// Whose signatures count, of those that it has.
+    /// The signers whose signatures of the image are accepted.
     pub signed_by: Vec<Signatory>,
-    /// Why its signatures do not count, where none does.
+    /// The reasons why signatures of the image are not accepted, if none is.
     pub refused: Vec<String>,
 }
 
 impl Examination {
-    /// Whether anything was found, or asked for.
+    /// Returns whether there is anything to report: something is attached, or a policy requires something.
     pub fn is_worth_telling(&self) -> bool {
         let Judgement { mode, findings, violations, platforms, .. } = &self.judgement;
         let nothing = mode.is_none() && findings.is_empty() && violations.is_empty() && platforms.is_empty();
         !(nothing && self.signed_by.is_empty() && self.refused.is_empty())
     }
 
-    /// Whether it may be promoted.
+    /// Returns whether the image may be promoted.
     pub fn passes(&self) -> bool {
         !self.judgement.blocks() && self.refused.is_empty()
     }
 }
 
-/// An image on its way to a repository.
+/// The promotion of an image to a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Promotion {
-    /// Where it comes from.
+    /// The image in staging.
     pub source: DigestReference,
-    /// Where it goes.
+    /// The destination repository.
     pub destination: Repository,
-    /// The tags it gets there.
+    /// The tags that the image receives there.
     pub tags: Vec<Tag>,
 }
 
@@ -154,8 +155,8 @@ impl fmt::Display for Promotion {
     }
 }
 
-/// Whoever wants to know what happens. It is told by many tasks at once and should be quick.
+/// Receives the events of a run. Many tasks call it concurrently, so it should return quickly.
 pub trait Observer: Send + Sync {
-    /// Takes note of something.
+    /// Handles an event.
     fn observe(&self, event: &Event);
 }

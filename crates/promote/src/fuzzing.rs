@@ -1,4 +1,4 @@
-//! What the fuzz targets reach beside the public items. Not a part of the interface.
+//! What the fuzz targets use besides the public items. Not part of the public interface.
 
 pub use manifest::fuzzing::{images, plain};
 pub use trust::fuzzing::{Peeked, peek};

@@ -1,14 +1,14 @@
-//! Why an inventory cache cannot be used.
+//! The errors of the inventory cache.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Why a cache cannot be used.
+/// The reason why an inventory cache cannot be used.
 #[derive(Debug)]
 pub enum CacheError {
-    /// Another process has it open.
+    /// Another process has the cache open.
     InUse(PathBuf),
-    /// There is a file that is not an inventory cache; it is left as it is.
+    /// The file is not an inventory cache. It is left unchanged.
     Foreign(PathBuf),
     /// The file cannot be read or written.
     Failed(PathBuf, Box<redb::Error>),
@@ -32,7 +32,7 @@ impl fmt::Display for CacheError {
 
 impl std::error::Error for CacheError {}
 
-/// The cause of an error of the database.
+/// Wraps an error of the database.
 pub(super) fn failed(path: &Path, error: impl Into<redb::Error>) -> CacheError {
     CacheError::Failed(path.to_owned(), Box::new(error.into()))
 }

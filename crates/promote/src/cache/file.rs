@@ -1,7 +1,7 @@
-//! The file of an inventory cache: which files are one, how a new one appears, and what happens to a damaged one.
+//! The file of an inventory cache: how a cache is recognised, created, and replaced if it is damaged.
 //!
-//! A file that is not recognisably ours is never opened, renamed or changed: whoever mistypes a path keeps the file that
-//! stands there.
+//! A file that is not recognised as a cache is never opened as a database, renamed or changed: a mistyped path must not destroy
+//! another file.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -12,38 +12,38 @@ use redb::{Builder, Database, DatabaseError};
 use super::error::{CacheError, failed};
 use super::tables::{ABOUT, FACTS, FINISHED, SCHEMA};
 
-/// What the database may keep of its file in memory, in bytes.
+/// The size of the database's page cache, in bytes.
 const MEMORY: usize = 8 << 20;
-/// The bytes that a file of the database begins with.
+/// The magic number at the start of a redb file.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
-/// The text that every version of a cache holds.
+/// The text that a cache of any version contains.
 const MARKER: &[u8] = b"kpromo inventory ";
-/// How much of a file is searched at once, in bytes.
+/// The size of the buffer for searching a file, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// What stands at the place of a cache.
+/// The kind of file at the path of a cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     /// No file, or an empty one.
     Nothing,
-    /// A cache, be it of another version or damaged.
+    /// A cache of this or another version, possibly damaged.
     Ours,
     /// Anything else.
     Foreign,
 }
 
-/// What came of opening a cache.
+/// The reason why a file that is a cache could not be opened.
 enum OpenError {
-    /// Its content must not be used, for this reason.
+    /// The content must not be used, for the given reason.
     Refused(&'static str),
     Failed(CacheError),
 }
 
-/// Opens a cache, a new one where there is none. A damaged one is moved aside: then the cache is new too, and the text
-/// says why.
+/// Opens a cache, or creates one if there is none. A cache that is damaged or of another version is renamed and replaced by a
+/// new one; the returned text then says why.
 ///
 /// # Errors
-/// When the file is not a cache, is in use, or cannot be read or written.
+/// If the file is not a cache, is in use, or cannot be read or written.
 pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError> {
     match look(path).map_err(|error| failed(path, error))? {
         Found::Foreign => return Err(CacheError::Foreign(path.to_owned())),
@@ -70,7 +70,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError
     }
 }
 
-/// Looks at a file without opening it as a database, which would change it.
+/// Determines the kind of a file without opening it as a database, which would change the file.
 fn look(path: &Path) -> io::Result<Found> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -90,7 +90,7 @@ fn look(path: &Path) -> io::Result<Found> {
     Ok(if is_ours { Found::Ours } else { Found::Foreign })
 }
 
-/// Whether a text stands in what is read.
+/// Returns whether `from` contains `text`.
 fn contains(mut from: impl Read, text: &[u8]) -> io::Result<bool> {
     let mut buffer = vec![0; PIECE];
     let mut kept = 0;
@@ -105,13 +105,13 @@ fn contains(mut from: impl Read, text: &[u8]) -> io::Result<bool> {
         if buffer[..filled].windows(text.len()).any(|window| window == text) {
             return Ok(true);
         }
-        // The text may begin in this piece and end in the next one.
+        // The text may begin in this buffer and end in the next one.
         kept = filled.min(text.len() - 1);
         buffer.copy_within(filled - kept..filled, 0);
     }
 }
 
-/// Makes a new cache: beside its place first, so that a file at the place is always a complete one.
+/// Creates a cache under a temporary name next to `path` and then moves it there, so that a file at `path` is always complete.
 fn create(path: &Path) -> Result<(), CacheError> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".new-{:016x}", rand::random::<u64>()));
@@ -119,7 +119,7 @@ fn create(path: &Path) -> Result<(), CacheError> {
     let created = write_new(&new)
         .and_then(|()| put_in_place(&new, path).map_err(Into::into))
         .map_err(|error| CacheError::Failed(path.to_owned(), Box::new(error)));
-    // It is gone where it was renamed.
+    // Fails if the file was renamed, which is fine: it no longer exists under this name.
     let _ = fs::remove_file(&new);
     created
 }
@@ -134,7 +134,7 @@ fn write_new(path: &Path) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Puts a new cache in its place, unless another process has been quicker.
+/// Moves a new cache to its path, unless another process has created one there in the meantime.
 fn put_in_place(new: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(new, path) {
         Ok(()) => Ok(()),
@@ -142,14 +142,14 @@ fn put_in_place(new: &Path, path: &Path) -> io::Result<()> {
             0 => fs::rename(new, path),
             _ => Ok(()),
         },
-        // A file system without links.
+        // The file system does not support hard links.
         Err(_) => fs::rename(new, path),
     }
 }
 
 fn open_ours(path: &Path) -> Result<Database, OpenError> {
     let fail = |error: redb::Error| OpenError::Failed(failed(path, error));
-    // Without the check a damaged file may end the process: the database trusts what it has closed itself.
+    // A damaged file can crash the process without this check: redb trusts a database that was closed properly.
     let opened = Builder::new().set_cache_size(MEMORY).set_check_integrity_on_open(true).open(path);
     let database = match opened {
         Ok(database) => database,
@@ -180,7 +180,7 @@ fn open_ours(path: &Path) -> Result<Database, OpenError> {
     Ok(database)
 }
 
-/// Where a damaged file goes: a place that is free.
+/// Returns an unused path that a damaged file is renamed to.
 fn aside(path: &Path) -> PathBuf {
     let named = |number: u32| {
         let mut name = path.as_os_str().to_owned();

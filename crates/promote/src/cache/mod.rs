@@ -1,7 +1,7 @@
-//! The inventory cache: what production was seen to hold, remembered from run to run (`--inventory-cache`).
+//! The inventory cache: what earlier runs have seen in production, kept between runs (`--inventory-cache`).
 //!
-//! Tags of production never move, so what was seen there once need not be asked again. What is remembered is only ever a
-//! reason not to ask; what is to be written is always asked first.
+//! Tags in production never move, so kpromo need not look up again what it has seen there once. The cache only ever saves
+//! lookups: kpromo always asks the registry before it writes.
 
 mod error;
 mod file;
@@ -17,16 +17,16 @@ pub use self::error::CacheError;
 use self::error::failed;
 use self::tables::{FACTS, FINISHED};
 
-/// How much of what is remembered is looked at again.
+/// The part of the cached repositories that a run checks again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Recheck {
-    /// Of all repositories that need not be asked, this part, taken at random: from 0 to 1.
+    /// A random sample of the repositories that need not be looked up. The value is the fraction, from 0 to 1.
     Sample(f64),
     /// Everything.
     All,
 }
 
-/// An open cache file. Two processes never have the same one open.
+/// An open cache file. Only one process at a time can have it open.
 #[derive(Debug)]
 pub struct Cache {
     database: Database,
@@ -34,32 +34,32 @@ pub struct Cache {
     recheck: Recheck,
 }
 
-/// What one repository was seen to hold.
+/// The tags and manifests that were seen in one repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
-    /// Tags, with the digests that they name.
+    /// The tags and the digests they name.
     tags: BTreeMap<Box<str>, Digest>,
-    /// Manifests that were asked for without a tag; the values say nothing.
+    /// Manifests that were looked up by digest. The values carry no information.
     untagged: BTreeMap<Digest, ()>,
 }
 
 impl Cache {
-    /// Opens a cache, a new one where there is none. A cache that is damaged or of another version is moved aside: then the
-    /// cache is new too, and the text says why.
+    /// Opens a cache, or creates one if there is none. A cache that is damaged or of another version is renamed and replaced by
+    /// a new one; the returned text then says why.
     ///
     /// # Errors
-    /// When the file is something else, is in use, or cannot be read or written.
+    /// If the file is not a cache, is in use, or cannot be read or written.
     pub fn open(path: &Path, recheck: Recheck) -> Result<(Self, Option<String>), CacheError> {
         let (database, refused) = file::open(path)?;
         Ok((Self { database, path: path.to_owned(), recheck }, refused))
     }
 
-    /// How much is looked at again.
+    /// Returns the part of the cached repositories to check again.
     pub(crate) fn recheck(&self) -> Recheck {
         self.recheck
     }
 
-    /// A view of what is remembered now.
+    /// Returns a snapshot of the remembered facts.
     pub(crate) fn remembered(&self) -> Result<Remembered, CacheError> {
         let view = || -> Result<_, redb::Error> { Ok(self.database.begin_read()?.open_table(FACTS)?) };
         view()
@@ -67,7 +67,8 @@ impl Cache {
             .map_err(|error| failed(&self.path, error))
     }
 
-    /// Forgets all of some hosts, and remembers what was learnt: all of it, or nothing.
+    /// Removes all facts about the hosts in `forgotten` and stores those in `learnt`, in one transaction. Also removes the
+    /// completed images of these hosts.
     pub(crate) fn learn<'a>(
         &self,
         forgotten: &[Host],
@@ -77,11 +78,11 @@ impl Cache {
             learnt.map(|(repository, facts)| (repository.to_string(), facts.encode()))
         };
         self.replace(FACTS, forgotten, learnt.map(encoded))?;
-        // What was finished there is as little to be believed.
+        // If the facts about a host were wrong, the completed images recorded for it cannot be trusted either.
         self.replace(FINISHED, forgotten, std::iter::empty())
     }
 
-    /// The images of a repository that were seen to be finished on these terms.
+    /// Returns the images of a repository that were seen to be complete under this cache key.
     pub(crate) fn finished(
         &self,
         repository: &Repository,
@@ -97,7 +98,7 @@ impl Cache {
         Ok(std::iter::from_fn(|| hash_of(field(&mut bytes)?)).collect())
     }
 
-    /// Forgets what was finished on some hosts, and remembers images that are: all of it, or nothing.
+    /// Removes the completed images of the hosts in `forgotten` and stores those in `learnt`, in one transaction.
     pub(crate) fn learn_finished<'a>(
         &self,
         forgotten: &[Host],
@@ -112,7 +113,7 @@ impl Cache {
         self.replace(FINISHED, forgotten, learnt.map(encoded))
     }
 
-    /// Takes out of a table all that is said of some hosts, and puts in what is new.
+    /// Removes all entries of a table about the hosts in `forgotten` and inserts the new ones, in one transaction.
     fn replace(
         &self,
         table: TableDefinition<'_, &str, &[u8]>,
@@ -138,24 +139,24 @@ impl Cache {
     }
 }
 
-/// What is remembered, as it was at one moment.
+/// A snapshot of the remembered facts.
 pub(crate) struct Remembered {
     table: ReadOnlyTable<&'static str, &'static [u8]>,
     path: PathBuf,
 }
 
 impl Remembered {
-    /// What a repository was seen to hold.
+    /// Returns the facts about a repository. They are empty if there are none.
     pub(crate) fn of(&self, repository: &Repository) -> Result<Facts, CacheError> {
         let found =
             self.table.get(repository.to_string().as_str()).map_err(|error| failed(&self.path, error))?;
-        // What cannot be read says nothing, and is written anew.
+        // Facts that cannot be decoded count as unknown and are overwritten later.
         Ok(found.and_then(|bytes| Facts::decode(bytes.value())).unwrap_or_default())
     }
 }
 
 impl Facts {
-    /// Whether the repository was seen to hold a manifest by this tag, or, without a tag, at all.
+    /// Returns whether the repository was seen to hold the manifest under this tag or, if `tag` is `None`, at all.
     pub(crate) fn show(&self, tag: Option<&Tag>, digest: &Digest) -> bool {
         match tag {
             Some(tag) => self.tags.get(tag.as_str()) == Some(digest),
@@ -163,7 +164,7 @@ impl Facts {
         }
     }
 
-    /// Takes in that the repository was seen to hold a manifest.
+    /// Records that the repository holds a manifest.
     pub(crate) fn learn(&mut self, tag: Option<&Tag>, digest: Digest) {
         match tag {
             Some(tag) => drop(self.tags.insert(tag.as_str().into(), digest)),
@@ -171,7 +172,7 @@ impl Facts {
         }
     }
 
-    /// Takes in that the repository does not hold a manifest by this tag, or, without a tag, at all.
+    /// Records that the repository does not hold the manifest under this tag or, if `tag` is `None`, at all.
     pub(crate) fn forget(&mut self, tag: Option<&Tag>, digest: &Digest) {
         match tag {
             Some(tag) => drop(self.tags.remove(tag.as_str())),
@@ -182,12 +183,12 @@ impl Facts {
         }
     }
 
-    /// Tag after tag, each with its length before it and its digest behind it; no tag has the length 0.
+    /// Encodes each tag as its length, its bytes and its digest. A manifest without a tag is encoded with a tag of length 0.
     fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let tagged = self.tags.iter().map(|(tag, digest)| (&**tag, digest));
         for (tag, digest) in tagged.chain(self.untagged.keys().map(|digest| ("", digest))) {
-            // A tag has at most 128 characters, a digest 64 bytes.
+            // A tag has at most 128 bytes.
             bytes.push(u8::try_from(tag.len()).unwrap_or(u8::MAX));
             bytes.extend_from_slice(tag.as_bytes());
             put_hash(&mut bytes, digest);
@@ -209,7 +210,7 @@ impl Facts {
     }
 }
 
-/// What stands behind its length, which is taken off.
+/// Splits off a field that is preceded by its length in one byte.
 fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     let (length, rest) = bytes.split_first()?;
     let (field, rest) = rest.split_at_checked(usize::from(*length))?;
@@ -217,7 +218,7 @@ fn field<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(field)
 }
 
-/// The digest with a hash; its algorithm is known by its length.
+/// Returns the digest with this hash. The length of the hash determines the algorithm.
 fn hash_of(hash: &[u8]) -> Option<Digest> {
     hash.try_into().map(Digest::Sha256).or_else(|_| hash.try_into().map(Digest::Sha512)).ok()
 }
@@ -228,12 +229,13 @@ fn put_hash(bytes: &mut Vec<u8>, digest: &Digest) {
     bytes.extend_from_slice(digest.hash());
 }
 
-/// Begins with the repository, so that it is known which host it is about; no name of a repository has a space.
+/// Returns the key of an entry in the table of completed images. The key starts with the repository so that entries can be
+/// removed by host. A repository name contains no space.
 fn finished_key(repository: &Repository, cache_key: &str) -> String {
     format!("{repository} {cache_key}")
 }
 
-/// Whether a repository, as text, is on a host.
+/// Returns whether a repository, given as text, is on a host.
 fn is_on(repository: &str, host: &Host) -> bool {
     repository.strip_prefix(host.as_str()).is_some_and(|rest| rest.starts_with('/'))
 }
@@ -260,7 +262,7 @@ mod tests {
         ["a.io/one", "a.io/two", "a.io.b/one", "b.io/one"].map(|name| name.parse().unwrap()).into()
     }
 
-    /// A file with facts about all repositories.
+    /// Creates a cache with facts about all repositories.
     pub(super) fn filled(path: &Path) {
         let (cache, refused) = Cache::open(path, Recheck::All).unwrap();
         assert_eq!(refused, None);
@@ -337,7 +339,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(200))]
 
-        /// Whatever happens to the file, it breaks nothing, and what is remembered is what was learnt, or nothing.
+        /// A damaged file never causes a panic, and a cache returns either exactly what was learnt or nothing.
         #[test]
         fn a_damaged_file_is_never_believed(
             flips in proptest::collection::vec((any::<prop::sample::Index>(), 1..=255_u8), 0..4),
@@ -361,7 +363,7 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("cache");
             fs::write(&path, &bytes).unwrap();
-            // Where the damage hides whose file it is, it is refused as a whole.
+            // If the damage makes the file unrecognisable, `open` refuses it.
             if let Err(CacheError::Foreign(_)) = Cache::open(&path, Recheck::All) {
                 prop_assert!(fs::read(&path).unwrap() == bytes);
                 return Ok(());

@@ -1,12 +1,12 @@
-//! The tables of the file.
+//! The tables of the cache file.
 
 use redb::TableDefinition;
 
-/// By repository, what it was seen to hold: `Facts`, encoded.
+/// The facts about each repository: `Facts`, encoded.
 pub(super) const FACTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("facts");
-/// By repository and terms, the images that were seen to be finished on these terms: their digests, encoded.
+/// The digests of the images that were seen to be complete, encoded, by repository and cache key.
 pub(super) const FINISHED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("finished");
-/// What the file is.
+/// The description of the file, which holds its schema version.
 pub(super) const ABOUT: TableDefinition<'_, &str, &str> = TableDefinition::new("about");
-/// The version of the file.
+/// The schema version of the file.
 pub(super) const SCHEMA: &str = "kpromo inventory 1";
