@@ -1,8 +1,8 @@
-//! What registries are known to hold, as far as edges ask for it.
+//! What registries are known to hold, as far as edges depend on it.
 //!
-//! Kubernetes' production has 29,000 repositories, and a run that adds little finds nothing to do in most of them. So a
-//! listing becomes a [`ListingBuilder`] as it arrives, which keeps what edges ask for in a few bytes each, and next to nothing of a
-//! repository in which all is done.
+//! Kubernetes' production has 29,000 repositories, and a run that adds little finds nothing to do in most of them. A
+//! [`ListingBuilder`] therefore reduces each listing while it arrives: it keeps a few bytes for each entry that edges ask for,
+//! and almost nothing for a repository that is up to date.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use manifest::{Edge, Edges};
 use manifest::{Id, Interner};
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Head, Listed, MediaType, Repository, Tag};
 
-/// What has to be known before an edge can be decided.
+/// A lookup that the decision about an edge depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lookup {
-    /// Which digest does this tag name?
+    /// The digest that a tag names.
     Tag(Id<Repository>, Id<Tag>),
-    /// Does the repository have this manifest?
+    /// Whether a repository has a manifest.
     Digest(Id<Repository>, Id<Digest>),
 }
 
 impl Lookup {
-    /// The repository that is asked.
+    /// Returns the repository to look in.
     pub fn repository(self) -> Id<Repository> {
         match self {
             Self::Tag(repository, _) | Self::Digest(repository, _) => repository,
@@ -34,99 +34,100 @@ impl Lookup {
 pub struct Inventory {
     repositories: HashMap<Id<Repository>, Holdings>,
     media_types: Interner<MediaType>,
-    /// Digests that tags name and no edge wishes: conflicts, mostly.
+    /// Digests that tags name and no edge requests: mostly conflicts.
     foreign: HashMap<(Id<Repository>, Id<Tag>), Digest>,
-    /// Repositories of which it matters what is attached to images.
+    /// Repositories for which the inventory also records what is attached to images.
     observed: BTreeSet<Id<Repository>>,
-    /// Repositories that are listed when the others are done with.
+    /// Repositories that are listed after all others.
     late: BTreeSet<Id<Repository>>,
     /// Repositories that could not be listed.
     unlisted: HashMap<Id<Repository>, Arc<oci::Error>>,
-    /// Questions that were not answered.
+    /// Lookups that failed.
     unanswered: HashMap<Lookup, Arc<oci::Error>>,
 }
 
 /// What is known of one repository.
 #[derive(Clone, Debug, Default)]
 struct Holdings {
-    /// Whether everything that edges wish to be there is there, so that nothing else has to be known.
+    /// Whether everything that edges request is there, so that nothing else needs to be known.
     up_to_date: bool,
-    /// Whether its registry lists manifests too, so that what it does not list is not there.
+    /// Whether the registry also lists manifests, so that a manifest that is not listed is absent.
     complete: bool,
-    /// Whether its registry denies it. It has no tags then, and may hold untagged manifests all the same.
+    /// Whether the registry denies the repository. It has no tags then, but may hold untagged manifests.
     denied: bool,
-    /// The tags it has that edges wish, in order.
+    /// The requested tags that the repository has, in order.
     tags: Vec<(Id<Tag>, Named)>,
-    /// The manifests it has, and those that it was found not to have, in order.
+    /// The requested manifests that were looked up or listed, in order. `None` means that the manifest is absent.
     digests: Vec<(Id<Digest>, Option<Id<MediaType>>)>,
-    /// Manifests it has that no edge names: parts of images, by [`fingerprint`], in order.
+    /// Manifests that no edge names, which are parts of images: their [`fingerprint`]s, in order.
     parts: Vec<u64>,
-    /// Whether these are all, where the repository is complete.
+    /// Whether `parts` has all of these, provided that the repository is complete.
     knows_parts: bool,
-    /// The tags it has that hold what is attached to images, by [`fingerprint_of_tag`], in order; none: nobody knows.
+    /// The tags of attachments to images: their [`fingerprint_of_tag`]s, in order. `None` means unknown.
     attached: Option<Vec<u64>>,
 }
 
-/// What a tag names.
+/// What is known of a tag that exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
-    /// It is there; its digest is still to be asked.
+    /// The tag exists; its digest has not been looked up.
     Unknown,
-    /// A digest that edges name.
+    /// The tag names a digest that edges name.
     Wished(Id<Digest>),
-    /// Another, which stands apart.
+    /// The tag names another digest, which is kept in `Inventory::foreign`.
     Foreign,
 }
 
-/// Whether something is there.
+/// Whether something exists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Known<T> {
-    /// It is there.
+    /// It exists.
     Present(T),
-    /// It is not there.
+    /// It does not exist.
     Absent,
-    /// Nobody has asked.
+    /// It has not been looked up.
     Unknown,
 }
 
-/// The listing of one repository, while it arrives. It can be dropped at any time: nothing of it is believed before
+/// The listing of one repository while it arrives. It can be dropped at any time: it takes effect only with
 /// [`Inventory::listed`].
 #[derive(Debug)]
 pub struct ListingBuilder<'a> {
     edges: &'a Edges,
-    /// The edges that end in the repository.
+    /// The edges whose destination is the repository.
     requested: &'a [Edge],
     repository: Id<Repository>,
     lists_manifests: bool,
-    /// Each wished tag that it has, however often it is listed.
+    /// The requested tags that the repository has. A tag may be listed several times.
     tags: HashMap<Id<Tag>, ListedTag>,
-    /// Each wished digest that it has.
+    /// The requested digests that the repository has.
     digests: HashMap<Id<Digest>, MediaType>,
     parts: Vec<u64>,
-    /// Tags that hold what is attached to images, where somebody wants to know them.
+    /// The tags of attachments to images, or `None` if they are not recorded.
     attached: Option<Vec<u64>>,
 }
 
-/// What a listing says of a tag.
+/// What a listing reports about a tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ListedTag {
-    /// That it is there.
+    /// The tag exists.
     There,
-    /// That it names a manifest.
+    /// The tag names this manifest.
     Names(Digest),
-    /// That it names several, so that it has to be asked for.
+    /// The listing reports several manifests for the tag, so that the tag has to be looked up.
     Ambiguous,
 }
 
-/// The first bytes of a digest, which is as good as random: enough to tell the parts of one repository's images apart. Where
-/// two were alike, a registry would refuse an index for want of a part, and nothing would be tagged.
+/// Returns the first bytes of a digest, which are as good as random: enough to distinguish the parts of the images in one
+/// repository. In case of a collision, the registry would refuse an index because a part is missing, and nothing would be
+/// tagged.
 fn fingerprint(digest: &Digest) -> u64 {
     let first = digest.hash().first_chunk().copied();
     u64::from_le_bytes(first.unwrap_or_default())
 }
 
-/// The same of a tag that holds what is attached to an image: as cosign has it, or the fallback tag of its referrers. Of two
-/// that were alike, one would be asked for in vain.
+/// Returns the fingerprint of the tag of an attachment: a tag of cosign's or, if `kind` is `None`, the fallback tag for the
+/// referrers of the image. A collision costs one needless request.
 fn fingerprint_of_tag(digest: &Digest, kind: Option<AttachmentKind>) -> u64 {
     let salt = match kind {
         None => 0,
@@ -137,7 +138,7 @@ fn fingerprint_of_tag(digest: &Digest, kind: Option<AttachmentKind>) -> u64 {
     fingerprint(digest).rotate_left(8).wrapping_add(salt)
 }
 
-/// The image to which something is attached by a tag.
+/// Returns the fingerprint of a tag if it is the tag of an attachment to an image.
 fn attached(tag: &Tag) -> Option<u64> {
     if let Some(tag) = AttachedTag::parse(tag) {
         return Some(fingerprint_of_tag(&tag.digest(), Some(tag.kind())));
@@ -147,13 +148,13 @@ fn attached(tag: &Tag) -> Option<u64> {
 }
 
 impl<'a> ListingBuilder<'a> {
-    /// The same, and it takes note of the tags that hold what is attached to images.
+    /// Also records the tags of attachments to images.
     #[must_use]
     pub fn with_attached(self) -> Self {
         Self { attached: Some(Vec::new()), ..self }
     }
 
-    /// A listing of which nothing has come.
+    /// Creates an empty listing.
     pub fn new(edges: &'a Edges, repository: Id<Repository>) -> Self {
         Self {
             edges,
@@ -167,7 +168,7 @@ impl<'a> ListingBuilder<'a> {
         }
     }
 
-    /// Takes in something that the listing says.
+    /// Adds an entry of the listing.
     pub fn take(&mut self, listed: Listed) {
         match listed {
             Listed::Tag(tag) => {
@@ -200,7 +201,7 @@ impl<'a> ListingBuilder<'a> {
         };
     }
 
-    /// The number of a tag that edges wish in this repository.
+    /// Returns the id of a tag if edges request it in this repository.
     fn request(&self, tag: &Tag) -> Option<Id<Tag>> {
         let tag = self.edges.find_tag(tag)?;
         self.requested.binary_search_by_key(&Some(tag), |edge| edge.tag).ok().map(|_| tag)
@@ -208,17 +209,17 @@ impl<'a> ListingBuilder<'a> {
 }
 
 impl Inventory {
-    /// An inventory that knows nothing yet, and will know of these repositories also what is attached to images.
+    /// Creates an empty inventory that also records what is attached to images in the `observed` repositories.
     pub(crate) fn observing(observed: BTreeSet<Id<Repository>>) -> Self {
         Self { observed, ..Self::default() }
     }
 
-    /// Whether it matters what is attached to images in a repository.
+    /// Returns whether the inventory records what is attached to images in a repository.
     pub(crate) fn observes(&self, repository: Id<Repository>) -> bool {
         self.observed.contains(&repository)
     }
 
-    /// Takes in the listing of a repository to its end, or the proof that it has no tags.
+    /// Records the complete listing of a repository, or the proof that it has no tags.
     pub fn listed(&mut self, draft: ListingBuilder<'_>, found: &Found<()>) {
         let ListingBuilder {
             edges,
@@ -253,7 +254,7 @@ impl Inventory {
         holdings.tags = named;
         holdings.up_to_date = is_settled(&holdings.tags, requested);
         if holdings.up_to_date {
-            // What is thrown away is not absent: the repository may be the source of others.
+            // The dropped entries are not absent: the repository may be the source of other edges.
             holdings.complete = false;
             holdings.tags = Vec::new();
         } else {
@@ -271,61 +272,61 @@ impl Inventory {
         self.repositories.insert(repository, holdings);
     }
 
-    /// Takes in that all that edges wish to be in a repository is there.
+    /// Records that a repository has everything that edges request.
     pub fn settle(&mut self, repository: Id<Repository>) {
         self.repositories.insert(repository, Holdings { up_to_date: true, ..Holdings::default() });
     }
 
-    /// Takes back that a repository is settled: it has to be listed.
+    /// Reverts [`Inventory::settle`]: the repository has to be listed.
     pub fn forget(&mut self, repository: Id<Repository>) {
         self.repositories.remove(&repository);
     }
 
-    /// Puts a repository off until the others are done with, if it is not listed yet.
+    /// Defers a repository until all others are done, unless it is already listed.
     pub(crate) fn put_off(&mut self, repository: Id<Repository>) {
         if !self.is_listed(repository) {
             self.late.insert(repository);
         }
     }
 
-    /// Whether a repository was put off.
+    /// Returns whether a repository is deferred.
     pub(crate) fn is_late(&self, repository: Id<Repository>) -> bool {
         self.late.contains(&repository)
     }
 
-    /// The repositories that were put off.
+    /// Returns the deferred repositories.
     pub(crate) fn late(&self) -> &BTreeSet<Id<Repository>> {
         &self.late
     }
 
-    /// Has the repositories that were put off listed after all.
+    /// Makes the deferred repositories due for listing.
     pub(crate) fn resume_late(&mut self) {
         self.late.clear();
     }
 
-    /// Whether a repository was listed, could not be, or was put off.
+    /// Returns whether a repository was listed, could not be listed, or is deferred.
     pub(crate) fn is_listed(&self, repository: Id<Repository>) -> bool {
         self.repositories.contains_key(&repository)
             || self.unlisted.contains_key(&repository)
             || self.is_late(repository)
     }
 
-    /// Takes in that a repository cannot be listed.
+    /// Records that a repository cannot be listed.
     pub fn not_listed(&mut self, repository: Id<Repository>, error: oci::Error) {
         self.unlisted.insert(repository, Arc::new(error));
     }
 
-    /// Takes in that a question is not answered.
+    /// Records that a lookup failed.
     pub fn not_answered(&mut self, lookup: Lookup, error: oci::Error) {
         self.unanswered.insert(lookup, Arc::new(error));
     }
 
-    /// Why a question has no answer, where it was asked, or where its repository cannot even be listed.
+    /// Returns the error of a failed lookup or, if its repository could not be listed, the error of the listing.
     pub fn failure(&self, lookup: &Lookup) -> Option<&Arc<oci::Error>> {
         self.unanswered.get(lookup).or_else(|| self.unlisted.get(&lookup.repository()))
     }
 
-    /// Forgets the parts of images of a repository in which nothing is to be done.
+    /// Drops the parts of images in a repository that is up to date.
     pub fn forget_parts(&mut self, repository: Id<Repository>) {
         if let Some(holdings) = self.repositories.get_mut(&repository) {
             holdings.parts = Vec::new();
@@ -333,7 +334,7 @@ impl Inventory {
         }
     }
 
-    /// Takes in which manifest a tag names.
+    /// Records the manifest that a tag names.
     pub fn tag_answered(
         &mut self,
         repository: Id<Repository>,
@@ -342,7 +343,7 @@ impl Inventory {
         edges: &Edges,
     ) {
         let Found::Present(head) = found else {
-            // It was listed a moment ago; now it is gone.
+            // The tag was listed and has been deleted since.
             let holdings = self.repositories.entry(repository).or_default();
             return holdings.tags.retain(|(known, _)| *known != tag);
         };
@@ -353,18 +354,18 @@ impl Inventory {
         }
     }
 
-    /// Takes in whether a manifest is there.
+    /// Records whether a repository has a manifest.
     pub fn digest_answered(&mut self, repository: Id<Repository>, digest: Id<Digest>, found: Found<Head>) {
         let media_type = found.present().map(|head| self.media_types.intern(&head.media_type));
         insert(&mut self.repositories.entry(repository).or_default().digests, digest, media_type);
     }
 
-    /// Whether all that edges wish to be in a repository is there.
+    /// Returns whether a repository has everything that edges request.
     pub(crate) fn is_settled(&self, repository: Id<Repository>) -> bool {
         self.repositories.get(&repository).is_some_and(|holdings| holdings.up_to_date)
     }
 
-    /// The digest that the tag of an edge names at its destination.
+    /// Returns the digest that the tag of an edge names at its destination.
     pub(crate) fn tag<'a>(
         &'a self,
         repository: Id<Repository>,
@@ -382,7 +383,7 @@ impl Inventory {
         }
     }
 
-    /// Whether a repository has a manifest, and of which kind.
+    /// Returns whether a repository has a manifest, and its media type.
     pub(crate) fn digest(&self, repository: Id<Repository>, digest: Id<Digest>) -> Known<&MediaType> {
         let Some(holdings) = self.repositories.get(&repository) else { return Known::Unknown };
         match find(&holdings.digests, digest) {
@@ -393,27 +394,28 @@ impl Inventory {
         }
     }
 
-    /// Whether a registry denies a repository: then its tags are free, and what it holds without tags is not known.
+    /// Returns whether the registry denies a repository. Its tags are free then, and the untagged manifests that it holds are
+    /// not known.
     pub(crate) fn is_denied(&self, repository: Id<Repository>) -> bool {
         self.repositories.get(&repository).is_some_and(|holdings| holdings.denied)
     }
 
-    /// Whether a repository was asked for a manifest by itself and does not have it. That a list does not show it is not enough to
-    /// call it lost.
+    /// Returns whether a repository was asked for a manifest directly and does not have it. A manifest that is only missing
+    /// from a listing does not count as lost.
     pub(crate) fn was_denied(&self, repository: Id<Repository>, digest: Id<Digest>) -> bool {
         let holdings = self.repositories.get(&repository);
         holdings.and_then(|holdings| find(&holdings.digests, digest)).is_some_and(Option::is_none)
     }
 
-    /// Whether the destination of an edge is known to have a manifest, be it named by an edge or not.
+    /// Returns whether the destination of an edge is known to have a manifest, whether or not an edge names it.
     pub(crate) fn has(&self, edge: &Edge, digest: &Digest, edges: &Edges) -> bool {
         let Some(holdings) = self.repositories.get(&edge.destination) else { return false };
         let named = edges.find_digest(digest).and_then(|id| find(&holdings.digests, id));
         named.is_some_and(Option::is_some) || holdings.parts.binary_search(&fingerprint(digest)).is_ok()
     }
 
-    /// Whether a repository has a tag of cosign's for what is attached to an image or, without a kind, the fallback tag of its
-    /// referrers.
+    /// Returns whether a repository has a tag of an attachment to an image: a tag of cosign's or, if `kind` is `None`, the
+    /// fallback tag for the referrers of the image.
     pub(crate) fn attached(
         &self,
         repository: Id<Repository>,
@@ -429,7 +431,7 @@ impl Inventory {
         }
     }
 
-    /// Whether a repository is known not to have a manifest, be it named by an edge or not.
+    /// Returns whether a repository is known not to have a manifest, whether or not an edge names it.
     pub(crate) fn lacks(&self, repository: Id<Repository>, digest: &Digest, edges: &Edges) -> bool {
         let Some(holdings) = self.repositories.get(&repository) else { return false };
         match edges.find_digest(digest).and_then(|id| find(&holdings.digests, id)) {
@@ -453,8 +455,8 @@ impl Inventory {
     }
 }
 
-/// Whether every wished tag names what it should, and nothing is wished without a tag: of that it matters whether staging
-/// has it too.
+/// Returns whether every edge has a tag and the tag names the digest of the edge. An edge without a tag is never settled here,
+/// because its verdict also depends on staging.
 fn is_settled(tags: &[(Id<Tag>, Named)], requested: &[Edge]) -> bool {
     let is_done =
         |edge: &Edge| edge.tag.is_some_and(|tag| find(tags, tag) == Some(&Named::Wished(edge.digest)));

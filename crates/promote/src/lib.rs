@@ -1,6 +1,7 @@
 //! The domain of image promotion: manifests, edges, inventories, the plan and its phases.
 //!
-//! Knows no terminal and no environment. Registries are the truth; whatever a run leaves undone, the next one finds.
+//! This crate does not access the terminal or the environment. The registries are the only state: what one run leaves undone,
+//! the next run finds.
 
 mod cache;
 mod decide;

@@ -10,7 +10,7 @@ use crate::phase::{Attached, Missing, Plan};
 /// The version of the file's schema.
 const SCHEMA: u32 = 1;
 
-/// One edge with what is to be done about it.
+/// An edge and the action for it.
 #[derive(Serialize)]
 struct Decision<'a> {
     project: &'a str,
@@ -25,7 +25,7 @@ struct Decision<'a> {
     origin: String,
 }
 
-/// An image with what it lacks of what is attached to promoted images.
+/// An image and the attachments it lacks.
 #[derive(Serialize)]
 struct Image<'a> {
     image: String,
@@ -34,17 +34,17 @@ struct Image<'a> {
     refused: Option<&'a str>,
 }
 
-/// Writes a plan as JSON, one edge and one image a line, in the order of destinations.
+/// Writes a plan as JSON, with one edge or image per line, ordered by destination.
 ///
 /// # Errors
-/// When the writer fails.
+/// If the writer fails.
 pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
     let edges = plan.edges();
     write!(to, "{{\"schema\":{SCHEMA},\"summary\":")?;
     serde_json::to_writer(&mut to, &plan.summary())?;
     write!(to, ",\"edges\":[")?;
     let mut decisions: Vec<_> = plan.decisions().collect();
-    // Numbers of names follow the manifests; a file that is compared should follow the names.
+    // Ids follow the order of the manifests. Sorting by name makes files comparable.
     decisions.sort_by(|(a, _), (b, _)| {
         let key = |edge| (edges.destination(edge), edges.tag(edge), edges.digest(edge));
         key(a).cmp(&key(b))
@@ -77,7 +77,7 @@ pub fn write_plan(plan: &Plan, mut to: impl Write) -> io::Result<()> {
     to.write_all(b"\n]}\n")
 }
 
-/// Writes the members of an array, one a line.
+/// Writes the members of an array, one per line.
 fn write_lines(mut to: impl Write, members: impl Iterator<Item = impl Serialize>) -> io::Result<()> {
     let mut between = "\n";
     for member in members {

@@ -1,7 +1,7 @@
-//! Attest: promotion records are attached to what is promoted (specification 02, *Attest*).
+//! Attest: attaches promotion records to promoted images (specification 02, *Attest*).
 //!
-//! The record is written last: an image that has one has everything else that it should have, and a run that is cut short
-//! leaves nothing that a later one would take for complete.
+//! The record is written last. An image that has a record has everything else that it should have, so an interrupted run leaves
+//! nothing that a later run would mistake for complete.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -28,7 +28,7 @@ use crate::phase::sign::{Signed, SignedImage, skipped};
 use crate::run::Run;
 use crate::subject::Subject;
 
-/// The end of a run that was confirmed.
+/// The result of a confirmed run.
 #[derive(Debug)]
 pub struct Attested {
     pub(super) promoted: Promoted,
@@ -38,27 +38,27 @@ pub struct Attested {
 }
 
 impl Attested {
-    /// What was promoted, and what was not.
+    /// Returns the result of the Promote phase.
     pub fn promoted(&self) -> &Promoted {
         &self.promoted
     }
 
-    /// How many manifests lack a signature that they should have.
+    /// Returns the number of manifests that lack a signature that they should have.
     pub fn unsigned(&self) -> usize {
         self.unsigned
     }
 
-    /// How many images lack a promotion record, or what goes before it.
+    /// Returns the number of images that lack a promotion record or something that precedes it.
     pub fn unrecorded(&self) -> usize {
         self.unrecorded
     }
 
-    /// How many manifests and images were not signed or recorded because the run was told to stop.
+    /// Returns the number of manifests and images that were not signed or recorded because the run was stopped.
     pub fn not_begun(&self) -> usize {
         self.not_begun
     }
 
-    /// What both rounds come to.
+    /// Combines the results of both rounds.
     pub(crate) fn with_second_round(self, second: Self) -> Self {
         Self {
             unsigned: self.unsigned + second.unsigned,
@@ -68,7 +68,7 @@ impl Attested {
         }
     }
 
-    /// What the run comes to where its second round, of so many images, was given up.
+    /// Returns the result of a run whose second round, with this number of images, was given up.
     pub(crate) fn without_second_round(mut self, run: &Run, error: Error, images: usize) -> Self {
         if matches!(error, Error::Interrupted) {
             self.promoted.leave(images);
@@ -78,13 +78,13 @@ impl Attested {
         self
     }
 
-    /// The proofs of the images that have passed, for the second round.
+    /// Takes the proofs of the images that have passed, for use in the second round.
     pub(crate) fn take_passed(&mut self) -> HashMap<ImageId, Passed> {
         std::mem::take(&mut self.promoted.gate).into_passed()
     }
 }
 
-/// Attaches a record to what is promoted and signed.
+/// Attaches a promotion record to each image that is promoted and signed.
 pub(crate) async fn attest(
     run: &Run,
     confirmed: &Confirmed,
@@ -127,13 +127,13 @@ pub(crate) async fn attest(
     .await
 }
 
-/// Now. Records tell seconds.
+/// Returns the current time in whole seconds, which is the resolution of records.
 fn whole_second() -> Timestamp {
     let now = Timestamp::now();
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
 
-/// Attest at work.
+/// The state of the Attest phase.
 struct AttestWork<'a> {
     run: &'a Run,
     writer: &'a Writer,
@@ -142,15 +142,15 @@ struct AttestWork<'a> {
     trust_config: &'a TrustConfig,
     signing: &'a Signing,
     signers: &'a Signers<'a>,
-    /// Images, which get a summary of their own, and parts of images that somebody has begun to give one.
+    /// The images, which get their own summary, and the parts whose summary has been started. Each gets only one.
     summarized: Mutex<HashSet<(Id<Repository>, Digest)>>,
-    /// Manifests whose summary this run has written.
+    /// The manifests whose summary was written in this run.
     written: Mutex<HashSet<(Id<Repository>, Digest)>>,
     time: Timestamp,
 }
 
 impl AttestWork<'_> {
-    /// Gives what became of the images that were begun, and how many were not.
+    /// Returns the status of each image that was started, and the number of images that were not.
     async fn carry_out(&self, images: &[SignedImage]) -> (Vec<(Subject, Status)>, usize) {
         self.run.tell(&Event::Work { units: "records", more: images.len() });
         let mut attested = self.attest_each(images.iter()).await;
@@ -164,7 +164,7 @@ impl AttestWork<'_> {
             self.signers.try_again();
             let mut failed: Vec<_> = again;
             let second = self.attest_each(failed.iter().map(|(image, _)| *image)).await;
-            // What a stop has kept from a second attempt has failed in the first.
+            // An image that was not tried again because the run is stopping keeps its first error.
             let was_tried = |image: &SignedImage| second.iter().any(|(tried, _)| std::ptr::eq(*tried, image));
             failed.retain(|(image, _)| !was_tried(image));
             ended.extend(failed.into_iter().chain(second));
@@ -201,7 +201,7 @@ impl AttestWork<'_> {
             .await
     }
 
-    /// Tells what became of an image.
+    /// Reports the result for an image.
     fn tell(&self, image: &SignedImage, result: &Result<bool, AttachError>) {
         let subject = image.owed(self.promoted).subject;
         let edges = self.plan.edges();
@@ -214,7 +214,7 @@ impl AttestWork<'_> {
         }
     }
 
-    /// Writes what an image lacks; whether it lacked anything.
+    /// Writes what an image lacks. Returns whether it lacked anything.
     async fn complete(&self, image: &SignedImage) -> Result<bool, AttachError> {
         let owed = image.owed(self.promoted);
         if !owed.record && !owed.summary && !owed.carried {
@@ -241,7 +241,7 @@ impl AttestWork<'_> {
         Ok(written)
     }
 
-    /// Brings home what policies have accepted; whether there was anything that lacked.
+    /// Copies the attestations that policies have accepted to the canonical repository. Returns whether any was missing there.
     async fn carry(&self, owed: &OwedImage, assessment: &Assessment) -> Result<bool, AttachError> {
         let mut written = false;
         let carrier = Carrier { writer: self.writer, plan: self.plan, home: owed.subject.home };
@@ -261,14 +261,15 @@ impl AttestWork<'_> {
         Ok(written)
     }
 
-    /// Says of an image and each of its parts what was found, the image last.
+    /// Attaches a verification summary to an image and each of its parts, the image last.
     async fn summarize(&self, owed: &OwedImage, place: &ProductionImage<'_>) -> Result<(), AttachError> {
         let Some((_, signer)) = self.signers.summarizer() else { return Ok(()) };
         let home = owed.subject.home;
         for part in owed.parts.iter().rev().filter(|part| part.summary) {
             let key = (home, part.descriptor.digest);
             let is_image = part.descriptor.digest == place.digest;
-            // A part that is an image gets the summary of that; and what a first attempt has written is there.
+            // A part that is also an image gets the summary of that image. A summary from the first attempt is not written
+            // again.
             let is_taken =
                 if is_image { self.written().contains(&key) } else { !self.summarized().insert(key) };
             if is_taken {
@@ -289,7 +290,7 @@ impl AttestWork<'_> {
         Ok(())
     }
 
-    /// What is said of a manifest: the worst verdict about it.
+    /// Creates the verification summary of a manifest, with the worst judgement about it.
     fn summary(
         &self,
         owed: &OwedImage,
@@ -315,8 +316,8 @@ impl AttestWork<'_> {
         summary.statement()
     }
 
-    /// The file that holds the policy of an image, as it is named in its repository; without a policy, the one that asks for the
-    /// image.
+    /// Returns the file that declares the policy of an image, as it is named in its repository. If there is no policy, returns
+    /// the file that requests the image.
     fn policy_file(&self, owed: &OwedImage) -> String {
         let edges = self.plan.edges();
         let sources = owed.sources.iter().map(|(source, _)| edges.repository(*source));

@@ -8,7 +8,7 @@ use trust::gate::Assessment;
 use crate::error::Blocked;
 use crate::phase::plan::Plan;
 
-/// The images that must not be promoted, in order.
+/// Returns the images that must not be promoted, in order.
 pub(super) fn blocked(
     plan: &Plan,
     assessed: &HashMap<ImageId, Assessment>,

@@ -1,5 +1,5 @@
-//! Which attestations that policies accept are not at the homes of images yet: the last thing that a plan owes, and found out when
-//! the images have been looked at in staging.
+//! Determines which attestations accepted by policies are still missing from canonical repositories. This completes the owed
+//! part of a plan, after the images in staging have been examined.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,11 +13,12 @@ use crate::phase::owed::OwedImage;
 use crate::phase::validate::Cleared;
 use crate::run::Run;
 
-/// Takes out of what is owed the images that only might have lacked attestations, and do not. Those that lack anything else
-/// stay, with attestations to carry where their policies have accepted any: what is attached to them is compared then.
+/// Removes from the owed images those that might only have lacked attestations and do not. An image that lacks something else
+/// stays. Its attestations count as owed if its policies have accepted any; the Attest phase then compares them with what is
+/// attached.
 ///
-/// Requests, of an image with a policy that lacks nothing else: one for each `.att` tag that a listing does not deny and that
-/// layers are carried to.
+/// Requests for an image with a policy that lacks nothing else: one for each `.att` tag that layers are carried to and that a
+/// listing does not rule out.
 pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cleared) -> Cleared {
     let (open, mut certain): (Vec<OwedImage>, Vec<OwedImage>) =
         std::mem::take(&mut cleared.plan.owed.images).into_iter().partition(|image| !image.lacks_own());
@@ -38,10 +39,10 @@ pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cle
     owed.images = certain;
     for (number, image) in open.into_iter().enumerate() {
         match looked.get(&number) {
-            // What cannot be read is found out when it is carried.
+            // A read error is reported when the attestations are carried.
             Some(Ok(Some(true)) | Err(_)) => owed.images.push(image),
             Some(Ok(Some(false))) => owed.complete.push(image.subject),
-            // Staging does not prove any more what an earlier run has promoted: there is nothing to carry.
+            // Staging no longer proves what an earlier run promoted, so there is nothing to carry.
             Some(Ok(None)) | None => {}
         }
     }
@@ -50,7 +51,7 @@ pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cle
 }
 
 impl Cleared {
-    /// Whether a policy has accepted attestations of a staging image.
+    /// Returns whether a policy has accepted attestations of a staging image.
     fn has_counted(&self, source: &ImageId) -> bool {
         self.gate.passed(source).is_ok_and(|passed| !passed.assessment().counted().is_empty())
     }
@@ -62,7 +63,7 @@ struct Looking<'a> {
 }
 
 impl Looking<'_> {
-    /// Whether an image lacks an attestation at its home. `None` where it has not passed in this run.
+    /// Returns whether an image lacks an attestation in its canonical repository, or `None` if it has not passed in this run.
     async fn lacks(&self, image: &OwedImage) -> Result<Option<bool>, AttachError> {
         let mut layers: HashMap<Digest, HashSet<Digest>> = HashMap::new();
         for source in &image.sources {
@@ -103,7 +104,7 @@ impl Looking<'_> {
         Ok(listed.iter().any(|listed| listed.digest == referrer))
     }
 
-    /// Whether the `.att` tag of a manifest has all of some layers.
+    /// Returns whether the `.att` tag of a manifest has all of the given layers.
     async fn has_layers(
         &self,
         image: &OwedImage,

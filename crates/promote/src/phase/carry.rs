@@ -1,4 +1,4 @@
-//! Bringing what staging has attached to images to their homes, byte for byte.
+//! Copies attachments of images from staging to canonical repositories, byte for byte.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use trust::attach::AttachError;
 use crate::phase::owed::Part;
 use crate::phase::plan::Plan;
 
-/// The way to the home of images.
+/// Copies attachments to a canonical repository.
 pub(super) struct Carrier<'a> {
     pub(super) writer: &'a Writer,
     pub(super) plan: &'a Plan,
@@ -22,7 +22,8 @@ impl Carrier<'_> {
         self.plan.edges().repository(self.home)
     }
 
-    /// What refers to a part of an image at home: what the plan has found, or what is there now.
+    /// Returns the referrers of a part of an image in the canonical repository: those that the plan has found or, if it has not
+    /// looked, the current ones.
     pub(super) async fn there<'b>(&self, part: &'b Part) -> Result<Cow<'b, [Referrer]>, oci::Error> {
         match &part.referrers {
             Some(referrers) => Ok(Cow::Borrowed(referrers)),
@@ -30,7 +31,8 @@ impl Carrier<'_> {
         }
     }
 
-    /// What refers to a manifest at home. To what was not there before this run, only what this run has attached does.
+    /// Returns the referrers of a manifest in the canonical repository. If the manifest is new in this run, it has no referrers
+    /// except those that the run attached itself.
     pub(super) async fn referrers(&self, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
         if !self.plan.may_have_referrers(self.home, &digest) {
             return Ok(Vec::new());
@@ -39,7 +41,7 @@ impl Carrier<'_> {
         self.writer.reader().referrers(self.name(), digest, None, fallback).await
     }
 
-    /// Brings a manifest that refers to an image, unless it is there; whether it was brought.
+    /// Copies a manifest that refers to an image, unless it is already there. Returns whether it was copied.
     pub(super) async fn bring(
         &self,
         source: &Repository,
@@ -56,7 +58,7 @@ impl Carrier<'_> {
         Ok(true)
     }
 
-    /// Adds an attestation to the `.att` tag of an image, unless it is there; whether it was added.
+    /// Adds an attestation to the `.att` tag of an image, unless it is already there. Returns whether it was added.
     pub(super) async fn add(&self, layer: &NewLayer, about: Digest) -> Result<bool, AttachError> {
         let kind = AttachmentKind::Attestation;
         let tag = AttachedTag::new(about, kind).ok_or(AttachError::Algorithm(about))?.tag();

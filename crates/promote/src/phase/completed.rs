@@ -1,5 +1,5 @@
-//! Images that are signed and recorded, remembered from run to run: that they are costs several requests each to find out,
-//! and production has tens of thousands of them.
+//! Images that are signed and recorded, remembered between runs. Checking this costs several requests per image, and production
+//! has tens of thousands of images.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -12,18 +12,19 @@ use crate::event::Event;
 use crate::run::Run;
 use crate::subject::Subject;
 
-/// What is remembered of images that are finished. Without a cache it remembers nothing.
+/// The images that are known to be complete. Without a cache, none are.
 #[derive(Clone, Debug)]
 pub(super) struct CompletedCache {
-    /// Who signs, in which form, and what else is attested: where that changes, nothing is finished any more.
+    /// Identifies the signers, the signature format and the other attestations. If one of them changes, no image counts as
+    /// complete.
     cache_key: String,
     known: BTreeMap<Id<Repository>, BTreeSet<Digest>>,
-    /// Images that are looked at again, though they are known.
+    /// Known images that are checked again.
     rechecked: HashSet<Subject>,
 }
 
 impl CompletedCache {
-    /// Looks up which of some images are finished. A cache that cannot be read is done without.
+    /// Looks up which of the images are complete. If the cache cannot be read, warns and continues without it.
     pub(super) fn recall(
         run: &Run,
         cache: Option<&Cache>,
@@ -63,13 +64,13 @@ impl CompletedCache {
         finished.is_some_and(|digests| digests.contains(edges.digest_name(subject.digest)))
     }
 
-    /// Whether an image need not be looked at.
+    /// Returns whether an image need not be checked.
     pub(super) fn spares(&self, edges: &Edges, subject: &Subject) -> bool {
         self.knows(edges, subject) && !self.rechecked.contains(subject)
     }
 
-    /// Remembers the images that this run has seen to be finished. Where one was not that was remembered to be, nothing is
-    /// remembered of its host any more but what was seen now.
+    /// Stores the images that this run has seen to be complete. If a remembered image turned out to be incomplete, drops
+    /// everything remembered for its host except what this run has seen.
     pub(super) fn keep(mut self, run: &Run, cache: &Cache, edges: &Edges, seen: &[(Subject, Status)]) {
         let host = |subject: &Subject| &edges.repository(subject.home).host;
         let is_wrong = |(subject, completion): &&(Subject, Status)| {
@@ -100,13 +101,13 @@ impl CompletedCache {
     }
 }
 
-/// What a run has made of an image.
+/// The status of an image in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
-    /// It had everything.
+    /// The image lacked nothing.
     WasComplete,
-    /// It has everything now.
+    /// The image lacked something and is complete now.
     Completed,
-    /// It lacks something still.
+    /// The image still lacks something.
     Incomplete,
 }

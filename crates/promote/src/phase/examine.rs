@@ -1,5 +1,5 @@
-//! The gate: looking at images of staging. Each image is looked at once a run, for Provenance, Validate, Promote, Sign and
-//! Attest alike (specification 02, *One gate*).
+//! The gate: examines images in staging. Each image is examined once per run, for Provenance, Validate, Promote, Sign and
+//! Attest (specification 02, *One gate*).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::phase::hosts::by_host;
 use crate::phase::plan::Plan;
 use crate::run::Run;
 
-/// Looks at images.
+/// Examines images in staging.
 #[derive(Clone, Copy)]
 pub(super) struct Examiner<'a> {
     pub(super) run: &'a Run,
@@ -28,7 +28,7 @@ pub(super) struct Examiner<'a> {
     pub(super) shared: &'a SharedImages,
 }
 
-/// What came of looking at images.
+/// The result of examining images.
 #[derive(Debug, Default)]
 pub(super) struct Looked {
     pub(super) assessed: HashMap<ImageId, Assessment>,
@@ -37,17 +37,17 @@ pub(super) struct Looked {
 }
 
 impl<'a> Examiner<'a> {
-    /// Looks at images, each once, and tells what was found.
+    /// Examines each image once and reports the results.
     ///
     /// # Errors
-    /// When something is to be verified and the trusted root is not available.
+    /// If something has to be verified and the trusted root is not available.
     pub(super) async fn look_at(
         &self,
         plan: &'a Plan,
         images: BTreeSet<ImageId>,
     ) -> Result<Looked, TrustError> {
         self.run.tell(&Event::Work { units: "images", more: images.len() });
-        // The first image of a host finds out whether the host lists referrers, so that not all of them ask.
+        // The first image of each host determines whether the host lists referrers, so that the other images need not ask.
         let mut hosts: HashSet<&Host> = HashSet::new();
         let is_first = |(source, _): &ImageId| hosts.insert(&plan.edges().repository(*source).host);
         let (first, rest): (Vec<ImageId>, Vec<ImageId>) = images.into_iter().partition(is_first);
@@ -80,11 +80,11 @@ impl<'a> Examiner<'a> {
         by_host(self.run, plan.edges(), images, |(source, _)| source, look).await
     }
 
-    /// Looks at one image.
+    /// Examines one image.
     async fn examine(&self, plan: &'a Plan, image_id: ImageId) -> Result<Assessment, EvidenceError> {
         let (source, digest) = image_id;
         let others = self.shared.get(&image_id).into_iter().flatten().copied();
-        // One that has lost the manifest may still have what was attached to it.
+        // A repository that has lost the manifest may still have its attachments.
         let others: Vec<Id<Repository>> = others.filter(|other| *other != source).collect();
         let of = |id: Id<Repository>| Source {
             repository: plan.edges().repository(id),
@@ -102,7 +102,7 @@ impl<'a> Examiner<'a> {
         examine(&staged, *plan.edges().digest_name(digest), &policies, &self.trust_config.verification).await
     }
 
-    /// The policies that an image has to satisfy: those of all staging repositories that may serve one of its edges.
+    /// Returns the policies that an image has to satisfy: those of all staging repositories that may serve one of its edges.
     fn policies_of(
         &self,
         plan: &Plan,

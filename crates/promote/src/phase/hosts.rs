@@ -1,4 +1,4 @@
-//! Work at many hosts at the same time.
+//! Runs work on many hosts concurrently.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use oci::{Host, Repository};
 
 use crate::run::Run;
 
-/// The most requests of one host that wait at its gate at once. What the host bears is the gate's matter; this bounds
-/// memory alone.
+/// The maximum number of concurrent tasks per host. The gate of the host limits the requests in flight; this limit only bounds
+/// memory.
 const WAITING: usize = 64;
 
-/// Does something for each item, every host's items beside those of all others, so that a slow host slows nobody else.
-/// When the run is told to stop, what has not begun is left out.
+/// Runs `work` on each item. The items of different hosts run concurrently, so that a slow host does not delay the others.
+/// Items that have not started when the run is stopped are left out of the result.
 pub(super) async fn by_host<I: Copy, T>(
     run: &Run,
     edges: &Edges,

@@ -1,4 +1,5 @@
-//! Looking at what is attached to images at their homes, as the last part of the plan: Sign and Attest carry out what it finds.
+//! Looks at what is attached to images in their canonical repositories. This is the last part of Plan; Sign and Attest write
+//! what it finds missing.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +24,15 @@ use crate::phase::plan::Plan;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of, subjects};
 
-/// How many manifests of one image are looked at at once.
+/// The maximum number of manifests of one image to look at concurrently.
 const PARTS_AT_ONCE: usize = 8;
 
-/// The plan with what its images lack at their homes: found by looking at what is attached to them, or by listings alone.
+/// Adds to the plan what its images lack in their canonical repositories. This is determined by looking at what is attached to
+/// them or, if the plan does not look, from listings alone.
 ///
 /// # Errors
-/// When something is to be signed and cannot be: a run that cannot sign should not begin, and a dry run tells that. When the run
-/// is told to stop.
+/// If something has to be signed and signing is not possible: such a run must not start, and a dry run reports it. If the run
+/// is stopped.
 pub(crate) async fn look(
     run: &Run,
     reader: &Reader,
@@ -61,7 +63,7 @@ pub(crate) async fn look(
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok(plan) }
 }
 
-/// Finds out what images lack.
+/// Determines what images lack.
 struct Looking<'a> {
     run: &'a Run,
     reader: &'a Reader,
@@ -71,8 +73,8 @@ struct Looking<'a> {
 }
 
 impl Looking<'_> {
-    /// What listings alone tell: an image that is to be copied lacks everything, one without a `.sig` tag lacks a signature,
-    /// and of others it is not known.
+    /// Determines from listings alone what images lack. An image that is to be copied lacks everything, and one without a
+    /// `.sig` tag lacks a signature. Nothing is known about the others.
     fn by_listings(&self) -> Owed {
         let mut owed = Owed::default();
         for subject in self.subjects() {
@@ -100,10 +102,12 @@ impl Looking<'_> {
         owed
     }
 
-    /// What is found out by looking at what is attached to images, all but those that the inventory cache knows to be complete.
+    /// Determines what images lack by looking at what is attached to them. Skips the images that are complete according to the
+    /// inventory cache.
     ///
-    /// Requests, of an image that was promoted before: one for the image and each index in it, one for the `.sig` tag of each
-    /// manifest, and one for the list of what refers to each manifest, where listings do not tell that these are not there.
+    /// Requests for an image that was promoted earlier: one for the image and each index in it, one for the `.sig` tag of each
+    /// manifest, and one for the referrers of each manifest. Tags and referrers that are absent according to listings are not
+    /// requested.
     async fn at_images(&self, signers: &Signers<'_>) -> Owed {
         let mut all = self.subjects();
         let cache_key =
@@ -111,7 +115,7 @@ impl Looking<'_> {
         let finished =
             CompletedCache::recall(self.run, self.plan.cache(), cache_key, self.plan.edges(), &all);
         let changes = |subject: &Subject| self.plan.changes(subject.home, subject.digest);
-        // What is brought now was not there when it was seen to be complete.
+        // An image that changes in this run was incomplete before, whatever the cache says.
         all.retain(|subject| changes(subject) || !finished.spares(self.plan.edges(), subject));
         self.run.tell(&Event::Work { units: "images", more: all.len() });
         let edges = self.plan.edges();
@@ -143,15 +147,15 @@ impl Looking<'_> {
         owed
     }
 
-    /// The images that are at home, or will be when the plan is carried out.
+    /// Returns the images that are in their canonical repositories, or will be once the plan is carried out.
     fn subjects(&self) -> Vec<Subject> {
         let mut subjects = subjects(self.plan.edges(), &self.trust_config.production);
         subjects.retain(|subject| self.will_be_there(subject));
         subjects
     }
 
-    /// Whether an image will be at home with all the tags that it can have there. A tag that cannot be given any more, since
-    /// staging has lost the image, takes nothing from the others.
+    /// Returns whether an image will be in its canonical repository with all tags that it can have there. A tag that can no
+    /// longer be written, because staging has lost the image, does not count.
     fn will_be_there(&self, subject: &Subject) -> bool {
         let edges = self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
         let mut edges = edges.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
@@ -167,7 +171,7 @@ impl Looking<'_> {
         edges_of(self.plan.edges(), subject).any(|edge| edge.tag.is_some())
     }
 
-    /// Whether a policy holds for an image, so that attestations may be carried.
+    /// Returns whether a policy applies to an image, so that attestations may be carried.
     fn has_policy(&self, subject: &Subject) -> bool {
         let mut edges = edges_of(self.plan.edges(), subject).flat_map(|edge| self.plan.edges().sources(edge));
         edges.any(|source| self.plan.policies.of(self.plan.edges().repository(source)).is_some())
@@ -178,7 +182,7 @@ impl Looking<'_> {
         sources.collect::<BTreeSet<ImageId>>().into_iter().collect()
     }
 
-    /// What one image lacks; `None` where it lacks nothing.
+    /// Determines what one image lacks. Returns `None` if it lacks nothing.
     async fn look(&self, subject: Subject, signers: &Signers<'_>) -> Result<Option<OwedImage>, AttachError> {
         let edges = self.plan.edges();
         let home = edges.repository(subject.home);
@@ -212,7 +216,7 @@ impl Looking<'_> {
         Ok((signature || record || summary || carried).then_some(image))
     }
 
-    /// What one manifest of an image lacks. What refers to the image's own is known.
+    /// Determines what one manifest of an image lacks. `known` has the referrers if the manifest is that of the image itself.
     async fn look_at_part(
         &self,
         subject: &Subject,
@@ -236,13 +240,13 @@ impl Looking<'_> {
             Some(by) => latest_summary(self.reader, place, listed, by).await?,
             None => None,
         };
-        // Under a policy, the gate finds out whether it still holds.
+        // Under a policy, the gate determines whether the summary still holds.
         let holds = |stated: &Stated| wanted.has_policy || stated.holds(None);
         let summary = signers.summarizer().is_some() && !stated.as_ref().is_some_and(holds);
         let (mut layer, mut bundle) = (None, Bundle::There);
         if wanted.signatures {
             layer = self.lacks_layer(subject, place, signers).await?;
-            // The image gets a record, and so a bundle.
+            // The image itself receives a promotion record, which is a bundle.
             let beside_others = is_image || summary || listed.iter().any(is_bundle);
             if format.has_bundle(true) && self.lacks(place, listed, SIGN_TYPE, signers.own()).await? {
                 let is_due = format.has_bundle(beside_others);
@@ -252,7 +256,7 @@ impl Looking<'_> {
         Ok(Part { descriptor, layer, bundle, referrers, summary, stated })
     }
 
-    /// What refers to a manifest at home. To what is not there yet, nothing does.
+    /// Returns the referrers of a manifest in the canonical repository. A manifest that is not there yet has none.
     async fn referrers(&self, subject: &Subject, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
         if !self.plan.may_have_referrers(subject.home, &digest) {
             return Ok(Vec::new());
@@ -261,7 +265,7 @@ impl Looking<'_> {
         self.reader.referrers(home, digest, None, self.plan.fallback(subject.home, &digest)).await
     }
 
-    /// Whether an image has no bundle of a type by somebody, about its name.
+    /// Returns whether an image has no bundle of this predicate type, signed by `by`, about its name.
     async fn lacks(
         &self,
         place: &ProductionImage<'_>,
@@ -272,7 +276,7 @@ impl Looking<'_> {
         Ok(!has_bundle(self.reader, place, referrers, predicate_type, by).await?)
     }
 
-    /// What is known of a manifest's `.sig` tag, where that lacks our signature and should have it.
+    /// Returns what is known of the `.sig` tag of a manifest if the tag lacks our signature and should have it.
     async fn lacks_layer(
         &self,
         subject: &Subject,
@@ -293,10 +297,10 @@ impl Looking<'_> {
     }
 }
 
-/// What the manifests of an image are looked at for.
+/// What to check on the manifests of an image.
 #[derive(Clone, Copy)]
 struct Checks {
     signatures: bool,
-    /// Whether a policy holds for the image.
+    /// Whether a policy applies to the image.
     has_policy: bool,
 }

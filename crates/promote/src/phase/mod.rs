@@ -1,5 +1,5 @@
-//! The phases of a promotion. Each consumes what the one before made, so that no order but the right one compiles; those
-//! before Promote hold a reader, which cannot write.
+//! The phases of a promotion. Each phase consumes the result of the one before, so that phases in the wrong order do not
+//! compile. The phases before Promote hold a reader, which cannot write.
 
 mod attest;
 mod blocked;
