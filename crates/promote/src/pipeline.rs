@@ -1,5 +1,4 @@
-//! The chain of phases, and nothing else: one round for all hosts that answer, and a second one of the same phases for those
-//! that were late.
+//! The sequence of phases: one round for all hosts that answer, and a second round of the same phases for hosts that were late.
 
 use std::collections::HashMap;
 
@@ -16,7 +15,7 @@ use crate::phase::{
 };
 use crate::run::Run;
 
-/// A run that may write: the first round, and what it does not wait for.
+/// A run that is ready to write: the first round, and the hosts that it does not wait for.
 #[derive(Debug)]
 pub struct Prepared {
     cleared: Cleared,
@@ -24,21 +23,21 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// How many promoted images do not pass, or could not be looked at, and so stay without what they lack.
+    /// Returns the number of promoted images that do not pass or could not be looked at, and for which nothing is written.
     pub fn refused(&self) -> usize {
         self.cleared.refused()
     }
 
-    /// The plan of the first round.
+    /// Returns the plan of the first round.
     pub fn plan(&self) -> &Plan {
         self.cleared.plan()
     }
 }
 
-/// The phases that write nothing: they hold a reader, and what may write is not made.
+/// Runs the phases that write nothing. They hold a reader, and no writer exists yet.
 ///
 /// # Errors
-/// When the run is given up.
+/// If the run is given up.
 pub async fn prepare(
     run: &Run,
     client: &Client,
@@ -51,7 +50,7 @@ pub async fn prepare(
     Ok(Prepared { cleared, deferred })
 }
 
-/// The phases of a round that write nothing.
+/// Runs the phases of a round that write nothing.
 async fn clear(
     run: &Run,
     reader: &Reader,
@@ -70,10 +69,10 @@ async fn clear(
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
 }
 
-/// The phases that write. Failures of single images are in what comes back, and so is a second round that was given up.
+/// Runs the phases that write. Failures of single images are part of the result, and so is a second round that was given up.
 ///
 /// # Errors
-/// When there is something to sign and it cannot be signed: then nothing is begun.
+/// If something has to be signed and cannot be. In this case nothing is written.
 pub async fn carry_out(
     run: &Run,
     confirmed: &Confirmed,
@@ -82,7 +81,7 @@ pub async fn carry_out(
     trust_config: &TrustConfig,
 ) -> Result<Attested, Error> {
     let Prepared { cleared, deferred } = prepared;
-    // Boxed, since the futures of all phases are large.
+    // The futures of the phases are large, so they are boxed.
     let first = Box::pin(write(run, confirmed, cleared, copying, trust_config)).await?;
     let Some(deferred) = deferred else { return Ok(first) };
     let images = deferred.images();
@@ -101,7 +100,7 @@ pub async fn carry_out(
     })
 }
 
-/// The phases of a round that write.
+/// Runs the phases of a round that write.
 async fn write(
     run: &Run,
     confirmed: &Confirmed,

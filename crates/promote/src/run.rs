@@ -1,4 +1,4 @@
-//! What all phases of a run share: who is told what happens, and whether to go on.
+//! The state that all phases of a run share: the observers, and whether to continue.
 
 use std::sync::Arc;
 
@@ -15,33 +15,33 @@ pub struct Run {
 }
 
 impl Run {
-    /// A run whose events go to `observers`. When `stop` is cancelled, nothing new is begun and what is under way is
-    /// finished; whoever cannot wait for that drops the run's future.
+    /// Creates a run that sends its events to `observers`. When `stop` is cancelled, the run starts nothing new and finishes
+    /// what is in progress. To stop at once, drop the future of the run.
     pub fn new(observers: Vec<Arc<dyn Observer>>, stop: CancellationToken) -> Self {
         Self { observers, stop }
     }
 
-    /// Tells what happened.
+    /// Sends an event to all observers.
     pub(crate) fn tell(&self, event: &Event) {
         self.observers.iter().for_each(|observer| observer.observe(event));
     }
 
-    /// Whether nothing new is to be begun.
+    /// Returns whether the run is stopping: it starts nothing new.
     pub fn is_stopping(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Ends when nothing new is to be begun.
+    /// Waits until the run is stopping.
     pub(crate) async fn stopped(&self) {
         self.stop.cancelled().await;
     }
 
-    /// Has nothing new begun.
+    /// Stops the run: it starts nothing new.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
 
-    /// Does the work of a phase and tells when it begins and ends.
+    /// Runs a phase and reports its start and end.
     pub(crate) async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
         self.tell(&Event::Started(phase));

@@ -1,5 +1,5 @@
-//! What is signed and recorded: an image as users know it, once, however many regions hold it (specification 02, *Sign* and
-//! *Attest*).
+//! The unit of signing and recording: an image as users know it, once, however many regions hold it (specification 02, *Sign*
+//! and *Attest*).
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,17 +11,18 @@ use trust::Production;
 /// An image under the name that users pull it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Subject {
-    /// The repository that holds its signatures and attestations: that of the canonical host for all regions below the
-    /// production path, else the image's own.
+    /// The canonical repository, which holds the signatures and attestations of the image: the repository on the canonical host
+    /// for all regions below the production path, otherwise the image's own repository.
     pub(crate) home: Id<Repository>,
-    /// What it is.
+    /// The digest of the image.
     pub(crate) digest: Id<Digest>,
 }
 
-/// The images of all edges, each once, in the order of their homes.
+/// Returns the images of all edges, each once, ordered by canonical repository.
 ///
-/// Below the production path, the regions of an image share the name that users pull it by, and the home on the canonical
-/// host where that is one of the destinations. Any other destination is a name and a home of its own.
+/// Below the production path, the regions of an image share the name that users pull it by. They share the canonical repository
+/// on the canonical host if that is one of the destinations. Any other destination has its own name and is its own canonical
+/// repository.
 pub(crate) fn subjects(edges: &Edges, production: &Production) -> Vec<Subject> {
     let homes = Homes::new(edges, production);
     let each = edges.all().iter().map(|edge| Subject { home: homes.of(edge), digest: edge.digest });
@@ -31,21 +32,23 @@ pub(crate) fn subjects(edges: &Edges, production: &Production) -> Vec<Subject> {
     subjects
 }
 
-/// The edges that bring a subject to its home: ordered by tag, those without one first.
+/// Returns the edges of a subject whose destination is its canonical repository, ordered by tag. Edges without a tag come
+/// first.
 pub(crate) fn edges_of<'a>(edges: &'a Edges, subject: &Subject) -> impl Iterator<Item = &'a Edge> {
     let digest = subject.digest;
     edges.to(subject.home).iter().filter(move |edge| edge.digest == digest)
 }
 
-/// Which images are promoted to the canonical host, by the repository there.
+/// Determines the canonical repositories of images.
 struct Homes<'a> {
     edges: &'a Edges,
     production: &'a Production,
-    /// The canonical repositories, by their paths.
+    /// The repositories on the canonical host, by path.
     canonical: HashMap<&'a RepositoryPath, Id<Repository>>,
-    /// The images that are promoted to these.
+    /// The images that the run promotes to these repositories.
     promoted: HashSet<(Id<Repository>, Id<Digest>)>,
-    /// Those that a run over a diff leaves alone: they have what it promotes to others.
+    /// The repositories on the canonical host that a run over a diff does not change. They already have the images that the run
+    /// promotes to others.
     unchanged: HashSet<Id<Repository>>,
 }
 
@@ -75,7 +78,7 @@ impl<'a> Homes<'a> {
         this
     }
 
-    /// The home of an edge's image.
+    /// Returns the canonical repository of an edge's image.
     fn of(&self, edge: &Edge) -> Id<Repository> {
         let repository = self.edges.destination(edge);
         let canonical = self.canonical.get(&repository.path).copied();
@@ -103,7 +106,7 @@ mod tests {
         }
     }
 
-    /// One image of a manifest with these destinations.
+    /// Creates a manifest with one image and these destinations.
     fn manifest(roots: &[&str]) -> Manifest {
         Manifest {
             name: "p".into(),
@@ -125,7 +128,7 @@ mod tests {
         }
     }
 
-    /// Where an image of manifests with these destinations is at home.
+    /// Returns the canonical repositories, with their references, of the image in manifests with these destinations.
     fn homes(destinations: &[&[&str]]) -> Vec<(String, String)> {
         let manifests = destinations.iter().map(|roots| manifest(roots)).collect();
         let edges = Edges::new(&Manifests { manifests, ..Manifests::default() }).unwrap();
@@ -162,12 +165,13 @@ mod tests {
         let elsewhere: &[&str] = &["b.io/mirror", "m.io/mirror", "z.io/mirror"];
         let all = ["b.io/mirror/app", "m.io/mirror/app", "z.io/mirror/app"];
         assert_eq!(homes(&[elsewhere]), all.map(|each| home(each, each)));
-        // A path is below another only where a component ends.
+        // A path is below another one only at the boundary of a component.
         let beside: &[&str] = &["m.io/prod/images-old"];
         assert_eq!(homes(&[beside]), [home("m.io/prod/images-old/app", "m.io/prod/images-old/app")]);
     }
 
-    /// A run over a diff that adds a region: the image has been signed at the canonical region, and is not signed again here.
+    /// A run over a diff adds a region. The image has been signed in the canonical region and is not signed again in the new
+    /// one.
     #[test]
     fn a_region_that_is_added_is_no_home_where_the_canonical_one_has_the_image() {
         let mut manifest = manifest(&["new.io/prod/images"]);

@@ -1,5 +1,5 @@
-//! What images lack at their homes of signatures, promotion records and summaries: the part of a plan that Sign and Attest carry
-//! out.
+//! The signatures, promotion records and summaries that images lack in their canonical repositories. This is the part of a plan
+//! that Sign and Attest carry out.
 
 use std::fmt;
 
@@ -11,70 +11,70 @@ use trust::attach::Stated;
 use crate::phase::completed::CompletedCache;
 use crate::subject::Subject;
 
-/// What the images of a plan lack at their homes.
+/// What the images of a plan lack in their canonical repositories.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
-    /// The images that lack something, in the order of their homes.
+    /// The images that lack something, ordered by canonical repository.
     pub(super) images: Vec<OwedImage>,
     /// The images that lack nothing.
     pub(super) complete: Vec<Subject>,
-    /// How many images a dry run has not looked at: listings do not tell whether they lack anything.
+    /// The number of images that a dry run has not looked at. Listings do not show whether they lack anything.
     pub(super) not_looked_at: usize,
-    /// The images at which looking failed.
+    /// The images that could not be looked at.
     pub(super) unread: Vec<Subject>,
-    /// What earlier runs have seen to be complete.
+    /// The images that earlier runs have seen to be complete. `None` if the run has not looked.
     pub(super) finished: Option<CompletedCache>,
 }
 
-/// An image that lacks something at its home.
+/// An image that lacks something in its canonical repository.
 #[derive(Debug)]
 pub(super) struct OwedImage {
     pub(super) subject: Subject,
-    /// Where its edges take it from. Nothing is written for it that has not passed of all of these.
+    /// The staging images that its edges copy from. Nothing is written for the image unless all of these have passed.
     pub(super) sources: Vec<ImageId>,
-    /// Its manifests, its own first. Only a dry run that has not looked has none.
+    /// The manifests of the image, its own first. Empty only in a dry run that has not looked.
     pub(super) parts: Vec<Part>,
-    /// Whether a manifest lacks a signature. An image without a tag is not signed.
+    /// Whether a manifest of the image lacks a signature. An image without a tag is not signed.
     pub(super) signature: bool,
-    /// Whether it lacks a promotion record.
+    /// Whether the image lacks a promotion record.
     pub(super) record: bool,
-    /// Whether it lacks a verification summary.
+    /// Whether the image lacks a verification summary.
     pub(super) summary: bool,
-    /// Whether it may lack attestations that a policy accepts, which are carried from staging. Until its staging image has been
-    /// looked at, that is open for every image with a policy.
+    /// Whether the image may lack attestations that a policy accepts and that are carried from staging. This is true for every
+    /// image with a policy until its staging image has been examined.
     pub(super) carried: bool,
-    /// Why it stays without what it lacks, where it or a part of it has not passed. Validate finds that out.
+    /// The reason why nothing is written for the image, if it or a part of it has not passed. Set by Validate.
     pub(super) refused: Option<String>,
 }
 
-/// A manifest of an image, with what it lacks.
+/// A manifest of an image, and what it lacks.
 #[derive(Clone, Debug)]
 pub(super) struct Part {
     pub(super) descriptor: Descriptor,
-    /// What is known of its `.sig` tag, where that lacks our signature and should have it.
+    /// What is known of the `.sig` tag, if the tag lacks our signature and should have it.
     pub(super) layer: Option<Known>,
-    /// Whether it lacks our signature as a bundle.
+    /// Whether the manifest lacks our signature as a bundle.
     pub(super) bundle: Bundle,
-    /// What refers to it, where that was looked up.
+    /// The referrers of the manifest, if they were looked up.
     pub(super) referrers: Option<Vec<Referrer>>,
-    /// Whether it lacks a verification summary, or has one that is not true any more.
+    /// Whether the manifest lacks a verification summary or has one that no longer holds.
     pub(super) summary: bool,
-    /// What its latest summary of ours says, where it has one.
+    /// The content of our latest verification summary of the manifest, if there is one.
     pub(super) stated: Option<Stated>,
 }
 
-/// What a manifest has of our signature as a bundle. The greater, the more it lacks.
+/// The state of our bundle on a manifest. A greater value lacks more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bundle {
-    /// It has it, or is not to be signed.
+    /// The bundle is there, or the manifest is not to be signed.
     There,
-    /// It lacks it, and should have it if another bundle is attached to it.
+    /// The bundle is missing, and is due only if another bundle is attached to the manifest.
     LackingBesideOthers,
-    /// It lacks it, and should have it.
+    /// The bundle is missing and due.
     Lacking,
 }
 
-/// Something that is attached to promoted images.
+/// A kind of attachment to a promoted image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Attached {
@@ -88,16 +88,16 @@ pub enum Attached {
     Attestations,
 }
 
-/// What a promoted image lacks of what is attached to it, as the plan tells it.
+/// The attachments that a promoted image lacks, according to the plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Missing<'a> {
-    /// The repository that holds what is attached.
+    /// The canonical repository of the image.
     pub repository: &'a Repository,
-    /// The image.
+    /// The digest of the image.
     pub digest: &'a Digest,
-    /// What it lacks. [`Attached::Attestations`] may turn out to be there once staging has been looked at.
+    /// The missing attachments. [`Attached::Attestations`] may turn out not to be missing once staging has been examined.
     pub lacks: Vec<Attached>,
-    /// Why it stays without, where it or a part of it has not passed.
+    /// The reason why nothing is attached, if the image or a part of it has not passed.
     pub refused: Option<&'a str>,
 }
 
@@ -113,7 +113,7 @@ impl fmt::Display for Attached {
 }
 
 impl OwedImage {
-    /// What it lacks, in the order in which it is written.
+    /// Returns the missing attachments in the order in which they are written.
     pub(super) fn lacks(&self) -> Vec<Attached> {
         let all = [
             (self.signature, Attached::Signature),
@@ -124,14 +124,14 @@ impl OwedImage {
         all.into_iter().filter_map(|(is_lacking, what)| is_lacking.then_some(what)).collect()
     }
 
-    /// Whether it lacks anything but attestations to carry.
+    /// Returns whether the image lacks anything except attestations to carry.
     pub(super) fn lacks_own(&self) -> bool {
         self.signature || self.record || self.summary
     }
 }
 
 impl Part {
-    /// The same manifest as part of another image: what either of them lacks is lacking.
+    /// Merges the same manifest as part of another image. It lacks what either of them lacks.
     pub(super) fn merge(&mut self, other: &Self) {
         self.layer = self.layer.or(other.layer);
         self.bundle = self.bundle.max(other.bundle);
@@ -141,7 +141,7 @@ impl Part {
         }
     }
 
-    /// Whether it lacks our bundle, where other bundles are attached to it in this run (`beside_others`) or not.
+    /// Returns whether our bundle is due. `beside_others` says whether this run attaches other bundles to the manifest.
     pub(super) fn lacks_bundle(&self, beside_others: bool) -> bool {
         match self.bundle {
             Bundle::There => false,

@@ -1,4 +1,4 @@
-//! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written.
+//! The plan: the verdict of each edge, the images to copy, and what images lack.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::phase::owed::{Missing, Owed};
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 
-/// What is to be done, edge by edge, with the images to copy already read, and what images lack at their homes.
+/// The verdicts of all edges, the images to copy as read from staging, and what images lack in their canonical repositories.
 #[derive(Debug)]
 pub struct Plan {
     pub(super) edges: Arc<Edges>,
@@ -30,38 +30,39 @@ pub struct Plan {
     pub(super) verdicts: Vec<Verdict>,
     pub(super) inventory: Inventory,
     pub(super) images: HashMap<ImageId, Result<Graph, Arc<oci::Error>>>,
-    /// The destinations that this plan is about; without them, it is about all.
+    /// The destinations of this round. `None` means all destinations.
     pub(super) round: Option<BTreeSet<Id<Repository>>>,
     pub(super) owed: Owed,
-    /// Whether it is looked up what images lack at their homes, rather than taken from listings alone.
+    /// Whether the run looks at what is attached to images in their canonical repositories, rather than relying on listings
+    /// alone.
     pub(super) looks: bool,
     pub(super) policies: Policies,
     pub(super) keep_going: bool,
     pub(super) cache: Option<Arc<Cache>>,
 }
 
-/// An edge that cannot be decided or carried out, and why.
+/// An edge that cannot be decided or carried out.
 #[derive(Clone, Debug)]
 pub struct Failure<'a> {
     /// The edge.
     pub edge: &'a Edge,
-    /// What came back.
+    /// The error that prevents it.
     pub error: &'a Arc<oci::Error>,
 }
 
 impl Plan {
-    /// The edges.
+    /// Returns all edges, including those of other rounds.
     pub fn edges(&self) -> &Edges {
         &self.edges
     }
 
-    /// Every edge with what is to be done about it.
+    /// Returns the edges of this plan with their verdicts.
     pub fn decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
         let all = self.edges.all().iter().zip(&self.verdicts);
         all.filter(|(edge, _)| self.is_about(edge.destination))
     }
 
-    /// The edges that end in a repository, each with what is to be done about it.
+    /// Returns the edges whose destination is this repository, with their verdicts.
     pub(super) fn decisions_at(
         &self,
         destination: Id<Repository>,
@@ -71,12 +72,12 @@ impl Plan {
         edges.iter().zip(&self.verdicts[first..])
     }
 
-    /// Whether the plan is about a destination.
+    /// Returns whether a destination belongs to the round of this plan.
     fn is_about(&self, destination: Id<Repository>) -> bool {
         self.round.as_ref().is_none_or(|round| round.contains(&destination))
     }
 
-    /// Whether the run copies an image to a repository, or gives it a tag there.
+    /// Returns whether the run copies an image to a repository or tags it there.
     pub(super) fn changes(&self, destination: Id<Repository>, digest: Id<Digest>) -> bool {
         let mut edges = self.decisions_at(destination).filter(|(edge, _)| edge.digest == digest);
         edges.any(|(edge, verdict)| {
@@ -84,18 +85,19 @@ impl Plan {
         })
     }
 
-    /// Whether it was looked up what images lack at their homes: then it is known who signs.
+    /// Returns whether the run has looked at what is attached to images in their canonical repositories. If so, signers are
+    /// available.
     pub(crate) fn has_looked(&self) -> bool {
         self.owed.finished.is_some()
     }
 
-    /// What is remembered from run to run, where anything is.
+    /// Returns the cache, if there is one.
     pub(super) fn cache(&self) -> Option<&Cache> {
         self.cache.as_deref()
     }
 
-    /// The images that lack something of what is attached to promoted images, as far as is known: see
-    /// [`Summary::not_looked_at`]. In the order of repositories and digests.
+    /// Returns the images that are known to lack attachments, ordered by repository and digest. For the others see
+    /// [`Summary::not_looked_at`].
     pub fn missing(&self) -> Vec<Missing<'_>> {
         let missing = self.owed.images.iter().map(|image| Missing {
             repository: self.edges.repository(image.subject.home),
@@ -108,12 +110,12 @@ impl Plan {
         missing
     }
 
-    /// Whether an image that fails leaves the others alone.
+    /// Returns whether the run continues after an image has failed.
     pub(super) fn keeps_going(&self) -> bool {
         self.keep_going
     }
 
-    /// Whether the run has nothing to write, as far as is known: see [`Summary::not_looked_at`].
+    /// Returns whether the run has nothing to write, as far as is known. See [`Summary::not_looked_at`].
     pub fn is_empty(&self) -> bool {
         let is_due = |verdict: &Verdict| matches!(verdict, Verdict::Copy | Verdict::Tag | Verdict::Late);
         self.owed.images.is_empty()
@@ -121,7 +123,8 @@ impl Plan {
             && !self.decisions().any(|(_, verdict)| is_due(verdict))
     }
 
-    /// Why an edge cannot be decided or carried out: a registry does not answer, or the image cannot be read.
+    /// Returns the error that prevents an edge from being decided or carried out: a registry does not answer, or the image
+    /// cannot be read.
     pub fn failure(&self, edge: &Edge, verdict: &Verdict) -> Option<&Arc<oci::Error>> {
         match verdict {
             Verdict::Unreadable(lookup) => self.inventory.failure(lookup),
@@ -130,24 +133,24 @@ impl Plan {
         }
     }
 
-    /// The edges that cannot be decided or carried out, and why.
+    /// Returns the edges that cannot be decided or carried out.
     pub fn failures(&self) -> impl Iterator<Item = Failure<'_>> {
         self.decisions()
             .filter_map(|(edge, verdict)| Some(Failure { edge, error: self.failure(edge, verdict)? }))
     }
 
-    /// How many images cannot be brought to a repository, or cannot be decided there.
+    /// Returns the number of images, counted once per destination, that cannot be decided or promoted.
     pub(super) fn failed_targets(&self) -> usize {
         let failed = self.failures().map(|failure| (failure.edge.destination, failure.edge.digest));
         failed.collect::<HashSet<_>>().len()
     }
 
-    /// The edges whose image is nowhere.
+    /// Returns the edges whose image is in neither staging nor production.
     pub fn lost(&self) -> impl Iterator<Item = &Edge> {
         self.decisions().filter(|(_, verdict)| **verdict == Verdict::Lost).map(|(edge, _)| edge)
     }
 
-    /// The plan of both rounds.
+    /// Merges the plans of both rounds.
     pub(super) fn with_second_round(self, second: Self) -> Self {
         let Some(late) = &second.round else { return self };
         let mut verdicts = self.verdicts;
@@ -162,7 +165,7 @@ impl Plan {
         Self { verdicts, owed, round: None, ..second }
     }
 
-    /// The edges that are not carried out where this plan is given up, but for those that cannot be decided.
+    /// Returns the edges that are not carried out if this plan is given up, except those that cannot be decided.
     pub(super) fn due(&self) -> impl Iterator<Item = &Edge> {
         let is_due = |verdict: &Verdict| {
             matches!(
@@ -174,7 +177,7 @@ impl Plan {
         due.filter(|(edge, verdict)| self.failure(edge, verdict).is_none()).map(|(edge, _)| edge)
     }
 
-    /// Why an edge must not be promoted, where it contradicts production.
+    /// Returns the reason why an edge must not be promoted, if it conflicts with production or its image is unsupported.
     pub(super) fn refusal(&self, edge: &Edge) -> Option<String> {
         let mut decisions = self.decisions_at(edge.destination);
         let (edge, verdict) = decisions.find(|(other, _)| *other == edge)?;
@@ -182,7 +185,7 @@ impl Plan {
         Some(format!("{reason} ({})", self.edges.origin(edge)))
     }
 
-    /// The images that are to be copied or tagged.
+    /// Returns the images that are to be copied or tagged.
     pub(super) fn to_promote(&self) -> BTreeSet<ImageId> {
         let decided = self.decisions().filter(|(edge, verdict)| {
             matches!(verdict, Verdict::Copy | Verdict::Tag) && self.image(edge).is_some()
@@ -190,16 +193,17 @@ impl Plan {
         decided.map(|(edge, _)| (edge.source, edge.digest)).collect()
     }
 
-    /// The images to which anything is owed: what is to be copied, tagged, signed, recorded or summarised.
+    /// Returns the images to which anything is owed: those to be copied, tagged, signed, recorded or summarised.
     pub(super) fn to_examine(&self) -> BTreeSet<ImageId> {
         let mut images = self.to_promote();
         images.extend(self.owed.images.iter().flat_map(|image| &image.sources));
         images
     }
 
-    /// The manifests of an image at home to which something can be attached, its own first, as that names them.
+    /// Returns the manifests of an image to which something can be attached in the canonical repository, that of the image
+    /// first.
     ///
-    /// No request where the image is to be copied; otherwise one, and one for each index below it.
+    /// No requests if the image is to be copied. Otherwise one request for the image and one for each index in it.
     pub(super) async fn outline(
         &self,
         run: &Run,
@@ -226,9 +230,9 @@ impl Plan {
         Ok(outline)
     }
 
-    /// The manifests of an image at home that are BuildKit's attestation manifests: they are neither signed nor summarised.
+    /// Returns the digests of BuildKit's attestation manifests in an image. They are neither signed nor summarised.
     ///
-    /// One request for each that claims to be one, where the image has not been read from staging.
+    /// One request for each manifest that says it is one, unless the image has been read from staging.
     async fn exempt(
         &self,
         reader: &Reader,
@@ -250,7 +254,7 @@ impl Plan {
             };
             match manifest {
                 Ok(manifest) => drop(manifests.insert(digest, manifest)),
-                // What cannot be read is not exempt.
+                // A manifest that cannot be read is not exempt.
                 Err(error) if is_about_content(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -258,7 +262,7 @@ impl Plan {
         Ok(exempt_parts(indexes(), |digest| manifests.get(digest)))
     }
 
-    /// Takes in that it cannot be read what is attached to images: they are not promoted.
+    /// Records that the attachments of images cannot be read. These images are not promoted.
     pub(super) fn cannot_read(&mut self, run: &Run, unread: Vec<(ImageId, Arc<oci::Error>)>) {
         let mut new_advice = NewAdvice::default();
         for (image, error) in unread {
@@ -269,7 +273,7 @@ impl Plan {
         }
     }
 
-    /// What a listing has shown of an image's evidence.
+    /// Returns what listings have shown of the tags that hold an image's evidence.
     pub(super) fn listed_tags(&self, repository: Id<Repository>, digest: &Digest) -> ListedTags {
         ListedTags {
             signatures: self.attached(repository, digest, AttachmentKind::Signature),
@@ -278,17 +282,17 @@ impl Plan {
         }
     }
 
-    /// The manifests of an image, as far as they have been read.
+    /// Returns the manifests of an image, as far as they have been read.
     pub(super) fn graph(&self, image: ImageId) -> Option<&Graph> {
         self.images.get(&image)?.as_ref().ok()
     }
 
-    /// The image of an edge, where it has been read.
+    /// Returns the image of an edge, if it has been read.
     pub(super) fn image(&self, edge: &Edge) -> Option<&Graph> {
         self.graph((edge.source, edge.digest))
     }
 
-    /// What is to come of edges that bring one image to one repository.
+    /// Returns the promotion that these edges describe. They all bring the same image to the same repository.
     pub(super) fn promotion(&self, edges: &[&Edge]) -> Promotion {
         let Self { edges: names, .. } = self;
         Promotion {
@@ -298,34 +302,34 @@ impl Plan {
         }
     }
 
-    /// The tags of edges.
+    /// Returns the tags of the edges.
     pub(super) fn tags(&self, edges: &[&Edge]) -> Vec<Tag> {
         edges.iter().filter_map(|edge| self.edges.tag(edge)).cloned().collect()
     }
 
-    /// The manifests of an image that the destination of an edge is known to have.
+    /// Returns the manifests of an image that the destination of an edge is known to have.
     pub(super) fn present(&self, edge: &Edge, image: &Graph) -> HashSet<Digest> {
         let digests = image.nodes().iter().map(|node| node.digest);
         digests.filter(|digest| self.inventory.has(edge, digest, &self.edges)).collect()
     }
 
-    /// What is known of the tag of what is attached to a manifest in a repository.
+    /// Returns what is known of the tag of an attachment to a manifest.
     pub(super) fn attached(&self, home: Id<Repository>, digest: &Digest, kind: AttachmentKind) -> Known {
         known(&self.inventory.attached(home, digest, Some(kind)))
     }
 
-    /// What is known of the fallback tag of a manifest's referrers in a repository.
+    /// Returns what is known of the fallback tag for the referrers of a manifest.
     pub(super) fn fallback(&self, home: Id<Repository>, digest: &Digest) -> Known {
         known(&self.inventory.attached(home, digest, None))
     }
 
-    /// Whether something may refer to a manifest in a repository. To what this run has brought there, nothing does that it
-    /// has not written itself.
+    /// Returns whether a manifest in a repository may have referrers. A manifest that is new in this run has only those that
+    /// the run attaches itself.
     pub(super) fn may_have_referrers(&self, home: Id<Repository>, digest: &Digest) -> bool {
         !self.inventory.lacks(home, digest, &self.edges)
     }
 
-    /// Why an edge must not be promoted; with `strict`, also because staging has lost its image.
+    /// Returns the reason why an edge must not be promoted. With `strict`, an image that staging has lost is also a conflict.
     pub(super) fn conflict(&self, edge: &Edge, verdict: &Verdict, strict: bool) -> Option<String> {
         let refused = |media_type| InvalidManifest::Unsupported(media_type).to_string();
         match verdict {
@@ -355,7 +359,7 @@ impl Plan {
         }
     }
 
-    /// Says what a person should know although it stops nothing.
+    /// Warns about lost images and about failures that do not stop the run.
     pub(super) fn warn(&self, run: &Run) {
         for (edge, verdict) in self.decisions() {
             let (source, digest) = (self.edges.source(edge), self.edges.digest(edge));
@@ -383,7 +387,7 @@ impl Plan {
     }
 }
 
-/// Converts to what `oci` takes before it asks for a tag.
+/// Converts to the type that `oci` expects.
 fn known(presence: &Presence<()>) -> Known {
     match presence {
         Presence::Absent => Known::Absent,

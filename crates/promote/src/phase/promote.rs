@@ -1,4 +1,4 @@
-//! Promote: images are copied and tagged. Failures are data: the other images go on.
+//! Promote: copies and tags images. Failures are data: the other images continue.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +23,7 @@ use crate::run::Run;
 use crate::subject::Subject;
 
 /// Proof that `--confirm` was given, and write access to registries. The phases that write take it, so a dry run cannot call
-/// them: outside of this module there is no other way to make one.
+/// them. It can only be created in this module.
 ///
 /// ```compile_fail,E0451
 /// fn write_in_a_dry_run(writer: oci::Writer) -> promote::Confirmed {
@@ -36,23 +36,23 @@ pub struct Confirmed {
 }
 
 impl Confirmed {
-    /// Write access through `client`, where `confirm` says so.
+    /// Returns write access through `client` if `confirm` is `true`.
     pub fn when(confirm: bool, client: &Client) -> Option<Self> {
         confirm.then(|| Self { writer: client.writer() })
     }
 
-    /// Write access.
+    /// Returns the writer.
     pub(super) fn writer(&self) -> &Writer {
         &self.writer
     }
 
-    /// The same access without the right to write.
+    /// Returns a reader, which cannot write.
     pub(crate) fn reader(&self) -> &Reader {
         self.writer.reader()
     }
 }
 
-/// What Promote has made of the plan.
+/// The result of the Promote phase.
 #[derive(Debug)]
 pub struct Promoted {
     pub(super) plan: Plan,
@@ -63,13 +63,13 @@ pub struct Promoted {
 }
 
 impl Promoted {
-    /// The plan that was carried out.
+    /// Returns the plan that was carried out.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Whether an image is at home with all the tags that it can have there, be it of this run or an earlier one. A tag that
-    /// cannot be given any more, since staging has lost the image, takes nothing from the others.
+    /// Returns whether an image is in its canonical repository, from this or an earlier run, with all tags that it can have
+    /// there. A tag that can no longer be written, because staging has lost the image, does not count.
     pub(super) fn holds(&self, subject: &Subject) -> bool {
         let requested =
             self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
@@ -77,7 +77,7 @@ impl Promoted {
         requested.peek().is_some() && requested.all(|(edge, verdict)| self.is_there(edge, verdict))
     }
 
-    /// The edges of an image that are there at its home.
+    /// Returns the edges of an image that are present in its canonical repository.
     pub(super) fn held(&self, subject: &Subject) -> impl Iterator<Item = &Edge> {
         let requested = self.plan.decisions_at(subject.home);
         let digest = subject.digest;
@@ -94,22 +94,22 @@ impl Promoted {
         }
     }
 
-    /// How many images could not be brought to a repository.
+    /// Returns the number of images that could not be promoted to a repository.
     pub fn failed(&self) -> usize {
         self.failed
     }
 
-    /// How many images were not begun, because the run was told to stop.
+    /// Returns the number of images that were not started because the run was stopped.
     pub fn not_begun(&self) -> usize {
         self.not_begun
     }
 
-    /// Takes in that images were not begun.
+    /// Adds to the number of images that were not started.
     pub(super) fn leave(&mut self, images: usize) {
         self.not_begun += images;
     }
 
-    /// Takes in that a second round was given up: nothing of it is written, and it is told why.
+    /// Records that the second round was given up, and reports the reason. That round writes nothing.
     pub(super) fn given_up(mut self, run: &Run, error: Error, images: usize) -> Self {
         let before = self.failed;
         let others = format!(
@@ -133,13 +133,13 @@ impl Promoted {
             self.failed += 1;
         }
         if self.failed == before {
-            // All of it is there, and could not be signed or recorded.
+            // All images of the round are already promoted, but could not be signed or recorded.
             self.failed += images.max(1);
         }
         Self { plan: self.plan.with_second_round(plan), ..self }
     }
 
-    /// What both rounds have made of the plan.
+    /// Merges the results of both rounds.
     pub(super) fn with_second_round(self, second: Self) -> Self {
         Self {
             plan: self.plan.with_second_round(second.plan),
@@ -153,22 +153,22 @@ impl Promoted {
 
 /// An image and all its edges.
 struct CopyJob<'a> {
-    /// Only what has passed is shipped.
+    /// Ensures that only images that have passed are copied.
     _passed: &'a Passed,
     graph: &'a Graph,
     source: &'a Repository,
-    /// Ordered by destination; those of one destination are a target.
+    /// The edges of the image, ordered by destination. The edges with the same destination form a target.
     edges: Vec<&'a Edge>,
 }
 
-/// How images are copied.
+/// The settings for copying images.
 #[derive(Clone, Debug, Default)]
 pub struct Copying {
-    /// Where blobs wait for destinations that are behind, and how much room they may have there.
+    /// The buffer for blobs that slow destinations have not received yet, and its budget.
     pub spool: SpoolSettings,
 }
 
-/// Copies and tags what the plan says, the largest images first.
+/// Copies and tags images according to the plan, the largest first.
 pub async fn promote(run: &Run, confirmed: &Confirmed, cleared: Cleared, copying: &Copying) -> Promoted {
     let Cleared { plan, gate } = cleared;
     if !plan.keeps_going() && plan.failures().next().is_some() {
@@ -184,24 +184,24 @@ pub async fn promote(run: &Run, confirmed: &Confirmed, cleared: Cleared, copying
     Promoted { not_begun, failed: failed + plan.failed_targets(), brought, gate, plan }
 }
 
-/// Promote at work.
+/// The state of the Promote phase.
 struct Promoting<'a> {
     run: &'a Run,
     plan: &'a Plan,
     copier: Copier,
     shipments: Vec<CopyJob<'a>>,
     state: Mutex<State>,
-    /// A target has ended.
+    /// Notified when a target has ended.
     changed: Notify,
 }
 
 struct State {
     schedule: Schedule,
-    /// How many targets of each image are not done with.
+    /// The number of unfinished targets of each image.
     left: Vec<usize>,
-    /// Images, and the repositories that they have got to.
+    /// The promoted images, by destination and digest.
     brought: HashSet<(Id<Repository>, Id<Digest>)>,
-    /// The first failures of targets that are to be tried again.
+    /// The first errors of targets that are to be tried again.
     first_failures: BTreeMap<(usize, usize), oci::Error>,
     failed: usize,
 }
@@ -234,7 +234,7 @@ impl<'a> Promoting<'a> {
         Self { run, plan, copier, shipments, state, changed: Notify::new() }
     }
 
-    /// Sends everything out; gives how many targets have failed and how many images were not begun.
+    /// Promotes all images. Returns the number of targets that failed and the number of images that were not started.
     async fn carry_out(&self, brought: &mut HashSet<(Id<Repository>, Id<Digest>)>) -> (usize, usize) {
         self.run.tell(&Event::Work { units: "images", more: self.shipments.len() });
         let mut under_way = FuturesUnordered::new();
@@ -254,7 +254,7 @@ impl<'a> Promoting<'a> {
             }
         }
         drop(under_way);
-        // What was to be tried again, and is not because of a stop, has failed.
+        // A target that was to be tried again, and is not because the run is stopping, has failed.
         let failures = std::mem::take(&mut self.state().first_failures);
         for ((image, target), error) in failures {
             self.failed(image, target, error);
@@ -268,7 +268,7 @@ impl<'a> Promoting<'a> {
         self.state().schedule.next()
     }
 
-    /// Brings an image to some of its targets.
+    /// Promotes an image to some of its targets.
     async fn ship(&self, Begin { image, targets: numbers, attempt }: Begin) {
         let shipment = &self.shipments[image];
         let targets: Vec<Target> = shipment
@@ -292,7 +292,7 @@ impl<'a> Promoting<'a> {
         self.copier.copy(graph, source, &targets, lane, &observer, &finished).await;
     }
 
-    /// Takes note of what came of a target, and has it tried once more where its failure may pass.
+    /// Records the result for a target. Schedules a second attempt if the error may be temporary.
     fn finished(&self, image: usize, target: usize, result: Result<Copied, oci::Error>, attempt: Attempt) {
         self.state().first_failures.remove(&(image, target));
         match result {
@@ -302,7 +302,7 @@ impl<'a> Promoting<'a> {
                 self.state().brought.insert((edge.destination, edge.digest));
                 self.ended(image, target);
             }
-            // What has been silent thrice would be waited for as long once more.
+            // After a request that timed out on all three attempts, another one would take just as long.
             Err(error)
                 if attempt != Attempt::Again
                     && error.is_temporary()
@@ -364,13 +364,13 @@ impl<'a> Promoting<'a> {
 }
 
 impl<'a> CopyJob<'a> {
-    /// The edges of each repository that the image goes to.
+    /// Returns the edges of each repository that the image is promoted to.
     fn targets(&self) -> impl Iterator<Item = &[&'a Edge]> {
         self.edges.chunk_by(|a, b| a.destination == b.destination)
     }
 }
 
-/// What goes where: the edges to carry out, by image, the largest first: what ends last should not have begun last.
+/// Returns the edges to carry out, grouped by image, the largest image first, so that the longest copy does not start last.
 fn shipments<'a>(plan: &'a Plan, gate: &'a Gate) -> Vec<CopyJob<'a>> {
     let mut images: BTreeMap<ImageId, Vec<&Edge>> = BTreeMap::new();
     for (edge, verdict) in plan.decisions() {

@@ -1,4 +1,4 @@
-//! Provenance: what is attested of staging images is verified before anything is written, and judged by the policies of their
+//! Provenance: verifies the attestations of staging images before anything is written, and judges them by the policies of their
 //! manifests (specification 02, *Provenance*).
 
 use std::collections::{BTreeSet, HashMap};
@@ -16,7 +16,7 @@ use crate::phase::examine::Examiner;
 use crate::phase::plan::Plan;
 use crate::run::Run;
 
-/// A plan whose images have passed the provenance phase, with what was found of them.
+/// A plan whose images have passed the Provenance phase, with their assessments.
 #[derive(Debug)]
 pub struct Proven {
     pub(super) plan: Plan,
@@ -29,14 +29,15 @@ pub struct Proven {
     pub(super) unread: HashMap<ImageId, Arc<oci::Error>>,
 }
 
-/// Verifies and judges what is attested of the images to which anything is owed: each once, however many regions it goes to.
-/// An image to promote whose registry does not answer is not promoted, and is a failure of the plan. What an image lacks that
-/// was promoted before stays owed where the image does not pass; that stops no other. Images that have passed in an earlier round
-/// are not looked at again.
+/// Verifies and judges the attestations of the images to which anything is owed. Each image is examined once, however many
+/// regions it is promoted to. Images that have passed in an earlier round are not examined again.
+///
+/// An image to promote whose registry does not answer is not promoted and counts as a failure of the plan. An image that was
+/// promoted earlier and does not pass keeps lacking what it lacks; this does not affect other images.
 ///
 /// # Errors
-/// When an image to promote does not satisfy its policy, or something attached to it is forged or malformed; when trust cannot
-/// be established; when the run is told to stop.
+/// If an image to promote does not satisfy its policy, or something attached to it is forged or malformed; if trust cannot be
+/// established; if the run is stopped.
 pub async fn provenance(
     run: &Run,
     reader: &Reader,
@@ -55,7 +56,7 @@ pub async fn provenance(
             Err(error) => return Err(Error::TrustUnavailable(Box::new(error), Box::new(plan))),
         };
         if run.is_stopping() {
-            // Not all have been looked at.
+            // Not all images have been examined.
             return Err(Error::Interrupted);
         }
         let to_promote = plan.to_promote();

@@ -1,49 +1,50 @@
-//! What goes out next, and to whom: images largest first, to all hosts together as long as they keep up.
+//! The schedule of copies: the largest images first, to all hosts together as long as they keep up.
 //!
-//! A host with more unfinished images than it may have is left out of the images that begin then; nobody waits for it. What
-//! it has missed it gets by itself, or with others that have missed the same, as soon as it has room. So staging is read
-//! once for all that keep up, and again only for what a host was too slow for.
+//! A host with too many unfinished images is left out of the images that start next, so the others do not wait for it. As soon
+//! as it has capacity, it receives what it has missed, alone or with other hosts that have missed the same image. So staging is
+//! read once for all hosts that keep up, and again only for images that a host was too slow for.
 
 use std::collections::BTreeSet;
 
-/// With fewer unfinished images a host has another one begun.
+/// A host with fewer unfinished images than this starts another one.
 const WANTS_MORE: usize = 24;
-/// With as many it takes part in nothing more. What is between the two is how far a host may fall behind the fastest.
+/// A host with this many unfinished images takes part in no further ones. The difference to `WANTS_MORE` is how far a host may
+/// fall behind the fastest one.
 const HAS_ENOUGH: usize = 36;
 
-/// What is under way and what is still to be begun. Images are known by their place in the order that they are to go out in,
-/// targets by their place in the image, hosts by a number of the caller's.
+/// The targets that are in progress or still to be started. An image is identified by its position in the schedule, a target by
+/// its position in the image, and a host by a number that the caller assigns.
 #[derive(Debug)]
 pub(super) struct Schedule {
-    /// The host of each target.
+    /// The host of each target, by image.
     images: Vec<Vec<usize>>,
     hosts: Vec<Host>,
 }
 
 #[derive(Debug, Default)]
 struct Host {
-    /// Targets that are under way.
+    /// The number of targets in progress.
     under_way: usize,
-    /// Images that nobody has begun.
+    /// Images that have not been started for any host.
     fresh: BTreeSet<usize>,
-    /// Images that others have begun without it.
+    /// Images that have been started without this host.
     missed: BTreeSet<usize>,
     /// Targets that have failed and are tried once more, after all others.
     again: BTreeSet<(usize, usize)>,
 }
 
-/// Why an image is begun.
+/// The reason for starting an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Attempt {
-    /// For some hosts that have missed it.
+    /// Some hosts have missed it.
     Missed,
-    /// For the first time.
+    /// It starts for the first time.
     Fresh,
-    /// For targets that have failed.
+    /// Some targets have failed.
     Again,
 }
 
-/// An image to begin now.
+/// An image to start now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Begin {
     pub(super) image: usize,
@@ -52,7 +53,7 @@ pub(super) struct Begin {
 }
 
 impl Schedule {
-    /// A schedule for images, in the order that they are to go out in, each with the hosts of its targets.
+    /// Creates a schedule for images in the given order. Each image is given by the hosts of its targets.
     pub(super) fn new(images: Vec<Vec<usize>>) -> Self {
         let mut hosts = Vec::new();
         for (image, host) in
@@ -66,7 +67,7 @@ impl Schedule {
         Self { images, hosts }
     }
 
-    /// What to begin now; `None` where nobody wants more at the moment.
+    /// Returns what to start now, or `None` if no host can take more at the moment.
     pub(super) fn next(&mut self) -> Option<Begin> {
         let (image, attempt) = self.hosts.iter().filter_map(Host::wants).min()?;
         let targets = self.images[image].iter().enumerate();
@@ -92,26 +93,26 @@ impl Schedule {
         Some(Begin { image, targets: taking.into_iter().map(|(target, _)| target).collect(), attempt })
     }
 
-    /// Takes note that a target is done with, one way or the other.
+    /// Records that a target has succeeded or finally failed.
     pub(super) fn ended(&mut self, image: usize, target: usize) {
         let host = self.images[image][target];
         self.hosts[host].under_way -= 1;
     }
 
-    /// Takes note that a target has failed and is to be tried once more.
+    /// Records that a target has failed and is to be tried once more.
     pub(super) fn try_again(&mut self, image: usize, target: usize) {
         self.ended(image, target);
         let host = self.images[image][target];
         self.hosts[host].again.insert((image, target));
     }
 
-    /// How many images have not been begun for all their targets.
+    /// Returns the number of images that have not been started for all their targets.
     pub(super) fn not_begun(&self) -> usize {
         let left = self.hosts.iter().flat_map(|host| host.fresh.iter().chain(&host.missed));
         left.collect::<BTreeSet<_>>().len()
     }
 
-    /// Whether an image goes to one host alone, while others have something to do as well.
+    /// Returns whether an image goes to only one host although the schedule has several.
     pub(super) fn is_one_of_many(&self, image: usize) -> bool {
         let hosts = &self.images[image];
         hosts.iter().all(|host| Some(host) == hosts.first()) && self.hosts.len() > 1
@@ -119,7 +120,7 @@ impl Schedule {
 }
 
 impl Host {
-    /// The image that it wants next, if it wants one: what it has missed is larger than what is still to come.
+    /// Returns the image that the host takes next. Missed images go first, since they are larger than those still to come.
     fn wants(&self) -> Option<(usize, Attempt)> {
         if self.under_way >= WANTS_MORE {
             return None;
@@ -131,7 +132,7 @@ impl Host {
         missed.or_else(fresh).or_else(again)
     }
 
-    /// Whether it takes part where an image is begun.
+    /// Returns whether the host takes part in starting an image.
     fn takes_part(&self, image: usize, target: usize, attempt: Attempt) -> bool {
         let lacks = match attempt {
             Attempt::Missed => self.missed.contains(&image),
@@ -148,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    /// So many images for all of so many hosts, one target each.
+    /// Creates a schedule in which every image has one target on each host.
     fn schedule(images: usize, hosts: usize) -> Schedule {
         Schedule::new(vec![(0..hosts).collect(); images])
     }
@@ -166,7 +167,8 @@ mod tests {
         assert_eq!(schedule.not_begun(), 100 - WANTS_MORE);
     }
 
-    /// The first two hosts finish what they get, the third nothing: it is left out of all but so many, and these are first.
+    /// Two hosts finish everything and the third finishes nothing. The third is left out of all images except the first
+    /// `HAS_ENOUGH`.
     #[test]
     fn a_host_that_finishes_nothing_keeps_nobody_from_finishing_everything() {
         let mut schedule = schedule(1000, 3);
@@ -185,7 +187,7 @@ mod tests {
         assert!(begun.iter().all(|begin| begin.targets.contains(&0) && begin.targets.contains(&1)));
         assert_eq!(begun.iter().filter(|begin| begin.targets.contains(&2)).count(), HAS_ENOUGH);
         assert_eq!(schedule.not_begun(), 1000 - HAS_ENOUGH);
-        // It comes to its senses.
+        // The third host has caught up.
         (0..HAS_ENOUGH).for_each(|image| schedule.ended(image, 2));
         let missed = schedule.next().unwrap();
         assert_eq!(missed, Begin { image: HAS_ENOUGH, targets: vec![2], attempt: Attempt::Missed });
@@ -208,7 +210,7 @@ mod tests {
         assert_eq!(schedule.next(), Some(shared));
     }
 
-    /// Images of one host do not keep those of another waiting, though they are larger.
+    /// The larger images of one host do not delay those of another.
     #[test]
     fn a_host_with_enough_to_do_is_in_nobody_s_way() {
         let mut schedule = Schedule::new((0..200).map(|image| vec![usize::from(image >= 100)]).collect());
@@ -231,8 +233,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever ends in whatever order: every target is begun exactly once, and once more for each failure; no host has
-        /// more under way than it may; and as long as anything is left, something is under way or begins.
+        /// For any order of results: every target is started exactly once, and once more for each failure. No host exceeds its
+        /// limit. As long as anything is left, something is in progress or starts.
         #[test]
         fn every_target_is_begun_exactly_once(
             images in proptest::collection::vec(proptest::collection::vec(0_usize..5, 1..8), 1..120),
@@ -253,7 +255,7 @@ mod tests {
                 }
                 for host in 0..5 {
                     let load = under_way.iter().filter(|(image, target)| images[*image][*target] == host).count();
-                    // An image may have several targets on a host, which begin together.
+                    // Several targets of an image can be on the same host. They start together.
                     prop_assert!(load < HAS_ENOUGH + 8);
                 }
                 if under_way.is_empty() {

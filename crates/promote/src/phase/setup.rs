@@ -1,4 +1,4 @@
-//! Setup: manifests become edges. No network.
+//! Setup: expands manifests to edges. Does not access the network.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,29 +16,29 @@ use crate::event::{Event, Phase};
 use crate::inventory::Inventory;
 use crate::run::Run;
 
-/// What a run is asked to do.
+/// The input of a run.
 #[derive(Debug)]
 pub struct Job {
-    /// The manifests, limited to what is to be looked at.
+    /// The manifests, limited to the requested part.
     pub manifests: Manifests,
-    /// Whether an image that staging has lost fails the plan.
+    /// Whether an image that staging has lost is a conflict.
     pub strict: bool,
-    /// Whether an image that fails leaves the others alone.
+    /// Whether the run continues after an image has failed.
     pub keep_going: bool,
-    /// How long a destination may answer nothing before the others are promoted without it; it is asked again after them.
-    /// `None`: every destination is waited for.
+    /// How long a destination may answer nothing before the others are promoted without it. It is asked again after them. With
+    /// `None`, the run waits for every destination.
     pub late_after: Option<Duration>,
-    /// Whether the run is to write: then destinations are asked with the right to push, since some token services grant nothing
-    /// else for a repository that does not exist yet.
+    /// Whether the run writes. If so, destinations are read with tokens that also allow pushing, because some token services
+    /// grant nothing else for a repository that does not exist yet.
     pub writes: bool,
-    /// Whether a run that does not write looks at what is attached to promoted images, to tell which lack a signature or a
+    /// Whether a run that does not write looks at what is attached to promoted images, to report which lack a signature or a
     /// record. A run that writes always does.
     pub looks: bool,
-    /// What earlier runs have seen of production, where that is remembered.
+    /// The inventory cache, if there is one.
     pub cache: Option<Cache>,
 }
 
-/// Edges that do not contradict one another, and how they are to be planned.
+/// Edges without contradictions, and the settings for planning them.
 #[derive(Debug)]
 pub struct Ready {
     pub(super) edges: Arc<Edges>,
@@ -50,17 +50,17 @@ pub struct Ready {
     pub(super) round: Round,
 }
 
-/// What is planned of the edges.
+/// The part of the edges to plan.
 #[derive(Debug)]
 pub(super) enum Round {
-    /// All of them, but for those that end on hosts that answer nothing for as long as `late_after` says.
+    /// All edges, except those to hosts that answer nothing for `late_after`.
     First { late_after: Option<Duration>, cache: Option<Cache> },
-    /// Those that end in repositories that the first round has left out.
+    /// The edges to destinations that the first round has left out.
     Second(Box<Late>),
 }
 
-/// What the first round leaves out: edges to hosts that did not answer. It holds what the first round has read, so that nothing
-/// is asked twice.
+/// The destinations that the first round leaves out because their hosts did not answer. It keeps what the first round has read,
+/// so that nothing is requested twice.
 #[derive(Debug)]
 pub(super) struct Late {
     /// The destinations.
@@ -71,7 +71,7 @@ pub(super) struct Late {
 }
 
 impl Ready {
-    /// The edges.
+    /// Returns the edges.
     pub fn edges(&self) -> &Edges {
         &self.edges
     }
@@ -80,7 +80,7 @@ impl Ready {
 /// Expands the manifests of a job.
 ///
 /// # Errors
-/// When two of its promotions contradict each other.
+/// If two promotions contradict each other.
 pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
     run.phase(Phase::Setup, async {
         for warning in &job.manifests.warnings {

@@ -1,7 +1,7 @@
-//! Sign: promoted images and their parts get the signatures that the plan has found lacking (specification 02, *Sign*).
+//! Sign: adds the signatures that promoted images and their parts lack according to the plan (specification 02, *Sign*).
 //!
-//! What a run owes is read off the registries, not off what the run has copied: so it also signs what an earlier one has
-//! left unsigned, and writes nothing where all is signed.
+//! What is owed is determined from the registries, not from what this run has copied. A run therefore also signs what an
+//! earlier run left unsigned, and writes nothing if everything is signed.
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -27,24 +27,24 @@ use crate::phase::promote::{Confirmed, Promoted};
 use crate::run::Run;
 use crate::subject::Subject;
 
-/// The most signatures of staging that are carried to one manifest: ours, which comes after them, has to stay among those that
-/// readers look at.
+/// The maximum number of staging signatures carried to one manifest. Our own signature follows them and has to stay among those
+/// that readers examine.
 const CARRIED_MAX: usize = 20;
 
-/// What Sign has made of what was promoted.
+/// The result of the Sign phase.
 #[derive(Debug)]
 pub struct Signed {
     pub(super) promoted: Promoted,
     /// The images that lack no signature any more.
     pub(super) images: Vec<SignedImage>,
-    /// The images that were not signed, or have not passed.
+    /// The images that were not signed or have not passed.
     pub(super) incomplete: Vec<Subject>,
-    /// How many manifests lack a signature that they should have.
+    /// The number of manifests that lack a signature that they should have.
     pub(super) failed: usize,
     pub(super) not_begun: usize,
 }
 
-/// An image that has passed and lacks no signature any more. Only Sign makes one, and Attest records nothing else.
+/// An image that has passed and lacks no signature any more. Only Sign creates this type, and Attest records no other images.
 ///
 /// ```compile_fail,E0451
 /// fn record_what_is_not_signed() -> promote::phase::SignedImage {
@@ -53,25 +53,25 @@ pub struct Signed {
 /// ```
 #[derive(Debug)]
 pub struct SignedImage {
-    /// Its place among the images of the plan to which something is owed.
+    /// The index of the image in `Owed::images`.
     number: usize,
-    /// Whether this run has signed a part of it.
+    /// Whether this run has signed a manifest of the image.
     was_signed: bool,
 }
 
 impl SignedImage {
-    /// What it lacks besides signatures.
+    /// Returns what the image lacks besides signatures.
     pub(super) fn owed<'a>(&self, promoted: &'a Promoted) -> &'a OwedImage {
         &promoted.plan.owed.images[self.number]
     }
 
-    /// What Sign has made of it.
+    /// Returns the status of the image after Sign.
     pub(super) fn completion(&self) -> Status {
         if self.was_signed { Status::Completed } else { Status::WasComplete }
     }
 }
 
-/// Signs what is promoted.
+/// Signs the promoted images.
 pub(crate) async fn sign(
     run: &Run,
     confirmed: &Confirmed,
@@ -95,7 +95,7 @@ pub(crate) async fn sign(
     .await
 }
 
-/// Why a run does not sign.
+/// Returns the reason why a run does not sign.
 pub(super) fn skipped(trust_config: &TrustConfig) -> &'static str {
     match trust_config.signing {
         Some(_) => "nothing is promoted, so there is nothing to sign",
@@ -103,7 +103,7 @@ pub(super) fn skipped(trust_config: &TrustConfig) -> &'static str {
     }
 }
 
-/// What came of signing.
+/// The result of signing.
 #[derive(Default)]
 struct Outcome {
     images: Vec<SignedImage>,
@@ -112,7 +112,7 @@ struct Outcome {
     not_begun: usize,
 }
 
-/// Sign at work.
+/// The state of the Sign phase.
 struct SignWork<'a> {
     run: &'a Run,
     writer: &'a Writer,
@@ -124,7 +124,7 @@ struct SignWork<'a> {
     tagged: Mutex<HashSet<Key>>,
 }
 
-/// A manifest at its home.
+/// A manifest in its canonical repository.
 type Key = (Id<Repository>, Digest);
 
 /// A manifest to sign.
@@ -132,16 +132,16 @@ type Key = (Id<Repository>, Digest);
 struct Unit<'a> {
     home: Id<Repository>,
     part: Cow<'a, Part>,
-    /// The images in staging that it is part of, or is, each with the proof that it has passed, and so have its parts.
+    /// The staging images that the manifest is, or is part of, each with the proof that it and its parts have passed.
     passed: Vec<(ImageId, &'a Passed)>,
-    /// Whether it is an image itself, rather than a part of one.
+    /// Whether the manifest is an image itself, rather than only a part of one.
     is_image: bool,
-    /// Whether another bundle is attached to it in this run.
+    /// Whether another bundle is attached to the manifest in this run.
     gets_bundles: bool,
 }
 
 impl<'a> Unit<'a> {
-    /// The same manifest as part of several images: whatever any of these asks for is owed.
+    /// Merges the same manifest as part of another image. What either of them lacks is owed.
     fn merge(&mut self, other: Self) {
         self.part.to_mut().merge(&other.part);
         self.passed.extend(other.passed);
@@ -166,7 +166,7 @@ impl SignWork<'_> {
             }
             match self.passed(image) {
                 Ok(passed) => {
-                    // What several images have in common is signed once.
+                    // A manifest that several images share is signed once.
                     for (key, unit) in self.units(image, &passed, &attested) {
                         match units.entry(key) {
                             Entry::Occupied(mut entry) => entry.get_mut().merge(unit),
@@ -187,7 +187,7 @@ impl SignWork<'_> {
                 outcome.failed += 1;
             }
         }
-        // It was told when they could not be looked at.
+        // The errors were reported when looking at these images failed.
         outcome.failed += self.plan.owed.unread.len();
         outcome.incomplete.extend(&self.plan.owed.unread);
         outcome.not_begun = units.len() - signed.len();
@@ -205,7 +205,7 @@ impl SignWork<'_> {
         outcome
     }
 
-    /// The images that get a record or a summary in this run, which are bundles.
+    /// Returns the images that get a record or a summary in this run. Both are bundles.
     fn attested(&self) -> HashSet<Key> {
         let images = self.plan.owed.images.iter().filter(|image| image.record || image.summary);
         let key =
@@ -213,7 +213,7 @@ impl SignWork<'_> {
         images.map(key).collect()
     }
 
-    /// The proofs that an image has passed of all staging repositories that its tags come from.
+    /// Returns the proofs that an image has passed, one for each staging image that its tags come from.
     fn passed<'b>(&'b self, image: &'b OwedImage) -> Result<Vec<(ImageId, &'b Passed)>, &'b str> {
         if let Some(why) = &image.refused {
             return Err(why);
@@ -221,7 +221,7 @@ impl SignWork<'_> {
         image.sources.iter().map(|source| Ok((*source, self.promoted.gate.passed(source)?))).collect()
     }
 
-    /// The manifests of an image.
+    /// Returns the manifests of an image.
     fn units<'b>(
         &self,
         image: &'b OwedImage,
@@ -240,7 +240,7 @@ impl SignWork<'_> {
         })
     }
 
-    /// Tells that an image has not passed.
+    /// Reports that an image has not passed.
     fn refuse(&self, image: &OwedImage, why: &str, outcome: &mut Outcome) {
         let edges = self.plan.edges();
         let Subject { home, digest } = image.subject;
@@ -255,8 +255,8 @@ impl SignWork<'_> {
         outcome.incomplete.push(image.subject);
     }
 
-    /// Signs manifests; those whose failure may pass once more when all others are done. What was not begun because of a stop
-    /// is left out.
+    /// Signs manifests. Those that fail with a temporary error are tried once more after all others. Manifests that were not
+    /// started because the run was stopped are left out of the result.
     async fn sign_all(&self, units: &BTreeMap<Key, Unit<'_>>) -> BTreeMap<Key, Result<(), AttachError>> {
         let mut signed = self.sign_each(units.iter()).await;
         let may_pass =
@@ -306,7 +306,7 @@ impl SignWork<'_> {
         let digest = part.descriptor.digest;
         let place = ProductionImage { home: name, reference: &reference, digest };
         let signature = Signature::new(&place, &self.signing.promoter.version)?;
-        // What staging has signed comes first, and ours last: with ours there, nothing is lacking any more.
+        // Staging's signatures are written first and ours last: once ours is there, none is missing.
         let staging = self.of_staging(unit).await?;
         let carries_bundles = self.carry_bundles(unit, &staging).await?;
         let mut layers: Vec<NewLayer> = staging.iter().filter_map(layer).collect();
@@ -315,7 +315,7 @@ impl SignWork<'_> {
                 layers.push(signature.layer(signer).await?);
                 known
             }
-            // The tag is there, with staging's signatures.
+            // The tag already has our signature, and so those of staging.
             (None, Some(_)) => {
                 layers.clear();
                 Known::Unknown
@@ -327,7 +327,7 @@ impl SignWork<'_> {
             let tag = AttachedTag::new(digest, AttachmentKind::Signature)
                 .ok_or(AttachError::Algorithm(digest))?
                 .tag();
-            // Written at once, so that the tag never holds staging's signatures alone where it is to hold ours.
+            // All layers are written at once, so that a tag that should have our signature never has only those of staging.
             self.writer.append(name, &tag, &layers, known).await?;
             self.tagged().insert((home, digest));
         }
@@ -339,12 +339,12 @@ impl SignWork<'_> {
         Ok(())
     }
 
-    /// The manifests whose `.sig` tag this run has written: a second attempt does not write it again.
+    /// Returns the manifests whose `.sig` tag this run has written. A second attempt does not write it again.
     fn tagged(&self) -> MutexGuard<'_, HashSet<Key>> {
         self.tagged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The signatures that staging has given a manifest, of those that count.
+    /// Returns the accepted signatures that a manifest has in staging.
     async fn of_staging(&self, unit: &Unit<'_>) -> Result<Vec<FoundSignature>, AttachError> {
         let digest = unit.part.descriptor.digest;
         let mut found = Vec::new();
@@ -370,7 +370,7 @@ impl SignWork<'_> {
         Ok(found)
     }
 
-    /// The same of a part of an image, of which the listing alone tells.
+    /// Returns the accepted signatures of a part of an image, read from the `.sig` tag unless the listing rules the tag out.
     async fn of_part(
         &self,
         source: Id<Repository>,
@@ -390,7 +390,8 @@ impl SignWork<'_> {
         Ok(signatures)
     }
 
-    /// Brings home the bundles by which staging has signed a manifest; whether there are any.
+    /// Copies the bundles that hold staging's signatures of a manifest to the canonical repository. Returns whether there are
+    /// any.
     async fn carry_bundles(&self, unit: &Unit<'_>, staging: &[FoundSignature]) -> Result<bool, AttachError> {
         let bundle = |found: &'_ FoundSignature| match &found.location {
             Location::Referrer { repository, attachment } => Some((repository.clone(), attachment.clone())),
@@ -410,7 +411,7 @@ impl SignWork<'_> {
     }
 }
 
-/// Whether an attestation is carried to a manifest as a bundle.
+/// Returns whether an attestation is carried to a manifest as a bundle.
 fn gets_bundles(passed: &Passed, digest: &Digest) -> bool {
     let counted = passed.assessment().counted();
     counted
@@ -418,7 +419,7 @@ fn gets_bundles(passed: &Passed, digest: &Digest) -> bool {
         .any(|(about, found)| about == digest && matches!(found.location, Location::Referrer { .. }))
 }
 
-/// What staging has in a `.sig` tag.
+/// Returns the layer of a signature that staging has in a `.sig` tag.
 fn layer(found: &FoundSignature) -> Option<NewLayer> {
     match &found.location {
         Location::Layer { layer, .. } => Some(layer.clone()),

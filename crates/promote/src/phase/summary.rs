@@ -1,4 +1,4 @@
-//! What a plan comes to, in numbers.
+//! The numbers of a plan.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,52 +10,51 @@ use crate::decide::Verdict;
 use crate::phase::plan::Plan;
 use crate::subject::edges_of;
 
-/// Counts of edges, and what moving them would cost.
+/// The numbers of edges and images by action, and the cost of copying.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Count {
-    /// Edges in all.
+    /// All edges.
     pub edges: usize,
-    /// Edges whose image is to be copied.
+    /// Edges whose image has to be copied.
     pub copy: usize,
-    /// Edges whose image is there and lacks the tag.
+    /// Edges whose image is there and only lacks the tag.
     pub tag: usize,
-    /// Images that lack a signature at their homes, with their parts one.
+    /// Images that lack a signature in their canonical repository. An image and its parts count as one.
     pub sign: usize,
-    /// Images that lack a promotion record at their homes, a verification summary where there are to be any, or an attestation
-    /// that their policy accepts.
+    /// Images that lack one of these in their canonical repository: a promotion record, a verification summary (if the run
+    /// writes any), an attestation that their policy accepts.
     pub record: usize,
-    /// Promoted images that stay without a signature or a record that they lack, because they have not passed.
+    /// Promoted images that do not get their missing signature or record because they have not passed.
     pub refused: usize,
-    /// Edges of which nothing is left to do.
+    /// Edges that need no action.
     pub done: usize,
-    /// Edges whose image neither staging nor production has.
+    /// Edges whose image is in neither staging nor production.
     pub lost: usize,
     /// Edges that contradict production.
     pub conflicts: usize,
-    /// Edges whose registries or images cannot be read.
+    /// Edges whose registry or image cannot be read.
     pub failed: usize,
-    /// Edges whose registries have not answered yet, and are asked again when the others are done.
+    /// Edges whose registry has not answered yet. It is asked again after the others.
     pub late: usize,
-    /// Bytes to move at the most: what production has somewhere is mounted instead.
+    /// The maximum number of bytes to transfer. Blobs that production already has elsewhere are mounted instead.
     pub bytes: u64,
 }
 
-/// Counts by project and in all.
+/// The counts by project and in total.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// By project, those with edges alone.
+    /// The counts by project. Projects without edges are left out.
     pub projects: BTreeMap<String, Count>,
-    /// All together.
+    /// The counts of all projects.
     pub total: Count,
-    /// Promoted images of which it is not known whether they lack a signature or a record: a dry run looks at these only if it
-    /// is asked to.
+    /// The number of promoted images that may lack a signature or a record. A dry run looks at these only on request.
     pub not_looked_at: usize,
 }
 
 impl Plan {
-    /// Counts by project and in all.
+    /// Returns the counts by project and in total.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         let mut moved: HashSet<(&Host, Digest)> = HashSet::new();
@@ -94,7 +93,7 @@ impl Plan {
         summary
     }
 
-    /// The bytes of an edge's image that no edge before it has brought to its host.
+    /// Returns the size of those blobs of an edge's image that no earlier edge brings to the same host, in bytes.
     fn bytes_to_move<'a>(&'a self, edge: &Edge, moved: &mut HashSet<(&'a Host, Digest)>) -> u64 {
         let Some(Ok(graph)) = self.images.get(&(edge.source, edge.digest)) else { return 0 };
         let host = &self.edges.destination(edge).host;

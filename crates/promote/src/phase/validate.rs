@@ -1,4 +1,4 @@
-//! Validate: signatures of staging images are verified before anything is written (specification 02, *Validate*).
+//! Validate: checks the signatures of staging images before anything is written (specification 02, *Validate*).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,35 +16,35 @@ use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
 use crate::run::Run;
 
-/// A plan that may be carried out, with the proof of each image that has passed: the only thing that Promote takes.
+/// A plan that may be carried out, with the proof of each image that has passed. Promote takes nothing else.
 #[derive(Debug)]
 pub struct Cleared {
     pub(super) plan: Plan,
     pub(super) gate: Gate,
 }
 
-/// Which images have passed Provenance and Validate.
+/// The images that have passed Provenance and Validate, and those that have not.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     passed: HashMap<ImageId, Passed>,
-    /// The images that have not, and why; with what was found of those that could be looked at.
+    /// The images that have not passed, with the reason and, if they could be examined, the assessment.
     refused: HashMap<ImageId, (String, Option<Assessment>)>,
-    /// Of each manifest to which something is owed, the image with the worst verdict about it, of all that it is a part of at its
-    /// home, itself included (specification 02, *One gate*).
+    /// For each manifest to which something is owed, the staging image with the worst judgement about it. This considers all
+    /// images that the manifest is part of in its canonical repository, including itself (specification 02, *One gate*).
     worst: HashMap<(Id<Repository>, Digest), ImageId>,
 }
 
 impl Gate {
-    /// The proof that an image has passed.
+    /// Returns the proof that an image has passed.
     ///
     /// # Errors
-    /// Why it has not.
+    /// Returns the reason if it has not.
     pub(super) fn passed(&self, image: &ImageId) -> Result<&Passed, &str> {
         let refused = || self.refused.get(image).map_or("it was not looked at", |(why, _)| why.as_str());
         self.passed.get(image).ok_or_else(refused)
     }
 
-    /// What became of a manifest at its home: the worst verdict of all images that it is a part of.
+    /// Returns the judgement about a manifest in its canonical repository: the worst one of all images that it is part of.
     pub(super) fn judgement(&self, home: Id<Repository>, digest: &Digest) -> Option<&Judgement> {
         let image = self.worst.get(&(home, *digest))?;
         Some(self.assessment(image)?.judgement_of(digest))
@@ -55,10 +55,11 @@ impl Gate {
         self.passed.get(image).map(Passed::assessment).or_else(refused)
     }
 
-    /// Finds the worst verdict about each manifest.
+    /// Determines the worst judgement about each manifest.
     fn compare(&mut self, plan: &Plan) {
         let mut worst: HashMap<(Id<Repository>, Digest), ImageId> = HashMap::new();
-        // An image that lacks nothing of ours has passed before; it takes nothing away for what staging has lost since.
+        // An image that lacks nothing of ours has passed in an earlier run. What staging has lost since does not count against
+        // its parts.
         for image in plan.owed.images.iter().filter(|image| image.lacks_own()) {
             let own = *plan.edges().digest_name(image.subject.digest);
             let parts = image.parts.iter().map(|part| part.descriptor.digest);
@@ -78,7 +79,7 @@ impl Gate {
         self.worst = worst;
     }
 
-    /// Finds the summaries that are not true any more, of images under a policy that pass: these are owed anew.
+    /// Marks summaries that no longer hold as owed, for images under a policy that pass.
     fn restate(&self, plan: &mut Plan) {
         for image in &mut plan.owed.images {
             let passed: Result<Vec<_>, _> = image.sources.iter().map(|source| self.passed(source)).collect();
@@ -95,12 +96,13 @@ impl Gate {
         }
     }
 
-    /// Takes in which images of a plan stay without what they lack: those that have not passed, and those of which a part is asked
-    /// for by itself and has not.
+    /// Marks the images for which nothing is written: those that have not passed, and those with a part that is an image of its
+    /// own and has not passed.
     fn refuse(&self, plan: &mut Plan) {
         let mut refused: HashMap<(Id<Repository>, Digest), String> = HashMap::new();
         let edges = Arc::clone(&plan.edges);
-        // An image that only might lack attestations has passed before; it is not refused for what staging has lost since.
+        // An image that may only lack attestations has passed in an earlier run. It is not refused for what staging has lost
+        // since.
         for image in plan.owed.images.iter_mut().filter(|image| image.lacks_own()) {
             let why = image.sources.iter().find_map(|source| self.passed(source).err());
             image.refused = why.map(str::to_owned);
@@ -125,19 +127,19 @@ impl Gate {
         }
     }
 
-    /// The proofs, for a later round.
+    /// Returns the proofs, for use in a later round.
     pub(super) fn into_passed(self) -> HashMap<ImageId, Passed> {
         self.passed
     }
 }
 
 impl Cleared {
-    /// The plan.
+    /// Returns the plan.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// How many promoted images do not pass, or could not be looked at.
+    /// Returns the number of promoted images that do not pass or could not be looked at.
     pub(crate) fn refused(&self) -> usize {
         let owed = &self.plan.owed;
         owed.images.iter().filter(|image| image.refused.is_some()).count() + owed.unread.len()
@@ -148,11 +150,11 @@ impl Cleared {
     }
 }
 
-/// Sees whether the signatures of images are by whom they should be; Provenance has read and verified them. Images without
-/// any pass.
+/// Checks that the signatures of images are by accepted signers. Provenance has already read and verified them. Images without
+/// signatures pass.
 ///
 /// # Errors
-/// When an image to promote has signatures, and none counts.
+/// If an image to promote has signatures and none of them is accepted.
 pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
         let Proven { mut plan, to_promote, assessed, passed, unread } = proven;
@@ -172,7 +174,7 @@ pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
         gate.refused.extend(unread.into_iter().map(|(image, error)| (image, (error.to_string(), None))));
         gate.compare(&plan);
         gate.restate(&mut plan);
-        // An image with a summary to correct has a say in the verdict about its parts.
+        // An image whose summary has to be corrected now counts for the judgement about its parts.
         gate.compare(&plan);
         gate.refuse(&mut plan);
         for image in &plan.owed.images {

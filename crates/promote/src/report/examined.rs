@@ -1,30 +1,30 @@
-//! What was found attached to images in staging, as reports tell it.
+//! The part of reports about what is attached to images in staging.
 
 use serde::Serialize;
 use trust::policy::{Finding, Judgement};
 
 use crate::event::Examination;
 
-/// The most attestations that are told of one image.
+/// The maximum number of attestations to report for one image.
 const TOLD_MAX: usize = 200;
 
-/// What was found attached to images of staging, in numbers.
+/// The numbers of examined images in staging.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExaminedTotals {
-    /// Images that were looked at.
+    /// Images that were examined.
     pub images: usize,
-    /// Images with a signature that counts.
+    /// Images with a signature that is accepted.
     pub signed: usize,
     /// Images without any signature.
     pub unsigned: usize,
-    /// Images of which something is attested.
+    /// Images with attestations.
     pub attested: usize,
     /// Images that must not be promoted.
     pub blocked: usize,
 }
 
-/// An image of which something is attested or signed, or a policy asks for it.
+/// An image that has attestations or signatures, or a policy.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct ExaminedImage {
@@ -47,7 +47,7 @@ pub(super) struct ExaminedImage {
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ExaminedAttestation {
-    /// The digest that it is attached to.
+    /// The digest that the attestation is attached to.
     about: String,
     place: String,
     #[serde(skip_serializing_if = "Option::is_none")]

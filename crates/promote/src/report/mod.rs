@@ -1,5 +1,4 @@
-//! What a run has done, for machines and for summaries: built from its events, so that it is true also where the run was
-//! cut short.
+//! The report of a run. It is built from events, so that it is also correct if the run is interrupted.
 
 mod examined;
 
@@ -17,10 +16,10 @@ use trust::Problem;
 use crate::event::{Event, Observer, Phase, Promotion};
 use crate::phase::{Failure, Plan, Summary};
 
-/// The version of the report's schema: `docs/reference/report.md`.
+/// The version of the schema, which is documented in `docs/reference/report.md`.
 const SCHEMA: u32 = 1;
 
-/// Takes note of what happens. It can be read at any time.
+/// Collects the events of a run. It can be read at any time.
 #[derive(Debug)]
 pub struct ReportBuilder {
     started: Timestamp,
@@ -48,34 +47,34 @@ struct Entries {
     writing: bool,
 }
 
-/// What was done, in numbers.
+/// The numbers of what the run has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Totals {
-    /// Images that were brought to a repository, or got tags there.
+    /// Images that were copied to a repository or tagged there.
     pub promoted: usize,
     /// Tags that were written.
     pub tagged: usize,
-    /// Images that could not be brought to a repository, each counted once a repository, however many tags it was to get. In
-    /// the report those count too that the plan could not decide.
+    /// Images that could not be promoted to a repository. An image counts once per repository, however many tags it was to
+    /// receive. In the report, this includes images that the plan could not decide.
     pub failed: usize,
-    /// Images, and parts of them, that got the signatures that they lacked.
+    /// Images and parts of images that received missing signatures.
     pub signed: usize,
-    /// Images, and parts of them, that could not be signed.
+    /// Images and parts of images that could not be signed.
     pub unsigned: usize,
-    /// Images that got their promotion record.
+    /// Images that received a missing promotion record.
     pub recorded: usize,
     /// Images that could not be recorded.
     pub unrecorded: usize,
     /// Blobs that were uploaded.
     pub blobs_sent: u64,
-    /// Blobs that were there, or were mounted.
+    /// Blobs that were already there or were mounted.
     pub blobs_there: u64,
     /// Bytes of uploaded blobs.
     pub bytes_sent: u64,
 }
 
-/// A run, as `--report` writes it.
+/// The report that `--report` writes.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
@@ -134,11 +133,11 @@ struct FailedImage {
 /// An image, or a part of one, that lacks a signature or a record.
 #[derive(Clone, Debug, Serialize)]
 pub struct UnsignedImage {
-    /// The image at home, by digest.
+    /// The image in its canonical repository, by digest.
     pub image: String,
-    /// Why it lacks it.
+    /// The reason why it is missing.
     pub error: String,
-    /// What the person who reads the error could do, where that is known.
+    /// What the user can do about the error, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
@@ -150,20 +149,20 @@ impl UnsignedImage {
     }
 }
 
-/// How a run ended, as far as the ledger cannot know it.
+/// The properties of the end of a run that [`ReportBuilder`] cannot derive from events.
 #[derive(Debug)]
 pub struct Ending<'a> {
-    /// In a word: `done`, `dry-run`, `interrupted`…
+    /// The outcome as one word: `done`, `dry-run`, `interrupted`…
     pub outcome: &'a str,
     /// The exit code of the process.
     pub exit_code: u8,
     /// Whether `--confirm` was given.
     pub confirmed: bool,
-    /// The plan, where the run got so far.
+    /// The plan, if the run got that far.
     pub plan: Option<&'a Plan>,
-    /// Why the run was given up, where it was.
+    /// The error that ended the run, if there is one.
     pub error: Option<Problem>,
-    /// Requests and bytes by registry.
+    /// The requests and bytes of each registry.
     pub registries: serde_json::Value,
 }
 
@@ -174,7 +173,7 @@ impl Default for ReportBuilder {
 }
 
 impl ReportBuilder {
-    /// The numbers so far.
+    /// Returns the current totals.
     pub fn totals(&self) -> Totals {
         let entries = self.entries();
         Totals {
@@ -191,60 +190,60 @@ impl ReportBuilder {
         }
     }
 
-    /// Whether nothing has been written so far, nor has anything failed to be.
+    /// Returns whether nothing has been written so far and no write has failed.
     pub fn has_written_nothing(&self) -> bool {
         let Totals { promoted, tagged, failed, signed, unsigned, recorded, unrecorded, .. } = self.totals();
         promoted + tagged + failed + signed + unsigned + recorded + unrecorded == 0
     }
 
-    /// What was found attached to images of staging.
+    /// Returns the numbers of examined images in staging.
     pub fn examined(&self) -> ExaminedTotals {
         self.entries().examined_totals
     }
 
-    /// Whether production may have been written to.
+    /// Returns whether Promote has started, so that production may have been written to.
     pub fn has_writing_begun(&self) -> bool {
         self.entries().writing
     }
 
-    /// Takes in which entries and projects of the manifests are left out, as `file:line:column: message`.
+    /// Adds the entries and projects of the manifests that are left out, as `file:line:column: message`.
     pub fn reject(&self, rejected: impl IntoIterator<Item = String>) {
         self.entries().rejected.extend(rejected);
     }
 
-    /// What failed while it was promoted, with the reason.
+    /// Returns the promotions that failed, with the reasons.
     pub fn failures(&self) -> Vec<(Promotion, Problem)> {
         self.entries().failed.clone()
     }
 
-    /// What failed, in the plan or while it was promoted, with the reason: one image at one repository each.
+    /// Returns what failed in the plan or during promotion, with the reasons. An image counts once per repository.
     pub fn all_failures(&self, plan: Option<&Plan>) -> Vec<(Promotion, Problem)> {
         let mut failures = self.failures();
         failures.extend(plan.map(failures_of_plan).unwrap_or_default());
         failures
     }
 
-    /// What could not be signed, with the reason.
+    /// Returns the manifests that could not be signed, with the reasons.
     pub fn unsigned(&self) -> Vec<UnsignedImage> {
         self.entries().unsigned.clone()
     }
 
-    /// What could not be recorded, with the reason.
+    /// Returns the images that could not be recorded, with the reasons.
     pub fn unrecorded(&self) -> Vec<UnsignedImage> {
         self.entries().unrecorded.clone()
     }
 
-    /// The phases that did nothing, and why.
+    /// Returns the skipped phases, with the reasons.
     pub fn skipped(&self) -> Vec<(String, &'static str)> {
         self.entries().skipped.iter().map(|skipped| (skipped.phase.clone(), skipped.why)).collect()
     }
 
-    /// Time since the run began.
+    /// Returns the time since the start of the run.
     pub fn elapsed(&self) -> Duration {
         Timestamp::now().duration_since(self.started).try_into().unwrap_or_default()
     }
 
-    /// The report of the run.
+    /// Creates the report of the run.
     pub fn report(&self, ending: Ending<'_>) -> Report {
         let failures = self.all_failures(ending.plan);
         let totals = Totals { failed: failures.len(), ..self.totals() };
@@ -303,7 +302,8 @@ impl ReportBuilder {
     }
 }
 
-/// What a plan could not decide or read: one image at one repository each, with all the tags that it does not get there.
+/// Returns what a plan could not decide or read: one entry per image and repository, with all tags that the image does not
+/// receive there.
 fn failures_of_plan(plan: &Plan) -> Vec<(Promotion, Problem)> {
     let edges = plan.edges();
     let mut places = HashMap::new();

@@ -1,4 +1,4 @@
-//! What a run remembers of production, and what it adds to that.
+//! The inventory cache during planning: what it spares, and what is added to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,20 +11,20 @@ use crate::decide::Verdict;
 use crate::event::Event;
 use crate::run::Run;
 
-/// The cache, as far as a plan needs it. Without a cache it remembers nothing and keeps nothing.
+/// The part of the inventory cache that a plan uses. Without a cache, it is empty and stores nothing.
 #[derive(Default)]
 pub(super) struct CachedInventory {
     cache: Option<Cache>,
-    /// Repositories that were seen to hold all that edges wish there.
+    /// Repositories that were seen to hold everything that edges request, and are not asked.
     up_to_date: BTreeSet<Id<Repository>>,
-    /// The same of repositories that are asked again all the same.
+    /// Repositories that were seen to hold everything that edges request, and are asked again as a check.
     rechecked: BTreeSet<Id<Repository>>,
-    /// Hosts of which what is remembered is wrong.
+    /// Hosts whose cached facts are wrong.
     forgotten: Vec<Host>,
 }
 
 impl CachedInventory {
-    /// Looks up which repositories need not be asked. A cache that cannot be read is done without.
+    /// Looks up which repositories need not be asked. If the cache cannot be read, warns and continues without it.
     pub(super) fn recall(run: &Run, cache: Option<Cache>, edges: &Edges) -> Self {
         let Some(cache) = cache else { return Self::default() };
         let mut this = Self::default();
@@ -61,18 +61,18 @@ impl CachedInventory {
         Ok(())
     }
 
-    /// The repositories that need not be asked.
+    /// Returns the repositories that need not be asked.
     pub(super) fn up_to_date(&self) -> impl Iterator<Item = Id<Repository>> {
         self.up_to_date.iter().copied()
     }
 
-    /// Whether a repository is asked only to see whether what is remembered of it still holds.
+    /// Returns whether a repository is asked only to check the cached facts about it.
     pub(super) fn rechecks(&self, repository: Id<Repository>) -> bool {
         self.rechecked.contains(&repository)
     }
 
-    /// Compares what was asked again with what is remembered. Where it differs, everything about that host is forgotten;
-    /// gives the repositories that have to be asked after all.
+    /// Compares the rechecked repositories with the cached facts. If they differ, drops everything cached about the host.
+    /// Returns the repositories that now have to be asked.
     pub(super) fn contradicted(
         &mut self,
         run: &Run,
@@ -82,7 +82,7 @@ impl CachedInventory {
         let host = |repository: Id<Repository>| &edges.repository(repository).host;
         let mut wrong: BTreeMap<&Host, &Edge> = BTreeMap::new();
         for (edge, verdict) in edges.all().iter().zip(verdicts) {
-            // A registry that does not answer contradicts nothing.
+            // A registry that does not answer is no contradiction.
             let agrees = matches!(
                 verdict,
                 Verdict::Done | Verdict::DoneWithoutSource | Verdict::Unreadable(_) | Verdict::Late
@@ -107,7 +107,7 @@ impl CachedInventory {
         ask.into_iter().collect()
     }
 
-    /// Remembers what production was seen to hold in this run; gives the cache back.
+    /// Stores what this run has seen in production, and returns the cache.
     pub(super) fn keep(self, run: &Run, edges: &Edges, verdicts: &[Verdict]) -> Option<Cache> {
         let Self { cache: Some(cache), up_to_date, forgotten, .. } = self else { return None };
         let kept = cache.remembered().and_then(|remembered| {
@@ -134,15 +134,15 @@ impl CachedInventory {
     }
 }
 
-/// What is known of a repository now, where that is more than what was known before.
+/// Returns the current facts about a repository, or `None` if they have not changed.
 fn news(before: &Facts, edges: &Edges, requested: &[Edge], verdicts: &[Verdict]) -> Option<Facts> {
     let mut facts = before.clone();
     for (edge, verdict) in requested.iter().zip(verdicts) {
         match verdict {
             Verdict::Done | Verdict::DoneWithoutSource => facts.learn(edges.tag(edge), *edges.digest(edge)),
-            // Nobody has looked.
+            // The repository was not read, so its cached facts stay.
             Verdict::Unreadable(_) | Verdict::Late => {}
-            // What is not there is not remembered, whatever was seen before.
+            // The manifest is absent, whatever the cache says.
             _ => facts.forget(edges.tag(edge), edges.digest(edge)),
         }
     }

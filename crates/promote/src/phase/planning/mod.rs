@@ -1,4 +1,5 @@
-//! Plan: registries are read, edges decided, the images to copy read from staging. Nothing is written. It is done in rounds: all hosts that answer first, then those that were late, by the same phases.
+//! Plan: reads registries, decides edges, and reads the images to copy from staging. Writes nothing. Planning has up to two
+//! rounds, which run the same phases: the first for the hosts that answer, the second for those that were late.
 
 mod cached;
 mod progress;
@@ -31,23 +32,23 @@ use crate::subject::subjects;
 #[must_use]
 pub struct Deferred {
     ready: Ready,
-    /// How many images are put off.
+    /// The number of deferred images.
     images: usize,
 }
 
 impl Deferred {
-    /// The edges of the second round, which waits for all hosts, so that there is no third.
+    /// Returns the edges of the second round. That round waits for all hosts, so there is no third one.
     pub(crate) fn into_ready(self) -> Ready {
         self.ready
     }
 
-    /// How many images are put off.
+    /// Returns the number of deferred images.
     pub(crate) fn images(&self) -> usize {
         self.images
     }
 }
 
-/// What a round has read of registries, and what it has decided by that.
+/// What a round has read from registries, and the resulting verdicts.
 struct Decided {
     edges: Arc<Edges>,
     verdicts: Vec<Verdict>,
@@ -57,10 +58,10 @@ struct Decided {
     round: Option<BTreeSet<Id<Repository>>>,
 }
 
-/// Reads what has to be known and decides every edge. What ends on hosts that do not answer is deferred.
+/// Reads the registries and decides every edge. Defers edges to destination hosts that do not answer.
 ///
 /// # Errors
-/// When an edge contradicts production, when no repository at all can be read, or when the run is told to stop.
+/// If an edge contradicts production, if no repository at all can be read, or if the run is stopped.
 pub async fn plan(
     run: &Run,
     reader: &Reader,
@@ -87,7 +88,7 @@ pub async fn plan(
     Ok((plan, deferred))
 }
 
-/// Reads all registries but those that are late, and decides all edges.
+/// Reads all registries except late ones, and decides all edges.
 async fn first_round(
     run: &Run,
     readers: &Readers,
@@ -102,14 +103,14 @@ async fn first_round(
         cached.up_to_date().for_each(|repository| inventory.settle(repository));
         list(run, readers, &edges, &cached, &mut inventory, late_after).await;
         let verdicts = ask(run, readers, &edges, &mut inventory).await?;
-        // What is remembered of a host is forgotten as soon as one bit of it is wrong, so this ends.
+        // This loop ends because a contradiction drops everything cached about the host.
         let wrong = cached.contradicted(run, &edges, &verdicts);
         if wrong.is_empty() {
             break verdicts;
         }
         wrong.into_iter().for_each(|repository| inventory.forget(repository));
     };
-    // No other process can use it as long as this one has it open.
+    // Other processes cannot use the cache while it is open, so keep it open only if Sign and Attest need it.
     let cache = cached.keep(run, &edges, &verdicts).filter(|_| trust_config.signing.is_some());
     serve(&mut edges, &inventory);
     let images = read_images(run, readers.of_staging(), &edges, edges.all().iter().zip(&verdicts)).await;
@@ -133,7 +134,7 @@ async fn second_round(
     serve(&mut edges, &inventory);
     let decided = edges.all().iter().zip(&verdicts);
     let lacking = decided.filter(|(edge, verdict)| {
-        // An image that only got tags elsewhere has been read in part.
+        // An image that was only tagged in the first round has been read in part.
         let is_lacking = match images.get(&(edge.source, edge.digest)) {
             Some(Ok(graph)) => **verdict == Verdict::Copy && !graph.is_whole(),
             Some(Err(_)) => false,
@@ -146,14 +147,14 @@ async fn second_round(
     Ok(Decided { edges, verdicts, inventory, images, cache, round: Some(repositories) })
 }
 
-/// Has each edge served by a staging repository that has its image.
+/// Makes each edge copy from a staging repository that has its image.
 fn serve(edges: &mut Arc<Edges>, inventory: &Inventory) {
     if edges.are_shared() {
         Arc::make_mut(edges).serve_from(|edges, edge| serving(edges, edge, inventory));
     }
 }
 
-/// The repositories in which it matters what is attached to images: staging, and the homes of what is signed.
+/// Returns the repositories in which attachments matter: staging, and the canonical repositories of the images to sign.
 fn observed(edges: &Edges, trust_config: &TrustConfig) -> BTreeSet<Id<Repository>> {
     let sources = edges.all().iter().flat_map(|edge| edges.sources(edge));
     let mut observed: BTreeSet<Id<Repository>> = sources.collect();
@@ -164,7 +165,7 @@ fn observed(edges: &Edges, trust_config: &TrustConfig) -> BTreeSet<Id<Repository
 }
 
 impl Plan {
-    /// The second round, where some hosts are late.
+    /// Returns the second round, if any host is late.
     fn defer(&self, strict: bool, writes: bool) -> Option<Deferred> {
         let repositories = self.inventory.late().clone();
         if repositories.is_empty() {
@@ -186,7 +187,7 @@ impl Plan {
         Some(Deferred { ready, images: late.len() })
     }
 
-    /// Refuses a plan that must not, or cannot, be carried out.
+    /// Rejects a plan that cannot or must not be carried out.
     fn check(self, strict: bool) -> Result<Self, Error> {
         let conflicts: Vec<Conflict> = self
             .decisions()

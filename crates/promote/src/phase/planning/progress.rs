@@ -1,4 +1,4 @@
-//! Which hosts answer while they are listed, and which one the others need not wait for.
+//! Tracks which hosts answer while they are listed, and which late host the others need not wait for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use oci::Host;
 use tokio::time::{Instant, sleep};
 
-/// How often it is looked for hosts that are late.
+/// The interval between checks for late hosts.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The hosts that are being listed.
@@ -16,18 +16,18 @@ pub(super) struct Progress<'a> {
     hosts: HashMap<&'a Host, Course>,
 }
 
-/// How far a host has come.
+/// The progress of one host.
 struct Course {
-    /// Repositories still to be listed.
+    /// The number of repositories still to be listed.
     left: AtomicUsize,
-    /// When the host last answered something, in milliseconds after the beginning. At first it is given that moment.
+    /// When the host last answered, in milliseconds since the start. Initially 0.
     heard: AtomicU64,
-    /// Whether nothing is promoted from the host, so that others can do without it.
+    /// Whether the host is only a destination, so that other hosts can be promoted to without it.
     is_destination_only: bool,
 }
 
 impl<'a> Progress<'a> {
-    /// Nothing is listed yet. Each repository counts with its host, and with whether nothing is promoted from it.
+    /// Starts tracking. Each repository is given by its host and whether it is only a destination.
     pub(super) fn new(repositories: impl Iterator<Item = (&'a Host, bool)>) -> Self {
         let mut hosts: HashMap<&Host, Course> = HashMap::new();
         for (host, is_destination_only) in repositories {
@@ -39,7 +39,7 @@ impl<'a> Progress<'a> {
         Self { began: Instant::now(), hosts }
     }
 
-    /// What is to be called for every piece of an answer of a host.
+    /// Returns a function to call for every part of an answer of a host.
     pub(super) fn listener(&self, host: &Host) -> impl Fn() + use<'_> {
         let course = self.hosts.get(host);
         move || {
@@ -49,17 +49,16 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Takes note that a repository is listed, or cannot be. Whether the host has answered is for its listener.
+    /// Records that a repository was listed or could not be. Answers of the host are recorded by its listener.
     pub(super) fn ended(&self, host: &Host) {
         if let Some(course) = self.hosts.get(host) {
-            // A repository ends once; one that was not counted must not make the number wrap around.
+            // Guards against underflow if a repository was not counted.
             let _ = course.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1));
         }
     }
 
-    /// Ends when everything is listed but hosts that others can do without and that have answered nothing for `late_after`;
-    /// gives these hosts.
-    /// `last_answer` knows when a host has last answered anything at all.
+    /// Waits until everything is listed except destination-only hosts that have answered nothing for `late_after`, and returns
+    /// these hosts. `last_answer` returns the time of the last answer of a host to any request.
     pub(super) async fn late_hosts(
         &self,
         late_after: Duration,
@@ -81,7 +80,7 @@ impl<'a> Progress<'a> {
     fn look(&self, late_after: Duration) -> Option<Vec<Host>> {
         let (open, done): (Vec<_>, Vec<_>) =
             self.hosts.iter().partition(|(_, course)| course.left.load(Relaxed) > 0);
-        // Without another destination there is nothing to begin with.
+        // Without another destination, there is nothing to start with.
         if !done.iter().any(|(_, course)| course.is_destination_only) {
             return None;
         }
@@ -94,7 +93,7 @@ impl<'a> Progress<'a> {
         all.then(|| open.into_iter().map(|(host, _)| Host::clone(host)).collect())
     }
 
-    /// Milliseconds since the beginning.
+    /// Returns the milliseconds since the start.
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }

@@ -1,4 +1,4 @@
-//! What a plan reads: listings, answers to questions, the images to copy.
+//! Reads what a plan depends on: listings, lookups, and the images to copy.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::inventory::{Inventory, ListingBuilder, Lookup};
 use crate::phase::hosts::by_host;
 use crate::run::Run;
 
-/// How many rounds of questions are asked at the most; edges need three.
+/// The maximum number of rounds of lookups. Edges need three.
 const ROUNDS: usize = 8;
 
 /// Read access to staging and to production.
@@ -28,14 +28,14 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    /// The access of a run. Where it `writes`, destinations are asked with the right to push.
+    /// Creates the readers of a run. With `writes`, destinations are read with tokens that also allow pushing.
     pub(super) fn new(reader: &Reader, writes: bool, edges: &Edges) -> Self {
         let sources = edges.all().iter().flat_map(|edge| edges.sources(edge)).collect();
         let destination = if writes { reader.clone().pushing() } else { reader.clone() };
         Self { sources, source: reader.clone(), destination }
     }
 
-    /// The access to staging.
+    /// Returns the reader for staging.
     pub(super) fn of_staging(&self) -> &Reader {
         &self.source
     }
@@ -45,10 +45,10 @@ impl Readers {
     }
 }
 
-/// Lists every repository that is not settled, and every one in staging that it gets something from; those that were listed
-/// before are left out. What is only looked at again needs nothing from staging.
+/// Lists every repository that is not settled, and every staging repository that it copies from. Skips repositories that are
+/// already listed. A repository that is only rechecked needs nothing from staging.
 ///
-/// Where `late_after` is given, a host that has answered nothing for that long is put off when all others are listed.
+/// With `late_after`, a host that has answered nothing for that long is deferred once all others are listed.
 pub(super) async fn list(
     run: &Run,
     readers: &Readers,
@@ -88,7 +88,7 @@ pub(super) async fn list(
     }
 }
 
-/// Lists repositories, all hosts at the same time.
+/// Lists repositories, on all hosts concurrently.
 pub(super) async fn list_all(
     run: &Run,
     readers: &Readers,
@@ -115,7 +115,7 @@ pub(super) async fn list_all(
                 draft.take(listed);
             };
             let listed = readers.of(id).list(repository, &mut take).await;
-            // An error that has a status is an answer too.
+            // An error with a status is also an answer.
             if listed.as_ref().map_or_else(|error| error.status().is_some(), |_| true) {
                 heard();
             }
@@ -131,7 +131,7 @@ pub(super) async fn list_all(
     .await;
 }
 
-/// Decides all edges, asking what has to be known until nothing is left to ask.
+/// Decides all edges. Performs the lookups that they depend on until none is left.
 pub(super) async fn ask(
     run: &Run,
     readers: &Readers,
@@ -177,19 +177,19 @@ pub(super) async fn ask(
             }
         }
     }
-    // Every answer takes a question away, so only a run that was stopped between questions comes here.
+    // Every answer resolves its lookup, so only a run that is stopped in between gets here.
     Err(Error::Interrupted)
 }
 
-/// Reads the manifests of every image that is to be copied, and the own manifest of one that only gets tags: what is
-/// broken in staging is known before anything is written.
+/// Reads all manifests of the images to copy, and the top manifest of the images that are only tagged. Errors in staging are
+/// found this way before anything is written.
 pub(super) async fn read_images<'a>(
     run: &Run,
     reader: &Reader,
     edges: &Edges,
     decisions: impl Iterator<Item = (&'a Edge, &'a Verdict)>,
 ) -> HashMap<ImageId, Result<Graph, Arc<oci::Error>>> {
-    // Whether any edge wants the whole of it.
+    // The value is whether any edge needs the whole image.
     let mut wanted: BTreeMap<ImageId, bool> = BTreeMap::new();
     for (edge, verdict) in decisions {
         if matches!(verdict, Verdict::Copy | Verdict::Tag) {
