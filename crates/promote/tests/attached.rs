@@ -1,5 +1,5 @@
-//! Whose word is asked for, between embedded registries: what an index only labels as no platform, what someone else has
-//! attached, and what is listed and not there.
+//! Attachments in staging that do not count, on embedded registries: index entries that are only labelled as no platform,
+//! attachments by someone else, and attachments that are listed but absent.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -31,7 +31,7 @@ impl Scene {
         Self { world, hand, sample, policies: Policies::default() }
     }
 
-    /// An image without a policy.
+    /// Creates a scene with an image that has no policy.
     async fn plain() -> Self {
         Self::of(Recipe::default().image()).await
     }
@@ -40,14 +40,14 @@ impl Scene {
         Repository { host: self.world.staging.host().clone(), path: path("staging/app") }
     }
 
-    /// All of staging has a policy, which nobody who signs with a key satisfies.
+    /// Applies a policy to all of staging that signatures with a key never satisfy.
     fn require(&mut self) {
         let source: RegistryRoot = format!("{}/staging", self.world.staging.host()).parse().unwrap();
         let policy = Some(unsatisfied(Mode::Require));
         self.policies = Policies::new(&[(&source, policy)]).unwrap();
     }
 
-    /// What is said of the image where it is not promoted; none: it may be.
+    /// Returns why the image is not promoted, or `None` if it may be.
     async fn blocked(&self) -> Option<String> {
         let mut job = self.world.job();
         job.manifests.policies = self.policies.clone();
@@ -65,7 +65,7 @@ fn platforms(seed: u64) -> (Sample, Digest) {
     (index, first)
 }
 
-/// Whoever pushes writes the platform and the annotations: neither makes an image that runs one that nobody asks about.
+/// An attacker who can push controls the platform and the annotations. Neither exempts an image that runs.
 #[tokio::test]
 async fn what_an_index_lists_as_unknown_is_asked_about_unless_it_holds_attestations_alone() {
     let (index, first) = platforms(1);
@@ -89,7 +89,7 @@ async fn what_an_index_lists_as_unknown_is_asked_about_unless_it_holds_attestati
     }
 }
 
-/// Of an image that only gets a tag the plan has read no parts.
+/// For an image that only gets a tag, the plan has read no parts.
 #[tokio::test]
 async fn only_the_manifest_of_what_claims_to_hold_attestations_is_read() {
     let (index, first) = platforms(1);
@@ -102,7 +102,7 @@ async fn only_the_manifest_of_what_claims_to_hold_attestations_is_read() {
         scene.world.reset_tallies();
         scene.blocked().await.unwrap();
         let read = scene.world.staging.tally().snapshot().requests(Kind::ManifestGet);
-        // No tag of signatures or attestations is listed, so that none is read.
+        // No tag of signatures or attestations is listed, so none is read.
         assert_eq!(read, 1 + more, "the index, and what claims to be exempt");
     }
 }
@@ -130,7 +130,7 @@ async fn what_someone_else_attests_with_a_key_blocks_nothing_and_is_told() {
     assert_eq!((verdicts.len(), others.count()), (2, 1), "{verdicts:#?}");
 }
 
-/// Lag of a registry warns where nobody needs what is missing, and fails an image by its policy where one does.
+/// Lag of a registry causes a warning if no policy requires what is missing, and a violation if one does.
 #[tokio::test]
 async fn a_referrer_that_is_listed_and_not_there_is_a_warning_and_no_forgery() {
     for code in [ErrorCode::ManifestUnknown, ErrorCode::Denied] {

@@ -1,5 +1,5 @@
-//! Audits of promoted images, against an embedded registry: which parts of an index have to be signed, and what it costs to find
-//! out. What `kpromo verify` tells of it is in the binary's tests.
+//! Audits of promoted images on an embedded registry: which parts of an index have to be signed, and how many requests it takes
+//! to determine this. The output of `kpromo verify` is covered by the tests of the binary.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -19,7 +19,7 @@ use trust::audit::{Audited, RefusedKind, audit};
 use trust::evidence::Budget;
 use trust::{Production, Verification};
 
-/// A promoted image, and somebody whose signatures count.
+/// A promoted image, and a key whose signatures are accepted.
 struct Scene {
     server: Server,
     hand: Hand,
@@ -62,14 +62,15 @@ impl Scene {
     }
 }
 
-/// An index of two platforms, and the first of them.
+/// Returns an index of two platforms, and the digest of the first.
 fn platforms() -> (Sample, Digest) {
     let index = Recipe::default().index(2);
     let first = index.manifests[0].digest();
     (index, first)
 }
 
-/// Whoever pushes writes the platform and the annotations: what runs is signed, or the index is not.
+/// An attacker who can push controls the platform and the annotations. An index counts as signed only if every image that runs
+/// is.
 #[tokio::test]
 async fn what_an_index_lists_as_unknown_has_to_be_signed_unless_it_holds_attestations_alone() {
     let (index, first) = platforms();
@@ -105,7 +106,7 @@ async fn finding_out_what_is_exempt_costs_one_request_for_each_entry_that_claims
     let plain = Scene::of(index.clone()).await;
     plain.audit().await;
     let without = plain.manifests_read();
-    // What is not exempt is asked for its two tags; what is, is read itself.
+    // A manifest that is not exempt costs requests for its two tags. A manifest that says it is exempt is read itself.
     for (other, attests, more) in
         [(attestations(1), Some(first), 1), (runnable(1), None, 2), (runnable(1), Some(first), 1 + 2)]
     {

@@ -1,4 +1,4 @@
-//! The inventory cache: what a plan does not ask again, and what it asks all the same.
+//! The inventory cache: what a plan does not request again, and what it requests anyway.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -12,12 +12,12 @@ use registry::sample::Recipe;
 use registry::{Config, Effect, ErrorCode, Fault, Kind};
 use support::{LATE_AFTER, World, google, path, tag};
 
-/// How many images there are, each in a repository of its own, …
+/// The number of images, each in its own repository.
 const IMAGES: u64 = 4;
-/// …and in how many regions.
+/// The number of regions.
 const REGIONS: u64 = 3;
 
-/// A world in which everything is promoted, and the place of a cache.
+/// A world in which everything is promoted, and a folder for the cache.
 struct Scene {
     world: World,
     folder: tempfile::TempDir,
@@ -39,7 +39,7 @@ impl Scene {
         self.folder.path().join("cache")
     }
 
-    /// Plans, and gives what it has cost.
+    /// Plans, and returns the number of requests.
     async fn plan(&self, recheck: Recheck) -> (Prepared, u64) {
         self.world.reset_tallies();
         let cache = Some(Cache::open(&self.file(), recheck).unwrap().0);
@@ -50,18 +50,18 @@ impl Scene {
         (cleared, self.world.requests())
     }
 
-    /// What was warned of so far.
+    /// Returns the warnings so far.
     fn warnings(&self) -> String {
         self.world.report()["warnings"].to_string()
     }
 
-    /// What a plan without a cache would say.
+    /// Returns the plan of a run without a cache.
     async fn truth(&self) -> Prepared {
         self.world.prepare().await.unwrap()
     }
 }
 
-/// Nothing but what is remembered is believed, and of that nothing is asked.
+/// Trust the cache and recheck nothing.
 const NONE: Recheck = Recheck::Sample(0.0);
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn registries_that_list_tags_alone_are_remembered_too() {
     assert_eq!((cost, second.plan().summary()), (0, first.plan().summary()));
 }
 
-/// A wish that is new costs the listings of its own repository, its manifests and what is attached to it, and nothing else.
+/// A new edge costs the listings of its own repository, its manifests and the lookup of its attachments, and nothing else.
 #[tokio::test]
 async fn only_what_was_not_seen_is_asked() {
     let mut scene = Scene::new(google()).await;
@@ -101,7 +101,7 @@ async fn a_part_or_all_is_looked_at_again_and_staging_is_not_asked_for_that() {
     let scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let (_, cost) = scene.plan(Recheck::Sample(1.0)).await;
-    // The image without a tag is wished to be in staging too, which is asked for it alone.
+    // The image without a tag is also looked up in staging, with one request.
     assert_eq!(cost, IMAGES * REGIONS + 1);
     let (_, cost) = scene.plan(Recheck::All).await;
     assert_eq!(cost, IMAGES * REGIONS + 1);
@@ -109,8 +109,7 @@ async fn a_part_or_all_is_looked_at_again_and_staging_is_not_asked_for_that() {
     assert_eq!(cost, 0, "it is remembered as before");
 }
 
-/// One tag that is gone, and everything that is remembered of that host is forgotten and asked in the same run; the other
-/// hosts are not.
+/// If one tag is gone, everything cached about its host is dropped and requested in the same run. Other hosts are not affected.
 #[tokio::test]
 async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
     let scene = Scene::new(google()).await;
@@ -132,14 +131,14 @@ async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
     assert_eq!(others, 0, "what is remembered of other hosts holds");
 }
 
-/// What a listing contradicts is forgotten though nobody meant to look: a conflict is one in every run.
+/// A listing that contradicts the cache corrects it without a recheck, so that the plan of every later run is right too.
 #[tokio::test]
 async fn what_a_new_wish_brings_to_light_is_not_forgotten_again() {
     let mut scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let region = &scene.world.production[0];
     region.store().delete_tag(&path("prod/image-2"), &tag("latest")).await.unwrap();
-    // A wish that is fulfilled already, so that the repository is listed, and nothing else is to be done there.
+    // An edge that is already done: the repository is listed, and nothing else is to be done there.
     let other = Recipe { seed: 77, ..Recipe::default() }.index(2);
     for server in &scene.world.production {
         other.put(server.store(), &path("prod/image-2"), &[tag("v2")]).await.unwrap();
@@ -150,7 +149,7 @@ async fn what_a_new_wish_brings_to_light_is_not_forgotten_again() {
     }
 }
 
-/// A region that is only late contradicts nothing.
+/// A region that is only late does not contradict the cache.
 #[tokio::test]
 async fn a_late_region_is_remembered() {
     let scene = Scene::new(google()).await;

@@ -1,4 +1,4 @@
-//! A run may be killed at any request. Production is whole whenever that happens, and the next run completes it.
+//! A run may be killed at any request. Production is never incomplete, and the next run completes it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -10,16 +10,16 @@ use support::process::{Shape, check_each, complete_run, count_requests, requests
 use support::signer::Identity;
 use trust::SignatureFormat;
 
-/// When a run is killed, by the number of a request.
+/// The moment at which a run is killed, by the number of a request.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    /// The request has arrived and is never carried out.
+    /// The request has arrived but is never carried out.
     Before(u64),
-    /// The request has been carried out, and its answer never arrives.
+    /// The request has been carried out, but its answer never arrives.
     After(u64),
 }
 
-/// Kills a run at every request, and has another run complete what that one has left.
+/// Kills a run at every request, and lets another run complete the rest.
 fn kill_at_every_request(shape: &Shape, format: SignatureFormat) {
     let identity = Identity::new(format);
     let requests = requests_of_a_run(shape, &identity);
@@ -27,8 +27,8 @@ fn kill_at_every_request(shape: &Shape, format: SignatureFormat) {
     check_each(&moments, |servers, moment| {
         let world = servers.block_on(shape.world());
         let sequence = count_requests(&world);
-        // Which requests a run makes depends a little on the order of answers: the last numbers may not be reached, and
-        // the run then ends by itself.
+        // The number of requests depends slightly on the order of answers. If the run does not reach the last numbers, it ends
+        // normally.
         let _ = match *moment {
             Moment::Before(k) => {
                 sequence.strike(k, Effect::Hang);
@@ -50,7 +50,7 @@ fn a_run_that_is_killed_at_any_request_leaves_production_whole_and_is_completed_
     kill_at_every_request(&Shape::small(google()), SignatureFormat::Tag);
 }
 
-/// Here the record is written first and listed by a second write, and bundles besides tags.
+/// The record is written first and listed by a second write, and signatures are written both as tags and as bundles.
 #[test]
 fn without_a_referrers_api_too() {
     let config = Config { referrers_api: false, ..Config::default() };

@@ -1,4 +1,4 @@
-//! What is found attached to an image: which of it verifies, where it stands, and what it costs to look.
+//! The evidence attached to an image: what verifies, where it is located, and how many requests reading it takes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -20,13 +20,13 @@ use trust::evidence::{
     SIGN_TYPE, fetch,
 };
 
-/// A trusted root, which knows no keys of signers.
+/// A trusted root without keys of signers.
 const ROOT: &str = r#"{
     "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
     "tlogs": [], "certificateAuthorities": [], "ctlogs": [], "timestampAuthorities": []
 }"#;
 
-/// An image in a registry, and somebody who is trusted.
+/// An image in a registry, and a trusted key.
 struct Scene {
     server: Server,
     repository: Repository,
@@ -51,7 +51,7 @@ impl Scene {
         Client::new(door(), Arc::new(oci::Anonymous), HashMap::new())
     }
 
-    /// What a client that knows nothing yet finds.
+    /// Returns the evidence that a new client finds.
     async fn look(&self, listed_tags: ListedTags, kinds: EvidenceKinds) -> Result<Evidence, EvidenceError> {
         self.trusting(&Self::client(), &self.hand.trust(), listed_tags, kinds).await
     }
@@ -68,7 +68,7 @@ impl Scene {
         fetch(means, &self.repository, self.image.digest(), listed_tags, kinds).await
     }
 
-    /// All that is attached to the image, found without any hint.
+    /// Returns all evidence of the image, found without hints from listings.
     async fn all(&self) -> Evidence {
         self.look(ListedTags::default(), EvidenceKinds::All).await.unwrap()
     }
@@ -94,7 +94,7 @@ fn is_empty(evidence: &Evidence) -> bool {
     is_empty && others.is_empty() && absent.is_empty()
 }
 
-/// Why what claims to be a signature, and what claims to be something else, is rejected.
+/// Returns the reasons why signatures, and why other attachments, are rejected.
 fn reasons(evidence: &Evidence) -> (Vec<&str>, Vec<&str>) {
     let reason = |is_signature: bool| {
         let of_kind =
@@ -146,7 +146,8 @@ async fn what_holds_is_found_at_each_place_with_what_it_takes_to_carry_it() {
     }
 }
 
-/// A layer names no key, so that one that does not verify is someone else's; a bundle that names ours and does not is forged.
+/// A layer names no key, so one that does not verify is someone else's. A bundle that names our key and does not verify is
+/// forged.
 #[tokio::test]
 async fn what_does_not_verify_is_told_apart_from_the_good_one_beside_it() {
     let scene = Scene::new(Config::default()).await;
@@ -199,7 +200,7 @@ async fn what_another_has_signed_or_what_is_about_another_image_does_not_count()
     assert_eq!(others, [&provenance, &Claim::Signature], "another key is someone else's");
 }
 
-/// Who has no key holds nobody's: what is signed with one is neither forged nor believed.
+/// Without a configured key, a signature made with a key is neither forged nor trusted.
 #[tokio::test]
 async fn what_is_signed_with_a_key_is_someone_elses_where_none_is_held() {
     let scene = Scene::new(Config::default()).await;
@@ -240,7 +241,7 @@ async fn what_is_no_bundle_is_left_alone_and_what_only_says_so_is_rejected() {
     assert!(evidence.rejected.iter().all(|rejected| rejected.claim == Claim::Attestation(None)));
 }
 
-/// An annotation is a stranger's word: what cannot be read may be provenance, whatever a list says about it.
+/// Anyone can write an annotation. Content that cannot be read may be provenance, whatever its annotation says.
 #[tokio::test]
 async fn what_cannot_be_read_counts_as_an_attestation_of_any_type_whatever_a_list_says() {
     let scene = Scene::new(Config::default()).await;
@@ -304,11 +305,11 @@ async fn more_than_anybody_attaches_is_not_read_and_said_to_be_there() {
     assert!(signatures[0].contains("no more than 1048576 are expected"), "{signatures:?}");
 }
 
-/// What several layers have together is bounded too.
+/// The total size of all layers is bounded too.
 #[tokio::test]
 async fn no_more_is_read_of_one_image_than_fits() {
     let scene = Scene::new(Config::default()).await;
-    // Eight of them are 128 MiB.
+    // Eight of these layers are 128 MiB.
     let layers: Vec<NewLayer> = (0..9).map(|number| plain(vec![b'0' + number; 16 * 1024 * 1024])).collect();
     scene.append(AttachmentKind::Attestation, &layers).await;
     scene.server.tally().reset();
@@ -319,7 +320,7 @@ async fn no_more_is_read_of_one_image_than_fits() {
     assert!(attestations[8].starts_with("not read"), "{}", attestations[8]);
 }
 
-/// Not knowing is no answer; and what is known to be broken is no trouble of the registry's.
+/// A registry that does not answer is an error. Broken content is not an error of the registry.
 #[tokio::test]
 async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is_not() {
     let scene = Scene::new(Config::default()).await;
@@ -345,8 +346,8 @@ async fn a_registry_that_does_not_tell_is_an_error_and_content_that_is_broken_is
     assert_eq!(scene.all().await.rejected.len(), 2);
 }
 
-/// Registries lag, and clean up: what is listed and cannot be had counts as not attached, and not as forged, whether or not
-/// the answer proves that it is not there.
+/// Registries lag and clean up. What is listed but answered with 404 counts as absent, not as forged, whether or not the answer
+/// proves that it does not exist.
 #[tokio::test]
 async fn what_is_listed_and_answered_with_404_is_absent_wherever_it_is_missing() {
     let scene = Scene::new(Config::default()).await;
@@ -382,7 +383,7 @@ async fn what_is_listed_and_answered_with_404_is_absent_wherever_it_is_missing()
     }
 }
 
-/// A 404 without a code, for a tag that nobody has listed, may come from anywhere.
+/// A 404 without a matching error code, for a tag that is not listed, proves nothing.
 #[tokio::test]
 async fn a_404_that_proves_nothing_for_a_tag_that_is_not_listed_is_an_error() {
     let scene = Scene::new(Config::default()).await;
@@ -392,7 +393,7 @@ async fn a_404_that_proves_nothing_for_a_tag_that_is_not_listed_is_an_error() {
     assert!(matches!(&unknown, EvidenceError::Registry(_)), "{unknown}");
 }
 
-/// Trust is asked for when something is found, and not before.
+/// The trusted root is fetched only once something attached is found.
 #[tokio::test]
 async fn without_anybody_to_trust_only_what_has_nothing_attached_is_known() {
     let scene = Scene::new(Config::default()).await;

@@ -1,4 +1,4 @@
-//! Any request may fail once. The run tries it again, and ends as if nothing had happened.
+//! Any request may fail once. The run repeats it and ends as if nothing had happened.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -11,7 +11,7 @@ use support::process::{Shape, check_each, complete_run, count_requests, requests
 use support::signer::Identity;
 use trust::SignatureFormat;
 
-/// Has every request of a run fail once, each in a run of its own.
+/// Makes every request of a run fail once, each in a run of its own.
 fn fail_every_request(effect: &Effect) {
     let (shape, identity) = (Shape::small(google()), Identity::new(SignatureFormat::Tag));
     let requests: Vec<u64> = (1..=requests_of_a_run(&shape, &identity)).collect();
@@ -42,7 +42,7 @@ fn a_run_survives_that_the_answer_to_any_request_is_lost_once() {
     fail_every_request(&Effect::LostAnswer);
 }
 
-/// An answer without a body is not changed by this.
+/// Answers without a body are unaffected.
 #[test]
 fn a_run_survives_that_the_body_of_any_answer_is_cut_once() {
     fail_every_request(&Effect::Cut { after: 10 });

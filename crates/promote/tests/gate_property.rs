@@ -1,5 +1,5 @@
-//! In random worlds, under random policies, and cut off at random requests: nothing is ever signed, recorded or summarised as
-//! PASSED that a naive judge refuses, and a rerun completes exactly what it passes.
+//! In random worlds, with random policies and runs interrupted at random requests: nothing that a simple model refuses is ever
+//! signed, recorded or summarised as PASSED, and a rerun completes exactly what the model passes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -17,15 +17,15 @@ use support::{World, google, path, tag, unsatisfied, within_limit};
 use trust::{SignatureFormat, SummarySigner};
 
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
-/// How many worlds are tried.
+/// The number of worlds to test.
 const WORLDS: u64 = 24;
 
-/// An image of a world, with all that decides about it.
+/// An image of a world, with everything that decides about it.
 struct Image {
     name: String,
     sample: Sample,
     tags: Vec<&'static str>,
-    /// What its policy does with it, which it never satisfies.
+    /// The mode of its policy, which the image never satisfies.
     mode: Option<Mode>,
     /// Whether something malformed is attached to it in staging.
     is_bad: bool,
@@ -47,7 +47,7 @@ impl Image {
         Self { name: format!("app-{number}"), sample, tags, mode, is_bad, is_copied }
     }
 
-    /// The naive judge: a policy decides where there is one, and what is malformed blocks where there is none.
+    /// The simple model: if there is a policy, its mode decides; otherwise a malformed attachment blocks the image.
     fn passes(&self) -> bool {
         match self.mode {
             None => !self.is_bad,
@@ -101,7 +101,7 @@ impl Scene {
         job
     }
 
-    /// A whole run of a new process; whether it was not refused.
+    /// Runs to completion with a new client. Returns `false` if the run is refused.
     async fn run(&self) -> bool {
         let (world, client) = (&self.world, self.world.fresh_client());
         let trust_config =
@@ -128,7 +128,7 @@ impl Scene {
         true
     }
 
-    /// The same, cut off when the registries have been asked so often.
+    /// Starts the same run, and interrupts it once the registries have received this many requests.
     async fn run_until(&self, requests: u64) {
         let before = self.world.requests();
         let reached = async {
@@ -142,7 +142,7 @@ impl Scene {
         }
     }
 
-    /// How many of our signatures, records and PASSED summaries a manifest has.
+    /// Returns the numbers of our signatures, records and PASSED summaries on a manifest.
     async fn attached(&self, image: &Image, digest: Digest) -> [usize; 3] {
         let (reader, home) = (self.world.fresh_client().reader(), self.world.repository(0, &image.name));
         let statements = self.identity.statements(&reader, &home, digest).await;
@@ -153,7 +153,7 @@ impl Scene {
         [self.identity.layers(&reader, &home, digest).await, of(RECORD), passed.count()]
     }
 
-    /// Panics where anything is attached that the naive judge refuses.
+    /// Panics if anything is attached that the model refuses.
     async fn assert_nothing_refused(&self) {
         for image in &self.images {
             for manifest in &image.sample.manifests {
@@ -165,7 +165,7 @@ impl Scene {
         }
     }
 
-    /// Panics unless everything that passes is complete.
+    /// Panics unless everything that the model passes is complete.
     async fn assert_complete(&self) {
         for image in self.images.iter().filter(|image| image.passes()) {
             for manifest in &image.sample.manifests {

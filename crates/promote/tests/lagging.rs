@@ -1,4 +1,4 @@
-//! Regions that are slow or in trouble, among others that are not: who waits for whom, and what staging is asked for.
+//! Slow or failing regions next to healthy ones: which hosts wait for which, and what is requested from staging.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -14,7 +14,7 @@ use registry::{Effect, ErrorCode, Fault, Kind};
 use support::{LATE_AFTER, World, door_to, google, path, tag};
 use transport::{Door, HostSettings, Retry, Settings};
 
-/// More images than a region may have under way.
+/// More images than a region may have in progress.
 const IMAGES: u64 = 120;
 
 async fn world(regions: usize) -> World {
@@ -28,19 +28,19 @@ async fn world(regions: usize) -> World {
     world
 }
 
-/// What these tests are about needs several requests under way, whatever concurrency all tests are run with.
+/// These tests need several requests in flight, whatever concurrency the tests are run with.
 fn parallel() -> HostSettings {
     HostSettings { concurrency: 32, start_concurrency: 8, ..HostSettings::default() }
 }
 
-/// How many of the images a region has.
+/// Returns the number of images that a region has.
 fn complete(world: &World, region: usize) -> u64 {
     let store = world.production[region].store();
     let has = |seed: &u64| store.resolve(&path(&format!("prod/app-{seed}")), &tag("v1")).is_some();
     (0..IMAGES).filter(has).count() as u64
 }
 
-/// Waits until all regions but the first have everything.
+/// Waits until all regions except the first have everything.
 async fn others_complete(world: &World) {
     while (1..world.production.len()).any(|region| complete(world, region) < IMAGES) {
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -53,8 +53,8 @@ fn refuse(world: &World, region: usize) {
     world.production[region].faults().add(Fault::new(busy));
 }
 
-/// The others have everything while the slow one has still most to come; in the end it has everything too, and what it was
-/// too slow for was read for it by itself.
+/// The other regions are complete while the slow one still lacks most images. In the end it is complete too. What it was too
+/// slow for is read again for it alone.
 #[tokio::test]
 async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     let world = world(3).await;
@@ -70,9 +70,9 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     assert!(slow_had < IMAGES * 3 / 4, "{slow_had}");
     assert_eq!((attested.promoted().failed(), attested.promoted().not_begun()), (0, 0));
     world.assert_complete().await;
-    // Two blobs of its own and a configuration; the base layer is one more.
+    // Each image has two blobs of its own and a configuration. The base layer is one more blob.
     let reads = world.staging.tally().snapshot().requests(Kind::BlobGet);
-    // How often regions share a read depends on how fast they are; none reads a blob twice.
+    // How often regions share a read depends on their speed. No region needs a blob to be read twice.
     let regions = world.production.len() as u64;
     assert!((3 * IMAGES + 1..=regions * (3 * IMAGES + 1)).contains(&reads), "{reads}");
     for region in &world.production {
@@ -83,7 +83,7 @@ async fn a_slow_region_slows_no_other_and_gets_everything_in_the_end() {
     }
 }
 
-/// A door that gives nobody up, however slow the machine is.
+/// Returns a door that never gives up, however slow the machine is.
 fn patient() -> Door {
     let (soon, long) = (Duration::from_millis(50), Duration::from_secs(3600));
     let retry = Retry { attempts: u32::MAX, total: long, first_pause: soon, longest_pause: soon };
@@ -91,7 +91,7 @@ fn patient() -> Door {
     Door::open(Settings { retry, other_hosts, ..Settings::default() }).unwrap()
 }
 
-/// The others have everything before a single image has been given up for the one that refuses all.
+/// The other regions are complete before any image is given up for the region that refuses everything.
 #[tokio::test]
 async fn a_region_that_refuses_everything_slows_no_other() {
     let mut world = world(3).await;
@@ -108,7 +108,7 @@ async fn a_region_that_refuses_everything_slows_no_other() {
     world.assert_whole().await;
 }
 
-/// A region that cannot even be connected to any more fails its images, each once, and nothing else.
+/// If a region does not accept connections any more, each of its images fails once, and nothing else does.
 #[tokio::test]
 async fn every_image_of_a_region_that_has_gone_fails_once() {
     let mut world = world(2).await;
@@ -122,7 +122,8 @@ async fn every_image_of_a_region_that_has_gone_fails_once() {
     world.assert_complete().await;
 }
 
-/// Being told to stop while a region is behind: what was begun is finished, and what it has missed counts as not begun.
+/// The run is stopped while a region is behind. What has started is finished, and what the region has missed counts as not
+/// started.
 #[tokio::test]
 async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
     let world = world(2).await;
@@ -140,12 +141,12 @@ async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
     world.assert_whole().await;
 }
 
-/// A passing failure is tried once more, and is told only if it fails again.
+/// A temporary failure is tried once more, and is reported only if it fails again.
 #[tokio::test]
 async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() {
     let world = world(2).await;
     let cleared = world.prepare().await.unwrap();
-    // One request more than the door tries, for one image.
+    // One request more than the door attempts, for one image.
     let fault = Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/app-7/").times(6);
     let struck = world.production[0].faults().add(fault);
     let attested = world.carry_out(cleared).await;
@@ -154,7 +155,7 @@ async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() 
     world.assert_complete().await;
 }
 
-/// Without `keep_going` a failure of one region is the last thing that is begun, also where another is behind.
+/// Without `keep_going`, nothing starts after a failure in one region, even if another region is behind.
 #[tokio::test]
 async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     let world = world(2).await;
@@ -168,8 +169,8 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     assert_eq!(failed + world.ledger.totals().promoted as u64, 2 * (IMAGES - not_begun));
 }
 
-/// A region that does not even list what it has: the others are promoted while it is waited for, and it gets everything in the
-/// same run if it comes to itself.
+/// A region does not even answer the listing. The others are promoted in the meantime, and the region gets everything in the
+/// same run once it recovers.
 #[tokio::test]
 async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_are_done() {
     let world = world(3).await;
@@ -194,7 +195,7 @@ async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_a
     assert_eq!(manifests, IMAGES, "what was read for the others is not read again");
 }
 
-/// A region that takes longer for its listings than `late_after` in all, and answers one after the other.
+/// The listings of a region take longer than `late_after` in total, but the region answers one after another.
 #[tokio::test]
 async fn a_region_that_is_slow_but_answers_the_plan_is_waited_for() {
     let world = world(2).await;
@@ -206,14 +207,14 @@ async fn a_region_that_is_slow_but_answers_the_plan_is_waited_for() {
     assert!(!world.report()["warnings"].to_string().contains("has answered nothing"));
 }
 
-/// The same where it never answers: what it lacks has failed, and nothing else.
+/// If the region never answers, everything that it lacks fails, and nothing else.
 #[tokio::test]
 async fn a_region_that_never_answers_fails_by_itself() {
     let world = world(3).await;
     refuse(&world, 0);
     let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
-    // A listing that was under way when the host was found to be late has failed by itself.
+    // Listings in flight when the host is considered late fail on their own.
     let planned = cleared.plan().summary().total;
     assert_eq!(planned.late + planned.failed, IMAGES as usize);
     let attested = world.carry_out(cleared).await;
@@ -222,8 +223,8 @@ async fn a_region_that_never_answers_fails_by_itself() {
     assert_eq!((complete(&world, 1), complete(&world, 2)), (IMAGES, IMAGES));
 }
 
-/// A tag of the late region that names another image gives up the second round, as it would have given up the first: nothing of
-/// it is written, and each of its images counts as failed, with what is in the way.
+/// If a tag in the late region names another image, the second round is given up, just as the first would be: nothing of it is
+/// written, and each of its images counts as failed, with the conflict as the reason.
 #[tokio::test]
 async fn what_contradicts_a_late_region_gives_up_the_second_round() {
     let world = world(2).await;

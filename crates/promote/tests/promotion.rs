@@ -1,4 +1,4 @@
-//! Promotions between embedded registries, over HTTP, with every request counted.
+//! Promotions between embedded registries over HTTP. The tests count every request.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -21,7 +21,7 @@ fn base_layer() -> Bytes {
     Bytes::from(vec![7; 4096])
 }
 
-/// Ten images of four platforms; each platform has a configuration, two layers of its own, and the base layer.
+/// Creates ten images of four platforms. Each platform has a configuration, two layers of its own, and the base layer.
 async fn small_world(config: Config) -> World {
     let mut world = World::of(config, 5).await;
     for seed in 0..10 {
@@ -31,9 +31,9 @@ async fn small_world(config: Config) -> World {
     world
 }
 
-/// An image costs 18 requests in staging (5 manifests, 12 blobs of its own, and one for what is attached) and 31 in each region
-/// (2 for each of its own 12 blobs, 1 for the base layer, 5 manifests of which the index is written by its tag, and 1 that looks
-/// at the tag right before); 60 repositories are listed.
+/// An image costs 18 requests in staging: 5 manifests, 12 blobs of its own, and one lookup of attachments. It costs 31 in each
+/// region: 2 for each of its own 12 blobs, 1 for the base layer, 5 manifests (the index is written by its tag), and 1 to look
+/// at the tag right before the write. 60 repositories are listed.
 const SMALL_WORLD: u64 = 10 * 18 + 5 * 10 * 31 + 60;
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn ten_new_images_to_five_regions_cost_1790_requests_and_staging_is_read_o
     );
 }
 
-/// The bytes of all configurations in staging.
+/// Returns the size of all configurations in staging, in bytes.
 async fn configurations(world: &World) -> u64 {
     let mut bytes = 0;
     let store = world.staging.store();
@@ -70,8 +70,8 @@ async fn configurations(world: &World) -> u64 {
     bytes
 }
 
-/// Where the base layer is new to production too, it goes to each region once and is mounted by the other nine images: one
-/// read in staging and one upload a region more than where it is there.
+/// If production does not have the base layer either, each region receives it once and mounts it for the other nine images.
+/// Compared to a base layer that is already there, this costs one more read in staging and one more upload per region.
 #[tokio::test]
 async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_then_on() {
     let world = small_world(google()).await;
@@ -82,7 +82,7 @@ async fn a_layer_of_several_images_moves_once_to_each_host_and_is_mounted_from_t
     assert_eq!(world.requests(), SMALL_WORLD + 5 + 1, "{:#?}", world.tallies());
 }
 
-/// However many images share a layer and however many regions want it, it leaves staging once.
+/// A layer is read from staging once, however many images share it and however many regions need it.
 #[tokio::test]
 async fn what_many_images_share_is_read_once_for_all_regions() {
     let mut world = World::of(google(), 22).await;
@@ -115,7 +115,7 @@ async fn a_dry_run_writes_nothing_and_a_second_run_neither() {
     );
 }
 
-/// The account that tests use.
+/// The account that the tests use.
 #[derive(Debug)]
 struct Promoter;
 
@@ -148,14 +148,15 @@ fn tokens(lifetime: Duration) -> Config {
     }
 }
 
-/// Plain registries: pages of two tags, tokens for each repository, no digests in listings. Nothing is lost.
+/// Plain registries have pages of two tags, tokens for each repository, and no digests in listings. No image counts as lost
+/// there.
 #[tokio::test]
 async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_called_lost() {
     let config = tokens(Duration::from_secs(300));
     let mut world = World::with(config.clone(), vec![config; 2], Arc::new(Promoter)).await;
     for seed in 0..3 {
         let sample = Recipe { seed, ..Recipe::default() }.index(2);
-        // Tags of staging fill several pages.
+        // The tags in staging fill several pages.
         let tags: Vec<_> = (0..7).map(|number| tag(&format!("old-{number}"))).collect();
         sample.put(world.staging.store(), &path(&format!("staging/app-{seed}")), &tags).await.unwrap();
         world.request(&format!("app-{seed}"), sample.digest(), &["v1", "v1.0", "latest"]);
@@ -173,7 +174,7 @@ async fn plain_registries_with_tokens_and_pages_get_everything_and_nothing_is_ca
     }
 }
 
-/// A token is got once for each repository and kind of access, however many requests want it at once.
+/// A token is requested once for each repository and kind of access, however many concurrent requests need it.
 #[tokio::test]
 async fn tokens_are_got_once_for_each_scope() {
     let config = tokens(Duration::from_secs(300));
@@ -194,7 +195,7 @@ async fn tokens_are_got_once_for_each_scope() {
     world.assert_all_passed_the_door();
 }
 
-/// Tokens that the registry no longer takes are renewed in the middle of a run.
+/// Tokens that the registry rejects are renewed in the middle of a run.
 #[tokio::test]
 async fn a_token_that_is_refused_is_renewed() {
     let config = tokens(Duration::from_secs(300));
@@ -216,7 +217,7 @@ async fn basic_authentication_suffices() {
     world.assert_complete().await;
 }
 
-/// Every kind of image arrives with its digest, that is byte for byte, with all its parts.
+/// Every kind of image arrives under its digest, and therefore byte for byte, with all its parts.
 #[tokio::test]
 async fn every_kind_of_image_arrives_byte_for_byte() {
     for config in [google(), Config::default()] {
@@ -302,7 +303,7 @@ async fn an_image_that_is_there_gets_its_tag_by_one_request_and_no_blob_moves() 
     }
 }
 
-/// No list shows the tag and `HEAD` denies it: `GET` tells, which is asked right before the write.
+/// The tag is in no listing, and `HEAD` answers that it does not exist. `GET`, which is sent right before the write, finds it.
 #[tokio::test]
 async fn a_tag_that_only_get_shows_is_not_overwritten() {
     let mut world = World::of(Config::default(), 1).await;
@@ -319,7 +320,7 @@ async fn a_tag_that_only_get_shows_is_not_overwritten() {
     assert_eq!(found, Some(other.digest()));
 }
 
-/// Another client writes the tag while the write waits out a refusal for the rate.
+/// Another client writes the tag while the write waits after a rate limit response.
 #[tokio::test]
 async fn a_tag_that_comes_while_its_write_waits_is_not_overwritten() {
     let mut world = World::of(Config::default(), 1).await;
@@ -362,7 +363,7 @@ async fn each_attempt_at_a_tag_is_preceded_by_a_look() {
     }
 }
 
-/// One question that a registry does not answer fails the edge that needs it, and no other of the repository.
+/// If a registry does not answer one lookup, only the edge that needs it fails, and no other edge of the repository.
 #[tokio::test]
 async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
     let mut world = World::of(Config::default(), 1).await;
@@ -378,7 +379,7 @@ async fn an_unanswered_question_fails_one_edge_and_not_its_repository() {
     assert!(world.production[0].store().resolve(&path("prod/app"), &tag("v2")).is_some());
 }
 
-/// Production has it, staging has lost it: worth a warning and no more.
+/// Production has the image and staging has lost it, which only causes a warning.
 #[tokio::test]
 async fn a_tagless_image_that_only_production_has_is_done_with_a_warning() {
     let mut world = World::of(Config::default(), 1).await;
@@ -404,7 +405,7 @@ async fn kinds_that_cannot_be_copied_are_refused_in_the_plan() {
     }
 }
 
-/// One region refuses to be written to: the others are as if alone, and the report names the one.
+/// One region refuses all writes. The other regions are unaffected, and the report names the failing one.
 #[tokio::test]
 async fn a_region_that_fails_stops_no_other() {
     let mut world = World::of(google(), 3).await;
@@ -426,7 +427,7 @@ async fn a_region_that_fails_stops_no_other() {
     world.assert_complete().await;
 }
 
-/// A region that cannot even be read fails its own edges; where none can be read, the run is given up.
+/// If a region cannot be read, only its edges fail. If no region can be read, the run is given up.
 #[tokio::test]
 async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
     let mut world = World::of(google(), 2).await;
@@ -445,7 +446,7 @@ async fn a_region_that_cannot_be_read_fails_its_own_edges_alone() {
     assert!(matches!(world.prepare().await, Err(Error::Unavailable(..))));
 }
 
-/// Without `keep_going` the first failure is the last thing that is begun.
+/// Without `keep_going`, nothing starts after the first failure.
 #[tokio::test]
 async fn without_keep_going_nothing_is_begun_after_a_failure() {
     let mut world = World::of(google(), 1).await;
@@ -461,7 +462,7 @@ async fn without_keep_going_nothing_is_begun_after_a_failure() {
     assert!(attested.promoted().failed() < 60, "{} of 60 failed", attested.promoted().failed());
 }
 
-/// 429 with `Retry-After`, 5xx, resets, lost answers and cut bodies cost time and nothing else.
+/// 429 with `Retry-After`, 5xx, resets, lost answers and cut bodies only cost time.
 #[tokio::test]
 async fn faults_and_quotas_lose_nothing() {
     let mut world = World::of(google(), 2).await;
@@ -489,7 +490,7 @@ async fn faults_and_quotas_lose_nothing() {
     world.assert_complete().await;
 }
 
-/// Nobody tells the quota, and next to nothing is refused: it is found, on each host for itself.
+/// The registries do not announce their quota. It is determined separately for each host, and almost no request is refused.
 #[tokio::test]
 async fn a_quota_that_nobody_tells_is_kept_to() {
     let world = small_world(google()).await;
@@ -507,10 +508,10 @@ async fn a_quota_that_nobody_tells_is_kept_to() {
     }
 }
 
-/// Wrong content in staging is an error at once, is never tagged, and leaves the other images alone.
+/// Wrong content in staging fails immediately, is never tagged, and does not affect the other images.
 #[tokio::test]
 async fn wrong_content_is_neither_retried_nor_tagged() {
-    // A layer that is held in memory, and one that streams.
+    // A small layer is held in memory, a large one is streamed.
     for layer_size in [1024, 6 * 1024 * 1024] {
         let mut world = World::of(google(), 2).await;
         let bad = Recipe { seed: 1, layer_size, layers: 1, ..Recipe::default() }.image();
@@ -532,7 +533,7 @@ async fn wrong_content_is_neither_retried_nor_tagged() {
     }
 }
 
-/// Large layers stream to all regions from one read, and a region that takes nothing holds up no other for ever.
+/// Large layers stream to all regions from one read. A region that accepts nothing does not block the others forever.
 #[tokio::test]
 async fn large_layers_are_read_once_for_all_regions() {
     let mut world = World::of(google(), 4).await;
@@ -544,11 +545,10 @@ async fn large_layers_are_read_once_for_all_regions() {
     assert_eq!(world.staging.tally().snapshot().blob_bytes_out, sample.blob_bytes());
 }
 
-/// Whatever stops a run, after however many requests: no region has anything whose parts are missing, and the next run
-/// completes.
+/// A run may end after any number of requests: no region has anything whose parts are missing, and the next run completes it.
 #[tokio::test]
 async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_one_completes() {
-    // A whole run writes 37 times to each region.
+    // A complete run writes 37 times to each region.
     for survived in (0..37).step_by(3) {
         let mut world = World::of(google(), 2).await;
         for seed in 0..2 {
@@ -570,7 +570,7 @@ async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_o
     }
 }
 
-/// Being told to stop ends planning at once and lets Promote finish what is under way.
+/// A stop ends planning at once, and lets Promote finish what is in progress.
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_begins_nothing_new() {
     let mut world = World::of(google(), 1).await;
@@ -593,7 +593,7 @@ async fn a_run_that_is_told_to_stop_begins_nothing_new() {
     assert!(matches!(world.prepare().await, Err(Error::Interrupted)));
 }
 
-/// What staging serves on the very host of production is mounted: no byte moves.
+/// What staging serves on the same host as production is mounted, so no bytes are transferred.
 #[tokio::test]
 async fn staging_on_the_host_of_production_is_mounted_from() {
     let mut world = World::of(google(), 1).await;
@@ -619,7 +619,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     assert_eq!((tally.requests(Kind::UploadPut), tally.blob_bytes_out), (0, 0));
 }
 
-/// Mounting from another repository may be forbidden where uploading is not: then the layer is uploaded.
+/// A registry may forbid mounting from another repository but allow uploading. The layer is uploaded then.
 #[tokio::test]
 async fn a_mount_that_is_refused_is_an_upload() {
     let mut world = World::of(google(), 1).await;

@@ -1,6 +1,6 @@
-//! Provenance and Validate between embedded registries: what is attached to images of staging decides whether they are
-//! promoted, and looking costs what it should. Keys sign here; what a certificate's identity may do is in `judging.rs`, and what
-//! real services sign in kpromo's outside tests.
+//! Provenance and Validate between embedded registries: what is attached to staging images decides whether they are promoted,
+//! and looking costs the expected number of requests. These tests sign with keys. The rights of certificate identities are
+//! covered by `judging.rs`, and signatures by real services by the outside tests of kpromo.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -21,7 +21,7 @@ use support::beside::{attestations, beside};
 use support::hand::{Hand, PROVENANCE, append, attach, broken, forged};
 use support::{LATE_AFTER, World, door, google, path, tag, unsatisfied};
 
-/// A first root of TUF, so that its repository is asked for what follows.
+/// An initial TUF root, so that its repository is asked for the following ones.
 const ROOT: &[u8] = include_bytes!("../../sigstore/src/trust/public_good_root.json");
 const SBOM: &str = "https://spdx.dev/Document";
 
@@ -39,7 +39,7 @@ impl Scene {
         Self { world, hand, policies: Policies::default() }
     }
 
-    /// Images of one platform, `app-0` to `app-<count - 1>`.
+    /// Creates a scene with images of one platform, `app-0` to `app-<count - 1>`.
     async fn with_images(config: Config, regions: usize, count: u64) -> (Self, Vec<Sample>) {
         let mut scene = Self::of(config, regions).await;
         let mut samples = Vec::new();
@@ -59,7 +59,7 @@ impl Scene {
         append(&self.staging(name), sample.digest(), kind, layers).await;
     }
 
-    /// All of staging has a policy that nobody who signs with a key satisfies.
+    /// Applies a policy to all of staging that signatures with a key never satisfy.
     fn demand(&mut self, mode: Mode) {
         let source: RegistryRoot = format!("{}/staging", self.world.staging.host()).parse().unwrap();
         let policy = Some(unsatisfied(mode));
@@ -72,7 +72,7 @@ impl Scene {
         job
     }
 
-    /// Plans and judges, as a process does that knows nothing yet.
+    /// Prepares a run with a new client.
     async fn prepare(&self) -> Result<Prepared, Error> {
         self.prepare_job(self.job()).await
     }
@@ -81,7 +81,7 @@ impl Scene {
         prepare(&self.world.run(), &self.world.fresh_client(), job, &self.world.trust_config).await
     }
 
-    /// Panics unless the run is given up in a phase before anything is written; gives what is said of each image.
+    /// Panics unless the run is given up in this phase before it writes anything. Returns the message for each image.
     async fn blocked(&self, expected: Phase) -> Vec<String> {
         let writes = self.world.writes();
         match self.prepare().await {
@@ -94,7 +94,7 @@ impl Scene {
         }
     }
 
-    /// The requests to staging, beside listings and the image's own manifest, since they were last asked for.
+    /// Returns the number of requests to staging, except tag listings, since the last call.
     fn looked(&self) -> u64 {
         let tally = self.world.staging.tally().snapshot();
         self.world.staging.tally().reset();
@@ -123,10 +123,11 @@ async fn an_image_with_nothing_attached_costs_one_request_or_none() {
     }
 }
 
-/// Once, however many regions it goes to; and what the listing shows is all that is asked for.
+/// Attachments are read once, however many regions the image is promoted to, and only those that the listing shows are
+/// requested.
 #[tokio::test]
 async fn what_is_attached_is_read_once_for_all_regions() {
-    // The images, the list of referrers of each, and: `.att` with its layer, `.sig` with its layer.
+    // The images, the referrers of each, and the tags: `.att` with its layer, `.sig` with its layer.
     let (images, lists, tags) = (4, 4, 2 + 2);
     for config in [google(), Config::default()] {
         let (scene, samples) = Scene::with_images(config, 5, 4).await;
@@ -170,7 +171,8 @@ async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
     }
 }
 
-/// However good what stands beside it: what is forged, malformed or about something else blocks, and all such images are named.
+/// Forged or malformed evidence, or evidence about something else, blocks the image whatever else is attached to it. The error
+/// names all such images.
 #[tokio::test]
 async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
     for referrers_api in [true, false] {
@@ -231,7 +233,7 @@ async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted
     scene.world.assert_complete().await;
 }
 
-/// A policy of others asks nothing.
+/// A policy for other repositories has no effect.
 #[tokio::test]
 async fn a_policy_holds_for_its_source_alone() {
     let (mut scene, _) = Scene::with_images(google(), 1, 1).await;
@@ -242,7 +244,7 @@ async fn a_policy_holds_for_its_source_alone() {
     scene.blocked(Phase::Provenance).await;
 }
 
-/// An index of two platforms, and what BuildKit puts beside them.
+/// Creates an index of two platforms, with the attestation manifest that BuildKit adds to them.
 fn index(seed: u64) -> Sample {
     let sample = Recipe { seed, ..Recipe::default() }.index(2);
     let about = sample.manifests[0].digest();
@@ -256,7 +258,7 @@ async fn an_index_without_provenance_is_judged_by_its_platforms_and_one_with_it_
     scene.world.stage("bare", &bare, &["v1"]).await;
     scene.world.stage("attested", &attested, &["v1"]).await;
     let hand = &scene.hand;
-    // Keys are never a policy's signers, so that only what is forged speaks for the index itself.
+    // Policies never accept keys, so the only finding about the index itself is the forged bundle.
     let bundle = broken(&hand.bundle(attested.digest(), PROVENANCE).await);
     attach(&scene.staging("attested"), attested.root(), bundle).await;
     let platform = &bare.manifests[0];
@@ -273,7 +275,7 @@ async fn an_index_without_provenance_is_judged_by_its_platforms_and_one_with_it_
     assert_eq!(lists, 2 + 2, "two indexes, two platforms of one; what runs nowhere is not looked at");
 }
 
-/// An image that only gets a tag has been read in part: what its platforms are is found all the same.
+/// An image that only gets a tag has been read in part. Its platforms are found nevertheless.
 #[tokio::test]
 async fn the_platforms_of_an_index_that_only_gets_a_tag_are_looked_at() {
     let mut scene = Scene::of(google(), 1).await;
@@ -288,7 +290,7 @@ async fn the_platforms_of_an_index_that_only_gets_a_tag_are_looked_at() {
     assert_eq!(scene.world.staging.tally().snapshot().requests(Kind::Referrers), 5);
 }
 
-/// An index that lists the same again and again, many levels deep, is not followed for ever, and does not pass.
+/// An index that lists the same entries repeatedly, many levels deep, is not followed forever, and does not pass.
 #[tokio::test]
 async fn an_index_of_indexes_of_indexes_is_followed_so_far() {
     let mut scene = Scene::of(google(), 1).await;
@@ -369,7 +371,7 @@ async fn an_image_whose_signatures_all_do_not_count_is_blocked_unless_they_are_s
     assert!(blocked[1].contains("app-4@") && blocked[1].contains("forged or broken"), "{}", blocked[1]);
 }
 
-/// Of what a registry does not tell, nothing is believed: the image is not promoted, and the others are.
+/// If a registry does not answer for the attachments of an image, the image is not promoted, and the others are.
 #[tokio::test]
 async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_are() {
     let denied =
@@ -380,7 +382,7 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
     for path_part in [format!("/referrers/{}", samples[0].digest()), ".att".to_owned()] {
         scene.world.staging.faults().add(Fault::new(denied()).path(path_part));
     }
-    // Whether a policy only warns changes nothing: nobody knows what it would warn of.
+    // A policy that only warns makes no difference: it is unknown what it would warn about.
     scene.demand(Mode::Warn);
     let cleared = scene.prepare().await.unwrap();
     let planned = cleared.plan().summary().total;
@@ -401,7 +403,7 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
     assert_eq!(scene.world.writes(), 0, "without --keep-going nothing is begun");
 }
 
-/// However many images have something attached, whoever says whom to trust is asked once.
+/// The trusted root is requested once, however many images have attachments.
 #[tokio::test]
 async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_promoted() {
     let mirror = Server::start(Config::default()).await.unwrap();
@@ -429,12 +431,13 @@ async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_prom
     assert!(asked[0] == 0 && asked[1] > 0 && asked[1] == asked[2], "{asked:?}");
 }
 
-/// What a region lacks that did not answer the plan passes the same gate: an image that does not pass gives up the second round.
+/// What is missing in a region that did not answer the plan passes the same gate: an image that does not pass gives up the
+/// second round.
 #[tokio::test]
 async fn a_late_image_that_does_not_pass_is_told_and_nothing_late_is_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 4).await;
     let hand = &scene.hand;
-    // The region in time has the first three, so that only the late one lacks them.
+    // The punctual region has the first three images, so only the late one lacks them.
     for (number, sample) in samples.iter().enumerate().take(3) {
         let there = path(&format!("prod/app-{number}"));
         sample.put(scene.world.production[1].store(), &there, &[tag("v1")]).await.unwrap();
@@ -462,7 +465,7 @@ async fn a_late_image_that_does_not_pass_is_told_and_nothing_late_is_promoted() 
     assert!(other.contains("/app-1@") && because.contains("/app-0@"), "{other}: {because}");
 }
 
-/// The same where staging does not tell what is attached to what is late.
+/// The same applies if staging does not answer for the attachments of the late images.
 #[tokio::test]
 async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 2).await;
@@ -479,7 +482,7 @@ async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
     assert!(store.resolve(&path("prod/app-1"), &tag("v1")).is_some(), "looked at before");
 }
 
-/// Being told to stop while what is late is looked at: all of it counts as not begun.
+/// The run is stopped while the late images are examined: all of them count as not started.
 #[tokio::test]
 async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun() {
     let (scene, samples) = Scene::with_images(google(), 2, 4).await;
@@ -503,7 +506,7 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
     assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
 }
 
-/// Being told to stop while images are looked at: nothing is cleared by halves.
+/// The run is stopped while images are examined: none of them is cleared.
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_clears_nothing() {
     let (scene, _) = Scene::with_images(google(), 1, 3).await;

@@ -1,5 +1,6 @@
-//! Sign and Attest between embedded registries, over HTTP, with every request counted. Keys sign here, so that nobody else is
-//! asked; what real services sign, and what cosign says of it, is tested in kpromo's outside tests.
+//! Sign and Attest between embedded registries over HTTP. The tests count every request. They sign with keys, so no other
+//! service is needed. Signatures by real services, and their verification by cosign, are covered by the outside tests of
+//! kpromo.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -27,7 +28,7 @@ const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// A world that signs with a key of its own.
+/// A world that signs with its own key.
 struct Signer {
     world: World,
     pem: String,
@@ -55,7 +56,7 @@ impl Signer {
         self.world.promote().await
     }
 
-    /// As with `--sign=false`.
+    /// Promotes as with `--sign=false`.
     async fn promote_unsigned(&mut self) {
         let signing = self.world.trust_config.signing.take();
         self.promote().await;
@@ -66,7 +67,7 @@ impl Signer {
         self.world.fresh_client().reader()
     }
 
-    /// The names under which our signatures of a digest are, of those that verify.
+    /// Returns the image names in our signatures of a digest. Panics if one does not verify.
     async fn signed_as(&self, home: &Repository, digest: Digest) -> Vec<String> {
         let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
         let Some(attachment) = self.reader().attachment(home, Selector::Tag(&tag)).await.unwrap().present()
@@ -84,7 +85,7 @@ impl Signer {
         names
     }
 
-    /// The statements of a type in bundles about a digest, of those that verify.
+    /// Returns the statements of a type in bundles about a digest. Panics if one does not verify.
     async fn statements(&self, home: &Repository, digest: Digest, predicate_type: &str) -> Vec<Statement> {
         let reader = self.reader();
         let mut statements = Vec::new();
@@ -101,7 +102,7 @@ impl Signer {
         statements
     }
 
-    /// The writes that each region has seen.
+    /// Returns the number of writes to each region.
     fn writes(&self) -> Vec<u64> {
         self.world.production.iter().map(|region| region.tally().snapshot().writes()).collect()
     }
@@ -121,13 +122,14 @@ fn hex(digest: Digest) -> String {
     digest.to_string().split_once(':').unwrap().1.to_owned()
 }
 
-/// The digests of an index and of its parts.
+/// Returns the digests of an index and of its parts.
 async fn parts(world: &World, home: &Repository, digest: Digest) -> Vec<Digest> {
     let outline = world.fresh_client().reader().outline(&home.at(digest)).await.unwrap();
     outline.manifests.into_iter().map(|part| part.digest).collect()
 }
 
-/// Signatures and records are in the canonical region alone, of the image and all its parts, under the name that users know.
+/// Signatures of the image and all its parts, and the record of the image, are only in the canonical region, under the name
+/// that users know.
 #[tokio::test]
 async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
     let mut this = Signer::of(google(), 3).await;
@@ -158,14 +160,14 @@ async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
     assert_eq!((totals.signed, totals.recorded), (4, 1));
 }
 
-/// A finished world is looked at, and nothing is written.
+/// A run looks at a complete world and writes nothing.
 #[tokio::test]
 async fn a_second_run_writes_nothing() {
     for format in [SignatureFormat::Tag, SignatureFormat::Bundle, SignatureFormat::Both] {
         let mut this = Signer::of(google(), 2).await;
         this.sign_with(SigningKey::generate().unwrap(), format);
         this.world.stage("app", &Recipe::default().index(2), &["v1"]).await;
-        // Beside it in the same repository, which is not settled by tags alone then.
+        // An untagged image in the same repository, so that the repository is not settled by tags alone.
         this.world.stage("app", &Recipe { seed: 1, ..Recipe::default() }.image(), &[]).await;
         this.promote().await;
         assert!(this.writes()[0] > 0);
@@ -175,7 +177,7 @@ async fn a_second_run_writes_nothing() {
     }
 }
 
-/// An image that was copied and not signed, as by a run that was killed or by another tool, is completed.
+/// An image that was copied and not signed, by another tool or by a run that was killed, is completed.
 #[tokio::test]
 async fn what_is_promoted_already_is_signed_and_recorded_all_the_same() {
     let mut this = Signer::of(google(), 2).await;
@@ -192,7 +194,7 @@ async fn what_is_promoted_already_is_signed_and_recorded_all_the_same() {
     assert_eq!(this.writes()[1], 0, "the other region has nothing of it");
 }
 
-/// What is had by digest alone is recorded, and not signed.
+/// An image that is only promoted by digest is recorded, and not signed.
 #[tokio::test]
 async fn an_image_without_a_tag_is_recorded_alone() {
     let mut this = Signer::of(google(), 1).await;
@@ -206,7 +208,8 @@ async fn an_image_without_a_tag_is_recorded_alone() {
     assert!(records[0].predicate.get("tags").is_none());
 }
 
-/// A signature by another key, or by ours under another name, does not make an image signed; ours is added and theirs stays.
+/// A signature by another key, or by our key under another name, does not make an image signed. Our signature is added and the
+/// other stays.
 #[tokio::test]
 async fn somebody_else_s_signature_is_not_ours() {
     let mut this = Signer::of(google(), 1).await;
@@ -230,7 +233,8 @@ async fn somebody_else_s_signature_is_not_ours() {
     }
 }
 
-/// The same digest is signed under each name that users have for it.
+/// With the format `Bundle`, the image and its parts are signed by bundles in the format of cosign, and no `.sig` tag is
+/// written.
 #[tokio::test]
 async fn a_bundle_is_signed_as_cosign_signs_images() {
     let mut this = Signer::of(Config { google_listing: true, ..Config::default() }, 1).await;
@@ -247,7 +251,7 @@ async fn a_bundle_is_signed_as_cosign_signs_images() {
     }
 }
 
-/// A registry without referrers API keeps records by the fallback tag.
+/// On a registry without the referrers API, the fallback tag lists the records.
 #[tokio::test]
 async fn without_a_referrers_api_the_fallback_tag_is_kept() {
     let config = Config { google_listing: true, referrers_api: false, ..Config::default() };
@@ -261,7 +265,7 @@ async fn without_a_referrers_api_the_fallback_tag_is_kept() {
     assert_eq!(this.writes(), [0]);
 }
 
-/// A registry that takes no signatures has its images promoted, says what is missing, and gets it from a later run.
+/// If a registry refuses signatures, its images are promoted, what is missing is reported, and a later run adds it.
 #[tokio::test]
 async fn what_cannot_be_signed_is_said_and_completed_later() {
     let mut this = Signer::of(google(), 1).await;
@@ -283,8 +287,9 @@ async fn what_cannot_be_signed_is_said_and_completed_later() {
     assert_eq!(this.signed_as(&this.world.repository(0, "app"), image.digest()).await.len(), 1);
 }
 
-/// What staging has signed, and who counts there, comes home before ours, in both forms and byte for byte; what is by nobody
-/// whose word counts stays behind. Whichever form ours has, and also where an earlier run has promoted the image unsigned.
+/// Accepted signatures of staging are carried to the canonical repository before ours, in both formats and byte for byte.
+/// Signatures that are not accepted are not carried. This holds for every format of our signature, and if an earlier run has
+/// promoted the image unsigned.
 #[tokio::test]
 async fn signatures_of_staging_are_carried() {
     for (format, ours, promoted_before) in [
@@ -334,7 +339,7 @@ async fn signatures_of_staging_are_carried() {
     }
 }
 
-/// Whoever may push to staging cannot bury our signature under others.
+/// An attacker who can push to staging cannot hide our signature behind others.
 #[tokio::test]
 async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
     for promoted_before in [false, true] {
@@ -363,7 +368,7 @@ async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
     }
 }
 
-/// A part that has no digest by which signatures could name it takes nothing from the others, and is not owed for ever.
+/// A part without a digest that signatures can name does not affect the others, and is not owed in later runs.
 #[tokio::test]
 async fn parts_by_sha512_are_left_out_and_told() {
     let mut this = Signer::of(google(), 1).await;
@@ -398,7 +403,7 @@ async fn parts_by_sha512_are_left_out_and_told() {
     assert_eq!(this.writes(), [0]);
 }
 
-/// What several indexes have in common is signed once, and summaries are written of the image and its parts.
+/// A part that several indexes share is signed once. The image and its parts get summaries.
 #[tokio::test]
 async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary() {
     let mut this = Signer::of(google(), 1).await;
@@ -422,7 +427,7 @@ async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary()
     assert_eq!(this.writes(), [0]);
 }
 
-/// With an inventory cache, what is finished costs nothing; who signs otherwise finds that nothing is.
+/// With an inventory cache, a complete image costs no requests. If the signer changes, no image counts as complete.
 #[tokio::test]
 async fn what_a_cache_remembers_as_finished_is_not_looked_at_on_the_same_terms() {
     let mut this = Signer::of(google(), 1).await;
@@ -440,7 +445,7 @@ async fn what_a_cache_remembers_as_finished_is_not_looked_at_on_the_same_terms()
         (world.requests(), world.writes())
     };
     assert!(run(&this, Recheck::Sample(0.0)).await.1 > 0);
-    // A plan remembers what it has seen, and the first has seen that nothing was there.
+    // The cache stores what a plan has seen, and the first plan has seen that nothing was there.
     run(&this, Recheck::Sample(0.0)).await;
     assert_eq!(run(&this, Recheck::Sample(0.0)).await, (0, 0));
     let (looked, written) = run(&this, Recheck::All).await;
@@ -449,8 +454,9 @@ async fn what_a_cache_remembers_as_finished_is_not_looked_at_on_the_same_terms()
     assert!(run(&this, Recheck::Sample(0.0)).await.1 > 0, "another signs");
 }
 
-/// What a fresh image costs its home beside the copy: 5 requests for each manifest that is signed (payload and configuration,
-/// two each, and the manifest), 3 for the record, and 2 for the first record in a repository.
+/// Besides the copy, signing and recording a new image costs these requests in the canonical repository: 6 for each signed
+/// manifest (payload and configuration, two each, the manifest, and a look at the tag right before the write), 3 for the
+/// record, and 2 for the first record in a repository.
 #[tokio::test]
 async fn signing_costs_six_requests_a_manifest_and_recording_three_an_image() {
     let cost = async |sign: bool, images: u64| {

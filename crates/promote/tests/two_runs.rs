@@ -1,8 +1,8 @@
-//! Two runs may go on at the same time. What either has signed and recorded is there in the end.
+//! Two runs may run at the same time. In the end, everything that either has signed and recorded is there.
 //!
-//! Registries have no locks: of two clients that write a tag of signatures between the other's look and its write, the later one
-//! wins. A further run of the signer whose signature was overwritten restores it. Hosts that honour conditions on writes refuse
-//! the later one, which then adds its signature to the other's.
+//! Registries have no locks. If two clients read a signature tag and then both write it, the later write wins. Another run of
+//! the signer whose signature was overwritten restores it. Hosts that support conditional writes refuse the later write, and
+//! that client then adds its signature to the other's.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -16,8 +16,8 @@ use support::process::{Shape, check_each, complete_run, complete_run_on_conditio
 use support::signer::Identity;
 use trust::SignatureFormat;
 
-/// Three times: two runs start together, by the signers at these places; then `more` run, one after the other. Whatever
-/// each signer has signed is there then.
+/// Repeats three times: two runs by the given signers start together, then the runs in `more` follow one after another.
+/// Afterwards, everything that each signer has signed is there.
 fn run_two_at_once(signers: [usize; 2], more: &[usize], conditional: bool) {
     check_each(&[1, 2, 3], |servers, _| {
         let world = servers.block_on(Shape::small(google()).world());
@@ -46,7 +46,7 @@ fn run_two_at_once(signers: [usize; 2], more: &[usize], conditional: bool) {
         });
         servers.block_on(world.assert_whole());
         more.iter().for_each(|signer| run(&world, &identities[*signer]));
-        // Two runs that do not see each other may both sign and record.
+        // Two concurrent runs of one signer may both sign and record.
         let runs = |signer| signers.iter().filter(|other| **other == signer).count();
         for signer in signers {
             servers.block_on(world.assert_complete_and_signed(&identities[signer], 1..=runs(signer)));

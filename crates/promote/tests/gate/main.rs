@@ -1,5 +1,5 @@
-//! One gate: nothing is promoted, signed, recorded or summarised that has not passed Provenance and Validate in the same run, and
-//! the plan finds all that is owed (specification 02, *One gate*).
+//! One gate: nothing is promoted, signed, recorded or summarised unless it has passed Provenance and Validate in the same run,
+//! and the plan finds everything that is owed (specification 02, *One gate*).
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 

@@ -8,14 +8,14 @@ use crate::scene::Scene;
 use crate::support::beside::{attestations, beside, runnable};
 use crate::support::{google, path, tag};
 
-/// An index passes, and a tagless child of it has a policy of its own that it does not satisfy.
+/// An index passes. A child of it without a tag has its own policy, which it does not satisfy.
 #[tokio::test]
 async fn a_tagless_child_that_its_policy_refuses_is_not_recorded() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     let index = Recipe::default().index(2);
     scene.world.stage("app", &index, &["v1"]).await;
     scene.world.promote().await;
-    // The child is asked for from elsewhere, where a policy holds.
+    // The child is requested from another folder, which has a policy.
     let child = index.manifests[0].clone();
     Recipe::default().index(2).put(scene.world.staging.store(), &path("strict/app"), &[]).await.unwrap();
     scene.demand("strict", Mode::Require);
@@ -33,7 +33,7 @@ async fn a_tagless_child_that_its_policy_refuses_is_not_recorded() {
     assert_eq!(scene.attached(0, index.digest()).await.2, 1);
 }
 
-/// What an index lists beside its platforms gets what they get, unless it is BuildKit's attestation manifest.
+/// What an index lists besides its platforms is treated like a platform, unless it is BuildKit's attestation manifest.
 #[tokio::test]
 async fn attestation_manifests_are_neither_signed_nor_summarised_and_what_is_listed_like_them_is() {
     for (other, is_exempt) in [(attestations(1), true), (runnable(1), false)] {
@@ -55,7 +55,8 @@ async fn attestation_manifests_are_neither_signed_nor_summarised_and_what_is_lis
     }
 }
 
-/// A part is asked for by itself, from where a policy refuses it: it gets nothing through its index either, and the plan says so.
+/// A part is also requested as an image of its own, and a policy refuses it there. It gets nothing through its index either,
+/// and the plan reports this.
 #[tokio::test]
 async fn a_part_that_its_own_policy_refuses_is_not_signed_through_its_index() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
@@ -79,8 +80,8 @@ async fn a_part_that_its_own_policy_refuses_is_not_signed_through_its_index() {
     assert_eq!((done.unrecorded(), scene.world.writes()), (2, 0));
 }
 
-/// A part that an index of another source has in common with a refused one: whichever way it is asked for, the worst verdict about
-/// it holds, for signatures and for summaries.
+/// An image is a part of an index that a policy refuses, and is also requested from another source. Whichever way it is
+/// requested, the worst verdict about it applies to signatures and summaries.
 #[tokio::test]
 async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_through_another_image() {
     for (mode, expected) in [(Mode::Require, None), (Mode::Warn, Some("FAILED"))] {
@@ -115,7 +116,7 @@ async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_thro
     }
 }
 
-/// A part is also asked for without a tag, by a line before that of its index: it is signed as a part all the same.
+/// A part is also requested without a tag, by an entry before that of its index. It is still signed as a part.
 #[tokio::test]
 async fn a_part_that_is_asked_for_without_a_tag_is_signed_whichever_line_comes_first() {
     for format in [SignatureFormat::Auto, SignatureFormat::Tag, SignatureFormat::Both] {
@@ -138,7 +139,8 @@ async fn a_part_that_is_asked_for_without_a_tag_is_signed_whichever_line_comes_f
     }
 }
 
-/// Parts that are asked for by themselves too, by a tag or by digest alone: they get records, and so our signature as a bundle.
+/// Parts that are also requested as images of their own, by tag or only by digest, get records, and therefore our signature as
+/// a bundle.
 #[tokio::test]
 async fn a_part_that_is_an_image_of_its_own_gets_the_signature_that_its_record_asks_for() {
     for tags in [&["part"][..], &[]] {

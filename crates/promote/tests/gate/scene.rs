@@ -15,7 +15,7 @@ pub(crate) const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 pub(crate) const RECORD: &str = crate::support::signer::RECORD;
 pub(crate) const SIGN: &str = trust::evidence::SIGN_TYPE;
 
-/// A world that signs with a key and may have a policy, which keys never satisfy.
+/// A world that signs with a key. Keys never satisfy its policies, if it has any.
 pub(crate) struct Scene {
     pub(crate) world: World,
     pub(crate) identity: Identity,
@@ -31,7 +31,7 @@ impl Scene {
         Self { world, identity, policies: Policies::default() }
     }
 
-    /// All of a folder of staging has a policy.
+    /// Applies a policy to a whole folder of staging.
     pub(crate) fn demand(&mut self, folder: &str, mode: Mode) {
         let source: RegistryRoot = format!("{}/{folder}", self.world.staging.host()).parse().unwrap();
         let policy = Some(unsatisfied(mode));
@@ -56,7 +56,7 @@ impl Scene {
             .await
     }
 
-    /// Promotes without signing, as a run does that is killed before it signs.
+    /// Promotes without signing, like a run that is killed before it signs.
     pub(crate) async fn promote_unsigned(&mut self) {
         let signing = self.world.trust_config.signing.take();
         let prepared = self.world.prepare().await.unwrap_or_else(|error| panic!("{error}"));
@@ -68,7 +68,7 @@ impl Scene {
         self.world.repository(region, "app")
     }
 
-    /// How many signatures in tags and in bundles, records and summaries of ours a manifest has.
+    /// Returns the numbers of our signatures in tags, signatures in bundles, records and summaries on a manifest.
     pub(crate) async fn attached(&self, region: usize, digest: Digest) -> (usize, usize, usize, usize) {
         let (reader, home) = (self.world.fresh_client().reader(), self.home(region));
         let statements = self.identity.statements(&reader, &home, digest).await;
@@ -77,7 +77,7 @@ impl Scene {
         (layers, of(SIGN), of(RECORD), of(SUMMARY))
     }
 
-    /// The results and policies of the summaries of a manifest.
+    /// Returns the results and policies of the summaries of a manifest.
     pub(crate) async fn summaries(&self, digest: Digest) -> Vec<(String, String)> {
         let (reader, home) = (self.world.fresh_client().reader(), self.home(0));
         let statements = self.identity.statements(&reader, &home, digest).await;

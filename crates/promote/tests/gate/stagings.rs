@@ -13,7 +13,7 @@ use crate::scene::Scene;
 use crate::support::hand::{Hand, append, malformed};
 use crate::support::{google, path};
 
-/// The manifests of a world, asked for from two folders of staging.
+/// Returns the manifests of a world, with the images requested from two folders of staging.
 fn from_both(scene: &Scene, folders: [&str; 2]) -> Manifests {
     let mut manifests = scene.job().manifests;
     let of = |folder: &str| {
@@ -25,7 +25,7 @@ fn from_both(scene: &Scene, folders: [&str; 2]) -> Manifests {
     manifests
 }
 
-/// Where two manifests ask for the same from two staging registries, one that has lost it does not make it lost.
+/// Two manifests request the same image from two staging repositories. It is not lost if only one of them has lost it.
 #[tokio::test]
 async fn an_image_that_one_of_two_stagings_has_lost_is_promoted_from_the_other() {
     for holder in ["a", "b"] {
@@ -46,7 +46,7 @@ async fn an_image_that_one_of_two_stagings_has_lost_is_promoted_from_the_other()
     }
 }
 
-/// And the policies of both hold, whichever serves it.
+/// The policies of both apply, whichever repository serves the image.
 #[tokio::test]
 async fn the_policies_of_both_stagings_of_an_image_hold() {
     for strict in ["a", "b"] {
@@ -63,7 +63,7 @@ async fn the_policies_of_both_stagings_of_an_image_hold() {
     }
 }
 
-/// What is attached counts in both stagings, also in the one that has lost the manifest, whichever comes first.
+/// Attachments count in both staging repositories, whatever their order, and even in the one that has lost the manifest.
 #[tokio::test]
 async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
     for holder in ["a", "b"] {
@@ -82,7 +82,8 @@ async fn what_is_attached_in_a_staging_that_has_lost_the_image_counts_too() {
     }
 }
 
-/// A staging that does not tell what is attached is left out where another one serves the image, for its parts as for itself.
+/// If a staging repository does not answer for the attachments of an image or its parts, it is left out as long as another one
+/// serves the image.
 #[tokio::test]
 async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another_serves_the_image() {
     for silent in ["a", "b"] {
@@ -100,7 +101,7 @@ async fn a_staging_that_does_not_list_what_is_attached_is_left_out_where_another
             let job = Job { manifests: from_both(&scene, ["a", "b"]), ..scene.job() };
             let prepared = scene.prepare(job).await;
             assert!(watch.struck() > 0);
-            // The one that serves the image has to answer.
+            // The repository that serves the image has to answer.
             let is_promoted = prepared.is_ok_and(|prepared| prepared.plan().summary().total.copy == 1);
             assert_eq!(is_promoted, silent == "b", "{silent} says nothing about manifest {number}");
         }

@@ -9,20 +9,20 @@ use trust::SignatureFormat;
 use crate::scene::Scene;
 use crate::support::{LATE_AFTER, google, path, tag};
 
-/// What is owed to an image when the run begins.
+/// What is owed to an image when the run starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Owed {
-    /// Everything: it is not in production.
+    /// Everything: the image is not in production.
     Everything,
-    /// Signatures and a record: an earlier run has copied it.
+    /// Signatures and a record: an earlier run has copied the image.
     Signatures,
-    /// A record: an earlier run has copied it, and it has no tag.
+    /// A record: an earlier run has copied the image, which has no tag.
     Record,
-    /// Everything, at a canonical region that answers when the others are done.
+    /// Everything, in a canonical region that answers only after the others are done.
     Late,
 }
 
-/// Who is asked for what, in each mode: an image or index that does not pass gets nothing, whatever it is owed.
+/// All combinations of what is owed and of policy modes: an image or index that does not pass gets nothing.
 #[tokio::test]
 async fn what_does_not_pass_is_neither_promoted_nor_signed_nor_recorded_nor_summarised() {
     for owed in [Owed::Everything, Owed::Signatures, Owed::Record, Owed::Late] {
@@ -46,7 +46,7 @@ async fn check(owed: Owed, mode: Option<Mode>, verdict: Option<&str>, sample: &S
         scene.promote_unsigned().await;
     }
     if owed == Owed::Late {
-        // The other region has it, so that the first round has nothing to do.
+        // The other region already has the image, so the first round has nothing to do.
         sample.put(scene.world.production[1].store(), &path("prod/app"), &[tag("v1")]).await.unwrap();
         scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     }
@@ -83,7 +83,7 @@ async fn check(owed: Owed, mode: Option<Mode>, verdict: Option<&str>, sample: &S
     }
     let lacking = done.unsigned() + done.unrecorded() + done.promoted().failed();
     assert_eq!(lacking > 0, is_refused, "{what}: what is not done is told");
-    // The next run finds nothing to do, or the same.
+    // If everything was written, the next run finds nothing to do.
     scene.world.reset_tallies();
     if !is_refused {
         let prepared = scene.prepare(scene.job()).await.unwrap();

@@ -14,7 +14,7 @@ use crate::support::hand::{Hand, PROVENANCE, append, attach, malformed};
 use crate::support::signer::Identity;
 use crate::support::{LATE_AFTER, google, path};
 
-/// What is said of an image follows its verdict: a failure is told, and taken back when the policy is gone.
+/// Summaries follow the verdict: a failure is stated, and replaced once the policy is removed.
 #[tokio::test]
 async fn a_summary_that_is_not_true_any_more_is_followed_by_one_that_is() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
@@ -23,7 +23,7 @@ async fn a_summary_that_is_not_true_any_more_is_followed_by_one_that_is() {
     scene.world.stage("app", &index, &["v1"]).await;
     let mut expected = Vec::new();
     for (mode, result) in [(None, "PASSED"), (Some(Mode::Warn), "FAILED"), (None, "PASSED")] {
-        // Which of two summaries is the later one is told by the second.
+        // Summaries have a resolution of one second, which decides which of two is the later one.
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         scene.policies = Policies::default();
         if let Some(mode) = mode {
@@ -47,7 +47,7 @@ async fn a_summary_that_is_not_true_any_more_is_followed_by_one_that_is() {
     }
 }
 
-/// Whatever of ours is deleted in production, of an image or of a part, the next run finds it missing and writes it again.
+/// Whatever of ours is deleted in production, on an image or a part, the next run finds it missing and writes it again.
 #[tokio::test]
 async fn each_thing_that_is_deleted_in_production_is_written_again() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Both).await;
@@ -71,7 +71,7 @@ async fn each_thing_that_is_deleted_in_production_is_written_again() {
     }
 }
 
-/// Outside of the production path each destination is a name of its own, and has its own signature and record.
+/// Outside the production path, each destination has its own name, and its own signature and record.
 #[tokio::test]
 async fn every_destination_outside_of_production_is_signed_and_recorded_where_it_is() {
     let mut scene = Scene::of(google(), 2, SignatureFormat::Auto).await;
@@ -93,7 +93,7 @@ async fn every_destination_outside_of_production_is_signed_and_recorded_where_it
     assert_eq!(scene.world.writes(), 0);
 }
 
-/// The canonical region answers when the others are done: what is at home there is signed and recorded then, once.
+/// The canonical region answers only after the others are done. Its images are then signed and recorded there, once.
 #[tokio::test]
 async fn what_is_at_home_in_a_late_region_is_signed_in_the_second_round() {
     let mut scene = Scene::of(google(), 3, SignatureFormat::Auto).await;
@@ -117,14 +117,15 @@ async fn what_is_at_home_in_a_late_region_is_signed_in_the_second_round() {
     assert!(again.plan().is_empty());
 }
 
-/// cosign 2.6 and 3 look at bundles alone where a manifest has any: such manifests get ours as a bundle too, and no others.
+/// If a manifest has any bundles, cosign 2.6 and 3 look only at bundles. Such a manifest also gets our signature as a bundle;
+/// others do not.
 #[tokio::test]
 async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     let index = Recipe::default().index(3);
     scene.world.stage("app", &index, &["v1"]).await;
     scene.promote_unsigned().await;
-    // Somebody has attached a bundle to one part, in production.
+    // Someone has attached a bundle to one part in production.
     let stranger = Hand::new();
     let part = &index.manifests[1];
     attach(&scene.home(0), part, stranger.bundle(part.digest(), PROVENANCE).await).await;
@@ -146,13 +147,14 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     scene.world.reset_tallies();
     scene.world.promote().await;
     assert_eq!(scene.world.writes(), 0);
-    // One that comes later is found, too.
+    // A bundle that is attached later is found too.
     attach(&scene.home(0), first, stranger.bundle(first.digest(), PROVENANCE).await).await;
     scene.world.promote().await;
     assert_eq!(bundles(first).await, 1);
 }
 
-/// Two promoters with two keys on one world: each adds what is its own, and nothing of the other is lost.
+/// Two promoters with two keys promote to the same world. Each adds its own signatures and records, and keeps those of the
+/// other.
 #[tokio::test]
 async fn two_promoters_with_two_keys_sign_beside_one_another() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
@@ -177,7 +179,7 @@ async fn two_promoters_with_two_keys_sign_beside_one_another() {
     assert_eq!(scene.world.writes(), 0);
 }
 
-/// A dry run tells what `--confirm` would write, as far as it knows, and how much it does not know.
+/// A dry run reports what `--confirm` would write, as far as it knows, and how many images it has not looked at.
 #[tokio::test]
 async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
@@ -205,7 +207,7 @@ async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
     assert_eq!((summary.total.sign, summary.total.record), (0, 0));
 }
 
-/// A run that is cut off after copying: the evidence in staging has turned bad when the next run signs.
+/// A run is interrupted after copying. The evidence in staging has become invalid by the time the next run signs.
 #[tokio::test]
 async fn what_turned_bad_after_it_was_copied_is_not_signed() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;

@@ -1,11 +1,11 @@
-//! What indexes list beside their platforms: BuildKit's attestation manifests, and what only looks like them.
+//! Index entries besides platforms: BuildKit's attestation manifests, and manifests that only look like them.
 
 use bytes::Bytes;
 use oci::{Digest, MediaType, RawManifest};
 use registry::sample::{Recipe, Sample};
 use serde_json::{Value, json};
 
-/// The manifest in which BuildKit keeps attestations, with its blobs.
+/// Creates a manifest in which BuildKit stores attestations, with its blobs.
 pub fn attestations(seed: u64) -> Sample {
     let statement =
         Bytes::from(format!("{{\"predicateType\":\"https://spdx.dev/Document\",\"seed\":{seed}}}"));
@@ -24,17 +24,18 @@ pub fn attestations(seed: u64) -> Sample {
     }
 }
 
-/// An image that runs.
+/// Creates an image that runs.
 pub fn runnable(seed: u64) -> Sample {
     Recipe { seed: seed + 1_000, ..Recipe::default() }.image()
 }
 
-/// An index of two platforms of its own.
+/// Creates an index of two platforms, to be nested in another index.
 pub fn inner_index(seed: u64) -> Sample {
     Recipe { seed: seed + 2_000, ..Recipe::default() }.index(2)
 }
 
-/// An index that also lists something as `unknown/unknown`, annotated as the attestation manifest of a sibling or not.
+/// Adds an entry with the platform `unknown/unknown` to an index. With `attests`, it is annotated as the attestation manifest
+/// of that sibling.
 pub fn beside(mut index: Sample, other: &Sample, attests: Option<Digest>) -> Sample {
     let mut root: Value = serde_json::from_slice(index.root().bytes()).unwrap();
     let mut entry = json!({

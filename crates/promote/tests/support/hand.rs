@@ -1,4 +1,4 @@
-//! Somebody who signs with a key, and attaches what is signed.
+//! A key, and the signatures and attachments made with it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use trust::evidence::SIGN_TYPE;
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
-/// Whoever holds a key.
+/// The holder of a key.
 pub struct Hand {
     signer: Signer,
     key: sigstore::VerificationKey,
@@ -32,13 +32,13 @@ impl Hand {
         Self { signer, key: verification_key }
     }
 
-    /// Trust in this key and nothing else.
+    /// Returns trust in this key and nothing else.
     pub fn trust(&self) -> Trust {
         let settings = TrustSettings { verification_key: Some(self.key.clone()), ..TrustSettings::default() };
         Trust::new(super::door(), settings).unwrap()
     }
 
-    /// A layer of a `.sig` tag whose payload names a digest.
+    /// Returns a layer for a `.sig` tag whose payload names a digest.
     pub async fn signature(&self, digest: Digest) -> NewLayer {
         let payload =
             SimpleSigning::new("registry.example/app", &digest.to_string(), BTreeMap::new()).to_json();
@@ -46,19 +46,19 @@ impl Hand {
         NewLayer { media_type: SIMPLE_SIGNING_TYPE.to_owned(), content: payload.into(), annotations }
     }
 
-    /// A layer of a `.att` tag, about a digest.
+    /// Returns a layer for a `.att` tag about a digest.
     pub async fn attestation(&self, digest: Digest, predicate_type: &str) -> NewLayer {
         let bundle: Value = serde_json::from_slice(&self.bundle(digest, predicate_type).await).unwrap();
         let content = serde_json::to_vec(&bundle["dsseEnvelope"]).unwrap().into();
         NewLayer { media_type: DSSE_TYPE.to_owned(), content, annotations: BTreeMap::new() }
     }
 
-    /// A bundle with a statement about a digest.
+    /// Returns a bundle with a statement about a digest.
     pub async fn bundle(&self, digest: Digest, predicate_type: &str) -> Bytes {
         self.statement(digest, predicate_type).await.bundle().into()
     }
 
-    /// A bundle with a signature over a manifest.
+    /// Returns a bundle with a signature over a manifest.
     pub async fn message(&self, manifest: &RawManifest) -> Bytes {
         self.signer.message(manifest.bytes()).await.unwrap().bundle().into()
     }
@@ -75,7 +75,7 @@ impl Hand {
     }
 }
 
-/// Changes something of what was signed, so that the signature does not hold any more.
+/// Alters the signature in the content or the annotations of a layer, so that it no longer verifies.
 pub fn forged(mut layer: NewLayer) -> NewLayer {
     layer.content = broken(&layer.content);
     layer.annotations = layer
@@ -89,13 +89,13 @@ pub fn forged(mut layer: NewLayer) -> NewLayer {
     layer
 }
 
-/// A layer of a `.att` tag that holds no attestation.
+/// Returns a layer for a `.att` tag that holds no attestation.
 pub fn malformed() -> NewLayer {
     let content = Bytes::from_static(b"{}");
     NewLayer { media_type: DSSE_TYPE.to_owned(), content, annotations: BTreeMap::new() }
 }
 
-/// A bundle or an envelope with another signature.
+/// Returns the bundle or envelope with an altered signature.
 pub fn broken(content: &Bytes) -> Bytes {
     let Ok(mut json) = serde_json::from_slice::<Value>(content) else { return content.clone() };
     for envelope in ["", "/dsseEnvelope"] {
@@ -106,14 +106,14 @@ pub fn broken(content: &Bytes) -> Bytes {
     serde_json::to_vec(&json).unwrap().into()
 }
 
-/// Another signature of the same form: a bit in the middle is another.
+/// Returns an altered signature of the same form: one character in the middle differs.
 fn flipped(base64: &str) -> String {
     let at = base64.len() / 2;
     let other = if &base64[at..=at] == "A" { "B" } else { "A" };
     format!("{}{other}{}", &base64[..at], &base64[at + 1..])
 }
 
-/// Another client, so that those under test learn nothing from what is attached.
+/// Returns the writer of a separate client, so that the clients under test learn nothing from the attaching.
 fn writer() -> Writer {
     Client::new(super::door(), Arc::new(oci::Anonymous), HashMap::new()).writer()
 }
@@ -124,12 +124,12 @@ pub async fn append(repository: &Repository, digest: Digest, kind: AttachmentKin
     writer().append(repository, &tag, layers, Known::Unknown).await.unwrap();
 }
 
-/// Attaches a bundle as a referrer; gives the digest of its manifest.
+/// Attaches a bundle as a referrer. Returns the digest of its manifest.
 pub async fn attach(repository: &Repository, subject: &RawManifest, bundle: Bytes) -> Digest {
     attach_as(repository, subject, BUNDLE, BUNDLE, bundle).await
 }
 
-/// Attaches something that an annotation says to be a bundle with a statement of some type.
+/// Attaches content that an annotation declares to be a bundle with a statement of the given type.
 pub async fn attach_annotated(
     repository: &Repository,
     subject: &RawManifest,

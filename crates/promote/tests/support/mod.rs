@@ -1,4 +1,4 @@
-//! Worlds for tests: a staging registry, production registries, manifests between them.
+//! Worlds for tests: a staging registry, production registries, and manifests between them.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 
@@ -26,7 +26,7 @@ use transport::{Door, HostSettings, Retry, Settings, Timeouts};
 use trust::evidence::Budget;
 use trust::{Production, TrustConfig, Verification};
 
-/// One staging registry and some of production, all embedded, spoken with over HTTP.
+/// One staging registry and several production registries, all embedded and accessed over HTTP.
 pub struct World {
     pub staging: Server,
     pub production: Vec<Server>,
@@ -40,27 +40,26 @@ pub struct World {
     images: Vec<(String, oci::Digest, Vec<String>)>,
 }
 
-/// How long a run may take. Runs of tests take seconds, minutes only where the machine has
-/// stalled, so one that takes longer hangs.
+/// The time limit for a run. Test runs take seconds, or minutes if the machine stalls. A run that takes longer counts as hung.
 const RUN_LIMIT: Duration = Duration::from_secs(300);
 
-/// Waits for a part of a run. Panics where it hangs.
+/// Waits for a part of a run. Panics if it hangs.
 pub async fn within_limit<T>(part: impl Future<Output = T>) -> T {
     let ended = tokio::time::timeout(RUN_LIMIT, Box::pin(part)).await;
     ended.unwrap_or_else(|_| panic!("the run has not ended within {RUN_LIMIT:?}"))
 }
 
-/// A configuration with Google's listing.
+/// Returns a configuration with Google's listing.
 pub fn google() -> Config {
     Config { google_listing: true, ..Config::default() }
 }
 
-/// A door that gives up soon.
+/// Returns a door with short timeouts.
 pub fn door() -> Door {
     door_to(&HostSettings::default())
 }
 
-/// A door that gives up soon, with these settings of every host but for its patience.
+/// Returns a door with short timeouts and these settings for every host, except for the patience.
 pub fn door_to(hosts: &HostSettings) -> Door {
     let retry = Retry {
         first_pause: Duration::from_millis(5),
@@ -73,7 +72,7 @@ pub fn door_to(hosts: &HostSettings) -> Door {
     Door::open(Settings { retry, timeouts, other_hosts, ..Settings::default() }).unwrap()
 }
 
-/// A policy that keys never satisfy.
+/// Returns a policy that signatures with a key never satisfy.
 pub fn unsatisfied(mode: Mode) -> Arc<Policy> {
     let builder = BuilderSpec { id: "b".parse().unwrap(), level: BuildLevel::Two, signers: Vec::new() };
     let draft = PolicySpec {
@@ -94,7 +93,7 @@ pub fn tag(text: &str) -> Tag {
     text.parse().unwrap()
 }
 
-/// Somebody who believes as told, signs nothing, and has the first region for the canonical one.
+/// Returns a configuration with the given trust settings that signs nothing and has the given canonical host.
 pub fn trust_config(door: &Door, settings: TrustSettings, canonical_host: oci::Host) -> TrustConfig {
     TrustConfig {
         verification: Verification {
@@ -114,12 +113,11 @@ pub fn trust_config(door: &Door, settings: TrustSettings, canonical_host: oci::H
     }
 }
 
-/// After how long without an answer tests leave a region out that never answers. On a machine that is busy with other tests
-/// a region that does answer may need a good part of it.
+/// The time after which tests treat a region as late. A region that does answer may need a large part of it on a busy machine.
 pub const LATE_AFTER: Option<Duration> = Some(Duration::from_secs(2));
 
 impl World {
-    /// A world of registries that are all configured the same.
+    /// Creates a world whose registries are all configured the same.
     pub async fn of(config: Config, regions: usize) -> Self {
         Self::with(config.clone(), vec![config; regions], Arc::new(oci::Anonymous)).await
     }
@@ -152,19 +150,19 @@ impl World {
         }
     }
 
-    /// Speaks through another door from now on.
+    /// Sends all further requests through another door.
     pub fn speak_through(&mut self, door: Door) {
         self.client = Client::new(door.clone(), Arc::new(oci::Anonymous), HashMap::new());
         self.door = door;
     }
 
-    /// Puts an image into staging and wishes it under tags.
+    /// Puts an image into staging and requests it under tags.
     pub async fn stage(&mut self, name: &str, sample: &Sample, tags: &[&str]) {
         sample.put(self.staging.store(), &path(&format!("staging/{name}")), &[]).await.unwrap();
         self.request(name, sample.digest(), tags);
     }
 
-    /// The report of what was done so far.
+    /// Returns the report of everything so far.
     pub fn report(&self) -> Value {
         let (error, registries) = (None, Value::Null);
         let ending = Ending { outcome: "", exit_code: 0, confirmed: false, plan: None, error, registries };
@@ -209,7 +207,7 @@ impl World {
         within_limit(prepare(&self.run(), &self.client, self.job(), &self.trust_config)).await
     }
 
-    /// Plans and carries out.
+    /// Prepares and carries out a run.
     pub async fn promote(&self) -> Attested {
         let cleared = self.prepare().await.unwrap_or_else(|error| panic!("{error}"));
         self.carry_out(cleared).await
@@ -223,7 +221,7 @@ impl World {
         done.unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// A client that knows nothing yet, as that of a new process.
+    /// Returns a client without any knowledge, like that of a new process.
     pub fn fresh_client(&self) -> Client {
         Client::new(door(), Arc::new(oci::Anonymous), HashMap::new())
     }
@@ -240,8 +238,8 @@ impl World {
         self.servers().map(|server| server.tally().snapshot()).collect()
     }
 
-    /// Fails where a registry was asked something that the door does not know of: it would have passed by its limits, for
-    /// the door counts nothing that was not let in.
+    /// Panics if a registry has received a request that the door has not counted: such a request has bypassed the limits,
+    /// because the door counts every request that it admits.
     pub fn assert_all_passed_the_door(&self) {
         let tally = self.door.tally();
         for server in self.servers() {
@@ -259,7 +257,7 @@ impl World {
         self.tallies().iter().map(Snapshot::writes).sum()
     }
 
-    /// Panics unless every region holds every wished image, whole and under its tags.
+    /// Panics unless every region has every requested image, complete and under its tags.
     pub async fn assert_complete(&self) {
         for region in &self.production {
             for (name, digest, tags) in &self.images {
@@ -281,7 +279,7 @@ impl World {
         self.assert_whole().await;
     }
 
-    /// Panics where any region holds something whose parts are missing.
+    /// Panics if any region has something whose parts are missing.
     pub async fn assert_whole(&self) {
         for region in &self.production {
             let missing = region.store().missing_parts().await.unwrap();

@@ -1,4 +1,4 @@
-//! Runs that end as processes do, and checks of many of them.
+//! Runs that end like processes, and checks of many such runs.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
@@ -19,21 +19,21 @@ use tokio::runtime::{Builder, Handle};
 use super::signer::Identity;
 use super::{World, within_limit};
 
-/// More failures than these say nothing new.
+/// The maximum number of failures to show. More would add nothing new.
 const FAILURES_SHOWN: usize = 20;
 
-/// How large a world is.
+/// The size of a world.
 #[derive(Clone, Debug)]
 pub struct Shape {
-    /// Of every registry.
+    /// The configuration of every registry.
     pub config: Config,
-    /// Images of two platforms each, all with one layer in common.
+    /// The number of images. Each has two platforms, and all share one layer.
     pub images: u64,
     pub regions: usize,
 }
 
 impl Shape {
-    /// Two images for two regions.
+    /// Returns the shape of a world with two images and two regions.
     pub fn small(config: Config) -> Self {
         Self { config, images: 2, regions: 2 }
     }
@@ -50,12 +50,13 @@ impl Shape {
 }
 
 impl World {
-    /// Panics unless every region is complete and `identity` has signed and recorded everything once.
+    /// Panics unless every region is complete, and `identity` has signed and recorded everything exactly once.
     pub async fn assert_complete_and_signed_once(&self, identity: &Identity) {
         self.assert_complete_and_signed(identity, 1..=1).await;
     }
 
-    /// The same where each of several runs may have signed and recorded what it has promoted.
+    /// Panics unless every region is complete, and `identity` has signed and recorded everything as many times as `often`
+    /// allows.
     pub async fn assert_complete_and_signed(&self, identity: &Identity, often: RangeInclusive<usize>) {
         self.assert_complete().await;
         let reader = self.client.reader();
@@ -65,13 +66,12 @@ impl World {
     }
 }
 
-/// Plans and carries out as a new process does: with a runtime, a door and a client of its own. Panics unless the run ends
-/// without any failure.
+/// Runs to completion like a new process, with its own runtime, door and client. Panics if anything fails.
 pub fn complete_run(world: &World, identity: &Identity) {
     assert_no_failure(world, &run_until(world, identity, std::future::pending()).unwrap());
 }
 
-/// The same where it is known that the registries honour conditions on writes.
+/// Runs to completion like a new process that is configured for registries with conditional writes. Panics if anything fails.
 pub fn complete_run_on_condition(world: &World, identity: &Identity) {
     let options = HostOptions { conditional_writes: true, ..HostOptions::default() };
     let hosts = world.servers().map(|server| (server.host().clone(), options.clone())).collect();
@@ -87,7 +87,8 @@ fn assert_no_failure(world: &World, done: &Attested) {
     assert_eq!(failures, (0, 0, 0, 0, 0), "failed, not begun, unsigned, unrecorded, not signed: {told:?}");
 }
 
-/// The same until `cut`: then everything that the run has started is dropped, and `None` given. Panics where the run hangs.
+/// Runs like a new process until `cut` completes. Then drops everything that the run has started and returns `None`. Panics if
+/// the run hangs.
 pub fn run_until(world: &World, identity: &Identity, cut: impl Future<Output = ()>) -> Option<Attested> {
     run_with(world, identity, HashMap::new(), cut)
 }
@@ -115,19 +116,19 @@ fn run_with(
             done = within_limit(promotion) => Some(done),
         }
     });
-    // Tasks of the run end here, wherever they are.
+    // This drops the tasks of the run, whatever they are doing.
     runtime.shutdown_background();
     Some(ended?.unwrap_or_else(|error| panic!("{error}")))
 }
 
-/// A sequence that counts the requests of all registries of a world from now on.
+/// Returns a sequence that counts all further requests to the registries of a world.
 pub fn count_requests(world: &World) -> Sequence {
     let sequence = Sequence::default();
     world.servers().for_each(|server| server.faults().count_with(&sequence));
     sequence
 }
 
-/// How many requests a run makes that nothing disturbs.
+/// Returns the number of requests of an undisturbed run.
 pub fn requests_of_a_run(shape: &Shape, identity: &Identity) -> u64 {
     let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let world = servers.block_on(shape.world());
@@ -138,7 +139,7 @@ pub fn requests_of_a_run(shape: &Shape, identity: &Identity) -> u64 {
     requests
 }
 
-/// Checks every case, several at a time, and panics with all that fail. Each is given the runtime that servers live in.
+/// Checks all cases, several at a time, and panics with all failures. Each check receives the runtime of the servers.
 pub fn check_each<T: Debug + Sync>(cases: &[T], check: impl Fn(&Handle, &T) + Sync) {
     let servers = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

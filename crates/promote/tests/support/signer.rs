@@ -1,4 +1,4 @@
-//! Keys that promotions sign with, and what they have signed.
+//! The keys that promotions sign with, and checks of what they have signed.
 
 use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
 use sigstore::{
@@ -11,7 +11,7 @@ use super::hand::BUNDLE;
 
 pub const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
 
-/// A key and the form of its signatures. Unlike the notaries that it makes, it outlives a run.
+/// A key and the format of its signatures. It outlives a run, unlike the signers created from it.
 pub struct Identity {
     private: Secret,
     public: String,
@@ -25,7 +25,7 @@ impl Identity {
         Self { private, public: key.verification_key().to_pem(), format }
     }
 
-    /// A notary of a new run, which signs with this key.
+    /// Returns the configuration of a new run that signs with this key.
     pub fn trust_config(&self, door: &Door, canonical_host: oci::Host) -> TrustConfig {
         let key = SigningKey::from_pem(self.private.reveal().as_bytes(), None).unwrap();
         let trust = Trust::new(door.clone(), TrustSettings::default()).unwrap();
@@ -41,7 +41,7 @@ impl Identity {
         Verifier::with_key(VerificationKey::from_pem(self.public.as_bytes()).unwrap(), None).unwrap()
     }
 
-    /// How many layers of a digest's `.sig` tag this key has signed.
+    /// Returns the number of layers in the `.sig` tag of a digest that this key has signed.
     pub async fn layers(&self, reader: &Reader, home: &Repository, digest: Digest) -> usize {
         let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
         let Some(attachment) = reader.attachment(home, Selector::Tag(&tag)).await.unwrap().present() else {
@@ -57,7 +57,7 @@ impl Identity {
         count
     }
 
-    /// The statements about a digest that this key has signed.
+    /// Returns the statements about a digest that this key has signed.
     pub async fn statements(&self, reader: &Reader, home: &Repository, digest: Digest) -> Vec<Statement> {
         let mut statements = Vec::new();
         let hex = digest.to_string().split_once(':').unwrap().1.to_owned();
@@ -70,7 +70,8 @@ impl Identity {
         statements
     }
 
-    /// Panics unless this key has signed an image and its parts, and recorded the image, so often.
+    /// Panics unless the number of signatures by this key on an image and its parts, and of records of the image, is in the
+    /// range `often`.
     pub async fn assert_signed_once(
         &self,
         reader: &Reader,

@@ -12,12 +12,12 @@ use crate::row::{Row, SIDES, Side};
 use crate::support::World;
 use crate::table::check;
 
-/// A row each for staging and for a region.
+/// Creates two rows, one for staging and one for a region.
 fn on_both(name: &str, row: impl Fn(Row, Side) -> Row) -> Vec<Row> {
     SIDES.map(|side| row(Row::works(format!("{name} ({side:?})")), side)).into()
 }
 
-/// The headers of a challenge, and whether the registry wants tokens.
+/// Creates rows for a registry that requires tokens and sends these challenge headers.
 fn challenged(name: &str, said: &[&str]) -> Vec<Row> {
     let said: Vec<String> = said.iter().map(|header| (*header).to_owned()).collect();
     on_both(name, |row, side| {
@@ -98,7 +98,7 @@ async fn the_best_usable_challenge_is_taken() {
     check(negotiated).await;
 }
 
-/// The other name of the registries that a row can be about, which may have their credentials.
+/// Returns options that allow each registry's other name to receive its credentials.
 fn other_names(world: &World) -> HashMap<Host, HostOptions> {
     let options = |host: &Host| {
         let token_hosts = vec![other_name(host)];
@@ -111,7 +111,7 @@ fn other_name(host: &Host) -> Host {
     host.as_str().replace("127.0.0.1", "localhost").parse().unwrap()
 }
 
-/// A registry whose realm is on another host.
+/// Makes the realm of a registry point to another host.
 fn realm_elsewhere(row: Row, side: Side) -> Row {
     row.tokens(side).arranged(move |world| {
         let server = side.server(world);
@@ -208,7 +208,7 @@ async fn destinations_are_asked_for_with_the_scope_to_push() {
 
 #[tokio::test]
 async fn tokens_that_die_early_are_renewed() {
-    // More than the requests for one repository that are under way at once, so that one renewal each is enough.
+    // This is more than the number of concurrent requests for one repository, so one renewal at a time is enough.
     let rows = on_both("a token is good for 15 requests", |row, side| {
         row.tokens(side).quirk(side, move |quirks| quirks.auth.token_uses = Some(15))
     });
@@ -230,7 +230,7 @@ async fn a_401_without_a_challenge_is_told_clearly() {
     check([row]).await;
 }
 
-/// The target of a redirect asks for credentials: they stay with the registry, which goes on as before.
+/// The target of a redirect asks for credentials. They are not sent to it, and the registry is used as before.
 #[tokio::test]
 async fn a_401_of_a_redirects_target_changes_nothing_at_the_registry() {
     let rows = ["Basic realm=\"elsewhere\"", "Bearer realm=\"http://127.0.0.1:9/token\""].map(|challenge| {

@@ -9,7 +9,7 @@ use registry::{Canned, Effect, ErrorCode, Fault, Kind};
 use crate::row::{Row, SIDES, Side};
 use crate::table::check;
 
-/// The kinds of request that a run with signatures, records and tokens makes.
+/// The kinds of requests in a run with signatures, records and tokens.
 const KINDS: [Kind; 11] = [
     Kind::Ping,
     Kind::Token,
@@ -24,7 +24,7 @@ const KINDS: [Kind; 11] = [
     Kind::Referrers,
 ];
 
-/// Requests of every kind meet the effect some times.
+/// Applies the effect to the first `times` requests of every kind.
 fn everywhere(mut row: Row, effect: &Effect, times: u64) -> Row {
     for side in SIDES {
         row = row.tokens(side);
@@ -58,7 +58,7 @@ fn at_random(name: &str, effect: &Effect, share: f64) -> Row {
     row
 }
 
-/// How long it takes is told by the transport's simulation; here it is that nothing is lost.
+/// Duration is covered by the simulation of the transport. This test shows that nothing is lost.
 #[tokio::test]
 async fn failures_at_random_lose_nothing() {
     let status = |status, code| Effect::Status { status, code, retry_after: None };
@@ -81,7 +81,8 @@ async fn a_429_of_every_form_is_obeyed() {
         ["1", "0", "0.5", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"];
     let rows = told.map(|told| {
         let refusal = refusal().with_header(header::RETRY_AFTER, HeaderValue::from_static(told));
-        // Two days of `Retry-After` would be waited for within the patience of the host, so it is told once and rarely.
+        // The client would wait for a `Retry-After` of two days within the patience of the host, so the header is sent only
+        // once per kind.
         let side = Side::Destination;
         let effect = Effect::Canned(refusal);
         Row::works(format!("Retry-After: {told}"))

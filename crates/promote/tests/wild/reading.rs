@@ -11,7 +11,7 @@ use registry::{Canned, Effect, ErrorCode, Fault, Kind};
 use crate::row::{Row, SIDES, Side};
 use crate::table::check;
 
-/// A row each for staging and for a region.
+/// Creates two rows, one for staging and one for a region.
 fn on_both(name: &str, row: impl Fn(Row, Side) -> Row) -> Vec<Row> {
     SIDES.map(|side| row(Row::works(format!("{name} ({side:?})")), side)).into()
 }
@@ -108,7 +108,7 @@ async fn a_link_that_cannot_be_followed_is_never_the_last_page() {
         ("a loop", "<{path}?n=2>; rel=\"next\""),
     ];
     let rows = links.map(|(name, link)| {
-        // Tags beyond the first page tell a list that was not read to its end.
+        // Tags beyond the first page show whether a listing was read to its end.
         Row::clear(name, &["app-0"])
             .pages()
             .quirk(Side::Source, move |quirks| quirks.reading.link = Some(link.to_owned()))
@@ -210,7 +210,7 @@ async fn odd_manifests_are_copied_as_they_are() {
     check(rows).await;
 }
 
-/// Manifests, the last of which is promoted, with the empty configuration.
+/// Creates a sample of these manifests, with the empty configuration. The last one is promoted.
 fn sample(manifests: Vec<RawManifest>) -> Sample {
     Sample { blobs: vec!["{}".into()], manifests }
 }
@@ -255,7 +255,7 @@ async fn lists_of_referrers_of_other_shapes_are_read() {
     check(rows.chain(null)).await;
 }
 
-/// What is attached in staging and is gone when it is read is a warning, and the image is promoted.
+/// An attachment that is listed in staging but gone when it is read causes a warning, and the image is promoted.
 #[tokio::test]
 async fn what_is_listed_and_gone_is_a_warning() {
     let gone =
@@ -278,7 +278,7 @@ async fn what_is_listed_and_gone_is_a_warning() {
     check(std::iter::once(listed).chain(tags)).await;
 }
 
-/// A body that breaks off once, and a registry that treats the `Range` of the next attempt in some way.
+/// Makes bodies break off, with a registry that handles the `Range` header of the next attempt in the given way.
 fn cut(row: Row, ranges: Ranges) -> Row {
     let fault = Fault::new(Effect::Cut { after: 40_000 }).on(Kind::BlobGet).times(3);
     row.layers_of(100_000)

@@ -1,4 +1,4 @@
-//! What a row of the table says: which registry has which habits, and what a run makes of them.
+//! A row of the table: the quirks of the registries, and the expected outcome of a run.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use transport::{Door, Secret, Settings};
 
 use crate::support::{World, door};
 
-/// What a run ends with.
+/// The expected outcome of a run.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    /// Without failures, with everything in place, and a second run writes nothing.
+    /// The run has no failures, everything is promoted, and a second run writes nothing.
     Works,
-    /// With an error that contains each of these texts; what has nothing to do with the row is in place.
+    /// The run has an error that contains each of these texts. What the quirk does not affect is promoted.
     Clear(&'static [&'static str]),
 }
 
@@ -49,21 +49,21 @@ type Options = fn(&World) -> HashMap<Host, HostOptions>;
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) outcome: Outcome,
-    /// Whether what the row is about keeps every image from being promoted, not only those of the first region.
+    /// Whether the quirk prevents the promotion of every image, not only to the first region.
     pub(crate) concerns_staging: bool,
-    /// Tags of staging that the rest of the table does not need: a page is two tags where this is true.
+    /// Whether staging has additional tags and pages have two tags each.
     pub(crate) many_tags: bool,
-    /// How many images are promoted.
+    /// The number of images to promote.
     pub(crate) images: u64,
     /// The size of each layer, in bytes.
     pub(crate) layer_size: usize,
-    /// More images that are promoted.
+    /// Additional images to promote.
     pub(crate) odd: Vec<Sample>,
     /// Whether the images have signatures in staging, which are carried.
     pub(crate) signed: bool,
-    /// What registries hold besides: where, in which repository, under which tag.
+    /// Additional content of the registries: the side, the repository, the sample and its tag.
     pub(crate) held: Vec<(Side, String, Sample, Option<String>)>,
-    /// How long until the registries show what was written.
+    /// The time until the registries show what was written.
     pub(crate) settle: Duration,
     source: Config,
     destination: Config,
@@ -110,12 +110,12 @@ impl Row {
         }
     }
 
-    /// A registry has quirks.
+    /// Adds a quirk to a registry.
     pub(crate) fn quirk(self, side: Side, change: impl Fn(&mut Quirks) + 'static) -> Self {
         self.arranged(move |world| side.server(world).quirks().change(&change)).concerning(side)
     }
 
-    /// A registry has a fault.
+    /// Adds a fault to a registry.
     pub(crate) fn fault(self, side: Side, fault: Fault) -> Self {
         self.arranged(move |world| {
             side.server(world).faults().add(fault.clone());
@@ -128,19 +128,19 @@ impl Row {
         self
     }
 
-    /// Something is done to the registries before the run.
+    /// Adds a change to the registries before the run.
     pub(crate) fn arranged(mut self, arrange: impl Fn(&World) + 'static) -> Self {
         self.arrange.push(Box::new(arrange));
         self
     }
 
-    /// A registry lets in a known account by tokens, which the client has the credentials for.
+    /// Makes a registry require tokens, and gives the client the credentials.
     pub(crate) fn tokens(mut self, side: Side) -> Self {
         self.config(side).authentication = tokens();
         self.with(basic())
     }
 
-    /// A registry lets in a known account by its password, which the client has.
+    /// Makes a registry require a password, and gives it to the client.
     pub(crate) fn password(mut self, side: Side) -> Self {
         self.config(side).authentication = Authentication::Basic(accounts());
         self.with(basic())
@@ -156,7 +156,7 @@ impl Row {
         self
     }
 
-    /// Both registries give two tags a page, and staging has many.
+    /// Makes both registries return two tags per page, and gives staging many tags.
     pub(crate) fn pages(mut self) -> Self {
         for side in SIDES {
             self.config(side).page_size = 2.try_into().unwrap();
@@ -195,31 +195,31 @@ impl Row {
         self
     }
 
-    /// A registry holds something before the run, `repository` being its whole path.
+    /// Adds content to a registry before the run. `repository` is the full path.
     pub(crate) fn holding(mut self, side: Side, repository: &str, sample: Sample, tag: Option<&str>) -> Self {
         self.held.push((side, repository.to_owned(), sample, tag.map(str::to_owned)));
         self
     }
 
-    /// The client tries for as long as it does by default, and the second run comes after this time.
+    /// Uses the default retries of the client, and delays the second run by this time.
     pub(crate) fn patient(mut self, settle: Duration) -> Self {
         self.patient = true;
         self.settle = settle;
         self
     }
 
-    /// The registries of the row, which have no habits yet.
+    /// Starts the registries of the row, without quirks.
     pub(crate) async fn world(&self) -> World {
         let regions = vec![self.destination.clone(), Config::default()];
         World::with(self.source.clone(), regions, std::sync::Arc::new(oci::Anonymous)).await
     }
 
-    /// Gives the registries their habits.
+    /// Applies the quirks to the registries.
     pub(crate) fn arrange(&self, world: &World) {
         self.arrange.iter().for_each(|arrange| arrange(world));
     }
 
-    /// Gives the world a client that knows nothing yet.
+    /// Replaces the client of the world by one without any knowledge.
     pub(crate) fn renew_client(&self, world: &mut World) {
         world.door = if self.patient { Door::open(Settings::default()).unwrap() } else { door() };
         let credentials = Login {
@@ -248,7 +248,7 @@ fn tokens() -> Authentication {
     })
 }
 
-/// The credential of the registries that a row can be about.
+/// The credential for the registries that a row can be about.
 #[derive(Debug)]
 struct Login {
     hosts: Vec<Host>,

@@ -1,4 +1,4 @@
-//! Runs rows, and compares what they come to with what the table says.
+//! Runs rows, and compares the outcomes with the table.
 
 use std::collections::{BTreeMap, HashSet};
 use std::panic::AssertUnwindSafe;
@@ -17,16 +17,16 @@ use crate::row::{Outcome, Row};
 use crate::support::hand::{Hand, append};
 use crate::support::{World, path, tag, trust_config};
 
-/// How long a run may take. It is generous: what takes longer hangs.
+/// The time limit for a run. It is generous: a run that takes longer counts as hung.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How many rows run at the same time.
+/// The number of rows to run concurrently.
 const AT_ONCE: usize = 6;
 
-/// Runs all rows and fails with the list of those that came out otherwise.
+/// Runs all rows. Fails with a list of the rows with an unexpected outcome.
 pub(crate) fn check(rows: impl IntoIterator<Item = Row>) -> LocalBoxFuture<'static, ()> {
     let rows: Vec<Row> = rows.into_iter().collect();
     async move {
-        // Most of their time rows wait.
+        // Rows spend most of their time waiting.
         let running = rows.iter().map(|row| async move { (row, Box::pin(run(row)).await) });
         let ended: Vec<_> = futures_util::stream::iter(running).buffered(AT_ONCE).collect().await;
         let wrong: Vec<String> = ended
@@ -43,7 +43,7 @@ async fn run(row: &Row) -> Result<(), String> {
     let mut world = row.world().await;
     fill(row, &mut world).await;
     let as_told = bounded(comes_out(row, &mut world)).await;
-    // Tags stay also where the row comes out otherwise.
+    // Tags must not move even if the outcome is unexpected.
     let tags_stay = bounded(contradicted_run(row, &mut world)).await;
     match (as_told, tags_stay) {
         (Err(one), Err(other)) => Err(format!("{one}\n  besides: {other}")),
@@ -51,7 +51,7 @@ async fn run(row: &Row) -> Result<(), String> {
     }
 }
 
-/// The row comes out as the table says.
+/// Checks that the outcome of the row is as expected.
 async fn comes_out(row: &Row, world: &mut World) -> Result<(), String> {
     first_run(row, world).await?;
     if matches!(row.outcome, Outcome::Works) {
@@ -61,7 +61,7 @@ async fn comes_out(row: &Row, world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-/// What comes of a run that may hang or panic.
+/// Returns the result of a run that may hang or panic.
 async fn bounded(run: impl Future<Output = Result<(), String>>) -> Result<(), String> {
     match tokio::time::timeout(LIMIT, AssertUnwindSafe(run).catch_unwind()).await {
         Err(_) => Err(format!("it has not ended after {} s", LIMIT.as_secs())),
@@ -70,13 +70,13 @@ async fn bounded(run: impl Future<Output = Result<(), String>>) -> Result<(), St
     }
 }
 
-/// What a panic said.
+/// Returns the message of a panic.
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-/// Puts images into staging, and gives the world somebody who signs.
+/// Puts images into staging, and configures signing.
 async fn fill(row: &Row, world: &mut World) {
     for (name, image) in images(row) {
         if row.many_tags {
@@ -108,7 +108,7 @@ async fn fill(row: &Row, world: &mut World) {
     row.renew_client(world);
 }
 
-/// The images of the row, by name.
+/// Returns the images of the row, by name.
 fn images(row: &Row) -> impl Iterator<Item = (String, Sample)> {
     (0..row.images).map(|seed| {
         let recipe = Recipe { seed, layer_size: row.layer_size, ..Recipe::default() };
@@ -133,12 +133,12 @@ fn signing(world: &World) -> TrustConfig {
     }
 }
 
-/// The tags of production that are of images, and what they name.
+/// Returns the tags of images in production, and the digests they name.
 fn production_tags(world: &World) -> BTreeMap<(usize, RepositoryPath, Tag), Digest> {
     let mut tags = BTreeMap::new();
     for (number, region) in world.production.iter().enumerate() {
         for repository in region.store().repositories() {
-            // What is attached to images has tags that begin so; they grow.
+            // Tags of attachments start with this prefix. They may change.
             let named = region.store().tags(&repository).into_iter();
             let named = named.filter(|(tag, _)| !tag.as_str().starts_with("sha256-"));
             tags.extend(named.map(|(tag, digest)| ((number, repository.clone(), tag), digest)));
@@ -147,7 +147,8 @@ fn production_tags(world: &World) -> BTreeMap<(usize, RepositoryPath, Tag), Dige
     tags
 }
 
-/// What a run has to say of what went wrong; nothing where nothing did. No tag moves.
+/// Promotes, and returns what the run reports as failed. The text is empty if nothing failed. Returns an error if a tag in
+/// production has moved.
 async fn promote(world: &World) -> Result<String, String> {
     let before = production_tags(world);
     let told = tell(world).await;
@@ -179,7 +180,7 @@ async fn tell(world: &World) -> Result<String, String> {
     Ok(brief(told))
 }
 
-/// Each line once.
+/// Removes repeated lines.
 fn brief(mut told: Vec<String>) -> String {
     let mut seen = HashSet::new();
     told.retain(|line| seen.insert(line.clone()));
@@ -227,7 +228,7 @@ fn sound_region_is_complete(row: &Row, world: &World) {
     }
 }
 
-/// A new process has nothing left to do.
+/// Checks that a new client finds nothing left to do.
 async fn second_run(row: &Row, world: &mut World) -> Result<(), String> {
     row.renew_client(world);
     world.reset_tallies();
@@ -242,11 +243,11 @@ async fn second_run(row: &Row, world: &mut World) -> Result<(), String> {
     }
 }
 
-/// The first region has a tag that names another image than is wished: it stays, and the run does not end well. The sound
-/// region has none, for it would be enough to stop the run.
+/// Checks that a tag in the first region that names another image stays, and that the run reports an error. The second region
+/// does not have such a tag, because one is enough to stop the run.
 async fn contradicted_run(row: &Row, world: &mut World) -> Result<(), String> {
     let held = Recipe { seed: 1_000, ..Recipe::default() }.image();
-    // Other tags come before it, so that it is not on the first page.
+    // The other tags sort before `v1`, so it is not on the first page.
     let tags = ["a", "b", "c", "v1"].map(tag);
     held.put(world.production[0].store(), &path("prod/held"), &tags).await.unwrap();
     world.stage("held", &Recipe { seed: 1_001, ..Recipe::default() }.image(), &["v1"]).await;

@@ -28,7 +28,7 @@ async fn mounts_that_are_refused_become_plain_uploads() {
     check(rows).await;
 }
 
-/// One refusal is enough to know it.
+/// The host is not asked to mount again after one refusal.
 #[tokio::test]
 async fn a_refused_mount_is_remembered_for_the_host() {
     let row = Row::works("remembered").images(10).quirk(THERE, |quirks| {
@@ -44,7 +44,7 @@ async fn a_refused_mount_is_remembered_for_the_host() {
     world.assert_complete().await;
     let asked = world.production[0].tally().snapshot();
     let (mounts, blobs) = (asked.requests(Kind::Mount), asked.requests(Kind::UploadPut));
-    // Requests that are under way when the first refusal comes are refused too.
+    // Requests in flight at the time of the first refusal are refused too.
     assert!(mounts <= 40 && mounts < blobs, "{mounts} mounts for {blobs} blobs");
 }
 
@@ -85,7 +85,7 @@ async fn an_upload_that_is_lost_is_begun_anew() {
         (409, ErrorCode::BlobUploadInvalid),
         (409, ErrorCode::BlobUploadUnknown),
     ];
-    // Every second upload is lost, also those of signatures, records and what is carried.
+    // Every second upload is lost, including those of signatures, records and carried attachments.
     let rows = lost.map(|(status, code)| {
         Row::works(format!("{status} {}", code.as_str())).signed().quirk(THERE, move |quirks| {
             quirks.writing.lost_uploads = Some(LostUploads { every: 2, rejection: rejection(status, code) });
@@ -95,7 +95,7 @@ async fn an_upload_that_is_lost_is_begun_anew() {
         THERE,
         Fault::new(Effect::Canned(Canned::new(StatusCode::NOT_FOUND))).on(Kind::UploadPut).times(3),
     );
-    // The blob is there, the answer is lost, and the upload is closed when it is asked for again.
+    // The blob is stored and the answer is lost. When the client repeats the request, the upload is already closed.
     let answers = [Kind::UploadPut, Kind::ManifestPut, Kind::UploadOpen, Kind::Mount].map(|kind| {
         Row::works(format!("lost answers, {kind:?}"))
             .fault(THERE, Fault::new(Effect::LostAnswer).on(kind).times(4))
@@ -123,7 +123,7 @@ async fn parts_that_are_unknown_for_a_moment_are_waited_for() {
     check(rows).await;
 }
 
-/// The tag came between the plan and the write: it is not seen until then.
+/// Adds a tag that appears between the plan and the write: the listing of the plan does not show it.
 fn tag_in_the_meantime(row: Row, status: u16, seed: u64) -> Row {
     let unknown =
         Effect::Status { status: StatusCode::NOT_FOUND, code: ErrorCode::NameUnknown, retry_after: None };
@@ -146,7 +146,8 @@ async fn a_tag_that_cannot_be_changed_is_looked_at() {
         let row = Row::clear(format!("{status}, and the tag names another image"), &["app-0:v1"]);
         tag_in_the_meantime(row, status, 77)
     });
-    // A lost answer to the write that made the tag: the second attempt is refused, and the tag is right.
+    // The write that creates the tag succeeds and its answer is lost. The second attempt is refused, and the tag is already
+    // right.
     let lost = statuses.map(|status| {
         Row::works(format!("{status} after a lost answer"))
             .fault(THERE, Fault::new(Effect::LostAnswer).on(Kind::ManifestPut).path("manifests/v1").times(1))
@@ -230,7 +231,7 @@ async fn writes_do_not_leave_the_host() {
         Row::clear(format!("redirect to {to}"), &["app-0"])
             .quirk(THERE, move |quirks| quirks.writing.redirect = Some(redirect.clone()))
     });
-    // The same registry under another name: what follows it would write.
+    // The same registry under another name: following this redirect would write.
     let another = Row::clear("redirect to another name", &["localhost"]).arranged(|world| {
         let server = &world.production[0];
         let other = server.host().as_str().replace("127.0.0.1", "localhost");
@@ -267,7 +268,7 @@ async fn a_repository_that_has_to_be_created_first_is_named() {
     check([row]).await;
 }
 
-/// The manifest says what it is about: without a referrers API its fallback tag tells.
+/// A manifest with a `subject` is listed in the fallback tag of the subject if there is no referrers API.
 #[tokio::test]
 async fn a_manifest_with_a_subject_keeps_its_fallback_tag() {
     let subject = Recipe { seed: 0, ..Recipe::default() }.index(2);
