@@ -1,5 +1,5 @@
-//! Workload identity federation: a token of another provider, exchanged for one of Google's (AIP-4117; RFC 8693, *Token
-//! Exchange*).
+//! Workload identity federation: exchanges a token of another identity provider for a Google access token (AIP-4117; RFC 8693,
+//! *Token Exchange*).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use crate::identity::read_file;
 
 /// The universe of the public Google Cloud.
 const UNIVERSE: &str = "googleapis.com";
-/// How long a token of the service account is asked for, in seconds, unless the file says otherwise.
+/// The requested lifetime of a service account's token, in seconds, unless the file sets one.
 const LIFETIME: u32 = 3600;
-/// What a person can do about a refused exchange.
+/// The advice for a refused exchange.
 const ADVICE: &str = "see whether the pool, the provider and its attribute condition take this token";
 
-/// A file of the type `external_account`.
+/// A credential file of the type `external_account`.
 #[derive(Deserialize)]
 pub(super) struct Federation {
     audience: String,
@@ -52,7 +52,7 @@ struct Lifetime {
     token_lifetime_seconds: Option<u32>,
 }
 
-/// Where the other provider's token is.
+/// The source of the other provider's token.
 #[derive(Deserialize)]
 struct Source {
     #[serde(default)]
@@ -71,25 +71,25 @@ struct Source {
     certificate: Option<Value>,
 }
 
-/// What the token stands in.
+/// The format of the other provider's token.
 #[derive(Default, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Format {
-    /// Nothing else.
+    /// The token and nothing else.
     #[default]
     Text,
-    /// An object, under this name.
+    /// A JSON object with the token in this field.
     Json { subject_token_field_name: String },
 }
 
 impl Federation {
-    /// An access token: Google's for the other provider's, or with that one of a service account.
+    /// Returns an access token: the one that Google issues in exchange, or a service account's token obtained with it.
     pub(super) async fn token(&self, door: &Door) -> Result<Token, Failure> {
         if let Some(universe) = self.universe_domain.as_deref().filter(|universe| *universe != UNIVERSE) {
             let shown = crate::error::bounded(universe);
             return Err(format!("`universe_domain` is {shown}, and only {UNIVERSE} is supported").into());
         }
-        // All places first: nothing is sent where one of them will not do.
+        // All URLs are checked first: nothing is sent if one of them is not acceptable.
         let token_url = google_url("token_url", &self.token_url)?;
         let account = self.service_account_impersonation_url.as_deref();
         let account = account.map(|url| google_url("service_account_impersonation_url", url)).transpose()?;
@@ -117,7 +117,7 @@ impl Federation {
         form.finish()
     }
 
-    /// How the exchange names its client, where the file has one (RFC 6749, 2.3.1).
+    /// Returns the client authentication of the exchange if the file contains one (RFC 6749, 2.3.1).
     fn client(&self) -> Result<Option<HeaderValue>, String> {
         let (Some(id), Some(secret)) = (&self.client_id, &self.client_secret) else { return Ok(None) };
         let proof = STANDARD.encode(format!("{id}:{secret}"));
@@ -128,7 +128,7 @@ impl Federation {
 }
 
 impl Source {
-    /// The other provider's token.
+    /// Returns the other provider's token.
     async fn token(&self, door: &Door) -> Result<Secret, Failure> {
         match self {
             Self { executable: Some(_), .. } => Err("`credential_source` names a program to run, and no program is run for \
@@ -172,7 +172,7 @@ impl Source {
 }
 
 impl Format {
-    /// The token in a text. What is wrong with it is told without quoting it.
+    /// Reads the token from a text. Errors do not quote the text.
     fn token(&self, text: &str) -> Result<Secret, String> {
         let token = match self {
             Self::Text => text.trim().to_owned(),

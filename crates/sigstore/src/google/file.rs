@@ -1,4 +1,4 @@
-//! Files of application default credentials (AIP-4112, AIP-4113, AIP-4117).
+//! Application Default Credentials files (AIP-4112, AIP-4113, AIP-4117).
 
 use std::path::Path;
 
@@ -18,12 +18,12 @@ use super::urls::google_url;
 use crate::identity::answer::Failure;
 use crate::identity::read_file;
 
-/// Where tokens are got, unless a file says otherwise.
+/// The token endpoint, unless a file sets one.
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
-/// How long tokens of another account are asked for, in seconds.
+/// The requested lifetime of an impersonated account's token, in seconds.
 const LIFETIME: u32 = 3600;
 
-/// A file of credentials, by its type.
+/// A credential file, by its type.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum File {
@@ -35,7 +35,7 @@ pub(super) enum File {
     Other,
 }
 
-/// A person who has logged in.
+/// A logged-in user.
 #[derive(Deserialize)]
 pub(super) struct User {
     client_id: String,
@@ -45,7 +45,7 @@ pub(super) struct User {
     token_uri: String,
 }
 
-/// A service account with a key of its own.
+/// A service account with its own key.
 #[derive(Deserialize)]
 pub(super) struct Account {
     client_email: String,
@@ -56,7 +56,7 @@ pub(super) struct Account {
     token_uri: String,
 }
 
-/// A service account that somebody else acts as.
+/// A service account to impersonate.
 #[derive(Deserialize)]
 pub(super) struct Impersonation {
     service_account_impersonation_url: String,
@@ -70,16 +70,16 @@ fn default_token_uri() -> String {
 }
 
 impl File {
-    /// The file of credentials at a path; `None` where there is none.
+    /// Reads the credential file at a path. Returns `None` if there is no such file.
     pub(super) async fn read(path: &Path) -> Result<Option<Self>, String> {
         let Some(text) = read_file(path).await? else { return Ok(None) };
-        // The parser's message could quote what is in the file.
+        // The parser's message could quote the file's content.
         serde_json::from_str(text.reveal()).map(Some).map_err(|error| {
             format!("{}: not a file of credentials, at line {}", path.display(), error.line())
         })
     }
 
-    /// An access token of these credentials.
+    /// Returns an access token for these credentials.
     pub(super) async fn token(&self, door: &Door) -> Result<Token, Failure> {
         match self {
             Self::ImpersonatedServiceAccount(impersonation) => impersonation.token(door).await,
@@ -87,7 +87,7 @@ impl File {
         }
     }
 
-    /// The same, where it is not got with other credentials.
+    /// Returns an access token for credentials that do not depend on other credentials.
     async fn own_token(&self, door: &Door) -> Result<Token, Failure> {
         match self {
             Self::AuthorizedUser(user) => user.token(door).await,
@@ -106,7 +106,7 @@ impl File {
 }
 
 impl User {
-    /// RFC 6749, section 6, *Refreshing an Access Token*.
+    /// Requests an access token with the refresh token (RFC 6749, section 6, *Refreshing an Access Token*).
     async fn token(&self, door: &Door) -> Result<Token, Failure> {
         let url = google_url("token_uri", &self.token_uri)?;
         let form = Serializer::new(String::new())
@@ -123,7 +123,8 @@ impl User {
 }
 
 impl Account {
-    /// RFC 7523, *JWT Profile for OAuth 2.0 Client Authentication and Authorization Grants*.
+    /// Requests an access token with a signed assertion (RFC 7523, *JWT Profile for OAuth 2.0 Client Authentication and
+    /// Authorization Grants*).
     async fn token(&self, door: &Door) -> Result<Token, Failure> {
         const ADVICE: &str = "see whether the account and its key are still there and enabled, and whether this machine's clock is right";
         let url = google_url("token_uri", &self.token_uri)?;
@@ -137,7 +138,7 @@ impl Account {
             .map_err(|refused| refused.advised(ADVICE))
     }
 
-    /// The account's word, signed with its key.
+    /// Returns the account's assertion, signed with its key.
     fn assertion(&self) -> Result<String, String> {
         let now = Timestamp::now().as_second();
         let head = serde_json::json!({ "alg": "RS256", "typ": "JWT", "kid": self.private_key_id });

@@ -1,4 +1,4 @@
-//! Service accounts that another account acts as.
+//! Impersonation of service accounts.
 
 use transport::Door;
 use url::Url;
@@ -6,11 +6,12 @@ use url::Url;
 use super::token::{Token, impersonated};
 use crate::identity::answer::Failure;
 
-/// The advice for an account that may not be acted as.
+/// The advice if impersonation is not permitted.
 const ACTING: &str = "see that whoever runs this has `roles/iam.serviceAccountTokenCreator` on the account, and that it exists \
                       and is enabled";
 
-/// Asks for a token of a service account with a token of an account that may act as it. A refusal comes with advice.
+/// Requests a token of a service account with a token of an account that may impersonate it. The error for a refusal contains
+/// advice.
 pub(super) async fn impersonate(
     door: &Door,
     url: Url,

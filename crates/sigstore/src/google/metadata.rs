@@ -1,7 +1,7 @@
-//! Google's metadata service: what a machine or a pod of Google's cloud is told of itself (Compute Engine, *VM metadata*).
+//! Google's metadata server, from which a VM or a pod on Google Cloud reads facts about itself (Compute Engine, *VM metadata*).
 //!
-//! The first answers are slow or missing when a pod has just started, so requests are repeated within a budget of time. Outside
-//! of Google nothing listens at its address, and the budget is shorter.
+//! The first answers are slow or missing when a pod has just started, so requests are repeated within a time budget. Outside
+//! of Google Cloud nothing listens at the server's address, so a shorter budget applies.
 
 use std::time::Duration;
 
@@ -13,24 +13,24 @@ use url::Url;
 
 use crate::identity::answer::{Failure, success};
 
-/// The most bytes of an answer.
+/// The maximum size of an answer, in bytes.
 const ANSWER_MAX: u64 = 64 * 1024;
-/// The flavor that its answers name.
+/// The value of the server's `Metadata-Flavor` header.
 const GOOGLE: &str = "Google";
-/// What the metadata service takes, and gives back as its mark: other clouds answer at the same address.
+/// The header that the metadata server requires and also sends, which identifies it: other clouds answer at the same address.
 const FLAVOR: (HeaderName, HeaderValue) =
     (HeaderName::from_static("metadata-flavor"), HeaderValue::from_static("Google"));
 
-/// How long the service is waited for.
+/// The time limits of requests to the metadata server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// From the first attempt to the end of the last.
+    /// From the first attempt to the end of the last one.
     pub(crate) total: Duration,
-    /// The same, while nothing listens at its address and nothing says that we run at Google.
+    /// The same limit if nothing listens at the address and nothing indicates that this process runs on Google Cloud.
     pub(crate) not_listening: Duration,
-    /// For the first answer; each further attempt may take twice as long.
+    /// The limit of the first attempt. It doubles with each further attempt.
     pub(crate) attempt: Duration,
-    /// Between the first attempts; each further pause is twice as long.
+    /// The first pause between attempts. It doubles with each further pause.
     pub(crate) pause: Duration,
 }
 
@@ -46,18 +46,18 @@ impl Default for Times {
     }
 }
 
-/// What the service says.
+/// The answer of the metadata server.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum MetadataAnswer {
-    /// What was asked for.
+    /// The requested value.
     Body(Bytes),
-    /// The machine has no such thing.
+    /// The machine has no such value.
     Absent,
-    /// There is no metadata service of Google at this address, for this reason.
+    /// There is no Google metadata server at this address, for this reason.
     NoService(String),
 }
 
-/// The metadata service at one address.
+/// A client of the metadata server at one address.
 #[derive(Debug)]
 pub(crate) struct Metadata {
     door: Door,
@@ -66,27 +66,27 @@ pub(crate) struct Metadata {
     pub(crate) times: Times,
 }
 
-/// How one attempt ends.
+/// The outcome of one attempt.
 enum Attempt {
-    /// With a result that another attempt would not change.
+    /// A result that another attempt would not change.
     Done(Result<MetadataAnswer, Failure>),
-    /// Nothing listens there.
+    /// Nothing listens at the address.
     NotListening,
-    /// No answer came.
+    /// No answer arrived.
     Silent,
-    /// An answer began, and did not end.
+    /// An answer began and did not complete.
     Unfinished,
     /// The service answered with a temporary error.
     Fault(Failure),
 }
 
 impl Metadata {
-    /// The service at a host, with a port where it is another. It is expected where something says that we are at Google.
+    /// Creates a client for a host with an optional port. `is_expected` means that this process is known to run on Google Cloud.
     pub(crate) fn new(door: Door, host: String, is_expected: bool) -> Self {
         Self { door, host, is_expected, times: Times::default() }
     }
 
-    /// The value at a path below `computeMetadata/v1`.
+    /// Requests the value at a path below `computeMetadata/v1`.
     pub(crate) async fn ask(&self, path: &str, query: &[(&str, &str)]) -> Result<MetadataAnswer, Failure> {
         let host = &self.host;
         let mut url = Url::parse(&format!("http://{host}/computeMetadata/v1/{path}"))
@@ -97,7 +97,7 @@ impl Metadata {
         self.retry(|limit| self.attempt(url.clone(), limit)).await
     }
 
-    /// Attempts until one is conclusive or the budget is used up.
+    /// Repeats the attempt until one is conclusive or the budget is used up.
     async fn retry<F: Future<Output = Attempt>>(
         &self,
         mut attempt: impl FnMut(Duration) -> F,
@@ -170,10 +170,10 @@ async fn read(body: BodyStream, deadline: Instant) -> Attempt {
     }
 }
 
-/// The result of a request that got no answer.
+/// Classifies a request that failed without an answer.
 fn failed(error: &transport::Error) -> Attempt {
     match error.kind() {
-        // Refused, no way there, or no such name.
+        // Connection refused, no route to the host, or the name does not resolve.
         ErrorKind::Connect(_) => Attempt::NotListening,
         _ if error.is_temporary() => Attempt::Silent,
         _ => Attempt::Done(Ok(MetadataAnswer::NoService(error.to_string()))),
@@ -191,7 +191,8 @@ mod tests {
         Metadata::new(door, "metadata.test".to_owned(), is_expected)
     }
 
-    /// What comes of attempts that end so, the last one for ever, how many there were, and how many seconds that took.
+    /// Runs attempts that end as listed, with the last end repeated. Returns the result, the number of attempts and the seconds
+    /// they took.
     async fn outcome(is_expected: bool, ends: Vec<End>) -> (Result<MetadataAnswer, Failure>, usize, u64) {
         let (began, limits) = (Instant::now(), RefCell::new(Vec::new()));
         let told = metadata(is_expected)

@@ -1,6 +1,6 @@
-//! Google: access tokens of whoever runs us, by *application default credentials* (AIP-4110), and the metadata service.
+//! Google: access tokens by *Application Default Credentials* (AIP-4110), and the metadata server.
 //!
-//! The requests are few and simple, and have to go through the one HTTP door, so they are made here.
+//! The requests are few and simple and must go through the HTTP door, so this crate sends them itself.
 
 mod federation;
 mod file;
@@ -28,27 +28,27 @@ use crate::identity::{AccessError, AccessTokens};
 
 /// Tokens are renewed this long before they expire.
 const MARGIN: Duration = Duration::from_secs(60);
-/// How long a temporary failure is remembered, which signers retry; others for `FAILURE_LIFE`.
+/// How long a temporary failure is remembered, instead of `FAILURE_LIFE`. Signers retry these.
 const TEMPORARY_FAILURE_LIFE: Duration = Duration::from_secs(5);
-/// What the second place of credentials is called.
+/// The name of the second source of credentials, for error messages.
 const METADATA_SERVER: &str = "the metadata server";
 
-/// Where Google's credentials may be, as the binary finds it; nothing here reads the environment.
+/// Where to look for Google credentials. The binary provides these values: nothing in this crate reads the environment.
 #[derive(Clone, Debug, Default)]
 pub struct GooglePlaces {
-    /// The file that may hold credentials: `GOOGLE_APPLICATION_CREDENTIALS`, or gcloud's well-known file.
+    /// The file that may contain credentials: `GOOGLE_APPLICATION_CREDENTIALS`, or gcloud's well-known file.
     pub file: Option<PathBuf>,
-    /// Whether somebody has named the file, so that it must exist.
+    /// Whether the user named the file. A named file must exist.
     pub is_file_named: bool,
-    /// Host, and port where it is another, of the metadata service. It is spoken with in plain HTTP, which the door's settings
-    /// have to allow. `None`: it is not asked.
+    /// The host, and optionally the port, of the metadata server. Requests use plain HTTP, which the door's settings must allow.
+    /// `None` if the server must not be asked.
     pub metadata_host: Option<String>,
-    /// Whether we are known to run at Google: the metadata service is then waited for even where nothing listens at its address.
+    /// Whether this process is known to run on Google Cloud. If so, requests are retried even if nothing listens at the address.
     pub is_at_google: bool,
 }
 
-/// Access tokens by Google's application default credentials: of a file, else of the machine's own account. They are got when
-/// they are first needed and kept while they are good.
+/// Access tokens by Google's Application Default Credentials: from a file, or else of the machine's service account. The first
+/// request for a token obtains it, and it is kept while it is valid.
 #[derive(Debug)]
 pub struct GoogleCredentials {
     door: Door,
@@ -61,25 +61,25 @@ pub struct GoogleCredentials {
 enum State {
     #[default]
     Unknown,
-    /// This machine and this user have no credentials of Google.
+    /// This machine and this user have no Google credentials.
     Absent,
     Token {
         token: Secret,
-        /// Where it comes from, for error messages.
+        /// The source of the token, for error messages.
         origin: String,
         renew_at: Instant,
     },
-    /// There are credentials, and they could not be used.
+    /// There are credentials, and they cannot be used.
     Failed { failure: Failure, retry_at: Instant },
 }
 
-/// What the first place of credentials is called.
+/// Returns the name of the first source of credentials, for error messages.
 fn of_file(path: &Path, note: &str) -> String {
     format!("application default credentials in {}{note}", path.display())
 }
 
 impl GoogleCredentials {
-    /// Credentials that have been read nowhere yet. Every request goes through `door`.
+    /// Creates credentials without reading anything yet. Every request goes through `door`.
     pub fn new(places: GooglePlaces, door: Door) -> Self {
         let metadata = places
             .metadata_host
@@ -88,7 +88,7 @@ impl GoogleCredentials {
         Self { door, places, metadata, state: Mutex::default() }
     }
 
-    /// Where credentials are looked for, for error messages.
+    /// Describes the sources of credentials, for error messages.
     pub fn looked_in(&self) -> String {
         let note = |path: &Path| if path.exists() { "" } else { " (does not exist)" };
         let file = self.places.file.as_deref().map(|path| of_file(path, note(path)));
@@ -96,10 +96,11 @@ impl GoogleCredentials {
         file.into_iter().chain(metadata).collect::<Vec<_>>().join(" and ")
     }
 
-    /// An access token that is good for another minute, and where it comes from; `None` where there are no credentials.
+    /// Returns an access token and its source. The token is valid for at least another minute, or for half its lifetime if that
+    /// is shorter. Returns `None` if there are no credentials.
     ///
     /// # Errors
-    /// When there are credentials, and they cannot be used. The text is for a person, and holds no secret.
+    /// Returns an error if there are credentials and they cannot be used. The text is meant for a person and contains no secret.
     pub async fn token(&self) -> Result<Option<(Secret, String)>, String> {
         self.kept_token().await.map_err(|failure| failure.why)
     }
@@ -114,7 +115,7 @@ impl GoogleCredentials {
             State::Failed { failure, retry_at } if Instant::now() < *retry_at => return Err(failure.clone()),
             State::Unknown | State::Token { .. } | State::Failed { .. } => {}
         }
-        // Boxed, because it is rare: no caller should have room for it.
+        // Boxed because it is rare: callers' futures should not grow by its size.
         match Box::pin(self.new_token()).await {
             Ok(None) => {
                 *state = State::Absent;
@@ -133,7 +134,7 @@ impl GoogleCredentials {
         }
     }
 
-    /// A new token, the file's or else the machine's.
+    /// Obtains a new token: from the file, or else of the machine's service account.
     async fn new_token(&self) -> Result<Option<(Token, String)>, Failure> {
         if let Some(path) = &self.places.file {
             let in_file = |failure: Failure| failure.about(&path.display().to_string());
@@ -149,7 +150,7 @@ impl GoogleCredentials {
         Ok(self.token_of_machine().await?.map(|token| (token, METADATA_SERVER.to_owned())))
     }
 
-    /// The token of the machine's own account; `None` where there is no metadata service.
+    /// Obtains a token of the machine's service account. Returns `None` if there is no metadata server.
     async fn token_of_machine(&self) -> Result<Option<Token>, Failure> {
         const PATH: &str = "instance/service-accounts/default/token";
         let Some(metadata) = &self.metadata else { return Ok(None) };

@@ -1,4 +1,4 @@
-//! Every type of credentials against services on loopback.
+//! Every type of credentials, tested against services on loopback.
 
 use std::collections::HashMap;
 use std::fs;
@@ -23,7 +23,7 @@ fn door() -> Door {
     Door::open(Settings { retry, ..Settings::default() }).unwrap()
 }
 
-/// What a token service answers.
+/// The answer of a token endpoint.
 fn answer() -> String {
     json!({ "access_token": "token-of-google", "expires_in": 3600, "token_type": "Bearer" }).to_string()
 }
@@ -41,7 +41,7 @@ fn has_header(request: &str, header: &str) -> bool {
     request.split("\r\n\r\n").next().unwrap().lines().any(|line| line == header)
 }
 
-/// Credentials of a file with this content.
+/// Returns credentials from a file with this content.
 fn with_file(content: &impl ToString) -> (GoogleCredentials, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("credentials.json");
@@ -59,7 +59,7 @@ async fn token(google: &GoogleCredentials) -> String {
     google.access_token().await.unwrap().unwrap().reveal().to_owned()
 }
 
-/// The error of credentials, which never holds a secret.
+/// Returns the error of credentials, and asserts that it contains no secret.
 async fn error(content: &impl ToString) -> String {
     let (google, _folder) = with_file(content);
     let error = google.token().await.unwrap_err();
@@ -124,7 +124,7 @@ async fn a_service_account_signs_its_assertion() {
     );
 }
 
-/// A federation that exchanges at this service, whose subject token is at this source.
+/// Returns a federation file that exchanges at this service and reads the subject token from this source.
 fn federation(service: &Service, source: &Value) -> Value {
     json!({
         "type": "external_account", "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/x",
@@ -200,7 +200,7 @@ async fn a_token_at_a_url_is_got_with_the_headers_of_the_file() {
     );
 }
 
-/// What IAM Credentials answers.
+/// Returns an answer of IAM Credentials.
 fn generated() -> String {
     let later = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(30);
     json!({ "accessToken": "token-of-account", "expireTime": later.strftime("%Y-%m-%dT%H:%M:%SZ").to_string() }).to_string()

@@ -1,4 +1,4 @@
-//! Tokens of token services (RFC 6749, section 5).
+//! Access tokens of token endpoints (RFC 6749, section 5).
 
 use std::time::Duration;
 
@@ -10,23 +10,23 @@ use url::Url;
 
 use crate::identity::answer::{Failure, bearer};
 
-/// What a token may be used for.
+/// The scope of the requested tokens.
 pub(super) const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-/// The largest answer of a token service, in bytes.
+/// The maximum size of an answer of a token endpoint, in bytes.
 const ANSWER_MAX: u64 = 256 * 1024;
-/// The longest that a token is taken to be good for.
+/// The longest lifetime that a token is assumed to have.
 const LIFE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// An access token.
 #[derive(Debug)]
 pub(super) struct Token {
     pub(super) secret: Secret,
-    /// How long it is good for.
+    /// The remaining lifetime.
     pub(super) life: Duration,
 }
 
 impl Token {
-    /// The token of a token service's answer.
+    /// Reads the token from an answer of a token endpoint.
     pub(super) fn of_answer(body: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct TokenAnswer {
@@ -41,7 +41,7 @@ impl Token {
     }
 }
 
-/// A form that is posted to a token service, which answers with a token. `client` is shown in the header where there is one.
+/// Posts a form to a token endpoint, which answers with a token. `client` is the `Authorization` header, if any.
 pub(super) async fn granted(
     door: &Door,
     url: Url,
@@ -61,8 +61,8 @@ pub(super) async fn granted(
     Ok(Token::of_answer(successful(&answer)?)?)
 }
 
-/// A token of a service account, got with one of whoever may act as it (IAM Service Account Credentials API v1,
-/// *projects.serviceAccounts.generateAccessToken*).
+/// Requests a token of a service account with a token of an account that may impersonate it (IAM Service Account Credentials API
+/// v1, *projects.serviceAccounts.generateAccessToken*).
 pub(super) async fn impersonated(
     door: &Door,
     url: Url,
@@ -91,11 +91,11 @@ pub(super) async fn impersonated(
     Ok(Token { secret: Secret::new(access_token), life: life.min(LIFE_MAX) })
 }
 
-/// Why a token service gave none.
+/// Why a token endpoint issued no token.
 #[derive(Debug)]
 pub(super) struct Refused {
     failure: Failure,
-    /// Whether it has said no (4xx), so that something is wrong with the credentials.
+    /// Whether the endpoint refused (4xx), so that the credentials are at fault.
     is_refusal: bool,
 }
 
@@ -104,14 +104,14 @@ impl Refused {
         Self { failure, is_refusal: false }
     }
 
-    /// The failure, with advice where it was a refusal.
+    /// Returns the failure, with advice if it is a refusal.
     pub(super) fn advised(self, advice: &str) -> Failure {
         let Self { failure: Failure { why, is_temporary }, is_refusal } = self;
         let why = if is_refusal { format!("{why}; {advice}") } else { why };
         Failure { why, is_temporary }
     }
 
-    /// The failure, said of something.
+    /// Returns the failure with its subject prepended.
     pub(super) fn about(self, what: &str) -> Failure {
         self.failure.about(what)
     }
@@ -123,7 +123,7 @@ impl From<String> for Refused {
     }
 }
 
-/// The body of a success. Of a refusal nothing is told but its code: the rest may hold anything.
+/// Returns the body of a success. The error for a refusal contains only its code: the rest of the body may contain anything.
 pub(super) fn successful(answer: &Answer) -> Result<&[u8], Refused> {
     let (status, body) = (answer.status(), answer.body());
     if status.is_success() {
@@ -135,7 +135,8 @@ pub(super) fn successful(answer: &Answer) -> Result<&[u8], Refused> {
     Err(Refused { failure, is_refusal: status.is_client_error() && !is_temporary })
 }
 
-/// The code of a refusal (RFC 6749, *Error Response*; `google.rpc.Status`), in brackets; nothing where there is none.
+/// Returns the code of a refusal (RFC 6749, *Error Response*; `google.rpc.Status`) in brackets, or an empty text if there is
+/// none.
 fn code(body: &[u8]) -> String {
     #[derive(Deserialize)]
     #[serde(untagged)]

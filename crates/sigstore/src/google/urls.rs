@@ -1,12 +1,12 @@
-//! URLs that credentials may be sent to. A file of credentials contains URLs; a manipulated file must not have credentials sent to
-//! any host that it names.
+//! URLs that credentials may be sent to. A credential file contains URLs, and a manipulated file must not cause credentials to be
+//! sent to an arbitrary host.
 
 use url::{Host, Url};
 
-/// A URL of a file of credentials, where credentials may be sent to it: to Google, or to this machine.
+/// Reads a URL of a credential file that credentials may be sent to: a URL of Google or of this machine.
 ///
 /// # Errors
-/// When it is another; says so with its name in the file.
+/// Returns an error for any other URL. The error contains the URL's name in the file.
 pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
     let url = parse(name, text)?;
     if is_loopback(&url) || (url.scheme() == "https" && is_google(&url)) {
@@ -18,11 +18,11 @@ pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
     ))
 }
 
-/// A URL of a file of credentials at which a token of another provider is got with what the file says: of this machine, of
-/// Google, or of GitHub Actions, whose own action writes such files.
+/// Reads a URL of a credential file that another provider's token is requested from, with secrets of the file: a URL of this
+/// machine, of Google, or of GitHub Actions, whose own action writes such files.
 ///
 /// # Errors
-/// As [`google_url`].
+/// The same as [`google_url`].
 pub(super) fn subject_token_url(name: &str, text: &str) -> Result<Url, String> {
     let url = parse(name, text)?;
     let is_github = url.scheme() == "https" && ends_with(&url, ".actions.githubusercontent.com");
@@ -30,7 +30,7 @@ pub(super) fn subject_token_url(name: &str, text: &str) -> Result<Url, String> {
 }
 
 fn parse(name: &str, text: &str) -> Result<Url, String> {
-    // Text that is not a URL may be a secret, so it is not shown.
+    // A text that is not a URL may be a secret, so the error does not contain it.
     let url = Url::parse(text).map_err(|_| format!("`{name}` is not a URL"))?;
     match url.username().is_empty() && url.password().is_none() {
         true => Ok(url),
@@ -39,7 +39,7 @@ fn parse(name: &str, text: &str) -> Result<Url, String> {
 }
 
 fn is_google(url: &Url) -> bool {
-    // The last is in old files of service accounts.
+    // Old service account files contain `accounts.google.com`.
     url.port().is_none()
         && (ends_with(url, ".googleapis.com") || url.host_str() == Some("accounts.google.com"))
 }

@@ -1,4 +1,4 @@
-//! What token services have in common: a secret is shown, and an answer may hold one.
+//! Requests to token services: each sends a secret, and an answer may contain one.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -9,14 +9,14 @@ use transport::{Answer, ErrorKind, Secret, shown};
 /// Why there is no token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// What was tried, what came back, what to do.
+    /// What was tried, what came back and what to do.
     pub(crate) why: String,
-    /// Whether the same might succeed a little later.
+    /// Whether a retry may succeed a little later.
     pub(crate) is_temporary: bool,
 }
 
 impl Failure {
-    /// The same, said of something.
+    /// Returns the failure with its subject prepended.
     pub(crate) fn about(self, what: &str) -> Self {
         Self { why: format!("{what}: {}", self.why), ..self }
     }
@@ -36,13 +36,13 @@ impl From<&str> for Failure {
 
 impl From<transport::Error> for Failure {
     fn from(error: transport::Error) -> Self {
-        // A host that was given up may come back.
+        // The door may admit a host again after a while.
         let is_temporary = error.is_temporary() || matches!(error.kind(), ErrorKind::NotAdmitted { .. });
         Self { why: error.to_string(), is_temporary }
     }
 }
 
-/// The value of an `Authorization` header.
+/// Returns the value of an `Authorization` header.
 pub(crate) fn bearer(proof: &Secret) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(format!("Bearer {}", proof.reveal()))
         .map_err(|_| "what it has to be asked with holds characters that no token has")?;
@@ -50,8 +50,8 @@ pub(crate) fn bearer(proof: &Secret) -> Result<HeaderValue, String> {
     Ok(value)
 }
 
-/// The body of an answer that grants what was asked for. `advise` knows what to do about a refusal. Of its body nothing is
-/// told but Google's word for what is wrong: the rest may hold anything.
+/// Returns the body of a successful answer. For a refusal, `advise` returns the advice for a status, if any. The error contains
+/// nothing of a refusal's body but the status of Google's APIs: the rest may contain anything.
 pub(crate) fn success(
     answer: &Answer,
     advise: impl FnOnce(StatusCode) -> Option<String>,
@@ -66,13 +66,13 @@ pub(crate) fn success(
     Err(Failure { why, is_temporary: transport::is_temporary(status) })
 }
 
-/// What an answer of JSON holds.
+/// Reads a JSON answer.
 pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     // The parser's message could quote the token.
     serde_json::from_slice(body).map_err(|_| "it answered, and its answer holds no token".to_owned())
 }
 
-/// The status that Google's APIs give with a refusal (`google.rpc.Status`, *code* by its name).
+/// Returns the status in a refusal by Google's APIs (`google.rpc.Status`, the name of *code*).
 fn refusal(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Refusal {

@@ -7,19 +7,19 @@ use serde_json::{Map, Value};
 
 use super::invalid_token::InvalidToken;
 
-/// The issuer of GitHub Actions. The URLs of an enterprise's own issuers begin with it.
+/// The issuer of GitHub Actions. The URLs of enterprise issuers begin with it.
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
-/// The issuer of gitlab.com's pipelines.
+/// The issuer of CI/CD jobs on gitlab.com.
 const GITLAB: &str = "https://gitlab.com";
 
-/// The claims of a token. Its signature is not verified here.
+/// The claims of a token. The token's signature is not verified here.
 pub(super) struct Claims(Map<String, Value>);
 
 impl Claims {
-    /// The claims of a token in its compact form.
+    /// Reads the claims of a token in compact serialization.
     ///
     /// # Errors
-    /// When it is not a signed JWT (RFC 7519) of JSON objects.
+    /// Returns an error if the text is not a signed JWT (RFC 7519) that consists of JSON objects.
     pub(super) fn of(text: &str) -> Result<Self, InvalidToken> {
         let malformed = InvalidToken::Malformed;
         let parts: Vec<&str> = text.split('.').take(4).collect();
@@ -38,10 +38,10 @@ impl Claims {
         Ok(Self(json(&decode(claims)?)?))
     }
 
-    /// The text of a claim. `None` where the claim is missing or empty.
+    /// Returns the text of a claim, or `None` if the claim is missing or empty.
     ///
     /// # Errors
-    /// When the claim is not a text.
+    /// Returns an error if the claim is not a string.
     pub(super) fn text(&self, name: &'static str) -> Result<Option<String>, InvalidToken> {
         match self.0.get(name) {
             None | Some(Value::Null) => Ok(None),
@@ -50,18 +50,18 @@ impl Claims {
         }
     }
 
-    /// The text of a claim that every token must have.
+    /// Returns the text of a claim that every token must have.
     ///
     /// # Errors
-    /// When the claim is missing or empty, or is not a text.
+    /// Returns an error if the claim is missing or empty, or is not a string.
     pub(super) fn required(&self, name: &'static str) -> Result<String, InvalidToken> {
         self.text(name)?.ok_or(InvalidToken::Claim(name))
     }
 
-    /// The audiences (`aud`): one text or a list of texts.
+    /// Returns the audiences (`aud`): one string or a list of strings.
     ///
     /// # Errors
-    /// When the claim is missing or of another form.
+    /// Returns an error if the claim is missing or malformed.
     pub(super) fn audiences(&self) -> Result<Vec<String>, InvalidToken> {
         let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
         match self.0.get("aud") {
@@ -72,10 +72,10 @@ impl Claims {
         .ok_or(InvalidToken::Claim("aud"))
     }
 
-    /// The time in a claim: seconds since 1970, which may have a fraction (RFC 7519, *NumericDate*).
+    /// Returns the time in a claim: seconds since 1970, possibly with a fraction (RFC 7519, *NumericDate*).
     ///
     /// # Errors
-    /// When the claim is not a time.
+    /// Returns an error if the claim is not a time.
     pub(super) fn time(&self, name: &'static str) -> Result<Option<Timestamp>, InvalidToken> {
         let Some(value) = self.0.get(name).filter(|value| !value.is_null()) else { return Ok(None) };
         #[expect(
@@ -88,7 +88,8 @@ impl Claims {
         time.map(Some).ok_or(InvalidToken::Claim(name))
     }
 
-    /// Whether the issuer vouches for the address. Some issuers write the word instead of the value. Fulcio also reads the word.
+    /// Returns whether the issuer has verified the e-mail address. Some issuers write a string instead of a Boolean. Fulcio also
+    /// reads the string.
     pub(super) fn email_verified(&self) -> bool {
         match self.0.get("email_verified") {
             Some(Value::Bool(verified)) => *verified,
@@ -97,10 +98,10 @@ impl Claims {
         }
     }
 
-    /// The identity that Fulcio will put into the certificate.
+    /// Returns the identity that Fulcio will put into the certificate.
     ///
     /// # Errors
-    /// When a claim is missing that the issuer must set.
+    /// Returns an error if a claim is missing that the issuer must set.
     pub(super) fn identity(
         &self,
         issuer: &str,
@@ -121,12 +122,12 @@ impl Claims {
         Ok(self.service_account().unwrap_or_else(|| subject.to_owned()))
     }
 
-    /// The issuer that the issuer of the token asked for it (`federated_claims.connector_id`).
+    /// Returns the upstream issuer that the token's issuer relied on (`federated_claims.connector_id`).
     pub(super) fn connector(&self) -> Option<String> {
         self.0.get("federated_claims")?.get("connector_id")?.as_str().map(ToOwned::to_owned)
     }
 
-    /// The service account of a Kubernetes cluster, as Fulcio names it.
+    /// Returns the service account of a Kubernetes cluster in Fulcio's notation.
     fn service_account(&self) -> Option<String> {
         let cluster = self.0.get("kubernetes.io")?;
         let namespace = cluster.get("namespace")?.as_str()?;

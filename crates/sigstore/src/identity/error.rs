@@ -1,11 +1,11 @@
-//! Why there is nobody to sign as.
+//! Why there is no identity to sign with.
 
 use std::fmt;
 
 use super::answer::Failure;
 use super::invalid_token::InvalidToken;
 
-/// Where a token comes from, in the order in which they are asked.
+/// A source of tokens. The order is the order in which the sources are asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenSource {
     /// `--identity-token`.
@@ -14,20 +14,21 @@ pub enum TokenSource {
     Value,
     /// GitHub Actions.
     GitHub,
-    /// Google: a service account that we act as.
+    /// Google: a service account that the caller may impersonate.
     GoogleAccount,
-    /// Google: the machine's own account.
+    /// Google: the machine's service account.
     GoogleMachine,
-    /// A file that the platform puts there and renews.
+    /// A file that the platform projects and renews.
     Projected,
 }
 
 impl TokenSource {
-    /// All of them, in order.
+    /// All sources, in order.
     pub(super) const ALL: [Self; 6] =
         [Self::Given, Self::Value, Self::GitHub, Self::GoogleAccount, Self::GoogleMachine, Self::Projected];
 
-    /// Whether a token is kept while it is good. What is here already is read anew, so that what somebody puts there holds.
+    /// Returns whether a token of this source is kept while it is valid. Tokens of local sources are read again each time, so
+    /// that a renewed token takes effect.
     pub(super) fn is_far(self) -> bool {
         matches!(self, Self::GitHub | Self::GoogleAccount | Self::GoogleMachine)
     }
@@ -46,7 +47,7 @@ impl fmt::Display for TokenSource {
     }
 }
 
-/// Why there is no token to sign with. Cloned to whoever asks again soon.
+/// Why there is no token to sign with. It can be cloned because a failure is returned again for a while.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityError {
     /// No source applies.
@@ -55,50 +56,51 @@ pub enum IdentityError {
         listed(asked)
     )]
     Nobody {
-        /// The sources, and why each does not apply.
+        /// The sources, and why each of them does not apply.
         asked: Vec<(TokenSource, String)>,
     },
-    /// A source that applies gave no token. Others are not asked: they could be somebody else.
+    /// A source that applies returned no token. Further sources are not asked because their tokens could be of another identity.
     #[error("no identity token from {from}: {why}")]
     Unavailable {
-        /// Which.
+        /// The source.
         from: TokenSource,
-        /// What was tried, what came back, what to do.
+        /// What was tried, what came back and what to do.
         why: String,
     },
-    /// The same, where it may give one a little later: it was not reached, is out of order, or is asked too much.
+    /// A source that applies returned no token but may return one a little later: it was unreachable, out of order or
+    /// overloaded.
     #[error("no identity token from {from} for now: {why}")]
     TemporarilyUnavailable {
-        /// Which.
+        /// The source.
         from: TokenSource,
-        /// What was tried, and what came back.
+        /// What was tried and what came back.
         why: String,
     },
-    /// What a source gave cannot be signed with.
+    /// The token from a source cannot be used for signing.
     #[error("the identity token from {from} cannot be used: {why}{}", renewal(*from, why))]
     Unusable {
-        /// Which.
+        /// The source.
         from: TokenSource,
-        /// What is wrong with it.
+        /// What is wrong with the token.
         why: InvalidToken,
     },
-    /// A renewed token is of somebody else than the one before.
+    /// The identity of a renewed token differs from the previous one.
     #[error(
         "the identity token from {from} is now of `{now}`, and was of `{before}` when signing began; \
          nothing more is signed. Run again with the one that is right"
     )]
     Changed {
-        /// Which.
+        /// The source.
         from: TokenSource,
-        /// Identity and issuer as they were.
+        /// The previous identity and issuer.
         before: String,
-        /// As they are.
+        /// The current identity and issuer.
         now: String,
     },
 }
 
 impl IdentityError {
-    /// Whether the same might succeed a little later.
+    /// Returns whether a retry may succeed a little later.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::TemporarilyUnavailable { .. })
     }
@@ -117,7 +119,7 @@ fn listed(asked: &[(TokenSource, String)]) -> String {
     asked.iter().map(|(from, why)| format!("\n  {from}: {why}")).collect()
 }
 
-/// What to do about a source that cannot renew what it gives.
+/// Returns the advice for a source that cannot renew its token.
 fn renewal(from: TokenSource, why: &InvalidToken) -> &'static str {
     match (from, why) {
         (TokenSource::Value, InvalidToken::Expired { .. }) => {

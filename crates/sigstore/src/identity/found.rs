@@ -1,13 +1,13 @@
-//! What a source of tokens says when it is asked.
+//! Answers of token sources.
 
 use transport::Secret;
 
-/// What a source says.
+/// The answer of a token source.
 pub(super) enum Found {
     Token(Secret),
     /// The source does not apply, for this reason.
     Nothing(String),
-    /// No service answers there, for this reason. The source does not apply, or is away for a moment.
+    /// No service answers at the address, for this reason. The source does not apply or is temporarily unreachable.
     NoService(String),
 }
 

@@ -1,4 +1,4 @@
-//! The tokens of GitHub Actions (*OpenID Connect reference*, *Methods for requesting the OIDC token*).
+//! Tokens of GitHub Actions (*OpenID Connect reference*, *Methods for requesting the OIDC token*).
 
 use http::{HeaderValue, Method, header};
 use serde::Deserialize;
@@ -7,7 +7,7 @@ use url::Url;
 
 use super::answer::{Failure, bearer, json, success};
 
-/// What a job needs for tokens.
+/// The permission that a job needs to request tokens.
 pub(super) const PERMISSION: &str = "the workflow's job needs `permissions: id-token: write`";
 
 #[derive(Deserialize)]
@@ -15,7 +15,7 @@ struct Token {
     value: String,
 }
 
-/// A token of the job that we run in. `url` and `proof` are what the runner tells the job, as environment variables.
+/// Requests a token of the current job. `url` and `proof` are environment variables that the runner sets for the job.
 pub(super) async fn token(
     door: &Door,
     url: &str,

@@ -1,4 +1,4 @@
-//! Google's ID tokens: of a service account that we may act as, or of the machine's own.
+//! Google's ID tokens: of a service account to impersonate, or of the machine's service account.
 
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -15,25 +15,25 @@ use crate::google::{Metadata, MetadataAnswer};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct AccessError {
-    /// What is wrong, for a person. Holds no secret.
+    /// What is wrong, as a text for a person. It contains no secret.
     pub why: String,
-    /// Whether the same might succeed a little later.
+    /// Whether a retry may succeed a little later.
     pub is_temporary: bool,
 }
 
-/// Access tokens of Google, of whoever runs us (scope `cloud-platform`).
+/// Google access tokens of the caller (scope `cloud-platform`).
 pub trait AccessTokens: Send + Sync {
-    /// An access token that is good now; `None` where nobody here has credentials of Google.
+    /// Returns a valid access token, or `None` if the caller has no Google credentials.
     ///
     /// # Errors
-    /// When there are credentials, and they could not be had. The text is for a person, and holds no secret.
+    /// Returns an error if there are credentials and they cannot be used. The text is meant for a person and contains no secret.
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>>;
 
-    /// The same, with errors that tell temporary failures, which signers retry, from permanent ones. Without an implementation
-    /// all failures are permanent.
+    /// Returns the same as [`access_token`](Self::access_token), with errors that distinguish temporary failures, which signers
+    /// retry, from permanent ones. The default implementation treats all failures as permanent.
     ///
     /// # Errors
-    /// As [`access_token`](Self::access_token).
+    /// The same as [`access_token`](Self::access_token).
     fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
         Box::pin(async {
             let token = self.access_token().await;
@@ -42,7 +42,7 @@ pub trait AccessTokens: Send + Sync {
     }
 }
 
-/// Whether an account may be one of Google's: an e-mail address. Workflows and service accounts of clusters have URIs.
+/// Returns whether an account may be a Google account: an e-mail address. Workflows and Kubernetes service accounts have URIs.
 pub(super) fn may_be_account(account: &str) -> bool {
     let odd = |letter: char| letter.is_control() || letter.is_whitespace() || "/:?#%\\".contains(letter);
     let parts: Vec<&str> = account.split('@').collect();
@@ -54,7 +54,7 @@ struct Token {
     token: String,
 }
 
-/// A token of a service account (IAM Service Account Credentials API v1, *projects.serviceAccounts.generateIdToken*).
+/// Requests a token of a service account (IAM Service Account Credentials API v1, *projects.serviceAccounts.generateIdToken*).
 pub(super) async fn impersonate(
     door: &Door,
     iam: &str,
@@ -75,7 +75,7 @@ pub(super) async fn impersonate(
     Ok(json(&body).map(|Token { token }| Secret::new(token))?)
 }
 
-/// What a person can do about a refusal.
+/// Returns the advice for a refusal.
 fn advice(status: StatusCode, account: &str) -> Option<String> {
     match status {
         StatusCode::BAD_REQUEST => Some(format!("is {account} the name of a service account?")),
@@ -93,7 +93,7 @@ fn advice(status: StatusCode, account: &str) -> Option<String> {
     }
 }
 
-/// A token of the machine's own account (Compute Engine, *Verifying the identity of instances*).
+/// Requests a token of the machine's service account (Compute Engine, *Verifying the identity of instances*).
 pub(super) async fn of_machine(metadata: &Metadata, audience: &str) -> Result<Found, Failure> {
     const PATH: &str = "instance/service-accounts/default/identity";
     match metadata.ask(PATH, &[("audience", audience), ("format", "full")]).await? {

@@ -1,76 +1,76 @@
-//! Why an ID token cannot be signed with.
+//! Why an ID token cannot be used for signing.
 
 use jiff::Timestamp;
 
-/// The largest token, in bytes.
+/// The maximum size of a token, in bytes.
 pub(super) const TOKEN_MAX: usize = 16 * 1024;
 
-/// Why a token cannot be signed with. The text holds nothing that would let another user use the token.
+/// Why a token cannot be used for signing. The text contains nothing that would let another user use the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
-    /// More than a token may be.
+    /// The token is larger than 16 KiB.
     #[error("it is larger than {TOKEN_MAX} bytes, which no ID token is")]
     TooLarge,
-    /// Not a signed JWT.
+    /// The token is not a signed JWT.
     #[error("it is not an ID token: {0}")]
     Malformed(&'static str),
-    /// A claim is missing or of the wrong form.
+    /// A claim is missing or malformed.
     #[error("its claim `{0}` is missing or not of the form it should have")]
     Claim(&'static str),
-    /// It is for another audience.
+    /// The token is for another audience.
     #[error(
         "it is for the audience {}, not for `{expected}`; ask for one with the audience `{expected}`",
         quoted(found)
     )]
     Audience {
-        /// The audience that it should be for.
+        /// The required audience.
         expected: String,
-        /// The audiences that it is for.
+        /// The token's audiences.
         found: Vec<String>,
     },
-    /// It has expired, or is about to.
+    /// The token has expired or expires too soon.
     #[error(
         "it {} at {expires}{}, and the clock here says {now}; get a new one, or set the clock right",
         if expires <= now { "expired" } else { "expires" },
         issued.map(|at| format!(" (it was issued at {at})")).unwrap_or_default()
     )]
     Expired {
-        /// When it expires.
+        /// The expiration time.
         expires: Timestamp,
-        /// When it was issued, where it says so.
+        /// The time of issue, if the token contains it.
         issued: Option<Timestamp>,
-        /// The time here.
+        /// The local time.
         now: Timestamp,
     },
-    /// It is not valid yet.
+    /// The token is not valid yet.
     #[error("it is not valid before {not_before}, and the clock here says {now}; set the clock right")]
     NotYet {
-        /// When it begins.
+        /// The start of the validity.
         not_before: Timestamp,
-        /// The time here.
+        /// The local time.
         now: Timestamp,
     },
-    /// The issuer does not vouch for the address.
+    /// The issuer has not verified the e-mail address.
     #[error(
         "its issuer {issuer} has not verified the address {email}, and Fulcio takes none that is not; verify it there"
     )]
     UnverifiedEmail {
         /// The issuer.
         issuer: String,
-        /// The address.
+        /// The e-mail address.
         email: String,
     },
-    /// It is of another identity than the one that was asked for.
+    /// The token is of another identity than the requested one.
     #[error(
         "it is of `{found}` (issuer {issuer}), and `{asked}` was asked for (`--signer-account`); \
          nothing is signed as another"
     )]
     Another {
-        /// Who was asked for.
+        /// The requested identity.
         asked: String,
-        /// Whose it is.
+        /// The token's identity.
         found: String,
-        /// Who says so.
+        /// The token's issuer.
         issuer: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Tokens that are here already: in a file, or on standard input.
+//! Local tokens: in a file, or on standard input.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -12,29 +12,29 @@ use transport::Secret;
 
 use super::invalid_token::TOKEN_MAX;
 
-/// The most that is read, in bytes: a token, and the space that may stand around it.
+/// The maximum number of bytes to read: a token, and whitespace around it.
 const READ_MAX: u64 = TOKEN_MAX as u64 + 1024;
-/// How long standard input is waited for.
+/// How long to wait for standard input.
 const INPUT_TIME: Duration = Duration::from_secs(60);
 
-/// Where the token is that somebody has given by hand (`--identity-token`).
+/// The location of a token that the user provides (`--identity-token`).
 #[derive(Debug)]
 pub struct Given(Kind);
 
 enum Kind {
     File(PathBuf),
     Input(Box<dyn AsyncRead + Send + Sync + Unpin>),
-    /// What the input held, since it can be read only once.
+    /// The content of the input, kept because the input can be read only once.
     Read(Result<Secret, String>),
 }
 
 impl Given {
-    /// A file, which is read whenever a token is needed, so that somebody may renew it.
+    /// A file. It is read whenever a token is needed, so another process may renew it.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self(Kind::File(path.into()))
     }
 
-    /// Standard input, or what stands for it: read once, when the first token is needed, to its end.
+    /// Standard input, or a stream in its place. It is read once, to its end, when the first token is needed.
     pub fn input(input: impl AsyncRead + Send + Sync + Unpin + 'static) -> Self {
         Self(Kind::Input(Box::new(input)))
     }
@@ -65,7 +65,7 @@ impl fmt::Debug for Kind {
     }
 }
 
-/// The text of a file; `None` where there is no such file.
+/// Returns the text of a file, or `None` if there is no such file.
 pub(crate) async fn file(path: &Path) -> Result<Option<Secret>, String> {
     let fail = |why: String| format!("{}: {why}", path.display());
     let unreadable = |error: std::io::Error| fail(format!("cannot be read: {error}"));
@@ -74,7 +74,7 @@ pub(crate) async fn file(path: &Path) -> Result<Option<Secret>, String> {
             return Ok(None);
         }
         Err(error) => return Err(unreadable(error)),
-        // A pipe would give its token once, and opening it would wait until somebody writes to it.
+        // A pipe would return its token only once, and opening it would block until a process writes to it.
         Ok(metadata) if !metadata.is_file() => {
             return Err(fail("not a regular file; pipe the token in, with `-` as the file".to_owned()));
         }

@@ -1,4 +1,4 @@
-//! Who signs: where ID tokens come from, and what is made sure of before one is used (`docs/design/identity.md`).
+//! Identities of signers: the sources of ID tokens, and the checks before a token is used (`docs/design/identity.md`).
 
 pub(crate) mod answer;
 mod claims;
@@ -33,47 +33,48 @@ use transport::{Door, FAILURE_LIFE, Secret};
 
 use crate::google::Metadata;
 
-/// Where cosign looks for the file that a platform projects a token into.
+/// The path at which cosign looks for a token that a platform projects.
 pub const PROJECTED_TOKEN: &str = "/var/run/sigstore/cosign/oidc-token";
-/// Whom tokens are for, unless an instance of Sigstore wants another.
+/// The audience of tokens, unless an instance of Sigstore requires another one.
 pub const AUDIENCE: &str = "sigstore";
-/// Where Google makes tokens of service accounts.
+/// The service that issues tokens of Google service accounts.
 pub const IAM_CREDENTIALS: &str = "https://iamcredentials.googleapis.com";
 
-/// A token that is good for longer than this is used again.
+/// A token is reused if its remaining lifetime is longer than this.
 const FRESH: SignedDuration = SignedDuration::from_mins(5);
 
-/// Where tokens may come from, as the binary finds it; nothing here reads the environment. What is `None` is not asked.
+/// The sources of tokens. The binary provides these values: nothing in this crate reads the environment. Sources that are `None`
+/// are not asked.
 pub struct Sources {
-    /// Whom tokens have to be for.
+    /// The required audience of tokens.
     pub audience: String,
-    /// Who has to sign (`--signer-account`): an e-mail address, or the identity that certificates name. A service account of
-    /// Google's is acted as where Google is asked.
+    /// The required identity (`--signer-account`): an e-mail address, or the identity that certificates name. For a Google
+    /// service account, Google is asked to impersonate it.
     pub account: Option<String>,
-    /// The token that somebody has given (`--identity-token`).
+    /// The location of the token that the user provides (`--identity-token`).
     pub given: Option<Given>,
     /// The token itself (`SIGSTORE_ID_TOKEN`).
     pub value: Option<Secret>,
-    /// Where GitHub Actions gives tokens (`ACTIONS_ID_TOKEN_REQUEST_URL`).
+    /// The URL at which GitHub Actions issues tokens (`ACTIONS_ID_TOKEN_REQUEST_URL`).
     pub github_url: Option<String>,
-    /// What it wants to see (`ACTIONS_ID_TOKEN_REQUEST_TOKEN`).
+    /// The token that authorizes these requests (`ACTIONS_ID_TOKEN_REQUEST_TOKEN`).
     pub github_token: Option<Secret>,
-    /// Google's access tokens of whoever runs us.
+    /// Google access tokens of the caller.
     pub access_tokens: Option<Arc<dyn AccessTokens>>,
-    /// Google's IAM Credentials API: scheme and host.
+    /// The scheme and the host of Google's IAM Credentials API.
     pub iam_credentials: String,
-    /// Host, and port where it is another, of Google's metadata service. It is spoken with in plain HTTP, which the door's
-    /// settings have to allow.
+    /// The host, and optionally the port, of Google's metadata server. Requests use plain HTTP, which the door's settings must
+    /// allow.
     pub metadata_host: Option<String>,
-    /// Whether we are known to run at Google: the metadata service is then waited for even where nothing listens at its address,
-    /// as it may be when a machine has just started.
+    /// Whether this process is known to run on Google Cloud. If so, requests are retried even if nothing listens at the address,
+    /// which can be the case when a machine has just started.
     pub is_at_google: bool,
-    /// The file that a platform projects a token into and renews ([`PROJECTED_TOKEN`]); it need not exist.
+    /// The file that a platform projects a token into and renews ([`PROJECTED_TOKEN`]). It need not exist.
     pub projected: Option<PathBuf>,
 }
 
 impl Default for Sources {
-    /// None, but for the public hosts and the public audience.
+    /// No sources, and the public hosts and audience.
     fn default() -> Self {
         Self {
             audience: AUDIENCE.to_owned(),
@@ -91,26 +92,26 @@ impl Default for Sources {
     }
 }
 
-/// Somebody who can sign: gives tokens of one identity for as long as the run lasts.
+/// An identity that can sign. All its tokens are of this identity for as long as the run lasts.
 pub struct Identity {
     door: Door,
     sources: Sources,
     metadata: Option<Metadata>,
     state: Mutex<State>,
-    /// Why there was no token when one was last asked for, and until when that is given again.
+    /// The last failure, and until when it is returned again.
     failed: SyncMutex<Option<(IdentityError, Instant)>>,
 }
 
-/// What changes while tokens are asked for. Who asks meanwhile waits, and has the same token.
+/// The state of token requests. Callers that wait for its lock get the same token.
 #[derive(Default)]
 struct State {
     given: Option<Given>,
-    /// Who has signed so far. Nobody else will.
+    /// The source and the identity of the first token. Later tokens must match it.
     signer: Option<Signer>,
     kept: Option<IdentityToken>,
 }
 
-/// The source that applies, and whom its first token was of.
+/// The source that applies, and the identity of its first token.
 struct Signer {
     from: TokenSource,
     identity: String,
@@ -134,7 +135,7 @@ impl fmt::Display for Signer {
 }
 
 impl Identity {
-    /// An identity that has asked nobody yet. Every request goes through `door`.
+    /// Creates an identity without asking any source yet. Every request goes through `door`.
     pub fn new(mut sources: Sources, door: Door) -> Self {
         let given = sources.given.take();
         let metadata = sources
@@ -145,7 +146,7 @@ impl Identity {
         Self { door, sources, metadata, state, failed: SyncMutex::default() }
     }
 
-    /// Has the next token asked for anew, even where a failure would be given again.
+    /// Forgets the last failure, so that the next request for a token asks the sources again.
     pub(crate) fn try_again(&self) {
         *self.failed() = None;
     }
@@ -154,12 +155,12 @@ impl Identity {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A token that is good for at least another minute, for the right audience, and of the account that was asked for. It is
-    /// always of the same source and the same identity as the one before. A failure is given again for a minute, but for one
-    /// that may pass ([`IdentityError::is_temporary`]).
+    /// Returns a token for the required audience and account that is valid for at least another minute. Every token is from the
+    /// same source and of the same identity as the previous one. A permanent failure is returned again for a minute, a temporary
+    /// one ([`IdentityError::is_temporary`]) is not.
     ///
     /// # Errors
-    /// When no source applies, the first that applies gives no token, or one that cannot be used.
+    /// Returns an error if no source applies, or if the first source that applies returns no token or one that cannot be used.
     pub async fn token(&self) -> Result<IdentityToken, IdentityError> {
         let mut state = self.state.lock().await;
         match &state.kept {
@@ -170,7 +171,7 @@ impl Identity {
             Some((error, until)) if Instant::now() < *until => return Err(error.clone()),
             _ => {}
         }
-        // Boxed, because it is rare: no caller should have room for it.
+        // Boxed because it is rare: callers' futures should not grow by its size.
         let renewed = Box::pin(self.renew(&mut state)).await;
         if let Err(error) = &renewed
             && !error.is_temporary()
@@ -202,7 +203,7 @@ impl Identity {
         Ok(token)
     }
 
-    /// The token of the first source that applies.
+    /// Returns the token of the first source that applies.
     async fn first(&self, given: &mut Option<Given>) -> Result<(TokenSource, Secret), IdentityError> {
         let mut asked = Vec::new();
         for from in TokenSource::ALL {
@@ -215,7 +216,7 @@ impl Identity {
         Err(IdentityError::Nobody { asked })
     }
 
-    /// One more token of a source that has given one.
+    /// Returns another token of a source that has returned one before.
     async fn again(
         &self,
         from: TokenSource,
@@ -224,7 +225,7 @@ impl Identity {
         match self.ask(from, given).await {
             Ok(Found::Token(text)) => Ok((from, text)),
             Ok(Found::Nothing(why)) => Err(IdentityError::Unavailable { from, why }),
-            // It has answered before.
+            // The service has answered before, so this failure is temporary.
             Ok(Found::NoService(why)) => Err(IdentityError::TemporarilyUnavailable { from, why }),
             Err(failure) => Err(IdentityError::of(from, failure)),
         }
@@ -248,7 +249,7 @@ impl Identity {
             let why = format!("ACTIONS_ID_TOKEN_REQUEST_URL is not set (there, {})", github::PERMISSION);
             return Ok(Found::Nothing(why));
         };
-        // Its tokens are of workflows, which are no accounts.
+        // The tokens of this source are of workflows, which are not accounts.
         if self.sources.account.as_deref().is_some_and(google::may_be_account) {
             return Ok(Found::Nothing("it has no tokens of e-mail addresses".to_owned()));
         }
@@ -283,7 +284,7 @@ impl Identity {
 
     async fn of_machine(&self) -> Result<Found, Failure> {
         match (&self.sources.account, &self.metadata) {
-            // The machine's account would be another, or one that has to be acted as.
+            // The machine's service account would be another one, or one that has to be impersonated.
             (Some(_), _) => Ok(Found::Nothing("another account is asked for".to_owned())),
             (None, Some(metadata)) => google::of_machine(metadata, &self.sources.audience).await,
             (None, None) => Ok(Found::Nothing("not asked".to_owned())),
@@ -296,7 +297,7 @@ impl Identity {
         Ok(local::file(path).await?.map_or_else(nothing, Found::Token))
     }
 
-    /// The token in a text, if it may be used now.
+    /// Reads the token in a text and checks that it can be used now.
     fn checked(&self, text: &Secret) -> Result<IdentityToken, InvalidToken> {
         let token = IdentityToken::parse(text.reveal())?;
         token.check(&self.sources.audience, Timestamp::now())?;

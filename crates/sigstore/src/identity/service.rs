@@ -1,4 +1,4 @@
-//! For tests: a service on loopback that answers as it is told, and tokens that nobody would believe.
+//! For tests: a service on loopback with scripted answers, and tokens whose signature is not valid.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,18 +8,18 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-/// A service that remembers what it was asked.
+/// A service that records its requests.
 pub(crate) struct Service {
-    /// Its host and port.
+    /// The host and the port.
     pub(crate) address: String,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
-/// One answer: status, further headers, body.
+/// One answer: the status, further headers and the body.
 pub(crate) type Answer = (&'static str, &'static str, String);
 
 impl Service {
-    /// Gives the answers one after the other, and the last one ever after.
+    /// Starts a service that returns the answers in order and repeats the last one.
     pub(crate) async fn start(answers: Vec<Answer>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -39,24 +39,24 @@ impl Service {
                 let (status, headers, body) = &answers[number.min(answers.len() - 1)];
                 let head = format!("HTTP/1.1 {status}\r\nconnection: close\r\n{headers}");
                 let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
-                // A client that has read enough may hang up.
+                // A client that has read enough may close the connection.
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
         Self { address, asked }
     }
 
-    /// Everything is answered so.
+    /// Starts a service that answers every request like this.
     pub(crate) async fn answering(status: &'static str, body: impl ToString) -> Self {
         Self::start(vec![(status, "", body.to_string())]).await
     }
 
-    /// The requests so far.
+    /// Returns the requests so far.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
 
-    /// A place where nobody listens.
+    /// Returns an address at which nothing listens.
     pub(crate) async fn nobody() -> String {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string()
     }
@@ -69,14 +69,14 @@ fn is_whole(request: &[u8]) -> bool {
     body.len() >= length.map_or(0, |length| length.parse().unwrap())
 }
 
-/// A token with these claims.
+/// Returns a token with these claims.
 pub(crate) fn jwt(claims: &Value) -> String {
     let head = json!({"alg": "RS256", "typ": "JWT"});
     let parts = [head.to_string(), claims.to_string(), "nobody's signature".to_owned()];
     parts.map(|part| URL_SAFE_NO_PAD.encode(part)).join(".")
 }
 
-/// A good token of this address, which expires in so many seconds.
+/// Returns a valid token for this address that expires in this many seconds.
 pub(crate) fn token_of(email: &str, seconds: i64) -> String {
     let now = jiff::Timestamp::now().as_second();
     jwt(&json!({

@@ -1,4 +1,4 @@
-//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), as far as a client needs to know them that only passes them on.
+//! ID tokens (OpenID Connect Core 1.0, *ID Token*; RFC 7519), to the extent that a client that passes them on reads them.
 
 use jiff::{SignedDuration, Timestamp};
 use oci_types::text::printable;
@@ -7,14 +7,14 @@ use transport::Secret;
 use super::claims::Claims;
 use super::invalid_token::{InvalidToken, TOKEN_MAX};
 
-/// What a token has to be good for still, lest it expires on its way.
+/// The minimum remaining lifetime of a token, so that it does not expire in transit.
 const LEAST_LIFE: SignedDuration = SignedDuration::from_secs(60);
-/// How far the issuer's clock may be ahead of ours; Fulcio grants as much.
+/// How far the issuer's clock may be ahead of the local one. Fulcio allows the same.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_mins(5);
 
-/// An ID token: who somebody is, in the words of an issuer whom Fulcio trusts.
+/// An ID token: an identity, as stated by an issuer that Fulcio trusts.
 ///
-/// Its signature is Fulcio's to verify. What is checked here is what can be said better, and before anything is signed.
+/// Fulcio verifies the token's signature. The checks here find errors before anything is signed, with better messages.
 #[derive(Clone, Debug)]
 pub struct IdentityToken {
     raw: Secret,
@@ -31,10 +31,11 @@ pub struct IdentityToken {
 }
 
 impl IdentityToken {
-    /// Reads a token. Space around it is passed over, since files end with a line break.
+    /// Reads a token. Leading and trailing whitespace is ignored, since files end with a line break.
     ///
     /// # Errors
-    /// When it is not a signed JWT (RFC 7519) of at most 16 KiB, or one of the claims that every ID token has is missing.
+    /// Returns an error if the text is not a signed JWT (RFC 7519) of at most 16 KiB, or if a claim that every ID token has is
+    /// missing.
     pub fn parse(text: &str) -> Result<Self, InvalidToken> {
         let text = text.trim();
         if text.len() > TOKEN_MAX {
@@ -60,10 +61,11 @@ impl IdentityToken {
         })
     }
 
-    /// Whether it can be signed with now.
+    /// Checks that the token can be used for signing now.
     ///
     /// # Errors
-    /// When it is for another audience, not valid for another minute or not yet, or its address is not verified.
+    /// Returns an error if the token is for another audience, expires within a minute, is not valid yet, or has an e-mail
+    /// address that is not verified.
     pub fn check(&self, audience: &str, now: Timestamp) -> Result<(), InvalidToken> {
         if !self.audiences.iter().any(|found| found == audience) {
             let found = self.audiences.iter().map(|audience| shown(audience)).collect();
@@ -85,10 +87,10 @@ impl IdentityToken {
         }
     }
 
-    /// Whether it is of the one who was asked for: an e-mail address, or else what [`identity`](Self::identity) says.
+    /// Checks that the token is of the requested account: an e-mail address, or else the value of [`identity`](Self::identity).
     ///
     /// # Errors
-    /// When it is of somebody else; names both.
+    /// Returns an error that names both identities if the token is of another one.
     pub fn expect(&self, account: &str) -> Result<(), InvalidToken> {
         if self.identity == account {
             return Ok(());
@@ -97,12 +99,12 @@ impl IdentityToken {
         Err(InvalidToken::Another { asked: shown(account), found, issuer })
     }
 
-    /// The token itself, for the one request that shows it to Fulcio.
+    /// Returns the token itself, for the one request that sends it to Fulcio.
     pub fn raw(&self) -> &Secret {
         &self.raw
     }
 
-    /// Who vouches (`iss`).
+    /// Returns the issuer (`iss`).
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
@@ -113,31 +115,31 @@ impl IdentityToken {
         std::iter::once(self.issuer.as_str()).chain(self.connector.as_deref())
     }
 
-    /// Whom Fulcio will name in the certificate, as far as it can be told from here: the e-mail address; for GitHub's and
-    /// GitLab's pipelines the workflow; for Kubernetes the service account; else `sub`. Fulcio decides by its own
-    /// configuration of the issuer, which a private instance may have otherwise.
+    /// Returns the identity that Fulcio is expected to name in the certificate: the e-mail address; for jobs of GitHub and
+    /// GitLab the workflow; for Kubernetes the service account; else `sub`. Fulcio decides by its own configuration of the
+    /// issuer, which may differ in a private instance.
     pub fn identity(&self) -> &str {
         &self.identity
     }
 
-    /// What the proof of possession has to sign (Fulcio, `CreateSigningCertificateRequest`, *proof_of_possession*): the
-    /// e-mail address where there is one, else `sub`.
+    /// Returns the subject that the proof of possession must sign (Fulcio, `CreateSigningCertificateRequest`,
+    /// *proof_of_possession*): the e-mail address if there is one, else `sub`.
     pub fn proof_subject(&self) -> &str {
         self.email.as_deref().unwrap_or(&self.subject)
     }
 
-    /// When it expires (`exp`).
+    /// Returns the expiration time (`exp`).
     pub fn expires(&self) -> Timestamp {
         self.expires
     }
 
-    /// How long it is still good for; negative where it has expired.
+    /// Returns the remaining lifetime. It is negative if the token has expired.
     pub(super) fn left(&self, now: Timestamp) -> SignedDuration {
         self.expires.duration_since(now)
     }
 }
 
-/// A text from outside as it may stand in an error.
+/// Returns a text from outside in a form that is safe in an error message.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 200;
     printable(text, LONGEST)
@@ -158,7 +160,7 @@ mod tests {
         Timestamp::from_second(NOW).unwrap()
     }
 
-    /// A good token of somebody with an address, but for these claims; `null` takes one away.
+    /// Returns a valid token for an e-mail address, with these claims replaced. `null` removes a claim.
     fn token(but: &Value) -> Result<IdentityToken, InvalidToken> {
         let mut claims = json!({
             "iss": "https://accounts.google.com", "sub": "1234", "aud": "sigstore", "exp": NOW + 3600,
@@ -205,7 +207,7 @@ mod tests {
                 "https://kubernetes.io/namespaces/ci/serviceaccounts/promoter".to_owned(),
             ),
             (json!({"iss": "https://spire.example"}), "spiffe://example/sa".to_owned()),
-            // Looks like GitHub, and is not.
+            // Resembles GitHub's issuer, and is another one.
             (json!({"iss": format!("{github}.evil.example")}), "spiffe://example/sa".to_owned()),
         ] {
             let mut claims = claims;

@@ -1,4 +1,4 @@
-//! Every source against a service on loopback that speaks as it does.
+//! Every source, tested against a service on loopback that speaks the source's protocol.
 
 mod over_time;
 
@@ -25,14 +25,14 @@ fn identity(sources: Sources) -> Identity {
     Identity::new(sources, door())
 }
 
-/// The error of who signs from these sources, which never holds a secret.
+/// Returns the error for these sources, and asserts that it contains no secret.
 async fn error(sources: Sources) -> String {
     let error = identity(sources).token().await.unwrap_err().to_string();
     assert!(!error.contains("hush") && !error.contains("eyJ"), "{error}");
     error
 }
 
-/// Access tokens of whoever runs this.
+/// Access tokens of the caller.
 struct Access(Result<Option<&'static str>, &'static str>);
 
 impl AccessTokens for Access {
@@ -49,7 +49,7 @@ fn github(service: &Service) -> Sources {
     }
 }
 
-/// Somebody who may act as [`SIGNER`].
+/// Returns the sources of a caller that may impersonate [`SIGNER`].
 fn google(service: &Service) -> Sources {
     Sources {
         account: Some(SIGNER.to_owned()),
@@ -71,7 +71,7 @@ fn given(given: Given) -> Sources {
     Sources { given: Some(given), ..Sources::default() }
 }
 
-/// A token of a workflow, with these claims in place of its own.
+/// Returns a token of a workflow, with these claims in place of the usual ones.
 fn of_workflow(but: &Value) -> String {
     let now = Timestamp::now().as_second();
     let mut claims = json!({
@@ -85,7 +85,7 @@ fn of_workflow(but: &Value) -> String {
     jwt(&claims)
 }
 
-/// A file with this content, and the folder that it goes with.
+/// Writes a file with this content, and returns it with the folder that owns it.
 fn written(content: &str) -> (PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("token");
@@ -288,7 +288,7 @@ async fn every_source_s_token_is_checked() {
     }
 }
 
-/// Everything there is at once; taking away what has answered brings the next.
+/// All sources are present at first. Each round removes the source that answered, and the next one answers.
 #[tokio::test]
 async fn sources_are_asked_in_their_order_and_no_further_than_the_first_that_applies() {
     let runner = Service::answering("200 OK", json!({"value": of_workflow(&json!({}))})).await;
@@ -326,7 +326,7 @@ async fn an_account_of_google_s_is_not_looked_for_at_github() {
     assert!(runner.asked().is_empty());
 }
 
-/// A source that fails is the one that was meant. The next could be somebody else.
+/// A source that applies is the intended one. The next source could be of another identity.
 #[tokio::test]
 async fn a_source_that_fails_is_not_passed_over() {
     let runner = Service::answering("403 Forbidden", "").await;
@@ -406,7 +406,7 @@ async fn what_is_given_and_is_no_token_is_named_by_where_it_is() {
     }
 }
 
-/// Time stands still but for what waits, so that nobody does.
+/// The paused clock advances only while all tasks wait, so the test does not wait.
 #[tokio::test(start_paused = true)]
 async fn an_input_that_nobody_ends_is_not_waited_for_without_end() {
     let (input, _held_open) = tokio::io::duplex(1);

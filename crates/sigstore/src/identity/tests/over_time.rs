@@ -1,4 +1,4 @@
-//! What changes while a run lasts: tokens that expire, sources that fail, are slow, or go away.
+//! Changes during a run: tokens that expire, and sources that fail, are slow or disappear.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::google::Times;
 use crate::identity::service::Answer;
 
-/// What says nothing is nobody; what begins to speak as Google's and stops is broken.
+/// A server that never answers does not apply. A server that starts a Google answer and stops is broken.
 #[tokio::test]
 async fn a_metadata_service_that_hangs_is_not_waited_for_without_end() {
     let (projected, _folder) = written(&token_of("projected@x.y", HOUR));
@@ -125,13 +125,13 @@ async fn a_failure_that_may_pass_is_no_reason_not_to_ask_again() {
     }
 }
 
-/// As when a pod has just started.
+/// This happens when a pod has just started.
 #[tokio::test]
 async fn a_metadata_service_whose_first_answers_are_missing_still_says_who_signs() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
-        // The first connection hangs, the second breaks off, the third is out of order, the fourth is answered.
+        // The first connection hangs, the second is closed, the third gets a server error, and the fourth gets the answer.
         let (_first, _) = listener.accept().await.unwrap();
         drop(listener.accept().await.unwrap());
         for answer in
