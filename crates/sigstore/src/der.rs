@@ -1,6 +1,6 @@
-//! As much of DER (X.690) as it takes to write a timestamp and to see who has issued a certificate or a timestamp.
+//! The subset of DER (X.690) that is needed to write a timestamp and to read the issuer of a certificate or a timestamp.
 
-/// A value with its tag and length.
+/// Encodes a value with its tag and length.
 pub(crate) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let length = content.len().to_be_bytes();
@@ -14,12 +14,12 @@ pub(crate) fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     [head, content].concat()
 }
 
-/// A value of several others (SEQUENCE).
+/// Encodes a value that consists of others (SEQUENCE).
 pub(crate) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     value(SEQUENCE, parts)
 }
 
-/// An object identifier, given as it is encoded.
+/// Encodes an object identifier from its encoded content.
 pub(crate) fn identifier(encoded: &[u8]) -> Vec<u8> {
     value(0x06, &[encoded])
 }
@@ -29,24 +29,24 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 /// The tag of a SET.
 pub(crate) const SET: u8 = 0x31;
 
-/// A value within bytes.
+/// A decoded value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Value<'a> {
-    /// Its tag.
+    /// The tag.
     pub(crate) tag: u8,
-    /// What it holds.
+    /// The content, without tag and length.
     pub(crate) content: &'a [u8],
-    /// All of it, with tag and length.
+    /// The complete encoding, with tag and length.
     pub(crate) whole: &'a [u8],
 }
 
 impl<'a> Value<'a> {
-    /// The one value that bytes consist of; `None` where they are something else.
+    /// Reads bytes that consist of exactly one value. Returns `None` if they do not.
     pub(crate) fn only(bytes: &'a [u8]) -> Option<Self> {
         first(bytes).filter(|value| value.whole.len() == bytes.len())
     }
 
-    /// The values within this one; `None` where it holds something else.
+    /// Reads the values in this one. Returns `None` if the content is not a sequence of values.
     pub(crate) fn parts(self) -> Option<Vec<Self>> {
         let mut rest = self.content;
         let mut parts = Vec::new();
@@ -59,9 +59,9 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The value that bytes begin with.
+/// Reads the first value in the bytes.
 fn first(bytes: &[u8]) -> Option<Value<'_>> {
-    /// The most bytes of a length.
+    /// The maximum number of bytes of a length.
     const LENGTH_MAX: usize = 4;
     let (tag, length) = (*bytes.first()?, *bytes.get(1)?);
     let (start, length) = match length {
@@ -73,7 +73,7 @@ fn first(bytes: &[u8]) -> Option<Value<'_>> {
         }
     };
     let whole = bytes.get(..start.checked_add(length)?)?;
-    // Tags of more than one byte stand in nothing that is read here.
+    // Tags of more than one byte do not occur in the structures that are read here.
     (tag & 0x1f != 0x1f).then_some(Value { tag, content: &whole[start..], whole })
 }
 

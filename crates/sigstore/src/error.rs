@@ -1,4 +1,4 @@
-//! What can go wrong: a signature that is not accepted, trust that cannot be had, a signature that cannot be made.
+//! Errors: a signature that is not accepted, a trusted root that cannot be loaded, a signature that cannot be made.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,30 +10,30 @@ use transport::ErrorKind;
 
 use crate::clocks::CLOCKS_APART;
 
-/// Why a signature or an attestation was not accepted.
+/// Why a signature or an attestation is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
-    /// It is more than is read.
+    /// It exceeds the size limit.
     #[error("it has {size} bytes; no more than {max} are read")]
     TooLarge {
-        /// Its size in bytes.
+        /// The size in bytes.
         size: u64,
-        /// The most that is read, in bytes.
+        /// The limit in bytes.
         max: u64,
     },
-    /// It cannot be read, or contradicts itself.
+    /// It cannot be read or is inconsistent.
     #[error("malformed: {0}")]
     Malformed(String),
-    /// A proof that the trusted root asks for is not there.
+    /// A proof that the trusted root requires is missing.
     #[error("not proven: {0}")]
     Unproven(String),
-    /// It is there and does not hold.
+    /// A proof or a signature is present and does not verify.
     #[error("forged or broken: {0}")]
     Invalid(String),
-    /// It holds, and is about something else.
+    /// It verifies and is about another artifact.
     #[error("about something else: {0}")]
     OtherArtifact(String),
-    /// Its verified times are too far ahead of the clock here: one of the clocks is wrong.
+    /// Its verified times are too far ahead of the local clock: one of the clocks is wrong.
     #[error(
         "the clocks differ: it was signed at {theirs}, which is {} s ahead of the time here ({ours}); no more than {} s are \
          granted, so set the clock right",
@@ -41,26 +41,26 @@ pub enum Rejection {
         CLOCKS_APART.as_secs()
     )]
     Clocks {
-        /// The earliest time that is proven.
+        /// The earliest verified time.
         theirs: Timestamp,
-        /// The time here.
+        /// The local time.
         ours: Timestamp,
     },
-    /// It does not claim to be by a trusted signer: it is by another key than the verifier's, or has a certificate of an authority
-    /// that the trusted root does not know.
+    /// It does not claim to be by a trusted signer: it was made with another key than the verifier's, or its certificate is from
+    /// an authority that the trusted root does not contain.
     #[error("by someone else: {0}")]
     SomeoneElses(String),
 }
 
 impl Rejection {
-    /// Whether it is someone else's (specification 02, *Who is someone else*): made with another key than the verifier's, or with a
-    /// certificate of an authority that the trusted root does not know. Callers report and ignore it. Any other rejection is of a
-    /// bundle that claims to be by a trusted signer and does not verify, or that cannot be read.
+    /// Returns whether the signature is someone else's (specification 02, *Who is someone else*): made with another key than the
+    /// verifier's, or with a certificate from an authority that the trusted root does not contain. Callers report and ignore it.
+    /// Any other rejection is of a bundle that claims to be by a trusted signer and does not verify, or that cannot be read.
     pub fn is_someone_elses(&self) -> bool {
         matches!(self, Self::SomeoneElses(_))
     }
 
-    /// The same, with who had a part in it.
+    /// Returns the rejection with the involved parties added to its text.
     pub(crate) fn with_parties(self, parties: &str) -> Self {
         let with = |why: String| format!("{why} ({parties})");
         match self {
@@ -88,26 +88,26 @@ impl From<sigstore_verify::Error> for Rejection {
     }
 }
 
-/// What cannot be trusted, because it cannot be had or read.
+/// Why trust cannot be established.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TrustError {
-    /// The trusted root, the signing configuration or a key cannot be read.
+    /// The trusted root, the signing configuration or a key cannot be used.
     #[error("{what} cannot be used: {why}")]
     Unusable {
-        /// What it is.
+        /// The unusable item.
         what: &'static str,
         /// What is wrong with it.
         why: String,
     },
-    /// The TUF repository gave nothing that is good.
+    /// The TUF repository provided no valid trusted root.
     #[error("no trusted root from the TUF repository {mirror}: {why}")]
     Tuf {
-        /// The repository.
+        /// The repository's URL.
         mirror: String,
         /// What went wrong.
         why: String,
     },
-    /// The signing configuration names nothing that will do.
+    /// The signing configuration contains no suitable service.
     #[error("the signing configuration names {0}")]
     Service(String),
 }
@@ -118,14 +118,14 @@ impl TrustError {
     }
 }
 
-/// A service of Sigstore.
+/// A Sigstore service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Gives certificates.
+    /// The certificate authority.
     Fulcio,
-    /// Logs signatures.
+    /// The transparency log.
     Rekor,
-    /// Says when.
+    /// The timestamp authority.
     TimestampAuthority,
 }
 
@@ -139,16 +139,16 @@ impl fmt::Display for Service {
     }
 }
 
-/// Why a signature could not be made.
+/// Why a signature cannot be made.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SignError {
-    /// Whom to trust, or whom to ask, is not known.
+    /// The trusted root or the services to sign with are not available.
     #[error(transparent)]
     Trust(#[from] TrustError),
     /// There is no identity to sign with.
     #[error(transparent)]
     Identity(#[from] crate::identity::IdentityError),
-    /// A service was not reached.
+    /// A service was unreachable.
     #[error("asking {service}: {source}")]
     Unreachable {
         /// The service.
@@ -156,50 +156,50 @@ pub enum SignError {
         /// What went wrong.
         source: Arc<transport::Error>,
     },
-    /// A service refused.
+    /// A service refused the request.
     #[error("{service} at {url} answered {status}{why}")]
     Refused {
         /// The service.
         service: Service,
-        /// Where it is.
+        /// The URL of the request.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// What it said, if anything, after a colon.
+        /// The service's message after a colon, or an empty text.
         why: String,
     },
-    /// A service answered something that cannot be used.
+    /// The answer of a service cannot be used.
     #[error("{service} at {url} answered what cannot be used: {why}")]
     Answer {
         /// The service.
         service: Service,
-        /// Where it is.
+        /// The URL of the request.
         url: String,
-        /// What is wrong with it.
+        /// What is wrong with the answer.
         why: String,
     },
     /// The key cannot sign.
     #[error("the key cannot sign: {0}")]
     Key(String),
-    /// What was made would not be accepted, so it is not given out.
+    /// The new signature does not verify, so it is not returned.
     #[error("what was signed does not verify against the trusted root, and is not used: {0}")]
     Unverified(Rejection),
-    /// What was made is by somebody else.
+    /// The new signature is by another identity than the expected one.
     #[error("{got} has signed instead of {expected}: nothing of it is used")]
     WrongSignatory {
-        /// Who should have.
+        /// The expected signatory.
         expected: String,
-        /// Who has.
+        /// The actual signatory.
         got: String,
     },
 }
 
 impl SignError {
-    /// Whether the same might succeed a little later: a service was not reached, is out of order, or is asked too much.
+    /// Returns whether a retry may succeed a little later: a service was unreachable, out of order or overloaded.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Identity(error) => error.is_temporary(),
-            // A host that was given up may come back.
+            // The door may admit a host again after a while.
             Self::Unreachable { source, .. } => {
                 source.is_temporary() || matches!(source.kind(), ErrorKind::NotAdmitted { .. })
             }
@@ -209,7 +209,7 @@ impl SignError {
     }
 }
 
-/// A text from outside, as errors may show it: short, and nothing that a terminal obeys.
+/// Returns a text from outside in a form that is safe in an error message: short, and without control characters.
 pub(crate) fn bounded(text: &str) -> String {
     const MAX: usize = 300;
     let clean = printable(text, MAX);

@@ -1,22 +1,22 @@
-//! JSON in which every name stands once. Of a name that stands twice one reader takes the first value and another the last, so
-//! that two would see two different things that were signed (RFC 8259, section 4).
+//! JSON in which names within an object are unique. If a name occurs twice, one reader takes the first value and another the
+//! last, so that two readers would see different signed content (RFC 8259, section 4).
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Whether bytes are JSON whose objects, at every depth, have each name once.
+/// Checks that bytes are JSON in which names are unique within each object, at every depth.
 ///
 /// # Errors
-/// When they are no JSON, or a name stands twice in an object.
+/// Returns an error if the bytes are not JSON, or if a name occurs twice in an object.
 pub(crate) fn names_are_unique(bytes: &[u8]) -> Result<(), serde_json::Error> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     (&mut json).deserialize_any(Any)?;
     json.end()
 }
 
-/// Any value; what it holds is looked at and not kept.
+/// Any value. It is parsed and discarded.
 struct Any;
 
 impl<'de> DeserializeSeed<'de> for Any {
@@ -90,7 +90,7 @@ mod tests {
             r#"{"a":1,"a":1}"#,
             r#"{"a":{"b":1,"b":2}}"#,
             r#"[[{"x":[{"a":1,"b":2,"a":3}]}]]"#,
-            // The same name, written otherwise.
+            // The same name, with an escape sequence.
             r#"{"predicate":{"a":1,"\u0061":2}}"#,
         ] {
             let error = names_are_unique(bad.as_bytes()).unwrap_err().to_string();

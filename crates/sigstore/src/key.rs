@@ -1,4 +1,4 @@
-//! Keys that users keep themselves: PEM files, cosign's encrypted ones included.
+//! User-managed keys in PEM files, including cosign's encrypted ones.
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
@@ -13,10 +13,10 @@ use transport::Secret;
 use crate::error::{TrustError, bounded};
 use crate::signatory::Signatory;
 
-/// The largest file of a key, in bytes.
+/// The maximum size of a key file, in bytes.
 const FILE_MAX: usize = 64 * 1024;
 
-/// A public key that signatures are verified with.
+/// A public key that verifies signatures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerificationKey(DerPublicKey);
 
@@ -24,7 +24,7 @@ impl VerificationKey {
     /// Reads a public key from PEM (`PUBLIC KEY`, RFC 5280 *SubjectPublicKeyInfo*).
     ///
     /// # Errors
-    /// When it is none, or of a kind that cannot be used.
+    /// Returns an error if the text is not a public key, or if the key's algorithm is not supported.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TrustError> {
         let unusable = |why: String| TrustError::unusable("the verification key", why);
         let text = text(pem).map_err(unusable)?;
@@ -33,17 +33,17 @@ impl VerificationKey {
         Ok(Self(der))
     }
 
-    /// The key as PEM.
+    /// Returns the key as PEM.
     pub fn to_pem(&self) -> String {
         self.0.to_pem()
     }
 
-    /// The SHA-256 digest of the key's DER, in hexadecimal.
+    /// Returns the SHA-256 digest of the key's DER, in hexadecimal.
     pub fn fingerprint(&self) -> String {
         sigstore_crypto::sha256(self.0.as_bytes()).to_hex()
     }
 
-    /// Whoever holds the private key.
+    /// Returns the holder of the private key as a signatory.
     pub fn signatory(&self) -> Signatory {
         Signatory::Key { fingerprint: self.fingerprint() }
     }
@@ -53,14 +53,14 @@ impl VerificationKey {
     }
 }
 
-/// A private key that signs: ECDSA on P-256, which cosign makes.
+/// A private key for signing: ECDSA on P-256, the kind that cosign generates.
 #[derive(Debug)]
 pub struct SigningKey {
     pair: KeyPair,
     public: DerPublicKey,
 }
 
-/// An encrypted key of cosign: what the PEM text holds.
+/// The content of the PEM text of an encrypted cosign key.
 #[derive(Deserialize)]
 struct Encrypted {
     kdf: Kdf,
@@ -90,20 +90,20 @@ struct Cipher {
 }
 
 impl SigningKey {
-    /// A new key.
+    /// Generates a key.
     ///
     /// # Errors
-    /// When the system gives no random numbers.
+    /// Returns an error if the system provides no random numbers.
     pub fn generate() -> Result<Self, TrustError> {
         Self::from_pem(Self::generate_pem()?.reveal().as_bytes(), None)
     }
 
-    /// A new key, as PEM (PKCS #8) that nobody has encrypted.
+    /// Generates a key and returns it as unencrypted PEM (PKCS #8).
     ///
     /// # Errors
-    /// When the system gives no random numbers.
+    /// Returns an error if the system provides no random numbers.
     pub fn generate_pem() -> Result<Secret, TrustError> {
-        /// The characters of a line (RFC 7468, section 2).
+        /// The number of characters in a line (RFC 7468, section 2).
         const LINE: usize = 64;
         let document = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING)
             .and_then(|pair| pair.to_pkcs8v1())
@@ -114,10 +114,10 @@ impl SigningKey {
         Ok(Secret::new(format!("-----BEGIN PRIVATE KEY-----\n{content}-----END PRIVATE KEY-----\n")))
     }
 
-    /// Reads a private key from PEM: `PRIVATE KEY` (PKCS #8), or one that cosign has encrypted, with its password.
+    /// Reads a private key from PEM: `PRIVATE KEY` (PKCS #8), or a key that cosign encrypted, with its password.
     ///
     /// # Errors
-    /// When it is none, of another kind, or the password is not its.
+    /// Returns an error if the text is not a private key, the key is of another kind, or the password is wrong.
     pub fn from_pem(pem: &[u8], password: Option<&Secret>) -> Result<Self, TrustError> {
         let text = text(pem).map_err(unusable)?;
         let (label, der) = unwrap_pem(text)?;
@@ -144,7 +144,7 @@ impl SigningKey {
         Ok(Self { pair, public })
     }
 
-    /// The public key that belongs to it.
+    /// Returns the public key that belongs to this key.
     pub fn verification_key(&self) -> VerificationKey {
         VerificationKey(self.public.clone())
     }
@@ -173,7 +173,7 @@ fn text(pem: &[u8]) -> Result<&str, String> {
     std::str::from_utf8(pem).map_err(|_| "it is not PEM".to_owned())
 }
 
-/// The label and the content of a PEM text (RFC 7468).
+/// Reads the label and the content of a PEM text (RFC 7468).
 fn unwrap_pem(text: &str) -> Result<(String, Vec<u8>), TrustError> {
     let bad = || unusable("it is not PEM");
     let (_, rest) = text.split_once("-----BEGIN ").ok_or_else(bad)?;
@@ -183,9 +183,9 @@ fn unwrap_pem(text: &str) -> Result<(String, Vec<u8>), TrustError> {
     Ok((label.to_owned(), STANDARD.decode(content).map_err(|_| bad())?))
 }
 
-/// Decrypts a key of cosign: scrypt (RFC 7914) and NaCl's secretbox.
+/// Decrypts a cosign key: scrypt (RFC 7914) and NaCl's secretbox.
 fn decrypt(content: &[u8], password: &Secret) -> Result<Vec<u8>, TrustError> {
-    /// More than any tool writes, and little enough to be computed.
+    /// Limits the cost of scrypt. No tool writes a higher value.
     const WORK_MAX: u64 = 1 << 25;
     let bad = || unusable("it is not an encrypted key of cosign");
     let Encrypted { kdf, cipher, ciphertext } = serde_json::from_slice(content).map_err(|_| bad())?;

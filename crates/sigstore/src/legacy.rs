@@ -1,5 +1,5 @@
-//! Cosign's first forms, mapped to bundles: layers whose annotations hold signature, certificate and log entry (cosign
-//! *Signature Specification*), and the payload that is signed (*Simple Signing*).
+//! Cosign's legacy formats, mapped to bundles: layers whose annotations contain the signature, the certificate and the log entry
+//! (cosign *Signature Specification*), and the signed payload (*Simple Signing*).
 
 use std::collections::BTreeMap;
 
@@ -19,11 +19,11 @@ use sigstore_types::{
 use crate::error::Rejection;
 use crate::json::names_are_unique;
 
-/// The media type of a payload of a `.sig` layer.
+/// The media type of the payload of a `.sig` layer.
 pub const SIMPLE_SIGNING_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// The media type of a DSSE envelope, which a `.att` layer is.
+/// The media type of a DSSE envelope, which is the content of a `.att` layer.
 pub const DSSE_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
-/// What `critical.type` says.
+/// The value of `critical.type`.
 const SIGNATURE_KIND: &str = "cosign container image signature";
 
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
@@ -32,23 +32,23 @@ const CHAIN: &str = "dev.sigstore.cosign/chain";
 const BUNDLE: &str = "dev.sigstore.cosign/bundle";
 const TIMESTAMP: &str = "dev.sigstore.cosign/rfc3161timestamp";
 
-/// The most that an annotation may have, in bytes.
+/// The maximum size of an annotation, in bytes.
 const ANNOTATION_MAX: usize = 1024 * 1024;
 
 /// A layer of a `.sig` or `.att` manifest.
 #[derive(Clone, Copy, Debug)]
 pub struct CosignLayer<'a> {
-    /// The layer's content: a payload that is signed, or an envelope.
+    /// The layer's content: a signed payload, or an envelope.
     pub payload: &'a [u8],
-    /// The annotations of its descriptor.
+    /// The annotations of the layer's descriptor.
     pub annotations: &'a BTreeMap<String, String>,
 }
 
-/// What a signature of an image says (*Simple Signing*).
+/// The payload of an image signature (*Simple Signing*).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SimpleSigning {
     critical: Critical,
-    /// What else the signer says, by key.
+    /// Further statements of the signer, by key.
     #[serde(default)]
     pub optional: Option<BTreeMap<String, Value>>,
 }
@@ -74,7 +74,7 @@ struct Image {
 }
 
 impl SimpleSigning {
-    /// The payload for an image, known as `reference`, of a digest (`sha256:…`), with what else is to be said.
+    /// Creates the payload for an image with this reference and manifest digest (`sha256:…`), with optional statements.
     pub fn new(reference: &str, digest: &str, optional: BTreeMap<String, String>) -> Self {
         let optional = optional.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
         Self {
@@ -90,7 +90,7 @@ impl SimpleSigning {
     /// Reads a payload.
     ///
     /// # Errors
-    /// When it is none.
+    /// Returns an error if the bytes are not the payload of an image signature.
     pub fn parse(payload: &[u8]) -> Result<Self, Rejection> {
         let this: Self = parse("the payload", payload)?;
         if this.critical.kind != SIGNATURE_KIND {
@@ -99,24 +99,24 @@ impl SimpleSigning {
         Ok(this)
     }
 
-    /// The payload as it is signed: the same bytes for the same content.
+    /// Returns the payload as JSON to sign: the same bytes for the same content.
     pub fn to_json(&self) -> Vec<u8> {
         #[expect(clippy::expect_used, reason = "strings have JSON")]
         serde_json::to_vec(self).expect("a payload has JSON")
     }
 
-    /// What the image is called.
+    /// Returns the image's reference.
     pub fn reference(&self) -> &str {
         &self.critical.identity.reference
     }
 
-    /// The digest of its manifest, `sha256:…`.
+    /// Returns the digest of the image's manifest, `sha256:…`.
     pub fn digest(&self) -> &str {
         &self.critical.image.digest
     }
 }
 
-/// What `dev.sigstore.cosign/bundle` holds: Rekor's promise, and what it promises.
+/// The content of `dev.sigstore.cosign/bundle`: Rekor's promise, and the entry that it covers.
 #[derive(Serialize, Deserialize)]
 struct RekorBundle {
     #[serde(rename = "SignedEntryTimestamp")]
@@ -142,7 +142,7 @@ struct CosignTimestamp {
 }
 
 impl CosignLayer<'_> {
-    /// The bundle that a `.sig` layer amounts to: a signature over the layer's content.
+    /// Converts a `.sig` layer to a bundle: a signature over the layer's content.
     pub(crate) fn signature(&self) -> Result<Bundle, Rejection> {
         let signature = self
             .annotation(SIGNATURE)?
@@ -157,14 +157,14 @@ impl CosignLayer<'_> {
         Ok(Bundle::new(MediaType::Bundle0_1, material, content))
     }
 
-    /// The bundle that a `.att` layer amounts to, without the timestamp: there it is over the whole envelope.
+    /// Converts a `.att` layer to a bundle. The bundle omits the timestamp, which in this format is over the whole envelope.
     pub(crate) fn attestation(&self) -> Result<Bundle, Rejection> {
         let envelope: DsseEnvelope = parse("the envelope", self.payload)?;
         let material = self.material()?;
         Ok(Bundle::new(MediaType::Bundle0_1, material, SignatureContent::DsseEnvelope(envelope)))
     }
 
-    /// The timestamp of the layer, where it has one.
+    /// Returns the layer's timestamp, if any.
     pub(crate) fn timestamp(&self) -> Result<Option<TimestampToken>, Rejection> {
         let Some(text) = self.annotation(TIMESTAMP)? else { return Ok(None) };
         let timestamp: CosignTimestamp = parse("the timestamp", text.as_bytes())?;
@@ -187,7 +187,7 @@ impl CosignLayer<'_> {
         Ok(VerificationMaterial::new(content).with_tlog_entries(entries.into_iter().collect()))
     }
 
-    /// An annotation that is not empty: cosign writes empty ones for what is not there.
+    /// Returns an annotation if it is present and not empty: cosign writes empty annotations for absent values.
     fn annotation(&self, key: &str) -> Result<Option<&str>, Rejection> {
         match self.annotations.get(key) {
             Some(text) if text.len() > ANNOTATION_MAX => {
@@ -199,8 +199,8 @@ impl CosignLayer<'_> {
     }
 }
 
-/// The annotations of a `.sig` layer that hold what a bundle holds. The log's promise is all that the form has room for, so
-/// a bundle without one gives annotations that cosign will not accept.
+/// Returns the annotations of a `.sig` layer for a bundle. Of the log's proofs the format holds only the promise, so cosign does
+/// not accept the annotations of a bundle without one.
 pub(crate) fn annotations(bundle: &Bundle, chain: &[DerCertificate]) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::new();
     if let SignatureContent::MessageSignature(message) = &bundle.content {
@@ -237,9 +237,9 @@ fn rekor_bundle(entry: &TransparencyLogEntry) -> Option<String> {
     serde_json::to_string(&RekorBundle { promise, payload }).ok()
 }
 
-/// The log entry that a promise is about.
+/// Returns the log entry that a promise covers.
 fn entry(text: &str) -> Result<TransparencyLogEntry, Rejection> {
-    /// What a body says it is.
+    /// The kind of entry, as its body states it.
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Kind {
@@ -263,7 +263,7 @@ fn entry(text: &str) -> Result<TransparencyLogEntry, Rejection> {
         .with_inclusion_promise(promise))
 }
 
-/// The certificates of a PEM text, in its order.
+/// Reads the certificates of a PEM text, in order.
 fn certificates(pem: &str) -> Result<Vec<X509Certificate>, Rejection> {
     const END: &str = "-----END CERTIFICATE-----";
     const MOST: usize = 8;
@@ -281,7 +281,7 @@ fn certificates(pem: &str) -> Result<Vec<X509Certificate>, Rejection> {
     }
 }
 
-/// What JSON says in which every name stands once.
+/// Reads JSON in which names are unique within each object.
 fn parse<T: serde::de::DeserializeOwned>(what: &str, json: &[u8]) -> Result<T, Rejection> {
     names_are_unique(json).and_then(|()| serde_json::from_slice(json)).map_err(|error| malformed(what, error))
 }

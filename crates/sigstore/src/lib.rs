@@ -1,7 +1,7 @@
 //! Trust, identity, signing and verification: bytes in, bundles out.
 //!
-//! The only crate that knows the sigstore-rust crates, and one that knows no registry. Whatever it asks of Fulcio, Rekor, a
-//! timestamp authority or a TUF repository goes through [`transport`]'s one door. See `docs/design/sigstore.md`.
+//! This is the only crate that uses the sigstore-rust crates. It does not access registries. All its requests to Fulcio, Rekor,
+//! timestamp authorities and TUF repositories go through [`transport`]'s door. See `docs/design/sigstore.md`.
 
 mod clocks;
 mod der;

@@ -1,18 +1,18 @@
-//! Who has signed.
+//! Signatories.
 
 use std::fmt;
 
-/// Who has signed something, as proven by a signature that verifies.
+/// The signatory of something, as proven by a signature that verifies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Signatory {
-    /// The holder of a certificate of Fulcio.
+    /// The holder of a Fulcio certificate.
     Certificate {
         /// The OpenID issuer that vouches for the identity.
         issuer: String,
         /// The identity: an e-mail address or a URI.
         subject: String,
     },
-    /// The holder of a key of the verifier's own.
+    /// The holder of the verifier's own key.
     Key {
         /// The SHA-256 digest of the public key's DER, in hexadecimal.
         fingerprint: String,
@@ -20,7 +20,7 @@ pub enum Signatory {
 }
 
 impl Signatory {
-    /// Issuer and identity of the holder of a certificate; `None` for the holder of a key.
+    /// Returns the issuer and the identity of a certificate holder, or `None` for a key holder.
     pub fn identity(&self) -> Option<(&str, &str)> {
         match self {
             Self::Certificate { issuer, subject } => Some((issuer, subject)),

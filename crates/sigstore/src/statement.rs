@@ -9,23 +9,23 @@ use crate::json::names_are_unique;
 
 /// The payload type of a DSSE envelope that holds a statement.
 pub const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
-/// The types of statement that are read; the first is written.
+/// The supported statement types. The first one is used for new statements.
 const TYPES: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
-/// The most subjects of one statement.
+/// The maximum number of subjects of a statement.
 const SUBJECTS_MAX: usize = 10_000;
 
-/// What somebody says about artifacts.
+/// A statement about artifacts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statement {
     #[serde(rename = "_type")]
     kind: String,
-    /// What it is about.
+    /// The artifacts that the statement is about.
     #[serde(default)]
     pub subject: Vec<Subject>,
-    /// What kind of thing is said: a URI.
+    /// The type of the predicate: a URI.
     pub predicate_type: String,
-    /// What is said.
+    /// The content of the statement.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub predicate: Value,
 }
@@ -33,10 +33,10 @@ pub struct Statement {
 /// An artifact that a statement is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
-    /// What it is called; nothing that proves anything.
+    /// The artifact's name. It proves nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
-    /// Its digests by algorithm, in hexadecimal.
+    /// The artifact's digests by algorithm, in hexadecimal.
     #[serde(default)]
     pub digest: BTreeMap<String, String>,
 }
@@ -44,16 +44,16 @@ pub struct Subject {
 /// Why bytes are not a statement.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidStatement {
-    /// Not the JSON of a statement.
+    /// The bytes are not the JSON of a statement.
     #[error("not an in-toto statement: {0}")]
     Malformed(String),
-    /// Another type of statement.
+    /// The statement type is not supported.
     #[error("a statement of the type `{0}` is not known")]
     Unknown(String),
 }
 
 impl Statement {
-    /// A statement about one artifact.
+    /// Creates a statement about one artifact.
     pub fn about(name: &str, sha256: &str, predicate_type: &str, predicate: Value) -> Self {
         let digest = BTreeMap::from([("sha256".to_owned(), sha256.to_owned())]);
         Self {
@@ -67,7 +67,8 @@ impl Statement {
     /// Reads a statement.
     ///
     /// # Errors
-    /// When it is none, one that says nothing about anything, or one in which a name stands twice in an object.
+    /// Returns an error if the bytes are not a statement, if the statement has no subject, or if a name occurs twice in an
+    /// object.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidStatement> {
         let malformed = |why: String| InvalidStatement::Malformed(why);
         names_are_unique(bytes).map_err(|error| malformed(error.to_string()))?;
@@ -84,14 +85,14 @@ impl Statement {
         Ok(statement)
     }
 
-    /// The statement as JSON.
+    /// Returns the statement as JSON.
     pub fn to_json(&self) -> Vec<u8> {
         #[expect(clippy::expect_used, reason = "strings and JSON values have JSON")]
         serde_json::to_vec(self).expect("a statement has JSON")
     }
 
-    /// Whether one of its subjects has this SHA-256 digest, in hexadecimal. A subject whose other digests name something
-    /// else is of no matter: nobody here computes them.
+    /// Returns whether one of the subjects has this SHA-256 digest, in hexadecimal. Digests by other algorithms are ignored
+    /// because this crate does not compute them.
     pub fn is_about(&self, sha256: &str) -> bool {
         self.subject.iter().any(|subject| subject.digest.get("sha256").is_some_and(|digest| digest == sha256))
     }

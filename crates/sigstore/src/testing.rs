@@ -1,5 +1,5 @@
-//! For tests: a Sigstore of one process, without any program beside it. Its certificate authority, its log and its timestamp
-//! authority say what they are told to, whatever the clock says.
+//! For tests: a Sigstore in this process, without other programs. Tests control what its certificate authority, its log and its
+//! timestamp authority state, independently of the clock.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,7 @@ pub(crate) fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
 }
 
-/// The time here, to the second, as certificates and logs tell it.
+/// Returns the local time, to the second, as in certificates and log entries.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_second(Timestamp::now().as_second()).unwrap()
 }
@@ -45,7 +45,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// A root of this name.
+    /// Creates a root authority with this name.
     pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate_ecdsa_p256().unwrap();
         let name = named(name);
@@ -54,7 +54,7 @@ impl Authority {
         Self { key, name, certificate }
     }
 
-    /// An authority of this name below this one.
+    /// Creates an intermediate authority with this name, issued by this one.
     pub(crate) fn below(&self, name: &str) -> Self {
         let key = KeyPair::generate_ecdsa_p256().unwrap();
         let (name, public) = (named(name), key.public_key_der().unwrap());
@@ -64,7 +64,7 @@ impl Authority {
         Self { key, name, certificate }
     }
 
-    /// A certificate for a key (*SubjectPublicKeyInfo*), of the signer, that is good from one time to another.
+    /// Issues a certificate for the signer's key (*SubjectPublicKeyInfo*), valid from one time until another.
     pub(crate) fn issue(&self, key: &[u8], from: Timestamp, until: Timestamp) -> Vec<u8> {
         let identity = value(0x81, &[SIGNER.as_bytes()]);
         let extensions = [
@@ -112,7 +112,7 @@ fn issued(
     sequence(&[&content, &algorithm, &value(0x03, &[&[0], signature.as_bytes()])])
 }
 
-/// A `trusted_root.json` that knows a certificate authority and, where they are given, a timestamp authority that is also a log.
+/// Returns a `trusted_root.json` with a certificate authority and, if given, a timestamp authority that is also a log.
 pub(crate) fn trusted_root(authority: &Authority, clock: Option<&OwnAuthority>) -> Value {
     let root = json!({
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
@@ -132,18 +132,18 @@ pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
 }
 
-/// The content of a PEM text.
+/// Returns the content of a PEM text.
 pub(crate) fn from_pem(text: &str) -> Vec<u8> {
     let content: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(content).unwrap()
 }
 
-/// What a server answers: a status and a body; `None`: nothing, for as long as somebody waits.
+/// The answer of a server: a status and a body. With `None` the server never answers.
 pub(crate) type Answer = Option<(u16, Vec<u8>)>;
 
 type Respond = dyn Fn(usize, &[u8]) -> Answer + Send + Sync;
 
-/// A server on loopback that answers by a function of how many requests came before and of the request's body.
+/// A server on loopback. A function of the number of previous requests and of the request's body returns its answers.
 pub(crate) struct Server {
     pub(crate) url: Url,
     asked: Arc<Mutex<usize>>,
@@ -163,7 +163,7 @@ impl Server {
         Self { url, asked }
     }
 
-    /// How many requests came.
+    /// Returns the number of requests so far.
     pub(crate) fn count(&self) -> usize {
         *self.asked.lock().unwrap()
     }
@@ -199,7 +199,7 @@ async fn serve(mut stream: TcpStream, number: Arc<Mutex<usize>>, respond: Arc<Re
     }
 }
 
-/// The body of a request that has come to its end.
+/// Returns the body of a request that has arrived completely.
 fn whole(request: &[u8]) -> Option<&[u8]> {
     let end = request.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = String::from_utf8_lossy(&request[..end]);

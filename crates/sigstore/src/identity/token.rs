@@ -109,8 +109,8 @@ impl IdentityToken {
         &self.issuer
     }
 
-    /// Whom Fulcio may name as the issuer: whoever vouches or, where that one asks others (as Dex does, which the public
-    /// instance uses), the one who was asked (`federated_claims.connector_id`).
+    /// Returns the issuers that Fulcio may name: the token's issuer and, if that relies on an upstream issuer (as Dex does,
+    /// which the public instance uses), the upstream issuer (`federated_claims.connector_id`).
     pub fn issuers(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.issuer.as_str()).chain(self.connector.as_deref())
     }

@@ -1,4 +1,4 @@
-//! What is signed, and the signature that is made over it.
+//! The content to sign, and the signature over it.
 
 use sigstore_crypto::KeyPair;
 use sigstore_types::bundle::{MessageDigest, MessageSignature};
@@ -11,23 +11,23 @@ use crate::error::SignError;
 use crate::statement::STATEMENT_TYPE;
 use crate::verify;
 
-/// What is signed.
+/// The content to sign.
 #[derive(Clone, Copy)]
 pub(super) enum Content<'a> {
     Message(&'a [u8]),
     Statement { json: &'a [u8], sha256: &'a str },
 }
 
-/// A signature that is not in a log yet.
+/// A signature that is not logged yet.
 pub(super) struct Made {
     pub(super) content: SignatureContent,
     pub(super) signature: SignatureBytes,
-    /// The SHA-256 digest of the bytes that were signed.
+    /// The SHA-256 digest of the signed bytes.
     pub(super) digest: Sha256Hash,
 }
 
 impl Content<'_> {
-    /// Signs it with a key.
+    /// Signs the content with a key.
     pub(super) fn signed(self, pair: &KeyPair) -> Result<Made, SignError> {
         let sign = |bytes: &[u8]| {
             let signature = pair.sign(bytes).map_err(|error| SignError::Key(error.to_string()))?;
@@ -49,7 +49,7 @@ impl Content<'_> {
         }
     }
 
-    /// What the signature is to be verified against.
+    /// Returns the artifact to verify the signature against.
     pub(super) fn artifact(&self) -> Result<Artifact<'_>, SignError> {
         match self {
             Self::Message(message) => Ok(Artifact::Blob(message)),

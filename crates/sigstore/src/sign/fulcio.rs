@@ -20,7 +20,7 @@ use crate::verify::check_clocks;
 
 const SERVICE: Service = Service::Fulcio;
 
-/// A key, and a certificate that says whose it is.
+/// A key, and a certificate for it.
 #[derive(Debug)]
 pub(super) struct Certificate {
     pair: KeyPair,
@@ -39,7 +39,7 @@ impl Certificate {
         &self.leaf
     }
 
-    /// The certificates above it.
+    /// Returns the certificates above the leaf.
     pub(super) fn chain(&self) -> &[DerCertificate] {
         &self.chain
     }
@@ -52,7 +52,7 @@ impl Certificate {
         self.not_after
     }
 
-    /// How long it is still good for, by the clock here; `None` where it is over.
+    /// Returns the remaining validity by the local clock, or `None` if the certificate has expired.
     pub(super) fn left(&self) -> Option<Duration> {
         Duration::try_from(self.not_after.duration_since(Timestamp::now())).ok()
     }
@@ -78,7 +78,7 @@ struct Chain {
     certificates: Vec<String>,
 }
 
-/// A certificate for a new key of whom the token names.
+/// Requests a certificate for a new key and the identity of the token.
 pub(super) async fn certificate(
     door: &Door,
     fulcio: &Url,
@@ -110,7 +110,7 @@ pub(super) async fn certificate(
     if info.public_key != public {
         return Err(unusable(SERVICE, &url, "the certificate is for another key than ours"));
     }
-    // Said before anything is logged that would not be accepted here.
+    // Checked before anything is logged, because a signature with this certificate would not be accepted here.
     check_clocks(info.not_before, Timestamp::now()).map_err(|why| unusable(SERVICE, &url, why))?;
     let signatory =
         signatory(&info).ok_or_else(|| unusable(SERVICE, &url, "the certificate names nobody"))?;
@@ -139,7 +139,7 @@ fn read(answer: &[u8]) -> Result<(DerCertificate, Vec<DerCertificate>), String> 
     Ok((leaf, certificates.collect()))
 }
 
-/// Whom a certificate for the token has to name.
+/// Returns the signatory that a certificate for the token must name.
 fn named(token: &IdentityToken, issuer: &str) -> Signatory {
     Signatory::Certificate { issuer: issuer.to_owned(), subject: token.identity().to_owned() }
 }

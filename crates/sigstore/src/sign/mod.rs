@@ -1,11 +1,11 @@
-//! Signing: with a key, or with certificates of an identity. One key and one certificate serve all signatures for as long as
-//! the certificate is good, so a run asks Fulcio a few times and not once a signature.
+//! Signing: with a key, or with certificates of an identity. All signatures use the same key and certificate while the
+//! certificate is valid, so a run asks Fulcio a few times and not once per signature.
 //!
-//! What comes back from Fulcio, Rekor and the timestamp authority is not believed: a bundle is given out only after it has
-//! been verified as anybody would verify it, and is by whom it should be.
+//! The answers of Fulcio, Rekor and the timestamp authority are not trusted: a bundle is returned only after it has been
+//! verified like any other bundle and its signatory is the expected one.
 //!
-//! A service that fails temporarily costs time and no signatures: a signer asks it again beyond the retries of the door
-//! ([`waiting`]). The caller bounds how many signatures wait, by how many it asks for at once.
+//! A service that fails temporarily costs time but no signatures: a signer asks it again beyond the retries of the door
+//! ([`waiting`]). The caller limits the number of waiting signatures by the number of concurrent calls.
 
 mod content;
 mod fulcio;
@@ -46,29 +46,29 @@ use crate::statement::Statement;
 use crate::trust::Services;
 use crate::verify::Verifier;
 
-/// A certificate is not used any more when it is good for less than this: a signature has to be logged in its time.
+/// The minimum remaining validity of a certificate. The signature must be logged before the certificate expires.
 const MARGIN: SignedDuration = SignedDuration::from_secs(90);
 
-/// What signs. Cloning it is cheap, and all clones share a certificate.
+/// A signer. Cloning it is cheap, and all clones share a certificate.
 #[derive(Clone, Debug)]
 pub struct Signer {
     door: Door,
     holder: Arc<Holder>,
     services: Arc<Services>,
     verifier: Arc<Verifier>,
-    /// For logs and timestamp authorities.
+    /// The retries of logs and timestamp authorities.
     waiting: Arc<Waiting>,
 }
 
-/// Who signs.
+/// The holder of the signing key.
 #[derive(Debug)]
 enum Holder {
     Key(SigningKey),
     Identity {
         identity: Box<Identity>,
-        /// The certificate in use. The first task that finds it stale gets a new one, while the others wait for the lock.
+        /// The certificate in use. The first task that finds it stale requests a new one while the others wait for the lock.
         current: Mutex<Option<Arc<Certificate>>>,
-        /// For tokens and certificates.
+        /// The retries of tokens and certificates.
         waiting: Waiting,
     },
 }
@@ -88,40 +88,40 @@ impl Holder {
     }
 }
 
-/// A signature that has been made, and verified.
+/// A verified signature of a [`Signer`].
 #[derive(Clone, Debug)]
 pub struct Signed {
     bundle: Bundle,
-    /// The certificates above the signer's, as Fulcio gave them.
+    /// The certificates above the signer's, as returned by Fulcio.
     chain: Vec<DerCertificate>,
-    /// Who has signed.
+    /// The signatory.
     pub signatory: Signatory,
 }
 
 impl Signed {
-    /// The bundle (v0.3) as JSON.
+    /// Returns the bundle (v0.3) as JSON.
     pub fn bundle(&self) -> Vec<u8> {
         #[expect(clippy::expect_used, reason = "bundles have JSON")]
         self.bundle.to_json().expect("a bundle has JSON").into_bytes()
     }
 
-    /// The annotations of a `.sig` layer whose content is the message that was signed.
+    /// Returns the annotations of a `.sig` layer whose content is the signed message.
     pub fn annotations(&self) -> BTreeMap<String, String> {
         legacy::annotations(&self.bundle, &self.chain)
     }
 }
 
-/// What one signature is made with.
+/// The key or the certificate for one signature.
 enum Credential<'a> {
     Key(&'a SigningKey),
     Certificate(Arc<Certificate>),
 }
 
 impl Signer {
-    /// Signs with a key. Without services nobody is told.
+    /// Creates a signer with a key. Without services, nothing is logged. `root` is the trusted root of the services.
     ///
     /// # Errors
-    /// As [`Verifier::with_key`]; `root` is the trusted root of the services.
+    /// The same as [`Verifier::with_key`].
     pub fn with_key(
         door: Door,
         key: SigningKey,
@@ -132,7 +132,7 @@ impl Signer {
         Ok(Self::new(door, Arc::new(Holder::Key(key)), services, verifier))
     }
 
-    /// Signs with certificates of an identity. What was signed is verified by `verifier`, which has to trust the services.
+    /// Creates a signer with certificates of an identity. `verifier` verifies new signatures and must trust the services.
     pub fn with_identity(
         door: Door,
         identity: Identity,
@@ -153,15 +153,16 @@ impl Signer {
         self.waiting.try_again();
     }
 
-    /// Who signs: asks for a certificate, if need be, so that the wrong identity is found before anything is signed.
+    /// Returns the signatory. Requests a certificate if necessary, so that a wrong identity is detected before anything is
+    /// signed.
     ///
     /// # Errors
-    /// When there is no identity, or no certificate for it.
+    /// Returns an error if there is no identity, or no certificate for it.
     pub async fn signatory(&self) -> Result<Signatory, SignError> {
         Ok(self.credential().await?.signatory())
     }
 
-    /// Verifies what this signer, and whoever it trusts, has signed.
+    /// Returns the verifier for signatures of this signer and of everyone that it trusts.
     pub fn verifier(&self) -> &Arc<Verifier> {
         &self.verifier
     }
@@ -169,23 +170,23 @@ impl Signer {
     /// Signs bytes.
     ///
     /// # Errors
-    /// When a service does not do its part, or what comes of it does not verify.
+    /// Returns an error if a service fails, or if the signature does not verify.
     pub async fn message(&self, message: &[u8]) -> Result<Signed, SignError> {
         self.sign(Content::Message(message)).await
     }
 
-    /// Signs a statement about the artifact of a SHA-256 digest, in hexadecimal.
+    /// Signs a statement about the artifact with this SHA-256 digest, in hexadecimal.
     ///
     /// # Errors
-    /// As [`Signer::message`].
+    /// The same as [`Signer::message`].
     pub async fn statement(&self, statement: &Statement, sha256: &str) -> Result<Signed, SignError> {
         self.statement_bytes(&statement.to_json(), sha256).await
     }
 
-    /// Signs a statement as somebody has written it, byte for byte.
+    /// Signs an existing statement without changing its bytes.
     ///
     /// # Errors
-    /// As [`Signer::message`].
+    /// The same as [`Signer::message`].
     pub async fn statement_bytes(&self, json: &[u8], sha256: &str) -> Result<Signed, SignError> {
         self.sign(Content::Statement { json, sha256 }).await
     }
@@ -197,9 +198,9 @@ impl Signer {
         self.waiting.retry(patience, || self.attempt(content)).await
     }
 
-    /// Signs once, with a certificate that is good for it.
+    /// Signs once. If the certificate expires in the meantime, signs again with a new one.
     async fn attempt(&self, content: Content<'_>) -> Result<Signed, Failed> {
-        // It has its own retries.
+        // Requests for credentials have their own retries.
         let credential = async || self.credential().await.map_err(Failed::Permanent);
         let with = credential().await?;
         let signed = match with.left() {
@@ -207,7 +208,7 @@ impl Signer {
             None => Some(self.sign_with(content, &with).await),
         };
         match signed {
-            // The certificate ended before the signature was logged: services can be slow.
+            // The certificate expired before the signature was logged: services can be slow.
             Some(Err(SignError::Unverified(_))) if with.is_over() => {}
             Some(result) => return Ok(result?),
             None => {}
@@ -215,7 +216,7 @@ impl Signer {
         Ok(self.sign_with(content, &credential().await?).await?)
     }
 
-    /// Makes a signature and everything that proves it.
+    /// Makes a signature with all its proofs.
     async fn sign_with(&self, content: Content<'_>, with: &Credential<'_>) -> Result<Signed, SignError> {
         let Self { door, services, verifier, .. } = self;
         let made = content.signed(with.pair())?;
@@ -239,7 +240,7 @@ impl Signer {
         Ok(Signed { bundle, chain: with.chain().to_vec(), signatory: got })
     }
 
-    /// What to sign with now: a certificate that is good for a while, or the key.
+    /// Returns the current credential: the key, or a certificate that remains valid long enough.
     async fn credential(&self) -> Result<Credential<'_>, SignError> {
         let (identity, current, waiting) = match &*self.holder {
             Holder::Key(key) => return Ok(Credential::Key(key)),
@@ -251,13 +252,13 @@ impl Signer {
         }
         let patience = waiting::patience(&self.door, &self.services.fulcio);
         let asked = waiting.retry(patience, async || Ok(self.certificate(identity).await?)).await;
-        // A permanent failure is not repeated by each signature either.
+        // A permanent failure is also remembered, so that not every signature repeats the request.
         let certificate = asked.inspect_err(|error| waiting.give_up(error))?;
         *current = Some(Arc::clone(&certificate));
         Ok(Credential::Certificate(certificate))
     }
 
-    /// A new certificate.
+    /// Requests a new certificate.
     async fn certificate(&self, identity: &Identity) -> Result<Arc<Certificate>, SignError> {
         let fulcio = self
             .services
@@ -286,7 +287,7 @@ impl Credential<'_> {
         }
     }
 
-    /// What a log is shown, that it can verify the signature.
+    /// Returns the proof that a log needs to verify the signature.
     fn proof(&self) -> rekor::Proof<'_> {
         match self {
             Self::Key(key) => rekor::Proof::Key(key.public()),

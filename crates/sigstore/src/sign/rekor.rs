@@ -1,5 +1,5 @@
-//! Logging signatures: Rekor's first version, which promises and proves, and its second, which answers when the entry is in a
-//! signed checkpoint.
+//! Logging of signatures: Rekor v1, which returns a promise and an inclusion proof, and Rekor v2, which answers when the entry
+//! is in a signed checkpoint.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ use crate::trust::RekorVersion;
 
 const SERVICE: Service = Service::Rekor;
 
-/// What a log verifies a signature with.
+/// The key or the certificate that a log verifies a signature with.
 #[derive(Clone, Copy)]
 pub(super) enum Proof<'a> {
     Certificate(&'a DerCertificate),
@@ -36,12 +36,12 @@ impl Proof<'_> {
     }
 }
 
-/// An entry as it is proposed to logs of either version.
+/// A proposed entry, for logs of both versions.
 pub(super) struct Proposal {
     v1: Value,
     v1_kind: KindVersion,
     v2: Value,
-    /// What an entry about it has to name, in base64.
+    /// The signature that the resulting entry must contain, in base64.
     signature: String,
 }
 
@@ -76,7 +76,7 @@ impl Proposal {
     }
 }
 
-/// Has a log take up an entry. What it answers is verified with the bundle that it becomes a part of.
+/// Logs an entry. The answer is verified with the bundle that will contain it.
 pub(super) async fn log(
     door: &Door,
     log: &Url,
@@ -106,14 +106,14 @@ pub(super) async fn log(
         RekorVersion::V2 => serde_json::from_slice(&answer).map_err(|error| error.to_string()),
     };
     let entry: TransparencyLogEntry = entry.map_err(|why| unusable(SERVICE, &url, why))?;
-    // Said here, where it is known who has answered; the rest of the entry is verified with the bundle.
+    // Checked here, where the answering log is known. The rest of the entry is verified with the bundle.
     if !names(entry.canonicalized_body.as_bytes(), &proposal.signature) {
         return Err(unusable(SERVICE, &url, "an entry about another signature than ours"));
     }
     Ok(entry)
 }
 
-/// Whether an entry has a signature in it, wherever its kind has signatures.
+/// Returns whether an entry contains a signature. The place depends on the kind of entry, so the whole body is searched.
 fn names(body: &[u8], signature: &str) -> bool {
     fn is_in(value: &Value, signature: &str) -> bool {
         match value {
@@ -126,8 +126,8 @@ fn names(body: &[u8], signature: &str) -> bool {
     serde_json::from_slice(body).is_ok_and(|body: Value| is_in(&body, signature))
 }
 
-/// The entry that was taken up before, when the answer to that was lost on its way. The log says where it is; it is asked for
-/// at this log and nowhere else.
+/// Requests an entry that was logged by an earlier request whose answer was lost. The log's answer to the conflict contains the
+/// entry's identifier. The entry is requested only from this log, whatever host that answer names.
 async fn logged_before(door: &Door, log: &Url, conflict: &Answer) -> Result<Answer, SignError> {
     let asked = conflict.url().clone();
     let place = conflict.header(header::LOCATION.as_str()).unwrap_or_default();
@@ -140,7 +140,7 @@ async fn logged_before(door: &Door, log: &Url, conflict: &Answer) -> Result<Answ
     send(door, SERVICE, Request::new(Method::GET, url, "rekor", Class::Read)).await
 }
 
-/// The one entry of an answer of the first version, which holds it under its name.
+/// Reads the single entry in an answer of Rekor v1, a map from entry UUID to entry.
 fn entry_v1(answer: &Bytes, kind: KindVersion) -> Result<TransparencyLogEntry, String> {
     let entries: HashMap<String, LogEntry> =
         serde_json::from_slice(answer).map_err(|error| error.to_string())?;

@@ -1,4 +1,4 @@
-//! How the services of Sigstore are asked: through the door, with what they refuse said in their own words, bounded.
+//! Requests to Sigstore services through the door. Errors contain the service's own message, limited in length.
 
 use std::sync::Arc;
 
@@ -10,23 +10,23 @@ use url::Url;
 
 use crate::error::{Service, SignError, bounded};
 
-/// The largest answer of a service, in bytes.
+/// The maximum size of an answer, in bytes.
 const ANSWER_MAX: u64 = 4 * 1024 * 1024;
 
-/// What is asked of a service.
+/// A request to a service.
 pub(super) struct ServiceRequest {
     pub(super) service: Service,
     pub(super) url: Url,
-    /// What it is counted as.
+    /// The kind that the request is counted as.
     pub(super) kind: &'static str,
     pub(super) content_type: &'static str,
     pub(super) body: Vec<u8>,
-    /// The secret in the body, where it has one.
+    /// The secret in the body, if any.
     pub(super) secret: Option<Secret>,
 }
 
 impl ServiceRequest {
-    /// Sends it, and gives the answer whatever its status.
+    /// Sends the request and returns the answer, whatever its status.
     pub(super) async fn ask(self, door: &Door) -> Result<Answer, SignError> {
         let request = Request::new(Method::POST, self.url, self.kind, Class::Write)
             .header(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type))
@@ -42,7 +42,7 @@ pub(super) async fn send(door: &Door, service: Service, request: Request) -> Res
     door.send(request.limit(ANSWER_MAX)).await.map_err(unreachable)
 }
 
-/// The content of an answer that grants what was asked.
+/// Returns the body of a successful answer.
 pub(super) fn granted(answer: Answer, service: Service) -> Result<Bytes, SignError> {
     let (status, url) = (answer.status(), transport::shown(answer.url()));
     if status.is_success() {
@@ -51,7 +51,7 @@ pub(super) fn granted(answer: Answer, service: Service) -> Result<Bytes, SignErr
     Err(SignError::Refused { service, url, status: status.as_u16(), why: why(&answer) })
 }
 
-/// What a service says of its refusal (gRPC gateway's errors, and Rekor's), after a colon.
+/// Returns the message of a refusal (gRPC gateway's errors, and Rekor's) after a colon.
 fn why(answer: &Answer) -> String {
     #[derive(Deserialize)]
     struct Refusal {
@@ -62,12 +62,12 @@ fn why(answer: &Answer) -> String {
         .unwrap_or_default()
 }
 
-/// An answer that cannot be used.
+/// Returns the error for an answer that cannot be used.
 pub(super) fn unusable(service: Service, url: &Url, why: impl std::fmt::Display) -> SignError {
     SignError::Answer { service, url: transport::shown(url), why: bounded(&why.to_string()) }
 }
 
-/// The URL of something below a service's own.
+/// Returns a URL below a service's base URL.
 pub(super) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));

@@ -1,4 +1,4 @@
-//! Signers that are made when they are needed: what they need to know of services and trust may have to be fetched first.
+//! Signers that are created on demand, because the services and the trusted root may have to be fetched first.
 
 use std::sync::{Arc, Once};
 
@@ -14,8 +14,8 @@ use crate::signatory::Signatory;
 use crate::trust::{Form, Services, Trust};
 use crate::verify::Verifier;
 
-/// Somebody who can sign, and where: services and trust are looked up when the first signature is to be made, and
-/// certificates serve signatures of all forms.
+/// An identity or a key to sign with, and the services to use. Services and trust are loaded for the first signature. Signatures
+/// of all forms share certificates.
 #[derive(Debug)]
 pub struct SignerSource {
     door: Door,
@@ -23,16 +23,16 @@ pub struct SignerSource {
     holder: Arc<Holder>,
     layers: OnceCell<Box<Signer>>,
     bundles: OnceCell<Box<Signer>>,
-    /// Whether the log has the line that names the key that signs. An [`Identity`] logs its own line.
+    /// Whether the log line that names the signing key has been written. An [`Identity`] logs its own line.
     told: Once,
 }
 
-/// Whose signatures count as made by a [`SignerSource`]: its own, be they of this run or an earlier one.
+/// The signatories whose signatures a [`SignerSource`] recognizes as its own, whether they are from this run or an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner(Vec<Signatory>);
 
 impl Owner {
-    /// Whether this is a signature of the owner's.
+    /// Returns whether a signature by this signatory is the owner's.
     pub fn is(&self, signatory: &Signatory) -> bool {
         self.0.contains(signatory)
     }
@@ -50,8 +50,8 @@ impl SignerSource {
         Self::new(door, Holder::of(identity), trust)
     }
 
-    /// Signs with a key. Where `trust` was given a signing configuration, signatures are logged as it says; else nobody is
-    /// told, and they verify with the key alone.
+    /// Signs with a key. If `trust` has a signing configuration, signatures are logged as it specifies. Otherwise they are not
+    /// logged, and the key alone verifies them.
     pub fn key(door: Door, key: SigningKey, trust: Trust) -> Self {
         Self::new(door, Holder::Key(key), trust)
     }
@@ -70,11 +70,11 @@ impl SignerSource {
         }
     }
 
-    /// Whose signatures are this one's. Asks for a token, where there is no key, and so finds out whether there is anybody to
-    /// sign as.
+    /// Returns the owner of this signer's signatures. Requests a token unless there is a key, and so determines whether there is
+    /// an identity to sign with.
     ///
     /// # Errors
-    /// When there is no identity, or it is not the one that was asked for.
+    /// Returns an error if there is no identity, or if it is not the requested one.
     pub async fn owner(&self) -> Result<Owner, SignError> {
         match &*self.holder {
             Holder::Key(key) => {
@@ -98,10 +98,10 @@ impl SignerSource {
         }
     }
 
-    /// The signer for signatures of a form.
+    /// Returns the signer for signatures of a form.
     ///
     /// # Errors
-    /// When it cannot be found out where to sign, or whom to trust.
+    /// Returns an error if the services or the trusted root cannot be determined.
     pub async fn signer(&self, form: Form) -> Result<&Signer, SignError> {
         let cell = match form {
             Form::Layer => &self.layers,

@@ -1,4 +1,4 @@
-//! Services that are away for a moment, and clocks that differ.
+//! Services that are temporarily unavailable, and clocks that differ.
 
 use std::sync::Mutex as SyncMutex;
 
@@ -15,10 +15,10 @@ use crate::testing::{Answer, Authority, SIGNER, Server, from_pem, now, pem, seco
 use crate::trust::{Trust, TrustSettings};
 use crate::verify::OwnAuthority;
 
-/// How many signatures are made at once.
+/// The number of concurrent signatures.
 const AT_ONCE: usize = 50;
 
-/// A door that tries once, so that what is tried again is tried again here.
+/// Returns a door without retries, so that all retries are the signer's.
 fn door() -> Door {
     let retry = Retry { attempts: 1, ..Retry::default() };
     Door::open(Settings { retry, ..Settings::default() }).unwrap()
@@ -29,7 +29,7 @@ fn soon() -> Pauses {
     Pauses { first: millis(2), longest: millis(20), rest: millis(600_000), at_first: 3 }
 }
 
-/// What services vouch with.
+/// The authorities and the services of a test.
 struct World {
     authority: Arc<Authority>,
     clock: Arc<OwnAuthority>,
@@ -37,14 +37,14 @@ struct World {
     stamps: Server,
 }
 
-/// How a certificate's time is told: from and until, from now.
+/// The validity of a certificate: its start and its end, in seconds from now.
 type Good = (i64, i64);
 
 const TEN_MINUTES: Good = (-1, 599);
 
 impl World {
-    /// Services whose first answers are these, before they do their part; certificates are good for these times in turn, the
-    /// last one for ever, and the timestamp authority is so many seconds ahead.
+    /// Creates services that first return these answers and then work. Certificates get these validities in turn, the last one
+    /// repeatedly. The clock of the timestamp authority is ahead by this many seconds.
     async fn new(
         fulcio: impl Fn(usize) -> Option<Answer> + Send + Sync + 'static,
         good: Vec<Good>,
@@ -74,12 +74,12 @@ impl World {
         Self { authority, clock, fulcio: fulcio.await, stamps: stamps.await }
     }
 
-    /// Services that do their part at once.
+    /// Creates services that work at once.
     async fn working(good: Vec<Good>, ahead: i64) -> Self {
         Self::new(|_| None, good, |_| None, ahead).await
     }
 
-    /// The root knows no logs of any kind: times are the timestamp authority's.
+    /// Returns a trusted root without logs: the timestamp authority is the only source of times.
     fn root(&self) -> Vec<u8> {
         let mut root = trusted_root(&self.authority, Some(&self.clock));
         root["tlogs"] = json!([]);
@@ -90,7 +90,7 @@ impl World {
         self.signer_with(soon())
     }
 
-    /// One who gives up what has done nothing within half a second, long before the door does.
+    /// Returns a signer that gives up on services without a success within half a second, long before the door does.
     fn hasty_signer(&self) -> Signer {
         self.signer_with(Pauses { at_first: 360, ..soon() })
     }
@@ -114,7 +114,7 @@ impl World {
     }
 }
 
-/// Signs so many messages, [`AT_ONCE`] at once.
+/// Signs this many messages, [`AT_ONCE`] at a time.
 async fn sign(signer: &Signer, number: usize) -> Vec<Result<Signed, SignError>> {
     let one = async |index: usize| signer.message(&index.to_be_bytes()).await;
     stream::iter(0..number).map(one).buffer_unordered(AT_ONCE).collect().await

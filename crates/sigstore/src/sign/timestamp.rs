@@ -9,19 +9,19 @@ use super::service::{ServiceRequest, granted, unusable};
 use crate::error::{Service, SignError};
 use crate::verify::Verifier;
 
-/// A request up to its digest: version 1, and a message imprint by SHA-256 (RFC 3161, 2.4.1). Every field has a fixed
-/// length, so the lengths in it are always these.
+/// The start of a request, up to the digest: version 1, and a message imprint by SHA-256 (RFC 3161, 2.4.1). Every field has a
+/// fixed length, so the lengths in it are constant.
 const HEAD: [u8; 24] = [
     0x30, 0x43, 0x02, 0x01, 0x01, 0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03,
     0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
 ];
-/// The nonce's tag and length.
+/// The tag and the length of the nonce.
 const NONCE: [u8; 2] = [0x02, 0x08];
-/// That the authority's certificate is wanted.
+/// The flag that requests the authority's certificate.
 const WITH_CERTIFICATE: [u8; 3] = [0x01, 0x01, 0xff];
 
-/// Has a signature stamped. The answer is verified here, where it is known who has given it, and again with the bundle that
-/// it becomes a part of.
+/// Requests a timestamp over a signature. The answer is verified here, where the answering authority is known, and again with
+/// the bundle that will contain it.
 pub(super) async fn stamp(
     door: &Door,
     url: &Url,
@@ -44,7 +44,7 @@ fn request(signature: &[u8], nonce: [u8; 8]) -> Vec<u8> {
     [&HEAD[..], digest.as_bytes(), &NONCE, &nonce, &WITH_CERTIFICATE].concat()
 }
 
-/// A random number that is positive and has no leading zeros, as DER wants it.
+/// Returns a random number that is positive and has no leading zeros, as DER requires.
 fn nonce() -> Result<[u8; 8], SignError> {
     let mut nonce = [0; 8];
     SystemRandom::new()

@@ -1,5 +1,5 @@
 //! Retries beyond those of the door: a signer asks services that fail temporarily again, with growing pauses, until its patience
-//! ends. For a while after that all signatures fail at once, so that thousands do not wait for one outage one after another.
+//! ends. For a while after that all signatures fail at once, so that thousands of them do not wait for the same outage in turn.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use url::Url;
 
 use crate::error::SignError;
 
-/// How long is waited.
+/// The durations of pauses.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pauses {
-    /// The first; each further one is twice as long.
+    /// The first pause. Each further pause is twice as long.
     pub(super) first: Duration,
-    /// The longest between two attempts.
+    /// The longest pause.
     pub(super) longest: Duration,
     /// How long the services are not asked after patience has ended.
     pub(super) rest: Duration,
-    /// Services that have not answered yet in this run get the patience divided by this: they may not exist.
+    /// The divisor of the patience with services that have not answered yet in this run, because they may not exist.
     pub(super) at_first: u32,
 }
 
@@ -30,7 +30,7 @@ impl Default for Pauses {
     }
 }
 
-/// How an attempt has failed.
+/// How an attempt failed.
 pub(super) enum Failed {
     /// The next attempt may succeed.
     Temporary(SignError),
@@ -44,7 +44,7 @@ impl From<SignError> for Failed {
     }
 }
 
-/// What all users of some services know of their failures.
+/// The failures of a group of services, shared by all their users.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pauses: Pauses,
@@ -55,7 +55,7 @@ pub(super) struct Waiting {
 struct State {
     /// Whether an attempt has succeeded in this run.
     has_worked: bool,
-    /// When the first attempt began that has failed since the last success.
+    /// The start of the first attempt that failed since the last success.
     away_since: Option<Instant>,
     /// The error that ended patience, and until when it is returned.
     given_up: Option<(SignError, Instant)>,
@@ -92,7 +92,7 @@ impl Waiting {
         }
     }
 
-    /// Returns this error for a while, instead of asking the services.
+    /// Returns this error to all callers for a while, instead of asking the services.
     pub(super) fn give_up(&self, error: &SignError) {
         self.state().given_up.get_or_insert_with(|| (error.clone(), Instant::now() + self.pauses.rest));
     }
@@ -103,7 +103,7 @@ impl Waiting {
         (state.given_up, state.away_since) = (None, None);
     }
 
-    /// The error that ended patience, while it is to be returned.
+    /// Fails with the error that ended patience while that error is in effect.
     fn check(&self) -> Result<(), SignError> {
         let mut state = self.state();
         match &state.given_up {
@@ -120,7 +120,7 @@ impl Waiting {
         *self.state() = State { has_worked: true, ..State::default() };
     }
 
-    /// Whether patience allows one more pause after a failed attempt that began at `began`.
+    /// Returns whether patience allows one more pause after a failed attempt that began at `began`.
     fn may_wait(&self, error: &SignError, began: Instant, pause: Duration, patience: Duration) -> bool {
         let mut state = self.state();
         let patience = if state.has_worked { patience } else { patience / self.pauses.at_first };
@@ -141,7 +141,7 @@ impl Waiting {
     }
 }
 
-/// The patience with services: the longest of their hosts' ([`transport::HostSettings::patience`]).
+/// Returns the patience with services: the longest one of their hosts ([`transport::HostSettings::patience`]).
 pub(super) fn patience<'a>(door: &Door, services: impl IntoIterator<Item = &'a Url>) -> Duration {
     let of = |url: &Url| {
         let host = url.host_str().unwrap_or_default();
@@ -164,7 +164,7 @@ mod tests {
         SignError::Refused { service: Service::Fulcio, url: "https://f".into(), status, why: String::new() }
     }
 
-    /// A service that fails so many times, and how often it was asked.
+    /// A service that fails this many times, with a count of the requests.
     struct Away {
         asked: Cell<u32>,
         failures: u32,
@@ -190,7 +190,7 @@ mod tests {
         let (waiting, service) = (Waiting::default(), Away::for_times(5));
         let began = Instant::now();
         assert_eq!(waiting.retry(PATIENCE, || service.ask()).await.unwrap(), 6);
-        // 1, 2, 4, 8 and 15 seconds.
+        // The pauses are 1, 2, 4, 8 and 15 seconds.
         assert_eq!(began.elapsed().as_secs(), 30);
     }
 
