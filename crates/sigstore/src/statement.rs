@@ -67,8 +67,8 @@ impl Statement {
     /// Reads a statement.
     ///
     /// # Errors
-    /// Returns an error if the bytes are not a statement, if the statement has no subject, or if a name occurs twice in an
-    /// object.
+    /// Returns an error if the bytes are not a statement of a supported type, if it has no subject, too many subjects or no
+    /// predicate type, or if a name occurs twice in an object.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidStatement> {
         let malformed = |why: String| InvalidStatement::Malformed(why);
         names_are_unique(bytes).map_err(|error| malformed(error.to_string()))?;

@@ -1,14 +1,14 @@
-//! What is kept of a TUF repository: all of an update, or nothing.
+//! The copy of a TUF repository on disk. Only complete updates are written.
 //!
-//! An updater writes down each part as soon as it has verified it. A repository that breaks off in the middle would leave parts
-//! that do not fit together, and no copy to fall back on.
+//! An updater stores each part as soon as it has verified it. If a repository failed in the middle of an update, the copy would
+//! consist of parts that do not fit together, and could not serve as a fallback.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sigstore_tuf::{FileStore, MetadataStore, Result};
 
-/// A folder, and what is to be written to it.
+/// A folder, and the changes to write to it.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     kept: FileStore,
@@ -20,7 +20,7 @@ impl Draft {
         Self { kept, new: Arc::default() }
     }
 
-    /// Writes everything down. A folder that cannot be written costs a warning: the next run asks again.
+    /// Writes all changes. If the folder is not writable, a warning is logged and the next run asks the repository again.
     pub(super) fn keep(&self) {
         let new = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, bytes) in new {

@@ -1,5 +1,5 @@
-//! Whom to trust and whom to ask: a trusted root and a signing configuration, given as files or got through TUF, loaded once
-//! and only when something is to be verified or signed.
+//! The trusted root and the signing configuration. They are files or come from a TUF repository, and are loaded once, when
+//! something is to be verified or signed.
 
 mod cache;
 mod services;
@@ -17,7 +17,7 @@ use crate::error::TrustError;
 use crate::key::VerificationKey;
 use crate::verify::{Verifier, parse_root};
 
-/// What is trusted. Cloning it is cheap, and what was loaded is loaded for all.
+/// The source of trust. Cloning it is cheap, and all clones share the loaded values.
 #[derive(Clone, Debug)]
 pub struct Trust {
     shared: Arc<Shared>,
@@ -27,17 +27,17 @@ pub struct Trust {
 struct Shared {
     door: Door,
     settings: TrustSettings,
-    /// What TUF gave, or why it gave nothing; asked once, however many want it.
+    /// The content of the TUF repository, or why it provided none. The repository is asked only once.
     material: OnceCell<Result<tuf::Material, TrustError>>,
     by_root: OnceCell<Arc<Verifier>>,
     by_key: OnceCell<Arc<Verifier>>,
 }
 
 impl Trust {
-    /// Trust that is loaded through `door` when it is first needed.
+    /// Creates a source of trust that is loaded through `door` when it is first needed.
     ///
     /// # Errors
-    /// When a file that was given cannot be used: that is said before anything is begun.
+    /// Returns an error if a file cannot be used, so that the error is found before the run begins.
     pub fn new(door: Door, settings: TrustSettings) -> Result<Self, TrustError> {
         settings.trusted_root.as_deref().map(parse_root).transpose()?;
         settings.signing_config.as_deref().map(services::parse).transpose()?;
@@ -51,10 +51,10 @@ impl Trust {
         Ok(Self { shared: Arc::new(Shared { door, settings, material, by_root, by_key }) })
     }
 
-    /// The verifier of what others have signed: with the key that was given, or by the trusted root.
+    /// Returns the verifier for signatures of others: with the configured key, or else with the trusted root.
     ///
     /// # Errors
-    /// When there is no trusted root to be had.
+    /// Returns an error if no trusted root is available.
     pub async fn verifier(&self) -> Result<Arc<Verifier>, TrustError> {
         let settings = &self.shared.settings;
         let Some(key) = &settings.verification_key else { return self.verifier_of_root().await };
@@ -62,21 +62,21 @@ impl Trust {
         self.shared.by_key.get_or_try_init(load).await.map(Arc::clone)
     }
 
-    /// The verifier of what was signed with certificates, whether or not a key was given.
+    /// Returns the verifier for signatures with certificates, whether or not a key is configured.
     ///
     /// # Errors
-    /// When there is no trusted root to be had.
+    /// Returns an error if no trusted root is available.
     pub async fn verifier_of_root(&self) -> Result<Arc<Verifier>, TrustError> {
         let load = async || Verifier::with_root(self.root().await?).map(Arc::new);
         self.shared.by_root.get_or_try_init(load).await.map(Arc::clone)
     }
 
-    /// The verifier of what was signed with a key and logged by the services.
+    /// Returns the verifier for signatures that are made with a key and logged by the services.
     pub(crate) async fn verifier_with(&self, key: VerificationKey) -> Result<Arc<Verifier>, TrustError> {
         Verifier::with_key(key, Some(self.root().await?)).map(Arc::new)
     }
 
-    /// Whether somebody has said where to sign.
+    /// Returns whether a signing configuration is set.
     pub(crate) fn names_services(&self) -> bool {
         self.shared.settings.signing_config.is_some()
     }
@@ -88,14 +88,14 @@ impl Trust {
         }
     }
 
-    /// The services that sign, for signatures of a form.
+    /// Returns the services for signatures of a form.
     ///
     /// # Errors
-    /// When there is no signing configuration, or it names none that will do.
+    /// Returns an error if there is no signing configuration, or if it contains no suitable services.
     pub async fn services(&self, form: Form) -> Result<Services, TrustError> {
         let config = match &self.shared.settings.signing_config {
             Some(config) => services::parse(config)?,
-            // Who trusts an instance of their own does not sign with another.
+            // A trusted root of a private instance must not be combined with the services of another instance.
             None if self.shared.settings.trusted_root.is_some() => {
                 return Err(TrustError::Service(
                     "nothing: a trusted root of your own needs --signing-config too, to say where to sign"

@@ -1,4 +1,4 @@
-//! Where to sign: the services that a signing configuration names (Sigstore *Signing Config*).
+//! The services of a signing configuration (Sigstore *Signing Config*).
 
 use std::fmt;
 
@@ -7,37 +7,37 @@ use url::Url;
 
 use crate::error::{Service, TrustError};
 
-/// Which form signatures are to have.
+/// The form of signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Bundles alone: any version of Rekor will do.
+    /// Only bundles: any version of Rekor is suitable.
     Bundle,
-    /// Layers of `.sig` tags too, which hold a promise that only the first version of Rekor makes.
+    /// Also layers of `.sig` tags. They contain a promise that only Rekor v1 makes.
     Layer,
 }
 
-/// Which interface a Rekor has.
+/// The API version of a Rekor instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RekorVersion {
-    /// The first, with signed entry timestamps.
+    /// Version 1, with signed entry timestamps.
     V1,
-    /// The second, with tiles and without times of its own.
+    /// Version 2, with tiles and without its own timestamps.
     V2,
 }
 
-/// The services that sign.
+/// The services to sign with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Services {
-    /// Gives certificates; `None` where there is none, and a key has to sign.
+    /// The certificate authority. `None` if there is none, and only a key can sign.
     pub fulcio: Option<Url>,
-    /// Log signatures.
+    /// The transparency logs.
     pub rekor: Vec<(Url, RekorVersion)>,
-    /// Say when.
+    /// The timestamp authorities.
     pub timestamp_authorities: Vec<Url>,
 }
 
 impl Services {
-    /// No service at all: a key signs, and nobody is told.
+    /// Returns no services: a key signs, and nothing is logged.
     pub fn none() -> Self {
         Self { fulcio: None, rekor: Vec::new(), timestamp_authorities: Vec::new() }
     }
@@ -71,7 +71,7 @@ impl Services {
     }
 }
 
-/// Who they are and where, as errors show them.
+/// Lists the services and their URLs for error messages.
 impl fmt::Display for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let fulcio = self.fulcio.iter().map(|url| (Service::Fulcio, url));
@@ -90,7 +90,7 @@ pub(super) fn parse(json: &[u8]) -> Result<SigningConfig, TrustError> {
     SigningConfig::from_json(text).map_err(|error| unusable(error.to_string()))
 }
 
-/// As many services as are asked for, each of another operator.
+/// Chooses the requested number of services, each of a different operator.
 fn choose<'a>(
     what: &str,
     wanted: &ServiceConfiguration,

@@ -1,4 +1,4 @@
-//! What trust is loaded from.
+//! The settings of trust.
 
 use std::path::PathBuf;
 
@@ -9,20 +9,20 @@ use crate::key::VerificationKey;
 /// The TUF repository of the public-good instance.
 pub const PUBLIC_GOOD: &str = "https://tuf-repo-cdn.sigstore.dev";
 
-/// What trust is loaded from.
+/// The sources of trust.
 #[derive(Clone, Debug, Default)]
 pub struct TrustSettings {
-    /// A `trusted_root.json`, instead of the one in the TUF repository.
+    /// A `trusted_root.json` that replaces the one in the TUF repository.
     pub trusted_root: Option<Vec<u8>>,
-    /// A `signing_config.json`, instead of the one in the TUF repository.
+    /// A `signing_config.json` that replaces the one in the TUF repository.
     pub signing_config: Option<Vec<u8>>,
-    /// The TUF repository. Without one it is that of the public-good instance.
+    /// The TUF repository. The default is the public-good instance's.
     pub mirror: Option<Url>,
-    /// The first `root.json` of the TUF repository, which is trusted as it is. Another repository than the public-good
-    /// instance's needs one.
+    /// The initial `root.json` of the TUF repository, which is trusted without further checks. It is required for any repository
+    /// but the public-good instance's.
     pub initial_root: Option<Vec<u8>>,
-    /// Where what was got through TUF is kept.
+    /// The folder for the copy of the TUF repository.
     pub cache: Option<PathBuf>,
-    /// A key that signatures are verified with, instead of certificates.
+    /// A key to verify signatures with, instead of certificates.
     pub verification_key: Option<VerificationKey>,
 }

@@ -1,5 +1,5 @@
-//! A trusted root and a signing configuration from a TUF repository, kept on disk, with a copy in this binary for whoever
-//! cannot reach it.
+//! A trusted root and a signing configuration from a TUF repository. A copy is kept on disk. This binary also contains a copy of
+//! the public-good instance's files, for machines that cannot reach the repository.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use super::cache::Draft;
 use super::settings::{PUBLIC_GOOD, TrustSettings};
 use crate::error::{TrustError, bounded};
 
-/// The first root of the public-good instance's repository that this binary trusts; TUF leads from it to the newest.
+/// The initial root of the public-good instance's repository. TUF leads from it to the latest root.
 const PUBLIC_GOOD_ROOT: &[u8] = include_bytes!("public_good_root.json");
 const TRUSTED_ROOT: &str = "trusted_root.json";
 const SIGNING_CONFIG: &str = "signing_config.v0.2.json";
-/// The longest that a repository may take. There is a copy for whoever cannot reach it.
+/// The time limit of an update. If it is exceeded, the copies serve as a fallback.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a TUF repository holds.
+/// The content of a TUF repository.
 #[derive(Debug)]
 pub(super) struct Material {
     pub(super) trusted_root: Vec<u8>,
-    /// Where it says one.
+    /// The signing configuration, if the repository contains one.
     pub(super) signing_config: Option<Vec<u8>>,
 }
 
-/// A copy that this binary has of what a repository held when it was built.
+/// A copy in this binary of the repository's content at build time.
 struct Embedded {
     material: Material,
     /// The version of the repository's root at that time.
@@ -41,7 +41,7 @@ struct Embedded {
 }
 
 impl Embedded {
-    /// That of the public-good instance.
+    /// Returns the copy of the public-good instance's repository.
     fn public_good() -> Self {
         let material = Material {
             trusted_root: SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec(),
@@ -51,12 +51,12 @@ impl Embedded {
     }
 }
 
-/// Why a repository gave nothing.
+/// Why a repository provided nothing.
 #[derive(Debug)]
 enum Failure {
-    /// It cannot be reached, or has nothing. That is no sign of an attack.
+    /// The repository is unreachable or empty. This is no sign of an attack.
     Unreachable(String),
-    /// What it has does not verify: forged, rolled back, expired or broken.
+    /// The content does not verify: it is forged, rolled back, expired or broken.
     Unverified(String),
 }
 
@@ -78,8 +78,8 @@ impl From<sigstore_tuf::Error> for Failure {
     }
 }
 
-/// The newest that is to be had: from the repository, else from the cache while it has not expired, else, of the public-good
-/// instance where it cannot be reached, from this binary.
+/// Loads the latest files: from the repository, or else from the copy on disk while it has not expired, or else, if the
+/// repository is the public-good instance's and unreachable, from this binary.
 pub(super) async fn load(door: &Door, settings: &TrustSettings) -> Result<Material, TrustError> {
     let mirror = match &settings.mirror {
         Some(mirror) => mirror.clone(),
@@ -125,13 +125,14 @@ async fn load_from(
         (Failure::Unreachable(_), Some(embedded)) => {
             Ok(unreachable(&shown, why, folder.as_deref(), initial, embedded).await)
         }
-        // What does not verify may be an attack that is to bring back keys which are not trusted any more.
+        // Content that does not verify may be an attack that tries to restore keys that are no longer trusted.
         _ => Err(TrustError::Tuf { mirror: shown, why: why.to_owned() }),
     }
 }
 
-/// What is trusted while a repository cannot be reached whose copy on disk has expired, or is none: the copy in this binary or,
-/// where that is older, the one on disk. So nobody who keeps the repository away brings back what it has replaced.
+/// Returns the fallback for an unreachable repository without a valid copy on disk: the expired copy on disk if its root is at
+/// least as new as the one in this binary, or else the copy in this binary. An attacker who blocks the repository therefore
+/// cannot restore keys that it has replaced.
 async fn unreachable(
     shown: &str,
     why: &str,
@@ -155,12 +156,12 @@ async fn unreachable(
     embedded.material
 }
 
-/// The copy in a folder, verified as the repository's own; nothing there is changed.
+/// Loads the copy in a folder with the same verification as for the repository. The folder is not changed.
 async fn kept(folder: FileStore, initial: &[u8], now: Timestamp) -> Result<Material, Failure> {
     update(StoreRepository::new(folder.clone()), initial, Some(Draft::over(folder)), now).await
 }
 
-/// The copy in a folder as it was verified before it expired, and the version of its root.
+/// Loads the copy in a folder, verified as of the time before it expired, and the version of its root.
 async fn expired(folder: &FileStore, initial: &[u8]) -> Option<(Material, u64)> {
     let file = |name: &str| folder.load(name).ok().flatten();
     let root = file("root.json");
@@ -174,12 +175,12 @@ async fn expired(folder: &FileStore, initial: &[u8]) -> Option<(Material, u64)> 
     Some((kept(folder.clone(), initial, before).await.ok()?, version(root)?))
 }
 
-/// When metadata says that it expires.
+/// Returns the expiration time in metadata.
 fn expiry(metadata: &[u8]) -> Option<Timestamp> {
     signed(metadata)?.get("expires")?.as_str()?.parse().ok()
 }
 
-/// Which version metadata says it is.
+/// Returns the version in metadata.
 fn version(metadata: &[u8]) -> Option<u64> {
     signed(metadata)?.get("version")?.as_u64()
 }
@@ -189,7 +190,7 @@ fn signed(metadata: &[u8]) -> Option<Value> {
     Some(metadata.get_mut("signed")?.take())
 }
 
-/// Follows the repository's metadata from the first root to both files.
+/// Follows the repository's metadata from the initial root to both files.
 async fn update(
     repository: impl Repository + 'static,
     initial: &[u8],
@@ -202,7 +203,7 @@ async fn update(
     }
     updater.refresh(now).await?;
     let trusted_root = updater.get_target(TRUSTED_ROOT, now).await?;
-    // A repository may be for verifying alone.
+    // A repository may be for verification only, without a signing configuration.
     let signing_config = match updater.get_target_info(SIGNING_CONFIG, now).await? {
         Some(_) => Some(updater.get_target(SIGNING_CONFIG, now).await?),
         None => None,
@@ -210,7 +211,7 @@ async fn update(
     Ok(Material { trusted_root, signing_config })
 }
 
-/// A TUF repository behind the door.
+/// A TUF repository that is accessed through the door.
 struct Mirror {
     door: Door,
     base: Url,
@@ -226,7 +227,7 @@ impl Mirror {
         let answer = self.door.send(request).await.map_err(|error| failed(Arc::new(error)))?;
         match answer.status() {
             StatusCode::OK => Ok(Some(answer.body().to_vec())),
-            // The store of the public-good instance says 403 of what is not there.
+            // The public-good instance's storage answers 403 for a missing file.
             StatusCode::NOT_FOUND | StatusCode::FORBIDDEN => Ok(None),
             status => Err(sigstore_tuf::Error::transport(format!("{path}: {status}"))),
         }
@@ -243,13 +244,13 @@ impl Repository for Mirror {
     }
 }
 
-/// The folder of a mirror in the cache.
+/// Returns the name of a mirror's folder in the cache.
 fn folder_name(mirror: &Url) -> String {
     let text = format!("{}{}", mirror.authority(), mirror.path().trim_end_matches('/'));
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "-.".contains(c) { c } else { '_' }).collect()
 }
 
-/// A URL that paths can be joined to.
+/// Returns a URL that paths can be joined to.
 fn slashed(mut url: Url) -> Url {
     if !url.path().ends_with('/') {
         let path = format!("{}/", url.path());
@@ -258,7 +259,7 @@ fn slashed(mut url: Url) -> Url {
     url
 }
 
-/// An error with its causes.
+/// Returns the text of an error and its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -289,7 +290,7 @@ mod tests {
         }
     }
 
-    /// A repository that fails at once, never answers, or answers what nobody has signed.
+    /// A repository that fails at once, never answers, or answers with unsigned content.
     #[derive(Clone, Copy)]
     enum Bad {
         Fails,
@@ -348,7 +349,7 @@ mod tests {
         assert!(Embedded::public_good().root_version > 1);
     }
 
-    /// What a run trusts whose copy on disk, of a root of this version, has expired.
+    /// Returns the trusted root of a run with an expired copy on disk, for an embedded copy whose root has this version.
     async fn with_expired_copy(bad: Bad, embedded_root: u64) -> Result<Vec<u8>, TrustError> {
         let mut repository = TufRepository::start([(TRUSTED_ROOT, b"kept".to_vec())]);
         repository.rotate(TufRole::Timestamp);

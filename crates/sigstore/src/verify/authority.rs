@@ -1,10 +1,10 @@
-//! A timestamp authority and a log of this process, which pass a proven time on to the verifier library.
+//! A timestamp authority and a log of this process, which pass a verified time on to the verification library.
 //!
-//! The library accepts no time that is ahead of the clock of this machine, requires each time to be within the certificate's
-//! validity, and rejects a bundle with a timestamp of an unknown authority. Specification 02 (*Time*) differs in all three. So
-//! [`super::times`] verifies the times, and the library gets a copy of the bundle in which one verified time stands in place of
-//! all others: as a timestamp by this authority. Its key is made for one [`super::Verifier`] and never leaves the process. The
-//! library verifies everything else as it is.
+//! The library accepts no time that is ahead of the local clock, requires each time to be within the certificate's validity, and
+//! rejects a bundle with a timestamp of an unknown authority. Specification 02 (*Time*) differs in all three points. Therefore
+//! [`super::times`] verifies the times, and the library gets a copy of the bundle in which one verified time replaces all
+//! others, as a timestamp by this authority. The authority's key is made for one [`super::Verifier`] and never leaves the
+//! process. The library verifies everything else unchanged.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -27,19 +27,19 @@ const SIGNED_DATA: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x
 const CONTENT_TYPE: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x03];
 const MESSAGE_DIGEST: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x04];
 const TIMESTAMP_INFO: [u8; 11] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x10, 0x01, 0x04];
-/// A timestamp has to name a policy; nothing depends on which.
+/// The policy that a timestamp must name. Its value is not used.
 const POLICY: [u8; 3] = [0x2a, 0x03, 0x04];
-/// The one serial number: of the certificate and of all timestamps.
+/// The serial number of the certificate and of all timestamps.
 const SERIAL: [u8; 3] = [0x02, 0x01, 0x01];
 
-/// The authority and log of this process.
+/// The timestamp authority and log of this process.
 pub(crate) struct OwnAuthority {
     key: KeyPair,
     public: DerPublicKey,
 }
 
 impl OwnAuthority {
-    /// One with a new key.
+    /// Creates an authority with a new key.
     pub(crate) fn new() -> Result<Self, TrustError> {
         let fault = |error: sigstore_crypto::Error| TrustError::unusable("the trusted root", error);
         let key = KeyPair::generate_ecdsa_p256().map_err(fault)?;
@@ -47,7 +47,7 @@ impl OwnAuthority {
         Ok(Self { key, public })
     }
 
-    /// A `trusted_root.json` that also knows this authority and this log.
+    /// Returns a `trusted_root.json` with this authority and this log added.
     pub(crate) fn added_to(&self, root: &[u8]) -> Result<Vec<u8>, TrustError> {
         let unusable = |error: &dyn std::fmt::Display| TrustError::unusable("the trusted root", error);
         let mut root: Value = serde_json::from_slice(root).map_err(|error| unusable(&error))?;
@@ -68,8 +68,8 @@ impl OwnAuthority {
         Ok(root.to_string().into_bytes())
     }
 
-    /// The copy of a bundle that the library gets: one verified time replaces all times. Promises of logs contain times too, so
-    /// the log of this process replaces each by one without a time.
+    /// Returns the copy of a bundle for the library, in which one verified time replaces all times. Promises of logs contain
+    /// times too, so this log replaces each of them by one without a time.
     pub(super) fn rewritten(
         &self,
         bundle: &Bundle,
@@ -93,7 +93,7 @@ impl OwnAuthority {
         Ok(rewritten)
     }
 
-    /// The name of the log.
+    /// Returns the identifier of the log.
     pub(crate) fn id(&self) -> [u8; 32] {
         *sigstore_crypto::sha256(self.public.as_bytes()).as_bytes()
     }
@@ -106,7 +106,7 @@ impl OwnAuthority {
         Ok(InclusionPromise::new(SignedTimestamp::new(promise.as_bytes().to_vec())))
     }
 
-    /// The authority's certificate, by itself (RFC 5280; RFC 3161, 2.3).
+    /// Returns the authority's self-signed certificate (RFC 5280; RFC 3161, 2.3).
     fn certificate(&self) -> Result<Vec<u8>, sigstore_crypto::Error> {
         let algorithm = sequence(&[&identifier(&ECDSA_WITH_SHA256)]);
         let validity = sequence(&[&value(0x17, &[b"700101000000Z"]), &value(0x18, &[b"99991231235959Z"])]);
@@ -127,7 +127,7 @@ impl OwnAuthority {
         Ok(sequence(&[&content, &algorithm, &value(0x03, &[&[0], signature.as_bytes()])]))
     }
 
-    /// A timestamp over bytes of this SHA-256 digest (RFC 3161, 2.4.2; RFC 5652, section 5).
+    /// Issues a timestamp over bytes with this SHA-256 digest (RFC 3161, 2.4.2; RFC 5652, section 5).
     pub(crate) fn stamp(&self, sha256: &[u8], time: Timestamp) -> Result<Vec<u8>, sigstore_crypto::Error> {
         let algorithm = sequence(&[&identifier(&SHA256)]);
         let said = time.strftime("%Y%m%d%H%M%SZ").to_string();
@@ -160,13 +160,13 @@ impl OwnAuthority {
     }
 }
 
-/// What the authority is called.
+/// Returns the authority's name.
 fn name() -> Vec<u8> {
     let name = sequence(&[&identifier(&COMMON_NAME), &value(0x0c, &[b"a time that kpromo has verified"])]);
     sequence(&[&value(SET, &[&name])])
 }
 
-/// Adds an item to a list, which need not be there.
+/// Appends an item to a list, which may be absent.
 fn add(list: &mut Value, item: Value) {
     match list {
         Value::Array(items) => items.push(item),

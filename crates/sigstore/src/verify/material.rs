@@ -1,4 +1,4 @@
-//! What a trusted root says, as the verification of signatures and of times uses it.
+//! The content of a trusted root, as used to verify signatures and times.
 
 use sigstore_crypto::Keyring;
 use sigstore_trust_root::TrustedRoot;
@@ -12,16 +12,16 @@ pub(super) struct TrustedMaterial {
 }
 
 impl TrustedMaterial {
-    /// Takes the keys of the logs from a trusted root.
+    /// Extracts the keys of the logs from a trusted root.
     ///
     /// # Errors
-    /// When a key of a log cannot be used.
+    /// Returns an error if a key of a log cannot be used.
     pub(super) fn new(root: TrustedRoot) -> Result<Self, TrustError> {
         let logs = root.rekor_keys().map_err(|error| TrustError::unusable("the trusted root", error))?;
         Ok(Self { root, logs })
     }
 
-    /// Whether the root names a transparency log.
+    /// Returns whether the root contains a transparency log.
     pub(super) fn has_logs(&self) -> bool {
         !self.root.tlogs.is_empty()
     }
@@ -30,7 +30,7 @@ impl TrustedMaterial {
 /// Reads a `trusted_root.json`.
 ///
 /// # Errors
-/// When it is not one.
+/// Returns an error if the bytes are not a trusted root.
 pub(crate) fn parse_root(json: &[u8]) -> Result<TrustedRoot, TrustError> {
     let unusable = |why: String| TrustError::unusable("the trusted root", why);
     let text = std::str::from_utf8(json).map_err(|error| unusable(error.to_string()))?;

@@ -1,8 +1,7 @@
-//! Verification: what is proven by a bundle or by a layer of cosign, and by whom.
+//! Verification of bundles and cosign layers: what they prove, and who signed.
 //!
-//! Nothing is accepted because something is absent: a proof may be missing only where the trusted root has no such log
-//! (Sigstore *Client Spec*, 4 *Verification*). Whoever is found to have signed is given back; whether they may is for the
-//! caller to decide.
+//! Missing proofs do not make a bundle valid: a proof may be missing only if the trusted root contains no log of its kind
+//! (Sigstore *Client Spec*, 4 *Verification*). The signatory is returned. The caller decides whether it is acceptable.
 
 mod authority;
 mod certificate;
@@ -32,16 +31,16 @@ use crate::legacy::{CosignLayer, SimpleSigning};
 use crate::signatory::Signatory;
 use crate::statement::{STATEMENT_TYPE, Statement};
 
-/// The largest bundle or envelope that is read, in bytes.
+/// The maximum size of a bundle or an envelope, in bytes.
 pub const BUNDLE_MAX: u64 = 20 * 1024 * 1024;
-/// What a signature that holds has proven.
+/// The proven facts of a valid signature.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified<T> {
-    /// Who has signed.
+    /// The signatory.
     pub signatory: Signatory,
-    /// The earliest time at which the signature is proven to have been there.
+    /// The earliest verified time of the signature.
     pub signed_at: Option<Timestamp>,
-    /// What was signed.
+    /// The signed content.
     pub content: T,
 }
 
@@ -51,7 +50,7 @@ impl<T> Verified<T> {
     }
 }
 
-/// Verifies against a trusted root, or with a key.
+/// Verifies signatures against a trusted root or with a key.
 pub struct Verifier {
     trusted: Trusted,
 }
@@ -59,7 +58,7 @@ pub struct Verifier {
 enum Trusted {
     /// Certificates of the authorities in a trusted root.
     Root(Box<Root>),
-    /// The holder of one key, whose signatures are logged where there is a root with logs.
+    /// The holder of one key. If there is a root with logs, its signatures must be logged.
     Key { key: VerificationKey, root: Option<Box<Root>> },
 }
 
@@ -70,27 +69,28 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// Trusts the authorities of a `trusted_root.json`.
+    /// Creates a verifier that trusts the authorities of a `trusted_root.json`.
     ///
     /// # Errors
-    /// When it is none, or has keys or certificates that cannot be used.
+    /// Returns an error if the bytes are not a trusted root, or if one of its keys or certificates cannot be used.
     pub fn with_root(json: &[u8]) -> Result<Self, TrustError> {
         Ok(Self { trusted: Trusted::Root(Root::new(json)?) })
     }
 
-    /// Trusts the holder of a key. With a trusted root that has logs, signatures have to be logged there.
+    /// Creates a verifier that trusts the holder of a key. If a trusted root with logs is given, signatures must be logged
+    /// there.
     ///
     /// # Errors
-    /// As [`Verifier::with_root`].
+    /// The same as [`Verifier::with_root`].
     pub fn with_key(key: VerificationKey, root: Option<&[u8]>) -> Result<Self, TrustError> {
         let root = root.map(Root::new).transpose()?;
         Ok(Self { trusted: Trusted::Key { key, root } })
     }
 
-    /// Verifies a bundle (v0.1 to v0.3) with a statement about the artifact of a SHA-256 digest, in hexadecimal.
+    /// Verifies a bundle (v0.1 to v0.3) with a statement about the artifact with this SHA-256 digest, in hexadecimal.
     ///
     /// # Errors
-    /// When the bundle does not hold, or is about something else.
+    /// Returns an error if the bundle does not verify or is about another artifact.
     pub fn statement(&self, bundle: &[u8], sha256: &str) -> Result<Verified<Statement>, Rejection> {
         self.bundled_statement(&parse(bundle)?, sha256, None)
     }
@@ -98,17 +98,17 @@ impl Verifier {
     /// Verifies a bundle with a signature over bytes.
     ///
     /// # Errors
-    /// When the bundle does not hold, or is over something else.
+    /// Returns an error if the bundle does not verify or is over other bytes.
     pub fn message(&self, bundle: &[u8], message: &[u8]) -> Result<Verified<()>, Rejection> {
         let bundle = parse(bundle)?;
         self.check(&bundle, &Artifact::Blob(message))
     }
 
-    /// Verifies a bundle over an artifact that is known by its SHA-256 digest alone, in hexadecimal: a statement about it,
-    /// or a signature over it.
+    /// Verifies a bundle over an artifact of which only the SHA-256 digest is known, in hexadecimal: a statement about it, or a
+    /// signature over it.
     ///
     /// # Errors
-    /// When the bundle does not hold, or is about something else.
+    /// Returns an error if the bundle does not verify or is about another artifact.
     pub fn artifact(&self, bundle: &[u8], sha256: &str) -> Result<Verified<()>, Rejection> {
         self.check(&parse(bundle)?, &Artifact::from_digest(digest(sha256)?))
     }
@@ -116,7 +116,7 @@ impl Verifier {
     /// Verifies a layer of a `.sig` manifest.
     ///
     /// # Errors
-    /// When the signature does not hold, or what it signs is no payload of an image's signature.
+    /// Returns an error if the signature does not verify, or if its content is not the payload of an image signature.
     pub fn cosign_signature(&self, layer: &CosignLayer<'_>) -> Result<Verified<SimpleSigning>, Rejection> {
         within_bounds(layer.payload)?;
         let bundle = layer.signature()?;
@@ -124,10 +124,10 @@ impl Verifier {
         Ok(verified.with(SimpleSigning::parse(layer.payload)?))
     }
 
-    /// Verifies a layer of a `.att` manifest: a statement about the artifact of a SHA-256 digest, in hexadecimal.
+    /// Verifies a layer of a `.att` manifest: a statement about the artifact with this SHA-256 digest, in hexadecimal.
     ///
     /// # Errors
-    /// When the signature does not hold, or the statement is about something else.
+    /// Returns an error if the signature does not verify, or if the statement is about another artifact.
     pub fn cosign_attestation(
         &self,
         layer: &CosignLayer<'_>,
@@ -140,7 +140,8 @@ impl Verifier {
         self.bundled_statement(&bundle, sha256, extra)
     }
 
-    /// Whether a timestamp over a signature is one that this verifier's root trusts. Without a root none matters.
+    /// Checks that a timestamp over a signature is by an authority of this verifier's root. Without a root, every timestamp
+    /// passes.
     pub(crate) fn timestamp(&self, token: &TimestampToken, signature: &[u8]) -> Result<(), Rejection> {
         let Some(root) = self.root() else { return Ok(()) };
         let unknown = || {
@@ -181,7 +182,7 @@ impl Verifier {
         Ok(verified.with(statement))
     }
 
-    /// Verifies a bundle, whatever it holds.
+    /// Verifies a bundle with any content.
     pub(crate) fn check(&self, bundle: &Bundle, artifact: &Artifact<'_>) -> Result<Verified<()>, Rejection> {
         self.check_input(Input { bundle, artifact, extra: None, now: Timestamp::now() })
     }
@@ -192,7 +193,7 @@ impl Verifier {
             Trusted::Key { key, root } => {
                 let signed_at = match root {
                     Some(root) if root.trusted.has_logs() => root.by_key(input, key),
-                    // The key alone is trusted, so nothing that others say matters.
+                    // Only the key is trusted, so other proofs are irrelevant.
                     _ => check_by_key(input.bundle, key.der(), input.artifact).map(|()| None),
                 };
                 signed_at.map(|signed_at| (key.signatory(), signed_at))
@@ -203,7 +204,7 @@ impl Verifier {
         Ok(Verified { signatory, signed_at, content: () })
     }
 
-    /// The rejection of a bundle: as someone else's where it is, or for the reason that was found.
+    /// Returns the rejection of a bundle: as someone else's if it is, or else for the given reason.
     fn attributed(&self, bundle: &Bundle, artifact: &Artifact<'_>, why: Rejection) -> Rejection {
         let stranger = match &self.trusted {
             Trusted::Root(root) => whose::foreign_to_root(bundle, &root.trusted),
@@ -213,7 +214,7 @@ impl Verifier {
     }
 }
 
-/// Verifies a signature with a key and nothing else.
+/// Verifies a signature with only a key.
 fn check_by_key(bundle: &Bundle, key: &DerPublicKey, artifact: &Artifact<'_>) -> Result<(), Rejection> {
     let invalid = |error: sigstore_crypto::Error| Rejection::Invalid(bounded(&error.to_string()));
     let key = sigstore_crypto::VerificationKey::from_spki(key).map_err(invalid)?;
@@ -248,7 +249,7 @@ fn check_by_key(bundle: &Bundle, key: &DerPublicKey, artifact: &Artifact<'_>) ->
     }
 }
 
-/// Whether an envelope holds a statement.
+/// Checks that an envelope contains a statement.
 fn check_type(envelope: &DsseEnvelope) -> Result<(), Rejection> {
     if envelope.payload_type == STATEMENT_TYPE {
         return Ok(());
@@ -257,7 +258,7 @@ fn check_type(envelope: &DsseEnvelope) -> Result<(), Rejection> {
     Err(Rejection::Malformed(format!("the envelope holds `{kind}`, not a statement")))
 }
 
-/// Whether a signature that says which digest it is over says this one.
+/// Checks that the digest in a signature, if any, is this one.
 fn check_digest(message: &MessageSignature, sha256: &[u8]) -> Result<(), Rejection> {
     let is_other = |named: &MessageDigest| {
         named.algorithm == HashAlgorithm::Sha2256 && named.digest.as_bytes() != sha256

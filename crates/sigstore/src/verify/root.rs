@@ -11,18 +11,18 @@ use crate::error::{Rejection, TrustError, bounded};
 use crate::key::VerificationKey;
 use crate::signatory::Signatory;
 
-/// The most log entries, and the most timestamps, of one bundle.
+/// The maximum number of log entries of a bundle, and of timestamps.
 const PROOFS_MAX: usize = 16;
 
-/// A trusted root, with the verifier for it.
+/// A trusted root and its verifier.
 pub(super) struct Root {
     pub(super) trusted: TrustedMaterial,
-    /// The library's verifier, which also knows [`Self::own`].
+    /// The library's verifier, which also trusts [`Self::own`].
     verifier: sigstore_verify::Verifier,
     own: OwnAuthority,
 }
 
-/// A bundle, the artifact that it should be about, and the time here.
+/// A bundle, the expected artifact and the local time.
 #[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
     pub(super) bundle: &'a Bundle,
@@ -35,7 +35,7 @@ impl Root {
     pub(super) fn new(json: &[u8]) -> Result<Box<Self>, TrustError> {
         let unusable = |error: &dyn std::fmt::Display| TrustError::unusable("the trusted root", error);
         let root = parse_root(json)?;
-        // By itself first: the addition must not make an invalid root valid.
+        // The root is checked before the addition, which must not make an invalid root valid.
         sigstore_verify::Verifier::new(&root).map_err(|error| unusable(&error))?;
         let trusted = TrustedMaterial::new(root)?;
         let own = OwnAuthority::new()?;
@@ -44,7 +44,7 @@ impl Root {
         Ok(Box::new(Self { trusted, verifier, own }))
     }
 
-    /// Whoever may have signed; every proof that this root can check is asked for.
+    /// Returns a policy that accepts any signatory and requires every proof that this root can check.
     fn anybody(&self) -> VerificationPolicy {
         let mut policy = VerificationPolicy::any_identity();
         if !self.trusted.has_logs() {
@@ -53,7 +53,8 @@ impl Root {
         if self.trusted.root.ctlogs.is_empty() { policy.skip_sct() } else { policy }
     }
 
-    /// The signer by certificate, and the earliest verified time within the certificate's validity. One such time suffices.
+    /// Returns the certificate's holder and the earliest verified time within the certificate's validity. One such time
+    /// suffices.
     pub(super) fn by_certificate(
         &self,
         input: Input<'_>,
@@ -73,7 +74,7 @@ impl Root {
             ));
         }
         let is_good = |time: &&Timestamp| (certificate.not_before..=certificate.not_after).contains(*time);
-        // Where no time is within the validity, the library rejects the earliest with a reason.
+        // If no time is within the validity, the library rejects the earliest one and returns the reason.
         let time = times.iter().filter(is_good).min().or_else(|| times.iter().min()).copied();
         let result = self.verify(input, time, &self.anybody())?;
         let proven = result.certificate_verified()
@@ -88,7 +89,7 @@ impl Root {
         }
     }
 
-    /// The earliest verified time, where there is one, of a logged signature by a key.
+    /// Verifies a signature by a key that may have to be logged. Returns the earliest verified time, if any.
     pub(super) fn by_key(
         &self,
         input: Input<'_>,
@@ -101,7 +102,7 @@ impl Root {
         Ok(time)
     }
 
-    /// The verified times, without those that are too far ahead of the clock here.
+    /// Returns the verified times, except those that are too far ahead of the local clock.
     fn times(&self, input: Input<'_>) -> Result<Vec<Timestamp>, Rejection> {
         let Input { bundle, extra, now, .. } = input;
         let times = times::proven(&self.trusted, bundle, signature(bundle)?.as_bytes(), extra, now)?;
@@ -122,8 +123,8 @@ impl Root {
         Ok(result)
     }
 
-    /// Whether each entry's own log has signed its checkpoint, and was in use at this time. The verifier that this builds on
-    /// takes a checkpoint of any log of the root, of one that is retired too.
+    /// Checks that each entry's checkpoint is signed by the entry's own log, and that the log was in use at this time. The
+    /// verification library accepts the checkpoint of any log in the root, even of a retired one.
     fn check_logs(&self, bundle: &Bundle, time: Option<Timestamp>) -> Result<(), Rejection> {
         let invalid = |why: String| Rejection::Invalid(bounded(&why));
         for entry in &bundle.verification_material.tlog_entries {
@@ -151,7 +152,7 @@ impl Root {
     }
 }
 
-/// The signature of a bundle.
+/// Returns the signature in a bundle.
 fn signature(bundle: &Bundle) -> Result<&SignatureBytes, Rejection> {
     match &bundle.content {
         SignatureContent::MessageSignature(message) => Ok(&message.signature),
@@ -160,7 +161,7 @@ fn signature(bundle: &Bundle) -> Result<&SignatureBytes, Rejection> {
     }
 }
 
-/// Whether every proof that the root can check is there, in numbers that can be checked.
+/// Checks that every proof that the root can check is present, and that there are not too many proofs.
 fn check_proofs(input: Input<'_>, trusted: &TrustedMaterial) -> Result<(), Rejection> {
     let material = &input.bundle.verification_material;
     let entries = &material.tlog_entries;

@@ -1,4 +1,4 @@
-//! Times, clocks and strangers, with authorities and logs that say what they are told to.
+//! Times, clocks and unknown signers. The tests control what the authorities and logs state.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,29 +13,29 @@ use crate::testing::{Authority, ISSUER, SIGNER, now, pem, seconds, trusted_root}
 
 const MESSAGE: &[u8] = b"message";
 
-/// Who vouches for identities and times.
+/// The authorities for identities and times.
 struct World {
     authority: Authority,
     /// A timestamp authority that is also a log.
     clock: OwnAuthority,
 }
 
-/// What a bundle is to say.
+/// The content of a bundle to create.
 struct Wanted {
-    /// When its certificate is good, from now.
+    /// The validity of the certificate, in seconds from now.
     good: (i64, i64),
-    /// When it was logged, from now.
+    /// The time of the log entry, in seconds from now.
     logged: Option<i64>,
     stamps: Vec<Stamp>,
 }
 
 /// A timestamp of a bundle.
 enum Stamp {
-    /// Over the signature, so many seconds from now.
+    /// Over the signature, this many seconds from now.
     At(i64),
-    /// Over something else.
+    /// Over other bytes.
     Elsewhere,
-    /// By an authority that the root does not know, over the signature or something else.
+    /// By an authority that is not in the root, over the signature or other bytes.
     Unknown {
         is_over_signature: bool,
     },
@@ -61,14 +61,14 @@ impl World {
         Verifier::with_root(&self.root()).unwrap()
     }
 
-    /// The same for a root without logs, whose timestamp authority alone tells times.
+    /// Returns a verifier for a root without logs, in which the timestamp authority is the only source of times.
     fn verifier_without_logs(&self) -> Verifier {
         let mut root: Value = serde_json::from_slice(&self.root()).unwrap();
         root["tlogs"] = json!([]);
         Verifier::with_root(root.to_string().as_bytes()).unwrap()
     }
 
-    /// A signed message whose certificate is by the authority, or by another one that may be below it.
+    /// Returns a signed message with a certificate from this issuer, which may be the authority, an intermediate or another one.
     fn bundle_by(&self, issuer: &Authority, wanted: &Wanted, now: Timestamp) -> Value {
         let key = KeyPair::generate_ecdsa_p256().unwrap();
         let (from, until) = (now + seconds(wanted.good.0), now + seconds(wanted.good.1));
@@ -82,7 +82,7 @@ impl World {
         });
         let chain =
             [&certificate, &issuer.certificate].map(|der| json!({ "rawBytes": STANDARD.encode(der) }));
-        // The first version has a promise, the second may do without.
+        // Version 0.1 requires a promise, version 0.2 does not.
         let version = if wanted.logged.is_some() { "0.1" } else { "0.2" };
         json!({
             "mediaType": format!("application/vnd.dev.sigstore.bundle+json;version={version}"),
@@ -126,7 +126,7 @@ impl World {
             Stamp::Elsewhere => self.clock.stamp(over(false).as_bytes(), now).unwrap(),
             Stamp::Unknown { is_over_signature } => {
                 let stamp = unknown.stamp(over(*is_over_signature).as_bytes(), now).unwrap();
-                // It calls itself something else than the one that is known.
+                // The timestamp names another authority than the one in the root.
                 renamed(stamp)
             }
             Stamp::Garbage => b"garbage".to_vec(),
@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-/// A timestamp whose signer has another name. What it signs does not have the name in it.
+/// Replaces the signer's name in a timestamp. The name is not part of the signed content.
 fn renamed(mut stamp: Vec<u8>) -> Vec<u8> {
     let name = b"a time that kpromo";
     let places: Vec<_> = (0..stamp.len()).filter(|place| stamp[*place..].starts_with(name)).collect();
@@ -145,7 +145,7 @@ fn renamed(mut stamp: Vec<u8>) -> Vec<u8> {
     stamp
 }
 
-/// What a verifier whose clock says `now` makes of a bundle over the message.
+/// Returns the result of a verifier with the clock at `now` for a bundle over the message.
 fn judged(verifier: &Verifier, bundle: &Bundle, now: Timestamp) -> Result<Option<Timestamp>, Rejection> {
     let artifact = Artifact::Blob(MESSAGE);
     let verified = verifier.check_input(Input { bundle, artifact: &artifact, extra: None, now })?;
@@ -159,7 +159,7 @@ fn a_log_or_an_authority_whose_clock_is_a_minute_ahead_of_ours_is_believed_and_o
     let (world, now) = (World::new(), now());
     let (logs, stamps) = (world.verifier(), world.verifier_without_logs());
     for ahead in [-3600, -60, -1, 0, 1, 59, 60, 61, 3600] {
-        // The certificate is by the same clock: it begins in our future too.
+        // The certificate is from the same clock, so it also begins in the local future.
         let good = (ahead - 1, ahead + 599);
         let logged = Wanted { good, logged: Some(ahead), stamps: vec![] };
         let stamped = Wanted { good, logged: None, stamps: vec![Stamp::At(ahead)] };
@@ -194,13 +194,13 @@ fn one_proven_time_within_the_certificate_s_will_do_and_none_will_not() {
     let verifier = world.verifier();
     for (logged, stamp, signed_at) in [
         (-30, -20, Some(-30)),
-        // Logged too late, stamped in time, and the reverse.
+        // Logged too late and stamped in time, and the reverse.
         (-10, -40, Some(-40)),
         (-40, -10, Some(-40)),
         (-400, -40, Some(-40)),
         (-10, -5, None),
         (-400, -5, None),
-        // A time that cannot be is no reason against one that can.
+        // An impossible time does not invalidate a possible one.
         (-40, 4000, Some(-40)),
     ] {
         let wanted = Wanted { good: (-120, -15), logged: Some(logged), stamps: vec![Stamp::At(stamp)] };
@@ -230,7 +230,7 @@ fn a_timestamp_of_an_authority_that_the_root_does_not_know_is_ignored_and_one_of
         let rejection = with(stamps).unwrap_err().to_string();
         assert!(rejection.starts_with(kind) && rejection.contains("timestamp"), "{rejection}");
     }
-    // It is no time either.
+    // Such a timestamp does not count as a time either.
     let alone = Wanted {
         logged: None,
         stamps: vec![Stamp::Unknown { is_over_signature: true }],
@@ -268,7 +268,7 @@ fn a_certificate_of_an_authority_that_the_root_does_not_know_is_someone_else_s_a
     let between = world.authority.below("between");
     judge(&by(&world.authority)).unwrap();
     judge(&by(&between)).unwrap();
-    // Whatever a stranger calls himself, and whatever else is wrong.
+    // The result does not depend on the unknown signer's name, or on further defects.
     for name in ["the authority", "a stranger"] {
         let stranger = Authority::new(name);
         let mut unlogged = by(&stranger);
@@ -296,7 +296,7 @@ fn a_certificate_of_an_authority_that_the_root_does_not_know_is_someone_else_s_a
     assert!(other.is_someone_elses(), "{other}");
 }
 
-/// A bundle that a key has signed, with the hint that cosign gives or another one.
+/// Returns a bundle signed with a key, with cosign's hint or another one.
 fn keyed(key: &SigningKey, hint: Option<&str>) -> Value {
     let signature = key.pair().sign(MESSAGE).unwrap();
     let digest = sigstore_crypto::sha256(MESSAGE).to_base64();
@@ -318,7 +318,7 @@ fn what_a_key_has_signed_is_someone_else_s_unless_it_is_by_the_key_that_is_trust
     let judge = |verifier: &Verifier, bundle: &Value, message: &[u8]| {
         verifier.message(bundle.to_string().as_bytes(), message).map(drop)
     };
-    // Somebody's `cosign sign --key`, where certificates are trusted.
+    // A bundle of another user's `cosign sign --key` where certificates are trusted.
     let rejection = judge(&world.verifier(), &keyed(&stranger, None), MESSAGE).unwrap_err();
     assert!(rejection.is_someone_elses(), "{rejection}");
     for root in [None, Some(world.root())] {
@@ -326,14 +326,14 @@ fn what_a_key_has_signed_is_someone_else_s_unless_it_is_by_the_key_that_is_trust
         for hint in [None, Some(""), Some("anything")] {
             let rejection = judge(&verifier, &keyed(&stranger, hint), MESSAGE).unwrap_err();
             assert!(rejection.is_someone_elses(), "{hint:?}: {rejection}");
-            // Ours, about something else.
+            // By the trusted key, about another artifact.
             let rejection = judge(&verifier, &keyed(&key, hint), b"another").unwrap_err();
             assert!(!rejection.is_someone_elses(), "{hint:?}: {rejection}");
         }
-        // By another, and it says that it is ours.
+        // By another key, with a hint that names the trusted one.
         let rejection = judge(&verifier, &keyed(&stranger, Some(&own_hint)), MESSAGE).unwrap_err();
         assert!(!rejection.is_someone_elses(), "{rejection}");
-        // The same in the words of a log.
+        // By another key, with a log entry that names the trusted one.
         let mut logged = keyed(&stranger, Some(""));
         let signature = stranger.pair().sign(MESSAGE).unwrap();
         let entry = world.entry(&signature, &key.verification_key().to_pem(), now());

@@ -11,18 +11,18 @@ use crate::clocks::CLOCKS_APART;
 use crate::der::{SEQUENCE, SET, Value};
 use crate::error::{Rejection, bounded};
 
-/// A timestamp that is not over the signature: that of a `.att` layer is over the envelope.
+/// A timestamp that is not over the signature: the timestamp of a `.att` layer is over the envelope.
 #[derive(Clone, Copy)]
 pub(crate) struct ExtraTimestamp<'a> {
     pub(crate) token: &'a TimestampToken,
     pub(crate) message: &'a [u8],
 }
 
-/// All verified times: of promises of logs and of timestamps of authorities that the root knows. A timestamp of any other
+/// Returns all verified times: of logs' promises, and of timestamps by authorities in the root. A timestamp by any other
 /// authority is ignored.
 ///
 /// # Errors
-/// When a promise does not verify, or a timestamp that names an authority of the root does not.
+/// Returns an error if a promise, or a timestamp that names an authority of the root, does not verify.
 pub(super) fn proven(
     trusted: &TrustedMaterial,
     bundle: &Bundle,
@@ -44,10 +44,10 @@ pub(super) fn proven(
     Ok(times)
 }
 
-/// The times that are at most [`CLOCKS_APART`] ahead of `now`.
+/// Returns the times that are at most [`CLOCKS_APART`] ahead of `now`.
 ///
 /// # Errors
-/// When there are times, and all of them are further ahead.
+/// Returns an error if there are times and all of them are further ahead.
 pub(super) fn not_ahead(times: &[Timestamp], now: Timestamp) -> Result<Vec<Timestamp>, Rejection> {
     let good: Vec<_> = times.iter().copied().filter(|time| check_clocks(*time, now).is_ok()).collect();
     match times.iter().min() {
@@ -56,15 +56,15 @@ pub(super) fn not_ahead(times: &[Timestamp], now: Timestamp) -> Result<Vec<Times
     }
 }
 
-/// Checks that a time of another clock is at most [`CLOCKS_APART`] ahead of ours.
+/// Checks that a time of another clock is at most [`CLOCKS_APART`] ahead of the local one.
 ///
 /// # Errors
-/// When it is further ahead; the error says by how much.
+/// Returns an error with the difference if the time is further ahead.
 pub(crate) fn check_clocks(theirs: Timestamp, ours: Timestamp) -> Result<(), Rejection> {
     if theirs.duration_since(ours) > CLOCKS_APART { Err(Rejection::Clocks { theirs, ours }) } else { Ok(()) }
 }
 
-/// The bytes that a log of Rekor's first version signs when it promises to include an entry: JSON by RFC 8785.
+/// Returns the bytes that Rekor v1 signs as its promise to include an entry: JSON by RFC 8785.
 pub(super) fn promised(entry: &TransparencyLogEntry) -> String {
     let body = entry.canonicalized_body.to_base64();
     let time = entry.integrated_time.map_or(0, Timestamp::as_second);
@@ -72,8 +72,8 @@ pub(super) fn promised(entry: &TransparencyLogEntry) -> String {
     format!(r#"{{"body":"{body}","integratedTime":{time},"logID":"{log}","logIndex":{index}}}"#)
 }
 
-/// The integrated time of an entry, verified by the log's promise; `None` where the entry has no promise, or is of a kind that
-/// has no meaningful time.
+/// Returns the integrated time of an entry, verified by the log's promise. Returns `None` if the entry has no promise, or if its
+/// kind has no meaningful time.
 fn promised_time(
     trusted: &TrustedMaterial,
     entry: &TransparencyLogEntry,
@@ -97,10 +97,10 @@ fn promised_time(
     Ok(entry.integrated_time.filter(|_| tells_time))
 }
 
-/// The time of a timestamp over `message`; `None` where the root does not know its authority.
+/// Returns the time of a timestamp over `message`, or `None` if its authority is not in the root.
 ///
 /// # Errors
-/// When it names an authority of the root and does not verify, or cannot be read.
+/// Returns an error if the timestamp names an authority of the root and does not verify, or if it cannot be read.
 pub(super) fn stamped(
     trusted: &TrustedMaterial,
     token: &TimestampToken,
@@ -137,7 +137,7 @@ enum Issuer<'a> {
 impl<'a> Issuer<'a> {
     fn of_token(token: &'a [u8]) -> Option<Self> {
         let parts = Value::only(token)?.parts()?;
-        // An answer of an authority begins with its status, a token alone with its type.
+        // An authority's answer begins with a status, a bare token with its type.
         let content = match parts.first()?.tag {
             SEQUENCE => parts.get(1)?.parts()?,
             _ => parts,
@@ -154,7 +154,7 @@ impl<'a> Issuer<'a> {
         }
     }
 
-    /// Whether this is an authority of the root.
+    /// Returns whether this is an authority of the root.
     fn is(&self, authority: &TsaAuthority) -> bool {
         let leaf = authority.leaf.as_bytes();
         match self {

@@ -1,8 +1,8 @@
 //! Whether a signature that does not verify is someone else's (specification 02, *Who is someone else*).
 //!
-//! It is not where it claims to be by a trusted signer: its certificate chains to an authority of the trusted root or, where a
-//! key is trusted, it names that key or was made with it. Any other signature is someone else's. It proves nothing here, whether
-//! it is good or bad.
+//! A signature claims to be by a trusted signer if its certificate chains to an authority of the trusted root or, if a key is
+//! trusted, if it names that key or was made with it. Any other signature is someone else's. Whether such a signature is valid
+//! or not, it proves nothing to this verifier.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,8 @@ use super::certificate::leads_to;
 use super::material::TrustedMaterial;
 use crate::key::VerificationKey;
 
-/// Why a bundle is someone else's, where certificates are trusted; `None` where its certificate chains to a trusted authority.
+/// Returns why a bundle is someone else's if certificates are trusted, or `None` if its certificate chains to a trusted
+/// authority.
 pub(super) fn foreign_to_root(bundle: &Bundle, trusted: &TrustedMaterial) -> Option<&'static str> {
     let chain = certificates(bundle);
     if chain.is_empty() {
@@ -27,7 +28,7 @@ pub(super) fn foreign_to_root(bundle: &Bundle, trusted: &TrustedMaterial) -> Opt
     (!is_known).then_some("its certificate is of no authority that the trusted root knows")
 }
 
-/// Why a bundle is someone else's, where one key is trusted; `None` where it claims to be by that key.
+/// Returns why a bundle is someone else's if one key is trusted, or `None` if it claims to be by that key.
 pub(super) fn foreign_to_key(
     bundle: &Bundle,
     artifact: &Artifact<'_>,
@@ -43,7 +44,7 @@ pub(super) fn foreign_to_key(
     (!claims).then_some("it is by another key than the one that is trusted here")
 }
 
-/// The certificate of a bundle, where it has one, and those that are to lead from it to an authority.
+/// Returns the certificate of a bundle, if any, and the certificates that connect it to an authority.
 fn certificates(bundle: &Bundle) -> Vec<&DerCertificate> {
     match &bundle.verification_material.content {
         VerificationMaterialContent::Certificate(certificate) => vec![&certificate.raw_bytes],
@@ -54,7 +55,7 @@ fn certificates(bundle: &Bundle) -> Vec<&DerCertificate> {
     }
 }
 
-/// Whether the bundle names the key by its digest, as cosign does (base64) or in hexadecimal.
+/// Returns whether the bundle names the key by its digest: in base64, as cosign does, or in hexadecimal.
 fn is_named_by_hint(bundle: &Bundle, key: &VerificationKey) -> bool {
     let VerificationMaterialContent::PublicKey(named) = &bundle.verification_material.content else {
         return false;
@@ -63,10 +64,11 @@ fn is_named_by_hint(bundle: &Bundle, key: &VerificationKey) -> bool {
     [digest.to_base64(), digest.to_hex()].contains(&named.hint)
 }
 
-/// Whether a log entry of the bundle is about a signature by the key: its body has it as DER or as PEM, in base64.
+/// Returns whether a log entry of the bundle is about a signature by the key. The entry's body contains the key as DER or PEM,
+/// in base64.
 fn is_named_by_log(bundle: &Bundle, key: &VerificationKey) -> bool {
     let pem = key.to_pem();
-    // Without what a line break more or less at its end would change.
+    // Ignores the end of the base64 text, which depends on the number of line breaks at the end of the PEM text.
     let whole = pem.trim_end().len() / 3 * 3;
     let names = [key.der().to_base64(), STANDARD.encode(&pem[..whole])];
     bundle.verification_material.tlog_entries.iter().any(|entry| {
@@ -75,7 +77,7 @@ fn is_named_by_log(bundle: &Bundle, key: &VerificationKey) -> bool {
     })
 }
 
-/// Whether the signature is by the key: over the payload, over the artifact, or over the digest that the bundle names.
+/// Returns whether the signature is by the key: over the payload, over the artifact, or over the digest in the bundle.
 fn is_made_with(bundle: &Bundle, artifact: &Artifact<'_>, key: &VerificationKey) -> bool {
     let Ok(key) = sigstore_crypto::VerificationKey::from_spki(key.der()) else { return false };
     match &bundle.content {
