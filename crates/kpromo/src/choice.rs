@@ -1,34 +1,34 @@
-//! Choices about signing and trust, from flags or the configuration. `None` means that nothing is chosen; [`Defaults`] says which
-//! value applies then.
+//! Choices about signing and trust, from flags or the configuration. `None` means that there is no choice, and [`Defaults`]
+//! determines the value.
 
 use std::path::PathBuf;
 
 use trust::SignatureFormat;
 
-/// The account that signs Kubernetes' images, in staging and in production.
+/// The account that signs the images of Kubernetes, in staging and in production.
 pub(crate) const ACCOUNT: &str = "krel-trust@k8s-releng-prod.iam.gserviceaccount.com";
-/// The issuer of its identity.
+/// The issuer of the account's identity.
 pub(crate) const ISSUER: &str = "https://accounts.google.com";
 
-/// Whose values hold where nothing is chosen.
+/// The default values for choices that are not made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Defaults {
-    /// Kubernetes' signer: all that is promoted or verified is Kubernetes' production.
+    /// Kubernetes' signer: everything to promote or verify is in Kubernetes' production.
     Kubernetes,
-    /// There are none.
+    /// No defaults.
     None,
 }
 
-/// A pattern, as it is written.
+/// A pattern, as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PatternText {
-    /// This text.
+    /// Exactly this text.
     Exact(String),
-    /// A regular expression, given by this flag or field.
+    /// A regular expression from this flag or field.
     Regex { place: &'static str, text: String },
 }
 
-/// Whose signatures count, and what they are verified against.
+/// The signers whose signatures count, and what to verify the signatures against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TrustArgs {
     /// The identity of the signer.
@@ -43,12 +43,12 @@ pub(crate) struct TrustArgs {
 }
 
 impl TrustArgs {
-    /// Whether an identity or an issuer is chosen.
+    /// Returns whether an identity or an issuer is chosen.
     pub(crate) fn names_signer(&self) -> bool {
         self.identity.is_some() || self.issuer.is_some()
     }
 
-    /// These choices, and those of another where these say nothing. A key and an identity displace each other, and so do a
+    /// Returns these choices, with those of `other` where these have none. A key and an identity exclude each other, and so do a
     /// trusted root and a TUF repository.
     pub(crate) fn or(self, other: Self) -> Self {
         let (names_key, names_signer) = (self.verification_key.is_some(), self.names_signer());
@@ -67,16 +67,16 @@ impl TrustArgs {
     }
 }
 
-/// An account that signs.
+/// A signing account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Account {
-    /// Any: the one whose token is found.
+    /// Any account: the one whose token is found.
     Any,
-    /// This one, and no other.
+    /// Only this account.
     Named(String),
 }
 
-/// An empty text accepts any account.
+/// Converts a text to an account. An empty text accepts any account.
 impl From<String> for Account {
     fn from(text: String) -> Self {
         if text.is_empty() { Self::Any } else { Self::Named(text) }
@@ -84,7 +84,7 @@ impl From<String> for Account {
 }
 
 impl Account {
-    /// The name that is required, if any.
+    /// Returns the required name, if any.
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Any => None,
@@ -93,14 +93,14 @@ impl Account {
     }
 }
 
-/// Where an ID token is.
+/// The location of an ID token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TokenFile {
     Input,
     File(PathBuf),
 }
 
-/// Who signs, and how.
+/// The signer, and the form of signatures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SigningArgs {
     pub(crate) account: Option<Account>,
@@ -113,12 +113,12 @@ pub(crate) struct SigningArgs {
 }
 
 impl SigningArgs {
-    /// Whether it is chosen who signs.
+    /// Returns whether a signer is chosen.
     pub(crate) fn names_signer(&self) -> bool {
         self.account.is_some() || self.key.is_some() || self.token.is_some()
     }
 
-    /// These choices, and those of another where these say nothing. A key and an identity displace each other.
+    /// Returns these choices, with those of `other` where these have none. A key and an identity exclude each other.
     pub(crate) fn or(self, other: Self) -> Self {
         let (names_key, names_identity) =
             (self.key.is_some(), self.account.is_some() || self.token.is_some());
@@ -137,7 +137,7 @@ impl SigningArgs {
 /// The names of signature formats.
 pub(crate) const SIGNATURE_FORMATS: [&str; 4] = ["auto", "tag", "bundle", "both"];
 
-/// A signature format by its name.
+/// Returns the signature format with this name.
 pub(crate) fn signature_format(name: &str) -> Option<SignatureFormat> {
     match name {
         "auto" => Some(SignatureFormat::Auto),

@@ -1,4 +1,4 @@
-//! Connections to registries: the door, and the client behind it.
+//! Connections to registries: the door and the client that uses it.
 
 use std::sync::Arc;
 
@@ -10,31 +10,31 @@ use crate::config::{Config, InvalidConfig};
 use crate::credentials::{Keychain, metadata_host};
 use crate::environment::Environment;
 
-/// What a command needs to speak with registries.
+/// The connection of a command to registries.
 pub(crate) struct Connection {
-    /// Speaks with registries.
+    /// The registry client.
     pub(crate) client: Client,
-    /// What every request goes through.
+    /// The door that every request goes through.
     pub(crate) door: Door,
     /// The credentials.
     pub(crate) keychain: Arc<Keychain>,
-    /// What is particular to an organisation.
+    /// The organization's production settings.
     pub(crate) production: Production,
 }
 
-/// Opens the door and the client behind it.
+/// Opens the door and creates the client.
 ///
 /// # Errors
-/// When the configuration cannot be used.
+/// Returns an error if the configuration cannot be used.
 pub(crate) fn connect(config: &Config, environment: &Environment) -> Result<Connection, InvalidConfig> {
     let mut settings = config.settings()?;
-    // Google's metadata service is reached at a link-local address, without TLS.
+    // Google's metadata server has a link-local address and no TLS.
     let metadata_host = metadata_host(&environment.places);
-    // It is configured for requests of our own; no answer may lead there.
+    // Only the keychain's own requests may go to this host. No answer, such as a redirect, may lead there.
     settings.metadata_hosts.push(metadata_host.clone());
     let metadata = settings.hosts.entry(metadata_host).or_default();
     metadata.plain_http = true;
-    // Its tokens are for this machine, not for a proxy.
+    // The tokens of the metadata server are for this machine and must not go through a proxy.
     metadata.direct = true;
     let door =
         Door::open(settings).map_err(|error| InvalidConfig::flag("the configuration", error.to_string()))?;

@@ -1,5 +1,5 @@
-//! Whose defaults hold: Kubernetes' signer stands in for a choice where all that is promoted or verified is Kubernetes'
-//! production, and nowhere else.
+//! The choice of defaults: Kubernetes' signer is the default if everything to promote or verify is in Kubernetes' production.
+//! Otherwise there is no default signer.
 
 use manifest::Manifests;
 use oci::{RegistryRoot, Repository};
@@ -9,13 +9,13 @@ use trust::audit::ImageName;
 use crate::choice::Defaults;
 use crate::config::Config;
 
-/// The destinations of a run: of the manifests that promote anything in it.
+/// Returns the destinations of all manifests that promote an image.
 fn destinations(manifests: &Manifests) -> impl Iterator<Item = &RegistryRoot> {
     let promoting = manifests.manifests.iter().filter(|manifest| !manifest.images.is_empty());
     promoting.flat_map(|manifest| &manifest.destinations).map(|destination| &destination.root)
 }
 
-/// The defaults of a promotion, and the first destination that is not of Kubernetes' production.
+/// Returns the defaults of a promotion, and the first destination outside Kubernetes' production.
 pub(crate) fn of_run<'a>(config: &Config, manifests: &'a Manifests) -> (Defaults, Option<&'a RegistryRoot>) {
     let production = config.production();
     let is_inside = |root: &RegistryRoot| {
@@ -26,7 +26,7 @@ pub(crate) fn of_run<'a>(config: &Config, manifests: &'a Manifests) -> (Defaults
     (defaults(outside.is_none()), outside)
 }
 
-/// The defaults of a verification, and the first image that is not of Kubernetes' production.
+/// Returns the defaults of a verification, and the first image outside Kubernetes' production.
 pub(crate) fn of_images<'a>(config: &Config, images: &'a [ImageName]) -> (Defaults, Option<&'a ImageName>) {
     let production = config.production();
     let is_inside = |Repository { host, path }: &Repository| {
@@ -40,7 +40,7 @@ fn defaults(is_kubernetes: bool) -> Defaults {
     if is_kubernetes { Defaults::Kubernetes } else { Defaults::None }
 }
 
-/// Whether a path is the production path or below it.
+/// Returns whether a path is the production path or below it.
 fn is_below(production: &Production, path: &str) -> bool {
     let rest = path.strip_prefix(production.path.as_str());
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

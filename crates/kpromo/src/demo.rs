@@ -1,4 +1,4 @@
-//! `kpromo demo`: the main job on registries of its own, in this process, without a network.
+//! `kpromo demo`: a promotion between registries in this process, without a network.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -19,21 +19,21 @@ use crate::exit::Exit;
 use crate::terminal::{Interrupts, print, print_error};
 use crate::verify;
 
-/// The images of the demo: name, tags, platforms.
+/// The images of the demo: name, tags, number of platforms.
 const IMAGES: [(&str, &[&str], usize); 4] = [
     ("coredns", &["v1.12.0"], 4),
     ("pause", &["3.10", "latest"], 4),
     ("etcd", &["3.6.1-0"], 3),
     ("sig-storage/snapshot-controller", &["v8.2.0"], 2),
 ];
-/// How many production regions there are.
+/// The number of production regions.
 const REGIONS: usize = 3;
 /// The size of a layer, in bytes.
 const LAYER: usize = 512 * 1024;
-/// What all images have below their own layers, as real ones have a base image.
+/// A layer that all images share, like the base image of real images.
 static BASE: [u8; LAYER] = [b'k'; LAYER];
 
-/// Why the demo cannot go on.
+/// Why the demo fails.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error(transparent)]
@@ -133,11 +133,11 @@ fn heading(title: &str) {
     print(&format!("\n== {title}\n\n"));
 }
 
-/// What a promotion needs beside manifests.
+/// The files of a promotion other than the manifests.
 struct Files {
-    /// The configuration: which region is the canonical one, and what users call its images.
+    /// The configuration: the canonical region, and the names that users know the images by.
     config: PathBuf,
-    /// A key made for this demo, in the place of an identity: nobody has to be asked.
+    /// A key for this demo. It replaces an identity, so no token is needed.
     key: PathBuf,
     public: PathBuf,
 }
@@ -161,7 +161,7 @@ impl Files {
         Ok(this)
     }
 
-    /// What `kpromo cip` is asked for.
+    /// Returns the arguments of `kpromo cip`.
     fn promotion(&self, folder: &Path, confirm: bool) -> CipArgs {
         let signing = SigningArgs { key: Some(self.key.clone()), ..SigningArgs::default() };
         CipArgs {
@@ -172,7 +172,7 @@ impl Files {
         }
     }
 
-    /// What `kpromo verify` is asked for.
+    /// Returns the arguments of `kpromo verify`.
     fn audit(&self, world: &World) -> Result<VerifyArgs, DemoError> {
         let image = |(name, tags, _): &(&str, &[&str], oci::Digest)| {
             format!("{}/prod/images/{name}:{}", world.canonical(), tags[0]).parse()
@@ -191,12 +191,12 @@ impl Files {
 struct World {
     staging: Server,
     production: Vec<Server>,
-    /// The images in staging: name, tags, digest.
+    /// The images in staging: name, tags and digest.
     images: Vec<(&'static str, &'static [&'static str], oci::Digest)>,
 }
 
 impl World {
-    /// The region that holds signatures and records.
+    /// Returns the region that holds signatures and records.
     fn canonical(&self) -> &oci::Host {
         self.production[0].host()
     }
@@ -219,7 +219,7 @@ impl World {
         Ok(Self { staging, production, images })
     }
 
-    /// Writes the thin manifests and gives the text of the images' one.
+    /// Writes the thin manifests and returns the text of the images file.
     fn write_manifests(&self, folder: &Path) -> io::Result<String> {
         let mut registries = format!("registries:\n- name: {}/staging\n  src: true\n", self.staging.host());
         for region in &self.production {
@@ -240,7 +240,7 @@ impl World {
         Ok(images)
     }
 
-    /// The tags of all regions. Those of images are the same everywhere; those of signatures are in one.
+    /// Lists the tags of all regions. The tags of images are the same in all regions, those of signatures are in one.
     fn tags(&self) -> String {
         let mut text = String::new();
         for region in &self.production {
@@ -263,7 +263,7 @@ impl World {
         text
     }
 
-    /// Leaves the registries up until an interrupt, and says what can be done with them.
+    /// Keeps the registries running until an interrupt, and prints what to do with them.
     async fn keep(self) {
         heading("The registries stay up until Ctrl-C");
         if let Some(region) = self.production.first() {

@@ -1,4 +1,4 @@
-//! The process's surroundings. Nothing else reads environment variables.
+//! The environment of the process. No other module reads environment variables.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,42 +8,42 @@ use trust::CiJob;
 
 use crate::credentials::Places;
 
-/// The environment variables that mean something, read once.
+/// The relevant environment variables, read once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Environment {
-    /// Where credentials may be.
+    /// The locations of credentials.
     pub(crate) places: Places,
-    /// Where ID tokens and keys may come from.
+    /// The sources of ID tokens and keys.
     pub(crate) tokens: Tokens,
-    /// Where trust may be kept.
+    /// The locations of caches.
     pub(crate) caches: Caches,
-    /// `KPROMO_CONFIG`: the configuration where no flag names one.
+    /// `KPROMO_CONFIG`: the configuration, unless a flag names one.
     pub(crate) config: Option<PathBuf>,
-    /// `JOB_NAME`, `JOB_TYPE`, `BUILD_ID`, `PROW_JOB_ID`: the job that we are part of.
+    /// `JOB_NAME`, `JOB_TYPE`, `BUILD_ID`, `PROW_JOB_ID`: the CI job that runs this process.
     pub(crate) job: CiJob,
-    /// `PULL_BASE_SHA`: what a Prow job's change is based on.
+    /// `PULL_BASE_SHA`: the base commit of a Prow job's change.
     pub(crate) pull_base_sha: Option<String>,
-    /// `NO_COLOR`: no colours, please.
+    /// `NO_COLOR`: disables colors.
     pub(crate) no_color: bool,
 }
 
-/// What the environment says of whom to sign as.
+/// The variables that concern the signer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tokens {
     /// `SIGSTORE_ID_TOKEN`: an ID token.
     pub(crate) value: Option<Secret>,
-    /// `ACTIONS_ID_TOKEN_REQUEST_URL`: where GitHub Actions gives ID tokens.
+    /// `ACTIONS_ID_TOKEN_REQUEST_URL`: the URL at which GitHub Actions issues ID tokens.
     pub(crate) github_url: Option<String>,
-    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: what it wants to see.
+    /// `ACTIONS_ID_TOKEN_REQUEST_TOKEN`: the token that authorizes these requests.
     pub(crate) github_token: Option<Secret>,
-    /// `COSIGN_PASSWORD`: of an encrypted private key. It may be empty, which is then the password.
+    /// `COSIGN_PASSWORD`: the password of an encrypted private key. It may be empty: then the password is the empty text.
     pub(crate) key_password: Option<Secret>,
 }
 
-/// What the environment says of where to keep what was fetched.
+/// The variables that determine where fetched files are kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caches {
-    /// `TUF_ROOT`: where cosign keeps what it got through TUF.
+    /// `TUF_ROOT`: the folder in which cosign keeps its TUF files.
     pub(crate) tuf_root: Option<PathBuf>,
     /// `XDG_CACHE_HOME`.
     pub(crate) cache_home: Option<PathBuf>,
@@ -52,12 +52,12 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// The folder for what is got through TUF; none where nobody has a home. Beside cosign's own files, never among them.
+    /// Returns the folder for TUF files, or `None` if no variable determines one. It is separate from cosign's own files.
     pub(crate) fn trust(&self) -> Option<PathBuf> {
         if let Some(folder) = &self.tuf_root {
             return Some(folder.join("kpromo"));
         }
-        // A cache folder that is not absolute is to be ignored (XDG Base Directory Specification).
+        // A cache folder that is not absolute must be ignored (XDG Base Directory Specification).
         let cache = self.cache_home.clone().filter(|folder| folder.is_absolute());
         let cache = cache.or_else(|| self.home.as_ref().map(|home| home.join(".cache")));
         cache.map(|folder| folder.join("kpromo").join("tuf"))
@@ -74,7 +74,7 @@ impl Environment {
             runtime_directory: path("XDG_RUNTIME_DIR"),
             google_credentials: path("GOOGLE_APPLICATION_CREDENTIALS"),
             metadata_host: text("GCE_METADATA_HOST"),
-            // Who names a metadata service has one; Cloud Run and App Engine name what they run.
+            // `GCE_METADATA_HOST` names a metadata server. Cloud Run and App Engine set the other variables.
             is_at_google: ["GCE_METADATA_HOST", "K_SERVICE", "CLOUD_RUN_JOB", "GAE_SERVICE"]
                 .iter()
                 .any(|name| variable(name).is_some()),
@@ -108,13 +108,13 @@ impl Environment {
     }
 }
 
-/// A variable that is set.
+/// Returns a variable that is set.
 fn raw(name: &str) -> Option<OsString> {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     std::env::var_os(name)
 }
 
-/// A variable that is set and not empty.
+/// Returns a variable that is set and not empty.
 fn variable(name: &str) -> Option<OsString> {
     raw(name).filter(|value| !value.is_empty())
 }

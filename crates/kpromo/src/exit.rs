@@ -1,39 +1,39 @@
-//! Exit codes: what a script learns of a run (`docs/reference/exit-codes.md`).
+//! Exit codes: the result of a run for scripts (`docs/reference/exit-codes.md`).
 
 use std::panic;
 use std::process::ExitCode;
 
 use crate::terminal::print_error;
 
-/// How the process ends.
+/// The result of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// Done, or nothing to do, or a clean dry run.
+    /// Success, nothing to do, or a dry run without findings.
     Success,
-    /// A bug, or a file of ours that cannot be written.
+    /// A bug, or an output file that cannot be written.
     Failure,
-    /// The command line cannot be understood, or asks for what is not in this build.
+    /// The command line is invalid, or requires a feature that this build lacks.
     Usage,
-    /// A manifest or a configuration is invalid. Production is as it was.
+    /// A manifest or a configuration is invalid. Production is unchanged.
     Invalid,
-    /// The plan contradicts production or itself. Production is as it was.
+    /// The plan conflicts with production or with itself. Production is unchanged.
     Conflict,
-    /// What is attached to an image, or lacks, forbids it. Production is as it was.
+    /// An attachment of an image, or the lack of one, violates a policy. Production is unchanged.
     Policy,
-    /// A registry or credentials are unavailable. Production is as it was.
+    /// A registry or credentials are unavailable. Production is unchanged.
     Unavailable,
-    /// Some edges failed, the others are promoted.
+    /// Some edges failed, and the others are promoted.
     Partial,
-    /// Everything is promoted, and not all of it is signed and attested.
+    /// Everything is promoted, but not everything is signed and attested.
     Unsigned,
-    /// Interrupted after writing began: production has changed in part.
+    /// Interrupted after writing began. Production is partially changed.
     InterruptedWriting,
-    /// Interrupted before writing. Production is as it was.
+    /// Interrupted before writing began. Production is unchanged.
     Interrupted,
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// Returns the exit code of the process.
     pub(crate) const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
@@ -57,8 +57,8 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Has a panic end the process as [`Exit::Failure`], with what it takes to report it. It is ended at once, whichever thread
-/// it is: a promotion that has lost a part of itself must not go on.
+/// Installs a panic hook that asks for a bug report and ends the process with [`Exit::Failure`]. The process ends at once,
+/// whichever thread panics: a promotion must not continue after one of its tasks has panicked.
 pub(crate) fn report_panics() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -75,7 +75,7 @@ pub(crate) fn report_panics() {
 mod tests {
     use super::*;
 
-    /// The codes that the first column of the reference lists.
+    /// Returns the codes in the first column of the reference.
     fn documented() -> Vec<u8> {
         let reference = include_str!("../../../docs/reference/exit-codes.md");
         reference
@@ -84,7 +84,7 @@ mod tests {
             .collect()
     }
 
-    /// The variant that follows; a new one does not compile until it has its place here, and then in the reference.
+    /// Returns the next variant. A new variant does not compile before it is added here, and then the reference must list it.
     fn next(exit: Exit) -> Option<Exit> {
         match exit {
             Exit::Success => Some(Exit::Failure),

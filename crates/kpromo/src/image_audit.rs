@@ -2,7 +2,7 @@
 
 use trust::audit::{AuditError, Audited, ImageName};
 
-/// An image that the user named, and what the audit found of it.
+/// An image that the user named, and the result of its audit.
 pub(crate) struct ImageAudit {
     pub(crate) image: ImageName,
     pub(crate) found: Result<Audited, AuditError>,

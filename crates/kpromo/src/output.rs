@@ -1,4 +1,4 @@
-//! The files that a run writes: whole, or not at all.
+//! The output files of a run. A file is written completely or not at all.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, BufWriter, Write};
@@ -7,21 +7,21 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-/// The mode of a new file, of which the system takes what its mask says.
+/// The mode of a new file. The process's umask applies.
 const MODE: u32 = 0o666;
 
-/// How a file is written.
+/// How to write a file.
 enum Way {
-    /// Into a new file in this folder, which then gets the name of the old one.
+    /// To a new file in this folder, which is then renamed to the path.
     Beside { folder: PathBuf, path: PathBuf },
-    /// Into what is there: a device or a pipe, which must not be replaced.
+    /// To the existing device or pipe, which must not be replaced.
     Direct,
 }
 
-/// Checks that a file can be written, without touching it.
+/// Checks that a file can be written, without changing it.
 ///
 /// # Errors
-/// Why not, with its name.
+/// Returns the reason with the file's name if the file cannot be written.
 pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
     let checked = way(path).and_then(|way| match way {
         Way::Beside { folder, .. } => beside(&folder).map(drop),
@@ -30,18 +30,18 @@ pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
     checked.map_err(|error| cannot_write(path, what, &error))
 }
 
-/// Checks that files can be written in a folder.
+/// Checks that files can be written to a folder.
 ///
 /// # Errors
-/// Why not, with its name.
+/// Returns the reason with the folder's name if files cannot be written.
 pub(crate) fn check_folder(path: &Path, what: &str) -> Result<(), String> {
     beside(path).map(drop).map_err(|error| format!("{what} cannot be written in {}: {error}", path.display()))
 }
 
-/// Writes a whole file. Where that fails, what was there before is there still.
+/// Writes a complete file. If that fails, a previous file remains unchanged.
 ///
 /// # Errors
-/// Why not, with its name.
+/// Returns the reason with the file's name if the file cannot be written.
 pub(crate) fn write_file(
     path: &Path,
     what: &str,
@@ -65,20 +65,20 @@ fn way(path: &Path) -> io::Result<Way> {
     };
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        // Standard output, by its name, may be a file too, and is to stay the same one.
+        // Standard output, named by a path such as `/dev/stdout`, may be a regular file, and must not be replaced.
         Ok(metadata) if !metadata.is_file() || path.starts_with("/dev") || path.starts_with("/proc") => {
             Ok(Way::Direct)
         }
-        // What a link names is written, and not the link.
+        // A symbolic link remains, and the file that it refers to is replaced.
         Ok(_) => Ok(beside(fs::canonicalize(path)?)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(beside(path.to_owned())),
         Err(error) => Err(error),
     }
 }
 
-/// A new file in a folder, which is gone when it is dropped.
+/// Creates a temporary file in a folder. The file is deleted when it is dropped.
 fn beside(folder: &Path) -> io::Result<NamedTempFile> {
-    // By itself first: what is told of a missing folder should not be about a name of ours.
+    // Checked first, so that the error for a missing folder does not name the temporary file.
     fs::metadata(folder)?;
     Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder)
 }

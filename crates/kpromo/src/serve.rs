@@ -1,4 +1,4 @@
-//! `kpromo registry serve`: the embedded registry as a process of its own.
+//! `kpromo registry serve`: the embedded registry as a separate process.
 
 use registry::{Config, Server, Storage};
 
@@ -6,7 +6,7 @@ use crate::args::ServeArgs;
 use crate::exit::Exit;
 use crate::terminal::{Interrupts, print, print_error};
 
-/// Serves until it is interrupted.
+/// Serves until an interrupt.
 pub(crate) async fn run(args: ServeArgs) -> Exit {
     let config = Config {
         listen: args.listen,

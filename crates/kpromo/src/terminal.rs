@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Prints a result. That the reader has closed the pipe is no error; anything else that prevents it is printed as one.
+/// Prints a result. A pipe that the reader has closed is not an error. Any other failure is printed as an error.
 pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -15,29 +15,29 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Prints what went wrong.
+/// Prints an error.
 pub(crate) fn print_error(text: &str) {
     let _ = writeln!(io::stderr().lock(), "error: {text}");
 }
 
-/// Prints what the user can do about an error that was printed, on a line of its own.
+/// Prints advice about a printed error, on a separate line.
 pub(crate) fn print_help(advice: &str) {
     let _ = writeln!(io::stderr().lock(), "help: {advice}");
 }
 
-/// Requests to stop, by the user or by the system: Ctrl-C and SIGTERM.
+/// Requests to stop, from the user or the system: SIGINT (Ctrl-C) and SIGTERM.
 pub(crate) struct Interrupts {
     signals: Vec<Signal>,
 }
 
 impl Interrupts {
-    /// Begins to listen. Where that cannot be, the system's own way to stop us remains.
+    /// Starts to listen. If a handler cannot be installed, the signal's default action remains.
     pub(crate) fn new() -> Self {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
         Self { signals: kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect() }
     }
 
-    /// Ends at the next interrupt.
+    /// Completes at the next interrupt.
     pub(crate) async fn next(&mut self) {
         if self.signals.is_empty() {
             return std::future::pending().await;

@@ -1,4 +1,4 @@
-//! `kpromo verify`: what is signed and attested of images, and by whom.
+//! `kpromo verify`: the signatures and attestations of images, and their signers.
 
 use std::collections::HashSet;
 
@@ -20,7 +20,7 @@ use crate::render::{audit_json, audit_text};
 use crate::terminal::{print, print_error, print_help};
 use crate::watchdog;
 
-/// How many images are looked at at once; what each registry bears is for the door to find.
+/// The number of images to examine concurrently. The door determines how many requests each registry sustains.
 const AT_ONCE: usize = 8;
 
 /// Verifies images.
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
             return exit;
         }
     };
-    // Once, and not once an image: where trust cannot be had, finding that out takes its time.
+    // Checked once instead of per image, because it takes time to determine that a trusted root is not available.
     if let Err(error) = verification.trust.verifier().await {
         print_error(&error.to_string());
         return Exit::Unavailable;
@@ -66,15 +66,15 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
     exit
 }
 
-/// What it takes to verify.
+/// The prepared parts of a verification.
 struct Prepared {
     connection: Connection,
     verification: Verification,
-    /// Whose signatures count, for a person.
+    /// The signers whose signatures count, as a text for a person.
     signer: String,
 }
 
-/// Reads the configuration; an error comes with its exit code.
+/// Reads the configuration. An error contains its exit code.
 fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, (String, Exit)> {
     let invalid = |problem: InvalidConfig| (problem.to_string(), Exit::Invalid);
     let config = Config::of(args.config.as_deref(), environment).map_err(invalid)?;
@@ -94,7 +94,7 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, (St
     Ok(Prepared { connection, verification, signer })
 }
 
-/// Asks whose signatures count of an image that is not Kubernetes': a signature by any identity proves nothing.
+/// Requires a signer for an image outside Kubernetes' production: a signature by an arbitrary identity proves nothing.
 fn ask_for_signer(image: &ImageName, choice: &TrustArgs) -> Result<(), String> {
     if choice.verification_key.is_some() || (choice.identity.is_some() && choice.issuer.is_some()) {
         return Ok(());
@@ -105,7 +105,7 @@ fn ask_for_signer(image: &ImageName, choice: &TrustArgs) -> Result<(), String> {
     ))
 }
 
-/// One image that is not signed decides; what could not be looked at may be asked again.
+/// Returns the exit code. One unsigned image decides it. Images that could not be examined can be verified again later.
 fn judge(audits: &[ImageAudit]) -> Exit {
     let refused = |audit: &ImageAudit| audit.found.as_ref().is_ok_and(|found| !found.is_wholly_signed());
     if audits.iter().any(refused) {

@@ -11,7 +11,7 @@ struct Version {
     platform: String,
 }
 
-/// The version, for a person or for a machine.
+/// Returns the version, as a text for a person or as JSON.
 pub(crate) fn text(json: bool) -> String {
     let version = Version {
         version: env!("CARGO_PKG_VERSION"),
@@ -20,7 +20,7 @@ pub(crate) fn text(json: bool) -> String {
         platform: format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH),
     };
     if json {
-        // A struct of texts is always JSON.
+        // A struct of strings always serializes to JSON.
         return serde_json::to_string_pretty(&version).unwrap_or_default() + "\n";
     }
     let Version { version, git_commit, rust, platform } = version;

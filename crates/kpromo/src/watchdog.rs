@@ -1,4 +1,4 @@
-//! Warns of what a run waits for, where it waits for long: of each wait once.
+//! A watchdog that warns about long waits of a run, once per wait.
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
@@ -7,37 +7,37 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use transport::{Door, Queue, Stall};
 
-/// How often it looks.
+/// The interval between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// A request of which nothing moves for this long is named, well before it is given up.
+/// A request without progress for this long is reported, well before it times out.
 const SILENT: Duration = Duration::from_secs(20);
-/// A host that is left alone for this long is named at once.
+/// A host that the door leaves alone for this long is reported at once.
 const LONG_REST: Duration = Duration::from_secs(5);
-/// A host whose rests are shorter is named when requests have waited for it at so many looks, that is for so many seconds.
+/// A host with shorter rests is reported when requests have waited for it at this many looks, which is this many seconds.
 const LOOKS_WAITED: u32 = 3;
-/// After so many looks without a wait, the next wait for the host is another one.
+/// After this many looks without a wait, the next wait for the host counts as a new one.
 const LOOKS_WITHOUT: u32 = 5;
-/// The most requests that are named at a time: many that hang have one reason.
+/// The maximum number of requests that one look reports: many stalled requests have the same cause.
 const AT_ONCE: usize = 3;
 
-/// What has been seen, and what of it was named.
+/// The current waits, and which of them have been reported.
 #[derive(Debug, Default)]
 struct Watchdog {
     stalls: HashSet<u64>,
     hosts: HashMap<String, Episode>,
 }
 
-/// A time in which requests wait for a host that refuses them.
+/// A period in which requests wait for a host that refuses them.
 #[derive(Debug, Default)]
 struct Episode {
-    /// The looks at which requests waited.
+    /// The number of looks at which requests waited.
     waited: u32,
-    /// The looks since the last of these.
+    /// The number of looks since the last of these.
     without: u32,
     is_named: bool,
 }
 
-/// Watches the door for as long as it is polled, and warns.
+/// Watches the door while it is polled, and logs warnings.
 pub(crate) async fn watch(door: &Door) -> Infallible {
     let mut watchdog = Watchdog::default();
     let mut looks = tokio::time::interval(EVERY);
@@ -51,14 +51,14 @@ pub(crate) async fn watch(door: &Door) -> Infallible {
 }
 
 impl Watchdog {
-    /// The warnings for what is found at one look.
+    /// Returns the warnings of one look.
     fn look(&mut self, stalls: Vec<Stall>, queues: &[Queue]) -> Vec<String> {
         let mut warnings = self.stalled(stalls);
         warnings.extend(self.resting(queues));
         warnings
     }
 
-    /// The requests of which nothing moves, where these were not named yet.
+    /// Reports requests without progress that have not been reported yet.
     fn stalled(&mut self, stalls: Vec<Stall>) -> Vec<String> {
         let hang: HashSet<u64> = stalls.iter().map(|stall| stall.number).collect();
         self.stalls.retain(|number| hang.contains(number));
@@ -74,7 +74,7 @@ impl Watchdog {
         warnings
     }
 
-    /// The hosts that are left alone while requests wait for them, where these were not named yet.
+    /// Reports hosts that the door leaves alone while requests wait for them, unless they have been reported already.
     fn resting(&mut self, queues: &[Queue]) -> Vec<String> {
         let waits = || queues.iter().filter(|queue| queue.requests > 0 && !queue.rests.is_zero());
         self.hosts.retain(|host, episode| {
@@ -114,7 +114,7 @@ mod tests {
         Queue { host: "r.example".to_owned(), requests: 7, rests: Duration::from_millis(milliseconds) }
     }
 
-    /// The looks, counted from 1, at which the host is named: at each it is left alone for so many milliseconds more.
+    /// Returns the looks, counted from 1, that report the host. Each item is the remaining rest at a look, in milliseconds.
     fn named_at(rests: &[u64]) -> Vec<usize> {
         let mut watchdog = Watchdog::default();
         let looks = rests.iter().enumerate().map(|(look, rest)| (look + 1, queue(*rest)));
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(warnings, [expected]);
     }
 
-    /// Every row ends within the five seconds after which a wait for a quota has to be said.
+    /// In each row the report comes within the five seconds after which a wait for a quota must be reported.
     #[test]
     fn a_wait_is_named_within_five_looks_once_and_again_when_it_begins_anew() {
         assert_eq!(named_at(&[900, 900, 900, 900, 900, 900]), [3]);

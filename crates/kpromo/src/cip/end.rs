@@ -1,4 +1,4 @@
-//! How a run has ended: what is printed of it, its report and its exit code.
+//! The end of a run: its output, its report and its exit code.
 
 use promote::phase::{Attested, Plan};
 use promote::{Ending, Error, Prepared, ReportBuilder};
@@ -11,40 +11,40 @@ use crate::output::write_file;
 use crate::render::{count, failures, summary};
 use crate::terminal::{print, print_error, print_help};
 
-/// How a run went: what the report and the exit code are made of.
+/// The end of a run, from which the report and the exit code are derived.
 pub(super) enum End {
-    /// Given up before anything was written.
+    /// The run failed before anything was written.
     GivenUp(Error),
     /// A dry run.
     DryRun(Prepared),
-    /// There was nothing to write.
+    /// There is nothing to write.
     NothingToDo(Prepared),
-    /// The plan that was asked for cannot be written, so nothing was begun.
+    /// The requested plan file cannot be written, so nothing was begun.
     Unwritten(Prepared),
-    /// Carried out.
+    /// The plan was carried out.
     Finished(Attested),
-    /// Cut short, whatever was under way.
+    /// The run was abandoned during any phase.
     CutShort,
 }
 
-/// The outcome of a run that found everything done.
+/// The outcome of a run that has nothing to do.
 const NOTHING_TO_DO: &str = "nothing-to-do";
 
-/// What a plan leaves to do, as far as it knows.
+/// What remains to be done for a plan, as far as is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
-    /// Images, tags, signatures or records; or something that cannot be done.
+    /// Images, tags, signatures or records are owed, or something cannot be done.
     Something,
-    /// No image and no tag; whether every signature and record is there has not been looked at.
+    /// No images or tags are owed. Not all signatures and records have been looked at.
     Unknown,
-    /// Nothing: a confirmed run would not write.
+    /// Nothing is owed: a confirmed run would not write.
     Nothing,
 }
 
 fn owed(plan: &Plan) -> Owed {
     let summary = plan.summary();
     let total = summary.total;
-    // What is lost or cannot be read is still to be promoted.
+    // Lost and unreadable images still have to be promoted.
     if !plan.is_empty() || total.lost + total.failed + total.conflicts > 0 {
         Owed::Something
     } else if summary.not_looked_at > 0 {
@@ -54,7 +54,7 @@ fn owed(plan: &Plan) -> Owed {
     }
 }
 
-/// Prints how the run ended, writes the report, and gives the exit code.
+/// Prints the result of the run, writes the report and returns the exit code.
 pub(super) fn finish(
     args: &CipArgs,
     end: &End,
@@ -63,7 +63,7 @@ pub(super) fn finish(
     rejected: usize,
 ) -> Exit {
     let judged = judge(end, ledger);
-    // Manifests ask for entries that are invalid, so the run has failed in part.
+    // Manifests contain invalid entries, so the run has partially failed.
     let (outcome, mut exit) = match judged.1 {
         Exit::Success | Exit::Unsigned if rejected > 0 => ("failed", Exit::Partial),
         _ => judged,
@@ -106,7 +106,7 @@ pub(super) fn finish(
     exit
 }
 
-/// Prints what a run has found that was not to write, or had nothing to.
+/// Prints the findings of a run that does not write.
 fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
@@ -149,7 +149,7 @@ fn print_not_begun(end: &End) {
     }
 }
 
-/// Prints what went wrong, and below it what can be done.
+/// Prints an error and its advice.
 pub(super) fn print_problem(problem: &Problem) {
     print_error(&problem.error);
     if let Some(advice) = &problem.advice {
@@ -157,20 +157,20 @@ pub(super) fn print_problem(problem: &Problem) {
     }
 }
 
-/// Prints which phases have done nothing.
+/// Prints the skipped phases.
 fn print_skipped(ledger: &ReportBuilder) {
     for (phase, why) in ledger.skipped() {
         print(&format!("{phase}: {why}\n"));
     }
 }
 
-/// Whether everything was done before the run.
+/// Returns whether everything was done before the run.
 fn is_complete(end: &End, ledger: &ReportBuilder) -> bool {
     let total = plan_of(end).map(|plan| plan.summary().total).unwrap_or_default();
     ledger.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
 }
 
-/// The outcome in a word, and the exit code.
+/// Returns the outcome as a word, and the exit code.
 fn judge(end: &End, ledger: &ReportBuilder) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
@@ -187,7 +187,7 @@ fn judge(end: &End, ledger: &ReportBuilder) -> (&'static str, Exit) {
         End::DryRun(_) => ("dry-run", Exit::Success),
         End::NothingToDo(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
         End::NothingToDo(_) => ("done", Exit::Success),
-        // A failure may have ended the run too (`--keep-going=false`), so it is looked at first.
+        // A failure may also have ended the run (`--keep-going=false`), so it is checked first.
         End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
         End::Finished(attested) if attested.promoted().not_begun() + attested.not_begun() > 0 => {
             ("interrupted", Exit::InterruptedWriting)

@@ -1,4 +1,4 @@
-//! `kpromo cip`: manifests in, promoted images out.
+//! `kpromo cip`: promotes the images in manifests.
 
 mod end;
 
@@ -30,7 +30,7 @@ use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
 
-/// The time that what is under way has to end after a first interrupt.
+/// The time that running operations may take after a first interrupt.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs a promotion.
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     if rejected.count() > 0 {
         print_error(&rejected.render(color));
     }
-    // An invalid configuration is an error also with --parse-only, which does not need it.
+    // An invalid configuration is also an error with `--parse-only`, which does not need it.
     let (trust_config, connection) = match configure(args, &manifests, environment) {
         Ok(configured) => configured,
         Err(problem) => {
@@ -71,12 +71,13 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     ledger.reject(rejected.iter().map(ToString::to_string));
     let stop = CancellationToken::new();
     let run = Run::new(observers(&ledger, screen), stop.clone());
-    // What must fail before anything is written is waited for.
+    // A run waits for late hosts if a failure must be found before anything is written.
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
     let looks = args.check_signatures;
     let job = Job { manifests, strict, keep_going, late_after, writes, looks, cache };
-    // Before the first request: until then, a signal ends the process by itself, without an exit code of ours.
+    // Installed before the first request. Until then, a signal ends the process by its default action, without a kpromo exit
+    // code.
     let interrupts = Interrupts::new();
     let end = tokio::select! {
         end = promote(args, &run, &client, job, &trust_config) => end,
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     finish(args, &end, &ledger, &door, rejected.count())
 }
 
-/// Entries by number, for a person.
+/// Returns the number of rejected entries, as a text for a person.
 fn entries(rejected: &Diagnostics) -> String {
     match rejected.count() {
         1 => "1 entry or project".to_owned(),
@@ -94,7 +95,7 @@ fn entries(rejected: &Diagnostics) -> String {
     }
 }
 
-/// Reads the configuration, and finds out who signs and whose signatures count.
+/// Reads the configuration, and determines who signs and whose signatures count.
 fn configure(
     args: &CipArgs,
     manifests: &Manifests,
@@ -105,7 +106,7 @@ fn configure(
     Ok((trust_config(args, &config, manifests, environment, &connection)?, connection))
 }
 
-/// The phases, with the plan shown and written between them.
+/// Runs the phases. The plan is printed and written between them.
 async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, trust_config: &TrustConfig) -> End {
     let prepared = prepare(run, client, job, trust_config).await;
     let plan = prepared.as_ref().map_or_else(Error::plan, |prepared| Some(prepared.plan()));
@@ -135,8 +136,8 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, trust_con
     }
 }
 
-/// Shows the plan, with its edges where it can be carried out, and writes it where that is asked for; `false` where it cannot
-/// be written.
+/// Prints the plan, with its edges if it can be carried out, and writes the plan file if requested. Returns `false` if the file
+/// cannot be written.
 fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
     if is_cleared {
         plan_edges(plan, args.verbose).for_each(|line| print(&line));
@@ -150,7 +151,7 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
     written.map_err(|problem| print_error(&problem)).is_ok()
 }
 
-/// Reads the manifests and limits them to what is asked for.
+/// Reads the manifests and limits them to the requested change.
 fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manifests, Exit> {
     let (path, loaded) = match &args.manifests {
         ManifestSource::Plain(file) => (file, load_plain(file)),
@@ -171,10 +172,10 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
     })
 }
 
-/// Checks what can be checked without a network.
+/// Performs the checks that need no network.
 async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
     let run = Run::new(vec![Arc::new(Lines::default())], CancellationToken::new());
-    // A project whose destinations differ in what was added is several manifests.
+    // A project whose destinations had different additions consists of several manifests.
     let projects: BTreeSet<Arc<str>> =
         manifests.manifests.iter().map(|manifest| Arc::clone(&manifest.name)).collect();
     let (number, rejected) = (projects.len(), manifests.rejected.clone());
@@ -204,7 +205,7 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
     }
 }
 
-/// Checks that everything can be written that the run is to write beside images: before any registry is asked.
+/// Checks that all output files can be written, before any registry is asked.
 fn check_outputs(args: &CipArgs) -> Result<(), String> {
     let files = [("plan", &args.output_plan), ("report", &args.report)];
     for (what, path) in files {
@@ -214,7 +215,7 @@ fn check_outputs(args: &CipArgs) -> Result<(), String> {
     spool.map_or(Ok(()), |folder| check_folder(folder, "blobs that wait for registries"))
 }
 
-/// Opens the inventory cache. `None` where another process has it open: the run is slower without it, and as correct.
+/// Opens the inventory cache. Returns `None` if another process has it open: the run is then slower, but still correct.
 fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
     let Some(args) = args else { return Ok(None) };
     match Cache::open(&args.path, args.recheck) {
@@ -230,7 +231,7 @@ fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
     }
 }
 
-/// The observers of a run: the log, the ledger, and bars where there is a screen for them.
+/// Returns the observers of a run: the log, the ledger, and progress bars if there is a terminal.
 fn observers(ledger: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
     let mut observers: Vec<Arc<dyn Observer>> =
         vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(ledger)];
@@ -240,8 +241,8 @@ fn observers(ledger: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn
     observers
 }
 
-/// Waits for an interrupt, or until the run's time is over; ends when what is under way is to be abandoned. That is at once
-/// as long as nothing is written; later it is when the grace time is over, or at a second interrupt.
+/// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing has
+/// not begun, otherwise when the grace time is over or at a second interrupt.
 async fn until_abandoned(
     mut interrupts: Interrupts,
     timeout: Option<Duration>,
@@ -265,6 +266,6 @@ async fn until_abandoned(
     }
     let grace = GRACE.as_secs();
     tracing::warn!("finishing what is under way, for {grace} s at the most; an interrupt ends this at once");
-    // Either way it is over then.
+    // After the grace time and after a second interrupt alike, the run is abandoned.
     let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
 }

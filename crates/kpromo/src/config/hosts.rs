@@ -1,4 +1,4 @@
-//! The limits and the peculiarities of registries, host by host.
+//! The limits and special features of registries, per host.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct HostEntry {
 }
 
 impl HostEntry {
-    /// The entry, with what another says where it says nothing.
+    /// Returns the entry, with the other entry's values for fields that are not set.
     pub(super) fn or(&self, other: &Self) -> Self {
         Self {
             concurrency: self.concurrency.or(other.concurrency),
@@ -47,7 +47,7 @@ impl HostEntry {
         }
     }
 
-    /// A field of this entry that can be set for single hosts only, if there is one.
+    /// Returns a field of this entry that is permitted only for individual hosts, if there is one.
     pub(super) fn of_single_hosts(&self) -> Option<&'static str> {
         let fields = [
             ("plainHttp", self.plain_http.is_some()),

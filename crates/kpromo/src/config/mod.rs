@@ -18,12 +18,12 @@ use trust::Production;
 use crate::choice::{SigningArgs, TrustArgs};
 use crate::environment::Environment;
 
-/// The largest file that is read, in bytes.
+/// The maximum size of a file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
-/// What a certificate begins with in a PEM text (RFC 7468, section 5).
+/// The first line of a certificate in a PEM text (RFC 7468, section 5).
 const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
-/// The file, as it is written.
+/// The content of the configuration file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Config {
@@ -41,7 +41,7 @@ pub(crate) struct Config {
     verification: VerificationEntry,
 }
 
-/// What is particular to an organisation: by default Kubernetes.
+/// The production settings of an organization. The default is Kubernetes.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct ProductionEntry {
@@ -64,7 +64,7 @@ impl Default for ProductionEntry {
     }
 }
 
-/// Why a configuration cannot be used: the file or the flag, and what is wrong.
+/// Why a configuration cannot be used: the file or the flag, and the problem.
 #[derive(Debug, thiserror::Error)]
 #[error("{place}: {problem}")]
 pub(crate) struct InvalidConfig {
@@ -73,21 +73,21 @@ pub(crate) struct InvalidConfig {
 }
 
 impl InvalidConfig {
-    /// What is wrong with a file.
+    /// Returns the error for a file.
     pub(crate) fn new(file: &Path, problem: String) -> Self {
         Self { place: file.display().to_string(), problem }
     }
 
-    /// What is wrong with the value of a flag.
+    /// Returns the error for the value of a flag.
     pub(crate) fn flag(flag: &str, problem: String) -> Self {
         Self { place: flag.to_owned(), problem }
     }
 }
 
-/// What a file of bounded size holds.
+/// Reads a file of limited size.
 ///
 /// # Errors
-/// When it cannot be read, is no file, or has more than a megabyte.
+/// Returns an error if the file cannot be read, is not a regular file, or has more than one mebibyte.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
     let unreadable = |error: std::io::Error| InvalidConfig::new(path, format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(unreadable)?;
@@ -98,7 +98,7 @@ pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
 }
 
 impl Config {
-    /// The configuration of a command: the file that a flag names, else that of the environment, else an empty one.
+    /// Returns the configuration of a command: the file of a flag, or else that of the environment, or else an empty one.
     pub(crate) fn of(flag: Option<&Path>, environment: &Environment) -> Result<Self, InvalidConfig> {
         flag.or(environment.config.as_deref()).map_or_else(|| Ok(Self::default()), Self::read)
     }
@@ -108,7 +108,7 @@ impl Config {
         let text = String::from_utf8(read_bytes(path)?)
             .map_err(|_| InvalidConfig::new(path, "not a text in UTF-8".to_owned()))?;
         let mut config = Self::parse(&text).map_err(|problem| InvalidConfig::new(path, problem))?;
-        // Files are named from where the configuration stands.
+        // Relative paths in the file are relative to the folder of the file.
         let folder = path.parent().unwrap_or(Path::new("."));
         let files = config.certificate_authorities.iter_mut();
         let files = files.chain(config.signing.files()).chain(config.verification.files());
@@ -131,7 +131,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What holds for an organisation.
+    /// Returns the production settings of the organization.
     pub(crate) fn production(&self) -> Production {
         let ProductionEntry { canonical_host, path, reference } = &self.production;
         Production {
@@ -141,22 +141,22 @@ impl Config {
         }
     }
 
-    /// Whether production is Kubernetes', whose signer then is the default.
+    /// Returns whether production is Kubernetes', whose signer is then the default.
     pub(crate) fn is_kubernetes(&self) -> bool {
         self.production() == Self::default().production()
     }
 
-    /// What the file chooses about signing.
+    /// Returns the choices about signing in the file.
     pub(crate) fn signing(&self) -> SigningArgs {
         self.signing.choice()
     }
 
-    /// What the file chooses about trust.
+    /// Returns the choices about trust in the file.
     pub(crate) fn trust(&self) -> TrustArgs {
         TrustArgs { signing_config: self.signing.config.clone(), ..self.verification.choice() }
     }
 
-    /// The settings of the HTTP door.
+    /// Returns the settings of the HTTP door.
     pub(crate) fn settings(&self) -> Result<Settings, InvalidConfig> {
         let mut settings = Settings { other_hosts: self.other_hosts.settings(), ..Settings::default() };
         for (name, entry) in &self.hosts {
@@ -165,7 +165,8 @@ impl Config {
         }
         for file in &self.certificate_authorities {
             let pem = read_bytes(file)?;
-            // Without this a wrong file would be passed over, and seen only when a host is not trusted.
+            // Without this check a wrong file would have no effect, and be noticed only when a host's certificate is not
+            // trusted.
             if !pem.windows(CERTIFICATE.len()).any(|text| text == CERTIFICATE) {
                 return Err(InvalidConfig::new(file, "holds no certificate in PEM form".to_owned()));
             }
@@ -174,7 +175,7 @@ impl Config {
         Ok(settings)
     }
 
-    /// The options of the client, by host.
+    /// Returns the client options by host.
     pub(crate) fn options(&self) -> HashMap<Host, HostOptions> {
         let options = |(name, entry): (&String, &HostEntry)| {
             Some((name.parse().ok()?, entry.or(&self.other_hosts).options()))
@@ -183,7 +184,7 @@ impl Config {
     }
 }
 
-/// The host of URLs for a registry's name.
+/// Returns the host in API URLs for a registry's name.
 fn api(name: &str) -> String {
     name.parse::<Host>().map_or_else(|_| name.to_owned(), |host| host.api().to_owned())
 }

@@ -1,4 +1,4 @@
-//! Who signs, and whose signatures count, as the configuration says it.
+//! The signer, and the signers whose signatures count, in the configuration.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::choice::{
     Account, PatternText, SIGNATURE_FORMATS, SigningArgs, TokenFile, TrustArgs, signature_format,
 };
 
-/// `signing`: who signs, and how.
+/// `signing`: the signer, and the form of signatures.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct SigningEntry {
@@ -24,7 +24,7 @@ pub(super) struct SigningEntry {
     summary_account: Option<String>,
 }
 
-/// `verification`: whose signatures count, and what they are verified against.
+/// `verification`: the signers whose signatures count, and what to verify the signatures against.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct VerificationEntry {
@@ -47,7 +47,7 @@ fn format<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<SignatureF
     signature_format(&text).ok_or_else(unknown).map(Some)
 }
 
-/// Refuses a text that is there and empty: it is a mistake more often than a choice.
+/// Rejects a text that is present and empty, which is more likely a mistake than a choice.
 fn not_empty<'a>(texts: impl IntoIterator<Item = (&'static str, Option<&'a str>)>) -> Result<(), String> {
     let empty = texts.into_iter().find(|(_, text)| *text == Some(""));
     empty.map_or(Ok(()), |(name, _)| Err(format!("`{name}` is empty")))
@@ -58,7 +58,7 @@ fn text(path: Option<&PathBuf>) -> Option<&str> {
 }
 
 impl SigningEntry {
-    /// The files that it names.
+    /// Returns the paths of the files in the entry.
     pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         [&mut self.key, &mut self.identity_token, &mut self.config].into_iter().flatten()
     }
@@ -95,7 +95,7 @@ impl SigningEntry {
 }
 
 impl VerificationEntry {
-    /// The files that it names.
+    /// Returns the paths of the files in the entry.
     pub(super) fn files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         [&mut self.key, &mut self.trusted_root, &mut self.tuf_root].into_iter().flatten()
     }

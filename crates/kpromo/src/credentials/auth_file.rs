@@ -1,4 +1,4 @@
-//! One configuration file of docker or podman: `config.json` or `auth.json`.
+//! A configuration file of docker or podman: `config.json` or `auth.json`.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,13 +10,13 @@ use oci::{Credential, Host, RepositoryPath};
 use serde_json::{Map, Value};
 use transport::Secret;
 
-/// What some editors put before a text in UTF-8.
+/// The UTF-8 byte order mark, which some editors write.
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
-/// The most of a key that is shown of one that is not known to be a host, in characters.
+/// The maximum number of characters shown of a key that is not known to be a host.
 const KEY_SHOWN: usize = 160;
 
-/// What a file says of credentials.
+/// The credentials in a file.
 #[derive(Debug, Default)]
 pub(super) struct AuthFile {
     entries: Vec<(Key, Result<Entry, String>)>,
@@ -24,18 +24,18 @@ pub(super) struct AuthFile {
     store: String,
 }
 
-/// A key: a host, and the repositories of it that the key is limited to.
+/// A key: a host, optionally with a path that limits the key to some of the host's repositories.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// The key as it is written.
+    /// The key as written in the file.
     pub(super) text: String,
-    /// The host in lower case; Docker Hub by one of its names.
+    /// The host in lower case. The names of Docker Hub are reduced to one.
     host: String,
-    /// A repository or a namespace of the host; empty for all of the host.
+    /// A repository or a namespace of the host. It is empty if the key applies to the whole host.
     path: String,
 }
 
-/// What a file says under a key of `auths`, or what a helper answers.
+/// The content of a key in `auths`, or a helper's answer.
 #[derive(Default)]
 pub(super) struct Entry {
     pub(super) auth: String,
@@ -45,26 +45,26 @@ pub(super) struct Entry {
     pub(super) registrytoken: String,
 }
 
-/// A key that matches, with what is under it.
+/// A matching key with its content.
 pub(super) struct Match<'a> {
     pub(super) key: &'a Key,
-    /// How specific the key is: the number of path components that it names.
+    /// The key's specificity: the number of path components that it contains.
     pub(super) components: usize,
     entry: &'a Result<Entry, String>,
 }
 
 impl AuthFile {
-    /// Reads a file's content. A file without content says nothing, as an empty object does.
+    /// Reads a file. An empty file is equivalent to an empty object.
     ///
     /// # Errors
-    /// When it is not JSON, or a part that concerns all hosts is of another type. What is wrong with one entry of `auths`
-    /// is an error of that entry. No error quotes the content.
+    /// Returns an error if the content is not JSON, or if a part that concerns all hosts has the wrong type. A defect in one
+    /// entry of `auths` is an error of that entry only. No error quotes the content.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, String> {
         let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         if bytes.trim_ascii().is_empty() {
             return Ok(Self::default());
         }
-        // By way of a `Value`, which takes the last of two equal keys, as docker does. The parser's own message could quote
+        // Parsed to a `Value` first, which uses the last of two equal keys, as docker does. The parser's own message could quote
         // the content.
         let mut file = match serde_json::from_slice(bytes) {
             Ok(Value::Object(file)) => file,
@@ -95,16 +95,16 @@ impl AuthFile {
         Ok(Self { entries, helpers, store: string(&mut file, "credsStore")? })
     }
 
-    /// The helper for a host: the host's own, or else the store of all hosts. A host's own helper that is empty takes the
-    /// host out of the store, as with docker.
+    /// Returns the helper for a host: the host's own, or else the one for all hosts (`credsStore`). If the host's own helper is
+    /// empty, the host has no helper, as with docker.
     pub(super) fn helper(&self, host: &Host) -> Option<&str> {
         let own = self.helpers.iter().filter(|(key, _)| key.components_for(host, None) == Some(0));
         let own = own.min_by_key(|(key, _)| key.text != host.as_str()).map(|(_, helper)| helper);
         Some(own.unwrap_or(&self.store).as_str()).filter(|helper| !helper.is_empty())
     }
 
-    /// The entries for a repository of a host, or for the host itself where no repository is named: the most specific key
-    /// first, and of equal ones the host's very name first.
+    /// Returns the entries for a repository of a host, or for the host itself if no repository is given: the most specific key
+    /// first, and of equally specific keys the one with the host's exact name first.
     pub(super) fn matches(&self, host: &Host, repository: Option<&RepositoryPath>) -> Vec<Match<'_>> {
         let found =
             |(key, entry)| Some(Match { key, components: key.components_for(host, repository)?, entry });
@@ -116,10 +116,10 @@ impl AuthFile {
 }
 
 impl Match<'_> {
-    /// The credential; `None` where the entry holds none, as logging in with a helper and logging out leave it.
+    /// Returns the credential, or `None` if the entry has none. Logging in with a helper and logging out leave such entries.
     ///
     /// # Errors
-    /// When the entry cannot be used; the key is named.
+    /// Returns an error that contains the key if the entry cannot be used.
     pub(super) fn credential(&self) -> Result<Option<Credential>, String> {
         let credential = self.entry.as_ref().map_err(Clone::clone).and_then(Entry::credential);
         credential.map_err(|why| format!("key {}: {why}", self.key.text))
@@ -127,13 +127,13 @@ impl Match<'_> {
 }
 
 impl Key {
-    /// Reads `host`, `host/namespace` (podman), `https://host`, `https://host/v1/` and docker's own key of Docker Hub.
+    /// Reads `host`, `host/namespace` (podman), `https://host`, `https://host/v1/` and docker's own key for Docker Hub.
     fn new(text: String) -> Self {
         let url = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let (host, path) = url.unwrap_or(&text).split_once('/').unwrap_or((url.unwrap_or(&text), ""));
         let path = path.trim_matches('/');
         let path = match path.split_once('/') {
-            // What stands behind the version of the API in a URL.
+            // The part after the API version in a URL.
             Some(("v1" | "v2", rest)) if url.is_some() => rest,
             None if matches!(path, "v1" | "v2") => "",
             _ => path,
@@ -142,7 +142,7 @@ impl Key {
         Self { text, host, path }
     }
 
-    /// How many components of the repository's path the key names; `None` where it is not a key for it.
+    /// Returns the number of path components in the key, or `None` if the key does not apply to the repository.
     fn components_for(&self, host: &Host, repository: Option<&RepositoryPath>) -> Option<usize> {
         if self.host != canonical(host.as_str()) {
             return None;
@@ -156,7 +156,7 @@ impl Key {
     }
 }
 
-/// One name for a host that has several.
+/// Returns the canonical name of a host that has several names.
 fn canonical(name: &str) -> String {
     match name {
         "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),
@@ -165,7 +165,7 @@ fn canonical(name: &str) -> String {
 }
 
 impl Entry {
-    /// Reads an entry of `auths`, in which everything may be missing or null.
+    /// Reads an entry of `auths`. Every field may be missing or null.
     fn read(value: Value) -> Result<Self, String> {
         let mut entry = match value {
             Value::Object(entry) => entry,
@@ -181,10 +181,10 @@ impl Entry {
         })
     }
 
-    /// The credential that it amounts to, if any.
+    /// Returns the credential in the entry, if any.
     ///
     /// # Errors
-    /// When `auth` cannot be decoded.
+    /// Returns an error if `auth` cannot be decoded.
     pub(super) fn credential(&self) -> Result<Option<Credential>, String> {
         if !self.identitytoken.is_empty() {
             return Ok(Some(Credential::Identity(Secret::new(&self.identitytoken))));
@@ -214,8 +214,8 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Takes an object out of another; one that is missing or null is empty. In the order of its keys, so that of two keys
-/// that mean the same it is always the same one that counts.
+/// Removes an object from another one. A missing or null object is empty. The result is sorted by key, so that of two equivalent
+/// keys the same one always takes effect.
 fn object(from: &mut Map<String, Value>, name: &str) -> Result<BTreeMap<String, Value>, String> {
     match from.remove(name) {
         Some(Value::Object(object)) => Ok(object.into_iter().collect()),
@@ -224,7 +224,7 @@ fn object(from: &mut Map<String, Value>, name: &str) -> Result<BTreeMap<String, 
     }
 }
 
-/// Takes a string out of an object; one that is missing or null is empty.
+/// Removes a string from an object. A missing or null string is empty.
 pub(super) fn string(from: &mut Map<String, Value>, name: &str) -> Result<String, String> {
     match from.remove(name) {
         Some(Value::String(text)) => Ok(text),
@@ -237,7 +237,7 @@ pub(super) fn string(from: &mut Map<String, Value>, name: &str) -> Result<String
 mod tests {
     use super::*;
 
-    /// What a file says of a name such as `host/path` or `host`, as `key: credential`, or the error.
+    /// Returns the entries of a file for a name such as `host/path` or `host`, as `key: credential`, or the error.
     fn found(file: &[u8], name: &str) -> Result<Vec<String>, String> {
         let file = AuthFile::parse(file)?;
         let (host, path) = name.split_once('/').unwrap_or((name, ""));

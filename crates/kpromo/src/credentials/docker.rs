@@ -1,4 +1,4 @@
-//! The configuration files of docker and podman together: which ones there are, and which of them knows a credential.
+//! The configuration files of docker and podman: their locations, and the lookup of a credential in them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,32 +10,32 @@ use super::file::{read_file, with_existence};
 use super::helper::{Helpers, program};
 use super::places::Places;
 
-/// The largest configuration file that is read, in bytes.
+/// The maximum size of a configuration file, in bytes.
 const FILE_MAX: u64 = 4 * 1024 * 1024;
 
-/// All files, and the helpers that they name.
+/// All configuration files, and the credential helpers that they name.
 #[derive(Debug)]
 pub(super) struct AuthFiles {
-    /// Where files may be, in the order in which they count.
+    /// The possible paths of files, in order of precedence.
     candidates: Vec<PathBuf>,
     files: OnceCell<Vec<(PathBuf, AuthFile)>>,
     helpers: Helpers,
 }
 
 impl AuthFiles {
-    /// Files that are read when they are first needed.
+    /// Creates a set of files that are read when they are first needed.
     pub(super) fn new(places: Places) -> Self {
         Self { candidates: candidates(&places), files: OnceCell::new(), helpers: Helpers::new(places.path) }
     }
 
-    /// The credential for a repository of a host, or for the host itself where no repository is named.
+    /// Returns the credential for a repository of a host, or for the host itself if no repository is given.
     ///
-    /// The most specific key of all files wins, since it was written for just that; what a file says of the whole host
-    /// counts in the order of the files, in each its helper first.
+    /// The most specific key of all files wins, since it is meant for exactly this repository. Keys and helpers for the whole
+    /// host apply in the order of the files. In each file the helper comes first.
     ///
     /// # Errors
-    /// When a file cannot be read, or what it says of the host cannot be used; the file is named, and the key or the
-    /// helper.
+    /// Returns an error if a file cannot be read, or if its content for the host cannot be used. The error contains the file,
+    /// and the key or the helper.
     pub(super) async fn credential(
         &self,
         host: &Host,
@@ -49,7 +49,7 @@ impl AuthFiles {
             .flat_map(|(path, _, found)| found.iter().map(move |found| (path, found)))
             .filter(|(_, found)| found.components > 0)
             .collect();
-        // The sort is stable: of equally specific keys that of the earlier file comes first.
+        // The sort is stable: of equally specific keys, that of the earlier file comes first.
         of_repository.sort_by_key(|(_, found)| std::cmp::Reverse(found.components));
         for (path, found) in of_repository {
             if let Some(credential) = in_file(path, found)? {
@@ -73,7 +73,7 @@ impl AuthFiles {
         Ok(None)
     }
 
-    /// The files that were looked for, and which of them exist.
+    /// Lists the paths of files, and whether each file exists.
     pub(super) fn looked_in(&self) -> String {
         if self.candidates.is_empty() {
             return "no file, since neither HOME nor DOCKER_CONFIG is set".to_owned();
@@ -82,15 +82,15 @@ impl AuthFiles {
     }
 }
 
-/// What is under a key of a file, with its origin. An entry without a credential is passed over: logging in with a helper and
-/// logging out leave such entries.
+/// Returns the credential of a key in a file, with its origin. Returns `None` for an entry without a credential: logging in with
+/// a helper and logging out leave such entries.
 fn in_file(path: &Path, found: &Match<'_>) -> Result<Option<FoundCredential>, String> {
     let path = path.display();
     let credential = found.credential().map_err(|why| format!("{path}, {why}"))?;
     Ok(credential.map(|credential| credential.from(format!("{path}, key {}", found.key.text))))
 }
 
-/// Where files may be, in the order in which they count.
+/// Returns the possible paths of files, in order of precedence.
 fn candidates(places: &Places) -> Vec<PathBuf> {
     let home = places.home.as_deref();
     let docker = places.docker_config.clone().or_else(|| Some(home?.join(".docker")));
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::credentials::testing::write_helper;
 
-    /// A home with docker's configuration, and helpers on its own path.
+    /// A home directory with docker's configuration, and a search path with helpers.
     struct Home {
         folder: tempfile::TempDir,
     }
@@ -137,7 +137,7 @@ mod tests {
             Self { folder }
         }
 
-        /// The same with a file of podman's, which counts before docker's.
+        /// Adds a podman file, which takes precedence over docker's.
         fn with_podman(self, config: &str) -> Self {
             fs::write(self.folder.path().join("podman.json"), config).unwrap();
             self
@@ -157,7 +157,7 @@ mod tests {
             })
         }
 
-        /// What is known of `host` or `host/repository`.
+        /// Returns the credential for `host` or `host/repository`.
         async fn find(&self, name: &str) -> Result<Option<FoundCredential>, String> {
             let (host, path) = name.split_once('/').unwrap_or((name, ""));
             let path = Some(path).filter(|path| !path.is_empty()).map(|path| path.parse().unwrap());
@@ -172,7 +172,7 @@ mod tests {
             }))
         }
 
-        /// Where what is known of a name comes from, without the folder.
+        /// Returns the origin of the credential for a name, without the folder.
         async fn origin(&self, name: &str) -> String {
             let origin = self.find(name).await.unwrap().unwrap().origin;
             origin.replace(&format!("{}/", self.folder.path().display()), "")
@@ -342,7 +342,7 @@ mod tests {
         let folder = home.folder.path().display();
         let expected = format!("{folder}/podman.json (does not exist), {folder}/config.json");
         assert_eq!(home.files().looked_in(), expected);
-        // As the user `nobody` has it.
+        // The user `nobody` has this home directory.
         let nowhere = Places { home: Some("/dev/null".into()), ..Places::default() };
         let found = AuthFiles::new(nowhere).credential(&"a.io".parse().unwrap(), None).await;
         assert!(found.unwrap().is_none());

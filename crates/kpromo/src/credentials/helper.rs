@@ -1,4 +1,4 @@
-//! Credential helpers of docker: programs that keep the credentials (`docker-credential-…`).
+//! Docker credential helpers: programs that store credentials (`docker-credential-…`).
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -17,42 +17,44 @@ use transport::FAILURE_LIFE;
 
 use super::auth_file::{Entry, string};
 
-/// The most of a helper's answer that is read, in bytes.
+/// The maximum size of a helper's answer, in bytes.
 const ANSWER_MAX: u64 = 1024 * 1024;
-/// How many places of an answer are looked at for its JSON.
+/// The maximum number of places in an answer at which to look for its JSON.
 const PLACES_MAX: usize = 1_000;
-/// The longest that a helper may take.
+/// The time limit of a helper.
 const HELPER_TIME: Duration = Duration::from_secs(30);
-/// How long a helper's answer is used before it is asked again: the tokens of clouds are good for an hour.
+/// How long a helper's answer is reused. Cloud tokens are valid for an hour.
 const ANSWER_LIFE: Duration = Duration::from_secs(300);
 
-/// Until when a helper's answer is used, and the answer, or why there was none.
+/// The time until which an answer is reused, and the answer or the error.
 type Answered = (Instant, Result<Option<Credential>, String>);
-/// The slot of one answer, locked by the task that asks for it while the others wait.
+/// The slot of one answer. The task that runs the helper holds its lock while the others wait.
 type Slot = Arc<Mutex<Option<Answered>>>;
 
-/// All helpers, and what they have answered.
+/// All helpers and their answers.
 #[derive(Debug)]
 pub(super) struct Helpers {
-    /// Where programs are.
+    /// The search path of programs.
     path: Option<OsString>,
-    /// By program and host: two files may name different helpers for one host.
+    /// The answers by program and host: two files may name different helpers for the same host.
     answers: std::sync::Mutex<HashMap<(String, Host), Slot>>,
-    /// Locked while a helper runs: many keep a store of their own that two at once would fight over.
+    /// Locked while a helper runs: many helpers have a store that does not support concurrent access.
     turn: Mutex<()>,
     time: Duration,
 }
 
 impl Helpers {
-    /// Helpers on a search path, none of which has been asked.
+    /// Creates the helpers of a search path. No helper has run yet.
     pub(super) fn new(path: Option<OsString>) -> Self {
         Self { path, answers: Default::default(), turn: Mutex::default(), time: HELPER_TIME }
     }
 
-    /// Asks a helper, unless it has answered a moment ago. `None`: it knows no credential for the host.
+    /// Runs a helper, unless its last answer or failure is still remembered. Returns `None` if it has no credential for the
+    /// host.
     ///
     /// # Errors
-    /// When it cannot be run, fails, takes too long or answers something else; the program and the host are named.
+    /// Returns an error that contains the program and the host if the helper cannot be run, fails, takes too long or returns an
+    /// invalid answer.
     pub(super) async fn ask(&self, helper: &str, host: &Host) -> Result<Option<Credential>, String> {
         let program = program(helper);
         let slot = self.slot(&program, host);
@@ -74,7 +76,7 @@ impl Helpers {
         answer
     }
 
-    /// Where the answer of a helper for a host is kept. Only this host's requests wait for it.
+    /// Returns the slot for the answer of a helper for a host. Only requests for this host wait for its lock.
     fn slot(&self, program: &str, host: &Host) -> Slot {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(answers.entry((program.to_owned(), host.clone())).or_default())
@@ -93,17 +95,17 @@ impl Helpers {
     }
 }
 
-/// The program of a helper.
+/// Returns the name of a helper's program.
 pub(super) fn program(helper: &str) -> String {
     format!("docker-credential-{helper}")
 }
 
-/// Whether a text can only be the last part of a program's name.
+/// Returns whether a text is valid as the last part of a program's name.
 fn is_helper(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// Reads a helper's answer. Some helpers print warnings to the same stream, so it is searched for the credential.
+/// Reads a helper's answer. Some helpers print warnings to the same stream, so the credential is searched for in it.
 fn read(answer: &[u8]) -> Result<Entry, &'static str> {
     const NOT_A_CREDENTIAL: &str = "its answer is not a credential";
     if answer.trim_ascii() == b"{}" {
@@ -114,7 +116,7 @@ fn read(answer: &[u8]) -> Result<Entry, &'static str> {
     Ok(Entry { username: field("Username")?, password: field("Secret")?, ..Entry::default() })
 }
 
-/// The first JSON object of a text that has one of a credential's fields.
+/// Returns the first JSON object in a text that has a field of a credential.
 fn credential_in(text: &[u8]) -> Option<Map<String, Value>> {
     let places = text.iter().enumerate().filter(|(_, byte)| **byte == b'{').map(|(place, _)| place);
     places.take(PLACES_MAX).find_map(|place| {
@@ -128,7 +130,7 @@ fn credential_in(text: &[u8]) -> Option<Map<String, Value>> {
     })
 }
 
-/// Runs a helper (docker's credential helper protocol, `get`); `None` where it knows nothing of the server.
+/// Runs a helper (docker's credential helper protocol, `get`). Returns `None` if it has no credential for the server.
 async fn run(program: &str, server: &str, path: Option<&OsStr>) -> Result<Option<Vec<u8>>, String> {
     let mut command = Command::new(find(program, path).ok_or("it is not on the PATH")?);
     command.arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
@@ -136,7 +138,7 @@ async fn run(program: &str, server: &str, path: Option<&OsStr>) -> Result<Option
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let asking = async {
         if let Some(mut stdin) = stdin {
-            // A helper that does not read its question answers all the same, or fails below.
+            // A helper may answer without reading its input. Any other failure is detected below.
             let _ = stdin.write_all(format!("{server}\n").as_bytes()).await;
         }
     };
@@ -156,12 +158,12 @@ async fn run(program: &str, server: &str, path: Option<&OsStr>) -> Result<Option
     } else if said.contains("credentials not found") {
         Ok(None)
     } else {
-        // What it said may hold anything, so only that it failed is told.
+        // The output may contain anything, so the error contains only the status.
         Err(format!("it failed: {status}"))
     }
 }
 
-/// A program on a search path.
+/// Returns the path of a program on a search path.
 fn find(program: &str, path: Option<&OsStr>) -> Option<PathBuf> {
     std::env::split_paths(path?).map(|folder| folder.join(program)).find(|file| file.is_file())
 }
@@ -185,7 +187,7 @@ mod tests {
         name.parse().unwrap()
     }
 
-    /// A folder of helpers.
+    /// Returns a folder for helpers.
     fn helpers() -> (Helpers, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let helpers = Helpers::new(Some(folder.path().into()));
@@ -193,7 +195,7 @@ mod tests {
     }
 
     impl Helpers {
-        /// Lets the time pass that every answer is good for.
+        /// Lets all answers expire.
         async fn expire(&self) {
             let slots: Vec<Slot> = self.answers.lock().unwrap().values().cloned().collect();
             for slot in slots {
@@ -283,7 +285,7 @@ mod tests {
     async fn a_helper_that_fails_hangs_or_answers_something_else_is_named_without_what_it_said() {
         let (helpers, folder) = helpers();
         write_helper(folder.path(), "fails", "echo hush; exit 3");
-        // Replaced by what it runs, so that what is killed leaves nothing behind.
+        // `exec` replaces the shell, so that no child process remains after the helper is killed.
         write_helper(folder.path(), "hangs", "exec sleep 60");
         write_helper(folder.path(), "rubbish", "echo hush");
         for (helper, expected) in [

@@ -1,4 +1,4 @@
-//! Where credentials come from: docker's and podman's files, their helpers, Google's default credentials
+//! The sources of credentials: docker's and podman's files, their helpers, and Google's Application Default Credentials
 //! (`docs/design/credentials.md`).
 
 mod auth_file;
@@ -18,7 +18,7 @@ pub(crate) use places::{Places, metadata_host};
 use sigstore::{AccessError, AccessTokens};
 use transport::{Door, Secret};
 
-/// All credentials of the user. Files are read when a credential is needed for the first time.
+/// All credentials of the user. Files are read when a credential is first needed.
 #[derive(Debug)]
 pub(crate) struct Keychain {
     files: AuthFiles,
@@ -26,7 +26,7 @@ pub(crate) struct Keychain {
 }
 
 impl Keychain {
-    /// A keychain that has read nothing yet.
+    /// Creates a keychain that has read nothing yet.
     pub(crate) fn new(places: Places, door: Door) -> Self {
         Self { google: Google::new(&places, door), files: AuthFiles::new(places) }
     }
@@ -39,7 +39,7 @@ impl CredentialSource for Keychain {
         repository: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Option<FoundCredential>, String>> {
         Box::pin(async move {
-            // A credential that is configured for a host takes precedence over the cloud's own for all of its hosts.
+            // A configured credential takes precedence over Google's own, which applies to all Google registries.
             match self.files.credential(host, repository).await? {
                 None if google::is_google(host) => self.google.credential().await,
                 found => Ok(found),
@@ -52,7 +52,7 @@ impl CredentialSource for Keychain {
     }
 }
 
-/// What Google has given for registries also serves to ask it for identities.
+/// The access tokens for registries are also used to request ID tokens from Google.
 impl AccessTokens for Keychain {
     fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
         Box::pin(self.google.access_token())
@@ -71,7 +71,7 @@ mod tests {
 
     use super::*;
 
-    /// A keychain with this configuration of docker's, with an address of the metadata service where nothing answers.
+    /// Returns a keychain with this docker configuration, and with a metadata server address at which nothing answers.
     async fn keychain(config: &str) -> (Keychain, Door, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.json"), config).unwrap();

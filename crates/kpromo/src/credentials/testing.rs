@@ -1,4 +1,4 @@
-//! What tests of credentials have in common.
+//! Shared functions for tests of credentials.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::helper::program;
 
-/// Writes a credential helper, a script, to a folder.
+/// Writes a script as a credential helper to a folder.
 pub(super) fn write_helper(folder: &Path, name: &str, script: &str) {
     let file = folder.join(program(name));
     fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();

@@ -1,5 +1,5 @@
-//! Whose signatures count, and who signs: from flags, the configuration and the environment to a [`TrustConfig`]. What is wrong
-//! with them is found here, before any registry is asked; the services of Sigstore are asked later.
+//! Converts flags, the configuration and the environment to a [`TrustConfig`]: whose signatures count, and who signs. Errors in
+//! these inputs are found here, before any registry is asked. Sigstore services are asked later.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ use crate::credentials::metadata_host;
 use crate::defaults::of_run;
 use crate::environment::Environment;
 
-/// How many images are signed or attested at once where nothing else is chosen.
+/// The default number of concurrent signatures and attestations.
 const AT_ONCE: usize = 50;
 
-/// What a promotion needs to know of trust.
+/// Returns the trust configuration of a promotion.
 ///
 /// # Errors
-/// When a file cannot be read or used, a pattern or URL is invalid, or it is not chosen who signs.
+/// Returns an error if a file cannot be read or used, if a pattern or a URL is invalid, or if no signer is chosen.
 pub(crate) fn trust_config(
     args: &CipArgs,
     config: &Config,
@@ -62,7 +62,7 @@ pub(crate) fn trust_config(
     Ok(TrustConfig { verification, signing, production: connection.production.clone() })
 }
 
-/// The error for a destination that has no default signer, since it is not Kubernetes'.
+/// Returns the error for a destination that has no default signer because it is outside Kubernetes' production.
 fn ask_for_signer(destination: &RegistryRoot) -> InvalidConfig {
     InvalidConfig::flag(
         "signing",
@@ -73,7 +73,7 @@ fn ask_for_signer(destination: &RegistryRoot) -> InvalidConfig {
     )
 }
 
-/// Says which signatures of staging count where not all is required of them that could be.
+/// Logs which signatures in staging count if the identity or the issuer is not restricted.
 fn tell_what_is_not_required(choice: &TrustArgs) {
     let (what, flag) = match (&choice.identity, &choice.issuer) {
         (None, None) => ("identity", "--certificate-identity"),
@@ -84,10 +84,10 @@ fn tell_what_is_not_required(choice: &TrustArgs) {
     tracing::info!("in staging, signatures of any {what} count: {flag} is not given");
 }
 
-/// Trust, as it is chosen.
+/// Returns the source of trust for these choices.
 ///
 /// # Errors
-/// When a file cannot be read or used, or a URL may not be asked.
+/// Returns an error if a file cannot be read or used, or if a URL may not be accessed.
 pub(crate) fn trust(
     args: &TrustArgs,
     environment: &Environment,
@@ -120,15 +120,15 @@ pub(crate) fn trust(
         cache: environment.caches.trust(),
         verification_key: verification_key.transpose()?,
     };
-    // The rest has been looked at above, so what is wrong is wrong with this file.
+    // All other settings have been checked above, so an error concerns this file.
     let place = args.signing_config.as_deref().unwrap_or(Path::new("--signing-config"));
     Trust::new(door.clone(), settings).map_err(|error| InvalidConfig::new(place, error.to_string()))
 }
 
-/// Whose signatures count.
+/// Returns the pattern of the signers whose signatures count.
 ///
 /// # Errors
-/// When an expression is invalid.
+/// Returns an error if a regular expression is invalid.
 pub(crate) fn signer_pattern(choice: &TrustArgs, defaults: Defaults) -> Result<SignerPattern, InvalidConfig> {
     let pattern = |text: &Option<PatternText>, default: &str| match (text, defaults) {
         (Some(text), _) => pattern(text),
@@ -153,15 +153,15 @@ fn verification_key(path: &Path) -> Result<VerificationKey, InvalidConfig> {
     VerificationKey::from_pem(&read_bytes(path)?).map_err(|error| InvalidConfig::new(path, error.to_string()))
 }
 
-/// Whether a file may be the first of a TUF repository. Whether it is, TUF finds out.
+/// Returns whether a file may be the initial root of a TUF repository. TUF verifies it later.
 fn is_tuf_root(bytes: &[u8]) -> bool {
     let json: Option<Value> = serde_json::from_slice(bytes).ok();
     json.is_some_and(|json| json["signed"]["_type"] == "root" && json["signatures"].is_array())
 }
 
-/// Whether the services of a signing configuration may be asked at all.
+/// Checks that the door may access the services of a signing configuration.
 fn check_services(path: &Path, config: &[u8], door: &Door) -> Result<(), InvalidConfig> {
-    // What else is wrong with it is for trust to say.
+    // Any other defect is reported when the trust is loaded.
     let json: Value = serde_json::from_slice(config).unwrap_or_default();
     let services = ["caUrls", "rekorTlogUrls", "tsaUrls"].iter().filter_map(|kind| json[kind].as_array());
     for service in services.flatten() {
@@ -171,7 +171,7 @@ fn check_services(path: &Path, config: &[u8], door: &Door) -> Result<(), Invalid
     Ok(())
 }
 
-/// A URL that may be asked: plain HTTP is spoken with this machine, and where the configuration allows it.
+/// Reads a URL that may be accessed: plain HTTP is permitted for this machine and for hosts of the configuration.
 fn speakable(text: &str, door: &Door) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("`{}` is not a URL: {error}", text.escape_debug()))?;
     let Some(host) = url.host_str() else { return Err(format!("{} names no host", shown(&url))) };
@@ -187,7 +187,7 @@ fn speakable(text: &str, door: &Door) -> Result<Url, String> {
     }
 }
 
-/// What signers are made of.
+/// The inputs from which signers are created.
 struct Signers<'a> {
     environment: &'a Environment,
     connection: &'a Connection,
@@ -222,7 +222,8 @@ impl Signers<'_> {
                 ..self.sources()
             }),
         };
-        // A token that was given is of one identity: the other's has to come from where both may.
+        // A given token is of one identity, so the summary signer's tokens must come from a source that has tokens of any
+        // account.
         let other = summary_account
             .map(|account| self.identity(Sources { account: Some(account), ..self.sources() }));
         let summaries = choice
@@ -233,7 +234,7 @@ impl Signers<'_> {
         Ok(Signing { signer, format, at_once, summaries, promoter })
     }
 
-    /// The account that signs summaries, where it is not the signer of the images.
+    /// Returns the account that signs summaries, if it is not the signer of the images.
     fn summary_account(&self, choice: &SigningArgs, account: Option<&str>) -> Option<String> {
         let other = choice.summary_account.as_ref().and_then(Account::name)?;
         let is_other = choice.key.is_some() || account != Some(other);
@@ -252,7 +253,7 @@ impl Signers<'_> {
         SignerSource::identity(door.clone(), Identity::new(sources, door), self.trust.clone())
     }
 
-    /// Where tokens of any account may come from.
+    /// Returns the sources that can have tokens of any account.
     fn sources(&self) -> Sources {
         let Environment { tokens, places, .. } = self.environment;
         let access_tokens: Arc<dyn AccessTokens> = self.connection.keychain.clone();
@@ -268,7 +269,7 @@ impl Signers<'_> {
     }
 }
 
-/// Where the given token is. A file is read anew for each token; whether it can be read is checked now.
+/// Returns the location of a given token. A file is read again for each token. Whether it is readable is checked now.
 fn given(token: &TokenFile) -> Result<Given, InvalidConfig> {
     match token {
         TokenFile::Input => Ok(Given::input(tokio::io::stdin())),
@@ -276,7 +277,7 @@ fn given(token: &TokenFile) -> Result<Given, InvalidConfig> {
     }
 }
 
-/// What records say of this run.
+/// Returns what records state about this run.
 fn promoter(manifests: &ManifestSource, environment: &Environment) -> Promoter {
     let (ManifestSource::Plain(path) | ManifestSource::Thin(path)) = manifests;
     let commit = env!("KPROMO_GIT_COMMIT");

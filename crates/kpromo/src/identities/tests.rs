@@ -1,4 +1,4 @@
-//! What is chosen about trust, and what is wrong with it.
+//! Choices about trust and signing, and the errors for invalid ones.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use trust::SignatureFormat;
 
 use super::*;
 
-/// A door that speaks plain HTTP with one other host.
+/// Returns a door that allows plain HTTP for one host other than this machine.
 fn door() -> Door {
     let host = HostSettings { plain_http: true, ..HostSettings::default() };
     let hosts = [("plain.example:8080".to_owned(), host)].into();
@@ -104,12 +104,12 @@ fn without_a_choice_kubernetes_account_counts_in_kubernetes_and_any_identity_els
     assert_eq!(counts(&other, Defaults::None), [false, false], "what is chosen is required");
 }
 
-/// What a promotion of nothing with these choices is told, …
+/// Configures a promotion of nothing with these choices.
 fn notary_of(signing: SigningArgs) -> Result<TrustConfig, String> {
     notary_to(&[], signing, TrustArgs::default())
 }
 
-/// … and a promotion to these destinations.
+/// Configures a promotion to these destinations.
 fn notary_to(destinations: &[&str], signing: SigningArgs, trust: TrustArgs) -> Result<TrustConfig, String> {
     let (environment, config) = (Environment::default(), Config::default());
     let connection = crate::connect::connect(&config, &environment).unwrap();
@@ -169,7 +169,7 @@ async fn a_trusted_root_needs_a_signing_configuration_where_certificates_sign() 
     }
 }
 
-/// A trusted root of an instance without any service.
+/// Returns a trusted root of an instance without any service.
 fn sigstore_root() -> String {
     json!({ "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1" }).to_string()
 }

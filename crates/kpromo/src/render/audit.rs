@@ -1,4 +1,4 @@
-//! What `kpromo verify` has found: a table an image for a person, JSON for a machine (`docs/reference/verify.md`).
+//! The results of `kpromo verify`: a table per image for a person, or JSON (`docs/reference/verify.md`).
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use trust::audit::{Audited, Promotion, Record, RefusedKind, Signature, Signature
 use crate::exit::Exit;
 use crate::image_audit::ImageAudit;
 
-/// The version of the schema.
+/// The version of the JSON schema.
 const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
@@ -35,7 +35,7 @@ struct Entry<'a> {
     found: Option<&'a Audited>,
 }
 
-/// Everything that was found, as JSON.
+/// Returns all results as JSON.
 pub(crate) fn audit_json(audits: &[ImageAudit], signer: &str, exit: Exit) -> String {
     let images = audits.iter().map(|audit| Entry {
         image: audit.image.to_string(),
@@ -51,11 +51,11 @@ pub(crate) fn audit_json(audits: &[ImageAudit], signer: &str, exit: Exit) -> Str
         signer,
         images,
     };
-    // Texts, numbers and lists are always JSON.
+    // Strings, numbers and lists always serialize to JSON.
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
 
-/// What became of an image, in a word.
+/// Returns the result for an image as a word.
 fn outcome(audit: &ImageAudit) -> &'static str {
     match &audit.found {
         Ok(found) if found.is_wholly_signed() => "signed",
@@ -64,11 +64,11 @@ fn outcome(audit: &ImageAudit) -> &'static str {
     }
 }
 
-/// What was found, for a person: of platforms how many are signed, or with `platforms` all of it.
+/// Returns the results as text: the number of signed platforms, or all results of platforms with `platforms`.
 pub(crate) fn audit_text(audits: &[ImageAudit], signer: &str, platforms: bool) -> String {
     let mut text = String::new();
     for ImageAudit { image, found } in audits {
-        // What could not be looked at is an error, and told as such.
+        // An image that could not be examined is reported as an error.
         let Ok(found) = found else { continue };
         let verdict = match (found.is_wholly_signed(), found.signed) {
             (true, _) => "signed",
@@ -103,7 +103,7 @@ fn name(platform: &Audited) -> &str {
     platform.platform.as_deref().unwrap_or("a platform without a name")
 }
 
-/// Why an image is not signed, and its platforms are not.
+/// Lists why an image and its platforms are not signed.
 fn objections(text: &mut String, found: &Audited) {
     for objection in &found.objections {
         let of = match &found.platform {
@@ -115,7 +115,7 @@ fn objections(text: &mut String, found: &Audited) {
     found.platforms.iter().for_each(|platform| objections(text, platform));
 }
 
-/// What was found of one image, a line each; nothing where nothing was.
+/// Returns the findings for one image as lines, or an empty text if there are none.
 fn table(found: &Audited) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(["found", "what", "by", "when"]);
@@ -164,7 +164,7 @@ fn rows(table: &mut Table, found: &Audited) {
     }
 }
 
-/// A promotion: where from, who did it, and which manifest has wished for it.
+/// Describes a promotion: its source, who ran it, and which manifest requested it.
 fn promotion_text(promotion: &Promotion) -> String {
     let Promotion { source, builder, manifest, repository, commit, job, .. } = promotion;
     let manifest = match (manifest, repository) {
@@ -173,6 +173,6 @@ fn promotion_text(promotion: &Promotion) -> String {
     };
     let parts = [("from", source), ("by", builder), ("for", &manifest), ("at", commit), ("in", job)];
     let parts = parts.iter().filter_map(|(word, part)| Some(format!("{word} {}", part.as_ref()?)));
-    // Each part is long enough for a line of its own.
+    // Each part is long enough for a separate line.
     parts.collect::<Vec<_>>().join("\n")
 }

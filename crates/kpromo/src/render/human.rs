@@ -1,8 +1,8 @@
-//! Numbers as people read them.
+//! Numbers in human-readable form.
 
 use std::time::Duration;
 
-/// A number of bytes with a binary unit: `1.5 GiB`.
+/// Formats a number of bytes with a binary unit: `1.5 GiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
@@ -10,7 +10,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     }
     let mut value = bytes;
     let mut unit = 0;
-    // Ten bits at a time, keeping the last thousand for the one decimal.
+    // The last division by 1024 is left to the computation of the decimal.
     while value >= 1024 * 1024 && unit + 1 < UNITS.len() {
         value /= 1024;
         unit += 1;
@@ -19,7 +19,7 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
 }
 
-/// A number with its thousands apart: `987,000`.
+/// Formats a number with thousands separators: `987,000`.
 pub(crate) fn count(number: impl TryInto<u64>) -> String {
     let digits = number.try_into().unwrap_or(u64::MAX).to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -32,7 +32,7 @@ pub(crate) fn count(number: impl TryInto<u64>) -> String {
     text
 }
 
-/// A span of time: `0.4 s`, `1 min 12 s`.
+/// Formats a duration: `0.4 s`, `1 min 12 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {

@@ -1,4 +1,4 @@
-//! What a person sees of a run: progress while it goes on, the plan, the summary.
+//! The output of a run for a person: progress, the plan and the summary.
 
 mod audit;
 mod human;

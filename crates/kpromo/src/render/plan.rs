@@ -1,4 +1,4 @@
-//! The plan: its edges, and a table with a line a project.
+//! The plan: its edges, and a table with a line per project.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -9,13 +9,13 @@ use promote::phase::{Count, Missing, Plan, Summary};
 
 use super::human::{bytes, count};
 
-/// The most edges, and the most images, that are listed without `--verbose`.
+/// The maximum number of edges, and of images, that are listed without `--verbose`.
 const SHOWN: usize = 50;
-/// How much of a digest is shown where it is shortened, in hexadecimal digits.
+/// The number of hexadecimal digits of a shortened digest.
 const SHORT: usize = 12;
 
-/// What a confirmed run would copy and tag, a line an edge: `+ prod/app:1.1 <- staging/app@sha256:82d5…`. The first fifty, or
-/// with `verbose` all, with whole digests.
+/// Lists the edges that a confirmed run would copy or tag, one per line: `+ prod/app:1.1 <- staging/app@sha256:82d5…`. Lists the
+/// first fifty, or with `verbose` all with complete digests.
 pub(crate) fn plan_edges(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
     let to_do = plan.decisions().filter(|(edge, verdict)| {
         matches!(verdict, Verdict::Copy | Verdict::Tag) && plan.failure(edge, verdict).is_none()
@@ -23,8 +23,8 @@ pub(crate) fn plan_edges(plan: &Plan, verbose: bool) -> impl Iterator<Item = Str
     first(to_do.collect(), verbose, move |(edge, _)| edge_line(plan, edge, verbose))
 }
 
-/// What a confirmed run would attach to images, a line an image: `+ prod/app@sha256:82d5…: signature, promotion record`. As many
-/// as of edges. Images that have not passed are left out.
+/// Lists what a confirmed run would attach to images, one image per line: `+ prod/app@sha256:82d5…: signature, promotion
+/// record`. The same limit as for edges applies. Images that did not pass the gate are omitted.
 pub(crate) fn plan_missing(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
     let missing = plan.missing().into_iter().filter(|image| image.refused.is_none());
     first(missing.collect(), verbose, move |image: Missing<'_>| {
@@ -33,7 +33,7 @@ pub(crate) fn plan_missing(plan: &Plan, verbose: bool) -> impl Iterator<Item = S
     })
 }
 
-/// The lines of the first fifty items, with how many more there are, or of all with `verbose`.
+/// Returns the lines of the first fifty items and the number of further ones, or with `verbose` the lines of all items.
 fn first<T>(items: Vec<T>, verbose: bool, line: impl Fn(T) -> String) -> impl Iterator<Item = String> {
     let shown = if verbose { items.len() } else { SHOWN };
     let hidden = items.len().saturating_sub(shown);
@@ -60,11 +60,11 @@ fn shown(digest: &Digest, whole: bool) -> String {
     }
 }
 
-/// The projects in which something is to be done or seen, and all together.
+/// Returns a table of the projects in which something is to be done or has failed, and the total.
 pub(crate) fn plan_table(summary: &Summary) -> String {
     let mut header =
         vec!["project", "to copy", "to tag", "to sign", "to record", "done", "lost", "conflicts", "failed"];
-    // Rare, and not worth a column where there is none.
+    // This case is rare, so the column is omitted if it would be empty.
     let late = summary.total.late > 0;
     header.extend(late.then_some("late"));
     let refused = summary.total.refused > 0;
@@ -107,7 +107,7 @@ fn projects(number: usize) -> String {
     if number == 1 { "1 project".to_owned() } else { format!("{} projects", count(number as u64)) }
 }
 
-/// A table without lines, all columns but the first to the right.
+/// Returns a table without borders. All columns except the first are aligned to the right.
 pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(header.iter().copied());

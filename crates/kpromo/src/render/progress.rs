@@ -1,4 +1,4 @@
-//! Progress: bars on a terminal, sober lines in a log.
+//! Progress: bars on a terminal, plain lines in a log.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
@@ -10,7 +10,7 @@ use trust::Problem;
 
 use super::human::{bytes, count, duration};
 
-/// One bar for the phase that runs.
+/// A progress bar for the current phase.
 pub(crate) struct Bars {
     screen: MultiProgress,
     current: Mutex<Option<Current>>,
@@ -22,13 +22,13 @@ struct Current {
 }
 
 impl Bars {
-    /// Bars on a screen that log lines are printed above.
+    /// Creates bars on a screen. Log lines are printed above them.
     pub(crate) fn new(screen: MultiProgress) -> Self {
         Self { screen, current: Mutex::default() }
     }
 
     fn start(&self, phase: promote::Phase) -> Current {
-        // A template of ours, so it is well-formed; if it were not, the default bar would do.
+        // The template is a constant and well-formed. If it were not, the default bar would be used.
         let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {msg}  {elapsed}")
             .unwrap_or_else(|_| ProgressStyle::default_bar())
             .progress_chars("=> ");
@@ -60,23 +60,23 @@ impl Observer for Bars {
     }
 }
 
-/// A line in the log for what is worth one. Of failures that are alike the first is told when it happens, and at the end of the
-/// phase how many more there were.
+/// Progress as log lines. Of identical failures the first one is logged when it happens. The number of further ones is logged at
+/// the end of the phase.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     told: Mutex<Told>,
 }
 
-/// What was told already.
+/// The failures and advice that have been logged.
 #[derive(Debug, Default)]
 struct Told {
-    /// How often each failure has happened since it was told: by what failed, and why.
+    /// The number of unreported repetitions of each failure, by the kind of operation and the error.
     repeated: BTreeMap<(&'static str, String), usize>,
     advice: HashSet<String>,
 }
 
 impl Told {
-    /// What is to be told of a failure: nothing where one like it was told, and no advice that was given.
+    /// Returns the failure to log, or `None` if an identical one was logged. Advice that was logged is removed.
     fn first(&mut self, kind: &'static str, problem: &Problem) -> Option<Problem> {
         match self.repeated.entry((kind, problem.error.clone())) {
             Entry::Occupied(mut repeated) => {
@@ -91,7 +91,7 @@ impl Told {
         }
     }
 
-    /// How many failures there were since like those that were told, each said once.
+    /// Returns the number of repetitions of each failure since the last report.
     fn more(&mut self) -> Vec<String> {
         let repeated = self.repeated.iter_mut().filter(|(_, number)| **number > 0);
         let text = |((kind, error), number): (&(&str, String), &mut usize)| {

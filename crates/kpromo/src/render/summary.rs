@@ -1,4 +1,4 @@
-//! What was done, for the person who started it.
+//! The result of a run, for the user who started it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use trust::Problem;
 use super::human::{bytes, count, duration};
 use super::plan::table;
 
-/// The summary of a run: what was done, what failed, what each registry was asked.
+/// Returns the summary of a run: what was done, what failed, and the requests to each registry.
 pub(crate) fn summary(ledger: &ReportBuilder, plan: Option<&Plan>, tally: &Tally) -> String {
     let totals = ledger.totals();
     let mut text = String::new();
@@ -53,8 +53,8 @@ pub(crate) fn summary(ledger: &ReportBuilder, plan: Option<&Plan>, tally: &Tally
     text
 }
 
-/// What failed, in the plan or while it was copied, and what is neither signed nor recorded, then what can be done about it;
-/// empty where all went well.
+/// Lists what failed in the plan or during copying, and what is neither signed nor recorded, followed by advice. Returns an
+/// empty text if nothing failed.
 pub(crate) fn failures(ledger: &ReportBuilder, plan: Option<&Plan>) -> String {
     let failed = ledger.all_failures(plan).into_iter();
     let failed = failed.map(|(promotion, problem)| (promotion.to_string(), problem)).collect();
@@ -75,20 +75,20 @@ pub(crate) fn failures(ledger: &ReportBuilder, plan: Option<&Plan>) -> String {
 /// What failed, and why.
 type Failed = (String, Problem);
 
-/// Each advice of some failures once, in the order of the failures.
+/// Returns each advice of some failures once, in the order of the failures.
 fn advice<'a>(all: impl Iterator<Item = &'a Failed>) -> String {
-    /// The most that are shown: where there are more, they differ in a host.
+    /// The maximum number of advice texts. If there are more, they differ only in the host.
     const SHOWN: usize = 20;
     let mut seen = HashSet::new();
     let new = all.filter_map(|(_, problem)| problem.advice.as_deref()).filter(|advice| seen.insert(*advice));
     new.take(SHOWN).map(|advice| format!("help: {advice}\n")).collect()
 }
 
-/// What went wrong with what: the number of all, and each reason once, with the number and the first of those that it concerns.
+/// Lists failures: the total, and each reason once, with the number of the affected items and the first of them.
 fn listed(what_went_wrong: &str, [one, many]: [&str; 2], all: &[Failed]) -> String {
-    /// The most reasons that are shown, …
+    /// The maximum number of reasons.
     const REASONS: usize = 50;
-    /// … and the most names with each; the report has them all.
+    /// The maximum number of items per reason. The report contains all of them.
     const NAMES: usize = 5;
     if all.is_empty() {
         return String::new();
@@ -111,7 +111,7 @@ fn listed(what_went_wrong: &str, [one, many]: [&str; 2], all: &[Failed]) -> Stri
     text
 }
 
-/// The reasons in the order in which they were met, each with what it concerns.
+/// Groups failures by reason, in order of first occurrence.
 fn by_reason(all: &[Failed]) -> Vec<(&str, Vec<&str>)> {
     let mut places = HashMap::new();
     let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
@@ -125,7 +125,7 @@ fn by_reason(all: &[Failed]) -> Vec<(&str, Vec<&str>)> {
     reasons
 }
 
-/// A line a registry: requests, refusals for being too many, faults, bytes.
+/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes.
 fn registries(tally: &Tally) -> String {
     let mut table =
         table(&["registry", "requests", "refused", "faults", "retried", "received", "sent", "time"]);

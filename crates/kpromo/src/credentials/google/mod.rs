@@ -1,4 +1,4 @@
-//! Google's credentials for Google's registries: application default credentials, then the metadata service.
+//! Google's credentials for Google's registries: Application Default Credentials, then the metadata server.
 
 use oci::{Credential, FoundCredential, Host};
 use sigstore::{AccessError, AccessTokens as _, GoogleCredentials, GooglePlaces};
@@ -6,13 +6,13 @@ use transport::{Door, Secret};
 
 use super::places::{Places, metadata_host};
 
-/// Whether a host is one of Google's registries.
+/// Returns whether a host is one of Google's registries.
 pub(super) fn is_google(host: &Host) -> bool {
     let name = host.name();
     name == "gcr.io" || name.ends_with(".gcr.io") || name.ends_with(".pkg.dev")
 }
 
-/// Google's credentials, got when they are first needed and kept while they are good.
+/// Google's credentials. A token is obtained when it is first needed and kept while it is valid.
 #[derive(Debug)]
 pub(super) struct Google(GoogleCredentials);
 
@@ -29,22 +29,22 @@ impl Google {
         Self(GoogleCredentials::new(places, door))
     }
 
-    /// An access token, which Google's registries take as it is.
+    /// Returns an access token as a credential. Google's registries accept it as a bearer token.
     pub(super) async fn credential(&self) -> Result<Option<FoundCredential>, String> {
         Ok(self.0.token().await?.map(|(token, origin)| Credential::Bearer(token).from(origin)))
     }
 
-    /// An access token that is good for another minute.
+    /// Returns a valid access token.
     pub(super) async fn access_token(&self) -> Result<Option<Secret>, String> {
         self.0.access_token().await
     }
 
-    /// The same, with errors that tell temporary failures from permanent ones.
+    /// Returns a valid access token, with errors that distinguish temporary failures from permanent ones.
     pub(super) async fn try_access_token(&self) -> Result<Option<Secret>, AccessError> {
         self.0.try_access_token().await
     }
 
-    /// Where credentials are looked for.
+    /// Describes the sources of credentials.
     pub(super) fn looked_in(&self) -> String {
         self.0.looked_in()
     }

@@ -10,7 +10,7 @@ use crate::credentials::Keychain;
 
 const ANSWER: &str = r#"{"access_token": "token-of-google", "expires_in": 3600, "token_type": "Bearer"}"#;
 
-/// A token service that answers everything with a token, and remembers what it was asked.
+/// Starts a token service that answers every request with a token, and records the requests.
 async fn service() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
     let answer = format!(
         "HTTP/1.1 200 OK\r\nmetadata-flavor: Google\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{ANSWER}",
@@ -25,7 +25,7 @@ async fn service() -> (String, Arc<std::sync::Mutex<Vec<String>>>) {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             let mut piece = [0; 4096];
-            // A request of this client ends with its body, which is a form, or with its head.
+            // A request ends with its body, which is a form, or with its head if it has no body.
             while !is_whole(&request) {
                 let read = stream.read(&mut piece).await.unwrap();
                 request.extend_from_slice(&piece[..read]);
@@ -91,7 +91,7 @@ async fn the_well_known_file_of_gcloud_need_not_be_there() {
     assert!(error.contains("/no/such/file"), "what is asked for must be there: {error}");
 }
 
-/// Whatever files say of Google's registries: that is no access token.
+/// An `auths` entry for a Google registry is not an access token, so it has no effect here.
 #[tokio::test]
 async fn requests_for_identities_use_the_same_access_token() {
     let (address, asked) = service().await;
