@@ -1,4 +1,4 @@
-//! The log: to standard error, above the progress bars where there are any.
+//! The log: it goes to standard error, above the progress bars, if any.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -8,13 +8,13 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::{Global, LogFormat, LogLevel};
 
-/// Standard error, shared with progress bars: a line is written while they step aside.
+/// Standard error, shared with progress bars: they are hidden while a line is written.
 #[derive(Clone, Debug)]
 struct Screen(MultiProgress);
 
 impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // Whoever closes our standard error must not stop a promotion by it.
+        // A promotion must not stop because standard error is closed.
         let _ = self.0.suspend(|| io::stderr().write_all(bytes));
         Ok(bytes.len())
     }
@@ -33,7 +33,7 @@ impl<'a> MakeWriter<'a> for Screen {
     }
 }
 
-/// Begins to log. Our own crates at the level that is asked for, those below us from warnings on.
+/// Initializes the log. kpromo's own crates log at the chosen level, other crates log warnings and errors only.
 pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
     let level = match global.log_level {
         LogLevel::Panic | LogLevel::Fatal | LogLevel::Error => "error",
@@ -52,7 +52,7 @@ pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
         .with_writer(Screen(screen.clone()))
         .with_ansi(!no_color && io::stderr().is_terminal())
         .with_target(false);
-    // A second log in one process is a matter of tests, where the first one does.
+    // Only tests initialize the log twice in one process. The first log remains in use.
     let _ = match global.log_format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
