@@ -30,7 +30,7 @@ pub(crate) fn connect(config: &Config, environment: &Environment) -> Result<Conn
     let mut settings = config.settings()?;
     // Google's metadata server has a link-local address and no TLS.
     let metadata_host = metadata_host(&environment.places);
-    // Only the keychain's own requests may go to this host. No answer, such as a redirect, may lead there.
+    // Only requests that kpromo itself addresses to this host may go there. No answer, such as a redirect, may lead there.
     settings.metadata_hosts.push(metadata_host.clone());
     let metadata = settings.hosts.entry(metadata_host).or_default();
     metadata.plain_http = true;

@@ -314,7 +314,7 @@ impl Credential<'_> {
         }
     }
 
-    /// How long it is still good for, where it comes to an end and has not.
+    /// Returns the remaining validity, or `None` for a key and for an expired certificate.
     fn left(&self) -> Option<Duration> {
         match self {
             Self::Key(_) => None,
@@ -322,7 +322,7 @@ impl Credential<'_> {
         }
     }
 
-    /// Whether its time is over.
+    /// Returns whether the certificate has expired.
     fn is_over(&self) -> bool {
         match self {
             Self::Key(_) => false,
