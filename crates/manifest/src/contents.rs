@@ -1,4 +1,4 @@
-//! The content of a manifest's file: read within bounds, and known to be text before it is taken as such.
+//! The content of a manifest file: bounded in size, and validated as text before it is parsed.
 
 use std::fs;
 use std::io::{self, Read};
@@ -10,12 +10,12 @@ use oci_types::text::visible;
 use super::diagnostic::Diagnostic;
 use super::source::Source;
 
-/// The largest manifest, in bytes. The largest of Kubernetes' has some 200 KB.
+/// The maximum size of a manifest, in bytes. The largest manifest of Kubernetes has about 200 KB.
 pub(super) const FILE_MAX: u64 = 16 * 1024 * 1024;
 
-/// A file's content, from a disk or from a commit.
+/// The content of a file, from disk or from a commit.
 pub(super) struct Contents {
-    /// How the file is called in messages.
+    /// The name of the file in messages.
     pub(super) file: Arc<str>,
     pub(super) bytes: Vec<u8>,
 }
@@ -30,10 +30,10 @@ impl Contents {
         }
     }
 
-    /// The content as text.
+    /// Returns the content as text.
     ///
     /// # Errors
-    /// When it is none: the place where it stops being text.
+    /// If the content is not text: the error has the position of the first invalid byte.
     pub(super) fn text(&self) -> Result<Source<'_>, Diagnostic> {
         let (text, problem) = match std::str::from_utf8(&self.bytes) {
             Ok(text) => match text.find('\0') {
@@ -55,7 +55,7 @@ impl Contents {
 
 fn bounded(path: &Path) -> Result<Vec<u8>, String> {
     let too_large = || format!("larger than {} MiB, which no manifest may be", FILE_MAX >> 20);
-    // Asked before it is opened: opening a pipe would wait for somebody to write to it.
+    // The file type is checked before opening: opening a pipe would block until another process writes to it.
     let metadata = fs::metadata(path).map_err(|error| cannot_read(&error))?;
     if !metadata.is_file() {
         return Err("not a regular file".to_owned());
@@ -65,17 +65,17 @@ fn bounded(path: &Path) -> Result<Vec<u8>, String> {
     }
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|error| cannot_read(&error))?;
-    // It may have grown meanwhile.
+    // The file may have grown since its size was read.
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot_read(&error))?;
     if bytes.len() as u64 > FILE_MAX { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// What a person is told when the system refuses to read something.
+/// The message for a failed read.
 pub(super) fn cannot_read(error: &io::Error) -> String {
     format!("cannot be read: {error}")
 }
 
-/// How a path is called in messages.
+/// The name of a path in messages, without control characters.
 pub(super) fn shown(path: &Path) -> Arc<str> {
     visible(&path.to_string_lossy()).into()
 }

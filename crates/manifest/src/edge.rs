@@ -1,4 +1,4 @@
-//! Edges: what the manifests wish, one by one. (source repository, digest) -> (destination repository, tag or no tag).
+//! Edges: the single promotions that manifests list. (source repository, digest) -> (destination repository, tag or no tag).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -10,28 +10,29 @@ use crate::intern::{Id, Interner};
 use crate::model::Manifests;
 use crate::source::Position;
 
-/// A promotion, by the numbers of its names in [`Edges`].
+/// A promotion. Its names are stored as numbers of [`Edges`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edge {
-    /// The staging repository that serves it. Others may hold it too: see `Edges::sources`.
+    /// The staging repository that serves the edge. Others may hold the image too: see `Edges::sources`.
     pub source: Id<Repository>,
-    /// What is promoted.
+    /// The digest to promote.
     pub digest: Id<Digest>,
-    /// The repository in production.
+    /// The production repository.
     pub destination: Id<Repository>,
-    /// The tag that it gets there; without one, the image is promoted by digest alone.
+    /// The tag in production. If `None`, the image is promoted by digest alone.
     pub tag: Option<Id<Tag>>,
-    /// The manifest line that asks for it.
+    /// The index of the manifest entry that lists the edge.
     origin: u32,
 }
 
 /// An image in staging.
 pub type ImageId = (Id<Repository>, Id<Digest>);
 
-/// What an edge promises: a tag, or a digest without a tag, of one destination.
+/// The target of an edge: a tag, or a digest without a tag, in one destination repository.
 type Target = (Id<Repository>, Option<Id<Tag>>, Id<Digest>);
 
-/// Images by the staging repository that serves them, each with all staging repositories that may.
+/// The images that several staging repositories may serve: each by the repository that serves it, with all repositories that
+/// may.
 pub type SharedImages = BTreeMap<ImageId, BTreeSet<Id<Repository>>>;
 
 impl Edge {
@@ -40,21 +41,21 @@ impl Edge {
     }
 }
 
-/// The place of a wish.
+/// The position of a listed edge.
 #[derive(Clone, Copy, Debug)]
 struct Origin {
     manifest: u32,
     position: Position,
 }
 
-/// The name of a manifest and of the file that its images are in.
+/// The project name of a manifest, and the name of its images file.
 #[derive(Clone, Debug)]
 struct ManifestName {
     project: Arc<str>,
     file: Arc<str>,
 }
 
-/// All promotions that manifests ask for, each once, ordered by destination.
+/// All edges that manifests list, each once, ordered by destination.
 #[derive(Clone, Debug, Default)]
 pub struct Edges {
     edges: Vec<Edge>,
@@ -63,22 +64,22 @@ pub struct Edges {
     tags: Interner<Tag>,
     origins: Vec<Origin>,
     manifests: Vec<ManifestName>,
-    /// Production repositories of the images to which a run over a diff promotes nothing of them.
+    /// The production repositories to which a run over a diff promotes nothing from an image's manifest.
     unchanged: HashSet<Id<Repository>>,
-    /// The further staging repositories of edges that manifests promote from several.
+    /// The additional staging repositories of edges that manifests list with more than one source.
     others: HashMap<Target, BTreeSet<Id<Repository>>>,
     repeated: usize,
     metadata: usize,
 }
 
-/// Two wishes that cannot both come true: one destination reference, two digests.
+/// Two listed edges that conflict: one destination reference, two digests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overlap {
-    /// The repository and tag that both want.
+    /// The repository and tag that both list.
     pub reference: String,
-    /// One digest, and where it is wished.
+    /// One digest, and where it is listed.
     pub first: (Digest, String),
-    /// The other.
+    /// The other digest, and where it is listed.
     pub second: (Digest, String),
 }
 
@@ -93,7 +94,7 @@ impl Edges {
     /// Expands manifests to their edges.
     ///
     /// # Errors
-    /// All pairs of wishes that want different digests under one reference.
+    /// If edges list different digests under one reference: returns all conflicting pairs.
     pub fn new(manifests: &Manifests) -> Result<Self, Vec<Overlap>> {
         let mut this = Self::default();
         for (index, manifest) in manifests.manifests.iter().enumerate() {
@@ -101,7 +102,7 @@ impl Edges {
             let (project, file) = (Arc::clone(&manifest.name), Arc::clone(&manifest.images_file));
             this.manifests.push(ManifestName { project, file });
             for image in &manifest.images {
-                // Names were joined once when the manifests were read, so none is too long here.
+                // The reader checked that each name fits below each registry, so no name is too long here.
                 let Ok(source) = manifest.source.repository(&image.name) else { continue };
                 let source = this.repositories.intern(&source);
                 let destinations: Vec<Id<Repository>> = manifest
@@ -147,7 +148,7 @@ impl Edges {
         Ok(this)
     }
 
-    /// Sorts the edges, takes out what is wished twice and finds what cannot be.
+    /// Sorts the edges, removes duplicates and finds conflicts.
     fn order(&mut self) -> Result<(), Vec<Overlap>> {
         self.edges.sort_unstable_by_key(|e| (e.target(), e.origin));
         let before = self.edges.len();
@@ -175,45 +176,46 @@ impl Edges {
         if overlaps.is_empty() { Ok(()) } else { Err(overlaps) }
     }
 
-    /// All edges, those of one destination repository together.
+    /// Returns all edges. Edges of one destination repository are adjacent.
     pub fn all(&self) -> &[Edge] {
         &self.edges
     }
 
-    /// The edges of each destination repository.
+    /// Returns the edges grouped by destination repository.
     pub fn by_destination(&self) -> impl Iterator<Item = &[Edge]> {
         self.edges.chunk_by(|a, b| a.destination == b.destination)
     }
 
-    /// The edges that end in a repository, ordered by tag, those without one first.
+    /// Returns the edges to a repository, ordered by tag. Edges without a tag come first.
     pub fn to(&self, destination: Id<Repository>) -> &[Edge] {
         self.range_to(destination).1
     }
 
-    /// The same, with the place of the first among all edges.
+    /// Returns the same edges as [`Self::to`], with the index of the first one in [`Self::all`].
     pub fn range_to(&self, destination: Id<Repository>) -> (usize, &[Edge]) {
         let first = self.edges.partition_point(|edge| edge.destination < destination);
         let length = self.edges[first..].partition_point(|edge| edge.destination == destination);
         (first, &self.edges[first..first + length])
     }
 
-    /// The staging repositories that may serve an edge, the one that does first.
+    /// Returns the staging repositories that may serve an edge, starting with the one that serves it.
     pub fn sources(&self, edge: &Edge) -> impl Iterator<Item = Id<Repository>> + use<'_> {
         let others = if self.others.is_empty() { None } else { self.others.get(&edge.target()) };
         std::iter::once(edge.source).chain(others.into_iter().flatten().copied())
     }
 
-    /// Production repositories of the images to which a run over a diff promotes nothing of them: they have them already.
+    /// Returns the production repositories to which a run over a diff promotes nothing from an image's manifest. They already
+    /// have the listed images.
     pub fn unchanged(&self) -> impl Iterator<Item = Id<Repository>> {
         self.unchanged.iter().copied()
     }
 
-    /// Whether several staging repositories may serve some edge.
+    /// Whether several staging repositories may serve the same edge.
     pub fn are_shared(&self) -> bool {
         !self.others.is_empty()
     }
 
-    /// Has edges that several staging repositories hold served by the ones that `choose` gives.
+    /// Serves each edge that several staging repositories hold from the repository that `choose` returns.
     pub fn serve_from(&mut self, choose: impl Fn(&Self, &Edge) -> Id<Repository>) {
         for at in 0..self.edges.len() {
             let edge = self.edges[at];
@@ -229,8 +231,8 @@ impl Edges {
         }
     }
 
-    /// The images that some edge may take from several staging repositories, each with all of these: the policies of all of
-    /// them hold.
+    /// Returns the images that an edge may take from several staging repositories, each with all of these. The policies of
+    /// all of these repositories hold for the image.
     pub fn shared(&self) -> SharedImages {
         let mut shared = SharedImages::new();
         if self.others.is_empty() {
@@ -242,78 +244,78 @@ impl Edges {
         shared
     }
 
-    /// How many wishes were made more than once.
+    /// Returns the number of duplicate edges in the manifests.
     pub fn repeated(&self) -> usize {
         self.repeated
     }
 
-    /// How many wishes were for signatures, attestations or SBOMs, which are never promoted as images.
+    /// Returns the number of listed signatures, attestations and SBOMs. These are never promoted as images.
     pub fn metadata(&self) -> usize {
         self.metadata
     }
 
-    /// The name of a repository.
+    /// Returns the name of a repository.
     pub fn repository(&self, id: Id<Repository>) -> &Repository {
         self.repositories.name(id)
     }
 
-    /// The source repository of an edge.
+    /// Returns the source repository of an edge.
     pub fn source(&self, edge: &Edge) -> &Repository {
         self.repositories.name(edge.source)
     }
 
-    /// The destination repository of an edge.
+    /// Returns the destination repository of an edge.
     pub fn destination(&self, edge: &Edge) -> &Repository {
         self.repositories.name(edge.destination)
     }
 
-    /// The digest of an edge.
+    /// Returns the digest of an edge.
     pub fn digest(&self, edge: &Edge) -> &Digest {
         self.digests.name(edge.digest)
     }
 
-    /// The tag of an edge.
+    /// Returns the tag of an edge.
     pub fn tag(&self, edge: &Edge) -> Option<&Tag> {
         edge.tag.map(|tag| self.tags.name(tag))
     }
 
-    /// A digest by its number.
+    /// Returns a digest by its number.
     pub fn digest_name(&self, id: Id<Digest>) -> &Digest {
         self.digests.name(id)
     }
 
-    /// A tag by its number.
+    /// Returns a tag by its number.
     pub fn tag_name(&self, id: Id<Tag>) -> &Tag {
         self.tags.name(id)
     }
 
-    /// The number of a digest, if any edge names it.
+    /// Returns the number of a digest, or `None` if no edge names it.
     pub fn find_digest(&self, digest: &Digest) -> Option<Id<Digest>> {
         self.digests.find(digest)
     }
 
-    /// The number of a tag, if any edge names it.
+    /// Returns the number of a tag, or `None` if no edge names it.
     pub fn find_tag(&self, tag: &Tag) -> Option<Id<Tag>> {
         self.tags.find(tag)
     }
 
-    /// The project whose manifest wishes an edge.
+    /// Returns the project whose manifest lists an edge.
     pub fn project(&self, edge: &Edge) -> &str {
         &self.manifest(edge).project
     }
 
-    /// Where an edge is wished, as `file:line:column`.
+    /// Returns where an edge is listed, as `file:line:column`.
     pub fn origin(&self, edge: &Edge) -> String {
         let Position { line, column } = self.origins[edge.origin as usize].position;
         format!("{}:{line}:{column}", self.manifest(edge).file)
     }
 
-    /// The file that wishes an edge.
+    /// Returns the file that lists an edge.
     pub fn file(&self, edge: &Edge) -> &str {
         &self.manifest(edge).file
     }
 
-    /// The destination of an edge as people write it: by tag, or by digest where it has no tag.
+    /// Returns the destination of an edge as a reference: by tag, or by digest if the edge has no tag.
     pub fn reference(&self, edge: &Edge) -> String {
         match self.tag(edge) {
             Some(tag) => format!("{}:{tag}", self.destination(edge)),

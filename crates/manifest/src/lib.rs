@@ -1,10 +1,10 @@
-//! Promoter manifests: which images are to be promoted, and the place of each in its file.
+//! Promoter manifests: the images to promote, each with its position in the manifest file.
 //!
-//! A manifest is plain (registries and images in one file) or thin (a pair of files per project). Reading collects all errors of
-//! all files, each with its place. In thin trees what is wrong is left out, and the rest is read. [`Edges`] expands manifests to
-//! single promotions; a diff against a commit keeps those that were added.
+//! A manifest is plain (registries and images in one file) or thin (a pair of files per project). Reading collects all errors
+//! of all files, each with its position. In thin trees, invalid entries are left out and the rest is read. [`Edges`] expands
+//! manifests to single promotions. A diff against a commit keeps only the added edges.
 //!
-//! Pure but for the files and the `git` command that it reads: no request, nothing asynchronous.
+//! This crate reads files and runs the `git` command. It sends no requests and has no asynchronous code.
 
 mod assembly;
 mod contents;

@@ -1,4 +1,4 @@
-//! What promoter manifests say, once they have been read.
+//! The content of promoter manifests after reading.
 
 use std::sync::Arc;
 
@@ -12,31 +12,32 @@ use crate::source::Position;
 /// The manifests of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Manifests {
-    /// The manifests in the order of their projects. Limited to what was added, a project has one for each group of
-    /// destinations to which the same images were added.
+    /// The manifests, ordered by project. In a run over a diff, a project has one manifest for each group of destinations to
+    /// which the same images were added.
     pub manifests: Vec<Manifest>,
-    /// What may not have been meant, and faults that the commit has too that the run is compared with.
+    /// Parts that may be unintended, and faults that the base commit of a run over a diff also has.
     pub warnings: Vec<Diagnostic>,
-    /// What must be attested of images before they are promoted, by all manifests, also those that are left out.
+    /// The provenance policies that images must satisfy before promotion. They include the policies of manifests that are
+    /// left out.
     pub policies: Policies,
-    /// The faults of thin manifests, ordered by file and place. What they concern is not in `manifests`. A run promotes the
-    /// rest and ends with exit code 30; `--parse-only` and `--strict` end with exit code 10 (specification 01, *One bad line
-    /// does not stop the world*). Always empty for a plain manifest.
+    /// The faults of thin manifests, ordered by file and position. The affected entries are not in `manifests`. A run
+    /// promotes the rest and exits with code 30; `--parse-only` and `--strict` exit with code 10 (specification 01, *One bad
+    /// line does not stop the world*). Always empty for a plain manifest.
     pub rejected: Diagnostics,
 }
 
-/// A promoter manifest: one source, its destinations, and the images that are to go there.
+/// A promoter manifest: one source, its destinations, and the images to promote.
 #[derive(Clone, Debug)]
 pub struct Manifest {
-    /// The name of its project: the folder of a thin manifest, the file's name of a plain one.
+    /// The name of the project: the folder name of a thin manifest, or the file stem of a plain one.
     pub name: Arc<str>,
-    /// The file with its images, as it is shown.
+    /// The name of the images file in messages.
     pub images_file: Arc<str>,
     /// The staging registry.
     pub source: RegistryRoot,
     /// The production registries, each once.
     pub destinations: Vec<Destination>,
-    /// The other production registries of the project, to which a run over a diff promotes nothing of this manifest.
+    /// The other production registries of the project, to which a run over a diff promotes nothing from this manifest.
     pub unchanged: Vec<Destination>,
     /// The images.
     pub images: Vec<Image>,
@@ -47,26 +48,26 @@ pub struct Manifest {
 pub struct Destination {
     /// The registry.
     pub root: RegistryRoot,
-    /// The account that promotes to it: informational.
+    /// The service account for promotions to this registry. Informational.
     pub service_account: Option<String>,
 }
 
-/// An image with the digests that are to be promoted.
+/// An image and its digests to promote.
 #[derive(Clone, Debug)]
 pub struct Image {
-    /// Its repository below the registries.
+    /// The path of its repository below each registry.
     pub name: RepositoryPath,
-    /// Its digests, in the order of the file.
+    /// The digests, in the order of the file.
     pub digests: Vec<DigestTags>,
 }
 
-/// A digest and the tags that it gets.
+/// A digest and its tags.
 #[derive(Clone, Debug)]
 pub struct DigestTags {
     /// The digest.
     pub digest: Digest,
-    /// The place of the digest in the file of images.
+    /// The position of the digest in the images file.
     pub position: Position,
-    /// Its tags and their places. Without any the digest is promoted without a tag.
+    /// The tags and their positions. If empty, the digest is promoted without a tag.
     pub tags: Vec<(Tag, Position)>,
 }

@@ -1,4 +1,4 @@
-//! What a manifest may say. All errors are collected, and what they do not concern is read.
+//! The schema of manifests. Readers collect all errors and return every part that is valid.
 
 mod images;
 mod provenance;
@@ -12,7 +12,7 @@ use super::contents::Contents;
 use super::model::Image;
 use super::tree::Node;
 
-/// Reads a whole plain manifest: `registries`, `images` and `provenance`. There are no images where these are not a list.
+/// Reads a whole plain manifest: `registries`, `images` and `provenance`. The images are `None` if they are not a list.
 pub(super) fn plain(contents: &Contents) -> Reading<(Registries, Option<Vec<Image>>)> {
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
         let fields = root.and_then(|root| reader.fields(root, &["registries", "images", PROVENANCE]));
@@ -29,7 +29,7 @@ pub(super) fn plain(contents: &Contents) -> Reading<(Registries, Option<Vec<Imag
 /// Reads the `promoter-manifest.yaml` of a thin manifest: `registries` and `provenance`.
 pub(super) fn registries(contents: &Contents) -> Reading<Registries> {
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
-        // `imagesPath` is deprecated, and the files of Kubernetes still have it.
+        // `imagesPath` is deprecated, but the manifests of Kubernetes still have it.
         let fields = root.and_then(|root| reader.fields(root, &["registries", "imagesPath", PROVENANCE]));
         match (root, fields) {
             (Some(root), Some(fields)) => reader.registries(root.position, fields),
@@ -39,8 +39,8 @@ pub(super) fn registries(contents: &Contents) -> Reading<Registries> {
     Reader::read(contents, Kind::Thin, interpret, || Registries::unreadable(&contents.file))
 }
 
-/// Reads the `images.yaml` of a thin manifest: a list of images. `registries` limit the length of their names. `None` where
-/// the file has no list of images.
+/// Reads the `images.yaml` of a thin manifest: a list of images. `registries` limit the length of image names. The value is
+/// `None` if the file has no list of images.
 pub(super) fn images(contents: &Contents, registries: Option<&Registries>) -> Reading<Option<Vec<Image>>> {
     let roots = registries.map(Registries::roots).unwrap_or_default();
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| reader.images(root?, &roots);

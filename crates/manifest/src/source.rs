@@ -1,9 +1,9 @@
-//! A text, its lines, and places in it.
+//! The text of a file, its lines, and positions in it.
 
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-/// A place in a file, both from 1, columns in characters.
+/// A position in a file. Lines and columns start at 1, and columns count characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -19,11 +19,11 @@ impl Position {
     }
 }
 
-/// The text of a file, able to show any of its lines.
+/// The text of a file, with access to single lines.
 pub(super) struct Source<'a> {
     file: &'a Arc<str>,
     text: &'a str,
-    /// Where each line begins, in bytes; found when the first line is to be shown.
+    /// The byte offset of each line. Computed on first use.
     lines: OnceCell<Vec<usize>>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Source<'a> {
         Self { file, text, lines: OnceCell::new() }
     }
 
-    /// How the file is called in messages.
+    /// The name of the file in messages.
     pub(super) fn file(&self) -> &'a Arc<str> {
         self.file
     }
@@ -41,7 +41,8 @@ impl<'a> Source<'a> {
         self.text
     }
 
-    /// A line by its number from 1, without its line break; empty where there is none.
+    /// Returns a line by its number, which starts at 1. The line break is not included. Returns an empty text if there is no
+    /// such line.
     pub(super) fn line(&self, number: u32) -> &'a str {
         let lines = self.lines();
         let index = (number as usize).saturating_sub(1);
@@ -50,7 +51,7 @@ impl<'a> Source<'a> {
         self.text[*start..end].trim_end_matches(['\n', '\r'])
     }
 
-    /// The place behind the last character.
+    /// The position after the last character.
     pub(super) fn end(&self) -> Position {
         let lines = self.lines();
         let last = lines.last().copied().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Manifests as files: one plain file, or a folder of thin pairs
-//! `manifests/<project>/promoter-manifest.yaml` and `images/<project>/images.yaml`.
+//! Manifests as files: one plain file, or a folder of thin pairs `manifests/<project>/promoter-manifest.yaml` and
+//! `images/<project>/images.yaml`.
 
 use std::borrow::Cow;
 use std::fs;
@@ -13,51 +13,51 @@ use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::model::Manifests;
 
-/// The folder with the registries of all projects.
+/// The folder of all registries files.
 pub(super) const MANIFESTS: &str = "manifests";
-/// The folder with the images of all projects.
+/// The folder of all images files.
 pub(super) const IMAGES: &str = "images";
-/// The name of the file with a project's registries.
+/// The name of a project's registries file.
 pub(super) const REGISTRIES_FILE: &str = "promoter-manifest.yaml";
-/// The name of the file with a project's images.
+/// The name of a project's images file.
 pub(super) const IMAGES_FILE: &str = "images.yaml";
-/// The deepest folder that is searched for misplaced files.
+/// The maximum depth of the search for misplaced files, in folders.
 const DEPTH_MAX: usize = 16;
-/// The most files and folders of a tree.
+/// The maximum number of files and folders in a tree.
 const ENTRIES_MAX: usize = 100_000;
 
 /// Reads one plain manifest of at most 16 MiB.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// If the manifest has any fault: returns all faults.
 pub fn load_plain(path: &Path) -> Result<Manifests, Diagnostics> {
     let mut assembly = Assembly::default();
     assembly.plain(&plain_name(path), Contents::read(path)?);
     strict(assembly.finish())
 }
 
-/// The manifests of a run in which nothing may be wrong.
+/// Returns the manifests, which must have no fault.
 ///
 /// # Errors
-/// All that is wrong.
+/// If there is any fault: returns all faults.
 pub(super) fn strict(assembled: Assembled) -> Result<Manifests, Diagnostics> {
     let Assembled { manifests, policies, warnings, rejected, .. } = assembled;
     rejected.or(Manifests { manifests, warnings, policies, rejected: Diagnostics::default() })
 }
 
-/// The name of a plain manifest: that of its file.
+/// The name of a plain manifest: the stem of its file name.
 pub(super) fn plain_name(path: &Path) -> String {
     shown(Path::new(path.file_stem().unwrap_or(path.as_os_str()))).as_ref().to_owned()
 }
 
-/// Reads all thin manifests below a folder, in the order of their projects' names. No file may have more than 16 MiB.
+/// Reads all thin manifests below a folder, ordered by project name. Each file may have at most 16 MiB.
 ///
-/// An entry that is wrong is left out, and so is a project of which a whole file is wrong. [`Manifests::rejected`] has the
-/// faults (specification 01, *One bad line does not stop the world*).
+/// An invalid entry is left out. A project is left out if one of its files is invalid as a whole. [`Manifests::rejected`]
+/// holds the faults (specification 01, *One bad line does not stop the world*).
 ///
 /// # Errors
-/// When the tree as a whole cannot be read: one of its two folders is missing, or it has too many files. Then these are all
-/// faults that were found.
+/// If the tree as a whole cannot be read: one of its two folders is missing, or it has too many files. The error then holds
+/// all faults found.
 pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
     let root = directory.canonicalize();
     let root = root.map_err(|error| Diagnostic::of_file(&shown(directory), cannot_read(&error)))?;
@@ -76,11 +76,11 @@ pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
 
 /// Reads a folder of thin manifests.
 struct Loader {
-    /// The folder, without links. Nothing outside is read.
+    /// The canonical path of the folder. Nothing outside of it is read.
     root: PathBuf,
-    /// The folder with the registries.
+    /// The folder of the registries files.
     manifests: PathBuf,
-    /// The number of files and folders that were found.
+    /// The number of files and folders found so far.
     entries: usize,
     /// Faults of the tree as a whole.
     fatal: Diagnostics,
@@ -90,7 +90,7 @@ struct Loader {
 impl Loader {
     fn load(&mut self, images: &Path) {
         let manifests = self.manifests.clone();
-        // Both are checked, so that both are reported.
+        // Both folders are checked first, so that the faults of both are reported.
         let problems = [&manifests, images].map(|folder| self.folder(folder).err());
         if problems.iter().any(Option::is_some) {
             problems.into_iter().flatten().for_each(|problem| self.fatal.push(problem));
@@ -133,13 +133,13 @@ impl Loader {
         self.assembly.thin(&name, self.read(&registries), images_file);
     }
 
-    /// Reads a file of a project, if it is a regular one below the root.
+    /// Reads a project's file, which must be a regular file below the root.
     fn read(&self, path: &Path) -> Result<Contents, Diagnostic> {
         self.inside(path)?;
         Contents::read(path)
     }
 
-    /// Finds images without registries, which are not promoted.
+    /// Warns about images files that have no registries file. Their images are not promoted.
     fn find_unused(&mut self, images: &Path) {
         for folder in self.entries_of_tree(images) {
             let is_known = folder.file_name().is_some_and(|name| self.manifests.join(name).is_dir());
@@ -150,13 +150,13 @@ impl Loader {
         }
     }
 
-    /// Finds manifests in folders below a project's, where they are not promoted.
+    /// Finds manifests in folders below a project's folder. They are not promoted from there.
     ///
     /// # Errors
-    /// When the folder cannot be listed.
+    /// If the folder cannot be listed.
     fn find_misplaced(&mut self, folder: &Path, depth: usize) -> Result<(), Diagnostic> {
         for entry in self.entries(folder)? {
-            // Links to folders are not followed: they could lead in circles.
+            // Links to folders are not followed, because they could form a cycle.
             if fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
                 if depth == DEPTH_MAX {
                     self.fatal.push(Diagnostic::of_file(&shown(&entry), "folders are nested too deep"));
@@ -176,13 +176,13 @@ impl Loader {
         self.assembly.misplaced(&folder, misplaced(&shown(path)), self.read(path));
     }
 
-    /// Whether a path is a folder below the root.
+    /// Checks that a path is a folder below the root.
     fn folder(&self, path: &Path) -> Result<(), Diagnostic> {
         self.inside(path)?;
         if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a folder")) }
     }
 
-    /// Whether a path is below the root when its links are followed.
+    /// Checks that a path, with its links resolved, is below the root.
     fn inside(&self, path: &Path) -> Result<(), Diagnostic> {
         let problem = match path.canonicalize() {
             Ok(real) if real.starts_with(&self.root) => return Ok(()),
@@ -192,7 +192,7 @@ impl Loader {
         Err(Diagnostic::of_file(&shown(path), problem))
     }
 
-    /// The entries of one of the two folders of the tree.
+    /// Returns the entries of a folder of the tree. If it cannot be listed, the whole tree fails.
     fn entries_of_tree(&mut self, folder: &Path) -> Vec<PathBuf> {
         self.entries(folder).unwrap_or_else(|error| {
             self.fatal.push(error);
@@ -200,7 +200,7 @@ impl Loader {
         })
     }
 
-    /// The entries of a folder, by name; none where the tree has too many.
+    /// Returns the entries of a folder, ordered by name. Returns none if the tree has too many entries, and reports that.
     fn entries(&mut self, folder: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
         let left = ENTRIES_MAX - self.entries;
         let listed = fs::read_dir(folder).and_then(|entries| {
@@ -218,27 +218,27 @@ impl Loader {
     }
 }
 
-/// What is wrong with a link to something outside of the tree.
+/// The fault of a link that leads out of the tree.
 pub(super) const LEADS_OUT: &str = "a link that leads out of the folder of manifests";
 
 fn is_registries_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == REGISTRIES_FILE)
 }
 
-/// Whether it is certain that there is nothing at a path, not even a link.
+/// Whether a path definitely does not exist, not even as a link.
 fn is_missing(path: &Path) -> bool {
     fs::symlink_metadata(path)
         .is_err_and(|error| matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory))
 }
 
-/// The error of a project that has no file of images.
+/// The fault of a project without an images file.
 pub(super) fn no_images(file: &Arc<str>, project: &str) -> Diagnostic {
     let message = format!("there is no such file, and {MANIFESTS}/{project}/{REGISTRIES_FILE} needs it");
     let help = "a project has the same name in both folders; one without images has `[]` in this file";
     Diagnostic::of_file(file, message).help(help)
 }
 
-/// The error of a file of registries that belongs to no project.
+/// The fault of a registries file that belongs to no project.
 pub(super) fn misplaced(file: &Arc<str>) -> Diagnostic {
     let message =
         format!("a manifest at the wrong depth: it belongs at {MANIFESTS}/<project>/{REGISTRIES_FILE}");

@@ -1,5 +1,4 @@
-//! The images of a manifest. An entry that is wrong is left out, never promoted in part where that would change what it
-//! means.
+//! The images of a manifest. An invalid entry is left out. It is never promoted in part if that could change its meaning.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -14,18 +13,18 @@ use super::reader::Reader;
 /// The tags of a digest, with their positions.
 type Tags = Vec<(Tag, Position)>;
 
-/// A digest that was read.
+/// One entry of a `dmap`.
 struct Row<'n> {
     digest: Digest,
     position: Position,
-    /// `None` where it is not clear which tags are meant.
+    /// `None` if it is ambiguous which tags the manifest means.
     tags: Option<Tags>,
-    /// The tags as they are written.
+    /// The YAML node of the tags.
     written: &'n Node,
 }
 
 impl Reader<'_> {
-    /// The images of a list. Their names must fit below `roots`. `None` where there is no list.
+    /// Reads a list of images. Each name must fit below all `roots`. Returns `None` if the node is not a list.
     pub(super) fn images(&mut self, node: &Node, roots: &[&RegistryRoot]) -> Option<Vec<Image>> {
         let items = self.list(node, "images")?;
         let images = items.iter().filter_map(|item| self.entry(item, |reader| reader.image(item, roots)));
@@ -35,7 +34,7 @@ impl Reader<'_> {
     fn image(&mut self, node: &Node, roots: &[&RegistryRoot]) -> Option<Image> {
         let errors = self.wrong.count();
         let mut fields = self.fields(node, &["name", "dmap"])?;
-        // A field that is misspelled or repeated may change what the others mean.
+        // A misspelled or repeated field may change the meaning of the others.
         let is_clear = self.wrong.count() == errors;
         let (name, dmap) = (fields.take("name"), fields.take("dmap"));
         if name.is_none() {
@@ -56,7 +55,7 @@ impl Reader<'_> {
         (is_clear && !image.digests.is_empty()).then_some(image)
     }
 
-    /// Whether an image's name is short enough for all registries.
+    /// Checks that an image's name is short enough for all registries, and reports it otherwise.
     fn fits(&mut self, path: &RepositoryPath, position: Position, roots: &[&RegistryRoot]) -> bool {
         let Some(root) = roots.iter().find(|root| root.repository(path).is_err()) else { return true };
         let message = format!("below {root} this name makes a repository name of more than 255 characters");
@@ -64,7 +63,7 @@ impl Reader<'_> {
         false
     }
 
-    /// The digests of the image with this `name`. `None` where there is no mapping.
+    /// Reads the digests of the image with this `name`. Returns `None` if the node is not a mapping.
     fn digests(&mut self, name: Option<&Node>, node: &Node) -> Option<Vec<DigestTags>> {
         let pairs = self.pairs(node, "a mapping of digests to tags")?;
         if pairs.is_empty() {
@@ -93,7 +92,8 @@ impl Reader<'_> {
         Some(wishes.collect())
     }
 
-    /// Reports a digest that stands twice. Where the two differ it is not clear which is meant, and neither is read.
+    /// Reports a repeated digest. If its tags differ between the two entries, the manifest is ambiguous and neither entry is
+    /// read.
     fn repeated(&mut self, name: Option<&Node>, first: &mut Row<'_>, second: &Row<'_>) {
         let sorted = |tags: &Option<Tags>| {
             let tags = tags.as_ref()?;
@@ -104,7 +104,7 @@ impl Reader<'_> {
         self.entry((name, first.digest, first.written, second.written), |reader| {
             reader.wrong(second.position, format!("the digest {} stands twice", second.digest));
         });
-        // A tag that is wrong is written in one of them alone, or means something else in each.
+        // An entry with an invalid tag agrees with no other entry, because the intended tag is unknown.
         let is_whole = |row: &Row<'_>| match (&row.written.value, &row.tags) {
             (Value::List(written), Some(tags)) => written.len() == tags.len(),
             (Value::Null, Some(_)) => true,
@@ -127,8 +127,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The tags of a digest, each once, without those that are wrong. `None` where there is no list, and where all tags are
-    /// wrong: the digest was not meant to be promoted without a tag.
+    /// Reads the tags of a digest, each once, without the invalid ones. Returns `None` if the node is not a list, or if all
+    /// tags are invalid: such a digest was not meant to be promoted without a tag.
     fn tags(&mut self, name: Option<&Node>, digest: &Node, node: &Node) -> Option<Tags> {
         let items = self.list(node, "tags")?;
         let mut seen = HashSet::new();

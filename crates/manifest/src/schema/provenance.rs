@@ -1,4 +1,4 @@
-//! The block `provenance` of a manifest.
+//! The `provenance` block of a manifest.
 
 use std::fmt::Display;
 use std::rc::Rc;
@@ -14,25 +14,25 @@ use crate::policy::{
 };
 use crate::policy::{InvalidPattern, SignerPattern};
 
-/// The most of an unknown mode that is shown, in characters.
+/// The maximum length of an unknown mode in a message, in characters.
 const MODE_SHOWN: usize = 60;
 
-/// The longest text of a policy, in bytes: expressions are compiled.
+/// The maximum length of a policy's text field, in bytes. Patterns are compiled, so their length must be bounded.
 const TEXT_MAX: usize = 2_048;
 
-/// The positions of the parts of a policy.
+/// The positions of the fields of a policy.
 struct Places {
     block: Position,
     signers: List,
     builders: List,
-    /// The signers of each builder.
+    /// The positions of the signers of each builder.
     builder_signers: Vec<List>,
     sources: List,
     predicate_types: List,
     level: Option<Position>,
 }
 
-/// The positions of a list and its entries.
+/// The positions of a list and of its entries.
 #[derive(Default)]
 struct List {
     list: Option<Position>,
@@ -65,11 +65,11 @@ impl Places {
     }
 }
 
-/// A block is wrong, which is reported.
+/// The block is invalid. The reader has reported why.
 pub(super) struct WrongBlock;
 
 impl Reader<'_> {
-    /// The policy that a block declares; none where it is off.
+    /// Reads the policy that a block declares. Returns `None` if the policy is off.
     pub(super) fn provenance(&mut self, node: &Node) -> Result<Option<Arc<Policy>>, WrongBlock> {
         let start = self.wrong.count();
         let known = ["mode", "signers", "builders", "sources", "predicateTypes", "level"];
@@ -100,7 +100,7 @@ impl Reader<'_> {
             predicate_types,
             level: level.and_then(|(_, level)| level),
         };
-        // A part that cannot be read would seem to be missing.
+        // An unreadable field is absent from the draft, and would also be reported as missing.
         if self.wrong.count() > errors {
             return Err(WrongBlock);
         }
@@ -122,7 +122,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Warns of what a valid policy may not have been meant to do.
+    /// Warns about parts of a valid policy that may be unintended.
     fn find_unmeant(&mut self, has_mode: bool, policy: Option<&Policy>, places: &Places) {
         if !has_mode {
             let message = "this policy has no `mode`: it is off, and nothing is asked of the images";
@@ -159,7 +159,7 @@ impl Reader<'_> {
         self.value(node, "a `level`")
     }
 
-    /// The entries of a list that can be parsed, and the positions of all.
+    /// Reads the entries of a list that can be parsed, and the positions of all entries.
     fn entries<T: FromStr<Err: Display>>(
         &mut self,
         node: Option<&Node>,
@@ -191,7 +191,7 @@ impl Reader<'_> {
         Some(text)
     }
 
-    /// The items of a list that can be read, and the positions of all.
+    /// Reads the items of a list with `read`. Returns the valid ones, and the positions of all items.
     fn each<T>(
         &mut self,
         node: Option<&Node>,
@@ -205,7 +205,7 @@ impl Reader<'_> {
             return (Vec::new(), List::default());
         }
         let entries = items.iter().filter_map(|item| read(self, item)).collect();
-        // A list that is absent has no position.
+        // A null list counts as absent, and an absent list has no position.
         let list = (!matches!(node.value, Value::Null)).then_some(node.position);
         (entries, List { list, entries: items.iter().map(|item| item.position).collect() })
     }
@@ -229,7 +229,8 @@ impl Reader<'_> {
     }
 }
 
-/// What is wrong with a signer, on one line. Errors of expressions have several lines, and the last says why.
+/// Formats the error of a signer as one line. Errors of regular expressions have several lines, and the last one states the
+/// reason.
 fn told(error: &InvalidPattern) -> String {
     match error {
         InvalidPattern::Regex { pattern, why } => {

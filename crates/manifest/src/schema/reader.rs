@@ -1,4 +1,4 @@
-//! Reading a file: the checks that all manifests share, and what they have found wrong.
+//! The reader of a file: checks that all manifests share, and the collected diagnostics.
 
 use std::fmt::Display;
 use std::hash::Hash;
@@ -11,22 +11,22 @@ use super::super::diagnostics::Diagnostics;
 use super::super::source::{Position, Source};
 use super::super::tree::{self, Node, Value};
 
-/// The policy block of a manifest.
+/// The field of the policy block.
 pub(super) const PROVENANCE: &str = "provenance";
-/// The longest part of an unknown field's name that is shown, in characters.
+/// The maximum length of an unknown field's name in a message, in characters.
 const NAME_SHOWN: usize = 60;
-/// The most warnings of one file.
+/// The maximum number of warnings per file.
 const WARNINGS_MAX: usize = 1_000;
 
-/// What was read of a file.
+/// The result of reading a file.
 pub(in super::super) struct Reading<T> {
-    /// What could be read. What is wrong is left out.
+    /// All valid parts. Invalid parts are left out.
     pub(in super::super) value: T,
     pub(in super::super) wrong: Diagnostics,
     pub(in super::super) warnings: Vec<Diagnostic>,
 }
 
-/// Which files are read: thin ones are accepted where a plain one is not.
+/// The kind of manifest. Thin manifests accept some entries that plain ones refuse.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Plain,
@@ -45,20 +45,20 @@ impl<'n> Fields<'n> {
     }
 }
 
-/// Reads a file and collects what is wrong with it.
+/// Reads a file and collects its diagnostics.
 pub(super) struct Reader<'a> {
     pub(super) source: Source<'a>,
     pub(super) kind: Kind,
     pub(super) wrong: Diagnostics,
     pub(super) warnings: Vec<Diagnostic>,
-    /// Whether a field that was not read may have been meant as a policy: it is repeated, its name is no text, or its name is
-    /// unknown and its value a mapping.
+    /// Whether a field that was not read may have been meant as a policy: the field is repeated, its name is not text, or its
+    /// name is unknown and its value is a mapping.
     pub(super) hides_block: bool,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a file by `interpret`, which gets no tree where the file is not YAML. A file that is not text has the value
-    /// `unreadable`.
+    /// Reads a file with `interpret`, which gets `None` if the file is not YAML. If the file is not text, the value is that
+    /// of `unreadable`.
     pub(super) fn read<T>(
         contents: &'a Contents,
         kind: Kind,
@@ -84,7 +84,8 @@ impl<'a> Reader<'a> {
         Reading { value, wrong: reader.wrong, warnings: reader.warnings }
     }
 
-    /// Reads an entry. Its faults are recognised in another commit by the whole entry, unless a part of it was named before.
+    /// Reads an entry with `read`. The whole entry identifies its faults in another commit, unless an inner call has already
+    /// set a narrower identity.
     pub(super) fn entry<T>(&mut self, entry: impl Hash, read: impl FnOnce(&mut Self) -> T) -> T {
         let start = self.wrong.kept();
         let value = read(self);
@@ -92,7 +93,7 @@ impl<'a> Reader<'a> {
         value
     }
 
-    /// Reports that an image has no digests: a warning in thin manifests, where the Go tool accepts it.
+    /// Reports that an image has no digests. For thin manifests this is a warning, because the Go tool accepts them.
     pub(super) fn no_digests(&mut self, position: Position, message: &str) {
         match self.kind {
             Kind::Plain => self.wrong(position, message),
@@ -116,7 +117,7 @@ impl<'a> Reader<'a> {
         self.wrong.push_with(|| Diagnostic::at(source, position, message).help(help));
     }
 
-    /// The pairs of a mapping; null is an empty mapping.
+    /// Returns the pairs of a mapping. Null counts as an empty mapping.
     pub(super) fn pairs<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [(Node, Node)]> {
         match &node.value {
             Value::Map(pairs) => Some(pairs),
@@ -128,7 +129,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The fields of a mapping. Unknown and repeated fields are errors.
+    /// Returns the fields of a mapping. Unknown and repeated fields are errors.
     pub(super) fn fields<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Fields<'n>> {
         let pairs = self.pairs(node, &format!("a mapping with `{}`", known[..2].join("`, `")))?;
         let mut fields: Vec<(&str, &Node)> = Vec::new();
@@ -153,7 +154,7 @@ impl<'a> Reader<'a> {
         Some(Fields { pairs: fields })
     }
 
-    /// The items of a list; null is an empty list.
+    /// Returns the items of a list. Null counts as an empty list.
     pub(super) fn list<'n>(&mut self, node: &'n Node, of: &str) -> Option<&'n [Node]> {
         match &node.value {
             Value::List(items) => Some(items),
@@ -165,7 +166,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A text that is not empty.
+    /// Returns the text of a node. Empty text is an error.
     pub(super) fn text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n Rc<str>> {
         match &node.value {
             Value::Text(text) if !text.is_empty() => return Some(text),
@@ -175,7 +176,7 @@ impl<'a> Reader<'a> {
         None
     }
 
-    /// A value that is parsed from its text.
+    /// Parses a value from its text, and reports the error if it is invalid.
     pub(super) fn parse<T: FromStr<Err: Display>>(&mut self, position: Position, text: &str) -> Option<T> {
         text.parse().map_err(|error| self.wrong(position, format!("{error}"))).ok()
     }

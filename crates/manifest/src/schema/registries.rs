@@ -12,27 +12,27 @@ use super::super::source::Position;
 use super::super::tree::{Node, Value};
 use super::reader::{Fields, PROVENANCE, Reader};
 
-/// What a manifest says beside its images, as far as it can be read.
+/// The content of a manifest besides its images, as far as it can be read.
 #[derive(Debug)]
 pub(in super::super) struct Registries {
-    /// The registries that are marked as the source: one, where nothing is wrong.
+    /// The registries that are marked as the source: exactly one in a valid manifest.
     pub(in super::super) sources: Vec<RegistryRoot>,
-    /// The registries that images go to. `None` where there is no list of registries.
+    /// The destination registries. `None` if there is no list of registries.
     pub(in super::super) destinations: Option<Vec<Destination>>,
     /// The policy for the source.
     pub(in super::super) declared: PolicyDeclaration,
-    /// The place of the policy, or else of the source.
+    /// The position of the policy, or of the source if there is no policy.
     pub(in super::super) span: Span,
 }
 
 impl Registries {
-    /// Those of a file that is not text, or was not read. It may declare a policy for any source.
+    /// The registries of a file that is not text, or that was not read. Such a file may declare a policy for any source.
     pub(in super::super) fn unreadable(file: &Arc<str>) -> Self {
         let declared = PolicyDeclaration::Unknown(Reach::Everything);
         Self { sources: Vec::new(), destinations: None, declared, span: Span::of_file(file) }
     }
 
-    /// All of them.
+    /// Returns the source and destination registries.
     pub(super) fn roots(&self) -> Vec<&RegistryRoot> {
         let destinations = self.destinations.iter().flatten().map(|destination| &destination.root);
         destinations.chain(&self.sources).collect()
@@ -43,7 +43,7 @@ impl Registries {
 enum Role {
     Source(RegistryRoot),
     Destination(Destination),
-    /// It is wrong, which is reported; with its name where that can be read. It may be the source.
+    /// The entry is invalid, which has been reported. The name is present if it can be read. The entry may be the source.
     Unclear(Option<RegistryRoot>),
 }
 
@@ -61,7 +61,7 @@ impl Reader<'_> {
         };
         let destinations = roles.map(|roles| self.destinations(roles, sources.first()));
         let place = block.map(|node| node.position).or(place).unwrap_or(parent);
-        // Where no source can be read, a fault counts as a hidden policy only if the text may have one.
+        // If no source can be read, a fault counts as a hidden policy only if the text may contain one.
         let hides_block = self.hides_block && (!sources.is_empty() || self.may_declare());
         let declared = match policy {
             None if !hides_block => PolicyDeclaration::Policy(None),
@@ -72,7 +72,7 @@ impl Reader<'_> {
         Registries { sources, destinations, declared, span: Span::new(&self.source, place) }
     }
 
-    /// The registries of a file that is not YAML, or no mapping. Whether it declares a policy is told from its text.
+    /// The registries of a file that is not a YAML mapping. A text search determines whether the file may declare a policy.
     pub(super) fn illegible(&self) -> Registries {
         let declared = if self.may_declare() {
             PolicyDeclaration::Unknown(self.reach_of_text())
@@ -83,14 +83,15 @@ impl Reader<'_> {
         Registries { sources: Vec::new(), destinations: None, declared, span }
     }
 
-    /// Whether the text may have a policy that is not off. YAML can write names with escapes, which begin with a backslash.
+    /// Whether the text may contain a policy that is not off. A backslash counts too, because YAML can write names with
+    /// escapes.
     fn may_declare(&self) -> bool {
         let text = self.source.text();
         [PROVENANCE, "mode", "\\"].iter().any(|sign| text.contains(sign))
     }
 
-    /// The sources for which a policy may hold in a file that is not YAML: the registries that its lines name, where one is
-    /// marked as the source and each name is valid; otherwise any.
+    /// Determines from the lines of a file that is not YAML which sources a policy may hold for. If one registry is marked as
+    /// the source and every name is valid, these are the named registries. Otherwise it is any source.
     fn reach_of_text(&self) -> Reach {
         let lines = || self.source.text().lines().map(|line| line.trim_start_matches([' ', '\t', '-']));
         let names = lines().filter_map(|line| line.strip_prefix("name:")).map(|name| {
@@ -99,7 +100,7 @@ impl Reader<'_> {
         });
         let names: Option<Vec<RegistryRoot>> = names.collect();
         match names {
-            // One name is that of the source, or the source has none.
+            // A single name may belong to a destination while the source has no name.
             Some(names) if names.len() > 1 && lines().any(|line| line.starts_with("src:")) => {
                 Reach::Below(names)
             }
@@ -107,7 +108,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The entries of `registries`. `None` where there are none.
+    /// Reads the entries of `registries`. Returns `None` if there are none.
     fn roles(&mut self, parent: Position, node: Option<&Node>) -> Option<Vec<(Role, Position)>> {
         let items = node.map_or(Some(&[][..]), |node| self.list(node, "registries"))?;
         if items.is_empty() {
@@ -121,7 +122,8 @@ impl Reader<'_> {
         Some(items.iter().map(role).collect())
     }
 
-    /// The registries that are marked as the source, and the position of the first. Any other number than one is an error.
+    /// Returns the registries that are marked as the source, and the position of the first. Any number of sources other than
+    /// one is an error.
     fn sources(&mut self, roles: &[(Role, Position)]) -> (Vec<RegistryRoot>, Option<Position>) {
         let sources = roles.iter().filter_map(|(role, position)| match role {
             Role::Source(root) => Some((root, *position)),
@@ -132,7 +134,7 @@ impl Reader<'_> {
             let message = format!("{root} also has `src: true`: images come from one registry");
             self.wrong(*position, message);
         }
-        // An entry that is wrong may have been meant as the source.
+        // An invalid entry may have been meant as the source.
         let is_clear = !roles.iter().any(|(role, _)| matches!(role, Role::Unclear(_)));
         if let (true, true, Some((_, position))) = (roots.is_empty(), is_clear, roles.first()) {
             self.wrong(*position, "no registry has `src: true`: it is not said where images come from");
@@ -140,7 +142,7 @@ impl Reader<'_> {
         (roots.into_iter().cloned().collect(), positions.first().copied())
     }
 
-    /// The registries that images go to, each once.
+    /// Returns the destination registries, each once.
     fn destinations(
         &mut self,
         roles: Vec<(Role, Position)>,
@@ -176,7 +178,7 @@ impl Reader<'_> {
     }
 }
 
-/// The name of an entry that is wrong. `None` where it has none that is valid, or several.
+/// Returns the name of an invalid entry, or `None` if it has no valid name or more than one.
 fn name_of(entry: &Node) -> Option<RegistryRoot> {
     let Value::Map(pairs) = &entry.value else { return None };
     let mut names =
@@ -186,8 +188,8 @@ fn name_of(entry: &Node) -> Option<RegistryRoot> {
     name.trim_end_matches('/').parse().ok()
 }
 
-/// The sources for which a policy may hold where no entry is known to be the source: the entries that are wrong, if there are
-/// any and all have a name; otherwise any source.
+/// Determines which sources a policy may hold for if no entry is known to be the source. If there are invalid entries and all
+/// of them have a name, these are the sources. Otherwise it is any source.
 fn reach_of(roles: &[(Role, Position)]) -> Reach {
     let unclear = roles.iter().filter_map(|(role, _)| match role {
         Role::Unclear(name) => Some(name.clone()),
