@@ -1,5 +1,5 @@
-//! Manifests put together from the files of their projects, whether these are on a disk or in a commit. A fault leaves out the
-//! entry, or the project, that has it.
+//! Assembles manifests from the files of projects, which come from disk or from a commit. A fault leaves out the affected
+//! entry, or the whole project.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::schema::{self, Reading, Registries};
 use crate::model::{Destination, Image, Manifest};
 use crate::policy::Policies;
 
-/// The file with the images of a project.
+/// The images file of a project.
 pub(super) enum ImagesFile {
-    /// It was read, or cannot be.
+    /// The file exists. It was read, or cannot be read.
     There(Result<Contents, Diagnostic>),
-    /// There is none, which is an error.
+    /// The file is missing, which is an error.
     Missing(Diagnostic),
 }
 
@@ -27,33 +27,33 @@ struct Project {
     name: Arc<str>,
     images_file: Arc<str>,
     registries: Registries,
-    /// `None` where the file has no list of images.
+    /// `None` if the file has no list of images.
     images: Option<Vec<Image>>,
     /// The first fault that leaves out the whole project.
     fault: Option<String>,
-    /// What the project's files are recognised by.
+    /// A hash of the project's files.
     content: u64,
 }
 
-/// Everything that was read of the manifests of a tree.
+/// The assembled manifests of a tree.
 #[derive(Default)]
 pub(super) struct Assembled {
-    /// The manifests in which nothing is wrong that concerns the whole project.
+    /// The manifests without a fault of the whole project.
     pub(super) manifests: Vec<Manifest>,
-    /// What can be read of manifests, or of single images, that are left out.
+    /// The readable parts of manifests and images that are left out.
     pub(super) left_out: Vec<(Vec<Destination>, Vec<Image>)>,
     /// The projects that are left out as a whole or in part, each with its first fault.
     pub(super) faults: HashMap<Arc<str>, String>,
-    /// The projects of which it cannot be told what they promote.
+    /// The projects whose destinations or images cannot be read.
     pub(super) illegible: HashSet<Arc<str>>,
-    /// The policies of all projects, also of those that are left out.
+    /// The policies of all projects, including those that are left out.
     pub(super) policies: Policies,
     pub(super) warnings: Vec<Diagnostic>,
-    /// All faults, by file and place.
+    /// All faults, ordered by file and position.
     pub(super) rejected: Diagnostics,
 }
 
-/// Projects that are being read.
+/// Collects projects while they are read.
 #[derive(Default)]
 pub(super) struct Assembly {
     projects: Vec<Project>,
@@ -62,7 +62,7 @@ pub(super) struct Assembly {
 }
 
 impl Assembly {
-    /// Adds a plain manifest. It is left out as a whole where anything is wrong with it.
+    /// Adds a plain manifest. Any fault leaves out the whole manifest.
     pub(super) fn plain(&mut self, name: &str, contents: Contents) {
         let content = fingerprint(&contents.bytes);
         let Reading { value: (registries, images), mut wrong, warnings } = schema::plain(&contents);
@@ -74,7 +74,7 @@ impl Assembly {
         self.projects.push(Project { name, images_file, registries, images, fault, content });
     }
 
-    /// Adds a thin manifest by its two files.
+    /// Adds a thin manifest from its two files.
     pub(super) fn thin(&mut self, name: &str, registries: Result<Contents, Diagnostic>, images: ImagesFile) {
         let bytes = |contents: &Result<Contents, Diagnostic>| {
             contents.as_ref().ok().map(|contents| fingerprint(&contents.bytes))
@@ -99,7 +99,8 @@ impl Assembly {
         let fault = first(&of_disk).or_else(|| first(&wrong));
         wrong.append(of_entries);
         wrong.belongs_to(name, content);
-        // What cannot be read at all may have changed unseen, so these are never recognised in another commit.
+        // A file that cannot be read may have changed undetected. Its faults get no identity, so they match no fault of
+        // another commit.
         wrong.append(of_disk);
         self.rejected.append(wrong);
         self.projects.push(Project { name: name.into(), images_file, registries, images, fault, content });
@@ -131,7 +132,7 @@ impl Assembly {
         }
     }
 
-    /// Adds a project that cannot be read. It may have a policy for any source.
+    /// Adds a project that cannot be read. It may declare a policy for any source.
     pub(super) fn unreadable(&mut self, name: &str, error: Diagnostic) {
         let file = Arc::clone(error.file_name());
         self.projects.push(Project {
@@ -145,8 +146,8 @@ impl Assembly {
         self.rejected.push(error);
     }
 
-    /// Adds a file of registries at a place that has no project: nothing is promoted by it, but the policy that it declares
-    /// holds, lest it is lost by moving its file. `path` is its path in the folder of registries.
+    /// Adds a registries file that belongs to no project. Nothing is promoted by it. The policy that it declares still holds,
+    /// so that moving the file does not drop the policy. `path` is its path in the folder of registries files.
     pub(super) fn misplaced(
         &mut self,
         path: &str,
@@ -170,7 +171,7 @@ impl Assembly {
         self.rejected.push(error);
     }
 
-    /// Joins the policies of all projects, and leaves out those for which it is not clear which policy holds.
+    /// Joins the policies of all projects, and leaves out the projects and images whose policy is unclear.
     pub(super) fn finish(self) -> Assembled {
         let Self { projects, rejected, warnings } = self;
         let declared::Joined { policies, unclear, conflicts } = declared::join(&declarations(&projects));
@@ -189,14 +190,14 @@ impl Assembly {
     }
 }
 
-/// What is wrong with a project.
+/// The faults of a project.
 #[derive(Default)]
 struct Faults {
-    /// Faults that leave out all of it.
+    /// Faults that leave out the whole project.
     of_project: Diagnostics,
     /// Faults that leave out an entry.
     of_entries: Diagnostics,
-    /// Files that cannot be read, which leaves out all of it.
+    /// Files that cannot be read, which leaves out the whole project.
     of_disk: Diagnostics,
 }
 
@@ -222,7 +223,7 @@ fn declarations(projects: &[Project]) -> Vec<Declaration<'_>> {
     declarations
 }
 
-/// Reports once each file that leaves out all other projects, so that the reason is not lost among them.
+/// Reports once each file that leaves out all other projects, so that the cause is not lost among them.
 fn report_unlimited(projects: &[Project], rejected: &mut Diagnostics) {
     for project in projects.iter().filter(|_| projects.len() > 1) {
         if let PolicyDeclaration::Unknown(declared::Reach::Everything) = &project.registries.declared {
@@ -234,11 +235,11 @@ fn report_unlimited(projects: &[Project], rejected: &mut Diagnostics) {
 }
 
 impl Assembled {
-    /// Adds a project, or what is not left out of it.
+    /// Adds a project, without the parts that are left out.
     fn add(&mut self, project: Project, conflicts: Vec<Diagnostic>, unclear: &[Unclear]) {
         let Project { name, images_file, registries, images, fault, content } = project;
         let Registries { sources, destinations, span, .. } = registries;
-        // It is recognised by the whole project: its message names places of other files.
+        // The identity covers the whole project, because the message contains positions in other files.
         let identity = fingerprint((&name, "policy", content));
         let is_in_conflict = !conflicts.is_empty();
         for conflict in conflicts {
@@ -249,7 +250,7 @@ impl Assembled {
             self.illegible.insert(name);
             return;
         };
-        // A project without a fault has one source.
+        // A project without a fault has exactly one source.
         let ([source], None) = (&sources[..], &fault) else {
             self.faults.extend(fault.map(|fault| (name, fault)));
             self.left_out.push((destinations, images));
@@ -266,7 +267,7 @@ impl Assembled {
             self.left_out.push((destinations, images));
             return;
         }
-        // A policy for a part of a source holds for the images in that part.
+        // A policy for a part of the source affects only the images in that part.
         let mut kept = Vec::with_capacity(images.len());
         let mut left_out = Vec::new();
         for image in images {

@@ -75,7 +75,7 @@ pub(super) fn cannot_read(error: &io::Error) -> String {
     format!("cannot be read: {error}")
 }
 
-/// The name of a path in messages, without control characters.
+/// The name of a path in messages, with control characters escaped.
 pub(super) fn shown(path: &Path) -> Arc<str> {
     visible(&path.to_string_lossy()).into()
 }

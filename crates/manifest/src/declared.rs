@@ -1,6 +1,6 @@
-//! The provenance policies of a run, joined from those that manifests declare.
+//! Joins the provenance policies that manifests declare to the policies of a run.
 //!
-//! Policies fail closed: where it is not clear which policy holds for an image, the image is left out.
+//! Policies fail closed: an image is left out if it is unclear which policy holds for it.
 
 use std::sync::Arc;
 
@@ -9,27 +9,27 @@ use oci_types::{Host, RegistryRoot, RepositoryPath};
 use super::diagnostic::{Diagnostic, Span};
 use crate::policy::{Policies, Policy, PolicyConflict, Relation, place_name};
 
-/// What a manifest declares of the provenance of its images.
+/// The policy declaration of a manifest.
 #[derive(Clone, Debug)]
 pub(super) enum PolicyDeclaration {
-    /// This policy holds for its source. `None`: it declares none, or one that is off.
+    /// This policy holds for the source. `None` if the manifest declares no policy, or one that is off.
     Policy(Option<Arc<Policy>>),
-    /// It may declare a policy that cannot be read.
+    /// The manifest may declare a policy that cannot be read.
     Unknown(Reach),
 }
 
-/// The sources for which a policy holds, together with everything below them.
+/// The sources that a policy may hold for, with everything below them.
 #[derive(Clone, Debug)]
 pub(super) enum Reach {
-    /// One of these.
+    /// One of these sources.
     Below(Vec<RegistryRoot>),
     /// Any source.
     Everything,
 }
 
 impl Reach {
-    /// The source of this reach that a registry or repository is, or lies below; the outer `Option` is `None` where there is
-    /// none, the inner one where the reach is everything.
+    /// Finds the source of this reach that contains a registry or repository. The outer `Option` is `None` if no source
+    /// contains it. The inner one is `None` if the reach is everything.
     fn find(&self, host: &Host, path: Option<&RepositoryPath>) -> Option<Option<&RegistryRoot>> {
         match self {
             Self::Everything => Some(None),
@@ -45,11 +45,11 @@ impl Reach {
     }
 }
 
-/// What one project declares.
+/// The declaration of one project.
 pub(super) struct Declaration<'p> {
-    /// The number of the project.
+    /// The index of the project.
     pub(super) project: usize,
-    /// The registries that are marked as its source.
+    /// The registries that are marked as the source.
     pub(super) sources: &'p [RegistryRoot],
     pub(super) declared: &'p PolicyDeclaration,
     pub(super) span: &'p Span,
@@ -57,24 +57,24 @@ pub(super) struct Declaration<'p> {
     pub(super) is_promoted: bool,
 }
 
-/// The policies of a run, and the images for which it is not clear which policy holds.
+/// The policies of a run, and the sources whose policy is unclear.
 pub(super) struct Joined {
     pub(super) policies: Policies,
     pub(super) unclear: Vec<Unclear>,
-    /// The projects that contradict another one, with what is wrong.
+    /// The projects that contradict another one, each by its index with the fault.
     pub(super) conflicts: Vec<(usize, Diagnostic)>,
 }
 
-/// Sources for which it is not clear which policy holds.
+/// Sources whose policy is unclear.
 pub(super) struct Unclear {
     reach: Reach,
-    /// Why, in parentheses.
+    /// The reason, for use in parentheses.
     reason: String,
 }
 
 impl Unclear {
-    /// Why nothing is promoted from this place; `None` where it is not concerned. A reason that holds for everything is reported
-    /// once, and is empty here.
+    /// Returns why nothing is promoted from a registry or repository, or `None` if it is not affected. The reason is empty if
+    /// all sources are affected, because that reason is reported once elsewhere.
     pub(super) fn reason(&self, host: &Host, path: Option<&RepositoryPath>) -> Option<String> {
         let place = path.map_or_else(|| host.to_string(), |path| format!("{host}/{path}"));
         self.reach.find(host, path).map(|root| match root {
@@ -89,13 +89,13 @@ impl Unclear {
         })
     }
 
-    /// Whether all sources are concerned.
+    /// Whether all sources are affected.
     pub(super) fn is_everything(&self) -> bool {
         matches!(self.reach, Reach::Everything)
     }
 }
 
-/// Joins what projects declare.
+/// Joins the declarations of projects.
 pub(super) fn join(declarations: &[Declaration<'_>]) -> Joined {
     let mut unclear: Vec<Unclear> = Vec::new();
     let mut known: Vec<(&Declaration<'_>, &RegistryRoot, Option<Arc<Policy>>)> = Vec::new();
@@ -105,7 +105,7 @@ pub(super) fn join(declarations: &[Declaration<'_>]) -> Joined {
                 let reason = format!("{} may declare one and is wrong", declaration.span);
                 unclear.push(Unclear { reach: reach.clone(), reason });
             }
-            // A project that is not promoted and asks for nothing contradicts no other.
+            // A project that is not promoted and declares no policy contradicts no other.
             (PolicyDeclaration::Policy(policy), [source]) if declaration.is_promoted || policy.is_some() => {
                 known.push((declaration, source, policy.clone()));
             }
@@ -142,7 +142,7 @@ pub(super) fn join(declarations: &[Declaration<'_>]) -> Joined {
     }
 }
 
-/// What is wrong with the second of two declarations that contradict each other.
+/// Creates the fault of the second of two contradicting declarations.
 fn contradiction(
     (first, first_source, first_policy): &(&Declaration<'_>, &RegistryRoot, Option<Arc<Policy>>),
     (second, source, second_policy): &(&Declaration<'_>, &RegistryRoot, Option<Arc<Policy>>),

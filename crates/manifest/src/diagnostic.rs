@@ -1,4 +1,4 @@
-//! What is wrong with a manifest, and where: file, line, column, and the line itself.
+//! A fault of a manifest and its location: file, line, column, and the text of the line.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,42 +10,42 @@ use oci_types::text::visible;
 
 use super::source::{Position, Source};
 
-/// The longest part of a line that is shown, in characters.
+/// The maximum length of a line's excerpt, in characters.
 const EXCERPT_MAX: usize = 160;
-/// The longest part of a line that is shown before the place, in characters.
+/// The maximum length of an excerpt before the position, in characters.
 const EXCERPT_BEFORE: usize = 100;
 
-/// How bad what a diagnostic reports is.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// Something cannot be read as it was meant, and is not promoted.
+    /// A part of a manifest is invalid and is not promoted.
     Error,
-    /// Everything is read, but it may not have been meant so.
+    /// The manifest is valid, but a part of it may be unintended.
     Warning,
 }
 
-/// A fault of a file, or something in it that may not have been meant.
+/// A fault of a file, or a part of it that may be unintended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
     file: Arc<str>,
-    /// `None` where the file as a whole is meant.
+    /// `None` if the diagnostic is about the whole file.
     place: Option<Box<Place>>,
     message: String,
     help: Option<String>,
-    /// What the fault is recognised by in another commit: see [`Diagnostic::identify`].
+    /// Identifies the fault in another commit: see [`Diagnostic::identify`].
     identity: Option<u64>,
 }
 
-/// A place in a file, with the text that is shown of it.
+/// A position in a file, with an excerpt of its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Place {
     position: Position,
-    /// The line, or its part around the place where it is long.
+    /// The line, or the part around the position if the line is long.
     excerpt: String,
-    /// Whether the excerpt begins where the line does.
+    /// Whether the excerpt begins at the start of the line.
     is_whole: bool,
-    /// The offset of the place in the excerpt, in bytes.
+    /// The offset of the position in the excerpt, in bytes.
     offset: usize,
 }
 
@@ -64,7 +64,7 @@ impl Place {
         Self { position, excerpt, is_whole: skipped == 0, offset }
     }
 
-    /// Adds the place and its line to what is shown.
+    /// Adds the position and the excerpt to a group.
     fn show<'a>(&'a self, group: Group<'a>, file: &'a str) -> Group<'a> {
         let Position { line, column } = self.position;
         let annotation = AnnotationKind::Primary.span(self.offset..self.end());
@@ -72,11 +72,11 @@ impl Place {
         if self.is_whole {
             return group.element(snippet.path(file));
         }
-        // Columns are those of the whole line.
+        // The snippet would count columns from the start of the excerpt.
         group.element(Origin::path(file).line(line as usize).char_column(column as usize)).element(snippet)
     }
 
-    /// The end of the value that begins at the place, in bytes of the excerpt.
+    /// Returns the end of the value that begins at the position, in bytes of the excerpt.
     fn end(&self) -> usize {
         let value = &self.excerpt[self.offset..];
         let length = match value.chars().next() {
@@ -87,7 +87,7 @@ impl Place {
     }
 }
 
-/// Replaces characters that command a terminal and that the renderer would pass on. It replaces the others itself.
+/// Replaces characters that control a terminal and that the renderer passes on. The renderer replaces the others itself.
 fn inert(c: char) -> char {
     match c {
         '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' => char::REPLACEMENT_CHARACTER,
@@ -95,11 +95,11 @@ fn inert(c: char) -> char {
     }
 }
 
-/// A place that is kept for diagnostics that are made after the file's text was dropped.
+/// A position for diagnostics that are created after the file's text was dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Span {
     file: Arc<str>,
-    /// `None` where the file as a whole is meant.
+    /// `None` for the whole file.
     place: Option<Box<Place>>,
 }
 
@@ -108,23 +108,23 @@ impl Span {
         Self { file: Arc::clone(source.file()), place: Some(Box::new(Place::new(source, position))) }
     }
 
-    /// The file that it is in, as it is shown.
+    /// Returns the name of the file in messages.
     pub(super) fn file(&self) -> Arc<str> {
         Arc::clone(&self.file)
     }
 
-    /// A file as a whole.
+    /// Creates a span of the whole file.
     pub(super) fn of_file(file: &Arc<str>) -> Self {
         Self { file: Arc::clone(file), place: None }
     }
 
-    /// A diagnostic about the place.
+    /// Creates a diagnostic at this span.
     pub(super) fn diagnostic(&self, message: impl AsRef<str>) -> Diagnostic {
         Diagnostic::new(&self.file, self.place.clone(), message.as_ref())
     }
 }
 
-/// `file:line:column`, or the file where it is meant as a whole.
+/// Writes `file:line:column`, or `file` for the whole file.
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.place.as_ref().map(|place| place.position) {
@@ -134,7 +134,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number that equal values share within one run of the program.
+/// Hashes a value. Equal values have equal hashes within one process.
 pub(super) fn fingerprint(value: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
@@ -153,86 +153,87 @@ impl Diagnostic {
         }
     }
 
-    /// About a file as a whole.
+    /// Creates a diagnostic about a whole file.
     pub(super) fn of_file(file: &Arc<str>, message: impl AsRef<str>) -> Self {
         Self::new(file, None, message.as_ref())
     }
 
-    /// About a place in a file.
+    /// Creates a diagnostic at a position in a file.
     pub(super) fn at(source: &Source<'_>, position: Position, message: impl AsRef<str>) -> Self {
         Self::new(source.file(), Some(Box::new(Place::new(source, position))), message.as_ref())
     }
 
-    /// Adds what a person can do about it.
+    /// Adds a hint how to resolve it.
     pub(super) fn help(mut self, help: impl AsRef<str>) -> Self {
         self.help = Some(visible(help.as_ref()));
         self
     }
 
-    /// The same as a warning, because the commit that is compared with has it too.
+    /// Turns the fault into a warning, because the base commit has it too.
     pub(super) fn known(mut self) -> Self {
         self.help.get_or_insert_with(|| "the commit that this run is compared with has it too".to_owned());
         self.warning()
     }
 
-    /// The same as a warning.
+    /// Turns the fault into a warning.
     pub(super) fn warning(mut self) -> Self {
         self.severity = Severity::Warning;
         self
     }
 
-    /// Sets what the fault is recognised by in another commit, unless that is set already: its message and the entry that
-    /// has it, without their place. A fault without an identity is never recognised.
+    /// Sets the identity of the fault, unless it is already set. The identity is made of the message and the entry, without
+    /// their position, and finds the fault in another commit. A fault without an identity matches no other.
     pub(super) fn identify(&mut self, entry: u64) {
         if self.identity.is_none() {
             self.identity = Some(fingerprint((&self.message, entry)));
         }
     }
 
-    /// Limits the identity to a project. A fault of no entry is one of the project's `content`: it is another fault as soon as
-    /// anything in the project's files changes.
+    /// Limits the identity to a project. A fault without an entry gets the project's `content` as its entry, so that it
+    /// counts as a new fault after any change to the project's files.
     pub(super) fn belongs_to(&mut self, project: &str, content: u64) {
         self.identify(content);
         self.identity = self.identity.map(|identity| fingerprint((project, identity)));
     }
 
-    /// The same fault with an identity of the caller's, for messages that name places.
+    /// Replaces the identity, for messages that contain positions.
     pub(super) fn identified(mut self, identity: u64) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// What the fault is recognised by in another commit.
+    /// Returns the identity, which finds the fault in another commit.
     pub(super) fn identity(&self) -> Option<u64> {
         self.identity
     }
 
-    /// How bad it is.
+    /// Returns the severity.
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// The file that is meant, as it is shown.
+    /// Returns the name of the file in messages.
     pub fn file(&self) -> &str {
         &self.file
     }
 
-    /// The same, shared.
+    /// Returns the shared name of the file.
     pub(super) fn file_name(&self) -> &Arc<str> {
         &self.file
     }
 
-    /// The place in the file; `None` where the file as a whole is meant.
+    /// Returns the position in the file, or `None` for the whole file.
     pub fn position(&self) -> Option<Position> {
         self.place.as_ref().map(|place| place.position)
     }
 
-    /// What is wrong.
+    /// Returns the message.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// The diagnostic with its line, in colour where `color` says so. Several lines, the last without a line feed.
+    /// Formats the diagnostic with its line, in colour if `color` is set. The text has several lines, without a trailing line
+    /// feed.
     pub fn render(&self, color: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
@@ -255,7 +256,7 @@ impl Diagnostic {
     }
 }
 
-/// `file:line:column: message`, on one line.
+/// Writes `file:line:column: message` on one line.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.position() {

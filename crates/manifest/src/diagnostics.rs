@@ -1,4 +1,4 @@
-//! All diagnostics of a run, or of one file.
+//! All diagnostics of a run or of one file.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -6,16 +6,16 @@ use std::hash::Hash;
 
 use super::diagnostic::{Diagnostic, fingerprint};
 
-/// The most diagnostics that are shown; the rest is counted.
+/// The maximum number of rendered diagnostics. The rest is counted.
 const SHOWN: usize = 100;
-/// The most diagnostics of one file that are kept; the rest is counted.
+/// The maximum number of diagnostics of one file that are kept. The rest is counted.
 const KEPT: usize = 1_000;
 
-/// All faults of the manifests of a run, ordered by file and place.
+/// All faults of the manifests of a run, ordered by file and position.
 #[derive(Clone, Debug, Default)]
 pub struct Diagnostics {
     found: Vec<Diagnostic>,
-    /// The number of those that were found and not kept.
+    /// The number of diagnostics that were not kept.
     more: usize,
 }
 
@@ -24,23 +24,23 @@ impl Diagnostics {
         self.found.push(diagnostic);
     }
 
-    /// Adds a fault of a file. Of a file with very many the first are kept and the others counted.
+    /// Adds a fault of a file. Only the first [`KEPT`] faults of a file are kept, and the rest is counted.
     pub(super) fn push_with(&mut self, diagnostic: impl FnOnce() -> Diagnostic) {
         if self.found.len() < KEPT { self.found.push(diagnostic()) } else { self.more += 1 }
     }
 
-    /// Adds all of another collection.
+    /// Adds all diagnostics of another collection.
     pub(super) fn append(&mut self, mut other: Self) {
         self.found.append(&mut other.found);
         self.more += other.more;
     }
 
-    /// The number of those that were kept.
+    /// Returns the number of kept diagnostics.
     pub(super) fn kept(&self) -> usize {
         self.found.len()
     }
 
-    /// Sets for those that were kept after the first `start` which entry has the fault, unless that is set already.
+    /// Sets the entry of all kept diagnostics from index `start` on: see [`Diagnostic::identify`].
     pub(super) fn identify(&mut self, start: usize, entry: impl Hash) {
         let found = self.found.get_mut(start..).unwrap_or_default();
         if !found.is_empty() {
@@ -49,12 +49,12 @@ impl Diagnostics {
         }
     }
 
-    /// Limits the identities of all to a project: see [`Diagnostic::belongs_to`].
+    /// Limits the identities of all diagnostics to a project: see [`Diagnostic::belongs_to`].
     pub(super) fn belongs_to(&mut self, project: &str, content: u64) {
         self.found.iter_mut().for_each(|diagnostic| diagnostic.belongs_to(project, content));
     }
 
-    /// Takes out the faults with one of these identities.
+    /// Removes and returns the faults with one of these identities.
     pub(super) fn take(&mut self, identities: &HashSet<u64>) -> Vec<Diagnostic> {
         let is_one = |diagnostic: &mut Diagnostic| {
             diagnostic.identity().is_some_and(|identity| identities.contains(&identity))
@@ -62,15 +62,15 @@ impl Diagnostics {
         self.found.extract_if(.., is_one).collect()
     }
 
-    /// Orders the diagnostics by file and place.
+    /// Sorts the diagnostics by file and position.
     pub(super) fn sort(&mut self) {
         self.found.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
     }
 
-    /// `value` where there is no fault.
+    /// Returns `value` if there is no fault.
     ///
     /// # Errors
-    /// All faults, by file and place.
+    /// If there is any fault: returns all faults, ordered by file and position.
     pub(super) fn or<T>(mut self, value: T) -> Result<T, Self> {
         if self.is_empty() {
             return Ok(value);
@@ -79,22 +79,23 @@ impl Diagnostics {
         Err(self)
     }
 
-    /// Whether there is none.
+    /// Whether there are no diagnostics.
     pub fn is_empty(&self) -> bool {
         self.count() == 0
     }
 
-    /// The diagnostics, one by one. Of a file with very many the first are kept.
+    /// Returns the kept diagnostics. Only the first faults of each file are kept.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.found.iter()
     }
 
-    /// How many there are, with those that were not kept.
+    /// Returns the number of diagnostics, including those that were not kept.
     pub fn count(&self) -> usize {
         self.found.len() + self.more
     }
 
-    /// The diagnostics with their lines, in colour where `color` says so. The first hundred are shown, the rest is counted.
+    /// Formats the diagnostics with their lines, in colour if `color` is set. The first hundred are formatted, and the rest
+    /// is counted.
     pub fn render(&self, color: bool) -> String {
         let mut parts: Vec<String> =
             self.found.iter().take(SHOWN).map(|diagnostic| diagnostic.render(color)).collect();

@@ -1,4 +1,4 @@
-//! Manifests from bytes, without files.
+//! Entry points for fuzzing: manifests from bytes, without files.
 
 use super::assembly::Assembly;
 use super::contents::Contents;
@@ -9,15 +9,15 @@ use super::{schema, thin};
 /// Reads a plain manifest.
 ///
 /// # Errors
-/// All that is wrong with it.
+/// If the manifest has any fault: returns all faults.
 pub fn plain(bytes: &[u8]) -> Result<Manifests, Diagnostics> {
     let mut assembly = Assembly::default();
     assembly.plain("plain", Contents { file: "plain.yaml".into(), bytes: bytes.to_vec() });
     thin::strict(assembly.finish())
 }
 
-/// Reads the `images.yaml` of a thin manifest: the images that can be read, and what is wrong with the others. `None` where it
-/// has no list of images.
+/// Reads the `images.yaml` of a thin manifest. Returns the valid images and the faults of the others. The images are `None`
+/// if the file has no list of images.
 pub fn images(bytes: &[u8]) -> (Option<Vec<Image>>, Diagnostics) {
     let contents = Contents { file: "images.yaml".into(), bytes: bytes.to_vec() };
     let schema::Reading { value, wrong, .. } = schema::images(&contents, None);

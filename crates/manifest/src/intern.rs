@@ -1,4 +1,4 @@
-//! Names kept once, and small numbers for them: 987,000 edges name 1,350 repositories, 22 hosts and 45,000 tags.
+//! Interned names with small numbers: 987,000 edges name 1,350 repositories, 22 hosts and 45,000 tags.
 
 use std::fmt;
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 
 use indexmap::IndexSet;
 
-/// The number of a name in its [`Interner`]: four bytes, also where it is optional.
+/// The number of a name in its [`Interner`]. An `Id` and an `Option<Id>` both have four bytes.
 pub struct Id<T>(NonZeroU32, PhantomData<fn() -> T>);
 
 impl<T> Id<T> {
@@ -26,7 +26,7 @@ impl<T> Id<T> {
     }
 }
 
-// Derived, these would ask the same of `T`.
+// Derived implementations would require the same traits of `T`.
 impl<T> Clone for Id<T> {
     fn clone(&self) -> Self {
         *self
@@ -60,7 +60,7 @@ impl<T> fmt::Debug for Id<T> {
     }
 }
 
-/// Names, each once, in the order in which they were met.
+/// A set of names, each with a number, in insertion order.
 #[derive(Clone, Debug)]
 pub struct Interner<T> {
     names: IndexSet<T>,
@@ -73,17 +73,17 @@ impl<T> Default for Interner<T> {
 }
 
 impl<T: Clone + Eq + Hash> Interner<T> {
-    /// The number of a name, a new one where it has none.
+    /// Returns the number of a name. Assigns a new number if the name has none.
     pub fn intern(&mut self, name: &T) -> Id<T> {
         self.find(name).unwrap_or_else(|| Id::at(self.names.insert_full(name.clone()).0))
     }
 
-    /// The number of a name that was met before.
+    /// Returns the number of a name, or `None` if it is not interned.
     pub fn find(&self, name: &T) -> Option<Id<T>> {
         self.names.get_index_of(name).map(Id::at)
     }
 
-    /// The name of a number of this interner.
+    /// Returns the name of a number of this interner.
     pub fn name(&self, id: Id<T>) -> &T {
         &self.names[id.index()]
     }

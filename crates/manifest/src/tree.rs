@@ -1,7 +1,7 @@
-//! YAML as a small tree. Every node has its position, and scalars keep their text: a tag `1.10` is not a number.
+//! YAML as a small tree. Every node has its position. Scalars keep their text, so a tag `1.10` is not a number.
 //!
-//! The tree is built from the parser's events. A derived deserializer would stop at the first error of a file, and all errors
-//! of a file are reported.
+//! The tree is built from parser events. A derived deserializer would stop at the first error of a file, but all errors must
+//! be reported.
 
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
@@ -11,31 +11,31 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag}
 
 use super::source::Position;
 
-/// The deepest nesting of a manifest. Manifests need five.
+/// The maximum nesting depth of a manifest. Manifests need five levels.
 const DEPTH_MAX: usize = 32;
-/// The most nodes of one file, with what aliases stand for.
+/// The maximum number of nodes of one file, including the nodes that aliases repeat.
 const NODES_MAX: usize = 1_000_000;
 
-/// A value and where it begins.
+/// A value and its start position.
 #[derive(Clone, Debug)]
 pub(super) struct Node {
     pub(super) position: Position,
     pub(super) value: Value,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     Null,
-    /// A scalar's text, as it is written; shared, because an alias may repeat a long one very often.
+    /// The text of a scalar as it is written. It is shared, because aliases may repeat a long text many times.
     Text(Rc<str>),
     List(Vec<Node>),
-    /// Pairs in the order of the file; keys may repeat.
+    /// Pairs in the order of the file. Keys may repeat.
     Map(Vec<(Node, Node)>),
 }
 
 impl Value {
-    /// What it is, for an error message.
+    /// Returns the kind of value, for error messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -46,7 +46,7 @@ impl Value {
     }
 }
 
-/// A node is hashed by what it says, not by its place: an entry that moved to another line is the same entry.
+/// The hash covers the content but not the position: an entry that moved to another line is the same entry.
 impl Hash for Node {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match &self.value {
@@ -58,17 +58,17 @@ impl Hash for Node {
     }
 }
 
-/// Why a text is not a YAML document that can be read.
+/// The error for a text that is not a readable YAML document.
 #[derive(Debug)]
 pub(super) struct SyntaxError {
     pub(super) position: Position,
     pub(super) message: String,
 }
 
-/// Reads the one document of a text; an empty text is null.
+/// Parses a text with at most one document. An empty text is null.
 pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
     let mut builder = Builder::default();
-    // The parser reads ahead, so it must know the bound too.
+    // The parser reads ahead, so it must enforce the depth too.
     let options = granit_parser::options! { flow_nesting_limit: DEPTH_MAX, block_nesting_limit: DEPTH_MAX };
     for event in Parser::new_from_str_with_options(text, options) {
         let (event, span) = event.map_err(|error| scan_error(&error))?;
@@ -80,7 +80,7 @@ pub(super) fn parse(text: &str) -> Result<Node, SyntaxError> {
 /// A collection that is being read.
 struct Frame {
     node: Node,
-    /// The key that waits for its value.
+    /// The key whose value comes next.
     key: Option<Node>,
     anchor: usize,
 }
@@ -125,7 +125,7 @@ impl Builder {
                 }
             }
             Event::Alias(anchor) => self.repeat(anchor, at)?,
-            // The ends of streams and documents, and what only tools for editing ask for.
+            // The ends of streams and documents, and events that only editing tools need.
             _ => {}
         }
         Ok(())
@@ -139,19 +139,19 @@ impl Builder {
         Ok(())
     }
 
-    /// Puts what an anchor names where its alias stands.
+    /// Adds a copy of the anchor's node at the position of an alias.
     fn repeat(&mut self, anchor: usize, at: Position) -> Result<(), SyntaxError> {
         let Some(node) = self.anchors.get(&anchor) else {
             return fail(at, "this alias refers to what it is part of");
         };
-        // Counted before it is copied: many small aliases make a large tree.
+        // The nodes are counted before they are copied, because many small aliases can create a large tree.
         self.nodes = self.nodes.saturating_add(size(node));
         check_count(self.nodes, at)?;
         let value = node.value.clone();
         self.add(Node { position: at, value }, 0)
     }
 
-    /// Puts a finished node where it belongs.
+    /// Adds a complete node to the current collection, or as the root.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), SyntaxError> {
         let copies = if anchor == 0 { 0 } else { size(&node) };
         self.nodes = self.nodes.saturating_add(1 + copies);
@@ -166,7 +166,7 @@ impl Builder {
                 Some(key) => pairs.push((key, node)),
                 None => *key = Some(node),
             },
-            // Frames are opened for collections alone.
+            // Frames exist only for collections.
             Some(_) => {}
         }
         Ok(())
@@ -188,7 +188,7 @@ fn check_count(nodes: usize, position: Position) -> Result<(), SyntaxError> {
     fail(position, format!("more than {NODES_MAX} values, counting what aliases stand for"))
 }
 
-/// Refuses YAML tags that would make a value something else than it looks like.
+/// Refuses YAML tags that would change the type of a value.
 fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<(), SyntaxError> {
     match tag {
         Some(tag) if tag.core_suffix() != Some(expected) => {
@@ -198,7 +198,7 @@ fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<()
     }
 }
 
-/// The nodes of a tree. Trees are shallow: see [`DEPTH_MAX`].
+/// Counts the nodes of a tree. The recursion is bounded by [`DEPTH_MAX`].
 fn size(node: &Node) -> usize {
     match &node.value {
         Value::Null | Value::Text(_) => 1,
@@ -207,7 +207,7 @@ fn size(node: &Node) -> usize {
     }
 }
 
-/// The parser counts lines from 1 and columns from 0.
+/// Converts a position of the parser, which counts lines from 1 and columns from 0.
 fn position(span: &Span) -> Position {
     Position::new(span.start.line(), span.start.col() + 1)
 }

@@ -1,10 +1,10 @@
-//! The edges that were added to manifests.
+//! Finds the edges that were added to manifests.
 //!
-//! An edge is the same at another commit where its destination reference and digest are: repository and tag, or repository
-//! alone where it has no tag. From which staging registry it comes does not matter.
+//! An edge is the same at another commit if its digest and its destination reference are the same: repository and tag, or
+//! repository alone if it has no tag. The staging registry does not matter.
 //!
-//! Kubernetes has 1.3 million edges. They are not expanded: what an image promotes is one set, shared by all destinations of its
-//! manifest and by all commits that have the same.
+//! Kubernetes has 1.3 million edges. They are not expanded: the promotions of an image are one set, shared by all
+//! destinations of the manifest and by all commits that have the same set.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use oci_types::{Digest, RegistryRoot, Repository, Tag};
 
 use crate::model::{Destination, DigestTags, Image, Manifest};
 
-/// What is promoted to a repository: a digest, with one of its tags or without any.
+/// A promotion to a repository: a digest, with one of its tags or without a tag.
 type Pair = (Digest, Option<Tag>);
 
 /// The number of a set of pairs.
@@ -23,15 +23,15 @@ type SetId = u32;
 /// The number of the empty set.
 const EMPTY: SetId = 0;
 
-/// Sets of pairs, equal ones with the same number.
+/// Interned sets of pairs. Equal sets have the same number.
 struct Sets {
-    /// Each in order.
+    /// The pairs of each set are sorted.
     sets: Vec<Arc<[Pair]>>,
     numbers: HashMap<Arc<[Pair]>, SetId>,
 }
 
 impl Sets {
-    /// The number of a set, given with its pairs in order.
+    /// Returns the number of a set. `pairs` must be sorted.
     fn number(&mut self, pairs: Vec<Pair>) -> SetId {
         let pairs: Arc<[Pair]> = pairs.into();
         if let Some(number) = self.numbers.get(&pairs) {
@@ -72,12 +72,12 @@ fn pairs(listed: &DigestTags) -> impl Iterator<Item = Pair> {
     listed.tags.iter().map(|(tag, _)| (listed.digest, Some(tag.clone()))).chain(untagged)
 }
 
-/// What an earlier state promotes to one repository.
+/// The promotions of an earlier state to one repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Had {
-    /// The sets that are promoted there.
+    /// The promoted sets.
     known: Vec<SetId>,
-    /// The sets of manifests that are left out: they may have been promoted or not.
+    /// The sets of manifests that are left out. It is unknown whether they were promoted.
     doubtful: Vec<SetId>,
 }
 
@@ -88,8 +88,7 @@ pub(super) struct Earlier {
     repositories: HashMap<Repository, Had>,
 }
 
-/// Of the edges that a manifest has to one repository, those that were added, and the number of those of which that is not
-/// known.
+/// The edges of a manifest to one repository that were added, and the number of edges for which that is unknown.
 #[derive(Clone, Copy)]
 struct Added {
     set: SetId,
@@ -116,7 +115,7 @@ impl Earlier {
         for image in images {
             let set = self.sets.of(image);
             for destination in destinations {
-                // A name that is too long for a destination is promoted nowhere.
+                // If a name is too long for a destination, the image is not promoted there.
                 let Ok(repository) = destination.root.repository(&image.name) else { continue };
                 let list = list(self.repositories.entry(repository).or_default());
                 if !list.contains(&set) {
@@ -126,9 +125,9 @@ impl Earlier {
         }
     }
 
-    /// The edges of a manifest that this state does not have, as manifests each with the destinations to which the same was
-    /// added; and the number of edges of which that is not known, which are left out too. In a manifest that `is_illegible`
-    /// here it is known of none.
+    /// Returns the edges of a manifest that this state does not have, and the number of edges for which that is unknown. The
+    /// result has one manifest for each group of destinations to which the same edges were added. Unknown edges are left out
+    /// of it. If the project `is_illegible` in this state, all edges that the state is not known to have are unknown.
     pub(super) fn limit(&mut self, manifest: Manifest, is_illegible: bool) -> (Vec<Manifest>, usize) {
         let Manifest { name, images_file, source, destinations, images, .. } = manifest;
         let all = destinations.clone();
@@ -175,7 +174,7 @@ impl Earlier {
         (limited.collect(), unknown)
     }
 
-    /// What was added to a repository that had something before.
+    /// Determines which edges of a set were added to a repository.
     fn judge(&mut self, add: SetId, had: &Had, is_illegible: bool) -> Added {
         if had.known.contains(&add) {
             return Added { set: EMPTY, unknown: 0 };
@@ -195,7 +194,7 @@ impl Earlier {
         Added { set: self.sets.number(added), unknown }
     }
 
-    /// An image with only the digests and tags of a set; `None` where that is empty.
+    /// Limits an image to the digests and tags of a set. Returns `None` if nothing remains.
     fn narrowed(&self, image: &Image, set: SetId) -> Option<Image> {
         if set == EMPTY {
             return None;

@@ -1,21 +1,21 @@
-//! What a run is compared with.
+//! The base of a comparison.
 
 use super::error::DiffError;
 
 /// The commit that a run is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Base {
-    /// This one, in git's syntax for revisions.
+    /// A commit in git's revision syntax.
     Revision(String),
-    /// The parent of the oldest commit since then, in git's syntax for dates; that commit itself where it is the first.
+    /// The parent of the oldest commit since a date, in git's date syntax. If that commit has no parent, the commit itself.
     Since(String),
 }
 
-/// The commit that a Prow job's changes are compared with, by the job's `JOB_TYPE` and `PULL_BASE_SHA`: `HEAD^` for a
-/// `postsubmit`, `PULL_BASE_SHA` for a `presubmit` or `batch`.
+/// Returns the base of a Prow job's changes from its `JOB_TYPE` and `PULL_BASE_SHA`: `HEAD^` for a `postsubmit`,
+/// `PULL_BASE_SHA` for a `presubmit` or `batch`.
 ///
 /// # Errors
-/// When the job is of no type that has changes, or names no commit.
+/// If the type of the job has no changes, or if `PULL_BASE_SHA` is missing.
 pub fn prow_base(job_type: Option<&str>, pull_base_sha: Option<&str>) -> Result<Base, DiffError> {
     match job_type {
         Some("postsubmit") => Ok(Base::Revision("HEAD^".to_owned())),

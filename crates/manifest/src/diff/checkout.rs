@@ -1,4 +1,4 @@
-//! Which state of which repository manifests are of: what promotion records say of them.
+//! The repository and commit of the manifests, for promotion records.
 
 use std::path::{Path, PathBuf};
 
@@ -8,23 +8,23 @@ use super::error::DiffError;
 use super::folder_of;
 use super::git::Git;
 
-/// The state of the repository of the manifests.
+/// The checked-out state of the manifests' repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkout {
-    /// Its folder.
+    /// The root folder of the repository.
     pub root: std::path::PathBuf,
-    /// `git+https://…`, where it has a remote repository.
+    /// `git+https://…`. `None` if the repository has no remote on another host.
     pub uri: Option<String>,
-    /// The commit that is checked out.
+    /// The checked-out commit.
     pub commit: String,
 }
 
-/// The repository that manifests are in: `path` is their folder, or a plain manifest. `None` where they are in none, or git
-/// cannot say; that is no reason not to promote.
+/// Returns the repository of the manifests. `path` is their folder, or a plain manifest. Returns `None` if the manifests are
+/// in no repository, or if git fails: this must not prevent a promotion.
 ///
-/// Runs `git` and waits for it: it reads the local repository alone.
+/// Runs `git` and blocks until it exits. `git` reads only the local repository.
 pub fn checkout(path: &Path) -> Option<Checkout> {
-    // A manifest is of the repository that it is in, wherever links to it are.
+    // A manifest belongs to the repository that contains the file itself, not a link to it.
     let path = path.canonicalize().ok()?;
     let folder = if path.is_dir() { &path } else { folder_of(&path) };
     match read(folder) {
@@ -46,8 +46,8 @@ fn read(folder: &Path) -> Result<Checkout, DiffError> {
     })
 }
 
-/// A remote repository as records name it: `git+https://`, host and path. Over what it was fetched, and as whom, is nobody
-/// else's matter; what is not on another host has no such name.
+/// Returns the name of a remote repository in promotion records: `git+https://`, host and path. It omits the transport and
+/// the user, which others need not know. Returns `None` if the repository is not on another host.
 fn uri_of(remote: &str) -> Option<String> {
     let (host, path) = match remote.split_once("://") {
         Some((scheme, _)) if ["https", "http", "ssh", "git", "git+ssh"].contains(&scheme) => {
@@ -59,7 +59,8 @@ fn uri_of(remote: &str) -> Option<String> {
             (format!("{}{port}", url.host_str()?), url.path().to_owned())
         }
         Some(_) => return None,
-        // As scp has it: `user@host:path`, where no slash stands before the colon. Two colons follow the name of a program.
+        // The syntax of scp: `user@host:path`, without a slash before the colon. Two colons follow the name of a remote
+        // helper.
         None => {
             let is_host = |(host, path): &(&str, &str)| !host.contains('/') && !path.starts_with(':');
             let (host, path) = remote.split_once(':').filter(is_host)?;
@@ -71,7 +72,7 @@ fn uri_of(remote: &str) -> Option<String> {
     if path.is_empty() {
         return None;
     }
-    // Once more as a whole: what comes of it has to be a URL, with no user or query that was hidden in the path.
+    // The result is parsed again, because it must be a URL without a user or query that was hidden in the path.
     let mut url = Url::parse(&format!("https://{host}/{path}")).ok()?;
     url.set_query(None);
     url.set_fragment(None);

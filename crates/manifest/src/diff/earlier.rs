@@ -1,4 +1,4 @@
-//! The manifests of an earlier commit, read as far as they can be.
+//! Reads the manifests of an earlier commit, as far as possible.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,12 +13,12 @@ use crate::contents::{Contents, FILE_MAX};
 use crate::diagnostic::Diagnostic;
 use crate::thin::{self, IMAGES, IMAGES_FILE, LEADS_OUT, MANIFESTS, REGISTRIES_FILE};
 
-/// The most links that are followed to one file.
+/// The maximum number of links to follow for one file.
 const LINKS_MAX: usize = 40;
-/// The longest target of a link, in bytes.
+/// The maximum length of a link's target, in bytes.
 const TARGET_MAX: u64 = 4_096;
 
-/// Reads a plain manifest. A manifest that the commit does not have promotes nothing there.
+/// Reads a plain manifest. If the commit does not have the file, it promotes nothing.
 pub(super) fn plain(git: &Git<'_>, commit: &str, path: &Path) -> Result<Assembled, DiffError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let entries = files(git, commit, &[&name])?;
@@ -35,7 +35,7 @@ pub(super) fn plain(git: &Git<'_>, commit: &str, path: &Path) -> Result<Assemble
     Ok(assembly.finish())
 }
 
-/// Reads thin manifests. A project without one of its files promotes nothing there.
+/// Reads thin manifests. A project without one of its files promotes nothing.
 pub(super) fn thin(git: &Git<'_>, commit: &str) -> Result<Assembled, DiffError> {
     let entries = files(git, commit, &[MANIFESTS, IMAGES])?;
     let mut tree = Tree::new(git, commit, &entries)?;
@@ -71,7 +71,8 @@ pub(super) fn thin(git: &Git<'_>, commit: &str) -> Result<Assembled, DiffError> 
     Ok(assembly.finish())
 }
 
-/// The files at or below some paths, or all where one of them is a link, which may lead to any place in the folder.
+/// Returns the files at or below some paths. If one of them is a link, returns all files of the folder, because the link may
+/// lead to any of them.
 fn files(git: &Git<'_>, commit: &str, paths: &[&str]) -> Result<Vec<Entry>, DiffError> {
     let entries = git.files(commit, paths)?;
     if entries.iter().any(|entry| entry.kind == Kind::Link) { git.files(commit, &[]) } else { Ok(entries) }
@@ -81,7 +82,7 @@ fn unreadable(commit: &str, problem: &'static str) -> DiffError {
     DiffError::Unreadable { commit: commit.to_owned(), folder: MANIFESTS, problem }
 }
 
-/// What is at a path of a commit.
+/// The object at a path of a commit.
 enum Found<'e> {
     File(&'e Entry),
     /// A folder, by its path without links.
@@ -103,7 +104,7 @@ impl<'e> Tree<'e> {
         Ok(Self { commit, entries, blobs: git.blobs()? })
     }
 
-    /// A file's content, or why it cannot be read. `None` where there is no such file.
+    /// Returns the content of a file, or why it cannot be read. Returns `None` if the file does not exist.
     fn file(&mut self, path: &str) -> Result<Option<Result<Contents, Diagnostic>>, DiffError> {
         let file = self.shown(path);
         let problem = match self.find(path)? {
@@ -124,11 +125,11 @@ impl<'e> Tree<'e> {
         visible(&format!("{:.12}:{path}", self.commit)).into()
     }
 
-    /// What is at a path when its links are followed.
+    /// Finds the object at a path, following links.
     fn find(&mut self, path: &str) -> Result<Found<'e>, DiffError> {
         let mut links = 0;
         let mut at = String::new();
-        // The components that are still to be followed, the next one last.
+        // The remaining components in reverse order.
         let mut rest: Vec<String> = path.rsplit('/').map(str::to_owned).collect();
         while let Some(component) = rest.pop() {
             match component.as_str() {
@@ -169,7 +170,7 @@ impl<'e> Tree<'e> {
         Ok(if is_folder { Found::Folder(at) } else { Found::Nothing })
     }
 
-    /// Where a link leads.
+    /// Returns the target of a link, or `None` if it is too long or not UTF-8.
     fn target(&mut self, link: &Entry) -> Result<Option<String>, DiffError> {
         if link.size > TARGET_MAX {
             return Ok(None);

@@ -1,79 +1,79 @@
-//! Why a run cannot be limited to what changed.
+//! The errors of a run over a diff.
 
 use std::path::PathBuf;
 
-/// Why a run cannot be limited to what changed.
+/// The reason why a run cannot be limited to what changed.
 #[derive(Debug, thiserror::Error)]
 pub enum DiffError {
-    /// The job's type does not say what to compare with.
+    /// The type of the job has no known base.
     #[error(
         "JOB_TYPE is {0}: what changed is known of `presubmit`, `batch` and `postsubmit` jobs; elsewhere name a time \
          with --manifest-diff-since"
     )]
     JobType(String),
-    /// The job names no commit to compare with.
+    /// The job names no base commit.
     #[error("PULL_BASE_SHA is not set: a `presubmit` or `batch` job is compared with that commit")]
     NoBase,
     /// `git` cannot be run.
     #[error("cannot run `git`, which must be in the PATH to find out what changed: {0}")]
     Git(#[source] std::io::Error),
-    /// There is no repository, and so no earlier state.
+    /// The manifests are in no repository, so there is no earlier state.
     #[error("{} is in no git repository, so it is not known what changed", .0.display())]
     NotARepository(PathBuf),
-    /// There is no such commit.
+    /// The commit does not exist in the repository.
     #[error("the repository of {} has no commit `{revision}` to compare with{}", .folder.display(), shallow(*.is_shallow))]
     UnknownRevision {
-        /// What was to be compared with.
+        /// The requested revision.
         revision: String,
-        /// Where the manifests are.
+        /// The folder of the manifests.
         folder: PathBuf,
-        /// Whether the clone lacks history, so that the commit may exist elsewhere.
+        /// Whether the clone is shallow. If so, the commit may exist in the remote repository.
         is_shallow: bool,
     },
-    /// The history ends before the base.
+    /// The history of the clone ends before the base.
     #[error("the parent {parent} of commit {commit} is not in this clone{}", shallow(true))]
     NoParent {
-        /// The oldest commit that is to be looked at.
+        /// The oldest commit of the period.
         commit: String,
-        /// What it would be compared with.
+        /// Its parent, which is the base.
         parent: String,
     },
-    /// The time is none that git knows, or lies ahead.
+    /// The time is in the future, or git does not understand it.
     #[error("`{0}` is no time in the past that git understands: use the like of `7 days` or `2026-01-31`")]
     NotPast(String),
     /// `git` failed.
     #[error("`git {command}` failed: {message}")]
     Failed {
-        /// What it was to do.
+        /// The arguments of `git`.
         command: String,
-        /// What it said.
+        /// The error output of `git`.
         message: String,
     },
-    /// `git` gave more than is worth reading.
+    /// The output of `git` is too large.
     #[error("`git {command}` gave more than {most} bytes")]
     TooMuch {
-        /// What it was to do.
+        /// The arguments of `git`.
         command: String,
-        /// The most that is read.
+        /// The maximum size, in bytes.
         most: u64,
     },
-    /// The earlier manifests are somewhere else.
+    /// The folder of manifests cannot be read at the base commit.
     #[error("commit {commit:.12} has no folder `{folder}` that can be compared with: {problem}")]
     Unreadable {
-        /// The commit that is compared with.
+        /// The base commit.
         commit: String,
         /// The folder.
         folder: &'static str,
-        /// What it is instead.
+        /// The reason.
         problem: &'static str,
     },
-    /// `git` said something that it should not.
+    /// `git` returned unexpected output.
     #[error(
         "`git {command}` gave no answer that can be read: check the repository with `git fsck`, and fetch all of it where it \
          is a partial clone"
     )]
     Unexpected {
-        /// What it was to do.
+        /// The command of `git`.
         command: String,
     },
 }

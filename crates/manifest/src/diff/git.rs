@@ -1,5 +1,5 @@
-//! Questions to a git repository. The installed `git` is run. It reads only the local repository, and runs nothing that the
-//! repository's configuration names.
+//! Queries to a git repository. They run the installed `git`, which reads only the local repository and runs no command from
+//! the repository's configuration.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -9,13 +9,13 @@ use super::base::Base;
 use super::error::DiffError;
 use crate::contents::FILE_MAX;
 
-/// The most that one command may answer, in bytes. A list of the files of all projects of Kubernetes has 20 KB.
+/// The maximum output of one command, in bytes. A list of the files of all projects of Kubernetes has 20 KB.
 const ANSWER_MAX: u64 = 64 * 1024 * 1024;
-/// The most that is read of what a command complains about, in bytes.
+/// The maximum error output of a command that is read, in bytes.
 const COMPLAINT_MAX: u64 = 16 * 1024;
-/// The longest first line of an object, in bytes: an identity, a kind and a size.
+/// The maximum length of an object's header line, in bytes: identifier, kind and size.
 const HEAD_MAX: u64 = 256;
-/// What names another repository than the one that a folder is in.
+/// Environment variables that redirect git to a repository other than that of the folder.
 const REDIRECTIONS: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -27,30 +27,30 @@ const REDIRECTIONS: [&str; 8] = [
     "GIT_SHALLOW_FILE",
 ];
 
-/// The repository that a folder is in.
+/// The repository of a folder.
 pub(super) struct Git<'a> {
     program: &'a str,
     folder: &'a Path,
-    /// Whether the clone ends somewhere before the first commit.
+    /// Whether the clone is shallow: its history ends before the first commit.
     is_shallow: bool,
 }
 
 /// A file of a commit.
 pub(super) struct Entry {
-    /// Its path from the folder.
+    /// The path, relative to the folder.
     pub(super) path: String,
-    /// The identity of its content.
+    /// The object identifier of the content.
     pub(super) id: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub(super) size: u64,
     pub(super) kind: Kind,
 }
 
-/// What an entry of a commit is.
+/// The kind of a commit's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     File,
-    /// Its content is the path that it leads to.
+    /// A symbolic link. Its content is the target path.
     Link,
     /// A commit of another repository.
     Submodule,
@@ -72,7 +72,7 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// The commit to compare with; `None` where nothing has happened since.
+    /// Returns the base commit, or `None` if there are no commits since the given time.
     pub(super) fn resolve(&self, base: &Base) -> Result<Option<String>, DiffError> {
         match base {
             Base::Revision(revision) => self.commit(revision).map(Some),
@@ -83,21 +83,21 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// The folder that the repository's files are in.
+    /// Returns the root folder of the repository.
     pub(super) fn root(&self) -> Result<String, DiffError> {
         let root = self.text(&["rev-parse", "--show-toplevel"])?;
         Ok(root.strip_suffix('\n').unwrap_or(&root).to_owned())
     }
 
-    /// The commit that is checked out.
+    /// Returns the checked-out commit.
     pub(super) fn head(&self) -> Result<String, DiffError> {
         self.commit("HEAD")
     }
 
-    /// Where the repository was cloned from, as its configuration says; `None` where it says nothing.
+    /// Returns the configured URL of the remote `origin`, or `None` if there is none.
     pub(super) fn origin(&self) -> Result<Option<String>, DiffError> {
         match self.line(&["config", "--get", "remote.origin.url"]) {
-            // With nothing to give it fails and says nothing.
+            // `git config --get` fails without a message if the value is not set.
             Err(DiffError::Failed { message, .. }) if message.is_empty() => Ok(None),
             answer => answer.map(Some),
         }
@@ -106,7 +106,7 @@ impl<'a> Git<'a> {
     fn commit(&self, revision: &str) -> Result<String, DiffError> {
         let commit = format!("{revision}^{{commit}}");
         let id = match self.line(&["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]) {
-            // Quiet, it says nothing about what is not there.
+            // With `--quiet`, git prints no message for a missing revision.
             Err(DiffError::Failed { message, .. }) if message.is_empty() || message.contains("revision") => {
                 return Err(DiffError::UnknownRevision {
                     revision: revision.escape_debug().to_string(),
@@ -120,7 +120,8 @@ impl<'a> Git<'a> {
     }
 
     fn oldest_since(&self, when: &str) -> Result<Option<String>, DiffError> {
-        // git takes for the present what it does not understand; both are read in one process, by one clock.
+        // git reads a time that it does not understand as the present. One process resolves both times, so both use the same
+        // clock.
         let times = self.text(&["rev-parse", "--since=now", &format!("--since={when}")])?;
         let seconds = |line: &str| line.strip_prefix("--max-age=")?.parse::<u64>().ok();
         let times: Option<Vec<u64>> = times.lines().map(seconds).collect();
@@ -132,7 +133,8 @@ impl<'a> Git<'a> {
         Ok(commits.lines().last().map(str::to_owned))
     }
 
-    /// The first parent of a commit, by what the commit itself says: where a clone ends, git would say that there is none.
+    /// Returns the first parent of a commit, or `None` if it has none. The commit object is read because git reports no
+    /// parent at the boundary of a shallow clone.
     fn parent(&self, commit: &str) -> Result<Option<String>, DiffError> {
         let object = self.run(&["cat-file", "commit", commit])?;
         let object = String::from_utf8_lossy(&object);
@@ -146,18 +148,19 @@ impl<'a> Git<'a> {
         }
     }
 
-    /// The files of a commit below some paths from the folder, or below the folder where none is given.
+    /// Returns the files of a commit below some paths, which are relative to the folder. Without paths, returns all files
+    /// below the folder.
     pub(super) fn files(&self, commit: &str, paths: &[&str]) -> Result<Vec<Entry>, DiffError> {
         let mut arguments = vec!["ls-tree", "-r", "-l", "-z", commit, "--"];
         arguments.extend(paths);
         let listed = self.run(&arguments)?;
         let entries = listed.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
-        // A name that is not UTF-8 is no project's name.
+        // A project name is UTF-8, so other paths are skipped.
         let entries = entries.filter_map(|entry| std::str::from_utf8(entry).ok());
         entries.map(entry_of).collect()
     }
 
-    /// A reader of files' contents.
+    /// Starts a reader of file contents.
     pub(super) fn blobs(&self) -> Result<Blobs, DiffError> {
         let mut child =
             self.command(&["cat-file", "--batch"]).stderr(Stdio::null()).spawn().map_err(DiffError::Git)?;
@@ -183,14 +186,15 @@ impl<'a> Git<'a> {
             .arg("-C")
             .arg(self.folder)
             .arg("--no-pager")
-            // Reading a repository must run nothing that the repository names.
+            // Reading must not run a command that the repository names.
             .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"])
             .args(arguments)
             .envs([
                 ("LC_ALL", "C"),
                 ("GIT_LITERAL_PATHSPECS", "1"),
-                // What a partial clone lacks is not fetched: its configuration says how, and that may be any command. Older
-                // versions do not know the first, and the second leaves them no way to fetch.
+                // Missing objects of a partial clone are not fetched, because the repository's configuration may name any
+                // command for that. Older versions of git ignore `GIT_NO_LAZY_FETCH`; `GIT_ALLOW_PROTOCOL` leaves them no
+                // transport.
                 ("GIT_NO_LAZY_FETCH", "1"),
                 ("GIT_ALLOW_PROTOCOL", "none"),
                 ("GIT_NO_REPLACE_OBJECTS", "1"),
@@ -210,7 +214,7 @@ impl<'a> Git<'a> {
         let command = || arguments.join(" ").escape_debug().to_string();
         let mut child = self.command(arguments).stdin(Stdio::null()).spawn().map_err(DiffError::Git)?;
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        // Both pipes at once: git must not wait for us while we wait for it.
+        // Both pipes are read concurrently. Otherwise git could block on a full pipe while this process waits for git.
         let (answer, complaint) = std::thread::scope(|scope| {
             let complaint = scope.spawn(move || drain(stderr, COMPLAINT_MAX));
             (drain(stdout, ANSWER_MAX + 1), complaint.join().unwrap_or_default())
@@ -227,14 +231,14 @@ impl<'a> Git<'a> {
     }
 }
 
-/// An entry of `git ls-tree -l`: `<mode> <kind> <id> <size>`, a tab, the path.
+/// Parses an entry of `git ls-tree -l`: `<mode> <kind> <id> <size>`, a tab, the path.
 fn entry_of(entry: &str) -> Result<Entry, DiffError> {
     let (head, path) = entry.split_once('\t').ok_or_else(|| unexpected("ls-tree"))?;
     let head: Vec<&str> = head.split_whitespace().collect();
     let [mode, kind, id, size] = head[..] else { return Err(unexpected("ls-tree")) };
     let (kind, size) = match (kind, mode.starts_with("120")) {
         ("commit", _) => (Kind::Submodule, 0),
-        // A file whose content is missing has no size. It must not be taken for absent: all its edges would seem new.
+        // A file without a size has missing content. It must not count as absent: all its edges would appear to be new.
         ("blob", is_link) => {
             let size = size.parse().map_err(|_| unexpected("ls-tree"))?;
             (if is_link { Kind::Link } else { Kind::File }, size)
@@ -244,7 +248,7 @@ fn entry_of(entry: &str) -> Result<Entry, DiffError> {
     Ok(Entry { path: path.to_owned(), id: id.to_owned(), size, kind })
 }
 
-/// Whether a text is an object's identity, of SHA-1 or SHA-256.
+/// Whether a text is an object identifier, SHA-1 or SHA-256.
 fn is_id(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
@@ -253,15 +257,15 @@ fn unexpected(command: &str) -> DiffError {
     DiffError::Unexpected { command: command.to_owned() }
 }
 
-/// What comes out of a pipe, as far as it may come. A process that has more to say is stopped by the closed pipe.
+/// Reads at most `most` bytes from a pipe. If the process writes more, the closed pipe stops it.
 fn drain(pipe: Option<impl Read>, most: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
-    // What a broken pipe has brought is judged by the exit status.
+    // A read error is ignored: the exit status shows whether the command succeeded.
     let _ = pipe.map(|pipe| pipe.take(most).read_to_end(&mut bytes));
     bytes
 }
 
-/// Reads contents one by one, so that only one is held.
+/// Reads the contents of files one at a time, so that only one is in memory.
 pub(super) struct Blobs {
     child: Child,
     questions: ChildStdin,
@@ -269,14 +273,14 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// The content of a file that is not larger than a manifest may be.
+    /// Returns the content of a file, which must not be larger than [`FILE_MAX`].
     pub(super) fn read(&mut self, entry: &Entry) -> Result<Vec<u8>, DiffError> {
         self.ask(entry).ok().flatten().ok_or_else(|| unexpected("cat-file --batch"))
     }
 
     fn ask(&mut self, entry: &Entry) -> std::io::Result<Option<Vec<u8>>> {
         writeln!(self.questions, "{}", entry.id)?;
-        // `<id> blob <size>`, a line feed, the content, a line feed.
+        // The output is `<id> blob <size>`, a line feed, the content, a line feed.
         let mut head = String::new();
         self.answers.by_ref().take(HEAD_MAX).read_line(&mut head)?;
         let expected = format!("{} blob {}\n", entry.id, entry.size);
@@ -292,7 +296,7 @@ impl Blobs {
 
 impl Drop for Blobs {
     fn drop(&mut self) {
-        // It waits for questions; whether it is gone already does not matter.
+        // The process waits for requests. It does not matter whether it has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,7 +1,7 @@
-//! Limiting a run to what changed: the edges that manifests have now and did not have at an earlier commit.
+//! Limits a run to what changed: the edges that manifests have now and did not have at an earlier commit.
 //!
-//! Both states are parsed and compared. Changed lines would miss a new tag on an old digest, and take a removed line for one
-//! that was added.
+//! Both states are parsed and compared. A comparison of lines would miss a new tag on an old digest, and would mistake a
+//! removed line for an added one.
 
 mod added;
 mod base;
@@ -24,21 +24,21 @@ use super::assembly::Assembled;
 use super::diagnostic::Diagnostic;
 use super::model::{Manifest, Manifests};
 
-/// Leaves of `manifests` the edges that were added since `base` (specification 01, *Limiting a run to what changed*). `path` is
-/// what they were loaded from: the folder of thin manifests, or the plain one.
+/// Keeps only the edges of `manifests` that were added since `base` (specification 01, *Limiting a run to what changed*).
+/// `path` is where the manifests were loaded from: the folder of thin manifests, or the plain manifest.
 ///
-/// - A fault that the base has too, in the same entry of the same project, becomes a warning.
-/// - An entry that is wrong in the base is no edge there. Where a whole project is wrong in the base, the edges that it may
-///   have had are neither promoted nor dropped silently: [`Manifests::rejected`] says how many they are.
+/// - A fault that the base also has, in the same entry of the same project, becomes a warning.
+/// - An invalid entry of the base is not an edge there. If a whole project is invalid in the base, it is unknown which edges
+///   it had. These edges are not promoted, and [`Manifests::rejected`] reports how many they are.
 /// - A project that the base does not have is new as a whole.
 ///
-/// Runs `git` and waits for it. It reads only the local repository.
+/// Runs `git` and blocks until it exits. `git` reads only the local repository.
 ///
 /// # Errors
-/// When git cannot tell the state of the manifests at `base`.
+/// If git cannot determine the state of the manifests at `base`.
 pub fn limit_to_added(manifests: Manifests, path: &Path, base: &Base) -> Result<Manifests, DiffError> {
     let is_thin = path.is_dir();
-    // Commits know a file by its own name, not by that of a link to it.
+    // Commits list a file by its own name, not by the name of a link to it.
     let path =
         if is_thin { path.to_owned() } else { path.canonicalize().unwrap_or_else(|_| path.to_owned()) };
     let git = Git::open(if is_thin { &path } else { folder_of(&path) })?;
@@ -55,9 +55,9 @@ fn folder_of(file: &Path) -> &Path {
     file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Leaves of `now` the edges that `before` does not have: those whose repository and tag, or repository where there is no tag,
-/// get another digest there or none. Neither the staging registry nor the project matters. A manifest is split where different
-/// images were added to its destinations; what is empty is taken out.
+/// Keeps only the edges of `now` that `before` does not have. `before` has an edge if it promotes the same digest to the same
+/// repository and tag, or to the same repository if the edge has no tag. The staging registry and the project do not matter.
+/// A manifest is split if different images were added to its destinations. Empty manifests are removed.
 pub fn keep_added(now: Manifests, before: &[Manifest]) -> Manifests {
     let mut earlier = Earlier::default();
     before.iter().for_each(|manifest| earlier.know(&manifest.destinations, &manifest.images));
@@ -65,7 +65,7 @@ pub fn keep_added(now: Manifests, before: &[Manifest]) -> Manifests {
     Manifests { manifests: limited.collect(), ..now }
 }
 
-/// Leaves nothing: no edge was added, and every fault was there before.
+/// Keeps no edge and turns every fault into a warning, because nothing has changed.
 fn unchanged(mut manifests: Manifests) -> Manifests {
     let rejected = std::mem::take(&mut manifests.rejected);
     manifests.warnings.extend(rejected.iter().cloned().map(Diagnostic::known));
@@ -73,7 +73,7 @@ fn unchanged(mut manifests: Manifests) -> Manifests {
     manifests
 }
 
-/// Leaves what was added, with the faults that were added.
+/// Keeps the added edges and the added faults.
 fn limit(now: Manifests, before: &Assembled, commit: &str) -> Manifests {
     let Manifests { manifests, mut warnings, policies, mut rejected } = now;
     let identities: HashSet<u64> = before.rejected.iter().filter_map(Diagnostic::identity).collect();

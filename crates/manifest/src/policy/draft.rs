@@ -1,4 +1,4 @@
-//! A policy as it is written, and what no policy may ask for.
+//! A policy as it is written, and the checks that it must pass.
 
 use std::fmt;
 
@@ -6,38 +6,38 @@ use super::rules::{BuildLevel, Builder, Mode, Policy, Uri, covers};
 use super::signer::SignerPattern;
 use super::source::SourceRepository;
 
-/// The most entries of one list of a policy.
+/// The maximum number of entries in one list of a policy.
 pub(crate) const ENTRIES_MAX: usize = 100;
 
-/// A policy as it is written, not yet known to make sense.
+/// A policy as it is written, before validation.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySpec {
-    /// What becomes of images that do not satisfy it; none: it is off.
+    /// The effect on images that do not satisfy the policy. `None` if the policy is off.
     pub mode: Option<Mode>,
-    /// Who may sign.
+    /// The accepted signers.
     pub signers: Vec<SignerPattern>,
-    /// Who may build.
+    /// The accepted builders.
     pub builders: Vec<BuilderSpec>,
-    /// What may be built from.
+    /// The accepted source repositories.
     pub sources: Vec<SourceRepository>,
-    /// What must be attested besides.
+    /// The predicate types that an image needs besides build provenance.
     pub predicate_types: Vec<Uri>,
-    /// The level that is asked for.
+    /// The required level.
     pub level: Option<BuildLevel>,
 }
 
 /// A builder as it is written.
 #[derive(Clone, Debug)]
 pub struct BuilderSpec {
-    /// Its identifier.
+    /// The identifier.
     pub id: Uri,
-    /// The level that it reaches.
+    /// The level that the builder reaches.
     pub level: BuildLevel,
-    /// Which of the policy's signers alone may claim it.
+    /// The only signers that may claim the builder. Each must be a signer of the policy.
     pub signers: Vec<SignerPattern>,
 }
 
-/// A part of a policy, by its place in the draft.
+/// A field of a policy, by its index in the draft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PolicyField {
     /// All signers.
@@ -48,7 +48,7 @@ pub enum PolicyField {
     Builders,
     /// One builder.
     Builder(usize),
-    /// One signer of one builder.
+    /// One signer of one builder: the indices of the builder and of the signer.
     BuilderSigner(usize, usize),
     /// All sources.
     Sources,
@@ -62,19 +62,19 @@ pub enum PolicyField {
     Level,
 }
 
-/// Something that no policy may ask for.
+/// A field that no policy may have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyError {
-    /// Where.
+    /// The field.
     pub part: PolicyField,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: Problem,
 }
 
-/// What is wrong with a part of a policy.
+/// A problem with a field of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
-    /// What an enabled policy needs is not there.
+    /// A field that an enabled policy needs is missing or empty.
     #[error("`{field}` is missing or empty: with `mode: {mode}` no image could satisfy the policy")]
     Missing {
         /// The field.
@@ -82,41 +82,42 @@ pub enum Problem {
         /// The mode.
         mode: Mode,
     },
-    /// More entries than anybody needs.
+    /// A list has too many entries.
     #[error("`{0}` has more than {ENTRIES_MAX} entries")]
     TooMany(&'static str),
     /// An entry is repeated.
     #[error("`{0}` stands twice")]
     Twice(String),
-    /// A builder names somebody whom the policy does not.
+    /// A builder names a signer that the policy does not have.
     #[error("{0} is not among the policy's `signers`")]
     UnknownSigner(String),
-    /// Two builders mean the same, and only one says who may claim it: the other would let anybody.
+    /// Two builders cover the same identifier, and only one of them restricts its signers. The other would let any signer
+    /// claim it.
     #[error("this builder and `{0}` are the same at some ref, and only one of them has `signers`")]
     Overlap(String),
-    /// Nobody is left who may claim a builder.
+    /// No signer may claim a builder.
     #[error(
         "nobody may claim this builder: it names no `signers`, and all of the policy's are named by other builders"
     )]
     Unclaimable,
-    /// Level 1 is what every policy asks for.
+    /// Every policy requires level 1, so a policy may not list it.
     #[error("a policy's `level` is 2 or 3: provenance by a trusted builder is what every policy asks for")]
     LevelOne,
-    /// No builder is good enough.
+    /// No builder reaches the required level.
     #[error("no builder of this policy reaches level {asked}: the highest is {highest}")]
     Unreached {
-        /// What is asked for.
+        /// The required level.
         asked: BuildLevel,
-        /// What can be had.
+        /// The highest level of a builder.
         highest: BuildLevel,
     },
 }
 
 impl PolicySpec {
-    /// The policy, or none where it is off.
+    /// Returns the policy, or `None` if it is off.
     ///
     /// # Errors
-    /// All that makes no sense, also where the policy is off.
+    /// If a field is invalid, even if the policy is off: returns all problems.
     pub fn into_policy(self) -> Result<Option<Policy>, Vec<PolicyError>> {
         let mut flaws = Vec::new();
         self.check_lists(&mut flaws);
@@ -146,7 +147,7 @@ impl PolicySpec {
                 _ => {}
             }
         }
-        // What is compared below is compared with everything.
+        // The search for duplicates is quadratic, so it needs bounded lists.
         if flaws.is_empty() {
             let ids: Vec<&Uri> = self.builders.iter().map(|builder| &builder.id).collect();
             find_repeated(&self.signers, PolicyField::Signer, flaws);

@@ -1,7 +1,7 @@
-//! Provenance policies as manifests declare them (specification 02, *Phases / Provenance*): what must be attested of an image
-//! before it is promoted, and for which repositories.
+//! Provenance policies as manifests declare them (specification 02, *Phases / Provenance*): the attestations that an image
+//! needs before promotion, and the repositories that a policy holds for.
 //!
-//! Whether an image satisfies its policy is decided elsewhere.
+//! This module does not evaluate policies.
 
 mod draft;
 mod policies;
@@ -16,10 +16,10 @@ pub use rules::{BuildLevel, Builder, InvalidRule, Mode, Policy, Uri};
 pub use signer::{InvalidPattern, Pattern, SignerPattern};
 pub use source::{InvalidSource, SourceRepository, URI_MAX};
 
-/// The most of a text from outside that a reason shows, in characters.
+/// The maximum length of an untrusted text in a message, in characters.
 const SHOWN_MAX: usize = 200;
 
-/// A text from outside, for a person: bounded, and nothing that a terminal obeys.
+/// Formats an untrusted text for a message: bounded, and without control characters.
 fn shown(text: &str) -> String {
     oci_types::text::shown(text, SHOWN_MAX)
 }

@@ -1,4 +1,4 @@
-//! Which policy holds for a repository.
+//! The policies of a run, and which one holds for a repository.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -8,42 +8,43 @@ use oci_types::{Digest, Host, RegistryRoot, Repository};
 
 use super::rules::{Mode, Policy};
 
-/// The policies of a run, by the sources that they hold for.
+/// The policies of a run, by source.
 ///
-/// A policy holds for the repositories below its source. Where sources nest the nearest policy holds: a source without one
-/// takes nothing away from what holds above it, and below a source that requires there is no other policy.
+/// A policy holds for the repositories below its source. If sources nest, the nearest policy holds. A source without a policy
+/// does not weaken a policy above it. Below a source whose policy has mode `require`, no other policy is allowed.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
     by_source: HashMap<String, Arc<Policy>>,
-    /// The files that declare them.
+    /// The files that declare the policies.
     files: HashMap<String, Arc<str>>,
 }
 
-/// Two sources that cannot both have the policies that are declared for them.
+/// Two sources whose declared policies contradict each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicyConflict {
-    /// The number of the declaration that stands.
+    /// The index of the declaration that holds.
     pub first: usize,
-    /// The number of the one that contradicts it.
+    /// The index of the declaration that contradicts it.
     pub second: usize,
-    /// How their sources are related.
+    /// How the two sources are related.
     pub relation: Relation,
 }
 
-/// How the source of one declaration is related to that of another.
+/// How the sources of two declarations are related.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// They are the same source, and one source has one policy.
+    /// They are the same source, and a source has one policy.
     Same,
-    /// The second lies below the first, which requires what the second would replace.
+    /// The second source is below the first, and would replace a required policy.
     Below,
 }
 
 impl Policies {
-    /// The policies that sources declare, each source once for every manifest that reads it; none: off.
+    /// Joins the declared policies. A source occurs once for each manifest that reads from it. `None` means that the policy
+    /// is off.
     ///
     /// # Errors
-    /// All declarations that contradict another.
+    /// If declarations contradict each other: returns all conflicts.
     pub fn new(declared: &[(&RegistryRoot, Option<Arc<Policy>>)]) -> Result<Self, Vec<PolicyConflict>> {
         if declared.iter().all(|(_, policy)| policy.is_none()) {
             return Ok(Self::default());
@@ -79,7 +80,7 @@ impl Policies {
         Ok(Self { by_source, files: HashMap::new() })
     }
 
-    /// The same, and they know the files that declare the policies of sources.
+    /// Adds the files that declare the policies.
     #[must_use]
     pub fn with_files<'a>(self, files: impl IntoIterator<Item = (&'a RegistryRoot, Arc<str>)>) -> Self {
         let named =
@@ -88,7 +89,7 @@ impl Policies {
         Self { files, ..self }
     }
 
-    /// The file that declares the policy that holds for a source repository.
+    /// Returns the file that declares the policy of a source repository.
     pub fn file_of(&self, repository: &Repository) -> Option<&str> {
         let name = place_name(&repository.host, Some(&repository.path));
         let declares = |name: &str| self.by_source.contains_key(name);
@@ -96,7 +97,7 @@ impl Policies {
         self.files.get(declared).map(|file| &**file)
     }
 
-    /// The policy that holds for a source repository.
+    /// Returns the policy of a source repository.
     pub fn of(&self, repository: &Repository) -> Option<&Policy> {
         if self.by_source.is_empty() {
             return None;
@@ -108,7 +109,7 @@ impl Policies {
             .map(|policy| &**policy)
     }
 
-    /// The digest of all that these policies say. `None` where there are none.
+    /// Returns the digest of all policies, or `None` if there are none.
     pub fn fingerprint(&self) -> Option<Digest> {
         let sorted: BTreeMap<&String, &Arc<Policy>> = self.by_source.iter().collect();
         (!sorted.is_empty()).then(|| Digest::of(format!("{sorted:?}").as_bytes()))
@@ -120,14 +121,15 @@ impl Policies {
     }
 }
 
-/// The name of a place in a registry, the same for all spellings of the registry: another spelling must not evade a policy.
+/// The name of a registry or of a path in it. All spellings of a registry have the same name, so that another spelling cannot
+/// evade a policy.
 pub fn place_name(host: &Host, path: Option<&impl fmt::Display>) -> String {
     let host = host.api();
     let host = host.strip_suffix(":443").unwrap_or(host);
     path.map_or_else(|| host.to_owned(), |path| format!("{host}/{path}"))
 }
 
-/// The places above one, the nearest first.
+/// The names of the parent paths, the nearest first.
 fn above(name: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(name.rsplit_once('/').map(|(above, _)| above), |name| {
         name.rsplit_once('/').map(|(above, _)| above)
@@ -216,7 +218,7 @@ mod tests {
     #[test]
     fn below_a_source_that_requires_there_is_no_other_policy_however_far() {
         for inner in [policy(Mode::Require, "y"), policy(Mode::Warn, "x")] {
-            // In whichever order, and past others that lie between.
+            // The order does not matter, nor do sources in between.
             let conflicts = join(&[
                 ("gcr.io/a/b/c", inner),
                 ("gcr.io/a/b", None),

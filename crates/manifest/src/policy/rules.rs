@@ -1,4 +1,4 @@
-//! A policy: what it asks for.
+//! The rules of a policy.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,12 +6,12 @@ use std::str::FromStr;
 use super::signer::SignerPattern;
 use super::source::{SourceRepository, URI_MAX};
 
-/// What becomes of an image that does not satisfy its policy.
+/// The effect on an image that does not satisfy its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It is promoted, and what is wrong is told.
+    /// The image is promoted, and the violations are reported.
     Warn,
-    /// It is not promoted.
+    /// The image is not promoted.
     Require,
 }
 
@@ -24,14 +24,14 @@ impl fmt::Display for Mode {
     }
 }
 
-/// A level of SLSA's build track.
+/// A level of the SLSA build track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BuildLevel {
-    /// There is provenance.
+    /// Provenance exists.
     One = 1,
-    /// It is made and signed by a hosted builder.
+    /// A hosted builder makes and signs the provenance.
     Two,
-    /// Builds can influence neither one another nor the provenance.
+    /// Builds cannot influence one another or the provenance.
     Three,
 }
 
@@ -41,13 +41,13 @@ impl fmt::Display for BuildLevel {
     }
 }
 
-/// Why a text is not part of a policy.
+/// The error for a text that is not a valid rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRule {
-    /// No level of SLSA's build track.
+    /// Not a level of the SLSA build track.
     #[error("`{}` is not a SLSA build level: expected 1, 2 or 3", super::shown(.0))]
     Level(String),
-    /// No URI.
+    /// Not a URI.
     #[error("`{}` is not a URI: expected at most 2048 characters of ASCII without spaces", super::shown(.0))]
     Uri(String),
 }
@@ -65,12 +65,12 @@ impl FromStr for BuildLevel {
     }
 }
 
-/// What a builder or a type of predicate is called by: compared to the letter.
+/// The identifier of a builder or of a predicate type. It is compared exactly.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uri(String);
 
 impl Uri {
-    /// The URI as text.
+    /// Returns the URI as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -94,35 +94,37 @@ impl fmt::Display for Uri {
 /// A builder that a policy trusts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Builder {
-    /// Its identifier; one without `@` also means the builder at any ref.
+    /// The identifier. Without an `@` it also matches the builder at any ref.
     pub id: Uri,
-    /// The level that it reaches, which provenance cannot show.
+    /// The level that the builder reaches. Provenance cannot prove it.
     pub level: BuildLevel,
-    /// Those who alone may claim it, by their numbers among the policy's signers; none: whoever claims no builder by name.
+    /// Indices of the policy's signers. Only these signers may claim the builder. If empty, the signers that no builder names
+    /// may claim it.
     pub(super) signers: Vec<usize>,
 }
 
 impl Builder {
-    /// Whether provenance that names `claimed` names this builder.
+    /// Whether the identifier `claimed` in provenance names this builder.
     pub fn is(&self, claimed: &str) -> bool {
         let id = self.id.as_str();
         claimed == id || covers(id, claimed)
     }
 
-    /// Whether it is the one that is claimed, and not one that also means it.
+    /// Whether the identifier is exactly `claimed`, including its ref.
     fn is_exactly(&self, claimed: &str) -> bool {
         self.id.as_str() == claimed
     }
 }
 
-/// Whether an identifier without a ref also means another, which has one.
+/// Whether an identifier without a ref covers another that has one.
 pub(super) fn covers(id: &str, other: &str) -> bool {
     !id.contains('@') && other.strip_prefix(id).is_some_and(|rest| rest.starts_with('@'))
 }
 
-/// What must be attested of the images of a source (specification 02, *Phases / Provenance*). A policy that is off is none.
+/// The attestations that the images of a source need (specification 02, *Phases / Provenance*). A policy that is off is not a
+/// `Policy`.
 ///
-/// Two that ask for the same are equal, in whichever order they were written.
+/// Two policies with the same rules are equal, regardless of the order in which they are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(super) mode: Mode,
@@ -134,42 +136,44 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What becomes of images that do not satisfy it: never "nothing", a policy that is off is none.
+    /// Returns the effect on images that do not satisfy the policy. There is no mode for "off", because a policy that is off
+    /// does not exist.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// Who may sign.
+    /// Returns the accepted signers.
     pub fn signers(&self) -> &[SignerPattern] {
         &self.signers
     }
 
-    /// Who may build.
+    /// Returns the accepted builders.
     pub fn builders(&self) -> &[Builder] {
         &self.builders
     }
 
-    /// What may be built from.
+    /// Returns the accepted source repositories.
     pub fn sources(&self) -> &[SourceRepository] {
         &self.sources
     }
 
-    /// What must be attested besides build provenance.
+    /// Returns the predicate types that an image needs besides build provenance.
     pub fn predicate_types(&self) -> &[Uri] {
         &self.predicate_types
     }
 
-    /// The level that is asked for, 2 or 3; none: whichever the builder reaches.
+    /// Returns the required level, 2 or 3. If `None`, the level of any accepted builder suffices.
     pub fn level(&self) -> Option<BuildLevel> {
         self.level
     }
 
-    /// Whether the identity `subject`, for which `issuer` vouches, is one of the policy's signers.
+    /// Whether the identity `subject` of the issuer `issuer` is one of the policy's signers.
     pub fn trusts(&self, issuer: &str, subject: &str) -> bool {
         self.signers.iter().any(|signer| signer.matches(issuer, subject))
     }
 
-    /// The builders that somebody may claim: those that name him or, where none does, those that name nobody.
+    /// Returns the builders that a signer may claim: those that name the signer or, if there are none, those that name no
+    /// signer.
     fn claimable(&self, is_named: impl Fn(&SignerPattern) -> bool) -> Vec<&Builder> {
         let named =
             |builder: &&Builder| builder.signers.iter().any(|number| is_named(&self.signers[*number]));
@@ -180,16 +184,16 @@ impl Policy {
         self.builders.iter().filter(|builder| builder.signers.is_empty()).collect()
     }
 
-    /// The builder `id`, where the identity `subject`, for which `issuer` vouches, may claim it. Of two that match, the one with
-    /// exactly this identifier.
+    /// Returns the builder `id` if the identity `subject` of the issuer `issuer` may claim it. If two builders match, the one
+    /// with exactly this identifier wins.
     pub fn claimed(&self, issuer: &str, subject: &str, id: &str) -> Option<&Builder> {
         let claimable = self.claimable(|signer| signer.matches(issuer, subject));
         let meant = claimable.into_iter().filter(|builder| builder.is(id));
         meant.max_by_key(|builder| builder.is_exactly(id))
     }
 
-    /// The signers whose word alone decides which level an image reaches, because they may claim builders of several: each
-    /// with the lowest and the highest.
+    /// Returns the signers that may claim builders of different levels, each with the lowest and the highest level. The claim
+    /// of such a signer alone decides which level an image reaches.
     pub fn undecided(&self) -> impl Iterator<Item = (&SignerPattern, BuildLevel, BuildLevel)> {
         self.signers.iter().filter_map(|signer| {
             let levels = || self.claimable(|other| other == signer).into_iter().map(|builder| builder.level);

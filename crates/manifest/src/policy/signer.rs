@@ -1,42 +1,42 @@
-//! Signers as policies and flags name them.
+//! Signers in policies and flags.
 
 use std::fmt;
 use std::str::FromStr;
 
 use regex::{Regex, RegexBuilder};
 
-/// The most that a compiled pattern may take, in bytes: patterns come from manifests.
+/// The maximum size of a compiled pattern, in bytes. Patterns come from manifests, so their size must be bounded.
 const PATTERN_MAX: usize = 1 << 20;
 
-/// A text that has to be met.
+/// A pattern that a text must match.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// To the letter.
+    /// Matches exactly this text.
     Exact(String),
-    /// By a regular expression that has to match the whole of it.
+    /// Matches if the regular expression matches the whole text.
     Regex {
-        /// The expression as it was written.
+        /// The expression as it is written.
         written: String,
-        /// The expression as it is matched.
+        /// The compiled expression.
         regex: Regex,
     },
 }
 
-/// Why a pattern cannot be used.
+/// The error for an invalid pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidPattern {
     /// Not a regular expression.
     #[error("`{pattern}` is not a regular expression: {why}")]
     Regex {
-        /// What was written.
+        /// The expression as it is written.
         pattern: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// Nothing stands where an identity or an issuer should.
+    /// The identity or the issuer is empty.
     #[error("an identity and an issuer must not be empty: whoever has none would be met by anybody")]
     Empty,
-    /// Not the form of a signer.
+    /// Not the syntax of a signer.
     #[error(
         "`{0}` names no signer: write `sigstore::ISSUER::IDENTITY` or `sigstore(identityMatch=regex)::ISSUER::IDENTITY`"
     )]
@@ -44,23 +44,24 @@ pub enum InvalidPattern {
 }
 
 impl Pattern {
-    /// A text that has to be met to the letter.
+    /// Creates a pattern that matches exactly `text`.
     ///
     /// # Errors
-    /// When it is empty.
+    /// If `text` is empty.
     pub fn exact(text: &str) -> Result<Self, InvalidPattern> {
         if text.is_empty() { Err(InvalidPattern::Empty) } else { Ok(Self::Exact(text.to_owned())) }
     }
 
-    /// A regular expression (RE2 syntax) that has to match the whole text. `\d`, `\w`, `\s` and `\b` know ASCII alone.
+    /// Creates a pattern from a regular expression (RE2 syntax), which must match the whole text. `\d`, `\w`, `\s` and `\b`
+    /// cover ASCII only.
     ///
     /// # Errors
-    /// When it is empty or not a regular expression.
+    /// If `pattern` is empty or not a regular expression.
     pub fn regex(pattern: &str) -> Result<Self, InvalidPattern> {
         if pattern.is_empty() {
             return Err(InvalidPattern::Empty);
         }
-        // By itself first: what is put around it must not complete it.
+        // The expression is compiled on its own first: the added anchors and group must not complete a broken expression.
         let build = |text: &str| RegexBuilder::new(text).size_limit(PATTERN_MAX).build();
         build(pattern)
             .and_then(|_| build(&format!(r"\A(?:{})\z", in_ascii(pattern))))
@@ -68,7 +69,7 @@ impl Pattern {
             .map_err(|error| InvalidPattern::Regex { pattern: pattern.to_owned(), why: error.to_string() })
     }
 
-    /// Whether a text meets it.
+    /// Whether a text matches.
     pub fn matches(&self, text: &str) -> bool {
         match self {
             Self::Exact(exact) => exact == text,
@@ -86,8 +87,9 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// An expression with the classes of Perl as RE2 has them. It knows those of ASCII, where the engine here knows all of Unicode:
-/// other digits would pass for a version, other letters for a name. Each stands for the same within brackets and outside.
+/// Rewrites Perl character classes to their meaning in RE2. RE2 limits them to ASCII, but the `regex` crate matches all of
+/// Unicode: other digits would pass for a version, other letters for a name. Each replacement means the same inside and
+/// outside of brackets.
 fn in_ascii(pattern: &str) -> String {
     let mut text = String::with_capacity(pattern.len());
     let mut letters = pattern.chars();
@@ -106,14 +108,14 @@ fn in_ascii(pattern: &str) -> String {
             Some('b') => text.push_str(r"(?-u:\b)"),
             Some('B') => text.push_str(r"(?-u:\B)"),
             Some(other) => text.extend(['\\', other]),
-            // The engine has refused such an expression before.
+            // The regex engine has already refused a trailing backslash.
             None => text.push('\\'),
         }
     }
     text
 }
 
-/// Patterns are the same where they are written the same.
+/// Patterns are equal if they are written the same.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -126,7 +128,7 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// Which holders of certificates are meant.
+/// A pattern for certificate identities.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignerPattern {
     /// The issuer of the identity.
@@ -136,7 +138,7 @@ pub struct SignerPattern {
 }
 
 impl SignerPattern {
-    /// Whether the identity `subject`, for which `issuer` vouches, is meant.
+    /// Whether the pattern matches the identity `subject` of the issuer `issuer`.
     pub fn matches(&self, issuer: &str, subject: &str) -> bool {
         self.issuer.matches(issuer) && self.subject.matches(subject)
     }
@@ -148,8 +150,8 @@ impl fmt::Display for SignerPattern {
     }
 }
 
-/// As policies write signers: `sigstore::ISSUER::IDENTITY`, and with `(identityMatch=regex)` both as regular expressions.
-/// The issuer ends at the first `::` that follows it.
+/// Parses a signer as policies write it: `sigstore::ISSUER::IDENTITY`. With `(identityMatch=regex)` after `sigstore`, both
+/// parts are regular expressions. The issuer ends at the first `::` after it.
 impl FromStr for SignerPattern {
     type Err = InvalidPattern;
 

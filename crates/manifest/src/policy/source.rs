@@ -1,22 +1,22 @@
-//! Repositories of source code, as policies and provenance name them.
+//! Source code repositories in policies and provenance.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The longest URI that is compared, in bytes.
+/// The maximum length of a compared URI, in bytes.
 pub const URI_MAX: usize = 2_048;
-/// How git reaches a repository without giving away what it is: what a source without a scheme matches.
+/// The git transports that a source without a scheme matches.
 const TRANSPORTS: [&str; 3] = ["https", "ssh", "git"];
 
-/// A repository of source code that images may be built from: `github.com/org/repo`, or with a scheme.
+/// A source code repository that images may be built from: `github.com/org/repo`, or with a scheme.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceRepository {
     scheme: Option<String>,
-    /// Host, in lower case, and path.
+    /// The host in lower case, and the path.
     location: String,
 }
 
-/// Why a text is not a source.
+/// The error for a text that is not a source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{}` is not a source: expected host and path of a repository, such as `github.com/org/repo`, without ref or pattern",
@@ -25,8 +25,8 @@ pub struct SourceRepository {
 pub struct InvalidSource(String);
 
 impl SourceRepository {
-    /// Whether a URI of provenance means this repository, at whichever ref: `git+https://github.com/org/repo@refs/heads/main`
-    /// and `https://github.com/org/repo.git` are `github.com/org/repo`, and `github.com/org/repo2` is not.
+    /// Whether a provenance URI names this repository, at any ref: `git+https://github.com/org/repo@refs/heads/main` and
+    /// `https://github.com/org/repo.git` match `github.com/org/repo`, and `github.com/org/repo2` does not.
     pub fn matches(&self, uri: &str) -> bool {
         let Some(Self { scheme, location }) = Self::of(uri) else { return false };
         location == self.location
@@ -37,7 +37,7 @@ impl SourceRepository {
             }
     }
 
-    /// The repository that a URI means: user, ref, query, fragment, `git+` and `.git` say nothing about which it is.
+    /// Returns the repository that a URI names. User, ref, query, fragment, `git+` and `.git` do not change the repository.
     fn of(uri: &str) -> Option<Self> {
         if uri.len() > URI_MAX {
             return None;
@@ -48,7 +48,7 @@ impl SourceRepository {
             None => (None, uri),
         };
         let (authority, path) = rest.split_once('/')?;
-        // What stands before the last `@` names a user, whatever host it looks like.
+        // Everything before the last `@` is the user, even if it looks like a host.
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         let path = path.split(['@', '?', '#']).next().unwrap_or_default();
         let path = path.strip_suffix('/').unwrap_or(path);
