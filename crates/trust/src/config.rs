@@ -1,5 +1,5 @@
-//! Whom a run believes, and as whom it signs. What it takes to verify and to sign is looked up when the first signature is
-//! met or made: a run that meets none asks nobody.
+//! The trusted signers of a run, and its own signer. Trust and signing services are looked up when the first signature is
+//! verified or made. A run without signatures sends no requests to them.
 
 use manifest::policy::SignerPattern;
 use oci::Reader;
@@ -9,75 +9,76 @@ use crate::evidence::{Budget, EvidenceClient, FoundSignature, ImageBudget};
 use crate::production::Production;
 use crate::promoter::Promoter;
 
-/// Verification and, where the run signs, signing.
+/// The settings for verification and, if the run signs, for signing.
 #[derive(Debug)]
 pub struct TrustConfig {
-    /// What is believed.
+    /// The settings for verification.
     pub verification: Verification,
-    /// As whom to sign; none: what is promoted is neither signed nor attested.
+    /// The settings for signing. If `None`, promoted images are neither signed nor attested.
     pub signing: Option<Signing>,
-    /// What is particular to an organisation.
+    /// The settings of the organisation.
     pub production: Production,
 }
 
-/// What a run believes of what others have signed.
+/// The settings for the verification of existing signatures and attestations.
 #[derive(Debug)]
 pub struct Verification {
-    /// Whom to trust.
+    /// The trusted root or key.
     pub trust: Trust,
-    /// Who signs staging images. Where trust is in a key, its holder does.
+    /// The signer of staging images. If trust is in a key, the holder of the key is the signer instead.
     pub staging: SignerPattern,
-    /// How much of what is attached to images is held at once.
+    /// The memory budget for attachments of images.
     pub budget: Budget,
 }
 
 impl Verification {
-    /// Whether somebody's signature on a staging image counts. A key is only ever found to have signed where trust is in it.
+    /// Whether a signature by `signatory` on a staging image counts. A signature by key always counts, because only the
+    /// trusted key verifies.
     pub fn accepts(&self, signatory: &Signatory) -> bool {
         signatory.identity().is_none_or(|(issuer, subject)| self.staging.matches(issuer, subject))
     }
 
-    /// What it takes to gather what is attached to an image that has this share.
+    /// Returns a client that fetches the evidence of the image with this allowance.
     pub fn client<'a>(&'a self, reader: &'a Reader, share: &'a ImageBudget) -> EvidenceClient<'a> {
         EvidenceClient { reader, trust: &self.trust, share }
     }
 
-    /// Who has signed, of those whose signatures count.
+    /// Returns the signatories whose signatures count.
     pub fn accepts_of(&self, signatures: &[FoundSignature]) -> Vec<Signatory> {
         let signatories = signatures.iter().map(|found| &found.signatory);
         signatories.filter(|signatory| self.accepts(signatory)).cloned().collect()
     }
 }
 
-/// How a run signs and attests.
+/// The settings for signatures and attestations of a run.
 #[derive(Debug)]
 pub struct Signing {
-    /// Who signs images and promotion records.
+    /// The signer of images and promotion records.
     pub signer: SignerSource,
-    /// The form of signatures.
+    /// The format of signatures.
     pub format: SignatureFormat,
-    /// How many images are signed or attested at once.
+    /// The maximum number of images that are signed or attested concurrently.
     pub at_once: usize,
-    /// Who signs verification summaries (`--verification-summaries`); none: there are none.
+    /// The signer of verification summaries (`--verification-summaries`). If `None`, no summaries are made.
     pub summaries: Option<SummarySigner>,
-    /// What records say of the run.
+    /// The promoter in promotion records.
     pub promoter: Promoter,
 }
 
-/// Who signs verification summaries.
+/// The signer of verification summaries.
 #[derive(Debug)]
 pub enum SummarySigner {
-    /// Whoever signs the images.
+    /// The signer of images.
     Same,
-    /// Somebody else (`--summary-signer-account`).
+    /// A different signer (`--summary-signer-account`).
     Other(SignerSource),
 }
 
-/// The form that signatures of images have (specification 02, *Sign*).
+/// The format of image signatures (specification 02, *Sign*).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SignatureFormat {
-    /// The tag, and a bundle besides on every manifest that has or gets another bundle: cosign 2.6 and 3 look at bundles alone
-    /// as soon as a manifest has any.
+    /// A tag. A manifest that has or gets another bundle also gets a signature bundle, because cosign 2.6 and 3 ignore the
+    /// tag if a manifest has any bundle.
     #[default]
     Auto,
     /// Layers of a `sha256-<hex>.sig` tag.
@@ -89,12 +90,12 @@ pub enum SignatureFormat {
 }
 
 impl SignatureFormat {
-    /// Whether the tag is written.
+    /// Whether the format includes the tag.
     pub fn has_tag(self) -> bool {
         self != Self::Bundle
     }
 
-    /// Whether a bundle is written to a manifest to which other bundles are attached, or will be.
+    /// Whether a manifest gets a signature bundle. `beside_others` is set if the manifest has or gets other bundles.
     pub fn has_bundle(self, beside_others: bool) -> bool {
         match self {
             Self::Auto => beside_others,

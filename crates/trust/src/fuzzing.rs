@@ -1,17 +1,17 @@
-//! What a bundle claims before it is verified, without the types that are private.
+//! Entry points for fuzzing: the unverified content of a bundle, without private types.
 
 use crate::evidence::{self, Content};
 
-/// What a bundle claims.
+/// The content that a bundle claims to have.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Peeked {
     /// A signature over bytes.
     Message,
-    /// A statement, with the type of its predicate where it can be read.
+    /// A statement, with its predicate type if it can be read.
     Statement(Option<String>),
 }
 
-/// Reads what a bundle claims.
+/// Reads the content that a bundle claims to have.
 pub fn peek(bundle: &[u8]) -> Peeked {
     match evidence::peek(bundle).content {
         Content::Message => Peeked::Message,

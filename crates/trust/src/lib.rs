@@ -1,7 +1,7 @@
-//! Trust: what is attached to images and whether it proves anything, the gate that all images pass, and what is attached to
-//! promoted images.
+//! Trust: the signatures and attestations of images, whether they count, the gate that all images pass, and the signatures
+//! and attestations that kpromo attaches to promoted images.
 //!
-//! Knows no plan and no events: it looks at one image at a time, and is told where.
+//! This crate has no plans and no events. It examines one image at a time, at a location that the caller passes.
 
 pub mod attach;
 pub mod audit;

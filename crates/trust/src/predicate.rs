@@ -1,4 +1,4 @@
-//! The types of predicates that are written and read.
+//! The predicate types that kpromo both writes and reads.
 
 /// The predicate type of promotion records.
 pub const PROMOTION_TYPE: &str = "https://k8s.io/promo-tools/promotion/v1";

@@ -1,4 +1,4 @@
-//! What went wrong, as it is reported: the error in words, and what its reader can do.
+//! Problems in reports: an error message, and advice on how to resolve it.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,29 +7,29 @@ use serde::Serialize;
 
 use crate::attach::AttachError;
 
-/// What went wrong with one thing.
+/// A problem with one subject.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// What was tried, on what, and what came back.
+    /// The operation, its subject and the result.
     pub error: String,
-    /// What the person who reads the error could do, where that is known.
+    /// The advice to the reader, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
 
 impl Problem {
-    /// A problem for which there is no advice, or whose words have it.
+    /// Creates a problem without advice, or whose message contains the advice.
     pub fn without_advice(error: impl Into<String>) -> Self {
         Self { error: error.into(), advice: None }
     }
 }
 
-/// Gives the advice of many errors once each.
+/// Limits repeated advice: each advice is given only once.
 #[derive(Debug, Default)]
 pub struct NewAdvice(HashSet<String>);
 
 impl NewAdvice {
-    /// An error, with its advice where no earlier one had the same.
+    /// Creates a problem from an error. The advice is omitted if an earlier problem had the same.
     pub fn of(&mut self, error: &oci::Error) -> Problem {
         let Problem { error, advice } = error.into();
         Problem { error, advice: advice.filter(|advice| self.0.insert(advice.clone())) }
@@ -51,7 +51,7 @@ impl From<&AttachError> for Problem {
     }
 }
 
-/// The error; below it, on a line of its own, the advice.
+/// Writes the error, followed by the advice on its own line.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.error)?;

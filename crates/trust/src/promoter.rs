@@ -1,23 +1,23 @@
-//! Who promotes, as records name it.
+//! The identity of the promoter in promotion records.
 
 use manifest::Checkout;
 use serde::Serialize;
 
-/// Who promotes, as promotion records tell it. What is empty is left out of them.
+/// The promoter, as promotion records describe it. Records omit empty fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Promoter {
     /// The version of kpromo.
     pub version: String,
-    /// The commit that it was built from.
+    /// The commit that kpromo was built from.
     pub commit: Option<String>,
-    /// The job that it runs in.
+    /// The job of the run.
     pub job: CiJob,
     /// The repository of the manifests.
     pub checkout: Option<Checkout>,
 }
 
 impl Promoter {
-    /// The name of a manifest's file in its repository; as it was given where it is in none.
+    /// Returns the path of a manifest file in its repository, or the given path if the file is in no repository.
     pub fn manifest_name(&self, file: &str) -> String {
         let inside = |checkout: &Checkout| {
             let file = std::fs::canonicalize(file).ok()?;
@@ -28,7 +28,7 @@ impl Promoter {
     }
 }
 
-/// The job of a continuous integration that a run is part of.
+/// The continuous integration job of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CiJob {

@@ -1,5 +1,5 @@
-//! The gate: what was found of an image, and whether it passes. What passes is a value without which no later phase does
-//! anything for the image (specification 02, *One gate*).
+//! The gate: the assessment of an image, and whether the image passes. No later phase does anything for an image without a
+//! value of [`Passed`] (specification 02, *One gate*).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -11,21 +11,21 @@ use crate::config::Verification;
 use crate::evidence::{Evidence, FoundAttestation, FoundSignature};
 use crate::policy::{AttestationId, Judgement};
 
-/// What was found of an image, and what it amounts to. Of what is attached it keeps what later phases carry, and lets go of
-/// what it was found by: statements alone can have megabytes an image.
+/// The evidence of an image and its evaluation. It keeps only what later phases copy, and drops the rest: statements alone
+/// can have megabytes per image.
 #[derive(Clone, Debug)]
 pub struct Assessment {
-    /// The signatures that count, and the attestations that its policies accept.
+    /// The signatures that count, and the attestations that the policies accept.
     pub(super) evidence: Evidence,
-    /// The attestations of platforms that the policies accept, where these were looked at.
+    /// The attestations of platforms that the policies accept, if the platforms were examined.
     platforms: BTreeMap<Digest, Evidence>,
-    /// What became of it under its policy; under that of each staging repository, where several serve it. Never empty.
+    /// The judgement of each policy. There is one policy for each staging repository that serves the image. Never empty.
     judgements: Vec<Judgement>,
-    /// Whether its signatures count.
+    /// Whether the signatures count.
     signatures: Signatures,
 }
 
-/// An image that has passed Provenance and Validate in this run. Only `Assessment::pass` makes one.
+/// An image that has passed Provenance and Validate in this run. Only `Assessment::pass` creates one.
 ///
 /// ```compile_fail,E0451
 /// fn forge(assessment: trust::gate::Assessment) -> trust::gate::Passed {
@@ -40,33 +40,32 @@ pub struct Passed {
 /// An image that has not passed.
 #[derive(Clone, Debug)]
 pub struct Refused {
-    /// Why it has not.
+    /// The reason.
     pub why: String,
-    /// What was found of it.
+    /// The assessment of the image.
     pub assessment: Assessment,
 }
 
 impl Passed {
-    /// What was found of the image.
+    /// Returns the assessment of the image.
     pub fn assessment(&self) -> &Assessment {
         &self.assessment
     }
 }
 
-/// What the signatures of an image amount to.
+/// The evaluation of an image's signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signatures {
-    /// There are none.
+    /// The image has no signatures.
     None,
-    /// At least one is by whom staging's should be.
+    /// At least one signature is by the signer of staging.
     Accepted,
-    /// There are some, and none counts: why each does not.
+    /// The image has signatures, but none counts. Holds the reason for each.
     Refused(Vec<String>),
 }
 
 impl Assessment {
-    /// What the verdicts of `judgements` and the weight of `signatures` make of an image. There is a verdict for each policy,
-    /// and one where there is none.
+    /// Creates the assessment of an image. There is one judgement for each policy, or a single one if there is no policy.
     pub(super) fn new(
         evidence: Evidence,
         platforms: BTreeMap<Digest, Evidence>,
@@ -76,12 +75,12 @@ impl Assessment {
         Self { evidence, platforms, judgements, signatures }
     }
 
-    /// What its signatures amount to.
+    /// Returns the evaluation of the signatures.
     pub fn signatures(&self) -> &Signatures {
         &self.signatures
     }
 
-    /// The signatures of the image by whom they should be.
+    /// Returns the signatures by the expected signer.
     pub fn accepted<'a>(
         &'a self,
         verification: &'a Verification,
@@ -89,8 +88,8 @@ impl Assessment {
         self.evidence.signatures.iter().filter(|found| verification.accepts(&found.signatory))
     }
 
-    /// The attestations that a policy has accepted, of the image and of platforms that were judged by their own, with the
-    /// digest that each is about.
+    /// Returns the attestations that a policy has accepted: those of the image, and those of platforms that were judged by
+    /// their own attestations. Each has the digest of its subject.
     pub fn counted(&self) -> Vec<(Digest, &FoundAttestation)> {
         let mut counted = Vec::new();
         self.judgements.iter().for_each(|judgement| self.collect(judgement, &mut counted));
@@ -99,21 +98,22 @@ impl Assessment {
         counted
     }
 
-    /// What became of the image: under the policy that it satisfies least, where there are several.
+    /// Returns the judgement of the image. If there are several, returns that of the policy that the image satisfies least.
     pub fn judgement(&self) -> &Judgement {
         #[expect(clippy::expect_used, reason = "an image is judged once without a policy")]
         self.judgements.iter().max_by_key(|judgement| rank(judgement)).expect("an image has a judgement")
     }
 
-    /// What became of a manifest of the image. One that was not judged by itself has the verdict of the index that lists it.
+    /// Returns the judgement of a manifest of the image. A manifest without its own judgement has that of the index that
+    /// lists it.
     pub fn judgement_of(&self, digest: &Digest) -> &Judgement {
         self.judgement().of_part(digest)
     }
 
-    /// The proof that the image has passed.
+    /// Returns the proof that the image has passed.
     ///
     /// # Errors
-    /// Why it has not, with what was found of it.
+    /// If the image has not passed: returns the reason with the assessment.
     pub fn pass(self) -> Result<Passed, Box<Refused>> {
         match self.refusal() {
             Some(why) => Err(Box::new(Refused { why, assessment: self })),
@@ -121,15 +121,15 @@ impl Assessment {
         }
     }
 
-    /// Why the image has not passed.
+    /// Returns why the image has not passed, or `None` if it passes.
     pub fn refusal(&self) -> Option<String> {
         self.unproven().or_else(|| self.invalid())
     }
 
-    /// Lets go of what no later phase asks for.
+    /// Drops all evidence that no later phase needs.
     pub fn forget_the_rest(mut self, verification: &Verification) -> Self {
         let mut accepted: HashMap<Digest, HashSet<AttestationId>> = HashMap::new();
-        // Nothing is carried that no policy asks for.
+        // Attestations that no policy requires are not copied.
         for judgement in self.judgements.iter().filter(|judgement| judgement.mode.is_some()) {
             note_accepted(judgement, &mut accepted);
         }
@@ -161,12 +161,12 @@ impl Assessment {
         }
     }
 
-    /// Why it must not be promoted for what is attested of it; none: it may.
+    /// Returns why the attestations of the image forbid its promotion, or `None` if they do not.
     pub fn unproven(&self) -> Option<String> {
         self.judgement().blocks().then(|| self.judgement().to_string())
     }
 
-    /// Why it must not be promoted for its signatures; none: it may.
+    /// Returns why the signatures of the image forbid its promotion, or `None` if they do not.
     pub fn invalid(&self) -> Option<String> {
         match &self.signatures {
             Signatures::Refused(why) => {
@@ -177,13 +177,14 @@ impl Assessment {
     }
 }
 
-/// How bad a verdict is: of several, the greatest holds. Where all pass, one of a policy says more than one without.
+/// Ranks a judgement by severity. Of several judgements, the greatest one holds. If all pass, a judgement by a policy is
+/// greater than one without a policy.
 pub fn rank(judgement: &Judgement) -> impl Ord + use<> {
     let has_policy = judgement.mode.is_some();
     (judgement.blocks(), !judgement.is_satisfied(), has_policy, Reverse(judgement.level))
 }
 
-/// Takes note of the attestations that count, by the digest that they are attached to.
+/// Collects the accepted attestations by the digest that they are attached to.
 fn note_accepted(judgement: &Judgement, accepted: &mut HashMap<Digest, HashSet<AttestationId>>) {
     let ids = judgement.accepted().filter_map(|finding| finding.id);
     accepted.entry(judgement.digest).or_default().extend(ids);
@@ -233,7 +234,7 @@ mod tests {
         let content = Bytes::from_static(content.as_bytes());
         let layer = NewLayer { media_type: "a/b".to_owned(), content, annotations: BTreeMap::new() };
         let (repository, tag) = ("s.io/app".parse().unwrap(), "t".parse().unwrap());
-        // Places tell things apart.
+        // The locations must differ, so the index depends on the content.
         Location::Layer { repository, tag, index: layer.content.len(), layer }
     }
 
@@ -265,7 +266,7 @@ mod tests {
         Evidence { signatures, attestations, rejected: vec![rejected], ..Evidence::default() }
     }
 
-    /// An index whose platform has provenance, as it is kept.
+    /// Returns the kept assessment of an index whose platform has provenance.
     fn kept(policy: Option<&Policy>) -> (Digest, Digest, Assessment) {
         let (index, platform) = (Digest::of(b"index"), Digest::of(b"platform"));
         let own = evidence(Vec::new());

@@ -1,4 +1,4 @@
-//! Looking at one image.
+//! The examination of one image.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,15 @@ use crate::config::Verification;
 use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected};
 use crate::policy::judge;
 
-/// The most of a text from outside that a reason has, in characters.
+/// The maximum length of an untrusted text in a reason, in characters.
 const SHOWN_MAX: usize = 1_000;
 
-/// Looks at an image: fetches and verifies what is attached to it and, where a policy needs them, to its parts; judges it by each
-/// of its policies (`None` stands for none), and weighs its signatures. The only function that makes an [`Assessment`].
+/// Examines an image. Fetches and verifies the attachments of the image and, if a policy needs them, those of its parts.
+/// Judges the image by each of its policies (`None` means no policy), and evaluates its signatures. This is the only function
+/// that creates an [`Assessment`].
 ///
 /// # Errors
-/// When the repository that serves the image does not answer, and when the trusted root is not available.
+/// If the repository that serves the image does not answer, or if the trusted root is not available.
 pub async fn examine(
     staged: &Staged<'_>,
     digest: Digest,
@@ -32,7 +33,7 @@ pub async fn examine(
     let mut judgements = Vec::new();
     for policy in policies {
         let mut image = image_of(digest, &evidence);
-        // Where an index has no provenance of its own, its platforms have to have it.
+        // If an index has no provenance of its own, its platforms must have it.
         if let Some(policy) = policy.filter(|policy| !image.has_provenance(policy)) {
             image.platforms = Parts::of(staged, policy).platforms(digest, &mut platforms, 1).await?;
         }
@@ -47,12 +48,13 @@ pub async fn examine(
     Ok(Assessment::new(evidence, platforms, judgements, signatures))
 }
 
-/// What the signatures of an image amount to.
+/// Evaluates the signatures of an image.
 fn evaluate(evidence: &Evidence, verification: &Verification) -> Signatures {
     if evidence.signatures.iter().any(|found| verification.accepts(&found.signatory)) {
         return Signatures::Accepted;
     }
-    // Signatures by others are ignored: only what claims to be by staging's signer and does not hold is in the way.
+    // Signatures by others are ignored. Only an invalid signature that claims to be by the signer of staging blocks the
+    // image.
     let rejected = evidence.rejected.iter().filter(|rejected| rejected.claim == Claim::Signature);
     let why: Vec<String> =
         rejected.map(|Rejected { place, reason, .. }| format!("{place}: {reason}")).collect();
@@ -60,8 +62,8 @@ fn evaluate(evidence: &Evidence, verification: &Verification) -> Signatures {
 }
 
 impl Assessment {
-    /// The signatures that are someone else's, each with the reason: those by another identity, and those by keys and authorities
-    /// that are not trusted.
+    /// Returns the signatures by others, each with the reason. These are signatures by another identity, and those by keys
+    /// and authorities that are not trusted.
     pub fn signed_by_others(&self, verification: &Verification) -> Vec<String> {
         let verified = self.evidence.signatures.iter().map(|found| {
             let (signatory, staging) = (&found.signatory, &verification.staging);
@@ -72,7 +74,7 @@ impl Assessment {
         verified.chain(unknown.map(|Rejected { place, reason, .. }| format!("{place}: {reason}"))).collect()
     }
 
-    /// Who has signed the image, of those whose signatures count.
+    /// Returns the signatories whose signatures count.
     pub fn signed_by(&self, verification: &Verification) -> Vec<sigstore::Signatory> {
         verification.accepts_of(&self.evidence.signatures)
     }

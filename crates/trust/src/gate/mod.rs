@@ -1,7 +1,7 @@
-//! The gate: what was found of an image, and whether it passes (specification 02, *One gate*).
+//! The gate: the assessment of an image, and whether the image passes (specification 02, *One gate*).
 //!
-//! [`examine`] alone makes an [`Assessment`], and `Assessment::pass` alone makes a [`Passed`], which everything asks for that
-//! promotes, signs, records or summarises.
+//! Only [`examine`] creates an [`Assessment`], and only `Assessment::pass` creates a [`Passed`]. Every function that
+//! promotes, signs, records or summarises an image requires a [`Passed`].
 
 mod assessment;
 mod examine;

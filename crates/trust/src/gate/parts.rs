@@ -1,4 +1,4 @@
-//! The gate: looking at what an index lists, where the index has no provenance of its own.
+//! The gate: the entries of an index that has no provenance of its own.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -12,11 +12,11 @@ use super::staged::Staged;
 use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected, is_about_content};
 use crate::policy::{Image, Platform, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt};
 
-/// What an index lists, looked at for one policy.
+/// The entries of an index, examined for one policy.
 pub(super) struct Parts<'a> {
     staged: &'a Staged<'a>,
     policy: &'a Policy,
-    /// How many platforms may still be looked at.
+    /// The number of platforms that may still be examined.
     left: AtomicUsize,
 }
 
@@ -25,12 +25,12 @@ impl<'a> Parts<'a> {
         Self { staged, policy, left: AtomicUsize::new(IMAGE_MANIFESTS_MAX) }
     }
 
-    /// Whether another platform may be looked at.
+    /// Takes one platform of the remaining limit. Returns `false` if the limit is reached.
     fn may_look_at_another(&self) -> bool {
         self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
-    /// What is attested of what an index lists; none where it is no index.
+    /// Returns the platforms of an index with their attestations, or `None` if the manifest is not an index.
     pub(super) fn platforms<'b>(
         &'b self,
         digest: Digest,
@@ -41,7 +41,7 @@ impl<'a> Parts<'a> {
             let Some(children) = self.children(digest).await? else { return Ok(None) };
             let mut platforms = Vec::new();
             for child in &children {
-                // Where there are too many, one that nothing is known of does not pass, and stands for the rest.
+                // If there are too many entries, one without evidence represents the rest. It does not pass.
                 let is_too_much = !self.may_look_at_another();
                 let mut platform = Platform {
                     name: child.platform.clone(),
@@ -49,7 +49,7 @@ impl<'a> Parts<'a> {
                     image: image_of(child.digest, &Evidence::default()),
                 };
                 if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
-                    // An index may list the same twice.
+                    // An index may list a digest twice.
                     if let Entry::Vacant(entry) = found.entry(child.digest) {
                         entry.insert(self.staged.evidence(child.digest, EvidenceKinds::Attestations).await?);
                     }
@@ -67,33 +67,33 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is looked at.
+    /// Whether an entry of an index is exempt. The manifest is read only if the entry claims to be exempt.
     async fn is_exempt(&self, siblings: &[Descriptor], child: &Descriptor) -> Result<bool, oci::Error> {
         if !claims_exemption(siblings, child) {
             return Ok(false);
         }
         match self.manifest(child.digest).await {
             Ok(manifest) => Ok(is_exempt(siblings, child, &manifest)),
-            // What is not there, or is no manifest, is not exempt.
+            // A missing or invalid manifest is not exempt.
             Err(error) if is_about_content(&error) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// What an index lists; none where it is no index.
+    /// Returns the entries of an index, or `None` if the manifest is not an index.
     async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
         let manifest = match self.manifest(digest).await {
             Ok(manifest) => manifest,
-            // Staging has lost it, or it is broken: there are no platforms that could satisfy a policy.
+            // Staging has lost the manifest, or it is broken. It has no platforms that could satisfy a policy.
             Err(error) if is_about_content(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // What cannot be read as an index has no platforms; that it cannot be copied is told elsewhere.
+        // An unreadable index has no platforms. Another phase reports that it cannot be copied.
         let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
         Ok(parsed.map(|parsed| parsed.children))
     }
 
-    /// A manifest of the image. What the plan has not read is read.
+    /// Returns a manifest of the image. Fetches the manifest if the plan has not read it.
     async fn manifest(&self, digest: Digest) -> Result<RawManifest, oci::Error> {
         let read =
             self.staged.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
@@ -107,7 +107,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// What is attested of an image, as policies judge it.
+/// Converts the evidence of an image to the form that policies judge.
 pub(super) fn image_of(digest: Digest, evidence: &Evidence) -> Image {
     let verified = evidence.attestations.iter().map(|found| VerifiedAttestation {
         signatory: found.signatory.clone(),

@@ -4,34 +4,34 @@ use oci::{Digest, Graph, Repository};
 
 use crate::evidence::{Evidence, EvidenceClient, EvidenceError, EvidenceKinds, ListedTags, fetch};
 
-/// A staging repository, with what a listing has shown of it.
+/// A staging repository, with the tags that a listing has shown.
 pub struct Source<'a> {
     /// The repository.
     pub repository: &'a Repository,
-    /// What a listing has shown of the tags of a manifest's evidence.
+    /// Returns what a listing has shown about the evidence tags of a manifest.
     pub listed: Box<dyn Fn(&Digest) -> ListedTags + Send + Sync + 'a>,
 }
 
 /// An image in the staging repositories that have it.
 pub struct Staged<'a> {
-    /// What evidence is fetched with.
+    /// Fetches the evidence.
     pub client: EvidenceClient<'a>,
-    /// The repository that serves it.
+    /// The repository that serves the image.
     pub source: Source<'a>,
-    /// The others that may serve it.
+    /// The other repositories that may serve the image.
     pub others: Vec<Source<'a>>,
-    /// What has been read of the image before.
+    /// The manifests of the image that have already been read.
     pub graph: Option<&'a Graph>,
-    /// Takes warnings.
+    /// Receives warnings.
     pub warn: &'a (dyn Fn(String) + Send + Sync),
 }
 
 impl Staged<'_> {
-    /// What is attached to a manifest of the image in any of the repositories. Of the others, one that does not answer is left
-    /// out, with a warning.
+    /// Fetches the evidence of a manifest of the image from all repositories. If one of the other repositories does not
+    /// answer, it is left out with a warning.
     ///
     /// # Errors
-    /// When the repository that serves the image does not answer, and when the trusted root is not available.
+    /// If the repository that serves the image does not answer, or if the trusted root is not available.
     pub(super) async fn evidence(
         &self,
         digest: Digest,
@@ -41,7 +41,7 @@ impl Staged<'_> {
         for other in &self.others {
             match self.evidence_at(other, digest, kinds).await {
                 Ok(more) => evidence.extend(more),
-                // A policy that needs what is attached there is not satisfied.
+                // If a policy needs evidence from this repository, the image does not satisfy it.
                 Err(EvidenceError::Registry(error)) => {
                     let repository = other.repository;
                     (self.warn)(format!("what {repository} has attached to {digest} is left out: {error}"));

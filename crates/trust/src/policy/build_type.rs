@@ -1,32 +1,32 @@
-//! Where provenance names the source of a build: for each type of build where the definition of that type says so.
+//! The fields of provenance that name the source of a build. They depend on the build type, and come from its definition.
 //!
-//! SLSA leaves it to the type of a build what its parameters mean, so the same name means different things to different types,
-//! and what a build has used says nothing of what it was told to build. The table is in `docs/design/provenance.md`.
+//! SLSA leaves the meaning of parameters to the build type, so the same field means different things in different types. The
+//! dependencies of a build do not show which of them was built. The table is in `docs/design/provenance.md`.
 
-/// Where the provenance of a type of build names its source.
+/// The fields that name the source in the provenance of a build type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Places {
-    /// The parameters that name it, by their paths in the predicate: each that is there counts.
+    /// The parameters that name a source, as paths in the predicate. All that are present count.
     pub(super) parameters: &'static [&'static str],
-    /// The dependencies that the type defines to be its source. Where it defines some, there has to be one.
+    /// The dependencies that the build type defines as its source. If it defines any, there must be at least one.
     pub(super) dependencies: Dependencies,
 }
 
-/// Which of its dependencies a type of build defines to be its source: each of them counts.
+/// The dependencies that a build type defines as its source. All that match count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dependencies {
-    /// None: what was used is not what was built.
+    /// No dependency: an input of the build is not what was built.
     None,
-    /// The first.
+    /// The first dependency.
     First,
-    /// Those with this name.
+    /// The dependencies with this name.
     Named(&'static str),
-    /// All that git has given.
+    /// All dependencies that come from git.
     Git,
 }
 
 impl Dependencies {
-    /// Whether it is one of them: the number of a resource in the list, from 0, its name and its URI.
+    /// Whether a dependency is one of these. `number` is its index in the list.
     pub(super) fn includes(self, number: usize, name: Option<&str>, uri: &str) -> bool {
         match self {
             Self::None => false,
@@ -43,15 +43,15 @@ const WORKFLOW: &str = "/buildDefinition/externalParameters/workflow/repository"
 const BUILD_CONFIG_SOURCE: &str = "/buildDefinition/externalParameters/buildConfigSource/repository";
 const SOURCE_TO_BUILD: &str = "/buildDefinition/externalParameters/sourceToBuild/repository";
 
-/// Where parameters alone name the source.
+/// The source is named by parameters only.
 const fn told(parameters: &'static [&'static str]) -> Places {
     Places { parameters, dependencies: Dependencies::None }
 }
 
-/// Where provenance v0.2 names its source. SLSA itself defines `invocation.configSource` for all types of builds.
+/// Returns the source fields of provenance v0.2. SLSA itself defines `invocation.configSource` for all build types.
 pub(super) fn places_v0_2(build_type: Option<&str>) -> Places {
     match build_type {
-        // Tekton Chains: there it is the definition of the pipeline, and what was built is among the materials.
+        // For Tekton Chains this is the pipeline definition, and what was built is among the materials.
         Some(
             "tekton.dev/v1beta1/TaskRun"
             | "tekton.dev/v1beta1/PipelineRun"
@@ -64,13 +64,13 @@ pub(super) fn places_v0_2(build_type: Option<&str>) -> Places {
     }
 }
 
-/// Where provenance v1 names its source: nowhere, where the type is not known.
+/// Returns the source fields of provenance v1. An unknown build type has none.
 pub(super) fn places_v1(build_type: Option<&str>) -> Places {
     match build_type.unwrap_or_default() {
-        // GitHub's artifact attestations, and the draft of the same.
+        // GitHub's artifact attestations, and their draft.
         "https://actions.github.io/buildtypes/workflow/v1"
         | "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1" => told(&[WORKFLOW]),
-        // slsa-github-generator: builders of others' making, and the one that runs a container.
+        // slsa-github-generator: builders that others provide, and the one that runs a container.
         "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0" => {
             Places { parameters: &[WORKFLOW], dependencies: Dependencies::First }
         }
@@ -102,7 +102,7 @@ pub(super) fn places_v1(build_type: Option<&str>) -> Places {
     }
 }
 
-/// GitLab's type has the version of its runner in the middle.
+/// The type of GitLab has the version of the runner in the middle.
 fn is_gitlab(build_type: &str) -> bool {
     let of_runner = build_type
         .strip_prefix("https://gitlab.com/gitlab-org/gitlab-runner/-/blob/")

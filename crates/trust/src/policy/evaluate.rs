@@ -1,4 +1,4 @@
-//! What one attestation is worth.
+//! The evaluation of one attestation.
 
 use manifest::policy::Policy;
 use oci::Digest;
@@ -8,7 +8,7 @@ use super::image::VerifiedAttestation;
 use super::judgement::{AcceptReason, Outsider, Reason, Verdict};
 use super::predicate::{Provenance, is_provenance};
 
-/// What an attestation of a digest is worth under a policy, or without one.
+/// Evaluates an attestation of a digest, with or without a policy.
 pub(super) fn evaluate(
     policy: Option<&Policy>,
     digest: &Digest,
@@ -18,7 +18,8 @@ pub(super) fn evaluate(
     if policy.is_some_and(|policy| !attestation.is_trusted_by(policy)) {
         return Verdict::SomeoneElses(Outsider::Identity);
     }
-    // Whoever has verified the signature has asked this too; here it costs nothing and is the last chance.
+    // The verifier of the signature has also checked the subject. The check is repeated here because it is cheap and the last
+    // one.
     if !is_about(&attestation.statement, digest) {
         return Verdict::Refused(Reason::OtherSubject);
     }
@@ -31,12 +32,12 @@ pub(super) fn evaluate(
     provenance(policy, attestation).map_or_else(Verdict::Refused, Verdict::Accepted)
 }
 
-/// Whether a statement is about a digest. Statements are asked for SHA-256 alone.
+/// Whether a statement is about a digest. Only SHA-256 subjects are supported.
 fn is_about(statement: &Statement, digest: &Digest) -> bool {
     matches!(digest, Digest::Sha256(_)) && statement.is_about(&digest.hex())
 }
 
-/// Why provenance by one of a policy's signers counts, or does not.
+/// Evaluates provenance by one of the policy's signers.
 fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<AcceptReason, Reason> {
     let said = Provenance::read(&attestation.statement).map_err(Reason::Unusable)?;
     let identity = attestation.signatory.identity();
@@ -53,7 +54,7 @@ fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<Acce
     }
 }
 
-/// The source that a build names, which has to be the policy's; of several each has to be.
+/// Returns the source of a build. If there are several sources, the policy must allow all of them.
 fn source(policy: &Policy, sources: &[&str]) -> Result<String, Reason> {
     let is_allowed = |uri: &&&str| policy.sources().iter().any(|source| source.matches(uri));
     if let Some(other) = sources.iter().find(|uri| !is_allowed(uri)) {

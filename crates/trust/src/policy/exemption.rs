@@ -1,8 +1,8 @@
-//! Which entries of an index no policy asks about: BuildKit's attestation manifests, and nothing else (specification 02,
+//! The entries of an index that policies do not cover: BuildKit's attestation manifests, and nothing else (specification 02,
 //! *Phases / Provenance*).
 //!
-//! Policies, signing, verification summaries and audits decide it by [`is_exempt`] alone. What is exempt is neither signed
-//! nor summarised.
+//! Policies, signing, verification summaries and audits all use [`is_exempt`]. Exempt entries are neither signed nor
+//! summarised.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,43 +10,44 @@ use oci::{Descriptor, Digest, MediaType, RawManifest};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// The media type of in-toto statements, which are all that BuildKit's attestation manifests hold.
+/// The media type of in-toto statements. BuildKit's attestation manifests have only such layers.
 const STATEMENT: &str = "application/vnd.in-toto+json";
 
-/// The platform that BuildKit lists attestation manifests for.
+/// The platform that BuildKit sets on attestation manifests.
 const NO_PLATFORM: &str = "unknown/unknown";
 
-/// Whether an index says of one of its entries that it is BuildKit's attestation manifest of another: the type
-/// `attestation-manifest`, the digest of a sibling that is not one itself, and no platform or `unknown/unknown`.
+/// Whether an index claims that an entry is BuildKit's attestation manifest of another entry. Such an entry has the type
+/// `attestation-manifest`, the digest of a sibling that is not an attestation manifest itself, and either no platform or
+/// `unknown/unknown`.
 ///
-/// It is a claim of whoever has pushed the index. Only for such an entry the manifest has to be read, to ask [`is_exempt`];
-/// all others are not exempt, whatever platform they are listed with.
+/// The pusher of the index makes this claim, so it proves nothing. If it is made, the manifest must be read and checked with
+/// [`is_exempt`]. All other entries are not exempt, regardless of their platform.
 pub fn claims_exemption(siblings: &[Descriptor], child: &Descriptor) -> bool {
     let is_image = |digest: &Digest| {
         let mut entries = siblings.iter().filter(|other| other.digest == *digest).peekable();
         *digest != child.digest && entries.peek().is_some() && entries.all(|other| other.attests.is_none())
     };
-    // BuildKit lists them for no platform, so that no client picks one to run.
+    // BuildKit gives them no platform, so that no client selects one to run.
     let is_for_no_platform = child.platform.as_deref().is_none_or(|platform| platform == NO_PLATFORM);
     !child.media_type.is_index() && is_for_no_platform && child.attests.as_ref().is_some_and(is_image)
 }
 
-/// Whether an entry of an index is BuildKit's attestation manifest, which no policy asks about and nobody signs.
+/// Whether an entry of an index is BuildKit's attestation manifest, which policies do not cover and which is never signed.
 ///
-/// `siblings` are all entries of the index, `child` is one of them and `manifest` what its digest names. The index has to
-/// claim it ([`claims_exemption`]), and the manifest has to be that of an image, with at least one layer, all of whose layers
-/// are in-toto statements. What cannot be read, is not what the digest names, or has members that the image specification does
-/// not know is not exempt: no reader must find something in it to run.
+/// `siblings` are all entries of the index, `child` is one of them, and `manifest` is the manifest of its digest. The index
+/// must claim the exemption ([`claims_exemption`]). The manifest must be an image manifest with at least one layer, and all
+/// layers must be in-toto statements. A manifest is not exempt if it cannot be parsed, does not match its digest, or has
+/// members that the image specification does not define: no client may find anything in it to run.
 pub fn is_exempt(siblings: &[Descriptor], child: &Descriptor, manifest: &RawManifest) -> bool {
     claims_exemption(siblings, child)
         && child.digest.names(manifest.bytes())
         && holds_statements_alone(manifest)
 }
 
-/// The manifests of an image that are exempt in every index of it that lists them.
+/// Returns the manifests of an image that are exempt in every index of the image that lists them.
 ///
-/// `indexes` are the entries of each index of the image, `manifest` gives the manifest of an entry that claims to be exempt,
-/// or none where it could not be read.
+/// `indexes` are the entries of each index of the image. `manifest` returns the manifest of an entry that claims to be
+/// exempt, or `None` if it could not be read.
 pub fn exempt_parts<'a, 'm>(
     indexes: impl IntoIterator<Item = &'a [Descriptor]>,
     mut manifest: impl FnMut(&Digest) -> Option<&'m RawManifest>,
@@ -63,12 +64,12 @@ pub fn exempt_parts<'a, 'm>(
     listed.into_iter().filter_map(|(digest, is_exempt)| is_exempt.then_some(digest)).collect()
 }
 
-/// Whether a manifest is that of an image, and has in-toto statements for layers and nothing else.
+/// Whether a manifest is an image manifest whose layers are all in-toto statements.
 fn holds_statements_alone(manifest: &RawManifest) -> bool {
     if !matches!(manifest.media_type(), MediaType::OciManifest | MediaType::DockerManifest) {
         return false;
     }
-    // What contradicts itself is taken for something else by another reader.
+    // Different clients may interpret a contradictory manifest differently.
     if manifest.parse().is_err() {
         return false;
     }
@@ -76,7 +77,7 @@ fn holds_statements_alone(manifest: &RawManifest) -> bool {
     !layers.is_empty() && layers.iter().all(|layer| layer.media_type == STATEMENT)
 }
 
-/// The manifest of an image with the members of the specification alone. Readers that take names in any case would find other
+/// An image manifest with only the members of the specification. Clients that ignore the case of names would find other
 /// layers under `LAYERS`, so unknown members are refused.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -91,7 +92,7 @@ struct Image {
     annotations: Option<IgnoredAny>,
 }
 
-/// A descriptor, as strictly. Content that may be had from elsewhere (`urls`) is nothing that BuildKit attests.
+/// A descriptor with only these members. BuildKit does not write content with external locations (`urls`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[expect(dead_code, reason = "the other members are named so that they are known")]
@@ -118,7 +119,7 @@ mod tests {
         json!({ "mediaType": media_type, "digest": Digest::of(media_type.as_bytes()).to_string(), "size": 3 })
     }
 
-    /// The manifest of an image with layers of these types, as BuildKit writes it.
+    /// Creates an image manifest with layers of these types, as BuildKit writes it.
     fn image(layers: &[&str]) -> Value {
         let layers: Vec<Value> = layers.iter().map(|kind| blob(kind)).collect();
         let config = blob("application/vnd.oci.image.config.v1+json");
@@ -130,7 +131,7 @@ mod tests {
         RawManifest::new(MediaType::parse(media_type), serde_json::to_vec(manifest).unwrap().into())
     }
 
-    /// An entry for a manifest; `attests` makes it claim to be the attestation manifest of another.
+    /// Creates an entry for a manifest. `attests` makes the entry claim to be the attestation manifest of another.
     fn entry(manifest: &RawManifest, attests: Option<Digest>) -> Descriptor {
         Descriptor {
             media_type: manifest.media_type().clone(),
@@ -142,7 +143,7 @@ mod tests {
         }
     }
 
-    /// Whether a manifest is exempt that is listed beside an image and annotated as its attestation manifest.
+    /// Whether a manifest is exempt if it is listed beside an image and annotated as the image's attestation manifest.
     fn exempt(manifest: &Value) -> bool {
         let (subject, manifest) = (raw(&image(&[LAYER])), raw(manifest));
         let siblings = [entry(&subject, None), entry(&manifest, Some(subject.digest()))];
@@ -215,7 +216,7 @@ mod tests {
         assert!(!is_exempt(&siblings, &siblings[1], &statements));
     }
 
-    /// Clients that take names in any case find the layers that they run under other names.
+    /// Clients that ignore the case of names find the layers to run under other names.
     #[test]
     fn a_manifest_that_other_readers_take_for_something_else_is_not_exempt() {
         let mut other_case = image(&[STATEMENT]);

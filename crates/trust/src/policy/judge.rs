@@ -1,4 +1,4 @@
-//! Whether an image passes.
+//! The judgement of an image.
 
 use manifest::policy::Policy;
 
@@ -6,11 +6,11 @@ use super::evaluate::evaluate;
 use super::image::{Image, Platform, RejectedAttestation};
 use super::judgement::{AcceptReason, Finding, Judgement, Outsider, Reason, Verdict, Violation};
 
-/// The deepest nesting of indexes: what is nested deeper is not copied either.
+/// The maximum nesting depth of indexes. Deeper images cannot be copied either.
 const DEPTH_MAX: usize = 6;
 
-/// Judges an image by the policy of its source or, where that has none, by whether what is attached to it verifies
-/// (specification 02, *Phases / Provenance*).
+/// Judges an image by the policy of its source. Without a policy, judges whether its attachments verify (specification 02,
+/// *Phases / Provenance*).
 pub fn judge(policy: Option<&Policy>, image: &Image) -> Judgement {
     judge_at(policy, image, 1)
 }
@@ -19,13 +19,13 @@ fn judge_at(policy: Option<&Policy>, image: &Image, depth: usize) -> Judgement {
     let own = judge_alone(policy, image);
     match &image.platforms {
         None => own,
-        // What a signer says about the index itself is not outweighed by what others say about its parts.
+        // The provenance of the index itself takes precedence over that of its platforms.
         Some(_) if policy.is_some_and(|policy| image.has_provenance(policy)) => own,
         Some(platforms) => judge_platforms(policy, own, platforms, depth),
     }
 }
 
-/// Judges an image by what is attached to its own digest.
+/// Judges an image by the attachments of its own digest.
 fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
     let verified = image.verified.iter().map(|attestation| Finding {
         id: Some(attestation.id),
@@ -54,14 +54,14 @@ fn judge_alone(policy: Option<&Policy>, image: &Image) -> Judgement {
     Judgement { digest: image.digest, mode, level, findings, violations, platforms: Vec::new() }
 }
 
-/// What was found about an attestation of which nobody knows who has signed it.
+/// Creates a finding about an attestation whose signatory is unknown.
 fn unverified(attestation: &RejectedAttestation, verdict: Verdict) -> Finding {
     let RejectedAttestation { predicate_type, place, .. } = attestation;
     let (place, predicate_type) = (place.clone(), predicate_type.clone());
     Finding { id: None, place, predicate_type, signatory: None, verdict }
 }
 
-/// The level that an attestation proves.
+/// Returns the level that an attestation proves.
 fn level_of(finding: &Finding) -> Option<manifest::policy::BuildLevel> {
     match finding.verdict {
         Verdict::Accepted(AcceptReason::Provenance { level, .. }) => Some(level),
@@ -69,7 +69,7 @@ fn level_of(finding: &Finding) -> Option<manifest::policy::BuildLevel> {
     }
 }
 
-/// What an image lacks by its own attestations.
+/// Returns the requirements that the image's own attestations do not meet.
 fn violations(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Violation> {
     let accepted = || findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Accepted(_)));
     let is_attested = |name: &str| accepted().any(|finding| finding.predicate_type.as_deref() == Some(name));
@@ -86,14 +86,15 @@ fn violations(policy: &Policy, image: &Image, findings: &[Finding]) -> Vec<Viola
     violations
 }
 
-/// Judges an index by its platforms: with a policy instead of what it lacks itself, without one in addition.
+/// Judges an index by its platforms. With a policy, this replaces the violations of the index itself. Without one, it adds to
+/// them.
 fn judge_platforms(policy: Option<&Policy>, own: Judgement, listed: &[Platform], depth: usize) -> Judgement {
     let mut violations = if policy.is_some() { Vec::new() } else { own.violations.clone() };
     if depth == DEPTH_MAX {
         violations.push(Violation::TooDeep);
         return Judgement { violations, ..own };
     }
-    // Without a policy nothing is asked of platforms but that nothing is forged, wherever it stands.
+    // Without a policy, platforms must only be free of forged attestations. This includes exempt entries.
     let asked = listed.iter().filter(|platform| policy.is_none() || !platform.is_exempt);
     let platforms: Vec<(Option<String>, Judgement)> =
         asked.map(|platform| (platform.name.clone(), judge_at(policy, &platform.image, depth + 1))).collect();

@@ -1,4 +1,4 @@
-//! What became of an image under its policy, and why: for the report, for a person, and for what is attested afterwards.
+//! The judgement of an image under its policy, with reasons: for reports, for messages, and for later attestations.
 
 use std::fmt;
 
@@ -9,165 +9,166 @@ use sigstore::Signatory;
 use super::predicate::InvalidPredicate;
 use super::text::shown;
 
-/// The most attestations of one digest that are told of; the rest is counted.
+/// The maximum number of attestations of one digest in a message. The rest is counted.
 const TOLD_MAX: usize = 20;
 
-/// What was found about an image.
+/// The judgement of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// The digest that it is about.
+    /// The digest of the image.
     pub digest: Digest,
-    /// What the policy does with what does not satisfy it; none: there is no policy.
+    /// The effect of the policy on images that do not satisfy it. `None` if there is no policy.
     pub mode: Option<Mode>,
-    /// The level that the image reaches by accepted provenance; none: not satisfied, or without policy.
+    /// The level that the image reaches by accepted provenance. `None` if the image does not satisfy the policy, or if there
+    /// is no policy.
     pub level: Option<BuildLevel>,
-    /// What was found about each attestation of the digest: those that verify, in their order, then those that do not, then
-    /// those of others that cannot be verified here.
+    /// The findings about the attestations of the digest: those that verify, in their order, then those that do not, then
+    /// those by others that cannot be verified.
     pub findings: Vec<Finding>,
-    /// Why the image does not pass; none: it does.
+    /// The reasons why the image does not pass. Empty if it passes.
     pub violations: Vec<Violation>,
-    /// What was found about the platforms of an index, with their names, where it was judged by them.
+    /// The judgements of an index's platforms, with their names, if the index was judged by them.
     pub platforms: Vec<(Option<String>, Judgement)>,
 }
 
-/// Which attestation of an image something is about. Texts are for people; this is for comparing.
+/// Identifies an attestation of an image. Other fields are texts for messages; this one is for comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttestationId {
-    /// The digest of what is stored: of the layer's content, or of the manifest that refers to the image.
+    /// The digest of the stored object: the content of the layer, or the manifest that refers to the image.
     pub digest: Digest,
-    /// Which layer of the tag it is, from 0; none: it is a manifest that refers to the image.
+    /// The index of the layer in the tag's manifest, from 0. `None` for a manifest that refers to the image.
     pub layer: Option<usize>,
 }
 
-/// What was found about an attestation.
+/// A finding about an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Which attestation it is about; none for what does not verify, which nobody carries.
+    /// The attestation. `None` if it does not verify, because it is then never copied.
     pub id: Option<AttestationId>,
-    /// Where it stands.
+    /// The location.
     pub place: String,
-    /// The type of its predicate, where it could be read.
+    /// The predicate type, if it could be read.
     pub predicate_type: Option<String>,
-    /// Who has signed it; none: nobody knows.
+    /// The signatory, if known.
     pub signatory: Option<Signatory>,
-    /// What it is worth.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
-/// What an attestation is worth.
+/// The verdict about an attestation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It counts.
     Accepted(AcceptReason),
-    /// It verifies, and nothing depends on it.
+    /// It verifies, but no policy depends on it.
     Ignored,
-    /// It is someone else's, who is neither believed nor held against the image.
+    /// It is by another signer. It neither counts nor blocks the image.
     SomeoneElses(Outsider),
     /// It does not count.
     Refused(Reason),
 }
 
-/// Why an attestation counts.
+/// The reason why an attestation counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AcceptReason {
-    /// Provenance as the policy asks for it.
+    /// Provenance that satisfies the policy.
     Provenance {
-        /// The builder, as it is claimed.
+        /// The builder that the provenance names.
         builder: String,
-        /// The source, as it is claimed.
+        /// The source that the provenance names.
         source: String,
-        /// The level that the policy gives the builder.
+        /// The level that the policy assigns to the builder.
         level: BuildLevel,
     },
     /// Another attestation by one of the policy's signers.
     Signer,
-    /// Provenance that verifies, where there is no policy.
+    /// Provenance that verifies. There is no policy.
     Verified,
 }
 
-/// Why an attestation is someone else's (specification 02, *Who is someone else*).
+/// The reason why an attestation is someone else's (specification 02, *Who is someone else*).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outsider {
-    /// It verifies, and who has signed it is none of the policy's signers.
+    /// It verifies, but its signatory is not one of the policy's signers.
     Identity,
-    /// It is signed with a key that is not held, or under an authority that is not trusted: what was found.
+    /// The key is unknown, or the authority is not trusted. Holds the details.
     Unknown(String),
 }
 
-/// Why an attestation does not count.
+/// The reason why an attestation does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// It does not verify, or is none: what is wrong with it.
+    /// It does not verify, or it is not an attestation. Holds the details.
     Unverified(String),
     /// None of its subjects is the digest that it is attached to.
     OtherSubject,
-    /// It says nothing that can be judged.
+    /// The predicate cannot be judged.
     Unusable(InvalidPredicate),
-    /// The builder that it names is none of the policy's.
+    /// The policy does not have the builder that it names.
     OtherBuilder(String),
-    /// The builder that it names is the policy's, and not for this signer to claim.
+    /// The policy has the builder that it names, but this signer may not claim it.
     OthersBuilder(String),
-    /// Nothing that the type of its build defines names its source.
+    /// The fields that its build type defines name no source.
     NoSource,
-    /// The source that it names is none of the policy's.
+    /// The policy does not have the source that it names.
     OtherSource(String),
-    /// The builder does not reach the level.
+    /// The builder does not reach the required level.
     Level {
-        /// The level that the policy gives the builder.
+        /// The level that the policy assigns to the builder.
         reached: BuildLevel,
-        /// The level that the policy asks for.
+        /// The level that the policy requires.
         asked: BuildLevel,
     },
 }
 
-/// Why an image does not pass.
+/// The reason why an image does not pass.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// Nobody says how it was built.
+    /// The image has no build provenance.
     NoProvenance,
-    /// None of what is said about how it was built counts.
+    /// The image has build provenance, but none of it counts.
     ProvenanceRefused,
-    /// A predicate type that must be attested is not, or by nobody whose word counts.
+    /// The image has no accepted attestation of a required predicate type.
     NotAttested(String),
-    /// Without a policy: an attestation is forged, malformed or about something else.
+    /// Without a policy: an attestation is forged, malformed or about another subject.
     Forged,
-    /// An index without provenance that lists no platform.
+    /// The index has no provenance and lists no platform.
     NoPlatform,
-    /// Platforms of an index that do not pass.
+    /// Platforms of the index do not pass.
     Platforms {
-        /// How many do not.
+        /// The number of platforms that do not pass.
         failed: usize,
-        /// Of how many.
+        /// The number of all platforms.
         all: usize,
     },
-    /// Indexes are nested deeper than anybody nests them.
+    /// The indexes are nested too deep.
     TooDeep,
 }
 
 impl Judgement {
-    /// Whether the image satisfies its policy or, without one, nothing about it is forged.
+    /// Whether the image satisfies its policy or, without a policy, has no forged attestation.
     pub fn is_satisfied(&self) -> bool {
         self.violations.is_empty()
     }
 
-    /// Whether the image must not be promoted. Without a policy, what is forged blocks.
+    /// Whether the image must not be promoted. Without a policy, a forged attestation blocks the image.
     pub fn blocks(&self) -> bool {
         !self.is_satisfied() && self.mode != Some(Mode::Warn)
     }
 
-    /// Whether an index passes because each of its platforms does.
+    /// Whether an index passes because each of its platforms passes.
     pub fn is_by_platforms(&self) -> bool {
         self.is_satisfied() && !self.platforms.is_empty()
     }
 
-    /// What became of a part of the image: its own judgement where it has one, the worse where several indexes list it. A part
-    /// that was not judged by itself inherits what became of the whole, which is never better than what became of the index
-    /// that lists it: a part of what failed has not passed (specification 02, *One gate*).
+    /// Returns the judgement of a part of the image. If several indexes list the part, returns the worst of its judgements. A
+    /// part without its own judgement inherits that of the whole image, which is never better than that of the index that
+    /// lists the part: a part of a failed index has not passed (specification 02, *One gate*).
     pub fn of_part(&self, digest: &Digest) -> &Self {
         self.worst_of(digest).unwrap_or(self)
     }
 
-    /// The worst of the judgements about a digest, this one included.
+    /// Returns the worst of the judgements about a digest, including this one.
     fn worst_of(&self, digest: &Digest) -> Option<&Self> {
         if self.digest == *digest {
             return Some(self);
@@ -176,7 +177,7 @@ impl Judgement {
         of_platforms.min_by_key(|judgement| (judgement.is_satisfied(), judgement.level))
     }
 
-    /// What counts of the attestations of the digest itself; each platform has its own.
+    /// Returns the accepted findings about the digest itself. Each platform has its own.
     pub fn accepted(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| matches!(finding.verdict, Verdict::Accepted(_)))
     }
@@ -204,7 +205,7 @@ impl Judgement {
     }
 }
 
-/// The digest and what became of it; below it, indented, each attestation and each platform.
+/// Writes the digest with the result, followed by each attestation and each platform on an indented line.
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, None, 0)

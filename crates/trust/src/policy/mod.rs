@@ -1,7 +1,7 @@
-//! Provenance policies (specification 02, *Phases / Provenance*): what must be attested of an image before it is promoted,
-//! for which repositories, and whether it is.
+//! Provenance policies (specification 02, *Phases / Provenance*): whether an image has the attestations that the policy of
+//! its source requires.
 //!
-//! All of it is pure: what was attested and by whom is found out elsewhere. See `docs/design/provenance.md`.
+//! This module is pure. Another module fetches and verifies the attestations. See `docs/design/provenance.md`.
 
 mod build_type;
 mod evaluate;

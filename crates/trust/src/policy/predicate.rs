@@ -1,7 +1,7 @@
-//! What build provenance says (SLSA provenance v0.2 and v1), of which only builder and source are asked for.
+//! Reads build provenance (SLSA provenance v0.2 and v1), of which policies check only builder and source.
 //!
-//! A predicate is what somebody wrote: what is absent is absent, but what stands where something else is expected makes the
-//! whole of it unusable.
+//! A predicate is untrusted input. A missing field counts as absent, but a field of an unexpected type makes the whole
+//! predicate unusable.
 
 use manifest::policy::URI_MAX;
 use serde_json::Value;
@@ -9,49 +9,49 @@ use sigstore::Statement;
 
 use super::build_type::{Dependencies, Places, places_v0_2, places_v1};
 
-/// The first version that policies accept.
+/// The older version that policies accept.
 const V0_2: &str = "https://slsa.dev/provenance/v0.2";
-/// The second.
+/// The newer version that policies accept.
 const V1: &str = "https://slsa.dev/provenance/v1";
 /// The predicate types of build provenance.
 pub const PROVENANCE_TYPES: [&str; 2] = [V0_2, V1];
-/// The most materials or resolved dependencies of one build.
+/// The maximum number of materials or resolved dependencies of one build.
 const MATERIALS_MAX: usize = 10_000;
-/// Why a predicate says nothing that can be judged.
+/// The reason why a predicate cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPredicate {
-    /// A field that is needed is not there.
+    /// A required field is missing.
     #[error("the predicate has no `{field}`")]
     Missing {
-        /// The field, by its path.
+        /// The path of the field.
         field: String,
     },
-    /// A field holds something else than it should.
+    /// A field has an unexpected type or value.
     #[error("the predicate's `{field}` is not {expected}")]
     Unexpected {
-        /// The field, by its path.
+        /// The path of the field.
         field: String,
-        /// What it should be.
+        /// The expected type or value.
         expected: &'static str,
     },
-    /// More than anybody builds from.
+    /// A list has too many entries.
     #[error("the predicate's `{field}` lists more than {MATERIALS_MAX} things")]
     TooMany {
-        /// The field, by its path.
+        /// The path of the field.
         field: String,
     },
 }
 
-/// What a build says that it was made by and from.
+/// The builder and the sources of a build, as its provenance names them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Provenance<'s> {
-    /// The builder's identifier.
+    /// The identifier of the builder.
     pub(super) builder: &'s str,
-    /// Where it was made from: each of them counts. None where the type of the build does not tell.
+    /// The sources of the build. The policy must allow each of them. Empty if the build type does not define a source.
     pub(super) sources: Vec<&'s str>,
 }
 
-/// Where the parts of a version of provenance stand.
+/// The paths of the fields in a version of provenance.
 struct Version {
     builder: &'static str,
     build_type: &'static str,
@@ -78,7 +78,7 @@ pub(super) fn is_provenance(predicate_type: &str) -> bool {
 }
 
 impl<'s> Provenance<'s> {
-    /// Reads the predicate of a statement of build provenance.
+    /// Reads the predicate of a build provenance statement.
     pub(super) fn read(statement: &'s Statement) -> Result<Self, InvalidPredicate> {
         let predicate = Predicate(&statement.predicate);
         if !statement.predicate.is_object() {
@@ -94,11 +94,11 @@ impl<'s> Provenance<'s> {
     }
 }
 
-/// A predicate, asked by paths.
+/// A predicate with access to fields by path.
 struct Predicate<'s>(&'s Value);
 
 impl<'s> Predicate<'s> {
-    /// What its type of build defines to be its source.
+    /// Returns the sources that the build type defines.
     fn sources(&self, places: Places, dependencies: &str) -> Result<Vec<&'s str>, InvalidPredicate> {
         let told = places.parameters.iter().filter_map(|path| self.text(path).transpose());
         let told = told.collect::<Result<Vec<_>, _>>()?;
@@ -106,14 +106,14 @@ impl<'s> Predicate<'s> {
             return Ok(told);
         }
         let mut sources = self.dependencies(dependencies, places.dependencies)?;
-        // Without them the parameters name a configuration, and nothing that was built.
+        // Without the dependencies, the parameters name only a configuration, and nothing that was built.
         if !sources.is_empty() {
             sources.extend(told);
         }
         Ok(sources)
     }
 
-    /// What stands at a path.
+    /// Returns the value at a path.
     fn at(&self, path: &str) -> Result<Option<&'s Value>, InvalidPredicate> {
         let mut value = self.0;
         let mut end = 0;
@@ -130,7 +130,7 @@ impl<'s> Predicate<'s> {
         Ok(Some(value))
     }
 
-    /// The text at a path; an empty one says nothing.
+    /// Returns the text at a path. An empty text counts as absent.
     fn text(&self, path: &str) -> Result<Option<&'s str>, InvalidPredicate> {
         match self.at(path)? {
             Some(Value::String(text)) => bounded(text, path),
@@ -139,7 +139,7 @@ impl<'s> Predicate<'s> {
         }
     }
 
-    /// The URIs of some resources of a list; one without a URI names nothing.
+    /// Returns the URIs of the selected resources of a list. Resources without a URI are skipped.
     fn dependencies(&self, path: &str, which: Dependencies) -> Result<Vec<&'s str>, InvalidPredicate> {
         let items = match self.at(path)? {
             None => return Ok(Vec::new()),
@@ -172,7 +172,7 @@ fn unexpected(path: &str, expected: &'static str) -> InvalidPredicate {
     InvalidPredicate::Unexpected { field: name(path), expected }
 }
 
-/// A path as people write it.
+/// Formats a path with dots, for messages.
 fn name(path: &str) -> String {
     path.trim_start_matches('/').replace('/', ".")
 }
@@ -188,7 +188,7 @@ mod tests {
         Statement::about("", "ab", predicate_type, predicate)
     }
 
-    /// What v1 says of a type of build with these external parameters and dependencies.
+    /// Creates a v1 statement with this build type, external parameters and dependencies.
     fn v1(build_type: &str, parameters: &Value, dependencies: &Value) -> Statement {
         let definition = json!({
             "buildType": build_type, "externalParameters": parameters, "resolvedDependencies": dependencies,
@@ -244,7 +244,7 @@ mod tests {
         }
     }
 
-    /// What one type of build calls its source is anything to another.
+    /// The source field of one build type can have any meaning in another.
     #[test]
     fn a_type_of_build_that_is_not_known_names_no_source() {
         let parameters = json!({
@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    /// SLSA v0.2 defines where the configuration comes from for all types.
+    /// SLSA v0.2 defines the source of the configuration for all build types.
     #[test]
     fn version_0_2_names_the_source_of_the_configuration_for_every_type_of_build() {
         for build_type in [

@@ -1,9 +1,9 @@
-//! Texts from outside, as reasons show them.
+//! Untrusted texts in reasons.
 
-/// The most of a text from outside that a reason shows, in characters.
+/// The maximum length of an untrusted text in a reason, in characters.
 const SHOWN_MAX: usize = 200;
 
-/// A text from outside, for a person: bounded, and nothing that a terminal obeys.
+/// Formats an untrusted text for a message: bounded, and without control characters.
 pub(super) fn shown(text: &str) -> String {
     oci_types::text::shown(text, SHOWN_MAX)
 }
