@@ -1,5 +1,5 @@
-//! Bundles as registries hold them: a manifest with one layer that refers to the image (Sigstore *Bundle Format*, cosign's
-//! *Bundle Specification*).
+//! Bundles in registries: a manifest with one layer that refers to the image (Sigstore *Bundle Format*, cosign's *Bundle
+//! Specification*).
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use oci::{Descriptor, NewLayer, NewReferrer};
 
 use crate::evidence::PREDICATE_TYPE;
 
-/// The media type of a bundle, and the artifact type of what carries it.
+/// The media type of a bundle, and the artifact type of its manifest.
 pub(super) const BUNDLE_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
-/// What a bundle holds; what is signed here are statements alone.
+/// The annotation for the kind of content. kpromo signs only statements.
 const CONTENT: &str = "dev.sigstore.bundle.content";
 const CREATED: &str = "org.opencontainers.image.created";
 
-/// A bundle with a statement about an image, as it is attached to it.
+/// Creates the referrer that attaches a bundle with a statement to an image.
 pub fn attached_bundle(
     about: &Descriptor,
     bundle: Vec<u8>,

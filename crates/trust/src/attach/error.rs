@@ -1,32 +1,32 @@
-//! Why something was not attached.
+//! The errors of signing and attesting.
 
 use oci::Digest;
 use sigstore::{SignError, TrustError};
 
 use crate::evidence::EvidenceError;
 
-/// Why something was not signed or attested.
+/// The reason why an image was not signed or attested.
 #[derive(Debug, thiserror::Error)]
 pub enum AttachError {
-    /// A registry did not do its part.
+    /// A request to a registry failed.
     #[error(transparent)]
     Registry(#[from] oci::Error),
     /// Signing failed.
     #[error(transparent)]
     Signing(#[from] SignError),
-    /// What staging has attached cannot be verified.
+    /// The attachments in staging cannot be verified.
     #[error("verifying what staging has attached: {0}")]
     Trust(#[from] TrustError),
-    /// It is in production, and has not passed Provenance and Validate in this run.
+    /// The image is in production, but it has not passed Provenance and Validate in this run.
     #[error("it has not passed: {0}")]
     NotPassed(String),
-    /// Sigstore's formats know images by SHA-256 alone.
+    /// Sigstore's formats support only SHA-256 digests.
     #[error("{0} is not of the algorithm SHA-256, by which alone signatures name images")]
     Algorithm(Digest),
 }
 
 impl AttachError {
-    /// Whether the same might succeed a little later.
+    /// Whether the same operation might succeed a little later.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Registry(error) => error.is_temporary() && !error.is_silence(),
@@ -45,7 +45,7 @@ impl From<EvidenceError> for AttachError {
     }
 }
 
-/// The SHA-256 digest that signatures name an image by, in hexadecimal.
+/// Returns the SHA-256 digest that signatures use for an image, in hexadecimal.
 pub fn sha256(digest: Digest) -> Result<String, AttachError> {
     match digest {
         Digest::Sha256(_) => Ok(digest.hex()),

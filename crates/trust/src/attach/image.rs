@@ -1,14 +1,14 @@
-//! An image in production, as what is attached names it.
+//! A production image, as its attachments name it.
 
 use oci::{Digest, Repository};
 
-/// Where an image is, and what users call it.
+/// The location of an image, and the name that users pull it by.
 #[derive(Clone, Copy, Debug)]
 pub struct ProductionImage<'a> {
-    /// The repository that holds its signatures and attestations.
+    /// The canonical repository, which holds the signatures and attestations of the image.
     pub home: &'a Repository,
     /// The name that users pull it by, without tag.
     pub reference: &'a str,
-    /// What it is.
+    /// The digest of the image.
     pub digest: Digest,
 }

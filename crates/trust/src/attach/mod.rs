@@ -1,4 +1,4 @@
-//! How images are signed and recorded: what is written, and what of it is there already (`docs/design/signing.md`).
+//! Signs and records images: the content to attach, and the parts that are already attached (`docs/design/signing.md`).
 
 mod bundle;
 mod error;

@@ -1,5 +1,5 @@
-//! What of ours an image has already. What is there counts only where it verifies, is by us, and is about this image under
-//! this name: anybody who may push may put something in its place.
+//! Finds our own signatures and attestations of an image. An attachment counts only if it verifies, is by us, and is about
+//! this image under this name. Anyone with push access may have replaced it.
 
 use oci::{AttachedTag, AttachmentKind, Digest, Error, Found, Reader, Referrer, Selector};
 use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Statement};
@@ -12,23 +12,23 @@ use super::summary::Stated;
 use crate::evidence::{PAYLOAD_MAX, PREDICATE_TYPE, is_about_content};
 use crate::predicate::SUMMARY_TYPE;
 
-/// The most layers of a `.sig` tag, and the most bundles of an image, that are looked at.
+/// The maximum number of layers of a `.sig` tag, and of bundles of an image, that are read.
 const LOOKED_AT_MAX: usize = 100;
 
-/// What the `.sig` tag of an image holds.
+/// The content of an image's `.sig` tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tagged {
-    /// There is no such tag.
+    /// The tag does not exist.
     Nothing,
-    /// Signatures, and none is ours for its name.
+    /// Signatures, but none is ours for the image's name.
     Others,
-    /// Our signature for its name.
+    /// Our signature for the image's name.
     Ours,
 }
 
 /// Looks for our signature in the `.sig` tag of an image.
 ///
-/// One request; one more for each layer whose content is not what this version would sign.
+/// Sends one request, and one more for each layer whose content differs from what this version would sign.
 pub async fn tagged(
     reader: &Reader,
     place: &ProductionImage<'_>,
@@ -44,7 +44,7 @@ pub async fn tagged(
     };
     let expected = Digest::of(signature.payload());
     let is_signature = |layer: &&oci::AttachedBlob| layer.media_type == SIMPLE_SIGNING_TYPE;
-    // What was added last is ours, mostly.
+    // The most recent layer is usually ours.
     for layer in attachment.layers.iter().filter(is_signature).rev().take(LOOKED_AT_MAX) {
         let fetched;
         let payload = if layer.digest == expected {
@@ -52,7 +52,7 @@ pub async fn tagged(
         } else {
             match reader.small_blob(place.home, layer.digest, layer.size, PAYLOAD_MAX).await {
                 Ok(bytes) => fetched = bytes,
-                // What cannot be read is not our signature.
+                // An unreadable layer is not our signature.
                 Err(error) if is_about_content(&error) => continue,
                 Err(error) => return Err(error.into()),
             }
@@ -71,9 +71,9 @@ pub async fn tagged(
     Ok(Tagged::Others)
 }
 
-/// Whether a bundle of a predicate type that is by `owner`, and is about an image under its name, is among its referrers.
+/// Whether the referrers include a bundle of a predicate type that is by `owner` and about the image under its name.
 ///
-/// Two requests for each bundle that may be one, until it is found.
+/// Sends two requests for each candidate until the bundle is found.
 pub async fn has_bundle(
     reader: &Reader,
     place: &ProductionImage<'_>,
@@ -89,9 +89,9 @@ pub async fn has_bundle(
     Ok(false)
 }
 
-/// What the latest of the verification summaries by `owner` says of an image; `None` where there is none.
+/// Returns the content of the latest verification summary by `owner`, or `None` if the image has none.
 ///
-/// Two requests for each bundle that may be one.
+/// Sends two requests for each candidate.
 pub async fn latest_summary(
     reader: &Reader,
     place: &ProductionImage<'_>,
@@ -108,7 +108,8 @@ pub async fn latest_summary(
     Ok(latest)
 }
 
-/// The referrers that may be bundles of a predicate type. Ours say what they are, so what says nothing comes last.
+/// Returns the referrers that may be bundles of a predicate type. Our bundles have an annotation with their type, so
+/// referrers without it come last.
 fn may_be<'a>(referrers: &'a [Referrer], predicate_type: &'a str) -> impl Iterator<Item = &'a Referrer> {
     let claims = move |referrer: &&Referrer| {
         referrer.annotations.get(PREDICATE_TYPE).is_some_and(|claimed| claimed == predicate_type)
@@ -120,7 +121,7 @@ fn may_be<'a>(referrers: &'a [Referrer], predicate_type: &'a str) -> impl Iterat
     referrers.iter().filter(claims).chain(referrers.iter().filter(says_nothing)).take(LOOKED_AT_MAX)
 }
 
-/// The statement of a bundle, where it is by `owner`, of a predicate type, and about an image under its name.
+/// Returns the statement of a bundle if it is by `owner`, has the predicate type, and is about the image under its name.
 async fn ours(
     reader: &Reader,
     place: &ProductionImage<'_>,
@@ -145,7 +146,7 @@ async fn ours(
     Ok(is_ours.then_some(statement))
 }
 
-/// The bundle that a referrer carries.
+/// Reads the bundle of a referrer.
 async fn read(
     reader: &Reader,
     place: &ProductionImage<'_>,

@@ -1,4 +1,4 @@
-//! The promotion record: who promoted what, from where and why (specification 02, *Attest*).
+//! The promotion record: the promoter, the image, its source and the reason for the promotion (specification 02, *Attest*).
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,27 @@ use super::image::ProductionImage;
 use crate::predicate::PROMOTION_TYPE;
 use crate::promoter::{CiJob, Promoter};
 
-/// What `builderId` begins with; the version follows.
+/// The prefix of `builderId`. The version follows.
 const BUILDER: &str = "https://k8s.io/promo-tools";
 
-/// What a record tells of one promotion.
+/// The content of a promotion record.
 #[derive(Clone, Debug)]
 pub struct Record<'a> {
-    /// Where the image is.
+    /// The location of the image.
     pub place: ProductionImage<'a>,
     /// The repository in staging.
     pub source: String,
-    /// The tags it has.
+    /// The tags of the image.
     pub tags: Vec<String>,
-    /// The file that wishes it, as it is named in its repository.
+    /// The manifest file that lists the image, as a path in its repository.
     pub manifest: String,
-    /// When the run promoted.
+    /// The time of the promotion run.
     pub time: Timestamp,
-    /// Who did.
+    /// The promoter.
     pub promoter: &'a Promoter,
 }
 
-/// The predicate, in the field's words.
+/// The predicate, with the field names of its JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Predicate<'a> {
@@ -50,7 +50,7 @@ struct Predicate<'a> {
     job: &'a CiJob,
 }
 
-/// A thing with a name and digests (in-toto *ResourceDescriptor*).
+/// A resource with a name and digests (in-toto *ResourceDescriptor*).
 #[derive(Serialize)]
 struct Resource<'a> {
     name: &'a str,
@@ -79,10 +79,10 @@ fn is_empty(job: &CiJob) -> bool {
 }
 
 impl Record<'_> {
-    /// The statement that is signed.
+    /// Returns the statement to sign.
     ///
     /// # Errors
-    /// When the image's digest is of an algorithm that signatures do not know.
+    /// If signatures do not support the algorithm of the image's digest.
     pub fn statement(&self) -> Result<Statement, AttachError> {
         let Self { place, source, tags, manifest, time, promoter } = self;
         let sha256 = sha256(place.digest)?;

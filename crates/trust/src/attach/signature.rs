@@ -11,10 +11,10 @@ use super::error::{AttachError, sha256};
 use super::image::ProductionImage;
 use crate::evidence::SIGN_TYPE;
 
-/// What a signature tells of the program that made it.
+/// The field of a signature that states the version of its creator.
 const VERSION: &str = "org.kubernetes.kpromo.version";
 
-/// What is signed of an image.
+/// The content that is signed for an image.
 #[derive(Debug)]
 pub struct Signature {
     payload: Vec<u8>,
@@ -23,10 +23,10 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// The signature that the promoter of a version gives an image.
+    /// Creates the content of an image's signature. `version` is the version of the promoter.
     ///
     /// # Errors
-    /// When the image's digest is of an algorithm that signatures do not know.
+    /// If signatures do not support the algorithm of the image's digest.
     pub fn new(place: &ProductionImage<'_>, version: &str) -> Result<Self, AttachError> {
         let sha256 = sha256(place.digest)?;
         let said = BTreeMap::from([(VERSION.to_owned(), format!("kpromo-{version}"))]);
@@ -35,12 +35,12 @@ impl Signature {
         Ok(Self { payload, statement, sha256 })
     }
 
-    /// The bytes of a `.sig` layer: the same for the same image, name and version.
+    /// Returns the bytes of a `.sig` layer. They are the same for the same image, name and version.
     pub fn payload(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Signs: a layer for the image's `.sig` tag.
+    /// Signs, and returns a layer for the image's `.sig` tag.
     pub async fn layer(&self, signer: &Signer) -> Result<NewLayer, SignError> {
         let signed = signer.message(&self.payload).await?;
         Ok(NewLayer {
@@ -50,7 +50,7 @@ impl Signature {
         })
     }
 
-    /// Signs: a bundle.
+    /// Signs, and returns a bundle.
     pub async fn bundle(&self, signer: &Signer) -> Result<Vec<u8>, SignError> {
         Ok(signer.statement(&self.statement, &self.sha256).await?.bundle())
     }

@@ -6,26 +6,27 @@ use sigstore::{Form, Owner, SignError, Signer};
 use crate::config::{SignatureFormat, Signing, SummarySigner};
 use crate::production::Production;
 
-/// Signers that are ready: who they are is known, and whom they ask.
+/// Signers that are ready: their identities and their services are known.
 #[derive(Debug)]
 pub struct Signers<'a> {
-    /// Whose signatures count as ours.
+    /// The owner whose signatures count as ours.
     pub owner: Owner,
-    /// Signs layers of tags, where the format has these.
+    /// Signs layers of tags. `None` if the format has no tag.
     pub layers: Option<&'a Signer>,
     /// Signs bundles.
     pub bundles: &'a Signer,
-    /// Signs verification summaries, where there are to be any.
+    /// Signs verification summaries. `None` if no summaries are made.
     pub summaries: Option<(Owner, &'a Signer)>,
 }
 
 impl Signing {
-    /// Finds out who signs and where: before anything is written, since a run that cannot sign should not begin.
+    /// Determines the identity and the services of each signer. This happens before anything is written, because a run that
+    /// cannot sign must not begin.
     ///
     /// # Errors
-    /// When there is no identity, it is not the one that was asked for, or nobody says where to sign.
+    /// If there is no identity, if it is not the requested one, or if the signing services are unknown.
     pub async fn ready(&self) -> Result<Signers<'_>, SignError> {
-        // The identity first: it is what is missing most often, and found out soonest.
+        // The identity comes first: it is missing most often, and it is the fastest to check.
         let owner = self.signer.owner().await?;
         let bundles = self.signer.signer(Form::Bundle).await?;
         let layers = match self.format.has_tag() {
@@ -44,23 +45,23 @@ impl Signing {
 }
 
 impl Signers<'_> {
-    /// Lets services that failed be asked anew.
+    /// Allows new requests to services that have failed.
     pub fn try_again(&self) {
         let all = self.layers.into_iter().chain([self.bundles]);
         all.chain(self.summaries.as_ref().map(|(_, signer)| *signer)).for_each(Signer::try_again);
     }
 
-    /// Who signs images and records.
+    /// Returns the signer of images and records.
     pub fn own(&self) -> (&Owner, &Signer) {
         (&self.owner, self.bundles)
     }
 
-    /// Who signs verification summaries, where there are to be any.
+    /// Returns the signer of verification summaries, or `None` if no summaries are made.
     pub fn summarizer(&self) -> Option<(&Owner, &Signer)> {
         self.summaries.as_ref().map(|(owner, signer)| (owner, *signer))
     }
 
-    /// The settings under which it holds that an image is complete: the key of what the inventory cache remembers.
+    /// Returns the key for entries of the inventory cache: the settings under which an image counts as complete.
     pub fn cache_key(&self, format: SignatureFormat, production: &Production, policies: &Policies) -> String {
         let summaries = self.summaries.as_ref().map(|(owner, _)| format!(", summaries by {owner}"));
         let Production { path, reference, .. } = production;

@@ -1,4 +1,4 @@
-//! Verification summaries: what the promoter has found out about an image, for those who will not look themselves (SLSA
+//! Verification summaries: the promoter's judgement of an image, for users that do not verify the image themselves (SLSA
 //! *Verification Summary Attestation* 1.0; specification 02, *Verification summaries*).
 
 use std::collections::BTreeMap;
@@ -15,39 +15,39 @@ use crate::policy::Judgement;
 use crate::predicate::SUMMARY_TYPE;
 use crate::promoter::Promoter;
 
-/// Who verifies.
+/// The identifier of the verifier.
 const VERIFIER: &str = "https://k8s.io/promo-tools/verifier/v1";
 const SLSA_VERSION: &str = "1.0";
-/// That somebody has reviewed the manifest: without that nothing is promoted.
+/// States that the manifest was reviewed. Without a review, nothing is promoted.
 const REVIEWED: &str = "K8S_PROMOTION_MANIFEST_REVIEWED";
 const UNEVALUATED: &str = "SLSA_BUILD_LEVEL_UNEVALUATED";
 const FAILED: &str = "FAILED";
-/// What the levels of builds begin with.
+/// The prefix of build levels.
 const LEVEL: &str = "SLSA_BUILD_LEVEL_";
 
-/// What a summary tells of one image.
+/// The content of a summary of one image.
 #[derive(Clone, Debug)]
 pub struct Summary<'a> {
-    /// Where the image is.
+    /// The location of the image.
     pub place: ProductionImage<'a>,
-    /// What became of it under its policy.
+    /// The judgement of the image under its policy.
     pub judgement: Option<&'a Judgement>,
-    /// The attestations that it was judged by.
+    /// The attestations that were accepted.
     pub inputs: Vec<Input>,
-    /// The file that holds its policy, as it is named in its repository; without a policy, the one that asks for the image.
+    /// The file with the policy, as a path in its repository. Without a policy, the file that lists the image.
     pub policy: String,
-    /// When it was verified.
+    /// The time of the verification.
     pub time: Timestamp,
-    /// Who promotes.
+    /// The promoter.
     pub promoter: &'a Promoter,
 }
 
 /// An attestation that counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Where it stands.
+    /// The location.
     pub place: String,
-    /// What it is stored as.
+    /// The digest of the stored attestation.
     pub digest: Digest,
 }
 
@@ -86,10 +86,10 @@ impl From<&Input> for Resource {
 }
 
 impl Summary<'_> {
-    /// The statement that is signed.
+    /// Returns the statement to sign.
     ///
     /// # Errors
-    /// When the image's digest is of an algorithm that signatures do not know.
+    /// If signatures do not support the algorithm of the image's digest.
     pub fn statement(&self) -> Result<Statement, AttachError> {
         let Self { place, judgement, inputs, policy, time, promoter } = self;
         let passes = judgement.is_none_or(Judgement::is_satisfied);
@@ -117,16 +117,16 @@ impl Summary<'_> {
     }
 }
 
-/// What a summary of ours that an image has already says of it.
+/// The content of one of our summaries that is already attached to an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stated {
-    /// When it was verified: of several summaries, the latest counts.
+    /// The time of the verification. Of several summaries, the latest counts.
     time: Option<Timestamp>,
     levels: Vec<String>,
 }
 
 impl Stated {
-    /// Reads a summary. What it does not say is left empty.
+    /// Reads a summary. Missing fields are empty.
     pub fn read(summary: &Statement) -> Self {
         let Value::Object(predicate) = &summary.predicate else { return Self::default() };
         let levels = predicate.get("verifiedLevels").and_then(Value::as_array).into_iter().flatten();
@@ -136,13 +136,13 @@ impl Stated {
         }
     }
 
-    /// The later of two.
+    /// Returns the later of two summaries.
     pub fn latest(self, other: Self) -> Self {
         if other.time > self.time { other } else { self }
     }
 
-    /// Whether it still holds. A level that an earlier run has proven does: staging may have lost the evidence since, or the
-    /// policy may be gone.
+    /// Whether the summary still holds. A level that an earlier run has proven also holds if this run cannot prove it:
+    /// staging may have lost the evidence, or the policy may have been removed.
     pub fn holds(&self, judgement: Option<&Judgement>) -> bool {
         let now = levels(judgement);
         let is_worse = now[0] == FAILED || now[0] == UNEVALUATED;
@@ -150,17 +150,17 @@ impl Stated {
     }
 }
 
-/// Whether it is a level that was reached.
+/// Whether a text is a build level that was reached.
 fn is_level(text: &str) -> bool {
     text.starts_with(LEVEL) && text != UNEVALUATED
 }
 
-/// How a summary names an image.
+/// Returns the URI of an image in a summary.
 fn resource_uri(place: &ProductionImage<'_>) -> String {
     format!("oci://{}@{}", place.reference, place.digest)
 }
 
-/// What was found: `FAILED` alone where it is not enough (*verifiedLevels*).
+/// Returns the verified levels. If the image does not pass, this is `FAILED` alone (*verifiedLevels*).
 fn levels(judgement: Option<&Judgement>) -> Vec<String> {
     match judgement {
         Some(judgement) if !judgement.is_satisfied() => vec![FAILED.to_owned()],
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(at("soon", "x").latest(new.clone()), new);
     }
 
-    /// Only where the policy warns: what it requires is not promoted without.
+    /// This happens only with mode `warn`: with mode `require`, such an image is not promoted.
     #[test]
     fn an_image_that_does_not_pass_has_failed() {
         let predicate = &summary(Some(&judgement(None, vec![Violation::NoProvenance])))["predicate"];

@@ -1,4 +1,4 @@
-//! Looking at an image: which it is, what it lists, and what is attached to each part.
+//! The audit of an image: its digest, the entries of its index, and the attachments of each part.
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -17,21 +17,21 @@ use crate::policy::{claims_exemption, is_exempt};
 use crate::problem::Problem;
 use crate::production::Production;
 
-/// How many images of an index are looked at at once.
+/// The maximum number of an index's images that are audited concurrently.
 const AT_ONCE: usize = 8;
-/// Why something that is listed and not there proves nothing.
+/// The reason for an attachment that is listed but absent.
 const ABSENT: &str = "the registry lists it and does not have it";
 
-/// Why an image could not be looked at.
+/// The reason why an image could not be audited.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The registry, or its credentials.
+    /// A request to the registry failed, or its credentials are missing.
     #[error(transparent)]
     Registry(#[from] oci::Error),
-    /// Nobody knows whom to trust.
+    /// The trusted root is not available.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// What is there is no image.
+    /// The manifest is not that of an image.
     #[error("{0}@{1}: {2}")]
     Image(Repository, Digest, String),
 }
@@ -46,7 +46,7 @@ impl From<EvidenceError> for AuditError {
 }
 
 impl AuditError {
-    /// What the person who reads the error could do.
+    /// Returns advice on how to resolve the error.
     pub fn advice(&self) -> Option<String> {
         match self {
             Self::Registry(error) if error.status().is_some_and(|status| status.as_u16() == 404) => {
@@ -60,13 +60,13 @@ impl AuditError {
     }
 }
 
-/// Looks at an image and at all that it lists: what is attached to them, who has signed it, and whether that counts.
+/// Audits an image and all images that its index lists: their attachments, who has signed these, and whether they count.
 ///
-/// What is attached is read from the image's own repository; below the production path also from the canonical region,
-/// which holds the signatures and records of all regions.
+/// Attachments are read from the image's own repository. For images below the production path, they are also read from the
+/// canonical region, which holds the signatures and records of all regions.
 ///
 /// # Errors
-/// When a registry or trust cannot be had. What is attached and makes no sense is a finding.
+/// If a registry does not answer, or if the trusted root is not available. An invalid attachment is a finding, not an error.
 pub async fn audit(
     reader: &Reader,
     verification: &Verification,
@@ -85,7 +85,7 @@ pub async fn audit(
     auditor.look(&judge, tree).await
 }
 
-/// Where a production region's signatures are, if not with its images.
+/// Returns the canonical repository of a production repository in another region.
 fn canonical(production: &Production, repository: &Repository) -> Option<Repository> {
     let is_production = production.reference(repository) != repository.to_string();
     let is_elsewhere = repository.host != production.canonical_host;
@@ -93,7 +93,7 @@ fn canonical(production: &Production, repository: &Repository) -> Option<Reposit
     (is_production && is_elsewhere).then(|| Repository { host, path: repository.path.clone() })
 }
 
-/// An image, and those that it lists.
+/// An image with the images that its index lists.
 struct Tree {
     digest: Digest,
     platform: Option<String>,
@@ -104,22 +104,23 @@ struct Auditor<'a> {
     client: EvidenceClient<'a>,
     repository: &'a Repository,
     canonical: Option<Repository>,
-    /// How many images may yet be listed.
+    /// The number of images that may still be listed.
     left: usize,
 }
 
 impl Auditor<'_> {
-    /// Which images there are to look at.
+    /// Returns the images to audit.
     async fn tree(&mut self, image: &ImageName) -> Result<Tree, AuditError> {
         let manifest = self.client.reader.manifest(self.repository, image.selector()).await?;
-        // What is asked for by a digest of another algorithm is known by that.
+        // An image that was requested by a digest of another algorithm keeps that digest.
         let digest = image.digest().unwrap_or(manifest.digest());
         let parsed = manifest.parse().map_err(|error| self.fail(digest, &error))?;
         let children = self.children(digest, &parsed.children, 1).await?;
         Ok(Tree { digest, platform: None, children })
     }
 
-    /// The images that an index lists, without BuildKit's attestation manifests: what is exempt from policies and never signed.
+    /// Returns the images that an index lists. BuildKit's attestation manifests are left out, because policies do not cover
+    /// them and they are never signed.
     fn children<'a>(
         &'a mut self,
         index: Digest,
@@ -159,26 +160,26 @@ impl Auditor<'_> {
         .boxed()
     }
 
-    /// Which entries of an index are exempt.
+    /// Determines for each entry of an index whether it is exempt.
     async fn exempt(&self, listed: &[Descriptor]) -> Result<Vec<bool>, AuditError> {
         let each: Vec<_> = listed.iter().map(|child| self.is_exempt(listed, child)).collect();
         stream::iter(each).buffered(AT_ONCE).try_collect().await
     }
 
-    /// Whether an entry of an index is exempt. Only the manifest of one that claims it is read.
+    /// Whether an entry of an index is exempt. The manifest is read only if the entry claims to be exempt.
     async fn is_exempt(&self, listed: &[Descriptor], child: &Descriptor) -> Result<bool, AuditError> {
         if !claims_exemption(listed, child) {
             return Ok(false);
         }
         match self.client.reader.manifest(self.repository, Selector::Digest(child.digest)).await {
             Ok(manifest) => Ok(is_exempt(listed, child, &manifest)),
-            // What is not there, or is no manifest, is not exempt.
+            // A missing or invalid manifest is not exempt.
             Err(error) if is_about_content(&error) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// What is found of an image and of those that it lists.
+    /// Audits an image and the images that its index lists.
     fn look<'a>(&'a self, judge: &'a Judge<'a>, tree: Tree) -> BoxFuture<'a, Result<Audited, AuditError>> {
         async move {
             let mut draft = judge.image(tree.digest, tree.platform.as_deref());

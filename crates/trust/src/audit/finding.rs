@@ -1,4 +1,4 @@
-//! What is found of an image, and what it amounts to. Every text in it is fit for a terminal and bounded.
+//! The findings of an audit. All texts are bounded and have no control characters.
 
 use jiff::Timestamp;
 use oci::Digest;
@@ -7,34 +7,34 @@ use sigstore::Signatory;
 
 use super::text::shown;
 
-/// What was found attached to an image.
+/// The findings about an image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Audited {
-    /// The digest of its manifest or index.
+    /// The digest of the manifest or index.
     pub digest: Digest,
-    /// `os/architecture[/variant]`, of an image that an index lists.
+    /// `os/architecture[/variant]` of an image that an index lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// Whether one of its signatures counts. An index may be signed while its platforms are not.
+    /// Whether one of the signatures counts. An index may be signed while its platforms are not.
     pub signed: bool,
-    /// Why it is not signed, one reason each.
+    /// The reasons why the image is not signed.
     pub objections: Vec<String>,
-    /// Its signatures that verify, whoever has made them.
+    /// The signatures that verify, by any signer.
     pub signatures: Vec<Signature>,
-    /// The records of its promotion.
+    /// The promotion records.
     pub records: Vec<Record>,
-    /// What others have found of it when they verified it.
+    /// The verification summaries.
     pub summaries: Vec<Summary>,
-    /// Whatever else is attested of it.
+    /// All other attestations.
     pub attestations: Vec<Attestation>,
-    /// What is attached to it and proves nothing.
+    /// The attachments that prove nothing.
     pub refused: Vec<Refused>,
-    /// The images that an index lists, without BuildKit's attestation manifests, which nobody signs.
+    /// The images that an index lists, without BuildKit's attestation manifests, which are never signed.
     pub platforms: Vec<Audited>,
 }
 
-/// Who has signed something.
+/// The signer of an attachment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Signer {
@@ -42,10 +42,10 @@ pub enum Signer {
     Certificate {
         /// The identity: an e-mail address or a URI.
         identity: String,
-        /// Who vouches for it.
+        /// The issuer of the identity.
         issuer: String,
     },
-    /// The holder of the key that was given.
+    /// The holder of the trusted key.
     Key {
         /// The SHA-256 digest of the public key's DER, in hexadecimal.
         key: String,
@@ -76,64 +76,64 @@ impl std::fmt::Display for Signer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Signature {
-    /// What it is worth.
+    /// Whether the signature counts.
     pub standing: SignatureStatus,
-    /// Who has signed.
+    /// The signer.
     pub signer: Signer,
-    /// What the image is called in it; nothing where it is for the digest, whatever that is called.
+    /// The name of the image in the signature. `None` if the signature is for the digest under any name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
-    /// When it is proven to have been there.
+    /// The proven time of the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<Timestamp>,
-    /// Where it stands.
+    /// The location.
     pub place: String,
 }
 
-/// What a signature that verifies is worth.
+/// Whether a signature that verifies counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureStatus {
-    /// By whom it should be, and for this image.
+    /// It is by the expected signer, and for this image.
     Counts,
-    /// By somebody else.
+    /// It is by another signer.
     OtherSigner,
-    /// For the digest under another name: whoever signed it has not said that it belongs here.
+    /// It is for the digest under another name, so it does not state that the digest belongs here.
     OtherReference,
 }
 
-/// A record of a promotion, as its signer tells it.
+/// A promotion record, as its signer states it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Record {
-    /// Whether it is by whom it should be.
+    /// Whether it is by the expected signer.
     pub accepted: bool,
-    /// Who has signed it.
+    /// The signer.
     pub signer: Signer,
-    /// What the promotion was.
+    /// The promotion.
     #[serde(flatten)]
     pub promotion: Promotion,
-    /// Where it stands.
+    /// The location.
     pub place: String,
 }
 
-/// What a record says of a promotion.
+/// A promotion as a record describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Promotion {
-    /// Where the image came from.
+    /// The source of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Where it went.
+    /// The destination of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
-    /// When.
+    /// The time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// By which version of which promoter.
+    /// The promoter and its version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub builder: Option<String>,
-    /// The manifest that wished for it: its path in its repository.
+    /// The manifest that lists the image, as a path in its repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<String>,
     /// The repository of the manifest.
@@ -142,77 +142,77 @@ pub struct Promotion {
     /// The commit of that repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// The job that did it.
+    /// The job that promoted the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
 }
 
-/// A verification summary (SLSA *VSA*), as its signer tells it.
+/// A verification summary (SLSA *VSA*), as its signer states it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
-    /// Whether it is by whom it should be.
+    /// Whether it is by the expected signer.
     pub accepted: bool,
-    /// Who has signed it.
+    /// The signer.
     pub signer: Signer,
     /// `PASSED` or `FAILED`.
     pub result: String,
-    /// The levels that were found.
+    /// The verified levels.
     pub levels: Vec<String>,
-    /// Who has verified.
+    /// The verifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verifier: Option<String>,
-    /// When.
+    /// The time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
-    /// Where it stands.
+    /// The location.
     pub place: String,
 }
 
-/// Something that is attested of an image.
+/// Another attestation of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Attestation {
-    /// What kind of thing is said.
+    /// The predicate type.
     pub predicate_type: String,
-    /// Who has signed it.
+    /// The signer.
     pub signer: Signer,
-    /// Where it stands.
+    /// The location.
     pub place: String,
 }
 
-/// Something that is attached and proves nothing.
+/// An attachment that proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refused {
-    /// What it would be.
+    /// The kind of attachment.
     pub kind: RefusedKind,
     /// The predicate type that it claims.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predicate_type: Option<String>,
-    /// Why it is not believed.
+    /// The reason.
     pub reason: String,
-    /// Where it stands.
+    /// The location.
     pub place: String,
 }
 
-/// What something that is refused would be.
+/// The kind of a refused attachment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RefusedKind {
     /// A signature.
     Signature,
-    /// An attestation, or something of which it cannot be read what it is.
+    /// An attestation, or an attachment of unknown kind.
     Attestation,
 }
 
 impl Audited {
-    /// Whether it is signed, and so is every platform.
+    /// Whether the image and all of its platforms are signed.
     pub fn is_wholly_signed(&self) -> bool {
         self.signed && self.platforms.iter().all(Self::is_wholly_signed)
     }
 
-    /// How many platforms there are, at whatever depth, and how many of them are signed.
+    /// Returns the number of signed platforms and of all platforms, at any depth.
     pub fn platforms_signed(&self) -> (usize, usize) {
         self.platforms.iter().fold((0, 0), |(signed, all), platform| {
             let (deeper_signed, deeper) = platform.platforms_signed();

@@ -1,14 +1,14 @@
-//! Images as people name them.
+//! The names of images on the command line.
 
 use std::fmt;
 use std::str::FromStr;
 
 use oci::{Digest, DigestReference, InvalidName, Repository, Selector, Tag, TagReference};
 
-/// An image that somebody asks about: by tag, by digest, or by both, of which the digest decides.
+/// An image by tag, by digest, or by both. If it has both, the digest decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageName {
-    /// Where it is.
+    /// The repository.
     pub repository: Repository,
     which: Which,
 }
@@ -20,7 +20,7 @@ enum Which {
 }
 
 impl ImageName {
-    /// The digest that it is asked for by.
+    /// Returns the digest of the name, or `None` if the image is named by tag alone.
     pub(super) fn digest(&self) -> Option<Digest> {
         match &self.which {
             Which::Tag(_) => None,
@@ -28,7 +28,7 @@ impl ImageName {
         }
     }
 
-    /// How it is asked for.
+    /// Returns the selector for requests.
     pub(super) fn selector(&self) -> Selector<'_> {
         match &self.which {
             Which::Tag(tag) => Selector::Tag(tag),
@@ -65,7 +65,7 @@ impl fmt::Display for ImageName {
     }
 }
 
-/// The repository of a reference, as signatures name it: with or without tag and digest.
+/// Returns the repository of a reference in a signature, which may have a tag and a digest.
 pub(super) fn repository_of(reference: &str) -> Option<Repository> {
     let name = reference.split_once('@').map_or(reference, |(name, _)| name);
     match name.parse::<TagReference>() {
@@ -74,7 +74,7 @@ pub(super) fn repository_of(reference: &str) -> Option<Repository> {
     }
 }
 
-/// Whether two names mean the same repository: Docker Hub has several.
+/// Whether two names refer to the same repository. Docker Hub has several names.
 pub(super) fn is_same(one: &Repository, other: &Repository) -> bool {
     one.host.api() == other.host.api() && one.path == other.path
 }

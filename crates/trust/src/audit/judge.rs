@@ -1,4 +1,4 @@
-//! What is found of one image, and whether that makes it signed.
+//! The findings about one image, and whether they make it signed.
 
 use jiff::Timestamp;
 use oci::{Digest, Repository};
@@ -12,13 +12,13 @@ use crate::config::Verification;
 use crate::evidence::Claim;
 use crate::production::Production;
 
-/// The most objections of one kind that are told: whoever may push can attach as much as he likes.
+/// The maximum number of objections of one kind in a report. Anyone with push access can attach any number of signatures.
 const OBJECTIONS_MAX: usize = 5;
 
-/// Whose signatures count, and for what.
+/// Decides which signatures count for an image.
 pub(super) struct Judge<'a> {
     verification: &'a Verification,
-    /// What the image may be called: its own repository, and what users call it.
+    /// The valid names of the image: its own repository, and the name that users pull it by.
     names: Vec<Repository>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Judge<'a> {
         Self { verification, names }
     }
 
-    /// What a signature is worth. One that names nothing is for the digest, and so for this image.
+    /// Evaluates a signature. A signature without a name is for the digest, and therefore for this image.
     fn standing(&self, signatory: &Signatory, reference: Option<&str>) -> SignatureStatus {
         let is_ours = |reference: &str| {
             repository_of(reference).is_some_and(|of| self.names.iter().any(|name| is_same(&of, name)))
@@ -47,7 +47,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    /// An image of which nothing is known yet.
+    /// Creates empty findings for an image.
     pub(super) fn image(&self, digest: Digest, platform: Option<&str>) -> ImageFindings<'_> {
         ImageFindings {
             judge: self,
@@ -72,7 +72,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// An image while what is attached to it is looked at.
+/// The findings about an image, while its attachments are read.
 pub(super) struct ImageFindings<'a> {
     judge: &'a Judge<'a>,
     audited: Audited,
@@ -110,7 +110,7 @@ impl ImageFindings<'_> {
         self.audited.refused.push(Refused { kind, predicate_type, reason, place });
     }
 
-    /// What it amounts to.
+    /// Completes the findings.
     pub(super) fn finish(self, platforms: Vec<Audited>) -> Audited {
         let Self { judge, mut audited } = self;
         audited.platforms = platforms;
@@ -122,7 +122,7 @@ impl ImageFindings<'_> {
     }
 }
 
-/// Why an image is not signed.
+/// Returns the reasons why an image is not signed.
 fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
     let signed = audited.signatures.iter().take(OBJECTIONS_MAX).map(|found| match found.standing {
         SignatureStatus::OtherReference => format!(
@@ -176,7 +176,7 @@ mod tests {
         Signatory::Certificate { issuer: "https://i.example".to_owned(), subject: subject.to_owned() }
     }
 
-    /// What signatures amount to that are each by somebody and for something.
+    /// Judges an image with these signatures, each by a signatory and with a reference.
     fn judged(signatures: &[(&Signatory, Option<&str>)]) -> Audited {
         let (verification, production) = (verification(), production());
         let repository = "two.example/prod/images/app".parse().unwrap();

@@ -1,4 +1,4 @@
-//! What is attached to promoted images, by whom, and what it amounts to: for whoever uses or audits them.
+//! Audits promoted images for users and auditors: the attachments, their signers, and whether they count.
 
 mod auditor;
 mod finding;

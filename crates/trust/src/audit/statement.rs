@@ -1,4 +1,4 @@
-//! What records and summaries say. A signature proves who says it, not that it has sense, so every field may be missing.
+//! The content of records and summaries. A signature proves the signer but not the content, so any field may be missing.
 
 use serde::Deserialize;
 use sigstore::{Signatory, Statement};
@@ -7,7 +7,7 @@ use super::finding::{Attestation, Promotion, Record, Refused, RefusedKind, Summa
 use super::text::shown;
 use crate::predicate::{PROMOTION_TYPE, SUMMARY_TYPE};
 
-/// The most levels of a summary that are shown.
+/// The maximum number of a summary's levels in a finding.
 const LEVELS_MAX: usize = 16;
 
 #[derive(Deserialize)]
@@ -56,7 +56,7 @@ struct VerifierId {
     id: Option<String>,
 }
 
-/// What a statement is.
+/// The kinds of statements.
 pub(super) enum Predicate {
     Record(Record),
     Summary(Summary),
@@ -64,7 +64,7 @@ pub(super) enum Predicate {
     Refused(Refused),
 }
 
-/// What a statement says that somebody has signed; `accepted` tells whether it is by whom it should be.
+/// Reads a signed statement. `accepted` is set if it is by the expected signer.
 pub(super) fn read_predicate(
     signatory: &Signatory,
     statement: &Statement,

@@ -1,9 +1,9 @@
-//! Texts from outside, as findings hold them.
+//! Untrusted texts in findings.
 
-/// The most of a text from outside that a finding holds, in characters.
+/// The maximum length of an untrusted text in a finding, in characters.
 const SHOWN_MAX: usize = 512;
 
-/// A text from outside, for a person: bounded, and nothing that a terminal obeys.
+/// Formats an untrusted text for a message: bounded, and without control characters.
 pub(super) fn shown(text: &str) -> String {
     oci_types::text::shown(text, SHOWN_MAX)
 }

@@ -1,17 +1,18 @@
-//! How much of what is attached to images is held at once. Anybody who may push to staging may attach what they like, and a
-//! run looks at many images together.
+//! Limits the memory for attachments. Anyone with push access to staging can attach any amount, and a run examines many
+//! images concurrently.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
-/// The most that is read of what is attached to one image and its parts, in bytes.
+/// The maximum size of the attachments that are read for one image and its parts, in bytes.
 pub(super) const BYTES_MAX: u64 = 128 * 1024 * 1024;
-/// What of it is little, in bytes: more than nearly all images have.
+/// The size up to which attachments need no permit, in bytes. Nearly all images have less.
 const LITTLE: u64 = 2 * 1024 * 1024;
 
-/// Room for what is attached: for any number of images that have little, and one at a time that has much.
+/// The memory budget for attachments: any number of images with small attachments, but only one image at a time with large
+/// ones.
 #[derive(Clone, Debug)]
 pub struct Budget(Arc<Semaphore>);
 
@@ -22,29 +23,30 @@ impl Default for Budget {
 }
 
 impl Budget {
-    /// The part of one image, which is given back when it is dropped.
+    /// Returns the allowance of one image. Dropping it releases its permit.
     pub fn share(&self) -> ImageBudget {
         ImageBudget { budget: self.clone(), taken: AtomicU64::new(0), much: OnceCell::new() }
     }
 }
 
-/// What one image, with its parts, may have read.
+/// The allowance of one image and its parts.
 #[derive(Debug)]
 pub struct ImageBudget {
     budget: Budget,
     taken: AtomicU64,
-    /// Held where the image has much.
+    /// The permit for large attachments. Set once the image needs it.
     much: OnceCell<Option<OwnedSemaphorePermit>>,
 }
 
 impl ImageBudget {
-    /// Takes so many bytes, waiting while another image has much; whether there were so many left.
+    /// Takes bytes from the allowance. Returns `false` if too few are left. Waits for the permit if the image has large
+    /// attachments.
     pub(super) async fn take(&self, bytes: u64) -> bool {
         let with = |taken: u64| taken.checked_add(bytes).filter(|taken| *taken <= BYTES_MAX);
         let Ok(before) = self.taken.fetch_update(Relaxed, Relaxed, with) else { return false };
         if before + bytes > LITTLE {
             let Budget(only) = &self.budget;
-            // Nobody closes it.
+            // The semaphore is never closed.
             self.much.get_or_init(async || Arc::clone(only).acquire_owned().await.ok()).await;
         }
         true

@@ -1,4 +1,5 @@
-//! Sigstore bundles, which refer to the image: statements, of which one type is cosign's signature, and plain signatures.
+//! Sigstore bundles, which refer to the image. They contain statements, one type of which is cosign's signature, or plain
+//! signatures.
 
 use oci::{AttachedBlob, Attachment, Found, Referrer};
 use sigstore::BUNDLE_MAX;
@@ -10,16 +11,17 @@ use super::found::{
 };
 use super::subject::Subject;
 
-/// What the media types of all versions of bundles begin with.
+/// The common prefix of the media types of all bundle versions.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
-/// What a manifest is listed as that names no type of its own: the type of a configuration that says nothing.
+/// The listed types of a manifest without an artifact type of its own. Registries then list the media type of its
+/// configuration.
 const UNTYPED: [&str; 3] =
     ["", "application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json"];
 
 /// Reads and verifies one bundle.
 pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Result<Evidence, EvidenceError> {
     let place = format!("{}@{}", subject.repository, listed.digest);
-    // What cannot be read may be provenance, whatever an annotation says of it.
+    // An unreadable bundle may be provenance, regardless of its annotations.
     let unknown = Claim::Attestation(None);
     let mut evidence = Evidence::default();
     let attachment = match subject.client.reader.referrer(subject.repository, subject.digest, listed).await {
@@ -41,7 +43,7 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
                 return Ok(evidence);
             }
         },
-        // Something else, of which the list did not say what it is.
+        // The list had no type for this referrer, and it is not a bundle.
         Ok(None) => return Ok(evidence),
         Err(reason) => reason,
     };
@@ -49,8 +51,8 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
     Ok(evidence)
 }
 
-/// The layer that is a bundle, where the manifest claims to have one: what nobody verifies must not be carried with what
-/// somebody has verified, so that it has no other.
+/// Returns the bundle layer, or `None` if the manifest is not a bundle. The manifest must have no other layer: it would be
+/// copied with the bundle without having been verified.
 fn only_bundle(attachment: &Attachment) -> Result<Option<&AttachedBlob>, String> {
     let layers = &attachment.layers;
     match layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) {
@@ -116,7 +118,7 @@ fn claimed(predicate_type: Option<String>) -> Claim {
     }
 }
 
-/// Whether a referrer may be a bundle. Where the list does not tell, the layers of its manifest do.
+/// Whether a referrer may be a bundle. If the list has no type for it, the layers of its manifest decide.
 pub fn is_bundle(referrer: &Referrer) -> bool {
     let listed = referrer.artifact_type.as_deref();
     listed.is_none_or(|kind| kind.starts_with(BUNDLE) || UNTYPED.contains(&kind))

@@ -1,21 +1,21 @@
-//! What an attached document claims to be, before it is verified.
+//! The content that an attachment claims to have, before verification.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// What a bundle claims to hold.
+/// The content that a bundle claims to have.
 pub(crate) enum Content {
     Message,
-    /// A statement, with the type of its predicate.
+    /// A statement, with its predicate type if it can be read.
     Statement(Option<String>),
 }
 
-/// What can be told of a bundle before it is verified.
+/// The properties of a bundle that are readable before verification.
 pub(crate) struct Peeked {
     pub(crate) content: Content,
-    /// Whether it has a certificate, rather than a key's hint.
+    /// Whether the bundle has a certificate, and not just the hint of a key.
     pub(crate) by_certificate: bool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn peek(bundle: &[u8]) -> Peeked {
     Peeked { content, by_certificate: verification_material.is_some_and(has_certificate) }
 }
 
-/// The type of the predicate that an envelope claims to hold.
+/// Returns the predicate type that an envelope claims to have.
 pub(crate) fn predicate_type_of_envelope(envelope: &[u8]) -> Option<String> {
     serde_json::from_slice::<Envelope>(envelope).ok()?.predicate_type()
 }
@@ -59,7 +59,7 @@ struct Envelope {
 
 impl Envelope {
     fn predicate_type(&self) -> Option<String> {
-        /// The longest type that is told.
+        /// The maximum length of a predicate type, in bytes.
         const TYPE_MAX: usize = 1024;
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]

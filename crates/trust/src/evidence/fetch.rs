@@ -1,4 +1,4 @@
-//! Asking a registry for what is attached.
+//! Fetches attachments from a registry.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Referrer, Repository, Selector};
@@ -12,21 +12,21 @@ use super::found::{
 use super::subject::{EvidenceClient, Subject, is_gone};
 use super::tag::read_layers;
 
-/// The most of a text from outside that a reason or a place has, in characters.
+/// The maximum length of an untrusted text in a reason or a location, in characters.
 const SHOWN_MAX: usize = 512;
-/// The most bundles of one image that are read.
+/// The maximum number of an image's bundles that are read.
 const BUNDLES_MAX: usize = 100;
-/// How many are read at once.
+/// The maximum number of bundles that are read concurrently.
 const AT_ONCE: usize = 4;
-/// Reads and verifies what is attached to an image.
+/// Reads and verifies the attachments of an image.
 ///
-/// One request for each tag that is not known to be absent, one for the list of referrers, one for each layer, and two for
-/// each bundle. Whom to trust is found out when the first thing is there to be verified. To what is known by a SHA-512 digest
-/// nothing can be attached in these formats, so nothing is asked.
+/// Sends one request for each tag that is not known to be absent, one for the list of referrers, one for each layer, and two
+/// for each bundle. The trusted root is loaded when the first attachment must be verified. These formats do not support
+/// SHA-512 digests, so nothing is requested for them.
 ///
 /// # Errors
-/// When the registry does not answer, or whom to trust cannot be found out. What is attached and cannot be used is no error:
-/// it is among the rejected, someone else's or absent.
+/// If the registry does not answer, or if the trusted root is not available. An unusable attachment is not an error: it is
+/// listed in `rejected`, `others` or `absent`.
 pub async fn fetch(
     client: EvidenceClient<'_>,
     repository: &Repository,
@@ -55,7 +55,7 @@ pub async fn fetch(
     if kinds != EvidenceKinds::SignatureTag {
         subject.read_referrers(listed_tags.referrers, kinds, &mut evidence).await?;
     }
-    // All of it is a stranger's.
+    // Reasons and locations contain untrusted text.
     for Rejected { reason, place, .. } in evidence.rejected.iter_mut().chain(&mut evidence.others) {
         (*reason, *place) = (shown(reason, SHOWN_MAX), shown(place, SHOWN_MAX));
     }
@@ -77,7 +77,7 @@ impl Subject<'_> {
         };
         match self.client.reader.attachment(self.repository, Selector::Tag(&tag)).await {
             Ok(Found::Absent(_)) => {
-                // Registries have been seen to list what they do not have any more, or do not have yet.
+                // Registries may list a tag that they no longer have, or do not have yet.
                 if known == Known::Present {
                     evidence.note(Unusable::Absent(Absent { claim: claim(), place: place() }));
                 }
@@ -85,7 +85,7 @@ impl Subject<'_> {
             }
             Ok(Found::Present(attachment)) => read_layers(self, kind, &tag, attachment, evidence).await,
             Err(error) => {
-                // A 404 that proves no absence, for a tag that nobody has listed, tells nothing.
+                // For a tag that was not listed, a 404 that does not prove absence leaves open whether the tag exists.
                 if is_gone(&error) && known != Known::Present {
                     return Err(error.into());
                 }
@@ -103,7 +103,7 @@ impl Subject<'_> {
     ) -> Result<(), EvidenceError> {
         let listed = match self.client.reader.referrers(self.repository, self.digest, None, fallback).await {
             Ok(listed) => listed,
-            // The fallback tag is listed and not there.
+            // The fallback tag is listed but absent.
             Err(error) if is_gone(&error) && fallback == Known::Present => {
                 let place = self.referrers_place();
                 evidence.note(Unusable::Absent(Absent { claim: Claim::Attestation(None), place }));
@@ -111,7 +111,8 @@ impl Subject<'_> {
             }
             Err(error) => return Err(error.into()),
         };
-        // Signatures that claim to be something else are none that cosign finds; attestations may claim what they like.
+        // cosign finds only signatures with the right annotation, so others are skipped. The annotation of an attestation is
+        // not trusted.
         let may_be_wanted = |referrer: &Referrer| {
             let claimed = referrer.annotations.get(PREDICATE_TYPE);
             kinds != EvidenceKinds::Signatures || claimed.is_none_or(|claimed| claimed == SIGN_TYPE)

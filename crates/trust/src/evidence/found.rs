@@ -1,4 +1,4 @@
-//! What is found attached to an image.
+//! The attachments found on an image.
 
 use std::fmt;
 
@@ -8,95 +8,96 @@ use sigstore::{Rejection, Signatory, Statement, TrustError};
 
 use crate::policy::AttestationId;
 
-/// The predicate type of a statement that is a signature: that is how cosign signs images in bundles.
+/// The predicate type of statements that are signatures. cosign signs images in bundles this way.
 pub const SIGN_TYPE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// The annotation of a referrer that tells the predicate type of the statement in its bundle.
+/// The referrer annotation with the predicate type of the statement in its bundle.
 pub const PREDICATE_TYPE: &str = "dev.sigstore.bundle.predicateType";
 
-/// What a listing has already shown of the tags that may hold something.
+/// What a listing has already shown about the tags of an image's evidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListedTags {
-    /// Of `sha256-<hex>.sig`.
+    /// The tag `sha256-<hex>.sig`.
     pub signatures: Known,
-    /// Of `sha256-<hex>.att`.
+    /// The tag `sha256-<hex>.att`.
     pub attestations: Known,
-    /// Of the fallback tag `sha256-<hex>`, which is of interest where there is no referrers API.
+    /// The fallback tag `sha256-<hex>`, which matters only without a referrers API.
     pub referrers: Known,
 }
 
-/// Which of it is asked for.
+/// The kinds of evidence to fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvidenceKinds {
     /// Signatures and attestations.
     All,
-    /// Attestations alone.
+    /// Attestations only.
     Attestations,
-    /// Signatures alone.
+    /// Signatures only.
     Signatures,
-    /// The `.sig` tag alone.
+    /// The `.sig` tag only.
     SignatureTag,
 }
 
-/// What is attached to an image.
+/// The attachments of an image.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
     /// Signatures that verify.
     pub signatures: Vec<FoundSignature>,
     /// Attestations that verify.
     pub attestations: Vec<FoundAttestation>,
-    /// What does not verify, or cannot be read: forged, malformed, or about something else.
+    /// Attachments that do not verify or cannot be read: forged, malformed, or about another subject.
     pub rejected: Vec<Rejected>,
-    /// What someone else has attached, with a key that is not held or under an authority that is not trusted, so that it cannot
-    /// be verified here. It proves nothing, and is not held against the image (specification 02, *Who is someone else*).
+    /// Attachments by others. Their key is unknown or their authority is not trusted, so they cannot be verified. They prove
+    /// nothing, and do not block the image (specification 02, *Who is someone else*).
     pub others: Vec<Rejected>,
-    /// What the registry lists and does not have: registries lag, and clean up. It counts as not attached.
+    /// Attachments that the registry lists but does not have, because registries lag and clean up. They count as not
+    /// attached.
     pub absent: Vec<Absent>,
 }
 
 /// A signature that verifies.
 #[derive(Clone, Debug)]
 pub struct FoundSignature {
-    /// Who has signed.
+    /// The signatory.
     pub signatory: Signatory,
-    /// When, as far as that is proven.
+    /// The time of the signature, if it is proven.
     pub signed_at: Option<Timestamp>,
-    /// What the signer calls the image; none: nothing.
+    /// The name of the image in the signature. `None` if the signature has no name.
     pub reference: Option<String>,
-    /// Where it stands.
+    /// The location.
     pub location: Location,
 }
 
 /// An attestation that verifies.
 #[derive(Clone, Debug)]
 pub struct FoundAttestation {
-    /// Who has signed it.
+    /// The signatory.
     pub signatory: Signatory,
-    /// When, as far as that is proven.
+    /// The time of the signature, if it is proven.
     pub signed_at: Option<Timestamp>,
-    /// What it says.
+    /// The content.
     pub statement: Statement,
-    /// Where it stands.
+    /// The location.
     pub location: Location,
 }
 
-/// Something attached that does not verify.
+/// An attachment that does not verify.
 #[derive(Clone, Debug)]
 pub struct Rejected {
-    /// What it claims to be.
+    /// The kind that it claims to be.
     pub claim: Claim,
-    /// What is wrong with it, for a person.
+    /// The reason, for messages.
     pub reason: String,
-    /// Where it stands, for a person.
+    /// The location, for messages.
     pub place: String,
 }
 
-/// Something attached that the registry lists and does not have.
+/// An attachment that the registry lists but does not have.
 #[derive(Clone, Debug)]
 pub struct Absent {
-    /// What it claims to be.
+    /// The kind that it claims to be.
     pub claim: Claim,
-    /// Where it should stand, for a person.
+    /// The expected location, for messages.
     pub place: String,
 }
 
@@ -106,16 +107,16 @@ impl fmt::Display for Absent {
     }
 }
 
-/// What something claims to be before it is verified.
+/// The kind that an attachment claims to be before verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Claim {
     /// A signature.
     Signature,
-    /// An attestation, of this type where it could be read.
+    /// An attestation, with its predicate type if it could be read.
     Attestation(Option<String>),
 }
 
-/// Where something stands: enough to carry it elsewhere, and nothing beside it.
+/// The location of an attachment, with everything needed to copy it and nothing else.
 #[derive(Clone, Debug)]
 pub enum Location {
     /// A layer of the manifest under a tag.
@@ -124,9 +125,9 @@ pub enum Location {
         repository: Repository,
         /// The tag.
         tag: Tag,
-        /// Which of its layers, from 0.
+        /// The index of the layer, from 0.
         index: usize,
-        /// The layer, with its content.
+        /// The layer with its content.
         layer: NewLayer,
     },
     /// A manifest that refers to the image.
@@ -139,7 +140,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// Which of all that is attached to an image it is.
+    /// Returns the identifier of the attachment among those of the image.
     pub fn id(&self) -> AttestationId {
         let layer = match self {
             Self::Layer { index, .. } => Some(*index),
@@ -148,7 +149,7 @@ impl Location {
         AttestationId { digest: self.digest(), layer }
     }
 
-    /// The digest of what was signed or attested, as it is stored: of the layer, or of the manifest.
+    /// Returns the digest of the stored object: the layer or the manifest.
     pub fn digest(&self) -> Digest {
         match self {
             Self::Layer { layer, .. } => Digest::of(&layer.content),
@@ -168,28 +169,28 @@ impl fmt::Display for Location {
     }
 }
 
-/// Why it cannot be found out what is attached to an image.
+/// The reason why the attachments of an image could not be determined.
 #[derive(Debug, thiserror::Error)]
 pub enum EvidenceError {
     /// The registry does not answer.
     #[error(transparent)]
     Registry(#[from] oci::Error),
-    /// Something is attached, and nobody knows whom to trust.
+    /// The image has attachments, but the trusted root is not available.
     #[error("verifying what is attached: {0}")]
     Trust(#[from] TrustError),
 }
 
-/// Why something attached is not there to be verified.
+/// The reason why an attachment cannot be verified.
 #[derive(Clone, Debug)]
 pub(super) enum Unusable {
-    /// The registry lists it and does not have it.
+    /// The registry lists it but does not have it.
     Absent(Absent),
-    /// It is not what it should be.
+    /// It is malformed or cannot be read.
     Rejected(Rejected),
 }
 
 impl Evidence {
-    /// Adds what is attached elsewhere to the same image.
+    /// Adds attachments of the same image from another repository.
     pub fn extend(&mut self, other: Self) {
         let Self { signatures, attestations, rejected, others, absent } = other;
         self.signatures.extend(signatures);
@@ -199,7 +200,7 @@ impl Evidence {
         self.absent.extend(absent);
     }
 
-    /// Takes note of something that is not there to be verified.
+    /// Adds an attachment that cannot be verified.
     pub(super) fn note(&mut self, unusable: Unusable) {
         match unusable {
             Unusable::Absent(absent) => self.absent.push(absent),
@@ -207,13 +208,13 @@ impl Evidence {
         }
     }
 
-    /// Takes note of something that was read and does not verify.
+    /// Adds an attachment that was read but does not verify.
     pub(super) fn refuse(&mut self, why: &Rejection, claim: Claim, place: &str) {
         let rejected = Rejected { claim, reason: why.to_string(), place: place.to_owned() };
         if why.is_someone_elses() { self.others.push(rejected) } else { self.rejected.push(rejected) }
     }
 
-    /// Whether anything is attached that claims to be a signature.
+    /// Whether any attachment claims to be a signature.
     pub fn claims_signatures(&self) -> bool {
         !self.signatures.is_empty() || self.rejected.iter().any(|rejected| rejected.claim == Claim::Signature)
     }

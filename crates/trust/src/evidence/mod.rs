@@ -1,5 +1,5 @@
-//! What is attached to an image, read and verified: signatures and attestations in cosign's tags, and Sigstore bundles among
-//! the referrers. Who may sign is the caller's matter; that somebody has signed, and about what, is found out here.
+//! Reads and verifies the attachments of an image: signatures and attestations in cosign's tags, and Sigstore bundles among
+//! the referrers. This module determines who has signed what. The caller decides which signers it accepts.
 
 mod budget;
 mod bundle;

@@ -1,4 +1,4 @@
-//! An image whose evidence is fetched: how its content is read, and what errors of the registry mean.
+//! An image whose evidence is fetched: reads the content of attachments, and classifies errors of the registry.
 
 use std::sync::Arc;
 
@@ -9,18 +9,18 @@ use sigstore::{Trust, TrustError, Verifier};
 use super::budget::{BYTES_MAX, ImageBudget};
 use super::found::{Absent, Claim, EvidenceError, Rejected, Unusable};
 
-/// What it takes to gather what is attached to an image.
+/// The clients and limits for fetching an image's evidence.
 #[derive(Clone, Copy, Debug)]
 pub struct EvidenceClient<'a> {
-    /// Reads registries.
+    /// Reads from registries.
     pub reader: &'a Reader,
-    /// Verifies what is found.
+    /// Provides the verifiers.
     pub trust: &'a Trust,
-    /// How much may be read.
+    /// The allowance of the image.
     pub share: &'a ImageBudget,
 }
 
-/// An image whose evidence is gathered.
+/// An image whose evidence is fetched.
 pub(super) struct Subject<'a> {
     pub(super) client: EvidenceClient<'a>,
     pub(super) repository: &'a Repository,
@@ -30,8 +30,8 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// The verifier of attestations: a key that signatures are verified with takes nothing from those whose signers have
-    /// certificates.
+    /// Returns the verifier of an attestation. An attestation with a certificate is verified with the trusted root even if
+    /// signatures are verified with a key.
     pub(super) async fn attestations(&self, by_certificate: bool) -> Result<Arc<Verifier>, TrustError> {
         match by_certificate {
             true => self.client.trust.verifier_of_root().await,
@@ -39,7 +39,7 @@ impl Subject<'_> {
         }
     }
 
-    /// The content of something attached, or why it is not there to be verified: see [`Subject::unreadable`].
+    /// Returns the content of an attachment, or why it cannot be verified: see [`Subject::unreadable`].
     pub(super) async fn content(
         &self,
         blob: &AttachedBlob,
@@ -48,7 +48,7 @@ impl Subject<'_> {
         place: &str,
     ) -> Result<Result<Bytes, Unusable>, EvidenceError> {
         let AttachedBlob { digest, size, .. } = blob;
-        // What is larger than its limit is not read at all.
+        // An attachment that is larger than its limit is never read, so it takes nothing from the allowance.
         if *size <= limit && !self.client.share.take(*size).await {
             let reason = format!("not read: more than {BYTES_MAX} bytes are attached to the image");
             return Ok(Err(Unusable::Rejected(Rejected { claim, reason, place: place.to_owned() })));
@@ -59,8 +59,8 @@ impl Subject<'_> {
         }
     }
 
-    /// What is listed and not there is absent, what is there and cannot be read is rejected; what the registry does not give
-    /// now may be anything.
+    /// Classifies a failed read. A missing attachment is absent, and a malformed one is rejected. Any other failure is an
+    /// error, because it leaves open what is attached.
     pub(super) fn unreadable(
         &self,
         claim: Claim,
@@ -77,13 +77,12 @@ impl Subject<'_> {
     }
 }
 
-/// Whether a registry answers that it does not have what was asked for, whether or not that proves it.
+/// Whether a registry answers with 404. This does not always prove absence.
 pub(super) fn is_gone(error: &oci::Error) -> bool {
     error.status() == Some(http::StatusCode::NOT_FOUND)
 }
 
-/// Whether an error says that what is there is not what it should be, or not there at all, rather than that the registry does
-/// not tell.
+/// Whether an error means that the content is missing or malformed, and not that the registry fails to answer.
 pub fn is_about_content(error: &oci::Error) -> bool {
     use oci::ErrorKind as Kind;
     is_gone(error)

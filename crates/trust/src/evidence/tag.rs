@@ -1,4 +1,4 @@
-//! cosign's tags: each layer of `sha256-<hex>.sig` is a signature, each of `sha256-<hex>.att` an attestation.
+//! cosign's tags: each layer of `sha256-<hex>.sig` is a signature, and each layer of `sha256-<hex>.att` is an attestation.
 
 use bytes::Bytes;
 use oci::{AttachedBlob, Attachment, AttachmentKind, NewLayer, Tag};
@@ -8,14 +8,14 @@ use super::envelope::predicate_type_of_envelope;
 use super::found::{Claim, Evidence, EvidenceError, FoundAttestation, FoundSignature, Location, Rejected};
 use super::subject::Subject;
 
-/// The most layers of one tag that are read.
+/// The maximum number of layers of one tag that are read.
 const LAYERS_MAX: usize = 100;
-/// The largest payload of a signature that is read, in bytes.
+/// The maximum size of a signature's payload, in bytes.
 pub(crate) const PAYLOAD_MAX: u64 = 1024 * 1024;
 
-/// The annotation with the certificate of whoever has signed a layer.
+/// The annotation with the certificate of a layer's signer.
 const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
-/// What the annotations begin with that a layer is verified by.
+/// The prefixes of the annotations that a layer is verified with.
 const PROOFS: [&str; 2] = ["dev.cosignproject.cosign/", "dev.sigstore.cosign/"];
 
 /// Reads and verifies the layers of a tag's manifest.
@@ -84,7 +84,7 @@ pub(super) async fn read_layers(
     Ok(())
 }
 
-/// A signature counts for the image that it names.
+/// A signature counts only for the image that it names.
 fn about(
     subject: &Subject<'_>,
     verified: Verified<SimpleSigning>,
@@ -98,7 +98,7 @@ fn about(
 
 fn location(subject: &Subject<'_>, tag: &Tag, index: usize, layer: AttachedBlob, content: Bytes) -> Location {
     let AttachedBlob { media_type, mut annotations, .. } = layer;
-    // Others prove nothing, and nobody has verified what they say.
+    // Other annotations prove nothing and have not been verified.
     annotations.retain(|name, _| PROOFS.iter().any(|prefix| name.starts_with(prefix)));
     let layer = NewLayer { media_type, content, annotations };
     Location::Layer { repository: subject.repository.clone(), tag: tag.clone(), index, layer }
