@@ -1,4 +1,4 @@
-//! Which edges were added, by destination.
+//! The added edges of manifests, by destination.
 
 use manifest::{Manifest, Manifests, keep_added};
 use tempfile::TempDir;

@@ -1,4 +1,4 @@
-//! What records say of the repository of manifests, in real repositories.
+//! The repository of manifests in promotion records. The tests use real git repositories.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,4 +1,4 @@
-//! What changed between commits, in real repositories.
+//! Runs over a diff between commits of real git repositories.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::support::{REGISTRIES, image, load, wishes, write, write_thin};
 
-/// What is added by a text after another, both with the same registries.
+/// Returns the edges that a second text adds to a first one. Both have the same registries.
 fn added(before: &str, after: &str) -> Vec<String> {
     let manifests = |images: &str| load(format!("{REGISTRIES}images:\n{images}")).unwrap();
     wishes(&keep_added(manifests(after), &manifests(before).manifests))
@@ -48,7 +48,7 @@ fn a_tag_that_moved_to_another_digest_is_added() {
     assert_eq!(added(&image("a", &[('a', "x")]), &image("a", &[('b', "x")])), ["a@b:x"]);
 }
 
-/// A git repository with a folder of thin manifests below its top.
+/// A git repository with a folder of thin manifests below its root.
 pub(crate) struct Repository {
     pub(crate) folder: TempDir,
 }
@@ -60,7 +60,7 @@ impl Repository {
         this
     }
 
-    /// A name that only a careful reader of git's answers gets right.
+    /// The name has characters that git quotes in its output.
     fn manifests(&self) -> PathBuf {
         self.folder.path().join("odd \"näme\"\n*")
     }
@@ -273,7 +273,7 @@ fn nothing_that_a_repository_names_is_run() {
     repository.git(&["config", "remote.origin.promisor", "true"]);
     repository.git(&["config", "remote.origin.url", &format!("ext::{script}")]);
     repository.git(&["config", "protocol.ext.allow", "always"]);
-    // The content of the commit is missing, so that git would fetch it.
+    // An object of the commit is missing, so that git would fetch it.
     let blob =
         repository.git(&["rev-parse", &format!("HEAD:{}", "./odd \"näme\"\n*/images/one/images.yaml")]);
     fs::remove_file(repository.folder.path().join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();

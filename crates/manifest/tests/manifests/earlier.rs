@@ -1,4 +1,4 @@
-//! Runs over a diff where something is wrong, now or in the commit that is compared with.
+//! Runs over a diff with faults, in the current state or in the base commit.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use crate::support::{
     REGISTRIES, copy, data, digest, edges, image, lines_below, thin, wishes, write, write_thin,
 };
 
-/// What was added since the last commit, with its warnings and what is rejected.
+/// The edges added since the last commit, with the warnings and the rejected faults.
 struct Added {
     wishes: Vec<String>,
     warnings: String,
@@ -37,7 +37,7 @@ fn limited(repository: &Repository) -> Manifests {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What is added when a project with a good source has these images before and after.
+/// Returns the added edges of a project with a valid source and with these images before and after.
 fn between(before: &str, after: &str) -> Added {
     let repository = Repository::new();
     write_thin(repository.folder.path(), "p", REGISTRIES, before);
@@ -66,7 +66,7 @@ fn the_shapes_of_two_commits_add_what_they_should() {
     }
 }
 
-/// Images in which a digest, a tag and a name are wrong.
+/// Returns images with an invalid digest, an invalid tag and an invalid name.
 fn bad_lines() -> String {
     let digests = image("a", &[('a', "x"), ('b', "y"), ('c', "z, -z")]).replace(&digest('b'), "sha256:b");
     digests + &image("B", &[('d', "x")])

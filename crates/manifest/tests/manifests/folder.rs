@@ -10,14 +10,14 @@ use tempfile::TempDir;
 
 use crate::support::{REGISTRIES, image, lines_below, rejected, wishes, write, write_thin};
 
-/// A folder with one good project.
+/// Creates a folder with one valid project.
 fn folder() -> TempDir {
     let folder = TempDir::new().unwrap();
     write_thin(folder.path(), "good", REGISTRIES, &image("a", &[('a', "x")]));
     folder
 }
 
-/// What is wrong with a folder.
+/// Returns the faults of a folder.
 fn complaints(folder: &Path) -> String {
     lines_below(folder, load_thin(folder).expect_err("the folder is wrong").iter())
 }
@@ -161,7 +161,7 @@ fn what_is_no_regular_file_is_an_error() {
     let folder = folder();
     fs::create_dir_all(folder.path().join("manifests/odd/promoter-manifest.yaml")).unwrap();
     fs::create_dir(folder.path().join("images/odd")).unwrap();
-    // Whoever opens a pipe waits for somebody to write to it.
+    // Opening a pipe blocks until another process writes to it.
     let pipe = folder.path().join("images/odd/images.yaml");
     assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
     insta::assert_snapshot!(rejected(folder.path()), @"

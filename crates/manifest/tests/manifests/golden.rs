@@ -1,4 +1,4 @@
-//! The forty manifests of the table `golden/manifests/expected.tsv`: what the tool in Go makes of them, and where we differ.
+//! The forty manifests of the table `golden/manifests/expected.tsv`: the results of the Go tool, and where kpromo differs.
 
 use std::fs;
 
@@ -9,9 +9,9 @@ use crate::support::{data, lines};
 
 struct Row {
     file: String,
-    /// What we are to make of it.
+    /// The expected result of kpromo.
     ours: String,
-    /// What the tool in Go said, or the edges it found, as JSON.
+    /// The error of the Go tool, or its edges as JSON.
     theirs: serde_json::Value,
 }
 
@@ -24,7 +24,7 @@ fn table() -> Vec<Row> {
     table.lines().skip(1).map(row).collect()
 }
 
-/// What we make of a file: its edges, or what is wrong with it.
+/// Returns the result of kpromo for a file: its edges, or its faults.
 fn verdict(file: &str) -> Result<Vec<String>, String> {
     let manifests =
         load_plain(&data("golden/manifests").join(file)).map_err(|wrong| lines(&wrong).join("\n"))?;

@@ -1,4 +1,4 @@
-//! One bad line does not stop the world: what is wrong in thin manifests is left out, and the rest is read.
+//! One bad line does not stop the world: invalid entries of thin manifests are left out, and the rest is read.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::support::{
     REGISTRIES, data, digest, edges, image, lines_below, rejected, thin, wishes, write, write_thin,
 };
 
-/// Two projects of different sources, one of which has these images.
+/// Creates two projects with different sources. One of them has these images.
 fn folder(images: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     write_thin(folder.path(), "bad", REGISTRIES, images);
@@ -23,7 +23,8 @@ fn other_registries() -> String {
     REGISTRIES.replace("gcr.io/s", "gcr.io/other").replace("gcr.io/p", "gcr.io/q")
 }
 
-/// What is read of the images of the first of two projects, and what is said of the others. The other project is read whole.
+/// Reads these images as those of the first of two projects. Returns its valid entries, and the faults. The other project
+/// must be read completely.
 fn read(images: &str) -> (Vec<String>, String) {
     let folder = folder(images);
     let manifests = thin(folder.path());
@@ -216,10 +217,10 @@ proptest! {
         write(&file, damaged);
         let manifests = thin(folder.path());
         let read = wishes(&manifests);
-        // A file of registries that is not text may declare a policy for any source.
+        // A registries file that is not text may declare a policy for any source.
         prop_assert!(read.contains(&"good@f:x".to_owned()) || !is_images && !is_text);
         if !is_images {
-            // Registries that are wrong leave out all images, and others change none.
+            // Invalid registries leave out all images, and other faults change no valid entry.
             prop_assert!(read.len() <= 1 || read == whole);
             prop_assert_eq!(read.len() <= 1, !manifests.rejected.is_empty());
         }

@@ -1,4 +1,4 @@
-//! Manifests as files: what is accepted, what is refused and how it is told, and what changed between commits.
+//! Manifests as files: the accepted ones, the refused ones with their diagnostics, and changes between commits.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
 

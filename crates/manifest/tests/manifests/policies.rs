@@ -1,4 +1,4 @@
-//! Policies fail closed: where it is not clear which provenance policy holds for an image, it is left out.
+//! Policies fail closed: an image is left out if it is unclear which provenance policy holds for it.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,7 @@ const POLICY: &str = r"provenance:
   sources: [github.com/org/repo]
 ";
 
-/// A folder of projects, each with its source, what follows its registries, and an image of the project's name.
+/// Creates a folder of projects, each with its source, the text after its registries, and an image of the project's name.
 fn folder(projects: &[(&str, &str, &str)]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for (name, source, block) in projects {
@@ -28,7 +28,7 @@ fn folder(projects: &[(&str, &str, &str)]) -> TempDir {
     folder
 }
 
-/// The projects that are promoted.
+/// Returns the promoted projects.
 fn promoted(folder: &TempDir) -> Vec<String> {
     thin(folder.path()).manifests.iter().map(|manifest| manifest.name.to_string()).collect()
 }
@@ -124,7 +124,7 @@ fn a_policy_whose_source_is_not_known_may_hold_for_everything() {
     assert_eq!(faults.lines().count(), 2, "it is told once: {faults}");
 }
 
-/// A policy that can be read holds for some source, though its file does not say for which: it may be any.
+/// A readable policy holds for some source. If the file does not name the source, it may be any source.
 #[test]
 fn a_policy_without_a_source_that_can_be_read_may_hold_for_everything() {
     let source = "- name: gcr.io/s\n  src: true\n";

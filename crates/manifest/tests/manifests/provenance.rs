@@ -1,4 +1,4 @@
-//! The block `provenance`: what it may say, and for which repositories it holds.
+//! The `provenance` block: its valid content, and the repositories that it holds for.
 
 use manifest::policy::{BuildLevel, Mode, Policy};
 use manifest::{Manifests, keep_added, load_thin};
@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::support::{REGISTRIES, complaints, image, load, rejected, thin, write_thin};
 
-/// A policy that makes sense, on the line after those of [`REGISTRIES`].
+/// A valid policy, on the line after those of [`REGISTRIES`].
 const POLICY: &str = r"provenance:
   mode: require
   signers:
@@ -27,13 +27,13 @@ fn policy_of<'m>(manifests: &'m Manifests, repository: &str) -> Option<&'m Polic
     manifests.policies.of(&repository.parse().unwrap())
 }
 
-/// What is wrong with a block that differs from the good one by this.
+/// Returns the faults of a block that differs from the valid one in this text.
 fn wrong_with(from: &str, to: &str) -> String {
     assert!(POLICY.contains(from), "{from}");
     complaints(format!("{REGISTRIES}{}", POLICY.replace(from, to))).join("\n")
 }
 
-/// What is told of a manifest that can be loaded.
+/// Returns the warnings about a valid manifest.
 fn warnings(block: &str) -> String {
     let loaded = load(format!("{REGISTRIES}{block}")).unwrap_or_else(|wrong| panic!("{wrong}"));
     let line = |warning: &manifest::Diagnostic| {
@@ -207,7 +207,7 @@ fn a_policy_without_end_is_refused_before_it_is_read() {
     assert_eq!(complaints(text), ["8:5: `signers` has more than 100 entries"]);
 }
 
-/// What is wrong with two manifests of these sources and blocks.
+/// Loads two manifests with these sources and blocks, and returns their faults if there are any.
 fn two(first: (&str, &str), second: (&str, &str)) -> Result<Manifests, String> {
     let folder = TempDir::new().unwrap();
     for (project, (source, block)) in [("a", first), ("b", second)] {

@@ -1,4 +1,4 @@
-//! Random trees and random edits: what was added is what a naive comparison of all edges says.
+//! Random trees and random edits: the added edges are those of a naive comparison of all edges.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,12 +10,12 @@ use crate::diff::Repository;
 use crate::support::{digest, thin, write_thin};
 
 const SOURCES: [&str; 3] = ["gcr.io/s", "gcr.io/s/deep", "gcr.io/t"];
-/// Two of them make the same repository of different images.
+/// Two of them form the same repository with different images.
 const DESTINATIONS: [&str; 4] = ["us.example/p", "us.example/p/a", "eu.example/p", "eu.example/p-a"];
 const IMAGES: [&str; 4] = ["a", "b", "a/b", "a/a/b"];
-/// The last one is wrong.
+/// The last one is invalid.
 const TAGS: [&str; 4] = ["x", "v1.0", "latest", "-bad"];
-/// The last one is of a wrong digest.
+/// The last one makes an invalid digest.
 const DIGITS: [char; 4] = ['a', 'b', 'c', '!'];
 
 /// The digests of an image, with their tags.
@@ -28,10 +28,10 @@ struct Project {
     images: BTreeMap<&'static str, Digests>,
 }
 
-/// Projects by their names.
+/// Projects by name.
 type Tree = BTreeMap<String, Project>;
 
-/// How files are written: nothing of it changes an edge.
+/// The style of the written files. It changes no edge.
 #[derive(Clone, Copy, Debug)]
 struct Style {
     is_reversed: bool,
@@ -41,7 +41,7 @@ struct Style {
     is_block: bool,
 }
 
-/// One small edit, by the numbers of what it edits.
+/// One small edit. The numbers select its kind and its objects.
 type Edit = (u8, usize, usize, usize, usize);
 
 fn edit(tree: &mut Tree, (kind, project, image, digit, tag): Edit) {
@@ -80,7 +80,7 @@ fn name_of(digit: char) -> String {
     if digit == '!' { "sha256:bad".to_owned() } else { digest(digit) }
 }
 
-/// All edges, as repository, tag and digest.
+/// Returns all edges, as repository, tag and digest.
 fn edges(tree: &Tree) -> BTreeSet<(String, String, String)> {
     let mut edges = BTreeSet::new();
     for project in tree.values() {
@@ -101,7 +101,7 @@ fn edges(tree: &Tree) -> BTreeSet<(String, String, String)> {
     edges
 }
 
-/// All entries that are wrong: by project, image, digest and what is written there.
+/// Returns all invalid entries, as project, image, digest and written tags.
 fn faults(tree: &Tree) -> BTreeSet<(String, String, String, Vec<String>)> {
     let mut faults = BTreeSet::new();
     for (name, project) in tree {
@@ -157,7 +157,7 @@ fn write(folder: &Path, tree: &Tree, style: Style) {
     }
 }
 
-/// The edges that were read, as they are written in [`edges`].
+/// Returns the edges that were read, in the form of [`edges`].
 fn read(manifests: &Manifests) -> BTreeSet<(String, String, String)> {
     let mut edges = BTreeSet::new();
     for manifest in &manifests.manifests {

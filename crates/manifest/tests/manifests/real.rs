@@ -1,4 +1,4 @@
-//! Kubernetes' own manifests, and as many as Kubernetes has.
+//! The manifests of Kubernetes, and a tree of the size that Kubernetes has.
 
 use std::collections::HashSet;
 use std::fs;
@@ -55,7 +55,7 @@ fn images_keep_their_order_their_tags_and_their_places() {
     assert_eq!((third.tags[0].1.line, third.tags[0].1.column), (5, 81));
 }
 
-/// Writes 110 projects with 400 digests each: what Kubernetes has.
+/// Writes 110 projects with 400 digests each, the size of the manifests of Kubernetes.
 fn write_kubernetes(folder: &Path) {
     let registries = fs::read_to_string(data("k8s/kubernetes-promoter-manifest.yaml")).unwrap();
     for project in 0..110 {

@@ -1,4 +1,4 @@
-//! Every kind of bad input, each with its place and what is wrong.
+//! Every kind of invalid input, each with its position and its fault.
 
 use std::fs;
 use std::path::Path;
@@ -9,12 +9,12 @@ use tempfile::TempDir;
 
 use crate::support::{REGISTRIES, complaints, digest, image, load, wishes};
 
-/// A manifest with these images.
+/// Returns a manifest with these images.
 fn with_images(images: &str) -> String {
     format!("{REGISTRIES}images:\n{images}")
 }
 
-/// A manifest with this tag.
+/// Returns a manifest with this tag.
 fn with_tag(tag: &str) -> String {
     with_images(&image("a", &[('a', tag)]))
 }

@@ -1,8 +1,8 @@
-//! How diagnostics look.
+//! The format of diagnostics.
 
 use crate::support::{REGISTRIES, digest, image, load};
 
-/// What is shown of a manifest that is wrong, with a short name for its file.
+/// Returns the rendered diagnostics of an invalid manifest, with a short name for its file.
 fn shown(text: &str, color: bool) -> String {
     let shown = load(text).expect_err("the manifest is wrong").render(color);
     let start = shown.find("/").unwrap();

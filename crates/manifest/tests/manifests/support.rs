@@ -1,4 +1,4 @@
-//! What the tests of manifests share.
+//! Helpers that the tests of manifests share.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use manifest::Edges;
 use manifest::{Diagnostic, Diagnostics, Manifests, load_plain, load_thin};
 use tempfile::TempDir;
 
-/// A digest whose digits are all the same.
+/// Returns a digest whose digits are all the same.
 pub(crate) fn digest(digit: char) -> String {
     format!("sha256:{}", digit.to_string().repeat(64))
 }
@@ -16,14 +16,14 @@ pub(crate) fn digest(digit: char) -> String {
 /// The registries of a manifest: one source, one destination.
 pub(crate) const REGISTRIES: &str = "registries:\n- name: gcr.io/s\n  src: true\n- name: gcr.io/p\n";
 
-/// An image with these digests and tags, as an item of `images`.
+/// Returns an image with these digests and tags, as an item of `images`.
 pub(crate) fn image(name: &str, dmap: &[(char, &str)]) -> String {
     let digests: String =
         dmap.iter().map(|(digit, tags)| format!("    {}: [{tags}]\n", digest(*digit))).collect();
     format!("- name: {name}\n  dmap:\n{digests}")
 }
 
-/// Writes a file and the folders that it is in.
+/// Writes a file, and creates the folders that it is in.
 pub(crate) fn write(path: &Path, text: impl AsRef<[u8]>) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
@@ -43,12 +43,12 @@ pub(crate) fn load(text: impl AsRef<[u8]>) -> Result<Manifests, Diagnostics> {
     load_plain(&file)
 }
 
-/// All that is wrong with a plain manifest: `line:column: message`, or the message alone.
+/// Returns all faults of a plain manifest: `line:column: message`, or the message alone.
 pub(crate) fn complaints(text: impl AsRef<[u8]>) -> Vec<String> {
     lines(&load(text).expect_err("the manifest is wrong"))
 }
 
-/// Diagnostics without the names of their files.
+/// Formats diagnostics without the names of their files.
 pub(crate) fn lines(wrong: &Diagnostics) -> Vec<String> {
     let line = |diagnostic: &Diagnostic| match diagnostic.position() {
         Some(position) => format!("{}:{}: {}", position.line, position.column, diagnostic.message()),
@@ -57,13 +57,13 @@ pub(crate) fn lines(wrong: &Diagnostics) -> Vec<String> {
     wrong.iter().map(line).collect()
 }
 
-/// Diagnostics with the names of their files from a folder.
+/// Formats diagnostics with the names of their files, relative to a folder.
 pub(crate) fn lines_below(folder: &Path, shown: impl IntoIterator<Item = impl ToString>) -> String {
     let prefix = format!("{}/", folder.display());
     shown.into_iter().map(|line| line.to_string().replace(&prefix, "") + "\n").collect()
 }
 
-/// All wishes, as `image@digit:tag` with one digit of the digest, or `image@digit` for one without a tag.
+/// Returns all listed promotions, as `image@digit:tag` with one digit of the digest, or `image@digit` without a tag.
 pub(crate) fn wishes(manifests: &Manifests) -> Vec<String> {
     let mut wishes = Vec::new();
     for image in manifests.manifests.iter().flat_map(|manifest| &manifest.images) {
@@ -79,7 +79,8 @@ pub(crate) fn wishes(manifests: &Manifests) -> Vec<String> {
     wishes
 }
 
-/// All edges of manifests, as `repository:tag@digit` with one digit of the digest, or `repository@digit` without a tag.
+/// Returns all edges of manifests, as `repository:tag@digit` with one digit of the digest, or `repository@digit` without a
+/// tag.
 pub(crate) fn edges(manifests: &Manifests) -> BTreeSet<String> {
     let edges = Edges::new(manifests).unwrap_or_else(|overlaps| panic!("{}", overlaps[0]));
     let shown = |edge| {
@@ -89,17 +90,17 @@ pub(crate) fn edges(manifests: &Manifests) -> BTreeSet<String> {
     edges.all().iter().map(shown).collect()
 }
 
-/// Loads a folder of thin manifests of which the tree as a whole is not wrong.
+/// Loads a folder of thin manifests, whose tree as a whole must be valid.
 pub(crate) fn thin(folder: &Path) -> Manifests {
     load_thin(folder).unwrap_or_else(|wrong| panic!("{wrong}"))
 }
 
-/// What is rejected of a folder of thin manifests, a line each.
+/// Returns the rejected faults of a folder of thin manifests, one per line.
 pub(crate) fn rejected(folder: &Path) -> String {
     lines_below(folder, thin(folder).rejected.iter())
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder with its content.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -112,7 +113,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A file of the tests' data.
+/// Returns the path of a test data file.
 pub(crate) fn data(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(path)
 }

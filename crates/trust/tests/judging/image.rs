@@ -1,4 +1,4 @@
-//! One image: whose word counts for it, and what it has to say.
+//! One image: the signers that count for it, and the statements that it needs.
 
 use manifest::policy::{BuildLevel, Mode};
 use oci::Digest;
@@ -94,7 +94,7 @@ fn a_source_of_others_does_not_count() {
     assert_eq!(from(""), Some(Reason::NoSource));
 }
 
-/// The repository as a mere dependency, and as a parameter of a type of build that is not known, once were level 2.
+/// An earlier version gave level 2 if the repository was only a dependency, or a parameter of an unknown build type.
 #[test]
 fn a_build_of_something_else_does_not_count_for_having_used_the_source() {
     let used = json!([{"uri": SOURCE}]);
@@ -122,7 +122,7 @@ fn a_build_of_something_else_does_not_count_for_having_used_the_source() {
     assert_eq!(reason(&usual(), attested("app", google(), V0_2, materials)), Some(Reason::NoSource));
 }
 
-/// Each repository that a build was told must be one of the policy's.
+/// The policy must allow each repository that the build was told to use.
 #[test]
 fn a_build_of_two_sources_counts_where_both_are_the_policys() {
     let told = |config: &str, built: &str| {
@@ -203,7 +203,7 @@ fn what_does_not_satisfy_blocks_where_the_policy_requires_and_is_told_where_it_w
 }
 
 proptest! {
-    /// A policy lets nothing pass for who signs, builds or is built from but what it names, whatever the combination.
+    /// An image passes only with a signer, a builder and a source of the policy, in every combination.
     #[test]
     fn an_image_passes_just_where_signer_builder_and_source_all_do(
         signer in 0_usize..3, builder in 0_usize..4, source in 0_usize..3, about in 0_usize..2, version in 0_usize..2,
@@ -219,7 +219,7 @@ proptest! {
         prop_assert_eq!(judgement.level.is_some(), judgement.is_satisfied());
     }
 
-    /// More attestations never make an image fail under a policy, and what is refused never makes one pass.
+    /// Additional attestations never make an image fail under a policy, and refused ones never make it pass.
     #[test]
     fn attestations_that_do_not_count_change_nothing(extra in proptest::collection::vec(0_usize..4, 0..6), has_good in any::<bool>()) {
         let make = [bad("app"), good("other"), attested("app", stranger(), V1, v1(HOSTED, SOURCE)), attested("app", google(), SPDX, json!([]))];

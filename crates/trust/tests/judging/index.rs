@@ -1,4 +1,4 @@
-//! An index: what is said about it itself, and about what it lists.
+//! An index: its own attestations, and those of its entries.
 
 use manifest::policy::BuildLevel;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Which images pass under which policy: each rule with what it lets pass and what it does not.
+//! Which images pass under which policy: each rule, with images that pass and images that do not.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 

@@ -1,4 +1,4 @@
-//! Without a policy, by someone else, and what is told of it.
+//! Images without a policy, attestations by others, and the messages about them.
 
 use serde_json::json;
 use trust::policy::{Outsider, Verdict, Violation, judge};
@@ -41,7 +41,7 @@ fn without_a_policy_what_is_forged_blocks() {
     assert!(!judge(None, &index(Vec::new(), Vec::new())).blocks());
 }
 
-/// Somebody with a key could otherwise hold up what no policy asks about.
+/// Otherwise anyone with a key could block an image without a policy.
 #[test]
 fn what_someone_else_attests_blocks_no_image_that_no_policy_asks_about() {
     for predicate_type in [None, Some(V1), Some(SPDX)] {
@@ -76,7 +76,7 @@ fn what_someone_else_attests_satisfies_no_policy_and_takes_nothing_away_from_wha
     assert_eq!(judge(Some(&asks), &with_sbom).violations, [Violation::NotAttested(SPDX.into())]);
 }
 
-/// Whoever may push could otherwise fail an index whose platforms all pass.
+/// Otherwise anyone with push access could fail an index whose platforms all pass.
 #[test]
 fn what_someone_else_says_about_an_index_does_not_stand_in_for_its_platforms() {
     let about_another = attested("other", stranger(), V1, v1(HOSTED, SOURCE));

@@ -1,4 +1,4 @@
-//! What became of the parts of an image, and which attestations it was judged by.
+//! The judgements of an image's parts, and the attestations that it was judged by.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use trust::policy::{AttestationId, Image, Judgement, judge};
 
 use crate::support::*;
 
-/// An index of other images by a name of its own.
+/// Creates an index of other images, with its own name.
 fn index_of(name: &str, platforms: Vec<Image>) -> Image {
     let platforms = platforms.into_iter().map(|image| (None, image)).collect();
     Image { digest: digest(name), ..index(Vec::new(), platforms) }
@@ -36,7 +36,7 @@ fn a_part_that_was_judged_by_itself_has_its_own_judgement_however_deep() {
     assert_eq!(judgement.of_part(&digest("arm")).digest, digest("arm"));
 }
 
-/// In warn mode such an index was told to have failed, and its parts to have passed.
+/// In warn mode, an earlier version reported that such an index had failed and that its parts had passed.
 #[test]
 fn a_part_that_was_not_judged_by_itself_inherits_what_became_of_the_whole() {
     let warns = draft(Mode::Warn).into_policy().unwrap().unwrap();
@@ -52,8 +52,8 @@ fn a_part_that_was_not_judged_by_itself_inherits_what_became_of_the_whole() {
     assert_eq!(of(&without, "amd64"), (true, None));
 }
 
-/// An index within an index that has provenance of its own: nobody has looked at its parts. What they inherit is that of the
-/// whole, which is never better.
+/// The inner index has provenance of its own, so its parts are not examined. They inherit the judgement of the whole image,
+/// which is never better.
 #[test]
 fn a_part_of_an_inner_index_inherits_nothing_better_than_that_has() {
     let inner = |own| Image { digest: digest("inner"), ..index(vec![own], Vec::new()) };
@@ -90,7 +90,7 @@ fn a_part_that_two_indexes_list_takes_the_worse() {
     }
 }
 
-/// Two attestations may stand at one place, by name: what is told of them tells them apart for nobody.
+/// Two attestations may have the same location in messages, so locations cannot identify them.
 #[test]
 fn findings_name_the_attestation_that_they_are_about() {
     let (first, second, third) = (good("app"), bad("app"), fair("app"));

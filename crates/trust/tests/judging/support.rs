@@ -1,4 +1,4 @@
-//! A policy, and images that it lets pass or not.
+//! A policy, and images that pass or fail under it.
 
 use manifest::policy::SignerPattern;
 use manifest::policy::{BuildLevel, BuilderSpec, Mode, Policy, PolicySpec};
@@ -13,7 +13,7 @@ use trust::policy::{
 pub(crate) const V0_2: &str = "https://slsa.dev/provenance/v0.2";
 pub(crate) const V1: &str = "https://slsa.dev/provenance/v1";
 pub(crate) const SPDX: &str = "https://spdx.dev/Document";
-/// A builder whose provenance only its own signer may make.
+/// A builder that only its own signer may claim.
 pub(crate) const HOSTED: &str = "https://cloudbuild.googleapis.com/GoogleHostedWorker";
 /// A builder that the other signers may claim, at any ref.
 pub(crate) const WORKFLOW: &str = "https://github.com/org/repo/.github/workflows/release.yaml";
@@ -38,7 +38,7 @@ pub(crate) fn certificate(issuer: &str, subject: &str) -> Signatory {
     Signatory::Certificate { issuer: issuer.to_owned(), subject: subject.to_owned() }
 }
 
-/// Google's builder reaches level 3, the workflow 2.
+/// The builder of Google reaches level 3, and the workflow reaches level 2.
 pub(crate) fn draft(mode: Mode) -> PolicySpec {
     let signers: [SignerPattern; 2] = [
         "sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com",
@@ -83,12 +83,12 @@ pub(crate) fn v1(builder: &str, source: &str) -> Value {
     json!({"buildDefinition": definition, "runDetails": {"builder": {"id": builder}}})
 }
 
-/// A digest by a name.
+/// Returns the digest for a name.
 pub(crate) fn digest(name: &str) -> Digest {
     Digest::of(name.as_bytes())
 }
 
-/// An attestation about the image of a name.
+/// Creates an attestation about the image of this name.
 pub(crate) fn attested(
     name: &str,
     signatory: Signatory,
@@ -100,12 +100,12 @@ pub(crate) fn attested(
     VerifiedAttestation { signatory, statement, id, place: format!("{name}.att") }
 }
 
-/// Provenance about the image of a name that satisfies the usual policy, at level 3.
+/// Creates provenance about the image of this name that satisfies the usual policy at level 3.
 pub(crate) fn good(name: &str) -> VerifiedAttestation {
     attested(name, google(), V1, v1(HOSTED, SOURCE))
 }
 
-/// The same at level 2.
+/// Creates provenance like that of [`good`], at level 2.
 pub(crate) fn fair(name: &str) -> VerifiedAttestation {
     attested(name, github(), V1, v1(WORKFLOW, SOURCE))
 }
@@ -123,17 +123,17 @@ pub(crate) fn index(own: Vec<VerifiedAttestation>, platforms: Vec<(Option<&str>,
     Image { platforms: Some(platforms), ..image("index", own) }
 }
 
-/// An entry of an index that is not exempt.
+/// Creates an entry of an index that is not exempt.
 pub(crate) fn listed(name: Option<&str>, image: Image) -> Platform {
     Platform { name: name.map(str::to_owned), is_exempt: false, image }
 }
 
-/// BuildKit's attestation manifest in an index.
+/// Creates BuildKit's attestation manifest in an index.
 pub(crate) fn exempt(image: Image) -> Platform {
     Platform { is_exempt: true, ..listed(Some("unknown/unknown"), image) }
 }
 
-/// An attestation with the key of somebody who is not known.
+/// Creates an attestation with an unknown key.
 pub(crate) fn unknown(predicate_type: Option<&str>) -> RejectedAttestation {
     let predicate_type = predicate_type.map(str::to_owned);
     RejectedAttestation { predicate_type, reason: "another key".into(), place: "other.att".into() }
@@ -148,12 +148,12 @@ pub(crate) fn forged(predicate_type: Option<&str>) -> RejectedAttestation {
     }
 }
 
-/// What one attestation of an image is worth under a policy.
+/// Returns the verdict about one attestation of an image under a policy.
 pub(crate) fn verdict(policy: &Policy, attestation: VerifiedAttestation) -> Verdict {
     judge(Some(policy), &image("app", vec![attestation])).findings.remove(0).verdict
 }
 
-/// Why one attestation of an image does not count; none: it does.
+/// Returns why one attestation of an image does not count, or `None` if it counts.
 pub(crate) fn reason(policy: &Policy, attestation: VerifiedAttestation) -> Option<Reason> {
     match verdict(policy, attestation) {
         Verdict::Accepted(_) => None,

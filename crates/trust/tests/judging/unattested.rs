@@ -1,4 +1,4 @@
-//! No index hides what runs from a policy that requires, whatever it says of what it lists.
+//! No index hides an image that runs from a policy with mode `require`, regardless of how it labels its entries.
 
 use manifest::policy::Mode;
 use oci::{Descriptor, Digest, MediaType, RawManifest};
@@ -13,7 +13,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const STATEMENT: &str = "application/vnd.in-toto+json";
 
-/// What is attested of a manifest.
+/// The attestation of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Said {
     Nothing,
@@ -22,25 +22,26 @@ enum Said {
     ByStranger,
 }
 
-/// What an index says of one of its entries.
+/// The label of an entry in its index.
 #[derive(Clone, Debug)]
 struct Label {
-    /// `unknown/unknown`, or a platform.
+    /// Whether the platform is `unknown/unknown`.
     is_unknown: bool,
-    /// Which entry it is annotated to be the attestation manifest of: one of its siblings, itself or one elsewhere.
+    /// The entry that the annotation names as the subject of this attestation manifest: a sibling, the entry itself or an
+    /// absent one.
     attests: Option<usize>,
-    /// Whether it is listed with the media type of the other kind of manifest.
+    /// Whether the entry is listed with the media type of the other kind of manifest.
     is_disguised: bool,
 }
 
-/// A manifest as whoever pushes it makes it.
+/// The structure of a manifest, as its pusher creates it.
 #[derive(Clone, Debug)]
 enum Made {
     Image { number: u8, said: Said, layers: Vec<&'static str> },
     Index { said: Said, entries: Vec<(Label, Made)> },
 }
 
-/// An entry with its manifest, as it is read back.
+/// An entry with its manifest, as the promoter reads it.
 struct Read {
     manifest: RawManifest,
     image: Image,
@@ -53,8 +54,8 @@ impl Made {
         }
     }
 
-    /// Whether something that runs is attested by nobody: neither itself nor an index that it lies in. Nothing but what it
-    /// is made of is asked.
+    /// Whether an image that runs has no accepted attestation: neither of its own nor of an index that contains it. Only the
+    /// structure is considered, not the labels.
     fn has_unattested(&self) -> bool {
         if self.said() == Said::Good {
             return false;
@@ -65,7 +66,8 @@ impl Made {
         }
     }
 
-    /// The manifest, and what is found of it: as the promoter finds it, which reads an index where it is listed as one.
+    /// Returns the manifest, and the image as the promoter finds it. The promoter reads the entries of everything that is
+    /// listed as an index.
     fn read(&self) -> Read {
         let (manifest, platforms) = match self {
             Self::Image { number, layers, .. } => (image_manifest(*number, layers), None),
@@ -161,7 +163,8 @@ fn made() -> impl Strategy<Value = Made> {
         1 => Just(vec![LAYER, STATEMENT]),
         1 => Just(Vec::new()),
     ];
-    // What the same layers are made of the same, a few numbers apart, so that indexes list one manifest more than once.
+    // The number is small, so that images with the same layers are often the same and indexes list one manifest more than
+    // once.
     let image =
         (0_u8..4, said(), layers).prop_map(|(number, said, layers)| Made::Image { number, said, layers });
     image.prop_recursive(3, 24, 4, |inner| {
@@ -174,7 +177,7 @@ fn made() -> impl Strategy<Value = Made> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
-    /// What passes is attested, as somebody sees it who knows what everything is made of.
+    /// An image that passes is attested, as seen by an observer that knows the structure of every manifest.
     #[test]
     fn no_image_that_runs_passes_unattested_where_a_policy_requires(made in made()) {
         let judgement = judge(Some(&usual()), &made.read().image);
@@ -184,7 +187,7 @@ proptest! {
         prop_assert_eq!(judge(Some(&warns), &made.read().image).is_satisfied(), judgement.is_satisfied());
     }
 
-    /// What BuildKit makes passes where each of its images is attested, and only there.
+    /// An index made by BuildKit passes if and only if each of its images is attested.
     #[test]
     fn an_index_as_buildkit_makes_it_passes_where_each_image_is_attested(attested in proptest::collection::vec(any::<bool>(), 1..5)) {
         let plain = Label { is_unknown: false, attests: None, is_disguised: false };
