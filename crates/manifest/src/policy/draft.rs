@@ -211,7 +211,7 @@ impl PolicySpec {
         flaws.push(PolicyError { part: PolicyField::Level, problem });
     }
 
-    /// The policy of a draft that makes sense, in one order.
+    /// Converts a valid draft to a policy. All lists are sorted, so that equal policies compare as equal.
     fn with_mode(self, mode: Mode) -> Policy {
         let Self { mut signers, builders, mut sources, mut predicate_types, level, .. } = self;
         signers.sort_by_cached_key(written);
@@ -231,7 +231,7 @@ impl PolicySpec {
     }
 }
 
-/// A signer as a text of its own: what is written the same is the same.
+/// Returns the sort key of a signer: its patterns as they are written.
 fn written(signer: &SignerPattern) -> (String, String) {
     (signer.issuer.to_string(), signer.subject.to_string())
 }

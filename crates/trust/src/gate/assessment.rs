@@ -19,7 +19,7 @@ pub struct Assessment {
     pub(super) evidence: Evidence,
     /// The attestations of platforms that the policies accept, if the platforms were examined.
     platforms: BTreeMap<Digest, Evidence>,
-    /// The judgement of each policy. There is one policy for each staging repository that serves the image. Never empty.
+    /// The judgements of the image, one for the policy of each staging repository that may serve it. Never empty.
     judgements: Vec<Judgement>,
     /// Whether the signatures count.
     signatures: Signatures,
