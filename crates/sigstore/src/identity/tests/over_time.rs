@@ -1,5 +1,7 @@
 //! Changes during a run: tokens that expire, and sources that fail, are slow or disappear.
 
+use std::time::Duration;
+
 use std::fs;
 
 use serde_json::json;
