@@ -22,7 +22,7 @@ impl Run {
     }
 
     /// Sends an event to all observers.
-    pub(crate) fn tell(&self, event: &Event) {
+    pub(crate) fn emit(&self, event: &Event) {
         self.observers.iter().for_each(|observer| observer.observe(event));
     }
 
@@ -44,9 +44,9 @@ impl Run {
     /// Runs a phase and reports its start and end.
     pub(crate) async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
         let started = Instant::now();
-        self.tell(&Event::Started(phase));
+        self.emit(&Event::Started(phase));
         let result = work.await;
-        self.tell(&Event::Ended { phase, elapsed: started.elapsed() });
+        self.emit(&Event::Ended { phase, elapsed: started.elapsed() });
         result
     }
 }

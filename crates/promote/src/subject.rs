@@ -13,7 +13,7 @@ use trust::Production;
 pub(crate) struct Subject {
     /// The canonical repository, which holds the signatures and attestations of the image: the repository on the canonical host
     /// for all regions below the production path, otherwise the image's own repository.
-    pub(crate) home: Id<Repository>,
+    pub(crate) canonical: Id<Repository>,
     /// The digest of the image.
     pub(crate) digest: Id<Digest>,
 }
@@ -24,8 +24,8 @@ pub(crate) struct Subject {
 /// on the canonical host if that is one of the destinations. Any other destination has its own name and is its own canonical
 /// repository.
 pub(crate) fn subjects(edges: &Edges, production: &Production) -> Vec<Subject> {
-    let homes = Homes::new(edges, production);
-    let each = edges.all().iter().map(|edge| Subject { home: homes.of(edge), digest: edge.digest });
+    let canonicals = CanonicalRepositories::new(edges, production);
+    let each = edges.all().iter().map(|edge| Subject { canonical: canonicals.of(edge), digest: edge.digest });
     let mut subjects: Vec<Subject> = each.collect();
     subjects.sort_unstable();
     subjects.dedup();
@@ -36,11 +36,11 @@ pub(crate) fn subjects(edges: &Edges, production: &Production) -> Vec<Subject> {
 /// first.
 pub(crate) fn edges_of<'a>(edges: &'a Edges, subject: &Subject) -> impl Iterator<Item = &'a Edge> {
     let digest = subject.digest;
-    edges.to(subject.home).iter().filter(move |edge| edge.digest == digest)
+    edges.to(subject.canonical).iter().filter(move |edge| edge.digest == digest)
 }
 
 /// Determines the canonical repositories of images.
-struct Homes<'a> {
+struct CanonicalRepositories<'a> {
     edges: &'a Edges,
     production: &'a Production,
     /// The repositories on the canonical host, by path.
@@ -52,7 +52,7 @@ struct Homes<'a> {
     unchanged: HashSet<Id<Repository>>,
 }
 
-impl<'a> Homes<'a> {
+impl<'a> CanonicalRepositories<'a> {
     fn new(edges: &'a Edges, production: &'a Production) -> Self {
         let mut this = Self {
             edges,
@@ -82,8 +82,9 @@ impl<'a> Homes<'a> {
     fn of(&self, edge: &Edge) -> Id<Repository> {
         let repository = self.edges.destination(edge);
         let canonical = self.canonical.get(&repository.path).copied();
-        let is_shared = |home: &Id<Repository>| {
-            let has_it = self.unchanged.contains(home) || self.promoted.contains(&(*home, edge.digest));
+        let is_shared = |canonical: &Id<Repository>| {
+            let has_it =
+                self.unchanged.contains(canonical) || self.promoted.contains(&(*canonical, edge.digest));
             has_it && self.production.name(repository).is_some()
         };
         canonical.filter(is_shared).unwrap_or(edge.destination)
@@ -129,7 +130,7 @@ mod tests {
     }
 
     /// Returns the canonical repositories, with their references, of the image in manifests with these destinations.
-    fn homes(destinations: &[&[&str]]) -> Vec<(String, String)> {
+    fn canonicals(destinations: &[&[&str]]) -> Vec<(String, String)> {
         let manifests = destinations.iter().map(|roots| manifest(roots)).collect();
         let edges = Edges::new(&Manifests { manifests, ..Manifests::default() }).unwrap();
         let production = production();
@@ -137,37 +138,40 @@ mod tests {
             .iter()
             .map(|subject| {
                 assert_eq!(edges_of(&edges, subject).count(), 2, "both tags are one subject's");
-                let home = edges.repository(subject.home);
-                (home.to_string(), production.reference(home))
+                let canonical = edges.repository(subject.canonical);
+                (canonical.to_string(), production.reference(canonical))
             })
             .collect()
     }
 
-    fn home(repository: &str, reference: &str) -> (String, String) {
+    fn canonical(repository: &str, reference: &str) -> (String, String) {
         (repository.to_owned(), reference.to_owned())
     }
 
     #[test]
     fn the_canonical_region_is_home_where_it_is_a_destination() {
         let all: &[&str] = &["a.io/prod/images", "m.io/prod/images", "z.io/prod/images"];
-        assert_eq!(homes(&[all]), [home("m.io/prod/images/app", "registry.example/app")]);
+        assert_eq!(canonicals(&[all]), [canonical("m.io/prod/images/app", "registry.example/app")]);
     }
 
     #[test]
     fn without_it_each_region_is_home() {
         let some: &[&str] = &["b.io/prod/images", "z.io/prod/images"];
         let both = ["b.io/prod/images/app", "z.io/prod/images/app"];
-        assert_eq!(homes(&[some]), both.map(|each| home(each, "registry.example/app")));
+        assert_eq!(canonicals(&[some]), both.map(|each| canonical(each, "registry.example/app")));
     }
 
     #[test]
     fn a_destination_outside_of_production_has_its_own_name_and_home() {
         let elsewhere: &[&str] = &["b.io/mirror", "m.io/mirror", "z.io/mirror"];
         let all = ["b.io/mirror/app", "m.io/mirror/app", "z.io/mirror/app"];
-        assert_eq!(homes(&[elsewhere]), all.map(|each| home(each, each)));
+        assert_eq!(canonicals(&[elsewhere]), all.map(|each| canonical(each, each)));
         // A path is below another one only at the boundary of a component.
         let beside: &[&str] = &["m.io/prod/images-old"];
-        assert_eq!(homes(&[beside]), [home("m.io/prod/images-old/app", "m.io/prod/images-old/app")]);
+        assert_eq!(
+            canonicals(&[beside]),
+            [canonical("m.io/prod/images-old/app", "m.io/prod/images-old/app")]
+        );
     }
 
     /// A run over a diff adds a region. The image has been signed in the canonical region and is not signed again in the new
@@ -181,7 +185,7 @@ mod tests {
         let edges = Edges::new(&Manifests { manifests: vec![manifest], ..Manifests::default() }).unwrap();
         let subjects = subjects(&edges, &production());
         let [subject] = &subjects[..] else { panic!("{subjects:?}") };
-        assert_eq!(edges.repository(subject.home).to_string(), "m.io/prod/images/app");
+        assert_eq!(edges.repository(subject.canonical).to_string(), "m.io/prod/images/app");
         assert_eq!(edges_of(&edges, subject).count(), 0, "nothing is promoted there");
     }
 
@@ -189,10 +193,10 @@ mod tests {
     fn one_digest_under_two_names_is_two_subjects() {
         let both: [&[&str]; 2] = [&["m.io/prod/images", "a.io/prod/images"], &["a.io/mirror"]];
         assert_eq!(
-            homes(&both),
+            canonicals(&both),
             [
-                home("m.io/prod/images/app", "registry.example/app"),
-                home("a.io/mirror/app", "a.io/mirror/app")
+                canonical("m.io/prod/images/app", "registry.example/app"),
+                canonical("a.io/mirror/app", "a.io/mirror/app")
             ]
         );
     }

@@ -122,10 +122,11 @@ async fn what_someone_else_attests_with_a_key_blocks_nothing_and_is_told() {
         (&0.into(), &1.into())
     );
     let warnings = report["warnings"].as_array().unwrap();
-    let told = warnings.iter().filter(|told| told.as_str().unwrap().contains("counts as unsigned"));
-    assert_eq!(told.count(), 1, "{warnings:#?}");
-    let told = report["examined"][0]["attestations"].as_array().unwrap();
-    let verdicts: Vec<&str> = told.iter().map(|one| one["verdict"].as_str().unwrap()).collect();
+    let reported =
+        warnings.iter().filter(|reported| reported.as_str().unwrap().contains("counts as unsigned"));
+    assert_eq!(reported.count(), 1, "{warnings:#?}");
+    let reported = report["examined"][0]["attestations"].as_array().unwrap();
+    let verdicts: Vec<&str> = reported.iter().map(|one| one["verdict"].as_str().unwrap()).collect();
     let others = verdicts.iter().filter(|verdict| verdict.starts_with("ignored, it is someone else's"));
     assert_eq!((verdicts.len(), others.count()), (2, 1), "{verdicts:#?}");
 }
@@ -142,8 +143,9 @@ async fn a_referrer_that_is_listed_and_not_there_is_a_warning_and_no_forgery() {
         assert_eq!(scene.blocked().await, None);
         let report = scene.world.report();
         let warnings = report["warnings"].as_array().unwrap();
-        let told = warnings.iter().filter(|told| told.as_str().unwrap().contains(&referrer.to_string()));
-        assert_eq!(told.count(), 1, "{warnings:#?}");
+        let reported =
+            warnings.iter().filter(|reported| reported.as_str().unwrap().contains(&referrer.to_string()));
+        assert_eq!(reported.count(), 1, "{warnings:#?}");
         scene.require();
         let said = scene.blocked().await.unwrap();
         assert!(said.contains("it has no SLSA provenance"), "{said}");

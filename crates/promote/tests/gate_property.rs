@@ -144,13 +144,13 @@ impl Scene {
 
     /// Returns the numbers of our signatures, records and PASSED summaries on a manifest.
     async fn attached(&self, image: &Image, digest: Digest) -> [usize; 3] {
-        let (reader, home) = (self.world.fresh_client().reader(), self.world.repository(0, &image.name));
-        let statements = self.identity.statements(&reader, &home, digest).await;
+        let (reader, canonical) = (self.world.fresh_client().reader(), self.world.repository(0, &image.name));
+        let statements = self.identity.statements(&reader, &canonical, digest).await;
         let of = |kind: &str| statements.iter().filter(|it| it.predicate_type == kind).count();
         let passed = statements
             .iter()
             .filter(|it| it.predicate_type == SUMMARY && it.predicate["verificationResult"] == "PASSED");
-        [self.identity.layers(&reader, &home, digest).await, of(RECORD), passed.count()]
+        [self.identity.layers(&reader, &canonical, digest).await, of(RECORD), passed.count()]
     }
 
     /// Panics if anything is attached that the model refuses.

@@ -238,8 +238,11 @@ async fn what_contradicts_a_late_region_gives_up_the_second_round() {
     assert_eq!(attested.promoted().failed() as u64, IMAGES);
     let writes = world.production[0].tally().snapshot().writes();
     assert_eq!(writes, 0, "nothing of the second round is written");
-    let told = world.report()["failed"].to_string();
-    assert!(told.contains("/prod/app-5") && told.contains("tags of production never move"), "{told}");
+    let reported = world.report()["failed"].to_string();
+    assert!(
+        reported.contains("/prod/app-5") && reported.contains("tags of production never move"),
+        "{reported}"
+    );
     let held = world.production[0].store().resolve(&path("prod/app-5"), &tag("v1"));
     assert_eq!(held, Some(other.digest()), "tags of production never move");
     assert_eq!((complete(&world, 0), complete(&world, 1)), (1, IMAGES));

@@ -162,12 +162,13 @@ async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
         scene.world.assert_complete().await;
         let report = scene.world.report();
         assert_eq!(report["examinedTotals"]["attested"], 2);
-        let told = report["examined"].as_array().unwrap();
-        let of = |name: &str| told.iter().find(|one| one["image"].as_str().unwrap().contains(name)).unwrap();
+        let reported = report["examined"].as_array().unwrap();
+        let of =
+            |name: &str| reported.iter().find(|one| one["image"].as_str().unwrap().contains(name)).unwrap();
         assert_eq!(of("app-0")["attestations"][0]["verdict"], "accepted, it verifies");
         assert_eq!(of("app-0")["attestations"][1]["verdict"], "ignored, no policy asks for it");
         assert!(of("app-1")["attestations"][0]["signedBy"].as_str().unwrap().starts_with("the key "));
-        assert!(told.iter().all(|one| one["passes"] == true));
+        assert!(reported.iter().all(|one| one["passes"] == true));
     }
 }
 
@@ -223,12 +224,12 @@ async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted
     for (number, why) in ["no SLSA provenance", "none of its SLSA provenance counts"].into_iter().enumerate()
     {
         let name = format!("app-{number}@");
-        let told =
+        let reported =
             |text: &&Value| text.as_str().is_some_and(|text| text.contains(&name) && text.contains(why));
-        assert_eq!(warnings.iter().filter(told).count(), 1, "{warnings:#?}");
+        assert_eq!(warnings.iter().filter(reported).count(), 1, "{warnings:#?}");
     }
-    let told: Vec<&Value> = report["examined"].as_array().unwrap().iter().collect();
-    assert!(told.iter().any(|one| one["policy"] == "warn" && one["passes"] == true), "{told:#?}");
+    let reported: Vec<&Value> = report["examined"].as_array().unwrap().iter().collect();
+    assert!(reported.iter().any(|one| one["policy"] == "warn" && one["passes"] == true), "{reported:#?}");
     scene.world.carry_out(cleared).await;
     scene.world.assert_complete().await;
 }
@@ -339,9 +340,9 @@ async fn images_without_signatures_or_with_one_that_counts_pass_and_are_counted(
         (&totals["signed"], &totals["unsigned"], &totals["blocked"]),
         (&3.into(), &1.into(), &0.into())
     );
-    let told = report["examined"].as_array().unwrap();
-    assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told.iter().all(|one| one["signedBy"].as_array().unwrap().len() == 1), "{told:#?}");
+    let reported = report["examined"].as_array().unwrap();
+    assert_eq!(reported.len(), 3, "{reported:#?}");
+    assert!(reported.iter().all(|one| one["signedBy"].as_array().unwrap().len() == 1), "{reported:#?}");
     scene.world.carry_out(cleared).await;
     scene.world.assert_complete().await;
 }
@@ -456,11 +457,11 @@ async fn a_late_image_that_does_not_pass_is_told_and_nothing_late_is_promoted() 
     assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
     let report = scene.world.report();
     let failed = report["failed"].as_array().unwrap();
-    let told = |number: usize| {
+    let reported = |number: usize| {
         (failed[number]["source"].as_str().unwrap(), failed[number]["error"].as_str().unwrap())
     };
     assert_eq!((failed.len(), &report["totals"]["failed"]), (4, &Value::from(4)), "{failed:#?}");
-    let ((unproven, why), (other, because)) = (told(0), told(1));
+    let ((unproven, why), (other, because)) = (reported(0), reported(1));
     assert!(unproven.contains("/app-0@") && why.contains(".att, layer 1: "), "{unproven}: {why}");
     assert!(other.contains("/app-1@") && because.contains("/app-0@"), "{other}: {because}");
 }

@@ -68,15 +68,17 @@ impl Signer {
     }
 
     /// Returns the image names in our signatures of a digest. Panics if one does not verify.
-    async fn signed_as(&self, home: &Repository, digest: Digest) -> Vec<String> {
+    async fn signed_as(&self, canonical: &Repository, digest: Digest) -> Vec<String> {
         let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
-        let Some(attachment) = self.reader().attachment(home, Selector::Tag(&tag)).await.unwrap().present()
+        let Some(attachment) =
+            self.reader().attachment(canonical, Selector::Tag(&tag)).await.unwrap().present()
         else {
             return Vec::new();
         };
         let mut names = Vec::new();
         for layer in &attachment.layers {
-            let payload = self.reader().small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let payload =
+                self.reader().small_blob(canonical, layer.digest, layer.size, 1 << 20).await.unwrap();
             let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
             let verified = self.verifier().cosign_signature(&layer).unwrap().content;
             assert_eq!(verified.digest(), digest.to_string());
@@ -86,14 +88,19 @@ impl Signer {
     }
 
     /// Returns the statements of a type in bundles about a digest. Panics if one does not verify.
-    async fn statements(&self, home: &Repository, digest: Digest, predicate_type: &str) -> Vec<Statement> {
+    async fn statements(
+        &self,
+        canonical: &Repository,
+        digest: Digest,
+        predicate_type: &str,
+    ) -> Vec<Statement> {
         let reader = self.reader();
         let mut statements = Vec::new();
-        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Unknown).await.unwrap() {
+        for listed in reader.referrers(canonical, digest, Some(BUNDLE), Known::Unknown).await.unwrap() {
             assert_eq!(listed.annotations["dev.sigstore.bundle.content"], "dsse-envelope");
-            let attachment = reader.referrer(home, digest, &listed).await.unwrap().present().unwrap();
+            let attachment = reader.referrer(canonical, digest, &listed).await.unwrap().present().unwrap();
             let layer = &attachment.layers[0];
-            let bundle = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let bundle = reader.small_blob(canonical, layer.digest, layer.size, 1 << 20).await.unwrap();
             let statement = self.verifier().statement(&bundle, &hex(digest)).unwrap().content;
             assert_eq!(listed.annotations["dev.sigstore.bundle.predicateType"], statement.predicate_type);
             statements.push(statement);
@@ -123,8 +130,8 @@ fn hex(digest: Digest) -> String {
 }
 
 /// Returns the digests of an index and of its parts.
-async fn parts(world: &World, home: &Repository, digest: Digest) -> Vec<Digest> {
-    let outline = world.fresh_client().reader().outline(&home.at(digest)).await.unwrap();
+async fn parts(world: &World, canonical: &Repository, digest: Digest) -> Vec<Digest> {
+    let outline = world.fresh_client().reader().outline(&canonical.at(digest)).await.unwrap();
     outline.manifests.into_iter().map(|part| part.digest).collect()
 }
 
@@ -138,13 +145,17 @@ async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
     let done = this.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded(), done.not_begun()), (0, 0, 0));
     this.world.assert_complete().await;
-    let home = this.world.repository(0, "group/app");
-    let all = parts(&this.world, &home, index.digest()).await;
+    let canonical = this.world.repository(0, "group/app");
+    let all = parts(&this.world, &canonical, index.digest()).await;
     assert_eq!(all.len(), 4);
     for digest in all {
-        assert_eq!(this.signed_as(&home, digest).await, ["registry.example/group/app"], "once, {digest}");
+        assert_eq!(
+            this.signed_as(&canonical, digest).await,
+            ["registry.example/group/app"],
+            "once, {digest}"
+        );
     }
-    let records = this.statements(&home, index.digest(), RECORD).await;
+    let records = this.statements(&canonical, index.digest(), RECORD).await;
     assert_eq!(records.len(), 1, "one for both tags");
     let predicate = &records[0].predicate;
     assert_eq!(predicate["tags"], serde_json::json!(["v1", "v1.0"]));
@@ -184,13 +195,13 @@ async fn what_is_promoted_already_is_signed_and_recorded_all_the_same() {
     let index = Recipe::default().index(2);
     this.world.stage("app", &index, &["v1"]).await;
     this.promote_unsigned().await;
-    let home = this.world.repository(0, "app");
-    assert!(this.signed_as(&home, index.digest()).await.is_empty(), "nobody signs");
+    let canonical = this.world.repository(0, "app");
+    assert!(this.signed_as(&canonical, index.digest()).await.is_empty(), "nobody signs");
     this.promote().await;
-    for digest in parts(&this.world, &home, index.digest()).await {
-        assert_eq!(this.signed_as(&home, digest).await.len(), 1);
+    for digest in parts(&this.world, &canonical, index.digest()).await {
+        assert_eq!(this.signed_as(&canonical, digest).await.len(), 1);
     }
-    assert_eq!(this.statements(&home, index.digest(), RECORD).await.len(), 1);
+    assert_eq!(this.statements(&canonical, index.digest(), RECORD).await.len(), 1);
     assert_eq!(this.writes()[1], 0, "the other region has nothing of it");
 }
 
@@ -201,9 +212,9 @@ async fn an_image_without_a_tag_is_recorded_alone() {
     let image = Recipe::default().image();
     this.world.stage("app", &image, &[]).await;
     this.promote().await;
-    let home = this.world.repository(0, "app");
-    assert!(this.signed_as(&home, image.digest()).await.is_empty());
-    let records = this.statements(&home, image.digest(), RECORD).await;
+    let canonical = this.world.repository(0, "app");
+    assert!(this.signed_as(&canonical, image.digest()).await.is_empty());
+    let records = this.statements(&canonical, image.digest(), RECORD).await;
     assert_eq!(records.len(), 1);
     assert!(records[0].predicate.get("tags").is_none());
 }
@@ -216,18 +227,18 @@ async fn somebody_else_s_signature_is_not_ours() {
     let image = Recipe::default().image();
     this.world.stage("app", &image, &["v1"]).await;
     this.promote().await;
-    let home = this.world.repository(0, "app");
+    let canonical = this.world.repository(0, "app");
     let before = this.pem.clone();
     this.sign_with(SigningKey::generate().unwrap(), SignatureFormat::Tag);
     let done = this.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
     let tag = AttachedTag::new(image.digest(), AttachmentKind::Signature).unwrap().tag();
     let layers =
-        this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().present().unwrap().layers;
+        this.reader().attachment(&canonical, Selector::Tag(&tag)).await.unwrap().present().unwrap().layers;
     assert_eq!(layers.len(), 2, "theirs and ours");
     for (pem, layer) in [before, this.pem.clone()].iter().zip(&layers) {
         let key = VerificationKey::from_pem(pem.as_bytes()).unwrap();
-        let payload = this.reader().small_blob(&home, layer.digest, layer.size, 1 << 20).await.unwrap();
+        let payload = this.reader().small_blob(&canonical, layer.digest, layer.size, 1 << 20).await.unwrap();
         let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
         Verifier::with_key(key, None).unwrap().cosign_signature(&layer).unwrap();
     }
@@ -242,12 +253,12 @@ async fn a_bundle_is_signed_as_cosign_signs_images() {
     let index = Recipe::default().index(2);
     this.world.stage("app", &index, &["v1"]).await;
     this.promote().await;
-    let home = this.world.repository(0, "app");
-    for digest in parts(&this.world, &home, index.digest()).await {
-        let signatures = this.statements(&home, digest, SIGN).await;
+    let canonical = this.world.repository(0, "app");
+    for digest in parts(&this.world, &canonical, index.digest()).await {
+        let signatures = this.statements(&canonical, digest, SIGN).await;
         assert_eq!(signatures.len(), 1);
         assert_eq!(signatures[0].subject[0].name, "registry.example/app");
-        assert!(this.signed_as(&home, digest).await.is_empty(), "there is no tag");
+        assert!(this.signed_as(&canonical, digest).await.is_empty(), "there is no tag");
     }
 }
 
@@ -259,8 +270,8 @@ async fn without_a_referrers_api_the_fallback_tag_is_kept() {
     let index = Recipe::default().index(2);
     this.world.stage("app", &index, &["v1"]).await;
     this.promote().await;
-    let home = this.world.repository(0, "app");
-    assert_eq!(this.statements(&home, index.digest(), RECORD).await.len(), 1);
+    let canonical = this.world.repository(0, "app");
+    assert_eq!(this.statements(&canonical, index.digest(), RECORD).await.len(), 1);
     this.promote().await;
     assert_eq!(this.writes(), [0]);
 }
@@ -316,23 +327,29 @@ async fn signatures_of_staging_are_carried() {
             this.promote_unsigned().await;
         }
         this.promote().await;
-        let home = this.world.repository(0, "app");
+        let canonical = this.world.repository(0, "app");
         for (digest, by_staging) in signed {
             let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
-            let layers =
-                this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().present().unwrap().layers;
+            let layers = this
+                .reader()
+                .attachment(&canonical, Selector::Tag(&tag))
+                .await
+                .unwrap()
+                .present()
+                .unwrap()
+                .layers;
             assert_eq!(layers.len(), 1 + ours, "staging's, then ours, and no stranger's: {format:?}");
             assert_eq!(layers[0].digest, Digest::of(&by_staging.content));
             assert_eq!(layers[0].annotations, by_staging.annotations);
             for layer in &layers[1..] {
                 let payload =
-                    this.reader().small_blob(&home, layer.digest, layer.size, 1 << 20).await.unwrap();
+                    this.reader().small_blob(&canonical, layer.digest, layer.size, 1 << 20).await.unwrap();
                 let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
                 this.verifier().cosign_signature(&layer).unwrap();
             }
         }
         let there =
-            this.reader().referrers(&home, index.digest(), Some(BUNDLE), Known::Unknown).await.unwrap();
+            this.reader().referrers(&canonical, index.digest(), Some(BUNDLE), Known::Unknown).await.unwrap();
         assert!(there.iter().any(|referrer| referrer.digest == bundle), "{format:?}: {there:?}");
         this.promote().await;
         assert_eq!(this.writes(), [0], "{format:?}");
@@ -358,10 +375,16 @@ async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
             this.promote_unsigned().await;
         }
         this.promote().await;
-        let home = this.world.repository(0, "app");
+        let canonical = this.world.repository(0, "app");
         let tag = AttachedTag::new(image.digest(), AttachmentKind::Signature).unwrap().tag();
-        let there =
-            this.reader().attachment(&home, Selector::Tag(&tag)).await.unwrap().present().unwrap().layers;
+        let there = this
+            .reader()
+            .attachment(&canonical, Selector::Tag(&tag))
+            .await
+            .unwrap()
+            .present()
+            .unwrap()
+            .layers;
         let carried =
             there.iter().zip(&layers).filter(|(there, staged)| there.annotations == staged.annotations);
         assert_eq!((there.len(), carried.count()), (21, 20), "ours is the last");
@@ -389,14 +412,14 @@ async fn parts_by_sha512_are_left_out_and_told() {
     this.world.request("app", index.digest(), &["v1"]);
     let done = this.promote().await;
     assert_eq!((done.unsigned(), done.unrecorded()), (0, 0));
-    let home = this.world.repository(0, "app");
+    let canonical = this.world.repository(0, "app");
     for digest in [index.digest(), image.digest()] {
-        assert_eq!(this.signed_as(&home, digest).await.len(), 1);
+        assert_eq!(this.signed_as(&canonical, digest).await.len(), 1);
     }
-    assert_eq!(this.statements(&home, index.digest(), RECORD).await.len(), 1);
+    assert_eq!(this.statements(&canonical, index.digest(), RECORD).await.len(), 1);
     let warnings = this.world.report()["warnings"].to_string();
     assert!(
-        warnings.contains("neither signed nor attested") && warnings.contains(&home.to_string()),
+        warnings.contains("neither signed nor attested") && warnings.contains(&canonical.to_string()),
         "{warnings}"
     );
     this.promote().await;
@@ -416,10 +439,10 @@ async fn parts_that_images_share_are_signed_once_and_each_part_has_its_summary()
         this.world.request("app", manifest.digest(), &[&format!("part-{}", &hex(manifest.digest())[..8])]);
     }
     this.promote().await;
-    let home = this.world.repository(0, "app");
-    for digest in parts(&this.world, &home, nested.digest()).await {
-        assert_eq!(this.signed_as(&home, digest).await.len(), 1, "{digest}");
-        let summaries = this.statements(&home, digest, SUMMARY).await;
+    let canonical = this.world.repository(0, "app");
+    for digest in parts(&this.world, &canonical, nested.digest()).await {
+        assert_eq!(this.signed_as(&canonical, digest).await.len(), 1, "{digest}");
+        let summaries = this.statements(&canonical, digest, SUMMARY).await;
         assert_eq!(summaries.len(), 1, "{digest}");
         assert_eq!(summaries[0].predicate["verificationResult"], "PASSED");
     }

@@ -64,18 +64,18 @@ impl Observer for Bars {
 /// the end of the phase.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    told: Mutex<Told>,
+    shown: Mutex<Shown>,
 }
 
 /// The failures and advice that have been logged.
 #[derive(Debug, Default)]
-struct Told {
+struct Shown {
     /// The number of unreported repetitions of each failure, by the kind of operation and the error.
     repeated: BTreeMap<(&'static str, String), usize>,
     advice: HashSet<String>,
 }
 
-impl Told {
+impl Shown {
     /// Returns the failure to log, or `None` if an identical one was logged. Advice that was logged is removed.
     fn first(&mut self, kind: &'static str, problem: &Problem) -> Option<Problem> {
         match self.repeated.entry((kind, problem.error.clone())) {
@@ -103,14 +103,14 @@ impl Told {
 
 impl Lines {
     fn failed(&self, kind: &'static str, what: &str, problem: &Problem) {
-        match self.told().first(kind, problem) {
+        match self.shown().first(kind, problem) {
             Some(problem) => tracing::error!("{what}: {problem}"),
             None => tracing::debug!("{what}: {}", problem.error),
         }
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -119,7 +119,7 @@ impl Observer for Lines {
         match event {
             Event::Started(phase) => tracing::debug!(%phase, "begins"),
             Event::Ended { phase, elapsed } => {
-                self.told().more().iter().for_each(|text| tracing::error!("{text}"));
+                self.shown().more().iter().for_each(|text| tracing::error!("{text}"));
                 tracing::info!(%phase, took = duration(*elapsed), "done");
             }
             Event::Skipped { phase, why } => tracing::debug!(%phase, why, "skipped"),
@@ -168,16 +168,16 @@ mod tests {
     #[test]
     fn failures_that_are_alike_are_told_once_and_then_counted() {
         let problem = |error: &str| Problem { error: error.to_owned(), advice: Some("log in".to_owned()) };
-        let mut told = Told::default();
-        assert_eq!(told.first("images failed", &problem("a")), Some(problem("a")));
+        let mut shown = Shown::default();
+        assert_eq!(shown.first("images failed", &problem("a")), Some(problem("a")));
         let without_advice = Problem { advice: None, ..problem("b") };
-        assert_eq!(told.first("images failed", &problem("b")), Some(without_advice), "advice is given once");
-        assert_eq!(told.more(), Vec::<String>::new());
+        assert_eq!(shown.first("images failed", &problem("b")), Some(without_advice), "advice is given once");
+        assert_eq!(shown.more(), Vec::<String>::new());
         for _ in 0..8 {
-            assert_eq!(told.first("images failed", &problem("a")), None);
+            assert_eq!(shown.first("images failed", &problem("a")), None);
         }
-        assert!(told.first("manifests are not signed", &problem("a")).is_some(), "of another kind");
-        assert_eq!(told.more(), ["8 more images failed: a"]);
-        assert_eq!(told.more(), Vec::<String>::new());
+        assert!(shown.first("manifests are not signed", &problem("a")).is_some(), "of another kind");
+        assert_eq!(shown.more(), ["8 more images failed: a"]);
+        assert_eq!(shown.more(), Vec::<String>::new());
     }
 }

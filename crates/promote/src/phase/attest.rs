@@ -94,13 +94,13 @@ pub(crate) async fn attest(
 ) -> Attested {
     let Signed { promoted, images, incomplete, failed: unsigned, not_begun } = signed;
     let (Some(signing), Some(signers)) = (&trust_config.signing, signers) else {
-        run.tell(&Event::Skipped { phase: Phase::Attest, why: skipped(trust_config) });
+        run.emit(&Event::Skipped { phase: Phase::Attest, why: skipped(trust_config) });
         return Attested { promoted, unsigned, unrecorded: 0, not_begun };
     };
     run.phase(Phase::Attest, async {
         let plan = &promoted.plan;
         let own = images.iter().map(|image| image.owed(&promoted).subject);
-        let own = own.map(|subject| (subject.home, *plan.edges().digest_name(subject.digest)));
+        let own = own.map(|subject| (subject.canonical, *plan.edges().digest_name(subject.digest)));
         let summarized = Mutex::new(own.collect());
         let (writer, time, written) = (confirmed.writer(), whole_second(), Mutex::default());
         let work = AttestWork {
@@ -152,7 +152,7 @@ struct AttestWork<'a> {
 impl AttestWork<'_> {
     /// Returns the status of each image that was started, and the number of images that were not.
     async fn carry_out(&self, images: &[SignedImage]) -> (Vec<(Subject, Status)>, usize) {
-        self.run.tell(&Event::Work { units: "records", more: images.len() });
+        self.run.emit(&Event::Work { units: "records", more: images.len() });
         let mut attested = self.attest_each(images.iter()).await;
         let not_begun = images.len() - attested.len();
         let may_pass =
@@ -170,7 +170,7 @@ impl AttestWork<'_> {
             ended.extend(failed.into_iter().chain(second));
         }
         for (image, result) in ended.iter().filter(|(_, result)| result.is_err()) {
-            self.tell(image, result);
+            self.emit(image, result);
         }
         let seen = ended.iter().map(|(image, result)| {
             let completion = match result {
@@ -192,7 +192,7 @@ impl AttestWork<'_> {
             .map(async |image| {
                 let result = self.complete(image).await;
                 if result.is_ok() {
-                    self.tell(image, &result);
+                    self.emit(image, &result);
                 }
                 (image, result)
             })
@@ -202,15 +202,15 @@ impl AttestWork<'_> {
     }
 
     /// Reports the result for an image.
-    fn tell(&self, image: &SignedImage, result: &Result<bool, AttachError>) {
+    fn emit(&self, image: &SignedImage, result: &Result<bool, AttachError>) {
         let subject = image.owed(self.promoted).subject;
         let edges = self.plan.edges();
-        let name = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
-        self.run.tell(&Event::Worked);
+        let name = edges.repository(subject.canonical).at(*edges.digest_name(subject.digest));
+        self.run.emit(&Event::Worked);
         match result {
             Ok(false) => {}
-            Ok(true) => self.run.tell(&Event::Recorded(name)),
-            Err(error) => self.run.tell(&Event::Unrecorded(name, error.into())),
+            Ok(true) => self.run.emit(&Event::Recorded(name)),
+            Err(error) => self.run.emit(&Event::Unrecorded(name, error.into())),
         }
     }
 
@@ -221,10 +221,10 @@ impl AttestWork<'_> {
             return Ok(false);
         }
         let Some(first) = self.promoted.held(&owed.subject).next() else { return Ok(false) };
-        let home = self.plan.edges().repository(owed.subject.home);
-        let reference = self.trust_config.production.reference(home);
+        let canonical = self.plan.edges().repository(owed.subject.canonical);
+        let reference = self.trust_config.production.reference(canonical);
         let digest = *self.plan.edges().digest_name(owed.subject.digest);
-        let place = ProductionImage { home, reference: &reference, digest };
+        let place = ProductionImage { canonical, reference: &reference, digest };
         let manifest = self.signing.promoter.manifest_name(self.plan.edges().file(first));
         let mut written = owed.record || owed.summary;
         for source in &owed.sources {
@@ -244,7 +244,7 @@ impl AttestWork<'_> {
     /// Copies the attestations that policies have accepted to the canonical repository. Returns whether any was missing there.
     async fn carry(&self, owed: &OwedImage, assessment: &Assessment) -> Result<bool, AttachError> {
         let mut written = false;
-        let carrier = Carrier { writer: self.writer, plan: self.plan, home: owed.subject.home };
+        let carrier = Carrier { writer: self.writer, plan: self.plan, canonical: owed.subject.canonical };
         for (about, found) in assessment.counted() {
             written |= match &found.location {
                 Location::Layer { layer, .. } => carrier.add(layer, about).await?,
@@ -264,9 +264,9 @@ impl AttestWork<'_> {
     /// Attaches a verification summary to an image and each of its parts, the image last.
     async fn summarize(&self, owed: &OwedImage, place: &ProductionImage<'_>) -> Result<(), AttachError> {
         let Some((_, signer)) = self.signers.summarizer() else { return Ok(()) };
-        let home = owed.subject.home;
+        let canonical = owed.subject.canonical;
         for part in owed.parts.iter().rev().filter(|part| part.summary) {
-            let key = (home, part.descriptor.digest);
+            let key = (canonical, part.descriptor.digest);
             let is_image = part.descriptor.digest == place.digest;
             // A part that is also an image gets the summary of that image. A summary from the first attempt is not written
             // again.
@@ -277,7 +277,7 @@ impl AttestWork<'_> {
             }
             let place = ProductionImage { digest: part.descriptor.digest, ..*place };
             let statement = self.summary(owed, part, &place, is_image)?;
-            match self.attach(home, &place, &part.descriptor, &statement, signer).await {
+            match self.attach(canonical, &place, &part.descriptor, &statement, signer).await {
                 Ok(()) => drop(self.written().insert(key)),
                 Err(error) => {
                     if !is_image {
@@ -307,7 +307,7 @@ impl AttestWork<'_> {
             .collect();
         let summary = Summary {
             place: *place,
-            judgement: self.promoted.gate.judgement(owed.subject.home, &place.digest),
+            judgement: self.promoted.gate.judgement(owed.subject.canonical, &place.digest),
             inputs,
             policy: self.policy_file(owed),
             time: self.time,
@@ -338,7 +338,7 @@ impl AttestWork<'_> {
     /// Signs a statement and attaches it.
     async fn attach(
         &self,
-        home: Id<Repository>,
+        canonical: Id<Repository>,
         place: &ProductionImage<'_>,
         about: &Descriptor,
         statement: &Statement,
@@ -346,8 +346,8 @@ impl AttestWork<'_> {
     ) -> Result<(), AttachError> {
         let bundle = signer.statement(statement, &sha256(place.digest)?).await?.bundle();
         let referrer = attached_bundle(about, bundle, &statement.predicate_type, self.time);
-        let fallback = self.plan.fallback(home, &place.digest);
-        self.writer.attach(place.home, &referrer, fallback).await?;
+        let fallback = self.plan.fallback(canonical, &place.digest);
+        self.writer.attach(place.canonical, &referrer, fallback).await?;
         Ok(())
     }
 
@@ -371,6 +371,6 @@ impl AttestWork<'_> {
             time: self.time,
             promoter: &self.signing.promoter,
         };
-        self.attach(subject.home, place, root, &record.statement()?, self.signers.bundles).await
+        self.attach(subject.canonical, place, root, &record.statement()?, self.signers.bundles).await
     }
 }

@@ -30,7 +30,7 @@ pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cle
         run,
         cleared.plan.edges(),
         numbers,
-        |number| open[number].subject.home,
+        |number| open[number].subject.canonical,
         async |number| (number, Looking { reader, cleared: &cleared }.lacks(&open[number]).await),
     )
     .await;
@@ -98,9 +98,11 @@ impl Looking<'_> {
             return Ok(known.iter().any(|listed| listed.digest == referrer));
         }
         let plan = &self.cleared.plan;
-        let (home, fallback) =
-            (plan.edges().repository(image.subject.home), plan.fallback(image.subject.home, &about));
-        let listed = self.reader.referrers(home, about, None, fallback).await?;
+        let (canonical, fallback) = (
+            plan.edges().repository(image.subject.canonical),
+            plan.fallback(image.subject.canonical, &about),
+        );
+        let listed = self.reader.referrers(canonical, about, None, fallback).await?;
         Ok(listed.iter().any(|listed| listed.digest == referrer))
     }
 
@@ -113,12 +115,12 @@ impl Looking<'_> {
     ) -> Result<bool, AttachError> {
         let kind = AttachmentKind::Attestation;
         let plan = &self.cleared.plan;
-        if plan.attached(image.subject.home, &about, kind) == Known::Absent {
+        if plan.attached(image.subject.canonical, &about, kind) == Known::Absent {
             return Ok(false);
         }
         let tag = AttachedTag::new(about, kind).ok_or(AttachError::Algorithm(about))?.tag();
-        let home = plan.edges().repository(image.subject.home);
-        let Found::Present(attachment) = self.reader.attachment(home, Selector::Tag(&tag)).await? else {
+        let canonical = plan.edges().repository(image.subject.canonical);
+        let Found::Present(attachment) = self.reader.attachment(canonical, Selector::Tag(&tag)).await? else {
             return Ok(false);
         };
         let there: HashSet<Digest> = attachment.layers.iter().map(|layer| layer.digest).collect();

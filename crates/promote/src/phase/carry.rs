@@ -14,12 +14,12 @@ use crate::phase::plan::Plan;
 pub(super) struct Carrier<'a> {
     pub(super) writer: &'a Writer,
     pub(super) plan: &'a Plan,
-    pub(super) home: Id<Repository>,
+    pub(super) canonical: Id<Repository>,
 }
 
 impl Carrier<'_> {
     fn name(&self) -> &Repository {
-        self.plan.edges().repository(self.home)
+        self.plan.edges().repository(self.canonical)
     }
 
     /// Returns the referrers of a part of an image in the canonical repository: those that the plan has found or, if it has not
@@ -34,10 +34,10 @@ impl Carrier<'_> {
     /// Returns the referrers of a manifest in the canonical repository. If the manifest is new in this run, it has no referrers
     /// except those that the run attached itself.
     pub(super) async fn referrers(&self, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
-        if !self.plan.may_have_referrers(self.home, &digest) {
+        if !self.plan.may_have_referrers(self.canonical, &digest) {
             return Ok(Vec::new());
         }
-        let fallback = self.plan.fallback(self.home, &digest);
+        let fallback = self.plan.fallback(self.canonical, &digest);
         self.writer.reader().referrers(self.name(), digest, None, fallback).await
     }
 
@@ -53,7 +53,7 @@ impl Carrier<'_> {
         if there.iter().any(|referrer| referrer.digest == digest) {
             return Ok(false);
         }
-        let fallback = self.plan.fallback(self.home, &about);
+        let fallback = self.plan.fallback(self.canonical, &about);
         self.writer.copy_attachment(source, self.name(), attachment, None, BUNDLE_MAX, fallback).await?;
         Ok(true)
     }
@@ -62,7 +62,7 @@ impl Carrier<'_> {
     pub(super) async fn add(&self, layer: &NewLayer, about: Digest) -> Result<bool, AttachError> {
         let kind = AttachmentKind::Attestation;
         let tag = AttachedTag::new(about, kind).ok_or(AttachError::Algorithm(about))?.tag();
-        let known = self.plan.attached(self.home, &about, kind);
+        let known = self.plan.attached(self.canonical, &about, kind);
         let layers = std::slice::from_ref(layer);
         Ok(self.writer.append(self.name(), &tag, layers, known).await?.written)
     }

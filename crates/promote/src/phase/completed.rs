@@ -36,7 +36,7 @@ impl CompletedCache {
         if let Some(cache) = cache
             && let Err(error) = this.look_up(cache, edges, subjects)
         {
-            run.tell(&Event::Warned(error.to_string()));
+            run.emit(&Event::Warned(error.to_string()));
             this.known.clear();
         }
         this
@@ -44,9 +44,9 @@ impl CompletedCache {
 
     fn look_up(&mut self, cache: &Cache, edges: &Edges, subjects: &[Subject]) -> Result<(), CacheError> {
         for subject in subjects {
-            if !self.known.contains_key(&subject.home) {
-                let finished = cache.finished(edges.repository(subject.home), &self.cache_key)?;
-                self.known.insert(subject.home, finished);
+            if !self.known.contains_key(&subject.canonical) {
+                let finished = cache.finished(edges.repository(subject.canonical), &self.cache_key)?;
+                self.known.insert(subject.canonical, finished);
             }
             let again = match cache.recheck() {
                 Recheck::All => true,
@@ -60,7 +60,7 @@ impl CompletedCache {
     }
 
     fn knows(&self, edges: &Edges, subject: &Subject) -> bool {
-        let finished = self.known.get(&subject.home);
+        let finished = self.known.get(&subject.canonical);
         finished.is_some_and(|digests| digests.contains(edges.digest_name(subject.digest)))
     }
 
@@ -72,31 +72,33 @@ impl CompletedCache {
     /// Stores the images that this run has seen to be complete. If a remembered image turned out to be incomplete, drops
     /// everything remembered for its host except what this run has seen.
     pub(super) fn keep(mut self, run: &Run, cache: &Cache, edges: &Edges, seen: &[(Subject, Status)]) {
-        let host = |subject: &Subject| &edges.repository(subject.home).host;
+        let host = |subject: &Subject| &edges.repository(subject.canonical).host;
         let is_wrong = |(subject, completion): &&(Subject, Status)| {
             *completion == Status::Completed && self.rechecked.contains(subject)
         };
         let wrong: BTreeSet<&Host> = seen.iter().filter(is_wrong).map(|(subject, _)| host(subject)).collect();
         for host in &wrong {
-            run.tell(&Event::Warned(format!(
+            run.emit(&Event::Warned(format!(
                 "the inventory cache remembers an image on {host} as signed and recorded, and it was not: all that is \
                  remembered of signatures there is thrown away"
             )));
         }
-        self.known.retain(|home, _| !wrong.contains(&edges.repository(*home).host));
+        self.known.retain(|canonical, _| !wrong.contains(&edges.repository(*canonical).host));
         let mut changed = BTreeSet::new();
         for (subject, completion) in seen {
             let digest = *edges.digest_name(subject.digest);
-            if *completion != Status::Incomplete && self.known.entry(subject.home).or_default().insert(digest)
+            if *completion != Status::Incomplete
+                && self.known.entry(subject.canonical).or_default().insert(digest)
             {
-                changed.insert(subject.home);
+                changed.insert(subject.canonical);
             }
         }
-        let learnt =
-            changed.iter().filter_map(|home| Some((edges.repository(*home), self.known.get(home)?.clone())));
+        let learnt = changed
+            .iter()
+            .filter_map(|canonical| Some((edges.repository(*canonical), self.known.get(canonical)?.clone())));
         let forgotten: Vec<Host> = wrong.into_iter().cloned().collect();
         if let Err(error) = cache.learn_finished(&forgotten, &self.cache_key, learnt) {
-            run.tell(&Event::Warned(error.to_string()));
+            run.emit(&Event::Warned(error.to_string()));
         }
     }
 }

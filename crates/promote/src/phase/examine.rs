@@ -46,7 +46,7 @@ impl<'a> Examiner<'a> {
         plan: &'a Plan,
         images: BTreeSet<ImageId>,
     ) -> Result<Looked, TrustError> {
-        self.run.tell(&Event::Work { units: "images", more: images.len() });
+        self.run.emit(&Event::Work { units: "images", more: images.len() });
         // The first image of each host determines whether the host lists referrers, so that the other images need not ask.
         let mut hosts: HashSet<&Host> = HashSet::new();
         let is_first = |(source, _): &ImageId| hosts.insert(&plan.edges().repository(*source).host);
@@ -72,9 +72,9 @@ impl<'a> Examiner<'a> {
         let look = async |image| {
             let examined = self.examine(plan, image).await;
             if let Ok(examined) = &examined {
-                self.tell(plan, image, examined);
+                self.emit(plan, image, examined);
             }
-            self.run.tell(&Event::Worked);
+            self.run.emit(&Event::Worked);
             (image, examined.map(|examined| examined.forget_the_rest(&self.trust_config.verification)))
         };
         by_host(self.run, plan.edges(), images, |(source, _)| source, look).await
@@ -96,7 +96,7 @@ impl<'a> Examiner<'a> {
             source: of(source),
             others: others.iter().copied().map(of).collect(),
             graph: plan.graph(image_id),
-            warn: &|text| self.run.tell(&Event::Warned(text)),
+            warn: &|text| self.run.emit(&Event::Warned(text)),
         };
         let policies = self.policies_of(plan, others.into_iter().chain([source]));
         examine(&staged, *plan.edges().digest_name(digest), &policies, &self.trust_config.verification).await
@@ -118,24 +118,24 @@ impl<'a> Examiner<'a> {
         policies
     }
 
-    fn tell(&self, plan: &Plan, (source, digest): ImageId, examined: &Assessment) {
+    fn emit(&self, plan: &Plan, (source, digest): ImageId, examined: &Assessment) {
         let image = plan.edges().repository(source).at(*plan.edges().digest_name(digest));
         let (signatures, judgement) = (examined.signatures(), examined.judgement());
         if !judgement.is_satisfied() && !judgement.blocks() {
             let judgement = judgement.to_string().replace('\n', "\n  ");
-            self.run.tell(&Event::Warned(format!(
+            self.run.emit(&Event::Warned(format!(
                 "{image} does not satisfy its policy, which only warns: {judgement}"
             )));
         }
         let by_others = examined.signed_by_others(&self.trust_config.verification);
         if let (Signatures::None, [first, ..]) = (signatures, &by_others[..]) {
             let count = by_others.len();
-            self.run.tell(&Event::Warned(format!(
+            self.run.emit(&Event::Warned(format!(
                 "{image} counts as unsigned: signatures by someone else are ignored ({count}), the first at {first}"
             )));
         }
         let counted = examined.signed_by(&self.trust_config.verification);
-        self.run.tell(&Event::Examined(Arc::new(Examination {
+        self.run.emit(&Event::Examined(Arc::new(Examination {
             image,
             judgement: judgement.clone(),
             signed_by: counted,

@@ -80,9 +80,9 @@ impl Looking<'_> {
         for subject in self.subjects() {
             let digest = self.plan.edges().digest_name(subject.digest);
             let is_tagged = self.is_tagged(&subject);
-            let is_new = !self.plan.may_have_referrers(subject.home, digest);
+            let is_new = !self.plan.may_have_referrers(subject.canonical, digest);
             let has_no_tag =
-                self.plan.attached(subject.home, digest, AttachmentKind::Signature) == Known::Absent;
+                self.plan.attached(subject.canonical, digest, AttachmentKind::Signature) == Known::Absent;
             let is_unsigned = is_tagged && (is_new || (has_no_tag && self.signing.format.has_tag()));
             if !is_new && !is_unsigned {
                 owed.not_looked_at += 1;
@@ -114,19 +114,19 @@ impl Looking<'_> {
             signers.cache_key(self.signing.format, &self.trust_config.production, &self.plan.policies);
         let finished =
             CompletedCache::recall(self.run, self.plan.cache(), cache_key, self.plan.edges(), &all);
-        let changes = |subject: &Subject| self.plan.changes(subject.home, subject.digest);
+        let changes = |subject: &Subject| self.plan.changes(subject.canonical, subject.digest);
         // An image that changes in this run was incomplete before, whatever the cache says.
         all.retain(|subject| changes(subject) || !finished.spares(self.plan.edges(), subject));
-        self.run.tell(&Event::Work { units: "images", more: all.len() });
+        self.run.emit(&Event::Work { units: "images", more: all.len() });
         let edges = self.plan.edges();
         let mut looked = by_host(
             self.run,
             edges,
             all,
-            |subject| subject.home,
+            |subject| subject.canonical,
             async |subject| {
                 let found = self.look(subject, signers).await;
-                self.run.tell(&Event::Worked);
+                self.run.emit(&Event::Worked);
                 (subject, found)
             },
         )
@@ -138,8 +138,8 @@ impl Looking<'_> {
                 Ok(Some(image)) => owed.images.push(image),
                 Ok(None) => owed.complete.push(subject),
                 Err(error) => {
-                    let name = edges.repository(subject.home).at(*edges.digest_name(subject.digest));
-                    self.run.tell(&Event::Unsigned(name, (&error).into()));
+                    let name = edges.repository(subject.canonical).at(*edges.digest_name(subject.digest));
+                    self.run.emit(&Event::Unsigned(name, (&error).into()));
                     owed.unread.push(subject);
                 }
             }
@@ -157,7 +157,8 @@ impl Looking<'_> {
     /// Returns whether an image will be in its canonical repository with all tags that it can have there. A tag that can no
     /// longer be written, because staging has lost the image, does not count.
     fn will_be_there(&self, subject: &Subject) -> bool {
-        let edges = self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
+        let edges =
+            self.plan.decisions_at(subject.canonical).filter(|(edge, _)| edge.digest == subject.digest);
         let mut edges = edges.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
         edges.peek().is_some()
             && edges.all(|(edge, verdict)| match verdict {
@@ -185,10 +186,10 @@ impl Looking<'_> {
     /// Determines what one image lacks. Returns `None` if it lacks nothing.
     async fn look(&self, subject: Subject, signers: &Signers<'_>) -> Result<Option<OwedImage>, AttachError> {
         let edges = self.plan.edges();
-        let home = edges.repository(subject.home);
-        let reference = self.trust_config.production.reference(home);
+        let canonical = edges.repository(subject.canonical);
+        let reference = self.trust_config.production.reference(canonical);
         let place =
-            ProductionImage { home, reference: &reference, digest: *edges.digest_name(subject.digest) };
+            ProductionImage { canonical, reference: &reference, digest: *edges.digest_name(subject.digest) };
         let referrers = self.referrers(&subject, place.digest).await?;
         let record = self.lacks(&place, &referrers, PROMOTION_TYPE, signers.own()).await?;
         let is_tagged = self.is_tagged(&subject);
@@ -258,11 +259,11 @@ impl Looking<'_> {
 
     /// Returns the referrers of a manifest in the canonical repository. A manifest that is not there yet has none.
     async fn referrers(&self, subject: &Subject, digest: Digest) -> Result<Vec<Referrer>, oci::Error> {
-        if !self.plan.may_have_referrers(subject.home, &digest) {
+        if !self.plan.may_have_referrers(subject.canonical, &digest) {
             return Ok(Vec::new());
         }
-        let home = self.plan.edges().repository(subject.home);
-        self.reader.referrers(home, digest, None, self.plan.fallback(subject.home, &digest)).await
+        let canonical = self.plan.edges().repository(subject.canonical);
+        self.reader.referrers(canonical, digest, None, self.plan.fallback(subject.canonical, &digest)).await
     }
 
     /// Returns whether an image has no bundle of this predicate type, signed by `by`, about its name.
@@ -283,7 +284,7 @@ impl Looking<'_> {
         place: &ProductionImage<'_>,
         signers: &Signers<'_>,
     ) -> Result<Option<Known>, AttachError> {
-        let known = self.plan.attached(subject.home, &place.digest, AttachmentKind::Signature);
+        let known = self.plan.attached(subject.canonical, &place.digest, AttachmentKind::Signature);
         let Some(signer) = signers.layers else { return Ok(None) };
         if known == Known::Absent {
             return Ok(Some(known));

@@ -100,7 +100,7 @@ impl Plan {
     /// [`Summary::not_looked_at`].
     pub fn missing(&self) -> Vec<Missing<'_>> {
         let missing = self.owed.images.iter().map(|image| Missing {
-            repository: self.edges.repository(image.subject.home),
+            repository: self.edges.repository(image.subject.canonical),
             digest: self.edges.digest_name(image.subject.digest),
             lacks: image.lacks(),
             refused: image.refused.as_deref(),
@@ -210,7 +210,7 @@ impl Plan {
         reader: &Reader,
         subject: &Subject,
     ) -> Result<Vec<Descriptor>, oci::Error> {
-        let image = self.edges.repository(subject.home).at(*self.edges.digest_name(subject.digest));
+        let image = self.edges.repository(subject.canonical).at(*self.edges.digest_name(subject.digest));
         let read = edges_of(&self.edges, subject).find_map(|edge| self.image(edge));
         let outline = match read.filter(|graph| graph.is_whole()) {
             Some(graph) => graph.outline(),
@@ -222,7 +222,7 @@ impl Plan {
         let all = outline.len();
         outline.retain(|part| matches!(part.digest, Digest::Sha256(_)));
         if outline.len() < all {
-            run.tell(&Event::Warned(format!(
+            run.emit(&Event::Warned(format!(
                 "parts of {image} are neither signed nor attested: they have no digest of the algorithm SHA-256, by which \
                  alone signatures name images"
             )));
@@ -240,7 +240,7 @@ impl Plan {
         read: Option<&Graph>,
         outline: &Outline,
     ) -> Result<HashSet<Digest>, oci::Error> {
-        let home = self.edges.repository(subject.home);
+        let canonical = self.edges.repository(subject.canonical);
         let indexes = || outline.indexes.iter().map(Vec::as_slice);
         let claims = indexes().flat_map(|siblings| {
             siblings.iter().filter(move |child| claims_exemption(siblings, child)).map(|child| child.digest)
@@ -250,7 +250,7 @@ impl Plan {
             let node = read.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
             let manifest = match node {
                 Some(node) => Ok(node.manifest.clone()),
-                None => reader.manifest(home, Selector::Digest(digest)).await,
+                None => reader.manifest(canonical, Selector::Digest(digest)).await,
             };
             match manifest {
                 Ok(manifest) => drop(manifests.insert(digest, manifest)),
@@ -268,7 +268,7 @@ impl Plan {
         for (image, error) in unread {
             let reference = self.edges.repository(image.0).at(*self.edges.digest_name(image.1));
             let problem = new_advice.of(&error);
-            run.tell(&Event::Warned(format!("{reference} cannot be promoted: {problem}")));
+            run.emit(&Event::Warned(format!("{reference} cannot be promoted: {problem}")));
             self.images.insert(image, Err(error));
         }
     }
@@ -314,19 +314,19 @@ impl Plan {
     }
 
     /// Returns what is known of the tag of an attachment to a manifest.
-    pub(super) fn attached(&self, home: Id<Repository>, digest: &Digest, kind: AttachmentKind) -> Known {
-        known(&self.inventory.attached(home, digest, Some(kind)))
+    pub(super) fn attached(&self, canonical: Id<Repository>, digest: &Digest, kind: AttachmentKind) -> Known {
+        known(&self.inventory.attached(canonical, digest, Some(kind)))
     }
 
     /// Returns what is known of the fallback tag for the referrers of a manifest.
-    pub(super) fn fallback(&self, home: Id<Repository>, digest: &Digest) -> Known {
-        known(&self.inventory.attached(home, digest, None))
+    pub(super) fn fallback(&self, canonical: Id<Repository>, digest: &Digest) -> Known {
+        known(&self.inventory.attached(canonical, digest, None))
     }
 
     /// Returns whether a manifest in a repository may have referrers. A manifest that is new in this run has only those that
     /// the run attaches itself.
-    pub(super) fn may_have_referrers(&self, home: Id<Repository>, digest: &Digest) -> bool {
-        !self.inventory.lacks(home, digest, &self.edges)
+    pub(super) fn may_have_referrers(&self, canonical: Id<Repository>, digest: &Digest) -> bool {
+        !self.inventory.lacks(canonical, digest, &self.edges)
     }
 
     /// Returns the reason why an edge must not be promoted. With `strict`, an image that staging has lost is also a conflict.
@@ -370,19 +370,19 @@ impl Plan {
                     let text = format!(
                         "lost: {source}@{digest} is gone, and {reference} does not have it ({origin})"
                     );
-                    run.tell(&Event::Lost(text));
+                    run.emit(&Event::Lost(text));
                 }
                 Verdict::DoneWithoutSource => {
-                    run.tell(&Event::Warned(format!("{reference} is promoted, but {source} has lost it")));
+                    run.emit(&Event::Warned(format!("{reference} is promoted, but {source} has lost it")));
                 }
                 _ => {}
             }
         }
-        let (mut told, mut new_advice) = (HashSet::new(), NewAdvice::default());
-        for failure in self.failures().filter(|failure| told.insert(Arc::as_ptr(failure.error))) {
+        let (mut reported, mut new_advice) = (HashSet::new(), NewAdvice::default());
+        for failure in self.failures().filter(|failure| reported.insert(Arc::as_ptr(failure.error))) {
             let reference = self.edges.reference(failure.edge);
             let problem = new_advice.of(failure.error);
-            run.tell(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
+            run.emit(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
         }
     }
 }

@@ -72,14 +72,14 @@ impl Promoted {
     /// there. A tag that can no longer be written, because staging has lost the image, does not count.
     pub(super) fn holds(&self, subject: &Subject) -> bool {
         let requested =
-            self.plan.decisions_at(subject.home).filter(|(edge, _)| edge.digest == subject.digest);
+            self.plan.decisions_at(subject.canonical).filter(|(edge, _)| edge.digest == subject.digest);
         let mut requested = requested.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
         requested.peek().is_some() && requested.all(|(edge, verdict)| self.is_there(edge, verdict))
     }
 
     /// Returns the edges of an image that are present in its canonical repository.
     pub(super) fn held(&self, subject: &Subject) -> impl Iterator<Item = &Edge> {
-        let requested = self.plan.decisions_at(subject.home);
+        let requested = self.plan.decisions_at(subject.canonical);
         let digest = subject.digest;
         requested
             .filter(move |(edge, verdict)| edge.digest == digest && self.is_there(edge, verdict))
@@ -122,14 +122,14 @@ impl Promoted {
             }
             _ => HashMap::new(),
         };
-        run.tell(&Event::Warned(others.clone()));
+        run.emit(&Event::Warned(others.clone()));
         let Some(plan) = error.into_plan() else { return self };
         self.failed += plan.failed_targets();
         let due: Vec<&Edge> = plan.due().collect();
         for edges in due.chunk_by(|a, b| (a.destination, a.digest) == (b.destination, b.digest)) {
             let promotion = plan.promotion(edges);
             let why = plan.refusal(edges[0]).or_else(|| blocked.get(&promotion.source).cloned());
-            run.tell(&Event::Withheld(promotion, why.unwrap_or_else(|| others.clone())));
+            run.emit(&Event::Withheld(promotion, why.unwrap_or_else(|| others.clone())));
             self.failed += 1;
         }
         if self.failed == before {
@@ -236,7 +236,7 @@ impl<'a> Promoting<'a> {
 
     /// Promotes all images. Returns the number of targets that failed and the number of images that were not started.
     async fn carry_out(&self, brought: &mut HashSet<(Id<Repository>, Id<Digest>)>) -> (usize, usize) {
-        self.run.tell(&Event::Work { units: "images", more: self.shipments.len() });
+        self.run.emit(&Event::Work { units: "images", more: self.shipments.len() });
         let mut under_way = FuturesUnordered::new();
         loop {
             while !self.run.is_stopping()
@@ -281,9 +281,9 @@ impl<'a> Promoting<'a> {
         let lane = if alone { Lane::Behind } else { Lane::Common };
         let observer = |step: Step<'_>| match step {
             Step::Blob { repository, blob, sent } => {
-                self.run.tell(&Event::Blob { destination: repository.clone(), size: blob.size, sent });
+                self.run.emit(&Event::Blob { destination: repository.clone(), size: blob.size, sent });
             }
-            Step::Tagged { repository, tag } => self.run.tell(&Event::Tagged(repository.tagged(tag.clone()))),
+            Step::Tagged { repository, tag } => self.run.emit(&Event::Tagged(repository.tagged(tag.clone()))),
         };
         let finished = |place: usize, result: Result<Copied, oci::Error>| {
             self.finished(image, numbers[place], result, attempt);
@@ -297,7 +297,7 @@ impl<'a> Promoting<'a> {
         self.state().first_failures.remove(&(image, target));
         match result {
             Ok(copied) => {
-                self.run.tell(&Event::Promoted(self.promotion(image, target), copied));
+                self.run.emit(&Event::Promoted(self.promotion(image, target), copied));
                 let edge = self.edges(image, target)[0];
                 self.state().brought.insert((edge.destination, edge.digest));
                 self.ended(image, target);
@@ -322,7 +322,7 @@ impl<'a> Promoting<'a> {
     }
 
     fn failed(&self, image: usize, target: usize, error: oci::Error) {
-        self.run.tell(&Event::Failed(self.promotion(image, target), Arc::new(error)));
+        self.run.emit(&Event::Failed(self.promotion(image, target), Arc::new(error)));
         self.state().failed += 1;
         if !self.plan.keeps_going() {
             self.run.stop();
@@ -336,7 +336,7 @@ impl<'a> Promoting<'a> {
         let is_done = state.left[image] == 0;
         drop(state);
         if is_done {
-            self.run.tell(&Event::Worked);
+            self.run.emit(&Event::Worked);
         }
     }
 

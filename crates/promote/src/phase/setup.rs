@@ -84,7 +84,7 @@ impl Ready {
 pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
     run.phase(Phase::Setup, async {
         for warning in &job.manifests.warnings {
-            run.tell(&Event::Warned(warning.to_string()));
+            run.emit(&Event::Warned(warning.to_string()));
         }
         let edges = Edges::new(&job.manifests).map_err(Error::Overlaps)?;
         if edges.repeated() > 0 {
@@ -92,7 +92,7 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
         }
         if edges.metadata() > 0 {
             let count = edges.metadata();
-            run.tell(&Event::Warned(format!(
+            run.emit(&Event::Warned(format!(
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }

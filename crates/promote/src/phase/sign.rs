@@ -80,7 +80,7 @@ pub(crate) async fn sign(
     signers: Option<&Signers<'_>>,
 ) -> Signed {
     let (Some(signing), Some(signers)) = (&trust_config.signing, signers) else {
-        run.tell(&Event::Skipped { phase: Phase::Sign, why: skipped(trust_config) });
+        run.emit(&Event::Skipped { phase: Phase::Sign, why: skipped(trust_config) });
         let (images, incomplete) = (Vec::new(), Vec::new());
         return Signed { promoted, images, incomplete, failed: 0, not_begun: 0 };
     };
@@ -130,7 +130,7 @@ type Key = (Id<Repository>, Digest);
 /// A manifest to sign.
 #[derive(Clone)]
 struct Unit<'a> {
-    home: Id<Repository>,
+    canonical: Id<Repository>,
     part: Cow<'a, Part>,
     /// The staging images that the manifest is, or is part of, each with the proof that it and its parts have passed.
     passed: Vec<(ImageId, &'a Passed)>,
@@ -179,7 +179,7 @@ impl SignWork<'_> {
             }
         }
         units.retain(|_, unit| unit.lacks_anything());
-        self.run.tell(&Event::Work { units: "signatures", more: units.len() });
+        self.run.emit(&Event::Work { units: "signatures", more: units.len() });
         let signed = self.sign_all(&units).await;
         for (key, result) in &signed {
             if let Err(error) = result {
@@ -193,7 +193,7 @@ impl SignWork<'_> {
         outcome.not_begun = units.len() - signed.len();
         for number in admitted {
             let image = &self.plan.owed.images[number];
-            let parts = || image.parts.iter().map(|part| (image.subject.home, part.descriptor.digest));
+            let parts = || image.parts.iter().map(|part| (image.subject.canonical, part.descriptor.digest));
             let is_signed = |key: Key| !units.contains_key(&key) || matches!(signed.get(&key), Some(Ok(())));
             if parts().all(is_signed) {
                 let was_signed = parts().any(|key| units.contains_key(&key));
@@ -208,8 +208,9 @@ impl SignWork<'_> {
     /// Returns the images that get a record or a summary in this run. Both are bundles.
     fn attested(&self) -> HashSet<Key> {
         let images = self.plan.owed.images.iter().filter(|image| image.record || image.summary);
-        let key =
-            |image: &OwedImage| (image.subject.home, *self.plan.edges().digest_name(image.subject.digest));
+        let key = |image: &OwedImage| {
+            (image.subject.canonical, *self.plan.edges().digest_name(image.subject.digest))
+        };
         images.map(key).collect()
     }
 
@@ -228,29 +229,29 @@ impl SignWork<'_> {
         passed: &[(ImageId, &'b Passed)],
         attested: &HashSet<Key>,
     ) -> impl Iterator<Item = (Key, Unit<'b>)> {
-        let home = image.subject.home;
+        let canonical = image.subject.canonical;
         let own = *self.plan.edges().digest_name(image.subject.digest);
         image.parts.iter().map(move |part| {
             let digest = part.descriptor.digest;
             let carried = passed.iter().any(|(_, passed)| gets_bundles(passed, &digest));
-            let gets_bundles = carried || attested.contains(&(home, digest));
+            let gets_bundles = carried || attested.contains(&(canonical, digest));
             let (passed, is_image) = (passed.to_vec(), digest == own);
             let part = Cow::Borrowed(part);
-            ((home, digest), Unit { home, part, passed, is_image, gets_bundles })
+            ((canonical, digest), Unit { canonical, part, passed, is_image, gets_bundles })
         })
     }
 
     /// Reports that an image has not passed.
     fn refuse(&self, image: &OwedImage, why: &str, outcome: &mut Outcome) {
         let edges = self.plan.edges();
-        let Subject { home, digest } = image.subject;
-        let name = edges.repository(home).at(*edges.digest_name(digest));
+        let Subject { canonical, digest } = image.subject;
+        let name = edges.repository(canonical).at(*edges.digest_name(digest));
         let problem = (&AttachError::NotPassed(why.to_owned())).into();
         if image.signature {
             outcome.failed += 1;
-            self.run.tell(&Event::Unsigned(name, problem));
+            self.run.emit(&Event::Unsigned(name, problem));
         } else {
-            self.run.tell(&Event::Unrecorded(name, problem));
+            self.run.emit(&Event::Unrecorded(name, problem));
         }
         outcome.incomplete.push(image.subject);
     }
@@ -269,7 +270,7 @@ impl SignWork<'_> {
             signed.extend(self.sign_each(again.iter().filter_map(|key| units.get_key_value(key))).await);
         }
         let failed = signed.values().filter(|result| result.is_err());
-        failed.for_each(|_| self.run.tell(&Event::Worked));
+        failed.for_each(|_| self.run.emit(&Event::Worked));
         signed
     }
 
@@ -282,9 +283,9 @@ impl SignWork<'_> {
             .map(async |(key, unit)| {
                 let result = self.sign(unit).await;
                 if result.is_ok() {
-                    let (home, digest) = *key;
-                    self.run.tell(&Event::Signed(self.plan.edges().repository(home).at(digest)));
-                    self.run.tell(&Event::Worked);
+                    let (canonical, digest) = *key;
+                    self.run.emit(&Event::Signed(self.plan.edges().repository(canonical).at(digest)));
+                    self.run.emit(&Event::Worked);
                 }
                 (*key, result)
             })
@@ -293,18 +294,18 @@ impl SignWork<'_> {
             .await
     }
 
-    fn unsigned(&self, (home, digest): Key, error: &AttachError) {
-        let name = self.plan.edges().repository(home).at(digest);
-        self.run.tell(&Event::Unsigned(name, error.into()));
+    fn unsigned(&self, (canonical, digest): Key, error: &AttachError) {
+        let name = self.plan.edges().repository(canonical).at(digest);
+        self.run.emit(&Event::Unsigned(name, error.into()));
     }
 
     /// Writes the signatures that a manifest lacks.
     async fn sign(&self, unit: &Unit<'_>) -> Result<(), AttachError> {
-        let Unit { home, ref part, gets_bundles, .. } = *unit;
-        let name = self.plan.edges().repository(home);
+        let Unit { canonical, ref part, gets_bundles, .. } = *unit;
+        let name = self.plan.edges().repository(canonical);
         let reference = self.trust_config.production.reference(name);
         let digest = part.descriptor.digest;
-        let place = ProductionImage { home: name, reference: &reference, digest };
+        let place = ProductionImage { canonical: name, reference: &reference, digest };
         let signature = Signature::new(&place, &self.signing.promoter.version)?;
         // Staging's signatures are written first and ours last: once ours is there, none is missing.
         let staging = self.of_staging(unit).await?;
@@ -320,21 +321,21 @@ impl SignWork<'_> {
                 layers.clear();
                 Known::Unknown
             }
-            (_, None) => self.plan.attached(home, &digest, AttachmentKind::Signature),
+            (_, None) => self.plan.attached(canonical, &digest, AttachmentKind::Signature),
         };
-        let is_tagged = self.tagged().contains(&(home, digest));
+        let is_tagged = self.tagged().contains(&(canonical, digest));
         if !layers.is_empty() && !is_tagged {
             let tag = AttachedTag::new(digest, AttachmentKind::Signature)
                 .ok_or(AttachError::Algorithm(digest))?
                 .tag();
             // All layers are written at once, so that a tag that should have our signature never has only those of staging.
             self.writer.append(name, &tag, &layers, known).await?;
-            self.tagged().insert((home, digest));
+            self.tagged().insert((canonical, digest));
         }
         if part.lacks_bundle(carries_bundles || gets_bundles) {
             let bundle = signature.bundle(self.signers.bundles).await?;
             let referrer = attached_bundle(&part.descriptor, bundle, SIGN_TYPE, Timestamp::now());
-            self.writer.attach(name, &referrer, self.plan.fallback(home, &digest)).await?;
+            self.writer.attach(name, &referrer, self.plan.fallback(canonical, &digest)).await?;
         }
         Ok(())
     }
@@ -402,7 +403,7 @@ impl SignWork<'_> {
             return Ok(false);
         }
         let digest = unit.part.descriptor.digest;
-        let carrier = Carrier { writer: self.writer, plan: self.plan, home: unit.home };
+        let carrier = Carrier { writer: self.writer, plan: self.plan, canonical: unit.canonical };
         let there = carrier.there(&unit.part).await?;
         for (repository, attachment) in &bundles {
             carrier.bring(repository, attachment, digest, &there).await?;

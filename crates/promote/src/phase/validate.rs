@@ -45,8 +45,8 @@ impl Gate {
     }
 
     /// Returns the judgement about a manifest in its canonical repository: the worst one of all images that it is part of.
-    pub(super) fn judgement(&self, home: Id<Repository>, digest: &Digest) -> Option<&Judgement> {
-        let image = self.worst.get(&(home, *digest))?;
+    pub(super) fn judgement(&self, canonical: Id<Repository>, digest: &Digest) -> Option<&Judgement> {
+        let image = self.worst.get(&(canonical, *digest))?;
         Some(self.assessment(image)?.judgement_of(digest))
     }
 
@@ -66,7 +66,7 @@ impl Gate {
             for digest in parts.chain([own]) {
                 for source in &image.sources {
                     let Some(found) = self.assessment(source) else { continue };
-                    let entry = worst.entry((image.subject.home, digest)).or_insert(*source);
+                    let entry = worst.entry((image.subject.canonical, digest)).or_insert(*source);
                     let is_worse = self.assessment(entry).is_some_and(|known| {
                         rank(found.judgement_of(&digest)) > rank(known.judgement_of(&digest))
                     });
@@ -88,7 +88,7 @@ impl Gate {
                 let Some(stated) = &part.stated else { continue };
                 let digest = &part.descriptor.digest;
                 let own = passed.iter().map(|passed| passed.assessment().judgement_of(digest));
-                let elsewhere = self.judgement(image.subject.home, digest);
+                let elsewhere = self.judgement(image.subject.canonical, digest);
                 let worst = own.chain(elsewhere).max_by_key(|judgement| rank(judgement));
                 part.summary |= worst.is_some_and(|worst| !stated.holds(Some(worst)));
             }
@@ -108,17 +108,18 @@ impl Gate {
             image.refused = why.map(str::to_owned);
             if let Some(why) = &image.refused {
                 let digest = *edges.digest_name(image.subject.digest);
-                refused.insert((image.subject.home, digest), why.clone());
+                refused.insert((image.subject.canonical, digest), why.clone());
             }
         }
         for image in plan.owed.images.iter_mut().filter(|image| image.lacks_own() && image.refused.is_none())
         {
-            let home = image.subject.home;
+            let canonical = image.subject.canonical;
             let own = *edges.digest_name(image.subject.digest);
             let parts = image.parts.iter().map(|part| part.descriptor.digest);
             image.refused = parts.chain([own]).find_map(|digest| {
-                let blocks = || self.judgement(home, &digest).filter(|judgement| judgement.blocks());
-                let why = refused.get(&(home, digest)).cloned().or_else(|| Some(blocks()?.to_string()))?;
+                let blocks = || self.judgement(canonical, &digest).filter(|judgement| judgement.blocks());
+                let why =
+                    refused.get(&(canonical, digest)).cloned().or_else(|| Some(blocks()?.to_string()))?;
                 Some(match digest == own {
                     true => format!("an index that lists it has not: {why}"),
                     false => format!("its part {digest} has not: {why}"),
@@ -179,9 +180,9 @@ pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
         gate.refuse(&mut plan);
         for image in &plan.owed.images {
             if let Some(why) = &image.refused {
-                let home = plan.edges().repository(image.subject.home);
-                let image = home.at(*plan.edges().digest_name(image.subject.digest));
-                run.tell(&Event::Warned(format!(
+                let canonical = plan.edges().repository(image.subject.canonical);
+                let image = canonical.at(*plan.edges().digest_name(image.subject.digest));
+                run.emit(&Event::Warned(format!(
                     "{image} is neither signed nor recorded, since it has not passed: {why}"
                 )));
             }

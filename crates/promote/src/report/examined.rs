@@ -92,13 +92,13 @@ impl From<&Examination> for ExaminedImage {
 }
 
 fn collect(judgement: &Judgement, attestations: &mut Vec<ExaminedAttestation>) {
-    let told = judgement.findings.iter().map(|finding| told(judgement, finding));
+    let reported = judgement.findings.iter().map(|finding| reported(judgement, finding));
     let room = TOLD_MAX.saturating_sub(attestations.len());
-    attestations.extend(told.take(room));
+    attestations.extend(reported.take(room));
     judgement.platforms.iter().for_each(|(_, platform)| collect(platform, attestations));
 }
 
-fn told(judgement: &Judgement, finding: &Finding) -> ExaminedAttestation {
+fn reported(judgement: &Judgement, finding: &Finding) -> ExaminedAttestation {
     ExaminedAttestation {
         about: judgement.digest.to_string(),
         place: finding.place.clone(),

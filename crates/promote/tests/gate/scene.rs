@@ -64,23 +64,23 @@ impl Scene {
         self.world.trust_config.signing = signing;
     }
 
-    pub(crate) fn home(&self, region: usize) -> Repository {
+    pub(crate) fn canonical(&self, region: usize) -> Repository {
         self.world.repository(region, "app")
     }
 
     /// Returns the numbers of our signatures in tags, signatures in bundles, records and summaries on a manifest.
     pub(crate) async fn attached(&self, region: usize, digest: Digest) -> (usize, usize, usize, usize) {
-        let (reader, home) = (self.world.fresh_client().reader(), self.home(region));
-        let statements = self.identity.statements(&reader, &home, digest).await;
+        let (reader, canonical) = (self.world.fresh_client().reader(), self.canonical(region));
+        let statements = self.identity.statements(&reader, &canonical, digest).await;
         let of = |kind: &str| statements.iter().filter(|it| it.predicate_type == kind).count();
-        let layers = self.identity.layers(&reader, &home, digest).await;
+        let layers = self.identity.layers(&reader, &canonical, digest).await;
         (layers, of(SIGN), of(RECORD), of(SUMMARY))
     }
 
     /// Returns the results and policies of the summaries of a manifest.
     pub(crate) async fn summaries(&self, digest: Digest) -> Vec<(String, String)> {
-        let (reader, home) = (self.world.fresh_client().reader(), self.home(0));
-        let statements = self.identity.statements(&reader, &home, digest).await;
+        let (reader, canonical) = (self.world.fresh_client().reader(), self.canonical(0));
+        let statements = self.identity.statements(&reader, &canonical, digest).await;
         let summaries = statements.into_iter().filter(|it| it.predicate_type == SUMMARY);
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
         summaries

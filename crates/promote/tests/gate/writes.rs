@@ -55,12 +55,12 @@ async fn each_thing_that_is_deleted_in_production_is_written_again() {
     let index = Recipe::default().index(1);
     scene.world.stage("app", &index, &["v1"]).await;
     scene.world.promote().await;
-    let (reader, home) = (scene.world.fresh_client().reader(), scene.home(0));
+    let (reader, canonical) = (scene.world.fresh_client().reader(), scene.canonical(0));
     let store = scene.world.production[0].store();
     for manifest in &index.manifests {
         let digest = manifest.digest();
         let before = scene.attached(0, digest).await;
-        for referrer in reader.referrers(&home, digest, None, Known::Unknown).await.unwrap() {
+        for referrer in reader.referrers(&canonical, digest, None, Known::Unknown).await.unwrap() {
             store.delete_manifest(&path("prod/app"), referrer.digest).await.unwrap();
             assert_ne!(scene.attached(0, digest).await, before);
             let prepared = scene.prepare(scene.job()).await.unwrap();
@@ -84,9 +84,9 @@ async fn every_destination_outside_of_production_is_signed_and_recorded_where_it
             assert_eq!(scene.attached(region, manifest.digest()).await.0, 1, "signed in region {region}");
         }
         let reader = scene.world.fresh_client().reader();
-        let statements = scene.identity.statements(&reader, &scene.home(region), index.digest()).await;
+        let statements = scene.identity.statements(&reader, &scene.canonical(region), index.digest()).await;
         let record = statements.iter().find(|it| it.predicate_type == RECORD).unwrap();
-        assert_eq!(record.subject[0].name, scene.home(region).to_string());
+        assert_eq!(record.subject[0].name, scene.canonical(region).to_string());
     }
     scene.world.reset_tallies();
     scene.world.promote().await;
@@ -128,11 +128,11 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     // Someone has attached a bundle to one part in production.
     let stranger = Hand::new();
     let part = &index.manifests[1];
-    attach(&scene.home(0), part, stranger.bundle(part.digest(), PROVENANCE).await).await;
+    attach(&scene.canonical(0), part, stranger.bundle(part.digest(), PROVENANCE).await).await;
     scene.world.promote().await;
     let bundles = async |manifest: &oci::RawManifest| {
-        let (reader, home) = (scene.world.fresh_client().reader(), scene.home(0));
-        let all = reader.referrers(&home, manifest.digest(), None, Known::Unknown).await.unwrap();
+        let (reader, canonical) = (scene.world.fresh_client().reader(), scene.canonical(0));
+        let all = reader.referrers(&canonical, manifest.digest(), None, Known::Unknown).await.unwrap();
         let mut ours = 0;
         for listed in &all {
             let kind = listed.annotations.get("dev.sigstore.bundle.predicateType");
@@ -148,7 +148,7 @@ async fn a_manifest_with_another_bundle_gets_our_signature_as_a_bundle_too() {
     scene.world.promote().await;
     assert_eq!(scene.world.writes(), 0);
     // A bundle that is attached later is found too.
-    attach(&scene.home(0), first, stranger.bundle(first.digest(), PROVENANCE).await).await;
+    attach(&scene.canonical(0), first, stranger.bundle(first.digest(), PROVENANCE).await).await;
     scene.world.promote().await;
     assert_eq!(bundles(first).await, 1);
 }
@@ -166,11 +166,11 @@ async fn two_promoters_with_two_keys_sign_beside_one_another() {
     scene.world.trust_config = scene.identity.trust_config(&scene.world.door, canonical);
     scene.world.promote().await;
     for identity in [&first, &scene.identity] {
-        let (reader, home) = (scene.world.fresh_client().reader(), scene.home(0));
+        let (reader, canonical) = (scene.world.fresh_client().reader(), scene.canonical(0));
         for manifest in &index.manifests {
-            assert_eq!(identity.layers(&reader, &home, manifest.digest()).await, 1);
+            assert_eq!(identity.layers(&reader, &canonical, manifest.digest()).await, 1);
         }
-        let statements = identity.statements(&reader, &home, index.digest()).await;
+        let statements = identity.statements(&reader, &canonical, index.digest()).await;
         let of = |kind: &str| statements.iter().filter(|it| it.predicate_type == kind).count();
         assert_eq!((of(SIGN), of(RECORD)), (1, 1));
     }
@@ -222,6 +222,6 @@ async fn what_turned_bad_after_it_was_copied_is_not_signed() {
     let done = scene.world.promote().await;
     assert_eq!((done.promoted().failed(), done.unsigned()), (0, 1));
     assert_eq!(scene.attached(0, image.digest()).await, (0, 0, 0, 0));
-    let told = scene.world.ledger.unsigned();
-    assert!(told[0].error.contains("it has not passed"), "{told:?}");
+    let reported = scene.world.ledger.unsigned();
+    assert!(reported[0].error.contains("it has not passed"), "{reported:?}");
 }

@@ -83,8 +83,12 @@ fn assert_no_failure(world: &World, done: &Attested) {
     let failures =
         (promoted.failed(), promoted.not_begun(), done.unsigned(), done.unrecorded(), done.not_begun());
     let report = world.report();
-    let told = ["failed", "unsigned", "unrecorded", "warnings"].map(|name| report[name].to_string());
-    assert_eq!(failures, (0, 0, 0, 0, 0), "failed, not begun, unsigned, unrecorded, not signed: {told:?}");
+    let reported = ["failed", "unsigned", "unrecorded", "warnings"].map(|name| report[name].to_string());
+    assert_eq!(
+        failures,
+        (0, 0, 0, 0, 0),
+        "failed, not begun, unsigned, unrecorded, not signed: {reported:?}"
+    );
 }
 
 /// Runs like a new process until `cut` completes. Then drops everything that the run has started and returns `None`. Panics if

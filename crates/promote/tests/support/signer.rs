@@ -42,14 +42,15 @@ impl Identity {
     }
 
     /// Returns the number of layers in the `.sig` tag of a digest that this key has signed.
-    pub async fn layers(&self, reader: &Reader, home: &Repository, digest: Digest) -> usize {
+    pub async fn layers(&self, reader: &Reader, canonical: &Repository, digest: Digest) -> usize {
         let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
-        let Some(attachment) = reader.attachment(home, Selector::Tag(&tag)).await.unwrap().present() else {
+        let Some(attachment) = reader.attachment(canonical, Selector::Tag(&tag)).await.unwrap().present()
+        else {
             return 0;
         };
         let mut count = 0;
         for layer in &attachment.layers {
-            let payload = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let payload = reader.small_blob(canonical, layer.digest, layer.size, 1 << 20).await.unwrap();
             let layer = CosignLayer { payload: &payload, annotations: &layer.annotations };
             let verified = self.verifier().cosign_signature(&layer);
             count += usize::from(verified.is_ok_and(|it| it.content.digest() == digest.to_string()));
@@ -58,13 +59,18 @@ impl Identity {
     }
 
     /// Returns the statements about a digest that this key has signed.
-    pub async fn statements(&self, reader: &Reader, home: &Repository, digest: Digest) -> Vec<Statement> {
+    pub async fn statements(
+        &self,
+        reader: &Reader,
+        canonical: &Repository,
+        digest: Digest,
+    ) -> Vec<Statement> {
         let mut statements = Vec::new();
         let hex = digest.to_string().split_once(':').unwrap().1.to_owned();
-        for listed in reader.referrers(home, digest, Some(BUNDLE), Known::Unknown).await.unwrap() {
-            let attachment = reader.referrer(home, digest, &listed).await.unwrap().present().unwrap();
+        for listed in reader.referrers(canonical, digest, Some(BUNDLE), Known::Unknown).await.unwrap() {
+            let attachment = reader.referrer(canonical, digest, &listed).await.unwrap().present().unwrap();
             let layer = &attachment.layers[0];
-            let bundle = reader.small_blob(home, layer.digest, layer.size, 1 << 20).await.unwrap();
+            let bundle = reader.small_blob(canonical, layer.digest, layer.size, 1 << 20).await.unwrap();
             statements.extend(self.verifier().statement(&bundle, &hex).ok().map(|it| it.content));
         }
         statements
@@ -75,16 +81,16 @@ impl Identity {
     pub async fn assert_signed_once(
         &self,
         reader: &Reader,
-        home: &Repository,
+        canonical: &Repository,
         image: Digest,
         often: std::ops::RangeInclusive<usize>,
     ) {
-        for part in reader.outline(&home.at(image)).await.unwrap().manifests {
-            let statements = self.statements(reader, home, part.digest).await;
+        for part in reader.outline(&canonical.at(image)).await.unwrap().manifests {
+            let statements = self.statements(reader, canonical, part.digest).await;
             let of = |kind: &str| statements.iter().filter(|it| it.predicate_type == kind).count();
-            let what = format!("{home}@{}", part.digest);
+            let what = format!("{canonical}@{}", part.digest);
             let when = |wanted: bool| if wanted { often.clone() } else { 0..=0 };
-            let tagged = self.layers(reader, home, part.digest).await;
+            let tagged = self.layers(reader, canonical, part.digest).await;
             let by_tag = when(self.format != SignatureFormat::Bundle);
             assert!(by_tag.contains(&tagged), "{tagged} signatures at the tag of {what}");
             let bundles = of(trust::evidence::SIGN_TYPE);

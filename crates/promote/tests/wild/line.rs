@@ -77,15 +77,15 @@ async fn failures_at_random_lose_nothing() {
 #[tokio::test]
 async fn a_429_of_every_form_is_obeyed() {
     let refusal = || Canned::new(StatusCode::TOO_MANY_REQUESTS);
-    let told =
+    let reported =
         ["1", "0", "0.5", "-1", "soon", "Wed, 21 Oct 2015 07:28:00 GMT", "Fri, 01 Jan 2100 00:00:00 GMT"];
-    let rows = told.map(|told| {
-        let refusal = refusal().with_header(header::RETRY_AFTER, HeaderValue::from_static(told));
+    let rows = reported.map(|reported| {
+        let refusal = refusal().with_header(header::RETRY_AFTER, HeaderValue::from_static(reported));
         // The client would wait for a `Retry-After` of two days within the patience of the host, so the header is sent only
         // once per kind.
         let side = Side::Destination;
         let effect = Effect::Canned(refusal);
-        Row::works(format!("Retry-After: {told}"))
+        Row::works(format!("Retry-After: {reported}"))
             .tokens(side)
             .fault(side, Fault::new(effect.clone()).on(Kind::ManifestPut).times(1))
             .fault(side, Fault::new(effect).on(Kind::Token).times(1))

@@ -151,40 +151,40 @@ fn production_tags(world: &World) -> BTreeMap<(usize, RepositoryPath, Tag), Dige
 /// production has moved.
 async fn promote(world: &World) -> Result<String, String> {
     let before = production_tags(world);
-    let told = tell(world).await;
+    let reported = emit(world).await;
     let after = production_tags(world);
     match before.iter().find(|(name, digest)| after.get(name) != Some(digest)) {
         Some(((_, repository, tag), _)) => Err(format!("the tag {repository}:{tag} of production has moved")),
-        None => told,
+        None => reported,
     }
 }
 
-async fn tell(world: &World) -> Result<String, String> {
+async fn emit(world: &World) -> Result<String, String> {
     let cleared = match world.prepare().await {
         Ok(cleared) => cleared,
         Err(error) => return Ok(error_text(&error)),
     };
     let attested = world.carry_out(cleared).await;
     let plan = attested.promoted().plan();
-    let mut told: Vec<String> = plan.failures().map(|failure| with_advice(failure.error)).collect();
-    told.extend(
+    let mut reported: Vec<String> = plan.failures().map(|failure| with_advice(failure.error)).collect();
+    reported.extend(
         world.ledger.failures().into_iter().map(|(promotion, error)| format!("{promotion}: {error}")),
     );
     let unsigned = world.ledger.unsigned().into_iter().chain(world.ledger.unrecorded());
-    told.extend(unsigned.map(|image| format!("{}: {}", image.image, image.error)));
-    told.extend(plan.lost().map(|edge| format!("{} is called lost", plan.edges().reference(edge))));
+    reported.extend(unsigned.map(|image| format!("{}: {}", image.image, image.error)));
+    reported.extend(plan.lost().map(|edge| format!("{} is called lost", plan.edges().reference(edge))));
     let counted = attested.promoted().failed() + attested.unsigned() + attested.unrecorded();
-    if counted > 0 && told.is_empty() {
+    if counted > 0 && reported.is_empty() {
         return Err("something failed, and the reason is not told".to_owned());
     }
-    Ok(brief(told))
+    Ok(brief(reported))
 }
 
 /// Removes repeated lines.
-fn brief(mut told: Vec<String>) -> String {
+fn brief(mut reported: Vec<String>) -> String {
     let mut seen = HashSet::new();
-    told.retain(|line| seen.insert(line.clone()));
-    told.join("\n  ")
+    reported.retain(|line| seen.insert(line.clone()));
+    reported.join("\n  ")
 }
 
 fn error_text(error: &Error) -> String {
@@ -201,17 +201,17 @@ fn with_advice(error: &oci::Error) -> String {
 }
 
 async fn first_run(row: &Row, world: &mut World) -> Result<(), String> {
-    let told = promote(world).await?;
+    let reported = promote(world).await?;
     world.assert_whole().await;
     match row.outcome {
-        Outcome::Works if told.is_empty() => world.assert_complete().await,
-        Outcome::Works => return Err(told),
+        Outcome::Works if reported.is_empty() => world.assert_complete().await,
+        Outcome::Works => return Err(reported),
         Outcome::Clear(texts) => {
-            if told.is_empty() {
+            if reported.is_empty() {
                 return Err("it ends as if all were well".to_owned());
             }
-            if let Some(text) = texts.iter().find(|text| !told.contains(**text)) {
-                return Err(format!("the error does not name `{text}`: {told}"));
+            if let Some(text) = texts.iter().find(|text| !reported.contains(**text)) {
+                return Err(format!("the error does not name `{text}`: {reported}"));
             }
             if !row.concerns_staging {
                 sound_region_is_complete(row, world);
@@ -233,9 +233,9 @@ async fn second_run(row: &Row, world: &mut World) -> Result<(), String> {
     row.renew_client(world);
     world.reset_tallies();
     world.ledger = Arc::default();
-    let told = promote(world).await?;
-    if !told.is_empty() {
-        return Err(format!("the second run says: {told}"));
+    let reported = promote(world).await?;
+    if !reported.is_empty() {
+        return Err(format!("the second run says: {reported}"));
     }
     match world.writes() {
         0 => Ok(()),
@@ -253,6 +253,6 @@ async fn contradicted_run(row: &Row, world: &mut World) -> Result<(), String> {
     world.stage("held", &Recipe { seed: 1_001, ..Recipe::default() }.image(), &["v1"]).await;
     row.renew_client(world);
     world.ledger = Arc::default();
-    let told = promote(world).await?;
-    if told.is_empty() { Err("a tag that cannot be given is not told of".to_owned()) } else { Ok(()) }
+    let reported = promote(world).await?;
+    if reported.is_empty() { Err("a tag that cannot be given is not told of".to_owned()) } else { Ok(()) }
 }

@@ -6,7 +6,7 @@ use oci::{Digest, Repository};
 #[derive(Clone, Copy, Debug)]
 pub struct ProductionImage<'a> {
     /// The canonical repository, which holds the signatures and attestations of the image.
-    pub home: &'a Repository,
+    pub canonical: &'a Repository,
     /// The name that users pull it by, without tag.
     pub reference: &'a str,
     /// The digest of the image.

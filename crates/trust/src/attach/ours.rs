@@ -39,7 +39,7 @@ pub async fn tagged(
     let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
         .ok_or(AttachError::Algorithm(place.digest))?
         .tag();
-    let Found::Present(attachment) = reader.attachment(place.home, Selector::Tag(&tag)).await? else {
+    let Found::Present(attachment) = reader.attachment(place.canonical, Selector::Tag(&tag)).await? else {
         return Ok(Tagged::Nothing);
     };
     let expected = Digest::of(signature.payload());
@@ -50,7 +50,7 @@ pub async fn tagged(
         let payload = if layer.digest == expected {
             signature.payload()
         } else {
-            match reader.small_blob(place.home, layer.digest, layer.size, PAYLOAD_MAX).await {
+            match reader.small_blob(place.canonical, layer.digest, layer.size, PAYLOAD_MAX).await {
                 Ok(bytes) => fetched = bytes,
                 // An unreadable layer is not our signature.
                 Err(error) if is_about_content(&error) => continue,
@@ -152,11 +152,11 @@ async fn read(
     place: &ProductionImage<'_>,
     listed: &Referrer,
 ) -> Result<Option<bytes::Bytes>, Error> {
-    let Found::Present(attachment) = reader.referrer(place.home, place.digest, listed).await? else {
+    let Found::Present(attachment) = reader.referrer(place.canonical, place.digest, listed).await? else {
         return Ok(None);
     };
     let Some(layer) = attachment.layers.iter().find(|layer| layer.media_type == BUNDLE_TYPE) else {
         return Ok(None);
     };
-    reader.small_blob(place.home, layer.digest, layer.size, BUNDLE_MAX).await.map(Some)
+    reader.small_blob(place.canonical, layer.digest, layer.size, BUNDLE_MAX).await.map(Some)
 }

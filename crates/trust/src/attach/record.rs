@@ -124,9 +124,12 @@ mod tests {
     use super::*;
 
     fn record(promoter: &Promoter, tags: &[&str]) -> String {
-        let home = "m.io/prod/app".parse().unwrap();
-        let place =
-            ProductionImage { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
+        let canonical = "m.io/prod/app".parse().unwrap();
+        let place = ProductionImage {
+            canonical: &canonical,
+            reference: "registry.example/app",
+            digest: Digest::of(b"app"),
+        };
         let record = Record {
             place,
             source: "s.io/staging/app".to_owned(),

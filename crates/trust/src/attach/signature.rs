@@ -29,8 +29,8 @@ impl Signature {
     /// If signatures do not support the algorithm of the image's digest.
     pub fn new(place: &ProductionImage<'_>, version: &str) -> Result<Self, AttachError> {
         let sha256 = sha256(place.digest)?;
-        let said = BTreeMap::from([(VERSION.to_owned(), format!("kpromo-{version}"))]);
-        let payload = SimpleSigning::new(place.reference, &place.digest.to_string(), said).to_json();
+        let predicate = BTreeMap::from([(VERSION.to_owned(), format!("kpromo-{version}"))]);
+        let payload = SimpleSigning::new(place.reference, &place.digest.to_string(), predicate).to_json();
         let statement = Statement::about(place.reference, &sha256, SIGN_TYPE, json!({}));
         Ok(Self { payload, statement, sha256 })
     }

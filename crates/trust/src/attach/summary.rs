@@ -206,9 +206,12 @@ mod tests {
     }
 
     fn summary(judgement: Option<&Judgement>) -> serde_json::Value {
-        let home = "m.io/prod/app".parse().unwrap();
-        let place =
-            ProductionImage { home: &home, reference: "registry.example/app", digest: Digest::of(b"app") };
+        let canonical = "m.io/prod/app".parse().unwrap();
+        let place = ProductionImage {
+            canonical: &canonical,
+            reference: "registry.example/app",
+            digest: Digest::of(b"app"),
+        };
         let promoter = Promoter { version: "0.1.0".to_owned(), ..Promoter::default() };
         let time = "2026-11-02T03:04:05Z".parse().unwrap();
         let policy = "manifests/app/promoter-manifest.yaml".to_owned();

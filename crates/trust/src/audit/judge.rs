@@ -219,8 +219,11 @@ mod tests {
         assert!(judged(&[(&other, None), (&ours, None)]).signed);
         let audited = judged(&[(&other, None)]);
         assert_eq!(audited.objections.len(), 1);
-        let told = &audited.objections[0];
-        assert!(told.contains("mallory@b.c (https://i.example)") && told.contains("a@b.c"), "{told}");
+        let reported = &audited.objections[0];
+        assert!(
+            reported.contains("mallory@b.c (https://i.example)") && reported.contains("a@b.c"),
+            "{reported}"
+        );
         let key = Signatory::Key { fingerprint: "ab".to_owned() };
         assert!(judged(&[(&key, None)]).signed, "a key is only found to have signed where trust is in it");
     }

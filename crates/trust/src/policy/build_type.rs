@@ -37,14 +37,14 @@ impl Dependencies {
     }
 }
 
-const NOWHERE: Places = told(&[]);
+const NOWHERE: Places = reported(&[]);
 const CONFIG_SOURCE: &str = "/invocation/configSource/uri";
 const WORKFLOW: &str = "/buildDefinition/externalParameters/workflow/repository";
 const BUILD_CONFIG_SOURCE: &str = "/buildDefinition/externalParameters/buildConfigSource/repository";
 const SOURCE_TO_BUILD: &str = "/buildDefinition/externalParameters/sourceToBuild/repository";
 
 /// The source is named by parameters only.
-const fn told(parameters: &'static [&'static str]) -> Places {
+const fn reported(parameters: &'static [&'static str]) -> Places {
     Places { parameters, dependencies: Dependencies::None }
 }
 
@@ -60,7 +60,7 @@ pub(super) fn places_v0_2(build_type: Option<&str>) -> Places {
             | "https://tekton.dev/attestations/chains@v2"
             | "https://tekton.dev/attestations/chains/pipelinerun@v2",
         ) => Places { parameters: &[CONFIG_SOURCE], dependencies: Dependencies::Git },
-        _ => told(&[CONFIG_SOURCE]),
+        _ => reported(&[CONFIG_SOURCE]),
     }
 }
 
@@ -69,26 +69,26 @@ pub(super) fn places_v1(build_type: Option<&str>) -> Places {
     match build_type.unwrap_or_default() {
         // GitHub's artifact attestations, and their draft.
         "https://actions.github.io/buildtypes/workflow/v1"
-        | "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1" => told(&[WORKFLOW]),
+        | "https://slsa-framework.github.io/github-actions-buildtypes/workflow/v1" => reported(&[WORKFLOW]),
         // slsa-github-generator: builders that others provide, and the one that runs a container.
         "https://github.com/slsa-framework/slsa-github-generator/delegator-generic@v0" => {
             Places { parameters: &[WORKFLOW], dependencies: Dependencies::First }
         }
         "https://slsa.dev/container-based-build/v0.1?draft" => {
-            told(&["/buildDefinition/externalParameters/source/uri"])
+            reported(&["/buildDefinition/externalParameters/source/uri"])
         }
         // Google Cloud Build: with its own configuration, as a workflow, and as the community described it.
         "https://cloud.google.com/build/gcb-buildtypes/google-worker/v1" => {
-            told(&[SOURCE_TO_BUILD, BUILD_CONFIG_SOURCE])
+            reported(&[SOURCE_TO_BUILD, BUILD_CONFIG_SOURCE])
         }
-        "https://cloud.google.com/build/gcb-buildtypes/google-builder/v1" => told(&[BUILD_CONFIG_SOURCE]),
+        "https://cloud.google.com/build/gcb-buildtypes/google-builder/v1" => reported(&[BUILD_CONFIG_SOURCE]),
         "https://slsa-framework.github.io/gcb-buildtypes/triggered-build/v1" => {
-            told(&[SOURCE_TO_BUILD, "/buildDefinition/externalParameters/configSource/repository"])
+            reported(&[SOURCE_TO_BUILD, "/buildDefinition/externalParameters/configSource/repository"])
         }
         // BuildKit.
         "https://github.com/moby/buildkit/blob/master/docs/attestations/slsa-definitions.md"
         | "https://mobyproject.org/buildkit@v1" => {
-            told(&["/buildDefinition/externalParameters/configSource/uri"])
+            reported(&["/buildDefinition/externalParameters/configSource/uri"])
         }
         // Tekton Chains.
         "https://tekton.dev/chains/v2/slsa"
@@ -97,7 +97,7 @@ pub(super) fn places_v1(build_type: Option<&str>) -> Places {
             let dependencies = Dependencies::Named("inputs/result");
             Places { parameters: &[BUILD_CONFIG_SOURCE], dependencies }
         }
-        other if is_gitlab(other) => told(&["/buildDefinition/externalParameters/source"]),
+        other if is_gitlab(other) => reported(&["/buildDefinition/externalParameters/source"]),
         _ => NOWHERE,
     }
 }

@@ -39,18 +39,22 @@ fn is_about(statement: &Statement, digest: &Digest) -> bool {
 
 /// Evaluates provenance by one of the policy's signers.
 fn provenance(policy: &Policy, attestation: &VerifiedAttestation) -> Result<AcceptReason, Reason> {
-    let said = Provenance::read(&attestation.statement).map_err(Reason::Unusable)?;
+    let predicate = Provenance::read(&attestation.statement).map_err(Reason::Unusable)?;
     let identity = attestation.signatory.identity();
-    let claimed = identity.and_then(|(issuer, subject)| policy.claimed(issuer, subject, said.builder));
+    let claimed = identity.and_then(|(issuer, subject)| policy.claimed(issuer, subject, predicate.builder));
     let Some(builder) = claimed else {
-        let is_known = policy.builders().iter().any(|builder| builder.is(said.builder));
-        let id = said.builder.to_owned();
+        let is_known = policy.builders().iter().any(|builder| builder.is(predicate.builder));
+        let id = predicate.builder.to_owned();
         return Err(if is_known { Reason::OthersBuilder(id) } else { Reason::OtherBuilder(id) });
     };
-    let source = source(policy, &said.sources)?;
+    let source = source(policy, &predicate.sources)?;
     match policy.level() {
         Some(asked) if builder.level < asked => Err(Reason::Level { reached: builder.level, asked }),
-        _ => Ok(AcceptReason::Provenance { builder: said.builder.to_owned(), source, level: builder.level }),
+        _ => Ok(AcceptReason::Provenance {
+            builder: predicate.builder.to_owned(),
+            source,
+            level: builder.level,
+        }),
     }
 }
 

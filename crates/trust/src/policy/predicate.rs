@@ -100,15 +100,15 @@ struct Predicate<'s>(&'s Value);
 impl<'s> Predicate<'s> {
     /// Returns the sources that the build type defines.
     fn sources(&self, places: Places, dependencies: &str) -> Result<Vec<&'s str>, InvalidPredicate> {
-        let told = places.parameters.iter().filter_map(|path| self.text(path).transpose());
-        let told = told.collect::<Result<Vec<_>, _>>()?;
+        let reported = places.parameters.iter().filter_map(|path| self.text(path).transpose());
+        let reported = reported.collect::<Result<Vec<_>, _>>()?;
         if places.dependencies == Dependencies::None {
-            return Ok(told);
+            return Ok(reported);
         }
         let mut sources = self.dependencies(dependencies, places.dependencies)?;
         // Without the dependencies, the parameters name only a configuration, and nothing that was built.
         if !sources.is_empty() {
-            sources.extend(told);
+            sources.extend(reported);
         }
         Ok(sources)
     }

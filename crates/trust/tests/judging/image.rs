@@ -125,7 +125,7 @@ fn a_build_of_something_else_does_not_count_for_having_used_the_source() {
 /// The policy must allow each repository that the build was told to use.
 #[test]
 fn a_build_of_two_sources_counts_where_both_are_the_policys() {
-    let told = |config: &str, built: &str| {
+    let reported = |config: &str, built: &str| {
         let mut predicate = v1(HOSTED, SOURCE);
         predicate["buildDefinition"] = json!({
             "buildType": "https://cloud.google.com/build/gcb-buildtypes/google-worker/v1",
@@ -136,8 +136,8 @@ fn a_build_of_two_sources_counts_where_both_are_the_policys() {
         reason(&usual(), attested("app", google(), V1, predicate))
     };
     let fork = "https://github.com/fork/repo";
-    assert_eq!(told(SOURCE, SOURCE), None);
-    for other in [told(fork, SOURCE), told(SOURCE, fork)] {
+    assert_eq!(reported(SOURCE, SOURCE), None);
+    for other in [reported(fork, SOURCE), reported(SOURCE, fork)] {
         assert_eq!(other, Some(Reason::OtherSource(fork.into())));
     }
 }

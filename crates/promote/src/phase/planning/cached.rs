@@ -38,7 +38,7 @@ impl CachedInventory {
                 Self { cache: Some(cache), ..this }
             }
             Err(error) => {
-                run.tell(&Event::Warned(error.to_string()));
+                run.emit(&Event::Warned(error.to_string()));
                 Self::default()
             }
         }
@@ -92,7 +92,7 @@ impl CachedInventory {
             }
         }
         for (host, edge) in &wrong {
-            run.tell(&Event::Warned(format!(
+            run.emit(&Event::Warned(format!(
                 "the inventory cache remembers {} as {}, and the registry has it no longer: all that is remembered of {host} \
                  is thrown away, and the host is asked",
                 edges.reference(edge),
@@ -128,7 +128,7 @@ impl CachedInventory {
             cache.learn(&forgotten, learnt)
         });
         if let Err(error) = kept {
-            run.tell(&Event::Warned(error.to_string()));
+            run.emit(&Event::Warned(error.to_string()));
         }
         Some(cache)
     }

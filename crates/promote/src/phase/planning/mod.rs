@@ -159,7 +159,7 @@ fn observed(edges: &Edges, trust_config: &TrustConfig) -> BTreeSet<Id<Repository
     let sources = edges.all().iter().flat_map(|edge| edges.sources(edge));
     let mut observed: BTreeSet<Id<Repository>> = sources.collect();
     if trust_config.signing.is_some() {
-        observed.extend(subjects(edges, &trust_config.production).iter().map(|subject| subject.home));
+        observed.extend(subjects(edges, &trust_config.production).iter().map(|subject| subject.canonical));
     }
     observed
 }

@@ -73,7 +73,7 @@ pub(super) async fn list(
         late = progress.late_hosts(late_after.unwrap_or(Duration::MAX), |host| readers.destination.last_answer(host)), if late_after.is_some() => late,
     };
     for late in &late {
-        run.tell(&Event::Warned(format!(
+        run.emit(&Event::Warned(format!(
             "{late} has answered nothing for {} s: what goes to other hosts is promoted first, then it is asked again",
             late_after.unwrap_or_default().as_secs_f64()
         )));
@@ -97,7 +97,7 @@ pub(super) async fn list_all(
     inventory: &mut Inventory,
     progress: &Progress<'_>,
 ) {
-    run.tell(&Event::Work { units: "repositories", more: repositories.len() });
+    run.emit(&Event::Work { units: "repositories", more: repositories.len() });
     let shared = Mutex::new(inventory);
     by_host(
         run,
@@ -125,7 +125,7 @@ pub(super) async fn list_all(
                 Err(error) => inventory.not_listed(id, error),
             }
             progress.ended(&repository.host);
-            run.tell(&Event::Worked);
+            run.emit(&Event::Worked);
         },
     )
     .await;
@@ -153,7 +153,7 @@ pub(super) async fn ask(
         if run.is_stopping() {
             return Err(Error::Interrupted);
         }
-        run.tell(&Event::Work { units: "manifests", more: questions.len() });
+        run.emit(&Event::Work { units: "manifests", more: questions.len() });
         let answers = by_host(run, edges, questions, Lookup::repository, async |lookup| {
             let repository = edges.repository(lookup.repository());
             let selector = match lookup {
@@ -161,7 +161,7 @@ pub(super) async fn ask(
                 Lookup::Digest(_, digest) => Selector::Digest(*edges.digest_name(digest)),
             };
             let answer = readers.of(lookup.repository()).head(repository, selector).await;
-            run.tell(&Event::Worked);
+            run.emit(&Event::Worked);
             (lookup, answer)
         })
         .await;
@@ -199,7 +199,7 @@ pub(super) async fn read_images<'a>(
     if wanted.is_empty() {
         return HashMap::new();
     }
-    run.tell(&Event::Work { units: "images", more: wanted.len() });
+    run.emit(&Event::Work { units: "images", more: wanted.len() });
     by_host(
         run,
         edges,
@@ -212,7 +212,7 @@ pub(super) async fn read_images<'a>(
             } else {
                 Graph::read_root(reader, &image).await
             };
-            run.tell(&Event::Worked);
+            run.emit(&Event::Worked);
             ((repository, digest), graph.map_err(Arc::new))
         },
     )
