@@ -1,4 +1,4 @@
-//! Who may do what: Basic credentials, or bearer tokens from the server's own token endpoint.
+//! Authentication and authorization: Basic credentials, or bearer tokens from the server's own token endpoint.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,12 +16,12 @@ use tokio::time::Instant;
 use crate::accounts::{Access, Account, Authentication, Tokens};
 use crate::error::{ErrorCode, Refusal};
 
-/// The most tokens that are valid at once.
+/// The maximum number of tokens that are valid at once.
 const TOKENS_MAX: usize = 100_000;
-/// The most scopes that one token is asked for.
+/// The maximum number of scopes in one token request.
 const SCOPES_MAX: usize = 100;
 
-/// What a request wants to do in a repository.
+/// The action of a request in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Pull,
@@ -29,7 +29,7 @@ pub(crate) enum Action {
     Delete,
 }
 
-/// Actions in one repository.
+/// A set of actions in one repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Actions {
     pull: bool,
@@ -85,19 +85,19 @@ impl From<Access> for Actions {
     }
 }
 
-/// What a request wants.
+/// A permission that a request needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// To know that there is a registry.
+    /// To use the API root.
     Ping,
-    /// To see the names of all repositories.
+    /// To list all repositories.
     Catalog,
-    /// To do something in a repository.
+    /// To perform an action in a repository.
     Repository(RepositoryPath, Action),
 }
 
 impl Need {
-    /// The repository that is named.
+    /// Returns the repository, if the permission is for one.
     pub(crate) fn repository(&self) -> Option<&str> {
         match self {
             Self::Repository(path, _) => Some(path.as_str()),
@@ -105,7 +105,7 @@ impl Need {
         }
     }
 
-    /// The scope of a token that allows it.
+    /// Returns the scope of a token that grants this permission.
     pub(crate) fn scope(&self) -> Option<String> {
         match self {
             Self::Ping => None,
@@ -117,24 +117,24 @@ impl Need {
     }
 }
 
-/// What somebody who was let in may do.
+/// What an authenticated caller is permitted to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Pass {
-    /// The same in every repository.
+    /// The same actions in every repository.
     Everywhere(Permitted),
-    /// What a token says.
+    /// The actions that a token grants.
     Token(Grant),
 }
 
-/// What an account may do wherever it goes.
+/// The actions of an account in every repository.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Permitted(Actions);
 
-/// What a token stands for.
+/// The actions that a token grants.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Grant {
     repositories: HashMap<RepositoryPath, Actions>,
-    /// In all repositories that are not named.
+    /// The actions in all repositories that the token does not name.
     elsewhere: Option<Actions>,
     catalog: bool,
 }
@@ -145,22 +145,22 @@ impl Grant {
     }
 }
 
-/// What a token is wanted for.
+/// What a token is requested for.
 #[derive(Debug)]
 pub(crate) enum Wanted<'a> {
     /// These scopes, such as `repository:team/app:pull,push`.
     Scopes(Vec<&'a str>),
-    /// Everything that the caller may do.
+    /// Everything that the caller is permitted to do.
     Everything,
 }
 
 impl Pass {
-    /// Reading in every repository.
+    /// Returns a pass that permits reads in every repository.
     pub(crate) fn to_pull() -> Self {
         Self::Everywhere(Permitted(Actions::PULL))
     }
 
-    /// Whether content of a repository may be read.
+    /// Returns whether the content of a repository may be read.
     pub(crate) fn may_pull(&self, repository: &RepositoryPath) -> bool {
         match self {
             Self::Everywhere(Permitted(actions)) => actions.pull,
@@ -169,7 +169,7 @@ impl Pass {
     }
 }
 
-/// The answer to a request for a token (distribution's *Token Authentication Specification*).
+/// The response to a token request (distribution's *Token Authentication Specification*).
 #[derive(Serialize)]
 pub(crate) struct Issued {
     token: String,
@@ -184,15 +184,15 @@ impl Issued {
     }
 }
 
-/// A token that was given out.
+/// A token that was issued and has not been revoked.
 struct Valid {
     expires: Instant,
     grant: Grant,
-    /// How many requests have shown it.
+    /// How many requests have used it.
     uses: u64,
 }
 
-/// Lets in whom the configuration lets in.
+/// Authenticates and authorizes requests as the configuration says.
 pub(crate) struct Gatekeeper {
     authentication: Authentication,
     issued: Mutex<HashMap<String, Valid>>,
@@ -200,7 +200,7 @@ pub(crate) struct Gatekeeper {
 
 impl fmt::Debug for Gatekeeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The tokens themselves are secrets.
+        // The issued tokens are secrets.
         f.debug_struct("Gatekeeper").field("authentication", &self.authentication).finish_non_exhaustive()
     }
 }
@@ -210,12 +210,12 @@ impl Gatekeeper {
         Self { authentication, issued: Mutex::default() }
     }
 
-    /// Makes every token that was given out worthless.
+    /// Revokes every issued token.
     pub(crate) fn revoke(&self) {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The service that tokens are given out for.
+    /// Returns the service that tokens are issued for.
     pub(crate) fn service(&self) -> &str {
         match &self.authentication {
             Authentication::Token(tokens) => &tokens.service,
@@ -223,8 +223,8 @@ impl Gatekeeper {
         }
     }
 
-    /// Whether a request may do what it wants. `realm` is where tokens are to be had, `uses` how many requests each is good
-    /// for.
+    /// Checks whether a request may do what it needs. `realm` is the URL of the token endpoint, and `uses` is the number of
+    /// requests that each token is valid for.
     pub(crate) fn admit(
         &self,
         headers: &HeaderMap,
@@ -268,7 +268,7 @@ impl Gatekeeper {
         uses.is_none_or(|most| valid.uses <= most).then(|| valid.grant.clone())
     }
 
-    /// Gives out a token for what is wanted, narrowed to what the caller may do.
+    /// Issues a token for the requested scopes, reduced to what the caller is permitted to do.
     pub(crate) fn issue(
         &self,
         headers: &HeaderMap,
@@ -319,12 +319,12 @@ impl Gatekeeper {
     }
 }
 
-/// How far a grant reaches.
+/// Whether a grant covers a need.
 enum Reach {
     Enough,
-    /// It is for the right place, but not for the action.
+    /// It covers the repository, but not the action.
     TooShort,
-    /// It is for another place.
+    /// It covers other repositories only.
     Elsewhere,
 }
 
@@ -368,7 +368,7 @@ fn grant_of(scopes: &[&str], allowed: Actions, catalog: bool) -> Result<Grant, R
     Ok(grant)
 }
 
-/// A name and a password that somebody shows.
+/// The name and the password of a request.
 struct Shown {
     name: String,
     password: String,
@@ -381,14 +381,14 @@ fn basic(headers: &HeaderMap) -> Option<Shown> {
     Some(Shown { name: name.to_owned(), password: password.to_owned() })
 }
 
-/// What follows the name of an authentication scheme, which has no case.
+/// Returns the text after the name of an authentication scheme. The name is case-insensitive.
 fn scheme<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     let (scheme, rest) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case(name).then(|| rest.trim())
 }
 
 fn known<'a>(accounts: &'a [Account], shown: &Shown) -> Option<&'a Account> {
-    // Digests are compared, so that the time it takes tells nothing of the password.
+    // The comparison is of digests, so that its duration reveals nothing about the password.
     let same = |a: &str, b: &str| Digest::of(a.as_bytes()) == Digest::of(b.as_bytes());
     accounts.iter().find(|account| account.name == shown.name && same(&account.password, &shown.password))
 }
@@ -407,7 +407,7 @@ fn bearer_challenge(realm: &str, tokens: &Tokens, needs: &[Need]) -> Refusal {
     let refusal = Refusal::new(ErrorCode::Unauthorized, "a valid token for this is needed");
     match HeaderValue::from_str(&challenge) {
         Ok(value) => refusal.with_header(WWW_AUTHENTICATE, value),
-        // A configured service name that no header can hold: refuse all the same.
+        // The configured service name is not a valid header value: refuse without a challenge.
         Err(_) => refusal,
     }
 }

@@ -1,4 +1,4 @@
-//! What a server is started with.
+//! The configuration of a server.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use crate::accounts::Authentication;
 
-/// How a server serves. The default is a plain, open, conformant registry in memory on a free loopback port.
+/// How a server serves. The default is an open, conformant registry in memory on a free loopback port.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on. Port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Where content is kept.
+    /// Where the content is stored.
     pub storage: Storage,
-    /// Who may do what.
+    /// How requests are authenticated.
     pub authentication: Authentication,
-    /// Whether there is a referrers API. Without it clients fall back to the tag `<algorithm>-<hash>` (distribution
+    /// Whether there is a referrers API. Without it, clients fall back to the tag `<algorithm>-<hash>` (distribution
     /// specification, *Referrers Tag Schema*).
     pub referrers_api: bool,
-    /// Whether tag lists are those of gcr.io and pkg.dev: one page, with `manifest` and `child`.
+    /// Whether tag lists have the format of gcr.io and pkg.dev: one page, with `manifest` and `child`.
     pub google_listing: bool,
-    /// How many entries a page of tags, repositories or referrers has at most, and where the client names no number.
+    /// The maximum and the default number of entries in a page of tags, repositories or referrers.
     pub page_size: NonZeroUsize,
-    /// What uploads may take.
+    /// The limits for uploads.
     pub uploads: UploadLimits,
-    /// How long a request's body may pause.
+    /// The maximum time between two chunks of a request body.
     pub body_idle: Duration,
-    /// How many of the latest requests [`crate::Tally::log`] remembers; 0 remembers none.
+    /// How many of the latest requests [`crate::Tally::log`] keeps. With 0, it keeps none.
     pub request_log: usize,
 }
 
@@ -47,25 +47,25 @@ impl Default for Config {
     }
 }
 
-/// Where content is kept.
+/// Where the content is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Storage {
     /// In memory, until the last handle of the store is dropped.
     Memory,
-    /// In a folder, which is made if it is missing. What was acknowledged survives a crash.
+    /// In a folder, which is created if it does not exist. Acknowledged writes survive a crash.
     Folder(PathBuf),
-    /// Blobs are hashed and thrown away, only their digests and sizes are kept: for benchmarks. Manifests are in memory.
+    /// Blobs are hashed and discarded. Only their digests and sizes are kept, for benchmarks. Manifests are kept in memory.
     Discard,
 }
 
-/// What uploads of blobs may take.
+/// The limits for uploads of blobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadLimits {
-    /// The largest blob, in bytes.
+    /// The maximum size of a blob, in bytes.
     pub blob_size: u64,
-    /// How many uploads may be open at once.
+    /// The maximum number of open uploads.
     pub open: usize,
-    /// After how long without a request an open upload is forgotten.
+    /// An open upload is dropped after this time without a request.
     pub idle: Duration,
 }
 

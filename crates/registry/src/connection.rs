@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Decides from within a request how its connection will end.
+/// Lets the handling of a request decide how its connection ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Line {
     reset: Arc<AtomicBool>,
@@ -22,7 +22,7 @@ impl Line {
     }
 }
 
-/// The bytes of one connection.
+/// The byte stream of one connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
@@ -38,8 +38,8 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         if self.line.reset.load(Relaxed) {
-            // A close without time to linger is a reset. Where the system refuses, the client sees a plain close: an
-            // answer that breaks off all the same.
+            // A close with zero linger time is a reset. If the system refuses the option, the client sees an ordinary close, and
+            // the response is broken off all the same.
             let _ = self.stream.set_zero_linger();
         }
     }

@@ -1,11 +1,11 @@
-//! Which part of the API a request is for.
+//! The parts of the API, by path.
 
 use http::Method;
 use url::form_urlencoded;
 
 use crate::tally::Kind;
 
-/// The addresses of the API, with what they name as it was written.
+/// The endpoints of the API, with the names in their paths as the client wrote them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint<'a> {
     Ping,
@@ -21,11 +21,11 @@ pub(crate) enum Endpoint<'a> {
 }
 
 impl<'a> Endpoint<'a> {
-    /// Reads a path. A repository name may have any number of components, so paths are read from their end.
+    /// Parses a path. A repository name may have any number of components, so paths are parsed from their end.
     pub(crate) fn of(path: &'a str) -> Self {
         let rest = match path {
             "/v2" | "/v2/" => return Self::Ping,
-            // A quirk may have a token service each for repositories.
+            // A quirk may give repositories a token service of their own.
             _ if path == "/token" || path.starts_with("/token/") => return Self::Token,
             "/v2/_catalog" => return Self::Catalog,
             _ => match path.strip_prefix("/v2/") {
@@ -56,7 +56,7 @@ impl<'a> Endpoint<'a> {
     }
 }
 
-/// The kind that a request is counted as.
+/// Returns the kind that a request is counted as.
 pub(crate) fn kind(method: &Method, endpoint: &Endpoint<'_>, query: Option<&str>) -> Kind {
     match (method, endpoint) {
         (&Method::GET | &Method::HEAD, Endpoint::Ping) => Kind::Ping,
@@ -83,7 +83,7 @@ pub(crate) fn kind(method: &Method, endpoint: &Endpoint<'_>, query: Option<&str>
     }
 }
 
-/// A request's query, decoded.
+/// The decoded query of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
     pairs: Vec<(String, String)>,
@@ -94,12 +94,12 @@ impl Query {
         Self { pairs: form_urlencoded::parse(query.unwrap_or_default().as_bytes()).into_owned().collect() }
     }
 
-    /// The first value of that name.
+    /// Returns the first value of a parameter.
     pub(crate) fn first(&self, name: &str) -> Option<&str> {
         self.pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// All values of that name.
+    /// Returns all values of a parameter.
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }

@@ -1,4 +1,4 @@
-//! Refusals and their bodies (OCI distribution specification, *Error Codes*).
+//! Error responses (OCI distribution specification, *Error Codes*).
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -7,47 +7,47 @@ use serde::Serialize;
 use crate::body::{Response, full};
 use crate::store::StoreError;
 
-/// The codes by which a registry says why it refuses.
+/// The error codes of a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
-    /// The repository lacks the blob.
+    /// The blob is not in the repository.
     BlobUnknown,
-    /// The upload cannot take what was sent.
+    /// The upload cannot accept what was sent.
     BlobUploadInvalid,
-    /// There is no such upload, or no longer.
+    /// The upload does not exist, or no longer exists.
     BlobUploadUnknown,
-    /// The digest is malformed, or not that of the content.
+    /// The digest is malformed, or it does not match the content.
     DigestInvalid,
-    /// A manifest names parts that the repository lacks.
+    /// A manifest names parts that are not in the repository.
     ManifestBlobUnknown,
-    /// The manifest cannot be read as what it says it is.
+    /// The manifest does not parse as its media type.
     ManifestInvalid,
-    /// The repository lacks the manifest.
+    /// The manifest is not in the repository.
     ManifestUnknown,
     /// The repository name or the tag is malformed.
     NameInvalid,
-    /// There is no such repository.
+    /// The repository does not exist.
     NameUnknown,
-    /// The content is larger than allowed, or not as long as announced.
+    /// The content is larger than allowed, or its length differs from the announced one.
     SizeInvalid,
-    /// No credentials, or none that are known.
+    /// The credentials are missing or unknown.
     Unauthorized,
-    /// The credentials do not reach that far.
+    /// The credentials do not permit the request.
     Denied,
-    /// The registry does not do that.
+    /// The registry does not support the operation.
     Unsupported,
-    /// Too much was asked in too little time.
+    /// The client has sent too many requests.
     TooManyRequests,
-    /// A page was asked for by something that is no number or no name.
+    /// A pagination parameter is not a number or not a name.
     PaginationInvalid,
-    /// The registry is not able to serve now.
+    /// The registry is temporarily unavailable.
     Unavailable,
     /// The registry failed.
     Unknown,
 }
 
 impl ErrorCode {
-    /// The code as it stands in an error body.
+    /// Returns the code as it is written in an error body.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BlobUnknown => "BLOB_UNKNOWN",
@@ -70,7 +70,7 @@ impl ErrorCode {
         }
     }
 
-    /// The status that goes with the code where nothing more particular is known.
+    /// Returns the default status for the code.
     pub const fn status(self) -> StatusCode {
         match self {
             Self::BlobUploadInvalid
@@ -93,13 +93,13 @@ impl ErrorCode {
     }
 }
 
-/// Why a request is not carried out.
+/// An error response to a request.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     code: ErrorCode,
     status: StatusCode,
     message: String,
-    /// Boxed to keep the common, good result small.
+    /// Boxed to keep [`Refusal`] small in results.
     headers: Box<HeaderMap>,
 }
 
@@ -154,7 +154,7 @@ impl Refusal {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        // The operator reads the cause in the log; a client has no use for paths of the registry's disk.
+        // The operator reads the cause in the log. It contains paths on the registry's disk, which do not concern a client.
         tracing::error!(%error, "the store failed");
         Self::new(ErrorCode::Unknown, "the registry's storage failed; its log says how")
     }

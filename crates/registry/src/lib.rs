@@ -1,9 +1,9 @@
 //! An embedded OCI registry: the whole distribution API on a loopback address, in memory or on disk.
 //!
-//! It serves tests, benchmarks and the demo, so besides being conformant it can be made to behave like the registries of
-//! the field: with or without the referrers API, Google's listing, pages, tokens ([`Config`]); slow, under a quota or
-//! broken in chosen ways ([`Faults`]); different in its habits ([`quirks`]). It counts what it is asked ([`Tally`]), and what it holds can be filled and
-//! inspected without HTTP ([`Store`], [`sample`]).
+//! It serves tests, benchmarks and the demo. It conforms to the specification, and it can be made to behave like real
+//! registries: with or without the referrers API, Google's listing, pages, tokens ([`Config`]); slow, under a quota or broken
+//! in chosen ways ([`Faults`]); with the deviations of particular registries ([`quirks`]). It counts requests ([`Tally`]).
+//! Its content can be written and inspected without HTTP ([`Store`], [`sample`]).
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! Bodies of requests.
+//! Request bodies.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use hyper::body::Incoming;
 use crate::error::{ErrorCode, Refusal};
 use crate::tally::Tally;
 
-/// A request's body as it comes in, counted, and bounded in the time between two pieces.
+/// A request body as it arrives. It counts the bytes and limits the time between two chunks.
 pub(crate) struct RequestBody {
     incoming: Incoming,
     tally: Tally,
     idle: Duration,
 }
 
-/// Why a request's body did not come to its end.
+/// Why a request body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("nothing came for {} s", .0.as_secs_f64())]
@@ -33,7 +33,7 @@ impl RequestBody {
         Self { incoming, tally, idle }
     }
 
-    /// The next piece, `None` at the end.
+    /// Reads the next chunk. Returns `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         loop {
             let frame = tokio::time::timeout(self.idle, self.incoming.frame())
@@ -52,7 +52,7 @@ impl RequestBody {
         }
     }
 
-    /// The whole body, if it is no larger than `limit` bytes.
+    /// Reads the whole body, if it is at most `limit` bytes.
     pub(crate) async fn collect(&mut self, limit: usize) -> Result<Bytes, BodyError> {
         let mut collected = BytesMut::new();
         while let Some(piece) = self.next().await? {
@@ -64,7 +64,7 @@ impl RequestBody {
         Ok(collected.freeze())
     }
 
-    /// Reads on without keeping anything, so that a client that is still sending gets to read the answer.
+    /// Reads and discards up to `limit` bytes, so that a client that is still sending gets to read the response.
     pub(crate) async fn drain(&mut self, limit: u64) {
         let mut seen = 0;
         while let Ok(Some(piece)) = self.next().await {

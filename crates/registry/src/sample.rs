@@ -1,6 +1,6 @@
-//! Small images for tests and the demo: the same for the same [`Recipe`], on every machine and for ever.
+//! Small images for tests and the demo. The same [`Recipe`] always makes the same image, on every machine.
 //!
-//! Layers are bytes without meaning; configurations and manifests are what the OCI image specification asks for.
+//! Layers are meaningless bytes. Configurations and manifests conform to the OCI image specification.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::store::{Store, StoreError};
 
-/// The platforms that indexes take in turn: architecture and variant.
+/// The platforms of an index, in turn: architecture and variant.
 const PLATFORMS: [(&str, Option<&str>); 6] = [
     ("amd64", None),
     ("arm64", None),
@@ -20,7 +20,7 @@ const PLATFORMS: [(&str, Option<&str>); 6] = [
     ("riscv64", None),
 ];
 
-/// A configuration, in the order in which its fields are written: that order is part of every digest.
+/// An image configuration. The order of its fields is the order in the JSON, on which every digest depends.
 #[derive(Serialize)]
 struct Configuration {
     created: &'static str,
@@ -52,7 +52,7 @@ struct Platform {
 }
 
 impl Platform {
-    /// The platform of an index's image, by its place.
+    /// Returns the platform of an image by its position in the index.
     fn at(number: usize) -> Self {
         let (architecture, variant) = PLATFORMS[number % PLATFORMS.len()];
         Self { architecture, os: "linux", variant }
@@ -106,10 +106,10 @@ impl Descriptor {
 /// Whose media types an image has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
-    /// The OCI image specification's.
+    /// Those of the OCI image specification.
     #[default]
     Oci,
-    /// Docker's *Image Manifest V 2, Schema 2*.
+    /// Those of Docker's *Image Manifest V 2, Schema 2*.
     Docker,
 }
 
@@ -153,55 +153,55 @@ impl Format {
 /// How to make an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
-    /// What makes this image differ from others.
+    /// Images with different seeds have different content.
     pub seed: u64,
-    /// How many layers each platform has of its own.
+    /// The number of layers that each platform does not share.
     pub layers: usize,
-    /// The size of such a layer, in bytes.
+    /// The size of each of these layers, in bytes.
     pub layer_size: usize,
-    /// Layers that every platform has below its own ones.
+    /// The lowest layers, which all platforms share.
     pub shared_layers: Vec<Bytes>,
-    /// Whose media types it has.
+    /// Whose media types the image has.
     pub format: Format,
 }
 
 impl Default for Recipe {
-    /// Two layers of 1 KiB for each platform, none shared, in OCI's format.
+    /// Returns a recipe for two layers of 1 KiB for each platform, no shared layers, in the OCI format.
     fn default() -> Self {
         Self { seed: 0, layers: 2, layer_size: 1024, shared_layers: Vec::new(), format: Format::Oci }
     }
 }
 
-/// An image, an index or an artifact, with everything that it consists of.
+/// An image, an index or an artifact, with all its manifests and blobs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Configurations and layers, each once.
     pub blobs: Vec<Bytes>,
-    /// Manifests in an order in which they can be pushed, children first; the last one is the image.
+    /// Manifests in an order in which they can be pushed, children first. The last one is the root.
     pub manifests: Vec<RawManifest>,
 }
 
 impl Sample {
-    /// The image's own manifest.
+    /// Returns the root manifest.
     pub fn root(&self) -> &RawManifest {
         #[expect(clippy::expect_used, reason = "every function that makes a sample ends with its root")]
         self.manifests.last().expect("a sample has a root")
     }
 
-    /// The image's digest.
+    /// Returns the digest of the root manifest.
     pub fn digest(&self) -> Digest {
         self.root().digest()
     }
 
-    /// The sizes of all blobs, in bytes, summed up.
+    /// Returns the total size of all blobs, in bytes.
     pub fn blob_bytes(&self) -> u64 {
         self.blobs.iter().map(|blob| blob.len() as u64).sum()
     }
 
-    /// Puts everything into a repository, and the image under tags.
+    /// Puts all manifests and blobs into a repository, and sets the tags to the root manifest.
     ///
     /// # Errors
-    /// When the store fails.
+    /// If the store fails.
     pub async fn put(
         &self,
         store: &Store,
@@ -228,7 +228,7 @@ impl Sample {
 }
 
 impl Recipe {
-    /// An image for one platform, `linux/amd64`.
+    /// Makes an image for one platform, `linux/amd64`.
     pub fn image(&self) -> Sample {
         let mut sample = Sample { blobs: Vec::new(), manifests: Vec::new() };
         let manifest = self.platform_image(&mut sample, 0, Vec::new());
@@ -236,7 +236,7 @@ impl Recipe {
         sample
     }
 
-    /// An index of images for so many platforms.
+    /// Makes an index of images for the given number of platforms.
     pub fn index(&self, platforms: usize) -> Sample {
         let mut sample = Sample { blobs: Vec::new(), manifests: Vec::new() };
         let children: Vec<_> =
@@ -245,7 +245,7 @@ impl Recipe {
         sample
     }
 
-    /// An index of two entries: an index of two platforms, and the image of a third platform.
+    /// Makes an index of two entries: an index of two platforms, and the image of a third platform.
     pub fn nested_index(&self) -> Sample {
         let mut sample = self.index(2);
         let inner = Descriptor::of_manifest(sample.root());
@@ -254,7 +254,7 @@ impl Recipe {
         sample
     }
 
-    /// An image whose lowest layer is to be had elsewhere and is not among the blobs.
+    /// Makes an image whose lowest layer is foreign and is not among the blobs.
     pub fn image_with_foreign_layer(&self) -> Sample {
         let mut sample = Sample { blobs: Vec::new(), manifests: Vec::new() };
         let absent = random_bytes(self.layer_size, &[self.seed, u64::MAX]);
@@ -265,14 +265,14 @@ impl Recipe {
         sample
     }
 
-    /// An artifact with a configuration of its own kind and the layers of the recipe, as Helm charts are.
+    /// Makes an artifact with the given configuration type and the layers of the recipe, as Helm charts are.
     pub fn artifact(&self, config_type: &str) -> Sample {
         let name = format!("chart-{}", self.seed);
         let config = Bytes::from(format!("{{\"name\":\"{name}\",\"version\":\"0.1.0\"}}"));
         self.artifact_of(config_type, config, None, None)
     }
 
-    /// An artifact about another manifest: with an empty configuration, the layers of the recipe, and a subject.
+    /// Makes an artifact with an empty configuration, the layers of the recipe, and the given manifest as its subject.
     pub fn referrer(&self, subject: &RawManifest, artifact_type: &str) -> Sample {
         let empty = Bytes::from_static(b"{}");
         let config_type = "application/vnd.oci.empty.v1+json";
@@ -304,7 +304,7 @@ impl Recipe {
         sample
     }
 
-    /// Makes the image of one platform; its blobs go into `sample`. `lowest` are layers below all others.
+    /// Makes the image of one platform and adds its blobs to `sample`. `lowest` are layers below all others.
     fn platform_image(&self, sample: &mut Sample, number: usize, lowest: Vec<Descriptor>) -> RawManifest {
         let mut layers = lowest;
         for shared in &self.shared_layers {
@@ -319,7 +319,7 @@ impl Recipe {
             created: "2024-01-01T00:00:00Z",
             platform: Platform::at(number),
             config: Execution { labels },
-            // The layers are not compressed, so what is unpacked is what is stored.
+            // The layers are not compressed, so their diff IDs are their digests.
             rootfs: RootFilesystem {
                 kind: "layers",
                 diff_ids: layers.iter().map(|layer| layer.digest).collect(),
@@ -366,7 +366,7 @@ impl Recipe {
     }
 }
 
-/// A layer that no recipe makes of itself, to be shared between images.
+/// Makes a layer for [`Recipe::shared_layers`]. Its content differs from the layers that recipes make.
 pub fn layer(seed: u64, size: usize) -> Bytes {
     random_bytes(size, &[u64::MAX, seed])
 }
@@ -379,7 +379,7 @@ fn written(content: &impl Serialize) -> Bytes {
     serde_json::to_vec(content).expect("plain data can be written").into()
 }
 
-/// Bytes that differ for different seeds (SplitMix64, whose output will never change with a library's version).
+/// Returns bytes that differ for different seeds. They come from SplitMix64, so no update of a library changes them.
 fn random_bytes(size: usize, seeds: &[u64]) -> Bytes {
     fn mix(state: u64) -> u64 {
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

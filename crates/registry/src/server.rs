@@ -1,4 +1,4 @@
-//! A registry that listens.
+//! The server that accepts connections.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -23,25 +23,25 @@ use crate::quirks::SharedQuirks;
 use crate::store::{Store, StoreError};
 use crate::tally::Tally;
 
-/// How long a connection may be idle, or a request's head may take. Longer than clients commonly keep idle connections, so
-/// that they are the ones who close.
+/// How long a connection may be idle, and how long the head of a request may take. This is longer than clients commonly keep
+/// idle connections, so that the clients close them.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long requests in flight have to end when the server stops.
 const GRACE: Duration = Duration::from_secs(2);
-/// The most connections at once; more wait to be accepted.
+/// The maximum number of open connections. Further connections wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
-/// How long to wait when no connection can be accepted, for want of file descriptors, say.
+/// How long to wait after an accept fails, for example because there are no free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A running registry. It stops when it is dropped; [`Server::stop`] lets requests in flight end.
+/// A running registry. It stops when it is dropped. [`Server::stop`] lets requests in flight end.
 #[derive(Debug)]
 pub struct Server {
     registry: Arc<Registry>,
     address: SocketAddr,
     host: Host,
-    /// No new connections, no new requests.
+    /// Stops new connections and new requests.
     closing: CancellationToken,
-    /// No connections at all. Cancelled when the server is dropped.
+    /// Closes all connections. Cancelled when the server is dropped.
     gone: CancellationToken,
     tasks: TaskTracker,
 }
@@ -49,12 +49,12 @@ pub struct Server {
 /// Why a server did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What came back.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The storage cannot be opened.
@@ -66,7 +66,7 @@ impl Server {
     /// Opens the storage, listens and serves.
     ///
     /// # Errors
-    /// When the storage cannot be opened or the address is taken.
+    /// If the storage cannot be opened or the address is in use.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let refused = |source| StartError::Listen { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(refused)?;
@@ -108,42 +108,42 @@ impl Server {
         }
     }
 
-    /// The address that it listens on.
+    /// Returns the address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The host by which references name it: `127.0.0.1:5000`.
+    /// Returns the host by which references name the server, such as `127.0.0.1:5000`.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// What it holds.
+    /// Returns the content of the registry.
     pub fn store(&self) -> &Store {
         &self.registry.store
     }
 
-    /// What happens to its requests.
+    /// Returns the faults of the server.
     pub fn faults(&self) -> &Faults {
         &self.registry.faults
     }
 
-    /// How it always behaves.
+    /// Returns the quirks of the server.
     pub fn quirks(&self) -> &SharedQuirks {
         &self.registry.quirks
     }
 
-    /// What it was asked.
+    /// Returns the counts of the requests.
     pub fn tally(&self) -> &Tally {
         &self.registry.tally
     }
 
-    /// Makes every token that was given out worthless, though its time has not come.
+    /// Revokes every issued token before it expires.
     pub fn revoke_tokens(&self) {
         self.registry.gatekeeper.revoke();
     }
 
-    /// Takes no more requests, gives those in flight a short time to end, and closes everything.
+    /// Accepts no more requests, waits a short time for those in flight, and closes all connections.
     pub async fn stop(self) {
         self.closing.cancel();
         self.tasks.close();
@@ -160,7 +160,7 @@ impl Drop for Server {
     }
 }
 
-/// The host of an address, in a form that can be connected to.
+/// Returns the host of an address in a form that clients can connect to.
 fn host_at(address: SocketAddr) -> Host {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -174,7 +174,7 @@ fn host_at(address: SocketAddr) -> Host {
     SocketAddr::new(ip, address.port()).to_string().parse().expect("an address names a host")
 }
 
-/// Takes connections and serves each in its own task.
+/// Accepts connections and serves each in its own task.
 struct Acceptor {
     registry: Arc<Registry>,
     closing: CancellationToken,
@@ -219,7 +219,7 @@ async fn serve(
     closing: CancellationToken,
     gone: CancellationToken,
 ) {
-    // Small answers must not wait for one another; where the system refuses, they are only slower.
+    // With Nagle's algorithm, small responses wait for one another. If this fails, they are only slower.
     let _ = stream.set_nodelay(true);
     let line = Line::default();
     let io = TokioIo::new(Connection::new(stream, line.clone()));

@@ -1,4 +1,4 @@
-//! What a server was asked, counted.
+//! Counts of the requests that a server has received.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,10 +14,10 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, Response};
 
-/// Declares [`Kind`] with the list of all its values, so that the two cannot differ.
+/// Declares [`Kind`] together with the list of its values, so that the two cannot differ.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {
-        /// The kinds of request that a registry gets.
+        /// The kinds of requests to a registry.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Kind { $($(#[$doc])* $name),+ }
 
@@ -65,12 +65,12 @@ kinds! {
     Catalog,
     /// `GET /token`
     Token,
-    /// Anything else.
+    /// Any other request.
     Other,
 }
 
 impl Kind {
-    /// Whether requests of this kind change what the registry holds.
+    /// Returns whether requests of this kind change the content of the registry.
     pub fn is_write(self) -> bool {
         matches!(
             self,
@@ -104,20 +104,20 @@ struct Counters {
     log_capacity: usize,
 }
 
-/// The running counts of one server; clones share them.
+/// The running counts of one server. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Tally {
     counters: Arc<Counters>,
 }
 
-/// One request that was answered or broken off.
+/// A request that was answered, or whose connection was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logged {
     /// The method.
     pub method: Method,
-    /// The path and the query, as they were asked.
+    /// The path and the query, as requested.
     pub target: String,
-    /// The status that was answered; `None` where the connection was broken instead.
+    /// The status of the response, `None` if the connection was broken instead.
     pub status: Option<StatusCode>,
 }
 
@@ -137,7 +137,7 @@ impl Tally {
         }
     }
 
-    /// The counts since the start or the last [`Tally::reset`].
+    /// Returns the counts since the start or the last [`Tally::reset`].
     pub fn snapshot(&self) -> Snapshot {
         let counters = &self.counters;
         Snapshot {
@@ -153,7 +153,7 @@ impl Tally {
         }
     }
 
-    /// Counts from zero again and forgets the log. Requests in flight stay in flight.
+    /// Sets all counts to zero and clears the log. Requests in flight stay in flight.
     pub fn reset(&self) {
         let counters = &self.counters;
         for counter in &counters.kinds {
@@ -167,7 +167,7 @@ impl Tally {
         counters.log.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The latest requests, oldest first, as many as [`crate::Config::request_log`] says.
+    /// Returns the latest requests, oldest first. [`crate::Config::request_log`] limits their number.
     pub fn log(&self) -> Vec<Logged> {
         self.counters.log.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -197,7 +197,7 @@ impl Tally {
     }
 }
 
-/// A request from its arrival to the last byte of its answer.
+/// A request from its arrival to the last byte of its response.
 #[derive(Debug)]
 pub(crate) struct Flight {
     tally: Tally,
@@ -205,7 +205,7 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// Takes note of what became of the request.
+    /// Records the outcome of the request.
     pub(crate) fn record(&self, method: &Method, target: &str, status: Option<StatusCode>) {
         if status == Some(StatusCode::TOO_MANY_REQUESTS) {
             self.tally.counters.kinds[self.kind as usize].refused.fetch_add(1, Relaxed);
@@ -213,7 +213,7 @@ impl Flight {
         self.tally.keep(|| Logged { method: method.clone(), target: target.to_owned(), status });
     }
 
-    /// Counts what is sent of an answer, and ends with it.
+    /// Counts the bytes of the response as they are sent. The request stays in flight until the last of them.
     pub(crate) fn follow(self, response: Response) -> Response {
         let blob = self.kind == Kind::BlobGet && response.status().is_success();
         response.map(|inner| Followed { inner, blob, flight: self }.boxed_unsync())
@@ -268,36 +268,36 @@ pub struct Snapshot {
     kinds: Vec<(u64, u64)>,
     /// Bytes of request bodies that were read.
     pub bytes_in: u64,
-    /// Bytes of all answers' bodies that were handed to the network.
+    /// Bytes of response bodies that were handed to the network.
     pub bytes_out: u64,
     /// The part of [`Snapshot::bytes_out`] that was content of blobs.
     pub blob_bytes_out: u64,
-    /// The most requests that were ever under way at once, from arrival to the last byte of the answer.
+    /// The maximum number of requests in flight at once, each from its arrival to the last byte of its response.
     pub most_in_flight: usize,
 }
 
 impl Snapshot {
-    /// How many requests of a kind came, refused ones included.
+    /// Returns the number of requests of a kind, refused requests included.
     pub fn requests(&self, kind: Kind) -> u64 {
         self.kinds[kind as usize].0
     }
 
-    /// How many requests of a kind were answered with 429.
+    /// Returns the number of requests of a kind that were answered with 429.
     pub fn refused(&self, kind: Kind) -> u64 {
         self.kinds[kind as usize].1
     }
 
-    /// How many requests came in all, refused ones included.
+    /// Returns the number of all requests, refused requests included.
     pub fn total(&self) -> u64 {
         self.kinds.iter().map(|(requests, _)| requests).sum()
     }
 
-    /// How many requests were answered with 429 in all.
+    /// Returns the number of all requests that were answered with 429.
     pub fn total_refused(&self) -> u64 {
         self.kinds.iter().map(|(_, refused)| refused).sum()
     }
 
-    /// How many requests came that change what the registry holds, refused ones included.
+    /// Returns the number of requests that change the content of the registry, refused requests included.
     pub fn writes(&self) -> u64 {
         Kind::ALL.iter().filter(|kind| kind.is_write()).map(|kind| self.requests(*kind)).sum()
     }

@@ -23,24 +23,25 @@ use crate::store::Source;
 /// How much of a blob is read from disk at once, in bytes.
 const READ_SIZE: usize = 256 << 10;
 
-/// A part of a blob, in bytes, the end not included.
+/// A part of a blob, in bytes. The end is exclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Span {
     start: u64,
     end: u64,
 }
 
-/// What a request wants of a blob.
+/// The part of a blob that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Whole,
     Part(Span),
-    /// A range that lies outside.
+    /// A range outside the blob.
     Nothing,
 }
 
 impl Wanted {
-    /// Reads the `Range` header (RFC 9110, 14.2). Several ranges and other units may be ignored, and are.
+    /// Parses the `Range` header (RFC 9110, 14.2). The RFC permits a server to ignore several ranges and other units; this one
+    /// ignores both.
     fn of(headers: &HeaderMap, size: u64) -> Self {
         let range = headers.get(RANGE).and_then(|value| value.to_str().ok()?.strip_prefix("bytes="));
         let Some((first, last)) = range.and_then(|range| range.split_once('-')) else { return Self::Whole };
@@ -175,7 +176,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is asked, what is read lies within the blob.
+        /// The bytes that are read lie within the blob for every `Range`.
         #[test]
         fn no_range_leads_out_of_a_blob(range in "bytes=[0-9]{0,20}-[0-9]{0,20}|.{0,20}", size in any::<u64>()) {
             let mut headers = HeaderMap::new();

@@ -1,4 +1,4 @@
-//! The tag list as gcr.io and pkg.dev answer it: in one page, with all manifests and the repositories below.
+//! The tag list in the format of gcr.io and pkg.dev: one page, with all manifests and the repositories below.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,13 +11,13 @@ use crate::store::{Index, RepositoryIndex};
 #[derive(Serialize)]
 pub(super) struct Listing {
     name: String,
-    /// The repositories below, by the next component of their names.
+    /// The repositories below this one, by the next component of their names.
     child: BTreeSet<String>,
     manifest: BTreeMap<String, ManifestInfo>,
     tags: Vec<Tag>,
 }
 
-/// Numbers are strings here, as in JSON made of Google's 64-bit fields.
+/// The numbers are strings, because Google's JSON encodes 64-bit integers as strings.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ManifestInfo {

@@ -1,4 +1,4 @@
-//! Lists of tags and repositories, in pages (OCI distribution specification, *Listing tags*).
+//! Paginated lists of tags and repositories (OCI distribution specification, *Listing tags*).
 
 use http::header::LINK;
 use oci::{RepositoryPath, Tag};
@@ -11,13 +11,13 @@ use crate::error::{ErrorCode, Refusal};
 /// One page of a list.
 pub(super) struct Page {
     pub(super) entries: Vec<String>,
-    /// How many entries it may have.
+    /// The maximum number of entries.
     pub(super) size: usize,
     pub(super) is_last: bool,
 }
 
 impl Page {
-    /// Takes a page from a list that begins behind `last`.
+    /// Takes a page from the entries after `last`.
     pub(super) fn of(call: &Call, limit: usize, rest: impl Iterator<Item = String>) -> Result<Self, Refusal> {
         let size = match call.query.first("n") {
             None => limit,
@@ -32,7 +32,7 @@ impl Page {
         Ok(Self { entries, size, is_last })
     }
 
-    /// Tells where the next page is, if there is one. `more` is what else the address needs.
+    /// Adds the `Link` to the next page, if there is one. `more` is the rest of its query.
     pub(super) fn link(
         &self,
         path: &str,

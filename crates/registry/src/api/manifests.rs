@@ -12,7 +12,7 @@ use crate::headers::{DOCKER_CONTENT_DIGEST, OCI_SUBJECT, OCI_TAG};
 use crate::quirks::Visible;
 use crate::store::{Placed, Placement};
 
-/// The most tags that one request sets.
+/// The maximum number of tags that one request sets.
 const TAGS_MAX: usize = 100;
 
 /// How a request names a manifest.
@@ -23,7 +23,7 @@ enum Reference {
 
 impl Reference {
     fn parse(text: &str) -> Result<Self, Refusal> {
-        // No tag has a colon, every digest has one.
+        // A digest always contains a colon, a tag never does.
         if text.contains(':') {
             return parse_digest(text).map(Self::Digest);
         }
@@ -47,7 +47,7 @@ impl Registry {
         reference: &str,
         visible: Visible,
     ) -> Result<Response, Refusal> {
-        // Some clients write the colon of a digest as an escape.
+        // Some clients percent-encode the colon of a digest.
         let reference = &reference.replace("%3A", ":").replace("%3a", ":");
         let parsed = Reference::parse(reference)?;
         match call.method {
@@ -127,7 +127,7 @@ impl Registry {
     }
 }
 
-/// The tags that a push by digest sets along with it (`?tag=…`, distribution specification, development version).
+/// Returns the tags that a push by digest also sets (`?tag=…`, distribution specification, development version).
 fn wanted_tags(call: &Call) -> Result<Vec<Tag>, Refusal> {
     let tags: Vec<Tag> = call.query.all("tag").take(TAGS_MAX + 1).map(parse_tag).collect::<Result<_, _>>()?;
     if tags.len() > TAGS_MAX {
@@ -137,7 +137,7 @@ fn wanted_tags(call: &Call) -> Result<Vec<Tag>, Refusal> {
     Ok(tags)
 }
 
-/// The kind of a manifest, on which header and body must agree.
+/// Returns the media type of a manifest, on which header and body must agree.
 fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<MediaType, Refusal> {
     #[derive(Deserialize)]
     struct Kind {
@@ -158,7 +158,7 @@ fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<MediaType, Ref
     }
 }
 
-/// What a manifest refers to, if it is of a kind that can be read. Other kinds are kept as they are.
+/// Parses a manifest for what it refers to. Returns `None` for unknown media types, which are stored without a check.
 fn parts(manifest: &RawManifest) -> Result<Option<Manifest>, Refusal> {
     if !manifest.media_type().is_supported() {
         return Ok(None);

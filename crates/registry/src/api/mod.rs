@@ -1,4 +1,4 @@
-//! The distribution API (OCI distribution specification 1.1), request by request.
+//! The endpoints of the distribution API (OCI distribution specification 1.1).
 
 mod blobs;
 mod google;
@@ -32,10 +32,10 @@ use crate::request_body::RequestBody;
 use crate::store::Store;
 use crate::tally::{Kind, Tally};
 
-/// How much of a request's body is still read when the answer is known already, in bytes.
+/// How much of a request body is still read after the response is known, in bytes.
 const DRAIN_MAX: u64 = 64 << 20;
 
-/// One registry, as its requests see it.
+/// The state of one registry that its requests share.
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) store: Store,
@@ -48,24 +48,24 @@ pub(crate) struct Registry {
     pub(crate) page_size: NonZeroUsize,
     pub(crate) uploads: UploadLimits,
     pub(crate) body_idle: Duration,
-    /// Held by a write on a condition.
+    /// Held by each conditional write.
     pub(crate) conditional_writes: tokio::sync::Mutex<()>,
-    /// `127.0.0.1:5000`: what the registry calls itself where a request does not say how it is called.
+    /// The registry's own host and port, such as `127.0.0.1:5000`, for requests without a `Host`.
     pub(crate) authority: String,
 }
 
-/// The connection is to break instead of bringing an answer.
+/// The connection is to be broken instead of a response.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the connection is broken on purpose")]
 pub(crate) struct Broken;
 
-/// A request on its way to the one function that answers it.
+/// A request on its way to its handler.
 struct Call {
     method: Method,
     query: Query,
     headers: HeaderMap,
     body: RequestBody,
-    /// What the caller may do.
+    /// The permissions of the caller.
     pass: Pass,
 }
 
@@ -132,7 +132,7 @@ impl Registry {
 
     async fn serve(&self, parts: Parts, body: RequestBody) -> Response {
         let is_head = parts.method == Method::HEAD;
-        // Between a condition and the write that depends on it there is no other write.
+        // No other conditional write may happen between the check of a condition and the write that depends on it.
         let _alone = match parts.headers.contains_key(IF_MATCH) || parts.headers.contains_key(IF_NONE_MATCH) {
             true => Some(self.conditional_writes.lock().await),
             false => None,
@@ -165,7 +165,7 @@ impl Registry {
         self.with_quirks(&quirks, &asked, Call { method, query, headers, body, pass }).await
     }
 
-    /// Serves a request as the quirks have it: answered by one of them, or changed before and after.
+    /// Serves a request with the quirks: a quirk answers it, or changes the request and the response.
     async fn with_quirks(
         &self,
         quirks: &Quirks,
@@ -210,7 +210,7 @@ impl Registry {
         }
     }
 
-    /// Lets a request in, or refuses it as the quirks have it.
+    /// Admits a request, or refuses it as the quirks say.
     fn admit(
         &self,
         quirks: &Quirks,
@@ -246,7 +246,7 @@ impl Registry {
         Ok(quirks.auth.issued(issued.token(), json(&issued)))
     }
 
-    /// The registry by the name by which the client knows it: `http://127.0.0.1:5000`.
+    /// Returns the base URL by which the client knows the registry, such as `http://127.0.0.1:5000`.
     fn base(&self, headers: &HeaderMap) -> String {
         let named = headers.get(HOST).and_then(|host| host.to_str().ok()?.parse::<oci::Host>().ok());
         format!("http://{}", named.as_ref().map_or(self.authority.as_str(), oci::Host::as_str))
@@ -258,7 +258,8 @@ fn ping(call: &Call) -> Result<Response, Refusal> {
     Ok(json(&serde_json::json!({})))
 }
 
-/// What a request wants to be allowed: its method says it, uploads not excepted, because clients choose tokens by method.
+/// Returns the permissions that a request needs. They follow from the method, also for uploads, because clients choose tokens
+/// by the method.
 fn needs(method: &Method, endpoint: &Endpoint<'_>, query: &Query) -> Result<Vec<Need>, Refusal> {
     let action = match *method {
         Method::GET | Method::HEAD => Action::Pull,
@@ -301,8 +302,8 @@ fn only_reads(call: &Call) -> Result<(), Refusal> {
 }
 
 fn json(content: &impl Serialize) -> Response {
-    // Written at once rather than by way of a tree of values: listings of thousands of manifests are served while clients are
-    // measured on the same processors.
+    // Serialized directly, without a tree of values: benchmarks run this server on the processors on which they measure
+    // clients, and listings have thousands of manifests.
     #[expect(
         clippy::expect_used,
         reason = "answers are plain data with texts for keys, which can be written"
@@ -319,7 +320,7 @@ fn status(status: StatusCode) -> Response {
     response
 }
 
-/// `201 Created`: where the content is now, and what it is called.
+/// Returns `201 Created` with the location and the digest of the content.
 fn created(location: String, digest: &Digest) -> Result<Response, Refusal> {
     let mut response = status(StatusCode::CREATED);
     response.headers_mut().insert(LOCATION, header(location)?);
@@ -327,13 +328,13 @@ fn created(location: String, digest: &Digest) -> Result<Response, Refusal> {
     Ok(response)
 }
 
-/// A header of text that was checked before it came here.
+/// Makes a header value of text that was already checked.
 fn header(text: String) -> Result<HeaderValue, Refusal> {
     HeaderValue::try_from(text)
         .map_err(|_| Refusal::new(ErrorCode::Unknown, "an answer that no header can hold"))
 }
 
-/// The answer to `HEAD`: that to `GET`, its length included, without the body.
+/// Makes the response to `HEAD` from the response to `GET`: the same headers, the length included, without the body.
 fn without_body(response: Response) -> Response {
     let length = hyper::body::Body::size_hint(response.body()).exact();
     let mut response = response.map(|_| empty());

@@ -1,4 +1,4 @@
-//! Which manifests are about a manifest (OCI distribution specification, *Listing Referrers*).
+//! The referrers of a manifest (OCI distribution specification, *Listing Referrers*).
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ struct Referrer {
     annotations: BTreeMap<String, String>,
 }
 
-/// What the list tells of a referrer that stands in the manifest itself.
+/// The fields of a referrer's manifest that its entry in the list repeats.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Described {
@@ -50,7 +50,7 @@ impl Referrer {
             tracing::error!(%digest, %error, "a referrer is not the manifest that was put");
             Refusal::new(ErrorCode::Unknown, "the registry's storage failed; its log says how")
         })?;
-        // An image that does not say what artifact it is, is what its configuration is.
+        // An image without an artifact type has the media type of its configuration.
         let of_config = described.config.map(|config| config.media_type);
         Ok(Self {
             media_type: entry.media_type.as_str().to_owned(),
@@ -96,7 +96,7 @@ impl Registry {
         page.link(&path, wanted.map(|wanted| ("artifactType", wanted)), response)
     }
 
-    /// The referrers behind `last`, in the order of their digests.
+    /// Returns the referrers after `last`, in the order of their digests.
     async fn referrers_of(
         &self,
         repository: &RepositoryPath,

@@ -12,7 +12,7 @@ use crate::headers::DOCKER_UPLOAD_UUID;
 use crate::request_body::RequestBody;
 use crate::store::{Held, NoUpload, Upload, UploadId};
 
-/// An upload, by its place.
+/// An upload and its URL.
 struct Place<'a> {
     repository: &'a RepositoryPath,
     id: &'a UploadId,
@@ -23,7 +23,7 @@ impl Place<'_> {
         format!("/v2/{}/blobs/uploads/{}", self.repository, self.id.as_str())
     }
 
-    /// How far the upload is: where to go on, and what is there.
+    /// Returns the progress of the upload: the URL to continue at, and the bytes received.
     fn progress(&self, code: StatusCode, received: u64) -> Result<Response, Refusal> {
         let mut response = status(code);
         let headers = response.headers_mut();
@@ -33,7 +33,7 @@ impl Place<'_> {
         Ok(response)
     }
 
-    /// The refusal of a chunk that does not continue what is there.
+    /// Returns the refusal of a chunk that does not continue the upload.
     fn out_of_order(&self, received: u64) -> Result<Refusal, Refusal> {
         let message = format!(
             "{received} bytes are there: the next chunk must start at {received} and be as long as it says"
@@ -46,8 +46,8 @@ impl Place<'_> {
     }
 }
 
-/// `Range` of an upload names the last byte that is there. For none the specification has no form; `0-0` is what the field
-/// uses.
+/// Returns the `Range` of an upload, which names the last byte received. The specification has no form for an empty upload;
+/// `0-0` is what registries use.
 fn received_range(received: u64) -> String {
     format!("0-{}", received.saturating_sub(1))
 }
@@ -60,7 +60,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether a chunk goes on where the upload stands, as far as its headers say.
+/// Returns whether the headers of a chunk say that it continues the upload.
 fn continues(headers: &HeaderMap, received: u64) -> bool {
     let Some(range) = headers.get(CONTENT_RANGE) else { return true };
     let bounds = range.to_str().ok().and_then(|text| {
@@ -76,7 +76,7 @@ fn continues(headers: &HeaderMap, received: u64) -> bool {
 }
 
 impl Registry {
-    /// `POST`: mounts a blob, takes it whole, or opens an upload.
+    /// `POST`: mounts a blob, uploads it in one request, or opens an upload.
     pub(super) async fn begin_upload(
         &self,
         mut call: Call,
@@ -109,7 +109,7 @@ impl Registry {
         Place { repository, id: &id }.progress(StatusCode::ACCEPTED, 0)
     }
 
-    /// Whether the blob could be mounted. Where no repository is named, any that the caller may read will do.
+    /// Mounts a blob. Returns whether it was found. If no repository is named, any repository that the caller may read will do.
     async fn mount(&self, call: &Call, target: &RepositoryPath, digest: Digest) -> Result<bool, Refusal> {
         let from = match call.query.first("from") {
             Some(from) => Some(repository(from)?),
@@ -121,7 +121,7 @@ impl Registry {
         }
     }
 
-    /// `GET`, `PATCH`, `PUT`, `DELETE` of an upload that is open.
+    /// `GET`, `PATCH`, `PUT` and `DELETE` of an open upload.
     pub(super) async fn upload(
         &self,
         mut call: Call,
@@ -168,7 +168,7 @@ impl Registry {
         self.store.uploads().hold(place.repository, place.id, self.uploads.idle).map_err(no_upload)
     }
 
-    /// Takes in a request's body. What has come before it breaks off stays, and the client may go on from there.
+    /// Receives a request body. If it breaks off, the bytes received are kept, and the client may continue from there.
     async fn receive(
         &self,
         body: &mut RequestBody,

@@ -1,4 +1,4 @@
-//! What a fault does to a request or to its answer.
+//! The effects of faults on requests and responses.
 
 use std::io;
 use std::time::Duration;
@@ -14,81 +14,81 @@ use tokio::time::sleep;
 use crate::body::{Body, Response, full};
 use crate::error::{ErrorCode, Refusal};
 
-/// How long the connection has to bring the first part of a body to the client before it breaks.
+/// How long the connection has to send the first part of a body before it breaks.
 const FLUSH: Duration = Duration::from_millis(20);
-/// The pieces of a body without end: 64 KiB a millisecond, so that it takes a client's patience and not the processor.
+/// A chunk of an endless body. At 64 KiB each millisecond, the body tries a client's patience and not the processor.
 const ENDLESS_PIECE: &[u8] = &[b' '; 64 << 10];
 const ENDLESS_PAUSE: Duration = Duration::from_millis(1);
-/// How many pieces a second a slow body comes in.
+/// How many chunks a second a slow body is sent in.
 const SLOW_PIECES: u64 = 20;
 
 /// What a fault does.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// The request is not carried out and refused.
+    /// The request is not processed, and the response is an error.
     Status {
-        /// The status of the answer.
+        /// The status of the response.
         status: StatusCode,
-        /// The code in its body.
+        /// The error code in the body.
         code: ErrorCode,
-        /// What `Retry-After` says, rounded up to seconds; `None` leaves the header out.
+        /// The value of `Retry-After`, rounded up to seconds. `None` omits the header.
         retry_after: Option<Duration>,
     },
-    /// The request is not carried out and answered with this instead.
+    /// The request is not processed, and the response is this one.
     Canned(Canned),
-    /// The request is not carried out and the connection is reset.
+    /// The request is not processed, and the connection is reset.
     Reset,
-    /// The request is carried out, but the connection is reset before the answer.
+    /// The request is processed, but the connection is reset before the response.
     LostAnswer,
-    /// The request is not carried out and never answered.
+    /// The request is not processed and never answered.
     Hang,
-    /// The request is carried out, but never answered.
+    /// The request is processed, but never answered.
     HangAnswer,
-    /// The answer's body ends with the connection after this many bytes, though it announces its full length.
+    /// The connection breaks after this many bytes of the response body, although the response announces the full length.
     Cut {
         /// In bytes.
         after: u64,
     },
-    /// The answer's body has its length, but its first byte is another.
+    /// The response body has the right length, but its first byte is changed.
     Corrupt,
-    /// The answer's body comes this slowly.
+    /// The response body is sent slowly.
     Slow {
         /// At least 1.
         bytes_per_second: u64,
     },
-    /// Nothing more comes after this many bytes of the answer's body.
+    /// The response body stalls after this many bytes.
     HangBody {
         /// In bytes.
         after: u64,
     },
-    /// The answer's body is replaced by one that never ends.
+    /// The response body is replaced by one that never ends.
     Endless,
 }
 
-/// An answer that has nothing to do with the request.
+/// A fixed response, whatever the request is.
 #[derive(Clone, Debug)]
 pub struct Canned {
-    /// Its status.
+    /// The status.
     pub status: StatusCode,
-    /// Its headers; those of the length are set by the server.
+    /// The headers. The server sets those for the length.
     pub headers: HeaderMap,
-    /// Its body.
+    /// The body.
     pub body: Bytes,
 }
 
 impl Canned {
-    /// An answer without headers or body.
+    /// Returns a response without headers or body.
     pub fn new(status: StatusCode) -> Self {
         Self { status, headers: HeaderMap::new(), body: Bytes::new() }
     }
 
-    /// The same with a body and its `Content-Type`.
+    /// Sets the body and its `Content-Type`.
     #[must_use]
     pub fn with_body(self, content_type: &'static str, body: impl Into<Bytes>) -> Self {
         Self { body: body.into(), ..self }.with_header(CONTENT_TYPE, HeaderValue::from_static(content_type))
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.append(name, value);
@@ -103,12 +103,12 @@ impl Canned {
     }
 }
 
-/// An effect, by when it takes place.
+/// An effect, by the moment at which it is applied.
 #[derive(Debug)]
 pub(crate) enum Injection {
-    /// Instead of carrying out the request.
+    /// Applied instead of processing the request.
     Before(Before),
-    /// Upon the answer.
+    /// Applied to the response.
     After(After),
 }
 
@@ -150,7 +150,7 @@ impl From<Effect> for Injection {
     }
 }
 
-/// The refusal that a configured fault answers with.
+/// Returns the error response of a configured fault.
 pub(crate) fn refused(status: StatusCode, code: ErrorCode, retry_after: Option<Duration>) -> Response {
     let refusal = Refusal::new(code, "the registry was told to refuse this").with_status(status);
     let refusal = match retry_after {
@@ -165,10 +165,10 @@ fn whole_seconds(duration: Duration) -> u64 {
 }
 
 impl After {
-    /// Does to an answer what is to be done; `None` where it is lost.
+    /// Applies the effect to a response. Returns `None` if the response is lost.
     pub(crate) async fn apply(self, response: Response) -> Option<Response> {
         let (mut parts, body) = response.into_parts();
-        // The length is announced although the body may not keep the promise. Without it a cut could not be noticed.
+        // The length is announced even if the body is cut short: without it, a client could not notice the cut.
         if let Some(length) = hyper::body::Body::size_hint(&body).exact()
             && !parts.headers.contains_key(CONTENT_LENGTH)
         {
@@ -198,7 +198,7 @@ fn pieces(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send {
     body.into_data_stream()
 }
 
-/// The first so many bytes.
+/// Returns the first `bytes` bytes of a body.
 fn first(body: Body, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
     pieces(body).scan(bytes, |left, piece| {
         let taken = (*left > 0).then(|| {
@@ -213,7 +213,7 @@ fn first(body: Body, bytes: u64) -> impl Stream<Item = io::Result<Bytes>> + Send
 }
 
 async fn broken() -> io::Result<Bytes> {
-    // What was sent before would be lost with the connection if it had not left by now.
+    // Sent bytes that have not left yet are lost when the connection breaks.
     sleep(FLUSH).await;
     Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the answer is cut short"))
 }

@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::effect::Effect;
 use crate::tally::Kind;
 
-/// An effect and the requests that it strikes: all of them, unless a method narrows it down.
+/// An effect and the requests that it strikes. By default it strikes every request; the methods restrict that.
 #[derive(Clone, Debug)]
 pub struct Fault {
     effect: Effect,
@@ -20,7 +20,7 @@ pub struct Fault {
     share: Option<Share>,
 }
 
-/// A share of requests, chosen at random.
+/// A random selection of requests.
 #[derive(Clone, Copy, Debug)]
 struct Share {
     probability: f64,
@@ -28,43 +28,43 @@ struct Share {
 }
 
 impl Fault {
-    /// Strikes every request, always.
+    /// Returns a fault that strikes every request.
     pub fn new(effect: Effect) -> Self {
         Self { effect, kinds: None, path: None, skip: 0, times: None, share: None }
     }
 
-    /// Strikes requests of this kind only; called again, of that kind too.
+    /// Strikes only requests of this kind. Further calls add further kinds.
     #[must_use]
     pub fn on(mut self, kind: Kind) -> Self {
         self.kinds.get_or_insert_default().push(kind);
         self
     }
 
-    /// Strikes requests only whose path and query contain this text.
+    /// Strikes only requests whose path and query contain this text.
     #[must_use]
     pub fn path(mut self, part: impl Into<String>) -> Self {
         self.path = Some(part.into());
         self
     }
 
-    /// Lets this many of the requests it would strike go by first.
+    /// Skips the first `count` of the requests that the fault would strike.
     #[must_use]
     pub fn skip(mut self, count: u64) -> Self {
         self.skip = count;
         self
     }
 
-    /// Strikes no more than this often.
+    /// Strikes at most `count` times.
     #[must_use]
     pub fn times(mut self, count: u64) -> Self {
         self.times = Some(count);
         self
     }
 
-    /// Strikes only this share of the requests it would strike, each at random. The same seed chooses the same
-    /// requests, counted in the order of their arrival.
+    /// Strikes each request that it would strike only with this probability. The same seed selects the same requests, counted
+    /// in the order of their arrival.
     ///
-    /// `probability` is from 0 to 1; what lies outside counts as the nearer bound.
+    /// `probability` is clamped to the range from 0 to 1.
     #[must_use]
     pub fn share(mut self, probability: f64, seed: u64) -> Self {
         self.share = Some(Share { probability: probability.clamp(0.0, 1.0), seed });
@@ -77,25 +77,25 @@ impl Fault {
     }
 }
 
-/// Tells how often a fault has struck.
+/// Reports how often a fault has struck.
 #[derive(Clone, Debug)]
 pub struct Watch {
     struck: Arc<AtomicU64>,
 }
 
 impl Watch {
-    /// How many requests the fault has struck so far.
+    /// Returns how many requests the fault has struck so far.
     pub fn struck(&self) -> u64 {
         self.struck.load(Relaxed)
     }
 }
 
-/// A fault that stands, with what it has done.
+/// An active fault with its counts.
 #[derive(Debug)]
 pub(super) struct Standing {
     fault: Fault,
     matched: u64,
-    /// Chooses the share of requests that are struck.
+    /// Selects the requests to strike when a probability is set.
     generator: StdRng,
     watch: Watch,
 }
@@ -107,7 +107,7 @@ impl Standing {
         (Self { fault, matched: 0, generator, watch: watch.clone() }, watch)
     }
 
-    /// The effect, if this request is struck.
+    /// Returns the effect, if the fault strikes this request.
     pub(super) fn strike(&mut self, kind: Kind, path: &str) -> Option<Effect> {
         if !self.fault.matches(kind, path) {
             return None;

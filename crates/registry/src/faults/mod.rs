@@ -1,4 +1,4 @@
-//! What happens to requests of a server: latency, a quota, faults. All of it can be changed while the server runs.
+//! Latency, a quota and faults for the requests to a server. All of them can be changed while the server runs.
 
 mod effect;
 mod fault;
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::tally::Kind;
 
-/// The latency, quota and faults of one server; clones share them. By default there are none.
+/// The latency, quota and faults of one server. Clones share them. By default there are none.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     conditions: Arc<Mutex<Conditions>>,
@@ -34,59 +34,59 @@ struct Conditions {
     sequence: Option<Sequence>,
 }
 
-/// What one request meets.
+/// What applies to one request.
 #[derive(Debug)]
 pub(crate) struct Encounter {
-    /// What it waits before anything else happens.
+    /// How long the request waits before anything else happens.
     pub(crate) latency: Duration,
-    /// What then becomes of it.
+    /// What happens to it then.
     pub(crate) outcome: Outcome,
-    /// Its number, where requests are numbered.
+    /// The number of the request, if requests are numbered.
     pub(crate) ticket: Option<Ticket>,
 }
 
-/// What becomes of a request.
+/// What happens to a request.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is served.
+    /// The request is served.
     Served,
-    /// The quota is used up; when to come again, if that is told.
+    /// The quota is exhausted. The value is the time for `Retry-After`, if the header is sent.
     Refused(Option<Duration>),
     /// A fault applies.
     Struck(Injection),
 }
 
 impl Faults {
-    /// Makes every request wait this long before it is looked at.
+    /// Delays the processing of every request by this time.
     pub fn set_latency(&self, latency: Duration) {
         self.conditions().latency = latency;
     }
 
-    /// Sets the quota from now on, with a full burst.
+    /// Sets the quota from now on, with the full burst available.
     pub fn set_quota(&self, quota: Quota) {
         self.conditions().buckets = Buckets::new(quota, Instant::now());
     }
 
-    /// Adds a fault after those that are there. What is returned tells how often it has struck.
+    /// Adds a fault after the existing ones. The returned [`Watch`] reports how often it has struck.
     pub fn add(&self, fault: Fault) -> Watch {
         let (standing, watch) = Standing::new(fault);
         self.conditions().faults.push(standing);
         watch
     }
 
-    /// Numbers the requests from now on as the next ones of a sequence, which other servers may share.
+    /// Numbers the requests from now on with a sequence, which other servers may share.
     pub fn count_with(&self, sequence: &Sequence) {
         self.conditions().sequence = Some(sequence.clone());
     }
 
-    /// Removes all faults; latency, quota and sequence stay.
+    /// Removes all faults. Latency, quota and sequence remain.
     pub fn clear(&self) {
         self.conditions().faults.clear();
     }
 
-    /// What a request meets that arrives now. What the sequence strikes meets nothing else; then the quota is asked, and
-    /// what it refuses meets no fault. The first fault that strikes is the only one, and those after it do not see the
-    /// request.
+    /// Determines what applies to a request that arrives now. If the sequence strikes it, the quota and the faults do not apply
+    /// to it. If the quota refuses it, the faults do not apply to it. Only the first fault that strikes applies, and the faults
+    /// after it do not count the request.
     pub(crate) fn encounter(&self, kind: Kind, path: &str) -> Encounter {
         let mut conditions = self.conditions();
         let latency = conditions.latency;

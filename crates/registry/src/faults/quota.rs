@@ -1,10 +1,10 @@
-//! How many requests a server bears: token buckets, and windows.
+//! How many requests a server accepts: token buckets and windows.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What all requests together may take.
+/// The quota of a server for all requests together.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Quota {
     /// Any number of requests.
@@ -12,40 +12,40 @@ pub enum Quota {
     Unlimited,
     /// One allowance for all requests.
     Shared(Allowance),
-    /// An allowance each for requests that read and requests that write; `None` sets no limit.
+    /// Separate allowances for requests that read and requests that write. `None` sets no limit.
     Separate {
-        /// For `GET` and `HEAD`, tokens included.
+        /// For `GET` and `HEAD`, token requests included.
         reads: Option<Allowance>,
-        /// For everything that changes what the registry holds.
+        /// For all requests that change the content of the registry.
         writes: Option<Allowance>,
     },
-    /// So many requests in each window of time, as Artifact Registry counts by the minute.
+    /// A number of requests in each window of time, as Artifact Registry counts by the minute.
     PerWindow(Window),
 }
 
-/// A number of requests in each span of a clock.
+/// A number of requests in each fixed window of time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
-    /// How many requests each window admits, at whatever moment of it.
+    /// How many requests each window admits.
     pub requests: u64,
-    /// How long a window is; the first begins when the quota is set.
+    /// The length of a window. The first window begins when the quota is set.
     pub length: Duration,
-    /// What a refusal says in `Retry-After`, rounded up to seconds; `None` leaves the header out.
+    /// The value of `Retry-After` in a refusal, rounded up to seconds. `None` omits the header.
     pub retry_after: Option<Duration>,
 }
 
-/// A rate of requests with room for bursts.
+/// A rate of requests that permits bursts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Allowance {
-    /// Requests a second in the long run.
+    /// The sustained rate, in requests a second.
     pub per_second: f64,
-    /// How many requests may come at once after a pause.
+    /// How many requests may arrive at once after a pause.
     pub burst: u32,
-    /// What a refusal says in `Retry-After`, rounded up to seconds; `None` leaves the header out.
+    /// The value of `Retry-After` in a refusal, rounded up to seconds. `None` omits the header.
     pub retry_after: Option<Duration>,
 }
 
-/// The quota with what is left of it.
+/// The quota and what is left of it.
 #[derive(Debug, Default)]
 pub(super) struct Buckets {
     shared: Option<Bucket>,
@@ -54,7 +54,7 @@ pub(super) struct Buckets {
     window: Option<Counted>,
 }
 
-/// A window with what it has admitted.
+/// A window and the number of requests that it has admitted.
 #[derive(Debug)]
 struct Counted {
     window: Window,
@@ -84,7 +84,7 @@ impl Buckets {
         }
     }
 
-    /// Takes one request's worth, or tells when to come again.
+    /// Takes one request from the quota, or returns the time for `Retry-After`, if the header is sent.
     pub(super) fn take(&mut self, write: bool, now: Instant) -> Result<(), Option<Duration>> {
         if let Some(window) = &mut self.window {
             window.take(now)?;

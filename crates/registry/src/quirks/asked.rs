@@ -13,7 +13,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) endpoint: Endpoint<'a>,
     /// The path and the query.
     pub(crate) target: &'a str,
-    /// `http://127.0.0.1:5000`: the registry as the client calls it.
+    /// The base URL by which the client knows the registry, such as `http://127.0.0.1:5000`.
     pub(crate) base: &'a str,
 }
 
@@ -22,7 +22,7 @@ impl Asked<'_> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The digest that the tag in the path names now. `None` where the path has no tag, or where the tag names nothing.
+    /// Returns the digest that the tag in the path names now. Returns `None` if the path has no tag or the tag does not exist.
     pub(super) fn resolve(&self, store: &Store) -> Option<Digest> {
         let Endpoint::Manifest { name, reference } = self.endpoint else { return None };
         let (path, tag) = (name.parse::<RepositoryPath>().ok()?, reference.parse::<Tag>().ok()?);

@@ -1,4 +1,4 @@
-//! Quirks of authentication: challenges, tokens, and what is hidden from anonymous clients.
+//! Quirks of authentication: challenges, tokens, and repositories hidden from anonymous clients.
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
@@ -11,44 +11,44 @@ use crate::body::{Response, full};
 use crate::error::{ErrorCode, Refusal};
 use crate::store::Store;
 
-/// How a registry finds out who asks. Without [`crate::Authentication`] it does not ask, and only the tokens' quirks matter.
+/// How a registry authenticates. Without [`crate::Authentication`] it does not, and only the quirks of tokens have an effect.
 #[derive(Clone, Debug, Default)]
 pub struct Auth {
-    /// What reads of repositories without credentials are answered instead of a challenge. The API's root and writes are
-    /// challenged.
+    /// The response to a read of a repository without credentials, instead of a challenge. Requests to the API root and writes
+    /// are challenged.
     pub hidden: Option<Rejection>,
-    /// Reads of repositories whose name contains one of these texts need no credentials.
+    /// Repositories whose names contain one of these texts can be read without credentials.
     pub public: Vec<String>,
-    /// What a 401 says in `WWW-Authenticate`.
+    /// The value of `WWW-Authenticate` in a 401.
     pub challenges: Challenges,
-    /// The body that the token service answers with, a template of `{token}`.
+    /// The body of the token service's response, a template of `{token}`.
     pub token_answer: Option<String>,
-    /// A text that the query of each request for a token must contain; others are answered 400.
+    /// A text that the query of each token request must contain. Other token requests are answered with 400.
     pub token_query: Option<String>,
-    /// The scope that stands for everything. Tokens that were asked for without it are good for nothing.
+    /// The scope that grants everything. A token requested without it grants nothing.
     pub token_scope: Option<String>,
-    /// What the token service answers to POST.
+    /// The response of the token service to `POST`.
     pub token_post: Option<Rejection>,
-    /// Whether a token that is asked for only to pull from a repository that does not exist grants nothing.
+    /// Whether a token grants nothing if it is requested only to pull from a repository that does not exist.
     pub unknown_repositories_grant_nothing: bool,
-    /// How many requests a token is good for.
+    /// How many requests a token is valid for.
     pub token_uses: Option<u64>,
 }
 
-/// What a 401 says in `WWW-Authenticate`.
+/// The value of `WWW-Authenticate` in a 401.
 #[derive(Clone, Debug, Default)]
 pub enum Challenges {
     /// The challenge of the configured authentication.
     #[default]
     Own,
-    /// Nothing.
+    /// No challenge.
     Missing,
     /// These headers, templates of `{realm}`, `{service}`, `{scope}`, `{base}` (`http://127.0.0.1:5000`) and
     /// `{repository}`.
     Said(Vec<String>),
 }
 
-/// What a challenge is filled in with.
+/// The values for the templates of a challenge.
 pub(crate) struct Challenged<'a> {
     pub(crate) realm: &'a str,
     pub(crate) service: &'a str,
@@ -57,13 +57,13 @@ pub(crate) struct Challenged<'a> {
 }
 
 impl Auth {
-    /// Whether a request is let in without credentials.
+    /// Returns whether a request is admitted without credentials.
     pub(crate) fn lets_in(&self, headers: &HeaderMap, needs: &[Need]) -> bool {
         let is_public = |name: &str| self.public.iter().any(|part| name.contains(part.as_str()));
         !self.public.is_empty() && !headers.contains_key(AUTHORIZATION) && reads(needs).is_some_and(is_public)
     }
 
-    /// The refusal of a request that was not let in.
+    /// Returns the refusal of a request that was not admitted.
     pub(crate) fn refuse(&self, refusal: Refusal, headers: &HeaderMap, asked: &Challenged<'_>) -> Refusal {
         if let Some(rejection) = self.hidden
             && !headers.contains_key(AUTHORIZATION)
@@ -85,7 +85,7 @@ impl Auth {
         }
     }
 
-    /// What a token is to be good for, given the scopes that were asked for.
+    /// Returns what a token is issued for, given the requested scopes.
     pub(crate) fn wanted<'a>(
         &self,
         method: &Method,
@@ -110,7 +110,7 @@ impl Auth {
         Ok(Wanted::Scopes(scopes))
     }
 
-    /// The answer that carries a token.
+    /// Returns the response with a token.
     pub(crate) fn issued(&self, token: &str, own: Response) -> Response {
         let Some(template) = &self.token_answer else { return own };
         let mut response = Response::new(full(fill(template, &[("token", token)])));
@@ -137,7 +137,7 @@ impl Challenged<'_> {
     }
 }
 
-/// The repository that a request only reads from.
+/// Returns the repository, if the request only reads from one.
 fn reads(needs: &[Need]) -> Option<&str> {
     match needs {
         [Need::Repository(path, Action::Pull)] => Some(path.as_str()),
@@ -145,7 +145,7 @@ fn reads(needs: &[Need]) -> Option<&str> {
     }
 }
 
-/// The repository of a scope that is for pulling alone.
+/// Returns the repository of a scope, if the scope is for pulls only.
 fn pulled(scope: &str) -> Option<RepositoryPath> {
     scope.strip_prefix("repository:")?.strip_suffix(":pull")?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Reads that lag writes: what was written a moment ago is not seen yet.
+//! Reads that lag behind writes.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::endpoint::{Endpoint, Query};
 use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::tally::Kind;
 
-/// What was written when, by `repository/reference`.
+/// The latest writes with their times, by `repository/reference`.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
     written: HashMap<String, Written>,
@@ -22,16 +22,16 @@ pub(super) struct Fresh {
 #[derive(Clone, Copy, Debug)]
 struct Written {
     at: Instant,
-    /// What the name stood for before.
+    /// The digest that the reference resolved to before the write.
     before: Option<Digest>,
 }
 
-/// What a name shows while reads lag.
+/// What a reference resolves to while reads lag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Visible {
-    /// What it stands for.
+    /// The current content.
     Now,
-    /// What it stood for before it was written.
+    /// The digest from before the write.
     Before(Digest),
     /// Nothing yet.
     Nothing,
@@ -42,7 +42,7 @@ fn key(repository: &str, reference: &str) -> String {
 }
 
 impl Fresh {
-    /// What a tag or digest of a repository shows now, where reads lag writes by `lag`.
+    /// Returns what a tag or digest of a repository resolves to now, if reads lag behind writes by `lag`.
     pub(super) fn visible(&self, lag: Duration, repository: &str, reference: &str) -> Visible {
         match self.written.get(&key(repository, reference)) {
             Some(written) if written.at.elapsed() < lag => {
@@ -52,7 +52,7 @@ impl Fresh {
         }
     }
 
-    /// Notes what a request has written.
+    /// Records what a request has written.
     pub(super) fn note(&mut self, asked: &Asked<'_>, before: Option<Digest>, response: &Response) {
         if !response.status().is_success() {
             return;
@@ -78,7 +78,7 @@ impl Fresh {
         };
         for (reference, before) in names {
             let known = self.written.contains_key(&key(name, reference));
-            // A digest that is written again has been there since the first time.
+            // Content that is pushed again under its digest is visible since its first push.
             if !(known && reference.contains(':')) {
                 let written = Written { at: Instant::now(), before };
                 self.written.insert(key(name, reference), written);

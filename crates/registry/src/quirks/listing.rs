@@ -1,4 +1,4 @@
-//! Changes of lists, which are JSON.
+//! Changes to lists in JSON.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use super::template::fill;
 use crate::body::{Response, full};
 use crate::endpoint::{Endpoint, Query};
 
-/// The shape of lists of referrers.
+/// The form of lists of referrers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReferrersList {
-    /// That of the specification.
+    /// The form of the specification.
     #[default]
     Own,
     /// `manifests` is `null`.
     Null,
-    /// The list does not say that it is an index.
+    /// The list has no media type.
     WithoutMediaType,
-    /// Entries do not say what artifact they are.
+    /// The entries have no artifact type.
     WithoutArtifactType,
 }
 
-/// Changes the JSON of an answer. What is no JSON stays as it is.
+/// Changes the JSON of a response. A body that is not JSON is left unchanged.
 pub(super) async fn edit(response: Response, change: impl FnOnce(&mut Value)) -> Response {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) async fn edit(response: Response, change: impl FnOnce(&mut Value)) ->
     Response::from_parts(parts, written)
 }
 
-/// Repeats each tag, and the last one of the page before.
+/// Repeats each tag of the page, and the last tag of the page before.
 pub(super) fn repeat_tags(list: &mut Value, asked: &Asked<'_>) {
     let Some(tags) = list.get_mut("tags").and_then(Value::as_array_mut) else { return };
     *tags = tags.iter().flat_map(|tag| [tag.clone(), tag.clone()]).collect();
@@ -50,7 +50,7 @@ pub(super) fn repeat_tags(list: &mut Value, asked: &Asked<'_>) {
     }
 }
 
-/// Gives a list of referrers another shape.
+/// Changes the form of a list of referrers.
 pub(super) fn reshape(list: &mut Value, shape: ReferrersList) {
     match shape {
         ReferrersList::Own => {}
@@ -66,7 +66,7 @@ pub(super) fn reshape(list: &mut Value, shape: ReferrersList) {
     }
 }
 
-/// Removes from a list what was written too short a time ago to be seen.
+/// Removes entries from a list that were written less than `lag` ago.
 pub(super) fn hide_fresh(list: &mut Value, fresh: &Fresh, lag: Duration, asked: &Asked<'_>) {
     let (Endpoint::Tags { name } | Endpoint::Referrers { name, .. }) = asked.endpoint else { return };
     let shows = |reference: Option<&str>| {
@@ -84,7 +84,7 @@ pub(super) fn hide_fresh(list: &mut Value, fresh: &Fresh, lag: Duration, asked: 
     }
 }
 
-/// A `Link` written in another way: the text between `<` and `>` is the URL of the own one.
+/// Rewrites a `Link`. Its URL is the text between `<` and `>`.
 pub(super) fn relink(own: &HeaderValue, template: &str, base: &str) -> Option<HeaderValue> {
     let url = own.to_str().ok()?.split(['<', '>']).nth(1)?;
     let (path, query) = url.split_once('?')?;

@@ -1,11 +1,11 @@
-//! What quirks that depend on earlier requests remember.
+//! The state of quirks that depend on earlier requests.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::fresh::Fresh;
 use super::uploads::Uploads;
 
-/// What the quirks of one server remember.
+/// The state of the quirks of one server.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     fresh: Mutex<Fresh>,
@@ -13,12 +13,12 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// The latest writes.
+    /// Locks the latest writes.
     pub(super) fn fresh(&self) -> MutexGuard<'_, Fresh> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The uploads, and the requests that put manifests.
+    /// Locks the uploads and the counts of manifest pushes.
     pub(super) fn uploads(&self) -> MutexGuard<'_, Uploads> {
         self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,7 @@
-//! Quirks: how a registry always behaves where registries differ.
+//! Quirks: the lasting deviations of a registry from the specification or from other registries.
 //!
-//! A [`crate::Fault`] is an event: a request is struck, perhaps some times. A quirk is a habit: it holds for every request
-//! of its kind until it is changed, and it can be changed while the server runs. By default there are none.
+//! A [`crate::Fault`] is an event: it strikes single requests. A quirk holds for every request of its kind until it is
+//! changed. Quirks can be changed while the server runs. By default there are none.
 //!
 //! ```no_run
 //! # fn example(server: &registry::Server) {
@@ -11,7 +11,7 @@
 //! # }
 //! ```
 //!
-//! Templates are texts with names in braces, which are filled in for each request; each field says which.
+//! Templates are texts with names in braces. The names are replaced for each request. Each field documents its names.
 
 mod asked;
 mod auth;
@@ -45,15 +45,15 @@ use crate::store::Store;
 /// All quirks of one server.
 #[derive(Clone, Debug, Default)]
 pub struct Quirks {
-    /// How it finds out who asks.
+    /// How the registry authenticates.
     pub auth: Auth,
-    /// How it answers reads.
+    /// How the registry responds to reads.
     pub reading: Reading,
-    /// How it takes writes.
+    /// How the registry responds to writes.
     pub writing: Writing,
 }
 
-/// The quirks of a running server; clones share them.
+/// The quirks of a running server. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct SharedQuirks {
     shared: Arc<Shared>,
@@ -66,7 +66,7 @@ struct Shared {
 }
 
 impl SharedQuirks {
-    /// Changes some quirks from the next request on.
+    /// Changes quirks from the next request on.
     pub fn change(&self, change: impl FnOnce(&mut Quirks)) {
         let mut current = self.shared.current.write().unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut current));
@@ -86,17 +86,17 @@ impl SharedQuirks {
     }
 }
 
-/// What a request that is served needs to remember for its answer.
+/// The state from before a request that its response needs.
 #[derive(Debug, Default)]
 pub(crate) struct Before {
-    /// The `Range` that the answer is to claim.
+    /// The `Range` that the response says it has, although it has not.
     range: Option<HeaderValue>,
-    /// What the tag that is written named.
+    /// The digest that the tag named before the write.
     tagged: Option<Digest>,
 }
 
 impl Quirks {
-    /// What a request is answered without being served.
+    /// Returns the response to a request that a quirk answers instead of the registry.
     pub(crate) fn instead(
         &self,
         asked: &Asked<'_>,
@@ -114,7 +114,7 @@ impl Quirks {
         Before { range: self.reading.prepare(asked, headers), tagged: asked.resolve(store).filter(|_| lags) }
     }
 
-    /// Changes the answer to a request that was served.
+    /// Changes the response to a request that was served.
     pub(crate) async fn rewrite(
         &self,
         asked: &Asked<'_>,
@@ -129,7 +129,7 @@ impl Quirks {
         self.writing.rewrite(asked, response, shared.memory()).await
     }
 
-    /// What a tag or digest of a repository shows now.
+    /// Returns what a tag or digest of a repository resolves to now.
     pub(crate) fn visible(&self, shared: &SharedQuirks, repository: &str, reference: &str) -> Visible {
         if self.reading.lag.is_zero() {
             return Visible::Now;

@@ -1,4 +1,4 @@
-//! Quirks of reading: lists, manifests, blobs, referrers.
+//! Quirks of reads: lists, manifests, blobs, referrers.
 
 use std::time::Duration;
 
@@ -19,42 +19,42 @@ use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::store::Store;
 use crate::tally::Kind;
 
-/// How a registry answers reads.
+/// How a registry responds to reads.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// What every tag list is answered with.
+    /// The response to every tag list request.
     pub tags: Option<Canned>,
-    /// Whether a repository without tags answers 404 NAME_UNKNOWN to a tag list, though it holds manifests.
+    /// Whether a tag list request for a repository with manifests but without tags is answered with 404 NAME_UNKNOWN.
     pub untagged_is_unknown: bool,
-    /// How a page says where the next one is, a template of `{url}` (path and query), `{path}`, `{query}` and `{base}`
+    /// The `Link` to the next page, a template of `{url}` (path and query), `{path}`, `{query}` and `{base}`
     /// (`http://127.0.0.1:5000`).
     pub link: Option<String>,
-    /// What the first page of a tag list is.
+    /// The content of the first page of a tag list.
     pub first_page: FirstPage,
-    /// Whether pages of tags repeat each tag, and the last one of the page before.
+    /// Whether pages of tags repeat each tag, and the last tag of the page before.
     pub repeated_tags: bool,
-    /// What a tag list with `n` is answered with. The size of pages is [`crate::Config::page_size`].
+    /// The response to a tag list request with `n`. [`crate::Config::page_size`] is the size of pages.
     pub page_size_refused: Option<Rejection>,
-    /// How `HEAD` of a manifest is answered.
+    /// The response to `HEAD` of a manifest.
     pub head: Head,
-    /// The `Content-Type` of manifests, a template of `{type}` and `{TYPE}` (in upper case). Empty: no such header.
+    /// The `Content-Type` of manifests, a template of `{type}` and `{TYPE}` (in upper case). If empty, there is no such header.
     pub manifest_type: Option<String>,
-    /// What every list of referrers is answered with.
+    /// The response to every request for a list of referrers.
     pub referrers: Option<Canned>,
-    /// The shape of lists of referrers.
+    /// The form of lists of referrers.
     pub referrers_list: ReferrersList,
-    /// What becomes of `Range`.
+    /// How `Range` is handled.
     pub ranges: Ranges,
-    /// What blobs say in `Content-Encoding`, though they are sent as they are.
+    /// The `Content-Encoding` of blobs. Their content is sent unchanged.
     pub content_encoding: Option<&'static str>,
-    /// Where blobs are: a template of `{base}` and `{target}` (path and query), answered with 307. A request whose query
-    /// has `signature` is served here.
+    /// The location of blobs, a template of `{base}` and `{target}` (path and query). Requests are redirected to it with 307.
+    /// Requests with `signature` in the query are served.
     pub blob_location: Option<String>,
-    /// How long it takes until reads see what was written over HTTP.
+    /// How long it takes until writes over HTTP are visible to reads.
     pub lag: Duration,
 }
 
-/// What the first page of a tag list is.
+/// The content of the first page of a tag list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum FirstPage {
     /// The first tags.
@@ -66,38 +66,38 @@ pub enum FirstPage {
     Null,
 }
 
-/// How `HEAD` of a manifest is answered.
+/// The response to `HEAD` of a manifest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Head {
-    /// As `GET` without the body.
+    /// The response to `GET` without the body.
     #[default]
     Own,
-    /// Refused.
+    /// An error.
     Refused(Rejection),
-    /// Without `Docker-Content-Digest`.
+    /// A response without `Docker-Content-Digest`.
     WithoutDigest,
-    /// With a `Content-Length` of 0.
+    /// A response with a `Content-Length` of 0.
     EmptyLength,
 }
 
-/// What becomes of the `Range` of a blob.
+/// How the `Range` of a blob request is handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ranges {
-    /// It is honoured.
+    /// The response has the requested part.
     #[default]
     Honoured,
-    /// It is refused.
+    /// The response is an error.
     Refused(Rejection),
-    /// The whole blob is answered with 200.
+    /// The response is 200 with the whole blob.
     Ignored,
-    /// The whole blob is answered as a part, and said to be that.
+    /// The response has the whole blob as a part, with a correct `Content-Range`.
     FromStart,
-    /// The whole blob is answered as the part that was asked for, which it is not.
+    /// The response has the whole blob, but its `Content-Range` names the requested part.
     Mislabelled,
 }
 
 impl Reading {
-    /// What a read is answered without being served.
+    /// Returns the response to a read that a quirk answers instead of the registry.
     pub(super) fn instead(&self, asked: &Asked<'_>, headers: &HeaderMap, store: &Store) -> Option<Response> {
         match asked.kind {
             Kind::TagList => self.instead_of_tags(asked, store),
@@ -154,7 +154,7 @@ impl Reading {
         }
     }
 
-    /// Changes a request before it is served; the `Range` that was asked for, where the answer is to claim it.
+    /// Changes a request before it is served. Returns its `Range`, if the response is to say that it has that part.
     pub(super) fn prepare(&self, asked: &Asked<'_>, headers: &mut HeaderMap) -> Option<HeaderValue> {
         if asked.kind != Kind::BlobGet || !headers.contains_key(RANGE) {
             return None;
@@ -173,7 +173,7 @@ impl Reading {
         }
     }
 
-    /// Changes the answer to a read.
+    /// Changes the response to a read.
     pub(super) async fn rewrite(
         &self,
         asked: &Asked<'_>,
@@ -248,7 +248,7 @@ impl Reading {
     }
 }
 
-/// The `Content-Range` of an answer that claims to be the part that was asked for.
+/// Returns the `Content-Range` of a response that says it has the requested part.
 fn claim(asked: &HeaderValue, headers: &HeaderMap) -> Option<HeaderValue> {
     let (first, last) = asked.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
     let size: u64 = headers.get(CONTENT_RANGE)?.to_str().ok()?.rsplit_once('/')?.1.parse().ok()?;

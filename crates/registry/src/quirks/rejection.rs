@@ -1,21 +1,21 @@
-//! Refusals that quirks answer with.
+//! Error responses of quirks.
 
 use http::StatusCode;
 
 use crate::body::Response;
 use crate::error::{ErrorCode, Refusal};
 
-/// A refusal that a quirk answers with.
+/// An error response of a quirk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// The status of the answer.
+    /// The status.
     pub status: StatusCode,
-    /// The code in its body.
+    /// The error code in the body.
     pub code: ErrorCode,
 }
 
 impl Rejection {
-    /// A refusal with a status and a code that need not fit together.
+    /// Returns a rejection. The status and the code need not match.
     pub const fn new(status: StatusCode, code: ErrorCode) -> Self {
         Self { status, code }
     }

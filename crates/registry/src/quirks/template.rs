@@ -1,6 +1,6 @@
 //! Templates: texts with names in braces.
 
-/// Fills in the names in braces of a template.
+/// Replaces the names in braces of a template.
 pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     values.iter().fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
 }

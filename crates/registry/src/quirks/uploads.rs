@@ -1,8 +1,8 @@
-//! What quirks of writing remember: lost uploads, and how often manifests were put.
+//! State of the quirks of writes: lost uploads, and how often each manifest was pushed.
 
 use std::collections::{HashMap, HashSet};
 
-/// The uploads that were opened or lost, and the requests that put manifests.
+/// The opened and the lost uploads, and the requests that put manifests.
 #[derive(Debug, Default)]
 pub(super) struct Uploads {
     opened: u64,
@@ -11,7 +11,7 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    /// Counts an upload that was opened. Gives its number, counted from 0.
+    /// Counts an opened upload. Returns its number, starting at 0.
     pub(super) fn open(&mut self) -> u64 {
         let number = self.opened;
         self.opened += 1;
@@ -23,12 +23,12 @@ impl Uploads {
         self.lost.insert(id);
     }
 
-    /// Whether an upload is lost.
+    /// Returns whether an upload is lost.
     pub(super) fn is_lost(&self, id: &str) -> bool {
         self.lost.contains(id)
     }
 
-    /// Counts a request that puts a manifest. Gives the number of the request, counted from 1 for each target.
+    /// Counts a request that puts a manifest. Returns the number of the request for its target, starting at 1.
     pub(super) fn put(&mut self, target: &str) -> u64 {
         let puts = self.puts.entry(target.to_owned()).or_default();
         *puts += 1;

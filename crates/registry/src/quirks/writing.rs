@@ -1,4 +1,4 @@
-//! Quirks of writing: uploads, mounts, manifests.
+//! Quirks of writes: uploads, mounts, manifests.
 
 use std::time::Duration;
 
@@ -18,91 +18,92 @@ use crate::headers::DOCKER_CONTENT_DIGEST;
 use crate::store::Store;
 use crate::tally::Kind;
 
-/// How a registry takes writes.
+/// How a registry responds to writes.
 #[derive(Clone, Debug, Default)]
 pub struct Writing {
-    /// What mounts are answered with.
+    /// The response to mount requests.
     pub mounts: Option<Rejection>,
-    /// The status of a `PATCH` that was taken.
+    /// The status of a successful `PATCH`.
     pub patch_status: Option<StatusCode>,
-    /// The status of the `PUT` of a blob that was taken.
+    /// The status of a successful `PUT` of a blob.
     pub blob_status: Option<StatusCode>,
-    /// The status of the `PUT` of a manifest that was taken.
+    /// The status of a successful `PUT` of a manifest.
     pub manifest_status: Option<StatusCode>,
-    /// What the answer to a `PUT` says in `Docker-Content-Digest`.
+    /// The `Docker-Content-Digest` in the response to a `PUT`.
     pub digest_header: DigestHeader,
-    /// Uploads that are forgotten as soon as they are opened.
+    /// Uploads that are dropped as soon as they are opened.
     pub lost_uploads: Option<LostUploads>,
-    /// How manifests are refused at first, as if their parts were not there yet.
+    /// How the first pushes of a manifest are refused, as if its parts were not there yet.
     pub parts_unknown: Option<PartsUnknown>,
-    /// What the `PUT` of a tag that exists is answered with, whatever it names.
+    /// The response to the `PUT` of an existing tag, even if the digest is the same.
     pub immutable_tags: Option<Rejection>,
-    /// The most bytes that a request may have; more are answered with 413, and the connection is closed without reading them.
+    /// The maximum size of a request body, in bytes. A larger one is answered with 413, and the connection is closed without
+    /// reading it.
     pub body_max: Option<u64>,
-    /// What the upload of a blob in one request is answered with.
+    /// The response to the upload of a blob in one request.
     pub monolithic: Option<Rejection>,
     /// The `Location` of an upload, a template of `{path}`, `{base}` (`http://127.0.0.1:5000`), `{id}` and `{name}`.
     pub location: Option<String>,
-    /// Where `POST` and `PUT` are sent to first.
+    /// The redirect of `POST` and `PUT`.
     pub redirect: Option<Redirect>,
-    /// What `POST` and `PUT` are answered with where the repository does not exist: it has to be created by other means.
+    /// The response to `POST` and `PUT` if the repository does not exist, as if it had to be created by other means.
     pub create_first: Option<Rejection>,
-    /// How long the `PUT` of a blob or manifest takes after its last byte has come.
+    /// How long the `PUT` of a blob or manifest takes after its last byte has arrived.
     pub commit: Duration,
     /// Whether `If-None-Match: *` and `If-Match` of the `PUT` of a tag are honoured.
     pub conditional: bool,
 }
 
-/// What the answer to a `PUT` says in `Docker-Content-Digest`.
+/// The `Docker-Content-Digest` in the response to a `PUT`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DigestHeader {
-    /// The digest.
+    /// The digest of the content.
     #[default]
     Own,
-    /// Nothing.
+    /// No header.
     Missing,
     /// Another digest.
     Wrong,
 }
 
-/// Uploads that are forgotten.
+/// Uploads that are dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostUploads {
-    /// Every upload whose number, counted from 0, is divisible by this is lost; 1 loses all.
+    /// Every upload whose number, starting at 0, is divisible by this is lost. With 1, all are lost.
     pub every: u64,
-    /// What its `PATCH` and `PUT` are answered with.
+    /// The response to its `PATCH` and `PUT`.
     pub rejection: Rejection,
 }
 
-/// Manifests that are refused at first.
+/// Manifests whose first pushes are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartsUnknown {
-    /// How often each is refused, by the tag or digest that it is put under.
+    /// How many pushes of each are refused, by the tag or digest in the path.
     pub times: u64,
-    /// How.
+    /// The response.
     pub rejection: Rejection,
 }
 
 /// A redirect of writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redirect {
-    /// 307 or 308, as a rule.
+    /// The status, normally 307 or 308.
     pub status: StatusCode,
-    /// Where to, a template of `{base}` (`http://127.0.0.1:5000`) and `{target}`: path and query, with `redirected` in the
-    /// query. Such a request is served.
+    /// The location, a template of `{base}` (`http://127.0.0.1:5000`) and `{target}`: path and query, with `redirected` in the
+    /// query. A request with it is served.
     pub to: String,
 }
 
-/// What a write is answered without being carried out.
+/// The response to a write that a quirk answers instead of the registry.
 pub(crate) enum Instead {
-    /// The request's body is read first.
+    /// A response after the request body is read.
     Answer(Response),
-    /// The connection closes without reading it.
+    /// A response after which the connection closes. The request body is not read.
     Close(Response),
 }
 
 impl Writing {
-    /// What a write is answered without being carried out.
+    /// Returns the response to a write that a quirk answers instead of the registry.
     pub(super) fn instead(
         &self,
         asked: &Asked<'_>,
@@ -150,7 +151,7 @@ impl Writing {
         self.lost_uploads.filter(|_| memory.uploads().is_lost(id)).map(|lost| lost.rejection)
     }
 
-    /// The refusal of a tag that exists.
+    /// Returns the rejection of a write to an existing tag.
     fn moves(&self, asked: &Asked<'_>, headers: &HeaderMap, store: &Store) -> Option<Rejection> {
         if asked.kind != Kind::ManifestPut {
             return None;
@@ -167,7 +168,7 @@ impl Writing {
         (number <= unknown.times).then_some(unknown.rejection)
     }
 
-    /// Changes the answer to a write that was carried out.
+    /// Changes the response to a processed write.
     pub(super) async fn rewrite(
         &self,
         asked: &Asked<'_>,
@@ -211,7 +212,7 @@ impl Writing {
         }
     }
 
-    /// Takes note of an upload that was opened, and forgets it where it is to be lost.
+    /// Records an opened upload, and marks it as lost if it is to be.
     fn opened(&self, response: &Response, memory: &Memory) {
         let Some(LostUploads { every, .. }) = self.lost_uploads else { return };
         let mut uploads = memory.uploads();
@@ -239,26 +240,26 @@ fn set(response: &mut Response, status: Option<StatusCode>) {
     }
 }
 
-/// The name of the upload that an answer locates.
+/// Returns the ID of the upload in the `Location` of a response.
 fn id_of(response: &Response) -> Option<String> {
     let location = response.headers().get(LOCATION)?.to_str().ok()?;
     location.rsplit('/').next().map(str::to_owned)
 }
 
-/// Whether a request would begin a repository that does not exist.
+/// Returns whether a request would create a repository.
 fn is_new(asked: &Asked<'_>, store: &Store) -> bool {
     let (Endpoint::Uploads { name } | Endpoint::Manifest { name, .. }) = asked.endpoint else { return false };
     let Ok(path) = name.parse::<RepositoryPath>() else { return false };
     store.index().repository(&path).is_none_or(crate::store::RepositoryIndex::is_empty)
 }
 
-/// Whether a request with a body sends a whole blob.
+/// Returns whether a request with a body uploads a whole blob.
 fn is_monolithic(asked: &Asked<'_>) -> bool {
     asked.kind == Kind::UploadPut
         || asked.kind == Kind::UploadOpen && Query::parse(asked.query()).first("digest").is_some()
 }
 
-/// Whether a tag may be written, given what it names now (RFC 9110, 13.1.1 and 13.1.2).
+/// Returns whether a tag may be written, given the digest that it names now (RFC 9110, 13.1.1 and 13.1.2).
 fn conditions_hold(headers: &HeaderMap, held: Option<Digest>) -> bool {
     let none_match = headers.get(IF_NONE_MATCH).is_none_or(|value| value != "*" || held.is_none());
     let is_held = |value: &HeaderValue| {

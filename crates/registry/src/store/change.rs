@@ -1,7 +1,7 @@
-//! What changes a store.
+//! Changes of a store.
 //!
-//! Every change is made on disk first and in the index after it, one at a time in a repository, and to its end even if the
-//! client that asked for it goes away: the two never differ for longer than that.
+//! Every change is made on disk first and in the index after it. A repository has one change at a time. A change continues to
+//! its end even if the client disconnects, so disk and index differ only while it runs.
 
 use std::sync::{Arc, PoisonError};
 
@@ -12,25 +12,25 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::{Backend, Content, Finished, ManifestEntry, Shared, Store, StoreError, blocking};
 
-/// From how many repositories on the turns that nobody awaits are forgotten.
+/// From this number of repositories on, the turns that no change waits for are removed.
 const TURNS_KEPT: usize = 4096;
 
-/// Whether a manifest was taken.
+/// Whether a manifest was stored.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Placed {
-    /// It is there, and so are its tags.
+    /// The manifest and its tags are stored.
     Done,
-    /// The repository lacks these parts; nothing was changed.
+    /// These parts are not in the repository. Nothing was changed.
     PartsMissing(Vec<Digest>),
 }
 
-/// A manifest that is to be put.
+/// A manifest to be stored.
 #[derive(Debug)]
 pub(crate) struct Placement {
     pub(crate) digest: Digest,
     pub(crate) tags: Vec<Tag>,
     pub(crate) manifest: RawManifest,
-    /// What the manifest refers to, where it is of a kind that can be read.
+    /// What the manifest refers to, if its media type is known.
     pub(crate) parts: Option<Manifest>,
     /// Whether all parts must be there.
     pub(crate) complete: bool,
@@ -51,10 +51,10 @@ impl Placement {
 }
 
 impl Store {
-    /// Puts a blob; its SHA-256 digest.
+    /// Puts a blob. Returns its SHA-256 digest.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// If an operation of the file system fails.
     pub async fn put_blob(&self, repository: &RepositoryPath, bytes: Bytes) -> Result<Digest, StoreError> {
         let digest = Digest::of(&bytes);
         let size = bytes.len() as u64;
@@ -71,10 +71,10 @@ impl Store {
         Ok(digest)
     }
 
-    /// Puts a manifest, under a tag where one is given, and does not ask whether its parts are there; its SHA-256 digest.
+    /// Puts a manifest, and sets the tag if one is given. Does not check whether its parts are there. Returns its SHA-256 digest.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// If an operation of the file system fails.
     pub async fn put_manifest(
         &self,
         repository: &RepositoryPath,
@@ -102,7 +102,7 @@ impl Store {
         self.change(repository, move |shared| shared.place(&path, &placement)).await
     }
 
-    /// Gives a repository a blob that another one has. Whether that one has it.
+    /// Links a blob of another repository. Returns whether that repository has it.
     pub(crate) async fn mount(
         &self,
         repository: &RepositoryPath,
@@ -156,7 +156,7 @@ impl Store {
         self.change(repository, link).await
     }
 
-    /// Takes a blob from a repository. Whether it was there.
+    /// Removes a blob from a repository. Returns whether it was there.
     pub(crate) async fn delete_blob(
         &self,
         repository: &RepositoryPath,
@@ -172,7 +172,7 @@ impl Store {
         self.change(repository, delete).await
     }
 
-    /// Takes a manifest and the tags that name it from a repository. Whether it was there.
+    /// Removes a manifest and the tags that name it from a repository. Returns whether it was there.
     pub async fn delete_manifest(
         &self,
         repository: &RepositoryPath,
@@ -191,7 +191,7 @@ impl Store {
         self.change(repository, delete).await
     }
 
-    /// Takes a tag from a repository. Whether it was there.
+    /// Removes a tag from a repository. Returns whether it was there.
     pub async fn delete_tag(&self, repository: &RepositoryPath, tag: &Tag) -> Result<bool, StoreError> {
         let (path, tag) = (repository.clone(), tag.clone());
         let delete = move |shared: &Shared| {
@@ -204,7 +204,7 @@ impl Store {
         self.change(repository, delete).await
     }
 
-    /// Changes the names of one repository, when it is its turn.
+    /// Changes the names of one repository after the changes before it.
     async fn change<T: Send + 'static>(
         &self,
         repository: &RepositoryPath,
@@ -226,7 +226,7 @@ impl Store {
         let turn = {
             let mut turns = self.shared.turns.lock().unwrap_or_else(PoisonError::into_inner);
             if turns.len() >= TURNS_KEPT {
-                // Whoever has or awaits a turn holds a second handle of it.
+                // A change that has the turn or waits for it holds another reference to it.
                 turns.retain(|_, turn| Arc::strong_count(turn) > 1);
             }
             Arc::clone(turns.entry(repository.clone()).or_default())
@@ -245,7 +245,7 @@ impl Shared {
             }
         }
         let kept = self.disk().is_none().then(|| manifest.bytes().clone());
-        // The same bytes may come again as another kind.
+        // The same bytes may be pushed again with another media type.
         let known =
             self.index().manifest(path, digest).is_some_and(|e| e.media_type == *manifest.media_type());
         let entry = (!known).then(|| placement.entry(kept));

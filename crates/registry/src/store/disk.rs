@@ -9,10 +9,10 @@
 //! FOLDER/repositories/<name>/_tags/<tag>                    the digest that the tag names
 //! ```
 //!
-//! Everything comes into being whole: it is written beside its place, forced to disk and renamed, and then the folder is
-//! forced to disk. Content is written before the names that refer to it and removed after them. Content that nothing names is
-//! removed when the folder is opened, because only then nobody can be about to name it. No component of a repository name
-//! begins with `_`, so names and folders cannot meet.
+//! Every file appears whole: it is written to a temporary file, synced and renamed, and then its folder is synced. Content is
+//! written before the names that refer to it, and removed after them. Content without a name is removed when the folder is
+//! opened, because only then no request can be about to name it. No component of a repository name begins with `_`, so names
+//! and folders cannot collide.
 
 use std::collections::HashSet;
 use std::fs::{self, File, TryLockError};
@@ -28,16 +28,16 @@ use tempfile::{NamedTempFile, TempPath};
 use super::error::{StoreError, at};
 use super::index::{Content, Index, ManifestEntry};
 
-/// An open folder. Every method blocks.
+/// An open folder. All methods block.
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: PathBuf,
     folders: Folders,
-    /// Locked as long as it is open.
+    /// Holds the lock while the folder is open.
     _lock: File,
 }
 
-/// A manifest's link, as it stands on disk.
+/// The link of a manifest on disk.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ManifestLink {
@@ -48,7 +48,7 @@ struct ManifestLink {
     uploaded: i64,
 }
 
-/// The three kinds of name in a repository, by their folders.
+/// The three kinds of names in a repository, one folder each.
 #[derive(Clone, Copy)]
 enum Names {
     Blobs,
@@ -67,7 +67,7 @@ impl Names {
 }
 
 impl Disk {
-    /// Opens or makes a folder, cleans up what a crash has left, and reads all names.
+    /// Opens or creates a folder, removes what a crash has left, and reads all names.
     pub(crate) fn open(root: &Path) -> Result<(Self, Index), StoreError> {
         let folders = Folders::default();
         folders.make(root)?;
@@ -97,39 +97,39 @@ impl Disk {
         self.repositories().join(repository.as_str()).join(names.folder())
     }
 
-    /// Where content is.
+    /// Returns the path of content.
     pub(crate) fn content(&self, digest: &Digest) -> PathBuf {
         self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
 
-    /// The size of content, in bytes; an error where it is not there, although something names it.
+    /// Returns the size of content, in bytes. If the content does not exist, this is an error, because a name refers to it.
     fn size(&self, digest: &Digest) -> Result<u64, StoreError> {
         let place = self.content(digest);
         fs::metadata(&place).map(|metadata| metadata.len()).map_err(at("find the content", &place))
     }
 
-    /// A new file for content that comes in; it is removed unless it is kept.
+    /// Creates a file for incoming content. It is removed unless it is kept.
     pub(crate) fn incoming(&self) -> Result<NamedTempFile, StoreError> {
         NamedTempFile::new_in(self.uploads()).map_err(at("create a file in", &self.uploads()))
     }
 
-    /// Makes content that is complete and forced to disk available under its digest.
+    /// Makes complete, synced content available under its digest.
     pub(crate) fn keep(&self, incoming: TempPath, digest: &Digest) -> Result<(), StoreError> {
         let place = self.content(digest);
         if !place.exists() {
             incoming.persist(&place).map_err(|e| at("move an upload to", &place)(e.error))?;
         }
-        // Also where another request was faster, and may not have come so far yet.
+        // Also if another request has written the content first: it may not have synced the folder yet.
         sync_folder_of(&place)
     }
 
-    /// Writes content that is in memory.
+    /// Writes content from memory.
     pub(crate) fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
         let place = self.content(digest);
         if place.exists() { sync_folder_of(&place) } else { self.write(&place, bytes) }
     }
 
-    /// Reads content whole.
+    /// Reads the whole content.
     pub(crate) fn read_content(&self, digest: &Digest) -> Result<Bytes, StoreError> {
         let place = self.content(digest);
         fs::read(&place).map(Bytes::from).map_err(at("read", &place))
@@ -284,7 +284,7 @@ impl Disk {
     }
 }
 
-/// A digest as a file name: the colon means something on some systems.
+/// Returns a digest as a file name. Some systems do not allow a colon in it.
 fn file_name(digest: &Digest) -> String {
     format!("{}-{}", digest.algorithm().name(), digest.hex())
 }
@@ -305,15 +305,15 @@ fn lock(root: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// The folders of which this process knows that they are forced to disk.
+/// The folders that this process has synced.
 #[derive(Debug, Default)]
 struct Folders {
     known: Mutex<HashSet<PathBuf>>,
 }
 
 impl Folders {
-    /// Makes a folder and what is missing above it, each forced to disk, also those that another request has just made and
-    /// may not have forced to disk yet.
+    /// Creates a folder and its missing parents, and syncs each of them. This includes folders that another request has just
+    /// created and may not have synced yet.
     fn make(&self, folder: &Path) -> Result<(), StoreError> {
         if self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(folder) {
             return Ok(());

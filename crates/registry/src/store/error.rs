@@ -3,17 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why the storage failed.
+/// An error of the storage.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The file system refused.
+    /// An operation of the file system failed.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On what.
+        /// The path.
         path: PathBuf,
-        /// What came back.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Another process has the folder open.
@@ -25,18 +25,18 @@ pub enum StoreError {
     /// Something in the folder was not written by this registry.
     #[error("{} does not belong in a registry folder: {reason}", path.display())]
     Foreign {
-        /// What it is.
+        /// Its path.
         path: PathBuf,
-        /// Why it cannot belong there.
+        /// Why it does not belong there.
         reason: String,
     },
-    /// A task of the runtime was lost, because the runtime is shutting down.
+    /// The runtime dropped a task because it is shutting down.
     #[error("the runtime is shutting down")]
     Shutdown,
 }
 
 impl StoreError {
-    /// The error for something in the folder that this registry has not written.
+    /// Returns the error for something in the folder that this registry has not written.
     pub(super) fn foreign(path: &Path, reason: impl Into<String>) -> Self {
         Self::Foreign { path: path.to_owned(), reason: reason.into() }
     }

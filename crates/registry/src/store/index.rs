@@ -1,4 +1,4 @@
-//! What a store holds, by name: kept in memory for every kind of storage.
+//! The names in a store. They are kept in memory for every kind of storage.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -18,27 +18,27 @@ pub(crate) struct RepositoryIndex {
     pub(crate) blobs: HashSet<Digest>,
     pub(crate) manifests: BTreeMap<Digest, ManifestEntry>,
     pub(crate) tags: BTreeMap<Tag, Digest>,
-    /// Which manifests are about which one.
+    /// The referrers of each manifest.
     pub(crate) referrers: HashMap<Digest, BTreeSet<Digest>>,
 }
 
-/// What is known of a manifest without reading it.
+/// What is known about a manifest without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ManifestEntry {
     pub(crate) media_type: MediaType,
     /// The manifest's own size, in bytes.
     pub(crate) size: u64,
-    /// The sizes of the blobs it names, in bytes, summed up.
+    /// The total size of the blobs that it names, in bytes.
     pub(crate) blobs_size: u64,
-    /// The manifest that it is about.
+    /// The subject of the manifest.
     pub(crate) subject: Option<Digest>,
-    /// When it was first put, in milliseconds since 1970.
+    /// When the manifest was first stored, in milliseconds since 1970.
     pub(crate) uploaded: i64,
-    /// Its bytes, where they are kept in memory.
+    /// The bytes, if they are kept in memory.
     pub(crate) bytes: Option<Bytes>,
 }
 
-/// Content that is linked by at least one repository.
+/// Content that at least one repository links.
 #[derive(Debug)]
 struct Blob {
     size: u64,
@@ -46,7 +46,7 @@ struct Blob {
     links: usize,
 }
 
-/// A blob as the index knows it: its size, and its bytes where they are kept in memory.
+/// The size of a blob, and its bytes if they are kept in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
     pub(crate) size: u64,
@@ -66,7 +66,7 @@ impl Index {
         self.repositories.get(path)?.manifests.get(digest)
     }
 
-    /// The parts of a manifest that a repository lacks. Foreign layers and the subject need not be there.
+    /// Returns the parts of a manifest that are not in the repository. Foreign layers and the subject are not required.
     pub(crate) fn lacking(&self, path: &RepositoryPath, parts: &Manifest) -> Vec<Digest> {
         let names = self.repositories.get(path);
         let has_blob = |digest: &Digest| names.is_some_and(|r| r.blobs.contains(digest));
@@ -80,21 +80,21 @@ impl Index {
         self.repositories.iter()
     }
 
-    /// The repositories after `last` in the order of their names.
+    /// Returns the repositories after `last`, in the order of their names.
     pub(crate) fn names_after(&self, last: Option<&str>) -> impl Iterator<Item = &RepositoryPath> {
         let last = last.unwrap_or_default().to_owned();
         let named = self.repositories.iter().filter(|(_, names)| !names.is_empty()).map(|(path, _)| path);
         named.filter(move |path| path.as_str() > last.as_str())
     }
 
-    /// The blob, if this repository links it.
+    /// Returns a blob, if the repository links it.
     pub(crate) fn blob(&self, path: &RepositoryPath, digest: &Digest) -> Option<Content> {
         let linked = self.repositories.get(path)?.blobs.contains(digest);
         let blob = self.blobs.get(digest).filter(|_| linked)?;
         Some(Content { size: blob.size, bytes: blob.bytes.clone() })
     }
 
-    /// Links a blob, new content or not.
+    /// Links a blob, whether its content is new or not.
     pub(crate) fn add_blob(&mut self, path: &RepositoryPath, digest: Digest, content: Content) {
         let blob =
             self.blobs.entry(digest).or_insert(Blob { size: content.size, bytes: content.bytes, links: 0 });
@@ -103,7 +103,7 @@ impl Index {
         }
     }
 
-    /// Removes a link, and the content with its last link. Whether there was one.
+    /// Removes a link, and the content with its last link. Returns whether the link existed.
     pub(crate) fn remove_blob(&mut self, path: &RepositoryPath, digest: &Digest) -> bool {
         let linked =
             self.repositories.get_mut(path).is_some_and(|repository| repository.blobs.remove(digest));
@@ -116,7 +116,7 @@ impl Index {
         linked
     }
 
-    /// A repository that links the blob and that `may_read` lets be read.
+    /// Returns a repository that links the blob and for which `may_read` is true.
     pub(crate) fn holder_of(
         &self,
         digest: &Digest,
@@ -144,12 +144,12 @@ impl Index {
 }
 
 impl RepositoryIndex {
-    /// The tags that name a manifest.
+    /// Returns the tags that name a manifest.
     pub(crate) fn tags_of(&self, digest: &Digest) -> Vec<Tag> {
         self.tags.iter().filter(|(_, tagged)| *tagged == digest).map(|(tag, _)| tag.clone()).collect()
     }
 
-    /// Removes a manifest and the tags that name it. Whether it was there.
+    /// Removes a manifest and the tags that name it. Returns whether it was there.
     pub(crate) fn remove_manifest(&mut self, digest: &Digest) -> bool {
         self.tags.retain(|_, tagged| tagged != digest);
         self.forget_manifest(digest)
@@ -168,7 +168,7 @@ impl RepositoryIndex {
         true
     }
 
-    /// Whether there is anything in it.
+    /// Returns whether the repository has no names.
     pub(crate) fn is_empty(&self) -> bool {
         self.blobs.is_empty() && self.manifests.is_empty() && self.tags.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Whether every image is whole.
+//! A check that every image is complete.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use oci::{Digest, RawManifest, RepositoryPath, Tag};
 
 use super::{RepositoryIndex, Store, StoreError};
 
-/// Something that is referred to and is not there.
+/// A manifest or blob that is referred to but missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingPart {
-    /// The repository that lacks it.
+    /// The repository.
     pub repository: RepositoryPath,
     /// What refers to it.
     pub holder: Holder,
@@ -26,14 +26,14 @@ pub enum Holder {
     Manifest(Digest),
 }
 
-/// What is missing.
+/// A missing part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
     /// A manifest.
     Manifest(Digest),
     /// A blob.
     Blob(Digest),
-    /// The content of the manifest itself: it cannot be read as what it should be, for this reason.
+    /// The content of the manifest itself, which does not parse. The value is the reason.
     Content(String),
 }
 
@@ -52,13 +52,14 @@ impl fmt::Display for MissingPart {
 }
 
 impl Store {
-    /// What any tag, manifest or index refers to and its repository lacks; empty where every image is whole.
+    /// Returns everything that a tag, manifest or index refers to and that is not in its repository. The result is empty if every
+    /// image is complete.
     ///
-    /// Foreign layers need not be there, nor the subject of a referrer. Kinds of manifest that cannot be read are taken
-    /// as they are. What changes meanwhile may or may not be seen.
+    /// Foreign layers and the subjects of referrers are not required. Manifests of unknown media types are not checked. Changes
+    /// during the check may or may not be included.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// If an operation of the file system fails.
     pub async fn missing_parts(&self) -> Result<Vec<MissingPart>, StoreError> {
         let mut missing = Vec::new();
         for repository in self.repositories() {

@@ -1,4 +1,4 @@
-//! What a registry holds: blobs, manifests and tags, by repository.
+//! The content of a registry: blobs, manifests and tags, by repository.
 
 mod change;
 mod disk;
@@ -24,9 +24,9 @@ pub(crate) use upload::{Finished, Held, NoUpload, Sink, Upload, UploadId, Upload
 
 use crate::config::Storage;
 
-/// Everything that one registry holds. Clones share it.
+/// The content of one registry. Clones share it.
 ///
-/// Names come as [`oci`]'s types, so that none can lead out of a folder.
+/// Names have the types of [`oci`], so that no name can lead to a path outside the folder.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
@@ -36,7 +36,7 @@ struct Shared {
     index: RwLock<Index>,
     backend: Backend,
     uploads: Uploads,
-    /// One turn a repository for whoever changes its names: what is on disk and what is in the index change in one order.
+    /// One lock for each repository whose names change, so that disk and index change in the same order.
     turns: Mutex<HashMap<RepositoryPath, Arc<tokio::sync::Mutex<()>>>>,
 }
 
@@ -49,7 +49,7 @@ impl Shared {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The folder, where there is one.
+    /// Returns the folder, if the store has one.
     fn disk(&self) -> Option<&Disk> {
         match &self.backend {
             Backend::Disk(disk) => Some(disk),
@@ -64,7 +64,7 @@ enum Backend {
     Disk(Arc<Disk>),
 }
 
-/// Where a blob's bytes are.
+/// Where the bytes of a blob are.
 #[derive(Debug)]
 pub(crate) enum Source {
     Memory(Bytes),
@@ -73,20 +73,21 @@ pub(crate) enum Source {
 }
 
 impl Store {
-    /// An empty store in memory.
+    /// Returns an empty store in memory.
     pub fn in_memory() -> Self {
         Self::new(Index::default(), Backend::Memory)
     }
 
-    /// An empty store in memory that keeps of blobs nothing but digest and size.
+    /// Returns an empty store in memory that keeps only the digests and sizes of blobs.
     pub fn discarding() -> Self {
         Self::new(Index::default(), Backend::Discard)
     }
 
-    /// Opens a folder as a store, or makes it.
+    /// Opens a folder as a store. Creates the folder if it does not exist.
     ///
     /// # Errors
-    /// When another process has it open, when it holds what no registry has written, or when the file system refuses.
+    /// If another process has the folder open, if the folder has content that no registry has written, or if an operation of the
+    /// file system fails.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         let folder = folder.to_owned();
         let (disk, index) = blocking(move || Disk::open(&folder)).await?;
@@ -111,40 +112,40 @@ impl Store {
         Self { shared: Arc::new(shared) }
     }
 
-    /// All repositories, in the order of their names.
+    /// Returns all repositories, in the order of their names.
     pub fn repositories(&self) -> Vec<RepositoryPath> {
         self.index().repositories().filter(|(_, r)| !r.is_empty()).map(|(path, _)| path.clone()).collect()
     }
 
-    /// The tags of a repository and what they name; none where there is no such repository.
+    /// Returns the tags of a repository and their digests. Returns no tags if the repository does not exist.
     pub fn tags(&self, repository: &RepositoryPath) -> BTreeMap<Tag, Digest> {
         self.index().repository(repository).map(|r| r.tags.clone()).unwrap_or_default()
     }
 
-    /// What a tag names.
+    /// Returns the digest that a tag names.
     pub fn resolve(&self, repository: &RepositoryPath, tag: &Tag) -> Option<Digest> {
         self.index().repository(repository)?.tags.get(tag).copied()
     }
 
-    /// Whether a repository has a blob.
+    /// Returns whether a repository has a blob.
     pub fn has_blob(&self, repository: &RepositoryPath, digest: &Digest) -> bool {
         self.index().repository(repository).is_some_and(|r| r.blobs.contains(digest))
     }
 
-    /// Whether a repository has a manifest.
+    /// Returns whether a repository has a manifest.
     pub fn has_manifest(&self, repository: &RepositoryPath, digest: &Digest) -> bool {
         self.index().repository(repository).is_some_and(|r| r.manifests.contains_key(digest))
     }
 
-    /// The digests of a repository's manifests, in order.
+    /// Returns the digests of a repository's manifests, in order.
     pub fn manifests(&self, repository: &RepositoryPath) -> Vec<Digest> {
         self.index().repository(repository).map(|r| r.manifests.keys().copied().collect()).unwrap_or_default()
     }
 
-    /// A manifest by its digest.
+    /// Reads a manifest by its digest.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// If an operation of the file system fails.
     pub async fn manifest(
         &self,
         repository: &RepositoryPath,
@@ -171,10 +172,10 @@ impl Store {
         }
     }
 
-    /// A blob's bytes; `None` where the repository lacks it, or where they were discarded.
+    /// Reads a blob. Returns `None` if it is not in the repository, or if its bytes were discarded.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// If an operation of the file system fails.
     pub async fn blob(
         &self,
         repository: &RepositoryPath,
@@ -189,7 +190,7 @@ impl Store {
         }
     }
 
-    /// A blob's size and where its bytes are.
+    /// Returns the size of a blob and where its bytes are.
     pub(crate) fn blob_source(&self, repository: &RepositoryPath, digest: &Digest) -> Option<(u64, Source)> {
         let Content { size, bytes } = self.index().blob(repository, digest)?;
         let source = match (bytes, &self.shared.backend) {
@@ -204,7 +205,7 @@ impl Store {
         &self.shared.uploads
     }
 
-    /// A new upload's place.
+    /// Begins an upload.
     pub(crate) async fn begin_upload(&self, repository: &RepositoryPath) -> Result<Upload, StoreError> {
         let sink = match &self.shared.backend {
             Backend::Memory => Sink::Memory(BytesMut::new()),
@@ -234,7 +235,7 @@ impl fmt::Debug for Store {
     }
 }
 
-/// Runs what blocks where it holds up nobody, and to its end even if nobody waits for it any more.
+/// Runs blocking code on a thread where it delays no other task. It continues to its end even if its caller is dropped.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, StoreError> {

@@ -1,4 +1,4 @@
-//! Blobs that are coming in.
+//! Uploads of blobs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::error::{StoreError, at};
 
-/// The most that is set aside in memory for a body that announces its length, in bytes. What it announces is not believed
-/// further than that.
+/// The maximum memory that is reserved for the announced length of a body, in bytes. The announced length is not trusted
+/// beyond that.
 const RESERVE_MAX: u64 = 16 << 20;
 /// How much of a file is read at once, in bytes.
 const READ_SIZE: usize = 256 << 10;
 
-/// The name of an upload: random, so that nobody meets another's.
+/// The ID of an upload. It is random, so that no client uses the upload of another by accident.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct UploadId(String);
 
@@ -29,7 +29,7 @@ impl UploadId {
         Self(hex::encode(rand::random::<[u8; 16]>()))
     }
 
-    /// The name as it stands in a URL; any text may be looked up.
+    /// Makes an ID of the text in a URL. Any text may be looked up.
     pub(crate) fn named(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -39,7 +39,7 @@ impl UploadId {
     }
 }
 
-/// Where the bytes of an upload go.
+/// Where the bytes of an upload are written.
 #[derive(Debug)]
 pub(crate) enum Sink {
     Memory(BytesMut),
@@ -47,7 +47,7 @@ pub(crate) enum Sink {
     Discard,
 }
 
-/// What a finished upload leaves.
+/// The content of a finished upload.
 #[derive(Debug)]
 pub(crate) enum Finished {
     Memory(Bytes),
@@ -55,7 +55,7 @@ pub(crate) enum Finished {
     Discarded,
 }
 
-/// An upload that is under way.
+/// An unfinished upload.
 pub(crate) struct Upload {
     repository: RepositoryPath,
     sink: Sink,
@@ -70,7 +70,7 @@ impl Upload {
         Self { repository, sink, hasher: algorithm.hasher(), algorithm, received: 0 }
     }
 
-    /// How many bytes have come so far.
+    /// Returns how many bytes have been received.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
@@ -83,15 +83,15 @@ impl Upload {
         }
     }
 
-    /// Makes room for what a request announces, in bytes.
+    /// Reserves memory for the length that a request announces, in bytes.
     pub(crate) fn expect(&mut self, announced: u64) {
         if let Sink::Memory(bytes) = &mut self.sink {
-            // The cast cannot truncate: the bound fits every address space.
+            // The cast cannot truncate: the limit fits every address space.
             bytes.reserve(announced.min(RESERVE_MAX) as usize);
         }
     }
 
-    /// Takes in the next piece.
+    /// Writes the next chunk.
     pub(crate) async fn write(&mut self, piece: &Bytes) -> Result<(), StoreError> {
         match &mut self.sink {
             Sink::Memory(bytes) => bytes.extend_from_slice(piece),
@@ -103,9 +103,9 @@ impl Upload {
         Ok(())
     }
 
-    /// Ends the upload: its size, the digest by the algorithm that is asked for, and the content.
+    /// Ends the upload. Returns its size, its digest by the given algorithm, and its content.
     ///
-    /// The digest is `None` where the bytes would have to be read again and were thrown away.
+    /// The digest is `None` if the bytes would have to be read again but were discarded.
     pub(crate) async fn finish(
         self,
         algorithm: Algorithm,
@@ -147,7 +147,7 @@ async fn hash_file(path: &TempPath, algorithm: Algorithm) -> Result<Digest, Stor
     }
 }
 
-/// An upload that one request has taken for itself. `None` once it has ended.
+/// An upload that is locked for one request. It is `None` after its end.
 pub(crate) type Held = OwnedMutexGuard<Option<Upload>>;
 
 struct Open {
@@ -156,26 +156,26 @@ struct Open {
     touched: Instant,
 }
 
-/// All uploads of a store that are open.
+/// All open uploads of a store.
 #[derive(Default)]
 pub(crate) struct Uploads {
     open: Mutex<HashMap<UploadId, Open>>,
 }
 
-/// Why an upload cannot be had.
+/// Why an upload is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoUpload {
-    /// There is none of that name in that repository, or no longer.
+    /// The repository has no such upload, or no longer has it.
     Unknown,
     /// Another request is writing to it.
     Busy,
 }
 
 impl Uploads {
-    /// Opens an upload, unless too many are open. Those that nobody touched for `idle` are forgotten first.
+    /// Opens an upload, unless too many are open. Uploads without a request for `idle` are dropped first.
     pub(crate) fn open(&self, upload: Upload, limit: usize, idle: Duration) -> Option<UploadId> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        // One that a request holds is in use, however long ago it began.
+        // An upload that a request has locked is in use, however long ago that request began.
         open.retain(|_, open| open.touched.elapsed() < idle || open.upload.try_lock().is_err());
         if open.len() >= limit {
             return None;
@@ -187,7 +187,7 @@ impl Uploads {
         Some(id)
     }
 
-    /// Takes an upload for one request.
+    /// Locks an upload for one request.
     pub(crate) fn hold(
         &self,
         repository: &RepositoryPath,
@@ -203,7 +203,7 @@ impl Uploads {
         Arc::clone(&found.upload).try_lock_owned().map_err(|_| NoUpload::Busy)
     }
 
-    /// Forgets an upload.
+    /// Drops an upload.
     pub(crate) fn close(&self, id: &UploadId) {
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
