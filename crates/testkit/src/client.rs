@@ -1,4 +1,4 @@
-//! What running other people's clients has in common.
+//! Running the clients of other projects.
 
 use std::ffi::OsStr;
 use std::process::{Command, Output, Stdio};
@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use crate::credential::DockerConfig;
 use crate::tool::{tool, variable};
 
-/// A command that sees `config` for credentials and nothing else of its user.
+/// Returns a command with the credentials of `config` and with nothing else of the user's environment but `PATH`.
 pub(crate) fn isolated(program: &str, config: &DockerConfig) -> Command {
     let mut command = Command::new(tool(program));
     command
@@ -18,21 +18,21 @@ pub(crate) fn isolated(program: &str, config: &DockerConfig) -> Command {
     command
 }
 
-/// Runs a command and gives what it wrote to its standard output.
+/// Runs a command and returns its standard output.
 ///
 /// # Panics
-/// When it cannot be started or fails; with what it wrote to its standard error.
+/// If the command cannot be started or fails. The message has its standard error.
 pub(crate) fn output(command: Command) -> Vec<u8> {
     attempt(command).unwrap_or_else(|complaint| panic!("{complaint}"))
 }
 
-/// The same for a command that may well fail: what it wrote to its standard error then is the error.
+/// Runs a command that may fail and returns its standard output.
 ///
 /// # Errors
-/// When it fails; with the command, how it ended and what it complained of.
+/// If the command fails. The error has the command, its exit status and its standard error.
 ///
 /// # Panics
-/// When it cannot be started.
+/// If the command cannot be started.
 pub(crate) fn attempt(mut command: Command) -> Result<Vec<u8>, String> {
     let Output { status, stdout, stderr } =
         command.output().unwrap_or_else(|error| panic!("starting {}: {error}", spelled(&command)));
@@ -42,7 +42,7 @@ pub(crate) fn attempt(mut command: Command) -> Result<Vec<u8>, String> {
     Err(format!("`{}` ended with {status}:\n{}", spelled(&command), String::from_utf8_lossy(&stderr)))
 }
 
-/// Program and arguments. Credentials are in files, so there are none to hide.
+/// Returns program and arguments. Credentials are in files, so the arguments have no secrets.
 fn spelled(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

@@ -1,4 +1,4 @@
-//! `cosign`, in the versions that users have.
+//! `cosign`, in the versions in use.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -14,36 +14,36 @@ use crate::sigstore::{Rekor, Sigstore};
 /// How a signature is attached to an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// As the image `sha256-<hex>.sig` (or `.att`) in the same repository. It knows Rekor v1 only.
+    /// As the image `sha256-<hex>.sig` (or `.att`) in the same repository. This form supports only Rekor v1.
     Tag,
     /// As a Sigstore bundle that refers to the image.
     Bundle,
-    /// As cosign chooses without being told.
+    /// In the form that cosign chooses by default.
     Any,
 }
 
-/// A key pair of cosign's; the private key is encrypted. Its folder goes when this is dropped.
+/// A key pair of cosign with an encrypted private key. Its folder is removed when it is dropped.
 #[derive(Debug)]
 pub struct KeyPair {
     folder: tempfile::TempDir,
 }
 
 impl KeyPair {
-    /// What the private key is encrypted with.
+    /// The password of the private key.
     pub const PASSWORD: &'static str = "kpromo-test-password";
 
-    /// The encrypted private key.
+    /// Returns the path of the encrypted private key.
     pub fn private(&self) -> PathBuf {
         self.folder.path().join("cosign.key")
     }
 
-    /// The public key, as PEM.
+    /// Returns the path of the public key, a PEM file.
     pub fn public(&self) -> PathBuf {
         self.folder.path().join("cosign.pub")
     }
 }
 
-/// How something is signed: by whom, in which form, with which log.
+/// The signer, the form and the transparency log of a signature.
 #[derive(Clone, Debug)]
 pub struct Signing<'a> {
     by: Signer<'a>,
@@ -59,30 +59,30 @@ enum Signer<'a> {
 }
 
 impl<'a> Signing<'a> {
-    /// By whom an identity token names, in a tag, with Rekor v1.
+    /// Signs as the identity in a token, in a tag, with Rekor v1.
     pub fn keyless(token: String) -> Self {
         Self { by: Signer::Token(token), form: Form::Tag, rekor: Rekor::V1, recursive: false }
     }
 
-    /// By a key, in a tag, with Rekor v1.
+    /// Signs with a key, in a tag, with Rekor v1.
     pub fn by_key(keys: &'a KeyPair) -> Self {
         Self { by: Signer::Key(keys), form: Form::Tag, rekor: Rekor::V1, recursive: false }
     }
 
-    /// The same as a bundle, with this log.
+    /// Signs in a bundle, with this log.
     #[must_use]
     pub fn bundle(self, rekor: Rekor) -> Self {
         Self { form: Form::Bundle, rekor, ..self }
     }
 
-    /// The same for an index and all its images.
+    /// Signs an index and all its images.
     #[must_use]
     pub fn recursive(self) -> Self {
         Self { recursive: true, ..self }
     }
 }
 
-/// Whose signature is looked for, and in which form.
+/// The expected signer and form of a signature.
 #[derive(Clone, Debug)]
 pub struct Expected<'a> {
     by: By<'a>,
@@ -96,23 +96,23 @@ enum By<'a> {
 }
 
 impl<'a> Expected<'a> {
-    /// One of this identity (an e-mail address, a URI) by this issuer, in a tag.
+    /// Expects a signature in a tag by this identity (an e-mail address or a URI) of this issuer.
     pub fn identity(identity: &'a str, issuer: &'a str) -> Self {
         Self { by: By::Identity { identity, issuer }, form: Form::Tag }
     }
 
-    /// One of the key whose public half is this PEM file, in a tag.
+    /// Expects a signature in a tag by the key whose public half is this PEM file.
     pub fn key(public: &Path) -> Self {
         Self { by: By::Key(public.to_owned()), form: Form::Tag }
     }
 
-    /// The same as a bundle.
+    /// Expects a bundle.
     #[must_use]
     pub fn bundle(self) -> Self {
         Self { form: Form::Bundle, ..self }
     }
 
-    /// The same in whichever form cosign looks for without being told: without its flags about forms.
+    /// Expects any form that cosign finds by default, without its flags for forms.
     #[must_use]
     pub fn any_form(self) -> Self {
         Self { form: Form::Any, ..self }
@@ -136,10 +136,10 @@ enum Version {
     Three,
 }
 
-/// Runs `cosign` against a [`Sigstore`] of ours, which it is told to trust, and registries on loopback.
+/// Runs `cosign` with a [`Sigstore`] of the tests, which it trusts, and registries on loopback.
 ///
-/// References are texts: `127.0.0.1:5000/team/app@sha256:…`. What writes panics when cosign fails; what verifies says what
-/// cosign printed, or why it refused.
+/// References are strings: `127.0.0.1:5000/team/app@sha256:…`. Methods that write panic if cosign fails. Methods that verify
+/// return cosign's output, or its error output as the error.
 #[derive(Clone, Copy, Debug)]
 pub struct Cosign<'a> {
     version: Version,
@@ -148,17 +148,17 @@ pub struct Cosign<'a> {
 }
 
 impl<'a> Cosign<'a> {
-    /// Version 2, to which tags come naturally.
+    /// Returns cosign version 2, whose default form is tags.
     pub fn v2(sigstore: &'a Sigstore, config: &'a DockerConfig) -> Self {
         Self { version: Version::Two, sigstore, config }
     }
 
-    /// Version 3, to which bundles come naturally.
+    /// Returns cosign version 3, whose default form is bundles.
     pub fn v3(sigstore: &'a Sigstore, config: &'a DockerConfig) -> Self {
         Self { version: Version::Three, sigstore, config }
     }
 
-    /// A new key pair.
+    /// Generates a key pair.
     pub fn generate_key_pair(&self) -> KeyPair {
         let folder = tempfile::tempdir().expect("a temporary folder for keys");
         let mut command = self.command();
@@ -173,7 +173,7 @@ impl<'a> Cosign<'a> {
         self.write("sign", recursive.into_iter().map(OsString::from), signing, reference);
     }
 
-    /// Signs a statement about an image: a predicate of this type, a URI or one of the names that cosign has for some.
+    /// Signs a statement about an image. The predicate type is a URI or one of cosign's names.
     pub fn attest(&self, reference: &str, predicate_type: &str, predicate: &Value, signing: &Signing<'_>) {
         let folder = tempfile::tempdir().expect("a temporary folder for a predicate");
         let file = folder.path().join("predicate.json");
@@ -182,19 +182,19 @@ impl<'a> Cosign<'a> {
         self.write("attest", words, signing, reference);
     }
 
-    /// Verifies an image's signatures. Gives what those say that were accepted: a JSON array of payloads.
+    /// Verifies the signatures of an image. Returns the payloads of the accepted signatures as a JSON array.
     ///
     /// # Errors
-    /// What cosign complained of, when it accepts none.
+    /// The error output of cosign, if it accepts no signature.
     pub fn verify(&self, reference: &str, expected: &Expected<'_>) -> Result<String, String> {
         self.judge("verify", [], reference, expected)
     }
 
-    /// Verifies the statements about an image that have a predicate of this type. Gives those that were accepted: DSSE
-    /// envelopes, a line each.
+    /// Verifies the statements about an image that have a predicate of this type. Returns the DSSE envelopes of the accepted
+    /// statements, one a line.
     ///
     /// # Errors
-    /// What cosign complained of, when it accepts none.
+    /// The error output of cosign, if it accepts no statement.
     pub fn verify_attestation(
         &self,
         reference: &str,
@@ -204,10 +204,10 @@ impl<'a> Cosign<'a> {
         self.judge("verify-attestation", ["--type", predicate_type], reference, expected)
     }
 
-    /// Runs any other subcommand, which is told nothing of the Sigstore.
+    /// Runs any other subcommand, without arguments for the Sigstore.
     ///
     /// # Errors
-    /// What cosign complained of, when it fails.
+    /// The error output of cosign, if it fails.
     pub fn run<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Result<String, String> {
         let mut command = self.command();
         command.args(arguments);
@@ -223,7 +223,7 @@ impl<'a> Cosign<'a> {
         let sigstore = self.sigstore;
         command
             .env("COSIGN_PASSWORD", KeyPair::PASSWORD)
-            // Without it cosign asks the public instance whom to trust.
+            // Without this, cosign gets its trust root from the public instance.
             .env("SIGSTORE_NO_CACHE", "true")
             .env("SIGSTORE_ROOT_FILE", sigstore.certificate_authority())
             .env("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", sigstore.certificate_log_key())
@@ -240,7 +240,7 @@ impl<'a> Cosign<'a> {
     ) {
         let mut command = self.command();
         command.args([subcommand, "--yes", "--allow-http-registry", "--allow-insecure-registry"]).args(words);
-        // In a file: a token among the arguments would be shown by whatever goes wrong.
+        // In a file, because error messages show the arguments.
         let folder = tempfile::tempdir().expect("a temporary folder for a token");
         match &signing.by {
             Signer::Key(keys) => command.arg("--key").arg(keys.private()),
@@ -255,7 +255,7 @@ impl<'a> Cosign<'a> {
         output(command);
     }
 
-    /// Says where to sign.
+    /// Adds the arguments that select where to sign.
     fn places(&self, command: &mut Command, signing: &Signing<'_>) {
         let sigstore = self.sigstore;
         match signing.form {
@@ -285,7 +285,7 @@ impl<'a> Cosign<'a> {
             Form::Tag => &["--new-bundle-format=false"],
             Form::Any => &[],
         });
-        // Of tags version 2 believes the files that the environment names, and refuses to be told otherwise.
+        // For tags, version 2 trusts the files named in the environment, and it does not accept another trust root.
         if (self.version, expected.form) != (Version::Two, Form::Tag) {
             command.arg("--trusted-root").arg(self.sigstore.trusted_root());
         }

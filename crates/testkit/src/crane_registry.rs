@@ -1,20 +1,20 @@
-//! The registry that is part of go-containerregistry, as `crane registry serve` runs it.
+//! The registry of go-containerregistry, as `crane registry serve` runs it.
 
 use oci::Host;
 use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// What it logs when its socket is open, before the port.
+/// The text in its log before the port, once it listens.
 const LISTENING: &str = "serving on port ";
 
-/// A running `crane registry serve`, which many tests of other projects use. It keeps everything in memory, knows no
-/// referrers API and asks for no credentials. It ends when this is dropped.
+/// A running `crane registry serve`, which the tests of many projects use. It stores everything in memory, has no referrers
+/// API and requires no credentials. It stops when it is dropped.
 #[derive(Debug)]
 pub struct CraneRegistry {
     process: Process,
     host: Host,
-    /// Where the log is.
+    /// Holds the log.
     _folder: TempDir,
 }
 
@@ -22,7 +22,7 @@ impl CraneRegistry {
     /// Starts an empty registry and waits until it listens.
     ///
     /// # Panics
-    /// When it is not installed, or ends instead of listening; with what it logged.
+    /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder for a registry");
         let mut process = Process::spawn("crane", folder.path().join("log"), |command| {
@@ -32,18 +32,18 @@ impl CraneRegistry {
         Self { process, host, _folder: folder }
     }
 
-    /// Where it listens.
+    /// Returns the host that the registry listens on.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// What it has logged so far, which is each request, for the message of an assertion.
+    /// Returns the log so far, for the message of an assertion. It has every request.
     pub fn log(&self) -> String {
         self.process.log()
     }
 }
 
-/// The address in the log; `None` while the line that tells the port is not all there.
+/// Returns the address in the log, or `None` if the line with the port is not complete yet.
 fn logged_host(log: &str) -> Option<Host> {
     let (_, rest) = log.split_once(LISTENING)?;
     let (port, _) = rest.split_once('\n')?;

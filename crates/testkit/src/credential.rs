@@ -1,4 +1,4 @@
-//! Credentials, and docker's file of them.
+//! Credentials, and Docker's configuration file for them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use oci::Host;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 
-/// A user of a registry that exists for a test alone.
+/// A user of a registry that exists only during a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Account {
     /// The user's name.
@@ -18,17 +18,17 @@ pub struct Account {
     pub password: &'static str,
 }
 
-/// A folder with a `config.json` as docker keeps it, to be given to a program as its `DOCKER_CONFIG`.
+/// A folder with a `config.json` in Docker's format, for a program's `DOCKER_CONFIG`.
 #[derive(Debug)]
 pub struct DockerConfig {
     folder: TempDir,
 }
 
 impl DockerConfig {
-    /// A configuration with these credentials and no others. It is removed when it is dropped.
+    /// Makes a configuration with exactly these credentials. Its folder is removed when it is dropped.
     ///
     /// # Panics
-    /// When no temporary folder can be made.
+    /// If no temporary folder can be created.
     pub fn new<'a>(credentials: impl IntoIterator<Item = (&'a Host, Account)>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder for docker's configuration");
         let config = Self { folder };
@@ -36,20 +36,20 @@ impl DockerConfig {
         config
     }
 
-    /// A configuration without any credentials.
+    /// Makes a configuration without credentials.
     ///
     /// # Panics
-    /// When no temporary folder can be made.
+    /// If no temporary folder can be created.
     pub fn anonymous() -> Self {
         Self::new(None)
     }
 
-    /// The folder: what `DOCKER_CONFIG` has to name.
+    /// Returns the folder, for `DOCKER_CONFIG`.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The `config.json` in the folder, which is also an `--authfile` of podman and skopeo.
+    /// Returns the `config.json` in the folder, which podman and skopeo also accept as `--authfile`.
     pub fn file(&self) -> PathBuf {
         self.folder().join("config.json")
     }
@@ -75,7 +75,7 @@ mod tests {
     fn credentials_are_written_as_docker_reads_them() {
         let host: Host = "127.0.0.1:5000".parse().unwrap();
         let config = DockerConfig::new([(&host, Account { user: "ann", password: "a:b" })]);
-        // `ann:a:b`, encoded by another program.
+        // `ann:a:b` in base64, encoded by another program.
         assert_eq!(content(&config), json!({ "auths": { "127.0.0.1:5000": { "auth": "YW5uOmE6Yg==" } } }));
     }
 

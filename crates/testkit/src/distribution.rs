@@ -10,33 +10,33 @@ use crate::credential::Account;
 use crate::service::{Extension, Service};
 use crate::tool::tool;
 
-/// Who may use a registry.
+/// How a registry authenticates users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Auth {
-    /// Everybody.
+    /// Without credentials.
     None,
-    /// [`Distribution::ACCOUNT`] alone, by basic authentication against an htpasswd file.
+    /// Only [`Distribution::ACCOUNT`], with basic authentication and an htpasswd file.
     Htpasswd,
 }
 
-/// A running registry of version 3. It ends when this is dropped.
+/// A running registry of version 3. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Distribution {
     service: Service,
     auth: Auth,
 }
 
-/// [`Distribution::ACCOUNT`] as a line of an htpasswd file: bcrypt with cost 5, low because every request pays for it.
+/// [`Distribution::ACCOUNT`] as a line of an htpasswd file: bcrypt with cost 5, which is low because every request pays for it.
 const HTPASSWD: &str = "kpromo:$2y$05$kpromotestkitsaltvaluuVx6o6v46O0veFmhNSIt/kharafgamji\n";
 
 impl Distribution {
-    /// The one account of registries with [`Auth::Htpasswd`].
+    /// The only account of registries with [`Auth::Htpasswd`].
     pub const ACCOUNT: Account = Account { user: "kpromo", password: "kpromo-test-password" };
 
     /// Starts an empty registry and waits until it listens.
     ///
     /// # Panics
-    /// When it is not installed, or ends instead of listening; with what it logged.
+    /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start(auth: Auth) -> Self {
         let service = Service::start("distribution", |folder| match auth {
             Auth::None => Extension::default(),
@@ -45,11 +45,10 @@ impl Distribution {
         Self { service, auth }
     }
 
-    /// Starts an empty registry that speaks TLS and is open to everybody. Gives with it the certificate that it shows, as a
-    /// PEM file, which is its own authority.
+    /// Starts an empty registry with TLS and without authentication. Returns it with its self-signed certificate, a PEM file.
     ///
     /// # Panics
-    /// As [`Distribution::start`], and when `openssl` cannot make the certificate.
+    /// As [`Distribution::start`], and if `openssl` cannot make the certificate.
     pub fn start_with_tls() -> (Self, PathBuf) {
         let mut certificate = PathBuf::new();
         let service = Service::start("distribution", |folder| {
@@ -62,23 +61,23 @@ impl Distribution {
         (Self { service, auth: Auth::None }, certificate)
     }
 
-    /// Where it listens.
+    /// Returns the host that the registry listens on.
     pub fn host(&self) -> &Host {
         self.service.host()
     }
 
-    /// The folder that it keeps its data in.
+    /// Returns the folder with the registry's data.
     pub fn storage(&self) -> PathBuf {
         self.service.storage()
     }
 
-    /// What it has logged so far, for the message of an assertion.
+    /// Returns the log so far, for the message of an assertion.
     pub fn log(&self) -> String {
         self.service.log()
     }
 
-    /// Its host with the account it wants to see, as [`DockerConfig::new`](crate::DockerConfig::new) takes them; `None`
-    /// where it wants to see none.
+    /// Returns the registry's host and the account that it requires, in the form of
+    /// [`DockerConfig::new`](crate::DockerConfig::new). Returns `None` if it requires no account.
     pub fn credential(&self) -> Option<(&Host, Account)> {
         match self.auth {
             Auth::None => None,
@@ -87,7 +86,7 @@ impl Distribution {
     }
 }
 
-/// Writes the file of accounts and gives the section of the configuration that names it.
+/// Writes the htpasswd file and returns the section of the configuration that names it.
 fn htpasswd(folder: &Path) -> Extension {
     let file = folder.join("htpasswd");
     fs::write(&file, HTPASSWD).expect("the registry's file of accounts can be written");
@@ -95,12 +94,12 @@ fn htpasswd(folder: &Path) -> Extension {
     Extension { sections, ..Extension::default() }
 }
 
-/// A path as a JSON string, which is a YAML string whatever the path has in it.
+/// Returns a path as a JSON string, which is a valid YAML string for every path.
 fn quoted(path: &Path) -> serde_json::Value {
     path.to_str().expect("temporary folders have names in UTF-8").into()
 }
 
-/// Makes a certificate for this machine that is its own authority.
+/// Makes a self-signed certificate for this machine.
 fn certify(certificate: &Path, key: &Path) {
     let made = Command::new(tool("openssl"))
         .args([
@@ -115,7 +114,7 @@ fn certify(certificate: &Path, key: &Path) {
             "30",
         ])
         .args(["-subj", "/CN=kpromo test", "-addext", "subjectAltName=IP:127.0.0.1"])
-        // What speaks for itself must not claim to speak for others.
+        // A server certificate must not be able to sign other certificates.
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-out")
         .arg(certificate)

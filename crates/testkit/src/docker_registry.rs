@@ -6,8 +6,8 @@ use oci::Host;
 
 use crate::service::{Extension, Service};
 
-/// A running registry of version 2.8, what much of the field still has. It knows no referrers API and asks for no
-/// credentials. It ends when this is dropped.
+/// A running registry of version 2.8, which is still in wide use. It has no referrers API and requires no credentials. It
+/// stops when it is dropped.
 #[derive(Debug)]
 pub struct DockerRegistry {
     service: Service,
@@ -17,22 +17,22 @@ impl DockerRegistry {
     /// Starts an empty registry and waits until it listens.
     ///
     /// # Panics
-    /// When it is not installed, or ends instead of listening; with what it logged.
+    /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
         Self { service: Service::start("docker-registry", |_| Extension::default()) }
     }
 
-    /// Where it listens.
+    /// Returns the host that the registry listens on.
     pub fn host(&self) -> &Host {
         self.service.host()
     }
 
-    /// The folder that it keeps its data in.
+    /// Returns the folder with the registry's data.
     pub fn storage(&self) -> PathBuf {
         self.service.storage()
     }
 
-    /// What it has logged so far, for the message of an assertion.
+    /// Returns the log so far, for the message of an assertion.
     pub fn log(&self) -> String {
         self.service.log()
     }

@@ -1,13 +1,14 @@
-//! Outside parts for tests: other people's registries and clients, and a whole Sigstore, which ours have to agree with.
+//! External programs for tests: registries and clients of other projects, and a complete Sigstore, with which kpromo has to
+//! interoperate.
 //!
-//! Everything here is for tests, so nothing returns an error: what fails panics, and says what was tried and what came
-//! back. Registries listen on loopback ports that the system chooses, keep their data in temporary folders and end when
-//! they are dropped. Clients see no configuration and no credentials but those they are given.
+//! Everything here is for tests, so functions panic instead of returning errors. The messages say what was tried and what the
+//! result was. Registries listen on loopback ports that the system chooses, store their data in temporary folders and stop
+//! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
-//! The [`Sigstore`] is one for all tests of a run, since it takes seconds to start; `cargo xtask test` starts it. A
-//! [`TufRepository`] needs nothing from outside.
+//! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A
+//! [`TufRepository`] needs no external program.
 //!
-//! A test that uses any other of this is `#[ignore]`d, and `cargo xtask test` runs it:
+//! A test that uses anything else of this crate is `#[ignore]`d, and `cargo xtask test` runs it:
 //!
 //! ```no_run
 //! use testkit::{Auth, Crane, Distribution, DockerConfig, DockerRegistry};

@@ -1,4 +1,4 @@
-//! Just enough HTTP for asking and being asked on loopback: an answer a connection, as HTTP/1.0 has it.
+//! A minimal HTTP client and server for loopback: one response for each connection, as in HTTP/1.0.
 
 mod get;
 mod serve;

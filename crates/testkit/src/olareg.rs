@@ -1,4 +1,4 @@
-//! olareg, a registry that keeps OCI layouts.
+//! olareg, a registry that stores OCI layouts.
 
 use std::path::PathBuf;
 
@@ -7,8 +7,8 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// A running olareg. It has a referrers API, stores each repository as an OCI layout and asks for no credentials. It ends
-/// when this is dropped.
+/// A running olareg. It has a referrers API, stores each repository as an OCI layout and requires no credentials. It stops
+/// when it is dropped.
 #[derive(Debug)]
 pub struct Olareg {
     process: Process,
@@ -20,7 +20,7 @@ impl Olareg {
     /// Starts an empty registry and waits until it listens.
     ///
     /// # Panics
-    /// When it is not installed, or ends instead of listening; with what it logged.
+    /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder for a registry");
         let mut process = Process::spawn("olareg", folder.path().join("log"), |command| {
@@ -31,17 +31,17 @@ impl Olareg {
         Self { process, host, folder }
     }
 
-    /// Where it listens.
+    /// Returns the host that the registry listens on.
     pub fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The folder that it keeps its data in, an OCI layout a repository.
+    /// Returns the folder with the registry's data, one OCI layout for each repository.
     pub fn storage(&self) -> PathBuf {
         self.folder.path().join("storage")
     }
 
-    /// What it has logged so far, for the message of an assertion.
+    /// Returns the log so far, for the message of an assertion.
     pub fn log(&self) -> String {
         self.process.log()
     }

@@ -1,4 +1,4 @@
-//! A registry's process: started, waited for until it listens, ended.
+//! The process of a registry.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -11,12 +11,12 @@ use oci::Host;
 
 use crate::tool::{tool, variable};
 
-/// How long a registry may take to listen. It takes a few milliseconds, minutes only where the machine has stalled.
+/// How long a registry may take to listen. It usually takes a few milliseconds, and minutes only if the machine stalls.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// The state of a socket that listens, in the kernel's table of sockets.
+/// The state of a listening socket in the kernel's table of sockets.
 const LISTEN: &str = "0A";
 
-/// The process, and the file it logs to. Killed when dropped.
+/// A process and its log file. It is killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
     program: String,
@@ -25,12 +25,12 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the tool `program`, which logs to the file `log`. `prepare` adds arguments and variables; of ours, the program
-    /// sees `PATH` alone.
+    /// Starts the tool `program`, which logs to the file `log`. `prepare` adds arguments and variables. Of the test's own
+    /// environment, the program gets only `PATH`.
     pub(crate) fn spawn(program: &str, log: PathBuf, prepare: impl FnOnce(&mut Command)) -> Self {
         let file = File::create(&log).expect("the registry's log can be written");
         let mut command = Command::new(tool(program));
-        // Variables such as `REGISTRY_…` would override the configuration.
+        // Variables such as `REGISTRY_…` override the configuration.
         command.env_clear().envs(variable("PATH").map(|path| ("PATH", path)));
         prepare(&mut command);
         let child = command
@@ -42,16 +42,16 @@ impl Process {
         Self { program: program.to_owned(), child, log }
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until `find` tells where it listens.
+    /// Waits until `find` returns the host that the process listens on.
     pub(crate) fn wait_for_host(&mut self, find: impl Fn(&Self) -> Option<Host>) -> Host {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // Asked before the log is read, so that the log of a process that has ended is whole.
+            // Checked before the log is read, so that the log of an exited process is complete.
             let ended = self.child.try_wait().expect("the state of a child process can be read");
             if let Some(host) = find(self) {
                 return host;
@@ -65,8 +65,8 @@ impl Process {
         }
     }
 
-    /// The loopback address that it listens on, as the kernel knows it; `None` while it listens on none. For programs that
-    /// let the system choose the port and do not log which it was.
+    /// Returns the loopback address that the process listens on, from the kernel's tables, or `None` if there is none yet. This
+    /// is for programs that let the system choose the port and do not log it.
     pub(crate) fn listening_host(&self) -> Option<Host> {
         let process = PathBuf::from("/proc").join(self.child.id().to_string());
         let sockets = fs::read_dir(process.join("fd")).ok()?;
@@ -82,18 +82,18 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only where the process has ended by itself.
+        // Both fail only if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The inode in the link of a descriptor that is a socket: `socket:[12345]`.
+/// Returns the inode in the link of a descriptor, if it is a socket: `socket:[12345]`.
 fn socket_inode(link: &str) -> Option<&str> {
     link.strip_prefix("socket:[")?.strip_suffix(']')
 }
 
-/// The port in a line of the kernel's table of TCP sockets, where the socket listens and its inode is one of `sockets`.
+/// Returns the port in a line of the kernel's table of TCP sockets, if the socket listens and its inode is in `sockets`.
 fn listening_port(line: &str, sockets: &HashSet<String>) -> Option<u16> {
     let mut columns = line.split_whitespace();
     let address = columns.nth(1)?;

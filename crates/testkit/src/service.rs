@@ -1,4 +1,4 @@
-//! A registry of the distribution project as a process of its own.
+//! A registry of the distribution project as a separate process.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,10 @@ use tempfile::TempDir;
 
 use crate::process::Process;
 
-/// What both versions of the registry log when their socket is open, before the address.
+/// The text in the log of both versions before the address, once they listen.
 const LISTENING: &str = "listening on ";
 
-/// A running registry of the distribution project, whichever its version. It ends when this is dropped.
+/// A running registry of the distribution project, in either version. It stops when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Service {
     process: Process,
@@ -19,44 +19,44 @@ pub(crate) struct Service {
     folder: TempDir,
 }
 
-/// What a configuration has besides storage and address.
+/// The parts of a configuration besides storage and address.
 #[derive(Debug, Default)]
 pub(crate) struct Extension {
-    /// More of the `http` section: `, name: value`.
+    /// Further entries of the `http` section: `, name: value`.
     pub(crate) http: String,
-    /// Whole sections, a line each.
+    /// Further sections, one a line.
     pub(crate) sections: String,
 }
 
 impl Service {
-    /// Starts `program` on a port that is free and waits until it listens.
+    /// Starts `program` on a free port and waits until it listens.
     ///
-    /// The system chooses the port while the registry binds it, so there is no moment in which another process could
-    /// take it. `extend` is given the folder and says what the configuration has besides storage and address.
+    /// The system chooses the port when the registry binds it, so no other process can take it in between. `extend` gets the
+    /// folder and returns the further configuration.
     pub(crate) fn start(program: &str, extend: impl FnOnce(&Path) -> Extension) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder for a registry");
         let configuration = folder.path().join("config.yml");
         let text = configuration_text(&storage_of(folder.path()), &extend(folder.path()));
         fs::write(&configuration, text).expect("the registry's configuration can be written");
         let mut process = Process::spawn(program, folder.path().join("log"), |command| {
-            // Version 3 would look for somebody to send its traces to.
+            // By default, version 3 sends its traces to a collector.
             command.arg("serve").arg(configuration).env("OTEL_TRACES_EXPORTER", "none");
         });
         let host = process.wait_for_host(|process| logged_host(&process.log()));
         Self { process, host, folder }
     }
 
-    /// Where it listens.
+    /// Returns the host that the registry listens on.
     pub(crate) fn host(&self) -> &Host {
         &self.host
     }
 
-    /// The folder that the registry keeps its data in.
+    /// Returns the folder with the registry's data.
     pub(crate) fn storage(&self) -> PathBuf {
         storage_of(self.folder.path())
     }
 
-    /// What it has logged so far.
+    /// Returns the log so far.
     pub(crate) fn log(&self) -> String {
         self.process.log()
     }
@@ -66,7 +66,7 @@ fn storage_of(folder: &Path) -> PathBuf {
     folder.join("storage")
 }
 
-/// A configuration that versions 2 and 3 both read. A JSON string is a YAML string, whatever the path has in it.
+/// Returns a configuration that versions 2 and 3 accept. A JSON string is a valid YAML string for every path.
 fn configuration_text(storage: &Path, extension: &Extension) -> String {
     let Extension { http, sections } = extension;
     let storage = serde_json::Value::from(storage.to_str().expect("temporary folders have names in UTF-8"));
@@ -79,10 +79,10 @@ fn configuration_text(storage: &Path, extension: &Extension) -> String {
     )
 }
 
-/// The address in the log line that says that the socket is open; `None` while that line is not all there.
+/// Returns the address in the log line about the open socket, or `None` if the line is not complete yet.
 fn logged_host(log: &str) -> Option<Host> {
     let (_, rest) = log.split_once(LISTENING)?;
-    // With TLS it says `127.0.0.1:43005, tls`.
+    // With TLS, the line has `127.0.0.1:43005, tls`.
     let (address, _) = rest.split_once([',', '"'])?;
     address.parse().ok()
 }

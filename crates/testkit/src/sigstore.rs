@@ -1,4 +1,4 @@
-//! The Sigstore that `cargo xtask test` has started.
+//! The Sigstore that `cargo xtask test` starts.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,20 +10,19 @@ use crate::loopback;
 use crate::token::TokenRequest;
 use crate::tool::variable;
 
-/// Which transparency log is meant.
+/// A transparency log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rekor {
-    /// Rekor v1: an entry is in the log, and promised to be, when it is answered.
+    /// Rekor v1. It responds to a new entry when the log has it, and the response includes an inclusion promise.
     V1,
-    /// Rekor v2: an entry is answered when a checkpoint has it, which the tests' log makes every 200 ms.
+    /// Rekor v2. It responds to a new entry when a checkpoint includes it. The log of the tests makes one every 200 ms.
     V2,
 }
 
-/// A running Sigstore: Fulcio, a certificate transparency log, Rekor v1 and v2, a timestamp authority, issuers of identity
-/// tokens.
+/// A running Sigstore: Fulcio, a certificate transparency log, Rekor v1 and v2, a timestamp authority, and issuers of
+/// identity tokens.
 ///
-/// There is one for all tests of a run, so what a test finds in a log may be another test's. Its keys are those of the
-/// run.
+/// All tests of a run share it, so an entry in a log may be from another test. Each run has new keys.
 #[derive(Debug)]
 pub struct Sigstore {
     folder: PathBuf,
@@ -31,10 +30,10 @@ pub struct Sigstore {
 }
 
 impl Sigstore {
-    /// The Sigstore of this run.
+    /// Returns the Sigstore of this run.
     ///
     /// # Panics
-    /// When `KPROMO_TEST_SIGSTORE` does not name the folder of one.
+    /// If `KPROMO_TEST_SIGSTORE` does not name the folder of a Sigstore.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Sigstore> = OnceLock::new();
         SHARED.get_or_init(|| {
@@ -56,18 +55,18 @@ impl Sigstore {
         Self { folder: folder.to_owned(), urls }
     }
 
-    /// The folder with everything of it: besides what methods here name, `NAME.key` and `NAME.pub` of `ca`, `ct`, `rekor1`
-    /// and `rekor2` (`ca.plain` and `ct.plain` are not encrypted), and the parts' logs in `log`.
+    /// Returns the folder with all files of the Sigstore. Besides the files that methods here return, it has `NAME.key` and
+    /// `NAME.pub` of `ca`, `ct`, `rekor1` and `rekor2` (`ca.plain` and `ct.plain` are not encrypted), and logs in `log`.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The `trusted_root.json` that trusts it, and nobody else.
+    /// Returns the path of the `trusted_root.json` that trusts only this Sigstore.
     pub fn trusted_root(&self) -> PathBuf {
         self.folder.join("trusted_root.json")
     }
 
-    /// The `signing_config.json` that says to sign here, with this log, a timestamp always.
+    /// Returns the path of the `signing_config.json` for this Sigstore with this log. It always requires a timestamp.
     pub fn signing_config(&self, rekor: Rekor) -> PathBuf {
         self.folder.join(match rekor {
             Rekor::V1 => "signing_config.rekor1.json",
@@ -75,17 +74,17 @@ impl Sigstore {
         })
     }
 
-    /// The certificate of Fulcio's authority, as PEM.
+    /// Returns the path of the certificate of Fulcio's certificate authority, a PEM file.
     pub fn certificate_authority(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
-    /// The public key of the certificate transparency log, as PEM.
+    /// Returns the path of the public key of the certificate transparency log, a PEM file.
     pub fn certificate_log_key(&self) -> PathBuf {
         self.folder.join("ct.pub")
     }
 
-    /// The public key of a transparency log, as PEM: P-256 of v1, Ed25519 of v2.
+    /// Returns the path of the public key of a transparency log, a PEM file: P-256 for v1, Ed25519 for v2.
     pub fn rekor_key(&self, rekor: Rekor) -> PathBuf {
         self.folder.join(match rekor {
             Rekor::V1 => "rekor1.pub",
@@ -93,12 +92,12 @@ impl Sigstore {
         })
     }
 
-    /// Where Fulcio is.
+    /// Returns the URL of Fulcio.
     pub fn fulcio(&self) -> &str {
         self.url("fulcio")
     }
 
-    /// Where a transparency log is.
+    /// Returns the URL of a transparency log.
     pub fn rekor(&self, rekor: Rekor) -> &str {
         self.url(match rekor {
             Rekor::V1 => "rekor1",
@@ -106,14 +105,14 @@ impl Sigstore {
         })
     }
 
-    /// Where the timestamp authority is, path and all.
+    /// Returns the URL of the timestamp authority, including its path.
     pub fn timestamps(&self) -> &str {
         self.url("timestamps")
     }
 
-    /// An issuer's URL, which is what certificates name.
+    /// Returns the URL of an issuer, as it is in certificates.
     ///
-    /// Below it are also what machines get their tokens from: `/github` as `ACTIONS_ID_TOKEN_REQUEST_URL` (with the request
+    /// Below it are also the token endpoints for machines: `/github` as `ACTIONS_ID_TOKEN_REQUEST_URL` (with the request
     /// token `kpromo-test`; parameters besides `audience` become claims), `/computeMetadata/v1/…` as Google's metadata
     /// server (account `default@kpromo.test`, access token `kpromo-test`) and
     /// `/v1/projects/-/serviceAccounts/{email}:generateIdToken` as IAM Credentials.
@@ -131,18 +130,18 @@ impl Sigstore {
         self.urls.get(name).unwrap_or_else(|| panic!("{}/urls lacks {name}", self.folder.display()))
     }
 
-    /// An identity token for the holder of a verified e-mail address.
+    /// Requests an identity token with a verified e-mail address.
     ///
     /// # Panics
-    /// When the issuer does not answer.
+    /// If the issuer does not respond.
     pub fn token(&self, email: &str) -> String {
         self.token_of(&TokenRequest::email(email))
     }
 
-    /// An identity token that says what is asked for.
+    /// Requests an identity token with the given content.
     ///
     /// # Panics
-    /// When the issuer does not answer.
+    /// If the issuer does not respond.
     pub fn token_of(&self, request: &TokenRequest) -> String {
         let url = format!("{}/token?{}", self.issuer(request.issuer()), request.query());
         String::from_utf8(loopback::get(&url)).expect("tokens are ASCII")

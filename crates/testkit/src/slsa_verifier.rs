@@ -1,7 +1,7 @@
-//! `slsa-verifier`, what consumers check SLSA statements with.
+//! `slsa-verifier`, with which consumers verify SLSA statements.
 //!
-//! For provenance it knows the public instance of Sigstore and the builders of public services only, so it judges here
-//! what it takes a key for: verification summaries.
+//! For provenance, it accepts only the public instance of Sigstore and the builders of public services. The tests therefore
+//! use it for what it verifies with a key: verification summaries.
 
 use std::path::Path;
 
@@ -10,32 +10,32 @@ use oci::Digest;
 use crate::client::{attempt, isolated};
 use crate::credential::DockerConfig;
 
-/// A verification summary, and what it has to say to be accepted.
+/// A verification summary and the values that it must have to be accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary<'a> {
     /// The file with the DSSE envelope.
     pub envelope: &'a Path,
-    /// The public key that it is signed by, a PEM file.
+    /// The public key of the signature, a PEM file.
     pub key: &'a Path,
-    /// The key's identifier in the envelope; empty where it has none.
+    /// The key's identifier in the envelope. Empty if it has none.
     pub key_id: &'a str,
-    /// What it is about.
+    /// The subject.
     pub subject: &'a Digest,
-    /// Who has verified.
+    /// The verifier.
     pub verifier: &'a str,
-    /// Which resource was verified.
+    /// The verified resource.
     pub resource: &'a str,
-    /// A level that was found: `SLSA_BUILD_LEVEL_2`.
+    /// A verified level, such as `SLSA_BUILD_LEVEL_2`.
     pub level: &'a str,
 }
 
-/// Lets slsa-verifier judge a summary.
+/// Verifies a summary with slsa-verifier.
 ///
 /// # Errors
-/// What it complained of, when it refuses.
+/// Its error output, if it refuses the summary.
 ///
 /// # Panics
-/// When it cannot be started.
+/// If it cannot be started.
 pub fn verify_summary(summary: &Summary<'_>) -> Result<(), String> {
     let config = DockerConfig::anonymous();
     let mut command = isolated("slsa-verifier", &config);

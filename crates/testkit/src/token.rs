@@ -1,10 +1,10 @@
-//! Identity tokens that a test asks an issuer for.
+//! Identity tokens that a test requests from an issuer.
 
 use std::fmt::Write as _;
 
 use crate::issuer::Issuer;
 
-/// What an identity token is to say. What is left open is as Fulcio wants it: audience `sigstore`, valid for an hour.
+/// The content of an identity token. The defaults are what Fulcio requires: the audience `sigstore`, and a validity of an hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
     issuer: Issuer,
@@ -12,19 +12,20 @@ pub struct TokenRequest {
 }
 
 impl TokenRequest {
-    /// A token of [`Issuer::Usual`] for the holder of a verified e-mail address.
+    /// Requests a token of [`Issuer::Usual`] with a verified e-mail address.
     pub fn email(address: &str) -> Self {
         Self { issuer: Issuer::Usual, claims: Vec::new() }.claim("email", address)
     }
 
-    /// A token of [`Issuer::Workload`] for a workload of the trust domain `kpromo.test`, at this path.
+    /// Requests a token of [`Issuer::Workload`] for the workload at this path in the trust domain `kpromo.test`.
     pub fn workload(path: &str) -> Self {
         let name = format!("spiffe://kpromo.test/{path}");
         Self { issuer: Issuer::Workload, claims: Vec::new() }.claim("sub", &name)
     }
 
-    /// A token of [`Issuer::Workflow`] for a run of `.github/workflows/{file}` in `repository` (`owner/name`) at `git_ref`
-    /// (`refs/tags/v1`). Fulcio certifies it as `https://github.com/{repository}/.github/workflows/{file}@{git_ref}`.
+    /// Requests a token of [`Issuer::Workflow`] for a run of `.github/workflows/{file}` in `repository` (`owner/name`) at
+    /// `git_ref` (`refs/tags/v1`). Fulcio certifies it as
+    /// `https://github.com/{repository}/.github/workflows/{file}@{git_ref}`.
     pub fn workflow(repository: &str, file: &str, git_ref: &str) -> Self {
         let owner = repository.split('/').next().unwrap_or_default();
         let workflow = format!("{repository}/.github/workflows/{file}@{git_ref}");
@@ -54,31 +55,31 @@ impl TokenRequest {
         })
     }
 
-    /// The same by another issuer.
+    /// Sets the issuer.
     #[must_use]
     pub fn by(self, issuer: Issuer) -> Self {
         Self { issuer, ..self }
     }
 
-    /// The same for another audience.
+    /// Sets the audience.
     #[must_use]
     pub fn audience(self, audience: &str) -> Self {
         self.claim("aud", audience)
     }
 
-    /// The same with this many seconds to live; of fewer than none, it has expired that long ago.
+    /// Sets the time to expiry, in seconds. With a negative number, the token has expired that long ago.
     #[must_use]
     pub fn expires_in(self, seconds: i32) -> Self {
         self.claim("exp", &seconds.to_string())
     }
 
-    /// The same with an e-mail address that nobody has verified.
+    /// Marks the e-mail address as not verified.
     #[must_use]
     pub fn unverified(self) -> Self {
         self.claim("email_verified", "false")
     }
 
-    /// The same with a claim set to this text, whichever it is.
+    /// Sets a claim to this text.
     #[must_use]
     pub fn claim(mut self, name: &str, value: &str) -> Self {
         self.claims.retain(|(set, _)| set != name);
@@ -86,19 +87,19 @@ impl TokenRequest {
         self
     }
 
-    /// Who is asked.
+    /// Returns the issuer to request the token from.
     pub(crate) fn issuer(&self) -> Issuer {
         self.issuer
     }
 
-    /// The claims as a query.
+    /// Returns the claims as a query.
     pub(crate) fn query(&self) -> String {
         let pairs = self.claims.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         pairs.collect::<Vec<_>>().join("&")
     }
 }
 
-/// Text as it stands in a query, everything encoded that could mean something there.
+/// Percent-encodes a text for a query.
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() {

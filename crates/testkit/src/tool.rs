@@ -1,13 +1,13 @@
-//! Where the outside parts are.
+//! The paths of external programs.
 
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// The program called `name`: from the folder in `KPROMO_TEST_TOOLS`, or else from `PATH`.
+/// Returns the path of the program `name`, from the folder in `KPROMO_TEST_TOOLS` or else from `PATH`.
 ///
 /// # Panics
-/// When it is in neither, with the command that installs it.
+/// If it is in neither. The message has the command that installs it.
 pub fn tool(name: &str) -> PathBuf {
     find(name, variable("KPROMO_TEST_TOOLS"), variable("PATH")).unwrap_or_else(|| {
         panic!(
@@ -17,13 +17,13 @@ pub fn tool(name: &str) -> PathBuf {
     })
 }
 
-/// A variable of the test's own environment.
+/// Returns a variable of the test's own environment.
 #[expect(clippy::disallowed_methods, reason = "a test has no binary that reads the environment for it")]
 pub(crate) fn variable(name: &str) -> Option<OsString> {
     env::var_os(name)
 }
 
-/// The first file called `name` in `tools`, which is one folder, or in `path`, which is a list of folders.
+/// Returns the first file `name` in `tools`, which is one folder, or in `path`, which is a list of folders.
 fn find(name: &str, tools: Option<OsString>, path: Option<OsString>) -> Option<PathBuf> {
     let path = path.unwrap_or_default();
     let folders = tools.map(PathBuf::from).into_iter().chain(env::split_paths(&path));

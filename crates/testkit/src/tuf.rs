@@ -1,4 +1,4 @@
-//! TUF repositories: how a Sigstore says whom to trust.
+//! TUF repositories, from which clients of a Sigstore get its trust root.
 
 mod metadata;
 
@@ -11,21 +11,21 @@ use serde_json::{Map, Value, json};
 use crate::loopback::FileServer;
 use crate::sigstore::{Rekor, Sigstore};
 
-/// An expiry that no test reaches.
+/// An expiry after every test.
 const NEVER: &str = "2999-01-01T00:00:00Z";
-/// An expiry that every test has behind it.
+/// An expiry before every test.
 const LONG_AGO: &str = "2020-01-01T00:00:00Z";
 
-/// A role of the top level. Each has one key.
+/// A top-level role. Each has one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TufRole {
-    /// Says which keys the roles have.
+    /// Defines the keys of the roles.
     Root,
-    /// Says which snapshot is current.
+    /// Defines the current snapshot.
     Timestamp,
-    /// Says which metadata of targets is current.
+    /// Defines the current metadata of targets.
     Snapshot,
-    /// Says which files there are.
+    /// Defines the target files.
     Targets,
 }
 
@@ -42,27 +42,27 @@ impl TufRole {
     }
 }
 
-/// What is known of a role.
+/// The state of a role.
 #[derive(Debug)]
 struct Office {
-    /// The key that the next root names.
+    /// The key for the role in the next root.
     key: Key,
-    /// A key that no root names, to sign with instead.
+    /// A key that no root names. If set, it signs instead.
     forged: Option<Key>,
     version: u64,
     expires: String,
 }
 
-/// A TUF repository with consistent snapshots, as Sigstore's is, served on loopback until this is dropped.
+/// A TUF repository with consistent snapshots, as Sigstore's is, served on loopback until it is dropped.
 ///
-/// Changes are seen by clients when they are [published](Self::publish), as one: each publication has new versions of
-/// timestamp, snapshot and targets, and a new root where keys or the root's expiry have changed.
+/// Clients see changes when they are [published](Self::publish), all at once. Each publication has new versions of timestamp,
+/// snapshot and targets, and a new root if keys or the root's expiry have changed.
 #[derive(Debug)]
 pub struct TufRepository {
     server: FileServer,
     offices: BTreeMap<TufRole, Office>,
     targets: BTreeMap<String, Vec<u8>>,
-    /// By whose keys the next root has to be signed besides its own: the last root's.
+    /// The root key of the last root, which must also sign the next root.
     last_root_key: Option<Key>,
     is_root_stale: bool,
     files: BTreeMap<String, Vec<u8>>,
@@ -70,10 +70,10 @@ pub struct TufRepository {
 }
 
 impl TufRepository {
-    /// A repository with these targets, published once: every version is 1, and nothing expires.
+    /// Starts a repository with these targets, published once: every version is 1, and nothing expires.
     ///
     /// # Panics
-    /// When no port of loopback can be had.
+    /// If no loopback port is available.
     pub fn start<'a>(targets: impl IntoIterator<Item = (&'a str, Vec<u8>)>) -> Self {
         let office = |role| {
             (role, Office { key: Key::generate(), forged: None, version: 0, expires: NEVER.to_owned() })
@@ -91,10 +91,10 @@ impl TufRepository {
         repository
     }
 
-    /// A repository with `trusted_root.json` and `signing_config.v0.2.json` of a Sigstore.
+    /// Starts a repository with the `trusted_root.json` and the `signing_config.v0.2.json` of a Sigstore.
     ///
     /// # Panics
-    /// When those cannot be read, and as [`start`](Self::start).
+    /// If those files cannot be read, and as [`start`](Self::start).
     pub fn of(sigstore: &Sigstore, rekor: Rekor) -> Self {
         let read = |file| std::fs::read(file).expect("a Sigstore's files can be read");
         Self::start([
@@ -103,43 +103,43 @@ impl TufRepository {
         ])
     }
 
-    /// Where it is: what `--tuf-mirror` names.
+    /// Returns the URL of the repository, for `--tuf-mirror`.
     pub fn url(&self) -> String {
         self.server.url()
     }
 
-    /// A root, as published; the first is what clients start from.
+    /// Returns a published root. Clients start from the first one.
     ///
     /// # Panics
-    /// When there is no such version.
+    /// If there is no such version.
     pub fn root(&self, version: u64) -> Vec<u8> {
         let name = format!("{version}.root.json");
         self.files.get(&name).unwrap_or_else(|| panic!("there is no {name} yet")).clone()
     }
 
-    /// Adds a target, or replaces it.
+    /// Adds or replaces a target.
     pub fn set_target(&mut self, name: &str, content: Vec<u8>) {
         self.targets.insert(name.to_owned(), content);
     }
 
-    /// Lets a role's metadata expire long before now.
+    /// Sets the expiry of a role's metadata to a time long ago.
     pub fn expire(&mut self, role: TufRole) {
         self.set_expiry(role, LONG_AGO);
     }
 
-    /// Lets a role's metadata expire at this time, as RFC 3339 in UTC, to the second: `2030-01-01T00:00:00Z`.
+    /// Sets the expiry of a role's metadata, in RFC 3339, in UTC, to the second: `2030-01-01T00:00:00Z`.
     pub fn set_expiry(&mut self, role: TufRole, expires: &str) {
         self.office(role).expires = expires.to_owned();
         self.is_root_stale |= role == TufRole::Root;
     }
 
-    /// Gives a role a new key, of which the next root tells.
+    /// Gives a role a new key. The next root has it.
     pub fn rotate(&mut self, role: TufRole) {
         self.office(role).key = Key::generate();
         self.is_root_stale = true;
     }
 
-    /// Lets a role's metadata be signed by a key that no root names, and by no other, from the next publication on.
+    /// Signs a role's metadata only with a key that no root names, from the next publication on.
     pub fn forge(&mut self, role: TufRole) {
         self.office(role).forged = Some(Key::generate());
         self.is_root_stale |= role == TufRole::Root;
@@ -151,24 +151,24 @@ impl TufRepository {
         self.server.serve(self.files.clone());
     }
 
-    /// Serves a file as it is, whatever metadata says of it, until the next publication: `timestamp.json`,
-    /// `targets/<hex>.trusted_root.json`.
+    /// Serves a file with this content, whatever the metadata says, until the next publication. Examples of paths are
+    /// `timestamp.json` and `targets/<hex>.trusted_root.json`.
     pub fn tamper(&mut self, path: &str, content: Vec<u8>) {
         let mut files = self.files.clone();
         files.insert(path.to_owned(), content);
         self.server.serve(files);
     }
 
-    /// The path of a published target below the repository's URL.
+    /// Returns the path of a published target below the repository's URL.
     ///
     /// # Panics
-    /// When there is no such target.
+    /// If there is no such target.
     pub fn target_path(&self, name: &str) -> String {
         let content = self.targets.get(name).unwrap_or_else(|| panic!("there is no target {name}"));
         target_path(name, content)
     }
 
-    /// The paths that were asked for so far, in order.
+    /// Returns the paths requested so far, in order.
     pub fn requests(&self) -> Vec<String> {
         self.server.requests()
     }
@@ -210,7 +210,7 @@ impl TufRepository {
         let keys = match &root.forged {
             Some(forged) => vec![forged],
             None => {
-                // A key that stays signs once.
+                // If the key is the same, one signature suffices.
                 let last = last.as_ref().filter(|last| last.id() != root.key.id());
                 std::iter::once(&root.key).chain(last).collect()
             }
@@ -222,14 +222,14 @@ impl TufRepository {
         self.is_root_stale = false;
     }
 
-    /// The next version of a role's metadata.
+    /// Returns the next version of a role's metadata.
     fn issue(&mut self, role: TufRole, field: &str, content: Value) -> (u64, Vec<u8>) {
         let signed = self.sign_off(role, Map::from_iter([(field.to_owned(), content)]));
         let office = self.office(role);
         (office.version, envelope(&signed, [office.forged.as_ref().unwrap_or(&office.key)]))
     }
 
-    /// What is signed: content with what all metadata has.
+    /// Returns what is signed: the content with the fields that all metadata has.
     fn sign_off(&mut self, role: TufRole, mut content: Map<String, Value>) -> Value {
         let office = self.office(role);
         office.version += 1;
@@ -249,7 +249,7 @@ fn target_path(name: &str, content: &[u8]) -> String {
     format!("targets/{}.{name}", Digest::of(content).hex())
 }
 
-/// Length and hash of a file, as metadata has them.
+/// Returns the length and the hash of a file in the form that metadata uses.
 fn described(content: &[u8]) -> Value {
     json!({ "length": content.len(), "hashes": { "sha256": Digest::of(content).hex() } })
 }

@@ -1,18 +1,18 @@
-//! Asking.
+//! An HTTP client.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// How long one answer may take.
+/// The maximum time for each read of a response.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How large an answer may be, in bytes.
+/// The maximum size of a response, in bytes.
 const LARGEST: u64 = 16 << 20;
 
-/// What is found at an `http://` URL.
+/// Returns the content at an `http://` URL.
 ///
 /// # Panics
-/// When nobody answers there, or with anything but 200; with what was answered.
+/// If no server responds, or if the status is not 200. The message has the response.
 pub(crate) fn get(url: &str) -> Vec<u8> {
     let (authority, path) = split(url);
     let ask = || {

@@ -1,4 +1,4 @@
-//! Being asked.
+//! An HTTP server of files.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// How long a client may take for its request.
+/// The maximum time for reading a request, and for writing a response.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How large a request may be, in bytes.
+/// The maximum size of a request, in bytes.
 const LARGEST: u64 = 64 << 10;
 
-/// Serves files from memory, one connection after the other, until it is dropped.
+/// Serves files from memory, one connection at a time, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct FileServer {
     address: SocketAddr,
@@ -29,7 +29,7 @@ struct State {
 }
 
 impl FileServer {
-    /// Starts a server that has no file yet.
+    /// Starts a server without files.
     pub(crate) fn start() -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
         let address = listener.local_addr().expect("a listener has an address");
@@ -43,12 +43,12 @@ impl FileServer {
         format!("http://{}", self.address)
     }
 
-    /// Has these files, by path without a leading slash, and no others from now on.
+    /// Replaces all files. The keys are paths without a leading slash.
     pub(crate) fn serve(&self, files: BTreeMap<String, Vec<u8>>) {
         *held(&self.state.files) = files;
     }
 
-    /// The paths that were asked for, in order.
+    /// Returns the requested paths, in order.
     pub(crate) fn requests(&self) -> Vec<String> {
         held(&self.state.requests).clone()
     }
@@ -57,7 +57,7 @@ impl FileServer {
 impl Drop for FileServer {
     fn drop(&mut self) {
         self.state.is_over.store(true, Ordering::SeqCst);
-        // Wakes it where it waits for somebody.
+        // Wakes the thread if it waits for a connection.
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -71,7 +71,7 @@ impl State {
             if self.is_over.load(Ordering::SeqCst) {
                 return;
             }
-            // Who goes away in the middle is no concern of a server.
+            // A client may disconnect at any time; the server goes on.
             let _ = stream.and_then(|stream| self.answer(stream));
         }
     }
@@ -96,7 +96,7 @@ impl State {
     }
 }
 
-/// What a thread that has panicked held is still whole: it is replaced at once.
+/// Locks a mutex. Its value is replaced as a whole, so it is valid even if a thread has panicked with the lock.
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use oci::Digest;
 use serde_json::{Value, json};
 
-/// A key of P-256.
+/// A P-256 key.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     pair: Arc<EcdsaKeyPair>,
@@ -29,12 +29,12 @@ impl Key {
         Self { pair: Arc::new(pair), description, id }
     }
 
-    /// What a root calls it: the hash of its description.
+    /// Returns the key ID, the hash of the description.
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    /// What a root has of it.
+    /// Returns the description of the key in a root.
     pub(super) fn description(&self) -> Value {
         self.description.clone()
     }
@@ -45,7 +45,7 @@ impl Key {
     }
 }
 
-/// Metadata with its signatures.
+/// Returns metadata with its signatures.
 pub(super) fn envelope<'a>(signed: &Value, keys: impl IntoIterator<Item = &'a Key>) -> Vec<u8> {
     let text = canonical(signed);
     let signature = |key: &Key| json!({ "keyid": key.id(), "sig": key.sign(text.as_bytes()) });
@@ -60,8 +60,8 @@ fn pem(der: &[u8]) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
 }
 
-/// Canonical JSON: no space, names in order, and in texts only quote and backslash escaped, so that lines of a PEM stay
-/// lines.
+/// Returns canonical JSON: no whitespace, names in order, and only quote and backslash escaped in strings, so that a PEM
+/// keeps its line breaks.
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(map) => {
