@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: what the benchmark needs, then the benchmark itself, which is the crate `bench`.
+//! `cargo xtask bench`: installs what the benchmark needs, then runs the benchmark, which is the crate `bench`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -25,7 +25,7 @@ const REGSYNC: Tool = Tool {
 /// The scenario that needs a Sigstore.
 const SIGN: &str = "sign";
 
-/// Crates whose pure parts have benchmarks of their own.
+/// Crates with benchmarks of their pure parts.
 const MICRO: [&str; 2] = ["promote", "transport"];
 
 /// What is asked for on the command line.
@@ -48,11 +48,11 @@ pub(crate) struct Arguments {
     micro: bool,
 }
 
-/// Builds, installs and measures. Where the benchmark starts, this process becomes it, so that who ends one ends the
-/// other; unless something is signed: the Sigstore ends with this process, which therefore stays.
+/// Builds, installs and measures. Without signatures to measure, this process replaces itself with the benchmark, so that a
+/// signal for one reaches the other. With signatures, it remains, because the Sigstore ends with this process.
 ///
 /// # Errors
-/// When something cannot be built, installed or started.
+/// If something cannot be built, installed or started.
 pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Error> {
     if arguments.micro {
         let packages = MICRO.iter().flat_map(|name| ["--package", name]);
@@ -75,12 +75,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     if !signs {
         let mut command = benchmark(Command::new(program), &others.unwrap_or_default());
         say("==> benchmark");
-        // It returns only where it fails.
+        // `exec` returns only if it fails.
         let source = command.exec();
         return Err(not_started("benchmark", &command, source));
     }
     debian::install(sigstore::PACKAGES)?;
-    // First, and without a Sigstore: one takes processor time even where nobody asks it for anything.
+    // Before the Sigstore starts, because it uses processor time even without requests.
     if let Some(others) = others {
         step("benchmark", &mut benchmark(ends_with_us(&program), &others))?;
     }
@@ -91,7 +91,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     step("benchmark of signatures", &mut command).map(drop)
 }
 
-/// What is to be measured without a Sigstore, if anything (of no names: everything), and whether something is with one.
+/// Returns the scenarios without a Sigstore (`None` if there are none, an empty list for all), and whether there is one with it.
 fn apart(scenarios: &[String]) -> (Option<Vec<&str>>, bool) {
     let names = scenarios.iter().map(String::as_str);
     let (signing, others): (Vec<_>, Vec<_>) = names.partition(|name| *name == SIGN);
@@ -99,14 +99,14 @@ fn apart(scenarios: &[String]) -> (Option<Vec<&str>>, bool) {
     ((!is_alone).then_some(others), scenarios.is_empty() || !signing.is_empty())
 }
 
-/// A program that is asked to end when this process ends.
+/// Returns the command for a program that gets SIGTERM when this process ends.
 fn ends_with_us(program: &Path) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM"]).arg(program);
     command
 }
 
-/// Starts the Sigstore of the tests, with logs that hold nothing yet; and the words that tell of the cosign it came with.
+/// Starts the Sigstore of the tests with empty logs. Also returns the benchmark's arguments for the cosign of the Sigstore.
 fn sigstore(workspace: &Workspace) -> Result<(Sigstore, [OsString; 2]), Error> {
     let tools = workspace.target().join("xtask").join("tools");
     let cache = Cache::open()?;
@@ -115,7 +115,7 @@ fn sigstore(workspace: &Workspace) -> Result<(Sigstore, [OsString; 2]), Error> {
     Ok((Sigstore::start(workspace, &tools)?, cosign))
 }
 
-/// Where results and page go: small sizes must not end up in the documentation.
+/// Returns the paths of results and page. With small sizes, the page must not be in the documentation.
 fn places(workspace: &Workspace, quick: bool) -> (PathBuf, PathBuf) {
     let results = workspace.target().join("bench");
     if quick {
@@ -140,7 +140,7 @@ fn passed_on(arguments: &Arguments, scenarios: &[&str]) -> Vec<OsString> {
     words
 }
 
-/// Installs the other tools; the words that tell the benchmark of them.
+/// Installs the other tools. Returns the benchmark's arguments for them.
 fn peers() -> Result<Vec<OsString>, Error> {
     debian::install(&[SKOPEO])?;
     let cache = Cache::open()?;
@@ -158,7 +158,7 @@ fn peer(name: &str, version: &str, path: &Path) -> [OsString; 2] {
     [format!("--{name}").into(), value]
 }
 
-/// Debian's skopeo is of the version that the system has: `skopeo version 1.9.3`.
+/// Returns the version of the installed skopeo, which depends on the Debian release: `skopeo version 1.9.3`.
 fn said_version() -> String {
     let output = Command::new(SKOPEO.command).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what can be said of the sources without running them.
+//! `cargo xtask check`: checks of the sources that do not run them.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use crate::step::{say, step};
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
 
-/// Holds the dependencies to deny.toml.
+/// Checks the dependencies against deny.toml.
 const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", source: Source::Crate("cargo-deny") };
 
 /// Checks formatting, lints, documentation and dependencies.
@@ -18,7 +18,7 @@ pub(crate) fn run(workspace: &Workspace, advisories: bool) -> Result<(), Error> 
     step("formatting", &mut workspace.cargo(["fmt", "--all", "--check"]))?;
     let mut clippy = workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]);
     step("lints", &mut clippy)?;
-    // Private items too: it is they who are read by whoever works here, and whose links rot.
+    // Including private items: developers read their documentation, and their links break too.
     let mut documentation = workspace.cargo(["doc", "--workspace", "--no-deps", "--document-private-items"]);
     step("documentation", documentation.env("RUSTDOCFLAGS", "--deny warnings"))?;
     dependencies(workspace, advisories)
@@ -27,7 +27,7 @@ pub(crate) fn run(workspace: &Workspace, advisories: bool) -> Result<(), Error> 
 fn dependencies(workspace: &Workspace, advisories: bool) -> Result<(), Error> {
     let mut deny = Command::new(Cache::open()?.install(&CARGO_DENY)?);
     deny.current_dir(workspace.root()).args(["--workspace", "check"]);
-    // The trees that lead to each duplicate are pages long; `cargo tree --duplicates` has them.
+    // The graphs for duplicates are pages long. `cargo tree --duplicates` shows them.
     deny.arg("--hide-inclusion-graph").args(["bans", "licenses", "sources"]);
     if advisories {
         deny.arg("advisories");

@@ -1,4 +1,4 @@
-//! Debian packages: installed where the program they bring is not there.
+//! Debian packages, which are installed if their programs are missing.
 
 use std::process::Command;
 
@@ -6,19 +6,19 @@ use crate::environment;
 use crate::error::Error;
 use crate::step::{say, step};
 
-/// A program that Debian packages.
+/// A program from a Debian package.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Package {
-    /// The program, as it is called on PATH.
+    /// The name of the program on PATH.
     pub(crate) command: &'static str,
-    /// The package that brings it.
+    /// The package that contains it.
     pub(crate) package: &'static str,
 }
 
 /// Installs the packages whose programs are missing.
 ///
 /// # Errors
-/// When something is missing and we cannot install it, or apt cannot.
+/// If a program is missing and this process may not install packages, or if apt fails.
 pub(crate) fn install(packages: &[Package]) -> Result<(), Error> {
     let missing: Vec<Package> =
         packages.iter().copied().filter(|package| !environment::on_path(package.command)).collect();
@@ -45,7 +45,7 @@ fn joined(packages: &[Package], name: impl Fn(&Package) -> &'static str, separat
     packages.iter().map(name).collect::<Vec<_>>().join(separator)
 }
 
-/// The words before `apt-get` that let us install, or what keeps us from installing.
+/// Returns the words before `apt-get` that give the permission to install, or the reason why there is none.
 fn privileges() -> Result<&'static [&'static str], &'static str> {
     if !environment::on_path("apt-get") {
         return Err("there is no apt-get here to install them with");
@@ -53,7 +53,7 @@ fn privileges() -> Result<&'static [&'static str], &'static str> {
     if environment::is_root() {
         return Ok(&[]);
     }
-    // `-n`: a task that waits for a password in a pipeline waits for ever.
+    // `-n`: without it, a task in a pipeline waits forever for a password.
     let allowed =
         Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|output| output.status.success());
     if allowed {
@@ -63,8 +63,8 @@ fn privileges() -> Result<&'static [&'static str], &'static str> {
     }
 }
 
-/// `apt-get`, asking nothing and waiting for whoever else is installing. `env` and not the environment, since sudo drops
-/// the latter.
+/// Returns an `apt-get` command that asks no questions and waits while another process installs. `env` sets the variable,
+/// because sudo drops the environment.
 fn apt(prefix: &[&str]) -> Command {
     let words = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--option=DPkg::Lock::Timeout=300"];
     let mut words = prefix.iter().chain(&words);
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn nothing_is_installed_where_nothing_is_missing() {
-        // A package that does not exist: installing it would fail.
+        // The package does not exist, so an attempt to install it fails.
         install(&[Package { command: "sh", package: "kpromo-no-such-package" }]).unwrap();
     }
 }

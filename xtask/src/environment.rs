@@ -1,4 +1,4 @@
-//! What xtask takes from its environment, all of it read here.
+//! The environment of xtask. No other module reads it.
 
 #![expect(
     clippy::disallowed_methods,
@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Where built tools are kept, outside of any checkout so that all checkouts share them; `None` where there is no place.
+/// Returns the cache of built tools, outside any checkout so that all checkouts share it. Returns `None` if there is no location.
 pub(crate) fn tools_cache() -> Option<PathBuf> {
     cache_folder(|name| env::var_os(name).filter(|value| !value.is_empty()))
 }
@@ -20,35 +20,35 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
     below("KPROMO_TOOLS", "")
         .or_else(|| below("XDG_CACHE_HOME", "kpromo/tools"))
         .or_else(|| below("HOME", ".cache/kpromo/tools"))
-        // Builds run in other folders, where a relative path would mean something else.
+        // Builds run in other folders, where a relative path resolves to another location.
         .and_then(|folder| std::path::absolute(folder).ok())
 }
 
-/// The variable that gives tests the folder of programs.
+/// The variable that gives the tests the folder of programs.
 pub(crate) const TOOLS: &str = "KPROMO_TEST_TOOLS";
-/// The variable that gives tests the folder of a running Sigstore.
+/// The variable that gives the tests the folder of a running Sigstore.
 pub(crate) const SIGSTORE: &str = "KPROMO_TEST_SIGSTORE";
-/// The variable that limits the requests under way at each host, in debug builds.
+/// The variable that limits the requests in flight at each host, in debug builds.
 pub(crate) const CONCURRENCY: &str = "KPROMO_TEST_CONCURRENCY";
 
-/// Whether tests are to use a Sigstore that runs already.
+/// Returns whether the tests are to use a Sigstore that is already running.
 pub(crate) fn has_sigstore() -> bool {
     env::var_os(SIGSTORE).is_some_and(|folder| !folder.is_empty())
 }
 
-/// Where programs are looked for: PATH, and where Debian keeps servers, which users need not have on it.
+/// Returns the search path for programs: PATH, and Debian's folders for servers, which a user's PATH may lack.
 pub(crate) fn path() -> OsString {
     let mut path = env::var_os("PATH").unwrap_or_default();
     path.push(":/usr/sbin");
     path
 }
 
-/// The cargo that runs us, or else the one on PATH.
+/// Returns the cargo that runs xtask, or else the one on PATH.
 pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
-/// Whether there is a program of this name on PATH.
+/// Returns whether there is a program with this name on PATH.
 pub(crate) fn on_path(program: &str) -> bool {
     env::split_paths(&path()).any(|folder| is_program(&folder.join(program)))
 }
@@ -57,9 +57,9 @@ fn is_program(file: &Path) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether we may install packages without asking anybody.
+/// Returns whether this process runs as root.
 pub(crate) fn is_root() -> bool {
-    // The owner of a process' entry is its effective user.
+    // The owner of a process's entry is its effective user.
     Path::new("/proc/self").metadata().is_ok_and(|metadata| metadata.uid() == 0)
 }
 

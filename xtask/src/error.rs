@@ -1,11 +1,11 @@
-//! Why a task stopped. Every message says what was tried, what came back and what to do.
+//! Errors of tasks. Every message says what was tried, what the result was and what to do.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why a task stopped.
+/// An error that stops a task.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{name} failed after {:.1} s: `{command}` ended with {status}", took.as_secs_f64())]
@@ -55,7 +55,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// For `map_err` on what the file system answered.
+    /// Returns a function for `map_err` on errors of the file system.
     pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }

@@ -1,4 +1,4 @@
-//! What a developer runs: `cargo xtask test`, `sigstore`, `check`, `size` and `bench`.
+//! The tasks of a developer: `cargo xtask test`, `sigstore`, `check`, `size` and `bench`.
 
 mod bench;
 mod check;

@@ -1,9 +1,10 @@
-//! A whole Sigstore on loopback for the tests, of real parts and with no network: OpenID Connect issuers, Fulcio, a
-//! certificate transparency log, Rekor v1 (Trillian on MariaDB), Rekor v2 (files) and a timestamp authority.
+//! A complete Sigstore on loopback for the tests, with its real programs and without a network: OpenID Connect issuers,
+//! Fulcio, a certificate transparency log, Rekor v1 (Trillian on MariaDB), Rekor v2 (files) and a timestamp authority.
 //!
-//! It is started anew for every run, with new keys, and nothing of it is left behind: parts are killed when [`Sigstore`]
-//! is dropped, and by the kernel when this process ends in any other way; state is in a folder of its own below `target`,
-//! which is removed with it, or else by the next one. Whoever uses it is given that folder and finds everything there.
+//! Each run starts a new one with new keys, and nothing of it remains. The parts are killed when [`Sigstore`] is dropped, and
+//! by the kernel if this process ends in any other way. The state is in a separate folder below `target`, which is removed
+//! with the Sigstore, or else by the next run. Users of the Sigstore get the path of that folder, which has everything that
+//! they need.
 
 mod folder;
 mod keys;
@@ -26,21 +27,21 @@ use crate::step::say;
 use crate::tools::{Source, Tool};
 use crate::workspace::Workspace;
 
-/// What the parts need of Debian.
+/// The Debian packages that the parts need.
 pub(crate) const PACKAGES: &[Package] = &[
     Package { command: "mariadbd", package: "mariadb-server" },
     Package { command: "openssl", package: "openssl" },
     Package { command: "setpriv", package: "util-linux" },
 ];
 
-/// The cosign that writes bundles by nature. It also says whom to trust, and the benchmark compares with it.
+/// The cosign whose default form is bundles. It also makes the trust root, and the benchmark compares kpromo with it.
 pub(crate) const COSIGN: Tool = Tool {
     name: "cosign",
     version: "v3.1.3",
     source: Source::Go("github.com/sigstore/cosign/v3/cmd/cosign"),
 };
 
-/// The parts, and the cosigns that sign with them: the one that writes `.sig` tags by nature and the one that writes
+/// The parts, and two versions of cosign that sign with them: the default form of one is `.sig` tags, that of the other
 /// bundles.
 pub(crate) const TOOLS: &[Tool] = &[
     Tool { name: "fulcio", version: "v1.8.8", source: Source::Go("github.com/sigstore/fulcio") },
@@ -94,20 +95,20 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// A running Sigstore. It ends, and its folder goes, when this is dropped.
+/// A running Sigstore. When it is dropped, its parts end and its folder is removed.
 #[derive(Debug)]
 pub(crate) struct Sigstore {
-    // Before the folder: fields are dropped in this order.
+    // Before the folder, because fields are dropped in the order of declaration.
     parts: Vec<Part>,
     folder: Folder,
 }
 
 impl Sigstore {
-    /// Starts one with the programs in the folder `tools` and waits until all of it answers. The thread that starts it
-    /// has to stay: the kernel ends the parts when that thread ends.
+    /// Starts a Sigstore with the programs in the folder `tools` and waits until all its parts respond. The calling thread must
+    /// not end before the parts: the kernel ends them with that thread.
     ///
     /// # Errors
-    /// When a part does not start; with the end of its log.
+    /// If a part does not start. The error has the end of its log.
     pub(crate) fn start(workspace: &Workspace, tools: &Path) -> Result<Self, Error> {
         let begun = Instant::now();
         say("==> Sigstore for the tests");
@@ -117,12 +118,12 @@ impl Sigstore {
         Ok(Self { parts, folder })
     }
 
-    /// Where everything about it is written: see `testkit::Sigstore`, which reads it.
+    /// Returns the folder that describes the Sigstore. `testkit::Sigstore` reads it.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Waits until a part ends, which none does by itself.
+    /// Waits until a part exits, which none does normally. Returns the error.
     fn watch(&mut self) -> Error {
         loop {
             if let Some(error) = self.parts.iter_mut().find_map(Part::ended) {
@@ -137,7 +138,7 @@ impl Sigstore {
 /// single tests by hand.
 ///
 /// # Errors
-/// When a part cannot be started, or ends by itself.
+/// If a part cannot be started, or if it exits.
 pub(crate) fn run(workspace: &Workspace, tools: &Path) -> Result<(), Error> {
     let mut sigstore = Sigstore::start(workspace, tools)?;
     let folder = sigstore.folder().display();

@@ -1,4 +1,4 @@
-//! `cargo xtask size`: how large the release binary is, and how long it takes to build.
+//! `cargo xtask size`: the size of the release binary, and the duration of its build.
 
 use std::fs;
 use std::path::Path;
@@ -7,17 +7,17 @@ use crate::error::Error;
 use crate::step::{say, step};
 use crate::workspace::Workspace;
 
-/// The most bytes that the release binary may have.
+/// The maximum size of the release binary, in bytes.
 const LIMIT: u64 = 21_000_000;
 
-/// Builds the release binary and measures it; `cold` builds it from nothing.
+/// Builds the release binary and measures it. With `cold`, builds it in an empty folder.
 ///
 /// # Errors
-/// When it cannot be built, or is too large.
+/// If it cannot be built, or if it is too large.
 pub(crate) fn run(workspace: &Workspace, cold: bool) -> Result<(), Error> {
     if cold {
         let empty = tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
-        // So that what is measured is compiling, and not the network.
+        // Fetched first, so that the measured time is for compiling and not for the network.
         step("fetching sources", &mut workspace.cargo(["fetch"]))?;
         return build_and_measure(workspace, empty.path(), "cold release build");
     }

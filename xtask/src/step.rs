@@ -1,4 +1,4 @@
-//! Running a command as a step that is named, timed and stops the task when it fails.
+//! Commands as steps of a task: each has a name and a duration, and its failure stops the task.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 
 use crate::error::Error;
 
-/// Tells the developer something.
+/// Prints a line.
 #[expect(clippy::print_stdout, reason = "the one place where progress is shown")]
 pub(crate) fn say(line: &str) {
     println!("{line}");
 }
 
-/// Runs `command`, which writes where we write, and says how long it took.
+/// Runs `command` with the standard output of this process, and prints how long it took.
 ///
 /// # Errors
-/// When it cannot be started or does not end with success.
+/// If it cannot be started or fails.
 pub(crate) fn step(name: &str, command: &mut Command) -> Result<Duration, Error> {
     say(&format!("==> {name}"));
     let begun = Instant::now();
@@ -32,10 +32,10 @@ fn finish(name: &str, command: &Command, status: ExitStatus, took: Duration) -> 
     Err(Error::StepFailed { name: name.to_owned(), command: spelled(command), status, took })
 }
 
-/// Runs `command` in silence and gives what it printed.
+/// Runs `command` silently and returns its output.
 ///
 /// # Errors
-/// When it cannot be started or does not end with success; with what it complained of.
+/// If it cannot be started or fails. The error has its error output.
 pub(crate) fn output(name: &str, command: &mut Command) -> Result<String, Error> {
     let output = command.output().map_err(|source| not_started(name, command, source))?;
     if output.status.success() {
@@ -49,7 +49,7 @@ pub(crate) fn output(name: &str, command: &mut Command) -> Result<String, Error>
     })
 }
 
-/// The error of a command that could not be started.
+/// Returns the error for a command that could not be started.
 pub(crate) fn not_started(name: &str, command: &Command, source: io::Error) -> Error {
     Error::NotStarted {
         name: name.to_owned(),
@@ -59,7 +59,7 @@ pub(crate) fn not_started(name: &str, command: &Command, source: io::Error) -> E
     }
 }
 
-/// Program and arguments, as a person would type them.
+/// Returns program and arguments as a user would type them.
 fn spelled(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")

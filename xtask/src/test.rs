@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that the tests need, then all tests.
+//! `cargo xtask test`: installs everything that the tests need, then runs all tests.
 
 use std::ffi::{OsStr, OsString};
 use std::num::NonZero;
@@ -12,7 +12,7 @@ use crate::step::step;
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
 
-/// Tests copy with it, and so does the benchmark.
+/// The tests and the benchmark copy images with it.
 pub(crate) const SKOPEO: Package = Package { command: "skopeo", package: "skopeo" };
 
 /// Programs that the tests take from PATH.
@@ -22,14 +22,14 @@ const PACKAGES: &[Package] = &[
     SKOPEO,
 ];
 
-/// Tests copy with it, and so does the benchmark.
+/// The tests and the benchmark copy images with it.
 pub(crate) const CRANE: Tool = Tool {
     name: "crane",
     version: "v0.22.1",
     source: Source::Go("github.com/google/go-containerregistry/cmd/crane"),
 };
 
-/// Programs that the tests take from the folder in `KPROMO_TEST_TOOLS`. To add one, add a row; to upgrade one, change its
+/// Programs that the tests take from the folder in `KPROMO_TEST_TOOLS`. To add one, add a row. To upgrade one, change its
 /// version.
 const TOOLS: &[Tool] = &[
     Tool {
@@ -59,13 +59,13 @@ const TOOLS: &[Tool] = &[
     },
 ];
 
-/// Has cargo end a test program after 20 minutes, which is several times what the slowest takes: one that hangs fails then,
-/// and has named the tests that did not end. In the foreground, so that Ctrl-C still reaches the tests.
+/// Makes cargo end a test program after 20 minutes, several times the duration of the slowest. A test that hangs then fails,
+/// after the names of the unfinished tests were printed. The program runs in the foreground, so that Ctrl-C reaches the tests.
 const BOUNDED: &str =
     r#"target."cfg(all())".runner = ["timeout", "--foreground", "--kill-after", "5", "1200"]"#;
 
-/// Runs the tests that `arguments` select: all, where there are none, and then those of [`narrow`] too. With a
-/// `concurrency`, only those of [`narrow`].
+/// Runs the tests that `arguments` select. Without arguments, runs all tests, and then those of [`narrow`] too. With a
+/// `concurrency`, runs only those of [`narrow`].
 ///
 /// # Errors
 /// At the first step that fails.
@@ -81,7 +81,7 @@ pub(crate) fn run(
     if arguments.is_empty() { narrow(workspace, NonZero::<usize>::MIN, arguments) } else { Ok(()) }
 }
 
-/// Installs what is missing and runs the tests, those with outside parts included.
+/// Installs what is missing and runs the tests, including those that need external programs.
 fn whole(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Error> {
     let tools = install(workspace)?;
     let sigstore = if environment::has_sigstore() { None } else { Some(Sigstore::start(workspace, &tools)?) };
@@ -92,8 +92,8 @@ fn whole(workspace: &Workspace, arguments: &[OsString]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs the integration tests that need no outside part, with at most `concurrency` requests of a kind under way at each host:
-/// code that waits for one request while it keeps the place of another hangs or fails with 1.
+/// Runs the integration tests that need no external program, with at most `concurrency` requests of a kind in flight at each
+/// host. With 1, code that waits for one request while it holds the permit of another hangs or fails.
 fn narrow(workspace: &Workspace, concurrency: NonZero<usize>, arguments: &[OsString]) -> Result<(), Error> {
     let mut command = workspace.cargo(["test", "--config", BOUNDED]);
     command.args(integration(arguments)).env(environment::CONCURRENCY, concurrency.to_string());
@@ -101,10 +101,10 @@ fn narrow(workspace: &Workspace, concurrency: NonZero<usize>, arguments: &[OsStr
     Ok(())
 }
 
-/// Installs what is missing and gives the folder of the tools.
+/// Installs what is missing and returns the folder of the tools.
 ///
 /// # Errors
-/// When something cannot be installed.
+/// If something cannot be installed.
 pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf, Error> {
     debian::install(&[PACKAGES, sigstore::PACKAGES].concat())?;
     let tools = workspace.target().join("xtask").join("tools");
@@ -112,18 +112,18 @@ pub(crate) fn install(workspace: &Workspace) -> Result<PathBuf, Error> {
     Ok(tools)
 }
 
-/// What a developer's `arguments` leave open: the packages are all, and the tests those that are marked as ignored too.
+/// Adds defaults to a developer's `arguments`: all packages, and also the tests that are marked as ignored.
 ///
-/// No target is named: cargo then runs what each package has, documentation tests included, and does not complain of a
-/// package that has no library to document.
+/// The result names no target. Cargo then runs every target of each package, including documentation tests, and does not
+/// report an error for a package without a library.
 fn complete(arguments: &[OsString]) -> Vec<OsString> {
     let (ours, harness) = split(arguments);
     let include = ["--", "--include-ignored"].map(OsString::from);
     workspace_of(ours).chain(ours.iter().cloned()).chain(include).chain(harness.iter().cloned()).collect()
 }
 
-/// The same for integration tests alone, without those that are marked as ignored. The packages are all here too: for other
-/// packages cargo would choose other features of dependencies, and build these again.
+/// As [`complete`], for integration tests only, without those that are marked as ignored. All packages are selected here too:
+/// for other packages, cargo selects other features of dependencies and builds these again.
 fn integration(arguments: &[OsString]) -> Vec<OsString> {
     let (ours, harness) = split(arguments);
     let targets = (!ours.iter().any(|word| names_targets(word))).then_some(["--test", "*"]);
@@ -133,19 +133,19 @@ fn integration(arguments: &[OsString]) -> Vec<OsString> {
     words.chain(dashes).chain(harness.iter().cloned()).collect()
 }
 
-/// The words for cargo, and those behind further dashes, which are for the tests.
+/// Splits arguments into those for cargo and those after a further `--`, which are for the tests.
 fn split(arguments: &[OsString]) -> (&[OsString], &[OsString]) {
     let dashes = arguments.iter().position(|word| word == "--").unwrap_or(arguments.len());
     let (ours, rest) = arguments.split_at(dashes);
     (ours, rest.get(1..).unwrap_or_default())
 }
 
-/// The flag that selects all packages, unless a developer's words name some.
+/// Returns the flag that selects all packages, unless the arguments select some.
 fn workspace_of(ours: &[OsString]) -> impl Iterator<Item = OsString> + use<> {
     (!ours.iter().any(|word| names_packages(word))).then(|| OsString::from("--workspace")).into_iter()
 }
 
-/// Whether a word is a flag of cargo that says which targets are meant.
+/// Returns whether an argument is a flag of cargo that selects targets.
 fn names_targets(word: &OsStr) -> bool {
     const FLAGS: [&str; 11] = [
         "--lib",
@@ -164,8 +164,8 @@ fn names_targets(word: &OsStr) -> bool {
     FLAGS.contains(&text.split_once('=').map_or(&*text, |(flag, _)| flag))
 }
 
-/// Whether a word is a flag of cargo that says which packages are meant. `--exclude` is not: it takes away from
-/// `--workspace`.
+/// Returns whether an argument is a flag of cargo that selects packages. `--exclude` does not count, because it only reduces
+/// the selection of `--workspace`.
 fn names_packages(word: &OsStr) -> bool {
     let text = word.to_string_lossy();
     let long = text.split_once('=').map_or(&*text, |(flag, _)| flag);

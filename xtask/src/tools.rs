@@ -1,7 +1,8 @@
 //! Programs built from source, each at a pinned version, in a cache that all checkouts share.
 //!
-//! A program is kept in a file named with its version, so that a new pin builds anew and two checkouts with different pins
-//! do not disturb one another. It is built beside and renamed into place: an interrupted build leaves nothing that counts.
+//! The name of a cached file includes the version. A new pin therefore triggers a build, and two checkouts with different pins
+//! do not affect each other. A program is built in a temporary folder and renamed, so an interrupted build leaves no file in
+//! the cache.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,27 +16,27 @@ use crate::step::{output, step};
 /// A program to build.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool {
-    /// What we call it.
+    /// Its name in the cache.
     pub(crate) name: &'static str,
-    /// The version, as its source writes it.
+    /// The version, in the form that its source uses.
     pub(crate) version: &'static str,
-    /// Where it comes from.
+    /// Where its source comes from.
     pub(crate) source: Source,
 }
 
-/// Where a program comes from, and who builds it.
+/// Where the source of a program comes from, and what builds it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source {
     /// A Go package, built by `go install`.
     Go(&'static str),
-    /// A Go package by its module and its folder there, built in a copy of the module: by the module's own sums, and
-    /// without asking the proxy for all of its versions, as `go install` does and not every proxy answers.
+    /// A Go package by its module and its folder there. It is built in a copy of the module, with the module's own checksums.
+    /// Unlike `go install`, this does not ask the proxy for all versions of the module, which not every proxy answers.
     GoModule {
         /// The module.
         module: &'static str,
-        /// The package's folder in it.
+        /// The folder of the package in the module.
         package: &'static str,
-        /// Files of the module that we replace, with what we replace them by.
+        /// Files of the module to replace, with the new content.
         replaced: &'static [(&'static str, &'static str)],
     },
     /// A crate, built by `cargo install`.
@@ -43,7 +44,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// What the builder calls the program: a Go package's last component, a crate's name.
+    /// Returns the file name of the built program: the last component of a Go package, or the name of a crate.
     fn program(self) -> &'static str {
         match self {
             Self::Go(name) | Self::GoModule { package: name, .. } | Self::Crate(name) => {
@@ -60,25 +61,25 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// The cache of this user, made if need be.
+    /// Opens the cache of this user, and creates it if necessary.
     ///
     /// # Errors
-    /// When there is no place for it.
+    /// If there is no location for it.
     pub(crate) fn open() -> Result<Self, Error> {
         let folder = environment::tools_cache().ok_or(Error::NoCache)?;
         fs::create_dir_all(&folder).map_err(Error::file("making the folder of tools", &folder))?;
         Ok(Self { folder })
     }
 
-    /// The program's file, built first if it is not there.
+    /// Returns the path of the program. Builds it first if it is not in the cache.
     ///
     /// # Errors
-    /// When it cannot be built.
+    /// If it cannot be built.
     pub(crate) fn install(&self, tool: &Tool) -> Result<PathBuf, Error> {
         self.install_with(tool, |folder| build(tool, folder))
     }
 
-    /// The same with `build` for a builder, which is given an empty folder and gives the program's file in it.
+    /// As [`Cache::install`], with `build` as the builder. It gets an empty folder and returns the path of the program there.
     fn install_with(
         &self,
         tool: &Tool,
@@ -86,7 +87,7 @@ impl Cache {
     ) -> Result<PathBuf, Error> {
         let file = self.folder.join(format!("{}-{}", tool.name, tool.version));
         if !file.exists() {
-            // In the cache itself, since files are only renamed within one file system.
+            // In the cache itself, because a rename works only within one file system.
             let building = tempfile::Builder::new()
                 .prefix(".building-")
                 .tempdir_in(&self.folder)
@@ -97,17 +98,17 @@ impl Cache {
         Ok(file)
     }
 
-    /// Installs `tools` and links each by its name in `folder`, which then is one to look programs up in.
+    /// Installs `tools` and links each under its name in `folder`, which then serves as a search path.
     ///
     /// # Errors
-    /// When one cannot be built or linked.
+    /// If a tool cannot be built or linked.
     pub(crate) fn link(&self, tools: &[Tool], folder: &Path) -> Result<(), Error> {
         fs::create_dir_all(folder).map_err(Error::file("making the folder of links", folder))?;
         tools.iter().try_for_each(|tool| replace_link(&self.install(tool)?, folder, tool.name))
     }
 }
 
-/// Links `file` as `name`. Renamed into place, so that whoever looks sees the old one or the new one.
+/// Links `file` as `name`. The link is renamed into place, so a reader sees either the old or the new one.
 fn replace_link(file: &Path, folder: &Path, name: &str) -> Result<(), Error> {
     let beside = folder.join(format!(".{name}-{}", std::process::id()));
     let link = folder.join(name);
@@ -115,9 +116,9 @@ fn replace_link(file: &Path, folder: &Path, name: &str) -> Result<(), Error> {
     fs::rename(&beside, &link).map_err(Error::file("putting into place", link))
 }
 
-/// Builds into `folder` and gives the program's file there.
+/// Builds a program in `folder` and returns its path.
 fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
-    // Never in the checkout, whose toolchain and settings are not the tool's.
+    // Never in the checkout: its toolchain and settings do not apply to the tool.
     let (mut command, binaries) = match tool.source {
         Source::Go(package) => (go_install(tool, package, folder)?, folder.to_owned()),
         Source::GoModule { module, package, replaced } => {
@@ -146,10 +147,11 @@ fn go_install(tool: &Tool, package: &str, folder: &Path) -> Result<Command, Erro
     Ok(command)
 }
 
-/// Builds the package in the folder `package` into `folder`, in a file called as the package's folder is.
+/// Returns the command that builds the package in the folder `package` into `folder`, in a file with the name of the
+/// package's folder.
 ///
 /// # Errors
-/// When there is no Go.
+/// If Go is not installed.
 pub(crate) fn go_build(tool: &'static str, package: &Path, folder: &Path) -> Result<Command, Error> {
     let mut command = go(tool)?;
     command
@@ -161,10 +163,10 @@ pub(crate) fn go_build(tool: &'static str, package: &Path, folder: &Path) -> Res
     Ok(command)
 }
 
-/// The folder of a Go module's source at a version, fetched first if it is not there. Only to be read.
+/// Returns the read-only folder of a Go module's source at a version. Fetches the module if it is not in Go's cache.
 ///
 /// # Errors
-/// When there is no Go, or it cannot get the module.
+/// If Go is not installed, or if it cannot fetch the module.
 pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Result<PathBuf, Error> {
     let modules = output("asking Go for its modules", go(tool)?.args(["env", "GOMODCACHE"]))?;
     let source = Path::new(modules.trim_end()).join(format!("{module}@{version}"));
@@ -176,7 +178,7 @@ pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Resu
     Ok(source)
 }
 
-/// Copies a folder of Go's, whose files and folders are read-only, to one that can be written. Links are left out.
+/// Copies a read-only folder of Go to a writable one. Links are omitted.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
     fs::create_dir(to).map_err(Error::file("making the folder", to))?;
     for entry in fs::read_dir(from).map_err(Error::file("listing", from))? {
@@ -198,7 +200,7 @@ fn go(tool: &'static str) -> Result<Command, Error> {
         return Err(Error::NoGo { tool });
     }
     let mut command = Command::new("go");
-    // Cross-compiled programs go elsewhere and would not run here.
+    // Cross-compiled programs go to another folder and do not run here.
     command.env("CGO_ENABLED", "0").env_remove("GOOS").env_remove("GOARCH");
     Ok(command)
 }
@@ -210,7 +212,7 @@ fn cargo_install(tool: &Tool, name: &str, folder: &Path) -> Command {
         .arg(folder)
         .arg(format!("{name}@{}", tool.version))
         .current_dir(folder)
-        // Its intermediate files are of no use to the workspace.
+        // The workspace has no use for the intermediate files.
         .env_remove("CARGO_TARGET_DIR");
     command
 }

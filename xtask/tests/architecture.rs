@@ -1,4 +1,4 @@
-//! The directions that this workspace is built by: who may depend on whom, and who alone speaks HTTP.
+//! The allowed directions of dependencies in this workspace, and the only crate that may use an HTTP client.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
 
@@ -8,9 +8,8 @@ use std::path::{Path, PathBuf};
 
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-/// The crates of the workspace, each with those that it may depend on. What only tests depend on
-/// (`[dev-dependencies]`) may also run against these directions: a registry is tested by a client, and a client by a
-/// registry.
+/// The crates of the workspace, each with those that it may depend on. The directions do not apply to `[dev-dependencies]`,
+/// because a registry is tested with a client, and a client with a registry.
 const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("transport", &[]),
     ("oci-types", &[]),
@@ -26,27 +25,27 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("xtask", &[]),
 ];
 
-/// Crates that not even the tests of these may reach: what checks the others stands by itself.
+/// Crates whose tests must keep to the directions too, because they check the other crates.
 const ALONE: &[&str] = &["xtask"];
 
-/// Crates that are pure: they compile without a runtime and without HTTP, in a moment.
+/// Pure crates: they compile without a runtime and without HTTP, in a moment.
 const PURE: &[&str] = &["oci-types", "manifest"];
 
-/// What no pure crate may reach, however indirectly.
+/// Crates that no pure crate may depend on, not even indirectly.
 const IMPURE: &[&str] = &["futures-core", "http", "hyper", "reqwest", "rustls", "tokio", "transport"];
 
-/// The most packages that a pure crate may need, itself included. The table is a guard against one that comes along unseen.
+/// The maximum number of packages that a pure crate may need, itself included. It makes an additional dependency visible.
 const PURE_PACKAGES_MAX: usize = 90;
 
-/// Crates that speak HTTP, of which only `transport` may depend on one (and tests, which play the client of a server).
+/// HTTP clients. Only `transport` may depend on one, and tests, which act as clients of a server.
 const HTTP_CLIENTS: &[&str] = &["attohttpc", "curl", "isahc", "reqwest", "ureq"];
 
-/// That one crate depends on another.
+/// A dependency of one crate on another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Edge {
     from: String,
     to: String,
-    /// Only to build or run its tests.
+    /// Whether the dependency is only for building or running tests.
     tests_only: bool,
 }
 
@@ -59,7 +58,7 @@ fn members(metadata: &Metadata) -> BTreeSet<String> {
     metadata.workspace_packages().iter().map(|package| package.name.to_string()).collect()
 }
 
-/// Every dependency that a crate of the workspace declares, on whichever platform and for whichever feature.
+/// Returns every dependency that a crate of the workspace declares, for every platform and feature.
 fn edges(metadata: &Metadata) -> Vec<Edge> {
     let of_package = |package: &&cargo_metadata::Package| -> Vec<Edge> {
         let edge = |dependency: &cargo_metadata::Dependency| Edge {
@@ -72,7 +71,7 @@ fn edges(metadata: &Metadata) -> Vec<Edge> {
     metadata.workspace_packages().iter().flat_map(of_package).collect()
 }
 
-/// What is wrong with dependencies within the workspace, by the table above.
+/// Returns the dependencies within the workspace that the table above does not allow.
 fn violations(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<String> {
     let table: BTreeMap<_, _> = MAY_DEPEND_ON.iter().copied().collect();
     let unknown = members
@@ -90,7 +89,7 @@ fn violations(members: &BTreeSet<String>, edges: &[Edge]) -> Vec<String> {
     unknown.chain(forbidden).collect()
 }
 
-/// Crates besides `transport` that depend on an HTTP client.
+/// Returns the crates besides `transport` that depend on an HTTP client.
 fn other_doors(edges: &[Edge]) -> Vec<String> {
     edges
         .iter()
@@ -104,12 +103,12 @@ fn edge(from: &str, to: &str, tests_only: bool) -> Edge {
     Edge { from: from.into(), to: to.into(), tests_only }
 }
 
-/// Whether `text` has `word` as a word of its own.
+/// Returns whether `text` contains `word` as a whole word.
 fn names(text: &str, word: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|part| part == word)
 }
 
-/// All Rust sources below `folder`.
+/// Returns all Rust sources below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     paths
@@ -118,7 +117,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Sources of crates other than `transport` that name `reqwest`.
+/// Returns the sources of crates other than `transport` that name `reqwest`.
 fn sources_that_name_the_client(crates: &Path) -> Vec<PathBuf> {
     let folders = fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path());
     folders
@@ -149,7 +148,7 @@ fn only_transport_names_the_http_client() {
     assert_eq!(sources_that_name_the_client(&crates), Vec::<PathBuf>::new());
 }
 
-/// The packages that a crate is built of, itself included; what only its tests need aside.
+/// Returns the packages that a crate is built from, itself included, without those that only its tests need.
 fn packages_of(metadata: &Metadata, crate_name: &str) -> BTreeSet<String> {
     let resolve = metadata.resolve.as_ref().unwrap();
     let nodes: BTreeMap<_, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();

@@ -1,4 +1,4 @@
-//! No file of a crate imports another that imports it back, directly or over others: what two files share stands in a third one
+//! No file of a crate imports another that imports it back, directly or indirectly. What two files share is in a third file
 //! below both.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
@@ -10,23 +10,23 @@ use std::path::{Path, PathBuf};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
 
-/// A module by its path below the crate, `["plan", "reading"]`; the root of the crate has none.
+/// The path of a module within its crate, such as `["plan", "reading"]`. It is empty for the root of the crate.
 type Module = Vec<String>;
 
-/// What a file names of its own crate.
+/// The names that a file uses of its own crate.
 #[derive(Default)]
 struct Names {
-    /// The file's own module.
+    /// The module of the file.
     module: Module,
-    /// How many modules within the file surround what is visited.
+    /// The number of modules within the file around the current item.
     depth: usize,
-    /// Paths that it imports or spells out, from the root of the crate.
+    /// Paths that the file imports or writes out, from the root of the crate.
     imported: Vec<Vec<String>>,
-    /// Names that it has from elsewhere, with where from.
+    /// Names that the file imports, with their origins.
     known: BTreeMap<String, Vec<String>>,
-    /// Paths that begin with a name of its own: of a module below it, or one that it has from elsewhere.
+    /// Paths that begin with a module below the file's module, or with an imported name.
     relative: Vec<Vec<String>>,
-    /// Modules below it that only tests have.
+    /// Modules below the file's module that exist only in tests.
     test_modules: Vec<Module>,
 }
 
@@ -38,7 +38,7 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(is_test)
 }
 
-/// All paths of a tree of imports.
+/// Adds all paths of an import tree to `found`.
 fn leaves(tree: &UseTree, prefix: &[String], found: &mut Vec<Vec<String>>) {
     let joined = |name: String| [prefix, &[name]].concat();
     match tree {
@@ -51,7 +51,7 @@ fn leaves(tree: &UseTree, prefix: &[String], found: &mut Vec<Vec<String>>) {
 }
 
 impl Names {
-    /// A path from the root of the crate; `None` where it leads out of the crate.
+    /// Returns a path from the root of the crate, or `None` if the path leads out of the crate.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let supers = path.iter().take_while(|part| *part == "super").count();
         match path.first().map(String::as_str)? {
@@ -74,7 +74,7 @@ impl Names {
             if let Some(name) = absolute.last() {
                 self.known.insert(name.clone(), absolute.clone());
             }
-            // What is only passed on is no use of it, unless the file names it elsewhere.
+            // A re-export alone is not a use, unless the file also names the item elsewhere.
             if matches!(item.vis, Visibility::Inherited) {
                 self.imported.push(absolute);
             }
@@ -122,7 +122,7 @@ impl<'ast> Visit<'ast> for Names {
     }
 }
 
-/// The sources of a crate by module.
+/// Adds the sources of a crate, by module, to `found`.
 fn sources(folder: &Path, module: &[String], found: &mut BTreeMap<Module, PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -140,7 +140,7 @@ fn sources(folder: &Path, module: &[String], found: &mut BTreeMap<Module, PathBu
     }
 }
 
-/// The module that holds what a path names, whichever modules pass it on.
+/// Returns the module that defines what a path names, through all re-exports.
 fn holder(
     path: &[String],
     files: &BTreeMap<Module, Names>,
@@ -158,7 +158,7 @@ fn holder(
     }
 }
 
-/// Which files of a crate import which.
+/// Returns which files of a crate import which others.
 fn arrows(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     let mut paths = BTreeMap::new();
     sources(source, &[], &mut paths);
@@ -183,7 +183,7 @@ fn arrows(source: &Path) -> BTreeMap<Module, BTreeSet<Module>> {
     files.iter().map(of).collect()
 }
 
-/// A way from a file back to itself, for each file that has one: the shortest.
+/// Returns the shortest circle through each file that is in one.
 fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>> {
     let mut circles = BTreeSet::new();
     for start in arrows.keys() {
@@ -207,7 +207,7 @@ fn circles(arrows: &BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<Vec<String>>
     circles
 }
 
-/// The source folders of all crates of the workspace.
+/// Returns the source folders of all crates of the workspace.
 fn crates() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folders = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
@@ -226,7 +226,7 @@ fn no_file_imports_one_that_imports_it_back() {
     assert_eq!(found, [""; 0], "what two files share stands in a third one below both");
 }
 
-/// Writes the sources of a crate, and finds its circles.
+/// Writes the sources of a crate and returns their circles.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {

@@ -1,4 +1,4 @@
-//! The folder of one Sigstore, and those that others have left.
+//! The folder of one Sigstore, and the removal of abandoned ones.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::error::Error;
 
-/// A folder that says that it is in use, by a lock that the kernel takes back however its holder ends.
+/// A folder with a lock that marks it as in use. The kernel releases the lock however its holder ends.
 #[derive(Debug)]
 pub(super) struct Folder {
     folder: TempDir,
@@ -15,13 +15,13 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// A new folder below `parent`, from which those are removed that nobody uses any more.
+    /// Creates a folder in `parent`, and removes folders there that are no longer in use.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// If the folder cannot be created.
     pub(super) fn create(parent: &Path) -> Result<Self, Error> {
         fs::create_dir_all(parent).map_err(Error::file("making the folder of Sigstores", parent))?;
-        // Held until the new folder has its lock, so that nobody removes it in between.
+        // Held until the new folder has its lock, so that no other process removes it before.
         let _all = lock(&parent.join("lock"))?;
         remove_abandoned(parent)?;
         let folder = tempfile::Builder::new()
@@ -43,9 +43,9 @@ fn lock(file: &Path) -> Result<File, Error> {
     Ok(open)
 }
 
-/// Removes what nobody holds the lock of. One without a lock is left of a removal that was cut short, since the lock is
-/// made before anybody else may look. What cannot be removed now, because a process still ends that writes there, the next
-/// one removes.
+/// Removes the folders whose locks are not held. A folder without a lock is left from an interrupted removal, because a new
+/// folder gets its lock while `parent` is locked. If a folder cannot be removed because a process that ends still writes to
+/// it, a later call removes it.
 fn remove_abandoned(parent: &Path) -> Result<(), Error> {
     let entries = fs::read_dir(parent).map_err(Error::file("listing", parent))?;
     for folder in entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()) {

@@ -1,4 +1,4 @@
-//! The keys of the parts, made anew for each Sigstore by `openssl`.
+//! The keys of the parts. `openssl` makes new ones for each Sigstore.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use super::part::isolated;
 use crate::error::Error;
 use crate::step::output;
 
-/// What private keys are encrypted with where a part reads encrypted ones only.
+/// The password of private keys, for the parts that read only encrypted ones.
 pub(super) const PASSWORD: &str = "test";
 
-/// Makes all keys in `folder`, private ones as `NAME.key` and public ones as `NAME.pub`: the certificate authority's with
-/// its certificate `ca.pem`, the certificate transparency log's, and those of both Rekors.
+/// Makes all keys in `folder`, with private keys in `NAME.key` and public keys in `NAME.pub`: the key of the certificate
+/// authority and its certificate `ca.pem`, the key of the certificate transparency log, and the keys of both Rekors.
 ///
 /// # Errors
-/// When `openssl` fails.
+/// If `openssl` fails.
 pub(super) fn make(folder: &Path) -> Result<(), Error> {
     let openssl =
         |line: &str| output("making keys", isolated(folder, "openssl").args(line.split(' '))).map(drop);

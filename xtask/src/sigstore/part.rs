@@ -1,4 +1,4 @@
-//! A part as a process of its own.
+//! A part as a separate process.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -13,15 +13,15 @@ use crate::environment;
 use crate::error::Error;
 use crate::step::not_started;
 
-/// How long a part may take to answer: seconds, minutes only where the machine has stalled.
+/// How long a part may take to become ready. It usually takes seconds, and minutes only if the machine stalls.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// How long one question may take.
+/// How long one request may take.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How much of a log an error shows, in bytes.
 const LOG: usize = 3000;
 
-/// A command in `folder` that sees nothing of its user's settings, and that the kernel ends when we end, also where we are
-/// killed. `setpriv` asks the kernel for that: code of ours between fork and exec would need `unsafe`.
+/// Returns a command in `folder` that gets none of the user's settings. The kernel ends it when this process ends, even if this
+/// process is killed. `setpriv` requests that from the kernel, because code between fork and exec needs `unsafe`.
 pub(super) fn isolated(folder: &Path, program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]).arg(program);
@@ -30,7 +30,7 @@ pub(super) fn isolated(folder: &Path, program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A running part. Killed when dropped: its state goes with it, so there is nothing to put in order.
+/// A running part. It is killed when dropped, because its state is removed with it.
 #[derive(Debug)]
 pub(super) struct Part {
     name: &'static str,
@@ -42,7 +42,7 @@ impl Part {
     /// Starts `program` in `folder`, with a log in the folder `log`.
     ///
     /// # Errors
-    /// When it cannot be started.
+    /// If it cannot be started.
     pub(super) fn start<A: AsRef<OsStr>>(
         folder: &Path,
         name: &'static str,
@@ -60,10 +60,10 @@ impl Part {
         Ok(Self { name, child, log })
     }
 
-    /// Waits until `is_ready`.
+    /// Waits until `is_ready` returns true.
     ///
     /// # Errors
-    /// When the part ends instead, or takes too long.
+    /// If the part exits before that, or takes too long.
     pub(super) fn wait(&mut self, is_ready: impl Fn() -> bool) -> Result<(), Error> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -80,7 +80,7 @@ impl Part {
         }
     }
 
-    /// Why the part has ended, if it has.
+    /// Returns the error for a part that has exited.
     pub(super) fn ended(&mut self) -> Option<Error> {
         match self.child.try_wait() {
             Ok(None) => None,
@@ -98,22 +98,22 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // Both fail only where it has ended by itself.
+        // Both fail only if the part has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Whether somebody listens on a port of loopback.
+/// Returns whether a process listens on a loopback port.
 pub(super) fn listens(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-/// What is served under `path` on a port of loopback; `None` where there is no such server yet, or it has no good answer.
+/// Returns the content at `path` on a loopback port, or `None` if there is no server yet or its status is not 200.
 pub(super) fn get(port: u16, path: &str) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(ANSWER)).ok()?;
-    // Of HTTP/1.0 an answer is neither chunked nor followed by another.
+    // A response in HTTP/1.0 is not chunked, and it ends with the connection.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: 127.0.0.1:{port}\r\n\r\n").ok()?;
     let mut answer = Vec::new();
     stream.take(1 << 20).read_to_end(&mut answer).ok()?;

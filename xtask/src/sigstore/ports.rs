@@ -1,4 +1,4 @@
-//! Ports for parts that cannot say which one the system has chosen.
+//! Ports for parts that cannot report a port chosen by the system.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -6,19 +6,19 @@ use std::ops::Range;
 
 use crate::error::Error;
 
-/// Below those that the system gives to whoever asks for any (from 32768 on), so that no connection and no test's server
-/// takes one between our look and the part's start.
+/// Below the ports that the system assigns (from 32768 on), so that no connection and no server of a test takes a port between
+/// the check here and the start of the part.
 const RANGE: Range<u16> = 15000..30000;
 
-/// As many free ports of loopback as the pattern has places.
+/// Returns `N` free loopback ports.
 ///
 /// # Errors
-/// When there are not enough.
+/// If there are not enough.
 pub(super) fn free<const N: usize>() -> Result<[u16; N], Error> {
-    // Two that start at one moment begin at different places.
+    // Two processes that start at the same moment begin the search at different ports.
     let size = u32::from(RANGE.end - RANGE.start);
     let first = u16::try_from(std::process::id().wrapping_mul(101) % size).unwrap_or(0) + RANGE.start;
-    // Held until all are found: none is found twice.
+    // All ports are held until the end of the search, so that none is found twice.
     let mut held: Vec<TcpListener> = Vec::new();
     let mut obstacle = io::Error::from(io::ErrorKind::AddrInUse);
     for port in (first..RANGE.end).chain(RANGE.start..first) {

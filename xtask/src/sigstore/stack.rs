@@ -1,4 +1,4 @@
-//! How the parts are started, and in which order.
+//! The parts and the order in which they start.
 
 use std::path::Path;
 
@@ -11,13 +11,13 @@ use crate::step::output;
 use crate::tools::go_build;
 use crate::workspace::Workspace;
 
-/// Since when keys count. Before any that is made: clocks of machines differ.
+/// The beginning of the validity of the keys. It is well before their creation, because the clocks of machines differ.
 const SINCE: &str = "2024-01-01T00:00:00Z";
-/// Where the timestamp authority has its certificates.
+/// The path of the timestamp authority's certificates.
 const CHAIN: &str = "/api/v1/timestamp/certchain";
 
-/// Where the parts listen, all on loopback. Rekor v1 also tries 2112 for metrics, which it cannot be told otherwise, and
-/// does without where that is taken.
+/// The loopback ports of the parts. Rekor v1 also tries to serve metrics on 2112, which is not configurable, and works without
+/// metrics if that port is taken.
 struct Ports {
     issuers: [u16; 5],
     fulcio: u16,
@@ -55,7 +55,7 @@ impl Ports {
         })
     }
 
-    /// What users of the Sigstore ask, by name.
+    /// Returns the URLs that users of the Sigstore need, by name.
     fn urls(&self) -> Vec<(&'static str, String)> {
         let issuers = ISSUERS.iter().zip(self.issuers).map(|((name, _), port)| (*name, url(port)));
         let certificates = format!("{}/ct", url(self.certificates));
@@ -71,8 +71,8 @@ impl Ports {
     }
 }
 
-/// The issuers by name, with the kind of identity that Fulcio takes their tokens for: an address, a workload, a GitHub
-/// workflow. It does not know the stranger.
+/// The issuers by name, with the kind of identity for which Fulcio accepts their tokens: an e-mail address, a workload, or a
+/// GitHub workflow. Fulcio does not know the stranger.
 const ISSUERS: [(&str, Option<&str>); 5] = [
     ("issuer", Some("type: email")),
     ("issuer.other", Some("type: email")),
@@ -85,10 +85,10 @@ fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Starts all parts in `folder` with the programs in the folder `tools`, waits for them and writes what clients need.
+/// Starts all parts in `folder` with the programs in the folder `tools`, waits for them, and writes what clients need.
 ///
 /// # Errors
-/// When one does not start; those that have are ended.
+/// If a part does not start. The parts that have started are stopped.
 pub(super) fn start(workspace: &Workspace, tools: &Path, folder: &Path) -> Result<Vec<Part>, Error> {
     let starter = Starter { programs: Programs { tools, folder }, ports: Ports::free()? };
     build_issuer(workspace, folder)?;
@@ -98,7 +98,7 @@ pub(super) fn start(workspace: &Workspace, tools: &Path, folder: &Path) -> Resul
     let mut rekor2 = starter.rekor2()?;
     let trillian = trillian::start(starter.programs, starter.ports.log_server, starter.ports.log_signer)?;
     let (mut certificates, mut rekor1) = (starter.certificates()?, starter.rekor1()?);
-    // Fulcio asks the issuers for their keys when it starts.
+    // Fulcio fetches the keys of the issuers when it starts.
     issuers.wait(|| starter.ports.issuers.into_iter().all(listens))?;
     let mut fulcio = starter.fulcio()?;
     let ports = &starter.ports;
@@ -111,20 +111,20 @@ pub(super) fn start(workspace: &Workspace, tools: &Path, folder: &Path) -> Resul
     Ok([issuers, timestamps, rekor2, certificates, rekor1, fulcio].into_iter().chain(trillian).collect())
 }
 
-/// Builds the issuer, out of Go's own cache where nothing has changed.
+/// Builds the issuer. Without changes, Go takes it from its cache.
 fn build_issuer(workspace: &Workspace, folder: &Path) -> Result<(), Error> {
     let source = workspace.root().join("xtask").join("sigstore").join("oidc");
     output("building the issuer", &mut go_build("the issuer", &source, folder)?).map(drop)
 }
 
-/// Starts the parts with these programs, at these ports.
+/// Starts the parts with these programs on these ports.
 struct Starter<'a> {
     programs: Programs<'a>,
     ports: Ports,
 }
 
 impl Starter<'_> {
-    /// A tree of Trillian's for one log.
+    /// Creates a tree in Trillian for one log.
     fn tree(&self) -> Result<String, Error> {
         let server = format!("--admin_server=127.0.0.1:{}", self.ports.log_server);
         let number = output("making a tree", self.programs.command("createtree").arg(server))?;
@@ -202,7 +202,7 @@ impl Starter<'_> {
         self.programs.part("fulcio", &line)
     }
 
-    /// Writes what clients need: where the parts are, whom to trust, where to sign.
+    /// Writes what clients need: the URLs of the parts, the trust root and the signing configurations.
     fn describe(&self) -> Result<(), Error> {
         let lines = self.ports.urls().into_iter().map(|(name, url)| format!("{name} {url}\n"));
         self.programs.write("urls", lines.collect::<String>())?;

@@ -1,4 +1,4 @@
-//! Trillian, the log that Rekor v1 and the certificate transparency log are kept in, and MariaDB below it.
+//! Trillian, which stores the logs of Rekor v1 and of certificate transparency, and its database MariaDB.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,27 +10,27 @@ use crate::error::Error;
 use crate::step::output;
 use crate::tools::go_module;
 
-/// The version of Trillian, whose module also has the tables that it needs.
+/// The version of Trillian. Its module also has the tables that it needs.
 pub(super) const VERSION: &str = "v1.7.2";
-/// MariaDB's socket, seen from the folder that all parts run in: relative, since a socket's name has at most 107 bytes.
-/// MariaDB itself runs in the folder of its data and calls it `db.sock`.
+/// MariaDB's socket, relative to the folder that all parts run in, because the path of a socket has at most 107 bytes.
+/// MariaDB itself runs in the folder of its data, where the path is `db.sock`.
 const SOCKET: &str = "db/db.sock";
 
-/// How a part in Go finds a database.
+/// Returns the connection string of a database for a part in Go.
 pub(super) fn connection(database: &str) -> String {
     format!("root@unix({SOCKET})/{database}")
 }
 
-/// Starts MariaDB on a socket, with no port, then Trillian's server and the signer that gives entries their places. The
-/// server and the signer listen on these ports.
+/// Starts MariaDB on a socket without a port, then Trillian's server and its signer, which sequences the entries. The server
+/// and the signer listen on the given ports.
 ///
 /// # Errors
-/// When one does not start.
+/// If one of them does not start.
 pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) -> Result<[Part; 3], Error> {
     let database = database(programs.folder)?;
     let connection = connection("trillian");
     let part = |name, port, more| {
-        // No second port, which would be for metrics.
+        // Without a second port for metrics.
         let line = format!(
             "--mysql_uri={connection} --rpc_endpoint=127.0.0.1:{port} --http_endpoint= --quota_system=noop \
              --logtostderr {more}"
@@ -38,7 +38,7 @@ pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) 
         programs.part(name, &line)
     };
     let mut server = part("trillian_log_server", server_port, "")?;
-    // How often it looks for new entries is how long they wait.
+    // New entries wait for the next run of the signer, so its interval is short.
     let often = "--force_master --sequencer_interval=50ms --batch_size=1000";
     let mut signer = part("trillian_log_signer", signer_port, often)?;
     server.wait(|| listens(server_port))?;
@@ -46,18 +46,18 @@ pub(super) fn start(programs: Programs<'_>, server_port: u16, signer_port: u16) 
     Ok([server, signer, database])
 }
 
-/// MariaDB with the two databases, one of which has Trillian's tables. Root needs no password on the socket, which is in
-/// a folder of ours.
+/// Starts MariaDB with the two databases, one of which has Trillian's tables. Root needs no password on the socket, which is
+/// in a private folder.
 fn database(folder: &Path) -> Result<Part, Error> {
     let user = output("asking who we are", Command::new("id").arg("--user").arg("--name"))?;
-    // As root it refuses to run without being told so.
+    // As root, MariaDB refuses to run without an explicit user.
     let user = format!("--user={}", user.trim());
     let data = format!("--datadir={}", folder.join("db").display());
     let mut install = isolated(folder, "mariadb-install-db");
     install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
     install.args(["--innodb-log-file-size=8M", &data, &user]);
     output("making the database", &mut install)?;
-    // Nothing has to outlast a failure of power.
+    // The data does not have to survive a power failure.
     let options =
         ["--no-defaults", "--skip-networking", "--socket=db.sock", "--innodb-flush-log-at-trx-commit=0"];
     let options = options.into_iter().chain(["--innodb-log-file-size=8M", &data, &user]);
@@ -74,7 +74,7 @@ fn database(folder: &Path) -> Result<Part, Error> {
     Ok(database)
 }
 
-/// MariaDB's client, which without a script and without commands only connects.
+/// Returns MariaDB's client. Without a script and without commands, it only connects.
 fn client(folder: &Path) -> Command {
     let mut command = isolated(folder, "mariadb");
     command.args(["--no-defaults", "--user=root"]).arg(format!("--socket={SOCKET}"));
