@@ -13,7 +13,7 @@ pub(crate) fn say(line: &str) {
     println!("{line}");
 }
 
-/// Runs `command` with the standard output of this process, and prints how long it took.
+/// Runs `command` with the output streams of this process, and prints how long it took.
 ///
 /// # Errors
 /// If it cannot be started or fails.

@@ -1,26 +1,26 @@
-//! What kpromo itself counted: its report.
+//! kpromo's own counts, from its report.
 
 use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
 
-/// Counts of all hosts together, as the report has them.
+/// The counts of all hosts together in a report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Account {
     pub(crate) requests: u64,
-    /// Refused for their rate.
+    /// Requests refused because of a rate limit.
     pub(crate) refused: u64,
-    /// Answered with another 5xx.
+    /// Requests answered with another 5xx.
     pub(crate) faults: u64,
-    /// Without an answer.
+    /// Requests without a response.
     pub(crate) unanswered: u64,
-    /// Sent because an earlier request had failed.
+    /// Requests sent because an earlier one had failed.
     pub(crate) retried: u64,
 }
 
 impl Account {
-    /// Reads a report; `None` where there is none.
+    /// Reads a report. Returns `None` if there is none.
     pub(crate) fn read(report: &Path) -> Option<Self> {
         Some(Self::of(&serde_json::from_slice(&std::fs::read(report).ok()?).ok()?))
     }

@@ -1,4 +1,4 @@
-//! cosign, told to sign what kpromo signs, on the same Sigstore and in the same form; and to judge what kpromo has signed.
+//! cosign, which signs what kpromo signs, on the same Sigstore and in the same form, and verifies kpromo's signatures.
 
 use std::path::Path;
 
@@ -8,17 +8,17 @@ use crate::measure::Job;
 use crate::sigstore::{SIGNER, Sigstore};
 use crate::tools::{Peer, word};
 
-/// How many processes run at once, where it is more than one.
+/// How many processes run at once in the parallel ways.
 pub(crate) const PARALLEL: usize = 4;
 
-/// How images are signed.
+/// A way to sign images with cosign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// A process an image, without its parts, one after the other.
+    /// One process for each image, without its parts, one after the other.
     InTurn,
-    /// The same, several at once.
+    /// One process for each image, without its parts, several at once.
     Each,
-    /// A process an image, with its parts, several at once.
+    /// One process for each image, with its parts, several at once.
     Recursive,
     /// One process for all images, with their parts.
     Together,
@@ -41,7 +41,7 @@ impl Way {
     }
 }
 
-/// cosign, on a Sigstore.
+/// cosign and its Sigstore.
 #[derive(Clone, Copy)]
 pub(crate) struct Cosign<'a> {
     pub(crate) lab: &'a Lab,
@@ -50,7 +50,7 @@ pub(crate) struct Cosign<'a> {
 }
 
 impl Cosign<'_> {
-    /// The job that signs images, with the token in a file.
+    /// Returns the job that signs images, with the token in a file.
     pub(crate) fn sign(self, way: Way, folder: &Path, token: &str, images: &[String]) -> Result<Job, Error> {
         let mut words = self.words("sign");
         words.extend(["--yes", "--use-signing-config=false", "--identity-token", token].map(str::to_owned));
@@ -67,7 +67,7 @@ impl Cosign<'_> {
         Ok(self.job(folder, commands, parallel))
     }
 
-    /// The job that verifies that images are signed by who signs, one process each.
+    /// Returns the job that verifies the signer of each image, one process for each.
     pub(crate) fn verify(self, folder: &Path, images: &[String]) -> Result<Job, Error> {
         let mut words = self.words("verify");
         let (issuer, root) = (self.sigstore.url("issuer")?, self.sigstore.file("trusted_root.json"));
@@ -90,7 +90,7 @@ impl Cosign<'_> {
             ("SIGSTORE_CT_LOG_PUBLIC_KEY_FILE", "ct.pub"),
             ("SIGSTORE_REKOR_PUBLIC_KEY", "rekor1.pub"),
         ];
-        // Without them cosign asks the public instance whom to trust.
+        // Without these, cosign gets its trust root from the public instance.
         job.environment.extend(files.map(|(name, file)| (name.to_owned(), self.sigstore.file(file))));
         job.environment.insert("SIGSTORE_NO_CACHE".to_owned(), "true".to_owned());
         job

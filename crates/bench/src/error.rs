@@ -1,9 +1,9 @@
-//! Why a benchmark stopped.
+//! Errors of the benchmark.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a benchmark stopped.
+/// An error that stops the benchmark.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("{doing} {}: {source}", path.display())]
@@ -58,13 +58,13 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// For `map_err` on what the file system answered.
+    /// Returns a function for `map_err` on errors of the file system.
     pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }
     }
 
-    /// For `map_err` on what a pipe or the system answered.
+    /// Returns a function for `map_err` on errors of a pipe or of the system.
     pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }

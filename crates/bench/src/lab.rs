@@ -1,4 +1,4 @@
-//! What scenarios work with: worlds, measured commands, folders that are removed.
+//! The tools of scenarios: worlds, measured commands, temporary folders.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,25 +14,25 @@ use crate::record::Run;
 use crate::terminal::say;
 use crate::tools::{Tools, word};
 
-/// How long one job may take.
+/// The maximum duration of one job.
 const JOB_MAX: Duration = Duration::from_secs(1200);
 
-/// What scenarios work with.
+/// The tools of scenarios.
 pub(crate) struct Lab {
     pub(crate) tools: Tools,
-    /// Whether small sizes do: to try the benchmark itself.
+    /// Whether to use small sizes, to try the benchmark itself.
     pub(crate) quick: bool,
-    /// How often each row is measured, where that was said.
+    /// How often each row is measured, if the command line says so.
     runs: Option<usize>,
-    /// This program.
+    /// The path of this program.
     program: PathBuf,
-    /// The search path that commands see.
+    /// The `PATH` of the commands.
     path: String,
     scratch: TempDir,
 }
 
 impl Lab {
-    /// Makes a temporary folder to work in.
+    /// Creates a temporary folder to work in.
     pub(crate) fn new(tools: Tools, quick: bool, runs: Option<usize>, path: String) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
         let scratch = tempfile::Builder::new().prefix("kpromo-bench-").tempdir();
@@ -40,17 +40,17 @@ impl Lab {
         Ok(Self { tools, quick, runs, program, path, scratch })
     }
 
-    /// How often a row is measured.
+    /// Returns how often a row is measured.
     pub(crate) fn runs(&self, usual: usize) -> usize {
         self.runs.unwrap_or(if self.quick { 1 } else { usual }).max(1)
     }
 
-    /// The size that is measured: the full one, or the small one.
+    /// Returns the size to measure: the full one, or the small one.
     pub(crate) fn size(&self, full: usize, small: usize) -> usize {
         if self.quick { small } else { full }
     }
 
-    /// A new folder, removed when it is dropped.
+    /// Creates a folder. It is removed when it is dropped.
     pub(crate) fn folder(&self) -> Result<TempDir, Error> {
         TempDir::new_in(self.scratch.path()).map_err(Error::file("making a folder in", self.scratch.path()))
     }
@@ -65,12 +65,12 @@ impl Lab {
         }
     }
 
-    /// `kpromo cip` on manifests, which signs nothing.
+    /// Returns a `kpromo cip` job for manifests, without signatures.
     pub(crate) fn cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
         self.signing_cip(folder, manifests, &[&["--sign=false"], flags].concat())
     }
 
-    /// `kpromo cip` on manifests, which signs as the flags say.
+    /// Returns a `kpromo cip` job for manifests, with signatures as the flags say.
     pub(crate) fn signing_cip(&self, folder: &Path, manifests: &Path, flags: &[&str]) -> Job {
         let mut words: Vec<String> = vec![
             word(&self.tools.kpromo),
@@ -82,7 +82,7 @@ impl Lab {
         self.job(folder, vec![words], 1)
     }
 
-    /// Commands that see no configuration but what is in `folder`.
+    /// Returns a job whose commands get no configuration but that in `folder`.
     pub(crate) fn job(&self, folder: &Path, commands: Vec<Vec<String>>, parallel: usize) -> Job {
         let environment = BTreeMap::from([
             ("PATH".to_owned(), self.path.clone()),
@@ -92,7 +92,7 @@ impl Lab {
         Job { commands, parallel, environment, folder: folder.to_owned() }
     }
 
-    /// Runs a job and tells what it took; kills it where it takes too long.
+    /// Runs a job and returns what it used. Kills it if it takes too long.
     pub(crate) async fn measure(&self, job: &Job) -> Result<Measured, Error> {
         let mut process = Process::start(&self.program, "measure")?;
         process.say(job).await?;
@@ -105,7 +105,7 @@ impl Lab {
         }
     }
 
-    /// Runs a job against a world whose counts and quotas begin anew.
+    /// Runs a job against a world after a reset of its counts and quotas.
     pub(crate) async fn run(&self, world: &mut World, label: &str, job: &Job) -> Result<Run, Error> {
         say(&format!("    {label}"));
         world.begin().await?;
@@ -117,7 +117,7 @@ impl Lab {
     }
 }
 
-/// Registries that run. Dropped, they end.
+/// Running registries. They stop when this is dropped.
 pub(crate) struct World {
     process: Process,
     pub(crate) started: Started,
@@ -126,7 +126,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Counts and quotas from their beginning.
+    /// Resets counts and quotas.
     pub(crate) async fn begin(&mut self) -> Result<(), Error> {
         for host in 0..self.hosts.len() {
             self.conditions(host, self.hosts[host].conditions).await?;
@@ -135,7 +135,7 @@ impl World {
         Ok(())
     }
 
-    /// Changes the conditions over a host; when that was, in seconds after the counts began.
+    /// Changes the conditions of a host. Returns the time of the change, in seconds after the last reset of the counts.
     pub(crate) async fn conditions(&mut self, host: usize, conditions: ConditionsSpec) -> Result<f64, Error> {
         let changed = self.done(&Command::Conditions { host, conditions }).await?;
         if let Some(host) = self.hosts.get_mut(host) {
@@ -144,7 +144,7 @@ impl World {
         Ok(changed)
     }
 
-    /// The counts.
+    /// Returns the counts.
     pub(crate) async fn read(&mut self) -> Result<Reading, Error> {
         match self.ask(&Command::Read).await? {
             Answer::Reading(reading) => Ok(reading),

@@ -1,4 +1,4 @@
-//! Where and with what it was measured.
+//! The machine and the program versions of a measurement.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::tools::Tools;
 
-/// Where, when and with what a scenario was measured.
+/// When, on which machine and with which versions a scenario was measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Setting {
-    /// The day, `2026-01-31`.
+    /// The date, such as `2026-01-31`.
     pub(crate) date: String,
     pub(crate) cores: usize,
     pub(crate) memory_gibibytes: u64,
     pub(crate) processor: String,
     pub(crate) kernel: String,
-    /// Programs and their versions.
+    /// The names of the programs with their versions.
     pub(crate) versions: Vec<(String, String)>,
 }
 
 impl Setting {
-    /// As it is now. What the system does not tell is `unknown`.
+    /// Returns the current setting. A value that the system does not report is `unknown`.
     pub(crate) fn now(tools: &Tools) -> Self {
         let memory = field("/proc/meminfo", "MemTotal").and_then(|text| {
             let kibibytes: u64 = text.split_whitespace().next()?.parse().ok()?;
@@ -51,7 +51,7 @@ fn read(path: &str) -> Option<String> {
     Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
-/// The first value of a name in a file of `name: value`.
+/// Returns the first value of a name in a file of `name: value`.
 fn field(path: &str, name: &str) -> Option<String> {
     read(path)?.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -59,7 +59,7 @@ fn field(path: &str, name: &str) -> Option<String> {
     })
 }
 
-/// The first line that a program says.
+/// Returns the first line of a program's output.
 fn said(program: &Path, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().ok();
     let first = output.and_then(|output| {

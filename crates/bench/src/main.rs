@@ -1,7 +1,7 @@
 //! Measures the release binary against embedded registries, beside other tools. `cargo xtask bench` builds and runs it.
 //!
-//! Three parts run in processes of their own, so that none is counted with another: the driver (`bench run`), the
-//! registries (`bench world`), and what starts the measured commands and asks the system what they took (`bench measure`).
+//! Three parts run as separate processes, so that the counts of one do not include another: the driver (`bench run`), the
+//! registries (`bench world`), and the part that starts and measures commands (`bench measure`).
 
 mod account;
 mod cosign;
@@ -87,7 +87,7 @@ struct RunArguments {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().part {
-        // Without a runtime, so that it takes next to nothing beside what it measures.
+        // Without a runtime, so that it uses almost no resources beside the measured commands.
         Part::Measure => measure::run(),
         Part::World => runtime(world::run()),
         Part::Run(arguments) => runtime(unless_interrupted(run(*arguments))),
@@ -105,12 +105,12 @@ fn runtime(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Error::io("starting"))?;
     let done = runtime.block_on(work);
-    // A thread that waits for input would keep us from ending.
+    // A thread that waits for input must not prevent the exit.
     runtime.shutdown_background();
     done
 }
 
-/// What is begun ends with an interruption: dropping it removes its folders and ends its processes.
+/// Stops the work on an interrupt. When the work is dropped, its folders are removed and its processes end.
 async fn unless_interrupted(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
     let mut terminated = signal(SignalKind::terminate()).map_err(Error::io("listening for signals"))?;
     tokio::select! {
@@ -131,7 +131,7 @@ async fn run(arguments: RunArguments) -> Result<(), Error> {
         say(&format!("==> {}", scenario.name()));
         let section = Box::pin(scenario.measure(&lab)).await?;
         say(&format!("\n{}", page::section(&section)));
-        // Kept one by one: what comes after may fail.
+        // Each result is stored at once, because a later scenario may fail.
         keep(&results, scenario.name(), &section)?;
         page::write(&results, &page)?;
     }

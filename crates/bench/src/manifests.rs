@@ -1,4 +1,4 @@
-//! A world's images as manifests for kpromo.
+//! Manifests for kpromo with the images of a world.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,7 +44,7 @@ fn listed(images: &[&Image]) -> String {
     let mut names: BTreeMap<&str, String> = BTreeMap::new();
     for image in images {
         let entry = names.entry(&image.name).or_insert_with(|| format!("- name: {}\n  dmap:\n", image.name));
-        // Writing to a text cannot fail.
+        // Writing to a `String` cannot fail.
         let _ = writeln!(entry, "    \"{}\": [\"{}\"]", image.digest, image.tag);
     }
     names.into_values().collect()

@@ -1,6 +1,6 @@
-//! `bench measure`: runs commands and tells what they took, from a process that has no other children.
+//! `bench measure`: runs commands and measures what they use, in a process without other children.
 //!
-//! The first line of its input is the [`Job`]. When its input ends before the job does, whoever asked is gone: the commands
+//! The first line of its input is the [`Job`]. If the input ends before the job does, the driver has exited, and the commands
 //! are killed.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,54 +23,54 @@ use crate::error::Error;
 use crate::terminal::print_error;
 
 const PART: &str = "measure";
-/// How many commands that failed are told of in their own words.
+/// The maximum number of failed commands whose error messages are reported.
 const COMPLAINTS_MAX: usize = 3;
-/// How much of the end of what a command wrote is looked at for its last words, in bytes.
+/// How much of the end of a command's output is searched for its error message, in bytes.
 const TAIL: usize = 4096;
-/// How much of them is told, in characters.
+/// The maximum length of a reported error message, in characters.
 const WORDS_MAX: usize = 300;
 
 /// Commands to measure together.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
-    /// Program and arguments of each.
+    /// Program and arguments of each command.
     pub(crate) commands: Vec<Vec<String>>,
-    /// How many run at once.
+    /// How many commands run at once.
     pub(crate) parallel: usize,
-    /// Their whole environment.
+    /// The complete environment of the commands.
     pub(crate) environment: BTreeMap<String, String>,
-    /// Where they run, and where what they write is kept.
+    /// The working folder of the commands, which also stores their output.
     pub(crate) folder: PathBuf,
 }
 
-/// What a job took.
+/// What a job used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
-    /// From the start of the first to the end of the last.
+    /// From the start of the first command to the end of the last.
     pub(crate) wall_seconds: f64,
-    /// User and system, of all.
+    /// User and system time of all commands.
     pub(crate) cpu_seconds: f64,
-    /// Of the process that had the most.
+    /// The peak memory of the process with the highest peak.
     pub(crate) peak_memory_bytes: u64,
-    /// How often each exit code came; -1 stands for a signal.
+    /// How often each exit code occurred. A command killed by a signal counts as -1.
     pub(crate) exits: BTreeMap<i32, usize>,
-    /// The last words of the first few that failed.
+    /// The error messages of the first few failed commands.
     pub(crate) complaints: Vec<String>,
 }
 
 impl Measured {
-    /// How many commands ended.
+    /// Returns how many commands have ended.
     pub(crate) fn commands(&self) -> usize {
         self.exits.values().sum()
     }
 
-    /// How many commands did not end with success.
+    /// Returns how many commands have failed.
     pub(crate) fn failures(&self) -> usize {
         self.exits.iter().filter(|(code, _)| **code != 0).map(|(_, count)| count).sum()
     }
 }
 
-/// The commands that run.
+/// The running commands.
 #[derive(Default)]
 struct Running {
     processes: Mutex<BTreeSet<i32>>,
@@ -87,17 +87,17 @@ impl Running {
     }
 
     fn wait(&self, mut child: Child, pid: Pid) -> Result<ExitStatus, Error> {
-        // Its number stays its own until it is waited for, so that `end` cannot meet another process.
+        // The process number is not reused before `wait`, so `end` cannot kill another process.
         waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
         self.processes().remove(&pid.as_raw());
         child.wait().map_err(Error::io("waiting for a command"))
     }
 
-    /// Kills what runs, and ends this process before anything else is started.
+    /// Kills the running commands, and ends this process before it starts any other command.
     fn end(&self) -> ! {
         let processes = self.processes();
         for pid in processes.iter() {
-            // One that has just ended needs no signal.
+            // A command that has just exited needs no signal.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             let _ = waitpid(Pid::from_raw(*pid), None);
         }
@@ -109,17 +109,17 @@ impl Running {
     }
 }
 
-/// Runs the job that its input names and writes what it took.
+/// Runs the job in the input and writes what it used.
 ///
 /// # Errors
-/// When a command cannot be started, and for input that is not understood.
+/// If a command cannot be started, or if the input does not parse.
 pub(crate) fn run() -> Result<(), Error> {
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line).map_err(Error::io("reading the job"))?;
     let job: Job = serde_json::from_str(&line).map_err(|source| Error::Garbled { part: PART, source })?;
     let running: &'static Running = Box::leak(Box::default());
     std::thread::spawn(move || {
-        // Whatever comes, nothing is meant by it; only the end counts.
+        // Further input has no meaning. Only its end counts.
         let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
         running.end()
     });
@@ -170,7 +170,7 @@ fn measure(job: &Job, running: &Running) -> Result<Measured, Error> {
         wall_seconds,
         #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
         cpu_seconds: cpu.num_microseconds() as f64 / 1e6,
-        // Linux tells it in units of 1024 bytes.
+        // Linux reports it in units of 1024 bytes.
         peak_memory_bytes: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
         exits,
         complaints: failed.map(|(number, _)| last_words(&written(&job.folder, *number, "stderr"))).collect(),
@@ -196,7 +196,7 @@ fn command(job: &Job, number: usize, words: &[String]) -> Result<Command, Error>
     Ok(command)
 }
 
-/// The last line of a file that names an error, or else a warning, or else the last one that says something.
+/// Returns the last line of a file with an error, or else with a warning, or else the last line that is not empty.
 fn last_words(path: &Path) -> String {
     let text = std::fs::read(path).unwrap_or_default();
     let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]).into_owned();
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn commands_run_at_once_up_to_the_number_that_is_allowed() {
-        // Each waits for the file that the other makes: one after the other they would wait for ever.
+        // Each command waits for the file of the other, so one after the other they never end.
         let folder = tempfile::tempdir().unwrap();
         let meet = |mine: &str, other: &str| format!("touch {mine}; until [ -e {other} ]; do :; done");
         let (first, second) = (meet("a", "b"), meet("b", "a"));

@@ -10,7 +10,7 @@ use crate::machine::Setting;
 use crate::record::{Section, Table, Target};
 use crate::scenario::Scenario;
 
-/// The longest line of a paragraph, in characters.
+/// The maximum length of a line in a paragraph, in characters.
 const WIDTH: usize = 120;
 
 const INTRODUCTION: &str = "\
@@ -24,7 +24,7 @@ system's account of the measured processes alone, peak memory that of the larges
 wall time is shown. What a quota allows at the least is (requests let through − burst) ÷ rate of the busiest host. 1 MB has 10⁶ \
 bytes.";
 
-/// Writes the page of all results that a folder holds, in the order of the scenarios.
+/// Writes the page of all results in a folder, in the order of the scenarios.
 pub(crate) fn write(results: &Path, page: &Path) -> Result<(), Error> {
     let mut sections = Vec::new();
     for scenario in Scenario::value_variants() {
@@ -54,7 +54,7 @@ fn whole(sections: &[Section]) -> String {
     text
 }
 
-/// Where it was measured: once, or once for each group of sections that were measured elsewhere or with something else.
+/// Returns the machines and program versions of the measurements: once, or once for each group of sections that share them.
 fn settings(sections: &[Section]) -> String {
     let mut groups: Vec<(&Setting, Vec<&str>)> = Vec::new();
     for section in sections {
@@ -82,12 +82,12 @@ fn settings(sections: &[Section]) -> String {
     described.collect::<Vec<_>>().join("\n")
 }
 
-/// A version with its program's name, unless it begins with it.
+/// Returns a version after its program's name, unless the version begins with that name.
 fn described(name: &str, version: &str) -> String {
     if version.starts_with(name) { version.to_owned() } else { format!("{name} {version}") }
 }
 
-/// One section, as Markdown that reads well in a terminal too.
+/// Returns one section as Markdown that is also readable in a terminal.
 pub(crate) fn section(section: &Section) -> String {
     let mut text = format!("## {}\n\n{}", section.title, wrapped(&section.about));
     if section.runs > 1 {
@@ -114,7 +114,7 @@ fn row(target: &Target) -> Vec<String> {
     vec![target.what.clone(), target.target.clone(), target.measured.clone(), reached.to_owned()]
 }
 
-/// A table with columns as wide as their cells; all but the first are set to the right.
+/// Returns a table with columns as wide as their cells. All columns but the first are right-aligned.
 fn table(table: &Table) -> String {
     let widths: Vec<usize> = (0..table.head.len())
         .map(|column| {
@@ -126,7 +126,7 @@ fn table(table: &Table) -> String {
     let mut text = String::new();
     let mut line = |cells: &[String]| {
         for (column, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            // Writing to a text cannot fail.
+            // Writing to a `String` cannot fail.
             let _ = if column == 0 {
                 write!(text, "| {cell:<width$} ")
             } else {
@@ -145,7 +145,7 @@ fn table(table: &Table) -> String {
     text
 }
 
-/// Words in lines that are not too long; lines after the first of a list's item are indented.
+/// Wraps a paragraph. In an item of a list, the lines after the first are indented.
 fn wrapped(paragraph: &str) -> String {
     let indent = if paragraph.starts_with("- ") { "  " } else { "" };
     let (mut text, mut length) = (String::new(), 0);

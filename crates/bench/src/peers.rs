@@ -1,4 +1,4 @@
-//! Other tools that copy images, told to do what kpromo does.
+//! Other tools that copy the same images as kpromo.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,7 +10,7 @@ use crate::measure::Job;
 use crate::protocol::{Image, Started};
 use crate::tools::word;
 
-/// How many copies run at once, in as many processes as there are, or in one.
+/// How many copies run at once, in separate processes or in one.
 const PARALLEL: usize = 22;
 
 /// A way to copy images.
@@ -32,7 +32,7 @@ impl Way {
         }
     }
 
-    /// The job that copies all images of staging to all other hosts; none where the tool is not there.
+    /// Returns the job that copies all images of staging to all other hosts, or `None` if the tool is not available.
     pub(crate) fn job(self, lab: &Lab, folder: &Path, world: &Started) -> Result<Option<Job>, Error> {
         let tools = &lab.tools;
         let peer = match self {
@@ -71,7 +71,7 @@ const SKOPEO: [&str; 6] = [
     "--dest-tls-verify=false",
 ];
 
-/// Source and destination of every copy; neighbours go to different hosts.
+/// Returns source and destination of every copy. Consecutive copies go to different hosts.
 fn copies(world: &Started) -> impl Iterator<Item = (String, String)> {
     let (staging, regions) = match world.hosts.split_first() {
         Some((staging, regions)) => (staging.as_str(), regions),
@@ -86,11 +86,11 @@ fn copies(world: &Started) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-/// A configuration of regsync. It counts requests by host itself; its limits are its own defaults.
+/// Returns a configuration of regsync. regsync counts requests by host itself, and has its default limits.
 fn regsync(world: &Started) -> String {
     let mut text = "version: 1\ncreds:\n".to_owned();
     for host in &world.hosts {
-        // Writing to a text cannot fail, here and below.
+        // Writing to a `String` cannot fail, here and below.
         let _ = writeln!(text, "- registry: {host}\n  tls: disabled");
     }
     let _ = writeln!(text, "defaults:\n  parallel: {PARALLEL}\nsync:");

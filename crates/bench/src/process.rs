@@ -1,4 +1,4 @@
-//! Parts of the benchmark that run in processes of their own.
+//! Parts of the benchmark that run as separate processes.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -11,11 +11,11 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::error::Error;
 
-/// How long a part has to end after its input has.
+/// How long a part has to exit after its input has ended.
 const GRACE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// A part that runs. Dropped, it ends: its input does, and it with it, or it is killed.
+/// A running part. When it is dropped, its input ends, and it exits or is killed.
 pub(crate) struct Process {
     part: &'static str,
     child: Child,
@@ -31,7 +31,7 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
-            // An interruption from the terminal reaches the driver alone, which ends the others in order.
+            // The terminal sends an interrupt only to the driver, which stops the others in order.
             .process_group(0)
             .spawn()
             .map_err(Error::file("starting", program))?;
@@ -49,7 +49,7 @@ impl Process {
         input.write_all(&line).await.map_err(|_| Error::Gone { part })
     }
 
-    /// Waits for one line.
+    /// Reads one line.
     pub(crate) async fn hear<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let part = self.part;
         let line = self.output.next_line().await.map_err(Error::io("waiting for an answer"))?;
@@ -61,7 +61,7 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         drop(self.input.take());
-        // Blocking is wanted: what it uses is removed after it.
+        // Blocks on purpose: the files that the part uses are removed afterwards.
         let begun = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) && begun.elapsed() < GRACE {
             std::thread::sleep(PAUSE);

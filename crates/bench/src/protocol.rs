@@ -1,11 +1,11 @@
-//! What the driver and the world say to one another: one JSON value a line, a question and its answer in turn.
+//! The protocol between the driver and the world: one JSON value a line, requests and answers in turn.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// A world of registries, the first of which is staging.
+/// A world of registries. The first one is staging.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub(crate) hosts: Vec<HostSpec>,
@@ -19,64 +19,64 @@ pub(crate) struct HostSpec {
     pub(crate) conditions: ConditionsSpec,
 }
 
-/// Where a registry keeps its blobs.
+/// Where a registry stores its blobs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Storage {
     Memory,
-    /// Hashed and thrown away.
+    /// Blobs are hashed and discarded.
     Discard,
     Folder(PathBuf),
 }
 
-/// What a registry suffers from.
+/// The conditions of a registry.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ConditionsSpec {
-    /// What every request waits.
+    /// The latency of every request.
     pub(crate) latency_milliseconds: u64,
     pub(crate) quota: Option<QuotaSpec>,
-    /// A quota that is counted by the minute of the clock, instead of `quota`.
+    /// A quota for each minute of the clock, instead of `quota`.
     pub(crate) per_minute: Option<u64>,
-    /// Whether everything is answered with 503.
+    /// Whether every response is 503.
     pub(crate) refuses: bool,
-    /// Requests that fail by chance.
+    /// Requests that fail at random.
     pub(crate) faults: Option<FaultsSpec>,
 }
 
-/// Shares of all requests, from 0 to 1, each chosen at random.
+/// The fractions of requests that fail, from 0 to 1. The requests are selected at random.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct FaultsSpec {
-    /// Answered with 503 without `Retry-After`.
+    /// Requests answered with 503 without `Retry-After`.
     pub(crate) unavailable: f64,
-    /// Connections that are reset instead of an answer.
+    /// Connections that are reset instead of a response.
     pub(crate) reset: f64,
-    /// The same seed chooses the same requests, counted in the order of their arrival.
+    /// The same seed selects the same requests, counted in the order of their arrival.
     pub(crate) seed: u64,
 }
 
-/// One allowance for all requests, refused without `Retry-After`.
+/// One allowance for all requests. Refusals have no `Retry-After`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct QuotaSpec {
     pub(crate) per_second: f64,
     pub(crate) burst: u32,
 }
 
-/// What the registries hold at first.
+/// The initial content of the registries.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Content {
-    /// Images without blobs, each under a tag of its own, on every host: all is promoted.
+    /// Images without blobs, each with its own tag, on every host: everything is promoted.
     Promoted { projects: usize, images: usize, digests: usize },
-    /// Images that only staging has.
+    /// Images that are only in staging.
     New {
         images: usize,
         platforms: usize,
-        /// Layers of each platform's own, and their size in bytes.
+        /// The number of layers that each platform does not share, and their size in bytes.
         layers: usize,
         layer_size: usize,
-        /// Layers that all images have, and their size in bytes.
+        /// The number of layers that all images share, and their size in bytes.
         shared_layers: usize,
         shared_size: usize,
     },
-    /// One image of large layers that only staging has, made one layer at a time.
+    /// One image of large layers that is only in staging. Its layers are made one at a time.
     Large { platforms: usize, layers: usize, layer_size: usize },
 }
 
@@ -99,83 +99,83 @@ impl Image {
     }
 }
 
-/// What the driver asks of a world that runs.
+/// A request of the driver to a running world.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum Command {
-    /// Other conditions over one host, with a full burst.
+    /// Changes the conditions of one host, with the full burst available.
     Conditions { host: usize, conditions: ConditionsSpec },
-    /// All counts and clocks from zero.
+    /// Sets all counts and clocks to zero.
     Reset,
-    /// The counts since then.
+    /// Returns the counts since the last reset.
     Read,
 }
 
-/// What the world answers: `Started` first, unasked.
+/// An answer of the world. `Started` is the first one and has no request.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Answer {
     Started(Started),
-    /// Done, so many seconds after the last reset.
+    /// The request is done. The value is the time since the last reset, in seconds.
     Done {
         seconds: f64,
     },
     Reading(Reading),
 }
 
-/// A world that listens.
+/// A running world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Started {
     /// `127.0.0.1:PORT`, staging first.
     pub(crate) hosts: Vec<String>,
     pub(crate) images: Vec<Image>,
-    /// How many images every host but staging is to have in the end and has not yet.
+    /// How many images every host but staging lacks and must have in the end.
     pub(crate) expected: usize,
-    /// The bytes of all blobs of staging, each digest once.
+    /// The total size of all blobs of staging, in bytes, each digest once.
     pub(crate) unique_bytes: u64,
 }
 
-/// What happened since the last reset.
+/// The counts since the last reset.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Reading {
-    /// In the order of the hosts.
+    /// The counts of each host, in the order of the hosts.
     pub(crate) hosts: Vec<HostReading>,
 }
 
-/// What happened at one host.
+/// The counts of one host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct HostReading {
-    /// Requests by kind, refused ones included.
+    /// Requests by kind, refused requests included.
     pub(crate) kinds: BTreeMap<String, u64>,
     pub(crate) requests: u64,
-    /// Requests that write and were let through.
+    /// Writing requests that were served.
     pub(crate) writes: u64,
-    /// Answered with 429.
+    /// Requests answered with 429.
     pub(crate) refused: u64,
-    /// Answered with 503, and reset, because the conditions say so.
+    /// Requests answered with 503, and requests whose connection was reset, because of the conditions.
     pub(crate) unavailable: u64,
     pub(crate) reset: u64,
     /// Bytes of request bodies.
     pub(crate) bytes_in: u64,
     /// Bytes of blobs that were read.
     pub(crate) blob_bytes_out: u64,
-    /// When the last request that writes was served, in seconds.
+    /// When the last writing request was served, in seconds.
     pub(crate) last_write: Option<f64>,
-    /// How many of the images are there under their tags.
+    /// How many of the images are present under their tags.
     pub(crate) images: usize,
-    /// How many manifests there are, and how many tags that hold signatures.
+    /// The number of manifests, and the number of tags with signatures.
     pub(crate) manifests: usize,
     pub(crate) signatures: usize,
-    /// Every quarter of a second.
+    /// The counts at every quarter of a second.
     pub(crate) timeline: Vec<Point>,
 }
 
 impl HostReading {
-    /// Requests that were let through.
+    /// Returns the number of served requests.
     pub(crate) fn served(&self) -> u64 {
         self.requests.saturating_sub(self.refused)
     }
 }
 
-/// Counts at one moment, in seconds after the last reset.
+/// The counts at one moment, in seconds after the last reset.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
     pub(crate) seconds: f64,

@@ -1,4 +1,4 @@
-//! What was measured, as it is kept and shown.
+//! The results of measurements, as they are stored and shown.
 
 use std::collections::BTreeMap;
 
@@ -17,34 +17,34 @@ pub(crate) struct Run {
     pub(crate) wall_seconds: f64,
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_memory_bytes: u64,
-    /// Whether the work was shared by several processes.
+    /// Whether several processes shared the work.
     pub(crate) is_shared: bool,
-    /// How many commands there were in all runs that this one stands for, and how many of them failed.
+    /// The number of commands in all runs that this one represents, and the number of those that failed.
     pub(crate) commands: usize,
     pub(crate) failures: usize,
     pub(crate) exits: BTreeMap<i32, usize>,
     pub(crate) complaints: Vec<String>,
     pub(crate) requests: u64,
-    /// Answered with 429.
+    /// Requests answered with 429.
     pub(crate) refused: u64,
-    /// Blob bytes read from staging, and the bytes of its blobs.
+    /// The blob bytes read from staging, and the total size of its blobs.
     pub(crate) staging_bytes: u64,
     pub(crate) unique_bytes: u64,
-    /// Bytes of bodies that the other hosts were sent.
+    /// Bytes of the request bodies sent to the other hosts.
     pub(crate) sent_bytes: u64,
-    /// Images that are not where they should be.
+    /// Images that are missing at their destinations.
     pub(crate) missing: usize,
-    /// The least that the quotas allow for what was let through.
+    /// The minimum time that the quotas allow for the served requests.
     pub(crate) least_seconds: Option<f64>,
-    /// What each host saw, without timelines.
+    /// The counts of each host, without timelines.
     pub(crate) hosts: Vec<HostReading>,
-    /// What kpromo itself counted, where that is of interest.
+    /// kpromo's own counts, for scenarios that use them.
     pub(crate) account: Option<Account>,
 }
 
 impl Run {
-    /// The record of one job. `reading` is what the registries counted during it, `started` is what they hold, and `hosts` is
-    /// how they were started.
+    /// Returns the record of one job. `reading` has the counts of the registries during it, `started` has their content, and
+    /// `hosts` has how they were started.
     pub(crate) fn of(
         label: &str,
         measured: &Measured,
@@ -87,7 +87,7 @@ impl Run {
         share(self.refused, self.requests)
     }
 
-    /// In one line, for who waits.
+    /// Returns a summary in one line, to show progress.
     pub(crate) fn line(&self) -> String {
         let mut line = format!(
             "{}, {} requests, {} refused, {} CPU, {} memory",
@@ -104,22 +104,22 @@ impl Run {
     }
 }
 
-/// The time that a bucket of tokens needs to let so many requests through.
+/// Returns the time that a token bucket needs to admit a number of requests.
 fn least_seconds(served: u64, per_second: f64, burst: u32) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^52")]
     let beyond = served.saturating_sub(u64::from(burst)) as f64;
     beyond / per_second
 }
 
-/// A part of a whole, 0 of nothing.
+/// Returns a part divided by a whole. Returns 0 if both are 0.
 pub(crate) fn share(part: u64, whole: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
     let quotient = part as f64 / whole.max(1) as f64;
     quotient
 }
 
-/// The run whose time is the median of all, of two in the middle the slower one. It tells of all failures, lest one that
-/// is not shown be hidden.
+/// Returns the run with the median time; with an even number of runs, the slower of the two in the middle. It includes the
+/// failures of all runs, so that no failure is hidden.
 pub(crate) fn median(mut runs: Vec<Run>) -> Option<Run> {
     runs.sort_by(|one, other| one.wall_seconds.total_cmp(&other.wall_seconds));
     let middle = runs.len() / 2;
@@ -136,7 +136,7 @@ pub(crate) fn median(mut runs: Vec<Run>) -> Option<Run> {
     Some(shown)
 }
 
-/// Something that is aimed at.
+/// A target and its measured value.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Target {
     pub(crate) what: String,
@@ -146,7 +146,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// A value that must not be larger than a limit, shown by `show`.
+    /// Returns a target with a maximum. `show` formats the values.
     pub(crate) fn at_most(what: &str, value: f64, limit: f64, show: fn(f64) -> String) -> Self {
         Self {
             what: what.to_owned(),
@@ -156,7 +156,7 @@ impl Target {
         }
     }
 
-    /// A value that may be missing, which does not reach the target.
+    /// Returns a target with a maximum for a value that may be missing. A missing value does not reach the target.
     pub(crate) fn within(what: &str, value: Option<f64>, limit: f64, show: fn(f64) -> String) -> Self {
         match value {
             Some(value) => Self::at_most(what, value, limit, show),
@@ -164,7 +164,7 @@ impl Target {
         }
     }
 
-    /// A value that must be another one.
+    /// Returns a target that is reached only by one value.
     pub(crate) fn exactly(what: &str, value: u64, target: u64, show: fn(u64) -> String) -> Self {
         Self { what: what.to_owned(), target: show(target), measured: show(value), reached: value == target }
     }
@@ -182,7 +182,7 @@ impl Table {
         Self { head: head.iter().map(|name| (*name).to_owned()).collect(), rows }.without_empty_columns()
     }
 
-    /// Runs side by side; times are compared with that of the first.
+    /// Returns a table of runs. Times are also shown relative to the first run.
     pub(crate) fn of(runs: &[Run]) -> Self {
         let head = [
             "",
@@ -203,7 +203,7 @@ impl Table {
         Self::new(&head, runs.iter().map(|run| row(run, first, runs.len())).collect())
     }
 
-    /// A row of what is known from elsewhere, in the columns of the same names.
+    /// Adds a row of known values. Each is in the column with its name.
     pub(crate) fn add_known(&mut self, label: &str, known: &[(&str, &str)]) {
         let cell = |name: &String| {
             let found = known.iter().find(|(column, _)| column == name);
@@ -251,11 +251,11 @@ fn row(run: &Run, first: f64, rows: usize) -> Vec<String> {
     ]
 }
 
-/// One scenario as it is kept in a file and shown on the page.
+/// One scenario, as it is stored in a file and shown on the page.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Section {
     pub(crate) title: String,
-    /// What is done, and how.
+    /// What is measured, and how.
     pub(crate) about: String,
     pub(crate) setting: Setting,
     /// How many runs each row is the median of.
@@ -263,7 +263,7 @@ pub(crate) struct Section {
     pub(crate) tables: Vec<Table>,
     pub(crate) targets: Vec<Target>,
     pub(crate) notes: Vec<String>,
-    /// Everything that was counted. It is kept for who looks into the file; the page is made without it, so that it may change.
+    /// Everything that was counted, for readers of the file. The page does not depend on it, so its fields may change.
     #[serde(skip_deserializing)]
     pub(crate) raw: Vec<Run>,
 }

@@ -1,9 +1,9 @@
-//! Numbers as people read them.
+//! Numbers in a readable form.
 
-/// A cell that says nothing.
+/// An empty cell.
 pub(crate) const NONE: &str = "–";
 
-/// `12,345`
+/// Formats a count: `12,345`.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -16,36 +16,36 @@ pub(crate) fn count(number: u64) -> String {
     text
 }
 
-/// A number that has no fraction.
+/// Formats a number without its fraction.
 pub(crate) fn whole(number: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts, shown as such")]
     count(number.round() as u64)
 }
 
-/// `12.3 s`, with more places for less.
+/// Formats a time: `12.3 s`, with more decimal places for shorter times.
 pub(crate) fn seconds(number: f64) -> String {
     if number < 10.0 { format!("{number:.2} s") } else { format!("{number:.1} s") }
 }
 
-/// `1,234 MB` of 10⁶ bytes, with a place for less than ten.
+/// Formats bytes in units of 10⁶: `1,234 MB`, with a decimal place below ten.
 pub(crate) fn megabytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "shown with one decimal place")]
     megabytes_of(bytes as f64)
 }
 
-/// The same of a number.
+/// As [`megabytes`], for a floating-point number.
 pub(crate) fn megabytes_of(bytes: f64) -> String {
     let megabytes = bytes / 1e6;
     if megabytes < 10.0 { format!("{megabytes:.1} MB") } else { format!("{} MB", whole(megabytes)) }
 }
 
-/// `0.71 %` of a part between 0 and 1.
+/// Formats a number between 0 and 1: `0.71 %`.
 pub(crate) fn percent(part: f64) -> String {
     let percent = part * 100.0;
     if percent == 0.0 || percent >= 10.0 { format!("{percent:.0} %") } else { format!("{percent:.2} %") }
 }
 
-/// `1.25`
+/// Formats a quotient: `1.25`.
 pub(crate) fn ratio(quotient: f64) -> String {
     format!("{quotient:.2}")
 }

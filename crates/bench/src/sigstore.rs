@@ -1,4 +1,4 @@
-//! The Sigstore that signatures are measured on: a folder that says where its parts are and whom to trust.
+//! The Sigstore for measuring signatures: a folder with the URLs of its parts and its trust root.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,36 +13,36 @@ use tokio::time::{sleep, timeout};
 use crate::error::Error;
 use crate::tools::word;
 
-/// Who signs.
+/// The identity of the signer.
 pub(crate) const SIGNER: &str = "promoter@bench.example";
-/// How long one answer may take.
+/// The maximum duration of one request.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How large an answer may be, in bytes.
+/// The maximum size of one response, in bytes.
 const LARGEST: u64 = 1 << 20;
-/// After this time a log tells of everything that it was given: it gives entries their places twenty times a second.
+/// A log reports all its entries after this time: it integrates new entries twenty times a second.
 const SETTLED: Duration = Duration::from_millis(500);
 
-/// What Linux counts processor time in for programs, on nearly every architecture.
+/// The unit in which Linux reports processor time to programs, on nearly every architecture.
 const TICKS_A_SECOND: f64 = 100.0;
 
-/// A Sigstore that runs, and that nobody else uses: what its logs hold is what was measured.
+/// A running Sigstore without other users, so that its logs grow only by what is measured.
 #[derive(Clone, Debug)]
 pub(crate) struct Sigstore {
     folder: PathBuf,
     urls: BTreeMap<String, String>,
 }
 
-/// What its logs hold.
+/// The sizes of the logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Logged {
-    /// Certificates, in the certificate transparency log.
+    /// The entries of the certificate transparency log.
     pub(crate) certificates: u64,
-    /// Entries of the transparency log: signatures and records.
+    /// The entries of the transparency log, for signatures and records.
     pub(crate) entries: u64,
 }
 
 impl Logged {
-    /// What came after another reading.
+    /// Returns the growth since an earlier reading.
     pub(crate) fn since(self, before: Self) -> Self {
         Self {
             certificates: self.certificates.saturating_sub(before.certificates),
@@ -52,7 +52,7 @@ impl Logged {
 }
 
 impl Sigstore {
-    /// The Sigstore that a folder describes.
+    /// Opens the Sigstore that a folder describes.
     pub(crate) fn open(folder: &Path) -> Result<Self, Error> {
         let file = folder.join("urls");
         let text = fs::read_to_string(&file).map_err(Error::file("reading", file))?;
@@ -61,18 +61,18 @@ impl Sigstore {
         Ok(Self { folder: folder.to_owned(), urls })
     }
 
-    /// A file of it, as an argument.
+    /// Returns the path of one of its files, as an argument.
     pub(crate) fn file(&self, name: &str) -> String {
         word(&self.folder.join(name))
     }
 
-    /// Where a part is.
+    /// Returns the URL of a part.
     pub(crate) fn url(&self, part: &str) -> Result<&str, Error> {
         let url = self.urls.get(part).map(String::as_str);
         url.ok_or_else(|| self.error(format!("its file `urls` does not say where {part} is")))
     }
 
-    /// A token of [`SIGNER`]'s in a file, good for an hour. In a file: arguments are shown by whatever goes wrong.
+    /// Requests a token for [`SIGNER`], valid for an hour. It is in a file, because error messages show arguments.
     pub(crate) async fn token(&self, folder: &Path) -> Result<String, Error> {
         let token = self.get(&format!("{}/token?email={SIGNER}", self.url("issuer")?)).await?;
         let file = folder.join("token");
@@ -80,7 +80,7 @@ impl Sigstore {
         Ok(word(&file))
     }
 
-    /// What the logs hold, once they have settled.
+    /// Returns the sizes of the logs after a pause for pending entries.
     pub(crate) async fn logged(&self) -> Result<Logged, Error> {
         sleep(SETTLED).await;
         let certificates = format!("{}/ct/v1/get-sth", self.url("certificates")?);
@@ -91,7 +91,7 @@ impl Sigstore {
         })
     }
 
-    /// Processor time that its parts have taken so far: what runs in its folder is a part. What has just ended is left out.
+    /// Returns the processor time of its parts so far. A process in its folder is a part. Processes that have exited do not count.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Error> {
         let processes = fs::read_dir("/proc").map_err(Error::file("listing", "/proc"))?;
         let ours = processes.filter_map(Result::ok).map(|process| process.path()).filter(|process| {
@@ -121,15 +121,15 @@ impl Sigstore {
     }
 }
 
-/// User and system time of a process, in ticks, of its `stat`. Its name, in parentheses, may have spaces.
+/// Returns user and system time of a process, in ticks, from its `stat`. The process name, in parentheses, may have spaces.
 fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
-    // The third field of all is the first here; the times are the 14th and the 15th.
+    // The third field of the file is the first here. The times are the 14th and the 15th field.
     let mut times = fields.split_whitespace().skip(11);
     Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
 }
 
-/// What is found at a URL on loopback. Of HTTP/1.0 an answer is neither chunked nor followed by another.
+/// Returns the content at a loopback URL. A response in HTTP/1.0 is not chunked, and it ends with the connection.
 async fn get(url: &str) -> Result<Vec<u8>, String> {
     let rest = url.strip_prefix("http://").ok_or("not an http:// URL")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -157,7 +157,7 @@ mod tests {
 
     use super::*;
 
-    /// Answers so many questions with the same, and gives what was asked.
+    /// Answers the given number of requests with the same text, and returns the requests.
     fn answers(text: &'static str, times: usize) -> (String, std::thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

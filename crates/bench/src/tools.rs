@@ -1,15 +1,15 @@
-//! The programs that are measured.
+//! The measured programs.
 
 use std::path::{Path, PathBuf};
 
-/// A program with its version, by which it was installed.
+/// A program and its installed version.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
     pub(crate) path: PathBuf,
     pub(crate) version: String,
 }
 
-/// The programs that are measured.
+/// The measured programs.
 #[derive(Clone, Debug)]
 pub(crate) struct Tools {
     pub(crate) kpromo: PathBuf,
@@ -17,12 +17,12 @@ pub(crate) struct Tools {
     pub(crate) regsync: Option<Peer>,
     pub(crate) skopeo: Option<Peer>,
     pub(crate) cosign: Option<Peer>,
-    /// Where a Sigstore is described that runs.
+    /// The folder that describes a running Sigstore.
     pub(crate) sigstore: Option<PathBuf>,
 }
 
 impl Tools {
-    /// Names and versions of those that are there besides kpromo.
+    /// Returns the names and versions of the available programs besides kpromo.
     pub(crate) fn peers(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let named = [
             ("crane", &self.crane),
@@ -33,19 +33,19 @@ impl Tools {
         named.into_iter().filter_map(|(name, peer)| Some((name, peer.as_ref()?.version.as_str())))
     }
 
-    /// Whether `kpromo cip` has a flag.
+    /// Returns whether `kpromo cip` has a flag.
     pub(crate) fn cip_has(&self, flag: &str) -> bool {
         let help = std::process::Command::new(&self.kpromo).args(["cip", "--help"]).output();
         help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(flag))
     }
 }
 
-/// A path as an argument.
+/// Returns a path as an argument.
 pub(crate) fn word(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// `VERSION=PATH`, as xtask hands a peer over.
+/// Parses `VERSION=PATH`, the form in which xtask passes a program.
 pub(crate) fn peer(text: &str) -> Result<Peer, String> {
     let (version, path) = text.split_once('=').ok_or("a peer is written VERSION=PATH")?;
     Ok(Peer { path: path.into(), version: version.to_owned() })

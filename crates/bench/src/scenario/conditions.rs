@@ -1,4 +1,4 @@
-//! Conditions over registries that several scenarios share.
+//! Conditions of registries that several scenarios share.
 
 use crate::protocol::{ConditionsSpec, QuotaSpec};
 
@@ -9,6 +9,6 @@ pub(super) const LATENCY_MILLISECONDS: u64 = 20;
 /// The conditions of most scenarios.
 pub(super) const USUAL: ConditionsSpec =
     ConditionsSpec { latency_milliseconds: LATENCY_MILLISECONDS, quota: Some(QUOTA), ..FREE };
-/// Neither latency nor limits nor faults.
+/// No latency, no limits and no faults.
 pub(super) const FREE: ConditionsSpec =
     ConditionsSpec { latency_milliseconds: 0, quota: None, per_minute: None, refuses: false, faults: None };

@@ -1,4 +1,4 @@
-//! A few small images where some of all requests fail by chance: a lone fault must not slow down a host (spec 03.9).
+//! A few small images with requests that fail at random: a single fault must not slow down a host (spec 03.9).
 
 use super::conditions::{FREE, LATENCY_MILLISECONDS};
 use super::promotion::promoted;
@@ -14,11 +14,11 @@ use crate::show::{NONE, count, ratio, seconds};
 
 const IMAGES: usize = 10;
 const REGIONS: usize = 5;
-/// A far host, and a near one.
+/// The latencies of a distant host and a nearby one.
 const LATENCIES_MILLISECONDS: [u64; 2] = [LATENCY_MILLISECONDS, 5];
-/// How much longer than without faults it may take.
+/// The maximum duration, relative to that without faults.
 const LONGER_MAX: f64 = 2.0;
-/// Each row with the shares of requests that are answered with 503, and that are reset.
+/// The rows, each with the fractions of requests that are answered with 503 and that are reset.
 const ROWS: [(&str, f64, f64); 4] = [
     ("no faults", 0.0, 0.0),
     ("5 % answered 503", 0.05, 0.0),
@@ -65,7 +65,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// All rows at one latency, in turn.
+/// Measures all rows with one latency, in turn.
 async fn rounds(lab: &Lab, latency: u64, runs: usize) -> Result<Rounds, Error> {
     let mut rounds = Rounds::new(ROWS.len());
     for round in 0..runs {
@@ -77,7 +77,7 @@ async fn rounds(lab: &Lab, latency: u64, runs: usize) -> Result<Rounds, Error> {
     Ok(rounds)
 }
 
-/// Other requests fail in each round and at each host.
+/// Returns a world in which different requests fail in each round and at each host.
 fn spec(latency_milliseconds: u64, unavailable: f64, reset: f64, round: u64) -> Spec {
     let conditions = ConditionsSpec { latency_milliseconds, ..FREE };
     let mut spec = alike(REGIONS, &Storage::Memory, conditions, small_images(IMAGES));
@@ -89,7 +89,7 @@ fn spec(latency_milliseconds: u64, unavailable: f64, reset: f64, round: u64) -> 
     spec
 }
 
-/// What kpromo took for refusals of the rate, though no host has a quota.
+/// Returns how many responses kpromo counted as rate limits, although no host has a quota.
 fn counted_as_refused(run: &Run) -> usize {
     run.account.map_or(0, |account| usize::try_from(account.refused).unwrap_or(usize::MAX))
 }

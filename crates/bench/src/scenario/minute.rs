@@ -1,4 +1,4 @@
-//! A quota that is counted by the minute: all of it may be used at once, and then nothing is served for the rest of the minute.
+//! A quota for each minute. All of it may be used at once, and then no request is served for the rest of the minute.
 
 use super::conditions::{FREE, LATENCY_MILLISECONDS};
 use super::verdict::complaints;
@@ -11,9 +11,9 @@ use crate::record::{Run, Section, Table, Target, share};
 use crate::show::{count, percent, seconds, whole};
 use crate::terminal::say;
 
-/// Kubernetes' quota, as Artifact Registry counts it.
+/// The quota of Kubernetes, as Artifact Registry counts it.
 const PER_MINUTE: usize = 5_000;
-/// The part of each minute's quota that is to be used.
+/// The fraction of each minute's quota that must be used.
 const USED: f64 = 0.9;
 const REFUSED: f64 = 0.01;
 const MINUTE: f64 = 60.0;
@@ -57,16 +57,16 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// What was served and refused in one minute.
+/// The counts of one minute.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Minute {
     served: u64,
     refused: u64,
-    /// When the last request of it was served, in seconds after its begin.
+    /// When the last request of the minute was served, in seconds after the minute's beginning.
     last: f64,
 }
 
-/// The minutes of a timeline, the last of which the run may not have used up.
+/// Returns the minutes of a timeline. The run may have ended before the end of the last one.
 fn minutes(timeline: &[Point]) -> Vec<Minute> {
     let mut minutes = Vec::new();
     let mut before = Point { seconds: 0.0, served: 0, refused: 0 };
@@ -90,7 +90,7 @@ fn minutes(timeline: &[Point]) -> Vec<Minute> {
     minutes
 }
 
-/// The minutes that the run went on through to their end.
+/// Returns the minutes that the run used to their end.
 fn whole_minutes(run: &Run) -> Vec<Minute> {
     let mut minutes = run.hosts.get(1).map(|host| minutes(&host.timeline)).unwrap_or_default();
     minutes.pop();
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_timeline_is_counted_by_the_minute() {
-        // All of a minute's quota in its first half, twice, and a little of the third.
+        // The full quota in the first half of each of two minutes, and a little of the third minute's quota.
         let point = |quarter: u32| {
             let seconds = f64::from(quarter) * 0.25;
             let spent = |begin: u32| u64::from(quarter.saturating_sub(begin).min(120)) * 10;

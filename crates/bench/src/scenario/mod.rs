@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios.
 
 mod conditions;
 mod faults;
@@ -48,7 +48,7 @@ pub(crate) enum Scenario {
 }
 
 impl Scenario {
-    /// Its name, as it is written on the command line.
+    /// Returns the name of the scenario on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plan => "plan",
@@ -64,12 +64,12 @@ impl Scenario {
         }
     }
 
-    /// Whether what it needs is there.
+    /// Returns whether everything that the scenario needs is available.
     pub(crate) fn is_possible(self, lab: &Lab) -> bool {
         self != Self::Sign || lab.tools.sigstore.is_some()
     }
 
-    /// Measures it.
+    /// Measures the scenario.
     pub(crate) async fn measure(self, lab: &Lab) -> Result<Section, Error> {
         match self {
             Self::Plan => plan::measure(lab).await,

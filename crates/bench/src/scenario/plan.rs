@@ -1,4 +1,4 @@
-//! The plan of a production where everything is promoted already.
+//! The plan for a production where everything is already promoted.
 
 use super::conditions::USUAL;
 use super::verdict::complaints;
@@ -15,9 +15,9 @@ use crate::tools::word;
 const PROJECTS: usize = 110;
 const IMAGES: usize = 12;
 const DIGESTS: usize = 34;
-/// The flag of a cache that survives a run.
+/// The flag for a cache that persists between runs.
 const CACHE: &str = "--inventory-cache";
-/// What the tool that kpromo succeeds takes for as many edges, without a quota.
+/// The figures of kpromo's predecessor for the same number of edges, without a quota.
 const KNOWN: [(&str, &str); 3] = [("wall", "118 s"), ("requests", "61,680"), ("peak memory", "1,407 MB")];
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
@@ -64,7 +64,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// The median of several plans of the same world, which none of them changes.
+/// Returns the median of several plans for the same world. Plans do not change it.
 async fn repeated(
     lab: &Lab,
     world: &mut World,
@@ -83,7 +83,7 @@ async fn repeated(
 
 fn targets(shown: &[Run], repositories: usize) -> Vec<Target> {
     let Some(cold) = shown.first() else { return Vec::new() };
-    // One listing a repository and host, and a little for what must be asked twice: 30,500 for Kubernetes' production.
+    // One listing for each repository and host, and a few repeated requests: 30,500 for the production of Kubernetes.
     #[expect(clippy::cast_precision_loss, reason = "a target for a count of requests")]
     let (listings, projects) = ((repositories * (REGIONS + 1)) as f64, (repositories / IMAGES) as f64);
     let requests = (listings * 1.0046 / 100.0).round() * 100.0;

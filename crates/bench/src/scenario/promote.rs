@@ -1,4 +1,4 @@
-//! New images to many regions under a quota, beside other tools.
+//! The promotion of new images to many regions under a quota, compared with other tools.
 
 use super::conditions::{QUOTA, USUAL};
 use super::promotion::promotions;
@@ -40,7 +40,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// kpromo and then the others, each into new worlds.
+/// Measures kpromo and then the other tools, each with new worlds.
 async fn beside_others(lab: &Lab, spec: &Spec, suffix: &str, runs: usize) -> Result<Vec<Run>, Error> {
     let label = format!("kpromo{suffix}");
     let mut shown: Vec<Run> = promotions(lab, &label, spec, runs).await?.into_iter().collect();

@@ -1,4 +1,4 @@
-//! Promotions by kpromo, as several scenarios measure them.
+//! Promotions by kpromo, for several scenarios.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::protocol::Spec;
 use crate::record::{Run, median};
 use crate::tools::word;
 
-/// `kpromo cip --confirm` on a world, with the folder that it works in.
+/// Returns a `kpromo cip --confirm` job for a world, with its working folder.
 pub(super) fn promotion(lab: &Lab, world: &World) -> Result<(TempDir, Job), Error> {
     promotion_with(lab, world, &[])
 }
@@ -29,12 +29,12 @@ pub(super) fn promotion_with(lab: &Lab, world: &World, flags: &[&str]) -> Result
     Ok((folder, job))
 }
 
-/// The report that kpromo writes in the folder of a job.
+/// Returns the path of kpromo's report in the folder of a job.
 pub(super) fn report(folder: &Path) -> PathBuf {
     folder.join("report.json")
 }
 
-/// A promotion by kpromo into a new world, with what kpromo itself counted.
+/// Runs a promotion by kpromo in a new world, and adds kpromo's own counts.
 pub(super) async fn promoted(lab: &Lab, label: &str, spec: &Spec, flags: &[&str]) -> Result<Run, Error> {
     let mut world = lab.world(spec.clone()).await?;
     let (folder, job) = promotion_with(lab, &world, flags)?;
@@ -42,7 +42,7 @@ pub(super) async fn promoted(lab: &Lab, label: &str, spec: &Spec, flags: &[&str]
     Ok(Run { account: Account::read(&report(folder.path())), ..run })
 }
 
-/// The median of several promotions by kpromo, each into a new world.
+/// Returns the median of several promotions by kpromo, each in a new world.
 pub(super) async fn promotions(
     lab: &Lab,
     label: &str,

@@ -1,4 +1,4 @@
-//! How fast a run finds a quota that has changed.
+//! How fast a run adapts to a changed quota.
 
 use std::time::Duration;
 
@@ -18,17 +18,17 @@ use crate::terminal::say;
 
 const FULL: f64 = 200.0;
 const CUT: f64 = FULL / 4.0;
-/// Small, so that what a new quota grants at once does not pass for having settled.
+/// Small, so that the initial burst of a new quota does not count as settled.
 const BURST: u32 = 20;
-/// How long it takes at the most to settle, in seconds.
+/// The maximum time to settle, in seconds.
 const SETTLED_WITHIN: f64 = 10.0;
-/// How long the rate must be held to count as settled, in seconds.
+/// How long the rate must hold to count as settled, in seconds.
 const HELD: f64 = 2.0;
-/// How much of the quota must be used, and how much may be refused meanwhile.
+/// How much of the quota must be used in that time, and how much may be refused.
 const USED: f64 = 0.9;
 const REFUSED: f64 = 0.01;
 
-/// A time with one quota, in seconds after the counts began.
+/// A period with one quota, in seconds after the reset of the counts.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
     name: &'static str,
@@ -39,7 +39,7 @@ struct Stretch {
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let length = lab.size(20, 12);
-    // Twice the full quota and once the reduced one, used up entirely.
+    // Enough for two periods with the full quota and one with the reduced quota, each used completely.
     let repositories = length * 450;
     let conditions = |per_second| ConditionsSpec {
         latency_milliseconds: LATENCY_MILLISECONDS,
@@ -67,7 +67,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let (measured, changed) = tokio::join!(lab.measure(&job), changes(&mut world));
     let (measured, [cut, restored]): (Measured, _) = (measured?, changed?);
     let reading = world.read().await?;
-    // With the timeline, for who wants to see more than when it has settled.
+    // With the timeline, for readers who need more than the time to settle.
     let run = Run {
         hosts: reading.hosts.clone(),
         ..Run::of("kpromo", &measured, &reading, &world.started, &world.hosts)
@@ -75,7 +75,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     say(&format!("        {}", run.line()));
 
     let timeline = reading.hosts.get(1).map(|host| host.timeline.as_slice()).unwrap_or_default();
-    // What follows the last request is not a time of too few requests.
+    // The time after the last request does not count as underuse.
     let end = busy_until(timeline);
     let stretches = [
         Stretch { name: "at first", per_second: FULL, begin: 0.0, end: cut },
@@ -119,13 +119,13 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// When the last request was served.
+/// Returns when the last request was served.
 fn busy_until(timeline: &[Point]) -> f64 {
     let last = timeline.last().map_or(0, |point| point.served);
     timeline.iter().find(|point| point.served == last).map_or(0.0, |point| point.seconds)
 }
 
-/// How long after its begin the quota of a stretch is used and obeyed for a while; `None` where it never is.
+/// Returns the time from the beginning of a period until its quota is used and obeyed, or `None` if that never happens.
 fn settled(timeline: &[Point], stretch: Stretch) -> Option<f64> {
     let within = timeline.iter().filter(|point| point.seconds >= stretch.begin);
     within.clone().find_map(|start| {
@@ -166,7 +166,7 @@ fn row(timeline: &[Point], stretch: Stretch) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// Points every quarter of a second, from requests served and refused in each.
+    /// Returns a timeline with a point every quarter of a second, from the served and refused requests in each quarter.
     fn timeline(quarters: &[(u64, u64)]) -> Vec<Point> {
         let mut last = Point { seconds: 0.0, served: 0, refused: 0 };
         let next = quarters.iter().map(|(served, refused)| {
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn it_has_settled_when_the_quota_is_used_and_obeyed() {
-        // One second of refusals, one of too few requests, then as it should be.
+        // A bit over one second of refusals, one of underuse, then the full rate.
         let quarters = [vec![(25, 25); 5], vec![(10, 0); 4], vec![(25, 0); 20]].concat();
         let after = settled(&timeline(&quarters), stretch(7.0)).unwrap();
         assert!((1.5..=2.0).contains(&after), "{after}");

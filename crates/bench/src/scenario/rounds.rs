@@ -1,14 +1,14 @@
-//! Rows that are compared: measured in turn, again and again, so that whatever else the machine does falls on all of them.
+//! Rows to compare. They are measured in turn in several rounds, so that other load on the machine affects all of them.
 
 use crate::record::{Run, median};
 
-/// Runs by row, in the order of the rounds in which they were measured.
+/// The runs of each row, in the order of the rounds.
 pub(super) struct Rounds {
     rows: Vec<Vec<Run>>,
 }
 
 impl Rounds {
-    /// No rounds yet, of so many rows.
+    /// Returns an empty set of rounds for this number of rows.
     pub(super) fn new(rows: usize) -> Self {
         Self { rows: vec![Vec::new(); rows] }
     }
@@ -20,7 +20,7 @@ impl Rounds {
         }
     }
 
-    /// The wall time of a row by that of another one in the same round: the median of all rounds.
+    /// Returns the median over all rounds of the wall time of one row divided by that of another in the same round.
     pub(super) fn ratio(&self, row: usize, to: usize) -> Option<f64> {
         let (runs, others) = (self.rows.get(row)?, self.rows.get(to)?);
         let mut ratios: Vec<f64> =
@@ -29,7 +29,7 @@ impl Rounds {
         ratios.get(ratios.len() / 2).copied()
     }
 
-    /// The run of median wall time of each row that was measured.
+    /// Returns the run with the median wall time for each row that was measured.
     pub(super) fn medians(self) -> Vec<Run> {
         self.rows.into_iter().filter_map(median).collect()
     }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn times_are_compared_within_a_round() {
-        // The machine was slow in the second round: by medians, the ratio would be 3.
+        // The machine was slow in the second round. The ratio of the medians would be 3.
         let rounds = rounds([&[1.0, 8.0, 1.0], &[2.0, 16.0, 3.0]]);
         assert_eq!(rounds.ratio(1, 0), Some(2.0));
         let walls: Vec<f64> = rounds.medians().iter().map(|run| run.wall_seconds).collect();

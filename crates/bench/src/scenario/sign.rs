@@ -1,4 +1,4 @@
-//! Signatures of what is promoted already, on a real Sigstore, beside cosign on the same one.
+//! Signatures for promoted images on a real Sigstore, compared with cosign on the same one.
 
 use std::fs;
 use std::path::Path;
@@ -23,29 +23,29 @@ use crate::tools::word;
 
 const RUNS: usize = 3;
 const PLATFORMS: usize = 4;
-/// Production; host 0 is staging.
+/// The index of production. Host 0 is staging.
 const PRODUCTION: usize = 1;
-/// How many times as fast as `cosign sign`, a process an image, it is to be.
+/// The target for the rate of signatures, relative to `cosign sign` with one process for each image.
 const FASTER: f64 = 10.0;
-/// One is good for all signatures of ten minutes; a few may be asked for at once at the beginning.
+/// One certificate serves all signatures of ten minutes. A few may be requested at once at the beginning.
 const CERTIFICATES_MAX: f64 = 3.0;
-/// How many images cosign looks at afterwards.
+/// How many images cosign verifies afterwards.
 const VERIFIED: usize = 5;
 
-/// A run with what it has left behind.
+/// A run and what it has written.
 #[derive(Clone, Debug)]
 struct Signed {
     run: Run,
-    /// How many there were in this run alone.
+    /// The number of processes in this run alone.
     processes: usize,
-    /// Tags of production that hold signatures, and what else was written there: records.
+    /// The number of new tags with signatures in production, and the number of other new manifests there, which are records.
     signatures: u64,
     records: u64,
-    /// What the logs of the Sigstore were given.
+    /// The growth of the Sigstore's logs.
     logged: Logged,
-    /// Processor time of all its parts meanwhile.
+    /// The processor time of all parts of the Sigstore during the run.
     sigstore_cpu_seconds: f64,
-    /// What kpromo says that it could neither sign nor record; 0 of what says nothing.
+    /// The number of signatures and records that kpromo reports as missing. 0 for programs without a report.
     lacking: u64,
 }
 
@@ -111,7 +111,7 @@ fn about(images: usize) -> String {
     )
 }
 
-/// What all rows are measured on.
+/// What all rows have in common.
 struct Bench<'a> {
     lab: &'a Lab,
     sigstore: &'a Sigstore,
@@ -120,7 +120,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// kpromo, kpromo where nothing is left to do, and cosign in all ways; with what is aimed at.
+    /// Measures kpromo, kpromo again with nothing left to do, and cosign in all ways. Returns the runs and the targets.
     async fn beside_cosign(&self, suffix: &str) -> Result<(Vec<Signed>, Vec<Target>), Error> {
         let (mut first, mut again, mut refused) = (Vec::new(), Vec::new(), None);
         for _ in 0..self.lab.runs(RUNS) {
@@ -146,7 +146,7 @@ impl Bench<'_> {
         Ok((shown, targets))
     }
 
-    /// kpromo in a world where production has got a quota since it was promoted to.
+    /// Measures kpromo in a world whose production gets a quota after the promotion.
     async fn under_a_quota(&self) -> Result<Option<Signed>, Error> {
         let mut all = Vec::new();
         for _ in 0..self.lab.runs(RUNS) {
@@ -158,7 +158,7 @@ impl Bench<'_> {
         Ok(middle(all))
     }
 
-    /// A world where everything is promoted and nothing signed.
+    /// Returns a world where everything is promoted and nothing is signed.
     async fn world(&self) -> Result<World, Error> {
         let content = Content::New {
             images: self.images,
@@ -178,7 +178,7 @@ impl Bench<'_> {
         }
     }
 
-    /// `kpromo cip --confirm`, which finds everything promoted.
+    /// Runs `kpromo cip --confirm`, which only has to sign and record.
     async fn kpromo(&self, world: &mut World, label: &str) -> Result<Signed, Error> {
         let folder = self.lab.folder()?;
         let manifests = folder.path().join("manifests");
@@ -201,7 +201,7 @@ impl Bench<'_> {
         Ok(signed)
     }
 
-    /// The same by cosign, of fewer images in a new world; nothing where it is not there.
+    /// Runs cosign on fewer images in a new world. Returns `None` if cosign is not available.
     async fn cosign(&self, way: Way, label: &str) -> Result<Option<Signed>, Error> {
         let Some(cosign) = self.judge() else { return Ok(None) };
         let mut world = self.world().await?;
@@ -216,7 +216,7 @@ impl Bench<'_> {
         self.signed(&mut world, label, &job).await.map(Some)
     }
 
-    /// Of how many of a few images cosign finds no good signature of; nothing where it is not there.
+    /// Returns how many of a few images cosign does not verify, or `None` if cosign is not available.
     async fn refused(&self, world: &World) -> Result<Option<u64>, Error> {
         let Some(cosign) = self.judge() else { return Ok(None) };
         let folder = self.lab.folder()?;
@@ -230,7 +230,7 @@ impl Bench<'_> {
         Some(Cosign { lab: self.lab, program, sigstore: self.sigstore })
     }
 
-    /// Runs a job and looks at what there is more than before.
+    /// Runs a job and counts what it adds.
     async fn signed(&self, world: &mut World, label: &str, job: &Job) -> Result<Signed, Error> {
         let (before, logged) = (world.read().await?, self.sigstore.logged().await?);
         let cpu_seconds = self.sigstore.cpu_seconds()?;
@@ -242,7 +242,7 @@ impl Bench<'_> {
             of(&run.hosts).saturating_sub(of(&before.hosts)) as u64
         };
         let (signatures, manifests) = (more(|host| host.signatures), more(|host| host.manifests));
-        // A tag holds one manifest; every other one that is new refers to an image.
+        // A signature tag has one manifest. Every other new manifest refers to an image.
         let records = manifests.saturating_sub(signatures);
         Ok(Signed {
             processes: run.commands,
@@ -256,14 +256,14 @@ impl Bench<'_> {
     }
 }
 
-/// All images as production has them.
+/// Returns the references of all images in production.
 fn production(world: &World) -> Vec<String> {
     let host = &world.started.hosts[PRODUCTION];
     let images = world.started.images.iter();
     images.map(|image| format!("{host}/{}@{}", image.production(), image.digest)).collect()
 }
 
-/// What a report says that could neither be signed nor recorded.
+/// Returns the number of missing signatures and records in a report.
 fn lacking(report: &Path) -> Result<u64, Error> {
     let text = fs::read(report).map_err(Error::file("reading", report))?;
     let told: Value =
@@ -272,7 +272,7 @@ fn lacking(report: &Path) -> Result<u64, Error> {
     Ok(number("unsigned") + number("unrecorded"))
 }
 
-/// The run whose time is the median, which tells of all failures.
+/// Returns the run with the median time. It includes the failures of all runs.
 fn middle(mut all: Vec<Signed>) -> Option<Signed> {
     let run = median(all.iter().map(|signed| signed.run.clone()).collect())?;
     all.sort_by(|one, other| one.run.wall_seconds.total_cmp(&other.run.wall_seconds));
@@ -280,7 +280,7 @@ fn middle(mut all: Vec<Signed>) -> Option<Signed> {
     Some(Signed { run, ..all.swap_remove(middle) })
 }
 
-/// What is aimed at in every run, not in the median one.
+/// Returns the targets. Every run must reach them, not only the median one.
 fn targets(first: &[Signed], again: &[Signed], images: usize) -> Vec<Target> {
     let most = |runs: &[Signed], field: fn(&Signed) -> u64| runs.iter().map(field).max().unwrap_or(u64::MAX);
     let least = |field: fn(&Signed) -> u64| first.iter().map(field).min().unwrap_or_default();
@@ -298,7 +298,7 @@ fn targets(first: &[Signed], again: &[Signed], images: usize) -> Vec<Target> {
     ]
 }
 
-/// What signing under a quota is held to.
+/// Returns the targets for signatures under a quota.
 fn under_a_quota(signed: &Signed) -> Vec<Target> {
     let mut targets = by_quota(&signed.run);
     targets.push(Target::exactly("neither signed nor recorded", signed.lacking, 0, count));
@@ -308,7 +308,7 @@ fn under_a_quota(signed: &Signed) -> Vec<Target> {
     targets
 }
 
-/// How kpromo compares with one of cosign's ways.
+/// Returns the target that compares kpromo with one of cosign's ways.
 fn faster(kpromo: &Signed, cosign: &Signed, label: &str) -> Target {
     let times = kpromo.signatures_a_second() / cosign.signatures_a_second();
     Target {
@@ -319,7 +319,7 @@ fn faster(kpromo: &Signed, cosign: &Signed, label: &str) -> Target {
     }
 }
 
-/// How fast they are.
+/// Returns a table of rates.
 fn rates(shown: &[Signed]) -> Table {
     let fastest = shown.first().map_or(0.0, Signed::signatures_a_second);
     let row = |signed: &Signed| {
@@ -341,7 +341,7 @@ fn rates(shown: &[Signed]) -> Table {
     Table::new(&head, shown.iter().map(row).collect())
 }
 
-/// What they take.
+/// Returns a table of costs.
 fn costs(shown: &[Signed]) -> Table {
     let row = |signed: &Signed| {
         let number = |field: fn(&HostReading) -> u64| signed.production().map_or(0, field);

@@ -1,4 +1,4 @@
-//! A few small images without any limit: how many requests a promotion takes.
+//! The number of requests of a promotion: a few small images without any limit.
 
 use super::conditions::FREE;
 use super::promotion::promotions;
@@ -13,7 +13,7 @@ use crate::show::count;
 
 const IMAGES: usize = 10;
 const REGIONS: usize = 5;
-/// With the question right before each tag is written (spec 01, *tags never move*).
+/// Includes the check right before each tag is written (spec 01, *tags never move*).
 const REQUESTS: u64 = 1_740;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
@@ -21,7 +21,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let spec = alike(REGIONS, &Storage::Memory, FREE, small_images(IMAGES));
     let shown: Vec<_> = promotions(lab, "kpromo", &spec, runs).await?.into_iter().collect();
     let targets = shown.iter().map(|run| {
-        // What the target is, it is at most; fewer is better.
+        // The target is a maximum; fewer requests also reach it.
         Target {
             reached: run.requests <= REQUESTS,
             ..Target::exactly("requests", run.requests, REQUESTS, count)

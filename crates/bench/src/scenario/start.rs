@@ -1,4 +1,4 @@
-//! A small job on near hosts without a quota: the search for limits must begin fast (spec 03.11).
+//! A small job on nearby hosts without a quota: the search for limits must start fast (spec 03.11).
 
 use super::conditions::FREE;
 use super::promotion::promoted;
@@ -17,11 +17,11 @@ use crate::tools::word;
 const IMAGES: usize = 10;
 const REGIONS: usize = 5;
 const NEAR_MILLISECONDS: u64 = 5;
-/// How much longer than with known limits it may take.
+/// The maximum duration, relative to that with known limits.
 const LONGER_MAX: f64 = 1.3;
 /// How many copies crane makes at once.
 const CRANE_PARALLEL: usize = 10;
-/// The settings of a user who knows that no host has a quota: the search begins where it would end.
+/// The settings of a user who knows that no host has a quota. The search starts where it would end.
 const KNOWN: &str = "\
 otherHosts:
   startConcurrency: 32
@@ -74,7 +74,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// The same with crane, where it is there.
+/// Runs the same promotion with crane, if it is available.
 async fn crane(lab: &Lab, spec: &Spec) -> Result<Option<Run>, Error> {
     if lab.tools.crane.is_none() {
         return Ok(None);

@@ -13,7 +13,7 @@ use crate::show::{megabytes, megabytes_of, ratio, seconds};
 const DESTINATIONS: usize = 5;
 const PLATFORMS: usize = 2;
 const LAYERS: usize = 4;
-/// What kpromo may have open to a host at once where nothing is configured.
+/// kpromo's default limit of open connections to one host.
 const CONNECTIONS_A_HOST: usize = 32;
 
 pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
@@ -50,7 +50,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// A copy by kpromo, or in another way, into a new world. Staging's folder is emptied after it.
+/// Copies with kpromo or in another way into a new world. Staging's folder is emptied afterwards.
 async fn one(
     lab: &Lab,
     spec: &Spec,
@@ -109,7 +109,7 @@ fn targets(run: &Run) -> Vec<Target> {
     ]
 }
 
-/// At most one connection a request that moves a blob, up to the cap of each host.
+/// Returns the maximum number of connections: one for each request that transfers a blob, up to the limit of each host.
 fn most_connections(run: &Run) -> usize {
     run.hosts.iter().map(|_| (PLATFORMS * LAYERS).min(CONNECTIONS_A_HOST)).sum()
 }

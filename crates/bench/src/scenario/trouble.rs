@@ -1,4 +1,4 @@
-//! A region that is slow and one that refuses must not hold up the others.
+//! A slow region and a region that refuses must not delay the others.
 
 use super::conditions::{LATENCY_MILLISECONDS, USUAL};
 use super::promotion::{promotion_with, report};
@@ -10,19 +10,19 @@ use crate::protocol::{HostReading, Storage};
 use crate::record::{Run, Section, Table, Target};
 use crate::show::{NONE, count, ratio, seconds};
 
-/// The slow region and the one that refuses; host 0 is staging.
+/// The slow region and the region that refuses. Host 0 is staging.
 const SLOW: usize = 1;
 const REFUSING: usize = 2;
-/// How much later than without trouble the others may be done.
+/// The maximum delay of the others, relative to a run without trouble.
 const DELAY_MAX: f64 = 1.2;
-/// How long a plan waits for a host that has served nothing in the run, in seconds, before it gives the host up.
+/// How long a plan waits for a host that has served nothing in the run before it gives the host up, in seconds.
 const WAITED: f64 = 8.0;
-/// After how long without an answer a host is put off, in the run that does not wait for it.
+/// After how long without a response a host is deferred, in the run that does not wait for it.
 const LATE_AFTER: &str = "--late-after=1";
-/// `kpromo cip`: some edges failed, the others are promoted.
+/// The exit code of `kpromo cip` if some edges have failed and the others are promoted.
 const SOME_FAILED: u64 = 30;
 
-/// A run with what kpromo itself said of it.
+/// A run and the summary of kpromo's report.
 struct Told {
     run: Run,
     summary: String,
@@ -74,7 +74,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     })
 }
 
-/// A promotion; with flags and trouble, or without either.
+/// Runs a promotion. With `trouble`, it has these flags and the troubled regions.
 async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) -> Result<Told, Error> {
     let mut spec = alike(REGIONS, &Storage::Discard, USUAL, new_images(images, 64 << 10));
     if trouble.is_some() {
@@ -86,7 +86,7 @@ async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) ->
     let run = lab.run(&mut world, label, &job).await?;
     let path = report(folder.path());
     let text = std::fs::read(&path).unwrap_or_default();
-    // Where there is no report, that is what the page says.
+    // If there is no report, the page says so.
     let told: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
     let number =
         |place: &str| count(told.pointer(place).and_then(serde_json::Value::as_u64).unwrap_or_default());
@@ -102,7 +102,7 @@ async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) ->
     Ok(Told { run, summary })
 }
 
-/// The regions without trouble of their own.
+/// Returns the regions without trouble.
 fn healthy(run: &Run) -> impl Iterator<Item = &HostReading> {
     run.hosts.iter().skip(SLOW.max(REFUSING) + 1)
 }

@@ -1,9 +1,9 @@
-//! The judgement of runs that several scenarios share: targets, and failures of commands.
+//! Targets and notes on failed commands that several scenarios share.
 
 use crate::record::{Run, Target};
 use crate::show::{percent, seconds};
 
-/// The targets of a run under a quota.
+/// Returns the targets of a run under a quota.
 pub(super) fn by_quota(run: &Run) -> Vec<Target> {
     let least = run.least_seconds.unwrap_or_default();
     let mut wall = Target::at_most("wall", run.wall_seconds, 1.2 * least, seconds);
@@ -11,7 +11,7 @@ pub(super) fn by_quota(run: &Run) -> Vec<Target> {
     vec![wall, Target::at_most("refused", run.refused_share(), 0.01, percent)]
 }
 
-/// A note for the page about each run with commands that failed.
+/// Returns a note for the page about each run with failed commands.
 pub(super) fn complaints(runs: &[Run]) -> Vec<String> {
     let failed = runs.iter().filter(|run| run.failures > 0);
     let told = failed.map(|run| {
@@ -21,7 +21,7 @@ pub(super) fn complaints(runs: &[Run]) -> Vec<String> {
     told.collect()
 }
 
-/// The exit codes of a run.
+/// Returns the exit codes of a run as text.
 fn exits(run: &Run) -> String {
     let code = |(code, times): (&i32, &usize)| {
         let name = if *code < 0 { "a signal".to_owned() } else { format!("exit code {code}") };

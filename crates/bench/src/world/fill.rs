@@ -1,4 +1,4 @@
-//! What the registries hold at first, put into their stores without HTTP.
+//! The initial content of the registries, written to their stores without HTTP.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 use crate::error::Error;
 use crate::protocol::{Content, Image};
 
-/// What was put in.
+/// The written content.
 pub(super) struct Filled {
     pub(super) images: Vec<Image>,
-    /// What production is to hold in the end; empty where it holds it already.
+    /// The images that production must have in the end. Empty if it already has them.
     pub(super) expected: Vec<Expected>,
     pub(super) unique_bytes: u64,
 }
@@ -37,7 +37,7 @@ impl Expected {
     }
 }
 
-/// Fills the registries, the first of which is staging.
+/// Fills the registries. The first one is staging.
 pub(super) async fn fill(servers: &[Arc<Server>], content: &Content) -> Result<Filled, Error> {
     let Some(staging) = servers.first() else {
         return Ok(Filled { images: Vec::new(), expected: Vec::new(), unique_bytes: 0 });
@@ -62,7 +62,7 @@ pub(super) async fn fill(servers: &[Arc<Server>], content: &Content) -> Result<F
     }
 }
 
-/// An image's manifest, its tag and its repositories in staging and in production.
+/// The manifest of an image, its tag, and its repositories in staging and in production.
 struct Placed {
     staging: RepositoryPath,
     production: RepositoryPath,
@@ -127,7 +127,7 @@ async fn new(staging: &Store, samples: impl Iterator<Item = Sample>) -> Result<F
     Ok(Filled { images, expected, unique_bytes: sizes.values().sum() })
 }
 
-/// Layers go one by one from their making to the disk: all of them together are too large for memory.
+/// Writes each layer to disk as soon as it is made, because all layers together are too large for memory.
 async fn large(staging: &Store, platforms: usize, layers: usize, layer_size: usize) -> Result<Filled, Error> {
     let mut image = Image {
         project: "project-0".to_owned(),
@@ -202,7 +202,7 @@ mod tests {
             shared_size: 20,
         };
         let large = Content::Large { platforms: 2, layers: 2, layer_size: 1000 };
-        // Two shared layers, and for each of three images two layers and two configurations; or four layers and two.
+        // Two shared layers and, for each of three images, two layers and two configurations; or four layers and two configurations.
         for (content, images, layers, blobs) in
             [(new, 3, 2 * 20 + 3 * 2 * 10, 2 + 3 * 4), (large, 1, 4 * 1000, 6)]
         {

@@ -1,6 +1,6 @@
-//! `bench world`: registries in a process of their own, so that what they take is not counted with what is measured.
+//! `bench world`: registries in a separate process, so that the measured programs' resources do not include theirs.
 //!
-//! The first line of its input is the [`Spec`]; it ends when its input does, so that it cannot outlive who started it.
+//! The first line of its input is the [`Spec`]. It exits when its input ends, so it cannot outlive the driver.
 
 mod fill;
 mod watch;
@@ -24,7 +24,7 @@ const UNAVAILABLE: Effect =
 /// Serves until its input ends.
 ///
 /// # Errors
-/// When a registry does not start or cannot be filled, and for input that is not understood.
+/// If a registry does not start or cannot be filled, or if the input does not parse.
 pub(crate) async fn run() -> Result<(), Error> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     let Some(spec) = next::<Spec>(&mut lines).await? else { return Ok(()) };
@@ -73,7 +73,7 @@ fn set_conditions(watched: &Watched, spec: ConditionsSpec) {
         strikes.unavailable.push(faults.add(Fault::new(UNAVAILABLE)));
     }
     if let Some(FaultsSpec { unavailable, reset, seed }) = spec.faults {
-        // The one that was added first decides first, so that it takes its whole share.
+        // The first fault sees all requests, so it strikes its full fraction. The second sees only the rest.
         strikes.unavailable.push(faults.add(Fault::new(UNAVAILABLE).share(unavailable, seed)));
         let left = (1.0 - unavailable).max(f64::EPSILON);
         strikes.reset.push(faults.add(Fault::new(Effect::Reset).share(reset / left, seed.wrapping_add(1))));

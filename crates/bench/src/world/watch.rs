@@ -1,4 +1,4 @@
-//! What happens at the registries, over time.
+//! The counts of the registries over time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,14 +10,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::fill::Expected;
 use crate::protocol::{HostReading, Point, Reading};
 
-/// How often the counts are looked at: the resolution of the time of the last write.
+/// The interval between samples, which is the resolution of the time of the last write.
 const SAMPLE: Duration = Duration::from_millis(50);
-/// How many samples make a point of the timeline.
+/// The number of samples for each point of the timeline.
 const SAMPLES_A_POINT: u64 = 5;
-/// How tags end that hold signatures.
+/// The suffix of tags with signatures.
 const SIGNATURE: &str = ".sig";
 
-/// A registry that is looked at.
+/// A registry that is sampled.
 pub(super) struct Watched {
     pub(super) server: Arc<Server>,
     state: Mutex<State>,
@@ -31,7 +31,7 @@ struct State {
     strikes: Strikes,
 }
 
-/// The faults of a registry, each with how often it has struck.
+/// The faults of a registry, with their counts.
 #[derive(Default)]
 pub(super) struct Strikes {
     pub(super) unavailable: Vec<Watch>,
@@ -53,7 +53,7 @@ impl Watched {
         self.state().strikes = strikes;
     }
 
-    /// Since the last reset.
+    /// Returns the time since the last reset, in seconds.
     pub(super) fn seconds(&self) -> f64 {
         self.state().since.elapsed().as_secs_f64()
     }
@@ -112,13 +112,13 @@ impl Watched {
     }
 }
 
-/// How many requests that write were let through.
+/// Returns how many writing requests were served.
 fn written(counts: &Snapshot) -> u64 {
     let writes = Kind::ALL.iter().filter(|kind| kind.is_write());
     writes.map(|kind| counts.requests(*kind).saturating_sub(counts.refused(*kind))).sum()
 }
 
-/// Looks at all registries again and again.
+/// Samples all registries periodically.
 pub(super) async fn sample(watched: Arc<[Watched]>) {
     let mut ticks = interval(SAMPLE);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
