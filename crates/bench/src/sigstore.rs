@@ -91,7 +91,7 @@ impl Sigstore {
         })
     }
 
-    /// Returns the processor time of its parts so far. A process in its folder is a part. Processes that have exited do not count.
+    /// Returns the processor time of its parts so far. A process in its folder is a part. Exited processes do not count.
     pub(crate) fn cpu_seconds(&self) -> Result<f64, Error> {
         let processes = fs::read_dir("/proc").map_err(Error::file("listing", "/proc"))?;
         let ours = processes.filter_map(Result::ok).map(|process| process.path()).filter(|process| {

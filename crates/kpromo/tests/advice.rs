@@ -1,4 +1,4 @@
-//! What `kpromo cip` says can be done about errors of registries.
+//! The advice of `kpromo cip` on errors of registries.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -8,7 +8,7 @@ use http::StatusCode;
 use registry::{Effect, ErrorCode, Fault, Kind, Server};
 use support::{cip, google, scene};
 
-/// Has a registry refuse requests of a kind with 403.
+/// Makes a registry refuse requests of a kind with 403.
 fn deny(server: &Server, kind: Kind) {
     let denied = Effect::Status { status: StatusCode::FORBIDDEN, code: ErrorCode::Denied, retry_after: None };
     server.faults().add(Fault::new(denied).on(kind));

@@ -1,4 +1,4 @@
-//! `kpromo cip`, from the outside: what it prints, writes and exits with.
+//! `kpromo cip` as a user runs it: output, files and exit codes.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -52,7 +52,7 @@ async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_on
     assert!(again.stdout.contains("Nothing to do"), "{}", again.stdout);
 }
 
-/// Signing is the default. Where there is nobody to sign as, nothing is promoted that would stay unsigned.
+/// Signing is the default. Without an identity, nothing is promoted that would remain unsigned.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_identity_nothing_is_promoted_unless_signing_is_declined() {
     let (_staging, production, desk) = scene().await;
@@ -88,7 +88,7 @@ async fn every_way_to_end_has_its_exit_code() {
     assert_eq!(with(&["--config", config, "--registry-config", config]).code, 2);
     assert_eq!(with(&["--use-prow-manifest-diff"]).code, 10, "JOB_TYPE is not set");
 
-    // A device that is always full: the file is opened and cannot be written.
+    // A device that is always full: the file can be opened but not written.
     assert_eq!(with(&["--report", "/dev/full"]).code, 1, "a report that is lost is no success");
     assert_eq!(with(&["--parse-only", "--report", "r.json"]).code, 2);
 
@@ -125,7 +125,7 @@ async fn every_way_to_end_has_its_exit_code() {
     assert_eq!(first_only.code, 30, "a failure that ends the run is a failure: {}", first_only.stderr);
 
     drop((staging, production, staging_2, production_2));
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     let gone = cip(&["--manifest", &manifest]);
     assert_eq!(gone.code, 20, "{}", gone.stderr);
     assert!(gone.stderr.contains("cannot connect"), "{}", gone.stderr);
@@ -203,7 +203,7 @@ fn version_completion_and_help_are_there() {
     );
 }
 
-/// A log that nobody reads any more, as that of `kpromo … 2>&1 | head`, does not stop a promotion.
+/// A promotion continues if its log has no reader any more, as in `kpromo … 2>&1 | head`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_standard_error_stops_nothing() {
     let (_staging, production, desk) = scene().await;
@@ -223,7 +223,7 @@ async fn a_closed_standard_error_stops_nothing() {
     assert!(production.store().resolve(&"prod/one".parse().unwrap(), &"v1".parse().unwrap()).is_some());
 }
 
-/// The demo promotes what stands in its folder, so that folder is its own.
+/// The demo promotes the content of its folder, so it refuses a folder that has other content.
 #[test]
 fn the_demo_leaves_folders_of_other_people_alone() {
     let desk = Desk::new();
@@ -234,7 +234,7 @@ fn the_demo_leaves_folders_of_other_people_alone() {
     assert!(said.code == 1 && said.stderr.contains("not empty"), "{}", said.stderr);
 }
 
-/// The demo is the main job: a plan, a promotion, and a second run without work.
+/// The demo shows a plan, a promotion, and a second run without work.
 #[test]
 fn the_demo_shows_the_main_job() {
     let mut command = kpromo(None);
@@ -254,7 +254,7 @@ fn the_demo_shows_the_main_job() {
     assert_eq!(said.stderr, "", "there is nothing to warn of");
 }
 
-/// Starts the binary, to be killed or interrupted.
+/// Starts the binary for a test that kills or interrupts it.
 fn start(manifest: &str) -> Child {
     let mut command = kpromo(None);
     command.args(["cip", "--confirm", "--sign=false", "--manifest", manifest]);
@@ -265,8 +265,8 @@ fn terminate(child: &Child) {
     assert!(Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap().success());
 }
 
-/// `kill -9` of the promoter after any number of writes: no registry holds anything whose parts are missing, and the next
-/// run completes. The registry is on disk.
+/// After `kill -9` of the promoter after any number of writes, no registry has a manifest with missing parts, and the next run
+/// completes the promotion. The registry is on disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
     for writes in [0, 1, 5, 9, 12, 14, 16, 17] {
@@ -288,7 +288,7 @@ async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
         while watch.struck() == 0 && child.try_wait().unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // SIGKILL; with all writes let through it has ended by itself.
+        // SIGKILL. If all writes were let through, the process has already exited.
         let _ = child.kill();
         child.wait().unwrap();
         assert_eq!(watch.struck() > 0, writes < 17, "12 for blobs, 3 for platforms, 2 for tags");
@@ -304,7 +304,7 @@ async fn after_kill_9_nothing_is_incomplete_and_the_next_run_completes() {
     }
 }
 
-/// SIGTERM while images are copied: what is under way is finished, nothing else is begun, and the exit code tells.
+/// On SIGTERM during copies, the run finishes the copies in flight and begins no others. The exit code says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_terminated_finishes_what_is_under_way() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
@@ -319,7 +319,7 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
     let (source, destination) =
         (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
     let manifest = desk.manifest(&source, &[destination], &images);
-    // Uploads wait for a signal of ours, so that the interrupt comes while they are under way.
+    // The latency slows the uploads down, so that the signal arrives while they are in flight.
     production.faults().set_latency(Duration::from_millis(30));
     let child = start(manifest.to_str().unwrap());
     while production.tally().snapshot().requests(Kind::UploadPut) == 0 {
@@ -338,7 +338,7 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
     assert!(production.store().missing_parts().await.unwrap().is_empty());
 }
 
-/// SIGTERM while registries are read: there is nothing to finish, and nothing is written.
+/// On SIGTERM during reads, there is nothing to finish, and nothing is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
     let (_staging, production, desk) = scene().await;
@@ -352,7 +352,7 @@ async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
     assert_eq!(production.tally().snapshot().writes(), 0);
 }
 
-/// A third run asks nothing, since the second one has seen everything.
+/// The third run sends no request, because the second one has cached everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_an_inventory_cache_remembers_is_not_asked() {
     let (staging, production, desk) = scene().await;
@@ -373,7 +373,7 @@ async fn what_an_inventory_cache_remembers_is_not_asked() {
     assert_eq!((verified.code, production.tally().snapshot().total()), (0, 2));
 }
 
-/// Out of time while a registry hangs: the run ends as at an interrupt, and says why.
+/// If the time is over while a registry hangs, the run ends as on an interrupt, and says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     let (_staging, production, desk) = scene().await;
@@ -386,7 +386,7 @@ async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     assert_eq!(production.tally().snapshot().writes(), 0);
 
     production.faults().clear();
-    // The first of the writes hangs for ever; what is under way is waited for, until that is interrupted too.
+    // The first write hangs forever. The run waits for it until SIGTERM arrives.
     let watch = production.faults().add(Fault::new(Effect::Hang).on(Kind::Mount));
     let mut child =
         kpromo(None).args(["cip", "--sign=false"]).args(flags).stdout(Stdio::null()).spawn().unwrap();
@@ -399,7 +399,7 @@ async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     assert_eq!(child.wait().unwrap().code(), Some(32));
 }
 
-/// Only what a commit adds, as a Prow job says it.
+/// With the environment of a Prow job, a run promotes only what the last commit adds.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prow_job_promotes_what_its_commit_adds() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());

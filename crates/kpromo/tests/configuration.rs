@@ -1,4 +1,4 @@
-//! Who signs: by flags, by the configuration, or by Kubernetes' defaults; and what is asked where none of these says it.
+//! The choice of the signer: by flags, by the configuration, or by Kubernetes' defaults; and the error if none of them applies.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -27,7 +27,7 @@ async fn outside_of_kubernetes_a_run_that_would_sign_asks_who_signs_before_any_r
     assert_eq!(parsed.code, 0, "nothing is signed: {}", parsed.stderr);
 }
 
-/// Kubernetes' account is the default below its production path. This machine has no token for it.
+/// Kubernetes' account is the default signer below its production path. The test has no token for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn below_kubernetes_production_path_its_own_account_signs_unless_production_is_another() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
@@ -75,7 +75,7 @@ async fn a_signer_that_a_flag_names_displaces_that_of_the_configuration() {
     let (_staging, production, desk) = scene().await;
     let other = Desk::new();
     let key = other.key_pair();
-    // A key that is not there: the flag displaces it, so it is not looked for.
+    // The key does not exist, but the flag overrides it, so it is not read.
     let config = desk.write("kpromo.yaml", "signing: { key: absent.key }\n");
     let (manifest, config) = (desk.path("manifest.yaml"), config.to_str().unwrap());
     let manifest = manifest.to_str().unwrap();

@@ -1,4 +1,4 @@
-//! Dry runs: what they list is what `--confirm` would do, and they fail where it would.
+//! Dry runs list what `--confirm` would do, and fail if it would fail.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -9,7 +9,7 @@ use std::process::Command;
 use registry::sample::Recipe;
 use support::{Desk, cip, google, kpromo, kpromo_with, put, run, scene};
 
-/// The lines of edges.
+/// Returns the lines about edges.
 fn edges(stdout: &str) -> Vec<&str> {
     stdout.lines().filter(|line| line.starts_with("+ ")).collect()
 }
@@ -65,7 +65,7 @@ async fn fifty_edges_are_listed_and_with_verbose_all_of_them() {
     assert_eq!(edges(&cip(&["--manifest", manifest, "--verbose"]).stdout).len(), 60);
 }
 
-/// An image without a tag is not signed, but recorded; so "nothing to do" would be wrong where signing is on.
+/// An image without a tag is not signed, but it is recorded, so with signing there is something to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_do_is_said_only_where_a_confirmed_run_would_write_nothing() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
@@ -90,8 +90,8 @@ async fn nothing_to_do_is_said_only_where_a_confirmed_run_would_write_nothing() 
     assert!(production.tally().snapshot().writes() > before, "which the confirmed run writes");
 }
 
-/// What is to be attached is listed image by image: an image that is copied and tagged, one that has no tag, and one that is
-/// there already. What production has is not listed.
+/// The plan lists the missing signatures and records by image: for an image that is copied and tagged, for one without a tag,
+/// and for one that is already in production. It does not list what production has.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plan_lists_what_is_to_be_attached_image_by_image() {
     let (_staging, production, desk) = scene().await;
@@ -124,7 +124,7 @@ async fn the_plan_lists_what_is_to_be_attached_image_by_image() {
     assert_eq!((new.code, attached(&new.stdout)), (0, expected.to_vec()), "{}", new.stderr);
     assert_eq!(desk.json("plan.json")["images"], images);
 
-    // The same where an earlier run has copied and not signed.
+    // The list is the same if an earlier run has copied the images but not signed them.
     assert_eq!(cip(&["--manifest", manifest.to_str().unwrap(), "--confirm"]).code, 0);
     let unsigned = kpromo_with(&[&flags[..], &["--check-signatures"]].concat());
     assert_eq!((unsigned.code, attached(&unsigned.stdout)), (0, expected.to_vec()), "{}", unsigned.stderr);
@@ -136,7 +136,7 @@ async fn the_plan_lists_what_is_to_be_attached_image_by_image() {
     assert_eq!(desk.json("plan.json")["images"], serde_json::json!([]));
 }
 
-/// A lost image is asked for and is missing, so there is something left to do.
+/// A lost image is listed and missing, so there is something to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_to_do_is_not_said_where_an_image_is_lost() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
@@ -184,7 +184,7 @@ fn without_any_image_it_is_said_that_there_is_nothing_to_promote_and_why() {
     }
 }
 
-/// Signing is on, and there is nothing to sign: nobody is asked who signs, and signing is not said to be declined.
+/// Signing is on, but there is nothing to sign, so no signer is required and the output does not say that signing is declined.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_adds_nothing_is_told_as_such_and_asks_nothing() {
     let desk = Desk::new();

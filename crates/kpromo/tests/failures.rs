@@ -1,4 +1,4 @@
-//! Failures, as the summary and the report count and tell them.
+//! Failures, as the summary and the report count and list them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -34,7 +34,7 @@ async fn failures_of_the_plan_are_counted_by_image_in_the_summary_and_in_the_rep
     }
 }
 
-/// What failed while it was copied and what failed before stand in one list, in one unit.
+/// Failures during the copy and earlier failures are in one list, in the same unit.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_of_the_plan_and_of_the_promotion_are_counted_together() {
     let (_staging, production, desk) = scene().await;

@@ -1,4 +1,4 @@
-//! The files that a run writes: checked before any registry is asked, and whole or not there at all.
+//! The files that a run writes: they are checked before any request to a registry, and written completely or not at all.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -51,7 +51,7 @@ async fn files_appear_as_a_whole_and_nothing_is_left_beside_them() {
     assert_eq!(desk.json("plan.json")["schema"], 1);
 }
 
-/// A mistyped path must cost nothing: neither the file that stands there, nor its name.
+/// A mistyped path must neither change the file at that path nor replace it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_an_inventory_cache_is_refused_and_left_as_it_is() {
     let (staging, production, desk) = scene().await;

@@ -1,4 +1,4 @@
-//! Promotions between real registries of other people and ours, judged by other people's clients.
+//! Promotions between the registries of other projects and the embedded one, checked with the clients of other projects.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -16,7 +16,7 @@ use testkit::{
 };
 use tokio::runtime::Handle;
 
-/// A registry of some kind.
+/// A registry of any kind.
 enum Any {
     Embedded(Server),
     Docker(DockerRegistry),
@@ -60,7 +60,7 @@ const KINDS: [&str; 7] = [
     "olareg",
 ];
 
-/// One user for all registries that ask.
+/// The user of every registry that requires credentials.
 const USER: Account = Distribution::ACCOUNT;
 
 fn with_tokens() -> Config {
@@ -82,7 +82,7 @@ fn with_tokens() -> Config {
     }
 }
 
-/// The images that go everywhere: name and sample.
+/// Returns the images that every pair of registries promotes, with their names.
 fn samples() -> Vec<(&'static str, Sample)> {
     let docker = Recipe { seed: 1, format: Format::Docker, layer_size: 50_000, ..Recipe::default() };
     let oci = Recipe { seed: 2, layer_size: 6_000_000, layers: 1, ..Recipe::default() };
@@ -96,7 +96,7 @@ fn samples() -> Vec<(&'static str, Sample)> {
     ]
 }
 
-/// Every registry as source and as destination of every other and of itself.
+/// Every registry promotes to every other one and to itself.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn every_pair_of_registries_promotes_byte_for_byte_and_a_second_run_has_nothing_to_do() {
@@ -106,8 +106,8 @@ async fn every_pair_of_registries_promotes_byte_for_byte_and_a_second_run_has_no
     }
     let mut failed = Vec::new();
     for (from, to) in KINDS.iter().flat_map(|from| KINDS.map(|to| (*from, to))) {
-        // On a thread of its own: a pair that fails does not keep the others from being tried, and one that waits for a
-        // client does not keep the embedded registries from answering.
+        // On a separate thread: if a pair fails, the others are still tried, and while it waits for a client, the embedded
+        // registries still respond.
         let promotion = promote(Arc::clone(&workshop), from, to);
         let runtime = Handle::current();
         if tokio::task::spawn_blocking(move || runtime.block_on(promotion)).await.is_err() {
@@ -163,7 +163,7 @@ fn cip(docker_config: &Path, flags: &[&str]) -> support::Said {
     run(command)
 }
 
-/// An image that crane has made of a real layer is valid, to crane, where we have brought it.
+/// crane builds an image from a real layer, and finds the promoted image valid.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn what_crane_builds_crane_finds_valid_where_it_was_promoted_to() {
@@ -197,7 +197,7 @@ async fn what_crane_builds_crane_finds_valid_where_it_was_promoted_to() {
     assert_eq!(crane.digest(&promoted), digest);
 }
 
-/// TLS with a certificate that only the configuration makes trusted; without it nothing is read, and nothing written.
+/// Only the configuration makes the TLS certificate trusted. Without it, nothing is read and nothing is written.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn a_registry_is_spoken_with_over_tls_where_its_authority_is_trusted() {

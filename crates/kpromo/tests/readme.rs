@@ -1,4 +1,4 @@
-//! The README's own example: its files and its commands, as they are written.
+//! The example in the README: its files and its commands, unchanged.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -10,14 +10,14 @@ use support::{Desk, google, kpromo, put, run};
 const README: &str = include_str!("../../../README.md");
 const DIGEST: &str = "sha256:e8ca4f9ff069d6a35f444832097e6650f6594b3ec0de129109d53a1b760884e9";
 
-/// The blocks of a language.
+/// Returns the code blocks of a language.
 fn blocks(language: &str) -> impl Iterator<Item = &'static str> {
     let fence = format!("```{language}\n");
     let parts: Vec<&str> = README.split(fence.as_str()).skip(1).collect();
     parts.into_iter().map(|rest| rest.split("```").next().unwrap())
 }
 
-/// Hosts stand for those that the README names, and an image of ours for its image; everything else is as it is written.
+/// Embedded registries replace the hosts of the README, and a sample replaces its image. Everything else is unchanged.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_commands_of_the_readme_work_as_they_are_written() {
     let (staging, mut regions, desk) = (google().await, [google().await, google().await], Desk::new());
@@ -49,7 +49,7 @@ async fn the_commands_of_the_readme_work_as_they_are_written() {
         command.current_dir(desk.path("")).args(words.split_whitespace());
         command.envs(config.iter().map(|config| ("KPROMO_CONFIG", config)));
         let said = run(command);
-        // Where an identity is to sign, there is none here; that is found out when all else is right.
+        // The tests have no identity to sign with. kpromo reports that only after all other checks have passed.
         let expected = if words.contains("--signer-account") { 20 } else { 0 };
         assert_eq!(said.code, expected, "{line}\n{}\n{}", said.stdout, said.stderr);
         codes.push(said.code);

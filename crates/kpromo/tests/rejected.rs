@@ -1,4 +1,4 @@
-//! Entries of manifests that are invalid: everything else is promoted, and the run fails in part.
+//! Invalid entries in manifests: everything else is promoted, and the run ends as partly failed.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 

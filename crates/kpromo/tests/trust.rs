@@ -1,4 +1,5 @@
-//! Promotions that are signed and attested on a real Sigstore, and judged by cosign; and what cosign has signed, judged here.
+//! Promotions with signatures and attestations on a real Sigstore, checked with cosign; and cosign's signatures, checked with
+//! kpromo.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -23,19 +24,19 @@ use testkit::{
 const PROMOTER: &str = "promoter@example.org";
 const BUILDER: &str = "builder@example.org";
 const STAGING: &str = "staging@example.org";
-/// A workload, which signs verification summaries.
+/// The identity of a workload that signs verification summaries.
 const SUMMARIES: &str = "spiffe://kpromo.test/summaries";
-/// Signs nothing.
+/// An identity that signs nothing.
 const STRANGER: &str = "stranger@example.org";
 const RECORD: &str = "https://k8s.io/promo-tools/promotion/v1";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 
-/// A registry of production.
+/// A production registry.
 enum Production {
     /// With a referrers API.
     Embedded(Server),
-    /// Without: lists of referrers are kept under fallback tags.
+    /// Without a referrers API: lists of referrers are stored under fallback tags.
     Distribution(Distribution),
 }
 
@@ -56,7 +57,7 @@ impl Production {
     }
 }
 
-/// Staging, production, and a Sigstore that all believe in.
+/// Staging, production, and a Sigstore that kpromo and cosign trust.
 struct World {
     desk: Desk,
     staging: Server,
@@ -100,7 +101,7 @@ impl World {
         self.desk.write("manifest.yaml", &text)
     }
 
-    /// `kpromo cip --confirm` as the promoter.
+    /// Returns `kpromo cip --confirm` with the promoter's identity.
     fn command(&self, flags: &[&str]) -> Command {
         let token = self.desk.write("token", &self.sigstore.token(PROMOTER));
         let mut command = kpromo(None);
@@ -114,7 +115,7 @@ impl World {
         command
     }
 
-    /// `kpromo cip --confirm` without an identity: a key is to sign.
+    /// Returns `kpromo cip --confirm` without an identity, for signing with a key.
     fn keyed(&self) -> Command {
         let mut command = kpromo(None);
         command.args(["cip", "--confirm", "--registry-config"]).arg(self.config());
@@ -137,7 +138,7 @@ impl World {
         said
     }
 
-    /// Every image and every part of one, as production has it.
+    /// Returns the references of all images and their parts in production.
     fn parts(&self) -> Vec<String> {
         let name = |name: &String, digest| format!("{}/prod/{name}@{digest}", self.production.host());
         self.images
@@ -160,13 +161,13 @@ impl World {
         Expected::identity(identity, self.sigstore.issuer(Issuer::Usual))
     }
 
-    /// Signs in staging as `cosign` does.
+    /// Returns the reference of an image in staging, for signing with cosign.
     fn staged(&self, name: &str, digest: Digest) -> String {
         format!("{}/staging/{name}@{digest}", self.staging.host())
     }
 }
 
-/// Provenance as the policy of these tests asks for it.
+/// Returns provenance that satisfies the policy of these tests.
 fn provenance() -> serde_json::Value {
     json!({
         "buildDefinition": {
@@ -182,8 +183,8 @@ fn index(seed: u64) -> Sample {
     Recipe { seed, ..Recipe::default() }.index(2)
 }
 
-/// What the promoter signs and records, both versions of cosign accept, of every image and every part, in both kinds of
-/// registries; and a second run writes nothing.
+/// Both versions of cosign accept the promoter's signatures and records, for every image and every part, in both kinds of
+/// registries. A second run writes nothing.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn cosign_accepts_everything_that_is_promoted_and_a_second_run_writes_nothing() {
@@ -224,8 +225,8 @@ impl World {
         );
     }
 
-    /// Panics unless both versions of cosign, without flags about forms, accept a manifest as signed by the promoter, and not as
-    /// signed by another.
+    /// Panics unless both versions of cosign, without flags for forms, accept a manifest as signed by the promoter and do not
+    /// accept it as signed by another identity.
     fn assert_accepted(&self, reference: &str) {
         for cosign in [self.v2(), self.v3()] {
             cosign.verify(reference, &self.by(PROMOTER).any_form()).unwrap();
@@ -238,7 +239,7 @@ impl World {
     }
 }
 
-/// Signatures as bundles, with either log: version 3 finds and accepts them.
+/// Version 3 finds and accepts bundles with either log.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn cosign_accepts_bundles_of_either_log() {
@@ -254,8 +255,8 @@ async fn cosign_accepts_bundles_of_either_log() {
     }
 }
 
-/// A key of cosign's, encrypted as it makes them, signs what cosign accepts by that key, logged; and staging's signatures may be
-/// a key's too.
+/// kpromo signs with an encrypted key of cosign, and cosign accepts the signature by that key, with its log entry. Signatures
+/// of staging may also be by a key.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn keys_of_cosign_sign_and_are_believed() {
@@ -289,7 +290,8 @@ async fn keys_of_cosign_sign_and_are_believed() {
     world.v3().verify_attestation(&promoted, RECORD, &Expected::key(&ours.public()).bundle()).unwrap();
 }
 
-/// What cosign has signed in staging is verified, carried to production before ours, and accepted there by both names.
+/// kpromo verifies cosign's signatures in staging and carries them to production before its own. cosign then accepts
+/// both identities.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn signatures_of_staging_are_verified_and_carried() {
@@ -304,7 +306,7 @@ async fn signatures_of_staging_are_verified_and_carried() {
     }
 }
 
-/// A signature in staging by an identity that is not staging's signer is someone else's: the run tells it and ignores it.
+/// If a signature in staging is by an identity that is not staging's signer, the run reports and ignores it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn a_signature_of_someone_else_is_told_and_not_carried() {
@@ -327,8 +329,8 @@ async fn a_signature_of_someone_else_is_told_and_not_carried() {
     }
 }
 
-/// A policy is satisfied by what cosign has attested, in either form; the attestation is carried, and a summary tells the
-/// level. Provenance by another blocks.
+/// An attestation by cosign, in either form, satisfies a policy. It is carried, and a summary states the level. Provenance by
+/// another identity blocks the promotion.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
@@ -366,8 +368,9 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
     }
 }
 
-/// Summaries are by another identity, which the environment has: both versions of cosign still find the promoter's signature on every
-/// image, every part and a digest without a tag, beside carried attestations and these bundles, and the summaries are the other's.
+/// Another identity, from the environment, signs the summaries. Both versions of cosign still find the promoter's signature on
+/// every image, every part and a digest without a tag, beside carried attestations and these bundles. The summaries are signed
+/// by the other identity.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn summaries_by_another_signer_do_not_hide_our_signature() {
@@ -413,7 +416,7 @@ async fn summaries_by_another_signer_do_not_hide_our_signature() {
     }
 }
 
-/// The URL of a server that issues this ID token as GitHub Actions does, as long as the test runs.
+/// Starts a server that issues this ID token as GitHub Actions does, until the test ends. Returns its URL.
 fn github(token: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/token?api-version=2.0", listener.local_addr().unwrap());
@@ -424,15 +427,15 @@ fn github(token: String) -> String {
             while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
             let body = json!({ "value": token }).to_string();
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close", body.len());
-            // A client that has gone away is no fault of the server.
+            // A client may disconnect at any time; the server goes on.
             let _ = write!(stream, "{head}\r\n\r\n{body}");
         }
     });
     url
 }
 
-/// A policy that comes after the promotion, and an attestation that production has lost: what the policy accepts is owed, a dry
-/// run tells it, and the next run carries it.
+/// Attestations that the policy accepts are owed if the policy is newer than the promotion, or if production has lost them. A
+/// dry run reports them, and the next run carries them.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn attestations_that_are_not_carried_yet_are_owed() {
@@ -469,7 +472,7 @@ async fn attestations_that_are_not_carried_yet_are_owed() {
     }
 }
 
-/// Somebody attests parts in production: cosign looks at bundles alone there from then on, and finds ours after the next run.
+/// Another identity attests parts in production. cosign then considers only bundles there, and finds kpromo's after the next run.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn a_bundle_of_somebody_else_does_not_hide_our_signature() {
@@ -488,7 +491,8 @@ async fn a_bundle_of_somebody_else_does_not_hide_our_signature() {
     assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
 }
 
-/// What somebody else has put into production is not signed for being there: its policy requires what it lacks.
+/// An image that another tool has put into production is not signed only because it is there: the policy requires provenance
+/// that it lacks.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn what_a_policy_requires_is_required_of_what_is_there_already_too() {
@@ -507,7 +511,7 @@ async fn what_a_policy_requires_is_required_of_what_is_there_already_too() {
     assert!(said.stdout.contains("it has not passed"), "{}", said.stdout);
 }
 
-/// However often a run is killed, and wherever: in the end every image is signed and recorded, once.
+/// However often and wherever a run is killed, in the end every image is signed and recorded exactly once.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn a_run_that_is_killed_is_completed_by_the_next() {
@@ -517,7 +521,7 @@ async fn a_run_that_is_killed_is_completed_by_the_next() {
     }
     let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
     let mut killed = 0;
-    // A little later each time: somewhere between the first copy and the last record.
+    // The kill comes a little later in each step, between the first copy and the last record.
     for step in 0_u64.. {
         let mut child = world.command(&["--max-signature-ops=4"]).spawn().unwrap();
         let writes = step * 12 + 1;
@@ -552,7 +556,7 @@ async fn a_run_that_is_killed_is_completed_by_the_next() {
     }
 }
 
-/// The wrong identity signs nothing, and nothing is promoted that it cannot sign.
+/// With the wrong identity, nothing is signed, and nothing is promoted that would remain unsigned.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
 async fn the_wrong_identity_promotes_nothing() {

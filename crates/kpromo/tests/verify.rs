@@ -1,4 +1,4 @@
-//! `kpromo verify`, from the outside: what it finds, says and exits with. Signatures are made with keys of the tests' own.
+//! `kpromo verify` as a user runs it: results, output and exit codes. The signatures are made with the tests' own keys.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -24,7 +24,7 @@ const PROMOTION: &str = "https://k8s.io/promo-tools/promotion/v1";
 const SUMMARY: &str = "https://slsa.dev/verification_summary/v1";
 const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 
-/// Somebody with a key, who can attach things.
+/// A signer with a key, who can attach signatures and attestations.
 struct Hand {
     client: Client,
     signer: Signer,
@@ -55,7 +55,7 @@ impl Hand {
         self.sign_at(repository, image, image, reference).await;
     }
 
-    /// Signs an index and all that it lists.
+    /// Signs an index and every manifest that it lists.
     async fn sign_all(&self, repository: &Repository, sample: &Sample, reference: &str) {
         self.sign(repository, sample.digest(), reference).await;
         for child in sample.root().parse().unwrap().children {
@@ -63,7 +63,7 @@ impl Hand {
         }
     }
 
-    /// Attaches a bundle to an image, and gives the digest of its manifest.
+    /// Attaches a bundle to an image. Returns the digest of the bundle's manifest.
     async fn bundle(
         &self,
         repository: &Repository,
@@ -85,7 +85,7 @@ impl Hand {
         self.client.writer().attach(repository, &referrer, Known::Unknown).await.unwrap()
     }
 
-    /// Attests something of `about`, in the tag of cosign's scheme of an image.
+    /// Attaches an attestation about `about` under the tag that cosign uses for `image`.
     async fn attest_in_tag(&self, repository: &Repository, image: Digest, about: Digest, kind: &str) {
         let hex = about.hex();
         let signed = self.signer.statement(&Statement::about("", &hex, kind, json!({})), &hex).await.unwrap();
@@ -96,7 +96,7 @@ impl Hand {
         self.client.writer().append(repository, &tag, &[layer], Known::Unknown).await.unwrap();
     }
 
-    /// Attests something of an image, in a bundle.
+    /// Attaches an attestation about an image as a bundle.
     async fn attest(
         &self,
         repository: &Repository,
@@ -112,7 +112,7 @@ impl Hand {
     }
 }
 
-/// A registry with an index of two platforms under `prod/app:v1`, and somebody whose signatures count.
+/// A registry with an index of two platforms under `prod/app:v1`, and the trusted signer.
 struct Scene {
     server: Server,
     desk: Desk,
@@ -134,7 +134,7 @@ impl Scene {
         Self { server, desk, hand, repository, image, sample }
     }
 
-    /// An image without platforms, under a name of its own.
+    /// Puts an image without platforms into a new repository.
     async fn image(&self, name: &str, seed: u64) -> (Repository, Sample) {
         let sample = Recipe { seed, ..Recipe::default() }.image();
         put(&self.server, name, &sample, &["v1"]).await;
@@ -326,7 +326,7 @@ async fn a_signature_of_another_key_and_one_of_another_image_prove_nothing() {
     assert_eq!(entry["refused"][0]["kind"], "signature");
     assert!(entry["objections"][0].as_str().unwrap().contains("does not verify"), "{entry:#}");
 
-    // A good signature, moved to an image that it was not made for.
+    // A valid signature, attached to an image that it was not made for.
     let name = other.to_string();
     scene
         .hand
@@ -340,7 +340,7 @@ async fn a_signature_of_another_key_and_one_of_another_image_prove_nothing() {
         "{reason}"
     );
 
-    // Beside all that, one that counts is enough.
+    // One accepted signature suffices, despite the refused ones.
     scene.hand.sign(&repository, sample.digest(), &repository.to_string()).await;
     let (code, found) = scene.json(&[&image]);
     assert_eq!((code, found["images"][0]["refused"].as_array().unwrap().len()), (0, 1), "{found:#}");
@@ -388,7 +388,7 @@ async fn bundles_are_signatures_too_and_what_is_in_the_tag_of_attestations_is_at
     let (repository, sample) = scene.image("prod/plain", 2).await;
     let image = format!("{repository}:v1");
     let hand = &scene.hand;
-    // An attestation is not a signature, whoever has made it.
+    // An attestation is not a signature, even by the trusted signer.
     hand.attest(&repository, sample.root(), "", PROVENANCE, json!({})).await;
     hand.attest_in_tag(&repository, sample.digest(), sample.digest(), "https://spdx.dev/Document").await;
     hand.attest_in_tag(&repository, sample.digest(), Digest::of(b"other"), PROVENANCE).await;
@@ -437,7 +437,7 @@ async fn one_image_that_is_refused_decides_and_one_that_cannot_be_had_is_told() 
     assert!(found["images"][0]["error"].as_str().unwrap().contains("404"), "{found:#}");
     assert_eq!(found["exitCode"], 12);
 
-    // A registry that breaks off is no image without signatures.
+    // A registry that breaks the connection is an error, not an image without signatures.
     scene.server.faults().add(Fault::new(Effect::Reset).on(Kind::Referrers).path("prod/plain"));
     assert_eq!(scene.verify(&[&plain]).code, 20);
 }
@@ -500,8 +500,8 @@ async fn where_nobody_says_whom_to_trust_no_registry_is_asked() {
     assert_eq!(scene.server.tally().snapshot().total(), 0);
 }
 
-/// A signature by any identity proves nothing: as cosign does, `kpromo verify` wants to know whose. Kubernetes' images have a
-/// default.
+/// A signature by an arbitrary identity proves nothing. Like cosign, `kpromo verify` therefore requires the identity. The images
+/// of Kubernetes have a default.
 #[tokio::test(flavor = "multi_thread")]
 async fn outside_of_kubernetes_the_signer_has_to_be_named() {
     let scene = Scene::new().await;
@@ -515,7 +515,7 @@ async fn outside_of_kubernetes_the_signer_has_to_be_named() {
     assert_eq!(scene.server.tally().snapshot().total(), 0);
 
     let root = scene.desk.write("root.json", r#"{"signed": {"_type": "root"}, "signatures": []}"#);
-    // Nothing listens on port 1, so that trust is what is missing, and no registry is asked.
+    // Nothing listens on port 1, so there is no trust root, and no registry is contacted.
     let flags = ["--tuf-mirror", "http://127.0.0.1:1", "--tuf-root", root.to_str().unwrap()];
     let regional = "us-west2-docker.pkg.dev/k8s-artifacts-prod/images/pause:3.10";
     let kubernetes = verify(&[&flags[..], &["registry.k8s.io/pause:3.10", regional]].concat());
@@ -524,7 +524,7 @@ async fn outside_of_kubernetes_the_signer_has_to_be_named() {
     assert!(both.code == 2 && both.stderr.contains(&scene.image), "{}", both.stderr);
 }
 
-/// The configuration of a promotion says whose signatures count here too, and flags win.
+/// The configuration of a promotion also names the trusted signer here, and flags override it.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_configuration_names_the_signer_and_flags_win() {
     let scene = Scene::new().await;
@@ -545,7 +545,7 @@ async fn the_configuration_names_the_signer_and_flags_win() {
     assert_eq!(said.code, 12, "{}", said.stdout);
 }
 
-/// What cosign has signed with certificates, in both of its forms, found to be by whom it is.
+/// kpromo attributes cosign's signatures with certificates, in both forms, to the signer in the certificate.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 async fn what_cosign_has_signed_is_by_whom_its_certificate_says_and_by_nobody_else() {

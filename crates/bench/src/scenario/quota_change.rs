@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn it_has_settled_when_the_quota_is_used_and_obeyed() {
-        // A bit over one second of refusals, one of underuse, then the full rate.
+        // One second of refusals, one second of underuse, then the full rate.
         let quarters = [vec![(25, 25); 5], vec![(10, 0); 4], vec![(25, 0); 20]].concat();
         let after = settled(&timeline(&quarters), stretch(7.0)).unwrap();
         assert!((1.5..=2.0).contains(&after), "{after}");

@@ -202,7 +202,8 @@ mod tests {
             shared_size: 20,
         };
         let large = Content::Large { platforms: 2, layers: 2, layer_size: 1000 };
-        // Two shared layers and, for each of three images, two layers and two configurations; or four layers and two configurations.
+        // Two shared layers and, for each of three images, two layers and two configurations; or four layers and two
+        // configurations.
         for (content, images, layers, blobs) in
             [(new, 3, 2 * 20 + 3 * 2 * 10, 2 + 3 * 4), (large, 1, 4 * 1000, 6)]
         {

@@ -1,4 +1,4 @@
-//! Running the binary as a person would.
+//! Runs the binary as a user does.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
@@ -11,12 +11,12 @@ use registry::sample::{Recipe, Sample};
 use registry::{Config, Server};
 use tempfile::{NamedTempFile, TempDir};
 
-/// A folder to write manifests and outputs in.
+/// A folder for manifests and outputs.
 pub struct Desk {
     folder: TempDir,
 }
 
-/// What the binary said.
+/// The exit code and the output of the binary.
 pub struct Said {
     pub code: i32,
     pub stdout: String,
@@ -39,7 +39,7 @@ impl Desk {
         path
     }
 
-    /// Writes a plain manifest: from a registry, to others, these images with these tags.
+    /// Writes a plain manifest with these images and tags, from one registry to others.
     pub fn manifest(
         &self,
         source: &str,
@@ -55,7 +55,7 @@ impl Desk {
         self.write("manifest.yaml", &text)
     }
 
-    /// Writes a key pair, `cosign.key` and `cosign.pub`, and gives the path of the private one.
+    /// Writes a key pair, `cosign.key` and `cosign.pub`. Returns the path of the private key.
     pub fn key_pair(&self) -> PathBuf {
         let pem = sigstore::SigningKey::generate_pem().unwrap();
         let key = sigstore::SigningKey::from_pem(pem.reveal().as_bytes(), None).unwrap();
@@ -63,7 +63,7 @@ impl Desk {
         self.write("cosign.key", pem.reveal())
     }
 
-    /// The names of all that lies in the folder.
+    /// Returns the names of all entries in the folder.
     pub fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<String> =
@@ -77,10 +77,10 @@ impl Desk {
     }
 }
 
-/// How many requests may be under way at each host, where `cargo xtask test` limits them.
+/// The variable that limits the requests in flight at each host. `cargo xtask test` sets it.
 pub const CONCURRENCY: &str = "KPROMO_TEST_CONCURRENCY";
 
-/// The binary, which sees no configuration but that of `docker_config`.
+/// Returns a command for the binary. It gets no configuration but that of `docker_config`.
 pub fn kpromo(docker_config: Option<&Path>) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("kpromo"));
     command.env_clear();
@@ -93,12 +93,12 @@ pub fn kpromo(docker_config: Option<&Path>) -> Command {
     command
 }
 
-/// How long a run may take. Runs of tests take seconds, so one that takes longer hangs.
+/// The maximum duration of a run. Runs in tests take seconds, so a longer one hangs.
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
-/// Runs the binary to its end. One that hangs is ended, and what it has said is in the panic.
+/// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output.
 pub fn run(mut command: Command) -> Said {
-    // Files, because a pipe that is not read while the binary runs stops it once it is full.
+    // Files, because the binary blocks on a full pipe that is not read while it runs.
     let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
     let mut child = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).spawn().unwrap();
     let deadline = Instant::now() + RUN_LIMIT;
@@ -119,14 +119,14 @@ pub fn run(mut command: Command) -> Said {
     Said { code: status.code().unwrap(), stdout, stderr }
 }
 
-/// `kpromo` with flags.
+/// Runs `kpromo` with flags.
 pub fn kpromo_with(flags: &[&str]) -> Said {
     let mut command = kpromo(None);
     command.args(flags);
     run(command)
 }
 
-/// `kpromo cip` with flags. It signs nothing unless they say so: there is nobody to sign as.
+/// Runs `kpromo cip` with flags. It does not sign unless the flags say so, because there is no identity.
 pub fn cip(flags: &[&str]) -> Said {
     let mut command = kpromo(None);
     command.args(["cip", "--sign=false"]).args(flags);
@@ -139,18 +139,18 @@ pub async fn put(server: &Server, repository: &str, sample: &Sample, tags: &[&st
     sample.put(server.store(), &repository.parse().unwrap(), &tags).await.unwrap();
 }
 
-/// The text that base64 stands for.
+/// Decodes base64 into text.
 pub fn base64(text: &str) -> String {
     use base64::Engine as _;
     String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).unwrap()).unwrap()
 }
 
-/// An embedded registry that lists as Google's do.
+/// Starts an embedded registry with the listing format of Google's registries.
 pub async fn google() -> Server {
     Server::start(Config { google_listing: true, ..Config::default() }).await.unwrap()
 }
 
-/// Staging with two images, one production registry, and a manifest between them.
+/// Starts staging with two images and one production registry, and writes a manifest that promotes from one to the other.
 pub async fn scene() -> (Server, Server, Desk) {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
     let one = Recipe { seed: 1, ..Recipe::default() }.index(2);
