@@ -8,7 +8,7 @@ use http::StatusCode;
 use registry::{Effect, ErrorCode, Fault, Kind};
 use support::{cip, google, scene};
 
-/// One image has two tags, so that three edges fail and two images.
+/// One of the two images has two tags, so three edges fail.
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_of_the_plan_are_counted_by_image_in_the_summary_and_in_the_report() {
     let (_staging, production, desk) = scene().await;

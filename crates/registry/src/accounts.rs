@@ -11,7 +11,7 @@ pub enum Authentication {
     Open,
     /// Every request carries the name and the password of an account.
     Basic(Vec<Account>),
-    /// Every request carries a bearer token for its scope, got at `/token`.
+    /// Every request carries a bearer token for its scope, from `/token`.
     Token(Tokens),
 }
 
@@ -22,7 +22,7 @@ pub struct Tokens {
     pub accounts: Vec<Account>,
     /// Whether a client without credentials gets tokens to pull.
     pub anonymous_pull: bool,
-    /// How long a token is valid. Clients are told this time in whole seconds.
+    /// How long a token is valid. Responses give this time in whole seconds.
     pub lifetime: Duration,
     /// The service that the challenge names.
     pub service: String,

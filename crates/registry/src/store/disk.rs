@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! FOLDER/lock                                       held by the one process that has the folder open
-//! FOLDER/uploads/…                                  content that is still coming in; emptied when the folder is opened
+//! FOLDER/uploads/…                                  incoming content; emptied when the folder is opened
 //! FOLDER/blobs/<algorithm>/<hash>                   content, of blobs and manifests alike
 //! FOLDER/repositories/<name>/_blobs/<algorithm>-<hash>      empty: the repository has this blob
 //! FOLDER/repositories/<name>/_manifests/<algorithm>-<hash>  JSON: the repository has this manifest, and what it is
