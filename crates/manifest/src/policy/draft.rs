@@ -142,7 +142,7 @@ impl PolicySpec {
                     flaws.push(PolicyError { part, problem: Problem::Missing { field, mode } });
                 }
                 _ if length > ENTRIES_MAX => {
-                    flaws.push(PolicyError { part, problem: Problem::TooMany(field) })
+                    flaws.push(PolicyError { part, problem: Problem::TooMany(field) });
                 }
                 _ => {}
             }

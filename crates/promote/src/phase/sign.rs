@@ -362,7 +362,7 @@ impl SignWork<'_> {
             };
             match known {
                 Some(passed) => {
-                    found.extend(passed.assessment().accepted(&self.trust_config.verification).cloned())
+                    found.extend(passed.assessment().accepted(&self.trust_config.verification).cloned());
                 }
                 None => found.extend(self.of_part(*source, digest).await?),
             }

@@ -1,6 +1,6 @@
 //! The gate: the assessment of an image, and whether the image passes (specification 02, *One gate*).
 //!
-//! Only [`examine`] creates an [`Assessment`], and only `Assessment::pass` creates a [`Passed`]. Every function that
+//! Only [`examine()`] creates an [`Assessment`], and only `Assessment::pass` creates a [`Passed`]. Every function that
 //! promotes, signs, records or summarises an image requires a [`Passed`].
 
 mod assessment;
