@@ -1,34 +1,34 @@
-//! Proof that a registry does not have something.
+//! Proof that content is absent from a registry.
 
-/// Proof that a registry does not have something: it has said so by a code of the specification (`NAME_UNKNOWN`,
-/// `MANIFEST_UNKNOWN` or `BLOB_UNKNOWN` with status 404), or a list that it gave to its end does not have it; and the request
-/// carried the credentials that are configured for the registry.
+/// Proof that content is absent from a registry. Either the registry answered with status 404 and a code of the
+/// specification (`NAME_UNKNOWN`, `MANIFEST_UNKNOWN` or `BLOB_UNKNOWN`), or a list that was read to its end does not contain the
+/// content. In both cases the request carried the credentials that are configured for the registry.
 ///
-/// Only this crate makes it, and only of such an answer. A 404 of any other kind, such as that of a proxy or of a registry that
-/// hides from anonymous readers what it has, is an error.
+/// Only this crate constructs it, and only from such an answer. Any other 404 is an error, such as one from a proxy or from a
+/// registry that hides its content from anonymous readers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absent {
     _made_here: (),
 }
 
 impl Absent {
-    /// For the places of this crate that have the proof in hand.
+    /// Constructs the proof. The caller must have checked the answer.
     pub(crate) const fn proven() -> Self {
         Self { _made_here: () }
     }
 }
 
-/// What came of looking for something.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found<T> {
-    /// It is there.
+    /// The content exists.
     Present(T),
-    /// It is proven not to be there.
+    /// The content is proven to be absent.
     Absent(Absent),
 }
 
 impl<T> Found<T> {
-    /// What is there, if it is.
+    /// Returns the content if it exists.
     pub fn present(self) -> Option<T> {
         match self {
             Self::Present(found) => Some(found),
@@ -36,12 +36,12 @@ impl<T> Found<T> {
         }
     }
 
-    /// Whether it is there.
+    /// Returns `true` if the content exists.
     pub fn is_present(&self) -> bool {
         matches!(self, Self::Present(_))
     }
 
-    /// The same of what `change` makes of it.
+    /// Applies `change` to the content if it exists.
     pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Found<U> {
         match self {
             Self::Present(found) => Found::Present(change(found)),

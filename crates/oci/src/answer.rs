@@ -1,4 +1,4 @@
-//! What an answer has to look like, and where its headers may lead.
+//! Checks of answers and of the URLs in their headers.
 
 use http::{StatusCode, header};
 use oci_types::Digest;
@@ -10,7 +10,7 @@ use crate::auth::authority;
 use crate::error::{Error, ErrorKind};
 use crate::session::Reply;
 
-/// The reply, if it is a success: any 2xx is one, unless the step needs another.
+/// Returns the answer if its status is 2xx. A step that requires a specific status checks it separately.
 pub(crate) fn success(reply: Reply, doing: &str) -> Result<Answer, Error> {
     let status = reply.status();
     if status.is_success() {
@@ -19,7 +19,7 @@ pub(crate) fn success(reply: Reply, doing: &str) -> Result<Answer, Error> {
     Err(refused(&reply, doing))
 }
 
-/// The error that a reply is which is no success.
+/// Converts an unsuccessful reply to an error.
 pub(crate) fn refused(reply: &Reply, doing: &str) -> Error {
     if reply.status().is_redirection() && reply.status() != StatusCode::NOT_MODIFIED {
         let to = reply.answer.header(header::LOCATION.as_str()).unwrap_or_default();
@@ -29,15 +29,15 @@ pub(crate) fn refused(reply: &Reply, doing: &str) -> Error {
     Error::new(doing, ErrorKind::Refused(reply.refusal()))
 }
 
-/// The digest that an answer names in `Docker-Content-Digest`, where it names one that can be read.
+/// Returns the digest in `Docker-Content-Digest`, or `None` if the header is missing or cannot be parsed.
 pub(crate) fn named_digest(answer: &Answer) -> Option<Digest> {
     answer.header("docker-content-digest")?.trim().parse().ok()
 }
 
-/// Whether the registry has taken what was sent for what it is.
+/// Checks that the registry reports the expected digest for the content that was sent.
 pub(crate) fn agrees(answer: &Answer, expected: Digest, doing: &str) -> Result<(), Error> {
     match named_digest(answer) {
-        // It may name it by another algorithm.
+        // The registry may report a digest of another algorithm, which cannot be compared.
         Some(got) if got != expected && got.algorithm() == expected.algorithm() => {
             Err(Error::new(doing, ErrorKind::WrongDigest { expected, got }))
         }
@@ -45,19 +45,19 @@ pub(crate) fn agrees(answer: &Answer, expected: Digest, doing: &str) -> Result<(
     }
 }
 
-/// Where a header of an answer leads, as it may be shown: such URLs may be signed.
+/// Returns the URL in a header in a form that may be displayed: such URLs may be signed.
 fn presentable(asked: &Url, to: &str) -> String {
     asked
         .join(to)
         .map_or_else(|_| "what is not a URL".to_owned(), |url| printable(&transport::shown(&url), 200))
 }
 
-/// Where a header of an answer leads, if it stays with the host that was asked. The scheme stays what it was: behind a
-/// proxy registries often misname it.
+/// Resolves the URL in a header, and checks that it is on the host that was asked. The scheme of the request is kept:
+/// registries behind a proxy often report the wrong one.
 pub(crate) fn same_host(asked: &Url, to: &str, header: &'static str, doing: &str) -> Result<Url, Error> {
     let foreign = || ErrorKind::ForeignHost { header, to: presentable(asked, to) };
     let to = to.trim();
-    // Without its leading slash a path would be taken for one beside the path that was asked.
+    // Without a leading slash the path would be resolved relative to the path of the request.
     let rooted = if to.starts_with("v2/") { format!("/{to}") } else { to.to_owned() };
     let mut url = asked.join(&rooted).map_err(|_| Error::new(doing, foreign()))?;
     let scheme = asked.scheme();

@@ -11,7 +11,7 @@ use crate::reader::Reader;
 use crate::session::{HostOptions, Sessions};
 use crate::writer::Writer;
 
-/// A client of any number of OCI registries. It hands out read access and write access; clones are cheap and share its sessions.
+/// A client of any number of OCI registries. It provides read access and write access. Clones are cheap and share its sessions.
 #[derive(Clone, Debug)]
 pub struct Client {
     reader: Reader,
@@ -19,7 +19,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that sends through `door` and authenticates with what `credentials` gives.
+    /// Creates a client that sends requests through `door` and authenticates with the credentials from `credentials`.
     pub fn new(
         door: Door,
         credentials: Arc<dyn CredentialSource>,
@@ -29,12 +29,12 @@ impl Client {
         Self { writer: Writer::new(reader.clone()), reader }
     }
 
-    /// Read access.
+    /// Returns read access.
     pub fn reader(&self) -> Reader {
         self.reader.clone()
     }
 
-    /// Write access. Code that holds none cannot change a registry.
+    /// Returns write access. Code without it cannot change a registry.
     pub fn writer(&self) -> Writer {
         self.writer.clone()
     }

@@ -1,4 +1,4 @@
-//! Adding layers to the manifest under a tag of cosign's scheme.
+//! Adding layers to the manifest under a cosign tag.
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -17,22 +17,22 @@ use crate::error::{Error, ErrorKind};
 use crate::write::NotWritten;
 use crate::writer::Writer;
 
-/// The configurations that name their image's layers.
+/// Media types of the configurations that list the layers of their image.
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
-/// No time: what is written for the same layers is the same, whenever that is.
+/// A fixed creation time, so that the same layers always produce the same bytes.
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
-/// What came of adding layers to a tag.
+/// The result of [`Writer::append`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// The digest of the manifest that the tag names now.
+    /// The digest of the manifest that the tag now names.
     pub digest: Digest,
-    /// Whether the tag was written; not where it had all the layers.
+    /// Whether the tag was written; `false` if the manifest already had all the layers.
     pub written: bool,
 }
 
-/// The configuration of an image that runs nowhere, as cosign has it.
+/// The configuration of an image that cannot be run, as cosign writes it.
 #[derive(Serialize)]
 struct Configuration {
     architecture: &'static str,
@@ -58,32 +58,32 @@ struct RootFilesystem {
 #[derive(Serialize)]
 struct Execution {}
 
-/// What the tag has after layers were added.
+/// The manifest of a tag with its layers, old and new.
 struct Extended {
     document: Document,
     media_type: MediaType,
-    /// Whose configuration it has; `None` where that is of a kind that names no layers, and stays as it is.
+    /// The media type of its configuration; `None` if that type lists no layers. Such a configuration is kept unchanged.
     config_type: Option<&'static str>,
-    /// The layers that were there.
+    /// The layers that the manifest had before.
     before: Vec<AttachedBlob>,
     entries: Vec<Box<RawValue>>,
 }
 
 impl Writer {
-    /// Adds layers to the manifest under a tag such as `sha256-<hex>.sig`, which is made where there is none. Layers that
-    /// are there stay first, in their order, with all that the manifest says of them; a layer that is there with the same
+    /// Adds layers to the manifest under a tag such as `sha256-<hex>.sig`. Creates the tag if it does not exist. Existing layers
+    /// come first, in their order, with everything that the manifest says about them. A layer that exists with the same
     /// annotations is not added again.
     ///
-    /// One request where the tag has all the layers. Otherwise one that reads the tag (none where it is [`Known::Absent`]),
-    /// two for each new layer (one where the repository has it, none where the manifest has named it before), two for the
-    /// configuration, which names all layers, one that looks at the tag once more and one for the manifest.
+    /// Sends one request if the manifest already has all the layers. Otherwise it sends one request to read the tag (none if the
+    /// tag is [`Known::Absent`]), two for each new layer (one if the repository has it, none if the manifest has named it
+    /// before), two for the configuration, which lists all layers, one to check the tag again, and one for the manifest.
     ///
-    /// The tag is written by one caller at a time in this process. Another process that writes it between the look and the write
-    /// may lose what it wrote, unless the host has `conditional_writes`: the protocol knows no lock.
+    /// In this process only one caller at a time writes the tag. If another process writes the tag between the check and the
+    /// write, the write of that process may be lost, unless the host has `conditional_writes`: the protocol has no lock.
     ///
     /// # Errors
-    /// When the tag names something else than the manifest of an image, when there is neither a manifest nor a layer, or when
-    /// the registry does not take a part of it.
+    /// Returns an error if the tag names something other than an image manifest, if there is neither a manifest nor a layer, or
+    /// if the registry does not accept a part of the manifest.
     pub async fn append(
         &self,
         repository: &Repository,
@@ -117,7 +117,7 @@ impl Writer {
             self.bring_all(repository, extended.new_blobs(&new, config)).await?;
             match self.extend_tag(repository, tag, &manifest, before).await {
                 Ok(_) => return Ok(Appended { digest: manifest.digest(), written: true }),
-                // Another client has written it meanwhile: what it has added stays.
+                // Another client has written the tag in the meantime. The next round keeps what that client added.
                 Err(NotWritten::Changed(_)) => known = Known::Unknown,
                 Err(NotWritten::Failed(error)) => return Err(error),
             }
@@ -156,7 +156,7 @@ impl Extended {
         })
     }
 
-    /// Those of some layers that are not there, each once.
+    /// Returns the layers that the manifest does not have, without duplicates.
     fn lacking<'a>(&self, layers: &'a [NewLayer]) -> Vec<&'a NewLayer> {
         let mut lacking: Vec<&NewLayer> = Vec::new();
         for layer in layers {
@@ -173,7 +173,7 @@ impl Extended {
         lacking
     }
 
-    /// The blobs that the manifest has not named before, each once.
+    /// Returns the blobs that the manifest has not named before, without duplicates.
     fn new_blobs(&self, new: &[&NewLayer], config: Option<Bytes>) -> Vec<Bytes> {
         let is_new = |content: &Bytes| {
             let digest = Digest::of(content);
@@ -186,10 +186,10 @@ impl Extended {
         blobs
     }
 
-    /// Adds layers, and gives the configuration that goes with them, where it has changed.
+    /// Adds layers, and returns the new configuration if it has changed.
     fn add(&mut self, new: &[&NewLayer]) -> Result<Option<Bytes>, Error> {
         let added = new.iter().map(|layer| layer.descriptor());
-        // Layers of these manifests are not compressed: unpacked they have the digest that they are stored by.
+        // Layers of these manifests are not compressed, so the digest of the unpacked layer is the digest of the blob.
         let digests =
             self.before.iter().map(|layer| layer.digest).chain(added.clone().map(|layer| layer.digest));
         let config = configuration(digests.collect())?;
@@ -204,7 +204,7 @@ impl Extended {
     }
 }
 
-/// The configuration of a manifest with these layers.
+/// Returns the configuration of a manifest with these layers.
 fn configuration(layers: Vec<Digest>) -> Result<Bytes, Error> {
     written(&Configuration {
         architecture: "",
@@ -233,7 +233,7 @@ mod tests {
         }
     }
 
-    /// The configuration of a manifest that cosign made with one signature.
+    /// The expected value is the configuration of a manifest that cosign wrote with one signature.
     #[test]
     fn a_configuration_is_the_one_that_cosign_writes() {
         let digest = Digest::of(b"payload");

@@ -1,4 +1,4 @@
-//! Reading what is attached: a manifest with its annotations, and the small blobs it names.
+//! Reading attached content: a manifest with its annotations, and the small blobs that it names.
 
 use std::collections::BTreeMap;
 
@@ -17,24 +17,23 @@ use crate::reader::Reader;
 /// A manifest that is attached to an image (OCI image specification, *Guidelines for Artifact Usage*).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attachment {
-    /// The manifest itself.
+    /// The manifest.
     pub manifest: RawManifest,
-    /// What it is: its `artifactType`, or the media type of its configuration where it names none.
+    /// The `artifactType` of the manifest, or the media type of its configuration if it has no `artifactType`.
     pub artifact_type: String,
-    /// Its configuration.
+    /// The configuration.
     pub config: AttachedBlob,
-    /// Its layers, in its order.
+    /// The layers, in the order of the manifest.
     pub layers: Vec<AttachedBlob>,
-    /// The image it says it is about, where it says so.
+    /// The digest of its `subject`, if it has one.
     pub subject: Option<Digest>,
-    /// Its own annotations.
+    /// The annotations of the manifest.
     pub annotations: BTreeMap<String, String>,
 }
 
 /// A blob of an attached manifest, with what the manifest says about it.
 ///
-/// Untrusted. Media types are as the manifest has them, with parameters, since formats tell their versions by
-/// them.
+/// The content is untrusted. Media types keep their parameters, since some formats encode their version in them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttachedBlob {
     /// The media type.
@@ -48,10 +47,10 @@ pub struct AttachedBlob {
 }
 
 impl Attachment {
-    /// Reads a manifest as one that is attached.
+    /// Parses a manifest as an attached one.
     ///
     /// # Errors
-    /// When it is not the manifest of an image, but an index for example, or a descriptor makes no sense.
+    /// Returns an error if the manifest is not an image manifest (an index, for example), or if a descriptor is invalid.
     pub fn parse(manifest: RawManifest) -> Result<Self, InvalidManifest> {
         if manifest.media_type().is_index() {
             let got = manifest.media_type().clone();
@@ -74,7 +73,7 @@ impl Attachment {
         })
     }
 
-    /// All its blobs: the configuration and the layers.
+    /// Returns all blobs of the manifest: the configuration and the layers.
     pub(super) fn blobs(&self) -> impl Iterator<Item = &AttachedBlob> {
         std::iter::once(&self.config).chain(&self.layers)
     }
@@ -92,12 +91,12 @@ impl AttachedBlob {
 }
 
 impl Reader {
-    /// The manifest that is attached under a tag, or has a digest, with its annotations.
+    /// Reads an attached manifest, by its tag or digest, with its annotations.
     ///
-    /// One request.
+    /// Sends one request.
     ///
     /// # Errors
-    /// As [`Reader::find_manifest`], and when it is not the manifest of an image.
+    /// Returns the errors of [`Reader::find_manifest`], and an error if the manifest is not an image manifest.
     pub async fn attachment(
         &self,
         repository: &Repository,
@@ -111,14 +110,14 @@ impl Reader {
         }
     }
 
-    /// Reads a manifest that is listed among the referrers of an image, and makes sure that it says the same of itself: every
+    /// Reads a manifest that is listed as a referrer of an image, and checks that the manifest agrees with the list: every
     /// client that may push a tag may write a list.
     ///
-    /// One request; none where the list gives it a size that no manifest has.
+    /// Sends one request, or none if the size in the list is larger than any manifest may be.
     ///
     /// # Errors
-    /// As [`Reader::find_manifest`], and when it is not the manifest of an image, has another size than the list says, or is
-    /// about something else.
+    /// Returns the errors of [`Reader::find_manifest`], and an error if the manifest is not an image manifest, if its size
+    /// differs from the size in the list, or if it has another subject.
     pub async fn referrer(
         &self,
         repository: &Repository,
@@ -148,13 +147,13 @@ impl Reader {
         Ok(Found::Present(attachment))
     }
 
-    /// A small blob as a whole, verified against its digest and the size of its descriptor.
+    /// Reads a small blob, and verifies it against the digest and size of its descriptor.
     ///
-    /// One request. None where the descriptor has more than `limit` bytes, nor for an empty blob, of which nothing is to be
-    /// learnt.
+    /// Sends one request. Sends none if the descriptor has more than `limit` bytes, nor for an empty blob, whose content is
+    /// known.
     ///
     /// # Errors
-    /// When it is larger than `limit`, is not there, or is not what its digest names.
+    /// Returns an error if the blob is larger than `limit`, does not exist, or does not match its digest.
     pub async fn small_blob(
         &self,
         repository: &Repository,
@@ -170,7 +169,7 @@ impl Reader {
         if size == 0 && digest.names(b"") {
             return Ok(Bytes::new());
         }
-        // Other work waits for it, so it does not queue behind layers.
+        // Other work waits for this blob, so the request does not queue behind layers.
         self.blob(repository, digest, size).of_class(Class::Read).whole().await
     }
 }

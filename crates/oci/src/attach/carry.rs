@@ -1,4 +1,4 @@
-//! Taking what is attached along to another repository.
+//! Copying attached content to another repository.
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use oci_types::Digest;
@@ -13,26 +13,26 @@ use crate::reader::Reader;
 use crate::write::{Content, Contents};
 use crate::writer::Writer;
 
-/// The most blobs of an attached manifest that is copied.
+/// The maximum number of blobs of an attached manifest that is copied.
 const BLOBS_MAX: usize = 256;
-/// How many of them are on their way at once.
+/// How many of these blobs are copied concurrently.
 const AT_ONCE: usize = 4;
 
 impl Writer {
-    /// Copies a manifest that is attached to an image to another repository, with its blobs, byte for byte, and gives its
-    /// digest. It is written by its digest, or under a tag, which then names nothing else: [`Writer::append`] is for tags
-    /// that others write to.
+    /// Copies an attached manifest and its blobs to another repository, byte for byte, and returns the digest of the manifest.
+    /// The manifest is written by its digest, or under a tag, which then names this manifest alone: [`Writer::append`] is for
+    /// tags that other clients write to.
     ///
-    /// For small manifests: blobs go through memory, one after another in four rows, and all of them together have at most
-    /// `limit` bytes. Images go through a [`Copier`](crate::Copier), which knows nothing of lists of referrers.
+    /// This is for small manifests: blobs are read into memory, four at a time, and have at most `limit` bytes together. For
+    /// images there is [`Copier`](crate::Copier), which does not handle lists of referrers.
     ///
-    /// One request for each blob that is there or on the same registry, three for any other; one for the manifest. Where it
-    /// has a subject and the registry keeps no list of referrers, the fallback tag is read and written: two more, or one
-    /// where it is [`Known::Absent`].
+    /// Sends one request for each blob that exists or is on the same registry, three for each other blob, and one for the
+    /// manifest. If the manifest has a subject and the registry has no referrers API, the fallback tag is read and written: two
+    /// more requests, or one if the tag is [`Known::Absent`].
     ///
     /// # Errors
-    /// When its blobs have more than `limit` bytes, or are too many, which is found before anything is asked; when one of
-    /// them is missing or wrong; when the registry takes a part of it not.
+    /// Returns an error if the blobs have more than `limit` bytes or are too many, which is checked before any request; if one of
+    /// them is missing or wrong; or if the registry does not accept a part of the manifest.
     pub async fn copy_attachment(
         &self,
         source: &Repository,
@@ -63,7 +63,7 @@ impl Writer {
         Ok(digest)
     }
 
-    /// Brings a blob from one repository to another.
+    /// Copies a blob from one repository to another.
     async fn carry(
         &self,
         source: &Repository,
@@ -76,7 +76,7 @@ impl Writer {
     }
 }
 
-/// A small blob of another repository, read when it is needed.
+/// A small blob of another repository, which is read on demand.
 struct Carried<'a> {
     reader: &'a Reader,
     source: &'a Repository,
@@ -98,10 +98,10 @@ impl Contents for Carried<'_> {
     }
 }
 
-/// The blobs of a manifest, each once.
+/// Returns the blobs of a manifest, without duplicates.
 fn distinct(attachment: &Attachment) -> Vec<&AttachedBlob> {
     let mut blobs: Vec<&AttachedBlob> = attachment.blobs().collect();
-    // Of two that differ in size, the larger one counts; the other cannot be true.
+    // If two entries differ in size, the larger one counts: a blob has one size, so one of them must be wrong.
     blobs.sort_by_key(|blob| (blob.digest, std::cmp::Reverse(blob.size)));
     blobs.dedup_by_key(|blob| blob.digest);
     blobs

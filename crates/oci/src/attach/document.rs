@@ -1,4 +1,4 @@
-//! Manifests and lists that are written: the same bytes for the same content, and what is kept of others' stays as it is.
+//! Manifests and lists that this crate writes. The same content has the same bytes, and fields of other clients are kept as is.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
 
-/// A descriptor as it is written. The types that read them keep annotations in no order, and so do not write the same bytes
-/// twice.
+/// A descriptor for writing. The types for reading keep annotations in no order, so they do not always serialize to the same
+/// bytes.
 #[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WrittenDescriptor<'a> {
@@ -26,24 +26,24 @@ pub(super) struct WrittenDescriptor<'a> {
 }
 
 impl<'a> WrittenDescriptor<'a> {
-    /// A descriptor without annotations.
+    /// Constructs a descriptor without annotations.
     pub(super) fn new(media_type: &'a str, digest: Digest, size: u64) -> Self {
         Self { media_type, digest, size, artifact_type: None, annotations: None }
     }
 
-    /// The same with annotations, where there are any.
+    /// Adds annotations, if there are any.
     pub(super) fn annotated(self, annotations: &'a BTreeMap<String, String>) -> Self {
         Self { annotations: Some(annotations).filter(|all| !all.is_empty()), ..self }
     }
 }
 
-/// A manifest that is extended: its members by their names, each as it was written, whatever it holds.
+/// A manifest that is extended: its members by name, each with its original JSON.
 pub(super) struct Document {
     members: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Document {
-    /// A manifest of a kind, without any content.
+    /// Constructs an empty manifest of a media type.
     pub(super) fn empty(media_type: &MediaType) -> Result<Self, Error> {
         let mut this = Self { members: BTreeMap::new() };
         this.set("schemaVersion", &2)?;
@@ -51,16 +51,16 @@ impl Document {
         Ok(this)
     }
 
-    /// Takes a manifest apart.
+    /// Splits a manifest into its members.
     pub(super) fn of(manifest: &RawManifest, doing: &str) -> Result<Self, Error> {
         let members = serde_json::from_slice(manifest.bytes()).map_err(|error| malformed(doing, &error))?;
         let mut this = Self { members };
-        // Where it left out its kind, the registry has told it; the next reader shall not have to ask.
+        // If the manifest has no `mediaType`, the registry has reported it. The next reader finds it in the manifest.
         this.set("mediaType", manifest.media_type().as_str())?;
         Ok(this)
     }
 
-    /// The entries of a member that is a list; none where there is no such member.
+    /// Returns the entries of a list member, or no entries if the member does not exist.
     pub(super) fn entries(&self, member: &str, doing: &str) -> Result<Vec<Box<RawValue>>, Error> {
         let list = self.members.get(member);
         list.map_or(Ok(Vec::new()), |list| {
@@ -68,19 +68,19 @@ impl Document {
         })
     }
 
-    /// Gives a member another content.
+    /// Sets the content of a member.
     pub(super) fn set(&mut self, member: &str, content: &(impl Serialize + ?Sized)) -> Result<(), Error> {
         self.members.insert(member.to_owned(), raw(content)?);
         Ok(())
     }
 
-    /// The manifest of a kind that it is now.
+    /// Serializes the manifest, and checks its size.
     pub(super) fn manifest(&self, media_type: MediaType, doing: &str) -> Result<RawManifest, Error> {
         bounded(RawManifest::new(media_type, written(&self.members)?), doing)
     }
 }
 
-/// A manifest, if registries take one of its size.
+/// Returns the manifest if its size does not exceed what registries accept.
 pub(super) fn bounded(manifest: RawManifest, doing: &str) -> Result<RawManifest, Error> {
     let size = manifest.bytes().len();
     if size > MANIFEST_MAX {
@@ -91,12 +91,12 @@ pub(super) fn bounded(manifest: RawManifest, doing: &str) -> Result<RawManifest,
     Ok(manifest)
 }
 
-/// Content as JSON.
+/// Serializes content as JSON.
 pub(super) fn written(content: &(impl Serialize + ?Sized)) -> Result<Bytes, Error> {
     serde_json::to_vec(content).map(Bytes::from).map_err(unwritable)
 }
 
-/// Content as JSON that goes into a manifest.
+/// Serializes content as JSON for embedding in a manifest.
 pub(super) fn raw(content: &(impl Serialize + ?Sized)) -> Result<Box<RawValue>, Error> {
     serde_json::value::to_raw_value(content).map_err(unwritable)
 }

@@ -1,4 +1,4 @@
-//! Tags that several clients extend, among them the list of referrers that clients keep where a registry does not (distribution
+//! Tags that several clients extend, such as the list of referrers that clients maintain if the registry does not (distribution
 //! specification, *Referrers Tag Schema*).
 
 use oci_types::Digest;
@@ -15,17 +15,17 @@ use crate::read::Selector;
 use crate::write::{Expected, NotWritten, Written};
 use crate::writer::Writer;
 
-/// How often a tag is read and extended anew because another client has written it in between.
+/// How often a tag is read and extended again because another client has written it in the meantime.
 pub(super) const CHANGES_MAX: usize = 10;
 
-/// The error that a tag which does not stand still ends in.
+/// Returns the error for a tag that other clients keep changing.
 pub(super) fn changes(doing: String) -> Error {
     let what = "other clients write the tag faster than it can be extended: run again when they are done";
     Error::new(doing, ErrorKind::Unreasonable(what.to_owned()))
 }
 
 impl Writer {
-    /// Enters a manifest in the list of what is about an image, if it is not there; all other entries stay as they are.
+    /// Adds a manifest to the list of referrers of an image, if it is not listed. All other entries are kept as they are.
     pub(super) async fn list_referrer(
         &self,
         repository: &Repository,
@@ -66,8 +66,8 @@ impl Writer {
         Err(changes(doing))
     }
 
-    /// The manifest under a tag that is about to be extended; `None` where there is none. A registry whose reads lag its writes
-    /// is asked again until it shows what this client has written.
+    /// Reads the manifest under a tag that is about to be extended; `None` if the tag does not exist. If the registry returns a
+    /// state older than the last write of this client, it is asked again until the write is visible.
     pub(super) async fn under_tag(
         &self,
         repository: &Repository,
@@ -92,7 +92,7 @@ impl Writer {
         }
     }
 
-    /// Writes a tag that was read before, and remembers what it names now.
+    /// Writes a tag that was read before, and remembers the digest that it now names.
     pub(super) async fn extend_tag(
         &self,
         repository: &Repository,
@@ -101,13 +101,13 @@ impl Writer {
         before: Option<Digest>,
     ) -> Result<Written, NotWritten> {
         let expected = before.map_or(Expected::Nothing, Expected::Digest);
-        // Remembered before it is written: where the answer is lost, the tag may have been written.
+        // Remembered before the write: if the answer is lost, the tag may have been written all the same.
         self.own.attached.learn_written(repository, tag, before, manifest.digest());
         self.write_tag(repository, tag, manifest, expected).await
     }
 }
 
-/// What the list says about a manifest.
+/// Converts an entry of the list to a descriptor for writing.
 fn written(entry: &Referrer) -> WrittenDescriptor<'_> {
     let Referrer { media_type, digest, size, artifact_type, annotations } = entry;
     WrittenDescriptor {

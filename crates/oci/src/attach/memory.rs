@@ -1,4 +1,4 @@
-//! What a client has learnt of registries while it attached things and looked for what is attached.
+//! What a client remembers about registries while it writes and reads attached content.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -8,10 +8,11 @@ use oci_types::Digest;
 use oci_types::{Repository, Tag};
 use tokio::sync::{Mutex as Turn, OwnedMutexGuard};
 
-/// How many tags that may be written to are kept before those that nobody writes to any more are dropped.
+/// How many locks of tags are kept before the unused ones are dropped.
 const TURNS: usize = 256;
 
-/// What readers and writers of one client remember. It grows with what this process writes, never with what a registry says.
+/// State that is shared by the readers and writers of one client. Its size depends on what this process writes, never on what a
+/// registry sends.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     learnt: Mutex<Learnt>,
@@ -22,10 +23,10 @@ pub(crate) struct Memory {
 struct Learnt {
     /// Repositories that have the empty configuration.
     empty_config: HashSet<Repository>,
-    /// The tags that were written here, by their hashes, with hashes of what they named before and after: one that is taken for
-    /// another costs a request.
+    /// The hashes of tags that this client has written, each with the hashes of the digests that it named before and after the
+    /// write. A hash collision costs one extra request.
     written: HashMap<u64, (Option<u64>, u64)>,
-    /// The turns of those that read, extend and write a tag.
+    /// The locks of tasks that read, extend and write a tag.
     turns: HashMap<(Repository, Tag), Weak<Turn<()>>>,
 }
 
@@ -42,17 +43,18 @@ impl Memory {
         self.learnt().empty_config.insert(repository.clone());
     }
 
-    /// A registry that refuses a manifest may have cleaned up what it is made of.
+    /// Forgets the empty configuration of a repository: a registry that refuses a manifest may have collected its blobs as
+    /// garbage.
     pub(super) fn forget_empty_config(&self, repository: &Repository) {
         self.learnt().empty_config.remove(repository);
     }
 
-    /// Whether this client has written a tag, so that no earlier listing tells about it.
+    /// Returns `true` if this client has written the tag, so that an earlier listing is out of date for it.
     pub(super) fn has_written(&self, repository: &Repository, tag: &Tag) -> bool {
         self.learnt().written.contains_key(&self.hasher.hash_one((repository, tag)))
     }
 
-    /// Notes that a tag is written, which named `before`.
+    /// Records that a tag is written which named `before`.
     pub(super) fn learn_written(
         &self,
         repository: &Repository,
@@ -65,14 +67,14 @@ impl Memory {
         self.learnt().written.insert(self.hasher.hash_one((repository, tag)), entry);
     }
 
-    /// Whether a tag that this client has written still shows what it named before that.
+    /// Returns `true` if the registry still shows the digest that a tag named before this client wrote it.
     pub(super) fn lags(&self, repository: &Repository, tag: &Tag, shown: Option<Digest>) -> bool {
         let shown = shown.map(|digest| self.hasher.hash_one(digest));
         let written = self.learnt().written.get(&self.hasher.hash_one((repository, tag))).copied();
         written.is_some_and(|(before, after)| shown == before && shown != Some(after))
     }
 
-    /// Waits until no other task of this process reads, extends and writes a tag. A task that has a turn waits for no other turn.
+    /// Waits until no other task of this process reads, extends and writes the tag. A task must not hold more than one such lock.
     pub(super) async fn turn(&self, repository: &Repository, tag: &Tag) -> OwnedMutexGuard<()> {
         let turn = {
             let turns = &mut self.learnt().turns;

@@ -1,14 +1,14 @@
-//! What is attached to an image: signatures, attestations, bills of materials, anything. Knows no format of any of them.
+//! Content that is attached to an image, such as signatures, attestations and SBOMs. This module knows none of their formats.
 //!
-//! There are two ways. cosign gives a manifest a tag that is made of the image's digest ([`AttachedTag`]), and its layers
-//! are what is attached. OCI 1.1 gives a manifest a `subject`, and the registry lists what has the same subject
-//! ([`Reader::referrers`](crate::Reader::referrers)); where a registry keeps no such list, clients keep it themselves, as an
-//! index under [`referrers_tag`] (distribution specification, *Referrers Tag Schema*).
+//! There are two ways to attach content. cosign writes a manifest under a tag that is derived from the digest of the image
+//! ([`AttachedTag`]), and the layers of that manifest are the attached content. OCI 1.1 sets the `subject` of a manifest, and the
+//! registry lists all manifests with the same subject ([`Reader::referrers`](crate::Reader::referrers)). If the registry has no
+//! such list, clients maintain it as an index under [`referrers_tag`] (distribution specification, *Referrers Tag Schema*).
 //!
-//! A tag that several clients extend is read, extended, looked at once more and written; where another client has written it
-//! meanwhile, this begins anew. In one process that happens one after another. Between processes the time between the look and
-//! the write remains: of two that write in it, the later one wins, and what the other has added is lost, unless the host honours
-//! conditions on writes. A registry with a referrers API has no such tag.
+//! To extend a tag that several clients write, this module reads it, extends it, checks it again and writes it. If another
+//! client has written the tag in the meantime, it starts over. Within one process such writes are serialized. Between processes a
+//! race remains from the check to the write: the last write wins and the other one is lost, unless the host supports conditional
+//! writes. A registry with a referrers API has no such tag.
 
 mod append;
 mod attachment;
@@ -26,15 +26,15 @@ pub(crate) use memory::Memory;
 pub use push::{NewLayer, NewReferrer, Subject};
 pub use referrer::Referrer;
 
-/// What the caller knows of the tag that a call may have to read.
+/// What the caller knows about the tag that a call may have to read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Known {
-    /// Nothing: it is read.
+    /// Nothing is known: the tag is read.
     #[default]
     Unknown,
-    /// A listing has shown it: it is read.
+    /// A listing has shown the tag: it is read.
     Present,
-    /// A listing has shown that the repository does not have it, so it is not asked for; unless this client has written it
-    /// since.
+    /// A listing has shown that the repository does not have the tag. The tag is not requested, unless this client has written it
+    /// since then.
     Absent,
 }

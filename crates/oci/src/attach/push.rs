@@ -23,10 +23,10 @@ use crate::writer::Writer;
 const EMPTY: &[u8] = b"{}";
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 
-/// The image that something is about.
+/// The image that a manifest is attached to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// The kind of its manifest.
+    /// The media type of its manifest.
     pub media_type: MediaType,
     /// The digest of its manifest.
     pub digest: Digest,
@@ -48,27 +48,27 @@ impl From<&RawManifest> for Subject {
     }
 }
 
-/// A layer that is to be attached.
+/// A layer to attach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewLayer {
     /// The media type.
     pub media_type: String,
     /// The content.
     pub content: Bytes,
-    /// What the manifest says about it.
+    /// The annotations of its descriptor.
     pub annotations: BTreeMap<String, String>,
 }
 
-/// A manifest that is to be attached to an image.
+/// A manifest to attach to an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewReferrer {
-    /// The image it is about.
+    /// The image that the manifest is attached to.
     pub subject: Subject,
-    /// What it is.
+    /// The artifact type.
     pub artifact_type: String,
-    /// Its one layer.
+    /// The only layer.
     pub layer: NewLayer,
-    /// Its annotations, which lists of referrers show too.
+    /// The annotations of the manifest, which lists of referrers include.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -86,7 +86,7 @@ struct WrittenReferrer<'a> {
 }
 
 impl NewLayer {
-    /// The layer as a manifest names it.
+    /// Returns the descriptor of the layer.
     pub(super) fn descriptor(&self) -> WrittenDescriptor<'_> {
         let (digest, size) = (Digest::of(&self.content), self.content.len() as u64);
         WrittenDescriptor::new(&self.media_type, digest, size).annotated(&self.annotations)
@@ -94,10 +94,10 @@ impl NewLayer {
 }
 
 impl NewReferrer {
-    /// The manifest that is pushed for it: the same bytes each time.
+    /// Returns the manifest to push. The same content always has the same bytes.
     ///
     /// # Errors
-    /// When it is larger than a manifest may be.
+    /// Returns an error if it is larger than a manifest may be.
     pub fn manifest(&self) -> Result<RawManifest, Error> {
         let Subject { media_type: kind, digest, size } = &self.subject;
         let media_type = MediaType::OciManifest;
@@ -115,15 +115,16 @@ impl NewReferrer {
 }
 
 impl Writer {
-    /// Attaches a manifest with one layer to an image, and gives its digest. What is attached already is not attached twice.
+    /// Attaches a manifest with one layer to an image, and returns its digest. A manifest that is already attached is not
+    /// attached twice.
     ///
-    /// Three requests: two for the layer (one where the repository has it) and one for the manifest; two more for the first
-    /// in a repository, whose empty configuration is then known to be there. Where the registry keeps no list of referrers,
-    /// the fallback tag is read, looked at and written: three more, or two where it is [`Known::Absent`].
+    /// Sends three requests: two for the layer (one if the repository has it) and one for the manifest. The first call for a
+    /// repository sends two more for the empty configuration. If the registry has no referrers API, the fallback tag is
+    /// read, checked and written: three more, or two if the tag is [`Known::Absent`].
     ///
     /// # Errors
-    /// When the registry does not take a part of it. The specification does not need the image to be there; some registries
-    /// do.
+    /// Returns an error if the registry does not accept a part of the manifest. The specification does not require the image to
+    /// exist; some registries do.
     pub async fn attach(
         &self,
         repository: &Repository,
@@ -149,7 +150,7 @@ impl Writer {
         Ok(attachment.manifest.digest())
     }
 
-    /// Writes an attached manifest, whose blobs are there, and lists it where the registry does not.
+    /// Writes an attached manifest, whose blobs must exist, and lists it if the registry does not.
     pub(super) async fn put_attachment(
         &self,
         repository: &Repository,
@@ -169,8 +170,8 @@ impl Writer {
         }
     }
 
-    /// Puts a manifest under its digest, and enters it in the list of what is about its subject, where it has one and the
-    /// registry keeps no such list itself.
+    /// Writes a manifest by its digest. Adds it to the list of referrers of its subject if it has one and the registry does not
+    /// maintain that list itself.
     pub(crate) async fn place(
         &self,
         repository: &Repository,
@@ -185,8 +186,8 @@ impl Writer {
         self.list_where_needed(repository, manifest, subject, answer, fallback).await
     }
 
-    /// Gives a new tag to a manifest, and enters the manifest in the list of what is about its subject, as [`Writer::place`] does;
-    /// tells whether the tag was written.
+    /// Creates a tag for a manifest, and adds the manifest to the list of referrers of its subject, as [`Writer::place`] does.
+    /// Returns `true` if the tag was written.
     pub(crate) async fn place_tag(
         &self,
         repository: &Repository,
@@ -195,7 +196,7 @@ impl Writer {
     ) -> Result<bool, Error> {
         let invalid = |error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Manifest(error));
         if manifest.parse().map_err(invalid)?.subject.is_some() {
-            // The tag comes last: an interruption leaves nothing undone that the next run does not see.
+            // The tag is written last: after an interruption the next run sees that the tag is missing, and does the rest.
             self.place(repository, manifest.digest(), manifest, Known::Unknown).await?;
         }
         let written = self.put_tag(repository, tag, manifest).await?;
@@ -211,13 +212,13 @@ impl Writer {
         fallback: Known,
     ) -> Result<(), Error> {
         let Some(subject) = subject else { return Ok(()) };
-        // The header is how a registry tells that it lists the manifest itself.
+        // A registry sends this header if it lists the manifest itself.
         let named = answer.as_ref().and_then(|answer| answer.header("oci-subject"));
         if named.and_then(|text| text.trim().parse().ok()) == Some(subject) {
             self.own.sessions.of(&repository.host)?.learn_referrers(true);
             return Ok(());
         }
-        // Where the answer was lost, the registry may list the manifest all the same.
+        // If the answer was lost, the registry may list the manifest all the same.
         if answer.is_none() {
             let listed = self.own.referrers(repository, subject, None, fallback).await?;
             let is_listed = listed.iter().any(|referrer| referrer.digest == manifest.digest());
@@ -228,7 +229,7 @@ impl Writer {
         self.list_referrer(repository, subject, manifest, fallback).await
     }
 
-    /// Brings a small blob to a repository: one request where it is there, two where it is not.
+    /// Brings a small blob to a repository. Sends one request if the blob exists, and two if it does not.
     pub(super) async fn bring_small(
         &self,
         repository: &Repository,
@@ -239,13 +240,14 @@ impl Writer {
         self.bring(repository, digest, size, None, &mut content).await.map(drop)
     }
 
-    /// Brings the empty configuration to a repository, unless it is known to be there.
+    /// Brings the empty configuration to a repository, unless it is known to exist.
     async fn bring_empty_config(&self, repository: &Repository) -> Result<(), Error> {
         let memory = &self.own.attached;
         if memory.has_empty_config(repository) {
             return Ok(());
         }
-        // Of many that are attached at once, one brings it; no list of referrers has this tag.
+        // If many manifests are attached at once, only one task uploads it. No list of referrers has this tag, so the lock is not
+        // used otherwise.
         let _turn = memory.turn(repository, &referrers_tag(Digest::of(EMPTY))).await;
         if memory.has_empty_config(repository) {
             return Ok(());
@@ -264,7 +266,7 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
-    /// Bytes are a promise: a manifest that is made again after an interruption is the one that is there.
+    /// Stable bytes matter: after an interruption the same manifest is built again, and must match the one in the registry.
     #[test]
     fn the_same_referrer_has_the_same_manifest_whatever_the_order() {
         let referrer = |pairs: &[(&str, &str)]| NewReferrer {

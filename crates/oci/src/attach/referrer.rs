@@ -1,26 +1,26 @@
-//! One referrer, as lists name it.
+//! One entry of a list of referrers.
 
 use std::collections::BTreeMap;
 
 use oci_types::Digest;
 use oci_types::{InvalidManifest, MediaType, RawManifest, WireDescriptor};
 
-/// The most referrers that one image may have; those of other types, which are left out of the answer, are counted.
+/// The maximum number of referrers of one image. Referrers of other types are counted too, although they are not returned.
 pub(super) const REFERRERS_MAX: usize = 1_000;
 
-/// A manifest that is listed as being about an image. All of it is what the list says: see
+/// A manifest that is listed as a referrer of an image. All fields are what the list says, and are not verified; see
 /// [`Reader::referrer`](crate::Reader::referrer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Referrer {
-    /// The kind of the manifest.
+    /// The media type of the manifest.
     pub media_type: MediaType,
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
-    /// Its size, in bytes.
+    /// The size, in bytes.
     pub size: u64,
-    /// What it is, where the list tells.
+    /// The artifact type, if the list has one.
     pub artifact_type: Option<String>,
-    /// Its annotations.
+    /// The annotations.
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -35,7 +35,7 @@ impl Referrer {
         })
     }
 
-    /// What a list has to say about a manifest (distribution specification, *Pushing Manifests with Subject*).
+    /// Returns the entry for a manifest (distribution specification, *Pushing Manifests with Subject*).
     pub(super) fn of(manifest: &RawManifest) -> Result<Self, InvalidManifest> {
         let wire = manifest.wire()?;
         let own = wire.artifact_type.filter(|kind| !kind.is_empty());
@@ -48,7 +48,7 @@ impl Referrer {
         })
     }
 
-    /// The referrers that an index lists, in its order.
+    /// Returns all referrers that an index lists, in its order.
     pub(super) fn all(index: &RawManifest) -> Result<Vec<Self>, InvalidManifest> {
         if *index.media_type() != MediaType::OciIndex {
             let got = index.media_type().clone();

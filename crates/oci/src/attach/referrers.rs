@@ -1,4 +1,4 @@
-//! Which manifests are about an image (distribution specification, *Listing Referrers* and *Unavailable Referrers API*).
+//! The referrers of an image (distribution specification, *Listing Referrers* and *Unavailable Referrers API*).
 
 use std::collections::HashSet;
 
@@ -19,21 +19,22 @@ use crate::error::{Error, ErrorKind, Refusal};
 use crate::read::{Pages, Selector};
 use crate::reader::Reader;
 
-/// The most pages of one list: some registries give fifty a page.
+/// The maximum number of pages of one list: some registries return fifty entries a page.
 const PAGES_MAX: usize = 100;
-/// The most bytes that all pages of a list may have together.
+/// The maximum size of all pages of a list together, in bytes.
 const BYTES_MAX: u64 = 2 * MANIFEST_MAX as u64;
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json";
 
 impl Reader {
-    /// The manifests that say they are about an image, of one artifact type or of all: by the referrers API, or by the
-    /// fallback tag where the registry has none.
+    /// Lists the referrers of an image, of one artifact type or of all types. Uses the referrers API, or the fallback tag if the
+    /// registry has no such API.
     ///
-    /// One request a page, and most images have one page. A registry without the API costs two requests the first time, and
-    /// one for every further image of its host; the one for the tag is not made where it is [`Known::Absent`].
+    /// Sends one request for each page; most images have one page. For a registry without the API it sends two requests the first
+    /// time, and one for each further image of the host. The request for the tag is omitted if the tag is [`Known::Absent`].
     ///
     /// # Errors
-    /// When the registry answers with something else than an index, lists without end, or lists more than 1,000 referrers.
+    /// Returns an error if the registry answers with something other than an index, if the list does not end, or if it has more
+    /// than 1,000 referrers.
     pub async fn referrers(
         &self,
         repository: &Repository,
@@ -43,9 +44,9 @@ impl Reader {
     ) -> Result<Vec<Referrer>, Error> {
         let mut found = List::new(format!("listing the referrers of {repository}@{subject}"));
         let session = self.sessions.of(&repository.host)?;
-        // An empty answer is an answer. What was pushed before the registry had the API, it must list from the fallback tag
-        // when it gets it (*Enabling the Referrers API*), so crane, cosign and regclient ask no further either; to do so
-        // would be one more request for nearly every image.
+        // An empty answer is final. A registry that adds the API must include the referrers in the fallback tag that were pushed
+        // before (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. To read it would be
+        // one more request for nearly every image.
         if !session.lacks_referrers()
             && self.referrers_by_api(repository, subject, artifact_type, &mut found).await?
         {
@@ -61,7 +62,7 @@ impl Reader {
         }
     }
 
-    /// Asks the API, page by page; `false` where the registry has none.
+    /// Reads the list by the API, page by page; `false` if the registry has no such API.
     async fn referrers_by_api(
         &self,
         repository: &Repository,
@@ -94,7 +95,7 @@ impl Reader {
             }
             let answer = success(reply, &doing)?;
             let index = index(&answer, &doing)?;
-            // An index without a list comes from a registry that does not keep one.
+            // An index without a list comes from a registry that does not maintain one.
             if pages.is_first() && index.wire().is_ok_and(|wire| wire.manifests.is_none()) {
                 return Ok(false);
             }
@@ -108,11 +109,11 @@ impl Reader {
     }
 }
 
-/// What is found of a list, while its pages are read.
+/// The list while its pages are read.
 struct List {
     doing: String,
     referrers: Vec<Referrer>,
-    /// All that was listed, of whatever type.
+    /// The digests of all entries, of every type.
     seen: HashSet<Digest>,
 }
 
@@ -125,11 +126,11 @@ impl List {
         Error::new(&self.doing, kind)
     }
 
-    /// Takes in a page.
+    /// Adds the entries of a page.
     fn take(&mut self, page: &RawManifest, artifact_type: Option<&str>) -> Result<(), Error> {
         let listed = Referrer::all(page).map_err(|error| self.fail(ErrorKind::Manifest(error)))?;
         for referrer in listed {
-            // One that is listed twice is one referrer.
+            // A duplicate entry counts once.
             if !self.seen.insert(referrer.digest) {
                 continue;
             }
@@ -137,7 +138,7 @@ impl List {
                 let what = format!("it has more than {REFERRERS_MAX} referrers");
                 return Err(self.fail(ErrorKind::Unreasonable(what)));
             }
-            // Registries may filter (`OCI-Filters-Applied`) or not; to do it again costs nothing.
+            // Registries may filter (`OCI-Filters-Applied`) or not; filtering again costs nothing.
             if artifact_type.is_none() || referrer.artifact_type.as_deref() == artifact_type {
                 self.referrers.push(referrer);
             }
@@ -146,23 +147,23 @@ impl List {
     }
 }
 
-/// The statuses by which registries say that they have no referrers API. The specification's is 404; others take the path for
-/// something else, and refuse it as that.
+/// The statuses by which registries say that they have no referrers API. The specification requires 404; some registries take the
+/// path for another endpoint, and refuse it with other statuses.
 fn says_no_api(status: StatusCode) -> bool {
     matches!(status.as_u16(), 400 | 404 | 405 | 406 | 410 | 415 | 422 | 501)
 }
 
-/// Whether a registry refuses to answer for what it was asked about, though it may have the API: some answer so where they
-/// do not know the repository or the image.
+/// Returns `true` if the refusal is about the repository or the image, although the registry may have the API. Some registries
+/// refuse in this way if they do not know the repository or the image.
 fn is_about_content(refusal: &Refusal) -> bool {
     let codes = ["NAME_UNKNOWN", "NAME_INVALID", "MANIFEST_UNKNOWN", "DIGEST_INVALID"];
     refusal.says(&codes)
 }
 
-/// The index of a page. A web page that greets every visitor with 200 is not an empty list, and must not pass for one.
+/// Returns the index of a page. A web page that is served with 200 for every path must not count as an empty list.
 fn index(answer: &Answer, doing: &str) -> Result<RawManifest, Error> {
     let content_type = MediaType::parse(answer.header(header::CONTENT_TYPE.as_str()).unwrap_or_default());
-    // Registries send JSON as one of these, too.
+    // Registries also send the index with one of these media types.
     let unsaid = ["application/json", "application/octet-stream", "text/plain", ""];
     if content_type != MediaType::OciIndex && !unsaid.contains(&content_type.as_str()) {
         let got = printable(content_type.as_str(), 120);

@@ -1,4 +1,5 @@
-//! Challenges (RFC 9110, section 11.6.1; distribution's *Token Authentication Specification*), as registries write them.
+//! Authentication challenges (RFC 9110, section 11.6.1; distribution's *Token Authentication Specification*), as registries write
+//! them.
 
 use std::collections::HashMap;
 
@@ -6,10 +7,10 @@ use http::{HeaderMap, header};
 use oci_types::text::printable;
 use url::Url;
 
-/// The longest value of a challenge header that is read, in bytes.
+/// The maximum length of a challenge header that is parsed, in bytes.
 const CHALLENGE_MAX: usize = 16 * 1024;
 
-/// The schemes that an answer offers and that this client supports.
+/// The schemes of an answer that this client supports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Challenges {
     /// The first `Bearer` challenge with a usable realm.
@@ -21,11 +22,11 @@ pub(super) struct Challenges {
 /// A `Bearer` challenge.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Bearer {
-    /// Where tokens are given out. It has neither a user nor a fragment.
+    /// The URL of the token service, without user and fragment.
     pub(super) realm: Url,
-    /// The service to name there.
+    /// The service to name in the token request.
     pub(super) service: Option<String>,
-    /// What the registry wants the token to be for, scope by scope.
+    /// The scopes that the registry requires of the token.
     pub(super) scopes: Vec<String>,
 }
 
@@ -36,7 +37,7 @@ impl std::fmt::Debug for Bearer {
 }
 
 impl Challenges {
-    /// The challenges of an answer from `asked`, in however many headers they come.
+    /// Parses the challenges of an answer from `asked`, in one or several headers.
     pub(super) fn of(headers: &HeaderMap, asked: &Url) -> Self {
         let values = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let mut found = Self::default();
@@ -50,7 +51,7 @@ impl Challenges {
         found
     }
 
-    /// The same without the scopes of the one repository that was asked about.
+    /// Removes the scopes, which are those of the one repository that was asked about.
     pub(super) fn for_all_repositories(mut self) -> Self {
         if let Some(challenge) = &mut self.bearer {
             challenge.scopes.retain(|scope| !scope.starts_with("repository:"));
@@ -58,13 +59,13 @@ impl Challenges {
         self
     }
 
-    /// Whether there is anything to answer with.
+    /// Returns `true` if there is no challenge that this client can answer.
     pub(super) fn is_empty(&self) -> bool {
         self.bearer.is_none() && !self.basic
     }
 }
 
-/// Why nothing can be answered to the challenges of an answer from `asked`; `None` where something can, or it has none.
+/// Returns why this client cannot answer any challenge of an answer from `asked`; `None` if it can, or if there is no challenge.
 pub(super) fn not_understood(headers: &HeaderMap, asked: &Url) -> Option<String> {
     if !headers.contains_key(header::WWW_AUTHENTICATE) || !Challenges::of(headers, asked).is_empty() {
         return None;
@@ -80,11 +81,11 @@ pub(super) fn not_understood(headers: &HeaderMap, asked: &Url) -> Option<String>
 }
 
 impl Bearer {
-    /// The challenge, if its realm is usable; else why it is not.
+    /// Returns the challenge if its realm is usable, or why it is not.
     fn of(mut challenge: Challenge, asked: &Url) -> Result<Self, String> {
         let mut take = |name: &str| challenge.parameters.remove(name).filter(|value| !value.is_empty());
         let realm = take("realm").ok_or("it names no realm, where tokens are given out")?;
-        // Relative to what was asked: a path, or a host with a path.
+        // The realm may be relative to the URL of the request: a path, or a host with a path.
         let mut realm = asked.join(&realm).map_err(|_| "its realm is not a URL")?;
         if !matches!(realm.scheme(), "http" | "https") || realm.host_str().is_none() {
             let scheme = printable(realm.scheme(), 20);
@@ -92,7 +93,7 @@ impl Bearer {
                 "its realm is a URL of `{scheme}`, and tokens are got by http and https alone"
             ));
         }
-        // The client would send what stands there as credentials; ours come from the user alone.
+        // The client would send a user in the URL as credentials; only the user's configuration provides credentials.
         let _ = realm.set_username("");
         let _ = realm.set_password(None);
         realm.set_fragment(None);
@@ -108,7 +109,7 @@ struct Challenge {
     parameters: HashMap<String, String>,
 }
 
-/// The challenges of one header value: `scheme name="value", name=value, scheme token68, …`.
+/// Parses the challenges of one header value: `scheme name="value", name=value, scheme token68, …`.
 fn challenges(value: &str) -> Vec<Challenge> {
     let mut found: Vec<Challenge> = Vec::new();
     let mut rest = value;
@@ -117,12 +118,12 @@ fn challenges(value: &str) -> Vec<Challenge> {
         let end = rest.find(|c: char| c == '=' || c == ',' || c.is_whitespace()).unwrap_or(rest.len());
         let word = &rest[..end];
         if word.is_empty() {
-            // An equals sign without a name: nothing that follows can be told apart.
+            // An equals sign without a name: the rest of the value is ambiguous.
             return found;
         }
         let after = rest[end..].trim_start();
         match after.strip_prefix('=') {
-            // `=` right after a word makes it a parameter, unless it ends a token68 (`Negotiate abc=`).
+            // A word right before `=` is a parameter, unless the `=` ends a token68 (`Negotiate abc=`).
             Some(after)
                 if !after.trim_start_matches('=').trim_start().is_empty() && !after.starts_with('=') =>
             {
@@ -144,7 +145,7 @@ fn challenges(value: &str) -> Vec<Challenge> {
     }
 }
 
-/// The value of a parameter and what follows it.
+/// Splits off the value of a parameter, and returns the rest.
 fn parameter(text: &str) -> (String, &str) {
     if let Some(quoted) = text.strip_prefix('"') {
         return unquote(quoted);
@@ -153,7 +154,7 @@ fn parameter(text: &str) -> (String, &str) {
     (text[..end].to_owned(), &text[end..])
 }
 
-/// The value of a quoted string, whose opening quote is taken off, and what follows it.
+/// Splits off the value of a quoted string whose opening quote was removed, and returns the rest.
 fn unquote(quoted: &str) -> (String, &str) {
     let mut value = String::new();
     let mut characters = quoted.char_indices();

@@ -1,11 +1,11 @@
-//! Challenges, without the types that are private.
+//! Challenges for fuzz targets, without the private types.
 
 use http::HeaderMap;
 use url::Url;
 
 use super::challenge;
 
-/// What an answer offers, without the types that are private.
+/// The challenges of an answer, without the private types.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Challenges {
     /// The realm, the service and the scopes of the first usable `Bearer` challenge.
@@ -14,7 +14,7 @@ pub struct Challenges {
     pub basic: bool,
 }
 
-/// Reads the `WWW-Authenticate` headers of an answer from `asked`.
+/// Parses the `WWW-Authenticate` headers of an answer from `asked`.
 pub fn challenges(headers: &HeaderMap, asked: &Url) -> Challenges {
     let found = challenge::Challenges::of(headers, asked);
     let bearer = found.bearer.map(|bearer| (bearer.realm, bearer.service, bearer.scopes));

@@ -1,10 +1,11 @@
 //! Authentication to registries (distribution specification, *Authentication*; RFC 9110, section 11; Docker's *Token
 //! Authentication Specification*).
 //!
-//! Where credentials exist for a host, it is asked once, by `GET /v2/`, how it wants them; they are shown from the first
-//! request on, since a registry may hide from anonymous readers what it has. Any other host shows by its first answer what it
-//! wants. Tokens are got once per host and scope, by the first request that needs one while the others wait, and are renewed
-//! before they expire. A request that succeeds without credentials says nothing about the next one.
+//! If credentials exist for a host, this client asks the host once, by `GET /v2/`, which scheme it wants. All further requests
+//! carry the credentials from the first one on, since a registry may hide content from anonymous readers. For any other
+//! host, the first answer shows which scheme it wants. A token is fetched once per host and scope, by the first request that
+//! needs it while the others wait, and is renewed before it expires. A request that succeeds without credentials says nothing
+//! about the next one.
 
 mod challenge;
 #[cfg(feature = "fuzzing")]
@@ -25,10 +26,10 @@ use url::{Url, form_urlencoded};
 use crate::credential::{Credential, CredentialSource, FoundCredential};
 use crate::error::{Error, ErrorKind, Identity, Refusal};
 
-/// The largest answer of a token service, in bytes.
+/// The maximum size of an answer of a token service, in bytes.
 const TOKEN_MAX: u64 = 256 * 1024;
 
-/// What a request wants to do, for the token it needs.
+/// The access that a request needs, for its token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Scope(String);
 
@@ -48,14 +49,14 @@ impl Scope {
 
 pub(crate) type Scopes = BTreeSet<Scope>;
 
-/// Who sends a request, and for what.
+/// The sender of a request and its purpose.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asking<'a> {
     pub(crate) host: &'a Host,
-    /// The repository whose credentials are used; `None`: those of the host.
+    /// The repository whose credentials are used; `None` for those of the host.
     pub(crate) repository: Option<&'a RepositoryPath>,
     pub(crate) scopes: &'a Scopes,
-    /// What the request is part of, for errors.
+    /// The operation that the request is part of, for error messages.
     pub(crate) doing: &'a str,
 }
 
@@ -64,31 +65,31 @@ pub(crate) struct Asking<'a> {
 pub(crate) struct Authenticator {
     door: Door,
     source: Arc<dyn CredentialSource>,
-    /// Hosts, besides its own, whose token services may have the credentials of a registry.
+    /// Further hosts whose token services may receive the credentials of a registry.
     token_hosts: HashMap<Host, Vec<Host>>,
 }
 
-/// What is known of a host's authentication.
+/// What is known about the authentication of a host.
 #[derive(Debug, Default)]
 pub(crate) struct HostAuth {
-    /// The schemes that the host has offered, where it has.
+    /// The schemes that the host has offered, if it has offered any.
     offered: Mutex<Option<Challenges>>,
-    /// Held while the host is asked how it wants credentials. `true` once it was.
+    /// Held while the host is asked which scheme it wants. `true` once it was asked.
     probed: tokio::sync::Mutex<bool>,
-    /// Held by the first request without credentials, while the others wait. `true` once that was tried.
+    /// Held by the first request without credentials, while the others wait. `true` once it was sent.
     tried: tokio::sync::Mutex<bool>,
     tokens: Mutex<HashMap<Scopes, Arc<Slot>>>,
 }
 
-/// The token for some scopes.
+/// The token for a set of scopes.
 #[derive(Debug, Default)]
 struct Slot {
-    /// The schemes that the repository itself has offered, where it has: repositories of one host may have different realms.
+    /// The schemes that the repository itself has offered, if any: repositories of one host may have different realms.
     offered: Mutex<Option<Challenges>>,
     token: tokio::sync::Mutex<Option<Token>>,
 }
 
-/// How a credential is shown.
+/// The scheme by which a credential is sent.
 #[derive(Clone, Debug)]
 enum Scheme {
     /// The host has made no challenge.
@@ -104,17 +105,17 @@ struct Authorization {
     identity: Identity,
 }
 
-/// How a request is sent through the door.
+/// How the body of an answer is received.
 pub(crate) enum Way<'a> {
-    /// For a whole answer.
+    /// As a whole.
     Whole,
-    /// Piece by piece into a sink.
+    /// In pieces, by a sink.
     Pieces(&'a mut dyn Sink),
-    /// For a stream.
+    /// As a stream.
     Stream,
 }
 
-/// What came back, and the credentials that the request carried.
+/// The answer, and the credentials that the request carried.
 pub(crate) struct Replied {
     pub(crate) opened: Opened,
     pub(crate) identity: Identity,
@@ -126,15 +127,15 @@ impl Authenticator {
         source: Arc<dyn CredentialSource>,
         mut token_hosts: HashMap<Host, Vec<Host>>,
     ) -> Self {
-        // The one well-known registry whose tokens come from elsewhere.
+        // Docker Hub is the one well-known registry whose token service is on another host.
         if let (Ok(hub), Ok(tokens)) = ("docker.io".parse(), "auth.docker.io".parse()) {
             token_hosts.entry(hub).or_default().push(tokens);
         }
         Self { door, source, token_hosts }
     }
 
-    /// Sends a request with the credentials that the host wants; a refused token is renewed once. `ping` is the URL of the
-    /// host's `/v2/`.
+    /// Sends a request with the credentials that the host wants. A token that is refused is renewed once. `ping` is the URL of
+    /// the host's `/v2/`.
     pub(crate) async fn send(
         &self,
         state: &HostAuth,
@@ -144,7 +145,7 @@ impl Authenticator {
         mut way: Way<'_>,
     ) -> Result<Replied, Error> {
         if request.url().origin() != ping.origin() {
-            // No credential leaves the host that it is for.
+            // Credentials are never sent to another host.
             let to = shown(request.url());
             return Err(Error::new(asking.doing, ErrorKind::ForeignHost { header: "answer", to }));
         }
@@ -177,7 +178,7 @@ impl Authenticator {
         };
         let renewed = self.authorize(state, asking, &found).await?;
         if renewed.header == authorization.header {
-            // There is nothing else to show: the answer stands.
+            // There are no other credentials to send, so the answer is final.
             return Ok(Replied { opened, identity: authorization.identity });
         }
         let opened = self.deliver(with(again, renewed.header.as_ref()), &mut way, asking.doing).await?;
@@ -193,7 +194,7 @@ impl Authenticator {
         delivered.map_err(|error| Error::new(doing, ErrorKind::Transport(error)))
     }
 
-    /// Asks a host for which credentials exist how it wants them, once.
+    /// Asks a host, once, which scheme it wants, if credentials exist for it.
     async fn probe(&self, state: &HostAuth, ping: &Url, doing: &str) -> Result<(), Error> {
         let mut probed = state.probed.lock().await;
         if *probed || lock(&state.offered).is_some() {
@@ -209,7 +210,7 @@ impl Authenticator {
         Ok(())
     }
 
-    /// What a request is to carry.
+    /// Returns the authorization that a request must carry.
     async fn authorize(
         &self,
         state: &HostAuth,
@@ -227,7 +228,7 @@ impl Authenticator {
         let unusable = |why: &str| Identity::Unusable { host: host_name(), why: why.to_owned() };
         let found = match (found, &scheme) {
             (Ok(found), _) => found.as_ref(),
-            // The host has not asked for any; where it does, the same problem comes up again.
+            // The host has not asked for credentials. If it does later, the same error occurs again.
             (Err(why), Scheme::Unknown) => {
                 return Ok(Authorization { header: None, identity: unusable(why) });
             }
@@ -237,7 +238,7 @@ impl Authenticator {
             (_, Some((found, Credential::Bearer(token)))) => {
                 (Some(bearer(token.reveal(), doing)?), shown_as(found))
             }
-            // A host that has not asked may still show more to those who say who they are.
+            // A host that has not asked for credentials may still show more to authenticated clients.
             (Scheme::Basic | Scheme::Unknown, Some((found, Credential::Basic { user, password }))) => {
                 (Some(basic(user, password, doing)?), shown_as(found))
             }
@@ -256,7 +257,7 @@ impl Authenticator {
         Ok(Authorization { header, identity })
     }
 
-    /// Gets a token from the service that a challenge names.
+    /// Fetches a token from the service that a challenge names.
     async fn fetch(
         &self,
         asking: Asking<'_>,
@@ -319,7 +320,7 @@ impl Authenticator {
         }
     }
 
-    /// Whether credentials for a registry may go to a URL: its own host, or one that is configured as its token host.
+    /// Returns `true` if a URL may receive credentials for a registry: on its own host or on a configured token host.
     fn may_have_credentials(&self, host: &Host, realm: &Url) -> bool {
         let plain = realm.scheme() == "http"
             && !self.door.host_settings(host.api()).plain_http
@@ -331,7 +332,7 @@ impl Authenticator {
 }
 
 impl HostAuth {
-    /// The right to be the first request of the host without credentials; `None` where there was one.
+    /// Returns the guard of the first request without credentials; `None` if there was such a request.
     async fn first(&self) -> Option<tokio::sync::MutexGuard<'_, bool>> {
         if lock(&self.offered).is_some() {
             return None;
@@ -339,14 +340,14 @@ impl HostAuth {
         Some(self.tried.lock().await).filter(|tried| !**tried)
     }
 
-    /// The schemes for some scopes: what their repository has offered, else what the host has.
+    /// Returns the schemes for a set of scopes: those that their repository has offered, or else those of the host.
     fn offered(&self, scopes: &Scopes) -> Option<Challenges> {
         let own = lock(&self.tokens).get(scopes).and_then(|slot| lock(&slot.offered).clone());
         own.or_else(|| lock(&self.offered).clone())
     }
 
-    /// Takes in the challenges of an answer to a request for some scopes. None at all means that what was shown is not valid
-    /// any more.
+    /// Stores the challenges of an answer to a request with these scopes. If there are none, the credentials that were sent are
+    /// no longer valid.
     fn learn(&self, scopes: &Scopes, challenges: &Challenges) {
         if challenges.is_empty() {
             return;
@@ -360,7 +361,7 @@ impl HostAuth {
         Arc::clone(lock(&self.tokens).entry(scopes.clone()).or_default())
     }
 
-    /// Drops the token that was just refused, unless another request has renewed it meanwhile.
+    /// Drops the token that was just refused, unless another request has renewed it in the meantime.
     async fn forget(&self, scopes: &Scopes, refused: Option<&HeaderValue>) {
         let slot = lock(&self.tokens).get(scopes).cloned();
         if let Some(slot) = slot {
@@ -373,7 +374,7 @@ impl HostAuth {
 }
 
 impl Slot {
-    /// The token: the one that is there while it is fresh, else a new one, got once for all requests that want it.
+    /// Returns the stored token while it is fresh, or else fetches a new one, once for all requests that need it.
     async fn token<F>(&self, fetch: impl FnOnce() -> F) -> Result<HeaderValue, Error>
     where
         F: Future<Output = Result<Token, Error>>,
@@ -390,8 +391,8 @@ impl Slot {
 }
 
 impl Scheme {
-    /// The best scheme of those that are offered: `Bearer` where its realm is usable, then `Basic`, then `Bearer` all the same,
-    /// so that an error names the realm.
+    /// Selects a scheme: `Bearer` if its realm is usable, then `Basic`. If neither can be used, it selects `Bearer` all the same,
+    /// so that the error names the realm.
     fn of(challenges: &Challenges, is_usable: impl Fn(&Url) -> bool) -> Self {
         match &challenges.bearer {
             Some(bearer) if is_usable(&bearer.realm) || !challenges.basic => Self::Bearer(bearer.clone()),
@@ -401,7 +402,7 @@ impl Scheme {
     }
 }
 
-/// Whether a host has to be asked how it wants a credential. A token that is taken as it is, is shown as it is.
+/// Returns `true` if a host must be asked how to send a credential. An access token is sent as it is, without asking.
 fn has_to_be_asked_for(found: &Result<Option<FoundCredential>, String>) -> bool {
     match found {
         Ok(None) => false,
@@ -414,7 +415,7 @@ fn whole(answer: Answer) -> Opened {
     Opened::Other(Box::new(answer))
 }
 
-/// The challenges of an answer, where it is a 401 of the host that was asked: no other host has a say in how it is asked.
+/// Returns the challenges of an answer if it is a 401 of the host that was asked. Challenges of other hosts are ignored.
 fn challenges(opened: &Opened, ping: &Url) -> Option<Challenges> {
     let answer: &Answer = match opened {
         Opened::Other(answer) => answer,
@@ -424,14 +425,14 @@ fn challenges(opened: &Opened, ping: &Url) -> Option<Challenges> {
     is_ours.then(|| Challenges::of(answer.headers(), answer.url()))
 }
 
-/// Why the challenge of an answer cannot be met, where it is a 401 with one that is not understood.
+/// Returns why the challenge of a 401 cannot be answered; `None` if it can, or if the answer is not a 401.
 pub(crate) fn challenge_not_understood(answer: &Answer) -> Option<String> {
     let is_challenge = answer.status() == StatusCode::UNAUTHORIZED && !answer.is_redirected();
     let why = challenge::not_understood(answer.headers(), answer.url()).filter(|_| is_challenge)?;
     Some(answer.masked(&why))
 }
 
-/// Lets the other requests without credentials go ahead.
+/// Releases the other requests without credentials.
 fn mark_tried(first: Option<tokio::sync::MutexGuard<'_, bool>>) {
     if let Some(mut tried) = first {
         *tried = true;
@@ -445,7 +446,7 @@ fn with(request: Request, authorization: Option<&HeaderValue>) -> Request {
     }
 }
 
-/// The host of a URL, as a registry's host is written.
+/// Returns the host of a URL in the notation of a registry host.
 pub(crate) fn authority(url: &Url) -> Option<Host> {
     let host = url.host_str()?;
     match url.port() {

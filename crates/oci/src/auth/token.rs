@@ -11,14 +11,15 @@ use transport::Secret;
 
 use crate::error::{Error, ErrorKind};
 
-/// How long a token is valid where its service does not say (token specification).
+/// The lifetime of a token if its service does not state one (token specification).
 const DEFAULT_LIFE: Duration = Duration::from_secs(60);
-/// The longest that a token is used.
+/// The maximum lifetime of a token, in seconds.
 const LONGEST_LIFE: f64 = 24.0 * 3600.0;
-/// Tokens are renewed this long before they expire, or at half their life where that is shorter.
+/// How long before its expiry a token is renewed. A token with a lifetime of less than twice this margin is renewed at half its
+/// lifetime.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// A token as it is shown to its registry.
+/// A token as a header for its registry.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) header: HeaderValue,
@@ -26,7 +27,7 @@ pub(super) struct Token {
 }
 
 impl Token {
-    /// Reads the answer of a token service. Services write its fields in many ways; only the token itself has to be there.
+    /// Parses the answer of a token service. Services write its fields in many ways; only the token itself is required.
     pub(super) fn read(body: &[u8], doing: &str) -> Result<Self, Error> {
         #[derive(Deserialize)]
         struct Answer {
@@ -35,7 +36,7 @@ impl Token {
             expires_in: Option<Value>,
         }
         let malformed = |why: &str| Error::new(doing, ErrorKind::Malformed(why.to_owned()));
-        // The parser's message could quote what is in the answer.
+        // The parser's message could quote the content of the answer.
         let answer: Answer = serde_json::from_slice(body)
             .map_err(|_| malformed("the token service answered something that is no token"))?;
         let texts = [&answer.token, &answer.access_token].into_iter().flatten().filter_map(Value::as_str);
@@ -49,7 +50,7 @@ impl Token {
     }
 }
 
-/// How long a token is valid, by what its service says in seconds. `issued_at` is not read: it would trust two clocks.
+/// Returns the lifetime that the service states, in seconds. `issued_at` is ignored: using it would rely on two clocks.
 fn life(expires_in: &Value) -> Duration {
     let seconds = match expires_in {
         Value::Number(number) => number.as_f64(),
@@ -62,12 +63,12 @@ fn life(expires_in: &Value) -> Duration {
     }
 }
 
-/// The header that shows a token.
+/// Returns the header for a token.
 pub(super) fn bearer(token: &str, doing: &str) -> Result<HeaderValue, Error> {
     sensitive(format!("Bearer {token}"), doing)
 }
 
-/// The header that shows a user name and a password.
+/// Returns the header for a user name and a password.
 pub(super) fn basic(user: &str, password: &Secret, doing: &str) -> Result<HeaderValue, Error> {
     sensitive(format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.reveal()))), doing)
 }
