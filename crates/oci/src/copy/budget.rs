@@ -1,4 +1,4 @@
-//! Room in memory for blobs on their way.
+//! Memory budgets for blobs that are copied.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,18 +8,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::relay::WINDOW;
 
-/// The most that blobs which fit into one window may take, in bytes, over all images.
+/// The maximum size, in bytes, of all blobs in memory that fit into one window, over all images.
 const SMALL_TOGETHER: usize = 48 * 1024 * 1024;
-/// How many larger blobs are read at once, over all images; each has a window.
+/// How many larger blobs are read concurrently, over all images. Each uses one window of memory.
 const LARGE_AT_ONCE: usize = 4;
-/// The same for each host that is behind, which holds at least as many connections meanwhile.
+/// The same limits for each host that is behind. Such a host keeps at least as many connections open meanwhile.
 const SMALL_BEHIND: usize = 4 * 1024 * 1024;
 const LARGE_BEHIND: usize = 2;
-/// How many requests about blobs are made of a host at once, those that wait at its gate included: each has some 10 KB.
-/// What the host bears is the gate's matter; this bounds memory alone.
+/// How many requests about blobs one host may have at once, including those that wait at its gate. Each uses about 10 KB.
+/// This bounds memory alone; the gate limits the load on the host.
 const REQUESTS: usize = 128;
 
-/// The room that there is. Hosts that are behind have each a share of their own, so that none of them takes that of others.
+/// The memory budgets. Each host that is behind has a budget of its own, so that it does not use up the budget of other hosts.
 #[derive(Debug)]
 pub(super) struct Budgets {
     common: Budget,
@@ -44,7 +44,7 @@ impl Default for Budgets {
 }
 
 impl Budgets {
-    /// Waits for room for a blob of `size` bytes, in the share of a host where one is named.
+    /// Waits for memory for a blob of `size` bytes: from the budget of the host `behind`, or from the common one.
     pub(super) async fn wait(&self, size: u64, behind: Option<&Host>) -> OwnedSemaphorePermit {
         let budget = match behind {
             None => self.common.clone(),
@@ -61,7 +61,7 @@ impl Budgets {
         acquire(semaphore, permits).await
     }
 
-    /// Waits for room for a request of a host. Whoever has it must not wait for room for a blob.
+    /// Waits until one more request to a host may use memory. The holder of this permit must not wait for memory for a blob.
     pub(super) async fn request(&self, host: &Host) -> OwnedSemaphorePermit {
         let semaphore = {
             let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);

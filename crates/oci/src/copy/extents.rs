@@ -1,21 +1,21 @@
-//! Room in a file, given out and taken back.
+//! Allocation of space in a file.
 
 use std::collections::BTreeMap;
 
-/// The free stretches of a file of a fixed length: start and length, in bytes, none empty, none touching another.
+/// The free extents of a file of fixed length, as start and length in bytes. No extent is empty, and no two are adjacent.
 #[derive(Debug)]
 pub(super) struct Extents {
     free: BTreeMap<u64, u64>,
 }
 
 impl Extents {
-    /// All of a file of `length` bytes.
+    /// Constructs the free extents of an unused file of `length` bytes.
     pub(super) fn new(length: u64) -> Self {
         Self { free: (length > 0).then_some((0, length)).into_iter().collect() }
     }
 
-    /// Takes the first stretch of `length` bytes and gives its start; `None` where there is none. Taking the first keeps the
-    /// file short.
+    /// Allocates the first free extent of `length` bytes and returns its start; `None` if there is none. Taking the first one
+    /// keeps the file short.
     pub(super) fn take(&mut self, length: u64) -> Option<u64> {
         let (start, budget) =
             self.free.iter().find(|(_, budget)| **budget >= length).map(|(s, r)| (*s, *r))?;
@@ -26,7 +26,7 @@ impl Extents {
         Some(start)
     }
 
-    /// Takes a stretch back.
+    /// Frees an extent.
     pub(super) fn give_back(&mut self, mut start: u64, mut length: u64) {
         if length == 0 {
             return;
@@ -51,8 +51,8 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Whatever is taken and given back in whatever order: no two stretches overlap, none leaves the file, and what is
-        /// all given back is whole again.
+        /// In any order of allocations and frees, no two extents overlap and none exceeds the file. When all are freed, one
+        /// extent covers the whole file.
         #[test]
         fn stretches_never_overlap_and_all_come_together_again(
             steps in proptest::collection::vec((1_u64..40, any::<prop::sample::Index>(), any::<bool>()), 1..200),

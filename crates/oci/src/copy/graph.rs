@@ -11,29 +11,29 @@ use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::reader::Reader;
 
-/// The deepest nesting of indexes that is followed.
+/// The maximum nesting depth of indexes.
 pub const IMAGE_DEPTH_MAX: usize = 6;
-/// The most manifests that one image may have.
+/// The maximum number of manifests of one image.
 pub const IMAGE_MANIFESTS_MAX: usize = 1_000;
-/// The most bytes that the manifests of one image may have together.
+/// The maximum size of all manifests of one image together, in bytes.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How many manifests of one image are read at once.
+/// How many manifests of one image are read concurrently.
 const AT_ONCE: usize = 8;
 
-/// A manifest of an image and what it needs.
+/// A manifest of an image and its parts.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The digest it is referred to by.
+    /// The digest by which it is referenced.
     pub digest: Digest,
-    /// The manifest itself.
+    /// The manifest.
     pub manifest: RawManifest,
-    /// The manifests it is made of.
+    /// The digests of the manifests that it lists.
     pub children: Vec<Digest>,
-    /// The blobs it is made of; foreign layers are left out, nobody pushes them.
+    /// The blobs that it names, except foreign layers, which clients do not push.
     pub blobs: Vec<Descriptor>,
 }
 
-/// All manifests of an image, each once, parts before wholes: the last is the image itself.
+/// All manifests of an image, without duplicates, parts before wholes. The last one is the image itself.
 #[derive(Clone, Debug)]
 pub struct Graph {
     nodes: Vec<Node>,
@@ -43,7 +43,7 @@ impl Graph {
     /// Reads all manifests of an image.
     ///
     /// # Errors
-    /// When one is missing, wrong or unsupported, or when there are more than any image has.
+    /// Returns an error if a manifest is missing, wrong or unsupported, or if the image exceeds the limits on manifests.
     pub async fn read(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
         let doing = || format!("reading all of {image}");
         let unreasonable = |what: String| Error::new(doing(), ErrorKind::Unreasonable(what));
@@ -71,7 +71,8 @@ impl Graph {
                     "it has more than {IMAGE_MANIFESTS_MAX} manifests or {BYTES_MAX} bytes of them"
                 )));
             }
-            // What the next level claims to be is bounded before it is read; that it is so is checked when it is.
+            // The sizes in the descriptors are bounded before the next level is read. Reading then checks each manifest against
+            // its size.
             let claimed =
                 next.iter().fold(bytes as u64, |sum, (_, size)| sum.saturating_add(size.unwrap_or(0)));
             if claimed > BYTES_MAX as u64 {
@@ -82,33 +83,33 @@ impl Graph {
         Ok(Self { nodes: parts_first(levels.into_iter().flatten().collect()) })
     }
 
-    /// Reads an image's own manifest alone: enough to give a tag to an image that is there.
+    /// Reads the image's own manifest alone. This suffices to tag an image that exists.
     ///
     /// # Errors
-    /// When it is missing, wrong or unsupported.
+    /// Returns an error if the manifest is missing, wrong or unsupported.
     pub async fn read_root(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
         let (root, _) = read_node(reader, image, image.digest, None).await?;
         Ok(Self { nodes: vec![root] })
     }
 
-    /// The manifests, parts before wholes.
+    /// Returns the manifests, parts before wholes.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
 
-    /// The image itself.
+    /// Returns the manifest of the image itself.
     pub fn root(&self) -> &Node {
         #[expect(clippy::expect_used, reason = "a graph is only made with the image it was read for")]
         self.nodes.last().expect("a graph has a root")
     }
 
-    /// Whether it has all manifests that its manifests name, rather than the image's own alone.
+    /// Returns `true` if the graph contains all manifests that its manifests list, rather than the image's own manifest alone.
     pub fn is_whole(&self) -> bool {
         let digests: HashSet<Digest> = self.nodes.iter().map(|node| node.digest).collect();
         self.nodes.iter().flat_map(|node| &node.children).all(|child| digests.contains(child))
     }
 
-    /// The blobs of the manifests that `lacking` picks, each once.
+    /// Returns the blobs of the manifests for which `lacking` returns `true`, without duplicates.
     pub fn blobs(&self, mut lacking: impl FnMut(&Node) -> bool) -> Vec<&Descriptor> {
         let mut seen = HashSet::new();
         self.nodes
@@ -119,10 +120,10 @@ impl Graph {
             .collect()
     }
 
-    /// The size of the image: all its manifests and blobs, each once, in bytes.
+    /// Returns the size of the image in bytes: all its manifests and blobs, each counted once.
     pub fn size(&self) -> u64 {
         let manifests: u64 = self.nodes.iter().map(|node| node.manifest.bytes().len() as u64).sum();
-        // Sizes come from manifests, which may claim anything.
+        // Sizes come from untrusted manifests, so the sum saturates.
         self.blobs(|_| true).iter().fold(manifests, |sum, blob| sum.saturating_add(blob.size))
     }
 }
@@ -145,13 +146,13 @@ async fn read_node(
     Ok((Node { digest, manifest, children, blobs }, parsed.children))
 }
 
-/// Orders manifests so that each comes after all it is made of. A part may stand at several depths.
+/// Orders manifests so that each one follows all its parts. A part may occur at several depths.
 fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
     let Some(root) = nodes.first().map(|node| node.digest) else { return nodes };
     let mut waiting: HashMap<Digest, Node> = nodes.into_iter().map(|node| (node.digest, node)).collect();
     let mut ordered = Vec::with_capacity(waiting.len());
     let mut path = vec![root];
-    // What is made of itself cannot be named by a hash, so this ends.
+    // A manifest cannot contain its own hash, so there are no cycles and the loop ends.
     while let Some(digest) = path.last().copied() {
         let next = waiting
             .get(&digest)
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn parts_come_before_wholes_even_where_they_stand_at_two_depths() {
-        // 1 is made of 2 and 3, 2 is made of 3 and 4.
+        // Manifest 1 lists 2 and 3; manifest 2 lists 3 and 4.
         let ordered = parts_first(vec![node(1, &[3, 2]), node(3, &[]), node(2, &[4, 3]), node(4, &[])]);
         let place = |name: u8| ordered.iter().position(|node| node.digest == Digest::of(&[name])).unwrap();
         assert_eq!(ordered.len(), 4);

@@ -1,7 +1,7 @@
-//! Who moves a blob to a host: one leader, while all others wait for it and then mount.
+//! Leases on blobs: one leader moves a blob to a host, while all others wait and then mount it.
 //!
-//! A leader waits for nobody, so leaders and followers cannot wait for each other in a circle. A leader that fails, or is
-//! dropped, makes room for the next one.
+//! A leader never waits for another task here, so leaders and followers cannot deadlock. If a leader fails or is dropped, the
+//! next task that claims the blob becomes the leader.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +10,7 @@ use oci_types::Digest;
 use oci_types::{Host, Repository, RepositoryPath};
 use tokio::sync::watch;
 
-/// Which host has which blob, and where.
+/// Records which host has which blob, and in which repository.
 #[derive(Clone, Debug, Default)]
 pub(super) struct BlobLeases {
     table: Arc<Mutex<Table>>,
@@ -19,31 +19,31 @@ pub(super) struct BlobLeases {
 /// A blob on a host.
 type Place = (Key, u32);
 
-/// The start of a digest. Two blobs with the same would cost a mount that comes to nothing, so half of it is enough.
+/// The first half of a digest. A collision of two blobs would only cost a failed mount, so half of the digest suffices.
 type Key = u128;
 
-/// The blobs that hosts have or are getting. A run may know a hundred thousand blobs on twenty hosts: an entry has 32 bytes
-/// however many hosts have the blob.
+/// The blobs that hosts have or are receiving. A run may involve a hundred thousand blobs on twenty hosts, so an entry has 32
+/// bytes, however many hosts have the blob.
 #[derive(Debug, Default)]
 struct Table {
     hosts: HashMap<Host, u32>,
     numbers: HashMap<RepositoryPath, u32>,
     paths: Vec<RepositoryPath>,
     held: HashMap<Key, Held>,
-    /// What `held` has no room for: blobs that a host has in another repository than most, and hosts beyond the 64th.
+    /// Entries that do not fit into `held`: hosts that have the blob in another repository, and hosts beyond the 64th.
     elsewhere: HashMap<Place, u32>,
-    /// Somebody is moving it there; the channel closes when that is over.
+    /// Blobs that a leader is moving to a host. The channel closes when the leader ends.
     moving: HashMap<Place, watch::Receiver<()>>,
 }
 
-/// A repository, by its number, that has a blob on several hosts, each by the bit of its number.
+/// A repository, by its number, and the set of hosts that have the blob in it, one bit for each host number.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     hosts: u64,
     path: u32,
 }
 
-/// What to do about a blob for a repository.
+/// The action to take on a blob for a repository.
 #[derive(Debug)]
 pub(super) enum Turn {
     /// Mount it from this repository of the host.
@@ -52,26 +52,26 @@ pub(super) enum Turn {
     Lead(Lead),
 }
 
-/// What came of a claim; `Err`: somebody else moves the blob until this closes.
+/// The result of a claim. `Err` means that another task is moving the blob until the channel closes.
 pub(super) type Claim = Result<Turn, watch::Receiver<()>>;
 
-/// The duty to move a blob to a host. Dropped without success, it passes to whoever claims next.
+/// The duty to move a blob to a host. If it is dropped without success, the next task that claims the blob takes over.
 #[derive(Debug)]
 pub(super) struct Lead {
     leases: BlobLeases,
     place: Place,
-    /// Wakes the followers by being dropped.
+    /// Dropping it wakes the followers.
     _over: watch::Sender<()>,
 }
 
 impl BlobLeases {
-    /// What to do about a blob for a repository after a claim, once nobody else is moving it to the host. Whoever waits here
-    /// should hold nothing that a leader may need.
+    /// Waits until no other task is moving the blob to the host, and returns the action to take for the repository. The caller
+    /// must not hold anything that a leader may need.
     pub(super) async fn turn(&self, mut claim: Claim, repository: &Repository, digest: Digest) -> Turn {
         loop {
             match claim {
                 Ok(turn) => return turn,
-                // An error is the end of the wait.
+                // An error means that the leader has ended.
                 Err(mut over) => drop(over.changed().await),
             }
             claim = self.claim(repository, digest);
@@ -99,7 +99,7 @@ impl BlobLeases {
 }
 
 impl Table {
-    /// The number of a host.
+    /// Returns the number of a host.
     fn host(&mut self, host: &Host) -> u32 {
         let next = number(self.hosts.len());
         match self.hosts.get(host) {
@@ -108,7 +108,7 @@ impl Table {
         }
     }
 
-    /// The number of a repository's path.
+    /// Returns the number of a repository path.
     fn path(&mut self, path: &RepositoryPath) -> u32 {
         if let Some(number) = self.numbers.get(path) {
             return *number;
@@ -119,7 +119,7 @@ impl Table {
         number
     }
 
-    /// The repository that has a blob on a host.
+    /// Returns the repository that has a blob on a host.
     fn holder(&self, place: Place) -> Option<&RepositoryPath> {
         let held = self.held.get(&place.0).filter(|held| held.hosts & bit(place.1) != 0);
         let path = held.map(|held| held.path).or_else(|| self.elsewhere.get(&place).copied())?;
@@ -137,7 +137,7 @@ impl Table {
 }
 
 impl Lead {
-    /// The blob is in this repository now.
+    /// Records that the blob is in this repository, and ends the lease.
     pub(super) fn succeeded(self, repository: &Repository) {
         let mut table = self.leases.table();
         let path = table.path(&repository.path);
@@ -155,12 +155,12 @@ fn key(digest: Digest) -> Key {
     digest.hash().iter().take(size_of::<Key>()).fold(0, |key, byte| key << 8 | Key::from(*byte))
 }
 
-/// The bit of a host; none for those beyond the 64th.
+/// Returns the bit of a host, or 0 for hosts beyond the 64th.
 fn bit(host: u32) -> u64 {
     1_u64.checked_shl(host).unwrap_or(0)
 }
 
-/// Names that are in memory are fewer than there are numbers.
+/// Converts an index to a number. There are always fewer names in memory than `u32` has values.
 fn number(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
@@ -214,7 +214,8 @@ mod tests {
         drop(lead(&leases, "a.io/two", blob));
     }
 
-    /// Every host answers for itself, whether the others have the blob in the same repository or not, beyond the 64th too.
+    /// Each host has its own answer, whether or not the other hosts have the blob in the same repository, and beyond the 64th
+    /// host too.
     #[test]
     fn each_of_many_hosts_has_its_own_repository() {
         let leases = BlobLeases::default();
@@ -232,7 +233,7 @@ mod tests {
         }
     }
 
-    /// What one repository does about one blob in a run.
+    /// The actions of one repository on one blob in a run.
     #[derive(Clone, Debug)]
     struct Request {
         blob: u8,
@@ -240,7 +241,7 @@ mod tests {
         starts: u8,
         takes: u8,
         fails: bool,
-        /// When it is dropped, in the middle of whatever it does.
+        /// The step at which the request is dropped.
         dropped: Option<u8>,
     }
 
@@ -253,7 +254,7 @@ mod tests {
         }
     }
 
-    /// What has happened to a blob on a host.
+    /// The events of the blobs on their hosts.
     #[derive(Default)]
     struct Account {
         moving: HashSet<(u8, u8)>,
@@ -261,7 +262,7 @@ mod tests {
         errors: Vec<String>,
     }
 
-    /// Takes note that a leader is at work, until it is dropped.
+    /// Marks a leader as working until it is dropped.
     struct AtWork<'a>(&'a Mutex<Account>, (u8, u8));
 
     impl<'a> AtWork<'a> {
@@ -306,8 +307,8 @@ mod tests {
     }
 
     proptest! {
-        /// Many images that share blobs over several hosts, leaders that fail or are dropped at any moment: everybody comes
-        /// to an end, never two lead at once, and what a host has got is mounted from then on.
+        /// Many images share blobs over several hosts, and leaders fail or are dropped at any moment. All requests end, a blob
+        /// never has two leaders, and a host that has received a blob mounts it from then on.
         #[test]
         fn nobody_waits_for_ever_and_a_blob_is_moved_once_a_host(
             requests in proptest::collection::vec(request(), 1..60),
@@ -332,7 +333,7 @@ mod tests {
         }
     }
 
-    /// The backlog of the field's largest production: entries do not grow with the number of hosts.
+    /// The largest known production has a large backlog, so the size of an entry must not depend on the number of hosts.
     #[test]
     fn what_is_known_of_a_blob_is_small_however_many_hosts_have_it() {
         assert!(size_of::<(Key, Held)>() <= 32);

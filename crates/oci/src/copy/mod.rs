@@ -1,4 +1,4 @@
-//! Copying an image to many repositories: each blob is read once, each repository gets parts before wholes, tags come last.
+//! Copying an image to many repositories: each blob is read once, each repository receives parts before wholes, tags come last.
 
 mod budget;
 mod extents;
@@ -29,28 +29,28 @@ use crate::attach::Known;
 use crate::error::{Error, ErrorKind};
 use crate::writer::Writer;
 
-/// How many blobs of one image are on their way at once, not counting those that only wait for targets that are behind.
+/// How many blobs of one image are moved concurrently, not counting those that only wait for targets that are behind.
 const BLOBS_AT_ONCE: usize = 16;
-/// The same, counting them.
+/// The same limit, including those that wait for targets that are behind.
 const BLOBS_IN_ALL: usize = 64;
 
-/// Where an image goes, and what is known to be there.
+/// A destination of an image, and the content that it is known to have.
 #[derive(Clone, Debug)]
 pub struct Target {
     /// The repository.
     pub repository: Repository,
-    /// The tags it gets; none to be had by digest alone.
+    /// The tags that the image receives; empty for an image that is pulled by digest alone.
     pub tags: Vec<Tag>,
-    /// Manifests that the repository is known to hold, with all their parts.
+    /// Manifests that the repository is known to have, with all their parts.
     pub present: HashSet<Digest>,
 }
 
-/// What was done for one target.
+/// Counts of what was written to one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Blobs that were uploaded.
     pub blobs_sent: u64,
-    /// Blobs that were there, or were mounted from another repository.
+    /// Blobs that existed, or that were mounted from another repository.
     pub blobs_there: u64,
     /// Bytes of uploaded blobs.
     pub bytes_sent: u64,
@@ -60,43 +60,43 @@ pub struct Copied {
     pub tags: u64,
 }
 
-/// A step of a copy, for whoever shows progress. Blobs shared by targets are told once for each.
+/// A step of a copy, for progress reports. A blob that several targets share is reported once for each.
 #[derive(Clone, Copy, Debug)]
 pub enum Step<'a> {
-    /// A blob is in the repository now; `sent` tells whether it had to be uploaded.
+    /// The repository now has the blob.
     Blob {
-        /// Where.
+        /// The repository.
         repository: &'a Repository,
-        /// Which.
+        /// The blob.
         blob: &'a Descriptor,
         /// Whether it was uploaded, rather than found or mounted.
         sent: bool,
     },
-    /// The image can be pulled by this tag now.
+    /// The image can now be pulled by this tag.
     Tagged {
-        /// Where.
+        /// The repository.
         repository: &'a Repository,
-        /// Which.
+        /// The tag.
         tag: &'a Tag,
     },
 }
 
-/// Told of every step of a copy.
+/// A callback for every step of a copy.
 pub type Observer<'a> = &'a (dyn Fn(Step<'_>) + Sync);
 
-/// Told what came of each target, by its place among them, as soon as that is known.
+/// A callback for the result of each target, with its index in the list of targets. It is called as soon as the result is known.
 pub type Finished<'a> = &'a (dyn Fn(usize, Result<Copied, Error>) + Sync);
 
-/// How a copy shares memory with others that go on at the same time.
+/// The memory budget of a copy that runs concurrently with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
-    /// It takes from what there is for all.
+    /// The copy uses the common budget.
     Common,
-    /// Its targets are behind: it takes from the share of their first host, and keeps nobody else waiting.
+    /// The targets are behind: the copy uses the budget of their first host, and does not delay other copies.
     Behind,
 }
 
-/// Copies images. It remembers which host has which blob, so one copier should serve a whole run.
+/// Copies images. A copier remembers which host has which blob, so one copier should serve a whole run.
 #[derive(Clone, Debug)]
 pub struct Copier {
     writer: Writer,
@@ -104,21 +104,21 @@ pub struct Copier {
 }
 
 impl Copier {
-    /// A copier that remembers nothing yet.
+    /// Creates a copier without any knowledge of hosts.
     pub fn new(writer: Writer, spool: SpoolSettings) -> Self {
         Self { mover: Mover::new(writer.clone(), spool), writer }
     }
 
-    /// How much has been written to the spool so far, in bytes.
+    /// Returns how much has been written to the spool so far, in bytes.
     pub fn spooled(&self) -> u64 {
         self.mover.spooled()
     }
 
-    /// Copies an image to all targets at the same time and tells of each what came of it, as soon as that is known. A target
-    /// that is slow or fails does not stop the others.
+    /// Copies an image to all targets concurrently, and reports the result of each target as soon as it is known. A target that
+    /// is slow or fails does not stop the others.
     ///
-    /// In each repository blobs come first, then manifests after all their parts, then the tags, so that whatever
-    /// interrupts this leaves no manifest without its parts and no tag on an incomplete image.
+    /// Each repository receives blobs first, then manifests after all their parts, then tags. An interruption therefore leaves no
+    /// manifest without its parts and no tag on an incomplete image.
     pub async fn copy(
         &self,
         graph: &Graph,
@@ -142,10 +142,10 @@ impl Copier {
         let moving = stream::iter(graph.blobs(|_| true)).for_each_concurrent(BLOBS_IN_ALL, |blob| {
             let (wanted, listeners, places) = (&wanted, &listeners, &places);
             async move {
-                // Nobody closes it.
+                // The semaphore is never closed.
                 let Ok(place) = places.acquire().await else { return };
                 let lacking = (0..targets.len()).filter(|index| wanted[*index].contains(&blob.digest));
-                // A target that has failed already listens no more.
+                // A target that has failed has closed its channel.
                 let listening = lacking.filter(|index| !listeners[*index].is_closed());
                 let wanting = listening
                     .map(|index| wanting(&targets[index].repository, blob, &listeners[index]))
@@ -161,7 +161,7 @@ impl Copier {
         join(join_all(finishing), moving).await;
     }
 
-    /// Waits for a target's blobs and writes its manifests and tags.
+    /// Waits for the blobs of a target, and writes its manifests and tags.
     async fn finish(
         &self,
         graph: &Graph,
@@ -189,8 +189,8 @@ impl Copier {
         Ok(copied)
     }
 
-    /// Writes the manifests that the target lacks, level by level from the parts up, and gives their number. An image that
-    /// gets a tag is written by that tag: one request for both.
+    /// Writes the manifests that the target lacks, level by level, parts first, and returns their number. An image with tags is
+    /// written by its tag instead: one request does both.
     async fn write_manifests(&self, graph: &Graph, target: &Target) -> Result<u64, Error> {
         let root = graph.root().digest;
         if target.present.contains(&root) {
@@ -211,7 +211,7 @@ impl Copier {
             }
             try_join_all(ready.iter().map(|node| async {
                 written.fetch_add(1, Relaxed);
-                // What is about another manifest is listed as that where the registry keeps no such list.
+                // A manifest with a subject is also added to the list of referrers if the registry does not maintain that list.
                 self.writer.place(&target.repository, node.digest, &node.manifest, Known::Unknown).await
             }))
             .await?;
@@ -230,28 +230,28 @@ impl Copier {
     }
 }
 
-/// A target that wants a blob and listens for what comes of it.
+/// Connects a target that needs a blob with the channel for the result.
 fn wanting<'a, 'graph: 'a>(
     repository: &'a Repository,
     blob: &'graph Descriptor,
     listener: &'a mpsc::Sender<Moved<'graph>>,
 ) -> Wanting<'a> {
     let report = move |result| {
-        // The channel has room for every blob that the target wants; one that has failed already listens no more.
+        // The channel has capacity for every blob that the target needs. A target that has failed has closed it.
         let _ = listener.try_send(Moved { blob, result });
     };
     Wanting { repository, report: Box::new(report), given_up: Box::pin(listener.closed()) }
 }
 
-/// What came of a blob for one target: whether it was uploaded.
+/// The result of a blob for one target: `true` if it was uploaded.
 struct Moved<'a> {
     blob: &'a Descriptor,
     result: Result<bool, Error>,
 }
 
-/// The blobs of the manifests that a target lacks.
+/// Returns the blobs of the manifests that a target lacks.
 fn wanted_blobs<'a>(graph: &'a Graph, target: &Target) -> HashSet<&'a Digest> {
-    // Where the whole is there, so are its parts: registries take no manifest without them.
+    // A repository that has the whole image also has its parts: registries accept no manifest without them.
     if target.present.contains(&graph.root().digest) {
         return HashSet::new();
     }

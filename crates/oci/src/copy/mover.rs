@@ -1,4 +1,4 @@
-//! Moving one blob to all the repositories that want it.
+//! Moving one blob to all repositories that need it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,11 @@ use crate::error::{Error, ErrorKind};
 use crate::write::{Brought, Content, Contents};
 use crate::writer::Writer;
 
-/// How long the other repositories of a blob have, after the first has it, before the image goes on with other blobs.
+/// How long an image waits for the other repositories of a blob, after the first one has it, before it continues with other
+/// blobs.
 const AFTER_THE_FIRST: Duration = Duration::from_secs(1);
 
-/// Moves blobs. Clones share what they know.
+/// Moves blobs. Clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Mover {
     writer: Writer,
@@ -30,21 +31,21 @@ pub(super) struct Mover {
     resources: Arc<Resources>,
 }
 
-/// A repository that wants the blob.
+/// A repository that needs the blob.
 pub(super) struct Wanting<'a> {
     pub(super) repository: &'a Repository,
-    /// Told whether the blob had to be uploaded.
+    /// Receives the result: `true` if the blob was uploaded.
     pub(super) report: Box<dyn Fn(Result<bool, Error>) + Send + Sync + 'a>,
-    /// Ends when nobody wants to know any more.
+    /// Completes when the result is no longer needed.
     pub(super) given_up: BoxFuture<'a, ()>,
 }
 
-/// What is on its way.
+/// The blob that is moved.
 #[derive(Clone, Copy)]
 pub(super) struct Cargo<'a> {
     pub(super) source: &'a Repository,
     pub(super) blob: &'a Descriptor,
-    /// The host in whose share of memory it moves; `None`: that of all.
+    /// The host whose memory budget is used; `None` for the common budget.
     pub(super) behind: Option<&'a Host>,
 }
 
@@ -55,16 +56,16 @@ impl Mover {
         Self { writer, leases: BlobLeases::default(), resources: Arc::new(resources) }
     }
 
-    /// How much has gone to the spool so far, in bytes.
+    /// Returns how much has been written to the spool so far, in bytes.
     pub(super) fn spooled(&self) -> u64 {
         self.resources.spool.written()
     }
 
-    /// Brings a blob to all repositories that want it and reports each as soon as it has it. The image's place for a blob on
-    /// its way is given back as soon as only repositories that are behind are left.
+    /// Brings a blob to all repositories that need it, and reports each one as soon as it has the blob. The permit of the image
+    /// is released as soon as only repositories that are behind are left.
     ///
-    /// Each repository goes its own way: one that waits for what another image moves to its host holds nothing meanwhile, so
-    /// images that share blobs do not wait for each other in a circle.
+    /// The repositories are independent. A repository that waits for another image to move a blob to its host holds nothing
+    /// meanwhile, so images that share blobs do not deadlock.
     pub(super) async fn move_to(
         &self,
         cargo: Cargo<'_>,
@@ -81,7 +82,8 @@ impl Mover {
             .map(|(number, wanting)| {
                 let Wanting { repository, report, given_up } = wanting;
                 let destination = Destination { mover: self, cargo, supply, number, repository };
-                // All hosts at one moment: where two images share the hosts of a blob between them, it is read twice.
+                // All hosts are claimed at one moment: if two images divided the hosts of a blob between them, the blob would be
+                // read twice.
                 let claim = self.leases.claim(repository, blob.digest);
                 let engaged = claim.is_ok().then(|| destination.engage());
                 async move {
@@ -115,7 +117,7 @@ impl Mover {
     }
 }
 
-/// One repository on its way to one blob.
+/// The transfer of one blob to one repository.
 struct Destination<'a> {
     mover: &'a Mover,
     cargo: Cargo<'a>,
@@ -125,18 +127,18 @@ struct Destination<'a> {
 }
 
 impl<'a> Destination<'a> {
-    /// Brings the blob to the repository; tells whether it had to be uploaded.
+    /// Brings the blob to the repository. Returns `true` if it was uploaded.
     async fn serve(&self, claim: Claim, engaged: Option<Engaged<'a>>) -> Result<bool, Error> {
         let Cargo { source, blob, .. } = self.cargo;
         let (from, lead) = match self.mover.leases.turn(claim, self.repository, blob.digest).await {
             Turn::Mount(from) => (Some(from), None),
-            // Staging on the same host is as good a place to mount from as any.
+            // If the source is on the same host, the blob can be mounted from there.
             Turn::Lead(lead) if self.repository.host == source.host => {
                 (Some(source.path.clone()), Some(lead))
             }
             Turn::Lead(lead) => (None, Some(lead)),
         };
-        // From here on this waits for no task that may wait for it.
+        // From here on this task waits for no task that may wait for it.
         let engaged = engaged.unwrap_or_else(|| self.engage());
         let mut contents = FromSource { destination: self, engaged };
         let writer = &self.mover.writer;
@@ -152,7 +154,7 @@ impl<'a> Destination<'a> {
         self.supply.engage(self.number, &self.repository.host)
     }
 
-    /// The failure of the source, as it is for one of its destinations.
+    /// Converts a failure of the source to the error of this destination.
     fn source_failed(&self, cause: &Cause) -> Error {
         let Cause { text, temporary, advice } = cause.clone();
         let kind = ErrorKind::Source { cause: text, temporary, advice };
@@ -160,7 +162,7 @@ impl<'a> Destination<'a> {
     }
 }
 
-/// A blob of the source, as one destination gets it.
+/// A blob of the source, as the content for one destination.
 struct FromSource<'d, 'a> {
     destination: &'d Destination<'a>,
     engaged: Engaged<'a>,

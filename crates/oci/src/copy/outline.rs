@@ -1,4 +1,4 @@
-//! The manifests of an image, without reading those of its leaves: indexes tell enough of what they list.
+//! The manifests of an image, without reading the leaves: indexes contain the descriptors of the manifests that they list.
 
 use std::collections::HashSet;
 
@@ -10,34 +10,34 @@ use crate::error::{Error, ErrorKind};
 use crate::read::Selector;
 use crate::reader::Reader;
 
-/// What an image is made of.
+/// The manifests of an image.
 #[derive(Clone, Debug, Default)]
 pub struct Outline {
-    /// Descriptors of all manifests, each once, the image itself first.
+    /// The descriptors of all manifests, without duplicates, the image itself first.
     pub manifests: Vec<Descriptor>,
     /// The entries of each index.
     pub indexes: Vec<Vec<Descriptor>>,
 }
 
 impl Graph {
-    /// What the image is made of.
+    /// Returns the outline of the image.
     pub fn outline(&self) -> Outline {
         let nodes = || self.nodes().iter().rev();
         let manifests = nodes().map(|node| described(node.digest, &node.manifest)).collect();
         let indexes = nodes().filter(|node| !node.children.is_empty());
-        // A graph is made of manifests that were parsed.
+        // All manifests of a graph were parsed before, so none is left out here.
         let indexes = indexes.filter_map(|node| Some(node.manifest.parse().ok()?.children)).collect();
         Outline { manifests, indexes }
     }
 }
 
 impl Reader {
-    /// What an image is made of, as a repository holds it.
+    /// Reads the outline of an image in a repository.
     ///
-    /// One request for the image, and one for each index below it.
+    /// Sends one request for the image, and one for each index below it.
     ///
     /// # Errors
-    /// When a manifest cannot be read, or there are more than any image has.
+    /// Returns an error if a manifest cannot be read, or if the image exceeds the limits on manifests.
     pub async fn outline(&self, image: &DigestReference) -> Result<Outline, Error> {
         let doing = || format!("reading all of {image}");
         let mut outline = Outline::default();
@@ -77,7 +77,8 @@ impl Reader {
     }
 }
 
-/// A manifest by the digest that it is referred to by, which need not be of the algorithm that its content is kept under.
+/// Returns the descriptor of a manifest with the digest by which it is referenced, which may use another algorithm than the
+/// digest under which its content is stored.
 fn described(digest: crate::Digest, manifest: &RawManifest) -> Descriptor {
     let size = manifest.bytes().len() as u64;
     let media_type = manifest.media_type().clone();

@@ -1,4 +1,4 @@
-//! Which hosts were behind lately: nobody waits long for them again.
+//! Tracks which hosts were behind recently, so that the other hosts do not wait long for them again.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,23 +8,23 @@ use oci_types::Host;
 
 use super::relay::PATIENCE;
 
-/// How long the others wait, in sum, over one blob for a host that was behind with the one before.
+/// The total time, for one blob, that the other hosts wait for a host that was behind with its previous blob.
 const LITTLE_PATIENCE: Duration = Duration::from_millis(100);
 
-/// The hosts that were behind with the last blob that they got together with others.
+/// The hosts that were behind with the last blob that they received together with others.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     behind: Mutex<HashSet<Host>>,
 }
 
 impl Pace {
-    /// How long a host may hold up the others over one blob.
+    /// Returns how long a host may delay the others for one blob.
     pub(super) fn patience(&self, host: &Host) -> Duration {
         let behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
         if behind.contains(host) { LITTLE_PATIENCE } else { PATIENCE }
     }
 
-    /// Takes note of how a host has kept up.
+    /// Records whether a host was behind.
     pub(super) fn note(&self, host: &Host, is_behind: bool) {
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_behind {

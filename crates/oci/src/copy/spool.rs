@@ -1,6 +1,6 @@
-//! The spool: room on disk for what destinations that are behind have still to get.
+//! The spool: disk space for data that destinations that are behind have not read yet.
 //!
-//! One file without a name, which the system takes back however the process ends. It is opened when it is first needed.
+//! It is one unnamed file, which the system removes however the process ends. It is opened when it is first needed.
 
 use std::fs::File;
 use std::io;
@@ -17,20 +17,20 @@ use tokio::time::timeout;
 
 use super::extents::Extents;
 
-/// How long the disk may take over one piece before it counts as failed.
+/// How long the disk may take for one operation before it counts as failed.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Where the spool is and how large it may become.
+/// The location and maximum size of the spool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolSettings {
-    /// The folder that its file is made in; `None`: the system's for temporary files.
+    /// The directory of the file; `None` for the system's directory for temporary files.
     pub directory: Option<PathBuf>,
-    /// The most that it takes, in bytes, over all copies; 0 for no spool.
+    /// The maximum size in bytes, over all copies; 0 for no spool.
     pub limit: u64,
 }
 
 impl Default for SpoolSettings {
-    /// 10 GiB in the system's folder for temporary files.
+    /// 10 GiB in the system's directory for temporary files.
     fn default() -> Self {
         Self { directory: None, limit: 10 << 30 }
     }
@@ -45,14 +45,14 @@ pub(super) struct Spool {
 #[derive(Debug)]
 struct Shared {
     settings: SpoolSettings,
-    /// `None` where it could not be made.
+    /// `None` if the file could not be created.
     file: OnceCell<Option<File>>,
     extents: Mutex<Extents>,
     failed: AtomicBool,
     written: AtomicU64,
 }
 
-/// A stretch of the spool; dropped, it is free again.
+/// A part of the spool, which is freed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Extent {
     shared: Arc<Shared>,
@@ -67,7 +67,7 @@ impl Spool {
         Self { shared: Arc::new(Shared { settings, file, extents, failed, written }) }
     }
 
-    /// Sets room aside, in bytes. `None`: the limit is used up, or the disk has failed.
+    /// Reserves `length` bytes. Returns `None` if the limit is reached or the disk has failed.
     pub(super) async fn reserve(&self, length: u64) -> Option<Arc<Extent>> {
         if self.shared.failed.load(Relaxed) {
             return None;
@@ -85,7 +85,7 @@ impl Spool {
         self.shared.file.get_or_init(opening).await.is_some().then(|| Arc::new(extent))
     }
 
-    /// How much has been written to it so far, in bytes.
+    /// Returns how much has been written so far, in bytes.
     pub(super) fn written(&self) -> u64 {
         self.shared.written.load(Relaxed)
     }
@@ -100,7 +100,7 @@ impl Shared {
         self.extents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nothing more is kept on this disk.
+    /// Marks the disk as failed: nothing more is written to it.
     fn fail(&self, error: &io::Error) {
         if !self.failed.swap(true, Relaxed) {
             let folder =
@@ -114,10 +114,10 @@ impl Shared {
 }
 
 impl Extent {
-    /// Writes pieces one after another, the first so many bytes from the start of the extent.
+    /// Writes pieces one after another, starting `at` bytes after the start of the extent.
     ///
     /// # Errors
-    /// When the disk does not take them. The whole spool is then given up.
+    /// Returns an error if the disk fails. The whole spool is then given up.
     pub(super) async fn write(self: &Arc<Self>, at: u64, pieces: Vec<Bytes>) -> io::Result<()> {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
         self.within(at, length)?;
@@ -134,10 +134,10 @@ impl Extent {
         Ok(())
     }
 
-    /// Reads `length` bytes, the first so many bytes from the start of the extent.
+    /// Reads `length` bytes, starting `at` bytes after the start of the extent.
     ///
     /// # Errors
-    /// When the disk does not give them.
+    /// Returns an error if the disk fails.
     pub(super) async fn read(self: &Arc<Self>, at: u64, length: usize) -> io::Result<Bytes> {
         self.within(at, length as u64)?;
         self.on_disk(move |file, start| {
@@ -148,14 +148,14 @@ impl Extent {
         .await
     }
 
-    /// What would touch the content of others is refused here, whoever has miscounted.
+    /// Refuses access beyond the extent, so that a bug in a caller cannot damage the data of other copies.
     fn within(&self, at: u64, length: u64) -> io::Result<()> {
         let inside = at.checked_add(length).is_some_and(|end| end <= self.length);
         if inside { Ok(()) } else { Err(io::Error::other("beyond the room that was set aside")) }
     }
 
-    /// Works on the file where that may block. The work keeps the extent: it is given to nobody else while the disk is still
-    /// busy with it, even where nobody waits for the work any more.
+    /// Runs blocking work on the file. The work holds the extent, so the extent is not reused while the disk is still busy with
+    /// it, even if the caller has stopped waiting.
     async fn on_disk<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&File, u64) -> io::Result<T> + Send + 'static,
@@ -181,7 +181,7 @@ impl Drop for Extent {
 
 #[cfg(test)]
 impl Spool {
-    /// A spool whose disk takes nothing.
+    /// Returns a spool whose disk rejects all writes.
     pub(super) fn on_a_failing_disk() -> Self {
         let spool = Self::new(SpoolSettings::default());
         let read_only = tempfile::NamedTempFile::new().and_then(|file| File::open(file.path())).unwrap();

@@ -1,5 +1,5 @@
-//! A blob on demand: read when the first destination wants it, once for all, and again only for who cannot be served from
-//! what was read before.
+//! A blob on demand. It is read when the first destination needs it, once for all destinations. It is read again only for
+//! destinations that cannot be served from an earlier read.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub(super) struct Origin<'a> {
     pub(super) blob: &'a Descriptor,
 }
 
-/// What all copies share.
+/// The resources that all copies share.
 #[derive(Debug)]
 pub(super) struct Resources {
     pub(super) spool: Spool,
@@ -33,42 +33,42 @@ pub(super) struct Resources {
     pub(super) pace: Pace,
 }
 
-/// A blob for destinations, which are known by numbers of the caller's.
+/// A blob for destinations, which the caller numbers.
 pub(super) struct Supply<'a> {
     origin: Origin<'a>,
     resources: &'a Resources,
-    /// The host in whose share of memory it is read; `None`: that of all.
+    /// The host whose memory budget is used; `None` for the common budget.
     behind: Option<&'a Host>,
     state: Mutex<State<'a>>,
     wanted: Notify,
-    /// Counts readings that destinations can take from.
+    /// Counts the reads that destinations can take data from.
     readings: watch::Sender<u32>,
 }
 
 #[derive(Default)]
 struct State<'a> {
-    /// Those that want the blob or may come to want it.
+    /// Destinations that need the blob, or may need it.
     engaged: BTreeMap<usize, &'a Host>,
-    /// Those that wait for a reading.
+    /// Destinations that wait for a read.
     waiting: BTreeMap<usize, &'a Host>,
     latest: Option<Arc<Relay>>,
 }
 
-/// A destination that wants the blob, or may come to want it: a reading that begins now keeps it in mind.
+/// A destination that needs the blob, or may need it. A read that starts now serves it too.
 pub(super) struct Engaged<'a> {
     supply: &'a Supply<'a>,
     number: usize,
     host: &'a Host,
-    /// What it takes from.
+    /// The relay that it reads from.
     relay: Option<Arc<Relay>>,
 }
 
-/// The rest of a blob.
+/// Returns the rest of a blob as a stream.
 fn pieces(source: &mut BlobStream) -> impl Stream<Item = Result<Bytes, Error>> {
     stream::try_unfold(source, |source| async { Ok(source.next().await?.map(|piece| (piece, source))) })
 }
 
-/// The blob as one destination gets it.
+/// The blob as one destination receives it.
 pub(super) type Pieces = BoxStream<'static, std::io::Result<Bytes>>;
 
 impl<'a> Supply<'a> {
@@ -82,13 +82,13 @@ impl<'a> Supply<'a> {
         Engaged { supply: self, number, host, relay: None }
     }
 
-    /// Reads the blob whenever somebody waits for it; `settled` is called when a reading needs no more memory. It does not
-    /// end by itself.
+    /// Reads the blob whenever a destination waits for it, and calls `settled` when a read needs no more memory. The future never
+    /// completes.
     pub(super) async fn run(&self, settled: impl Fn()) {
         let mut again = false;
         loop {
             self.wanted.notified().await;
-            // Whoever wanted it may have gone, or may have been served meanwhile.
+            // The destination may have left meanwhile, or may have been served.
             let Some(first) = self.state().waiting.values().next().copied() else { continue };
             let behind = if again { Some(first) } else { self.behind };
             let Resources { spool, budgets, pace } = self.resources;
@@ -97,12 +97,12 @@ impl<'a> Supply<'a> {
             let engaged = self.state().engaged.clone();
             let patience = engaged.iter().map(|(number, host)| (*number, pace.patience(host)));
             let relay = Arc::new(Relay::new(size, spool.clone(), patience));
-            // Boxed: most of the time nothing is read.
+            // Boxed to keep the future small: most of the time nothing is read.
             Box::pin(self.read(&relay)).await;
             relay.settle().await;
             drop(budget);
             settled();
-            // One by itself is neither behind nor ahead.
+            // A destination that is alone is neither behind nor ahead.
             if engaged.len() > 1 {
                 engaged.iter().for_each(|(number, host)| pace.note(host, relay.is_behind(*number)));
             }
@@ -114,12 +114,13 @@ impl<'a> Supply<'a> {
         let Origin { reader, repository, blob } = self.origin;
         let mut source = reader.blob(repository, blob.digest, blob.size);
         if blob.size <= WINDOW {
-            // It is there as a whole, and right, before anybody gets a byte.
+            // The whole blob is in memory and verified before any destination receives a byte.
             Box::pin(relay.read(pieces(&mut source))).await;
             self.publish(relay);
             return;
         }
-        // Uploads begin when the source has begun to answer: who waits for a destination then holds what it gives.
+        // Uploads start once the source has started to answer: a task that waits for its destination already holds the stream of
+        // the source.
         match source.open().await {
             Ok(()) => {
                 self.publish(relay);
@@ -132,10 +133,10 @@ impl<'a> Supply<'a> {
         }
     }
 
-    /// Lets destinations take from a reading.
+    /// Makes a read available to destinations.
     fn publish(&self, relay: &Arc<Relay>) {
         let mut state = self.state();
-        // Some have got the blob, or have failed, since it began.
+        // Some destinations may have received the blob, or may have failed, since the read started.
         relay.retain(|number| state.engaged.contains_key(&number));
         state.latest = Some(Arc::clone(relay));
         state.waiting.clear();
@@ -149,10 +150,10 @@ impl<'a> Supply<'a> {
 }
 
 impl Engaged<'_> {
-    /// The whole blob, from what was read before or from a new reading.
+    /// Returns the whole blob, from an earlier read or from a new one.
     ///
     /// # Errors
-    /// When the source has failed.
+    /// Returns an error if the source has failed.
     pub(super) async fn pieces(&mut self) -> Result<Pieces, Cause> {
         let mut readings = self.supply.readings.subscribe();
         loop {
@@ -168,12 +169,12 @@ impl Engaged<'_> {
                 }
             }
             self.want();
-            // The other end is in the supply, which is there.
+            // The sender is part of the supply, so it cannot be closed here.
             let _ = readings.changed().await;
         }
     }
 
-    /// Why the source failed that the last pieces came from, where it did.
+    /// Returns why the source of the last pieces failed, if it did.
     pub(super) fn failure(&self) -> Option<Cause> {
         self.relay.as_ref()?.failure()
     }
@@ -183,7 +184,7 @@ impl Engaged<'_> {
         self.supply.wanted.notify_one();
     }
 
-    /// Notes that the destination may come back for all of it.
+    /// Records that the destination may read the whole blob again.
     pub(super) fn again(&self) {
         self.supply.state().engaged.insert(self.number, self.host);
     }
@@ -191,7 +192,7 @@ impl Engaged<'_> {
     fn take_from(&mut self, relay: &Arc<Relay>) {
         let latest = {
             let mut state = self.supply.state();
-            // While it takes from this reading, no other has to keep it in mind.
+            // While the destination takes data from this read, other reads need not serve it.
             state.engaged.remove(&self.number);
             state.latest.clone()
         };

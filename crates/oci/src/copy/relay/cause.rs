@@ -1,8 +1,8 @@
-//! Why the source of a relay failed.
+//! The cause of a failed source.
 
 use crate::error::Error;
 
-/// Why the source failed.
+/// Why the source of a relay failed.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Cause {
     pub(in super::super) text: String,

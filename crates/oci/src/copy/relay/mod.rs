@@ -1,8 +1,8 @@
-//! One stream to many: what is read once is handed to every destination, the fastest setting the pace.
+//! A relay reads a stream once and passes it to several destinations; the fastest one sets the pace.
 //!
-//! What has come is kept in a window of bounded size. A destination that falls behind it holds up the others for a moment;
-//! then the stream, from where that destination stands, goes to the spool as well, and it reads on from there. It is let go,
-//! to be served by another read of the source, only where the spool has no room.
+//! The data is kept in a window of bounded size. A destination that falls behind delays the others for a moment. After that the
+//! relay writes the stream to the spool, from the start of the window, and the destination reads from there. Only if the
+//! spool is full is the destination dropped; it is then served by another read of the source.
 
 mod cause;
 mod limits;
@@ -27,17 +27,17 @@ use self::state::{End, Mode, Next, Seat, State, Stored};
 use super::spool::Spool;
 use crate::error::Error;
 
-/// A stream under way to its destinations, which are known by numbers of the caller's.
+/// A stream and its destinations. The caller numbers the destinations.
 #[derive(Debug)]
 pub(super) struct Relay {
     size: u64,
     spool: Spool,
     state: Mutex<State>,
-    /// A destination has taken something, or has gone.
+    /// Notified when a destination has taken data or has left.
     moved: Notify,
 }
 
-/// What the reading end does next.
+/// The next step of the reading end.
 enum Step {
     Read,
     Wait,
@@ -45,7 +45,7 @@ enum Step {
 }
 
 impl Relay {
-    /// A stream of `size` bytes that has not begun, for these destinations; each with how long it may hold up the others.
+    /// Constructs a relay for `size` bytes. Each destination has a time for which it may delay the others.
     pub(super) fn new(
         size: u64,
         spool: Spool,
@@ -66,8 +66,8 @@ impl Relay {
         Self { size, spool, state: Mutex::new(state), moved: Notify::new() }
     }
 
-    /// The whole blob for a destination, as a stream that fails where the source does or the destination is let go; `None`
-    /// where its beginning is neither in memory nor in the spool any more.
+    /// Returns the whole blob as a stream for a destination. The stream fails if the source fails or the destination is dropped.
+    /// Returns `None` if the start of the blob is no longer available, neither in memory nor in the spool.
     pub(super) fn stream(
         self: &Arc<Self>,
         number: usize,
@@ -85,7 +85,7 @@ impl Relay {
         (seat.position, seat.mode) = (0, mode);
         seat.stream += 1;
         let reading = Some(Reading { relay: Arc::clone(self), number, stream: seat.stream });
-        // Whoever still waits at an earlier stream of it learns that it is over.
+        // A reader of an earlier stream of this destination learns that its stream has ended.
         std::mem::take(&mut seat.woken).notify_one();
         drop(state);
         let pieces = stream::unfold(reading, |reading| async move {
@@ -99,7 +99,7 @@ impl Relay {
         Some(pieces.boxed())
     }
 
-    /// A destination wants nothing more.
+    /// Removes a destination that needs no more data.
     pub(super) fn leave(&self, number: usize) {
         let mut state = self.state();
         if let Some(seat) = state.seats.remove(&number) {
@@ -110,19 +110,19 @@ impl Relay {
         self.moved.notify_one();
     }
 
-    /// Forgets the destinations that want nothing any more.
+    /// Removes the destinations for which `wants` returns `false`.
     pub(super) fn retain(&self, wants: impl Fn(usize) -> bool) {
         self.state().seats.retain(|number, _| wants(*number));
         self.moved.notify_one();
     }
 
-    /// Whether a destination has fallen behind.
+    /// Returns `true` if a destination has fallen behind.
     pub(super) fn is_behind(&self, number: usize) -> bool {
         let state = self.state();
         state.seats.get(&number).is_some_and(|seat| matches!(seat.mode, Mode::Spool | Mode::LetGo))
     }
 
-    /// Why the source failed, where it did.
+    /// Returns why the source failed, if it did.
     pub(super) fn failure(&self) -> Option<Cause> {
         match &self.state().end {
             Some(End::Failed(cause)) => Some(cause.clone()),
@@ -130,12 +130,12 @@ impl Relay {
         }
     }
 
-    /// Every stream of it fails.
+    /// Lets all streams of the relay fail.
     pub(super) fn fail(&self, error: &Error) {
         self.end(End::Failed(error.into()));
     }
 
-    /// Reads the source to its end, its failure, or until no destination is left.
+    /// Reads the source until it ends or fails, or until no destination is left.
     pub(super) async fn read(&self, source: impl Stream<Item = Result<Bytes, Error>>) {
         let mut source = std::pin::pin!(source);
         loop {
@@ -154,8 +154,8 @@ impl Relay {
         }
     }
 
-    /// Waits until nothing has to be kept in memory: because all destinations have what they want, or because those that are
-    /// behind have it in the spool. Where the spool has no room this lasts as long as they do.
+    /// Waits until no data has to stay in memory: all destinations are done, or the data of those that are behind is in the
+    /// spool. If the spool is full, this waits until the destinations are done.
     pub(super) async fn settle(&self) {
         let read_at = Instant::now();
         loop {
@@ -180,7 +180,7 @@ impl Relay {
         }
     }
 
-    /// Has every destination served from the spool.
+    /// Switches every destination to the spool.
     async fn spool_all(&self) {
         if self.reserve().await {
             let mut state = self.state();
@@ -214,7 +214,8 @@ impl Relay {
         if state.has_room(self.size) { Step::Read } else { Step::Wait }
     }
 
-    /// Waits until the window has room, at the cost of those that are behind it.
+    /// Waits until the window can take another piece. Destinations that hold it back for too long are switched to the spool
+    /// or dropped.
     async fn wait_for_room(&self) {
         let mut still_since = Instant::now();
         loop {
@@ -243,8 +244,8 @@ impl Relay {
         }
     }
 
-    /// Has those that the window waits for served from the spool, or lets them go where there is no room. Where somebody is
-    /// hungry this goes for those whose time is up, else for all, since everything has stood still for so long.
+    /// Switches the destinations that hold the window to the spool, or drops them if the spool is full. If another destination
+    /// waits for data, this applies to those whose patience is used up; otherwise to all, since the stream has stalled.
     async fn overtake(&self, hungry: bool, still: Duration) {
         let is_stored = self.reserve().await;
         let mut state = self.state();
@@ -261,7 +262,7 @@ impl Relay {
         }
     }
 
-    /// Sees to it that the stream goes to the spool, from where the window begins; `false` where it has no room.
+    /// Ensures that the stream is written to the spool from the start of the window on; `false` if the spool is full.
     async fn reserve(&self) -> bool {
         let base = {
             let state = self.state();
@@ -271,7 +272,7 @@ impl Relay {
                 None => state.base,
             }
         };
-        // The window does not move in the meantime: only the reading end, which waits here, moves it.
+        // The window does not move meanwhile: only the reading end moves it, and it waits here.
         let extent = self.spool.reserve(self.size - base).await;
         let mut state = self.state();
         state.refused = extent.is_none();
@@ -279,7 +280,7 @@ impl Relay {
         !state.refused
     }
 
-    /// Writes to the spool what it lacks of the window.
+    /// Writes the part of the window to the spool that is not there yet.
     async fn store(&self) {
         loop {
             let Some((extent, at, to, pieces)) = self.state().unstored() else { return };
@@ -296,7 +297,7 @@ impl Relay {
         }
     }
 
-    /// The next piece for a destination, once it is there; `None` after the last.
+    /// Waits for the next piece for a destination, and returns it; `None` after the last.
     async fn next(&self, number: usize, stream: u32) -> std::io::Result<Option<Bytes>> {
         loop {
             let next = self.state().next(number, stream, self.size);
@@ -323,7 +324,7 @@ impl Relay {
     }
 }
 
-/// A destination's end of the stream.
+/// The reading end of a destination.
 struct Reading {
     relay: Arc<Relay>,
     number: usize,
@@ -333,7 +334,7 @@ struct Reading {
 impl Drop for Reading {
     fn drop(&mut self) {
         if let Some(seat) = self.relay.state().reader(self.number, self.stream) {
-            // Who has failed holds up nobody while it gets ready for another attempt.
+            // A destination whose upload has failed does not delay the others while it prepares another attempt.
             seat.mode = Mode::Between;
         }
         self.relay.moved.notify_one();

@@ -1,4 +1,4 @@
-//! What a relay knows: the window, the spool, the destinations. No waiting happens here.
+//! The state of a relay: window, spool and destinations. Nothing in this file waits.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,40 +15,40 @@ use crate::copy::spool::Extent;
 /// How much is read from the spool at once, in bytes.
 const FROM_SPOOL: usize = 256 * 1024;
 
-/// Who has got how far, and what there is for whom.
+/// The progress of all destinations, and the data that is available to them.
 #[derive(Debug)]
 pub(super) struct State {
-    /// What is in memory, each piece with its place in the blob.
+    /// The pieces in memory, each with its offset in the blob.
     pub(super) window: VecDeque<(u64, Bytes)>,
-    /// Where the window begins: what is before it is in the spool, or gone.
+    /// The offset at which the window starts. Data before it is in the spool or gone.
     pub(super) base: u64,
-    /// How much has come from the source.
+    /// How much has been read from the source.
     pub(super) head: u64,
     pub(super) seats: BTreeMap<usize, Seat>,
     pub(super) stored: Option<Stored>,
-    /// The spool has been asked for room in vain.
+    /// Whether the spool had no space.
     pub(super) refused: bool,
     pub(super) end: Option<End>,
     pub(super) first_gone: Option<Instant>,
 }
 
-/// The stream from some place on, as far as it is in the spool.
+/// The part of the stream that is in the spool.
 #[derive(Debug)]
 pub(super) struct Stored {
     pub(super) extent: Arc<Extent>,
     pub(super) from: u64,
     pub(super) to: u64,
-    /// The disk takes no more.
+    /// Whether a write to the disk has failed.
     pub(super) broken: bool,
 }
 
 /// How the stream has ended.
 #[derive(Debug)]
 pub(super) enum End {
-    /// Everything has come.
+    /// The source was read completely.
     Read,
     Failed(Cause),
-    /// Nobody listens any more.
+    /// No destination was left.
     Abandoned,
 }
 
@@ -57,27 +57,27 @@ pub(super) enum End {
 pub(super) struct Seat {
     pub(super) position: u64,
     pub(super) mode: Mode,
-    /// Counts its streams: an upload that has failed may go on drawing on its own for a while.
+    /// The number of its current stream: a failed upload may keep reading from an earlier one for a while.
     pub(super) stream: u32,
     pub(super) held_up: Duration,
     pub(super) patience: Duration,
     pub(super) woken: Arc<Notify>,
 }
 
-/// Where a destination takes its pieces from.
+/// Where a destination reads its pieces from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// Takes its pieces from the window, which waits for it.
+    /// It reads from the window, which waits for it.
     Window,
-    /// Has fallen behind: takes what the spool has.
+    /// It has fallen behind and reads from the spool.
     Spool,
-    /// Its upload has failed; it may come back for all of it.
+    /// Its upload has failed; it may read the blob again from the start.
     Between,
-    /// Has fallen behind, and the spool has no room.
+    /// It has fallen behind, and the spool is full.
     LetGo,
 }
 
-/// What there is for a destination.
+/// The next data for a destination.
 pub(super) enum Next {
     Piece(Bytes),
     Stored(Arc<Extent>, u64, usize),
@@ -86,10 +86,10 @@ pub(super) enum Next {
     Lost(&'static str),
 }
 
-/// How long to wait for those that are behind.
+/// How long to wait for the destinations that are behind.
 pub(super) struct Wait {
     pub(super) time: Duration,
-    /// Whether anybody is held up: has taken all there is.
+    /// Whether a destination is delayed: it has taken all the data there is.
     pub(super) hungry: bool,
     pub(super) behind: Vec<usize>,
 }
@@ -100,12 +100,13 @@ impl Seat {
         Self { position: 0, mode: Mode::Window, stream: 0, held_up, patience, woken }
     }
 
-    /// One that was let go, or whose upload has failed, does not make anybody read on.
+    /// Returns `true` if the source is read on for this destination. A dropped destination, or one whose upload has failed, does
+    /// not count.
     pub(super) fn listens(&self) -> bool {
         matches!(self.mode, Mode::Window | Mode::Spool)
     }
 
-    /// Whether it keeps the window where it is, whose first piece ends at `floor`.
+    /// Returns `true` if it keeps the first piece of the window, which ends at `floor`, in memory.
     pub(super) fn is_behind(&self, floor: u64) -> bool {
         self.mode == Mode::Window && self.position < floor
     }
@@ -116,8 +117,8 @@ impl State {
         self.seats.values().for_each(|seat| seat.woken.notify_one());
     }
 
-    /// Whether another piece may come into the window; takes out what all have, but only to make room, so that who fails
-    /// early can begin anew.
+    /// Returns `true` if the window can take another piece. Removes pieces that all destinations have, but only when the window
+    /// is full, so that an upload that fails early can start over.
     pub(super) fn has_room(&mut self, size: u64) -> bool {
         let is_full = |state: &Self| state.head < size && state.head - state.base >= WINDOW;
         let needed = self.needed_from();
@@ -133,14 +134,14 @@ impl State {
         true
     }
 
-    /// What is before this is needed in memory by nobody.
+    /// Returns the offset before which no data is needed in memory.
     pub(super) fn needed_from(&self) -> u64 {
         let waiting = self.seats.values().filter(|seat| seat.mode == Mode::Window).map(|seat| seat.position);
         let storing = self.stored.iter().filter(|stored| !stored.broken).map(|stored| stored.to);
         waiting.chain(storing).min().unwrap_or(self.head)
     }
 
-    /// The end of the window's first piece: whoever has not got so far keeps it there.
+    /// Returns the end of the window's first piece. A destination before this offset keeps the piece in memory.
     pub(super) fn floor(&self) -> u64 {
         self.window.front().map_or(self.head, |(at, piece)| at + piece.len() as u64)
     }
@@ -162,7 +163,7 @@ impl State {
         Wait { time, hungry, behind: behind().map(|(number, _)| *number).collect() }
     }
 
-    /// Puts time that somebody was held up for to the account of those that were behind.
+    /// Adds a delay to the account of the destinations that caused it.
     pub(super) fn charge(&mut self, behind: &[usize], time: Duration) {
         for number in behind {
             if let Some(seat) = self.seats.get_mut(number) {
@@ -171,7 +172,8 @@ impl State {
         }
     }
 
-    /// What of the window is not yet in the spool though it should be: where it goes, up to where it then reaches, and itself.
+    /// Returns the part of the window that must still be written to the spool: the extent, the offset in it, the end, and the
+    /// pieces.
     pub(super) fn unstored(&self) -> Option<(Arc<Extent>, u64, u64, Vec<Bytes>)> {
         let stored = self.stored.as_ref().filter(|stored| !stored.broken && stored.to < self.head)?;
         let first = self.window.partition_point(|(at, _)| *at < stored.to);
@@ -179,7 +181,7 @@ impl State {
         Some((Arc::clone(&stored.extent), stored.to - stored.from, self.head, pieces))
     }
 
-    /// Where the disk has failed, those that were to read from it go back to the window, if they can.
+    /// After a disk failure, moves the destinations that read from the spool back to the window, if the window has their data.
     pub(super) fn without_disk(&mut self) {
         if self.stored.as_ref().is_some_and(|stored| stored.broken) {
             self.refused = true;
@@ -218,12 +220,12 @@ impl State {
         Next::Nothing(Arc::clone(&seat.woken))
     }
 
-    /// The destination that a stream belongs to, unless it has another by now.
+    /// Returns the destination of a stream, unless the destination has started another stream.
     pub(super) fn reader(&mut self, number: usize, stream: u32) -> Option<&mut Seat> {
         self.seats.get_mut(&number).filter(|seat| seat.stream == stream)
     }
 
-    /// What the window has from a place on, to the end of the piece.
+    /// Returns the data in the window from an offset to the end of its piece.
     pub(super) fn in_memory(&self, position: u64) -> Option<Bytes> {
         let after = self.window.partition_point(|(at, _)| *at <= position);
         let (at, piece) = self.window.get(after.checked_sub(1)?)?;
@@ -231,8 +233,8 @@ impl State {
         Some(piece.slice(skip..))
     }
 
-    /// Whether anybody, now that all has been read, still needs what is in memory. A blob that is in memory as a whole is kept
-    /// for those that may have to begin anew.
+    /// Returns `true` if, after everything was read, a destination still needs the data in memory. A blob that is in memory as a
+    /// whole is kept for destinations that may start over.
     pub(super) fn needs_memory(&self, size: u64) -> bool {
         let is_stored = self.stored.as_ref().is_some_and(|stored| !stored.broken && stored.to == size);
         let is_whole = self.base == 0;
@@ -244,7 +246,7 @@ impl State {
         matches!(self.end, Some(End::Read)) && !is_stored && self.seats.values().any(needs)
     }
 
-    /// Nothing is kept in memory any more.
+    /// Releases all data in memory.
     pub(super) fn clear(&mut self) {
         self.window.clear();
         self.base = self.head;

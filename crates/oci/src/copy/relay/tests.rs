@@ -1,4 +1,4 @@
-//! Tests of the relay, on a clock that stands still unless somebody waits.
+//! Tests of the relay on a paused clock.
 
 use futures_util::future::join_all;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ fn spool(limit: u64) -> Spool {
     Spool::new(SpoolSettings { limit, ..SpoolSettings::default() })
 }
 
-/// A blob of so many windows, no two pieces of which are equal.
+/// Returns a blob of the given number of windows, in which no two pieces are equal.
 fn blob(windows: usize) -> Vec<u8> {
     (0..windows * 4 * 1024 * 1024).map(|at| (at / 7 + at / PIECE) as u8).collect()
 }
@@ -30,7 +30,7 @@ fn relay(content: &[u8], spool: &Spool, destinations: usize) -> Arc<Relay> {
     ))
 }
 
-/// What a destination gets that takes so long over each piece, and then leaves.
+/// Reads a stream with a pause after each piece, and then leaves.
 async fn take(relay: &Arc<Relay>, number: usize, pause: Duration) -> std::io::Result<Vec<u8>> {
     let mut all = Vec::new();
     let mut pieces = relay.stream(number).expect("the beginning is there");
@@ -58,7 +58,7 @@ async fn equally_fast_destinations_get_everything_and_nothing_is_written_to_disk
     assert_eq!(spool.written(), 0);
 }
 
-/// Where our own line is what is slow, nobody is to blame.
+/// If the local network is the bottleneck, all destinations are equally slow and none is behind.
 #[tokio::test(start_paused = true)]
 async fn destinations_that_are_all_equally_slow_are_all_waited_for() {
     let (content, spool) = (blob(2), spool(1 << 30));
@@ -69,8 +69,8 @@ async fn destinations_that_are_all_equally_slow_are_all_waited_for() {
     assert_eq!(spool.written(), 0);
 }
 
-/// The slow one holds up nobody for longer than the patience, gets everything from the spool at its own pace, and what is read
-/// needs no memory from then on.
+/// The slow destination delays the others no longer than its patience, then reads everything from the spool at its own pace. From
+/// then on the blob needs no memory.
 #[tokio::test(start_paused = true)]
 async fn a_destination_that_is_behind_goes_on_from_the_spool() {
     let (content, spool) = (blob(8), spool(1 << 30));
@@ -88,7 +88,7 @@ async fn a_destination_that_is_behind_goes_on_from_the_spool() {
     assert!(spool.written() > 0 && spool.written() < content.len() as u64, "from where it stood");
 }
 
-/// One file serves all that are behind.
+/// One extent serves all destinations that are behind.
 #[tokio::test(start_paused = true)]
 async fn several_that_are_behind_share_what_is_spooled() {
     let (content, spool) = (blob(4), spool(1 << 30));
@@ -101,7 +101,7 @@ async fn several_that_are_behind_share_what_is_spooled() {
     assert!(spool.written() <= content.len() as u64);
 }
 
-/// One that has not even begun is as one that is behind, from the first byte on.
+/// A destination that has not started is treated like one that is behind from the first byte on.
 #[tokio::test(start_paused = true)]
 async fn one_that_begins_late_gets_everything_from_the_spool_and_so_does_another_attempt() {
     let (content, spool) = (blob(3), spool(1 << 30));
@@ -115,7 +115,7 @@ async fn one_that_begins_late_gets_everything_from_the_spool_and_so_does_another
     assert_eq!(spool.written(), content.len() as u64);
 }
 
-/// A blob that fits into the window can be had again by who has failed, as long as somebody may want it.
+/// A destination that has failed can read a blob that fits into the window again, as long as another destination may need it.
 #[tokio::test(start_paused = true)]
 async fn a_small_blob_serves_further_attempts_from_memory() {
     let content = blob(1);
@@ -131,7 +131,7 @@ async fn a_small_blob_serves_further_attempts_from_memory() {
     assert!(relay.stream(0).is_none(), "then it is forgotten");
 }
 
-/// Without a spool a destination that is behind is let go, the others go on.
+/// Without a spool, a destination that is behind is dropped, and the others continue.
 #[tokio::test(start_paused = true)]
 async fn without_room_on_disk_one_that_is_behind_is_let_go() {
     let missing = SpoolSettings { directory: Some("/nonexistent".into()), limit: 1 << 30 };
@@ -152,7 +152,7 @@ async fn without_room_on_disk_one_that_is_behind_is_let_go() {
     }
 }
 
-/// Where nobody takes anything, the source is not kept waiting for ever.
+/// If no destination takes anything, the source does not wait for ever.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_stands_still_goes_to_the_spool() {
     let (content, spool) = (blob(3), spool(1 << 30));
@@ -207,7 +207,7 @@ async fn where_nobody_is_left_the_source_is_not_read_to_its_end() {
     assert!(relay.stream(0).is_none());
 }
 
-/// Without a disk, or with one that fails, those that are all slow are where they were.
+/// Without a disk, or if the disk fails, destinations that are all slow keep reading from the window.
 #[tokio::test(start_paused = true)]
 async fn where_there_is_no_disk_and_all_stand_still_they_are_waited_for() {
     for spool in [spool(0), Spool::on_a_failing_disk()] {
@@ -219,7 +219,7 @@ async fn where_there_is_no_disk_and_all_stand_still_they_are_waited_for() {
     }
 }
 
-/// An upload that has failed may go on drawing on its stream while the next one has begun.
+/// A failed upload may keep reading from its stream after the next one has started.
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
     let (content, spool) = (blob(1), spool(0));
@@ -238,7 +238,7 @@ async fn a_stream_that_is_over_does_not_disturb_the_next_one() {
     assert_eq!(rest, content.len());
 }
 
-/// A destination that comes at some time, takes its time over each piece, and fails a few times on its way.
+/// A destination that starts at some time, pauses after each piece, and fails several times on its way.
 #[derive(Clone, Debug)]
 struct Visitor {
     comes: u64,
@@ -255,7 +255,7 @@ prop_compose! {
     }
 }
 
-/// Takes everything; `None`: it was let go, or came back too late.
+/// Reads everything. Returns `None` if the destination was dropped or came back too late.
 async fn visit(relay: &Arc<Relay>, number: usize, visitor: &Visitor) -> Option<Vec<u8>> {
     sleep(Duration::from_millis(visitor.comes)).await;
     for fails in visitor.fails.iter().map(|at| Some(*at)).chain([None]) {
@@ -276,8 +276,8 @@ async fn visit(relay: &Arc<Relay>, number: usize, visitor: &Visitor) -> Option<V
 proptest! {
     #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
-    /// Whoever comes when, at whatever pace, with whatever room on disk: everybody comes to an end, gets exactly the blob or
-    /// nothing, and memory is bounded all the time. With enough room those that do not fail all get it.
+    /// For any start times, speeds and disk space: all destinations end, each receives exactly the blob or nothing, and memory
+    /// stays bounded at all times. With enough disk space, all destinations that do not fail receive the blob.
     #[test]
     fn everybody_gets_all_or_nothing(
         visitors in proptest::collection::vec(visitor(), 1..5),
