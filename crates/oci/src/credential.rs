@@ -1,4 +1,4 @@
-//! Credentials of registries, and where they come from.
+//! Credentials for registries, and their sources.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use oci_types::{Host, RepositoryPath};
 use transport::Secret;
 
-/// What authenticates a client to a registry.
+/// A credential that authenticates a client to a registry.
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// A user name and a password.
@@ -16,48 +16,48 @@ pub enum Credential {
         /// The password.
         password: Secret,
     },
-    /// A refresh token, which a token service exchanges for access tokens (`identitytoken` in docker's configuration).
+    /// A refresh token, which a token service exchanges for access tokens (`identitytoken` in Docker's configuration).
     Identity(Secret),
     /// An access token that the registry accepts without a token service.
     Bearer(Secret),
 }
 
-/// A credential and where it was found.
+/// A credential and its origin.
 #[derive(Clone, Debug)]
 pub struct FoundCredential {
     /// The credential.
     pub credential: Credential,
-    /// The file and key, helper or service that it comes from, for error messages.
+    /// The file and key, helper or service that the credential comes from, for error messages.
     pub origin: String,
 }
 
 impl Credential {
-    /// The credential with its origin, such as `~/.docker/config.json, key gcr.io`.
+    /// Adds the origin of the credential, such as `~/.docker/config.json, key gcr.io`.
     pub fn from(self, origin: impl Into<String>) -> FoundCredential {
         FoundCredential { credential: self, origin: origin.into() }
     }
 }
 
-/// A source of credentials: configuration files, helpers, clouds.
+/// A source of credentials: configuration files, helpers, cloud services.
 ///
-/// It is asked whenever a credential is needed and caches what is expensive to get.
+/// The client asks the source whenever it needs a credential. The source must cache what is expensive to get.
 pub trait CredentialSource: fmt::Debug + Send + Sync {
-    /// The credential for a repository of a host, or for the host itself where no repository is named; `None` to go
-    /// without one.
+    /// Returns the credential for a repository of a host, or for the host itself if no repository is given; `None` to send
+    /// requests without credentials.
     ///
     /// # Errors
-    /// A sentence for the user when a credential is configured and cannot be read.
+    /// Returns a sentence for the user if a credential is configured but cannot be read.
     fn credential<'a>(
         &'a self,
         host: &'a Host,
         repository: Option<&'a RepositoryPath>,
     ) -> BoxFuture<'a, Result<Option<FoundCredential>, String>>;
 
-    /// Where credentials were looked for, for the error message of a host that has none.
+    /// Returns the places that were searched for credentials, for the error message about a host that has none.
     fn places(&self) -> String;
 }
 
-/// No credentials for any host.
+/// A source without credentials for any host.
 #[derive(Clone, Copy, Debug)]
 pub struct Anonymous;
 

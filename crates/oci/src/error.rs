@@ -1,4 +1,4 @@
-//! Operations on registries that failed.
+//! Errors of operations on registries.
 
 use std::fmt;
 
@@ -11,109 +11,109 @@ use serde_json::Value;
 use transport::limit::NotAdmitted;
 use transport::{Answer, Budget};
 
-/// An operation on a registry that failed: what was tried, on what, and what came back.
+/// An operation on a registry that failed: what was tried, on what, and why it failed.
 #[derive(Debug)]
 pub struct Error {
     doing: String,
     kind: Box<ErrorKind>,
 }
 
-/// What came back.
+/// Why an operation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// No answer, or one that could not be read to its end.
+    /// There was no answer, or it could not be read completely.
     #[error(transparent)]
     Transport(transport::Error),
-    /// The registry answered that it does not do it.
+    /// The registry refused the request.
     #[error("{0}")]
     Refused(Refusal),
-    /// The registry answered that something is not there, and that proves nothing.
+    /// The registry answered that something does not exist, but the answer does not prove it.
     #[error("{refusal}: that does not prove that it is not there, since {reason}")]
     Unproven {
         /// The answer.
         refusal: Refusal,
-        /// Why it proves nothing.
+        /// Why the answer proves nothing.
         reason: String,
     },
     /// The credentials for the registry cannot be used.
     #[error("no usable credentials: {0}")]
     Credential(String),
-    /// The registry sends its clients for tokens to a host that may not have their credentials.
+    /// The registry refers its clients to a token service on a host that must not receive their credentials.
     #[error("the registry wants the credentials sent to {realm}, which is another host")]
     ForeignTokenRealm {
-        /// Where it wants them sent.
+        /// The URL of that token service.
         realm: String,
     },
-    /// The registry sends its clients elsewhere in the middle of an operation.
+    /// The registry refers its clients to another host in the middle of an operation.
     #[error("the registry's {header} leads to {to}, which is not followed")]
     ForeignHost {
-        /// The header that does.
+        /// The header that contains the URL.
         header: &'static str,
-        /// Where it leads.
+        /// The URL.
         to: String,
     },
-    /// The content is not what its digest names.
+    /// The content does not match its digest.
     #[error("wrong content: asked for {expected}, got {got}")]
     WrongDigest {
-        /// The digest asked for.
+        /// The digest that was requested.
         expected: Digest,
-        /// The digest of what came.
+        /// The digest of the content that was received.
         got: Digest,
     },
-    /// The content has another size than its descriptor.
+    /// The size of the content differs from its descriptor.
     #[error("wrong content: {expected} bytes were announced, {got} came")]
     WrongSize {
         /// The size in the descriptor.
         expected: u64,
-        /// The size of what came, or of what was read of it.
+        /// The size of the content, or of the part that was read.
         got: u64,
     },
-    /// The tag names another digest than the one to write: it was not written.
+    /// The tag names another digest than the one to write. It was not written.
     #[error(
         "the tag names {found} and is to name {wanted}; tags of production never move, so it was not written"
     )]
     TagMoved {
         /// The digest that the tag names.
         found: Digest,
-        /// The digest that it was to name.
+        /// The digest to write.
         wanted: Digest,
     },
-    /// An answer that is not what the specification says.
+    /// The answer does not conform to the specification.
     #[error("the answer does not follow the distribution specification: {0}")]
     Malformed(String),
-    /// A manifest that cannot be used.
+    /// The manifest cannot be used.
     #[error(transparent)]
     Manifest(InvalidManifest),
-    /// Content that is larger, deeper or more branched than what is accepted.
+    /// The content exceeds a limit on size, depth or number of parts.
     #[error("{0}")]
     Unreasonable(String),
-    /// What was to be sent could not be read from its source.
+    /// The content to send could not be read from its source.
     #[error("{cause}")]
     Source {
-        /// What came back there.
+        /// The error of the source.
         cause: String,
         /// Whether another attempt may succeed.
         temporary: bool,
-        /// What the user could do about it.
+        /// What the user can do about it.
         advice: Option<String>,
     },
-    /// What was to be sent could not be read.
+    /// The content to send could not be read.
     #[error("the content to send failed: {0}")]
     Content(String),
 }
 
-/// An answer by which a registry declines (distribution specification, *Error Codes*).
+/// An answer by which a registry refuses a request (distribution specification, *Error Codes*).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status of the answer.
     pub status: StatusCode,
-    /// The codes and messages of its body, where it has any.
+    /// The codes and messages of the body, if it has any.
     pub errors: Vec<RegistryError>,
-    /// The first words of a body that is not of the specification's form.
+    /// The first words of a body that does not have the form that the specification defines.
     pub words: String,
-    /// Why the challenge of a 401 is not understood, where it is not: then no credentials can help.
+    /// Why the challenge of a 401 is not understood. In this case no credentials can help.
     pub challenge: Option<String>,
-    /// How often it was asked.
+    /// How often the request was sent.
     pub attempts: u32,
     /// The credentials that the request carried.
     pub identity: Identity,
@@ -122,44 +122,44 @@ pub struct Refusal {
 /// The credentials that a request carried.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Identity {
-    /// Nothing is known of them.
+    /// The credentials are unknown.
     #[default]
     Unknown,
-    /// None were found; with the host and the places that were looked in.
+    /// No credentials were found.
     None {
         /// The host.
         host: String,
-        /// Where credentials were looked for.
+        /// The places that were searched for credentials.
         places: String,
     },
-    /// Those that were found there.
+    /// The credentials come from this origin.
     From {
         /// The host.
         host: String,
         /// The file and key, helper or service.
         origin: String,
     },
-    /// Some are configured, and the request could not carry them.
+    /// Credentials are configured, but the request could not carry them.
     Unusable {
         /// The host.
         host: String,
-        /// Why not.
+        /// Why the request could not carry them.
         why: String,
     },
 }
 
-/// One error of a registry's answer.
+/// One error in the answer of a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RegistryError {
-    /// One of the specification's codes, such as `NAME_UNKNOWN`.
+    /// One of the codes of the specification, such as `NAME_UNKNOWN`.
     #[serde(default, deserialize_with = "text")]
     pub code: String,
-    /// What the registry says to a person.
+    /// The message for the user.
     #[serde(default, deserialize_with = "text")]
     pub message: String,
 }
 
-/// A text; an empty one where there is something else.
+/// Deserializes a string, or an empty string if the value is of another type.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => text,
@@ -167,7 +167,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     })
 }
 
-/// What helps where a registry says that it is asked too much.
+/// Advice for an answer that says that the client sends too many requests.
 const QUOTA_USED_UP: &str =
     "the registry's quota is used up, perhaps by others too: run again later; what is done is not done again";
 
@@ -176,17 +176,17 @@ impl Error {
         Self { doing: doing.into(), kind: Box::new(kind) }
     }
 
-    /// What came back.
+    /// Returns why the operation failed.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// The status of the registry's answer, where it declined.
+    /// Returns the status of the registry's answer, if it refused the request.
     pub fn status(&self) -> Option<StatusCode> {
         self.refusal().map(|refusal| refusal.status)
     }
 
-    /// The answer by which the registry declined, where it did.
+    /// Returns the answer by which the registry refused the request, if it did.
     pub fn refusal(&self) -> Option<&Refusal> {
         match &*self.kind {
             ErrorKind::Refused(refusal) | ErrorKind::Unproven { refusal, .. } => Some(refusal),
@@ -194,7 +194,7 @@ impl Error {
         }
     }
 
-    /// Whether another attempt may succeed; content that is wrong stays wrong.
+    /// Returns `true` if another attempt may succeed. Wrong content stays wrong.
     pub fn is_temporary(&self) -> bool {
         match &*self.kind {
             ErrorKind::Transport(error) => error.is_temporary(),
@@ -204,19 +204,19 @@ impl Error {
         }
     }
 
-    /// Whether an answer, or the rest of it, was waited for in vain, as often as that is done.
+    /// Returns `true` if an answer, or the rest of it, did not arrive in time, in any of the attempts.
     pub fn is_silence(&self) -> bool {
         matches!(&*self.kind, ErrorKind::Transport(error) if error.is_silence())
     }
 
-    /// Has a budget know what an attempt has failed with.
+    /// Records the failure of an attempt in a budget.
     pub(crate) fn count_in(&self, budget: &mut Budget) {
         if let ErrorKind::Transport(error) = &*self.kind {
             budget.failed(error);
         }
     }
 
-    /// What the user could do about it.
+    /// Returns what the user can do about it.
     pub fn advice(&self) -> Option<String> {
         match &*self.kind {
             ErrorKind::Refused(refusal) => refusal.advice(),
@@ -282,7 +282,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // `Display` has said it.
+        // The output of `Display` includes the cause.
         None
     }
 }
@@ -309,23 +309,23 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The code by which an object store declines, as Amazon's and Google's write it in XML.
+/// Returns the error code of an object store, which Amazon's and Google's stores write in XML.
 fn storage_code(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
     let (code, _) = text.split_once("<Code>")?.1.split_once("</Code>")?;
     is_code(code).then(|| code.to_owned())
 }
 
-/// Whether a text is the name of an error and nothing else, which no part of a URL can be taken for.
+/// Returns `true` if the text is an error code alone, so that it cannot contain a part of a URL.
 fn is_code(text: &str) -> bool {
     (1..=60).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_')
 }
 
 impl Refusal {
-    /// The most that is shown of a registry's own words, in characters.
+    /// The maximum length of a registry's message that is displayed, in characters.
     const SHOWN: usize = 300;
 
-    /// Reads what a registry says about why it declined.
+    /// Reads the error codes and messages from an answer.
     pub(crate) fn of(answer: &Answer, identity: Identity) -> Self {
         #[derive(Deserialize)]
         struct Body {
@@ -359,12 +359,12 @@ impl Refusal {
         }
     }
 
-    /// Whether one of its codes is among these.
+    /// Returns `true` if at least one of its codes is in `codes`.
     pub(crate) fn says(&self, codes: &[&str]) -> bool {
         self.errors.iter().any(|error| codes.contains(&error.code.as_str()))
     }
 
-    /// Whether it has codes, and all of them are among these.
+    /// Returns `true` if it has codes and all of them are in `codes`.
     pub(crate) fn says_only(&self, codes: &[&str]) -> bool {
         !self.errors.is_empty() && self.errors.iter().all(|error| codes.contains(&error.code.as_str()))
     }

@@ -1,6 +1,6 @@
 //! The OCI distribution protocol: names, digests, manifests, authentication, reading, writing, copying, attaching.
 //!
-//! Knows nothing of promotion. Every request goes through [`transport`]'s one door.
+//! This crate does not depend on promotion. Every request goes through the door of [`transport`].
 
 mod absent;
 mod answer;

@@ -1,4 +1,4 @@
-//! Where the next page is (RFC 8288, *Web Linking*), as registries write it.
+//! The URL of the next page (RFC 8288, *Web Linking*), as registries write it.
 
 use http::{HeaderMap, header};
 use oci_types::text::printable;
@@ -7,14 +7,15 @@ use url::Url;
 use crate::answer::same_host;
 use crate::error::{Error, ErrorKind};
 
-/// The longest header that is read, in bytes.
+/// The maximum length of a header that is parsed, in bytes.
 const LINK_MAX: usize = 16 * 1024;
 
-/// The URL of the page after one that was asked at `asked` and came from `base`; `None` where the answer says that there is none, by having no `Link` or none of another relation
-/// than `next`.
+/// Returns the URL of the page after one that was requested at `asked` and received from `base`. Returns `None` if there is no
+/// `Link`, or only links with relations other than `next`.
 ///
 /// # Errors
-/// When a `Link` cannot be understood, since the page may then not be the last one; when it leads to another host.
+/// Returns an error if a `Link` cannot be parsed, since the page may then not be the last one, or if it refers to another
+/// host.
 pub(crate) fn next_page(
     headers: &HeaderMap,
     base: &Url,
@@ -29,7 +30,8 @@ pub(crate) fn next_page(
             return Err(Error::new(doing, ErrorKind::Malformed(what)));
         };
         if let Some(target) = next {
-            // Relative to what has answered; but what is asked next is on the host that was asked, credentials and all.
+            // The URL is relative to the URL that answered, but the next request goes to the host that was asked, with its
+            // credentials.
             let target = base.join(target).map_or_else(|_| target.to_owned(), String::from);
             return same_host(asked, &target, "Link", doing).map(Some);
         }
@@ -37,8 +39,8 @@ pub(crate) fn next_page(
     Ok(None)
 }
 
-/// The target of the relation `next` in a header: `Some(None)` where it has links of other relations only, `None` where it
-/// cannot be understood.
+/// Returns the target of the relation `next` in a header; `Some(None)` if the header has links with other relations only, and
+/// `None` if it cannot be parsed.
 fn next_target(text: &str) -> Option<Option<&str>> {
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -48,7 +50,7 @@ fn next_target(text: &str) -> Option<Option<&str>> {
         let (target, after) = target(rest)?;
         let (relation, next) = relation(after)?;
         match relation {
-            // Without a relation a link in a list can only mean the next page.
+            // A link without a relation in a list can only mean the next page.
             None => return Some(Some(target)),
             Some(relation) if relation.split_whitespace().any(|word| word.eq_ignore_ascii_case("next")) => {
                 return Some(Some(target));
@@ -59,18 +61,18 @@ fn next_target(text: &str) -> Option<Option<&str>> {
     Some(None)
 }
 
-/// The target of a link, with or without its angle brackets, and what follows it.
+/// Splits off the target of a link, with or without angle brackets, and returns the rest.
 fn target(text: &str) -> Option<(&str, &str)> {
     let (target, after) = match text.strip_prefix('<') {
         Some(text) => text.split_once('>')?,
-        // Without brackets a comma may be part of the URL; a semicolon begins the parameters.
+        // Without brackets a comma may be part of the URL; a semicolon starts the parameters.
         None => text.split_at(text.find(';').unwrap_or(text.len())),
     };
     let target = target.trim();
     (!target.is_empty() && !target.contains(char::is_whitespace)).then_some((target, after))
 }
 
-/// The relation that the parameters of a link name, where they name one, and the next link.
+/// Returns the relation in the parameters of a link, if there is one, and the next link.
 fn relation(text: &str) -> Option<(Option<String>, &str)> {
     let mut relation = None;
     let mut rest = text.trim_start();
@@ -95,7 +97,7 @@ fn relation(text: &str) -> Option<(Option<String>, &str)> {
     }
 }
 
-/// The value of a parameter, quoted or not, and what follows it.
+/// Splits off the value of a parameter, quoted or not, and returns the rest.
 fn parameter_value(text: &str) -> Option<(String, &str)> {
     if let Some(quoted) = text.strip_prefix('"') {
         let end = quoted.find('"')?;
@@ -170,7 +172,7 @@ mod tests {
         }
     }
 
-    /// What a page came from may be another host, by a redirect; what is asked next is not.
+    /// A redirect may lead the request for a page to another host, but the next request must not go there.
     #[test]
     fn a_relative_link_of_a_page_from_another_host_is_an_error() {
         let mut headers = HeaderMap::new();

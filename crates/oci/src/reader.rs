@@ -11,13 +11,13 @@ use crate::auth::{Scope, Scopes};
 use crate::error::Error;
 use crate::session::{Call, Sessions};
 
-/// Reads registries, and cannot change them.
+/// Reads from registries. It cannot change them.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(crate) sessions: Arc<Sessions>,
-    /// What was learnt of attached manifests.
+    /// What is known about attached manifests.
     pub(crate) attached: Arc<Memory>,
-    /// Whether tokens are asked for with the right to push.
+    /// Whether tokens are requested with the permission to push.
     pushes: bool,
 }
 
@@ -26,19 +26,19 @@ impl Reader {
         Self { sessions, attached: Arc::default(), pushes: false }
     }
 
-    /// The same access, with tokens that may push too. Some token services (Docker Hub's, Quay's) grant nothing at all for
-    /// pulling from a repository that does not exist yet, and everything for pushing to it.
+    /// Returns the same access with tokens that may also push. For a repository that does not exist yet, some token services
+    /// (those of Docker Hub and Quay) grant no permission to pull, but grant all permissions if push is requested.
     #[must_use]
     pub fn pushing(self) -> Self {
         Self { pushes: true, ..self }
     }
 
-    /// When a host has last answered anything; `None` where it never has.
+    /// Returns when a host last answered a request; `None` if it never has.
     pub fn last_answer(&self, host: &Host) -> Option<Instant> {
         self.sessions.door.last_answer(host.api())
     }
 
-    /// A call that reads a repository; `path` is what follows its name.
+    /// Constructs a call that reads from a repository; `path` is the part after its name.
     pub(crate) fn call<'a>(
         &self,
         method: Method,

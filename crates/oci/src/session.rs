@@ -1,4 +1,4 @@
-//! A session for each host: how it wants to be asked, what it can do, and whether its absences can be believed.
+//! A session for each host: its protocol, its capabilities, and whether its answers about absence are reliable.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,28 +13,27 @@ use crate::auth::{Asking, Authenticator, HostAuth, Replied, Scope, Scopes, Way, 
 use crate::credential::CredentialSource;
 use crate::error::{Error, ErrorKind, Identity, Refusal};
 
-/// The codes by which a registry says that a repository, or a manifest, is not there (distribution specification, *Error
-/// Codes*).
+/// The codes by which a registry says that a repository or a manifest does not exist (distribution specification, *Error Codes*).
 pub(crate) const NO_REPOSITORY: &[&str] = &["NAME_UNKNOWN"];
 pub(crate) const NO_MANIFEST: &[&str] = &["MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
-/// After so many mounts in a row that failed though a plain upload worked, a host is no longer asked to mount.
+/// After this many failed mounts in a row, each followed by a successful plain upload, a host is no longer asked to mount.
 const MOUNTS_FAILED: u8 = 3;
-/// The size of upload pieces for a host that refused whole blobs without saying what it takes, in bytes.
+/// The chunk size, in bytes, for a host that refuses whole blobs and does not state what it accepts.
 const DEFAULT_CHUNK: u64 = 16 * 1024 * 1024;
 
 /// The settings of one host.
 #[derive(Clone, Debug, Default)]
 pub struct HostOptions {
-    /// Plain HTTP (`true`) or TLS (`false`). `None`: plain HTTP with this machine's own names, TLS with all others.
+    /// Plain HTTP (`true`) or TLS (`false`). `None`: plain HTTP for the names of the local machine, TLS for all others.
     pub plain_http: Option<bool>,
-    /// Hosts, besides its own, whose token services may have the registry's credentials.
+    /// Further hosts whose token services may receive the credentials of the registry.
     pub token_hosts: Vec<Host>,
-    /// The size of the pieces that blobs are uploaded in, in bytes. `None`: in one, until the host refuses that.
+    /// The chunk size of uploads, in bytes. `None`: blobs are uploaded whole, until the host refuses that.
     pub upload_chunk: Option<u64>,
-    /// Whether the host honours `If-None-Match` and `If-Match` when manifests are written, so that no tag is overwritten that
-    /// another client has written meanwhile.
+    /// Whether the host honours `If-None-Match` and `If-Match` for writes of manifests, so that no tag is overwritten that
+    /// another client has written in the meantime.
     pub conditional_writes: bool,
-    /// Codes, besides the specification's, by which the host says with status 404 that something is not there.
+    /// Codes, in addition to those of the specification, by which the host says with status 404 that something does not exist.
     pub absence_codes: Vec<String>,
 }
 
@@ -55,28 +54,29 @@ pub(crate) struct Session {
     ping: Url,
     auth: HostAuth,
     abilities: Mutex<Abilities>,
-    /// Held by the first mount of the host, which finds out whether it mounts while the others wait. `true` once that was tried.
+    /// Held by the first mount of the host, which determines whether the host mounts, while the others wait. `true` once it is
+    /// known.
     mount_tried: tokio::sync::Mutex<bool>,
 }
 
-/// What a host was found to do and not to do.
+/// The capabilities of a host, as far as they are known.
 #[derive(Debug, Default)]
 struct Abilities {
-    /// It has refused the number of entries of a page.
+    /// It has refused a page size.
     refuses_page_size: bool,
-    /// It has refused `HEAD` of manifests, or denied by it what `GET` then gave.
+    /// It has refused `HEAD` of manifests, or `HEAD` has denied a manifest that `GET` then returned.
     refuses_head: bool,
     /// It has refused `Range`.
     refuses_range: bool,
     /// It does not mount.
     refuses_mounts: bool,
-    /// It has mounted, or opened the upload that a mount asks for besides.
+    /// It has mounted a blob, or has opened the upload that is the alternative to a mount.
     has_mounted: bool,
-    /// Mounts in a row that failed though an upload worked.
+    /// The number of mounts in a row that failed although an upload succeeded.
     failed_mounts: u8,
     /// It has refused an upload in one piece.
     wants_chunks: bool,
-    /// Whether it has a referrers API, where that is known.
+    /// Whether it has a referrers API, if that is known.
     referrers: Option<bool>,
 }
 
@@ -91,14 +91,14 @@ pub(crate) struct Call<'a> {
     pub(crate) scopes: Scopes,
 }
 
-/// An answer, with the credentials that its request carried.
+/// An answer, and the credentials that its request carried.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) answer: Answer,
     pub(crate) identity: Identity,
 }
 
-/// What comes of asking for a stream.
+/// The result of a request for a stream.
 pub(crate) enum Streamed {
     Body(Box<BodyStream>),
     Other(Box<Reply>),
@@ -126,7 +126,7 @@ impl Sessions {
         Self { door, authenticator, options, hosts: Mutex::default() }
     }
 
-    /// The session of a host.
+    /// Returns the session of a host.
     pub(crate) fn of(&self, host: &Host) -> Result<Arc<Session>, Error> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = hosts.get(host) {
@@ -137,7 +137,7 @@ impl Sessions {
         Ok(session)
     }
 
-    /// A call about a repository; `path` is what follows its name.
+    /// Constructs a call about a repository; `path` is the part after its name.
     pub(crate) fn call<'a>(
         &self,
         method: Method,
@@ -154,12 +154,12 @@ impl Sessions {
         Ok(Call { method, url, kind, class, session, repository: Some(&repository.path), scopes })
     }
 
-    /// Sends a call with the credentials of its host, and gives the whole answer.
+    /// Sends a call with the credentials of its host, and returns the whole answer.
     pub(crate) async fn send(&self, call: &Call<'_>, request: Request, doing: &str) -> Result<Reply, Error> {
         self.reply(call, request, doing, Way::Whole).await
     }
 
-    /// The same with the body of a success going to `sink`.
+    /// Sends a call as [`Sessions::send`] does, but passes the body of a successful answer to `sink`.
     pub(crate) async fn pieces(
         &self,
         call: &Call<'_>,
@@ -185,7 +185,7 @@ impl Sessions {
         }
     }
 
-    /// The same with the body of a success as a stream.
+    /// Sends a call as [`Sessions::send`] does, but returns the body of a successful answer as a stream.
     pub(crate) async fn stream(
         &self,
         call: &Call<'_>,
@@ -215,7 +215,7 @@ impl Session {
     fn new(host: &Host, options: HostOptions) -> Result<Self, Error> {
         let plain = options.plain_http.unwrap_or_else(|| host.is_loopback());
         let text = format!("{}://{}/v2/", if plain { "http" } else { "https" }, host.api());
-        // Names are checked when they are made, so this fails for no name that there is.
+        // Names are validated when they are constructed, so this does not fail for any host.
         let ping =
             Url::parse(&text).map_err(|error| Error::new(&text, ErrorKind::Malformed(error.to_string())))?;
         let (auth, abilities, mount_tried) = Default::default();
@@ -223,13 +223,13 @@ impl Session {
         Ok(Self { host, options, ping, auth, abilities, mount_tried })
     }
 
-    /// The URL of something below `/v2/`.
+    /// Returns the URL of a path below `/v2/`.
     pub(crate) fn url(&self, path: &str) -> Result<Url, Error> {
         let text = format!("{}{path}", self.ping);
         Url::parse(&text).map_err(|error| Error::new(&text, ErrorKind::Malformed(error.to_string())))
     }
 
-    /// The proof that a 404 with one of these codes is, or why it is none.
+    /// Returns the proof of absence if the answer is a 404 with one of these codes, or the reason why it proves nothing.
     pub(crate) fn absence(&self, reply: &Reply, codes: &[&str], doing: &str) -> Result<Absent, Error> {
         let refusal = reply.refusal();
         let unproven =
@@ -252,14 +252,14 @@ impl Session {
         Ok(Absent::proven())
     }
 
-    /// Whether an answer is the host's own, and not that of one that a redirect led to.
+    /// Returns `true` if the answer comes from the host itself rather than from the target of a redirect.
     pub(crate) fn is_own(&self, reply: &Reply) -> bool {
         reply.answer.url().origin() == self.ping.origin()
     }
 
-    /// The number of entries to ask for in a page; none where the host refuses to be told.
+    /// Returns the page size to request; `None` if the host refuses one.
     pub(crate) fn page_size(&self) -> Option<usize> {
-        /// Registries give fewer where they like.
+        /// Registries may return fewer entries.
         const PAGE_SIZE: usize = 1_000;
         (!self.abilities().refuses_page_size).then_some(PAGE_SIZE)
     }
@@ -268,7 +268,7 @@ impl Session {
         self.abilities().refuses_page_size = true;
     }
 
-    /// Whether `HEAD` of manifests is of use.
+    /// Returns `true` if `HEAD` of manifests is useful.
     pub(crate) fn takes_head(&self) -> bool {
         !self.abilities().refuses_head
     }
@@ -289,14 +289,14 @@ impl Session {
         !self.abilities().refuses_mounts
     }
 
-    /// The right to be the first mount of the host; `None` where there was one.
+    /// Returns the guard of the first mount of the host; `None` if there was a mount before.
     pub(crate) async fn first_mount(&self) -> Option<FirstMount<'_>> {
         let tried = self.mount_tried.lock().await;
         (!*tried).then_some(FirstMount { tried })
     }
 
-    /// How often a mount that fails in a way that may pass is asked for again: as often as anything else (`None`) where the host
-    /// has mounted before, a few times where nothing is known, and never where the last mount has failed.
+    /// Returns how often a mount is repeated after a temporary failure: like any other request (`None`) if the host has mounted
+    /// before, a few times if nothing is known, and never if the last mount has failed.
     pub(crate) fn mount_repeats(&self) -> Option<u32> {
         const UNKNOWN: u32 = 4;
         let abilities = self.abilities();
@@ -307,27 +307,27 @@ impl Session {
         }
     }
 
-    /// Notes that a mount, or the upload that it opens, has worked.
+    /// Records that a mount, or the upload that it opens, has succeeded.
     pub(crate) fn learn_mount_worked(&self) {
         let mut abilities = self.abilities();
         abilities.has_mounted = true;
         abilities.failed_mounts = 0;
     }
 
-    /// Notes that a mount has failed though a plain upload was opened right after it. `for_good`: by a status that says that the
-    /// host does not mount.
+    /// Records that a mount has failed although a plain upload was opened right after it. `for_good` means that the status says
+    /// that the host does not mount.
     pub(crate) fn learn_mount_failed(&self, for_good: bool) {
         let mut abilities = self.abilities();
         abilities.failed_mounts = abilities.failed_mounts.saturating_add(1);
         abilities.refuses_mounts |= for_good || abilities.failed_mounts >= MOUNTS_FAILED;
     }
 
-    /// The size of upload pieces; `None` for whole blobs.
+    /// Returns the chunk size of uploads; `None` for whole blobs.
     pub(crate) fn upload_chunk(&self) -> Option<u64> {
         self.options.upload_chunk.or(self.abilities().wants_chunks.then_some(DEFAULT_CHUNK))
     }
 
-    /// The size of upload pieces to try where whole blobs fail.
+    /// Returns the chunk size to try if whole blobs fail.
     pub(crate) fn fallback_chunk(&self) -> u64 {
         self.options.upload_chunk.unwrap_or(DEFAULT_CHUNK)
     }
@@ -336,18 +336,18 @@ impl Session {
         self.abilities().wants_chunks = true;
     }
 
-    /// Whether the host is known to have no referrers API.
+    /// Returns `true` if the host is known to have no referrers API.
     pub(crate) fn lacks_referrers(&self) -> bool {
         self.abilities().referrers == Some(false)
     }
 
-    /// Whether the host is known to have a referrers API.
+    /// Returns `true` if the host is known to have a referrers API.
     pub(crate) fn has_referrers(&self) -> bool {
         self.abilities().referrers == Some(true)
     }
 
-    /// Notes that the host has a referrers API, or has none. One that had it keeps it: a single answer that denies it is about
-    /// something else.
+    /// Records whether the host has a referrers API. Once it is known to have one, a single answer that denies it has another
+    /// cause and is ignored.
     pub(crate) fn learn_referrers(&self, there: bool) {
         let mut abilities = self.abilities();
         let known = abilities.referrers.get_or_insert(there);
@@ -359,7 +359,7 @@ impl Session {
     }
 }
 
-/// The right to be the first mount of a host. When it is dropped, the others go ahead.
+/// The guard of the first mount of a host. Dropping it releases the others.
 pub(crate) struct FirstMount<'a> {
     tried: tokio::sync::MutexGuard<'a, bool>,
 }
@@ -375,7 +375,7 @@ impl Reply {
         self.answer.status()
     }
 
-    /// What the registry says about why it declined.
+    /// Returns the reasons of the registry for refusing the request.
     pub(crate) fn refusal(&self) -> Refusal {
         let challenge = challenge_not_understood(&self.answer);
         Refusal { challenge, ..Refusal::of(&self.answer, self.identity.clone()) }

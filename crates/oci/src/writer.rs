@@ -5,9 +5,9 @@ use crate::reader::Reader;
 /// Writes to registries.
 #[derive(Clone, Debug)]
 pub struct Writer {
-    /// Read access as everybody has it.
+    /// Read access without push permission.
     reader: Reader,
-    /// Read access by the tokens that writing needs, so that looking before writing needs no others.
+    /// Read access with the tokens for writing, so that a check before a write needs no other tokens.
     pub(crate) own: Reader,
 }
 

@@ -1,4 +1,4 @@
-//! Lists of tags, read as their bytes arrive: Google's have some 20 MB, and 22 of them come at once.
+//! Parsing of tag lists while their bytes arrive. Google's lists have about 20 MB, and 22 of them are read at once.
 
 use actson::feeder::JsonFeeder;
 use actson::options::JsonParserOptionsBuilder;
@@ -10,11 +10,11 @@ use oci_types::Tag;
 
 use super::{Listed, ListedManifest};
 
-/// The deepest that a list may be nested; the ones we know have four levels.
+/// The maximum nesting depth of a list. Known lists have four levels.
 const DEPTH_MAX: usize = 32;
-/// The longest that one name or value may be, in bytes: the decoder keeps no more than this of a list.
+/// The maximum length of one name or value, in bytes. The decoder keeps no more than this of a list.
 const TOKEN_MAX: usize = 64 * 1024;
-/// The most tags that one manifest may have.
+/// The maximum number of tags of one manifest.
 const TAGS_MAX: usize = 100_000;
 
 /// Decodes one page of a list, piece by piece.
@@ -23,17 +23,17 @@ pub(crate) struct Decoder {
     place: Place,
     /// The field whose value comes next.
     field: Field,
-    /// The manifest that is being read; without a digest where its name is none, so that nobody can ask for it.
+    /// The digest of the current manifest; `None` if its key is not a digest, since such a manifest cannot be requested.
     digest: Option<Digest>,
     media_type: MediaType,
     tags: Vec<Tag>,
-    /// Where the last event ended, in bytes from the page's beginning.
+    /// Where the last event ended, in bytes from the start of the page.
     last_event: usize,
     /// Whether the page has a member that makes it a list: `tags`, which may be null, or `manifest`.
     is_list: bool,
 }
 
-/// Where in the page the decoder is.
+/// The position of the decoder in the page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Start,
@@ -42,7 +42,7 @@ enum Place {
     Manifests,
     Manifest,
     TagsOfManifest,
-    /// In a value that nobody needs, so many levels deep.
+    /// In a value that is skipped, at this nesting depth.
     Skipped {
         levels: usize,
         within_manifest: bool,
@@ -58,7 +58,7 @@ enum Field {
     Other,
 }
 
-/// The bytes that have arrived and are not read yet.
+/// The bytes that have arrived but are not parsed yet.
 #[derive(Default)]
 struct Piece {
     bytes: Bytes,
@@ -97,19 +97,19 @@ impl Decoder {
         }
     }
 
-    /// Takes in the next bytes of the page and gives away what they complete.
+    /// Parses the next bytes of the page, and passes the entries that they complete to `give`.
     ///
     /// # Errors
-    /// What is wrong, where this is no list of tags.
+    /// Returns what is wrong if this is not a list of tags.
     pub(crate) fn push(&mut self, bytes: Bytes, give: &mut dyn FnMut(Listed)) -> Result<(), String> {
         self.parser.feeder = Piece { bytes, at: 0, last: false };
         self.read(give)
     }
 
-    /// Closes the page.
+    /// Ends the page.
     ///
     /// # Errors
-    /// What is wrong, where it has no proper end.
+    /// Returns what is wrong if the page is incomplete.
     pub(crate) fn finish(mut self, give: &mut dyn FnMut(Listed)) -> Result<(), String> {
         self.parser.feeder = Piece { last: true, ..Piece::default() };
         self.read(give)?;
@@ -163,7 +163,7 @@ impl Decoder {
                 (_, value) => skip(value, false),
             },
             (Place::Tags, E::ValueString) => {
-                // A name that cannot be a tag is left out: nobody can ask for it.
+                // A name that is not a valid tag is skipped: it cannot be requested.
                 self.text()?.parse().into_iter().for_each(|tag| give(Listed::Tag(tag)));
                 Place::Tags
             }
@@ -229,7 +229,7 @@ impl Decoder {
     }
 }
 
-/// Where the decoder is after the beginning of a value that nobody needs.
+/// Returns the position after the start of a value that is skipped.
 fn skip(value: JsonEvent, within_manifest: bool) -> Place {
     match value {
         JsonEvent::StartObject | JsonEvent::StartArray => Place::Skipped { levels: 1, within_manifest },
@@ -237,13 +237,13 @@ fn skip(value: JsonEvent, within_manifest: bool) -> Place {
     }
 }
 
-/// Where it is after the whole of such a value.
+/// Returns the position after a value that was skipped.
 fn after(within_manifest: bool) -> Place {
     if within_manifest { Place::Manifest } else { Place::Page }
 }
 
 impl Place {
-    /// What there is in a place, for people.
+    /// Describes the content that is expected at a position, for error messages.
     fn parts(self) -> &'static str {
         match self {
             Self::Tags | Self::TagsOfManifest => "tags",
@@ -262,7 +262,7 @@ mod tests {
 
     use super::*;
 
-    /// The same page as another decoder reads it.
+    /// The same page as another decoder parses it.
     #[derive(Deserialize)]
     struct Page {
         #[serde(default)]
@@ -328,7 +328,7 @@ mod tests {
         })
     }
 
-    /// A list of tags, with fields that nobody needs.
+    /// Generates a list of tags with additional fields that the decoder must skip.
     fn page() -> impl Strategy<Value = serde_json::Value> {
         let tags = || proptest::collection::vec(text(), 0..4).prop_map(serde_json::Value::from);
         let digest = prop_oneof![any::<[u8; 4]>().prop_map(|bytes| Digest::of(&bytes).to_string()), text(),];

@@ -1,4 +1,4 @@
-//! What a repository holds, as its registry lists it (distribution specification, *Listing Tags*; Google's extension).
+//! The content of a repository, as its registry lists it (distribution specification, *Listing Tags*; Google's extension).
 
 mod decode;
 
@@ -9,12 +9,12 @@ use oci_types::Digest;
 use oci_types::MediaType;
 use oci_types::Tag;
 
-/// Something that a list says, told as its bytes arrive. Names that cannot be names are left out: nobody can ask for them.
+/// An entry of a list, reported as its bytes arrive. Invalid names are skipped: they cannot be requested.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
     /// A tag.
     Tag(Tag),
-    /// That the registry lists manifests too: what it does not list is not there.
+    /// The registry lists manifests too, so a manifest that is not listed does not exist.
     Manifests,
     /// A manifest, with or without tags.
     Manifest(ListedManifest),
@@ -23,25 +23,25 @@ pub enum Listed {
 /// A manifest as Google's registries list it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedManifest {
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
-    /// Its kind.
+    /// The media type.
     pub media_type: MediaType,
     /// The tags that name it.
     pub tags: Vec<Tag>,
 }
 
-/// The tags of a repository and, where the registry tells, all its manifests.
+/// The tags of a repository and, if the registry lists them, all its manifests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// All tags, in the registry's order.
+    /// All tags, in the order of the registry.
     pub tags: Vec<Tag>,
-    /// All manifests by digest. `None` where the registry lists tags alone.
+    /// All manifests by digest; `None` if the registry lists tags alone.
     pub manifests: Option<HashMap<Digest, ListedManifest>>,
 }
 
 impl Listing {
-    /// Takes in something that a list says.
+    /// Adds an entry of a list.
     pub(crate) fn take(&mut self, listed: Listed) {
         match listed {
             Listed::Tag(tag) => self.tags.push(tag),

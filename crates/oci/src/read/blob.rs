@@ -1,4 +1,4 @@
-//! Blobs (distribution specification, *Pulling Blobs*): resumed where they break, verified before their end is given away.
+//! Blobs (distribution specification, *Pulling Blobs*). Reads are resumed after an interruption and verified before they end.
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderValue, Method, StatusCode, header};
@@ -11,15 +11,15 @@ use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::session::{Call, Reply, Streamed};
 
-/// What a connection has to bring for a break after it to count as a new one, in bytes: large blobs on long ways may break often,
-/// but a host that gives little at a time is given up.
+/// How many bytes a connection must deliver for its failure to count as the first one: large blobs over long distances may be
+/// interrupted often, but a host that delivers little each time must not be retried for ever.
 const PROGRESS: u64 = 1024 * 1024;
 
 /// A blob as a stream of verified content.
 ///
-/// The last piece is held back until the whole has the right size and digest, so that whoever passes the pieces on cannot
-/// complete an upload of wrong content. A connection that breaks is resumed where the registry serves ranges, and read
-/// over where it does not; wrong content is an error at once.
+/// The last piece is held back until the size and digest of the whole blob are verified, so that a caller that passes the pieces
+/// on cannot complete an upload of wrong content. After a connection failure the read is resumed if the registry supports ranges,
+/// and repeated from the start otherwise. Wrong content is an error at once.
 pub struct BlobStream {
     reader: Reader,
     repository: Repository,
@@ -28,25 +28,25 @@ pub struct BlobStream {
     class: Class,
     budget: Budget,
     hasher: Option<Hasher>,
-    /// Bytes taken in, the one held back included.
+    /// The number of bytes received, including the piece that is held back.
     read: u64,
     held: Option<Bytes>,
     body: Option<Body>,
-    /// What was read when the connection was made.
+    /// The value of `read` when the current connection was made.
     resumed_at: u64,
-    /// Whether the registry has denied it once.
+    /// Whether the registry has answered once that the blob does not exist.
     denied: bool,
 }
 
-/// What is still to come of one answer.
+/// The rest of one answer.
 struct Body {
     stream: Box<BodyStream>,
-    /// Bytes that were read from an earlier answer.
+    /// The number of bytes to skip, which an earlier answer has delivered.
     skip: u64,
 }
 
 impl Reader {
-    /// A blob, piece by piece, hashed while it streams; its last piece comes only when digest and size are right.
+    /// Reads a blob piece by piece and hashes it meanwhile. The last piece is returned only after digest and size are verified.
     pub fn blob(&self, repository: &Repository, digest: Digest, size: u64) -> BlobStream {
         BlobStream::new(self.clone(), repository.clone(), digest, size)
     }
@@ -72,7 +72,7 @@ impl BlobStream {
         }
     }
 
-    /// The same, asked for by requests of another class than those for much.
+    /// Sets the class of the requests; the default is the class for large content.
     pub(crate) fn of_class(self, class: Class) -> Self {
         Self { class, ..self }
     }
@@ -81,10 +81,10 @@ impl BlobStream {
         format!("reading the blob {}@{}", self.repository, self.digest)
     }
 
-    /// Asks for the blob, so that a caller knows whether it is there before it opens uploads for it.
+    /// Sends the request, so that the caller knows that the blob exists before it opens uploads for it.
     ///
     /// # Errors
-    /// When the registry does not give it.
+    /// Returns an error if the registry does not deliver the blob.
     pub async fn open(&mut self) -> Result<(), Error> {
         while self.body.is_none() && self.hasher.is_some() {
             self.body = self.connect().await?;
@@ -92,10 +92,10 @@ impl BlobStream {
         Ok(())
     }
 
-    /// The next piece; `None` after the last.
+    /// Returns the next piece; `None` after the last.
     ///
     /// # Errors
-    /// When the content is wrong, or the registry gives up for good.
+    /// Returns an error if the content is wrong, or if all attempts have failed.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if self.hasher.is_none() {
@@ -120,12 +120,12 @@ impl BlobStream {
         }
     }
 
-    /// The whole blob, for one that is small enough to be kept.
+    /// Reads the whole blob, which must be small enough for memory.
     ///
     /// # Errors
-    /// As [`BlobStream::next`].
+    /// Returns the errors of [`BlobStream::next`].
     pub async fn whole(mut self) -> Result<Bytes, Error> {
-        // A size comes from a manifest, which may claim anything: memory follows what arrives.
+        // The size comes from an untrusted manifest, so the buffer grows with the data that arrives.
         let mut all = BytesMut::new();
         while let Some(piece) = self.next().await? {
             all.extend_from_slice(&piece);
@@ -147,7 +147,7 @@ impl BlobStream {
         Ok(())
     }
 
-    /// Closes the account: after this only what is held back remains to be given.
+    /// Verifies size and digest. After this only the piece that is held back is left.
     fn verify(&mut self) -> Result<(), Error> {
         let Some(hasher) = self.hasher.take() else { return Ok(()) };
         if self.read != self.size {
@@ -165,9 +165,9 @@ impl BlobStream {
         Ok(())
     }
 
-    /// Waits before the rest is asked for, if the budget has it.
+    /// Waits before the rest is requested, if the budget permits another attempt.
     async fn interrupted(&mut self, error: transport::Error) -> Result<(), Error> {
-        // The place at the host is given back before anything else is asked.
+        // This releases the permit at the host before the next request.
         self.body = None;
         if self.read == self.size {
             // Nothing is left to ask for.
@@ -184,7 +184,7 @@ impl BlobStream {
         self.pause(Error::new(self.doing(), ErrorKind::Transport(error))).await
     }
 
-    /// Waits for another attempt, or gives the failure back where there is none.
+    /// Waits before another attempt, or returns the error if there is none left.
     async fn pause(&mut self, error: Error) -> Result<(), Error> {
         let Some(pause) = self.budget.pause(None) else { return Err(error) };
         tracing::debug!(blob = %self.digest, read = self.read, %error, "reading again");
@@ -192,12 +192,12 @@ impl BlobStream {
         Ok(())
     }
 
-    /// Asks for what is still to come; `None` where it has to be asked for in another way.
+    /// Requests the rest of the blob; `None` if it must be requested in another way.
     async fn connect(&mut self) -> Result<Option<Body>, Error> {
         let doing = self.doing();
         self.budget.attempt();
         let path = format!("blobs/{}", self.digest);
-        // The call borrows the repository while the stream goes on.
+        // The call borrows the repository while the stream is read.
         let repository = self.repository.clone();
         let mut call = self.reader.call(Method::GET, &repository, &path, "blob-get")?;
         call.class = self.class;
@@ -223,7 +223,7 @@ impl BlobStream {
                 && length.is_none_or(|length: u64| length == self.size - self.read);
             if !resumes || !is_right {
                 let why = format!("asked from byte {}, it answers with another part: `{range}`", self.read);
-                // Dropped before the blob is asked for again.
+                // Dropped before the blob is requested again, to release its permit.
                 drop(stream);
                 call.session.learn_range_refused();
                 self.pause(Error::new(doing, ErrorKind::Malformed(why))).await?;
@@ -236,8 +236,8 @@ impl BlobStream {
         Ok(Some(Body { stream, skip: self.read }))
     }
 
-    /// Judges an answer that is no blob: a refused range is read over from the start, and a blob that is denied is asked for once
-    /// more, since registries have been seen to deny what they have.
+    /// Handles an answer other than the blob. If a range is refused, the blob is read again from the start. If the answer is that
+    /// the blob does not exist, it is requested once more, since registries have been observed to deny blobs that they have.
     async fn declined(
         &mut self,
         call: &Call<'_>,

@@ -1,4 +1,4 @@
-//! The repositories of a registry (distribution's `_catalog`; the specification keeps no page for it any more).
+//! The repositories of a registry (distribution's `_catalog`, which the specification no longer describes).
 
 use http::Method;
 use oci_types::text::printable;
@@ -14,18 +14,18 @@ use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::session::{Call, NO_REPOSITORY};
 
-/// The largest page of a catalog, in bytes.
+/// The maximum size of one page, in bytes.
 const PAGE_MAX: u64 = 16 * 1024 * 1024;
-/// The most that all pages may have together, in bytes.
+/// The maximum size of all pages together, in bytes.
 const CATALOG_MAX: u64 = 128 * 1024 * 1024;
-/// The most pages.
+/// The maximum number of pages.
 const PAGES_MAX: usize = 10_000;
 
 impl Reader {
-    /// The repositories of a registry, where it tells.
+    /// Lists the repositories of a registry, if it supports this.
     ///
     /// # Errors
-    /// When the registry does not answer with a catalog.
+    /// Returns an error if the registry does not answer with a catalog.
     pub async fn catalog(&self, host: &Host) -> Result<Found<Vec<RepositoryPath>>, Error> {
         #[derive(Deserialize)]
         struct Catalog {

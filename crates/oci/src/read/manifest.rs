@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::reader::Reader;
 use crate::session::{Call, NO_MANIFEST, Reply};
 
-/// How a manifest is asked for.
+/// How a manifest is addressed.
 #[derive(Clone, Copy, Debug)]
 pub enum Selector<'a> {
     /// By a tag, which may move.
@@ -32,7 +32,7 @@ impl fmt::Display for Selector<'_> {
 }
 
 impl Selector<'_> {
-    /// The image in a repository, as it is written.
+    /// Returns the image reference in a repository.
     pub(crate) fn within(&self, repository: &Repository) -> String {
         match self {
             Self::Tag(tag) => format!("{repository}:{tag}"),
@@ -41,29 +41,28 @@ impl Selector<'_> {
     }
 }
 
-/// What the registry says of a manifest without sending it.
+/// The headers of a manifest, read without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its digest.
+    /// The digest.
     pub digest: Digest,
-    /// Its kind, as the registry names it.
+    /// The media type, as the registry reports it.
     pub media_type: MediaType,
 }
 
 impl Reader {
-    /// Which manifest there is. That there is none is said only after a `GET` that has answered so by a code of the
-    /// specification.
+    /// Determines which manifest exists. Absence is reported only after a `GET` whose answer has a code of the specification.
     ///
-    /// One request where there is one and the host takes `HEAD`; two where there is none.
+    /// Sends one request if the manifest exists and the host supports `HEAD`, and two if it does not exist.
     ///
     /// # Errors
-    /// When the registry does not say, or denies it in a way that proves nothing.
+    /// Returns an error if the registry does not answer the question, or if it denies the manifest in a way that proves nothing.
     pub async fn head(&self, repository: &Repository, which: Selector<'_>) -> Result<Found<Head>, Error> {
         let doing = format!("looking for {}", which.within(repository));
         let call = self.call(Method::HEAD, repository, &format!("manifests/{which}"), "manifest-head")?;
         let mut answered = None;
         if call.session.takes_head() {
-            // Where HEAD fails, GET is asked, which is tried as often as anything else.
+            // If HEAD fails, GET follows, which is retried like any other request.
             let request = accepting(&call).follow().again_when_refused();
             match self.sessions.send(&call, request, &doing).await {
                 Ok(reply) => match reply.status() {
@@ -77,7 +76,7 @@ impl Reader {
                         return Err(refused(&reply, &doing));
                     }
                     status if refuses_head(status) => call.session.learn_head_refused(),
-                    // GET tells more.
+                    // The answer to GET contains more information.
                     status if !status.is_redirection() => answered = Some(status),
                     _ => return Err(refused(&reply, &doing)),
                 },
@@ -100,20 +99,20 @@ impl Reader {
         }))
     }
 
-    /// A manifest, verified against the digest it is asked by.
+    /// Reads a manifest, and verifies it against the digest by which it was requested.
     ///
     /// # Errors
-    /// When there is none, it is larger than [`MANIFEST_MAX`], or it is not what its digest names.
+    /// Returns an error if the manifest does not exist, is larger than [`MANIFEST_MAX`], or does not match its digest.
     pub async fn manifest(&self, repository: &Repository, which: Selector<'_>) -> Result<RawManifest, Error> {
         let doing = format!("reading {}", which.within(repository));
         let (_, reply) = self.get(repository, which, &doing).await?;
         received(reply, which, &doing)
     }
 
-    /// The same, with a proof where there is none.
+    /// Reads a manifest as [`Reader::manifest`] does, but returns a proof if it does not exist.
     ///
     /// # Errors
-    /// As [`Reader::manifest`], and when the registry denies it in a way that proves nothing.
+    /// Returns the errors of [`Reader::manifest`], and an error if the registry denies the manifest in a way that proves nothing.
     pub async fn find_manifest(
         &self,
         repository: &Repository,
@@ -140,7 +139,7 @@ impl Reader {
     }
 }
 
-/// Whether a host says that it does not take `HEAD`.
+/// Returns `true` if the status means that the host does not support `HEAD`.
 fn refuses_head(status: StatusCode) -> bool {
     matches!(
         status,
@@ -155,7 +154,7 @@ fn accepting(call: &Call<'_>) -> transport::Request {
     call.request().header(header::ACCEPT, HeaderValue::from_static(MediaType::ACCEPT))
 }
 
-/// What the head of an answer tells; `None` where it does not tell enough. The specification only recommends these headers.
+/// Returns the information in the headers of an answer; `None` if they are incomplete. The specification only recommends them.
 fn head_of(reply: &Reply, which: Selector<'_>, doing: &str) -> Result<Option<Head>, Error> {
     let media_type = reply.answer.header(header::CONTENT_TYPE.as_str()).map(MediaType::parse);
     let Some(media_type) = media_type else { return Ok(None) };
@@ -163,7 +162,7 @@ fn head_of(reply: &Reply, which: Selector<'_>, doing: &str) -> Result<Option<Hea
         (Selector::Digest(asked), Some(got)) if asked != got && asked.algorithm() == got.algorithm() => {
             return Err(Error::new(doing, ErrorKind::WrongDigest { expected: asked, got }));
         }
-        // A page of a proxy would do as well; the registry's own answers name the digest.
+        // The page of a proxy may have a media type too; the answers of the registry itself name the digest.
         (Selector::Digest(digest), Some(_)) | (Selector::Tag(_), Some(digest)) => {
             Some(Head { digest, media_type })
         }

@@ -1,4 +1,4 @@
-//! Lists in pages: what is the same for tags, repositories and referrers.
+//! Paginated lists: the common part of tags, repositories and referrers.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use crate::link::next_page;
 /// The pages of one list, bounded in number and size.
 pub(crate) struct Pages<'a> {
     doing: &'a str,
-    /// The URLs that were asked: one that is repeated is a loop.
+    /// The URLs that were requested; a repeated one means a loop.
     asked: HashSet<Url>,
     pages_max: usize,
     bytes_max: u64,
@@ -19,25 +19,26 @@ pub(crate) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    /// A list of which nothing was read, of at most so many pages and bytes.
+    /// Constructs an unread list with limits on its pages and bytes.
     pub(crate) fn new(doing: &'a str, pages_max: usize, bytes_max: u64) -> Self {
         Self { doing, asked: HashSet::new(), pages_max, bytes_max, bytes: 0 }
     }
 
-    /// Whether no page was read.
+    /// Returns `true` if no page was read.
     pub(crate) fn is_first(&self) -> bool {
         self.asked.is_empty()
     }
 
-    /// How many bytes the next page may have.
+    /// Returns how many bytes the next page may have.
     pub(crate) fn left(&self) -> u64 {
         self.bytes_max - self.bytes
     }
 
-    /// Takes in a page of so many bytes that was asked for at `asked`, and gives the URL of the next one.
+    /// Records a page of `bytes` bytes that was requested at `asked`, and returns the URL of the next page.
     ///
     /// # Errors
-    /// When the next page cannot be told, was asked for before, or is one too many.
+    /// Returns an error if the URL of the next page cannot be determined, was requested before, or exceeds the maximum number of
+    /// pages.
     pub(crate) fn next(&mut self, answer: &Answer, asked: &Url, bytes: u64) -> Result<Option<Url>, Error> {
         self.bytes = self.bytes.saturating_add(bytes).min(self.bytes_max);
         self.asked.insert(asked.clone());

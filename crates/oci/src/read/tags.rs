@@ -1,4 +1,4 @@
-//! The tags of a repository (distribution specification, *Listing Tags*), as their bytes arrive.
+//! The tags of a repository (distribution specification, *Listing Tags*), parsed as their bytes arrive.
 
 use std::collections::HashSet;
 
@@ -17,36 +17,36 @@ use crate::listing::{Decoder, Listed, Listing};
 use crate::reader::Reader;
 use crate::session::{NO_REPOSITORY, Reply};
 
-/// The largest page of a listing, in bytes. Google's listings of the largest repositories have some 20 MB, in one page.
+/// The maximum size of one page, in bytes. Google's lists of the largest repositories have about 20 MB, in one page.
 const PAGE_MAX: u64 = 128 * 1024 * 1024;
-/// The most that all pages of one listing may have together, in bytes.
+/// The maximum size of all pages of one list together, in bytes.
 const LISTING_MAX: u64 = 256 * 1024 * 1024;
-/// The most pages of one listing.
+/// The maximum number of pages of one list.
 const PAGES_MAX: usize = 2_000;
 
 impl Reader {
-    /// The tags of a repository, all pages, and its manifests where the registry lists them.
+    /// Lists all tags of a repository, and its manifests if the registry lists them.
     ///
     /// # Errors
-    /// As [`Reader::list`].
+    /// Returns the errors of [`Reader::list`].
     pub async fn listing(&self, repository: &Repository) -> Result<Found<Listing>, Error> {
         let mut listing = Listing::default();
         let found = self.list(repository, &mut |listed| listing.take(listed)).await?;
-        // A page that broke was given twice.
+        // The entries of a page that was read again occur twice.
         let mut seen = HashSet::new();
         listing.tags.retain(|tag| seen.insert(tag.clone()));
         Ok(found.map(|()| listing))
     }
 
-    /// Lists a repository, all pages, and gives away what they say as their bytes arrive, so that no list has to fit into
-    /// memory. A page that breaks in the middle is read again, so that its entries are given again. What was given away before an
-    /// error is not to be believed.
+    /// Lists all pages of a repository, and passes the entries to `give` as their bytes arrive, so that no list has to fit into
+    /// memory. A page that is interrupted is read again, and its entries are passed again. If this method returns an error, the
+    /// entries that were passed before it are unreliable.
     ///
-    /// [`Found::Absent`] proves that the repository has no tags. It may hold untagged manifests all the same.
+    /// [`Found::Absent`] proves that the repository has no tags. It may still hold untagged manifests.
     ///
     /// # Errors
-    /// When the registry does not answer with a list of tags, leads to another host or to a page that cannot be told, lists
-    /// without end, or denies the repository in a way that proves nothing.
+    /// Returns an error if the registry does not answer with a list of tags, if a page refers to another host or its next page
+    /// cannot be determined, if the list does not end, or if the registry denies the repository in a way that proves nothing.
     pub async fn list(
         &self,
         repository: &Repository,
@@ -60,8 +60,8 @@ impl Reader {
         loop {
             let mut page = Page::new(give, &mut has_listed);
             let mut request = call.request().follow().limit(PAGE_MAX.min(pages.left()));
-            // Some hosts refuse to be told how many entries a page is to have, by whatever status: then the page is asked for
-            // without the number, which is tried as often as anything else.
+            // Some hosts refuse a page size, with various statuses. Then the page is requested without it; that request is
+            // retried like any other.
             let plain = without_page_size(&call.url);
             if plain.is_some() {
                 request = request.again_when_refused();
@@ -76,7 +76,7 @@ impl Reader {
                 continue;
             }
             let reply = asked?;
-            // A later page that is denied is no end of the list, unless the list has been empty so far.
+            // A later page that does not exist does not end the list, unless the list has been empty so far.
             if reply.status() == StatusCode::NOT_FOUND && !has_listed {
                 return call.session.absence(&reply, NO_REPOSITORY, &doing).map(Found::Absent);
             }
@@ -93,7 +93,7 @@ impl Reader {
     }
 }
 
-/// Whether a page may come without the number of its entries. What speaks of something else is left out.
+/// Returns `true` if the page may succeed without the page size. Statuses with another cause are excluded.
 fn may_refuse_page_size(asked: &Result<Reply, Error>) -> bool {
     match asked {
         Ok(reply) => {
@@ -104,7 +104,7 @@ fn may_refuse_page_size(asked: &Result<Reply, Error>) -> bool {
     }
 }
 
-/// A URL of a page without the number of its entries, where it has one.
+/// Returns the URL without the page size; `None` if it has none.
 fn without_page_size(url: &Url) -> Option<Url> {
     let kept: Vec<(String, String)> = url
         .query_pairs()
@@ -125,7 +125,7 @@ fn without_page_size(url: &Url) -> Option<Url> {
 /// A page while it arrives.
 struct Page<'a> {
     give: &'a mut (dyn FnMut(Listed) + Send),
-    /// Whether the list has had anything so far.
+    /// Whether the list has had any entry so far.
     has_listed: &'a mut bool,
     decoder: Decoder,
     problem: Option<String>,
@@ -138,7 +138,8 @@ impl<'a> Page<'a> {
         Self { give, has_listed, decoder: Decoder::new(), problem: None, bytes: 0, began: false }
     }
 
-    /// What is wrong with the page, if anything, and its size in bytes. A page that never began is not judged.
+    /// Ends the page. Returns what is wrong with it, if anything, and its size in bytes. A page that never started is not
+    /// checked.
     fn finish(self) -> (Option<String>, u64) {
         let Self { give, has_listed, decoder, problem, bytes, began } = self;
         let mut note = noting(give, has_listed);
@@ -147,7 +148,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// Gives entries away, and notes that there were any.
+/// Wraps `give` so that it records that there was an entry.
 fn noting<'a>(
     give: &'a mut (dyn FnMut(Listed) + Send),
     has_listed: &'a mut bool,

@@ -1,4 +1,4 @@
-//! Bringing a blob to a repository: found there, mounted from another repository, or uploaded, whatever the registry lets.
+//! Bringing a blob to a repository: it is found there, mounted from another repository, or uploaded, as the registry permits.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -14,42 +14,42 @@ use crate::error::{Error, ErrorKind};
 use crate::session::{Call, Reply, Session};
 use crate::writer::Writer;
 
-/// After so many whole uploads in a row whose connection broke, pieces are tried: a host that refuses a body as too large may
-/// close the connection before its answer is read.
+/// After this many connection failures of whole uploads in a row, chunks are tried: a host that refuses a body as too large may
+/// close the connection before the client has read its answer.
 const BROKEN_WHOLE: u32 = 2;
-/// How often an upload is sent on to another place of its host.
+/// How often an upload follows a redirect to another URL of its host.
 const SENT_ON: u32 = 3;
 
-/// What came of asking for a blob.
+/// The result of asking for a blob.
 #[derive(Debug)]
 pub enum Presence {
     /// The repository has it.
     There,
-    /// The repository wants it: this is the upload that was opened for it.
+    /// The repository needs the blob; this upload was opened for it.
     Wanted(Upload),
 }
 
 /// How a blob came to be in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Brought {
-    /// It was there, or was mounted from another repository.
+    /// It existed, or was mounted from another repository.
     Found,
     /// It was uploaded.
     Sent,
 }
 
-/// Where the content of a blob comes from, as often as it is needed.
+/// The source of a blob's content, which may be read several times.
 pub(crate) trait Contents {
-    /// The whole content.
+    /// Returns the whole content.
     fn content(&mut self) -> impl Future<Output = Result<Content, Error>> + Send;
 
-    /// Why the content that was given last has failed at its source, where it has.
+    /// Returns why the content that was returned last has failed at its source, if it has.
     fn failure(&self) -> Option<Error>;
 
-    /// Notes that the content may be wanted again.
+    /// Records that the content may be needed again.
     fn may_be_wanted_again(&self) {}
 
-    /// Waits until a request about the blob may be made; what comes back is held while it is.
+    /// Waits until a request about the blob may be sent. The permit is held during the request.
     fn slot(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send;
 }
 
@@ -70,8 +70,8 @@ impl Contents for Bytes {
 impl Writer {
     /// Brings a blob to a repository. `from` is another repository of the same host that has it.
     ///
-    /// One request where it is there or mounted, two where it is uploaded; more where the registry takes it in pieces, does not
-    /// mount, or loses an upload.
+    /// Sends one request if the blob exists or is mounted, and two if it is uploaded; more if the registry requires chunks, does
+    /// not mount, or loses an upload.
     pub(crate) async fn bring(
         &self,
         repository: &Repository,
@@ -94,19 +94,18 @@ impl Writer {
         contents: &impl Contents,
     ) -> Result<Presence, Error> {
         let _slot = contents.slot().await;
-        // Boxed, so that requests that wait for their slot are small.
+        // Boxed to keep the future of a request small while it waits for its permit.
         Box::pin(self.mount_or_open(repository, digest, from)).await
     }
 
-    /// Asks a repository to take a blob from another of its registry, and opens an upload for it where that cannot be
-    /// done (*Mounting a blob from another repository*): one request that asks, mounts and opens.
+    /// Asks a repository to mount a blob from another repository of its registry, and opens an upload if that is not possible
+    /// (*Mounting a blob from another repository*). One request does all of this.
     ///
-    /// Where no other repository is known to have the blob, the repository itself is named: then the request asks whether the
-    /// blob is there. A registry that refuses mounts, by whatever status, is asked for the blob by `HEAD` and for an upload
-    /// without them.
+    /// If no other repository is known to have the blob, the request names the repository itself, and so asks whether the blob
+    /// exists. If a registry refuses mounts, with any status, separate requests ask for the blob by `HEAD` and open an upload.
     ///
     /// # Errors
-    /// When the registry does neither.
+    /// Returns an error if the registry does neither.
     pub async fn mount_or_open(
         &self,
         repository: &Repository,
@@ -118,7 +117,7 @@ impl Writer {
         let first = session.first_mount().await;
         if session.mounts() {
             let own = &repository.path;
-            // Mounting from elsewhere may be forbidden where uploading is not.
+            // Mounting from another repository may be forbidden although uploading is not.
             let sources = from.filter(|from| *from != own).into_iter().chain([own]);
             for source in sources {
                 match self.mount(repository, digest, source).await? {
@@ -139,7 +138,7 @@ impl Writer {
         Ok(Presence::Wanted(upload))
     }
 
-    /// Asks for a mount; `Err` where it is refused: `true` where that speaks for all mounts.
+    /// Requests a mount. `Err` means that it was refused, with `true` if the refusal applies to all mounts.
     async fn mount(
         &self,
         repository: &Repository,
@@ -153,7 +152,7 @@ impl Writer {
         if is_elsewhere {
             call.scopes.insert(Scope::pull(from));
         }
-        // Where the host may not mount at all, an upload may succeed at once.
+        // If the host does not mount at all, an upload may succeed at once.
         let mut repeats = call.session.mount_repeats();
         let mut budget = self.own.sessions.door.budget();
         let asked = loop {
@@ -174,7 +173,7 @@ impl Writer {
         };
         let reply = match asked {
             Ok(reply) => reply,
-            // A token service may refuse what a mount needs besides.
+            // A token service may refuse the additional scope that a mount requires.
             Err(error) if error.is_temporary() || is_elsewhere && error.refusal().is_some() => {
                 return Ok(Err(false));
             }
@@ -185,7 +184,7 @@ impl Writer {
             status if status.is_success() => self.opened(repository, digest, &reply, &doing).map(Ok),
             StatusCode::TOO_MANY_REQUESTS if !is_elsewhere => Err(refused(&reply, &doing)),
             status if status.is_redirection() => Err(refused(&reply, &doing)),
-            // What speaks of this repository alone says nothing about others.
+            // These statuses are about this repository and say nothing about others.
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => Ok(Err(false)),
             status => Ok(Err(status.is_client_error() && !is_elsewhere)),
         }
@@ -212,7 +211,7 @@ impl Writer {
         self.own.sessions.call(Method::POST, repository, "blobs/uploads/", kind)
     }
 
-    /// The upload that a success has opened.
+    /// Returns the upload that a successful answer has opened.
     fn opened(
         &self,
         repository: &Repository,
@@ -231,7 +230,7 @@ impl Writer {
         Ok(Presence::Wanted(Upload { repository: repository.clone(), digest, location, least_chunk }))
     }
 
-    /// Whether a repository has a blob. Where it does not say, the blob counts as missing: then it is uploaded once more.
+    /// Returns `true` if a repository has a blob. If the answer is unclear, the blob counts as missing and is uploaded once more.
     async fn has_blob(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
         let doing = format!("looking for the blob {digest} in {repository}");
         let call = self.own.call(Method::HEAD, repository, &format!("blobs/{digest}"), "blob-head")?;
@@ -239,7 +238,7 @@ impl Writer {
         Ok(reply.status() == StatusCode::OK)
     }
 
-    /// Sends a blob to an upload, again and by other ways where that may succeed.
+    /// Sends a blob to an upload. Retries, and falls back to other methods, if that may succeed.
     async fn upload(
         &self,
         mut upload: Upload,
@@ -290,12 +289,12 @@ impl Writer {
             let Upload { repository, digest, .. } = &upload;
             tracing::debug!(%repository, blob = %digest, %error, "uploading again");
             tokio::time::sleep(pause).await;
-            // What was refused for the rate has not begun.
+            // A request that was refused because of its rate has not started, so the upload is still open.
             if is_refused(&error) {
                 continue;
             }
             budget.progressed();
-            // An answer that was lost may have been a success.
+            // If the answer was lost, the upload may have succeeded.
             if is_unanswered(&error) && self.has_blob(repository, *digest).await.unwrap_or(false) {
                 return Ok(Brought::Sent);
             }
@@ -307,15 +306,15 @@ impl Writer {
     }
 }
 
-/// The size of pieces to send a blob of `size` bytes in; `None`: whole.
+/// Returns the chunk size for a blob of `size` bytes; `None` for a whole upload.
 fn chunk(session: &Session, size: u64, broken: u32) -> Option<u64> {
     let fallback = session.fallback_chunk();
     session.upload_chunk().or((broken >= BROKEN_WHOLE && size > fallback).then_some(fallback))
 }
 
-/// Whether a failed upload is worth another one: the door sends a stream but once.
+/// Returns `true` if a failed upload may succeed when it is repeated. The door sends a stream only once.
 fn may_succeed(error: &Error) -> bool {
-    // The source was judged before: a stream that failed here was let go for being slow.
+    // Failures of the source were handled before: a stream that fails here was dropped because its destination was slow.
     let let_go = match error.kind() {
         ErrorKind::Content(_) => true,
         ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Content(_)),
@@ -324,7 +323,7 @@ fn may_succeed(error: &Error) -> bool {
     error.is_temporary() || let_go || wants_pieces(error) || has_lost_upload(error)
 }
 
-/// Whether the registry does not know the upload any more, or the token has ended in the middle of it.
+/// Returns `true` if the registry no longer knows the upload, or if the token expired during it.
 fn has_lost_upload(error: &Error) -> bool {
     let Some(refusal) = error.refusal() else { return false };
     match refusal.status {
@@ -339,7 +338,7 @@ fn has_lost_upload(error: &Error) -> bool {
     }
 }
 
-/// Whether the registry wants pieces.
+/// Returns `true` if the registry requires chunks.
 fn wants_pieces(error: &Error) -> bool {
     let Some(refusal) = error.refusal() else { return false };
     match refusal.status {
@@ -353,7 +352,7 @@ fn wants_pieces(error: &Error) -> bool {
     }
 }
 
-/// Whether the connection broke while the upload was sent.
+/// Returns `true` if the connection failed during the upload.
 fn is_broken(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Transport(error) => matches!(error.kind(), transport::ErrorKind::Broken(_)),
@@ -361,7 +360,7 @@ fn is_broken(error: &Error) -> bool {
     }
 }
 
-/// Whether nothing is known of what the registry has done.
+/// Returns `true` if it is unknown what the registry has done.
 fn is_unanswered(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Transport(error) => error.is_temporary(),
@@ -369,12 +368,12 @@ fn is_unanswered(error: &Error) -> bool {
     }
 }
 
-/// Whether the host has refused the request for its rate.
+/// Returns `true` if the host has refused the request because of its rate.
 fn is_refused(error: &Error) -> bool {
     error.status() == Some(StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// A URL to which the digest is appended when it is sent to.
+/// Removes the digest from a URL: it is appended when the upload is sent.
 fn without_digest(mut url: url::Url) -> url::Url {
     let kept: Vec<(String, String)> =
         url.query_pairs().filter(|(name, _)| name != "digest").map(|(n, v)| (n.into(), v.into())).collect();

@@ -11,17 +11,17 @@ use crate::error::{Error, ErrorKind, Refusal};
 use crate::read::Selector;
 use crate::writer::Writer;
 
-/// The codes by which a registry says that a part of a manifest is not there. Right after the part was pushed, some say so for
-/// a moment.
+/// The codes by which a registry says that a part of a manifest does not exist. Some registries report them for a moment after
+/// the part was pushed.
 const PARTS_UNKNOWN: [&str; 4] =
     ["MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN", "NAME_UNKNOWN"];
 
 impl Writer {
-    /// Puts a manifest under its own digest, its bytes as they are, and gives the registry's answer; `None` where the answer was
-    /// lost and the manifest was found afterwards.
+    /// Writes a manifest by its digest, byte for byte, and returns the registry's answer; `None` if the answer was lost and the
+    /// manifest was found afterwards.
     ///
     /// # Errors
-    /// When the registry does not take it, lacks its parts, or says that it is another.
+    /// Returns an error if the registry refuses the manifest, lacks its parts, or reports another digest.
     pub(crate) async fn put_by_digest(
         &self,
         repository: &Repository,
@@ -41,7 +41,7 @@ impl Writer {
                     tracing::debug!(%repository, %digest, %error, "writing again");
                     tokio::time::sleep(pause).await;
                 }
-                // The door has tried it again as often as it may; a write may have been done all the same.
+                // The door has used up its attempts, but one of the writes may have succeeded.
                 _ if error.is_temporary() && self.is_there(repository, which).await => return Ok(None),
                 _ => return Err(error),
             }
@@ -49,11 +49,11 @@ impl Writer {
     }
 
     async fn is_there(&self, repository: &Repository, which: Selector<'_>) -> bool {
-        // Where this fails too, the first error says more.
+        // If this request fails too, the first error says more.
         self.own.head(repository, which).await.is_ok_and(|found| found.is_present())
     }
 
-    /// Sends a manifest. With a `place`, at most once, so that the caller can look again before another attempt.
+    /// Sends a manifest. With a `place` it is sent at most once, so that the caller can check the tag before another attempt.
     pub(super) async fn put(
         &self,
         repository: &Repository,
@@ -85,7 +85,7 @@ impl Writer {
     }
 }
 
-/// Whether the registry says that it lacks a part of what is written.
+/// Returns `true` if the registry says that it lacks a part of what is written.
 pub(super) fn lacks_parts(error: &Error) -> bool {
     let is_about_parts = |refusal: &Refusal| {
         matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST)

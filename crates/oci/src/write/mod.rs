@@ -1,5 +1,5 @@
-//! Writing to a registry (distribution specification, *Push*): the one place that writes blobs, manifests and tags, with all
-//! the ways to do so that registries need.
+//! Writing to a registry (distribution specification, *Push*). All writes of blobs, manifests and tags are here, with all the
+//! variants that registries require.
 
 mod blob;
 mod manifest;

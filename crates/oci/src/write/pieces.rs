@@ -1,4 +1,4 @@
-//! A stream that is given out in parts, one after another.
+//! A stream that is split into consecutive parts.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
@@ -6,14 +6,14 @@ use std::task::{Poll, ready};
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 
-/// A stream to be divided.
+/// A stream to split.
 pub(super) struct Divided {
     rest: Arc<Mutex<Rest>>,
 }
 
 struct Rest {
     stream: BoxStream<'static, std::io::Result<Bytes>>,
-    /// What has come of the next part.
+    /// The start of the next part, which has been read already.
     held: Bytes,
 }
 
@@ -22,7 +22,7 @@ impl Divided {
         Self { rest: Arc::new(Mutex::new(Rest { stream, held: Bytes::new() })) }
     }
 
-    /// The first `length` bytes of what is left; fewer where there are not so many.
+    /// Returns a stream of the first `length` bytes of the rest, or of fewer if the stream ends before.
     pub(super) fn first(&self, length: u64) -> BoxStream<'static, std::io::Result<Bytes>> {
         let rest = Arc::clone(&self.rest);
         let mut left = length;

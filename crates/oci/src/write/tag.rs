@@ -1,4 +1,4 @@
-//! Writing tags: looked at right before each write, so that none moves that was believed to be free.
+//! Writing tags. Each tag is checked right before the write, so that no existing tag moves.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use oci_types::Digest;
@@ -14,39 +14,39 @@ use crate::writer::Writer;
 /// What a tag must name right before it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
-    /// Nothing: it is new.
+    /// Nothing: the tag is new.
     Nothing,
-    /// This digest: it is extended.
+    /// This digest: the tag is extended.
     Digest(Digest),
 }
 
-/// What came of writing a tag.
+/// The result of writing a tag.
 #[derive(Debug)]
 pub(crate) enum Written {
-    /// It was written; with the registry's answer.
+    /// The tag was written; with the registry's answer.
     Now(Box<Answer>),
-    /// It named the manifest already.
+    /// The tag already named the manifest.
     Before,
 }
 
 /// Why a tag was not written.
 #[derive(Debug)]
 pub(crate) enum NotWritten {
-    /// It names another digest than was expected, or nothing.
+    /// The tag names another digest than expected, or nothing.
     Changed(Option<Digest>),
-    /// The registry does not take it.
+    /// The registry does not accept the write.
     Failed(Error),
 }
 
 impl Writer {
-    /// Gives a new tag to a manifest, whose parts must be there. A tag that names another manifest stays as it is.
+    /// Creates a tag for a manifest, whose parts must exist. A tag that names another manifest is left unchanged.
     ///
-    /// One request that looks and one that writes; none that writes where the tag names the manifest. On hosts with
-    /// `conditional_writes` the registry itself refuses a tag that has come in between.
+    /// Sends one request to check the tag and one to write it, or no write if the tag already names the manifest. On hosts with
+    /// `conditional_writes` the registry itself refuses the write if the tag was created in between.
     ///
     /// # Errors
-    /// [`ErrorKind::TagMoved`] where the tag names another digest; and when the registry does not take the manifest, or says
-    /// that it is another.
+    /// Returns [`ErrorKind::TagMoved`] if the tag names another digest, and an error if the registry refuses the manifest or
+    /// reports another digest.
     pub(crate) async fn put_tag(
         &self,
         repository: &Repository,
@@ -68,7 +68,7 @@ impl Writer {
         }
     }
 
-    /// Writes a tag that names what is expected right before, and gives back what it names otherwise.
+    /// Writes a tag if it names what is expected right before the write, and otherwise returns what it names.
     pub(crate) async fn write_tag(
         &self,
         repository: &Repository,
@@ -80,7 +80,7 @@ impl Writer {
         let mut budget = self.own.sessions.door.budget();
         let mut is_renewed = false;
         loop {
-            // The place comes first: what the look tells is not to grow old in the line of the writes.
+            // The permit is acquired before the check, so that its result does not become outdated in the queue of writes.
             let place = self.turn(repository, tag).await.map_err(NotWritten::Failed)?;
             let found = self.named(repository, tag).await.map_err(NotWritten::Failed)?;
             if found == Some(manifest.digest()) {
@@ -96,7 +96,7 @@ impl Writer {
                 Err(error) => error,
             };
             if error.status() == Some(StatusCode::UNAUTHORIZED) && !is_renewed {
-                // Its token was refused, and the next attempt fetches another.
+                // The token was refused; the next attempt fetches a new one.
                 is_renewed = true;
                 continue;
             }
@@ -107,7 +107,7 @@ impl Writer {
             let is_refused = error.status() == Some(StatusCode::TOO_MANY_REQUESTS);
             let pause = if is_refused { budget.pause_refused() } else { budget.pause(None) };
             let Some(pause) = pause.filter(|_| error.is_temporary() || lacks_parts(&error)) else {
-                // Its answer may have been lost.
+                // The answer may have been lost after a successful write.
                 if error.is_temporary() {
                     let found = self.named(repository, tag).await;
                     if found.is_ok_and(|found| found == Some(manifest.digest())) {
@@ -121,20 +121,20 @@ impl Writer {
         }
     }
 
-    /// Waits for the turn of a write at its host.
+    /// Waits for the permit for a write at its host.
     async fn turn(&self, repository: &Repository, tag: &Tag) -> Result<Place, Error> {
         let session = self.own.sessions.of(&repository.host)?;
         let place = self.own.sessions.door.place(&session.url("")?, Class::Write).await;
         place.map_err(|error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Transport(error)))
     }
 
-    /// The digest that a tag names. It is read by `GET`, of which alone a 404 tells that there is no tag.
+    /// Returns the digest that a tag names. It is read by `GET`, since only a 404 to `GET` proves that the tag does not exist.
     async fn named(&self, repository: &Repository, tag: &Tag) -> Result<Option<Digest>, Error> {
         let found = self.own.find_manifest(repository, Selector::Tag(tag)).await?;
         Ok(found.present().map(|manifest| manifest.digest()))
     }
 
-    /// What a refusal by a status that registries give for tags that are immutable comes to: the tag is looked at.
+    /// Checks the tag after a refusal with a status that registries use for immutable tags, and returns the result.
     async fn after_refusal(
         &self,
         repository: &Repository,
@@ -150,7 +150,7 @@ impl Writer {
         }
     }
 
-    /// The condition on which a host that knows conditions writes (RFC 9110, section 13.1).
+    /// Returns the condition for the write if the host supports conditional writes (RFC 9110, section 13.1).
     fn condition(
         &self,
         repository: &Repository,
@@ -177,7 +177,7 @@ impl Expected {
     }
 }
 
-/// Whether an error may say that the tag exists and cannot be written again, or that a condition does not hold.
+/// Returns `true` if an error may mean that the tag exists and is immutable, or that a condition does not hold.
 fn may_be_immutable(error: &Error) -> bool {
     !lacks_parts(error)
         && matches!(

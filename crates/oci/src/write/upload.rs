@@ -21,7 +21,7 @@ pub struct Upload {
     pub(super) repository: Repository,
     pub(super) digest: Digest,
     pub(super) location: Url,
-    /// The least that the registry takes in a piece (`OCI-Chunk-Min-Length`), in bytes.
+    /// The minimum chunk size of the registry (`OCI-Chunk-Min-Length`), in bytes.
     pub(super) least_chunk: u64,
 }
 
@@ -29,21 +29,21 @@ pub struct Upload {
 pub(crate) enum Content {
     /// Bytes in memory.
     Bytes(Bytes),
-    /// Bytes that come once.
+    /// A stream of bytes, which can be read once.
     Stream {
-        /// How many.
+        /// The length, in bytes.
         length: u64,
-        /// The bytes; an error ends the upload, which the registry then never completes.
+        /// The stream; an error ends the upload, which the registry then never completes.
         stream: BoxStream<'static, std::io::Result<Bytes>>,
     },
 }
 
-/// What came of sending content.
+/// The result of sending content.
 #[derive(Debug)]
 pub(super) enum Sent {
-    /// The registry has it.
+    /// The registry has the content.
     Done,
-    /// The registry wants it sent to another place of the same host.
+    /// The registry redirects the upload to another URL of the same host.
     Elsewhere(Url),
 }
 
@@ -54,7 +54,7 @@ impl Upload {
 }
 
 impl Writer {
-    /// Sends the content of an upload once: in one request, or in pieces of `chunk` bytes.
+    /// Sends the content of an upload once: in one request, or in chunks of `chunk` bytes.
     pub(super) async fn send(
         &self,
         upload: &Upload,
@@ -73,7 +73,7 @@ impl Writer {
         }
     }
 
-    /// Sends a blob in pieces, each of which streams: none is kept.
+    /// Sends a blob in chunks. Each chunk is a stream, so none is kept in memory.
     async fn send_chunks(&self, upload: &Upload, content: Content, chunk: u64) -> Result<Sent, Error> {
         let (length, stream) = match content {
             Content::Stream { length, stream } => (length, stream),
@@ -91,7 +91,7 @@ impl Writer {
         self.close(upload, location, Body::Empty).await
     }
 
-    /// Sends one piece and gives where the next one goes.
+    /// Sends one chunk, and returns the URL for the next one.
     async fn send_chunk(
         &self,
         upload: &Upload,
@@ -109,13 +109,13 @@ impl Writer {
             .request()
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
             .header(header::CONTENT_RANGE, range)
-            // A stream is sent once: a piece that arrived twice would not be the blob any more.
+            // A stream is sent only once: a chunk that arrived twice would corrupt the blob.
             .body(Body::Stream { length: place.end - place.start, stream });
         let answer = success(sessions.send(&call, request, &doing).await?, &doing)?;
         Ok(self::location(&answer, &doing)?.unwrap_or(location))
     }
 
-    /// Closes an upload, with the body that is still to be sent.
+    /// Closes an upload, with the rest of the body.
     async fn close(&self, upload: &Upload, mut location: Url, body: Body) -> Result<Sent, Error> {
         let doing = upload.doing();
         location.query_pairs_mut().append_pair("digest", &upload.digest.to_string());
@@ -129,7 +129,7 @@ impl Writer {
                 .header(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"))
                 .body(body),
         };
-        // A session that was closed cannot be closed again: whether it was is found out by the caller.
+        // A session that was closed cannot be closed again; the caller determines whether it was.
         let reply = sessions.send(&call, request.again_when_refused(), &doing).await?;
         if matches!(reply.status().as_u16(), 307 | 308) {
             let to = self::location(&reply.answer, &doing)?;
@@ -141,7 +141,7 @@ impl Writer {
     }
 }
 
-/// Where the next request of an upload goes, where the answer says so.
+/// Returns the URL of the next request of an upload, if the answer contains one.
 pub(super) fn location(answer: &Answer, doing: &str) -> Result<Option<Url>, Error> {
     let to = answer.header(header::LOCATION.as_str()).filter(|to| !to.trim().is_empty());
     to.map(|to| same_host(answer.url(), to, "Location", doing)).transpose()
