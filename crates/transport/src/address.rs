@@ -1,10 +1,9 @@
-//! Which hosts a request may be sent to that an answer named and the user did not.
+//! Restrictions on hosts that were named by an answer rather than by the user.
 //!
-//! A registry under an attacker's control could lead its clients to the metadata service of their cloud, or to a neighbour
-//! that trusts them. A host that an answer names must therefore be configured or have a public address, and the metadata
-//! service is never one of them. The check is made where names become addresses, so that a name cannot change its address
-//! between check and use. Behind a proxy, which resolves names itself, the address that the local resolver gives is checked
-//! where it gives one.
+//! A registry under an attacker's control could direct its clients to the metadata service of their cloud, or to another machine
+//! that trusts them. A host that an answer names must therefore be configured or have a public address, and must never be a
+//! metadata service. The check is part of name resolution, so that a name cannot change its address between check and use. If a
+//! proxy resolves the names, the addresses of the local resolver are checked, if it returns any.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -14,14 +13,14 @@ use url::{Host, Url};
 /// Names under which clouds serve the metadata of a machine.
 const METADATA_NAMES: &[&str] =
     &["metadata", "metadata.google.internal", "metadata.goog", "instance-data", "instance-data.ec2.internal"];
-/// Addresses of metadata services outside of the link-local networks: Alibaba's, Azure's, Oracle's.
+/// Addresses of metadata services outside of the link-local networks: those of Alibaba, Azure and Oracle.
 const METADATA_V4: &[Ipv4Addr] =
     &[Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16), Ipv4Addr::new(192, 0, 0, 192)];
-/// AWS's and Google's by IPv6.
+/// IPv6 addresses of the metadata services of AWS and Google.
 const METADATA_V6: &[Ipv6Addr] =
     &[Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254), Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)];
 
-/// Whether an address is one of the public internet.
+/// Returns `true` if an address belongs to the public internet.
 pub(crate) fn is_public(address: IpAddr) -> bool {
     match unmapped(address) {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -35,7 +34,8 @@ pub(crate) fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a metadata service may be at an address. None but a machine's own neighbours have link-local addresses.
+/// Returns `true` if a metadata service may use the address. Link-local addresses are only used by direct neighbours of a
+/// machine.
 pub(crate) fn is_metadata(address: IpAddr) -> bool {
     match unmapped(address) {
         IpAddr::V4(v4) => v4.is_link_local() || METADATA_V4.contains(&v4),
@@ -43,7 +43,7 @@ pub(crate) fn is_metadata(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address that an IPv6 address stands for, where it does: mapped, compatible, or by NAT64 (RFC 6052).
+/// Returns the IPv4 address that is embedded in an IPv6 address, if there is one: mapped, compatible, or NAT64 (RFC 6052).
 fn unmapped(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     if v6.is_loopback() || v6.is_unspecified() {
@@ -73,7 +73,7 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         || METADATA_V4.contains(&v4))
 }
 
-/// Whether the host of a URL can only be this machine, by its name.
+/// Returns `true` if the host of a URL can only be this machine, by its name or address.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name),
@@ -83,8 +83,9 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether the host of a URL is written as a non-public address. Names are judged when they are resolved, but for that of the
-/// loopback, which a proxy would take for its own. A local resolver may not know it with the dot of the root.
+/// Returns `true` if the host of a URL is a literal non-public address or a loopback name. Other names are checked when they
+/// are resolved. A loopback name must be checked here, since a proxy would resolve it to itself; the local resolver may not know
+/// the name if it ends with a dot.
 pub(crate) fn is_written_private(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name.trim_end_matches('.')),
@@ -96,7 +97,7 @@ fn is_loopback_name(name: &str) -> bool {
     name == "localhost" || name.ends_with(".localhost")
 }
 
-/// Whether the host of a URL is written as that of a metadata service.
+/// Returns `true` if the host of a URL is a literal name or address of a metadata service.
 pub(crate) fn is_written_metadata(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => METADATA_NAMES.contains(&name.trim_end_matches('.')),
@@ -112,7 +113,7 @@ fn written_address(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// Resolves names to those of their addresses that are allowed.
+/// A resolver that only returns allowed addresses.
 #[derive(Debug)]
 pub(crate) struct Allowed {
     allows: fn(IpAddr) -> bool,
@@ -120,14 +121,14 @@ pub(crate) struct Allowed {
 }
 
 impl Allowed {
-    /// Public addresses only.
+    /// Allows public addresses only.
     pub(crate) const PUBLIC: Self = Self { allows: is_public, kind: "public address" };
-    /// Any address but those of metadata services.
+    /// Allows all addresses except those of metadata services.
     pub(crate) const NO_METADATA: Self =
         Self { allows: |address| !is_metadata(address), kind: "address outside of the link-local networks" };
 
-    /// Whether all addresses that the local resolver gives for a host are allowed. A host that it does not know passes: then
-    /// only a proxy can reach it.
+    /// Returns `true` if all addresses of a host are allowed, according to the local resolver. An unknown host is allowed: only
+    /// the proxy can reach it.
     pub(crate) async fn allows_all_of(&self, url: &Url) -> bool {
         let Some(Host::Domain(name)) = url.host() else {
             return written_address(url).is_none_or(self.allows);

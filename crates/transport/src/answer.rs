@@ -1,4 +1,4 @@
-//! Answers that were read to their end.
+//! Answers with their complete body.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use url::Url;
 use crate::error::{Error, ErrorKind};
 use crate::redact::Carried;
 
-/// An answer of any status with its whole body.
+/// An answer of any status, with its complete body.
 ///
-/// It holds no place at its host: the place is given back when the body was read, so a caller may keep an answer for as long
-/// as it likes, and send other requests meanwhile.
+/// An answer holds no permit at its host: the permit is released when the body was read. A caller may keep an answer for any
+/// length of time, and may send other requests meanwhile.
 #[derive(Debug)]
 pub struct Answer {
     pub(crate) status: StatusCode,
@@ -28,59 +28,58 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// A header's value, where it is there and text.
+    /// Returns the value of a header, or `None` if it is missing or not text.
     pub fn header(&self, name: &str) -> Option<&str> {
         std::str::from_utf8(self.headers.get(name)?.as_bytes()).ok()
     }
 
-    /// The URL that answered, after redirects.
+    /// Returns the URL that answered, after redirects.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// Whether a redirect has led to it. What such an answer says is not to be shown: it may repeat the whole of a URL that is
-    /// signed.
+    /// Returns `true` if the answer is the result of a redirect. Its content must not be displayed: it may contain a signed URL.
     pub fn is_redirected(&self) -> bool {
         self.is_redirected
     }
 
-    /// Words of the answer as they may be shown: servers repeat what they were sent. What the request carried in secret and
-    /// the query of its URL are replaced by dots, and so is whatever looks like credentials. Cut the words after this.
+    /// Masks secrets in text of the answer, since servers repeat what they receive. The secrets of the request, the query of
+    /// its URL and everything that looks like credentials are replaced by dots. Truncate the text only after masking it.
     pub fn masked(&self, words: &str) -> String {
         self.carried.masked(words, &self.url)
     }
 
-    /// The method of the request.
+    /// Returns the method of the request.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// How many attempts it took.
+    /// Returns the number of attempts.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// The body. That of a status other than 2xx is cut after 64 KiB or five seconds.
+    /// Returns the body. If the status is not 2xx, the body is truncated after 64 KiB or five seconds.
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body, without the rest of the answer.
+    /// Returns the body and drops the rest of the answer.
     pub fn into_body(self) -> Bytes {
         self.body
     }
 
-    /// An error about this answer, for callers that cannot use its body.
+    /// Constructs an error about this answer, for callers that cannot use its body.
     pub fn error(&self, kind: ErrorKind) -> Error {
         Error::new(kind, &self.method, &self.url, self.attempts, self.elapsed)
     }

@@ -1,10 +1,10 @@
-//! Classes of requests: the limits of a host tell requests apart by their class.
+//! Classes of requests, by which the limits of a host distinguish them.
 
-/// How a request counts towards its host's limits. Registries keep separate quotas for reads and writes, and requests that
-/// are small and waited for go before large ones.
+/// How a request counts towards the limits of its host. Registries have separate quotas for reads and writes. Small requests,
+/// which others wait for, take precedence over large ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Asks for a token, which other requests wait for.
+    /// Requests a token, which other requests wait for.
     Token,
     /// Changes nothing.
     Read,
@@ -17,12 +17,12 @@ pub enum Class {
 }
 
 impl Class {
-    /// Whether it may change something.
+    /// Returns `true` if the request may change something.
     pub(crate) fn is_write(self) -> bool {
         matches!(self, Self::Write | Self::BulkWrite)
     }
 
-    /// Whether it moves many bytes, so that small requests go first.
+    /// Returns `true` if the request transfers much data, so that small requests take precedence.
     pub(crate) fn is_bulk(self) -> bool {
         matches!(self, Self::BulkRead | Self::BulkWrite)
     }

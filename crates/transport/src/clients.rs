@@ -1,4 +1,4 @@
-//! The HTTP clients behind the door: which one a request goes through decides which addresses it can reach.
+//! The HTTP clients of the door. The choice of the client determines which addresses a request can reach.
 
 use std::sync::Arc;
 
@@ -10,16 +10,16 @@ use crate::error::ErrorKind;
 use crate::request::NamedBy;
 use crate::settings::{InvalidSettings, Settings};
 
-/// One client for each way to reach a host.
+/// One client for each route to a host.
 #[derive(Debug)]
 pub(crate) struct Clients {
-    /// Through the environment's proxy where there is one.
+    /// Uses the proxy of the environment, if there is one.
     usual: reqwest::Client,
-    /// Never through a proxy.
+    /// Never uses a proxy.
     direct: reqwest::Client,
-    /// Without a proxy, to any address but those of metadata services.
+    /// Uses no proxy, and connects to any address except those of metadata services.
     configured: reqwest::Client,
-    /// Without a proxy, to public addresses only.
+    /// Uses no proxy, and connects to public addresses only.
     public: reqwest::Client,
     proxies: Matcher,
 }
@@ -40,8 +40,8 @@ impl Clients {
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .referer(false)
-                // A connection that has died without a word takes its requests with it, and so would the next attempt. An
-                // answer to a ping may wait behind a body that leaves slowly, so it has as long as any other.
+                // If a connection dies silently, its requests are lost, and so would the next attempt be. The answer to a ping
+                // may be queued behind a body that is sent slowly, so it has as much time as any other answer.
                 .http2_keep_alive_interval(settings.timeouts.answer / 2)
                 .http2_keep_alive_timeout(settings.timeouts.answer)
                 .tls_certs_merge(authorities.clone())
@@ -56,10 +56,10 @@ impl Clients {
         })
     }
 
-    /// The client for a URL. `direct`: never through a proxy.
+    /// Returns the client for a URL. `direct` means that no proxy is used.
     ///
     /// # Errors
-    /// When an answer has named a host that it must not name.
+    /// Returns an error if an answer has named a host that it must not name.
     pub(crate) async fn of(
         &self,
         url: &Url,
@@ -67,7 +67,7 @@ impl Clients {
         direct: bool,
     ) -> Result<&reqwest::Client, ErrorKind> {
         let allowed = match named_by {
-            // What is on this machine is not behind a proxy.
+            // This machine is not behind a proxy.
             NamedBy::User if direct || is_loopback(url) => return Ok(&self.direct),
             NamedBy::User => return Ok(&self.usual),
             NamedBy::AnswerAndUser | NamedBy::Answer if is_written_metadata(url) => {
@@ -80,7 +80,7 @@ impl Clients {
             NamedBy::AnswerAndUser => Allowed::NO_METADATA,
             NamedBy::Answer => Allowed::PUBLIC,
         };
-        // The proxy resolves the name, and its own name may have a private address.
+        // The proxy resolves the name, and the proxy itself may have a private address.
         if self.is_proxied(url) {
             return if allowed.allows_all_of(url).await {
                 Ok(&self.usual)

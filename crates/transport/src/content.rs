@@ -1,4 +1,4 @@
-//! The content of a request while it is sent: counted, and watched for whose fault a silence or a failure is.
+//! The body of a request while it is sent. It is counted, and delays and failures are attributed to the client or to the host.
 
 use std::io;
 use std::pin::Pin;
@@ -14,20 +14,20 @@ use crate::request::Body;
 use crate::tally::Counters;
 use crate::under_way::Progress;
 
-/// How slowly a body that is sent in one piece may leave, in bytes a second; its answer is waited for that much longer.
+/// The minimum speed, in bytes a second, at which a body is sent in one piece. The timeout of the answer is extended accordingly.
 const SLOWEST_LINE: u64 = 100_000;
 
-/// A request's body as the client takes it.
+/// The body of a request for the HTTP client.
 pub(crate) struct Content {
     pub(crate) body: Option<reqwest::Body>,
-    /// What `Content-Length` says where the client does not know it.
+    /// The value of `Content-Length`, if the HTTP client does not know it.
     pub(crate) length: Option<u64>,
-    /// The time that sending it may take.
+    /// The time that sending the body may take.
     pub(crate) sending_time: Duration,
     pub(crate) failure: Failure,
 }
 
-/// Why a stream of ours failed, where it did: the client reports that as a failure of the connection.
+/// Why a body stream of this process failed. The HTTP client reports such a failure as one of the connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Failure(Arc<Mutex<Option<String>>>);
 
@@ -36,13 +36,13 @@ impl Failure {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
     }
 
-    /// The reason, once.
+    /// Takes the reason out.
     pub(crate) fn take(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Prepares a body to be sent.
+/// Prepares a body for sending.
 pub(crate) fn content(body: Body, progress: &Progress, counters: &Arc<Counters>) -> Content {
     let none =
         Content { body: None, length: None, sending_time: Duration::ZERO, failure: Failure::default() };
@@ -63,7 +63,7 @@ pub(crate) fn content(body: Body, progress: &Progress, counters: &Arc<Counters>)
     }
 }
 
-/// A stream of ours on its way out.
+/// A body stream of this process while it is sent.
 struct Watched {
     stream: BoxStream<'static, io::Result<Bytes>>,
     progress: Progress,
@@ -91,7 +91,7 @@ impl Stream for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        // From here on it is the host that has to move.
+        // From here on the client waits for the host.
         self.progress.set_starved(false);
     }
 }

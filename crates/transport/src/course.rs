@@ -1,4 +1,4 @@
-//! The course of one request through its attempts: redirects, pauses, and what each attempt may do.
+//! The course of one request through its attempts: redirects, pauses, and checks of each attempt.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -20,15 +20,15 @@ use crate::retry::{Budget, is_refusal, is_temporary, observed};
 use crate::shared::Shared;
 use crate::stream::{Head, Origin};
 
-/// The most redirects that one request follows.
+/// The maximum number of redirects that one request follows.
 const HOPS: usize = 5;
-/// How many times as long as a read a write may take to be answered, unless the host's settings say otherwise: a registry may
-/// commit a large blob for minutes.
+/// The timeout for the answer to a write, as a multiple of that for a read, unless the settings of the host define one: a
+/// registry may take minutes to commit a large blob.
 const WRITE_ANSWER: u32 = 5;
-/// How often a request is begun anew because the host that a redirect led to has refused it: signed URLs expire.
+/// How often a request starts over because the target of a redirect has refused it: signed URLs expire.
 const REDIRECTED_ANEW: u32 = 2;
 
-/// One request on its way.
+/// A request in progress.
 pub(crate) struct Course<'a> {
     shared: &'a Shared,
     method: Method,
@@ -39,12 +39,12 @@ pub(crate) struct Course<'a> {
     is_stream: bool,
     redirects: Redirects,
     repeat: Repeat,
-    /// The place of the first attempt, where it was taken before.
+    /// The permit for the first attempt, if the caller has acquired one.
     place: Option<Place>,
-    /// Where the request began: another attempt begins there again.
+    /// Where the request starts. Each attempt starts there.
     origin: Leg,
     leg: Leg,
-    /// The secrets that it carries where it begins.
+    /// The secrets that the request carries at its start.
     carried: Arc<Carried>,
     hops: usize,
     redirected_anew: u32,
@@ -89,7 +89,7 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// The head of the answer that stands: after redirects, and after attempts that failed in a way that may pass.
+    /// Returns the head of the final answer: after redirects, and after attempts with temporary failures.
     pub(crate) async fn head(&mut self) -> Result<Head, Error> {
         loop {
             let head = match self.attempt().await {
@@ -105,13 +105,13 @@ impl<'a> Course<'a> {
                 continue;
             }
             let Some(pause) = self.pause_after(&head) else { return Ok(head) };
-            // The place is given back before the pause. A body that is too long costs its connection.
+            // The permit is released before the pause. If the body is too long, the connection is closed instead of being reused.
             drop(Box::pin(head.collect(0)).await);
             self.begin_again(pause).await;
         }
     }
 
-    /// Waits for another attempt after a failure, or gives the failure back where there is none.
+    /// Waits before another attempt after a failure, or returns the error if there is none.
     pub(crate) async fn again_after(&mut self, error: Error) -> Result<(), Error> {
         if self.repeat != Repeat::Always || !error.is_temporary() {
             return Err(error);
@@ -134,7 +134,7 @@ impl<'a> Course<'a> {
         Error::new(kind, &self.method, &self.leg.url, self.budget.attempts(), self.started.elapsed())
     }
 
-    /// How long to wait after an answer before the request is sent again, if it is.
+    /// Returns the pause before the next attempt, or `None` if the answer is final.
     fn pause_after(&mut self, head: &Head) -> Option<Duration> {
         let (status, headers) = (head.status(), head.headers());
         match self.repeat {
@@ -150,14 +150,14 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Whether a host that a redirect led to has refused what the first host may lead to once more.
+    /// Returns `true` if the target of a redirect has refused the request, and the first host may redirect to a new URL.
     fn has_expired(&self, status: StatusCode) -> bool {
         self.hops > 0
             && self.redirected_anew < REDIRECTED_ANEW
             && matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410)
     }
 
-    /// Where a redirect leads, if it is one and may be followed.
+    /// Returns the target of a redirect if the answer is one and it may be followed.
     fn next_hop(&self, head: &Head) -> Result<Option<Url>, ErrorKind> {
         let status = head.status();
         let is_redirect = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
@@ -191,7 +191,7 @@ impl<'a> Course<'a> {
         Ok(Some(to))
     }
 
-    /// Whether a request may be sent to the leg's URL at all; `Err` says why not.
+    /// Checks that a request may be sent to the current URL; `Err` contains the reason if not.
     fn permitted(&self) -> Result<(), ErrorKind> {
         let Leg { url, named_by, .. } = &self.leg;
         let plain = match url.scheme() {
@@ -211,7 +211,7 @@ impl<'a> Course<'a> {
         Ok(())
     }
 
-    /// One attempt: from the gate to the head of the answer.
+    /// Makes one attempt: from the gate to the head of the answer.
     async fn attempt(&mut self) -> Result<Head, ErrorKind> {
         self.permitted()?;
         let body = match (&self.body, self.repeat) {
@@ -227,7 +227,7 @@ impl<'a> Course<'a> {
             Some(Place(permit)) => permit.using(),
             None => host.admit(self.class).await?,
         };
-        // A redirect that is followed goes on with the attempt.
+        // Following a redirect is part of the same attempt.
         if self.hops == 0 {
             self.budget.attempt();
         }
@@ -262,7 +262,7 @@ impl<'a> Course<'a> {
             Ok(inner) => {
                 ticket.progress.touch();
                 let observed = observed(inner.status(), inner.headers());
-                // What stands before a host that is down answers for it.
+                // A temporary failure status may come from a proxy in front of a host that is down.
                 if observed != Observed::Failed {
                     host.counters.answered();
                 }
@@ -286,8 +286,8 @@ impl<'a> Course<'a> {
                 Ok(Head { inner, origin })
             }
             Err(kind) => {
-                // Where the content to send has failed, the host is not to blame; and a certificate that is not accepted, or
-                // another protocol, says nothing about its load: to leave it alone would only delay the same error.
+                // If the content to send has failed, the host is not the cause. A rejected certificate or another protocol says
+                // nothing about the load of the host: backing off would only delay the same error.
                 if kind.is_temporary() {
                     host.note_failure(kind.to_string());
                     permit.observe(Observed::Failed);
@@ -300,13 +300,13 @@ impl<'a> Course<'a> {
 }
 
 impl Leg {
-    /// Goes on to where a redirect leads. Credentials stay with the host that they are for.
+    /// Continues at the target of a redirect. Credentials are not sent to another origin.
     fn turn_to(&mut self, next: Url, shared: &Shared) {
         if next.origin() != self.url.origin() {
             self.headers.remove(header::AUTHORIZATION);
             self.headers.remove(header::COOKIE);
             let is_configured = shared.settings.hosts.contains_key(&authority(&next));
-            // On a machine's own loopback, tests included, there is no public address to insist on.
+            // On the loopback interface, for example in tests, no public address is required.
             let is_local = is_loopback(&self.url) && is_loopback(&next);
             self.named_by = if is_configured || is_local { NamedBy::AnswerAndUser } else { NamedBy::Answer };
         }

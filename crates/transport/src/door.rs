@@ -1,4 +1,4 @@
-//! The door itself: admits, sends, judges the answer, and sends again where that may help.
+//! The door: it admits requests, sends them, evaluates the answers, and retries if that may help.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,47 +20,48 @@ use crate::stream::{BodyStream, Sink};
 use crate::tally::Tally;
 use crate::under_way::Stall;
 
-/// The one way out of the process. Clones are cheap and share everything.
+/// The only way for requests to leave the process. Clones are cheap and share all state.
 #[derive(Clone, Debug)]
 pub struct Door {
     shared: Arc<Shared>,
 }
 
-/// Requests that wait to be admitted to a host, or to be sent to it again.
+/// The requests that wait for admission to a host, or for their next attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Queue {
     /// The host.
     pub host: String,
-    /// How many wait.
+    /// The number of requests that wait.
     pub requests: usize,
-    /// For how long: until the host is no longer left alone, because it has refused requests, or until the last of the requests
-    /// that pause is sent again, whichever is later.
+    /// The time until the host may be asked again after refusals, or until the last of the paused requests is sent again,
+    /// whichever is longer.
     pub rests: Duration,
 }
 
-/// What [`Door::open`] brings: the body of a success while it arrives, or any other answer as a whole.
+/// The result of [`Door::stream`]: the body of a successful answer as a stream, or any other answer as a whole.
 #[derive(Debug)]
 pub enum Opened {
-    /// A success.
+    /// A successful answer.
     Body(Box<BodyStream>),
-    /// Any other status.
+    /// An answer of any other status.
     Other(Box<Answer>),
 }
 
 impl Door {
-    /// Opens the door.
+    /// Creates a door.
     ///
     /// # Errors
-    /// When a certificate authority of the settings cannot be read.
+    /// Returns an error if a certificate authority in the settings cannot be read.
     pub fn open(settings: Settings) -> Result<Self, InvalidSettings> {
         Ok(Self { shared: Arc::new(Shared::new(settings)?) })
     }
 
-    /// Sends a request and gives its answer, whatever its status, with its whole body. Failures that may pass are tried
-    /// again, a body that breaks in the middle included.
+    /// Sends a request and returns its answer, of any status, with the complete body. Retries after temporary failures,
+    /// including a body that is interrupted.
     ///
     /// # Errors
-    /// When no whole answer came, its body is larger than the request's limit, or a redirect may not be followed.
+    /// Returns an error if no complete answer was received, if its body exceeds the limit of the request, or if a redirect must
+    /// not be followed.
     pub async fn send(&self, request: Request) -> Result<Answer, Error> {
         let limit = request.limit;
         let mut course = Course::new(&self.shared, request);
@@ -72,11 +73,11 @@ impl Door {
         }
     }
 
-    /// The same for an answer that is too large for memory: the body of a success goes to `sink` as it arrives, and the
-    /// answer has an empty one.
+    /// Sends a request whose answer is too large for memory. The body of a successful answer is passed to `sink` as it arrives,
+    /// and the returned answer has an empty body.
     ///
     /// # Errors
-    /// As [`Door::send`].
+    /// Returns the errors of [`Door::send`].
     pub async fn pieces(&self, request: Request, sink: &mut dyn Sink) -> Result<Answer, Error> {
         let limit = request.limit;
         let mut course = Course::new(&self.shared, request);
@@ -94,10 +95,10 @@ impl Door {
         }
     }
 
-    /// Sends a request and gives the body of its answer while it arrives. A body that breaks is its caller's to resume.
+    /// Sends a request and returns the body of its answer as a stream. If the body is interrupted, the caller may resume it.
     ///
     /// # Errors
-    /// When no answer came, or a redirect may not be followed.
+    /// Returns an error if there was no answer, or if a redirect must not be followed.
     pub async fn stream(&self, request: Request) -> Result<Opened, Error> {
         let mut course = Course::new(&self.shared, request);
         let head = course.head().await?;
@@ -107,10 +108,10 @@ impl Door {
         head.collect(0).await.map(|answer| Opened::Other(Box::new(answer)))
     }
 
-    /// Waits for a place at the host of `url`, for a request whose caller does something between its turn and its sending.
+    /// Waits for a permit at the host of `url`, for a caller that does something between admission and sending.
     ///
     /// # Errors
-    /// When the host serves nothing any more.
+    /// Returns an error if the host is given up.
     pub async fn place(&self, url: &Url, class: Class) -> Result<Place, Error> {
         let (host, since) = (self.shared.host(url), Instant::now());
         match host.admit(class).await {
@@ -119,27 +120,28 @@ impl Door {
         }
     }
 
-    /// A retry budget as the settings have it, for an operation of several requests.
+    /// Returns a retry budget according to the settings, for an operation of several requests.
     pub fn budget(&self) -> Budget {
         self.shared.budget()
     }
 
-    /// What was sent so far, by host.
+    /// Returns the counts of all requests so far, by host.
     pub fn tally(&self) -> Tally {
         self.shared.hosts().iter().map(|(host, state)| (host.clone(), state.counters.snapshot())).collect()
     }
 
-    /// When a host has last answered anything: a head of any status, or a piece of a body.
+    /// Returns when a host last answered: the head of an answer of any status, or a piece of a body.
     pub fn last_answer(&self, authority: &str) -> Option<std::time::Instant> {
         self.shared.hosts().get(authority)?.counters.last_answer()
     }
 
-    /// The requests of which nothing has moved for so long, the longest first.
+    /// Returns the requests without progress for longer than the given time, the longest first.
     pub fn stalled(&self, longer_than: Duration) -> Vec<Stall> {
         self.shared.under_way.stalled(longer_than)
     }
 
-    /// The hosts for which requests wait: to be admitted, or, after a failure, for a second or longer to be sent again.
+    /// Returns the hosts for which requests wait: for admission, or for their next attempt after a failure if the pause is a
+    /// second or longer.
     pub fn queues(&self) -> Vec<Queue> {
         let queue = |(host, state): (&String, &Arc<HostState>)| {
             let (in_line, rests_until) = state.gate.waiting();
@@ -151,7 +153,7 @@ impl Door {
         self.shared.hosts().iter().filter_map(queue).collect()
     }
 
-    /// The settings that hold for a host.
+    /// Returns the settings that apply to a host.
     pub fn host_settings(&self, authority: &str) -> &HostSettings {
         self.shared.host_settings(authority)
     }

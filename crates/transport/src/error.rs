@@ -1,4 +1,4 @@
-//! Requests that failed.
+//! Errors of requests.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -10,14 +10,14 @@ use url::Url;
 use crate::limit::NotAdmitted;
 use crate::redact::shown;
 
-/// What servers answer to plain HTTP where they expect TLS: Go's, nginx's and Apache's.
+/// The answers of Go, nginx and Apache to plain HTTP on a TLS port.
 const EXPECTS_TLS: &[&str] = &[
     "Client sent an HTTP request to an HTTPS server",
     "The plain HTTP request was sent to HTTPS port",
     "plain HTTP to an SSL-enabled server port",
 ];
 
-/// A request that got no answer, or none that could be read to its end.
+/// A request without an answer, or with an answer that could not be read completely.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -27,70 +27,70 @@ pub struct Error {
     elapsed: Duration,
 }
 
-/// What happened to a request.
+/// Why a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// No connection.
+    /// The connection could not be established.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The host's certificate is not accepted: unknown, expired, or of another name.
+    /// The certificate of the host was rejected: unknown, expired, or for another name.
     #[error("the certificate of the host is not accepted: {0}")]
     Certificate(String),
     /// The host speaks plain HTTP where TLS is expected.
     #[error("the host does not speak TLS: {0}")]
     NotTls(String),
-    /// The host speaks something else, TLS probably, where plain HTTP is expected.
+    /// The host speaks another protocol, probably TLS, where plain HTTP is expected.
     #[error("the host does not speak plain HTTP: {0}")]
     NotPlainHttp(String),
-    /// The connection broke, or what came over it is not HTTP.
+    /// The connection was interrupted, or the data is not HTTP.
     #[error("the connection broke: {0}")]
     Broken(String),
-    /// No answer came.
+    /// There was no answer within the time limit.
     #[error("timed out: an answer did not come within {} s", limit.as_secs_f64())]
     Timeout {
-        /// How long it was waited for.
+        /// The time limit.
         limit: Duration,
     },
-    /// The body came too slowly, or came no further.
+    /// The body was too slow, or stopped.
     #[error("timed out: fewer than {least} bytes of the body came within {} s", span.as_secs_f64())]
     SlowBody {
-        /// The fewest bytes that must come within each span.
+        /// The minimum number of bytes within each span.
         least: u64,
         /// The span.
         span: Duration,
     },
-    /// The body did not come to its end.
+    /// The body was not complete within the time limit.
     #[error("timed out: the body was not complete within {} s", limit.as_secs_f64())]
     LongBody {
-        /// How long it was waited for.
+        /// The time limit.
         limit: Duration,
     },
-    /// More came than may come.
+    /// The answer exceeds its size limit.
     #[error("the answer is larger than the {limit} bytes it may have")]
     TooLarge {
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         limit: u64,
     },
-    /// A redirect that is not followed.
+    /// The redirect is not followed.
     #[error("redirected to {to}, which is not followed: {reason}")]
     Redirect {
-        /// Where to, as it may be shown.
+        /// The target, in a form that may be displayed.
         to: String,
-        /// Why not.
+        /// Why it is not followed.
         reason: &'static str,
     },
     /// The request must not be sent.
     #[error("not sent: {0}")]
     Forbidden(&'static str),
-    /// The host's limits did not admit the request: the host is given up.
+    /// The limits of the host did not admit the request, because the host is given up.
     #[error("not sent: {why}{}", last.as_ref().map(|last| format!("; the last failure: {last}")).unwrap_or_default())]
     NotAdmitted {
-        /// Why not.
+        /// Why the request was not admitted.
         why: NotAdmitted,
-        /// What the host last failed with.
+        /// The last failure of the host.
         last: Option<String>,
     },
-    /// The content to send failed at its source.
+    /// The content to send could not be read from its source.
     #[error("the content to send failed: {0}")]
     Content(String),
 }
@@ -100,17 +100,17 @@ impl Error {
         Self { kind, method: method.clone(), url: shown(url), attempts, elapsed }
     }
 
-    /// What happened.
+    /// Returns why the request failed.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
     }
 
-    /// Whether another attempt may succeed.
+    /// Returns `true` if another attempt may succeed.
     pub fn is_temporary(&self) -> bool {
         self.kind.is_temporary()
     }
 
-    /// Whether the answer, or the rest of it, was waited for in vain.
+    /// Returns `true` if the answer, or the rest of it, did not arrive in time.
     pub fn is_silence(&self) -> bool {
         self.kind.is_silence()
     }
@@ -139,7 +139,7 @@ impl ErrorKind {
         matches!(self, Self::Timeout { .. } | Self::SlowBody { .. } | Self::LongBody { .. })
     }
 
-    /// The error that an answer to a request by `scheme` stands for, if it says that the host expects TLS.
+    /// Returns an error if the answer to a request with `scheme` says that the host expects TLS.
     pub(crate) fn of_answer(status: StatusCode, scheme: &str, body: &[u8]) -> Option<Self> {
         if status != StatusCode::BAD_REQUEST || scheme != "http" {
             return None;
@@ -149,8 +149,8 @@ impl ErrorKind {
         Some(Self::NotPlainHttp((*said).to_owned()))
     }
 
-    /// The same of a host that has answered before: it speaks what is expected of it, so another protocol is a fault of this
-    /// one connection.
+    /// Converts the error for a host that has answered before. Such a host speaks the expected protocol, so data of another
+    /// protocol is a fault of this one connection.
     pub(crate) fn after_an_answer(self) -> Self {
         match self {
             Self::NotTls(text) | Self::NotPlainHttp(text) => Self::Broken(text),
@@ -158,7 +158,7 @@ impl ErrorKind {
         }
     }
 
-    /// Classifies what the HTTP client reports of a request by `scheme`.
+    /// Classifies an error of the HTTP client for a request with `scheme`.
     pub(crate) fn of(error: &reqwest::Error, scheme: &str) -> Self {
         let text = root(error);
         match rustls_error(error) {
@@ -191,7 +191,7 @@ impl fmt::Display for Error {
 
 impl StdError for Error {}
 
-/// The causes of an error, the outermost first. An I/O error does not name the error that it wraps as its source.
+/// Returns the causes of an error, the outermost first. An I/O error does not return the error that it wraps as its source.
 fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
         let error: &'a (dyn StdError + 'static) = *error;
@@ -206,7 +206,7 @@ fn rustls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-/// The innermost cause of a client error. The outer ones repeat the URL, which may hold secrets.
+/// Returns the innermost cause of a client error. The outer ones contain the URL, which may include secrets.
 pub(crate) fn root(error: &(dyn StdError + 'static)) -> String {
     causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }

@@ -1,4 +1,4 @@
-//! One host as the door sees it: its gate, its counters, its pauses and its last failure.
+//! The state of one host: its gate, its counters, its pauses and its last failure.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +11,7 @@ use crate::pauses::Pauses;
 use crate::settings::HostSettings;
 use crate::tally::Counters;
 
-/// What is known of one host.
+/// What is known about one host.
 #[derive(Debug)]
 pub(crate) struct HostState {
     pub(crate) gate: Arc<Gate>,
@@ -21,14 +21,14 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
-    /// The state of a host before its first request.
+    /// Constructs the state of a host before its first request.
     pub(crate) fn new(settings: &HostSettings) -> Self {
         let gate = Arc::new(Gate::new(settings));
         let (counters, pauses, last_failure) = Default::default();
         Self { gate, counters, pauses, last_failure }
     }
 
-    /// Notes what a request has failed with, for the error of those that are not sent any more.
+    /// Records the failure of a request, for the error of requests that are no longer sent.
     pub(crate) fn note_failure(&self, failure: String) {
         *self.last_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
@@ -37,14 +37,14 @@ impl HostState {
         self.last_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until the host may have another request under way.
+    /// Waits until another request may be sent to the host.
     pub(crate) async fn admit(&self, class: Class) -> Result<Permit, ErrorKind> {
         let admitted = self.gate.admit(class).await;
         admitted.map_err(|why| ErrorKind::NotAdmitted { why, last: self.last_failure() })
     }
 }
 
-/// The host of a URL with its port where that is not the scheme's own.
+/// Returns the host of a URL, with the port unless it is the default of the scheme.
 pub(crate) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))

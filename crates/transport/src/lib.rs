@@ -1,10 +1,11 @@
-//! The one HTTP door of the process.
+//! The only HTTP client of the process.
 //!
-//! Every request of the process goes through a [`Door`]. It knows what each host bears, waits, retries, follows redirects only
-//! where they may lead, bounds answers in size and time, counts, and never shows a secret. It knows no protocol above HTTP.
+//! Every request of the process goes through a [`Door`]. The door limits the load on each host, waits, retries, follows only
+//! permitted redirects, bounds the size and duration of answers, counts requests, and never displays a secret. It does not depend
+//! on any protocol above HTTP.
 //!
-//! A request holds a place at its host until the body of its answer is read. [`Door::send`] gives an [`Answer`] that was read
-//! to its end, so no answer that a caller holds can keep the caller's next request waiting. See `docs/design/transport.md`.
+//! A request holds a permit at its host until the body of its answer is read. [`Door::send`] returns a complete [`Answer`], so no
+//! answer that a caller keeps can block the caller's next request. See `docs/design/transport.md`.
 
 mod address;
 mod answer;

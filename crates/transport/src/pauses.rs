@@ -1,18 +1,18 @@
-//! Requests that pause between two attempts, so that a user who waits can be told.
+//! Requests that pause between two attempts, for progress reports to the user.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// Shorter pauses are not counted: a host that fails now and then causes some all the time, and no user notices them.
+/// Shorter pauses are not counted: an unreliable host causes some all the time, and users do not notice them.
 const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The pauses of the requests to one host.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Pauses(Arc<Mutex<Vec<Instant>>>);
 
-/// One pause; dropping it ends it.
+/// A pause, which ends when it is dropped.
 #[derive(Debug)]
 struct Pause {
     end: Instant,
@@ -27,7 +27,7 @@ impl Pauses {
         sleep_until(end).await;
     }
 
-    /// How many requests pause, and when the last of these pauses ends.
+    /// Returns how many requests pause, and when the last of these pauses ends.
     pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
         let ends = self.ends();
         (ends.len(), ends.iter().max().copied())

@@ -1,4 +1,4 @@
-//! What may be shown of what is sent: secrets and the queries of URLs (signed URLs, tokens) stay inside.
+//! Redaction: secrets and the queries of URLs (signed URLs, tokens) must not be displayed.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use url::{Url, form_urlencoded};
 
-/// What stands for a secret.
+/// The replacement for a secret.
 const DOTS: &str = "…";
-/// Shorter secrets are not looked for: they would be found in words that have nothing to do with them.
+/// The minimum length of a secret that is searched for. Shorter ones would match unrelated words.
 const SHORTEST: usize = 4;
-/// The beginning of a secret by which its rest is known, however it is cut off or escaped, in characters.
+/// The length of the prefix, in characters, by which a secret is recognized even if its rest is truncated or escaped.
 const BEGINNING: usize = 12;
-/// Values of a query from this length on may be a signature or a token.
+/// The minimum length of a query value that may be a signature or a token.
 const LONG_VALUE: usize = 9;
-/// The parameters of registries and token services that hold no secret.
+/// The parameters of registries and token services that contain no secret.
 const PLAIN_PARAMETERS: &[&str] =
     &["scope", "service", "n", "last", "mount", "from", "digest", "artifactType"];
 
@@ -24,12 +24,12 @@ const PLAIN_PARAMETERS: &[&str] =
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes a text out of sight.
+    /// Wraps a secret text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it.
+    /// Returns the secret text, for the one place that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -41,14 +41,14 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A URL as it may be printed: scheme, host and path. A query or a user in it is replaced by dots.
+/// Returns a URL in a form that may be displayed: scheme, host and path. A query or a user is replaced by dots.
 pub fn shown(url: &Url) -> String {
     let mut clean = url.clone();
     let hidden = clean.query().is_some() || clean.fragment().is_some();
     clean.set_query(None);
     clean.set_fragment(None);
     if !clean.username().is_empty() || clean.password().is_some() {
-        // Fails only for URLs that cannot have a user, which have none to show.
+        // This fails only for URLs that cannot have a user.
         let _ = clean.set_username("…");
         let _ = clean.set_password(None);
     }
@@ -66,7 +66,8 @@ impl fmt::Debug for Carried {
 }
 
 impl Carried {
-    /// Those of the sensitive headers, with the parts of an `Authorization` (RFC 9110, section 11.6.2; RFC 7617), and others.
+    /// Collects the secrets of sensitive headers, the parts of an `Authorization` (RFC 9110, section 11.6.2; RFC 7617), and
+    /// others.
     pub(crate) fn of(headers: &HeaderMap, others: &[Secret]) -> Self {
         let mut carried: Vec<String> = others.iter().map(|secret| secret.reveal().to_owned()).collect();
         for value in headers.values().filter(|value| value.is_sensitive()) {
@@ -79,7 +80,7 @@ impl Carried {
         Self(carried)
     }
 
-    /// A text of the answer from `url` without them, without the query of `url`, and without what looks like credentials.
+    /// Masks these secrets, the query of `url`, and everything that looks like credentials, in a text of the answer from `url`.
     pub(crate) fn masked(&self, text: &str, url: &Url) -> String {
         let values = url
             .query_pairs()
@@ -90,7 +91,7 @@ impl Carried {
         let escaped = |secret: &String| form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         secrets.extend(secrets.iter().map(escaped).collect::<Vec<_>>());
         secrets.retain(|secret| secret.len() >= SHORTEST);
-        // The longest first, so that none is left over in part.
+        // The longest secret comes first, so that no part of it is left over.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         let mut text = text.to_owned();
         for secret in &secrets {
@@ -104,7 +105,7 @@ impl Carried {
     }
 }
 
-/// The text without all that begins so, up to the next space or quotation mark.
+/// Masks everything that starts with `beginning`, up to the next space or quotation mark.
 fn without_runs(text: &str, beginning: &str) -> String {
     let mut parts = text.split(beginning);
     let mut clean = parts.next().unwrap_or_default().to_owned();
@@ -116,12 +117,12 @@ fn without_runs(text: &str, beginning: &str) -> String {
     clean
 }
 
-/// The text without the word that follows a scheme of authentication, unless it is a plain word: `Basic authentication`.
+/// Masks the word after an authentication scheme, unless it is a plain word, as in `Basic authentication`.
 fn without_proofs(text: &str, scheme: &str) -> String {
     let is_of_proof = |c: char| c.is_ascii_alphanumeric() || "+/_.~-%".contains(c);
     let mut clean = String::new();
     let mut rest = text;
-    // ASCII letters alone are changed, so the places stay the same.
+    // Only ASCII letters are changed, so the offsets stay the same.
     while let Some(at) = rest.to_ascii_lowercase().find(scheme) {
         let (before, after) = rest.split_at(at + scheme.len());
         clean.push_str(before);

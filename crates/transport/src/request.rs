@@ -1,4 +1,4 @@
-//! Requests: what callers ask the door to send.
+//! Requests to be sent through the door.
 
 use std::fmt;
 
@@ -11,37 +11,38 @@ use crate::class::Class;
 use crate::limit::Permit;
 use crate::redact::Secret;
 
-/// The most bytes of an answer's body that are read unless [`Request::limit`] says otherwise.
+/// The default of [`Request::limit`], in bytes.
 const BODY_MAX: u64 = 64 * 1024;
 
 /// Which redirects are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Redirects {
-    /// None: a redirect is the answer.
+    /// None: a redirect is returned as the answer.
     Refuse,
-    /// To the host that was asked, with method and body (307 and 308 only).
+    /// To the same host, with method and body (307 and 308 only).
     SameHost,
-    /// To the host that was asked, to a configured host or to a public address. Credentials stay with the host that was asked.
+    /// To the same host, to a configured host or to a public address. Credentials are only sent to the host that was asked.
     Follow,
 }
 
 /// When the door sends a request again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Repeat {
-    /// After every failure that may pass.
+    /// After every temporary failure.
     Always,
-    /// Only after a refusal for the rate (429, or 503 with `Retry-After`): then the host has not carried it out.
+    /// Only after a refusal for the rate (429, or 503 with `Retry-After`), which means that the host has not executed the
+    /// request.
     WhenRefused,
     /// Never.
     Never,
 }
 
-/// Who has named the host of a request.
+/// Who named the host of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NamedBy {
-    /// The user, or code of ours.
+    /// The user or this program.
     User,
-    /// An answer; and the user has configured the host, so that it may have any address but that of a metadata service.
+    /// An answer, and the user has configured the host: it may have any address except that of a metadata service.
     AnswerAndUser,
     /// An answer alone: the host must have a public address.
     Answer,
@@ -53,11 +54,11 @@ pub enum Body {
     Empty,
     /// Bytes in memory, which can be sent again.
     Bytes(Bytes),
-    /// Bytes that come once, of a known length. Such a request is never sent twice.
+    /// A stream of known length, which can be read once. Such a request is never sent twice.
     Stream {
-        /// How many bytes the stream gives.
+        /// The length of the stream, in bytes.
         length: u64,
-        /// The bytes; an error ends the request.
+        /// The stream. An error ends the request.
         stream: BoxStream<'static, std::io::Result<Bytes>>,
     },
 }
@@ -72,8 +73,7 @@ impl fmt::Debug for Body {
     }
 }
 
-/// The right to have one request under way at a host, which [`Door::place`](crate::Door::place) gives. It is given back when
-/// this is dropped.
+/// A permit for one request at a host, from [`Door::place`](crate::Door::place). It is released when it is dropped.
 #[derive(Debug)]
 pub struct Place(pub(crate) Permit);
 
@@ -95,7 +95,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request without a body. `kind` is the name it is counted under, such as `manifest-get`.
+    /// Constructs a request without a body. It is counted under the name `kind`, such as `manifest-get`.
     pub fn new(method: Method, url: Url, kind: &'static str, class: Class) -> Self {
         Self {
             method,
@@ -119,7 +119,7 @@ impl Request {
         self
     }
 
-    /// Names a secret of the body, which nothing that is shown of the answer may repeat. Those of sensitive headers are known.
+    /// Registers a secret in the body, which is masked in all displayed text. The secrets of sensitive headers are known already.
     pub fn secret(mut self, secret: &Secret) -> Self {
         self.secrets.push(secret.clone());
         self
@@ -134,31 +134,31 @@ impl Request {
         self
     }
 
-    /// Bounds the body of a successful answer, in bytes; 64 KiB by default. A larger one is an error.
+    /// Limits the body of a successful answer, in bytes; 64 KiB by default. A larger one is an error.
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
         self
     }
 
-    /// Follows redirects, also to other hosts: for reads.
+    /// Follows redirects, including those to other hosts. This is for reads.
     pub fn follow(mut self) -> Self {
         self.redirects = Redirects::Follow;
         self
     }
 
-    /// Follows redirects that stay on the host and keep method and body (307 and 308): for writes.
+    /// Follows redirects that stay on the host and keep method and body (307 and 308). This is for writes.
     pub fn follow_on_host(mut self) -> Self {
         self.redirects = Redirects::SameHost;
         self
     }
 
-    /// Sends the request at most once, whatever happens.
+    /// Sends the request at most once.
     pub fn once(mut self) -> Self {
         self.repeat = Repeat::Never;
         self
     }
 
-    /// Sends the request again only where the host has refused it for the rate, and so has not carried it out.
+    /// Sends the request again only if the host has refused it for its rate, and so has not executed it.
     pub fn again_when_refused(mut self) -> Self {
         if self.repeat == Repeat::Always {
             self.repeat = Repeat::WhenRefused;
@@ -166,36 +166,36 @@ impl Request {
         self
     }
 
-    /// Marks the host as one that an answer named: it must have a public address.
+    /// Marks the host as named by an answer: it must have a public address.
     pub fn to_named_host(mut self) -> Self {
         self.named_by = NamedBy::Answer;
         self
     }
 
-    /// Marks the host as one that an answer named and that is configured or local: it may have any address but that of a metadata
+    /// Marks the host as named by an answer, and as configured or local: it may have any address except that of a metadata
     /// service.
     pub fn to_configured_host(mut self) -> Self {
         self.named_by = NamedBy::AnswerAndUser;
         self
     }
 
-    /// Sends the first attempt without waiting, at a place taken before.
+    /// Sends the first attempt without waiting, with a permit that was acquired before.
     pub fn at(mut self, place: Place) -> Self {
         self.place = Some(place);
         self
     }
 
-    /// Whether it is sent at most once.
+    /// Returns `true` if the request is sent at most once.
     pub fn is_once(&self) -> bool {
         self.repeat == Repeat::Never
     }
 
-    /// Where it goes.
+    /// Returns the URL.
     pub fn url(&self) -> &Url {
         &self.url
     }
 
-    /// The same request once more; `None` where its body can be sent only once.
+    /// Returns a copy of the request, or `None` if its body can be sent only once.
     pub fn replica(&self) -> Option<Self> {
         let body = match &self.body {
             Body::Empty => Body::Empty,

@@ -1,4 +1,4 @@
-//! When a request is tried again: one place, one budget a request.
+//! The retry policy, with one budget for each request.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,23 +11,23 @@ use crate::limit::Observed;
 /// the same failure.
 pub const FAILURE_LIFE: Duration = Duration::from_secs(60);
 
-/// The longest time that `Retry-After` is taken to ask for: what is longer is not waited for anyway.
+/// The maximum value of `Retry-After` that is considered. Longer waits are never made.
 const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
-/// After so many attempts that ended in silence there is no other. Each lasts as long as the host may take for an answer, which
-/// for a write is minutes, so that all attempts would last for an hour.
+/// The maximum number of attempts that end in silence. Each lasts as long as the host may take to answer, which is minutes for a
+/// write, so all attempts together would last for an hour.
 const SILENCES: u32 = 3;
 
-/// How often, and for how long, something is tried.
+/// How often and for how long an operation is tried.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Retry {
-    /// The most attempts, the first included.
+    /// The maximum number of attempts, including the first.
     pub attempts: u32,
-    /// The longest time from the first attempt to the start of the last.
+    /// The maximum time from the first attempt to the start of the last.
     pub total: Duration,
-    /// The upper bound of the first pause; each further one is four times as long. The pause itself is random below it (*full
-    /// jitter*), so that many clients refused at once do not come back at once.
+    /// The upper bound of the first pause. Each further bound is four times as long. The pause itself is random below it (*full
+    /// jitter*), so that many clients that were refused at once do not return at once.
     pub first_pause: Duration,
-    /// The upper bound that pauses stop growing at.
+    /// The maximum of these upper bounds.
     pub longest_pause: Duration,
 }
 
@@ -42,51 +42,51 @@ impl Default for Retry {
     }
 }
 
-/// What is left of a [`Retry`]: of a request, or of something larger that the door cannot repeat, such as a stream.
+/// The rest of a [`Retry`], for a request or for a larger operation that the door cannot repeat, such as a stream.
 ///
-/// Its time begins with the first attempt, so that waiting in a line costs nothing.
+/// Its time starts with the first attempt, so the time in a queue does not count.
 #[derive(Debug)]
 pub struct Budget {
     retry: Retry,
-    /// The longest pause that a host is granted by `Retry-After`.
+    /// The maximum pause for a `Retry-After` of the host.
     patience: Duration,
     started: Instant,
     attempts: u32,
-    /// Attempts that were refused as one too many: only time bounds them, since nothing is wrong with the request.
+    /// Attempts that were refused for their rate. Only time limits them, since the request itself is not at fault.
     refused: u32,
-    /// Attempts that ended because nothing came, or too little.
+    /// Attempts that ended because no data arrived, or too little.
     silences: u32,
 }
 
 impl Budget {
-    /// A budget of which nothing is spent.
+    /// Constructs an unused budget.
     pub fn new(retry: Retry) -> Self {
         Self { retry, patience: retry.total, started: Instant::now(), attempts: 0, refused: 0, silences: 0 }
     }
 
-    /// Grants a host no longer pause than its `patience` ([`HostSettings::patience`](crate::HostSettings::patience)), whatever
-    /// its `Retry-After` asks for. Without this, [`Retry::total`] is the bound.
+    /// Limits the pauses for a `Retry-After` of the host to its `patience`
+    /// ([`HostSettings::patience`](crate::HostSettings::patience)). Without this, [`Retry::total`] is the limit.
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Attempts made so far.
+    /// Returns the number of attempts so far.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// Time since the first attempt.
+    /// Returns the time since the first attempt.
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Notes that something has moved since the last attempt: the time begins anew, the attempts do not.
+    /// Records progress since the last attempt: the time starts over, but the number of attempts does not.
     pub fn progressed(&mut self) {
         self.started = Instant::now();
     }
 
-    /// Notes that an attempt is made.
+    /// Records that an attempt is made.
     pub fn attempt(&mut self) {
         if self.attempts == 0 {
             self.started = Instant::now();
@@ -94,12 +94,12 @@ impl Budget {
         self.attempts += 1;
     }
 
-    /// Notes what an attempt has failed with: only a few may end in silence.
+    /// Records the failure of an attempt: only a few may end in silence.
     pub fn failed(&mut self, error: &Error) {
         self.silences += u32::from(error.is_silence());
     }
 
-    /// How long to wait after an answer before the next attempt, or `None` where the budget is spent or another attempt
+    /// Returns how long to wait after an answer before the next attempt, or `None` if the budget is used up or another attempt
     /// would not help.
     pub(crate) fn pause_after(&mut self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
         match is_refusal(status, headers) {
@@ -109,18 +109,17 @@ impl Budget {
         }
     }
 
-    /// How long to wait after an attempt that the host refused as one too many (429, or 503 with `Retry-After`), or `None` where
-    /// the time is spent. The first time that is not at all: the host's limits make the request wait as long as the host asks,
-    /// within bounds, in a line that can be seen.
+    /// Returns how long to wait after an attempt that the host refused for its rate (429, or 503 with `Retry-After`), or `None`
+    /// if the time is used up. The first pause is zero: the limits of the host make the request wait as long as the host asks,
+    /// within bounds, in a queue that is reported to the user.
     pub fn pause_refused(&mut self) -> Option<Duration> {
         self.refused += 1;
         let own = if self.refused == 1 { Duration::ZERO } else { self.jitter(self.refused - 1) };
         self.bounded(own, None)
     }
 
-    /// How long to wait before the next attempt, or `None` where the budget is spent. `asked` is what the host asked for
-    /// (`Retry-After`): a pause is never shorter than the budget's own, and goes neither beyond the patience nor beyond the
-    /// total.
+    /// Returns how long to wait before the next attempt, or `None` if the budget is used up. `asked` is the `Retry-After` of the
+    /// host. A pause is never shorter than the budget's own, and exceeds neither the patience nor the total.
     pub fn pause(&self, asked: Option<Duration>) -> Option<Duration> {
         let failed = self.attempts - self.refused.min(self.attempts);
         if failed >= self.retry.attempts || self.silences >= SILENCES {
@@ -129,15 +128,15 @@ impl Budget {
         self.bounded(self.jitter(failed), asked)
     }
 
-    /// A random pause. A lone fault costs little, and an outage has seconds to end: the bound is four times as long with every
-    /// further attempt.
+    /// Returns a random pause. A single fault costs little, and an outage has seconds to end: the upper bound is four times as
+    /// long with each further attempt.
     fn jitter(&self, attempts: u32) -> Duration {
         let earlier = attempts.saturating_sub(1).min(15);
         let bound = (self.retry.first_pause * 4_u32.pow(earlier)).min(self.retry.longest_pause);
         bound.mul_f64(rand::random::<f64>())
     }
 
-    /// The pause that is the longer of our `own` and what the host asked for, within what is left of the total.
+    /// Returns the longer of `own` and `asked`, limited to the rest of the total.
     fn bounded(&self, own: Duration, asked: Option<Duration>) -> Option<Duration> {
         let left = self.retry.total.checked_sub(self.started.elapsed())?;
         let asked = asked.unwrap_or_default().min(self.patience).min(left);
@@ -145,8 +144,8 @@ impl Budget {
     }
 }
 
-/// Whether another attempt may bring a better answer: 408, 425, 429, and every 5xx but those that say that the host will
-/// never do what was asked (501, 505).
+/// Returns `true` if another attempt may succeed: 408, 425, 429, and every 5xx except those that say that the host does not
+/// support the request (501, 505).
 pub fn is_temporary(status: StatusCode) -> bool {
     match status.as_u16() {
         408 | 425 | 429 => true,
@@ -155,7 +154,7 @@ pub fn is_temporary(status: StatusCode) -> bool {
     }
 }
 
-/// Whether an answer says that the host is asked too much: 429, and 503 with `Retry-After` (spec 03.9).
+/// Returns `true` if the host refused the request for its rate: 429, or 503 with `Retry-After` (spec 03.9).
 pub(crate) fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
         StatusCode::TOO_MANY_REQUESTS => true,
@@ -164,19 +163,20 @@ pub(crate) fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
     }
 }
 
-/// What an answer says about the limits of its host.
+/// Returns what an answer says about the limits of its host.
 pub(crate) fn observed(status: StatusCode, headers: &HeaderMap) -> Observed {
     match is_refusal(status, headers) {
         true => Observed::Refused(retry_after(headers)),
-        // 425 is about how the request was sent, and the host has taken it.
+        // A 425 is about the way the request was sent, and the host has accepted it.
         false if is_temporary(status) && status != StatusCode::TOO_EARLY => Observed::Failed,
         false => Observed::Served,
     }
 }
 
-/// How long `Retry-After` asks to wait: a number of seconds, whole or not, or a date. A date is judged by the answer's own
-/// `Date`, so that the clocks need not agree, and by the system's clock where there is none. What is past or negative is zero;
-/// `None` where there is no such header, or none that can be read. The host says it, so the caller has to bound it further.
+/// Returns the wait that `Retry-After` asks for: a number of seconds, which may be fractional, or a date. A date is compared with
+/// the `Date` of the same answer, so that the clocks need not agree, or with the system's clock if there is none. A negative or
+/// past value is zero. Returns `None` if the header is missing or cannot be parsed. The value is untrusted, so the caller must
+/// limit it.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = match value.parse::<f64>() {
@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(budget.pause_refused(), Some(Duration::ZERO), "the limits of the host wait");
     }
 
-    /// Else a host that says `Retry-After: 0` would be asked as fast as it answers.
+    /// Otherwise a host with `Retry-After: 0` would be asked as fast as it answers.
     #[test]
     fn no_pause_is_shorter_than_our_own_because_the_host_asks_for_it() {
         let mut budget = Budget::new(Retry::default());
@@ -250,7 +250,7 @@ mod tests {
         assert!(refusals > Duration::from_secs(500), "{refusals:?}");
     }
 
-    /// A host that counts by the minute refuses longer than attempts would last.
+    /// A host with a quota by the minute refuses requests for longer than the attempts would last.
     #[test]
     fn refusals_cost_time_and_no_attempts() {
         let retry = Retry { attempts: 2, total: Duration::from_secs(100), ..Retry::default() };

@@ -8,28 +8,28 @@ use crate::retry::Retry;
 /// The limits of one host, and how to connect to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HostSettings {
-    /// The most requests under way at once: reads, writes and requests for tokens each, so that none waits for a place that
-    /// another kind holds (spec 03.8).
+    /// The maximum number of requests under way, for each of reads, writes and token requests, so that none waits for a permit
+    /// that another kind holds (spec 03.8).
     pub concurrency: usize,
-    /// How many to begin with.
+    /// The initial number of requests under way.
     pub start_concurrency: usize,
-    /// The most requests a second, all kinds together, where a cap is known. `None`: as many as the host answers.
+    /// The maximum number of requests a second, all kinds together. `None`: as many as the host answers.
     pub requests_per_second: Option<f64>,
-    /// The most writes a second, where there is a cap of their own.
+    /// The maximum number of writes a second, if they have a cap of their own.
     pub writes_per_second: Option<f64>,
-    /// Requests a second to begin with, each kind. As soon as answers tell how far away the host is, the rate grows fast (spec
-    /// 03.11); at the first refusal it returns to this one.
+    /// The initial number of requests a second, for each kind. As soon as answers show the distance of the host, the rate grows
+    /// fast (spec 03.11). At the first refusal it returns to this value.
     pub start_requests_per_second: f64,
-    /// Requests, of all kinds together, that may leave before that rate holds.
+    /// How many requests, of all kinds together, may be sent before that rate applies.
     pub start_burst: f64,
-    /// How long the host is waited for when it no longer serves anything; also the longest rest that `Retry-After` can ask for.
+    /// How long to wait for a host that no longer serves any request. This is also the maximum wait for a `Retry-After`.
     pub patience: Duration,
-    /// How long the head of an answer is waited for. `None`: [`Timeouts::answer`], and five times as long for writes, since a
-    /// registry may commit a large blob for minutes.
+    /// The timeout for the head of an answer. `None`: [`Timeouts::answer`], and five times as long for writes, since a registry
+    /// may take minutes to commit a large blob.
     pub answer: Option<Duration>,
-    /// Whether plain HTTP may be used with the host.
+    /// Whether plain HTTP is permitted.
     pub plain_http: bool,
-    /// Whether the host is reached without the proxy that the environment may name.
+    /// Whether to bypass the proxy of the environment.
     pub direct: bool,
 }
 
@@ -51,21 +51,21 @@ impl Default for HostSettings {
     }
 }
 
-/// The concurrency that `cargo xtask test` sets for all hosts that have no settings of their own. Release builds have none.
+/// The concurrency that `cargo xtask test` sets for all hosts without settings of their own. Release builds ignore it.
 #[expect(clippy::disallowed_methods, reason = "a switch of the tests, which release builds do not have")]
 fn test_concurrency() -> Option<usize> {
     if cfg!(debug_assertions) { std::env::var("KPROMO_TEST_CONCURRENCY").ok()?.parse().ok() } else { None }
 }
 
-/// How long the door waits. None of these cuts off a stream that moves at a reasonable speed.
+/// The timeouts of the door. None of them ends a stream that moves at a reasonable speed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
-    /// For a connection.
+    /// For establishing a connection.
     pub connect: Duration,
-    /// For the head of an answer, counted from the last piece of a stream that was sent. Where the body is sent in one piece,
-    /// the time that it needs at a tenth of a megabyte a second is added.
+    /// For the head of an answer, from the last piece of a stream that was sent. If the body is sent in one piece, the time that
+    /// it needs at a tenth of a megabyte a second is added.
     pub answer: Duration,
-    /// For the next piece of a body. At least a kilobyte must come in each such span.
+    /// For the next piece of a body. At least a kilobyte must arrive in each such span.
     pub idle: Duration,
     /// For the whole of a body that is read into memory.
     pub whole: Duration,
@@ -82,23 +82,24 @@ impl Default for Timeouts {
     }
 }
 
-/// All of the door's settings.
+/// All settings of the door.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The `User-Agent` of every request.
     pub user_agent: String,
-    /// Certificates of authorities to trust besides the system's, each a PEM text that may hold several.
+    /// Certificate authorities to trust in addition to those of the system. Each is a PEM text that may contain several
+    /// certificates.
     pub authorities: Vec<Vec<u8>>,
-    /// Settings by host, as it stands in URLs: `gcr.io`, `127.0.0.1:5000`.
+    /// Settings by host, as it is written in URLs: `gcr.io`, `127.0.0.1:5000`.
     pub hosts: HashMap<String, HostSettings>,
-    /// Settings of every other host.
+    /// Settings of all other hosts.
     pub other_hosts: HostSettings,
-    /// Hosts of metadata services, as they stand in URLs, besides those that are known: no answer may lead to them, even where
+    /// Hosts of metadata services in addition to the known ones, as they are written in URLs. No answer may lead to them, even if
     /// `hosts` has settings for them.
     pub metadata_hosts: Vec<String>,
-    /// How often, and for how long, a request is tried.
+    /// How often and for how long a request is tried.
     pub retry: Retry,
-    /// How long the door waits.
+    /// The timeouts.
     pub timeouts: Timeouts,
 }
 
@@ -116,18 +117,18 @@ impl Default for Settings {
     }
 }
 
-/// Why a door cannot be opened with these settings.
+/// Why a door cannot be created with these settings.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidSettings {
     /// A certificate cannot be read.
     #[error("certificate authority number {position} cannot be read as PEM: {source}")]
     Authority {
-        /// Its place in [`Settings::authorities`], from 1.
+        /// Its position in [`Settings::authorities`], starting at 1.
         position: usize,
-        /// Why.
+        /// The cause.
         source: reqwest::Error,
     },
-    /// The HTTP client refuses them.
+    /// The HTTP client rejects the settings.
     #[error("the HTTP client cannot be set up: {0}")]
     Client(reqwest::Error),
 }

@@ -1,4 +1,4 @@
-//! What all requests of a door share: the settings, the HTTP clients, the hosts, and the list of requests under way.
+//! The state that all requests of a door share: settings, HTTP clients, hosts, and requests under way.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -11,12 +11,12 @@ use crate::retry::Budget;
 use crate::settings::{HostSettings, InvalidSettings, Settings};
 use crate::under_way::UnderWay;
 
-/// What all requests of a door share.
+/// The state that all requests of a door share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) clients: Clients,
-    /// By [`authority`].
+    /// Indexed by [`authority`].
     hosts: RwLock<HashMap<String, Arc<HostState>>>,
     pub(crate) under_way: UnderWay,
 }
@@ -25,29 +25,29 @@ impl Shared {
     /// Sets up the HTTP clients. No host is known yet.
     ///
     /// # Errors
-    /// When a certificate authority of the settings cannot be read.
+    /// Returns an error if a certificate authority in the settings cannot be read.
     pub(crate) fn new(settings: Settings) -> Result<Self, InvalidSettings> {
         let clients = Clients::new(&settings)?;
         let (hosts, under_way) = Default::default();
         Ok(Self { settings, clients, hosts, under_way })
     }
 
-    /// A retry budget as the settings have it.
+    /// Returns a retry budget according to the settings.
     pub(crate) fn budget(&self) -> Budget {
         Budget::new(self.settings.retry)
     }
 
-    /// The settings that hold for a host.
+    /// Returns the settings that apply to a host.
     pub(crate) fn host_settings(&self, authority: &str) -> &HostSettings {
         self.settings.hosts.get(authority).unwrap_or(&self.settings.other_hosts)
     }
 
-    /// The hosts that requests have named so far, by [`authority`].
+    /// Returns the hosts that have received requests so far, indexed by [`authority`].
     pub(crate) fn hosts(&self) -> RwLockReadGuard<'_, HashMap<String, Arc<HostState>>> {
         self.hosts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The host of a URL.
+    /// Returns the state of the host of a URL.
     pub(crate) fn host(&self, url: &Url) -> Arc<HostState> {
         let authority = authority(url);
         let known = self.hosts();

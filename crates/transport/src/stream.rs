@@ -1,4 +1,4 @@
-//! Bodies while they arrive, bounded in size and time.
+//! Bodies as streams, limited in size and time.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,30 +18,31 @@ use crate::settings::Timeouts;
 use crate::tally::Counters;
 use crate::under_way::Ticket;
 
-/// The fewest bytes that must come within [`Timeouts::idle`]; a stream with fewer counts as hanging.
+/// The minimum number of bytes within [`Timeouts::idle`]. A slower stream counts as stalled.
 const DRIP: u64 = 1024;
-/// The most bytes that are read of an answer that is not a success.
+/// The maximum number of bytes that are read from an answer that is not successful.
 const REFUSAL_MAX: u64 = 64 * 1024;
 
-/// The longest that the body of an answer that is not a success is read: its status has said the most.
+/// The maximum time for the body of an answer that is not successful: its status is the most important part.
 const REFUSAL_TIME: Duration = Duration::from_secs(5);
 
-/// Takes the pieces of a body as they arrive. It cannot wait, so it cannot send a request while the answer has its place.
+/// Receives the pieces of a body as they arrive. It cannot wait, so it cannot send a request while the answer holds its permit.
 pub trait Sink: Send {
-    /// A body begins: at first, and again after an attempt that broke in the middle. What was taken before is void.
+    /// Called when a body starts: the first one, and again after an attempt that was interrupted. Earlier pieces are invalid
+    /// then.
     fn begin(&mut self);
 
-    /// Takes a piece; `false` to read no further.
+    /// Receives a piece. Returns `false` to stop reading.
     fn take(&mut self, piece: Bytes) -> bool;
 }
 
-/// The head of an answer, with a body that is still to come. It holds its host's permit.
+/// The head of an answer, with a body that is not read yet. It holds the permit at its host.
 pub(crate) struct Head {
     pub(crate) inner: reqwest::Response,
     pub(crate) origin: Origin,
 }
 
-/// Where an answer comes from and what it is counted under.
+/// The request of an answer, and its counters.
 pub(crate) struct Origin {
     pub(crate) method: Method,
     pub(crate) url: Url,
@@ -74,7 +75,7 @@ impl Head {
         &self.origin.url
     }
 
-    /// Reads the whole body: of a success at most `limit` bytes, of any other status the beginning.
+    /// Reads the whole body of a successful answer, up to `limit` bytes, or the start of the body of any other answer.
     pub(crate) async fn collect(self, limit: u64) -> Result<Answer, Error> {
         let mut body = Collected { bytes: BytesMut::new(), left: None };
         if !self.status().is_success() {
@@ -83,11 +84,11 @@ impl Head {
             let limit = REFUSAL_TIME.min(self.origin.timeouts.answer);
             match timeout(limit, self.read(u64::MAX, &mut body)).await {
                 Ok(read) => drop(read?),
-                // What is not there is told by the body: half of one must prove nothing.
+                // The body of a 404 says what does not exist: a partial body must not prove anything.
                 Err(_) if answer.status == StatusCode::NOT_FOUND => {
                     return Err(answer.error(ErrorKind::LongBody { limit }));
                 }
-                // What has come by now is what the answer says.
+                // The part of the body that has arrived is sufficient.
                 Err(_) => {}
             }
             let answer = Answer { body: body.bytes.freeze(), ..answer };
@@ -100,7 +101,7 @@ impl Head {
         Ok(Answer { body: body.bytes.freeze(), ..answer })
     }
 
-    /// Gives the body to `sink` until its end, or until the sink wants no more.
+    /// Passes the body to `sink`, until the body ends or the sink stops.
     pub(crate) async fn read(self, limit: u64, sink: &mut dyn Sink) -> Result<Answer, Error> {
         sink.begin();
         let answer = self.begin_answer();
@@ -132,7 +133,7 @@ impl Head {
         }
     }
 
-    /// The answer without its body.
+    /// Constructs the answer without its body.
     fn begin_answer(&self) -> Answer {
         Answer {
             status: self.inner.status(),
@@ -147,7 +148,7 @@ impl Head {
         }
     }
 
-    /// The body, piece by piece, for a caller that passes it on.
+    /// Returns the body as a stream, for a caller that passes it on.
     pub(crate) fn into_stream(self) -> BodyStream {
         let drip = Drip { since: Instant::now(), bytes: 0 };
         BodyStream { inner: self.inner, origin: self.origin, drip, is_over: false }
@@ -157,7 +158,7 @@ impl Head {
 /// A body in memory.
 struct Collected {
     bytes: BytesMut,
-    /// How many more bytes are kept; `None`: all.
+    /// How many more bytes are kept; `None` for all.
     left: Option<u64>,
 }
 
@@ -178,10 +179,10 @@ impl Sink for Collected {
     }
 }
 
-/// The body of a successful answer, piece by piece.
+/// The body of a successful answer as a stream.
 ///
-/// It is the one thing that holds a place at its host while its owner does something else, such as passing the pieces on to
-/// other hosts. Drop it before the same host is asked again.
+/// It is the only type that holds a permit at its host while its owner does something else, such as passing the pieces on to
+/// other hosts. Drop it before sending another request to the same host.
 pub struct BodyStream {
     inner: reqwest::Response,
     origin: Origin,
@@ -197,20 +198,20 @@ impl fmt::Debug for BodyStream {
 }
 
 impl BodyStream {
-    /// The status, which is a success.
+    /// Returns the status, which is 2xx.
     pub fn status(&self) -> StatusCode {
         self.inner.status()
     }
 
-    /// A header's value, where it is there and plain text.
+    /// Returns the value of a header, or `None` if it is missing or not plain text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()
     }
 
-    /// The next piece; `None` after the last.
+    /// Returns the next piece; `None` after the last.
     ///
     /// # Errors
-    /// When the body breaks, or does not come fast enough. The stream is over then.
+    /// Returns an error if the body is interrupted or too slow. The stream has ended then.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         if self.is_over {
             return Ok(None);
@@ -220,10 +221,10 @@ impl BodyStream {
         piece
     }
 
-    /// The rest of the body as a whole.
+    /// Reads the rest of the body.
     ///
     /// # Errors
-    /// As [`BodyStream::next`], and when it has more than `limit` bytes.
+    /// Returns the errors of [`BodyStream::next`], and an error if the rest has more than `limit` bytes.
     pub async fn bytes(mut self, limit: u64) -> Result<Bytes, Error> {
         let mut body = BytesMut::new();
         while let Some(piece) = self.next().await? {
@@ -255,14 +256,14 @@ impl BodyStream {
     }
 }
 
-/// Tells a stream from a drip.
+/// Detects streams that are too slow.
 struct Drip {
     since: Instant,
     bytes: u64,
 }
 
 impl Drip {
-    /// Counts some bytes; `true` where a whole span has brought fewer than [`DRIP`].
+    /// Counts bytes. Returns `true` if fewer than [`DRIP`] bytes have arrived in a whole span.
     fn is_too_slow(&mut self, bytes: u64, span: Duration) -> bool {
         self.bytes += bytes;
         if self.since.elapsed() < span {

@@ -1,4 +1,4 @@
-//! What was sent: requests by host and kind, refusals, faults, retries, bytes.
+//! Statistics of requests by host and kind: requests, refusals, faults, retries, bytes.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,39 +9,39 @@ use serde::Serialize;
 
 use crate::limit::{Observed, Permit};
 
-/// Counts of one host.
+/// The statistics of one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HostTally {
-    /// Requests sent, retries and redirects included, by kind.
+    /// Requests sent, including retries and redirects, by kind.
     pub requests: BTreeMap<&'static str, u64>,
-    /// Requests that the host refused for their rate (429, and 503 with `Retry-After`).
+    /// Requests that the host refused for their rate (429, or 503 with `Retry-After`).
     pub refused: u64,
-    /// Requests that failed at the host (any other 5xx that may pass), without those that got no answer.
+    /// Requests that failed at the host (any other temporary 5xx), not counting those without an answer.
     pub faults: u64,
-    /// Requests that were sent because an earlier one had failed.
+    /// Requests that were sent because an earlier attempt had failed.
     pub retried: u64,
-    /// Requests that got no answer.
+    /// Requests without an answer.
     pub unanswered: u64,
-    /// Bytes of bodies received.
+    /// Bytes of received bodies.
     pub received: u64,
-    /// Bytes of bodies sent.
+    /// Bytes of sent bodies.
     pub sent: u64,
-    /// From the first request to the last answer or piece of a body, in milliseconds.
+    /// The time from the first request to the last answer or piece of a body, in milliseconds.
     pub milliseconds: u64,
 }
 
 impl HostTally {
-    /// All requests together.
+    /// The total number of requests.
     pub fn total(&self) -> u64 {
         self.requests.values().sum()
     }
 }
 
-/// Counts by host.
+/// The statistics by host.
 pub type Tally = BTreeMap<String, HostTally>;
 
-/// The counters of one host, while they move.
+/// The live counters of one host.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     requests: Mutex<BTreeMap<&'static str, u64>>,
@@ -52,14 +52,14 @@ pub(crate) struct Counters {
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
     first: OnceLock<Instant>,
-    /// When something was last sent or answered, in milliseconds after the first request.
+    /// When a request was last sent or answered, in milliseconds after the first request.
     last: AtomicU64,
-    /// When something was last answered, in milliseconds after the first request; 0: never.
+    /// When the host last answered, in milliseconds after the first request; 0 for never.
     last_answer: AtomicU64,
 }
 
 impl Counters {
-    /// Notes that something was sent or answered, and when, in milliseconds after the first request.
+    /// Records that a request was sent or answered, and returns the time in milliseconds after the first request.
     fn touch(&self) -> u64 {
         let since = self.first.get_or_init(Instant::now).elapsed();
         let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -67,12 +67,12 @@ impl Counters {
         millis
     }
 
-    /// Notes that the host has answered: with a head, or with a piece of a body.
+    /// Records that the host has answered, with a head or a piece of a body.
     pub(crate) fn answered(&self) {
         self.last_answer.fetch_max(self.touch().max(1), Relaxed);
     }
 
-    /// When the host has last answered.
+    /// Returns when the host last answered.
     pub(crate) fn last_answer(&self) -> Option<Instant> {
         let millis = self.last_answer.load(Relaxed);
         (millis > 0).then(|| *self.first.get_or_init(Instant::now) + Duration::from_millis(millis))
@@ -87,7 +87,7 @@ impl Counters {
         }
     }
 
-    /// Counts a request that is sent, for which its host's permit has to be shown.
+    /// Counts a request that is sent. The permit proves that its host admitted it.
     pub(crate) fn request(&self, _: &Permit, kind: &'static str) {
         self.touch();
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;

@@ -1,4 +1,4 @@
-//! The requests that are under way, so that a user who waits can be told what for.
+//! The requests under way, for progress reports to the user.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -11,18 +11,18 @@ use url::Url;
 
 use crate::redact::shown;
 
-/// A request of which nothing has moved for a while.
+/// A request without progress for some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
-    /// Identifies it within this process.
+    /// Identifies the request within this process.
     pub number: u64,
-    /// The request, as it may be shown: `PUT https://…`.
+    /// The request, in a form that may be displayed: `PUT https://…`.
     pub what: String,
-    /// For how long nothing of it has moved.
+    /// How long the request has made no progress.
     pub silent: Duration,
 }
 
-/// The requests that were sent and whose answers have not come to an end.
+/// The requests that were sent and whose answers are not complete.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UnderWay {
     next: Arc<AtomicU64>,
@@ -36,7 +36,7 @@ struct Entry {
     progress: Progress,
 }
 
-/// A request's entry among those that are under way; dropping it removes the entry.
+/// The entry of a request under way. Dropping it removes the entry.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,
@@ -45,7 +45,7 @@ pub(crate) struct Ticket {
 }
 
 impl UnderWay {
-    /// Enters a request that is about to be sent.
+    /// Adds a request that is about to be sent.
     pub(crate) fn enter(&self, method: &Method, url: &Url) -> Ticket {
         let number = self.next.fetch_add(1, Relaxed);
         let progress = Progress::new();
@@ -54,7 +54,7 @@ impl UnderWay {
         Ticket { number, progress, all: self.clone() }
     }
 
-    /// The requests of which nothing has moved for so long, the longest first.
+    /// Returns the requests without progress for longer than the given time, the longest first.
     pub(crate) fn stalled(&self, longer_than: Duration) -> Vec<Stall> {
         let mut stalls: Vec<Stall> = self
             .requests()
@@ -82,13 +82,13 @@ impl Drop for Ticket {
     }
 }
 
-/// When a request last moved: when it was sent, or when a piece of either body passed.
+/// When a request last made progress: when it was sent, or when a piece of either body was transferred.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     started: Instant,
-    /// Milliseconds after the start.
+    /// In milliseconds after the start.
     moved: Arc<AtomicU64>,
-    /// Whether the request waits for the content that we are to send.
+    /// Whether the request waits for content that this process has to send.
     starved: Arc<AtomicBool>,
 }
 
@@ -97,13 +97,13 @@ impl Progress {
         Self { started: Instant::now(), moved: Arc::default(), starved: Arc::default() }
     }
 
-    /// Notes that something has moved.
+    /// Records progress.
     pub(crate) fn touch(&self) {
         let millis = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved.store(millis, Relaxed);
     }
 
-    /// Notes whether the request waits for content of ours. While it does, silence is not the host's.
+    /// Records whether the request waits for content of this process. While it does, the host is not the cause of the silence.
     pub(crate) fn set_starved(&self, starved: bool) {
         if self.starved.swap(starved, Relaxed) && !starved {
             self.touch();
@@ -114,7 +114,7 @@ impl Progress {
         self.started + Duration::from_millis(self.moved.load(Relaxed))
     }
 
-    /// Ends when nothing has moved for `limit` though all that we have to send was sent.
+    /// Completes when there is no progress for `limit` although all content was sent.
     pub(crate) async fn silence(&self, limit: Duration) {
         loop {
             if self.starved.load(Relaxed) {

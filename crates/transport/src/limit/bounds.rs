@@ -1,16 +1,16 @@
 //! The bounds of a lane.
 
-/// How many requests a lane may have under way and may send a second, at first and at most.
+/// The initial and maximum concurrency and rate of a lane.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Bounds {
-    /// The most requests under way at once.
+    /// The maximum number of requests under way.
     pub(super) window: usize,
-    /// How many to begin with.
+    /// The initial value.
     pub(super) first_window: usize,
-    /// The most requests a second.
+    /// The maximum number of requests a second.
     pub(super) rate: f64,
-    /// How many to begin with.
+    /// The initial value.
     pub(super) first_rate: f64,
-    /// How many may leave at once before the first rate holds.
+    /// How many requests may be sent at once before the initial rate applies.
     pub(super) start_burst: f64,
 }

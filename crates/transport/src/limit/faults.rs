@@ -1,55 +1,55 @@
-//! Whether so many of the latest requests have failed that the host is overloaded, and not merely imperfect.
+//! Determines whether the latest failures mean that the host is overloaded, rather than merely unreliable.
 
-/// One in so many requests has to fail.
+/// An overload requires that at least one in this many requests has failed.
 const OVERLOADED: u32 = 5;
-/// The fewest failures that say anything. With 5 % random failures, a lane sees that many among its first 80 requests once in
-/// some 200,000 runs, and a fifth of [`OUTCOMES`] practically never.
+/// The minimum number of failures for a conclusion. With 5 % random failures, a lane sees that many among its first 80 requests
+/// once in about 200,000 runs, and a fifth of [`OUTCOMES`] practically never.
 const FEWEST: u32 = 16;
-/// As many failures in a row are enough: with 5 % random failures they come once in sixty million requests.
+/// This many failures in a row also mean an overload. With 5 % random failures this happens once in sixty million requests.
 const IN_A_ROW: u32 = 6;
-/// The same of a host that has not served anything yet: it may not be there at all, which single requests find out.
+/// The same limit for a host that has not served any request. Such a host may not exist, which single requests determine.
 const IN_A_ROW_AT_FIRST: u32 = 2;
-/// How many outcomes are remembered.
+/// The number of outcomes that are remembered.
 const OUTCOMES: u32 = u128::BITS;
-/// After so many outcomes, of which less than a fifth are failures, an earlier overload is over.
+/// An earlier overload is over after this many outcomes, if less than a fifth of them are failures.
 const SOUND: u32 = 32;
 
 /// The outcomes of the latest requests of a lane.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
-    /// One bit a request, set where it failed; the latest is the lowest.
+    /// One bit for each request, set if it failed. The lowest bit is the latest request.
     failed: u128,
-    /// How many bits count.
+    /// The number of valid bits.
     outcomes: u32,
     /// Whether any request was served.
     has_served: bool,
 }
 
 impl Faults {
-    /// Records whether a request has failed.
+    /// Records the outcome of a request.
     pub(super) fn record(&mut self, failed: bool) {
         self.has_served |= !failed;
         self.failed = self.failed << 1 | u128::from(failed);
         self.outcomes = (self.outcomes + 1).min(OUTCOMES);
     }
 
-    /// Whether so many failed that the host counts as overloaded.
+    /// Returns `true` if the failures mean that the host is overloaded.
     pub(super) fn is_overload(&self) -> bool {
         let in_a_row = if self.has_served { IN_A_ROW } else { IN_A_ROW_AT_FIRST };
         self.failed.trailing_ones() >= in_a_row || self.failed.count_ones() >= FEWEST && self.are_many()
     }
 
-    /// Whether enough outcomes have come since [`Faults::clear`] to tell that an earlier overload is over.
+    /// Returns `true` if the outcomes since [`Faults::clear`] suffice to conclude that an earlier overload is over.
     pub(super) fn is_sound(&self) -> bool {
         self.outcomes >= SOUND && !self.are_many()
     }
 
-    /// Whether as large a part failed as an overload would make fail.
+    /// Returns `true` if the proportion of failures is that of an overload.
     fn are_many(&self) -> bool {
         self.failed.count_ones() * OVERLOADED >= self.outcomes
     }
 
-    /// Whether any request was served, also before [`Faults::clear`].
+    /// Returns `true` if any request was served, including before [`Faults::clear`].
     pub(super) fn has_served(&self) -> bool {
         self.has_served
     }

@@ -1,4 +1,4 @@
-//! The entrance to one host: requests wait in line until the [`Limiter`] admits them.
+//! The gate of one host: requests queue until the [`Limiter`] admits them.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +11,14 @@ use super::{NotAdmitted, Observed};
 use crate::class::Class;
 use crate::settings::HostSettings;
 
-/// How many small requests go before a bulk request that waits: they go first, but not for ever.
+/// How many small requests may precede a waiting bulk request, so that bulk requests do not starve.
 const SMALL_BEFORE_BULK: u32 = 4;
 
-/// The kinds of requests in a line: indices of [`Line::queues`].
+/// The kinds of requests in a line, as indices of [`Line::queues`].
 const SMALL: usize = 0;
 const BULK: usize = 1;
 
-/// The entrance to one host.
+/// The gate of one host.
 #[derive(Debug)]
 pub(crate) struct Gate {
     state: Mutex<State>,
@@ -29,16 +29,16 @@ struct State {
     limiter: Limiter,
     /// One line for each lane of the limiter.
     lines: [Line; LANES],
-    /// When the lines are looked at again although no request has ended, where that is set.
+    /// When the lines are checked again even if no request has ended.
     alarm: Option<Instant>,
 }
 
 /// The requests that wait for one lane.
 #[derive(Debug, Default)]
 struct Line {
-    /// Small requests, and bulk.
+    /// Small requests and bulk requests.
     queues: [VecDeque<Waiting>; 2],
-    /// Small requests that went before bulk ones that waited.
+    /// The number of small requests that have preceded waiting bulk requests.
     favoured: u32,
 }
 
@@ -50,15 +50,15 @@ struct Waiting {
 
 type Reply = Result<Permit, NotAdmitted>;
 
-/// Replies that are sent once the state is unlocked.
+/// Replies to send after the state is unlocked.
 type Replies = Vec<(oneshot::Sender<Reply>, Reply)>;
 
-/// The right to have one request under way; it ends when this is dropped.
+/// A permit for one request. Dropping it ends the request for the limiter.
 #[derive(Debug)]
 pub(crate) struct Permit {
     gate: Arc<Gate>,
     pass: Pass,
-    /// Whether the request may have left.
+    /// Whether the request may have been sent.
     used: bool,
 }
 
@@ -68,11 +68,11 @@ impl Gate {
         Self { state: Mutex::new(State { limiter, lines: Default::default(), alarm: None }) }
     }
 
-    /// Waits until a request may be sent to the host. The permit is held for as long as the request is under way, its body
-    /// included.
+    /// Waits until a request may be sent to the host. The permit must be held as long as the request is under way, including its
+    /// body.
     ///
     /// # Errors
-    /// When the host has been given up, or when waiting would never end.
+    /// Returns an error if the host is given up, or if the request would wait for ever.
     pub(crate) async fn admit(self: &Arc<Self>, class: Class) -> Result<Permit, NotAdmitted> {
         let (reply, replied) = oneshot::channel();
         self.state().lines[lane_of(class)].push(Waiting { class, reply });
@@ -83,13 +83,13 @@ impl Gate {
         Ok(permit)
     }
 
-    /// How many requests wait, and until when the host is left alone, if it is.
+    /// Returns the number of waiting requests, and the end of the rest of the host, if it rests.
     pub(crate) fn waiting(&self) -> (usize, Option<Instant>) {
         let state = self.state();
         (state.lines.iter().map(Line::len).sum(), state.limiter.resting_until())
     }
 
-    /// Admits the requests that may leave now, and sets the alarm for the next.
+    /// Admits the requests that may be sent now, and sets the alarm for the next one.
     fn advance(self: &Arc<Self>) {
         let now = Instant::now();
         let mut replies = Replies::new();
@@ -109,7 +109,7 @@ impl Gate {
             });
         }
         drop(state);
-        // A request that no longer waits gives its permit back by dropping it, for which the state must be unlocked.
+        // If a request no longer waits, its permit is dropped here, which locks the state.
         replies.into_iter().for_each(|(sender, reply)| drop(sender.send(reply)));
     }
 
@@ -119,7 +119,7 @@ impl Gate {
 }
 
 impl State {
-    /// Admits the requests of a line that may leave now; gives the time at which the next one may, where that is known.
+    /// Admits the requests of a line that may be sent now. Returns when the next one may be sent, if that is known.
     fn advance(
         &mut self,
         index: usize,
@@ -142,8 +142,8 @@ impl State {
         }
     }
 
-    /// Asks the limiter to admit the first request of a line, or, where that has to wait, the first of the other kind; `None`
-    /// where no request waits.
+    /// Asks the limiter to admit the first request of a line. If that one has to wait, asks for the first request of the other
+    /// kind. Returns `None` if no request waits.
     fn admit(&mut self, index: usize, now: Instant) -> Result<Option<(usize, Pass)>, Delay> {
         let line = &mut self.lines[index];
         let mut delay = None;
@@ -160,13 +160,13 @@ impl State {
         delay.map_or(Ok(None), Err)
     }
 
-    /// Replies to all requests of a line that they are not admitted.
+    /// Rejects all requests of a line.
     fn refuse(&mut self, index: usize, why: NotAdmitted, replies: &mut Replies) {
         replies.extend(self.lines[index].drain().map(|waiting| (waiting.reply, Err(why))));
     }
 }
 
-/// Why no request of a line may leave now.
+/// Why no request of a line may be sent now.
 enum Delay {
     Until(Instant),
     UntilAnotherEnds,
@@ -179,12 +179,12 @@ impl Line {
         self.queues[kind].push_back(waiting);
     }
 
-    /// Which kind goes first.
+    /// Returns the kinds in their order of precedence.
     fn order(&self) -> [usize; 2] {
         if self.favoured < SMALL_BEFORE_BULK { [SMALL, BULK] } else { [BULK, SMALL] }
     }
 
-    /// The class of the first request of a kind that still waits.
+    /// Returns the class of the first request of a kind that is still waiting.
     fn first(&mut self, kind: usize) -> Option<Class> {
         let queue = &mut self.queues[kind];
         while queue.front().is_some_and(|waiting| waiting.reply.is_closed()) {
@@ -206,14 +206,14 @@ impl Line {
         self.queues.iter_mut().flat_map(|queue| queue.drain(..))
     }
 
-    /// How many requests still wait.
+    /// Returns the number of requests that are still waiting.
     fn len(&self) -> usize {
         self.queues.iter().flatten().filter(|waiting| !waiting.reply.is_closed()).count()
     }
 }
 
 impl Permit {
-    /// Takes in what became of the request.
+    /// Records the outcome of the request.
     pub(crate) fn observe(&self, observed: Observed) {
         self.gate.state().limiter.observe(Instant::now(), self.pass, observed);
         self.gate.advance();
@@ -221,13 +221,13 @@ impl Permit {
 }
 
 impl Permit {
-    /// The same for a request that has not left and may not leave: it takes nothing of the host's quota.
+    /// Marks the permit as unused: the request was not sent and does not count towards the quota of the host.
     pub(crate) fn unused(mut self) -> Self {
         self.used = false;
         self
     }
 
-    /// The same for a request that leaves.
+    /// Marks the permit as used by a request that is sent.
     pub(crate) fn using(mut self) -> Self {
         self.used = true;
         self
@@ -297,7 +297,7 @@ mod tests {
         assert!(started.elapsed() >= Duration::from_secs(7));
     }
 
-    /// After a rest one request finds out whether it is over; the others wait for its answer.
+    /// After a rest a single request determines whether the rest is over; the others wait for its answer.
     #[tokio::test(start_paused = true)]
     async fn after_a_rest_one_goes_first() {
         let gate = at_once(10);
@@ -308,7 +308,7 @@ mod tests {
         gate.admit(Class::Read).await.unwrap();
     }
 
-    /// The answer to a large upload comes when all of it is sent: other requests do not wait for that.
+    /// A large upload is answered only after all of it is sent, so other requests do not wait for its answer.
     #[tokio::test(start_paused = true)]
     async fn after_a_rest_no_request_waits_for_bulk() {
         let gate = at_once(10);
@@ -317,7 +317,7 @@ mod tests {
         assert!(!waits(&gate, Class::Write).await);
     }
 
-    /// The request that is to find that out may be given up itself: then the next one does.
+    /// The request that probes the host may be dropped; then the next request probes it.
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_dropped_after_a_rest_holds_up_no_other() {
         let gate = at_once(10);
@@ -338,7 +338,8 @@ mod tests {
         assert_eq!(gate.waiting().0, 0);
     }
 
-    /// Bulk never fills a window, and small requests go first though bulk came before them; but bulk goes on.
+    /// Bulk requests never fill a window, and small requests precede bulk requests that came earlier; but bulk requests do not
+    /// starve.
     #[tokio::test(start_paused = true)]
     async fn small_requests_go_before_bulk() {
         let gate = at_once(4);
@@ -383,7 +384,7 @@ mod tests {
         gate.admit(Class::Read).await.unwrap();
     }
 
-    /// Quotas are counted by the minute: a host that only says that it is asked too much is waited for longer.
+    /// Quotas may be counted by the minute, so the gate waits longer for a host that only refuses requests.
     #[tokio::test(start_paused = true)]
     async fn a_quota_that_is_used_up_is_waited_for() {
         let gate = at_once(10);
@@ -395,7 +396,7 @@ mod tests {
         gate.admit(Class::Read).await.unwrap();
     }
 
-    /// A read holds its place until its answer is read, and may need a token for that.
+    /// A read holds its permit until its answer is read, and may need a token for that.
     #[tokio::test(start_paused = true)]
     async fn a_token_waits_for_no_place_that_a_read_or_a_write_holds() {
         let gate = at_once(1);

@@ -1,4 +1,4 @@
-//! One of a host's budgets, for reads, writes or tokens: a rate and a window that grow while answers are good.
+//! One budget of a host, for reads, writes or tokens: a rate and a window, which grow while requests succeed.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use super::bounds::Bounds;
 use super::faults::Faults;
 use super::search::Search;
 
-/// The rest after a first refusal, or a first overload, in seconds; each further one in a row doubles it.
+/// The rest after a first refusal or overload, in seconds. Each further one in a row doubles it.
 const FIRST_REST: f64 = 0.1;
-/// As many requests as the host should have gained again when the rest after a refusal is over.
+/// How many requests the quota of the host should have regained at the end of the rest after a refusal.
 const RESTED: f64 = 2.0;
-/// The longest rest after a first refusal, in seconds: where few requests are sent, the sustained rate is hardly known.
+/// The maximum rest after a first refusal, in seconds. If few requests are sent, the sustained rate is known only roughly.
 const LONGEST_FIRST_REST: f64 = 1.0;
-/// The longest rest after a refusal, in seconds, unless the host asks for more.
+/// The maximum rest after a refusal, in seconds, unless the host asks for more.
 const LONGEST_REST: f64 = 15.0;
-/// The longest rest after an overload, in seconds: short, so that the end of an outage is soon noticed.
+/// The maximum rest after an overload, in seconds. It is short, so that the end of an outage is noticed soon.
 const LONGEST_OVERLOAD_REST: f64 = 2.0;
 
-/// By how much a window grows in a round trip after an overload: slowly enough to see the next one come.
+/// How much a window grows in a round trip after an overload. It grows slowly, to detect the next overload in time.
 const CAREFUL_STEP: f64 = 0.25;
 
-/// Whether a lane lets a request leave.
+/// Whether a lane permits a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Readiness {
-    /// It may leave.
+    /// The request may be sent.
     Ready,
-    /// Not before this.
+    /// The request must not be sent before this time.
     At(Instant),
-    /// Not before another request ends or is answered.
+    /// The request must wait until another request ends or is answered.
     AfterAnother,
 }
 
@@ -41,12 +41,12 @@ enum Cause {
     Overload,
 }
 
-/// A time in which nothing is sent; then a single request, the probe, finds out whether the host is ready again.
+/// A time in which no request is sent. After it a single request, the probe, determines whether the host is ready again.
 #[derive(Clone, Copy, Debug)]
 struct Rest {
     until: Instant,
     cause: Cause,
-    /// When the probe left.
+    /// When the probe was sent.
     probed: Option<Instant>,
 }
 
@@ -59,17 +59,17 @@ pub(super) struct Lane {
     search: Search,
     faults: Faults,
     rest: Option<Rest>,
-    /// Refusals since a request was served; those of one round trip count once.
+    /// Refusals since a request was last served. Refusals within one round trip count once.
     refusals: u32,
-    /// When the last refusal was taken in.
+    /// When the last refusal was recorded.
     refused: Option<Instant>,
-    /// Overloads in a row; failures of one round trip count once.
+    /// Overloads in a row. Failures within one round trip count once.
     overloads: u32,
-    /// When the last overload was found.
+    /// When the last overload was detected.
     overloaded: Option<Instant>,
-    /// Whether the host was ever overloaded by as much as the window allowed.
+    /// Whether the host was ever overloaded by as many requests as the window permitted.
     has_overloaded: bool,
-    /// Whether the window has made a request wait since it last grew.
+    /// Whether the window has delayed a request since it last grew.
     is_limiting: bool,
 }
 
@@ -91,7 +91,7 @@ impl Lane {
         }
     }
 
-    /// Whether a request may leave now. Nothing is counted yet.
+    /// Determines whether a request may be sent now. This does not count the request.
     pub(super) fn readiness(&mut self, now: Instant) -> Readiness {
         if let Some(rest) = &self.rest {
             return match rest.probed {
@@ -112,39 +112,39 @@ impl Lane {
         if next > now { Readiness::At(next) } else { Readiness::Ready }
     }
 
-    /// Notes that a larger window would have let a request leave.
+    /// Records that a larger window would have permitted a request.
     pub(super) fn wants_window(&mut self) {
         self.is_limiting = true;
     }
 
-    /// How many requests may be under way.
+    /// Returns how many requests may be under way.
     pub(super) fn window(&self) -> usize {
         (self.window as usize).clamp(1, self.most)
     }
 
-    /// How many requests are under way.
+    /// Returns how many requests are under way.
     pub(super) fn under_way(&self) -> usize {
         self.under_way
     }
 
-    /// Until when the lane rests, if it does.
+    /// Returns the end of the rest, if the lane rests.
     pub(super) fn resting_until(&self) -> Option<Instant> {
         self.rest.map(|rest| rest.until)
     }
 
-    /// Whether a request that left at `admitted` did so after a rest that followed refusals, with nothing served since: that
-    /// it failed too says that the rest has not helped.
+    /// Returns `true` if a request that was sent at `admitted` followed a rest after refusals, and no request was served since.
+    /// If such a request fails too, the rest has not helped.
     pub(super) fn has_rested(&self, admitted: Instant) -> bool {
         let rested =
             |count: u32, last: Option<Instant>| count > 0 && last.is_some_and(|last| admitted >= last);
         rested(self.refusals, self.refused) || self.is_overload_probe(admitted)
     }
 
-    /// Counts a request that leaves.
+    /// Counts a request that is sent.
     pub(super) fn enter(&mut self, now: Instant, is_bulk: bool) {
         self.under_way += 1;
         match &mut self.rest {
-            // Its answer comes when all of it is sent: others would wait for that.
+            // A bulk request is answered only after all of it is sent, so it does not probe: the others would wait for it.
             Some(_) if is_bulk => {
                 self.end_rest(now);
                 self.search.take();
@@ -154,18 +154,18 @@ impl Lane {
         }
     }
 
-    /// Counts a request of another lane: what a host saves up for bursts, it saves up for all lanes together.
+    /// Counts a request of another lane: all lanes share the burst that a host permits.
     pub(super) fn spend_burst(&mut self) {
         self.search.spend_burst();
     }
 
-    /// Counts a request that has ended, its body included, or that was given up without an answer.
+    /// Counts a request that has ended, including its body, or that was abandoned without an answer.
     pub(super) fn leave(&mut self, admitted: Instant) {
         self.end_probe(admitted);
         self.under_way = self.under_way.saturating_sub(1);
     }
 
-    /// Takes back a request that was admitted and never sent.
+    /// Undoes the admission of a request that was never sent.
     pub(super) fn withdraw(&mut self, admitted: Instant) {
         if self.rest.is_none_or(|rest| rest.probed != Some(admitted)) {
             self.search.give_back();
@@ -173,7 +173,7 @@ impl Lane {
         self.leave(admitted);
     }
 
-    /// Takes in what became of a request that left at `admitted`. No rest goes on beyond `limit`.
+    /// Records the outcome of a request that was sent at `admitted`. A rest ends at `limit` at the latest.
     pub(super) fn observe(
         &mut self,
         now: Instant,
@@ -205,7 +205,7 @@ impl Lane {
                 self.refusals = 0;
                 self.end_rest(now);
             }
-            // The request left before the refusal: its answer says nothing about now.
+            // The request was sent before the refusal, so its answer is out of date.
             Some(_) => {}
             None => {
                 if is_news(admitted, self.refused) {
@@ -216,11 +216,11 @@ impl Lane {
         }
     }
 
-    /// Grows what makes requests wait, and nothing else: what is not needed is not tried.
+    /// Increases only the limit that delays requests: capacity that is not needed is not probed.
     fn grow(&mut self, now: Instant) {
         if std::mem::take(&mut self.is_limiting) {
             let step = match self.has_overloaded {
-                // A window that was too large once is enlarged with care.
+                // A window that was too large once grows carefully.
                 true => CAREFUL_STEP / self.window,
                 false if self.search.is_growing() => 1.0,
                 false => 1.0 / self.window,
@@ -232,7 +232,8 @@ impl Lane {
 
     fn refused(&mut self, now: Instant, admitted: Instant, asked: Option<Duration>, limit: Instant) {
         if !is_news(admitted, self.refused) {
-            // What left with the refused request is refused with it: the same event, unless it asks for a longer rest.
+            // Requests that were sent with the refused one are refused with it. They are the same event, unless they ask for a
+            // longer rest.
             if let (Some(rest), Some(asked)) = (&mut self.rest, asked) {
                 rest.until = rest.until.max((now + asked).min(limit));
             }
@@ -264,7 +265,7 @@ impl Lane {
             if !self.faults.is_overload() {
                 return;
             }
-            // A host that has served nothing yet is not there; that says nothing about the window.
+            // A host that has served nothing yet may not exist, which says nothing about the window.
             if self.faults.has_served() {
                 self.halve_window();
                 self.has_overloaded = true;
@@ -274,7 +275,7 @@ impl Lane {
         self.overloads += 1;
         self.overloaded = Some(now);
         let pause = backoff(FIRST_REST, self.overloads, LONGEST_OVERLOAD_REST);
-        // A rest that the host has asked for goes on.
+        // A longer rest that the host has asked for continues.
         if self.rest.is_none_or(|rest| rest.until < now + pause) {
             self.begin_rest(now + pause, Cause::Overload, limit);
         }
@@ -299,7 +300,7 @@ impl Lane {
         self.rest.is_some_and(|rest| rest.probed == Some(admitted) && rest.cause == Cause::Overload)
     }
 
-    /// A probe without an answer tells nothing; the next request is another.
+    /// Ends a probe without a result. The next request is the probe.
     fn end_probe(&mut self, admitted: Instant) {
         if let Some(rest) = &mut self.rest
             && rest.probed == Some(admitted)
@@ -309,12 +310,12 @@ impl Lane {
     }
 }
 
-/// Whether a request left after the last event of a kind, so that what became of it is news.
+/// Returns `true` if a request was sent after the last event of a kind, so that its outcome is new information.
 fn is_news(admitted: Instant, last: Option<Instant>) -> bool {
     last.is_none_or(|last| admitted >= last)
 }
 
-/// How long to rest after the `number`th event in a row.
+/// Returns the rest after the `number`th event in a row.
 fn backoff(first: f64, number: u32, longest: f64) -> Duration {
     let doublings = number.saturating_sub(1).min(20);
     Duration::from_secs_f64((first * f64::from(doublings).exp2()).min(longest))

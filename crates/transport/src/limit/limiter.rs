@@ -1,4 +1,4 @@
-//! The limits of one host: a lane each for reads, writes and tokens, the rate of all together, and whether the host is there.
+//! The limits of one host: lanes for reads, writes and tokens, their common rate, and the detection of outages.
 
 use tokio::time::Instant;
 
@@ -10,10 +10,10 @@ use super::{Observed, Outage};
 use crate::class::Class;
 use crate::settings::HostSettings;
 
-/// How many lanes a host has.
+/// The number of lanes of a host.
 pub(super) const LANES: usize = 3;
 
-/// The lane of a class. Tokens come first: other requests wait for them.
+/// Returns the lane of a class. Tokens have the first lane, since other requests wait for them.
 pub(super) fn lane_of(class: Class) -> usize {
     match class {
         Class::Token => 0,
@@ -22,30 +22,32 @@ pub(super) fn lane_of(class: Class) -> usize {
     }
 }
 
-/// The limits of one host, as far as they are known. It learns by [`Limiter::observe`].
+/// The limits of one host, as far as they are known. The limiter learns from [`Limiter::observe`].
 #[derive(Clone, Debug)]
 pub struct Limiter {
-    /// By [`lane_of`]. A token has places of its own, so that it never waits for a request that waits for the token.
+    /// Indexed by [`lane_of`]. Tokens have permits of their own, so a token request never waits for a request that needs the
+    /// token.
     lanes: [Lane; LANES],
-    /// The rate of all lanes together, where a cap is set.
+    /// The common rate of all lanes, if a cap is set.
     together: Option<Pace>,
     watch: Watch,
     /// Bulk requests under way, by lane.
     bulk: [usize; LANES],
 }
 
-/// Whether a request may leave.
+/// Whether a request may be sent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Admission {
-    /// It may leave now, and is counted until [`Limiter::leave`].
+    /// The request may be sent now. It is counted until [`Limiter::leave`].
     Go(Pass),
-    /// Not now. It is worth asking again at the given time; without one, when another request is answered or ends.
+    /// The request has to wait. The caller should ask again at the given time; without one, after another request is answered or
+    /// ends.
     Wait(Option<Instant>),
-    /// The host has been given up.
+    /// The host is given up.
     Closed(Outage),
 }
 
-/// What an admitted request is counted by.
+/// Identifies an admitted request for the limiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pass {
     class: Class,
@@ -53,7 +55,7 @@ pub struct Pass {
 }
 
 impl Limiter {
-    /// The limits of a host of which only the settings are known.
+    /// Constructs the limits of a host from its settings alone.
     pub fn new(settings: &HostSettings, now: Instant) -> Self {
         let lane = |rate: Option<f64>| {
             let bounds = Bounds {
@@ -73,7 +75,7 @@ impl Limiter {
         }
     }
 
-    /// Asks to let a request leave now.
+    /// Asks for the admission of a request.
     pub fn admit(&mut self, now: Instant, class: Class) -> Admission {
         if let Some(outage) = self.watch.outage(now, self.resting_until()) {
             return Admission::Closed(outage);
@@ -103,7 +105,7 @@ impl Limiter {
         Admission::Go(Pass { class, admitted: now })
     }
 
-    /// Takes in what became of a request.
+    /// Records the outcome of a request.
     pub fn observe(&mut self, now: Instant, pass: Pass, observed: Observed) {
         let Pass { class, admitted } = pass;
         match observed {
@@ -118,13 +120,13 @@ impl Limiter {
         self.lane(class).observe(now, admitted, observed, class.is_bulk(), limit);
     }
 
-    /// Notes that a request is over, its body included.
+    /// Records that a request has ended, including its body.
     pub fn leave(&mut self, pass: Pass) {
         self.bulk[lane_of(pass.class)] -= usize::from(pass.class.is_bulk());
         self.lane(pass.class).leave(pass.admitted);
     }
 
-    /// Takes back a request that was admitted and never sent.
+    /// Undoes the admission of a request that was never sent.
     pub fn withdraw(&mut self, pass: Pass) {
         self.bulk[lane_of(pass.class)] -= usize::from(pass.class.is_bulk());
         self.lane(pass.class).withdraw(pass.admitted);
@@ -133,22 +135,22 @@ impl Limiter {
         }
     }
 
-    /// Until when the host is left alone, if it is.
+    /// Returns the end of the rest of the host, if it rests.
     pub fn resting_until(&self) -> Option<Instant> {
         self.lanes.iter().filter_map(Lane::resting_until).max()
     }
 
-    /// Requests under way.
+    /// Returns the number of requests under way.
     pub fn under_way(&self) -> usize {
         self.lanes.iter().map(Lane::under_way).sum()
     }
 
-    /// Requests under way in one lane.
+    /// Returns the number of requests under way in one lane.
     pub(super) fn under_way_in(&self, lane: usize) -> usize {
         self.lanes[lane].under_way()
     }
 
-    /// Counts a bulk request that does not exist, so that others wait for it.
+    /// Counts bulk requests that do not exist, so that others wait for them.
     #[cfg(test)]
     pub(super) fn miscount_bulk(&mut self, class: Class) {
         self.bulk[lane_of(class)] = usize::MAX;
@@ -159,7 +161,7 @@ impl Limiter {
     }
 }
 
-/// How much of a window bulk may fill: a part is always left to requests that are small and that others wait for.
+/// Returns how much of a window bulk requests may fill. The rest is reserved for small requests, which others wait for.
 fn share_of_bulk(window: usize) -> usize {
     (window - window / 4).max(1)
 }

@@ -1,7 +1,7 @@
-//! The limits of one host, found by asking: how many requests a second and at once, and when it must be left alone.
+//! The limits of one host, determined by observation: its rate, its concurrency, and when it must not be asked.
 //!
-//! [`Limiter`] decides; it is pure, so time is what its caller says it is. `Gate` keeps the lines of the requests that wait
-//! and admits them as the limiter decides. `docs/design/limits.md` describes how an unknown quota is found.
+//! [`Limiter`] decides. It is pure: its caller supplies the time. `Gate` queues the waiting requests and admits them as the
+//! limiter decides. `docs/design/limits.md` describes how an unknown quota is determined.
 
 mod bounds;
 mod faults;
@@ -21,25 +21,25 @@ pub(crate) use gate::{Gate, Permit};
 pub use limiter::{Admission, Limiter, Pass};
 pub use outage::Outage;
 
-/// What became of a request, as far as its host's limits are concerned.
+/// The outcome of a request with regard to the limits of its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Observed {
-    /// The host took the request.
+    /// The host accepted the request.
     Served,
-    /// The host is asked too much (429, or 503 with `Retry-After`), and may have said how long to leave it alone.
+    /// The host refused the request for its rate (429, or 503 with `Retry-After`), and may have asked for a rest of this length.
     Refused(Option<Duration>),
-    /// A temporary failure of this request (any other 5xx, a reset, a timeout). It says nothing about the rate, unless many
-    /// requests fail.
+    /// This request failed temporarily (any other 5xx, a reset, a timeout). It says nothing about the rate, unless many requests
+    /// fail.
     Failed,
 }
 
 /// Why a request was not admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAdmitted {
-    /// The host has been given up.
+    /// The host is given up.
     Outage(Outage),
-    /// Requests wait though none is under way whose end would admit them: a fault of this program, which is told so that the
-    /// run does not hang (spec 03.8).
+    /// Requests wait although none is under way whose end would admit them. This is a bug in this program. It is reported so that
+    /// the run does not hang (spec 03.8).
     Stuck,
 }
 

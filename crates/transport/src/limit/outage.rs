@@ -1,30 +1,30 @@
-//! A host that no longer serves anything.
+//! Detection of hosts that no longer serve any request.
 
 use std::fmt;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The fewest failures in a row that say anything about a host, unless rests have not helped.
+/// The minimum number of failures in a row for a conclusion about a host, unless rests have not helped.
 const FAILURES: u32 = 6;
-/// How long a host is waited for that has not served anything in this run.
+/// How long to wait for a host that has not served any request in this run.
 const UNKNOWN_HOST: Duration = Duration::from_secs(8);
-/// The same, where it only refuses requests: quotas are counted by the minute.
+/// The same limit if the host only refuses requests: quotas may be counted by the minute.
 const UNKNOWN_HOST_REFUSING: Duration = Duration::from_secs(90);
-/// How often a host that was given up is asked again.
+/// The interval at which a host that is given up is asked again.
 const ASKED_AGAIN: Duration = Duration::from_secs(30);
 
-/// After how long without a request it is forgotten that a host served nothing.
+/// The time without a request after which the failures of a host are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(60);
 
-/// That a host has been given up: for how long it has served nothing, and what came instead.
+/// A host that is given up: for how long it has served nothing, and how its requests ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// How long it has served nothing.
+    /// How long the host has served nothing.
     pub lasted: Duration,
-    /// Requests that it refused in that time as too many (429, or 503 with `Retry-After`).
+    /// Requests in that time that it refused for their rate (429, or 503 with `Retry-After`).
     pub refused: u32,
-    /// Requests that failed in that time (any other temporary 5xx, a reset, a timeout).
+    /// Requests in that time that failed (any other temporary 5xx, a reset, a timeout).
     pub failed: u32,
 }
 
@@ -49,18 +49,18 @@ impl fmt::Display for Outage {
     }
 }
 
-/// How a request failed.
+/// A failure of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Failure {
-    /// When the request left.
+    /// When the request was sent.
     pub(super) admitted: Instant,
-    /// Whether the host refused it as one too many.
+    /// Whether the host refused the request for its rate.
     pub(super) refused: bool,
-    /// Whether it left after a rest, which then has not helped.
+    /// Whether the request followed a rest, which then has not helped.
     pub(super) rested: bool,
 }
 
-/// What a host did since it last served something.
+/// The behaviour of a host since it last served a request.
 #[derive(Clone, Copy, Debug)]
 struct Silence {
     since: Instant,
@@ -69,17 +69,17 @@ struct Silence {
     rested: u32,
 }
 
-/// Watches whether a host serves anything.
+/// Determines whether a host serves any request.
 #[derive(Clone, Debug)]
 pub(super) struct Watch {
-    /// How long a host is waited for that has served something.
+    /// How long to wait for a host that has served a request before.
     patience: Duration,
-    /// When the host has last served something.
+    /// When the host last served a request.
     served: Option<Instant>,
     silence: Option<Silence>,
     /// When the last request failed.
     failed: Option<Instant>,
-    /// When a host that was given up is asked again.
+    /// When a host that is given up is asked again.
     again: Option<Instant>,
 }
 
@@ -98,7 +98,7 @@ impl Watch {
     pub(super) fn failed(&mut self, now: Instant, failure: Failure) {
         self.failed = Some(now);
         let Failure { admitted, refused, rested } = failure;
-        // A request that left long ago says nothing about the time in which others were served.
+        // A request that was sent long ago says nothing about the time in which others were served.
         let since = self.served.map_or(admitted, |served| served.max(admitted));
         let outage = Outage { lasted: Duration::ZERO, refused: 0, failed: 0 };
         let silence = self.silence.get_or_insert(Silence { since, outage, rested: 0 });
@@ -107,17 +107,17 @@ impl Watch {
         silence.rested += u32::from(rested);
     }
 
-    /// The time beyond which no rest goes on: when patience ends, so that one last request finds out whether the host is
-    /// given up.
+    /// Returns the latest end of any rest: the end of the patience, so that one last request determines whether the host is given
+    /// up.
     pub(super) fn rest_limit(&self, now: Instant) -> Instant {
         let end = self.silence.map(|silence| silence.since + self.patience_with(&silence.outage));
         end.filter(|end| *end > now).unwrap_or(now + self.patience)
     }
 
-    /// Whether the host is given up. Then one request is let through now and then, to see whether it is back.
-    /// `rested` is when the last rest of the host ends, or has ended.
+    /// Returns the outage if the host is given up. In that case one request is let through now and then, to determine whether the
+    /// host is back. `rested` is the end of the host's last rest, past or future.
     pub(super) fn outage(&mut self, now: Instant, rested: Option<Instant>) -> Option<Outage> {
-        // For long no request was sent, though it might have been: what was known is out of date.
+        // If no request was sent for a long time although it was permitted, the failures are out of date.
         let failed = self.failed.map(|failed| rested.map_or(failed, |rested| rested.max(failed)));
         if failed.is_some_and(|failed| now.saturating_duration_since(failed) > FORGOTTEN) {
             (self.silence, self.again, self.failed) = (None, None, None);
@@ -141,7 +141,7 @@ impl Watch {
         }
     }
 
-    /// How long the host is waited for that does this.
+    /// Returns how long to wait for a host with this behaviour.
     fn patience_with(&self, outage: &Outage) -> Duration {
         match outage {
             _ if self.served.is_some() => self.patience,
@@ -174,7 +174,7 @@ mod tests {
         assert!(watch.outage(later, None).is_some());
     }
 
-    /// While a host rests because it has asked for it, no request is sent; that is no reason to forget its failures.
+    /// No request is sent during a rest that the host has asked for; the failures before it must not be forgotten.
     #[test]
     fn long_rests_do_not_make_a_host_be_waited_for_for_ever() {
         let start = Instant::now();

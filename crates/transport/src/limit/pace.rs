@@ -1,26 +1,26 @@
-//! Evenly spaced requests: a bucket that holds hardly more than one.
+//! Evenly spaced requests: a token bucket that holds hardly more than one token.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How much lateness is made up for, in seconds: timers are late on a busy machine.
+/// How much delay is compensated, in seconds: timers are late on a busy machine.
 const LATENESS: f64 = 0.025;
 
-/// Lets so many requests a second pass, without saving up for bursts.
+/// Permits a number of requests a second, without accumulating credit for bursts.
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
-    /// Requests a second.
+    /// The rate, in requests a second.
     rate: f64,
-    /// Requests that may pass now.
+    /// How many requests may be sent now.
     credit: f64,
     since: Instant,
-    /// For how long, in seconds and in all, the rate was not used.
+    /// For how long the rate was not used, in seconds in total.
     idle: f64,
 }
 
 impl Pace {
-    /// A pace of `rate` requests a second, of which the first `credit` may pass at once.
+    /// Constructs a pace of `rate` requests a second. The first `credit` requests may be sent at once.
     pub(super) fn new(rate: f64, credit: f64, now: Instant) -> Self {
         Self { rate, credit, since: now, idle: 0.0 }
     }
@@ -29,18 +29,18 @@ impl Pace {
         self.rate
     }
 
-    /// For how long, in seconds and in all, the rate was not used.
+    /// Returns for how long the rate was not used, in seconds in total.
     pub(super) fn idle(&self) -> f64 {
         self.idle
     }
 
-    /// Goes on at another rate from now on.
+    /// Changes the rate from now on.
     pub(super) fn set_rate(&mut self, rate: f64, now: Instant) {
         self.fill(now);
         self.rate = rate;
     }
 
-    /// Takes away what may pass at once.
+    /// Drops the credit.
     pub(super) fn empty(&mut self, now: Instant) {
         self.credit = 0.0;
         self.since = now;
@@ -52,37 +52,37 @@ impl Pace {
         self.since = self.since.max(now);
     }
 
-    /// When the next request may pass, which may be now.
+    /// Returns when the next request may be sent, which may be now.
     pub(super) fn next(&mut self, now: Instant) -> Instant {
         self.fill(now);
         if self.credit >= 1.0 { now } else { now + Duration::from_secs_f64((1.0 - self.credit) / self.rate) }
     }
 
-    /// Counts one that passes.
+    /// Counts a request that is sent.
     pub(super) fn take(&mut self) {
         self.credit -= 1.0;
     }
 
-    /// Whether more may pass at once than can be saved up: whether something is left of a burst to begin with.
+    /// Returns `true` if the credit exceeds what can accumulate, which means that a part of the initial burst is left.
     pub(super) fn has_burst(&self) -> bool {
         self.credit > self.most_saved()
     }
 
-    /// Takes away one of the credit that is more than can be saved up: what is left of a burst to begin with.
+    /// Reduces the rest of the initial burst by one request.
     pub(super) fn spend_burst(&mut self) {
         if self.has_burst() {
             self.credit -= 1.0;
         }
     }
 
-    /// Gives one back that has not been sent.
+    /// Returns the credit of a request that was not sent.
     pub(super) fn give_back(&mut self) {
         self.credit += 1.0;
     }
 
     fn fill(&mut self, now: Instant) {
         let gained = now.saturating_duration_since(self.since).as_secs_f64() * self.rate;
-        // The credit to begin with may be more than is ever saved up.
+        // The initial credit may exceed what can accumulate.
         let kept = self.credit.max((self.credit + gained).min(self.most_saved()));
         self.idle += (self.credit + gained - kept) / self.rate;
         self.credit = kept;

@@ -1,4 +1,4 @@
-//! Failures: by chance, all at once, and of a host that is overloaded (spec 03.9).
+//! Failures: at random, of all requests at once, and by an overloaded host (spec 03.9).
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn job(host: Host, requests: usize, fails: &dyn Fn(Duration, usize) -> bool) -> 
     course
 }
 
-/// Sends reads for so many seconds.
+/// Sends reads for a number of seconds.
 fn run_failing(host: Host, seconds: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Course {
     let load = Load::Endless { classes: &[Class::Read], seconds };
     Simulation { host, settings: HostSettings::default(), load, fails }.run()
@@ -39,7 +39,8 @@ fn failures_by_chance_change_neither_rate_nor_refusals() {
     assert!(course.refused(0..15) <= 13, "{course:?}");
 }
 
-/// A host that fails completely for a while is asked little in that time, and used as before within two seconds of its end.
+/// A host that fails completely for a while receives few requests in that time. Within two seconds of its end it is used as
+/// before.
 #[test]
 fn the_rate_is_back_soon_after_an_outage() {
     for (host, most) in
@@ -57,7 +58,7 @@ fn the_rate_is_back_soon_after_an_outage() {
     }
 }
 
-/// A host that fails when too much is under way is asked less, until few requests fail.
+/// A host that fails when too many requests are under way receives fewer, until few requests fail.
 #[test]
 fn the_window_of_an_overloaded_host_shrinks() {
     let start = Instant::now();

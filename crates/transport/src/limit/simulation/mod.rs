@@ -1,4 +1,4 @@
-//! The limiter against simulated hosts: no clock and no network, so that long runs take no time.
+//! Tests of the limiter against simulated hosts, without clock and network, so that long runs take no time.
 
 mod faults;
 mod properties;
@@ -18,18 +18,18 @@ use super::{Observed, Outage};
 use crate::class::Class;
 use crate::settings::HostSettings;
 
-/// A host with a quota for all requests together: so many requests a second, and what it saves up for bursts.
+/// A host with a common quota for all requests: a number of requests a second, and the credit that it accumulates for bursts.
 #[derive(Clone, Copy, Debug)]
 struct Host {
     per_second: f64,
     burst: f64,
     round_trip: Duration,
     retry_after: Option<Duration>,
-    /// The time between two answers, at the least: how busy the host is, or this machine.
+    /// The minimum time between two answers: how busy the host or this machine is.
     between_answers: Duration,
 }
 
-/// The quota that Kubernetes' project has been held to, 20 ms away.
+/// The quota that applied to the Kubernetes project, at a distance of 20 ms.
 const KUBERNETES: Host = Host {
     per_second: 83.0,
     burst: 100.0,
@@ -41,22 +41,22 @@ const KUBERNETES: Host = Host {
 /// A host without a quota.
 const UNLIMITED: Host = Host { per_second: 1e9, burst: 1e9, ..KUBERNETES };
 
-/// What came of a run, second by second.
+/// The result of a run, by second.
 #[derive(Debug, Default)]
 struct Course {
     served: Vec<u32>,
     refused: Vec<u32>,
     failed: Vec<u32>,
-    /// The most that were ever under way.
+    /// The maximum number of requests under way.
     at_once: usize,
-    /// When the last answer came, or when the host was given up.
+    /// When the last answer arrived, or when the host was given up.
     ended: Duration,
-    /// That the host was given up.
+    /// The outage, if the host was given up.
     outage: Option<Outage>,
 }
 
 impl Course {
-    /// Requests served a second.
+    /// Returns the number of served requests a second.
     fn rate(&self, seconds: Range<usize>) -> f64 {
         let length = seconds.len() as f64;
         f64::from(self.served[seconds].iter().sum::<u32>()) / length
@@ -76,7 +76,7 @@ impl Course {
     }
 }
 
-/// A host's bucket, which may be filled at another rate as time goes by.
+/// The token bucket of a host, whose rate may change over time.
 struct Bucket<Q> {
     host: Host,
     quota: Q,
@@ -97,21 +97,21 @@ impl<Q: Fn(f64) -> f64> Bucket<Q> {
     }
 }
 
-/// What is to be done.
+/// The requests of a run.
 #[derive(Clone, Copy, Debug)]
 enum Load<'a> {
-    /// Requests of all classes at once, for so many seconds.
+    /// Requests of all classes at once, for a number of seconds.
     Endless { classes: &'a [Class], seconds: usize },
-    /// So many reads; each that is not served is sent again after a pause.
+    /// A number of reads. Each one that is not served is sent again after a pause.
     Job(usize),
 }
 
-/// A run that is simulated.
+/// The parameters of a simulation.
 struct Simulation<'a> {
     host: Host,
     settings: HostSettings,
     load: Load<'a>,
-    /// Whether a request fails, by the time at which it leaves and its number.
+    /// Whether a request fails, by the time at which it is sent and its number.
     fails: &'a dyn Fn(Duration, usize) -> bool,
 }
 
@@ -164,20 +164,20 @@ struct Run<'a, A> {
     limiter: Limiter,
     start: Instant,
     time: Duration,
-    /// Requests that are still to be sent.
+    /// The number of requests that are still to be sent.
     todo: usize,
-    /// When answers come, and to which request.
+    /// The times of the answers, and their requests.
     under_way: BinaryHeap<Reverse<(Duration, usize)>>,
-    /// When the last of them comes.
+    /// The time of the last answer.
     answered: Duration,
-    /// When requests are sent again.
+    /// The times at which requests are sent again.
     pauses: BinaryHeap<Reverse<Duration>>,
     sent: Vec<(Pass, Observed)>,
     course: Course,
 }
 
 impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
-    /// Sends what may leave, the classes in turn; gives the time at which something happens next, if anything does.
+    /// Sends the requests that are admitted, the classes in turn. Returns the time of the next event, if there is one.
     fn send(&mut self, classes: &[Class]) -> Option<Duration> {
         loop {
             let mut waits = Vec::new();
@@ -231,7 +231,7 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
         }
     }
 
-    /// Takes in one answer that has come; as in the gate, each may let further requests leave.
+    /// Processes one answer. As in the gate, it may admit further requests.
     fn take_answer(&mut self) {
         if self.under_way.peek().is_none_or(|Reverse((answered, _))| *answered > self.time) {
             return;
@@ -247,14 +247,14 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
     }
 }
 
-/// The mean pause before a request is sent a second time.
+/// The mean pause before a request is sent again.
 const PAUSE: Duration = Duration::from_millis(125);
 
 fn never(_: Duration, _: usize) -> bool {
     false
 }
 
-/// Whether the request of a number fails that does so with a probability, the same in each run.
+/// Returns `true` if the request with this number fails, at random with this probability, but the same in each run.
 fn by_chance(probability: f64, number: usize) -> bool {
     // SplitMix64.
     let mut x = (number as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -263,7 +263,7 @@ fn by_chance(probability: f64, number: usize) -> bool {
     ((x ^ (x >> 31)) >> 11) as f64 / (1_u64 << 53) as f64 <= probability
 }
 
-/// Sends a host for so many seconds as many requests of all `classes` as the limiter admits.
+/// Sends a host as many requests of all `classes` as the limiter admits, for a number of seconds.
 fn run_changing(
     host: Host,
     settings: &HostSettings,

@@ -1,4 +1,4 @@
-//! What holds for any host.
+//! Properties that hold for any host.
 
 use proptest::prelude::*;
 
@@ -7,9 +7,9 @@ use super::*;
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Whatever the quota, it is used, and few requests are refused, also where some fail by chance. A host is taken to save up
-    /// at least what its quota gains in a round trip: with less, most of what is under way at a refusal is lost with it, and no
-    /// search is cheap.
+    /// Any quota is used, and few requests are refused, even if some fail at random. The host is assumed to accumulate at least
+    /// the credit that its quota gains in a round trip: with less, most of the requests under way at a refusal are lost with it,
+    /// and no search is cheap.
     #[test]
     fn every_quota_is_used_and_kept_to(
         per_second in 20.0..800.0_f64,
@@ -23,13 +23,13 @@ proptest! {
             round_trip: Duration::from_millis(round_trip),
             ..KUBERNETES
         };
-        // A window that does not bound what the quota allows.
+        // The window is large enough not to limit the quota.
         let settings = HostSettings { concurrency: 256, ..HostSettings::default() };
         let load = Load::Endless { classes: &[Class::Read], seconds: 90 };
         let fails = |_, number| by_chance(faults, number);
         let course = Simulation { host, settings, load, fails: &fails }.run();
         prop_assert_eq!(course.outage, None);
-        // What is saved up for bursts makes up for the dip after a trial.
+        // The credit for bursts compensates for the dip after a trial.
         let least = (1.0 - faults) * if burst_seconds < 0.5 { 0.75 } else { 0.9 };
         prop_assert!(course.rate(30..90) >= least * per_second, "{} of {host:?}", course.rate(30..90));
         let most = if faults == 0.0 { 0.03 } else { 0.04 };
@@ -37,7 +37,7 @@ proptest! {
         prop_assert!(course.at_once <= 256);
     }
 
-    /// No order of answers, late ones and failures included, lets more under way than the cap, or brings it all to a halt.
+    /// No order of answers, including late ones and failures, admits more requests than the cap, or stops all requests.
     #[test]
     fn nothing_brings_it_to_a_halt(answers in proptest::collection::vec((0..4_u8, 0..2_000_u64), 1..300)) {
         let start = Instant::now();
@@ -63,7 +63,7 @@ proptest! {
             }
         }
         under_way.drain(..).for_each(|pass| limiter.leave(pass));
-        // However long it rests, and even where it was given up, in the end a request may leave.
+        // However long the host rests, and even if it was given up, in the end a request is admitted.
         let later = now + Duration::from_secs(700);
         limiter.admit(later, Class::Read);
         let later = later + Duration::from_secs(60);

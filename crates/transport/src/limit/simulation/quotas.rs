@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// An unknown quota is found in the first seconds, at the price of a handful of refusals.
+/// An unknown quota is determined in the first seconds, at the cost of a few refusals.
 #[test]
 fn an_unknown_quota_is_found_and_kept_to() {
     let course = run(KUBERNETES, 60);
@@ -11,8 +11,8 @@ fn an_unknown_quota_is_found_and_kept_to() {
     assert!(course.share_refused() < 0.005, "{course:?}");
 }
 
-/// What is spared at the beginning of a run is spared 22 times: the burst is used, and the quota reached, within the first
-/// quarter of a minute.
+/// Time that is saved at the start of a run is saved 22 times. The burst is used, and the quota reached, within the first quarter
+/// of a minute.
 #[test]
 fn the_burst_of_a_quota_is_used() {
     let course = run(KUBERNETES, 15);
@@ -29,7 +29,7 @@ fn a_host_without_a_quota_soon_gets_all_that_its_window_bears() {
     assert!(course.rate(10..20) >= 0.95 * most, "{course:?}");
 }
 
-/// The first of any number of requests need not wait for a rate to grow: small jobs are done at once.
+/// The first requests do not wait for the rate to grow: small jobs complete at once.
 #[test]
 fn small_jobs_on_near_hosts_do_not_wait() {
     let near = Host { round_trip: Duration::from_micros(500), ..UNLIMITED };
@@ -63,7 +63,7 @@ fn a_quota_that_is_cut_or_restored_is_kept_to_within_ten_seconds() {
     }
 }
 
-/// A host that is asked little and refuses now and then for reasons of its own is not thought to bear little.
+/// If a host receives few requests and sometimes refuses one for other reasons, its quota is not assumed to be low.
 #[test]
 fn what_was_not_asked_for_is_not_thought_to_be_refused() {
     let start = Instant::now();
@@ -84,7 +84,7 @@ fn what_was_not_asked_for_is_not_thought_to_be_refused() {
     assert!(served > 100, "{served} in two seconds");
 }
 
-/// Reads and writes find their shares of a quota that they have in common.
+/// Reads and writes share a common quota.
 #[test]
 fn two_lanes_share_one_quota() {
     let settings = HostSettings::default();
@@ -94,7 +94,7 @@ fn two_lanes_share_one_quota() {
     assert!(course.share_refused() < 0.015, "{course:?}");
 }
 
-/// A quota by the minute: all of it may go at once, and then nothing for the rest of the minute.
+/// A quota by the minute: all of it may be used at once, and none for the rest of the minute.
 #[test]
 fn a_quota_by_the_minute_costs_few_refusals() {
     let start = Instant::now();
@@ -123,8 +123,8 @@ fn a_quota_by_the_minute_costs_few_refusals() {
     assert!(refused < 150, "{refused}");
 }
 
-/// A host that saves up hardly anything refuses whatever is under way when the rate is a little too high. A part of such a quota
-/// stays unused, and little is refused all the same.
+/// A host that accumulates hardly any credit refuses all requests under way when the rate is a little too high. A part of such a
+/// quota stays unused, but few requests are refused.
 #[test]
 fn a_quota_without_bursts_far_away_is_used_in_part() {
     let host = Host { per_second: 46.9, burst: 2.0, round_trip: Duration::from_millis(101), ..KUBERNETES };
@@ -150,7 +150,7 @@ fn hard_caps_hold_whatever_the_host_bears() {
     assert!((48.0..=51.0).contains(&course.rate(0..20)), "together: {course:?}");
 }
 
-/// What is under way at a refusal is lost, and nothing makes up for the dip after a trial; but little is refused.
+/// The requests under way at a refusal are lost, and nothing compensates for the dip after a trial; but few are refused.
 #[test]
 fn a_quota_without_bursts_is_used_and_little_is_refused() {
     for (per_second, round_trip, least) in
@@ -164,7 +164,7 @@ fn a_quota_without_bursts_is_used_and_little_is_refused() {
     }
 }
 
-/// Reads and writes together have the burst of one: a quota is shared by all that a host is asked.
+/// Reads and writes together have one burst: all requests to a host share its quota.
 #[test]
 fn two_lanes_begin_with_one_burst() {
     let both = [Class::Read, Class::Write];

@@ -1,4 +1,4 @@
-//! `Retry-After`: a wish within bounds (spec 03.10).
+//! `Retry-After` is honoured within bounds (spec 03.10).
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_rest_is_no_longer_than_patience() {
     assert!((6.0..7.0).contains(&course.ended.as_secs_f64()), "{course:?}");
 }
 
-/// Minutes of 5,000 requests whose host says how long the rest of the minute is.
+/// Minutes of 5,000 requests, where the host reports the time until the next minute.
 #[test]
 fn a_quota_by_the_minute_that_says_when_it_is_renewed_costs_next_to_nothing() {
     let minute = |time: Duration| time.as_secs() / 60;

@@ -29,7 +29,7 @@ fn a_small_job_on_a_near_host_takes_hardly_longer_than_with_known_limits() {
     }
 }
 
-/// A quota that ends the fast search refuses what was in flight, once: as many as fit into the window, at the very most.
+/// A quota that ends the fast search refuses the requests in flight, once: at most as many as fit into the window.
 #[test]
 fn the_fast_search_costs_less_than_a_window_of_refusals() {
     for (burst, most) in [(100.0, 10), (120.0, 12), (200.0, 20), (1_000.0, 36)] {
@@ -40,7 +40,7 @@ fn the_fast_search_costs_less_than_a_window_of_refusals() {
     }
 }
 
-/// On a machine, or at a host, that is too busy to answer in a round trip, requests must not pile up until they are all refused.
+/// If the machine or the host is too busy to answer within a round trip, requests must not pile up until all are refused.
 #[test]
 fn the_fast_search_costs_hardly_more_where_answers_are_late() {
     for milliseconds in [2, 4, 8] {
@@ -51,8 +51,8 @@ fn the_fast_search_costs_hardly_more_where_answers_are_late() {
     }
 }
 
-/// A run may have read for a while before it writes: by then the host has saved up again what the start burst of all lanes has spent,
-/// so that the fast search of the writes goes on for longer until the quota ends it.
+/// A run may read for a while before it writes. By then the host has regained the start burst that all lanes have used, so the
+/// fast search of the writes takes longer until the quota ends it.
 #[test]
 fn the_fast_search_of_a_second_lane_costs_no_more() {
     let start = Instant::now();
@@ -67,7 +67,7 @@ fn the_fast_search_of_a_second_lane_costs_no_more() {
             limiter.observe(start + time, pass, observed);
             limiter.leave(pass);
         }
-        // 20 reads a second, and after two seconds as many writes as may leave.
+        // 20 reads a second, and after two seconds as many writes as are admitted.
         let (class, most) = match time.as_millis() {
             millisecond @ 0..2_000 => (Class::Read, usize::from(millisecond.is_multiple_of(50))),
             _ => (Class::Write, usize::MAX),
@@ -82,7 +82,7 @@ fn the_fast_search_of_a_second_lane_costs_no_more() {
     assert!(refused <= 4, "{refused}");
 }
 
-/// Where a cap is set, the quota is known: nothing is tried beyond it.
+/// If a cap is set, the quota is known, and the search does not exceed it.
 #[test]
 fn the_fast_search_keeps_to_a_cap() {
     let settings = HostSettings { requests_per_second: Some(50.0), ..HostSettings::default() };
