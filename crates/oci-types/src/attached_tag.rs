@@ -1,29 +1,29 @@
-//! The names under which things are attached: cosign's tag scheme, and the tag of registries without a referrers API.
+//! Tags of attached content: cosign's tag scheme, and the fallback tag for registries without a referrers API.
 
 use std::fmt;
 
 use crate::digest::Digest;
 use crate::name::Tag;
 
-/// The most hexadecimal digits of a digest that the referrers tag schema takes over.
+/// The maximum number of hexadecimal digits of a digest in the referrers tag schema.
 const FALLBACK_DIGITS: usize = 64;
 
-/// What a tag of cosign's scheme holds.
+/// The content of a cosign tag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AttachmentKind {
     /// Signatures, `.sig`.
     Signature,
     /// Attestations, `.att`.
     Attestation,
-    /// Bills of materials, `.sbom`.
+    /// SBOMs, `.sbom`.
     Sbom,
 }
 
 impl AttachmentKind {
-    /// Every kind.
+    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Signature, Self::Attestation, Self::Sbom];
 
-    /// What the tag ends in, behind the dot.
+    /// Returns the suffix of the tag, without the dot.
     pub const fn suffix(self) -> &'static str {
         match self {
             Self::Signature => "sig",
@@ -33,9 +33,9 @@ impl AttachmentKind {
     }
 }
 
-/// The tag of cosign's scheme for an image: `sha256-<64 hexadecimal digits>.sig`, `.att` or `.sbom`.
+/// The cosign tag of an image: `sha256-<64 hexadecimal digits>.sig`, `.att` or `.sbom`.
 ///
-/// There is none for a SHA-512 digest: it would be longer than a tag may be.
+/// A SHA-512 digest has no such tag: it would exceed the maximum length of a tag.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AttachedTag {
     hash: [u8; 32],
@@ -43,7 +43,7 @@ pub struct AttachedTag {
 }
 
 impl AttachedTag {
-    /// The tag for what is attached to the image with a digest; `None` where the digest has no such tag.
+    /// Returns the tag for content that is attached to the image with this digest; `None` if the digest has no such tag.
     pub const fn new(digest: Digest, kind: AttachmentKind) -> Option<Self> {
         match digest {
             Digest::Sha256(hash) => Some(Self { hash, kind }),
@@ -51,7 +51,7 @@ impl AttachedTag {
         }
     }
 
-    /// Reads a tag; `None` where it is not of this scheme.
+    /// Parses a tag; `None` if it does not belong to this scheme.
     pub fn parse(tag: &Tag) -> Option<Self> {
         let (name, suffix) = tag.as_str().rsplit_once('.')?;
         let kind = AttachmentKind::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
@@ -59,17 +59,17 @@ impl AttachedTag {
         Self::new(format!("sha256:{hex}").parse().ok()?, kind)
     }
 
-    /// The digest of the image it is about.
+    /// Returns the digest of the image that the content is attached to.
     pub const fn digest(&self) -> Digest {
         Digest::Sha256(self.hash)
     }
 
-    /// What it holds.
+    /// Returns the kind of the content.
     pub const fn kind(&self) -> AttachmentKind {
         self.kind
     }
 
-    /// The tag itself.
+    /// Returns the tag.
     pub fn tag(&self) -> Tag {
         made(&self.to_string())
     }
@@ -87,8 +87,8 @@ impl fmt::Debug for AttachedTag {
     }
 }
 
-/// The tag of the list of an image's referrers, where the registry keeps none (distribution specification, *Referrers Tag
-/// Schema*): `sha256-<64 hexadecimal digits>`. Of a SHA-512 digest it has the first 64 digits.
+/// Returns the tag of the list of an image's referrers for registries that maintain no such list (distribution specification,
+/// *Referrers Tag Schema*): `sha256-<64 hexadecimal digits>`. For a SHA-512 digest it contains the first 64 digits.
 pub fn referrers_tag(subject: Digest) -> Tag {
     let mut hex = subject.hex();
     hex.truncate(FALLBACK_DIGITS);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is read as an attachment's tag is written as it was.
+        /// A tag that parses as a cosign tag is formatted as it was.
         #[test]
         fn what_is_read_is_written_the_same(text in "sha(256|512)-[0-9a-fA-F]{62,66}\\.(sig|att|sbom|x)") {
             let tag: Tag = text.parse().unwrap();

@@ -6,17 +6,17 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// The hash functions that the OCI specification registers and that registries verify.
+/// The hash algorithms that the OCI specification registers and that registries verify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
-    /// SHA-256, what every image in the field uses.
+    /// SHA-256, which practically all images use.
     Sha256,
-    /// SHA-512, registered by the specification, rare.
+    /// SHA-512, which the specification registers but which is rare.
     Sha512,
 }
 
 impl Algorithm {
-    /// The name before the colon of a digest.
+    /// Returns the name of the algorithm, as it is written before the colon of a digest.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sha256 => "sha256",
@@ -24,7 +24,7 @@ impl Algorithm {
         }
     }
 
-    /// A hasher that has seen nothing yet.
+    /// Returns a new hasher.
     pub fn hasher(self) -> Hasher {
         match self {
             Self::Sha256 => Hasher::Sha256(Sha256::new()),
@@ -33,7 +33,7 @@ impl Algorithm {
     }
 }
 
-/// The name of some content: an algorithm and the hash, kept as bytes.
+/// A content digest: an algorithm and the hash in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Digest {
     /// A SHA-256 hash.
@@ -42,7 +42,7 @@ pub enum Digest {
     Sha512([u8; 64]),
 }
 
-/// Why a text is not a digest.
+/// The text is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits"
@@ -52,12 +52,12 @@ pub struct InvalidDigest {
 }
 
 impl Digest {
-    /// The SHA-256 digest of `bytes`.
+    /// Returns the SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self::Sha256(Sha256::digest(bytes).into())
     }
 
-    /// The algorithm this digest was made with.
+    /// Returns the algorithm.
     pub const fn algorithm(&self) -> Algorithm {
         match self {
             Self::Sha256(_) => Algorithm::Sha256,
@@ -65,7 +65,7 @@ impl Digest {
         }
     }
 
-    /// The hash alone, as bytes.
+    /// Returns the hash without the algorithm, in bytes.
     pub fn hash(&self) -> &[u8] {
         match self {
             Self::Sha256(hash) => hash,
@@ -73,12 +73,12 @@ impl Digest {
         }
     }
 
-    /// The hash alone, in hexadecimal digits: what follows the colon.
+    /// Returns the hash without the algorithm, in hexadecimal digits.
     pub fn hex(&self) -> String {
         hex::encode(self.hash())
     }
 
-    /// Whether `bytes` are what this digest names.
+    /// Returns `true` if this is the digest of `bytes`.
     pub fn names(&self, bytes: &[u8]) -> bool {
         let mut hasher = self.algorithm().hasher();
         hasher.update(bytes);
@@ -106,7 +106,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         fn hash<const N: usize>(digits: &str) -> Option<[u8; N]> {
             let mut hash = [0; N];
-            // `hex` also takes upper-case digits; a digest has one spelling.
+            // `hex` also accepts upper-case digits, but a digest has only one spelling.
             let lower = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
             (lower && hex::decode_to_slice(digits, &mut hash).is_ok()).then_some(hash)
         }
@@ -115,7 +115,7 @@ impl FromStr for Digest {
             Some(("sha512", digits)) => hash(digits).map(Self::Sha512),
             _ => None,
         };
-        // Input from outside: what is shown of it is bounded.
+        // The input is untrusted, so the error contains at most 160 characters of it.
         parsed.ok_or_else(|| InvalidDigest { text: text.chars().take(160).collect() })
     }
 }
@@ -133,17 +133,17 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Makes a [`Digest`] of bytes that come in pieces.
+/// Computes a [`Digest`] of data that arrives in pieces.
 #[derive(Clone)]
 pub enum Hasher {
-    /// Hashing with SHA-256.
+    /// Computes a SHA-256 digest.
     Sha256(Sha256),
-    /// Hashing with SHA-512.
+    /// Computes a SHA-512 digest.
     Sha512(Sha512),
 }
 
 impl Hasher {
-    /// Takes in the next piece.
+    /// Adds a piece.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -151,7 +151,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all pieces taken in.
+    /// Returns the digest of all pieces.
     pub fn finish(self) -> Digest {
         match self {
             Self::Sha256(hasher) => Digest::Sha256(hasher.finalize().into()),

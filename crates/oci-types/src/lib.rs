@@ -1,6 +1,7 @@
-//! The nouns of OCI registries: names, digests, manifests, tags that attach things to images, and foreign text.
+//! The basic types of OCI registries: names, digests, manifests, tags of attached content, and untrusted text.
 //!
-//! Pure: no request, no file, no clock. The crate `oci` speaks the protocol with them and re-exports them.
+//! This crate sends no request, reads no file and uses no clock. The crate `oci` implements the protocol with these types and
+//! re-exports them.
 
 mod attached_tag;
 mod digest;

@@ -1,6 +1,6 @@
 //! Names of registries, repositories, tags and images (OCI distribution specification, *Pulling manifests*).
 //!
-//! A tag reference and a digest reference are distinct types: what may move and what cannot are never confused.
+//! References by tag and by digest are distinct types, so that mutable and immutable references are never confused.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
-/// The longest repository name that every registry takes, host excluded (distribution specification).
+/// The maximum length of a repository name, without the host, that every registry accepts (distribution specification).
 const REPOSITORY_MAX: usize = 255;
-/// The longest tag (distribution specification).
+/// The maximum length of a tag (distribution specification).
 const TAG_MAX: usize = 128;
 
-/// Why a text is not the name it should be.
+/// The text is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not a {expected}: {rule}")]
 pub struct InvalidName {
@@ -27,16 +27,16 @@ pub struct InvalidName {
 
 impl InvalidName {
     fn new(text: &str, expected: &'static str, rule: &'static str) -> Self {
-        // Input from outside: what is shown of it is bounded.
+        // The input is untrusted, so the error contains at most 160 characters of it.
         Self { text: text.chars().take(160).collect(), expected, rule }
     }
 }
 
-/// Gives a newtype over `Arc<str>` the conversions that a name wants, all of them through its one `FromStr`.
+/// Implements the conversions of a name for a newtype over `Arc<str>`, all by its `FromStr`.
 macro_rules! name {
     ($name:ident) => {
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -55,7 +55,7 @@ macro_rules! name {
     };
 }
 
-/// Serializes a type as its `Display` and deserializes it through its `FromStr`.
+/// Serializes a type by its `Display` and deserializes it by its `FromStr`.
 macro_rules! parsed {
     ($name:ident) => {
         impl TryFrom<String> for $name {
@@ -72,7 +72,7 @@ macro_rules! parsed {
     };
 }
 
-/// A registry's host, with its port where it is not the scheme's own: `gcr.io`, `127.0.0.1:5000`, `[::1]:5000`.
+/// The host of a registry, with the port unless it is the default of the scheme: `gcr.io`, `127.0.0.1:5000`, `[::1]:5000`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Host(Arc<str>);
@@ -80,7 +80,7 @@ pub struct Host(Arc<str>);
 name!(Host);
 
 impl Host {
-    /// The host without its port, without the brackets of an IPv6 address.
+    /// Returns the host without the port and without the brackets of an IPv6 address.
     pub fn name(&self) -> &str {
         match self.0.strip_prefix('[') {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -88,7 +88,7 @@ impl Host {
         }
     }
 
-    /// Whether the name can only mean this machine: plain HTTP is spoken with such hosts and no others by default.
+    /// Returns `true` if the name can only mean this machine. Plain HTTP is the default for such hosts alone.
     pub fn is_loopback(&self) -> bool {
         let name = self.name();
         name == "localhost"
@@ -97,7 +97,7 @@ impl Host {
             || name.parse::<Ipv6Addr>().is_ok_and(|a| a.is_loopback())
     }
 
-    /// Where the registry's API is served. Docker Hub is the one registry that is named by another host.
+    /// Returns the host that serves the API of the registry. It differs from the name of the registry only for Docker Hub.
     pub fn api(&self) -> &str {
         match self.as_str() {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
@@ -139,7 +139,7 @@ impl FromStr for Host {
     }
 }
 
-/// A repository's path on its host: `library/alpine`, `k8s-artifacts-prod/images/coredns`.
+/// The path of a repository on its host: `library/alpine`, `k8s-artifacts-prod/images/coredns`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RepositoryPath(Arc<str>);
@@ -147,10 +147,10 @@ pub struct RepositoryPath(Arc<str>);
 name!(RepositoryPath);
 
 impl RepositoryPath {
-    /// This path with another below it.
+    /// Appends another path.
     ///
     /// # Errors
-    /// When the two together are longer than a repository name may be.
+    /// Returns an error if the result exceeds the maximum length of a repository name.
     pub fn join(&self, below: &RepositoryPath) -> Result<Self, InvalidName> {
         format!("{self}/{below}").parse()
     }
@@ -169,7 +169,7 @@ impl FromStr for RepositoryPath {
     }
 }
 
-/// One component of a repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
+/// Returns `true` if the text is a component of a repository name: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_component(text: &str) -> bool {
     let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -182,7 +182,7 @@ fn is_component(text: &str) -> bool {
             .all(|between| matches!(between, b"." | b"_" | b"__") || between.iter().all(|b| *b == b'-'))
 }
 
-/// A tag: the name of a manifest that may move.
+/// A tag: a mutable name of a manifest.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Arc<str>);
@@ -204,23 +204,23 @@ impl FromStr for Tag {
     }
 }
 
-/// A registry as promotion manifests name it: a host, with a path below which its images are where it has one.
+/// A registry as promotion manifests name it: a host, and optionally the path below which its images are located.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RegistryRoot {
-    /// The host that serves it.
+    /// The host.
     pub host: Host,
-    /// The path that all its images have before their own names.
+    /// The path that precedes the names of all its images.
     pub prefix: Option<RepositoryPath>,
 }
 
 parsed!(RegistryRoot);
 
 impl RegistryRoot {
-    /// The repository of an image of this registry.
+    /// Returns the repository of an image of this registry.
     ///
     /// # Errors
-    /// When prefix and image together are longer than a repository name may be.
+    /// Returns an error if the result exceeds the maximum length of a repository name.
     pub fn repository(&self, image: &RepositoryPath) -> Result<Repository, InvalidName> {
         let path = match &self.prefix {
             Some(prefix) => prefix.join(image)?,
@@ -260,21 +260,21 @@ impl fmt::Debug for RegistryRoot {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repository {
-    /// The host that serves it.
+    /// The host.
     pub host: Host,
-    /// Its path on that host.
+    /// The path on that host.
     pub path: RepositoryPath,
 }
 
 parsed!(Repository);
 
 impl Repository {
-    /// The image of this repository that a tag names.
+    /// Returns the reference to an image of this repository by tag.
     pub fn tagged(&self, tag: Tag) -> TagReference {
         TagReference { repository: self.clone(), tag }
     }
 
-    /// The image of this repository that a digest names.
+    /// Returns the reference to an image of this repository by digest.
     pub fn at(&self, digest: Digest) -> DigestReference {
         DigestReference { repository: self.clone(), digest }
     }
@@ -302,7 +302,7 @@ impl fmt::Debug for Repository {
     }
 }
 
-/// An image by tag: what it names may change.
+/// A reference to an image by tag, which is mutable.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TagReference {
@@ -340,7 +340,7 @@ impl fmt::Debug for TagReference {
     }
 }
 
-/// An image by digest: what it names never changes.
+/// A reference to an image by digest, which is immutable.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DigestReference {
@@ -459,7 +459,7 @@ mod tests {
     }
 
     proptest! {
-        /// Parsing never panics, and what it takes it prints as it was.
+        /// Parsing never panics, and a name that parses is formatted as it was.
         #[test]
         fn what_parses_prints_the_same(text in "[a-z0-9.:/@_-]{0,40}") {
             if let Ok(name) = text.parse::<Repository>() { prop_assert_eq!(name.to_string(), text.clone()); }

@@ -1,7 +1,7 @@
-//! Foreign text, made fit for a terminal and a log.
+//! Untrusted text, sanitized for terminals and logs.
 
-/// The beginning of a foreign text: at most `most` characters, without control characters and without the characters that
-/// change the direction of what follows.
+/// Returns at most `most` characters of the start of a text, without control characters and without characters that change the
+/// text direction.
 pub fn printable(text: &str, most: usize) -> String {
     let is_shown = |c: &char| {
         !c.is_control()
@@ -10,9 +10,9 @@ pub fn printable(text: &str, most: usize) -> String {
     text.chars().filter(is_shown).take(most).collect()
 }
 
-/// The first words of a body that is not the JSON that was expected: one line, without the marks of HTML.
+/// Returns the first words of a body that is not the expected JSON, as one line without HTML tags.
 pub fn first_words(body: &[u8], most: usize) -> String {
-    // More than this is not needed for so many characters.
+    // More bytes are not needed for this many characters.
     let text = String::from_utf8_lossy(&body[..body.len().min(16 * most)]);
     let mut words = String::new();
     let mut in_mark = false;
@@ -30,7 +30,7 @@ pub fn first_words(body: &[u8], most: usize) -> String {
     printable(&words.split_whitespace().collect::<Vec<_>>().join(" "), most)
 }
 
-/// A text without the characters that would change how a terminal shows what stands around it.
+/// Escapes the characters that would change how a terminal displays the surrounding text.
 pub fn visible(text: &str) -> String {
     let hidden = |c: char| {
         c.is_control()
@@ -43,7 +43,7 @@ pub fn visible(text: &str) -> String {
     shown
 }
 
-/// The same of its first `most` characters.
+/// Escapes the first `most` characters as [`visible`] does. An ellipsis marks a truncated text.
 pub fn shown(text: &str, most: usize) -> String {
     let mut characters = text.chars();
     let mut shown = visible(&characters.by_ref().take(most).collect::<String>());

@@ -1,8 +1,8 @@
-//! Kinds of manifest, and what can be wrong with one.
+//! Media types of manifests, and the errors of manifests.
 
 use std::fmt;
 
-/// The kinds of manifest that this crate knows by their media types.
+/// The media types of manifests that this crate distinguishes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MediaType {
     /// `application/vnd.oci.image.manifest.v1+json`
@@ -13,22 +13,22 @@ pub enum MediaType {
     DockerManifest,
     /// `application/vnd.docker.distribution.manifest.list.v2+json`
     DockerManifestList,
-    /// Docker's first schema, signed or not: deprecated, its digest is not that of its bytes.
+    /// Docker's first schema, signed or not. It is deprecated, and its digest is not that of its bytes.
     DockerSchema1,
-    /// `application/vnd.oci.artifact.manifest.v1+json`: withdrawn before the specification's 1.1.
+    /// `application/vnd.oci.artifact.manifest.v1+json`, which was withdrawn before version 1.1 of the specification.
     OciArtifact,
-    /// Anything else.
+    /// Any other media type.
     Other(Box<str>),
 }
 
 impl MediaType {
-    /// What a client that takes every supported manifest sends as `Accept`.
+    /// The `Accept` header of a client that accepts all supported manifests.
     pub const ACCEPT: &'static str = "application/vnd.oci.image.index.v1+json, \
          application/vnd.docker.distribution.manifest.list.v2+json, \
          application/vnd.oci.image.manifest.v1+json, \
          application/vnd.docker.distribution.manifest.v2+json, */*;q=0.1";
 
-    /// The media type that a `Content-Type` or `mediaType` names; parameters are left out.
+    /// Parses a `Content-Type` or `mediaType`, and drops its parameters.
     pub fn parse(text: &str) -> Self {
         match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "application/vnd.oci.image.manifest.v1+json" => Self::OciManifest,
@@ -38,12 +38,12 @@ impl MediaType {
             "application/vnd.docker.distribution.manifest.v1+json"
             | "application/vnd.docker.distribution.manifest.v1+prettyjws" => Self::DockerSchema1,
             "application/vnd.oci.artifact.manifest.v1+json" => Self::OciArtifact,
-            // Outside input that errors show: bounded, and nothing that a terminal obeys.
+            // The input is untrusted and appears in errors, so it is truncated and control characters are removed.
             other => Self::Other(other.chars().filter(char::is_ascii_graphic).take(120).collect()),
         }
     }
 
-    /// The media type as text.
+    /// Returns the media type as text.
     pub fn as_str(&self) -> &str {
         match self {
             Self::OciManifest => "application/vnd.oci.image.manifest.v1+json",
@@ -56,22 +56,22 @@ impl MediaType {
         }
     }
 
-    /// Whether it is a manifest whose parts are manifests.
+    /// Returns `true` if manifests of this type list other manifests.
     pub fn is_index(&self) -> bool {
         matches!(self, Self::OciIndex | Self::DockerManifestList)
     }
 
-    /// Whether it is what people read in a browser.
+    /// Returns `true` if this is the type of a web page.
     fn is_page(&self) -> bool {
         matches!(self.as_str(), "text/html" | "application/xhtml+xml")
     }
 
-    /// Whether it is a kind of manifest, supported or not.
+    /// Returns `true` if this is the type of a manifest, supported or not.
     pub(super) fn is_manifest(&self) -> bool {
         !matches!(self, Self::Other(_))
     }
 
-    /// Whether images of this kind can be read, copied and verified.
+    /// Returns `true` if images of this type can be read, copied and verified.
     pub fn is_supported(&self) -> bool {
         matches!(self, Self::OciManifest | Self::OciIndex | Self::DockerManifest | Self::DockerManifestList)
     }
@@ -83,45 +83,45 @@ impl fmt::Display for MediaType {
     }
 }
 
-/// Why bytes are not a manifest that can be worked with.
+/// The bytes are not a usable manifest.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
-    /// The kind is deprecated or unknown.
+    /// The media type is deprecated or unknown.
     #[error("{}", unsupported(.0))]
     Unsupported(MediaType),
-    /// The header and the body name different kinds: what one reader takes for an image another takes for an index.
+    /// The header and the body name different types, so some clients would read an image and others an index.
     #[error("the registry says it is `{header}`, the manifest itself says `{body}`")]
     Contradiction {
-        /// The kind that the registry names.
+        /// The type in the header of the registry.
         header: MediaType,
-        /// The kind that the manifest names.
+        /// The type in the manifest.
         body: MediaType,
     },
-    /// A manifest, but of another kind than belongs in its place.
+    /// The manifest is of another type than expected.
     #[error("{expected} is expected here, this is of the type `{got}`")]
     WrongKind {
-        /// What belongs there.
+        /// What is expected.
         expected: &'static str,
-        /// What there is.
+        /// The type of the manifest.
         got: MediaType,
     },
-    /// Not the JSON of its kind.
+    /// The JSON does not conform to the media type.
     #[error("not a manifest of the type `{media_type}`: {problem}")]
     Malformed {
-        /// The kind it should be.
+        /// The media type.
         media_type: MediaType,
         /// What is wrong, and where.
         problem: String,
     },
-    /// It has the parts of an index and those of an image: what one reader takes for the one another takes for the other.
+    /// The manifest has members of an index and of an image, so some clients would read an image and others an index.
     #[error("the manifest has the parts of an index and those of an image")]
     Ambiguous,
-    /// A part is named in a way that cannot be trusted or followed.
+    /// A descriptor is invalid or unsupported.
     #[error("the manifest names a part that cannot be followed: {0}")]
     Descriptor(String),
 }
 
-/// Why a media type is not supported, and what to do about it.
+/// Returns why a media type is not supported, and what the user can do about it.
 fn unsupported(media_type: &MediaType) -> String {
     if media_type.is_page() {
         return "the answer is a page of HTML, probably of a login or a proxy, and no manifest".to_owned();

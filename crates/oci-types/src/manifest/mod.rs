@@ -1,4 +1,4 @@
-//! Manifests as they are: their bytes, and what they refer to (OCI image specification, *Image Manifest* and
+//! Manifests: their original bytes, and the content that they reference (OCI image specification, *Image Manifest* and
 //! *Image Index*; Docker's *Image Manifest V 2, Schema 2*).
 
 mod media_type;
@@ -14,10 +14,10 @@ pub use wire::{WireDescriptor, WireManifest};
 use crate::digest::Digest;
 use crate::text::printable;
 
-/// The largest manifest that is read or stored, in bytes: the bound that the distribution specification recommends.
+/// The maximum size of a manifest to read or store, in bytes, as the distribution specification recommends.
 pub const MANIFEST_MAX: usize = 4 * 1024 * 1024;
 
-/// A manifest's bytes, exactly as they came, with their kind and their digest.
+/// The original bytes of a manifest, with its media type and digest.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RawManifest {
     media_type: MediaType,
@@ -26,37 +26,37 @@ pub struct RawManifest {
 }
 
 impl RawManifest {
-    /// Takes bytes for a manifest of a kind; nothing but the SHA-256 digest is computed.
+    /// Constructs a manifest without parsing the bytes. Only the SHA-256 digest is computed.
     pub fn new(media_type: MediaType, bytes: Bytes) -> Self {
         let digest = Digest::of(&bytes);
         Self { media_type, bytes, digest }
     }
 
-    /// Its kind.
+    /// Returns the media type.
     pub fn media_type(&self) -> &MediaType {
         &self.media_type
     }
 
-    /// Its bytes.
+    /// Returns the bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The SHA-256 digest of its bytes.
+    /// Returns the SHA-256 digest of the bytes.
     pub fn digest(&self) -> Digest {
         self.digest
     }
 
-    /// Takes bytes for the manifest of an answer. Registries send manifests under any `Content-Type`, so the manifest's own
-    /// `mediaType` decides, then the header where it names a kind of manifest, then the members that the manifest has (OCI image
-    /// specification, *Guidelines for Artifact Usage*).
+    /// Constructs the manifest of an answer. Registries send manifests with any `Content-Type`, so the type is determined by the
+    /// `mediaType` of the manifest, or else by the header if it names a type of manifest, or else by the members of the manifest
+    /// (OCI image specification, *Guidelines for Artifact Usage*).
     pub fn received(content_type: Option<&str>, bytes: Bytes) -> Self {
         let header = content_type.map(MediaType::parse);
         let named = header.clone().filter(MediaType::is_manifest);
         let wire = WireManifest::parse(&bytes).unwrap_or_default();
         let own = wire.media_type.as_deref().filter(|own| !own.is_empty()).map(MediaType::parse);
         let media_type = match (own, named) {
-            // Two kinds of manifest that contradict each other are not resolved here: see `parse`.
+            // Two contradictory types of manifest are not resolved here: see `parse`.
             (Some(own), Some(named)) if own.is_manifest() && own != named => named,
             (Some(own), _) => own,
             (None, Some(named)) => named,
@@ -65,10 +65,11 @@ impl RawManifest {
         Self::new(media_type, bytes)
     }
 
-    /// Reads what the manifest refers to. Members that are null, missing or unknown do no harm where the parts can be told.
+    /// Parses the references of the manifest. Members that are null, missing or unknown are accepted as long as the parts are
+    /// unambiguous.
     ///
     /// # Errors
-    /// When the kind is not supported, the bytes are not of that kind, or a descriptor makes no sense.
+    /// Returns an error if the type is not supported, if the bytes do not conform to it, or if a descriptor is invalid.
     pub fn parse(&self) -> Result<Manifest, InvalidManifest> {
         let wire = self.wire()?;
         let subject = wire.subject.as_ref().map(Descriptor::new).transpose()?;
@@ -80,10 +81,10 @@ impl RawManifest {
         Ok(Manifest { children: Vec::new(), blobs, subject })
     }
 
-    /// The members of a manifest whose kind can be relied on.
+    /// Parses the members of a manifest, after checking that its type is reliable.
     ///
     /// # Errors
-    /// When the kind is not supported, or the bytes are not of that kind.
+    /// Returns an error if the type is not supported, or if the bytes do not conform to it.
     pub fn wire(&self) -> Result<WireManifest, InvalidManifest> {
         if !self.media_type.is_supported() {
             return Err(InvalidManifest::Unsupported(self.media_type.clone()));
@@ -116,14 +117,14 @@ impl fmt::Debug for RawManifest {
     }
 }
 
-/// What a manifest refers to.
+/// The references of a manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The manifests of an index, in its order.
     pub children: Vec<Descriptor>,
     /// The configuration and the layers of an image, in its order.
     pub blobs: Vec<Descriptor>,
-    /// The manifest that this one is about, where it is a referrer.
+    /// The manifest that this one refers to, if it is a referrer.
     pub subject: Option<Descriptor>,
 }
 
@@ -136,12 +137,12 @@ pub struct Descriptor {
     pub digest: Digest,
     /// The size of the content, in bytes.
     pub size: u64,
-    /// Whether the content may be had from elsewhere (`urls`): such a layer is not fetched nor pushed.
+    /// Whether the content is available from other servers (`urls`). Such a layer is neither fetched nor pushed.
     pub foreign: bool,
-    /// `os/architecture[/variant]`, where an index tells it.
+    /// `os/architecture[/variant]`, if the index contains it.
     pub platform: Option<String>,
-    /// The manifest that this one is said to hold attestations of, where an index annotates it as BuildKit's attestation
-    /// manifest (`vnd.docker.reference.type` and `vnd.docker.reference.digest`). It is a claim of whoever has pushed the index.
+    /// The manifest that this one attests to, if an index annotates it as an attestation manifest of BuildKit
+    /// (`vnd.docker.reference.type` and `vnd.docker.reference.digest`). This is a claim of the client that pushed the index.
     pub attests: Option<Digest>,
 }
 
@@ -239,7 +240,8 @@ mod tests {
         }
     }
 
-    /// Readers in Go take members in any case, and the last one wins. What they would read is not what is checked here.
+    /// JSON decoders in Go match members in any case, and the last one wins, so they would read other values than the verified
+    /// ones.
     #[test]
     fn members_that_differ_from_known_ones_in_case_alone_are_refused() {
         let d = descriptor();
@@ -273,7 +275,7 @@ mod tests {
         ] {
             assert!(received(Some(IMAGE), &text).parse().is_err(), "{text}");
         }
-        // Names of annotations are free.
+        // Annotations may have any name.
         let free = d.replace('}', r#","annotations":{"Digest":"x","digest":"y","DIGEST":"z"}}"#);
         received(Some(INDEX), &index(&format!(r#""manifests":[{free}],"annotations":{{"Manifests":"x"}}"#)))
             .parse()

@@ -1,27 +1,27 @@
-//! The names of a manifest's members. Readers in Go take a member in any case, and of several the last; others go by the exact
-//! name. A manifest that such readers would understand differently is refused.
+//! Checks of member names in manifests. JSON decoders in Go match members in any case, and the last match wins; other decoders
+//! require the exact name. A manifest that such decoders would read differently is rejected.
 
 use std::fmt;
 
 use serde::Deserialize as _;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// What an object of a manifest is.
+/// The kind of an object in a manifest.
 #[derive(Clone, Copy)]
 enum Kind {
     /// The manifest itself.
     Manifest,
-    /// One descriptor, or a list of them.
+    /// One descriptor, or a list of descriptors.
     Descriptors,
     /// The platform of a descriptor.
     Platform,
-    /// Something whose names are free.
+    /// An object with arbitrary member names.
     Free,
 }
 
 impl Kind {
-    /// The members that readers know, each with what it holds (OCI image specification, *Image Manifest*, *Image Index* and
-    /// *Content Descriptors*; `fsLayers`: Docker's first schema).
+    /// Returns the members that decoders know, each with its kind (OCI image specification, *Image Manifest*, *Image Index* and
+    /// *Content Descriptors*; `fsLayers` is from Docker's first schema).
     const fn members(self) -> &'static [(&'static str, Self)] {
         match self {
             Self::Manifest => &[
@@ -56,10 +56,10 @@ impl Kind {
         }
     }
 
-    /// What a member holds.
+    /// Returns the kind of a member.
     ///
     /// # Errors
-    /// The known member from which its name differs in case alone.
+    /// Returns the known member whose name differs in case alone.
     fn of_member(self, name: &str) -> Result<Self, &'static str> {
         let folded = folded(name);
         for (known, kind) in self.members() {
@@ -74,22 +74,22 @@ impl Kind {
     }
 }
 
-/// A name in the one case that all its cases have: by way of upper case, where `ſ` becomes `S`.
+/// Folds the case of a name. The conversion goes by way of upper case, where `ſ` becomes `S`.
 fn folded(name: &str) -> String {
     name.to_uppercase().to_lowercase()
 }
 
-/// Refuses a manifest with members that differ from known ones in case alone.
+/// Rejects a manifest with members whose names differ from known ones in case alone.
 ///
 /// # Errors
-/// When there is one, or the bytes are not JSON.
+/// Returns an error if there is such a member, or if the bytes are not JSON.
 pub(super) fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     Names(Kind::Manifest).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
-/// Reads a value for the names of its members.
+/// Deserializes a value to check the names of its members.
 struct Names(Kind);
 
 impl<'de> DeserializeSeed<'de> for Names {

@@ -9,17 +9,17 @@ use super::media_type::{InvalidManifest, MediaType};
 use crate::digest::{Digest, InvalidDigest};
 use crate::text::printable;
 
-/// The longest platform that is kept, in characters.
+/// The maximum length of a platform, in characters.
 const PLATFORM_MAX: usize = 120;
 
-/// The annotation by which BuildKit says what a manifest of an index is for, and its value for attestations.
+/// The annotation of BuildKit for the purpose of a manifest in an index, and its value for attestations.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION_MANIFEST: &str = "attestation-manifest";
-/// The annotation by which BuildKit says which manifest of the index it is for.
+/// The annotation of BuildKit for the manifest of the index that this one refers to.
 const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
 
 /// The members of an image manifest or of an index, as they are written (OCI image specification, *Image Manifest* and *Image
-/// Index*). A member of another type counts as missing.
+/// Index*). A text or annotation of another JSON type counts as missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WireManifest {
@@ -37,7 +37,7 @@ pub struct WireManifest {
     pub manifests: Option<Vec<WireDescriptor>>,
     /// `subject`: the manifest that this one refers to.
     pub subject: Option<WireDescriptor>,
-    /// The annotations whose values are text.
+    /// The annotations whose values are strings.
     #[serde(deserialize_with = "annotations")]
     pub annotations: BTreeMap<String, String>,
     /// Docker's first schema.
@@ -52,12 +52,12 @@ pub struct WireDescriptor {
     #[serde(default, deserialize_with = "text")]
     pub media_type: Option<String>,
     digest: String,
-    /// In bytes.
+    /// The size, in bytes.
     pub size: u64,
     /// `urls` of a foreign layer.
     #[serde(default)]
     pub urls: Option<Vec<Value>>,
-    /// The annotations whose values are text.
+    /// The annotations whose values are strings.
     #[serde(default, deserialize_with = "annotations")]
     pub annotations: BTreeMap<String, String>,
     /// `artifactType`.
@@ -68,12 +68,12 @@ pub struct WireDescriptor {
 }
 
 impl WireManifest {
-    /// Reads the members of a manifest.
+    /// Parses the members of a manifest.
     ///
     /// # Errors
-    /// When it is not a JSON object, its members are not of the types of a manifest, or two of their names differ in case alone.
+    /// Returns an error if the bytes are not a JSON object, if a member has the wrong type, or if two names differ in case alone.
     pub fn parse(bytes: &[u8]) -> Result<Self, serde_json::Error> {
-        // A list would be taken for the members in their order.
+        // The deserializer would accept a list as the members in their order.
         if bytes.trim_ascii_start().first() != Some(&b'{') {
             return Err(serde::de::Error::custom("it is not an object"));
         }
@@ -81,7 +81,7 @@ impl WireManifest {
         serde_json::from_slice(bytes)
     }
 
-    /// The kind that its members speak for, where it does not name one.
+    /// Returns the media type that the members imply, for a manifest without `mediaType`.
     pub(super) fn kind(&self) -> Option<MediaType> {
         match self {
             Self { fs_layers: Some(_), .. } => Some(MediaType::DockerSchema1),
@@ -93,17 +93,17 @@ impl WireManifest {
 }
 
 impl WireDescriptor {
-    /// The digest.
+    /// Returns the digest.
     ///
     /// # Errors
-    /// When it is not a digest, or of an algorithm that cannot be verified.
+    /// Returns an error if it is not a digest, or if its algorithm is not supported.
     pub fn digest(&self) -> Result<Digest, InvalidManifest> {
         self.digest
             .parse()
             .map_err(|error: InvalidDigest| InvalidManifest::Descriptor(printable(&error.to_string(), 300)))
     }
 
-    /// `os/architecture[/variant]`, where it names any of the two: bounded, and nothing that a terminal obeys.
+    /// Returns `os/architecture[/variant]` if either of the two is known, truncated and without control characters.
     pub(super) fn platform(&self) -> Option<String> {
         let platform = self.platform.as_ref()?;
         let member = |name: &str| platform.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -116,7 +116,7 @@ impl WireDescriptor {
         Some(printable(&platform, PLATFORM_MAX))
     }
 
-    /// The manifest that this one is annotated to hold attestations of.
+    /// Returns the digest of the manifest that this one attests to, according to its annotations.
     pub(super) fn attests(&self) -> Option<Digest> {
         if self.annotations.get(REFERENCE_TYPE)? != ATTESTATION_MANIFEST {
             return None;
@@ -125,7 +125,7 @@ impl WireDescriptor {
     }
 }
 
-/// A text; nothing where there is something else.
+/// Deserializes a string, or `None` if the value is of another type.
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
         Value::String(text) => Some(text),
@@ -133,7 +133,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     })
 }
 
-/// The annotations that are texts.
+/// Deserializes the annotations whose values are strings.
 fn annotations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let Value::Object(members) = Value::deserialize(deserializer)? else { return Ok(BTreeMap::new()) };
     let text = |(name, value): (String, Value)| match value {
