@@ -1,4 +1,4 @@
-//! Copies to registries of which some are slow or fail, over HTTP: what staging is asked for, and who waits for whom.
+//! Copies over HTTP to registries of which some are slow or fail: the requests to staging, and which copies wait for others.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -15,10 +15,10 @@ use transport::{Door, HostSettings, Retry, Settings};
 
 const MIB: usize = 1024 * 1024;
 
-/// How long a slow registry takes over each request: longer than anybody waits for it.
+/// The delay of each request to a slow registry. It is longer than the patience of any copy.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// An image in staging with one layer, and registries that it goes to.
+/// An image in staging with one layer, and its destination registries.
 struct Scene {
     staging: Server,
     regions: Vec<Server>,
@@ -38,7 +38,7 @@ impl Scene {
         image.put(staging.store(), &"staging/app".parse().unwrap(), &[]).await.unwrap();
         let layer = Digest::of(image.blobs.iter().find(|blob| blob.len() == layer_size).unwrap());
         let retry = Retry { first_pause: Duration::from_millis(5), ..Retry::default() };
-        // Longer than the slow region takes, and far shorter than a write may take elsewhere.
+        // Longer than the delay of the slow region, and far shorter than the timeout of writes elsewhere.
         let other_hosts = HostSettings { answer: Some(Duration::from_secs(10)), ..HostSettings::default() };
         let door = Door::open(Settings { retry, other_hosts, ..Settings::default() }).unwrap();
         Self {
@@ -54,7 +54,7 @@ impl Scene {
         Copier::new(self.client.writer(), spool)
     }
 
-    /// Copies the image to all regions; gives the order in which they were done, by number, and what came of each.
+    /// Copies the image to all regions. Returns the numbers of the regions in the order of completion, and their results.
     async fn copy(
         &self,
         copier: &Copier,
@@ -107,7 +107,7 @@ async fn where_all_are_equally_fast_nothing_goes_to_the_spool_and_staging_is_rea
     assert_eq!(copier.spooled(), 0);
 }
 
-/// The fast ones are done while the slow one has not even its layer; it gets it from the spool.
+/// The fast regions complete while the slow one does not even have its layer, which it then receives from the spool.
 #[tokio::test]
 async fn a_slow_region_holds_up_no_other_and_staging_is_read_once_all_the_same() {
     let scene = Scene::new(3, 30 * MIB).await;
@@ -128,7 +128,7 @@ async fn a_slow_region_holds_up_no_other_and_staging_is_read_once_all_the_same()
     assert!(copier.spooled() > 0);
 }
 
-/// An upload that fails begins anew from the spool where the spool has it from the first byte on.
+/// A failed upload starts over from the spool if the spool has the blob from the first byte on.
 #[tokio::test]
 async fn a_retry_is_served_from_the_spool() {
     let scene = Scene::new(2, 30 * MIB).await;
@@ -139,7 +139,7 @@ async fn a_retry_is_served_from_the_spool() {
     assert_eq!(scene.blob_reads(), (2, scene.image.blob_bytes()));
 }
 
-/// What a slow region costs where there is no room on disk: it is let go, and staging is read again for it.
+/// The cost of a slow region without disk space: it is dropped, and staging is read again for it.
 async fn assert_second_read(spool: SpoolSettings) {
     let scene = Scene::new(2, 30 * MIB).await;
     scene.regions[0].faults().set_latency(2 * SLOW);
@@ -161,7 +161,7 @@ async fn where_the_disk_fails_a_slow_region_is_served_by_a_second_read() {
     assert_second_read(SpoolSettings { directory: Some("/nonexistent/folder".into()), limit: 1 << 30 }).await;
 }
 
-/// Small blobs leave the memory too when only slow regions are left, and are not read again.
+/// Small blobs leave memory too when only slow regions are left, and are not read again.
 #[tokio::test]
 async fn small_blobs_of_slow_regions_wait_in_the_spool() {
     let scene = Scene::new(2, 100_000).await;
@@ -173,7 +173,7 @@ async fn small_blobs_of_slow_regions_wait_in_the_spool() {
     assert_eq!(copier.spooled(), scene.image.blob_bytes());
 }
 
-/// A region that never answers an upload is given up by its timeout; the others have long been done.
+/// A region that never answers an upload ends by its timeout; the others have completed long before.
 #[tokio::test]
 async fn an_upload_that_hangs_is_begun_anew() {
     let scene = Scene::new(2, 30 * MIB).await;

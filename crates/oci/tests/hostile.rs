@@ -1,5 +1,5 @@
-//! Registries that answer what they should not: each answer gets a clear error, in bounded time and memory, and no request
-//! goes where it must not.
+//! Registries with invalid or malicious answers: each answer causes a clear error, in bounded time and memory, and no request
+//! goes to a forbidden host.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -17,7 +17,7 @@ use registry::sample::{Recipe, Sample};
 use registry::{Authentication, Canned, Config, Effect, Fault, Kind, Server, Tokens};
 use transport::{Door, Retry, Secret, Settings, Timeouts};
 
-/// A client that gives up after two attempts and two seconds of silence.
+/// A client that stops after two attempts and two seconds of silence.
 fn client_with(credentials: Arc<dyn CredentialSource>) -> Client {
     let retry = Retry { attempts: 2, first_pause: Duration::from_millis(1), ..Retry::default() };
     let silence = Duration::from_secs(2);
@@ -27,7 +27,7 @@ fn client_with(credentials: Arc<dyn CredentialSource>) -> Client {
     Client::new(door, credentials, HashMap::new())
 }
 
-/// A registry with one image, and what reads it.
+/// A registry with one image, and a client.
 struct Scene {
     server: Server,
     client: Client,
@@ -84,13 +84,13 @@ impl Scene {
         result.into_inner().unwrap().expect("a result for the one target")
     }
 
-    /// Asks for an upload of a blob that the repository does not have.
+    /// Requests an upload of a blob that the repository does not have.
     async fn open_upload(&self) -> Result<Presence, oci::Error> {
         self.client.writer().mount_or_open(&self.repository, Digest::of(b"new"), None).await
     }
 }
 
-/// Nothing that is waited for here is waited for longer than this.
+/// The maximum time of all operations in this file.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn soon<T>(work: impl Future<Output = T>) -> T {
@@ -178,7 +178,7 @@ async fn pages_that_lead_to_themselves_end() {
     assert!(scene.server.tally().snapshot().total() <= 3);
 }
 
-/// Each page has a tag that the one before had too, and leads to another one.
+/// Each page repeats a tag of the page before it, and refers to another page.
 #[tokio::test]
 async fn pages_without_end_end() {
     let scene = Scene::new().await;
@@ -213,7 +213,7 @@ async fn an_upload_that_leads_to_another_host_is_not_sent_there() {
     assert_eq!(other.server.tally().snapshot().total(), 0);
 }
 
-/// Has a password for every host.
+/// Provides a password for every host.
 #[derive(Debug)]
 struct User;
 
@@ -259,7 +259,7 @@ async fn credentials_do_not_go_to_a_token_service_on_another_host() {
     assert_eq!(other.server.tally().snapshot().total(), 0);
 }
 
-/// The same challenge is followed where the configuration names the host.
+/// The same challenge is followed if the configuration names the host.
 #[tokio::test]
 async fn credentials_go_to_a_token_service_that_is_configured() {
     let other = Server::start(with_tokens()).await.unwrap();
@@ -299,12 +299,12 @@ async fn redirects_in_a_circle_end() {
     assert_eq!(scene.server.tally().snapshot().total(), 6, "five are followed");
 }
 
-/// The redirect is followed, but what proves who we are stays behind.
+/// The redirect is followed without the credentials.
 #[tokio::test]
 async fn a_blob_that_is_elsewhere_is_read_there_without_credentials() {
     let elsewhere = Scene::new().await;
     let scene = Scene::of(with_tokens(), client_with(Arc::new(User))).await;
-    // The other registry would refuse a token that it has not given out, and knows no user.
+    // The other registry would refuse a token that it has not issued, and knows no user.
     let layer = scene.image.blobs.iter().max_by_key(|blob| blob.len()).unwrap();
     let location = format!("http://{}/v2/team/app/blobs/{}", elsewhere.server.host(), Digest::of(layer));
     scene.reader().listing(&scene.repository).await.unwrap();
@@ -313,7 +313,7 @@ async fn a_blob_that_is_elsewhere_is_read_there_without_credentials() {
     assert_eq!(elsewhere.server.tally().snapshot().requests(Kind::BlobGet), 1);
 }
 
-/// Storage repeats the request that it refuses: the whole of a URL that is signed.
+/// Storage services include the refused request in their answer, with the complete signed URL.
 #[tokio::test]
 async fn of_an_answer_that_a_redirect_led_to_only_its_code_is_shown() {
     for (body, code) in [
@@ -379,7 +379,7 @@ async fn answers_and_bodies_that_never_come_or_never_end_are_given_up() {
     }
 }
 
-/// A body that drips is no stream, though it never pauses for long.
+/// A body that arrives too slowly counts as stalled, even if it never pauses for long.
 #[tokio::test]
 async fn a_body_that_drips_is_given_up() {
     let scene = Scene::new().await;
@@ -388,7 +388,7 @@ async fn a_body_that_drips_is_given_up() {
     assert!(error.to_string().contains("fewer than 1024 bytes of the body came"), "{error}");
 }
 
-/// A write may take minutes to be answered: where none of its attempts is, only a few are made.
+/// The answer to a write may take minutes, so only a few attempts are made if none of them is answered.
 #[tokio::test]
 async fn an_upload_that_is_never_answered_is_sent_three_times() {
     let timeouts = Timeouts { answer: Duration::from_millis(200), ..Timeouts::default() };
@@ -425,7 +425,7 @@ async fn an_index_that_names_a_missing_part_or_a_wrong_size_is_refused_when_it_i
     assert!(matches!(error.kind(), ErrorKind::WrongSize { expected: 1, .. }), "{error}");
 }
 
-/// A registry that takes a manifest for another than it is gets no further tag.
+/// If a registry reports another digest for a manifest, it receives no further tag.
 #[tokio::test]
 async fn a_destination_that_names_another_digest_is_an_error() {
     let (source, destination) = (Scene::new().await, Scene::new().await);
@@ -438,7 +438,7 @@ async fn a_destination_that_names_another_digest_is_an_error() {
     assert!(matches!(result.unwrap_err().kind(), ErrorKind::WrongDigest { .. }));
 }
 
-/// A host that refuses whole blobs as too large gets them in pieces, without having been configured.
+/// A host that refuses whole blobs as too large receives them in chunks, without any configuration.
 #[tokio::test]
 async fn a_host_that_wants_pieces_gets_pieces() {
     let (source, destination) = (Scene::new().await, Scene::new().await);

@@ -1,4 +1,4 @@
-//! What is read of registries as they should be.
+//! Reading from registries that conform to the specification.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
@@ -49,7 +49,7 @@ async fn all_pages_of_tags_and_repositories_are_read() {
     assert!(reader.listing(&repository(&server, "nothing/here")).await.unwrap().present().is_none());
 }
 
-/// The specification only recommends the headers that tell a manifest's digest and kind.
+/// The specification only recommends the headers with the digest and media type of a manifest.
 #[tokio::test]
 async fn a_head_without_digest_is_completed_by_the_manifest_itself() {
     let server = Server::start(Config::default()).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_head_without_digest_is_completed_by_the_manifest_itself() {
     assert_eq!((head.digest, head.media_type), (image.digest(), MediaType::OciManifest));
 }
 
-/// Has a token that a registry takes as it is.
+/// Provides a token that a registry accepts as it is.
 #[derive(Debug)]
 struct AccessToken;
 
@@ -87,7 +87,7 @@ impl CredentialSource for AccessToken {
     }
 }
 
-/// As Google's registries want it: no token service is asked for each repository.
+/// Google's registries require this: the token service is not asked for each repository.
 #[tokio::test]
 async fn an_access_token_is_shown_as_it_is_and_no_token_service_is_asked() {
     let account =
@@ -106,7 +106,7 @@ async fn an_access_token_is_shown_as_it_is_and_no_token_service_is_asked() {
     );
 }
 
-/// A helper that is broken stops what needs it, and says so.
+/// A broken credential helper causes an error for the requests that need it.
 #[derive(Debug)]
 struct Broken;
 
@@ -144,8 +144,8 @@ async fn credentials_that_cannot_be_read_are_an_error_where_the_host_asks_for_th
     assert!(error.to_string().contains("has failed"), "{error}");
 }
 
-/// A registry that wants a token, and a token service that changes refresh tokens for it. Gives its host and what it was
-/// asked.
+/// Starts a registry that requires a token, with a token service that exchanges refresh tokens for it. Returns its host and its
+/// log of requests.
 async fn registry_with_token_service() -> (Host, Arc<std::sync::Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -176,7 +176,7 @@ async fn registry_with_token_service() -> (Host, Arc<std::sync::Mutex<Vec<String
     (address.to_string().parse().unwrap(), asked)
 }
 
-/// Has a refresh token.
+/// Provides a refresh token.
 #[derive(Debug)]
 struct RefreshToken;
 
@@ -210,7 +210,7 @@ async fn a_refresh_token_is_changed_for_a_token_once() {
     }
 }
 
-/// A registry that lets us in by our token is not taken for one that lets everybody in.
+/// The registry accepts the token; this does not mean that it accepts anonymous requests.
 #[tokio::test]
 async fn an_access_token_is_shown_with_every_request() {
     let (host, asked) = registry_with_token_service().await;

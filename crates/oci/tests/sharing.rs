@@ -1,5 +1,5 @@
-//! Many images that share layers, copied at the same time to the same hosts, which fail now and then: nobody waits for ever,
-//! and a layer is uploaded once a host.
+//! Many images that share layers, copied concurrently to the same hosts, which fail occasionally: no copy waits for ever, and a
+//! layer is uploaded once for each host.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -17,17 +17,17 @@ use registry::{Config, Effect, ErrorCode, Fault, Kind, Server};
 use transport::{Door, Retry, Settings};
 
 const HOSTS: usize = 3;
-/// Nothing takes longer than this unless somebody waits for ever.
+/// No operation takes longer than this unless a task waits for ever.
 const FOR_EVER: Duration = Duration::from_secs(60);
 
-/// An image: which of the shared layers it has, and after how many milliseconds its copy is dropped, if it is.
+/// An image: the shared layers that it has, and the time in milliseconds after which its copy is dropped, if it is.
 #[derive(Clone, Debug)]
 struct CopyRequest {
     layers: Vec<usize>,
     dropped: Option<u64>,
 }
 
-/// What goes wrong on a host.
+/// A fault of a host.
 #[derive(Clone, Debug)]
 struct Trouble {
     host: usize,
@@ -37,7 +37,7 @@ struct Trouble {
     times: u64,
 }
 
-/// An image; where some are dropped, about half of them are.
+/// Generates an image. If copies are dropped, this applies to about half of them.
 fn copy_request(drops: bool) -> impl Strategy<Value = CopyRequest> {
     let layers = proptest::collection::btree_set(0_usize..5, 1..5);
     (layers, 0_u64..120).prop_map(move |(layers, after)| CopyRequest {
@@ -114,7 +114,7 @@ impl Scene {
         results.into_inner().unwrap()
     }
 
-    /// Copies all images at the same time, those that are dropped once more afterwards.
+    /// Copies all images concurrently. Copies that were dropped are repeated.
     async fn copy_all(&self, requests: &[CopyRequest], spool: SpoolSettings) {
         let copier = &Copier::new(self.client.writer(), spool);
         let copies = requests.iter().enumerate().map(|(image, copy_request)| async move {
@@ -140,7 +140,7 @@ impl Scene {
         }
     }
 
-    /// How often each blob was uploaded to a host.
+    /// Returns how often each blob was uploaded to a host.
     fn uploads(&self, host: usize) -> BTreeMap<Digest, usize> {
         let mut uploads = BTreeMap::new();
         let log = self.hosts[host].tally().log();
@@ -166,7 +166,7 @@ fn holds<T: std::fmt::Debug>(cases: u32, what: impl Strategy<Value = T>, test: i
         .unwrap_or_else(|failure| panic!("{failure}"));
 }
 
-/// However images share layers and whatever host fails for a while, each layer is uploaded to each host exactly once.
+/// For any sharing of layers and any temporary fault of a host, each layer is uploaded to each host exactly once.
 #[test]
 fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
     let world =
@@ -184,7 +184,7 @@ fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
     });
 }
 
-/// Images that are dropped in the middle keep nobody waiting for what they were moving, with a spool or without.
+/// Copies that are dropped do not block copies that wait for their blobs, with or without a spool.
 #[test]
 fn nobody_waits_for_an_image_that_was_dropped() {
     let world = (

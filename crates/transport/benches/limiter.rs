@@ -1,4 +1,4 @@
-//! What the limiter costs a request: it is asked for every one of them.
+//! The cost of the limiter for each request.
 
 #![allow(missing_docs, reason = "criterion's macros document nothing")]
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use transport::limit::{Admission, Limiter, Observed};
 use transport::{Class, HostSettings};
 
-/// A second of a host that serves everything and refuses each hundredth request.
+/// Simulates one second with a host that serves all requests except each hundredth, which it refuses.
 fn second(limiter: &mut Limiter, start: Instant) -> u32 {
     let mut admitted = 0;
     for millisecond in 0..1_000 {

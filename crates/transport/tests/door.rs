@@ -1,4 +1,4 @@
-//! What the door does to requests, seen from a server that answers what it is told.
+//! The behaviour of the door towards a server with predefined answers.
 
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use transport::{Body, Class, Door, ErrorKind, HostSettings, Opened, Request, Retry, Settings, Timeouts};
 use url::Url;
 
-/// A server that gives its answers in turn, the last one for ever, and remembers what it was asked.
+/// A server that returns its answers in turn, the last one for ever, and records its requests.
 struct Server {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
@@ -36,7 +36,7 @@ impl Server {
                     log.lock().unwrap().push(String::from_utf8_lossy(&head[..read]).into_owned());
                     let _ = stream.write_all(answer.as_bytes()).await;
                     let _ = stream.shutdown().await;
-                    // What a client is still sending is taken, so that its answer is not lost with the connection.
+                    // The rest of the request is read, so that the client does not lose the answer with the connection.
                     while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
                 });
             }
@@ -101,7 +101,7 @@ async fn retry_after_is_obeyed() {
     assert!(started.elapsed() >= Duration::from_secs(1));
 }
 
-/// A stream can be sent once, and a request that is marked so must not be sent twice.
+/// A stream can be sent only once, and a request that is marked with `once` must not be sent twice.
 #[tokio::test]
 async fn what_must_not_be_repeated_is_not() {
     let server = Server::start(&[BUSY]).await;
@@ -169,7 +169,7 @@ async fn plain_http_is_spoken_with_this_machine_alone_or_where_it_is_configured(
     let plain = HostSettings { plain_http: true, ..HostSettings::default() };
     let hosts = [("registry.invalid".to_owned(), plain)].into();
     let door = Door::open(Settings { hosts, ..settings() }).unwrap();
-    // It is tried now, and there is no such host.
+    // The request is sent now, and the host does not exist.
     assert!(matches!(door.send(request()).await.unwrap_err().kind(), ErrorKind::Connect(_)));
 }
 
@@ -185,7 +185,7 @@ async fn no_more_requests_are_under_way_than_a_host_bears() {
     assert!(door.send(server.get("/")).await.is_ok());
 }
 
-/// An answer that a caller holds keeps no request waiting, whatever its status.
+/// An answer that a caller keeps blocks no other request, whatever its status.
 #[tokio::test]
 async fn an_answer_holds_no_place_at_its_host() {
     let denied = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 4\r\nconnection: close\r\n\r\nwho?";
@@ -198,7 +198,7 @@ async fn an_answer_holds_no_place_at_its_host() {
     assert_eq!((held.status().as_u16(), &held.body()[..]), (401, &b"who?"[..]));
 }
 
-/// A body that ends too early is asked for again, and the error of the last attempt says so.
+/// A truncated body is requested again. If all attempts fail, the error of the last one is returned.
 #[tokio::test]
 async fn a_body_that_is_cut_is_read_again() {
     let cut = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\nconnection: close\r\n\r\nok";
@@ -211,7 +211,7 @@ async fn a_body_that_is_cut_is_read_again() {
     assert_eq!(server.asked(), 3);
 }
 
-/// While our own content does not come, the host is not to blame for its silence; and where the content fails, the error says so.
+/// While the content to send is delayed, the host is not the cause of the silence. If the content fails, the error says so.
 #[tokio::test]
 async fn a_source_that_is_silent_or_fails_is_not_the_hosts_fault() {
     let server = Server::start(&[OK]).await;
@@ -255,7 +255,7 @@ async fn no_answer_leads_to_a_metadata_service_whatever_is_configured_for_it() {
     assert!(matches!(error.kind(), ErrorKind::Forbidden(_)), "{error}");
 }
 
-/// A host that wants to be left alone, a request that hangs, and a body that does: each is named while it lasts.
+/// A host that asks for a rest, a request without answer, and an incomplete body are reported as long as they last.
 #[tokio::test]
 async fn what_hangs_is_named_while_it_hangs() {
     let begun = "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
@@ -292,7 +292,7 @@ async fn what_hangs_is_named_while_it_hangs() {
     assert!(door.queues().is_empty(), "nobody waits any more");
 }
 
-/// A host that is not there is given up for all requests at once, not for each after attempts of its own.
+/// A host that is down is given up for all requests at once, rather than for each after attempts of its own.
 #[tokio::test]
 async fn a_host_that_is_given_up_answers_all_who_wait() {
     let server = Server::start(&[BUSY]).await;

@@ -1,4 +1,4 @@
-//! Lists of referrers: pages, filters, old registries, and answers that are wrong or without end.
+//! Lists of referrers: pages, filters, old registries, and answers that are wrong or endless.
 
 use http::{HeaderMap, HeaderName, StatusCode};
 use oci::{Digest, ErrorKind, Known, MediaType, Referrer};
@@ -97,7 +97,7 @@ async fn a_list_without_end_is_refused() {
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1000));
     assert_eq!(scene.referrers(None).await.unwrap().len(), 1000);
 
-    // What nobody asked for is counted too, so that nobody has to read it all.
+    // Referrers of other types are counted too, so that the client does not have to read all of them.
     let scene = Scene::new(true).await;
     scene.answer(Kind::Referrers, 200, &[("content-type", INDEX)], many(1001));
     let error = scene.referrers(Some(BUNDLE)).await.unwrap_err();
@@ -134,7 +134,7 @@ async fn huge_annotations_are_bounded_by_the_size_of_the_list() {
 async fn pages_that_lead_nowhere_new_are_refused() {
     let scene = Scene::new(true).await;
     for next in ["a", "b"] {
-        // Two pages that name each other; the first one found is another's answer to the second.
+        // Two pages that refer to each other. The answer that is added first applies to the second request.
         let other = if next == "a" { "b" } else { "a" };
         let link =
             format!("</v2/{}/referrers/{}?page={next}>; rel=\"next\"", scene.app.path, scene.image.digest());

@@ -1,5 +1,5 @@
-//! What is attached to images: written, read, listed and carried along, with and without a referrers API, and how many
-//! requests each takes.
+//! Attached content: written, read, listed and copied, with and without a referrers API, and the number of requests of each
+//! operation.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
@@ -28,7 +28,7 @@ fn client() -> Client {
     Client::new(Door::open(Settings::default()).unwrap(), Arc::new(Anonymous), HashMap::new())
 }
 
-/// A registry with one image, and what works with it.
+/// A registry with one image, and a client.
 struct Scene {
     server: Server,
     client: Client,
@@ -61,7 +61,7 @@ impl Scene {
         referrer(self.image.root(), content)
     }
 
-    /// The requests since the last time, by kind, those of no kind left out.
+    /// Returns the requests since the last call, by kind, without those of unknown kind.
     fn requests(&self) -> Vec<(Kind, u64)> {
         let tally = self.server.tally().snapshot();
         self.server.tally().reset();
@@ -99,14 +99,14 @@ impl Scene {
         self.server.faults().add(Fault::new(Effect::Canned(canned)).on(kind))
     }
 
-    /// Puts a list of referrers under the fallback tag of the image.
+    /// Writes a list of referrers under the fallback tag of the image.
     async fn put_list(&self, entries: &str) {
         let index = RawManifest::new(MediaType::OciIndex, list(entries).into());
         let tag = referrers_tag(self.image.digest());
         self.server.store().put_manifest(&self.app.path, Some(&tag), &index).await.unwrap();
     }
 
-    /// The manifest under a tag, as it is stored.
+    /// Returns the manifest under a tag as it is stored.
     async fn stored(&self, tag: &Tag) -> String {
         let store = self.server.store();
         let digest = store.resolve(&self.app.path, tag).unwrap();

@@ -1,4 +1,4 @@
-//! Attaching at registries of other projects, which have no referrers API.
+//! Attaching content at registries of other projects, which have no referrers API.
 
 use oci::{Digest, Host, Known, Repository, Selector, Tag};
 use testkit::{Auth, Distribution, DockerRegistry};
@@ -18,7 +18,7 @@ async fn attach_to(host: &Host) {
     let scene = Scene::new(true).await;
     let (reader, writer) = (scene.reader(), scene.writer());
     let there = Repository { host: host.clone(), path: scene.app.path.clone() };
-    // An image without subject is copied like anything that is attached.
+    // An image without a subject is copied like attached content.
     let image = reader
         .attachment(&scene.app, Selector::Digest(scene.image.digest()))
         .await

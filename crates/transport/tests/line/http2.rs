@@ -1,4 +1,4 @@
-//! HTTP/2 servers that break off.
+//! HTTP/2 servers that close connections or streams early.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::http2::Send::{Close, FallSilent, GoAway, GoAwayUnserved, Hea
 use crate::support::http2::{Code, SERVED, Send, Server};
 use crate::support::{door, impatient, settings};
 
-/// What a server does instead of serving a request.
+/// The action of a server instead of serving a request.
 const FAULTS: &[&[Send]] = &[
     &[Reset(Code::RefusedStream)],
     &[Reset(Code::InternalError)],
@@ -55,7 +55,7 @@ async fn a_write_that_an_http2_server_breaks_off_is_sent_again_with_its_bytes() 
     }
 }
 
-/// Another attempt on the same connection would wait in vain as well.
+/// Another attempt on the same connection would have no answer either.
 #[tokio::test]
 async fn a_request_on_a_connection_that_has_fallen_silent_is_sent_again_on_another() {
     let server = Server::start(&[&[FallSilent], SERVED]).await;
@@ -64,7 +64,7 @@ async fn a_request_on_a_connection_that_has_fallen_silent_is_sent_again_on_anoth
     assert_eq!(door.send(get(&server)).await.unwrap().body(), "ok");
 }
 
-/// A server that is about to end serves what it has begun.
+/// A server that shuts down serves the requests that it has accepted.
 #[tokio::test]
 async fn a_connection_that_is_wound_up_costs_no_attempt() {
     let server =

@@ -1,6 +1,6 @@
-//! What the line to a host does to requests: certificates, TLS, HTTP/2, proxies, redirects, refusals, silence.
+//! Effects of the connection on requests: certificates, TLS, HTTP/2, proxies, redirects, refusals, silence.
 //!
-//! The servers are the tests' own, since no sound registry does these things.
+//! The servers belong to the tests, since no real registry behaves in these ways on demand.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is the report of a test")]
 

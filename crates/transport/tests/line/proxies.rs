@@ -1,4 +1,4 @@
-//! Redirects behind a proxy. `docs/design/transport.md` says what is checked where.
+//! Redirects behind a proxy. `docs/design/transport.md` describes which checks apply.
 
 use std::io::Write;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -16,7 +16,7 @@ use crate::support::tls::Certificate;
 const BLOB: &str = "https://registry.example/blob";
 const REGISTRY: &str = "registry.example:443";
 
-/// The other end of [`Proxy::get`]: the environment of a process cannot be changed while it has threads.
+/// The child process of [`Proxy::get`]. The environment of a process must not be changed while it has several threads.
 #[tokio::test]
 #[ignore = "run by the tests of proxies, in a process of its own"]
 #[expect(clippy::disallowed_methods, reason = "this process was started with variables for it")]
@@ -34,18 +34,18 @@ async fn sends_what_the_environment_says() {
             _ => format!("failed: {error}"),
         },
     };
-    // Past the test runner, which would keep it.
+    // Written to stdout directly, since the test runner captures the output of `println!`.
     std::io::stdout().write_all(format!("\n{OUTCOME}{outcome}\n").as_bytes()).unwrap();
 }
 
-/// A registry behind a proxy that redirects to `target`, and then, as any other host behind the proxy, serves.
+/// Starts a registry behind a proxy that redirects to `target`. All hosts behind the proxy then answer with success.
 async fn registry_redirecting_to(target: &str) -> (Server, Proxy) {
     let server = Server::tls(Certificate::Host, [redirect(307, target), OK.to_owned()]).await;
     let proxy = Proxy::start(&server.address).await;
     (server, proxy)
 }
 
-/// A name, with a dot or without, that this machine resolves to an address that is not public.
+/// Returns a name, with or without a dot, that this machine resolves to a non-public address.
 fn private_name() -> String {
     let own = Command::new("uname").arg("-n").output().unwrap();
     let own = String::from_utf8(own.stdout).unwrap().trim().to_lowercase();
@@ -104,7 +104,7 @@ async fn a_redirect_to_a_configured_private_host_is_followed_behind_a_proxy() {
     let name = private_name();
     let (_server, proxy) = registry_redirecting_to(&format!("https://{name}/")).await;
     let outcome = proxy.get(BLOB, &[(CONFIGURED, &name)]).await;
-    // The tunnel leads to a server of another name.
+    // The tunnel leads to a server with the certificate of another name.
     assert!(outcome.starts_with("certificate: "), "{name}: {outcome}");
     assert_eq!(proxy.asked_for(), [REGISTRY.to_owned(), format!("{name}:443")]);
 }
@@ -123,7 +123,7 @@ async fn a_redirect_to_a_configured_metadata_service_is_refused_behind_a_proxy()
 async fn a_redirect_to_a_host_that_the_environment_excepts_from_the_proxy_goes_without_it() {
     let (_server, proxy) = registry_redirecting_to("https://storage.example/signed").await;
     let outcome = proxy.get(BLOB, &[("NO_PROXY", "storage.example")]).await;
-    // There is no such host.
+    // This host does not exist.
     assert!(outcome.starts_with("failed: "), "{outcome}");
     assert_eq!(proxy.asked_for(), [REGISTRY]);
 }

@@ -1,4 +1,4 @@
-//! Redirects of writes, and redirects whose targets refuse.
+//! Redirects of writes, and redirects to hosts that refuse the request.
 
 use bytes::Bytes;
 use transport::Body;
@@ -34,7 +34,7 @@ async fn a_write_does_not_follow_to_another_host() {
     assert_eq!(other.connections(), 0);
 }
 
-/// They would turn it into a GET.
+/// These redirects would turn the request into a GET.
 #[tokio::test]
 async fn a_write_does_not_follow_what_drops_its_method() {
     for status in [301, 302, 303] {
@@ -52,7 +52,7 @@ async fn a_stream_is_given_the_redirect_as_its_answer() {
     assert_eq!(server.asked().len(), 1);
 }
 
-/// Signed URLs expire; the first host signs another one.
+/// Signed URLs expire. The first host then signs another one.
 #[tokio::test]
 async fn a_read_that_the_target_of_a_redirect_refuses_once_begins_anew() {
     for status in [400, 401, 403, 404, 410] {
@@ -73,7 +73,7 @@ async fn a_read_that_the_target_of_a_redirect_keeps_refusing_ends_with_that_answ
     assert_eq!((registry.asked().len(), storage.asked().len()), (3, 3));
 }
 
-/// Else a read that is redirected would have fewer attempts than one that is not.
+/// Otherwise a redirected read would have fewer attempts than one without redirects.
 #[tokio::test]
 async fn a_redirect_that_is_followed_is_no_attempt() {
     let storage = Server::plain([empty(500, "")]).await;
@@ -83,7 +83,7 @@ async fn a_redirect_that_is_followed_is_no_attempt() {
     assert_eq!((registry.asked().len(), storage.asked().len()), (3, 3));
 }
 
-/// Only what stands behind a redirect may expire.
+/// Only the URL of a redirect may expire.
 #[tokio::test]
 async fn a_read_that_the_first_host_refuses_is_not_begun_anew() {
     let registry = Server::plain([empty(403, "")]).await;

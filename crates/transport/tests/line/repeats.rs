@@ -1,4 +1,4 @@
-//! Requests that may be carried out twice when they are sent twice.
+//! Requests that may be executed twice if they are sent twice.
 
 use bytes::Bytes;
 use transport::{Body, Request};

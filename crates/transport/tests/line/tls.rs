@@ -1,4 +1,4 @@
-//! Certificates that are not accepted, and servers that speak TLS where plain HTTP is expected or the reverse.
+//! Rejected certificates, and servers that speak TLS where plain HTTP is expected or the reverse.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use crate::support::server::{OK, Server, empty};
 use crate::support::tls::Certificate;
 use crate::support::{door, settings};
 
-/// What Go's servers answer to plain HTTP where they expect TLS.
+/// The answer of Go's servers to plain HTTP on a TLS port.
 const GO_EXPECTS_TLS: &str =
     "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
-/// What Apache's answers contain.
+/// A part of the answer of Apache.
 const APACHE_EXPECTS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n<h1>Bad Request</h1><p>Reason: You're speaking \
      plain HTTP to an SSL-enabled server port.<br /></p>";
-/// What nginx's answers contain.
+/// A part of the answer of nginx.
 const NGINX_EXPECTS_TLS: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n<html><head><title>400 The plain HTTP request was \
      sent to HTTPS port</title></head></html>";
 
-/// The error of a GET, and to how many connections it came.
+/// Returns the error of a GET, and the number of connections that it took.
 async fn fails(door: &Door, server: &Server, scheme: &str) -> (Error, usize) {
     let request = Request::new(http::Method::GET, server.url_by(scheme, "/"), "get", Class::Read);
     (door.send(request).await.unwrap_err(), server.connections())
@@ -56,7 +56,7 @@ async fn a_certificate_of_another_name_fails_at_once_and_the_names_are_said() {
     assert_eq!(connections, 1);
 }
 
-/// Such a failure is not the load's: requests that wait in line behind it are not held back.
+/// Such a failure is not caused by load, so the requests that queue behind it are not delayed.
 #[tokio::test]
 async fn all_requests_to_a_host_with_a_wrong_certificate_fail_at_once() {
     let server = Server::tls(Certificate::Misnamed, [OK]).await;
@@ -70,7 +70,7 @@ async fn all_requests_to_a_host_with_a_wrong_certificate_fail_at_once() {
     assert_eq!(server.connections(), 100);
 }
 
-/// Go's servers answer a handshake with HTTP.
+/// Go's servers answer a TLS handshake with plain HTTP.
 #[tokio::test]
 async fn plain_http_where_tls_is_expected_fails_at_once() {
     let server = Server::plain([empty(400, "")]).await;
@@ -97,7 +97,7 @@ async fn an_answer_that_tls_is_expected_fails_at_once() {
     }
 }
 
-/// Such as the body of an answer to `HEAD`, which the connection's next request gets for its answer.
+/// For example the body of an answer to `HEAD`, which the next request on the connection receives as its answer.
 #[tokio::test]
 async fn what_is_not_http_is_tried_again_where_the_host_has_answered_before() {
     let server = Server::plain([OK, "some body that nothing waits for\r\n\r\n", OK]).await;
@@ -108,7 +108,7 @@ async fn what_is_not_http_is_tried_again_where_the_host_has_answered_before() {
     assert_eq!(server.connections(), 3);
 }
 
-/// Only what says so is taken for it.
+/// Only an answer that says so means that TLS is expected.
 #[tokio::test]
 async fn another_answer_400_is_an_answer() {
     let other = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n{\"errors\": []}";
@@ -116,7 +116,7 @@ async fn another_answer_400_is_an_answer() {
     assert_eq!(door().send(server.get("/")).await.unwrap().status().as_u16(), 400);
 }
 
-/// A server that closes the connection without a word may be about to restart.
+/// A server that closes the connection without an answer may be about to restart.
 #[tokio::test]
 async fn a_connection_that_is_closed_without_a_word_is_tried_again() {
     for scheme in ["http", "https"] {

@@ -1,4 +1,4 @@
-//! Answers that take long, and requests that pause.
+//! Slow answers, and requests that pause.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::support::server::{OK, Server, empty};
 use crate::support::{door, impatient, stream};
 
 const READ_TIMEOUT: Duration = Duration::from_millis(600);
-/// Longer than a read is waited for.
+/// Longer than the timeout of a read.
 const LONG: Duration = Duration::from_millis(1_000);
 
-/// A door whose hosts have so long for their answers.
+/// Returns a door with this timeout for the answers of all hosts.
 fn door_with_answer(answer: Option<Duration>) -> Door {
     let other_hosts = HostSettings { answer, ..HostSettings::default() };
     Door::open(Settings { other_hosts, ..impatient(READ_TIMEOUT) }).unwrap()
@@ -25,7 +25,7 @@ fn writes(server: &Server) -> [Request; 2] {
     ]
 }
 
-/// A registry may commit a blob for minutes.
+/// A registry may take minutes to commit a blob.
 #[tokio::test]
 async fn a_write_is_waited_for_longer_than_a_read() {
     let server = Server::slow(LONG, [OK]).await;
@@ -53,7 +53,7 @@ async fn a_hosts_setting_says_how_long_its_answers_are_waited_for() {
     }
 }
 
-/// A request that pauses waits in no line, but its user waits all the same.
+/// A request that pauses is in no queue, but its user waits all the same.
 #[tokio::test]
 async fn a_request_that_pauses_between_attempts_is_told_as_waiting() {
     let server = Server::plain([empty(500, "retry-after: 30\r\n")]).await;
@@ -85,7 +85,7 @@ async fn a_request_that_pauses_between_attempts_is_told_as_waiting() {
     assert!(door.queues().is_empty(), "no request waits any more");
 }
 
-/// Each silence lasts as long as an answer may take: a few of them say enough.
+/// Each silence lasts as long as an answer may take, so only a few attempts are made.
 #[tokio::test]
 async fn a_host_that_is_silent_is_asked_three_times() {
     let server = Server::slow(Duration::from_secs(60), [OK]).await;
@@ -101,7 +101,7 @@ async fn a_host_that_is_silent_is_asked_three_times() {
     }
 }
 
-/// The status of a failure says the most: the rest of its body is not worth a place at the host for long.
+/// The status of a failure is its most important part: the rest of its body does not justify holding a permit for long.
 #[tokio::test]
 async fn the_body_of_a_failure_is_not_waited_for() {
     let settings = impatient(Duration::from_millis(200));

@@ -1,4 +1,4 @@
-//! A server that speaks HTTP/2 frame by frame, so that it can break off wherever a test wants.
+//! An HTTP/2 server that sends individual frames, so that it can stop at any point that a test requires.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -17,14 +17,14 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
-/// Flags of frames. The first is `ACK` where the frame is one of a connection.
+/// Flags of frames. The first value means `ACK` for frames of a connection.
 const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// `:status: 200` in the static table of HPACK (RFC 7541, appendix A).
 const STATUS_200: u8 = 0x88;
 
-/// Codes of errors (RFC 9113, section 7).
+/// Error codes (RFC 9113, section 7).
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub(crate) enum Code {
@@ -38,28 +38,28 @@ pub(crate) enum Code {
 /// A frame that the server sends for a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Send {
-    /// The head of an answer 200.
+    /// The head of a 200 answer.
     Head,
-    /// A piece of its body, and whether it is the last.
+    /// A piece of the body, and whether it is the last one.
     Piece(&'static [u8], bool),
-    /// The end of the request's stream.
+    /// Ends the stream of the request.
     Reset(Code),
-    /// The end of the connection, which may have served the request.
+    /// Ends the connection, which may have served the request.
     GoAway(Code),
-    /// The end of the connection, which has not served the request.
+    /// Ends the connection, which has not served the request.
     GoAwayUnserved(Code),
-    /// The announcement that the connection takes no more requests than those already sent.
+    /// Announces that the connection accepts no further requests.
     Winding,
     /// Closes the connection.
     Close,
-    /// Leaves the connection open, and neither reads nor sends anything more on it.
+    /// Leaves the connection open, but reads and sends nothing more on it.
     FallSilent,
 }
 
-/// What the server sends where all goes well.
+/// The frames of a successful answer.
 pub(crate) const SERVED: &[Send] = &[Send::Head, Send::Piece(b"ok", true)];
 
-/// A server that reacts to its requests in turn, the last time for ever.
+/// A server that reacts to its requests in turn, and repeats the last reaction for ever.
 pub(crate) struct Server {
     pub(crate) url: Url,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -84,7 +84,7 @@ impl Server {
                 let (script, acceptor) = (script.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
-                    // An error is the client's closing of the connection.
+                    // An error means that the client has closed the connection.
                     let _ = script.serve(stream).await;
                 });
             }
@@ -92,7 +92,7 @@ impl Server {
         Self { url, bodies }
     }
 
-    /// The bodies of all requests that were sent in full.
+    /// Returns the bodies of all requests that were sent completely.
     pub(crate) fn bodies(&self) -> Vec<Vec<u8>> {
         self.bodies.lock().unwrap().clone()
     }
@@ -129,7 +129,7 @@ impl Script {
         }
     }
 
-    /// Notes the body of a request, and gives what is sent for it.
+    /// Records the body of a request, and returns the frames to send.
     fn reaction(&self, body: Vec<u8>) -> &'static [Send] {
         let mut bodies = self.bodies.lock().unwrap();
         bodies.push(body);

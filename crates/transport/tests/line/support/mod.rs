@@ -1,4 +1,4 @@
-//! Servers that do what they are told, and doors to reach them through.
+//! Servers with predefined behaviour, and doors that connect to them.
 
 pub(crate) mod http2;
 pub(crate) mod proxy;
@@ -10,14 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use transport::{Body, Door, Retry, Settings, Timeouts};
 
-/// The settings of the tests: they trust [`tls::AUTHORITY`], and pause shortly.
+/// Returns the settings of the tests: they trust [`tls::AUTHORITY`], and use short pauses.
 pub(crate) fn settings() -> Settings {
     let retry = Retry { attempts: 3, first_pause: Duration::from_millis(5), ..Retry::default() };
     let authorities = vec![tls::AUTHORITY.to_vec()];
     Settings { retry, authorities, ..Settings::default() }
 }
 
-/// The same, with a shorter wait for answers.
+/// Returns the same settings with a shorter timeout for answers.
 pub(crate) fn impatient(answer: Duration) -> Settings {
     Settings { timeouts: Timeouts { answer, ..Timeouts::default() }, ..settings() }
 }
@@ -26,7 +26,7 @@ pub(crate) fn door() -> Door {
     Door::open(settings()).unwrap()
 }
 
-/// A body that can be sent once.
+/// Returns a body that can be sent only once.
 pub(crate) fn stream(bytes: &'static [u8]) -> Body {
     let stream = Box::pin(futures_util::stream::iter([Ok(Bytes::from_static(bytes))]));
     Body::Stream { length: bytes.len() as u64, stream }

@@ -1,4 +1,4 @@
-//! A proxy that leads to one server whatever is asked for, and processes that send requests through it.
+//! A proxy that connects all requests to one server, and processes that send requests through it.
 
 use std::process::{Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// A proxy that leads to the server at `address`.
+    /// Starts a proxy that connects to the server at `address`.
     pub(crate) async fn start(address: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -44,13 +44,13 @@ impl Proxy {
         Self { port, asked_for }
     }
 
-    /// The targets that the proxy was asked for: `host:port` of tunnels, URLs of plain HTTP.
+    /// Returns the requested targets: `host:port` for tunnels, URLs for plain HTTP.
     pub(crate) fn asked_for(&self) -> Vec<String> {
         self.asked_for.lock().unwrap().clone()
     }
 
-    /// Sends a GET for a URL that follows redirects, in a process whose environment names this proxy by a private address, and
-    /// gives what came of it. `variables` are added to the environment.
+    /// Sends a GET for a URL, following redirects, in a child process whose environment names this proxy by a private address,
+    /// and returns the outcome. `variables` are added to the environment.
     pub(crate) async fn get(&self, url: &str, variables: &[(&str, &str)]) -> String {
         let proxy = format!("http://localhost:{}", self.port);
         let mut command = Command::new(std::env::current_exe().unwrap());
@@ -70,9 +70,9 @@ impl Proxy {
     }
 }
 
-/// The variable that holds the URL to ask for.
+/// The variable that contains the URL to request.
 pub(crate) const URL: &str = "KPROMO_TEST_URL";
-/// The variable that holds a host for which there are settings.
+/// The variable that contains a host to configure.
 pub(crate) const CONFIGURED: &str = "KPROMO_TEST_CONFIGURED";
-/// What stands before the outcome in what such a process prints.
+/// The prefix of the outcome in the output of the child process.
 pub(crate) const OUTCOME: &str = "outcome: ";

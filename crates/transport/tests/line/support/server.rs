@@ -1,4 +1,4 @@
-//! A server that gives its answers in turn and remembers what it was asked.
+//! A server that returns its answers in turn and records its requests.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -14,24 +14,24 @@ use super::tls::Certificate;
 
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
-/// An answer without a body. `headers` end with `\r\n` each.
+/// Returns an answer without a body. Each header in `headers` ends with `\r\n`.
 pub(crate) fn empty(status: u16, headers: &str) -> String {
     format!("HTTP/1.1 {status} Answer\r\n{headers}content-length: 0\r\nconnection: close\r\n\r\n")
 }
 
-/// A redirect.
+/// Returns a redirect.
 pub(crate) fn redirect(status: u16, to: &str) -> String {
     empty(status, &format!("location: {to}\r\n"))
 }
 
-/// What a server was asked.
+/// A request that a server received.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Asked {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-/// A server that gives its answers in turn, the last one for ever, each on a connection of its own.
+/// A server that returns its answers in turn, the last one for ever, each on a connection of its own.
 pub(crate) struct Server {
     pub(crate) address: String,
     scheme: &'static str,
@@ -39,18 +39,18 @@ pub(crate) struct Server {
     log: Arc<Mutex<Vec<Asked>>>,
 }
 
-/// How fast a server answers.
+/// The speed of a server's answers.
 #[derive(Clone, Copy)]
 enum Pace {
-    /// At once.
+    /// Immediately.
     Swift,
-    /// So long after it was asked.
+    /// After this delay.
     After(Duration),
-    /// At once, but the rest of the answer drips for ever.
+    /// Immediately, but the rest of the answer arrives very slowly and never ends.
     Dripping,
 }
 
-/// What a server answers, and how fast.
+/// The answers of a server, and their speed.
 #[derive(Clone)]
 struct Script {
     answers: Vec<String>,
@@ -59,22 +59,23 @@ struct Script {
 }
 
 impl Server {
-    /// A server that speaks plain HTTP. It answers what is not HTTP at once.
+    /// Starts a server that speaks plain HTTP. It answers data that is not HTTP immediately.
     pub(crate) async fn plain<S: Into<String>>(answers: impl IntoIterator<Item = S>) -> Self {
         Self::start(None, Pace::Swift, answers).await
     }
 
-    /// The same, but it takes its time.
+    /// Starts a server that speaks plain HTTP and delays its answers.
     pub(crate) async fn slow<S: Into<String>>(delay: Duration, answers: impl IntoIterator<Item = S>) -> Self {
         Self::start(None, Pace::After(delay), answers).await
     }
 
-    /// The same at once, but no answer comes to its end: after what is given there is a byte from time to time.
+    /// Starts a server that speaks plain HTTP and whose answers never end: after the given text it sends a byte from time to
+    /// time.
     pub(crate) async fn dripping<S: Into<String>>(answers: impl IntoIterator<Item = S>) -> Self {
         Self::start(None, Pace::Dripping, answers).await
     }
 
-    /// A server that speaks TLS.
+    /// Starts a server that speaks TLS.
     pub(crate) async fn tls<S: Into<String>>(
         certificate: Certificate,
         answers: impl IntoIterator<Item = S>,
@@ -104,7 +105,7 @@ impl Server {
                     match acceptor {
                         None => script.serve(stream).await,
                         Some(acceptor) => {
-                            // Where the handshake fails, rustls has sent its alert.
+                            // If the handshake fails, rustls has sent its alert.
                             if let Ok(stream) = acceptor.accept(stream).await {
                                 script.serve(stream).await;
                             }
@@ -121,7 +122,7 @@ impl Server {
         self.url_by(self.scheme, path)
     }
 
-    /// A URL by a scheme that the server may not speak.
+    /// Returns a URL with a scheme that the server may not speak.
     pub(crate) fn url_by(&self, scheme: &str, path: &str) -> Url {
         Url::parse(&format!("{scheme}://{}{path}", self.address)).unwrap()
     }
@@ -134,12 +135,12 @@ impl Server {
         Request::new(Method::POST, self.url(path), "post", Class::Write)
     }
 
-    /// How many connections were made to the server.
+    /// Returns the number of connections to the server.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
     }
 
-    /// What the server was asked.
+    /// Returns the requests that the server received.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.log.lock().unwrap().clone()
     }
@@ -161,12 +162,12 @@ impl Script {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let _ = stream.shutdown().await;
-        // What a client is still sending is taken, so that its answer is not lost with the connection.
+        // The rest of the request is read, so that the client does not lose the answer with the connection.
         let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
     }
 }
 
-/// Reads a request, or the beginning of what is none. `None` where nothing comes.
+/// Reads a request, or the start of data that is not HTTP. Returns `None` if the connection closes without a complete request.
 pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
     let mut bytes = Vec::new();
     loop {

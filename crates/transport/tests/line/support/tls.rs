@@ -1,4 +1,4 @@
-//! TLS as the tests' servers speak it. `certificates/make.sh` makes the certificates.
+//! TLS of the test servers. `certificates/make.sh` creates the certificates.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ const KEY: &[u8] = include_bytes!("../certificates/key.pem");
 /// The certificate of a server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Certificate {
-    /// Valid, of 127.0.0.1, registry.example and storage.example.
+    /// Valid for 127.0.0.1, registry.example and storage.example.
     Host,
-    /// The same, but expired.
+    /// The same names, but expired.
     Expired,
-    /// Valid, of another name.
+    /// Valid for another name.
     Misnamed,
 }
 
 impl Certificate {
-    /// What accepts TLS connections with this certificate; `protocol` is the one that is agreed on (ALPN).
+    /// Returns an acceptor of TLS connections with this certificate. `protocol` is negotiated by ALPN.
     pub(crate) fn acceptor(self, protocol: &str) -> TlsAcceptor {
         let pem: &[u8] = match self {
             Self::Host => include_bytes!("../certificates/host.pem"),
