@@ -204,7 +204,7 @@ impl Error {
         }
     }
 
-    /// Returns `true` if an answer, or the rest of it, did not arrive in time, in any of the attempts.
+    /// Returns `true` if an answer, or the rest of it, did not arrive in time, after all attempts.
     pub fn is_silence(&self) -> bool {
         matches!(&*self.kind, ErrorKind::Transport(error) if error.is_silence())
     }

@@ -16,7 +16,7 @@ impl Writer {
         Self { own: reader.clone().pushing(), reader }
     }
 
-    /// The same access without the right to write.
+    /// Returns read access without push permission.
     pub fn reader(&self) -> &Reader {
         &self.reader
     }

@@ -44,8 +44,8 @@ impl Reader {
     ) -> Result<Vec<Referrer>, Error> {
         let mut found = List::new(format!("listing the referrers of {repository}@{subject}"));
         let session = self.sessions.of(&repository.host)?;
-        // An empty answer is final. A registry that adds the API must include the referrers in the fallback tag that were pushed
-        // before (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. To read it would be
+        // An empty answer is final. A registry that adds the API must take over the referrers that the fallback tag lists
+        // (*Enabling the Referrers API*), so crane, cosign and regclient do not read the tag either. To read it would be
         // one more request for nearly every image.
         if !session.lacks_referrers()
             && self.referrers_by_api(repository, subject, artifact_type, &mut found).await?

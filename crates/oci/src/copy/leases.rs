@@ -241,7 +241,7 @@ mod tests {
         starts: u8,
         takes: u8,
         fails: bool,
-        /// The step at which the request is dropped.
+        /// When the request is dropped, if it is.
         dropped: Option<u8>,
     }
 

@@ -29,7 +29,7 @@ pub enum Presence {
     Wanted(Upload),
 }
 
-/// How a blob came to be in a repository.
+/// How a blob was brought to a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Brought {
     /// It existed, or was mounted from another repository.

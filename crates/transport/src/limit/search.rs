@@ -24,7 +24,7 @@ const SHORTEST_ROUND_TRIP: f64 = 1e-4;
 
 /// After the first refusal the rate doubles in this many round trips…
 const ROUND_TRIPS_TO_DOUBLE: f64 = 100.0;
-/// …but in no less and no more time than this, in seconds.
+/// …but in no less and no more time than these, in seconds.
 const SHORTEST_DOUBLING: f64 = 0.02;
 const LONGEST_DOUBLING: f64 = 2.0;
 /// Once a sustained rate is known, the search is careful: the rate doubles in this time, in seconds, …
