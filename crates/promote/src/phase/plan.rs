@@ -97,7 +97,7 @@ impl Plan {
     }
 
     /// Returns the images that are known to lack attachments, ordered by repository and digest. For the others see
-    /// [`Summary::not_looked_at`].
+    /// [`Summary::not_looked_at`](crate::phase::Summary::not_looked_at).
     pub fn missing(&self) -> Vec<Missing<'_>> {
         let missing = self.owed.images.iter().map(|image| Missing {
             repository: self.edges.repository(image.subject.canonical),
@@ -115,7 +115,7 @@ impl Plan {
         self.keep_going
     }
 
-    /// Returns whether the run has nothing to write, as far as is known. See [`Summary::not_looked_at`].
+    /// Returns whether the run has nothing to write, as far as is known. See [`Summary::not_looked_at`](crate::phase::Summary::not_looked_at).
     pub fn is_empty(&self) -> bool {
         let is_due = |verdict: &Verdict| matches!(verdict, Verdict::Copy | Verdict::Tag | Verdict::Late);
         self.owed.images.is_empty()
