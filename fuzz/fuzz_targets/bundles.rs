@@ -6,9 +6,9 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use promote::fuzzing::{Peeked, peek};
 use sigstore::{Rejection, Signatory, Statement, VerificationKey, Verified, Verifier};
 use sigstore_trust_root::SIGSTORE_PRODUCTION_TRUSTED_ROOT;
+use trust::fuzzing::{Peeked, peek};
 
 /// The artifact of the seeds `statement.json` and `message.json`, which one key has signed.
 const BY_KEY: &str = "6970ef51f54a3e4f7a5ccd707d95be3077298a0f68b1ebb25c124d38f6a78ad6";

@@ -5,9 +5,9 @@
 use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
-use oci::{Digest, Tag};
-use promote::fuzzing::{images, plain};
+use manifest::fuzzing::{images, plain};
 use manifest::{Diagnostics, Image, Manifests, Position};
+use oci::{Digest, Tag};
 
 /// What an image says, without places.
 type Said = Vec<(String, Vec<(Digest, Vec<Tag>)>)>;

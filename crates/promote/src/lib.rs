@@ -7,9 +7,6 @@ mod cache;
 mod decide;
 mod error;
 mod event;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 mod inventory;
 mod output;
 pub mod phase;

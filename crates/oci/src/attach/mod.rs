@@ -2,9 +2,9 @@
 //!
 //! There are two ways to attach content. cosign writes a manifest under a tag that is derived from the digest of the image
 //! ([`AttachedTag`](oci_types::AttachedTag)), and the layers of that manifest are the attached content. OCI 1.1 sets the
-//! `subject` of a manifest, and the registry lists all manifests with the same subject ([`Reader::referrers`](crate::Reader::referrers)). If the registry has no
-//! such list, clients maintain it as an index under [`referrers_tag`](oci_types::referrers_tag) (distribution specification,
-//! *Referrers Tag Schema*).
+//! `subject` of a manifest, and the registry lists all manifests with the same subject
+//! ([`Reader::referrers`](crate::Reader::referrers)). If the registry has no such list, clients maintain it as an index under
+//! [`referrers_tag`](oci_types::referrers_tag) (distribution specification, *Referrers Tag Schema*).
 //!
 //! To extend a tag that several clients write, this module reads it, extends it, checks it again and writes it. If another
 //! client has written the tag in the meantime, it starts over. Within one process such writes are serialized. Between processes a

@@ -115,7 +115,8 @@ impl Plan {
         self.keep_going
     }
 
-    /// Returns whether the run has nothing to write, as far as is known. See [`Summary::not_looked_at`](crate::phase::Summary::not_looked_at).
+    /// Returns whether the run has nothing to write, as far as is known. See
+    /// [`Summary::not_looked_at`](crate::phase::Summary::not_looked_at).
     pub fn is_empty(&self) -> bool {
         let is_due = |verdict: &Verdict| matches!(verdict, Verdict::Copy | Verdict::Tag | Verdict::Late);
         self.owed.images.is_empty()
