@@ -181,6 +181,21 @@ fn pure_crates_are_built_of_few_packages_and_without_http() {
     assert!(packages_of(&metadata, "oci").contains("tokio"), "what is reached indirectly is found");
 }
 
+/// Paths to sources in backticks in a page, each without the name of an item.
+fn named_sources(page: &str) -> Vec<&str> {
+    page.split('`').skip(1).step_by(2).filter(|text| text.ends_with(".rs") && text.contains('/')).collect()
+}
+
+#[test]
+fn the_page_that_says_where_things_are_names_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = fs::read_to_string(root.join("docs/design/where-is.md")).unwrap();
+    let named = named_sources(&page);
+    assert!(named.len() > 20, "the page has been read");
+    let missing: Vec<_> = named.iter().filter(|path| !root.join("crates").join(path).is_file()).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn an_edge_against_the_directions_is_found() {
     let members = MAY_DEPEND_ON.iter().map(|(name, _)| (*name).to_owned()).collect();

@@ -62,12 +62,7 @@ pub(super) fn finish(
     door: &Door,
     rejected: usize,
 ) -> Exit {
-    let judged = judge(end, ledger);
-    // Manifests contain invalid entries, so the run has partially failed.
-    let (outcome, mut exit) = match judged.1 {
-        Exit::Success | Exit::Unsigned if rejected > 0 => ("failed", Exit::Partial),
-        _ => judged,
-    };
+    let (outcome_word, mut exit) = outcome(end, ledger, rejected);
     let tally = door.tally();
     let plan = plan_of(end);
     match end {
@@ -78,8 +73,8 @@ pub(super) fn finish(
         }
         End::CutShort if !ledger.has_writing_begun() => print_error("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
-            print(&match judged.0 {
-                NOTHING_TO_DO => nothing_to_do(rejected).to_owned(),
+            print(&match outcome(end, ledger, 0) {
+                (NOTHING_TO_DO, _) => nothing_to_do(rejected).to_owned(),
                 _ => summary(ledger, plan, &tally),
             });
             print_not_begun(end);
@@ -93,8 +88,8 @@ pub(super) fn finish(
         let error = if let End::GivenUp(error) = end { Some(error.problem()) } else { None };
         let registries = serde_json::to_value(&tally).unwrap_or_default();
         let exit_code = exit.code();
-        let report =
-            ledger.report(Ending { outcome, exit_code, confirmed: args.confirm, plan, error, registries });
+        let (outcome, confirmed) = (outcome_word, args.confirm);
+        let report = ledger.report(Ending { outcome, exit_code, confirmed, plan, error, registries });
         let written =
             write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
         if let Err(problem) = written {
@@ -170,44 +165,35 @@ fn is_complete(end: &End, ledger: &ReportBuilder) -> bool {
     ledger.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
 }
 
-/// Returns the outcome as a word, and the exit code.
-fn judge(end: &End, ledger: &ReportBuilder) -> (&'static str, Exit) {
+/// Returns the outcome as a word, and the exit code. `rejected` is the number of invalid entries that were left out of the
+/// manifests.
+pub(super) fn outcome(end: &End, ledger: &ReportBuilder, rejected: usize) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
-        End::GivenUp(error) => match error {
-            Error::Overlaps(_) | Error::Conflicts(..) | Error::Blocked(..) => ("refused", exit_of(error)),
-            Error::Unavailable(..) | Error::TrustUnavailable(..) | Error::CannotSign(..) => {
-                ("unavailable", exit_of(error))
-            }
-            Error::Interrupted => ("interrupted", exit_of(error)),
-        },
+        End::GivenUp(Error::Overlaps(_) | Error::Conflicts(..)) => ("refused", Exit::Conflict),
+        End::GivenUp(Error::Blocked(..)) => ("refused", Exit::Policy),
+        End::GivenUp(Error::Unavailable(..) | Error::TrustUnavailable(..) | Error::CannotSign(..)) => {
+            ("unavailable", Exit::Unavailable)
+        }
+        End::GivenUp(Error::Interrupted) => ("interrupted", Exit::Interrupted),
+        End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort => ("interrupted", Exit::Interrupted),
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
         End::Unwritten(_) => ("failed", Exit::Failure),
-        End::DryRun(prepared) if prepared.refused() > 0 => ("unsigned", Exit::Unsigned),
-        End::DryRun(_) => ("dry-run", Exit::Success),
-        End::NothingToDo(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
-        End::NothingToDo(_) => ("done", Exit::Success),
         // A failure may also have ended the run (`--keep-going=false`), so it is checked first.
         End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
         End::Finished(attested) if attested.promoted().not_begun() + attested.not_begun() > 0 => {
             ("interrupted", Exit::InterruptedWriting)
         }
+        // The manifests ask for entries that are invalid, so the run has failed in part.
+        _ if rejected > 0 => ("failed", Exit::Partial),
+        End::DryRun(prepared) if prepared.refused() > 0 => ("unsigned", Exit::Unsigned),
+        End::DryRun(_) => ("dry-run", Exit::Success),
         End::Finished(attested) if attested.unsigned() + attested.unrecorded() > 0 => {
             ("unsigned", Exit::Unsigned)
         }
-        End::Finished(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
-        End::Finished(_) => ("done", Exit::Success),
-        End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
-        End::CutShort => ("interrupted", Exit::Interrupted),
-    }
-}
-
-pub(super) fn exit_of(error: &Error) -> Exit {
-    match error {
-        Error::Overlaps(_) | Error::Conflicts(..) => Exit::Conflict,
-        Error::Blocked(..) => Exit::Policy,
-        Error::Unavailable(..) | Error::TrustUnavailable(..) | Error::CannotSign(..) => Exit::Unavailable,
-        Error::Interrupted => Exit::Interrupted,
+        End::NothingToDo(_) | End::Finished(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
+        End::NothingToDo(_) | End::Finished(_) => ("done", Exit::Success),
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use end::{End, exit_of, finish, print_problem};
+use end::{End, finish, outcome, print_problem};
 use indicatif::MultiProgress;
 use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use oci::Client;
@@ -200,7 +200,7 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
         }
         Err(error) => {
             print_problem(&error.problem());
-            exit_of(&error)
+            outcome(&End::GivenUp(error), &ReportBuilder::default(), 0).1
         }
     }
 }
