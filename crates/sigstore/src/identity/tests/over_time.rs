@@ -1,8 +1,7 @@
 //! Changes during a run: tokens that expire, and sources that fail, are slow or disappear.
 
-use std::time::Duration;
-
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

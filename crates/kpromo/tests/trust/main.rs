@@ -1,0 +1,10 @@
+//! Promotions with signatures and attestations on a real Sigstore, checked with cosign; and cosign's signatures, checked with
+//! kpromo.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod attested;
+mod signed;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;

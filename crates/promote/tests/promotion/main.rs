@@ -1,0 +1,11 @@
+//! Promotions between embedded registries over HTTP. The tests count every request.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod authentication;
+mod failures;
+mod requests;
+#[path = "../support/mod.rs"]
+mod support;
+mod verdicts;
+mod worlds;
