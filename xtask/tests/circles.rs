@@ -1,6 +1,9 @@
 //! No file of a crate imports another that imports it back, directly or indirectly. What two files share is in a third file
 //! below both.
 
+//!
+//! Paths that stand only in the arguments of a macro are not seen: `syn` leaves these as tokens.
+
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,14 +41,14 @@ fn is_for_tests(attributes: &[Attribute]) -> bool {
     attributes.iter().any(is_test)
 }
 
-/// Adds all paths of an import tree to `found`.
-fn leaves(tree: &UseTree, prefix: &[String], found: &mut Vec<Vec<String>>) {
+/// Collects the paths of a tree of imports, each with the name that it has in the file.
+fn leaves(tree: &UseTree, prefix: &[String], found: &mut Vec<(String, Vec<String>)>) {
     let joined = |name: String| [prefix, &[name]].concat();
     match tree {
         UseTree::Path(path) => leaves(&path.tree, &joined(path.ident.to_string()), found),
-        UseTree::Name(name) => found.push(joined(name.ident.to_string())),
-        UseTree::Rename(rename) => found.push(joined(rename.ident.to_string())),
-        UseTree::Glob(_) => found.push(prefix.to_vec()),
+        UseTree::Name(name) => found.push((name.ident.to_string(), joined(name.ident.to_string()))),
+        UseTree::Rename(rename) => found.push((rename.rename.to_string(), joined(rename.ident.to_string()))),
+        UseTree::Glob(_) => found.push(("*".to_owned(), prefix.to_vec())),
         UseTree::Group(group) => group.items.iter().for_each(|item| leaves(item, prefix, found)),
     }
 }
@@ -68,12 +71,10 @@ impl Names {
     fn import(&mut self, item: &ItemUse) {
         let mut paths = Vec::new();
         leaves(&item.tree, &[], &mut paths);
-        for path in paths {
+        for (name, path) in paths {
             // A path without a prefix may begin with a module below this one.
             let absolute = self.absolute(&path).unwrap_or_else(|| [&self.module[..], &path].concat());
-            if let Some(name) = absolute.last() {
-                self.known.insert(name.clone(), absolute.clone());
-            }
+            self.known.insert(name, absolute.clone());
             // A re-export alone is not a use, unless the file also names the item elsewhere.
             if matches!(item.vis, Visibility::Inherited) {
                 self.imported.push(absolute);
@@ -257,6 +258,17 @@ fn a_circle_over_a_module_that_passes_names_on_is_found() {
         ("deep/mod.rs", "mod inner; pub use inner::X;"),
         ("deep/inner.rs", "use crate::a::A; pub struct X;"),
         ("a.rs", "use crate::deep::X;"),
+    ];
+    assert_eq!(found(&files), ["a -> deep/inner -> a", "deep/inner -> a -> deep/inner"]);
+}
+
+#[test]
+fn a_name_that_is_changed_on_its_way_makes_a_circle_too() {
+    let files = [
+        ("lib.rs", "mod deep; mod a;"),
+        ("deep/mod.rs", "mod inner; pub use inner::X as Y;"),
+        ("deep/inner.rs", "use crate::a::A; pub struct X;"),
+        ("a.rs", "use crate::deep::Y;"),
     ];
     assert_eq!(found(&files), ["a -> deep/inner -> a", "deep/inner -> a -> deep/inner"]);
 }

@@ -80,7 +80,12 @@ impl fmt::Display for Error {
             Self::Blocked(phase, blocked, _) => {
                 let what = match phase {
                     Phase::Validate => "signatures of images in staging do not count",
-                    _ => "images do not pass the provenance check",
+                    Phase::Setup
+                    | Phase::Plan
+                    | Phase::Provenance
+                    | Phase::Promote
+                    | Phase::Sign
+                    | Phase::Attest => "images do not pass the provenance check",
                 };
                 list(f, what, blocked)
             }

@@ -31,7 +31,7 @@ pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cle
         cleared.plan.edges(),
         numbers,
         |number| open[number].subject.canonical,
-        async |number| (number, Looking { reader, cleared: &cleared }.lacks(&open[number]).await),
+        async |number| (number, CarriedCheck { reader, cleared: &cleared }.lacks(&open[number]).await),
     )
     .await;
     let looked: HashMap<usize, Result<Option<bool>, AttachError>> = looked.into_iter().collect();
@@ -43,7 +43,9 @@ pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cle
             Some(Ok(Some(true)) | Err(_)) => owed.images.push(image),
             Some(Ok(Some(false))) => owed.complete.push(image.subject),
             // Staging no longer proves what an earlier run promoted, so there is nothing to carry.
-            Some(Ok(None)) | None => {}
+            Some(Ok(None)) => {}
+            // The run is stopping.
+            None => {}
         }
     }
     owed.images.sort_by_key(|image| image.subject);
@@ -57,12 +59,12 @@ impl Cleared {
     }
 }
 
-struct Looking<'a> {
+struct CarriedCheck<'a> {
     reader: &'a Reader,
     cleared: &'a Cleared,
 }
 
-impl Looking<'_> {
+impl CarriedCheck<'_> {
     /// Returns whether an image lacks an attestation in its canonical repository, or `None` if it has not passed in this run.
     async fn lacks(&self, image: &OwedImage) -> Result<Option<bool>, AttachError> {
         let mut layers: HashMap<Digest, HashSet<Digest>> = HashMap::new();

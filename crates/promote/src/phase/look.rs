@@ -31,8 +31,8 @@ const PARTS_AT_ONCE: usize = 8;
 /// them or, if the plan does not look, from listings alone.
 ///
 /// # Errors
-/// If something has to be signed and signing is not possible: such a run must not start, and a dry run reports it. If the run
-/// is stopped.
+/// If an image is in production, or will be, and signing is not possible: such a run must not start, and a dry run reports it. If
+/// the run is stopped.
 pub(crate) async fn look(
     run: &Run,
     reader: &Reader,
@@ -43,19 +43,17 @@ pub(crate) async fn look(
     if plan.decisions().next().is_none() {
         return Ok(plan);
     }
-    if !plan.looks {
-        plan.owed = Looking { run, reader, plan: &plan, trust_config, signing }.by_listings();
-        if plan.owed.images.is_empty() && plan.owed.not_looked_at == 0 {
-            return Ok(plan);
-        }
-    }
     let looking = Looking { run, reader, plan: &plan, trust_config, signing };
     if looking.subjects().is_empty() {
         return Ok(plan);
     }
+    if !plan.looks {
+        plan.owed = looking.by_listings();
+    }
     match signing.ready().await {
         Ok(signers) if plan.looks => {
-            plan.owed = Looking { run, reader, plan: &plan, trust_config, signing }.at_images(&signers).await;
+            let looking = Looking { run, reader, plan: &plan, trust_config, signing };
+            plan.owed = looking.at_images(&signers).await;
         }
         Ok(_) => {}
         Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(plan))),

@@ -32,7 +32,8 @@ pub(super) struct OwedImage {
     pub(super) subject: Subject,
     /// The staging images that its edges copy from. Nothing is written for the image unless all of these have passed.
     pub(super) sources: Vec<ImageId>,
-    /// The manifests of the image, its own first. Empty only in a dry run that has not looked.
+    /// The manifests of the image, its own first. Empty in a dry run that has not looked, and for an image without a tag that has
+    /// its record where no summaries are written.
     pub(super) parts: Vec<Part>,
     /// Whether a manifest of the image lacks a signature. An image without a tag is not signed.
     pub(super) signature: bool,
@@ -118,7 +119,7 @@ impl OwedImage {
         let all = [
             (self.signature, Attached::Signature),
             (self.carried, Attached::Attestations),
-            (self.summary || self.parts.iter().any(|part| part.summary), Attached::Summary),
+            (self.summary, Attached::Summary),
             (self.record, Attached::Record),
         ];
         all.into_iter().filter_map(|(is_lacking, what)| is_lacking.then_some(what)).collect()
@@ -135,7 +136,6 @@ impl Part {
     pub(super) fn merge(&mut self, other: &Self) {
         self.layer = self.layer.or(other.layer);
         self.bundle = self.bundle.max(other.bundle);
-        self.summary |= other.summary;
         if self.referrers.is_none() {
             self.referrers.clone_from(&other.referrers);
         }

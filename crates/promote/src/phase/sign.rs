@@ -39,7 +39,8 @@ pub struct Signed {
     pub(super) images: Vec<SignedImage>,
     /// The images that were not signed or have not passed.
     pub(super) incomplete: Vec<Subject>,
-    /// The number of manifests that lack a signature that they should have.
+    /// The number of manifests that lack a signature that they should have, and of images that could not be read or have not
+    /// passed.
     pub(super) failed: usize,
     pub(super) not_begun: usize,
 }
@@ -128,14 +129,11 @@ struct SignWork<'a> {
 type Key = (Id<Repository>, Digest);
 
 /// A manifest to sign.
-#[derive(Clone)]
 struct Unit<'a> {
     canonical: Id<Repository>,
     part: Cow<'a, Part>,
     /// The staging images that the manifest is, or is part of, each with the proof that it and its parts have passed.
     passed: Vec<(ImageId, &'a Passed)>,
-    /// Whether the manifest is an image itself, rather than only a part of one.
-    is_image: bool,
     /// Whether another bundle is attached to the manifest in this run.
     gets_bundles: bool,
 }
@@ -145,7 +143,6 @@ impl<'a> Unit<'a> {
     fn merge(&mut self, other: Self) {
         self.part.to_mut().merge(&other.part);
         self.passed.extend(other.passed);
-        self.is_image |= other.is_image;
         self.gets_bundles |= other.gets_bundles;
     }
 
@@ -230,14 +227,13 @@ impl SignWork<'_> {
         attested: &HashSet<Key>,
     ) -> impl Iterator<Item = (Key, Unit<'b>)> {
         let canonical = image.subject.canonical;
-        let own = *self.plan.edges().digest_name(image.subject.digest);
         image.parts.iter().map(move |part| {
             let digest = part.descriptor.digest;
             let carried = passed.iter().any(|(_, passed)| gets_bundles(passed, &digest));
             let gets_bundles = carried || attested.contains(&(canonical, digest));
-            let (passed, is_image) = (passed.to_vec(), digest == own);
+            let passed = passed.to_vec();
             let part = Cow::Borrowed(part);
-            ((canonical, digest), Unit { canonical, part, passed, is_image, gets_bundles })
+            ((canonical, digest), Unit { canonical, part, passed, gets_bundles })
         })
     }
 
@@ -311,7 +307,10 @@ impl SignWork<'_> {
         let staging = self.of_staging(unit).await?;
         let carries_bundles = self.carry_bundles(unit, &staging).await?;
         let mut layers: Vec<NewLayer> = staging.iter().filter_map(layer).collect();
+        let is_tagged = self.tagged().contains(&(canonical, digest));
         let known = match (part.layer, self.signers.layers) {
+            // A first attempt has written the tag: another signature would be logged for nothing.
+            _ if is_tagged => Known::Unknown,
             (Some(known), Some(signer)) => {
                 layers.push(signature.layer(signer).await?);
                 known
@@ -323,7 +322,6 @@ impl SignWork<'_> {
             }
             (_, None) => self.plan.attached(canonical, &digest, AttachmentKind::Signature),
         };
-        let is_tagged = self.tagged().contains(&(canonical, digest));
         if !layers.is_empty() && !is_tagged {
             let tag = AttachedTag::new(digest, AttachmentKind::Signature)
                 .ok_or(AttachError::Algorithm(digest))?

@@ -78,10 +78,8 @@ impl Plan {
         }
         for image in &self.owed.images {
             let Some(edge) = edges_of(&self.edges, &image.subject).next() else { continue };
-            let (sign, record) = (
-                usize::from(image.signature),
-                usize::from(image.record || image.summary || !image.lacks_own()),
-            );
+            let (sign, record) =
+                (usize::from(image.signature), usize::from(image.record || image.summary || image.carried));
             let count = match image.refused {
                 Some(_) => Count { refused: 1, ..Count::default() },
                 None => Count { sign, record, ..Count::default() },

@@ -79,7 +79,7 @@ impl Gate {
         self.worst = worst;
     }
 
-    /// Marks summaries that no longer hold as owed, for images under a policy that pass.
+    /// Marks summaries that no longer hold as owed, for images that pass.
     fn restate(&self, plan: &mut Plan) {
         for image in &mut plan.owed.images {
             let passed: Result<Vec<_>, _> = image.sources.iter().map(|source| self.passed(source)).collect();
@@ -151,11 +151,12 @@ impl Cleared {
     }
 }
 
-/// Checks that the signatures of images are by accepted signers. Provenance has already read and verified them. Images without
-/// signatures pass.
+/// Checks the signatures of images, which Provenance has read and verified. An image without signatures passes, and so does one
+/// that only others have signed.
 ///
 /// # Errors
-/// If an image to promote has signatures and none of them is accepted.
+/// If an image to promote has a signature that claims to be by the required signer and does not verify, and none by that signer
+/// that does.
 pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
         let Proven { mut plan, to_promote, assessed, passed, unread } = proven;

@@ -29,6 +29,9 @@ pub enum Tagged {
 /// Looks for our signature in the `.sig` tag of an image.
 ///
 /// Sends one request, and one more for each layer whose content differs from what this version would sign.
+///
+/// # Errors
+/// If the registry does not answer, or the image has no SHA-256 digest.
 pub async fn tagged(
     reader: &Reader,
     place: &ProductionImage<'_>,
@@ -71,9 +74,12 @@ pub async fn tagged(
     Ok(Tagged::Others)
 }
 
-/// Whether the referrers include a bundle of a predicate type that is by `owner` and about the image under its name.
+/// Whether the referrers include a bundle of a predicate type by `by.0` that is about the image under its name.
 ///
 /// Sends two requests for each candidate until the bundle is found.
+///
+/// # Errors
+/// If the registry does not answer, or the image has no SHA-256 digest.
 pub async fn has_bundle(
     reader: &Reader,
     place: &ProductionImage<'_>,
@@ -89,9 +95,12 @@ pub async fn has_bundle(
     Ok(false)
 }
 
-/// Returns the content of the latest verification summary by `owner`, or `None` if the image has none.
+/// Returns the content of the latest verification summary by `by.0`, or `None` if the image has none.
 ///
 /// Sends two requests for each candidate.
+///
+/// # Errors
+/// If the registry does not answer, or the image has no SHA-256 digest.
 pub async fn latest_summary(
     reader: &Reader,
     place: &ProductionImage<'_>,

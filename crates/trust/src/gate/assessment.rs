@@ -56,11 +56,11 @@ impl Passed {
 /// The evaluation of an image's signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signatures {
-    /// The image has no signatures.
+    /// The image has no signatures, or only signatures by others.
     None,
     /// At least one signature is by the signer of staging.
     Accepted,
-    /// The image has signatures, but none counts. Holds the reason for each.
+    /// The image has signatures that claim to be by the required signer, and none of them verifies. Holds the reason for each.
     Refused(Vec<String>),
 }
 

@@ -30,7 +30,8 @@ impl<'a> Parts<'a> {
         self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok()
     }
 
-    /// Returns the platforms of an index with their attestations, or `None` if the manifest is not an index.
+    /// Returns the platforms of an index with their attestations, or `None` if the manifest is not an
+    /// index or cannot be read.
     pub(super) fn platforms<'b>(
         &'b self,
         digest: Digest,
@@ -80,7 +81,8 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Returns the entries of an index, or `None` if the manifest is not an index.
+    /// Returns the entries of an index, or `None` if the manifest is not an
+    /// index or cannot be read.
     async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
         let manifest = match self.manifest(digest).await {
             Ok(manifest) => manifest,
