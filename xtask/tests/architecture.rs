@@ -181,6 +181,19 @@ fn pure_crates_are_built_of_few_packages_and_without_http() {
     assert!(packages_of(&metadata, "oci").contains("tokio"), "what is reached indirectly is found");
 }
 
+/// The most lines that a source may have. A longer one mostly holds two things.
+const LINES_MAX: usize = 500;
+
+#[test]
+fn no_source_is_too_long_to_read_at_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path());
+    let all = folders.chain([root.join("xtask")]).flat_map(|folder| sources(&folder));
+    let lines = |path: &PathBuf| fs::read_to_string(path).unwrap().lines().count();
+    let long: Vec<_> = all.filter(|path| lines(path) > LINES_MAX).collect();
+    assert_eq!(long, Vec::<PathBuf>::new());
+}
+
 /// Paths to sources in backticks in a page, each without the name of an item.
 fn named_sources(page: &str) -> Vec<&str> {
     page.split('`').skip(1).step_by(2).filter(|text| text.ends_with(".rs") && text.contains('/')).collect()
