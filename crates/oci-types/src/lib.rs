@@ -5,6 +5,7 @@
 
 mod attached_tag;
 mod digest;
+pub mod json;
 mod manifest;
 mod name;
 pub mod text;

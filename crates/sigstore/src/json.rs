@@ -2,78 +2,29 @@
 //! last, so that two readers would see different signed content (RFC 8259, section 4).
 
 use std::collections::HashSet;
-use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use oci_types::json::{NameRules, check_names};
 
 /// Checks that bytes are JSON in which names are unique within each object, at every depth.
 ///
 /// # Errors
 /// Returns an error if the bytes are not JSON, or if a name occurs twice in an object.
 pub(crate) fn names_are_unique(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    (&mut json).deserialize_any(Any)?;
-    json.end()
+    check_names(bytes, Unique)
 }
 
-/// Any value. It is parsed and discarded.
-struct Any;
+/// Each name at most once in an object.
+#[derive(Clone, Copy)]
+struct Unique;
 
-impl<'de> DeserializeSeed<'de> for Any {
-    type Value = ();
+impl NameRules for Unique {
+    type Seen = HashSet<String>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Any {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut names = HashSet::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if names.contains(&name) {
-                let shown = crate::error::bounded(&name);
-                return Err(A::Error::custom(format_args!("the name `{shown}` stands twice in one object")));
-            }
-            names.insert(name);
-            map.next_value_seed(Self)?;
+    fn member(self, name: &str, seen: &mut HashSet<String>) -> Result<Option<Self>, String> {
+        if seen.insert(name.to_owned()) {
+            return Ok(Some(self));
         }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Self)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
+        Err(format!("the name `{}` stands twice in one object", crate::error::bounded(name)))
     }
 }
 

@@ -1,10 +1,7 @@
 //! Checks of member names in manifests. JSON decoders in Go match members in any case, and the last match wins; other decoders
 //! require the exact name. A manifest that such decoders would read differently is rejected.
 
-use std::fmt;
-
-use serde::Deserialize as _;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use crate::json::{NameRules, check_names};
 
 /// The kind of an object in a manifest.
 #[derive(Clone, Copy)]
@@ -84,70 +81,19 @@ fn folded(name: &str) -> String {
 /// # Errors
 /// Returns an error if there is such a member, or if the bytes are not JSON.
 pub(super) fn check(bytes: &[u8]) -> Result<(), serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    Names(Kind::Manifest).deserialize(&mut deserializer)?;
-    deserializer.end()
+    check_names(bytes, Kind::Manifest)
 }
 
-/// Deserializes a value to check the names of its members.
-struct Names(Kind);
+impl NameRules for Kind {
+    type Seen = ();
 
-impl<'de> DeserializeSeed<'de> for Names {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.0 {
-            Kind::Free => IgnoredAny::deserialize(deserializer).map(drop),
-            _ => deserializer.deserialize_any(self),
+    fn member(self, name: &str, (): &mut ()) -> Result<Option<Self>, String> {
+        match self.of_member(name) {
+            Ok(Self::Free) => Ok(None),
+            Ok(kind) => Ok(Some(kind)),
+            Err(known) => Err(format!(
+                "a member is named like `{known}`, in upper and lower case that differ: readers disagree about it"
+            )),
         }
-    }
-}
-
-impl<'de> Visitor<'de> for Names {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
-        while let Some(name) = members.next_key::<String>()? {
-            let kind = self.0.of_member(&name).map_err(|known| {
-                A::Error::custom(format_args!(
-                    "a member is named like `{known}`, in upper and lower case that differ: readers disagree about it"
-                ))
-            })?;
-            members.next_value_seed(Names(kind))?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        while items.next_element_seed(Names(self.0))?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
     }
 }
