@@ -1,5 +1,6 @@
 //! Attestations, records and summaries, judged by cosign.
 
+use oci::{MediaType, RawManifest};
 use registry::sample::Recipe;
 use serde_json::json;
 use testkit::{Expected, Issuer, Rekor, Signing, TokenRequest};
@@ -45,6 +46,36 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
         server.tally().reset();
         world.promote(&["--verification-summaries"]);
         assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
+    }
+}
+
+/// Two indexes share a part. One has provenance. The other has none, so the part is judged by its own and fails: it gets no
+/// signature and no summary through the first one either.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
+async fn a_part_that_fails_in_one_index_is_not_signed_through_another() {
+    let mut world = World::with(Production::embedded().await).await;
+    let whole = index(1);
+    let part = whole.manifests[0].clone();
+    let child = json!({
+        "mediaType": part.media_type().as_str(), "digest": part.digest().to_string(), "size": part.bytes().len(),
+    });
+    let kind = MediaType::OciIndex;
+    let text = json!({ "schemaVersion": 2, "mediaType": kind.as_str(), "manifests": [child] }).to_string();
+    let mut bare = whole.clone();
+    bare.manifests = vec![part.clone(), RawManifest::new(kind, text.into())];
+    let bare = world.stage("app", bare, &["bare"]).await;
+    world.promote_unsigned();
+    let whole = world.stage("app", whole, &["v1"]).await;
+    let signing = Signing::keyless(world.sigstore.token(BUILDER));
+    world.v3().attest(&world.staged("app", whole), PROVENANCE, &provenance(), &signing);
+    world.require_provenance();
+    let said = run(world.command(&["--verification-summaries"]));
+    assert_eq!(said.code, 31, "{}\n{}", said.stdout, said.stderr);
+    for digest in [part.digest(), bare, whole] {
+        let reference = format!("{}/prod/app@{digest}", world.production.host());
+        world.v3().verify(&reference, &world.by(PROMOTER).any_form()).unwrap_err();
+        world.v3().verify_attestation(&reference, SUMMARY, &world.by(PROMOTER).bundle()).unwrap_err();
     }
 }
 

@@ -124,6 +124,15 @@ impl World {
         self.desk.write("config.yaml", &text)
     }
 
+    /// Promotes without signing, as a run that is killed before it signs.
+    pub(crate) fn promote_unsigned(&self) {
+        let mut command = kpromo(None);
+        command.args(["cip", "--confirm", "--sign=false", "--config"]).arg(self.config());
+        command.arg("--manifest").arg(self.manifest());
+        let said = run(command);
+        assert_eq!(said.code, 0, "{}", said.stderr);
+    }
+
     pub(crate) fn promote(&self, flags: &[&str]) -> Said {
         let said = run(self.command(flags));
         assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);

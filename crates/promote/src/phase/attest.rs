@@ -26,7 +26,7 @@ use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::phase::sign::{Signed, SignedImage, skipped};
 use crate::run::Run;
-use crate::subject::Subject;
+use crate::subject::{Subject, edges_of};
 
 /// The result of a confirmed run.
 #[derive(Debug)]
@@ -290,7 +290,8 @@ impl AttestWork<'_> {
         Ok(())
     }
 
-    /// Creates the verification summary of a manifest, with the worst judgement about it.
+    /// Creates the verification summary of a manifest, with the worst judgement about it, the attestations that it was made by, and
+    /// the policy.
     fn summary(
         &self,
         owed: &OwedImage,
@@ -298,18 +299,23 @@ impl AttestWork<'_> {
         place: &ProductionImage<'_>,
         is_image: bool,
     ) -> Result<Statement, AttachError> {
-        let passed = owed.sources.iter().filter_map(|source| self.promoted.gate.passed(source).ok());
-        let assessments: Vec<&Assessment> = passed.map(Passed::assessment).collect();
-        let about_it = assessments.iter().flat_map(|assessment| assessment.counted());
-        let about_it = about_it.filter(|(about, _)| is_image || *about == part.descriptor.digest);
+        let gate = &self.promoted.gate;
+        let canonical = owed.subject.canonical;
+        let elsewhere =
+            gate.judged_as(canonical, &place.digest).filter(|image| !owed.sources.contains(image));
+        let judged = elsewhere.as_ref().map_or(&owed.sources[..], std::slice::from_ref);
+        let found = judged.iter().filter_map(|image| gate.assessment(image)).flat_map(Assessment::counted);
+        // A summary of an image names the evidence of its platforms too.
+        let is_whole = is_image && elsewhere.is_none();
+        let about_it = found.filter(|(about, _)| is_whole || *about == part.descriptor.digest);
         let inputs = about_it
             .map(|(_, found)| Input { place: found.location.to_string(), digest: found.location.digest() })
             .collect();
         let summary = Summary {
             place: *place,
-            judgement: self.promoted.gate.judgement(owed.subject.canonical, &place.digest),
+            judgement: gate.judgement(canonical, &place.digest),
             inputs,
-            policy: self.policy_file(owed),
+            policy: self.policy_file(owed, elsewhere),
             time: self.time,
             promoter: &self.signing.promoter,
         };
@@ -317,11 +323,13 @@ impl AttestWork<'_> {
     }
 
     /// Returns the file that declares the policy of an image, as it is named in its repository. If there is no policy, returns
-    /// the file that requests the image.
-    fn policy_file(&self, owed: &OwedImage) -> String {
+    /// the file that requests the image. The policy is that of the staging image `elsewhere`, if the verdict comes from there.
+    fn policy_file(&self, owed: &OwedImage, elsewhere: Option<ImageId>) -> String {
         let edges = self.plan.edges();
-        let sources = owed.sources.iter().map(|(source, _)| edges.repository(*source));
-        let declared = sources.filter_map(|source| self.plan.policies.file_of(source)).next();
+        let own = || edges_of(edges, &owed.subject).flat_map(|edge| edges.sources(edge)).collect();
+        let sources: Vec<Id<Repository>> = elsewhere.map_or_else(own, |(source, _)| vec![source]);
+        let policies = &self.plan.policies;
+        let declared = sources.into_iter().find_map(|source| policies.file_of(edges.repository(source)));
         let first = self.promoted.held(&owed.subject).next();
         let file = declared.or_else(|| first.map(|edge| edges.file(edge))).unwrap_or_default();
         self.signing.promoter.manifest_name(file)

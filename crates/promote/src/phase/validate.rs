@@ -46,11 +46,17 @@ impl Gate {
 
     /// Returns the judgement about a manifest in its canonical repository: the worst one of all images that it is part of.
     pub(super) fn judgement(&self, canonical: Id<Repository>, digest: &Digest) -> Option<&Judgement> {
-        let image = self.worst.get(&(canonical, *digest))?;
-        Some(self.assessment(image)?.judgement_of(digest))
+        let image = self.judged_as(canonical, digest)?;
+        Some(self.assessment(&image)?.judgement_of(digest))
     }
 
-    fn assessment(&self, image: &ImageId) -> Option<&Assessment> {
+    /// The staging image whose verdict about a manifest holds: see [`Gate::judgement`].
+    pub(super) fn judged_as(&self, canonical: Id<Repository>, digest: &Digest) -> Option<ImageId> {
+        self.worst.get(&(canonical, *digest)).copied()
+    }
+
+    /// What was found of a staging image, whether it has passed or not.
+    pub(super) fn assessment(&self, image: &ImageId) -> Option<&Assessment> {
         let refused = || self.refused.get(image).and_then(|(_, assessment)| assessment.as_ref());
         self.passed.get(image).map(Passed::assessment).or_else(refused)
     }

@@ -109,9 +109,12 @@ async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_thro
         let count = usize::from(expected.is_some());
         for digest in [part, index.digest()] {
             assert_eq!(scene.attached(0, digest).await, (count, count, count, count), "{mode:?}");
-            let results: Vec<String> =
-                scene.summaries(digest).await.into_iter().map(|(result, _)| result).collect();
+            let summaries = scene.summaries(digest).await;
+            let results: Vec<&str> = summaries.iter().map(|(result, _)| result.as_str()).collect();
             assert_eq!(results, expected.into_iter().collect::<Vec<_>>(), "{mode:?}");
+            for (_, policy) in &summaries {
+                assert!(policy.ends_with("manifests/app/promoter-manifest.yaml"), "{policy} has no policy");
+            }
         }
     }
 }
