@@ -7,8 +7,8 @@ mod support;
 
 use http::StatusCode;
 use oci::{
-    Algorithm, AttachedTag, AttachmentKind, Digest, Known, MediaType, RawManifest, Reader, Repository,
-    Selector,
+    Algorithm, AttachedBlob, AttachedTag, AttachmentKind, Digest, Known, MediaType, RawManifest, Reader,
+    Repository, Selector,
 };
 use promote::phase::Attested;
 use promote::{Cache, Job, Recheck, prepare};
@@ -53,6 +53,13 @@ impl Signer {
     async fn promote(&self) -> Attested {
         self.world.reset_tallies();
         self.world.promote().await
+    }
+
+    /// Returns the layers of a manifest's `.sig` tag.
+    async fn signature_layers(&self, canonical: &Repository, digest: Digest) -> Vec<AttachedBlob> {
+        let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
+        let attachment = self.reader().attachment(canonical, Selector::Tag(&tag)).await.unwrap();
+        attachment.present().unwrap().layers
     }
 
     /// Promotes as with `--sign=false`.
@@ -328,15 +335,7 @@ async fn signatures_of_staging_are_carried() {
         this.promote().await;
         let canonical = this.world.repository(0, "app");
         for (digest, by_staging) in signed {
-            let tag = AttachedTag::new(digest, AttachmentKind::Signature).unwrap().tag();
-            let layers = this
-                .reader()
-                .attachment(&canonical, Selector::Tag(&tag))
-                .await
-                .unwrap()
-                .present()
-                .unwrap()
-                .layers;
+            let layers = this.signature_layers(&canonical, digest).await;
             assert_eq!(layers.len(), 1 + ours, "staging's, then ours, and no stranger's: {format:?}");
             assert_eq!(layers[0].digest, Digest::of(&by_staging.content));
             assert_eq!(layers[0].annotations, by_staging.annotations);
@@ -375,15 +374,7 @@ async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
         }
         this.promote().await;
         let canonical = this.world.repository(0, "app");
-        let tag = AttachedTag::new(image.digest(), AttachmentKind::Signature).unwrap().tag();
-        let there = this
-            .reader()
-            .attachment(&canonical, Selector::Tag(&tag))
-            .await
-            .unwrap()
-            .present()
-            .unwrap()
-            .layers;
+        let there = this.signature_layers(&canonical, image.digest()).await;
         let carried =
             there.iter().zip(&layers).filter(|(there, staged)| there.annotations == staged.annotations);
         assert_eq!((there.len(), carried.count()), (21, 20), "ours is the last");

@@ -86,10 +86,10 @@ impl Reader<'_> {
                 Entry::Occupied(place) => self.repeated(name, &mut rows[*place.get()], &row),
             }
         }
-        let wishes = rows.into_iter().filter_map(|Row { digest, position, tags, .. }| {
+        let listed = rows.into_iter().filter_map(|Row { digest, position, tags, .. }| {
             Some(DigestTags { digest, position, tags: tags? })
         });
-        Some(wishes.collect())
+        Some(listed.collect())
     }
 
     /// Reports a repeated digest. If its tags differ between the two entries, the manifest is ambiguous and neither entry is

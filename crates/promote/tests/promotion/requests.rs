@@ -116,15 +116,7 @@ async fn staging_on_the_host_of_production_is_mounted_from() {
     let host = world.production[0].host().clone();
     let mut manifests = world.manifests();
     manifests.manifests[0].source.host = host;
-    let job = promote::Job {
-        manifests,
-        strict: false,
-        keep_going: true,
-        late_after: None,
-        writes: true,
-        looks: false,
-        cache: None,
-    };
+    let job = promote::Job { manifests, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     world.carry_out(cleared).await;
     world.assert_complete().await;

@@ -1,7 +1,5 @@
 //! Late hosts and stops.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use oci::AttachmentKind;
 use promote::{Error, Job};
@@ -74,14 +72,7 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
     scene.world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let cleared = scene.prepare_job(Job { late_after: LATE_AFTER, ..scene.job() }).await.unwrap();
     scene.world.production[0].faults().clear();
-    scene.world.staging.faults().set_latency(Duration::from_millis(50));
-    let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);
-    let stopping = async {
-        while asked() == 0 {
-            tokio::task::yield_now().await;
-        }
-        scene.world.stop.cancel();
-    };
+    let stopping = scene.stop_while_examining();
     let (attested, ()) = tokio::join!(scene.world.carry_out(cleared), stopping);
     assert_eq!((attested.promoted().failed(), attested.promoted().not_begun()), (0, 4));
     assert_eq!(scene.world.production[0].tally().snapshot().writes(), 0);
@@ -91,15 +82,8 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
 #[tokio::test]
 async fn a_run_that_is_told_to_stop_clears_nothing() {
     let (scene, _) = Scene::with_images(google(), 1, 3).await;
-    scene.world.staging.faults().set_latency(Duration::from_millis(50));
-    let asked = || scene.world.staging.tally().snapshot().requests(Kind::Referrers);
-    let stopping = async {
-        while asked() == 0 {
-            tokio::task::yield_now().await;
-        }
-        scene.world.stop.cancel();
-    };
+    let stopping = scene.stop_while_examining();
     let (prepared, ()) = tokio::join!(scene.prepare(), stopping);
     assert!(matches!(prepared, Err(Error::Interrupted)));
-    assert!(asked() < 3, "the others have not been begun");
+    assert!(scene.asked() < 3, "the others have not been begun");
 }

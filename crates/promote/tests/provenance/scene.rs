@@ -1,5 +1,7 @@
 //! A world that trusts a key.
 
+use std::time::Duration;
+
 use manifest::policy::{Mode, Policies};
 use oci::{AttachmentKind, NewLayer, RegistryRoot, Repository};
 use promote::{Error, Job, Phase, Prepared, prepare};
@@ -87,6 +89,20 @@ impl Scene {
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Returns the number of requests to staging for what refers to images.
+    pub(crate) fn asked(&self) -> u64 {
+        self.world.staging.tally().snapshot().requests(Kind::Referrers)
+    }
+
+    /// Stops the run once the first image is examined. The others wait, since staging is slow.
+    pub(crate) async fn stop_while_examining(&self) {
+        self.world.staging.faults().set_latency(Duration::from_millis(50));
+        while self.asked() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.world.stop.cancel();
     }
 
     /// Returns the number of requests to staging, except tag listings, since the last call.
