@@ -6,6 +6,7 @@
 pub mod attach;
 pub mod audit;
 mod config;
+mod entries;
 pub mod evidence;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -18,6 +19,7 @@ mod production;
 mod promoter;
 
 pub use config::{SignatureFormat, Signing, SummarySigner, TrustConfig, Verification};
+pub use entries::ImageManifests;
 pub use problem::{NewAdvice, Problem};
 pub use production::Production;
 pub use promoter::{CiJob, Promoter};

@@ -2,36 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
-use oci_types::Digest;
-use oci_types::DigestReference;
-use oci_types::{Descriptor, RawManifest};
+use oci_types::{Descriptor, Digest, DigestReference};
 
-use crate::error::{Error, ErrorKind};
+use super::walk::{Node, visit, walk};
+use crate::error::Error;
 use crate::read::Selector;
 use crate::reader::Reader;
-
-/// The maximum nesting depth of indexes.
-pub const IMAGE_DEPTH_MAX: usize = 6;
-/// The maximum number of manifests of one image.
-pub const IMAGE_MANIFESTS_MAX: usize = 1_000;
-/// The maximum size of all manifests of one image together, in bytes.
-const BYTES_MAX: usize = 32 * 1024 * 1024;
-/// How many manifests of one image are read concurrently.
-const AT_ONCE: usize = 8;
-
-/// A manifest of an image and its parts.
-#[derive(Clone, Debug)]
-pub struct Node {
-    /// The digest by which it is referenced.
-    pub digest: Digest,
-    /// The manifest.
-    pub manifest: RawManifest,
-    /// The digests of the manifests that it lists.
-    pub children: Vec<Digest>,
-    /// The blobs that it names, except foreign layers, which clients do not push.
-    pub blobs: Vec<Descriptor>,
-}
 
 /// All manifests of an image, without duplicates, parts before wholes. The last one is the image itself.
 #[derive(Clone, Debug)]
@@ -45,42 +21,9 @@ impl Graph {
     /// # Errors
     /// Returns an error if a manifest is missing, wrong or unsupported, or if the image exceeds the limits on manifests.
     pub async fn read(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
-        let doing = || format!("reading all of {image}");
-        let unreasonable = |what: String| Error::new(doing(), ErrorKind::Unreasonable(what));
-        let mut levels: Vec<Vec<Node>> = Vec::new();
-        let mut seen = HashSet::from([image.digest]);
-        let mut next = vec![(image.digest, None)];
-        let mut bytes = 0;
-        while !next.is_empty() {
-            if levels.len() == IMAGE_DEPTH_MAX {
-                return Err(unreasonable(format!("its indexes are nested more than {IMAGE_DEPTH_MAX} deep")));
-            }
-            let level: Vec<(Node, Vec<Descriptor>)> = stream::iter(next.drain(..))
-                .map(|(digest, size)| read_node(reader, image, digest, size))
-                .buffered(AT_ONCE)
-                .try_collect()
-                .await?;
-            for (node, children) in &level {
-                bytes += node.manifest.bytes().len();
-                next.extend(
-                    children.iter().filter(|c| seen.insert(c.digest)).map(|c| (c.digest, Some(c.size))),
-                );
-            }
-            if seen.len() > IMAGE_MANIFESTS_MAX || bytes > BYTES_MAX {
-                return Err(unreasonable(format!(
-                    "it has more than {IMAGE_MANIFESTS_MAX} manifests or {BYTES_MAX} bytes of them"
-                )));
-            }
-            // The sizes in the descriptors are bounded before the next level is read. Reading then checks each manifest against
-            // its size.
-            let claimed =
-                next.iter().fold(bytes as u64, |sum, (_, size)| sum.saturating_add(size.unwrap_or(0)));
-            if claimed > BYTES_MAX as u64 {
-                return Err(unreasonable(format!("its manifests have more than {BYTES_MAX} bytes")));
-            }
-            levels.push(level.into_iter().map(|(node, _)| node).collect());
-        }
-        Ok(Self { nodes: parts_first(levels.into_iter().flatten().collect()) })
+        let root = reader.manifest(&image.repository, Selector::Digest(image.digest)).await?;
+        let visited = walk(reader, &image.repository, (image.digest, root), |_| true).await?;
+        Ok(Self { nodes: parts_first(visited.into_iter().map(|visited| visited.node).collect()) })
     }
 
     /// Reads the image's own manifest alone. This suffices to tag an image that exists.
@@ -88,8 +31,8 @@ impl Graph {
     /// # Errors
     /// Returns an error if the manifest is missing, wrong or unsupported.
     pub async fn read_root(reader: &Reader, image: &DigestReference) -> Result<Self, Error> {
-        let (root, _) = read_node(reader, image, image.digest, None).await?;
-        Ok(Self { nodes: vec![root] })
+        let root = reader.manifest(&image.repository, Selector::Digest(image.digest)).await?;
+        Ok(Self { nodes: vec![visit(&image.repository, image.digest, root)?.node] })
     }
 
     /// Returns the manifests, parts before wholes.
@@ -128,24 +71,6 @@ impl Graph {
     }
 }
 
-async fn read_node(
-    reader: &Reader,
-    image: &DigestReference,
-    digest: Digest,
-    size: Option<u64>,
-) -> Result<(Node, Vec<Descriptor>), Error> {
-    let manifest = reader.manifest(&image.repository, Selector::Digest(digest)).await?;
-    let fail = |kind| Error::new(format!("reading {}@{digest}", image.repository), kind);
-    let got = manifest.bytes().len() as u64;
-    if let Some(expected) = size.filter(|size| *size != got) {
-        return Err(fail(ErrorKind::WrongSize { expected, got }));
-    }
-    let parsed = manifest.parse().map_err(|error| fail(ErrorKind::Manifest(error)))?;
-    let blobs = parsed.blobs.into_iter().filter(|blob| !blob.foreign).collect();
-    let children = parsed.children.iter().map(|child| child.digest).collect();
-    Ok((Node { digest, manifest, children, blobs }, parsed.children))
-}
-
 /// Orders manifests so that each one follows all its parts. A part may occur at several depths.
 fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
     let Some(root) = nodes.first().map(|node| node.digest) else { return nodes };
@@ -170,7 +95,7 @@ fn parts_first(nodes: Vec<Node>) -> Vec<Node> {
 
 #[cfg(test)]
 mod tests {
-    use oci_types::MediaType;
+    use oci_types::{MediaType, RawManifest};
 
     use super::*;
 

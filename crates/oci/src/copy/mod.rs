@@ -10,13 +10,14 @@ mod pace;
 mod relay;
 mod spool;
 mod supply;
+mod walk;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use futures_util::future::{join, join_all, try_join_all};
 use futures_util::stream::{self, StreamExt};
-pub use graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Node};
+pub use graph::Graph;
 use mover::{Cargo, Mover, Wanting};
 use oci_types::Descriptor;
 use oci_types::Digest;
@@ -24,6 +25,7 @@ use oci_types::{Repository, Tag};
 pub use outline::Outline;
 pub use spool::SpoolSettings;
 use tokio::sync::{Semaphore, mpsc};
+pub use walk::{IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Node};
 
 use crate::attach::Known;
 use crate::error::{Error, ErrorKind};

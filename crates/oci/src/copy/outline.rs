@@ -1,12 +1,12 @@
 //! The manifests of an image, without reading the leaves: indexes contain the descriptors of the manifests that they list.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use oci_types::DigestReference;
-use oci_types::{Descriptor, RawManifest};
+use oci_types::{Descriptor, Digest, DigestReference, RawManifest, Repository};
 
-use super::graph::{Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX};
-use crate::error::{Error, ErrorKind};
+use super::graph::Graph;
+use super::walk::walk;
+use crate::error::Error;
 use crate::read::Selector;
 use crate::reader::Reader;
 
@@ -15,8 +15,8 @@ use crate::reader::Reader;
 pub struct Outline {
     /// The descriptors of all manifests, without duplicates, the image itself first.
     pub manifests: Vec<Descriptor>,
-    /// The entries of each index.
-    pub indexes: Vec<Vec<Descriptor>>,
+    /// The entries of each index, by the digest of the index.
+    pub indexes: BTreeMap<Digest, Vec<Descriptor>>,
 }
 
 impl Graph {
@@ -26,7 +26,8 @@ impl Graph {
         let manifests = nodes().map(|node| described(node.digest, &node.manifest)).collect();
         let indexes = nodes().filter(|node| !node.children.is_empty());
         // All manifests of a graph were parsed before, so none is left out here.
-        let indexes = indexes.filter_map(|node| Some(node.manifest.parse().ok()?.children)).collect();
+        let indexes =
+            indexes.filter_map(|node| Some((node.digest, node.manifest.parse().ok()?.children))).collect();
         Outline { manifests, indexes }
     }
 }
@@ -39,39 +40,30 @@ impl Reader {
     /// # Errors
     /// Returns an error if a manifest cannot be read, or if the image exceeds the limits on manifests.
     pub async fn outline(&self, image: &DigestReference) -> Result<Outline, Error> {
-        let doing = || format!("reading all of {image}");
-        let mut outline = Outline::default();
-        let mut seen = HashSet::from([image.digest]);
-        let mut level = vec![image.digest];
-        let mut depth = 0;
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            for digest in level {
-                let manifest = self.manifest(&image.repository, Selector::Digest(digest)).await?;
-                if outline.manifests.is_empty() {
-                    outline.manifests.push(described(digest, &manifest));
-                }
-                let parsed =
-                    manifest.parse().map_err(|error| Error::new(doing(), ErrorKind::Manifest(error)))?;
-                for child in &parsed.children {
-                    if seen.insert(child.digest) {
-                        next.extend(child.media_type.is_index().then_some(child.digest));
-                        outline.manifests.push(child.clone());
-                    }
-                }
-                if !parsed.children.is_empty() {
-                    outline.indexes.push(parsed.children);
-                }
+        let root = self.manifest(&image.repository, Selector::Digest(image.digest)).await?;
+        self.outline_below(&image.repository, image.digest, root).await
+    }
+
+    /// Reads the outline of an image whose own manifest has been read.
+    ///
+    /// Sends one request for each index below it.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Reader::outline`].
+    pub async fn outline_below(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        manifest: RawManifest,
+    ) -> Result<Outline, Error> {
+        let mut outline = Outline { manifests: vec![described(digest, &manifest)], indexes: BTreeMap::new() };
+        let visited = walk(self, repository, (digest, manifest), |entry| entry.media_type.is_index()).await?;
+        let mut seen = HashSet::from([digest]);
+        for (index, entries) in visited.into_iter().map(|visited| (visited.node.digest, visited.entries)) {
+            outline.manifests.extend(entries.iter().filter(|entry| seen.insert(entry.digest)).cloned());
+            if !entries.is_empty() {
+                outline.indexes.insert(index, entries);
             }
-            depth += 1;
-            if outline.manifests.len() > IMAGE_MANIFESTS_MAX || (depth == IMAGE_DEPTH_MAX && !next.is_empty())
-            {
-                let what = format!(
-                    "it has more than {IMAGE_MANIFESTS_MAX} manifests, or more than {IMAGE_DEPTH_MAX} levels"
-                );
-                return Err(Error::new(doing(), ErrorKind::Unreasonable(what)));
-            }
-            level = next;
         }
         Ok(outline)
     }
@@ -79,7 +71,7 @@ impl Reader {
 
 /// Returns the descriptor of a manifest with the digest by which it is referenced, which may use another algorithm than the
 /// digest under which its content is stored.
-fn described(digest: crate::Digest, manifest: &RawManifest) -> Descriptor {
+fn described(digest: Digest, manifest: &RawManifest) -> Descriptor {
     let size = manifest.bytes().len() as u64;
     let media_type = manifest.media_type().clone();
     Descriptor { media_type, digest, size, foreign: false, platform: None, attests: None }

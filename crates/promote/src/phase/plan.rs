@@ -7,12 +7,10 @@ use manifest::Id;
 use manifest::policy::Policies;
 use manifest::{Edge, Edges, ImageId};
 use oci::{
-    AttachmentKind, Descriptor, Digest, Graph, InvalidManifest, Known, MediaType, Outline, Reader,
-    Repository, Selector, Tag,
+    AttachmentKind, Descriptor, Digest, Graph, InvalidManifest, Known, MediaType, Reader, Repository, Tag,
 };
-use trust::NewAdvice;
-use trust::evidence::{ListedTags, is_about_content};
-use trust::policy::{claims_exemption, exempt_parts};
+use trust::evidence::ListedTags;
+use trust::{ImageManifests, NewAdvice};
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
@@ -204,7 +202,8 @@ impl Plan {
     /// Returns the manifests of an image to which something can be attached in the canonical repository, that of the image
     /// first.
     ///
-    /// No requests if the image is to be copied. Otherwise one request for the image and one for each index in it.
+    /// No requests if the image is to be copied. Otherwise one request for the image, one for each index in it, and one for each
+    /// entry that claims to be BuildKit's attestation manifest.
     pub(super) async fn outline(
         &self,
         run: &Run,
@@ -217,7 +216,9 @@ impl Plan {
             Some(graph) => graph.outline(),
             None => reader.outline(&image).await?,
         };
-        let exempt = self.exempt(reader, subject, read, &outline).await?;
+        let repository = self.edges.repository(subject.canonical);
+        // BuildKit's attestation manifests are neither signed nor summarised.
+        let exempt = ImageManifests { reader, repository, graph: read }.exempt(&outline).await?;
         let mut outline = outline.manifests;
         outline.retain(|part| !exempt.contains(&part.digest));
         let all = outline.len();
@@ -229,38 +230,6 @@ impl Plan {
             )));
         }
         Ok(outline)
-    }
-
-    /// Returns the digests of BuildKit's attestation manifests in an image. They are neither signed nor summarised.
-    ///
-    /// One request for each manifest that says it is one, unless the image has been read from staging.
-    async fn exempt(
-        &self,
-        reader: &Reader,
-        subject: &Subject,
-        read: Option<&Graph>,
-        outline: &Outline,
-    ) -> Result<HashSet<Digest>, oci::Error> {
-        let canonical = self.edges.repository(subject.canonical);
-        let indexes = || outline.indexes.iter().map(Vec::as_slice);
-        let claims = indexes().flat_map(|siblings| {
-            siblings.iter().filter(move |child| claims_exemption(siblings, child)).map(|child| child.digest)
-        });
-        let mut manifests = HashMap::new();
-        for digest in claims.collect::<BTreeSet<Digest>>() {
-            let node = read.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
-            let manifest = match node {
-                Some(node) => Ok(node.manifest.clone()),
-                None => reader.manifest(canonical, Selector::Digest(digest)).await,
-            };
-            match manifest {
-                Ok(manifest) => drop(manifests.insert(digest, manifest)),
-                // A manifest that cannot be read is not exempt.
-                Err(error) if is_about_content(&error) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(exempt_parts(indexes(), |digest| manifests.get(digest)))
     }
 
     /// Records that the attachments of images cannot be read. These images are not promoted.

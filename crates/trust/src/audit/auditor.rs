@@ -1,19 +1,21 @@
 //! The audit of an image: its digest, the entries of its index, and the attachments of each part.
 
+use std::collections::BTreeMap;
+
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use oci::{Descriptor, Digest, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Reader, Repository, Selector};
+use oci::{Descriptor, Digest, IMAGE_MANIFESTS_MAX, Reader, Repository};
 use sigstore::TrustError;
 
 use super::finding::Audited;
 use super::image::ImageName;
 use super::judge::Judge;
 use crate::config::Verification;
+use crate::entries::ImageManifests;
 use crate::evidence::{
     Absent, EvidenceClient, EvidenceError, EvidenceKinds, FoundAttestation, FoundSignature, ListedTags,
-    Rejected, fetch, is_about_content,
+    Rejected, fetch,
 };
-use crate::policy::{claims_exemption, is_exempt};
 use crate::problem::Problem;
 use crate::production::Production;
 
@@ -75,11 +77,10 @@ pub async fn audit(
 ) -> Result<Audited, AuditError> {
     let judge = Judge::new(verification, production, &image.repository);
     let share = verification.budget.share();
-    let mut auditor = Auditor {
+    let auditor = Auditor {
         client: verification.client(reader, &share),
         repository: &image.repository,
         canonical: canonical(production, &image.repository),
-        left: IMAGE_MANIFESTS_MAX,
     };
     let tree = auditor.tree(image).await?;
     auditor.look(&judge, tree).await
@@ -104,79 +105,38 @@ struct Auditor<'a> {
     client: EvidenceClient<'a>,
     repository: &'a Repository,
     canonical: Option<Repository>,
-    /// The number of images that may still be listed.
-    left: usize,
 }
 
 impl Auditor<'_> {
-    /// Returns the images to audit.
-    async fn tree(&mut self, image: &ImageName) -> Result<Tree, AuditError> {
-        let manifest = self.client.reader.manifest(self.repository, image.selector()).await?;
+    /// Returns the images to audit. BuildKit's attestation manifests are left out, because policies do not cover them and they
+    /// are never signed.
+    async fn tree(&self, image: &ImageName) -> Result<Tree, AuditError> {
+        let EvidenceClient { reader, .. } = self.client;
+        let manifest = reader.manifest(self.repository, image.selector()).await?;
         // An image that was requested by a digest of another algorithm keeps that digest.
         let digest = image.digest().unwrap_or(manifest.digest());
-        let parsed = manifest.parse().map_err(|error| self.fail(digest, &error))?;
-        let children = self.children(digest, &parsed.children, 1).await?;
-        Ok(Tree { digest, platform: None, children })
+        let outline = reader.outline_below(self.repository, digest, manifest).await?;
+        let each = outline.indexes.into_iter().map(|(index, listed)| self.covered(index, listed));
+        let indexes: Vec<_> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        let mut left = IMAGE_MANIFESTS_MAX;
+        tree(digest, None, &indexes.into_iter().collect(), &mut left).ok_or_else(|| {
+            let problem = format!("its indexes list more than {IMAGE_MANIFESTS_MAX} manifests");
+            AuditError::Image(self.repository.clone(), digest, problem)
+        })
     }
 
-    /// Returns the images that an index lists. BuildKit's attestation manifests are left out, because policies do not cover
-    /// them and they are never signed.
-    fn children<'a>(
-        &'a mut self,
+    /// Returns an index with its entries that are not exempt.
+    async fn covered(
+        &self,
         index: Digest,
-        listed: &'a [Descriptor],
-        depth: usize,
-    ) -> BoxFuture<'a, Result<Vec<Tree>, AuditError>> {
-        async move {
-            self.left = self.left.checked_sub(listed.len()).ok_or_else(|| {
-                self.fail(index, &format!("it lists more than {IMAGE_MANIFESTS_MAX} manifests"))
-            })?;
-            let exempt = self.exempt(listed).await?;
-            let mut children = Vec::new();
-            for (child, is_exempt) in listed.iter().zip(exempt) {
-                if is_exempt {
-                    continue;
-                }
-                let mut deeper = Vec::new();
-                if child.media_type.is_index() {
-                    if depth == IMAGE_DEPTH_MAX {
-                        return Err(
-                            self.fail(index, &format!("indexes lie in it more than {IMAGE_DEPTH_MAX} deep"))
-                        );
-                    }
-                    let manifest =
-                        self.client.reader.manifest(self.repository, Selector::Digest(child.digest)).await?;
-                    let parsed = manifest.parse().map_err(|error| self.fail(child.digest, &error))?;
-                    deeper = self.children(child.digest, &parsed.children, depth + 1).await?;
-                }
-                children.push(Tree {
-                    digest: child.digest,
-                    platform: child.platform.clone(),
-                    children: deeper,
-                });
-            }
-            Ok(children)
-        }
-        .boxed()
-    }
-
-    /// Determines for each entry of an index whether it is exempt.
-    async fn exempt(&self, listed: &[Descriptor]) -> Result<Vec<bool>, AuditError> {
-        let each: Vec<_> = listed.iter().map(|child| self.is_exempt(listed, child)).collect();
-        stream::iter(each).buffered(AT_ONCE).try_collect().await
-    }
-
-    /// Whether an entry of an index is exempt. The manifest is read only if the entry claims to be exempt.
-    async fn is_exempt(&self, listed: &[Descriptor], child: &Descriptor) -> Result<bool, AuditError> {
-        if !claims_exemption(listed, child) {
-            return Ok(false);
-        }
-        match self.client.reader.manifest(self.repository, Selector::Digest(child.digest)).await {
-            Ok(manifest) => Ok(is_exempt(listed, child, &manifest)),
-            // A missing or invalid manifest is not exempt.
-            Err(error) if is_about_content(&error) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        listed: Vec<Descriptor>,
+    ) -> Result<(Digest, Vec<Descriptor>), oci::Error> {
+        let EvidenceClient { reader, .. } = self.client;
+        let manifests = ImageManifests { reader, repository: self.repository, graph: None };
+        let each: Vec<_> = listed.iter().map(|entry| manifests.is_exempt(&listed, entry)).collect();
+        let exempt: Vec<bool> = stream::iter(each).buffered(AT_ONCE).try_collect().await?;
+        let covered = listed.into_iter().zip(exempt).filter(|(_, is_exempt)| !is_exempt);
+        Ok((index, covered.map(|(entry, _)| entry).collect()))
     }
 
     /// Audits an image and the images that its index lists.
@@ -205,8 +165,19 @@ impl Auditor<'_> {
         }
         .boxed()
     }
+}
 
-    fn fail(&self, digest: Digest, problem: &dyn std::fmt::Display) -> AuditError {
-        AuditError::Image(self.repository.clone(), digest, problem.to_string())
-    }
+/// Returns an image with the images that its index lists, or `None` if these are more than `left`. An image that is listed
+/// several times occurs several times.
+fn tree(
+    digest: Digest,
+    platform: Option<String>,
+    indexes: &BTreeMap<Digest, Vec<Descriptor>>,
+    left: &mut usize,
+) -> Option<Tree> {
+    *left = left.checked_sub(1)?;
+    let entries = indexes.get(&digest).into_iter().flatten();
+    let children: Option<Vec<_>> =
+        entries.map(|entry| tree(entry.digest, entry.platform.clone(), indexes, left)).collect();
+    Some(Tree { digest, platform, children: children? })
 }

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::future::BoxFuture;
 use manifest::policy::Policy;
-use oci::{Descriptor, Digest, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, RawManifest, Selector};
+use oci::{Digest, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX};
 
 use super::staged::Staged;
-use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected, is_about_content};
-use crate::policy::{Image, Platform, RejectedAttestation, VerifiedAttestation, claims_exemption, is_exempt};
+use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected};
+use crate::policy::{Image, Platform, RejectedAttestation, VerifiedAttestation};
 
 /// The entries of an index, examined for one policy.
 pub(super) struct Parts<'a> {
@@ -39,14 +39,15 @@ impl<'a> Parts<'a> {
         depth: usize,
     ) -> BoxFuture<'b, Result<Option<Vec<Platform>>, EvidenceError>> {
         Box::pin(async move {
-            let Some(children) = self.children(digest).await? else { return Ok(None) };
+            let manifests = self.staged.manifests();
+            let Some(children) = manifests.entries(digest).await? else { return Ok(None) };
             let mut platforms = Vec::new();
             for child in &children {
                 // If there are too many entries, one without evidence represents the rest. It does not pass.
                 let is_too_much = !self.may_look_at_another();
                 let mut platform = Platform {
                     name: child.platform.clone(),
-                    is_exempt: !is_too_much && self.is_exempt(&children, child).await?,
+                    is_exempt: !is_too_much && manifests.is_exempt(&children, child).await?,
                     image: image_of(child.digest, &Evidence::default()),
                 };
                 if !platform.is_exempt && depth < IMAGE_DEPTH_MAX && !is_too_much {
@@ -66,46 +67,6 @@ impl<'a> Parts<'a> {
             }
             Ok(Some(platforms))
         })
-    }
-
-    /// Whether an entry of an index is exempt. The manifest is read only if the entry claims to be exempt.
-    async fn is_exempt(&self, siblings: &[Descriptor], child: &Descriptor) -> Result<bool, oci::Error> {
-        if !claims_exemption(siblings, child) {
-            return Ok(false);
-        }
-        match self.manifest(child.digest).await {
-            Ok(manifest) => Ok(is_exempt(siblings, child, &manifest)),
-            // A missing or invalid manifest is not exempt.
-            Err(error) if is_about_content(&error) => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Returns the entries of an index, or `None` if the manifest is not an
-    /// index or cannot be read.
-    async fn children(&self, digest: Digest) -> Result<Option<Vec<Descriptor>>, oci::Error> {
-        let manifest = match self.manifest(digest).await {
-            Ok(manifest) => manifest,
-            // Staging has lost the manifest, or it is broken. It has no platforms that could satisfy a policy.
-            Err(error) if is_about_content(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        // An unreadable index has no platforms. Another phase reports that it cannot be copied.
-        let parsed = manifest.media_type().is_index().then(|| manifest.parse().ok()).flatten();
-        Ok(parsed.map(|parsed| parsed.children))
-    }
-
-    /// Returns a manifest of the image. Fetches the manifest if the plan has not read it.
-    async fn manifest(&self, digest: Digest) -> Result<RawManifest, oci::Error> {
-        let read =
-            self.staged.graph.and_then(|graph| graph.nodes().iter().find(|node| node.digest == digest));
-        match read {
-            Some(node) => Ok(node.manifest.clone()),
-            None => {
-                let repository = self.staged.source.repository;
-                self.staged.client.reader.manifest(repository, Selector::Digest(digest)).await
-            }
-        }
     }
 }
 

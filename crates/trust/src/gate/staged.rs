@@ -2,6 +2,7 @@
 
 use oci::{Digest, Graph, Repository};
 
+use crate::entries::ImageManifests;
 use crate::evidence::{Evidence, EvidenceClient, EvidenceError, EvidenceKinds, ListedTags, fetch};
 
 /// A staging repository, with the tags that a listing has shown.
@@ -27,6 +28,12 @@ pub struct Staged<'a> {
 }
 
 impl Staged<'_> {
+    /// Returns the manifests of the image.
+    pub(super) fn manifests(&self) -> ImageManifests<'_> {
+        let Self { client, source, graph, .. } = self;
+        ImageManifests { reader: client.reader, repository: source.repository, graph: *graph }
+    }
+
     /// Fetches the evidence of a manifest of the image from all repositories. If one of the other repositories does not
     /// answer, it is left out with a warning.
     ///
