@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 use crate::error::Error;
 use crate::workspace::Workspace;
 
-/// Checks, tests and measures kpromo.
+/// Check, test and measure kpromo.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -31,32 +31,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Installs what the tests need and is missing, then runs all tests, those with outside parts included. Without arguments
-    /// for cargo, also runs the integration tests again with one request at a time at each host.
+    /// Install the missing tools of the tests, then run all tests, including those with outside parts. Without arguments for
+    /// cargo, run the integration tests a second time with one request at a time at each host.
     Test {
-        /// Runs only the integration tests without outside parts, with at most so many reads, and so many writes, under way at
-        /// each host.
+        /// Run only the integration tests without outside parts, with at most this many reads and this many writes under way
+        /// at each host.
         #[arg(long, value_name = "REQUESTS")]
         concurrency: Option<NonZero<usize>>,
-        /// Passed on to `cargo test`: a filter, `--package oci`, `-- --nocapture`.
+        /// Arguments for `cargo test`, such as a filter, `--package oci` or `-- --nocapture`.
         #[arg(last = true, value_name = "CARGO TEST ARGUMENTS")]
         arguments: Vec<OsString>,
     },
-    /// Runs the Sigstore of the tests until it is interrupted, and says how tests are given it.
+    /// Run the Sigstore of the tests until interrupted, and print the variables by which tests find it.
     Sigstore,
-    /// Formatting, lints, documentation, and what the dependencies may be (deny.toml).
+    /// Check formatting, lints, documentation, and the dependencies by deny.toml.
     Check {
-        /// Also looks the dependencies up in the RustSec database, which is fetched from GitHub.
+        /// Also check the dependencies for advisories in the RustSec database, which is fetched from GitHub.
         #[arg(long)]
         advisories: bool,
     },
-    /// Builds the release binary, prints its size and fails where it is too large.
+    /// Build the release binary, print its size, and fail if it is too large.
     Size {
-        /// Builds into a new, empty folder, and prints how long that takes.
+        /// Build into a new, empty folder, and print how long it takes.
         #[arg(long)]
         cold: bool,
     },
-    /// Measures the release binary against embedded registries, beside other tools, and writes docs/performance.md.
+    /// Measure the release binary and other tools against embedded registries, and write docs/performance.md.
     Bench(bench::Arguments),
 }
 

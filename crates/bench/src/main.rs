@@ -43,11 +43,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Part {
-    /// Runs scenarios, keeps their results and writes the page of all that are kept.
+    /// Run scenarios, store their results and write the page of all stored results.
     Run(Box<RunArguments>),
-    /// Registries, as told on standard input.
+    /// Start the registries that standard input describes.
     World,
-    /// Commands, as told on standard input.
+    /// Run the commands that standard input describes.
     Measure,
 }
 
@@ -56,7 +56,7 @@ struct RunArguments {
     /// The binary to measure.
     #[arg(long)]
     kpromo: PathBuf,
-    /// Other tools, each as VERSION=PATH; without one its rows are left out.
+    /// Another tool to compare with, as VERSION=PATH. The rows of tools that are not given are left out.
     #[arg(long, value_parser = tools::peer)]
     crane: Option<Peer>,
     #[arg(long, value_parser = tools::peer)]
@@ -65,7 +65,7 @@ struct RunArguments {
     skopeo: Option<Peer>,
     #[arg(long, value_parser = tools::peer)]
     cosign: Option<Peer>,
-    /// The folder of the Sigstore that the scenario `sign` signs with, which nobody else uses.
+    /// The folder of the Sigstore for the scenario `sign`. No other process may use it.
     #[arg(long, value_name = "FOLDER")]
     sigstore: Option<PathBuf>,
     /// The folder of results.
@@ -74,13 +74,13 @@ struct RunArguments {
     /// The page.
     #[arg(long)]
     page: PathBuf,
-    /// What to measure; all that can be, where none is named.
+    /// The scenarios to run. Default: all for which the tools are given.
     #[arg(long, value_enum)]
     scenario: Vec<Scenario>,
-    /// How often each row is measured.
+    /// The number of measurements of each row.
     #[arg(long)]
     runs: Option<usize>,
-    /// Small sizes, to try the benchmark itself.
+    /// Use small sizes, to test the benchmark itself.
     #[arg(long)]
     quick: bool,
 }

@@ -52,12 +52,12 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
         Form::Table => print(&audit_text(&audits, &signer, args.platforms)),
         Form::Json => print(&audit_json(&audits, &signer, exit)),
     }
-    let mut told = HashSet::new();
+    let mut printed = HashSet::new();
     for ImageAudit { image, found } in &audits {
         if let Err(error) = found {
             print_error(&format!("{image}: {error}"));
             if let Some(advice) = error.advice()
-                && told.insert(advice.clone())
+                && printed.insert(advice.clone())
             {
                 print_help(&advice);
             }

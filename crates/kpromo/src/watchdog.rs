@@ -40,11 +40,11 @@ struct Episode {
 /// Watches the door while it is polled, and logs warnings.
 pub(crate) async fn watch(door: &Door) -> Infallible {
     let mut watchdog = Watchdog::default();
-    let mut looks = tokio::time::interval(EVERY);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        looks.tick().await;
-        for text in watchdog.look(door.stalled(SILENT), &door.queues()) {
+        ticks.tick().await;
+        for text in watchdog.check(door.stalled(SILENT), &door.queues()) {
             tracing::warn!("{text}");
         }
     }
@@ -52,7 +52,7 @@ pub(crate) async fn watch(door: &Door) -> Infallible {
 
 impl Watchdog {
     /// Returns the warnings of one look.
-    fn look(&mut self, stalls: Vec<Stall>, queues: &[Queue]) -> Vec<String> {
+    fn check(&mut self, stalls: Vec<Stall>, queues: &[Queue]) -> Vec<String> {
         let mut warnings = self.stalled(stalls);
         warnings.extend(self.resting(queues));
         warnings
@@ -117,47 +117,47 @@ mod tests {
     /// Returns the looks, counted from 1, that report the host. Each item is the remaining rest at a look, in milliseconds.
     fn named_at(rests: &[u64]) -> Vec<usize> {
         let mut watchdog = Watchdog::default();
-        let looks = rests.iter().enumerate().map(|(look, rest)| (look + 1, queue(*rest)));
-        looks
-            .filter_map(|(look, queue)| (!watchdog.look(Vec::new(), &[queue]).is_empty()).then_some(look))
+        let ticks = rests.iter().enumerate().map(|(check, rest)| (check + 1, queue(*rest)));
+        ticks
+            .filter_map(|(check, queue)| (!watchdog.check(Vec::new(), &[queue]).is_empty()).then_some(check))
             .collect()
     }
 
     #[test]
     fn what_hangs_is_named_once_and_again_when_it_hangs_anew() {
         let mut watchdog = Watchdog::default();
-        let warnings = watchdog.look(vec![stall(1)], &[]);
+        let warnings = watchdog.check(vec![stall(1)], &[]);
         assert_eq!(warnings, ["nothing has moved for 21 s: GET https://r.example/1"]);
-        assert!(watchdog.look(vec![stall(1)], &[]).is_empty());
-        assert!(watchdog.look(Vec::new(), &[]).is_empty());
-        assert_eq!(watchdog.look(vec![stall(1)], &[]).len(), 1);
+        assert!(watchdog.check(vec![stall(1)], &[]).is_empty());
+        assert!(watchdog.check(Vec::new(), &[]).is_empty());
+        assert_eq!(watchdog.check(vec![stall(1)], &[]).len(), 1);
     }
 
     #[test]
     fn many_that_hang_are_counted() {
-        let warnings = Watchdog::default().look((0..10).map(stall).collect(), &[]);
+        let warnings = Watchdog::default().check((0..10).map(stall).collect(), &[]);
         assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests do not move"));
     }
 
     #[test]
     fn a_host_that_is_left_alone_for_five_seconds_or_more_is_named_at_the_first_look() {
         let mut watchdog = Watchdog::default();
-        let warnings = watchdog.look(Vec::new(), &[queue(29_400)]);
+        let warnings = watchdog.check(Vec::new(), &[queue(29_400)]);
         assert_eq!(
             warnings,
             ["r.example refuses or fails requests and is left alone for 30 s; 7 wait for it"]
         );
-        assert!(watchdog.look(Vec::new(), &[queue(28_400)]).is_empty());
+        assert!(watchdog.check(Vec::new(), &[queue(28_400)]).is_empty());
         assert_eq!(named_at(&[5_000, 4_000, 3_000, 2_000, 1_000, 0]), [1]);
     }
 
     #[test]
     fn a_host_for_which_requests_have_waited_three_seconds_in_all_is_named() {
         let mut watchdog = Watchdog::default();
-        assert!(watchdog.look(Vec::new(), &[queue(1_000)]).is_empty());
-        assert!(watchdog.look(Vec::new(), &[]).is_empty());
-        assert!(watchdog.look(Vec::new(), &[queue(200)]).is_empty());
-        let warnings = watchdog.look(Vec::new(), &[queue(400)]);
+        assert!(watchdog.check(Vec::new(), &[queue(1_000)]).is_empty());
+        assert!(watchdog.check(Vec::new(), &[]).is_empty());
+        assert!(watchdog.check(Vec::new(), &[queue(200)]).is_empty());
+        let warnings = watchdog.check(Vec::new(), &[queue(400)]);
         let expected = "r.example refuses or fails requests and is left alone for 1 s; 7 wait for it, and have waited for 3 s";
         assert_eq!(warnings, [expected]);
     }

@@ -24,12 +24,12 @@ async fn what_can_be_done_about_failures_is_said_once_in_the_summary_and_with_ea
     deny(&production, Kind::ManifestPut);
     let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
     let (manifest, report) = (manifest.to_str().unwrap(), report.to_str().unwrap());
-    let said = cip(&["--manifest", manifest, "--confirm", "--report", report]);
-    assert_eq!(said.code, 30, "{}", said.stderr);
-    assert!(said.stdout.contains("failed: 2"), "{}", said.stdout);
-    let help = lines_of_help(&said.stdout);
-    assert_eq!(help.len(), 1, "{}", said.stdout);
-    assert!(!lines_of_help(&said.stderr).is_empty(), "{}", said.stderr);
+    let ran = cip(&["--manifest", manifest, "--confirm", "--report", report]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stdout.contains("failed: 2"), "{}", ran.stdout);
+    let help = lines_of_help(&ran.stdout);
+    assert_eq!(help.len(), 1, "{}", ran.stdout);
+    assert!(!lines_of_help(&ran.stderr).is_empty(), "{}", ran.stderr);
     for failed in desk.json("report.json")["failed"].as_array().unwrap() {
         let (error, advice) = (failed["error"].as_str().unwrap(), failed["advice"].as_str().unwrap());
         assert!(error.contains("403") && !error.contains(advice), "{failed}");
@@ -45,11 +45,11 @@ async fn what_can_be_done_about_a_plan_that_fails_in_part_is_said_once() {
     let manifest = std::fs::read_to_string(desk.path("manifest.yaml")).unwrap();
     let both = format!("- name: {}/prod\nimages:\n", spare.host());
     let manifest = desk.write("both.yaml", &manifest.replace("images:\n", &both));
-    let said = cip(&["--manifest", manifest.to_str().unwrap()]);
-    assert_eq!(said.code, 30, "{}", said.stderr);
-    let warnings = said.stderr.lines().filter(|line| line.contains("and others cannot be promoted")).count();
-    assert_eq!((warnings, lines_of_help(&said.stderr).len()), (2, 1), "{}", said.stderr);
-    assert_eq!(lines_of_help(&said.stdout).len(), 1, "{}", said.stdout);
+    let ran = cip(&["--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    let warnings = ran.stderr.lines().filter(|line| line.contains("and others cannot be promoted")).count();
+    assert_eq!((warnings, lines_of_help(&ran.stderr).len()), (2, 1), "{}", ran.stderr);
+    assert_eq!(lines_of_help(&ran.stdout).len(), 1, "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,11 +59,11 @@ async fn what_can_be_done_about_a_run_that_is_given_up_follows_its_error() {
     deny(&production, Kind::TagList);
     let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
     let (manifest, report) = (manifest.to_str().unwrap(), report.to_str().unwrap());
-    let said = cip(&["--manifest", manifest, "--report", report]);
-    assert_eq!(said.code, 20, "{}", said.stderr);
-    let told = desk.json("report.json");
-    let advice = format!("\nhelp: {}\n", told["advice"].as_str().unwrap());
-    let (_, after) = said.stderr.split_once("error: no registry can be read").unwrap();
-    assert!(after.contains(&advice), "{}", said.stderr);
-    assert!(told["error"].as_str().unwrap().contains("403"), "{told}");
+    let ran = cip(&["--manifest", manifest, "--report", report]);
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    let messages = desk.json("report.json");
+    let advice = format!("\nhelp: {}\n", messages["advice"].as_str().unwrap());
+    let (_, after) = ran.stderr.split_once("error: no registry can be read").unwrap();
+    assert!(after.contains(&advice), "{}", ran.stderr);
+    assert!(messages["error"].as_str().unwrap().contains("403"), "{messages}");
 }

@@ -35,13 +35,13 @@ async fn a_dry_run_says_what_it_would_do_a_confirmed_one_does_it_and_a_second_on
         confirmed.stdout.contains("sign: signing is off (--sign=false)"),
         "phases that do nothing say so"
     );
-    let told = desk.json("report.json");
-    assert_eq!((told["outcome"].as_str(), told["exitCode"].as_u64()), (Some("done"), Some(0)));
-    assert_eq!(told["totals"]["tagged"], 2);
-    assert_eq!(told["promoted"].as_array().unwrap().len(), 2);
+    let messages = desk.json("report.json");
+    assert_eq!((messages["outcome"].as_str(), messages["exitCode"].as_u64()), (Some("done"), Some(0)));
+    assert_eq!(messages["totals"]["tagged"], 2);
+    assert_eq!(messages["promoted"].as_array().unwrap().len(), 2);
     let counted = production.tally().snapshot();
     assert_eq!(
-        told["registries"][production.host().as_str()]["sent"],
+        messages["registries"][production.host().as_str()]["sent"],
         counted.bytes_in,
         "bytes are counted truly"
     );
@@ -59,10 +59,10 @@ async fn without_an_identity_nothing_is_promoted_unless_signing_is_declined() {
     let manifest = desk.path("manifest.yaml");
     let mut command = kpromo(None);
     command.args(["cip", "--confirm", "--signer-account=", "--manifest", manifest.to_str().unwrap()]);
-    let said = run(command);
-    assert_eq!((said.code, production.tally().snapshot().writes()), (20, 0), "{}", said.stderr);
+    let ran = run(command);
+    assert_eq!((ran.code, production.tally().snapshot().writes()), (20, 0), "{}", ran.stderr);
     for expected in ["no identity to sign with", "SIGSTORE_ID_TOKEN: not given", "--sign=false"] {
-        assert!(said.stderr.contains(expected), "{expected} is missing:\n{}", said.stderr);
+        assert!(ran.stderr.contains(expected), "{expected} is missing:\n{}", ran.stderr);
     }
 }
 
@@ -79,9 +79,9 @@ async fn every_way_to_end_has_its_exit_code() {
     assert!(later.stderr.contains("--snapshot is not yet in this build"), "{}", later.stderr);
 
     let invalid = desk.write("invalid.yaml", "registries:\n- nam: x\n");
-    let said = cip(&["--manifest", invalid.to_str().unwrap()]);
-    assert_eq!(said.code, 10);
-    assert!(said.stderr.contains("invalid.yaml:2:3") && said.stderr.contains("- nam: x"), "{}", said.stderr);
+    let ran = cip(&["--manifest", invalid.to_str().unwrap()]);
+    assert_eq!(ran.code, 10);
+    assert!(ran.stderr.contains("invalid.yaml:2:3") && ran.stderr.contains("- nam: x"), "{}", ran.stderr);
     let config = desk.write("config.yaml", "host: {}\n");
     let config = config.to_str().unwrap();
     assert_eq!(with(&["--config", config]).code, 10);
@@ -137,18 +137,18 @@ fn parse_only_checks_manifests_without_a_network_and_finds_overlaps() {
     let digest = oci::Digest::of(b"x");
     // Nothing listens on port 1.
     let manifest = desk.manifest("127.0.0.1:1/s", &["127.0.0.1:1/p".to_owned()], &[("a", digest, &["v1"])]);
-    let said = cip(&["--parse-only", "--manifest", manifest.to_str().unwrap()]);
-    assert_eq!((said.code, said.stdout.as_str()), (0, "1 manifests, 1 edges: valid\n"));
+    let ran = cip(&["--parse-only", "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "1 manifests, 1 edges: valid\n"));
 
     let other = oci::Digest::of(b"y");
     let images: [(&str, oci::Digest, &[&str]); 2] = [("a", digest, &["v1"]), ("a", other, &["v1"])];
     let manifest = desk.manifest("127.0.0.1:1/s", &["127.0.0.1:1/p".to_owned()], &images);
-    let said = cip(&["--parse-only", "--manifest", manifest.to_str().unwrap()]);
-    assert_eq!(said.code, 11);
+    let ran = cip(&["--parse-only", "--manifest", manifest.to_str().unwrap()]);
+    assert_eq!(ran.code, 11);
     assert!(
-        said.stderr.contains("manifest.yaml:8:") && said.stderr.contains("manifest.yaml:11:"),
+        ran.stderr.contains("manifest.yaml:8:") && ran.stderr.contains("manifest.yaml:11:"),
         "{}",
-        said.stderr
+        ran.stderr
     );
 }
 
@@ -168,13 +168,13 @@ fn the_log_can_be_json_and_goes_to_standard_error() {
         "--log-level",
         "debug",
     ];
-    let said = cip(&flags);
+    let ran = cip(&flags);
     assert!(
-        said.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
+        ran.stderr.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()),
         "{}",
-        said.stderr
+        ran.stderr
     );
-    assert!(said.stderr.contains("setup"), "{}", said.stderr);
+    assert!(ran.stderr.contains("setup"), "{}", ran.stderr);
     assert_eq!(
         cip(&["--parse-only", "--manifest", manifest.to_str().unwrap(), "--log-level=error"]).stderr,
         ""
@@ -183,18 +183,18 @@ fn the_log_can_be_json_and_goes_to_standard_error() {
 
 #[test]
 fn version_completion_and_help_are_there() {
-    let said = |words: &[&str]| {
+    let ran = |words: &[&str]| {
         let mut command = kpromo(None);
         command.args(words);
         run(command)
     };
-    let version: serde_json::Value = serde_json::from_str(&said(&["version", "--json"]).stdout).unwrap();
+    let version: serde_json::Value = serde_json::from_str(&ran(&["version", "--json"]).stdout).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
-    assert!(said(&["version"]).stdout.starts_with("kpromo "));
+    assert!(ran(&["version"]).stdout.starts_with("kpromo "));
     for shell in ["bash", "zsh", "fish"] {
-        assert!(said(&["completion", shell]).stdout.contains("thin-manifest-dir"), "{shell}");
+        assert!(ran(&["completion", shell]).stdout.contains("thin-manifest-dir"), "{shell}");
     }
-    let help = said(&["cip", "--help"]);
+    let help = ran(&["cip", "--help"]);
     assert_eq!(help.code, 0);
     assert!(
         help.stdout.contains("--confirm") && !help.stdout.contains("--max-image-size"),
@@ -230,8 +230,8 @@ fn the_demo_leaves_folders_of_other_people_alone() {
     desk.write("manifests/mine/promoter-manifest.yaml", "registries: []\n");
     let mut command = kpromo(None);
     command.args(["demo", "--directory", desk.path("").to_str().unwrap()]);
-    let said = run(command);
-    assert!(said.code == 1 && said.stderr.contains("not empty"), "{}", said.stderr);
+    let ran = run(command);
+    assert!(ran.code == 1 && ran.stderr.contains("not empty"), "{}", ran.stderr);
 }
 
 /// The demo shows a plan, a promotion, and a second run without work.
@@ -239,8 +239,8 @@ fn the_demo_leaves_folders_of_other_people_alone() {
 fn the_demo_shows_the_main_job() {
     let mut command = kpromo(None);
     command.arg("demo");
-    let said = run(command);
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    let ran = run(command);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     for expected in [
         "This was a dry run",
         "promoted 12 images",
@@ -249,9 +249,9 @@ fn the_demo_shows_the_main_job() {
         "4 of 4 platforms signed",
         "any of these images lacks: 0",
     ] {
-        assert!(said.stdout.contains(expected), "{expected} is missing:\n{}", said.stdout);
+        assert!(ran.stdout.contains(expected), "{expected} is missing:\n{}", ran.stdout);
     }
-    assert_eq!(said.stderr, "", "there is nothing to warn of");
+    assert_eq!(ran.stderr, "", "there is nothing to warn of");
 }
 
 /// Starts the binary for a test that kills or interrupts it.
@@ -330,10 +330,10 @@ async fn a_run_that_is_terminated_finishes_what_is_under_way() {
     assert_eq!(output.status.code(), Some(32));
     let promoted = production.store().repositories().len();
     assert!((1..60).contains(&promoted), "{promoted} of 60 are promoted");
-    let told = String::from_utf8_lossy(&output.stdout);
+    let messages = String::from_utf8_lossy(&output.stdout);
     assert!(
-        told.contains("promoted") && told.contains("not begun"),
-        "what was done is told, and what not: {told}"
+        messages.contains("promoted") && messages.contains("not begun"),
+        "what was done is told, and what not: {messages}"
     );
     assert!(production.store().missing_parts().await.unwrap().is_empty());
 }
@@ -380,9 +380,9 @@ async fn a_run_that_is_out_of_time_ends_as_if_interrupted() {
     production.faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
     let manifest = desk.path("manifest.yaml");
     let flags = ["--manifest", manifest.to_str().unwrap(), "--confirm", "--timeout", "1s"];
-    let said = cip(&flags);
-    assert_eq!(said.code, 130, "{}", said.stderr);
-    assert!(said.stderr.contains("the time of --timeout is over"), "{}", said.stderr);
+    let ran = cip(&flags);
+    assert_eq!(ran.code, 130, "{}", ran.stderr);
+    assert!(ran.stderr.contains("the time of --timeout is over"), "{}", ran.stderr);
     assert_eq!(production.tally().snapshot().writes(), 0);
 
     production.faults().clear();
@@ -441,8 +441,8 @@ async fn a_prow_job_promotes_what_its_commit_adds() {
         folder.to_str().unwrap(),
     ]);
     command.env("JOB_TYPE", "postsubmit");
-    let said = run(command);
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    let ran = run(command);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     let tags: Vec<String> =
         production.store().tags(&"prod/app".parse().unwrap()).keys().map(ToString::to_string).collect();
     assert_eq!(tags, ["new"]);

@@ -32,8 +32,8 @@ async fn the_variable_of_the_tests_limits_the_requests_under_way_at_each_host() 
         staging.tally().reset();
         let mut command = kpromo(None);
         command.env(CONCURRENCY, concurrency).args(["cip", "--sign=false", "--manifest"]).arg(&manifest);
-        let said = run(command);
-        assert_eq!(said.code, 0, "{}{}", said.stdout, said.stderr);
+        let ran = run(command);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
         assert_eq!(staging.tally().snapshot().most_in_flight, expected);
     }
 }

@@ -14,13 +14,13 @@ async fn outside_of_kubernetes_a_run_that_would_sign_asks_who_signs_before_any_r
     let config = desk.write("kpromo.yaml", "signing: { format: both, maxOps: 7 }\n");
     let with_config = ["--config", config.to_str().unwrap()];
     for flags in [&[][..], &["--confirm"], &with_config] {
-        let said = kpromo_with(&[&["cip", "--manifest", manifest.to_str().unwrap()], flags].concat());
-        assert_eq!(said.code, 10, "{flags:?}: {}", said.stderr);
+        let ran = kpromo_with(&[&["cip", "--manifest", manifest.to_str().unwrap()], flags].concat());
+        assert_eq!(ran.code, 10, "{flags:?}: {}", ran.stderr);
         for flag in ["--signer-account", "--signing-key", "--sign=false"] {
-            assert!(said.stderr.contains(flag), "{flags:?}: {}", said.stderr);
+            assert!(ran.stderr.contains(flag), "{flags:?}: {}", ran.stderr);
         }
-        let errors: Vec<&str> = said.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
-        assert_eq!(errors.len(), 1, "{flags:?}: {}", said.stderr);
+        let errors: Vec<&str> = ran.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(errors.len(), 1, "{flags:?}: {}", ran.stderr);
     }
     assert_eq!(staging.tally().snapshot().total() + production.tally().snapshot().total(), 0);
     let parsed = kpromo_with(&["cip", "--parse-only", "--manifest", manifest.to_str().unwrap()]);
@@ -37,12 +37,12 @@ async fn below_kubernetes_production_path_its_own_account_signs_unless_productio
     let destination = format!("{}/k8s-artifacts-prod/images/app", production.host());
     let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &["v1"])]);
     let manifest = manifest.to_str().unwrap();
-    let said = kpromo_with(&["cip", "--manifest", manifest]);
-    assert_eq!(said.code, 20, "{}", said.stderr);
-    assert!(said.stderr.contains("another account is asked for"), "not the machine's: {}", said.stderr);
+    let ran = kpromo_with(&["cip", "--manifest", manifest]);
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    assert!(ran.stderr.contains("another account is asked for"), "not the machine's: {}", ran.stderr);
     let config = desk.write("kpromo.yaml", "production: { reference: registry.example.com }\n");
-    let said = kpromo_with(&["cip", "--manifest", manifest, "--config", config.to_str().unwrap()]);
-    assert_eq!(said.code, 10, "{}", said.stderr);
+    let ran = kpromo_with(&["cip", "--manifest", manifest, "--config", config.to_str().unwrap()]);
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,11 +62,11 @@ async fn the_configuration_chooses_the_signer_by_either_flag_or_by_the_environme
             run(command)
         };
         let manifest = desk.path("manifest.yaml");
-        let said = configured(&["cip", "--confirm", "--manifest", manifest.to_str().unwrap()]);
-        assert_eq!(said.code, 0, "{way}: {}\n{}", said.stdout, said.stderr);
-        assert!(said.stdout.contains("recorded 2 promotions"), "{way}: {}", said.stdout);
-        let said = configured(&["verify", &format!("{}/prod/one:v1", production.host())]);
-        assert_eq!(said.code, 0, "{way}: {}\n{}", said.stdout, said.stderr);
+        let ran = configured(&["cip", "--confirm", "--manifest", manifest.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{way}: {}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("recorded 2 promotions"), "{way}: {}", ran.stdout);
+        let ran = configured(&["verify", &format!("{}/prod/one:v1", production.host())]);
+        assert_eq!(ran.code, 0, "{way}: {}\n{}", ran.stdout, ran.stderr);
     }
 }
 
@@ -82,14 +82,14 @@ async fn a_signer_that_a_flag_names_displaces_that_of_the_configuration() {
     let absent = kpromo_with(&["cip", "--config", config, "--manifest", manifest]);
     assert!(absent.code == 10 && absent.stderr.contains("absent.key"), "{}", absent.stderr);
     let flags = ["cip", "--confirm", "--config", config, "--manifest", manifest];
-    let said = kpromo_with(&[&flags[..], &["--signing-key", key.to_str().unwrap()]].concat());
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    let ran = kpromo_with(&[&flags[..], &["--signing-key", key.to_str().unwrap()]].concat());
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     let public = other.path("cosign.pub");
     let image = format!("{}/prod/one:v1", production.host());
-    let said = kpromo_with(&["verify", "--verification-key", public.to_str().unwrap(), &image]);
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-    let said = kpromo_with(&["cip", "--config", config, "--manifest", manifest, "--signer-account="]);
-    assert_eq!(said.code, 20, "an identity is looked for, and there is none: {}", said.stderr);
+    let ran = kpromo_with(&["verify", "--verification-key", public.to_str().unwrap(), &image]);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    let ran = kpromo_with(&["cip", "--config", config, "--manifest", manifest, "--signer-account="]);
+    assert_eq!(ran.code, 20, "an identity is looked for, and there is none: {}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,10 +97,10 @@ async fn which_signatures_of_staging_count_without_a_choice_is_said() {
     let (_staging, _production, desk) = scene().await;
     let manifest = desk.path("manifest.yaml");
     let flags = ["cip", "--sign=false", "--manifest", manifest.to_str().unwrap()];
-    let said = kpromo_with(&flags);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    assert!(said.stderr.contains("signatures of any identity count"), "{}", said.stderr);
+    let ran = kpromo_with(&flags);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("signatures of any identity count"), "{}", ran.stderr);
     let chosen = ["--certificate-identity", "a@b.c", "--certificate-oidc-issuer", "https://i.example"];
-    let said = kpromo_with(&[&flags[..], &chosen].concat());
-    assert!(!said.stderr.contains("of any"), "{}", said.stderr);
+    let ran = kpromo_with(&[&flags[..], &chosen].concat());
+    assert!(!ran.stderr.contains("of any"), "{}", ran.stderr);
 }

@@ -39,8 +39,8 @@ async fn the_plan_lists_what_goes_where_edge_by_edge() {
         lines
     };
     let short = digests.clone().map(|digest| format!("{}…", &digest[.."sha256:".len() + 12]));
-    let said = cip(&flags);
-    assert_eq!(sorted(&said.stdout), lines([&short[0], &short[1]]), "{}", said.stdout);
+    let ran = cip(&flags);
+    assert_eq!(sorted(&ran.stdout), lines([&short[0], &short[1]]), "{}", ran.stdout);
     let whole = cip(&[&flags[..], &["--verbose"]].concat());
     assert_eq!(sorted(&whole.stdout), lines([&digests[0], &digests[1]]), "{}", whole.stdout);
 
@@ -59,9 +59,9 @@ async fn fifty_edges_are_listed_and_with_verbose_all_of_them() {
         (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
     let manifest = desk.manifest(&source, &[destination], &[("app", image.digest(), &tags)]);
     let manifest = manifest.to_str().unwrap();
-    let said = cip(&["--manifest", manifest]);
-    assert_eq!(edges(&said.stdout).len(), 50, "{}", said.stdout);
-    assert!(said.stdout.contains("and 10 more (--verbose lists them)"), "{}", said.stdout);
+    let ran = cip(&["--manifest", manifest]);
+    assert_eq!(edges(&ran.stdout).len(), 50, "{}", ran.stdout);
+    assert!(ran.stdout.contains("and 10 more (--verbose lists them)"), "{}", ran.stdout);
     assert_eq!(edges(&cip(&["--manifest", manifest, "--verbose"]).stdout).len(), 60);
 }
 
@@ -145,9 +145,9 @@ async fn nothing_to_do_is_not_said_where_an_image_is_lost() {
     let lost = oci::Digest::of(b"lost");
     let manifest = desk.manifest(&source, &[destination], &[("app", lost, &["v1"])]);
     for confirm in ["--confirm=false", "--confirm"] {
-        let said = cip(&["--manifest", manifest.to_str().unwrap(), confirm]);
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        assert!(!said.stdout.contains("Nothing to do"), "{confirm}: {}", said.stdout);
+        let ran = cip(&["--manifest", manifest.to_str().unwrap(), confirm]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(!ran.stdout.contains("Nothing to do"), "{confirm}: {}", ran.stdout);
     }
 }
 
@@ -157,14 +157,14 @@ async fn a_dry_run_says_who_signs_and_fails_where_the_confirmed_one_has_no_ident
     let manifest = desk.path("manifest.yaml");
     let manifest = manifest.to_str().unwrap();
     for confirm in ["--confirm=false", "--confirm"] {
-        let said = kpromo_with(&["cip", "--manifest", manifest, "--signer-account=", confirm]);
-        assert_eq!(said.code, 20, "{confirm}: {}", said.stderr);
-        assert!(said.stderr.contains("no identity to sign with"), "{confirm}: {}", said.stderr);
+        let ran = kpromo_with(&["cip", "--manifest", manifest, "--signer-account=", confirm]);
+        assert_eq!(ran.code, 20, "{confirm}: {}", ran.stderr);
+        assert!(ran.stderr.contains("no identity to sign with"), "{confirm}: {}", ran.stderr);
     }
     let key = desk.key_pair();
-    let said = kpromo_with(&["cip", "--manifest", manifest, "--signing-key", key.to_str().unwrap()]);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    assert!(said.stdout.contains("signing as "), "{}", said.stdout);
+    let ran = kpromo_with(&["cip", "--manifest", manifest, "--signing-key", key.to_str().unwrap()]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stdout.contains("signing as "), "{}", ran.stdout);
     let unsigned = cip(&["--manifest", manifest]);
     assert!(!unsigned.stdout.contains("signing as"), "{}", unsigned.stdout);
     assert_eq!(production.tally().snapshot().writes(), 0);
@@ -178,9 +178,9 @@ fn without_any_image_it_is_said_that_there_is_nothing_to_promote_and_why() {
     }
     let folder = desk.path("");
     for confirm in ["--confirm=false", "--confirm"] {
-        let said = kpromo_with(&["cip", "--thin-manifest-dir", folder.to_str().unwrap(), confirm]);
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        assert_eq!(said.stdout, "Nothing to promote: no manifest asks for an image.\n");
+        let ran = kpromo_with(&["cip", "--thin-manifest-dir", folder.to_str().unwrap(), confirm]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(ran.stdout, "Nothing to promote: no manifest asks for an image.\n");
     }
 }
 
@@ -209,9 +209,9 @@ async fn a_change_that_adds_nothing_is_told_as_such_and_asks_nothing() {
         let mut command = kpromo(None);
         command.args(["cip", confirm, "--use-prow-manifest-diff", "--thin-manifest-dir"]).arg(desk.path(""));
         command.env("JOB_TYPE", "postsubmit");
-        let said = run(command);
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        assert!(said.stdout.starts_with("Nothing to promote: "), "{}", said.stdout);
-        assert!(!said.stdout.contains("--sign=false"), "{}", said.stdout);
+        let ran = run(command);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert!(ran.stdout.starts_with("Nothing to promote: "), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("--sign=false"), "{}", ran.stdout);
     }
 }

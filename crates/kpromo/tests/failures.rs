@@ -21,15 +21,15 @@ async fn failures_of_the_plan_are_counted_by_image_in_the_summary_and_in_the_rep
     let report = desk.path("report.json");
     for confirm in ["--confirm=false", "--confirm"] {
         let flags = ["--manifest", manifest.to_str().unwrap(), confirm, "--report", report.to_str().unwrap()];
-        let said = cip(&flags);
-        assert_eq!(said.code, 30, "{}", said.stderr);
-        assert!(said.stdout.contains("failed: 2\n"), "{}", said.stdout);
-        let told = desk.json("report.json");
-        let failed = told["failed"].as_array().unwrap();
-        assert_eq!((failed.len(), &told["totals"]["failed"]), (2, &2.into()), "{confirm}: {told:#}");
-        assert_eq!(told["plan"]["total"]["failed"], 3, "the plan counts edges");
+        let ran = cip(&flags);
+        assert_eq!(ran.code, 30, "{}", ran.stderr);
+        assert!(ran.stdout.contains("failed: 2\n"), "{}", ran.stdout);
+        let messages = desk.json("report.json");
+        let failed = messages["failed"].as_array().unwrap();
+        assert_eq!((failed.len(), &messages["totals"]["failed"]), (2, &2.into()), "{confirm}: {messages:#}");
+        assert_eq!(messages["plan"]["total"]["failed"], 3, "the plan counts edges");
         let tags: usize = failed.iter().map(|failed| failed["tags"].as_array().unwrap().len()).sum();
-        assert_eq!(tags, 2, "{told:#}");
+        assert_eq!(tags, 2, "{messages:#}");
         assert!(failed.iter().all(|failed| failed["error"].as_str().unwrap().contains("403")));
     }
 }
@@ -42,10 +42,10 @@ async fn failures_of_the_plan_and_of_the_promotion_are_counted_together() {
     production.faults().add(Fault::new(denied.clone()).on(Kind::TagList).path("prod/one"));
     production.faults().add(Fault::new(denied).on(Kind::ManifestPut).path("prod/two"));
     let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
-    let said =
+    let ran =
         cip(&["--manifest", manifest.to_str().unwrap(), "--confirm", "--report", report.to_str().unwrap()]);
-    assert_eq!(said.code, 30, "{}", said.stderr);
-    assert!(said.stdout.contains("failed: 2\n"), "{}", said.stdout);
-    let told = desk.json("report.json");
-    assert_eq!((told["failed"].as_array().unwrap().len(), &told["totals"]["failed"]), (2, &2.into()));
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stdout.contains("failed: 2\n"), "{}", ran.stdout);
+    let messages = desk.json("report.json");
+    assert_eq!((messages["failed"].as_array().unwrap().len(), &messages["totals"]["failed"]), (2, &2.into()));
 }

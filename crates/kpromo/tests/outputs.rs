@@ -20,9 +20,9 @@ async fn a_path_that_cannot_be_written_fails_the_run_before_any_registry_is_aske
     ] {
         for confirm in ["--confirm", "--confirm=false"] {
             let path = path.to_str().unwrap();
-            let said = cip(&["--manifest", manifest.to_str().unwrap(), confirm, flag, path]);
-            assert_eq!((said.code, asked()), (10, 0), "{flag}: {}", said.stderr);
-            assert!(said.stderr.contains(path), "{flag}: {}", said.stderr);
+            let ran = cip(&["--manifest", manifest.to_str().unwrap(), confirm, flag, path]);
+            assert_eq!((ran.code, asked()), (10, 0), "{flag}: {}", ran.stderr);
+            assert!(ran.stderr.contains(path), "{flag}: {}", ran.stderr);
         }
     }
     assert_eq!(desk.names(), ["manifest.yaml"]);
@@ -33,7 +33,7 @@ async fn files_appear_as_a_whole_and_nothing_is_left_beside_them() {
     let (_staging, _production, desk) = scene().await;
     let (plan, report, cache) = (desk.path("plan.json"), desk.path("report.json"), desk.path("cache"));
     desk.write("report.json", &"x".repeat(1 << 20));
-    let said = cip(&[
+    let ran = cip(&[
         "--manifest",
         desk.path("manifest.yaml").to_str().unwrap(),
         "--output-plan",
@@ -45,7 +45,7 @@ async fn files_appear_as_a_whole_and_nothing_is_left_beside_them() {
         "--spool-dir",
         desk.path("").to_str().unwrap(),
     ]);
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(desk.names(), ["cache", "manifest.yaml", "plan.json", "report.json"]);
     assert_eq!(desk.json("report.json")["outcome"], "dry-run");
     assert_eq!(desk.json("plan.json")["schema"], 1);
@@ -58,9 +58,9 @@ async fn a_file_that_is_not_an_inventory_cache_is_refused_and_left_as_it_is() {
     let manifest = desk.path("manifest.yaml");
     let before = std::fs::read(&manifest).unwrap();
     let manifest = manifest.to_str().unwrap();
-    let said = cip(&["--manifest", manifest, "--inventory-cache", manifest, "--confirm"]);
-    assert_eq!(said.code, 10, "{}", said.stderr);
-    assert!(said.stderr.contains("manifest.yaml is not an inventory cache"), "{}", said.stderr);
+    let ran = cip(&["--manifest", manifest, "--inventory-cache", manifest, "--confirm"]);
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
+    assert!(ran.stderr.contains("manifest.yaml is not an inventory cache"), "{}", ran.stderr);
     assert!(std::fs::read(manifest).unwrap() == before && desk.names() == ["manifest.yaml"]);
     assert_eq!(staging.tally().snapshot().total() + production.tally().snapshot().total(), 0);
 }
@@ -74,8 +74,8 @@ async fn a_damaged_inventory_cache_is_moved_aside() {
     let mut bytes = std::fs::read(&cache).unwrap();
     bytes.truncate(bytes.len() / 2);
     std::fs::write(&cache, &bytes).unwrap();
-    let said = cip(&flags);
-    assert_eq!(said.code, 0, "{}", said.stderr);
-    assert!(said.stderr.contains("cache.refused"), "{}", said.stderr);
+    let ran = cip(&flags);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("cache.refused"), "{}", ran.stderr);
     assert!(std::fs::read(desk.path("cache.refused")).unwrap() == bytes);
 }

@@ -133,9 +133,9 @@ async fn promote(workshop: Arc<Server>, from: &'static str, to: &'static str) {
     let manifest = desk.manifest(&staging, &[format!("{}/prod", destination.host())], &images);
     let flags = ["cip", "--confirm", "--sign=false", "--manifest", manifest.to_str().unwrap()];
 
-    let said = cip(config.folder(), &flags);
-    assert_eq!(said.code, 0, "{pair}: {}\n{}", said.stdout, said.stderr);
-    assert!(!said.stderr.contains("lost"), "{pair}: {}", said.stderr);
+    let ran = cip(config.folder(), &flags);
+    assert_eq!(ran.code, 0, "{pair}: {}\n{}", ran.stdout, ran.stderr);
+    assert!(!ran.stderr.contains("lost"), "{pair}: {}", ran.stderr);
     for (name, digest, tags) in &images {
         for tag in *tags {
             let reference = format!("{}/prod/{name}:{tag}", destination.host());
@@ -157,7 +157,7 @@ async fn promote(workshop: Arc<Server>, from: &'static str, to: &'static str) {
     );
 }
 
-fn cip(docker_config: &Path, flags: &[&str]) -> support::Said {
+fn cip(docker_config: &Path, flags: &[&str]) -> support::Ran {
     let mut command = kpromo(Some(docker_config));
     command.args(flags);
     run(command)
@@ -189,9 +189,9 @@ async fn what_crane_builds_crane_finds_valid_where_it_was_promoted_to() {
     let (source, destination) =
         (format!("{}/staging", staging.host()), format!("{}/prod", production.host()));
     let manifest = desk.manifest(&source, &[destination], &[("app", digest, &["v1"])]);
-    let said =
+    let ran =
         cip(config.folder(), &["cip", "--confirm", "--sign=false", "--manifest", manifest.to_str().unwrap()]);
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     let promoted = format!("{}/prod/app:v1", production.host());
     crane.validate(&promoted);
     assert_eq!(crane.digest(&promoted), digest);
@@ -217,7 +217,7 @@ async fn a_registry_is_spoken_with_over_tls_where_its_authority_is_trusted() {
     for (config, code) in [(distrusting, 20), (trusting, 0)] {
         let config = desk.write("config.yaml", &config);
         let flags = ["--registry-config", config.to_str().unwrap(), "--manifest", manifest.to_str().unwrap()];
-        let said = support::cip(&[flags.as_slice(), &["--confirm", "--sign=false"]].concat());
-        assert_eq!(said.code, code, "{}{}", said.stdout, said.stderr);
+        let ran = support::cip(&[flags.as_slice(), &["--confirm", "--sign=false"]].concat());
+        assert_eq!(ran.code, code, "{}{}", ran.stdout, ran.stderr);
     }
 }

@@ -48,11 +48,11 @@ async fn the_commands_of_the_readme_work_as_they_are_written() {
         let mut command = kpromo(None);
         command.current_dir(desk.path("")).args(words.split_whitespace());
         command.envs(config.iter().map(|config| ("KPROMO_CONFIG", config)));
-        let said = run(command);
+        let ran = run(command);
         // The tests have no identity to sign with. kpromo reports that only after all other checks have passed.
         let expected = if words.contains("--signer-account") { 20 } else { 0 };
-        assert_eq!(said.code, expected, "{line}\n{}\n{}", said.stdout, said.stderr);
-        codes.push(said.code);
+        assert_eq!(ran.code, expected, "{line}\n{}\n{}", ran.stdout, ran.stderr);
+        codes.push(ran.code);
     }
     assert_eq!(codes, [0, 0, 0, 0, 20, 20, 0, 0], "every command was tried");
 }

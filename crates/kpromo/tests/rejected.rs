@@ -28,18 +28,21 @@ async fn an_invalid_entry_is_left_out_and_told_and_the_rest_is_promoted() {
     let asked = || staging.tally().snapshot().total() + production.tally().snapshot().total();
 
     for flag in ["--parse-only", "--strict"] {
-        let said = with(&[flag]);
-        assert_eq!((said.code, asked()), (10, 0), "{flag}: {}", said.stderr);
-        assert!(said.stderr.contains("images.yaml:4:5"), "{flag}: {}", said.stderr);
+        let ran = with(&[flag]);
+        assert_eq!((ran.code, asked()), (10, 0), "{flag}: {}", ran.stderr);
+        assert!(ran.stderr.contains("images.yaml:4:5"), "{flag}: {}", ran.stderr);
     }
     for confirm in ["--confirm=false", "--confirm"] {
-        let said = with(&[confirm, "--report", report.to_str().unwrap()]);
-        assert_eq!(said.code, 30, "{confirm}: {}\n{}", said.stdout, said.stderr);
-        assert!(said.stderr.contains("images.yaml:4:5"), "{confirm}: {}", said.stderr);
-        let told = desk.json("report.json");
-        let rejected = told["rejected"].as_array().unwrap();
-        assert!(rejected.len() == 1 && rejected[0].as_str().unwrap().contains("images.yaml:4:5"), "{told:#}");
-        assert_eq!((&told["exitCode"], &told["outcome"]), (&30.into(), &"failed".into()));
+        let ran = with(&[confirm, "--report", report.to_str().unwrap()]);
+        assert_eq!(ran.code, 30, "{confirm}: {}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("images.yaml:4:5"), "{confirm}: {}", ran.stderr);
+        let messages = desk.json("report.json");
+        let rejected = messages["rejected"].as_array().unwrap();
+        assert!(
+            rejected.len() == 1 && rejected[0].as_str().unwrap().contains("images.yaml:4:5"),
+            "{messages:#}"
+        );
+        assert_eq!((&messages["exitCode"], &messages["outcome"]), (&30.into(), &"failed".into()));
     }
     let repository = "prod/app".parse().unwrap();
     assert_eq!(production.store().resolve(&repository, &"v1".parse().unwrap()), Some(image.digest()));

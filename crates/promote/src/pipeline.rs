@@ -10,8 +10,8 @@ use trust::gate::Passed;
 use crate::error::Error;
 use crate::event::Phase;
 use crate::phase::{
-    Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, look, look_at_carried, plan,
-    promote, provenance, setup, sign, validate,
+    Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, find_missing,
+    find_missing_carried, plan, promote, provenance, setup, sign, validate,
 };
 use crate::run::Run;
 
@@ -60,12 +60,12 @@ async fn clear(
 ) -> Result<(Cleared, Option<Deferred>), Error> {
     let planning = async {
         let (plan, deferred) = plan(run, reader, ready, trust_config).await?;
-        Ok((look(run, reader, plan, trust_config).await?, deferred))
+        Ok((find_missing(run, reader, plan, trust_config).await?, deferred))
     };
     let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
     let proven = provenance(run, reader, plan, passed, trust_config).await?;
     let cleared = validate(run, proven).await?;
-    let cleared = look_at_carried(run, reader, cleared).await;
+    let cleared = find_missing_carried(run, reader, cleared).await;
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
 }
 

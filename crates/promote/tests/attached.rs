@@ -81,11 +81,11 @@ async fn what_an_index_lists_as_unknown_is_asked_about_unless_it_holds_attestati
     ] {
         let mut scene = Scene::of(beside(index.clone(), &other, attests)).await;
         scene.require();
-        let said = scene.blocked().await.unwrap();
+        let message = scene.blocked().await.unwrap();
         let expected = format!("{asked} of its {asked} platforms do not pass");
-        assert!(said.contains(&expected), "{attests:?}: {said}");
-        let is_told = said.contains(&format!("{} (unknown/unknown)", other.digest()));
-        assert_eq!(is_told, asked == 3, "{said}");
+        assert!(message.contains(&expected), "{attests:?}: {message}");
+        let is_named = message.contains(&format!("{} (unknown/unknown)", other.digest()));
+        assert_eq!(is_named, asked == 3, "{message}");
     }
 }
 
@@ -147,7 +147,7 @@ async fn a_referrer_that_is_listed_and_not_there_is_a_warning_and_no_forgery() {
             warnings.iter().filter(|reported| reported.as_str().unwrap().contains(&referrer.to_string()));
         assert_eq!(reported.count(), 1, "{warnings:#?}");
         scene.require();
-        let said = scene.blocked().await.unwrap();
-        assert!(said.contains("it has no SLSA provenance"), "{said}");
+        let message = scene.blocked().await.unwrap();
+        assert!(message.contains("it has no SLSA provenance"), "{message}");
     }
 }

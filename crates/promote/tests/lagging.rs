@@ -104,7 +104,7 @@ async fn a_region_that_refuses_everything_slows_no_other() {
         () = others_complete(&world) => {}
         () = tokio::time::sleep(Duration::from_secs(240)) => panic!("the others wait for the one that refuses"),
     }
-    assert_eq!(world.ledger.failures(), []);
+    assert_eq!(world.report.failures(), []);
     world.assert_whole().await;
 }
 
@@ -117,8 +117,8 @@ async fn every_image_of_a_region_that_has_gone_fails_once() {
     gone.stop().await;
     let attested = world.carry_out(cleared).await;
     assert_eq!(attested.promoted().failed() as u64, IMAGES);
-    assert_eq!((world.ledger.failures().len() as u64, attested.promoted().not_begun()), (IMAGES, 0));
-    assert_eq!(world.ledger.totals().promoted as u64, IMAGES);
+    assert_eq!((world.report.failures().len() as u64, attested.promoted().not_begun()), (IMAGES, 0));
+    assert_eq!(world.report.totals().promoted as u64, IMAGES);
     world.assert_complete().await;
 }
 
@@ -150,8 +150,8 @@ async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() 
     let fault = Fault::new(Effect::Reset).on(Kind::ManifestPut).path("prod/app-7/").times(6);
     let struck = world.production[0].faults().add(fault);
     let attested = world.carry_out(cleared).await;
-    assert_eq!((struck.struck(), attested.promoted().failed(), world.ledger.failures().len()), (6, 0, 0));
-    assert_eq!(world.ledger.totals().promoted as u64, 2 * IMAGES);
+    assert_eq!((struck.struck(), attested.promoted().failed(), world.report.failures().len()), (6, 0, 0));
+    assert_eq!(world.report.totals().promoted as u64, 2 * IMAGES);
     world.assert_complete().await;
 }
 
@@ -166,7 +166,7 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     let attested = world.carry_out(cleared).await;
     let (failed, not_begun) = (attested.promoted().failed() as u64, attested.promoted().not_begun() as u64);
     assert!(failed > 0 && not_begun > 0);
-    assert_eq!(failed + world.ledger.totals().promoted as u64, 2 * (IMAGES - not_begun));
+    assert_eq!(failed + world.report.totals().promoted as u64, 2 * (IMAGES - not_begun));
 }
 
 /// A region does not even answer the listing. The others are promoted in the meantime, and the region gets everything in the

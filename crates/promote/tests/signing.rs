@@ -173,7 +173,7 @@ async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
         assert!(this.signed_as(&there, index.digest()).await.is_empty());
         assert!(this.statements(&there, index.digest(), RECORD).await.is_empty());
     }
-    let totals = this.world.ledger.totals();
+    let totals = this.world.report.totals();
     assert_eq!((totals.signed, totals.recorded), (4, 1));
 }
 
@@ -295,7 +295,7 @@ async fn what_cannot_be_signed_is_said_and_completed_later() {
     let done = this.promote().await;
     assert_eq!((done.promoted().failed(), done.unsigned(), done.unrecorded()), (0, 1, 1));
     this.world.assert_complete().await;
-    let unsigned = this.world.ledger.unsigned();
+    let unsigned = this.world.report.unsigned();
     assert!(unsigned[0].image.ends_with(&image.digest().to_string()), "{unsigned:?}");
     assert!(unsigned[0].error.contains("403"), "{unsigned:?}");
     this.world.production[0].faults().clear();

@@ -9,10 +9,10 @@ use url::Url;
 
 use crate::answer::Answer;
 use crate::class::Class;
-use crate::course::Course;
 use crate::error::Error;
+use crate::exchange::Exchange;
 use crate::host::HostState;
-use crate::request::{Place, Request};
+use crate::request::{Request, Reservation};
 use crate::retry::Budget;
 use crate::settings::{HostSettings, InvalidSettings, Settings};
 use crate::shared::Shared;
@@ -64,11 +64,11 @@ impl Door {
     /// not be followed.
     pub async fn send(&self, request: Request) -> Result<Answer, Error> {
         let limit = request.limit;
-        let mut course = Course::new(&self.shared, request);
+        let mut exchange = Exchange::new(&self.shared, request);
         loop {
-            match course.head().await?.collect(limit).await {
+            match exchange.head().await?.collect(limit).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => course.again_after(error).await?,
+                Err(error) => exchange.again_after(error).await?,
             }
         }
     }
@@ -80,9 +80,9 @@ impl Door {
     /// Returns the errors of [`Door::send`].
     pub async fn pieces(&self, request: Request, sink: &mut dyn Sink) -> Result<Answer, Error> {
         let limit = request.limit;
-        let mut course = Course::new(&self.shared, request);
+        let mut exchange = Exchange::new(&self.shared, request);
         loop {
-            let head = course.head().await?;
+            let head = exchange.head().await?;
             let read = if head.status().is_success() {
                 head.read(limit, sink).await
             } else {
@@ -90,7 +90,7 @@ impl Door {
             };
             match read {
                 Ok(answer) => return Ok(answer),
-                Err(error) => course.again_after(error).await?,
+                Err(error) => exchange.again_after(error).await?,
             }
         }
     }
@@ -100,8 +100,8 @@ impl Door {
     /// # Errors
     /// Returns an error if there was no answer, or if a redirect must not be followed.
     pub async fn stream(&self, request: Request) -> Result<Opened, Error> {
-        let mut course = Course::new(&self.shared, request);
-        let head = course.head().await?;
+        let mut exchange = Exchange::new(&self.shared, request);
+        let head = exchange.head().await?;
         if head.status().is_success() {
             return Ok(Opened::Body(Box::new(head.into_stream())));
         }
@@ -112,10 +112,10 @@ impl Door {
     ///
     /// # Errors
     /// Returns an error if the host is given up.
-    pub async fn place(&self, url: &Url, class: Class) -> Result<Place, Error> {
+    pub async fn reserve(&self, url: &Url, class: Class) -> Result<Reservation, Error> {
         let (host, since) = (self.shared.host(url), Instant::now());
         match host.admit(class).await {
-            Ok(permit) => Ok(Place(permit.unused())),
+            Ok(permit) => Ok(Reservation(permit.unused())),
             Err(kind) => Err(Error::new(kind, &Method::PUT, url, 0, since.elapsed())),
         }
     }

@@ -73,9 +73,9 @@ impl fmt::Debug for Body {
     }
 }
 
-/// A permit for one request at a host, from [`Door::place`](crate::Door::place). It is released when it is dropped.
+/// A permit for one request at a host, from [`Door::reserve`](crate::Door::reserve). It is released when it is dropped.
 #[derive(Debug)]
-pub struct Place(pub(crate) Permit);
+pub struct Reservation(pub(crate) Permit);
 
 /// One request.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub struct Request {
     pub(crate) redirects: Redirects,
     pub(crate) repeat: Repeat,
     pub(crate) named_by: NamedBy,
-    pub(crate) place: Option<Place>,
+    pub(crate) reservation: Option<Reservation>,
     pub(crate) secrets: Vec<Secret>,
 }
 
@@ -108,7 +108,7 @@ impl Request {
             redirects: Redirects::Refuse,
             repeat: Repeat::Always,
             named_by: NamedBy::User,
-            place: None,
+            reservation: None,
             secrets: Vec::new(),
         }
     }
@@ -180,8 +180,8 @@ impl Request {
     }
 
     /// Sends the first attempt without waiting, with a permit that was acquired before.
-    pub fn at(mut self, place: Place) -> Self {
-        self.place = Some(place);
+    pub fn with_reservation(mut self, reservation: Reservation) -> Self {
+        self.reservation = Some(reservation);
         self
     }
 
@@ -204,6 +204,6 @@ impl Request {
         };
         let (method, url, headers) = (self.method.clone(), self.url.clone(), self.headers.clone());
         let secrets = self.secrets.clone();
-        Some(Self { method, url, headers, body, secrets, place: None, ..*self })
+        Some(Self { method, url, headers, body, secrets, reservation: None, ..*self })
     }
 }

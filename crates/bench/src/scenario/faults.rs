@@ -110,7 +110,7 @@ fn table(shown: &[Run]) -> Table {
     ];
     let first = shown.first().map_or(f64::NAN, |run| run.wall_seconds);
     let row = |run: &Run| {
-        let told = |number: Option<u64>| number.map_or(NONE.to_owned(), count);
+        let shown = |number: Option<u64>| number.map_or(NONE.to_owned(), count);
         let account = run.account;
         vec![
             run.label.clone(),
@@ -119,10 +119,10 @@ fn table(shown: &[Run]) -> Table {
             count(run.requests),
             count(run.hosts.iter().map(|host| host.unavailable).sum()),
             count(run.hosts.iter().map(|host| host.reset).sum()),
-            told(account.map(|account| account.refused)),
-            told(account.map(|account| account.faults)),
-            told(account.map(|account| account.unanswered)),
-            told(account.map(|account| account.retried)),
+            shown(account.map(|account| account.refused)),
+            shown(account.map(|account| account.faults)),
+            shown(account.map(|account| account.unanswered)),
+            shown(account.map(|account| account.retried)),
             seconds(run.cpu_seconds),
         ]
     };

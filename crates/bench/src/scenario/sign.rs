@@ -97,7 +97,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
 
 fn about(images: usize) -> String {
     format!(
-        "{images} images of {PLATFORMS} platforms, {} manifests, that one production holds already and nobody has signed: \
+        "{images} images of {PLATFORMS} platforms, {} manifests, that production already has without signatures: \
          nothing is to be copied, every manifest is to be signed under its `.sig` tag, and every image to be recorded. \
          Then the same once more, where nothing is left to do. Registries have 20 ms latency and no quota; then neither; \
          at last production has 20 ms and bears {} requests/s with a burst of {}. A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a certificate log and Rekor v1 on Trillian \
@@ -266,9 +266,9 @@ fn production(world: &World) -> Vec<String> {
 /// Returns the number of missing signatures and records in a report.
 fn lacking(report: &Path) -> Result<u64, Error> {
     let text = fs::read(report).map_err(Error::file("reading", report))?;
-    let told: Value =
+    let report: Value =
         serde_json::from_slice(&text).map_err(|source| Error::NotOurs { path: report.to_owned(), source })?;
-    let number = |name: &str| told["totals"][name].as_u64().unwrap_or_default();
+    let number = |name: &str| report["totals"][name].as_u64().unwrap_or_default();
     Ok(number("unsigned") + number("unrecorded"))
 }
 

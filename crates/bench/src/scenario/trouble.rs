@@ -23,7 +23,7 @@ const LATE_AFTER: &str = "--late-after=1";
 const SOME_FAILED: u64 = 30;
 
 /// A run and the summary of kpromo's report.
-struct Told {
+struct Measured {
     run: Run,
     summary: String,
 }
@@ -33,9 +33,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let calm = one(lab, images, "without trouble", None).await?;
     let troubled = one(lab, images, "with trouble", Some(&[])).await?;
     let put_off = one(lab, images, "with trouble, `--late-after=1`", Some(&[LATE_AFTER])).await?;
-    let others = |told: &Told| last_write_of_others(&told.run);
+    let others = |measured: &Measured| last_write_of_others(&measured.run);
     let usual = others(&calm).unwrap_or(f64::NAN);
-    let delay = |told: &Told, waited: f64| others(told).map(|late| (late - waited) / usual);
+    let delay = |measured: &Measured, waited: f64| others(measured).map(|late| (late - waited) / usual);
     let code = troubled.run.exits.keys().next().copied().unwrap_or(-1);
     let missing_elsewhere: usize = healthy(&troubled.run).map(|host| images - host.images).sum();
     let targets = vec![
@@ -54,7 +54,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         Target::exactly("exit code", u64::try_from(code).unwrap_or(u64::MAX), SOME_FAILED, count),
         Target::exactly("images missing in the other regions", missing_elsewhere as u64, 0, count),
     ];
-    let notes = [&calm, &troubled, &put_off].map(|told| format!("{}: {}", told.run.label, told.summary));
+    let notes =
+        [&calm, &troubled, &put_off].map(|measured| format!("{}: {}", measured.run.label, measured.summary));
     Ok(Section {
         title: "A slow region and one that refuses".to_owned(),
         about: format!(
@@ -75,7 +76,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
 }
 
 /// Runs a promotion. With `trouble`, it has these flags and the troubled regions.
-async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) -> Result<Told, Error> {
+async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) -> Result<Measured, Error> {
     let mut spec = alike(REGIONS, &Storage::Discard, USUAL, new_images(images, 64 << 10));
     if trouble.is_some() {
         spec.hosts[SLOW].conditions.latency_milliseconds *= 10;
@@ -87,19 +88,19 @@ async fn one(lab: &Lab, images: usize, label: &str, trouble: Option<&[&str]>) ->
     let path = report(folder.path());
     let text = std::fs::read(&path).unwrap_or_default();
     // If there is no report, the page says so.
-    let told: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let measured: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
     let number =
-        |place: &str| count(told.pointer(place).and_then(serde_json::Value::as_u64).unwrap_or_default());
+        |place: &str| count(measured.pointer(place).and_then(serde_json::Value::as_u64).unwrap_or_default());
     let summary = format!(
         "exit code {}, outcome `{}`; of {} edges {} were promoted, {} failed in the plan and {} in the promotion.",
-        told["exitCode"],
-        told["outcome"].as_str().unwrap_or("no report"),
+        measured["exitCode"],
+        measured["outcome"].as_str().unwrap_or("no report"),
         number("/plan/total/edges"),
         number("/totals/promoted"),
         number("/plan/total/failed"),
         number("/totals/failed")
     );
-    Ok(Told { run, summary })
+    Ok(Measured { run, summary })
 }
 
 /// Returns the regions without trouble.
@@ -111,10 +112,10 @@ fn last_write_of_others(run: &Run) -> Option<f64> {
     healthy(run).filter_map(|host| host.last_write).reduce(f64::max)
 }
 
-fn table(told: &[&Told]) -> Table {
+fn table(measured: &[&Measured]) -> Table {
     let time = |time: Option<f64>| time.map_or(NONE.to_owned(), seconds);
-    let row = |told: &&Told| {
-        let run = &told.run;
+    let row = |measured: &&Measured| {
+        let run = &measured.run;
         let host = |number: usize| run.hosts.get(number);
         let first = healthy(run).filter_map(|host| host.last_write).reduce(f64::min);
         vec![
@@ -136,5 +137,5 @@ fn table(told: &[&Told]) -> Table {
         "requests to the refusing region",
         "answered with 429",
     ];
-    Table::new(&head, told.iter().map(row).collect())
+    Table::new(&head, measured.iter().map(row).collect())
 }

@@ -14,11 +14,11 @@ pub(super) fn by_quota(run: &Run) -> Vec<Target> {
 /// Returns a note for the page about each run with failed commands.
 pub(super) fn complaints(runs: &[Run]) -> Vec<String> {
     let failed = runs.iter().filter(|run| run.failures > 0);
-    let told = failed.map(|run| {
+    let messages = failed.map(|run| {
         let words = run.complaints.first().map_or("", String::as_str).replace('`', "'");
         format!("{} ended with {}; the first one that failed said `{words}`.", run.label, exits(run))
     });
-    told.collect()
+    messages.collect()
 }
 
 /// Returns the exit codes of a run as text.

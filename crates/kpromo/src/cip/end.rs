@@ -58,27 +58,27 @@ fn owed(plan: &Plan) -> Owed {
 pub(super) fn finish(
     args: &CipArgs,
     end: &End,
-    ledger: &ReportBuilder,
+    report: &ReportBuilder,
     door: &Door,
     rejected: usize,
 ) -> Exit {
-    let (outcome_word, mut exit) = outcome(end, ledger, rejected);
+    let (outcome_word, mut exit) = outcome(end, report, rejected);
     let tally = door.tally();
     let plan = plan_of(end);
     match end {
         End::GivenUp(error) => print_problem(&error.problem()),
         End::Unwritten(_) => print_error("nothing was promoted"),
         End::DryRun(prepared) | End::NothingToDo(prepared) => {
-            print_dry_run(args, prepared.plan(), ledger, rejected);
+            print_dry_run(args, prepared.plan(), report, rejected);
         }
-        End::CutShort if !ledger.has_writing_begun() => print_error("interrupted; nothing was promoted"),
+        End::CutShort if !report.has_writing_begun() => print_error("interrupted; nothing was promoted"),
         End::Finished(_) | End::CutShort => {
-            print(&match outcome(end, ledger, 0) {
+            print(&match outcome(end, report, 0) {
                 (NOTHING_TO_DO, _) => nothing_to_do(rejected).to_owned(),
-                _ => summary(ledger, plan, &tally),
+                _ => summary(report, plan, &tally),
             });
             print_not_begun(end);
-            print_skipped(ledger);
+            print_skipped(report);
         }
     }
     if rejected > 0 {
@@ -89,7 +89,7 @@ pub(super) fn finish(
         let registries = serde_json::to_value(&tally).unwrap_or_default();
         let exit_code = exit.code();
         let (outcome, confirmed) = (outcome_word, args.confirm);
-        let report = ledger.report(Ending { outcome, exit_code, confirmed, plan, error, registries });
+        let report = report.report(Ending { outcome, exit_code, confirmed, plan, error, registries });
         let written =
             write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
         if let Err(problem) = written {
@@ -102,7 +102,7 @@ pub(super) fn finish(
 }
 
 /// Prints the findings of a run that does not write.
-fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &ReportBuilder, rejected: usize) {
+fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
         let why = match &args.limit {
@@ -114,7 +114,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &ReportBuilder, rejected: 
         print(&format!("Nothing to promote: {why}.\n"));
         return;
     }
-    print(&failures(ledger, Some(plan)));
+    print(&failures(report, Some(plan)));
     let not_looked_at = plan.summary().not_looked_at;
     if not_looked_at > 0 {
         let images = count(not_looked_at as u64);
@@ -128,7 +128,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, ledger: &ReportBuilder, rejected: 
         Owed::Something if args.confirm => "Nothing was written.\n",
         Owed::Something => "This was a dry run: nothing was written.\n",
     });
-    print_skipped(ledger);
+    print_skipped(report);
 }
 
 fn nothing_to_do(rejected: usize) -> &'static str {
@@ -153,21 +153,21 @@ pub(super) fn print_problem(problem: &Problem) {
 }
 
 /// Prints the skipped phases.
-fn print_skipped(ledger: &ReportBuilder) {
-    for (phase, why) in ledger.skipped() {
+fn print_skipped(report: &ReportBuilder) {
+    for (phase, why) in report.skipped() {
         print(&format!("{phase}: {why}\n"));
     }
 }
 
 /// Returns whether everything was done before the run.
-fn is_complete(end: &End, ledger: &ReportBuilder) -> bool {
+fn is_complete(end: &End, report: &ReportBuilder) -> bool {
     let total = plan_of(end).map(|plan| plan.summary().total).unwrap_or_default();
-    ledger.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
+    report.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
 }
 
 /// Returns the outcome as a word, and the exit code. `rejected` is the number of invalid entries that were left out of the
 /// manifests.
-pub(super) fn outcome(end: &End, ledger: &ReportBuilder, rejected: usize) -> (&'static str, Exit) {
+pub(super) fn outcome(end: &End, report: &ReportBuilder, rejected: usize) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {
         End::GivenUp(Error::Overlaps(_) | Error::Conflicts(..)) => ("refused", Exit::Conflict),
@@ -176,7 +176,7 @@ pub(super) fn outcome(end: &End, ledger: &ReportBuilder, rejected: usize) -> (&'
             ("unavailable", Exit::Unavailable)
         }
         End::GivenUp(Error::Interrupted) => ("interrupted", Exit::Interrupted),
-        End::CutShort if ledger.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort => ("interrupted", Exit::Interrupted),
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
         End::Unwritten(_) => ("failed", Exit::Failure),
@@ -192,7 +192,7 @@ pub(super) fn outcome(end: &End, ledger: &ReportBuilder, rejected: usize) -> (&'
         End::Finished(attested) if attested.unsigned() + attested.unrecorded() > 0 => {
             ("unsigned", Exit::Unsigned)
         }
-        End::NothingToDo(_) | End::Finished(_) if is_complete(end, ledger) => (NOTHING_TO_DO, Exit::Success),
+        End::NothingToDo(_) | End::Finished(_) if is_complete(end, report) => (NOTHING_TO_DO, Exit::Success),
         End::NothingToDo(_) | End::Finished(_) => ("done", Exit::Success),
     }
 }

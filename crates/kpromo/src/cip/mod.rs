@@ -67,24 +67,24 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         }
     };
     let Connection { client, door, .. } = connection;
-    let ledger = Arc::new(ReportBuilder::default());
-    ledger.reject(rejected.iter().map(ToString::to_string));
+    let report = Arc::new(ReportBuilder::default());
+    report.reject(rejected.iter().map(ToString::to_string));
     let stop = CancellationToken::new();
-    let run = Run::new(observers(&ledger, screen), stop.clone());
+    let run = Run::new(observers(&report, screen), stop.clone());
     // A run waits for late hosts if a failure must be found before anything is written.
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
-    let looks = args.check_signatures;
-    let job = Job { manifests, strict, keep_going, late_after, writes, looks, cache };
+    let checks_attached = args.check_signatures;
+    let job = Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache };
     // Installed before the first request. Until then, a signal ends the process by its default action, without a kpromo exit
     // code.
     let interrupts = Interrupts::new();
     let end = tokio::select! {
         end = promote(args, &run, &client, job, &trust_config) => end,
-        () = until_abandoned(interrupts, args.timeout, &stop, &ledger) => End::CutShort,
+        () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
-    finish(args, &end, &ledger, &door, rejected.count())
+    finish(args, &end, &report, &door, rejected.count())
 }
 
 /// Returns the number of rejected entries, as a text for a person.
@@ -185,7 +185,7 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
         keep_going: args.keep_going,
         late_after: None,
         writes: false,
-        looks: false,
+        checks_attached: false,
         cache: None,
     };
     match promote::phase::setup(&run, job).await {
@@ -231,10 +231,10 @@ fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
     }
 }
 
-/// Returns the observers of a run: the log, the ledger, and progress bars if there is a terminal.
-fn observers(ledger: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
+/// Returns the observers of a run: the log, the report, and progress bars if there is a terminal.
+fn observers(report: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
     let mut observers: Vec<Arc<dyn Observer>> =
-        vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(ledger)];
+        vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(report)];
     if !screen.is_hidden() {
         observers.push(Arc::new(Bars::new(screen.clone())));
     }
@@ -247,7 +247,7 @@ async fn until_abandoned(
     mut interrupts: Interrupts,
     timeout: Option<Duration>,
     stop: &CancellationToken,
-    ledger: &ReportBuilder,
+    report: &ReportBuilder,
 ) {
     let time_is_over = async {
         match timeout {
@@ -261,7 +261,7 @@ async fn until_abandoned(
     };
     stop.cancel();
     tracing::warn!("{why}");
-    if !ledger.has_writing_begun() {
+    if !report.has_writing_begun() {
         return;
     }
     let grace = GRACE.as_secs();

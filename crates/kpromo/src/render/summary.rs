@@ -13,8 +13,8 @@ use super::human::{bytes, count, duration};
 use super::plan::table;
 
 /// Returns the summary of a run: what was done, what failed, and the requests to each registry.
-pub(crate) fn summary(ledger: &ReportBuilder, plan: Option<&Plan>, tally: &Tally) -> String {
-    let totals = ledger.totals();
+pub(crate) fn summary(report: &ReportBuilder, plan: Option<&Plan>, tally: &Tally) -> String {
+    let totals = report.totals();
     let mut text = String::new();
     let images = if totals.promoted == 1 { "image" } else { "images" };
     // Writing to a string does not fail.
@@ -47,16 +47,16 @@ pub(crate) fn summary(ledger: &ReportBuilder, plan: Option<&Plan>, tally: &Tally
             let _ = writeln!(text, "edges left alone: {}", skipped.join(", "));
         }
     }
-    text.push_str(&failures(ledger, plan));
+    text.push_str(&failures(report, plan));
     let _ = writeln!(text, "\n{}", registries(tally));
-    let _ = writeln!(text, "took {}", duration(ledger.elapsed()));
+    let _ = writeln!(text, "took {}", duration(report.elapsed()));
     text
 }
 
 /// Lists what failed in the plan or during copying, and what is neither signed nor recorded, followed by advice. Returns an
 /// empty text if nothing failed.
-pub(crate) fn failures(ledger: &ReportBuilder, plan: Option<&Plan>) -> String {
-    let failed = ledger.all_failures(plan).into_iter();
+pub(crate) fn failures(report: &ReportBuilder, plan: Option<&Plan>) -> String {
+    let failed = report.all_failures(plan).into_iter();
     let failed = failed.map(|(promotion, problem)| (promotion.to_string(), problem)).collect();
     let lacking = |images: Vec<UnsignedImage>| -> Vec<Failed> {
         let problem = |UnsignedImage { image, error, advice }| (image, Problem { error, advice });
@@ -64,8 +64,8 @@ pub(crate) fn failures(ledger: &ReportBuilder, plan: Option<&Plan>) -> String {
     };
     let lists = [
         ("failed", ["image", "images"], failed),
-        ("not signed", ["manifest", "manifests"], lacking(ledger.unsigned())),
-        ("not recorded", ["promotion", "promotions"], lacking(ledger.unrecorded())),
+        ("not signed", ["manifest", "manifests"], lacking(report.unsigned())),
+        ("not recorded", ["promotion", "promotions"], lacking(report.unrecorded())),
     ];
     let mut text: String = lists.iter().map(|(what, units, all)| listed(what, *units, all)).collect();
     text.push_str(&advice(lists.iter().flat_map(|(_, _, all)| all)));

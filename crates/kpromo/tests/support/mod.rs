@@ -17,7 +17,7 @@ pub struct Desk {
 }
 
 /// The exit code and the output of the binary.
-pub struct Said {
+pub struct Ran {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -97,7 +97,7 @@ pub fn kpromo(docker_config: Option<&Path>) -> Command {
 const RUN_LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs the binary to its end. If it hangs, it is killed, and the panic message has its output.
-pub fn run(mut command: Command) -> Said {
+pub fn run(mut command: Command) -> Ran {
     // Files, because the binary blocks on a full pipe that is not read while it runs.
     let (out, err) = (NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap());
     let mut child = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).spawn().unwrap();
@@ -116,18 +116,18 @@ pub fn run(mut command: Command) -> Said {
         let _ = child.wait();
         panic!("{command:?} has not ended within {RUN_LIMIT:?}\n{stdout}\n{stderr}");
     };
-    Said { code: status.code().unwrap(), stdout, stderr }
+    Ran { code: status.code().unwrap(), stdout, stderr }
 }
 
 /// Runs `kpromo` with flags.
-pub fn kpromo_with(flags: &[&str]) -> Said {
+pub fn kpromo_with(flags: &[&str]) -> Ran {
     let mut command = kpromo(None);
     command.args(flags);
     run(command)
 }
 
 /// Runs `kpromo cip` with flags. It does not sign unless the flags say so, because there is no identity.
-pub fn cip(flags: &[&str]) -> Said {
+pub fn cip(flags: &[&str]) -> Ran {
     let mut command = kpromo(None);
     command.args(["cip", "--sign=false"]).args(flags);
     run(command)

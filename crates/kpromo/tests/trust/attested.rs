@@ -28,9 +28,9 @@ async fn provenance_by_cosign_satisfies_a_policy_and_is_carried() {
         };
         assert_eq!(run(world.command(&[])).code, 12, "there is no provenance");
         attest(PROMOTER);
-        let said = run(world.command(&[]));
-        assert_eq!(said.code, 12, "it is by somebody else");
-        assert!(said.stderr.contains("none of the policy's signers"), "{}", said.stderr);
+        let ran = run(world.command(&[]));
+        assert_eq!(ran.code, 12, "it is by somebody else");
+        assert!(ran.stderr.contains("none of the policy's signers"), "{}", ran.stderr);
         attest(BUILDER);
         world.promote(&["--verification-summaries"]);
         world.parts().iter().for_each(|reference| world.assert_accepted(reference));
@@ -70,8 +70,8 @@ async fn a_part_that_fails_in_one_index_is_not_signed_through_another() {
     let signing = Signing::keyless(world.sigstore.token(BUILDER));
     world.v3().attest(&world.staged("app", whole), PROVENANCE, &provenance(), &signing);
     world.require_provenance();
-    let said = run(world.command(&["--verification-summaries"]));
-    assert_eq!(said.code, 31, "{}\n{}", said.stdout, said.stderr);
+    let ran = run(world.command(&["--verification-summaries"]));
+    assert_eq!(ran.code, 31, "{}\n{}", ran.stdout, ran.stderr);
     for digest in [part.digest(), bare, whole] {
         let reference = format!("{}/prod/app@{digest}", world.production.host());
         world.v3().verify(&reference, &world.by(PROMOTER).any_form()).unwrap_err();
@@ -102,8 +102,8 @@ async fn summaries_by_another_signer_do_not_hide_our_signature() {
             command
                 .env("ACTIONS_ID_TOKEN_REQUEST_URL", &tokens)
                 .env("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "proof");
-            let said = run(command);
-            assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+            let ran = run(command);
+            assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
         };
         promote();
         let by_workload = Expected::identity(SUMMARIES, world.sigstore.issuer(Issuer::Workload)).bundle();
@@ -145,8 +145,8 @@ async fn attestations_that_are_not_carried_yet_are_owed() {
         world.require_provenance();
         let is_carried =
             || world.v3().verify_attestation(&promoted, PROVENANCE, &form(world.by(BUILDER))).is_ok();
-        let said = world.promote(&["--confirm=false", "--check-signatures"]);
-        assert!(!said.stdout.contains("Nothing to do") && !is_carried(), "{}", said.stdout);
+        let ran = world.promote(&["--confirm=false", "--check-signatures"]);
+        assert!(!ran.stdout.contains("Nothing to do") && !is_carried(), "{}", ran.stdout);
         world.promote(&[]);
         assert!(is_carried());
         world.parts().iter().for_each(|reference| world.assert_accepted(reference));
@@ -158,8 +158,8 @@ async fn attestations_that_are_not_carried_yet_are_owed() {
             assert!(!bundle && is_carried());
         }
         server.tally().reset();
-        let said = world.promote(&["--confirm=false", "--check-signatures"]);
-        assert!(said.stdout.contains("Nothing to do"), "{}", said.stdout);
+        let ran = world.promote(&["--confirm=false", "--check-signatures"]);
+        assert!(ran.stdout.contains("Nothing to do"), "{}", ran.stdout);
         world.promote(&[]);
         assert_eq!(server.tally().snapshot().writes(), 0, "all of it is there");
     }
@@ -199,7 +199,7 @@ async fn what_a_policy_requires_is_required_of_what_is_there_already_too() {
     let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
     put(server, "prod/app", &index(1), &["v1"]).await;
     server.tally().reset();
-    let said = run(world.command(&[]));
-    assert_eq!((said.code, server.tally().snapshot().writes()), (31, 0), "{}", said.stderr);
-    assert!(said.stdout.contains("it has not passed"), "{}", said.stdout);
+    let ran = run(world.command(&[]));
+    assert_eq!((ran.code, server.tally().snapshot().writes()), (31, 0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("it has not passed"), "{}", ran.stdout);
 }

@@ -21,8 +21,8 @@ async fn cosign_accepts_everything_that_is_promoted_and_a_second_run_writes_noth
         world.promote(&[]);
         for reference in world.parts() {
             world.assert_accepted(&reference);
-            let said = world.v3().verify(&reference, &world.by(PROMOTER)).unwrap();
-            assert!(said.contains("registry.example/"), "{said}");
+            let ran = world.v3().verify(&reference, &world.by(PROMOTER)).unwrap();
+            assert!(ran.contains("registry.example/"), "{ran}");
         }
         for (name, sample, _) in &world.images {
             let reference = format!("{}/prod/{name}@{}", world.production.host(), sample.digest());
@@ -33,8 +33,8 @@ async fn cosign_accepts_everything_that_is_promoted_and_a_second_run_writes_noth
         }
         if let Production::Embedded(server) = &world.production {
             server.tally().reset();
-            let said = world.promote(&[]);
-            assert_eq!(server.tally().snapshot().writes(), 0, "{}", said.stdout);
+            let ran = world.promote(&[]);
+            assert_eq!(server.tally().snapshot().writes(), 0, "{}", ran.stdout);
         }
         let report = world.desk.json("report.json");
         assert_eq!(report["totals"]["signed"], if world.is_distribution() { 4 } else { 0 });
@@ -78,11 +78,11 @@ async fn keys_of_cosign_sign_and_are_believed() {
             command
         })
     };
-    let said = promote(&strange, ours.public());
-    assert_eq!(said.code, 0, "what another key has signed is someone else's: {}", said.stderr);
-    assert!(said.stderr.contains("counts as unsigned"), "{}", said.stderr);
-    let said = promote(&world, staging.public());
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    let ran = promote(&strange, ours.public());
+    assert_eq!(ran.code, 0, "what another key has signed is someone else's: {}", ran.stderr);
+    assert!(ran.stderr.contains("counts as unsigned"), "{}", ran.stderr);
+    let ran = promote(&world, staging.public());
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     for reference in world.parts() {
         world.v3().verify(&reference, &Expected::key(&ours.public())).unwrap();
         world.v3().verify(&reference, &Expected::key(&world.v2().generate_key_pair().public())).unwrap_err();
@@ -118,12 +118,8 @@ async fn a_signature_of_someone_else_is_told_and_not_carried() {
         let signing = Signing::keyless(world.sigstore.token(BUILDER));
         let signing = if bundle { signing.bundle(Rekor::V2) } else { signing };
         world.v3().sign(&world.staged("app", digest), &signing);
-        let said = world.promote(&[]);
-        assert!(
-            said.stderr.contains("counts as unsigned") && said.stderr.contains(BUILDER),
-            "{}",
-            said.stderr
-        );
+        let ran = world.promote(&[]);
+        assert!(ran.stderr.contains("counts as unsigned") && ran.stderr.contains(BUILDER), "{}", ran.stderr);
         for reference in world.parts() {
             world.assert_accepted(&reference);
             world.v3().verify(&reference, &world.by(BUILDER).any_form()).unwrap_err();
@@ -165,14 +161,14 @@ async fn a_run_that_is_killed_is_completed_by_the_next() {
     }
     assert!(killed >= 3, "{killed}");
     for reference in world.parts() {
-        let said = world.v3().verify(&reference, &world.by(PROMOTER)).unwrap();
-        let payloads: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        let ran = world.v3().verify(&reference, &world.by(PROMOTER)).unwrap();
+        let payloads: Vec<serde_json::Value> = serde_json::from_str(&ran).unwrap();
         assert_eq!(payloads.len(), 1, "{reference} is signed once");
     }
     for (name, sample, _) in &world.images {
         let reference = format!("{}/prod/{name}@{}", world.production.host(), sample.digest());
-        let said = world.v3().verify_attestation(&reference, RECORD, &world.by(PROMOTER).bundle()).unwrap();
-        assert_eq!(said.lines().count(), 1, "{reference} is recorded once");
+        let ran = world.v3().verify_attestation(&reference, RECORD, &world.by(PROMOTER).bundle()).unwrap();
+        assert_eq!(ran.lines().count(), 1, "{reference} is recorded once");
     }
 }
 
@@ -182,9 +178,9 @@ async fn a_run_that_is_killed_is_completed_by_the_next() {
 async fn the_wrong_identity_promotes_nothing() {
     let mut world = World::with(Production::embedded().await).await;
     world.stage("app", index(1), &["v1"]).await;
-    let said = run(world.command(&["--signer-account", BUILDER]));
-    assert_eq!(said.code, 20, "{}", said.stderr);
-    assert!(said.stderr.contains(PROMOTER) && said.stderr.contains(BUILDER), "{}", said.stderr);
+    let ran = run(world.command(&["--signer-account", BUILDER]));
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    assert!(ran.stderr.contains(PROMOTER) && ran.stderr.contains(BUILDER), "{}", ran.stderr);
     let Production::Embedded(server) = &world.production else { unreachable!("it is embedded") };
     assert_eq!(server.tally().snapshot().writes(), 0);
 }

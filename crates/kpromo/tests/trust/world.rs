@@ -11,7 +11,7 @@ use registry::{Config, Server};
 use serde_json::json;
 use testkit::{Auth, Cosign, Distribution, DockerConfig, Expected, Issuer, Rekor, Sigstore};
 
-use crate::support::{Desk, Said, kpromo, put, run};
+use crate::support::{Desk, Ran, kpromo, put, run};
 
 pub(crate) const PROMOTER: &str = "promoter@example.org";
 pub(crate) const BUILDER: &str = "builder@example.org";
@@ -129,14 +129,14 @@ impl World {
         let mut command = kpromo(None);
         command.args(["cip", "--confirm", "--sign=false", "--config"]).arg(self.config());
         command.arg("--manifest").arg(self.manifest());
-        let said = run(command);
-        assert_eq!(said.code, 0, "{}", said.stderr);
+        let ran = run(command);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
     }
 
-    pub(crate) fn promote(&self, flags: &[&str]) -> Said {
-        let said = run(self.command(flags));
-        assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-        said
+    pub(crate) fn promote(&self, flags: &[&str]) -> Ran {
+        let ran = run(self.command(flags));
+        assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+        ran
     }
 
     /// Returns the references of all images and their parts in production.

@@ -13,10 +13,10 @@ async fn one_image_that_is_refused_decides_and_one_that_cannot_be_had_is_told() 
     let (plain, _) = scene.image("prod/plain", 2).await;
     let (plain, absent) = (format!("{plain}:v1"), format!("{repository}:absent"));
 
-    let said = scene.verify(&[image, &absent]);
-    assert_eq!(said.code, 20, "{}", said.stderr);
-    assert!(said.stderr.contains(&absent) && said.stderr.contains("check the name"), "{}", said.stderr);
-    assert!(said.stdout.contains("2 of 2 platforms signed"), "{}", said.stdout);
+    let ran = scene.verify(&[image, &absent]);
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    assert!(ran.stderr.contains(&absent) && ran.stderr.contains("check the name"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("2 of 2 platforms signed"), "{}", ran.stdout);
     let (code, found) = scene.json(&[&absent, &plain, image]);
     let outcomes: Vec<&str> =
         found["images"].as_array().unwrap().iter().map(|image| image["outcome"].as_str().unwrap()).collect();
@@ -63,9 +63,9 @@ fn what_is_wrong_with_the_command_line_or_a_file_is_told_before_anybody_is_asked
         ),
         (&["--registry-config", config.to_str().unwrap(), image], 10, "config.yaml"),
     ] {
-        let said = verify(flags);
-        assert_eq!(said.code, code, "{flags:?}: {}", said.stderr);
-        assert!(said.stderr.contains(expected) && said.stdout.is_empty(), "{flags:?}: {}", said.stderr);
+        let ran = verify(flags);
+        assert_eq!(ran.code, code, "{flags:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected) && ran.stdout.is_empty(), "{flags:?}: {}", ran.stderr);
     }
 }
 
@@ -76,13 +76,13 @@ async fn where_nobody_says_whom_to_trust_no_registry_is_asked() {
     // Nothing listens on port 1.
     let flags = ["--tuf-mirror", "http://127.0.0.1:1", "--tuf-root", root.to_str().unwrap()];
     let signer = ["--certificate-identity", "a", "--certificate-oidc-issuer", "https://i"];
-    let said = verify(&[&flags[..], &signer, &[&scene.image, &scene.image]].concat());
-    assert_eq!((said.code, said.stdout.as_str()), (20, ""), "{}", said.stderr);
+    let ran = verify(&[&flags[..], &signer, &[&scene.image, &scene.image]].concat());
+    assert_eq!((ran.code, ran.stdout.as_str()), (20, ""), "{}", ran.stderr);
     assert_eq!(
-        said.stderr.matches("http://127.0.0.1:1").count(),
+        ran.stderr.matches("http://127.0.0.1:1").count(),
         1,
         "once, and not once an image: {}",
-        said.stderr
+        ran.stderr
     );
     assert_eq!(scene.server.tally().snapshot().total(), 0);
 }
@@ -93,10 +93,10 @@ async fn where_nobody_says_whom_to_trust_no_registry_is_asked() {
 async fn outside_of_kubernetes_the_signer_has_to_be_named() {
     let scene = Scene::new().await;
     for given in [&[][..], &["--certificate-identity", "a"], &["--certificate-oidc-issuer-regexp", "i"]] {
-        let said = verify(&[given, &[&scene.image]].concat());
-        assert_eq!((said.code, said.stdout.as_str()), (2, ""), "{given:?}: {}", said.stderr);
+        let ran = verify(&[given, &[&scene.image]].concat());
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{given:?}: {}", ran.stderr);
         for flag in ["--certificate-identity", "--certificate-oidc-issuer", "--verification-key"] {
-            assert!(said.stderr.contains(flag), "{given:?}: {}", said.stderr);
+            assert!(ran.stderr.contains(flag), "{given:?}: {}", ran.stderr);
         }
     }
     assert_eq!(scene.server.tally().snapshot().total(), 0);
@@ -120,14 +120,14 @@ async fn the_configuration_names_the_signer_and_flags_win() {
     let config = scene.desk.write("kpromo.yaml", "verification: { key: key.pub }\n");
     let config = config.to_str().unwrap();
     for flag in ["--config", "--registry-config"] {
-        let said = verify(&[flag, config, image]);
-        assert_eq!(said.code, 0, "{flag}: {}", said.stderr);
+        let ran = verify(&[flag, config, image]);
+        assert_eq!(ran.code, 0, "{flag}: {}", ran.stderr);
     }
     let mut command = kpromo(None);
     command.env("KPROMO_CONFIG", config).args(["verify", image]);
     assert_eq!(run(command).code, 0);
     assert_eq!(verify(&["--config", config, "--registry-config", config, image]).code, 2);
     let other = scene.desk.write("other.pub", &Hand::new().public);
-    let said = verify(&["--config", config, "--verification-key", other.to_str().unwrap(), image]);
-    assert_eq!(said.code, 12, "{}", said.stdout);
+    let ran = verify(&["--config", config, "--verification-key", other.to_str().unwrap(), image]);
+    assert_eq!(ran.code, 12, "{}", ran.stdout);
 }

@@ -80,8 +80,8 @@ async fn everything_that_is_attached_to_a_promoted_image_is_told_in_a_schema_tha
     let (code, found) = scene.json(&[&by_digest]);
     assert_eq!((code, &found["images"][0]["records"]), (0, &expected["images"][0]["records"]));
 
-    let said = scene.verify(&[image]);
-    assert_eq!(said.code, 0, "{}", said.stderr);
+    let ran = scene.verify(&[image]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
     for part in [
         "signed by the key",
         "2 of 2 platforms signed",
@@ -91,9 +91,9 @@ async fn everything_that_is_attached_to_a_promoted_image_is_told_in_a_schema_tha
         "PASSED SLSA_BUILD_LEVEL_3",
         PROVENANCE,
     ] {
-        assert!(said.stdout.contains(part), "{part}: {}", said.stdout);
+        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
     }
-    assert!(!said.stdout.contains("linux/"), "platforms are counted: {}", said.stdout);
+    assert!(!ran.stdout.contains("linux/"), "platforms are counted: {}", ran.stdout);
     let listed = scene.verify(&["--platforms", image]);
     assert!(listed.stdout.contains("linux/"), "and listed where that is asked for: {}", listed.stdout);
 }
@@ -103,12 +103,12 @@ async fn an_image_that_is_not_signed_is_refused_in_four_requests() {
     let scene = Scene::new().await;
     let (repository, _) = scene.image("prod/plain", 2).await;
     scene.server.tally().reset();
-    let said = scene.verify(&[&format!("{repository}:v1")]);
-    assert_eq!(said.code, 12, "{}", said.stderr);
+    let ran = scene.verify(&[&format!("{repository}:v1")]);
+    assert_eq!(ran.code, 12, "{}", ran.stderr);
     assert!(
-        said.stdout.contains("NOT SIGNED") && said.stdout.contains("it has no signature"),
+        ran.stdout.contains("NOT SIGNED") && ran.stdout.contains("it has no signature"),
         "{}",
-        said.stdout
+        ran.stdout
     );
     let asked = scene.server.tally().snapshot();
     assert_eq!((asked.total(), asked.writes()), (4, 0), "the manifest, two tags and the referrers");
@@ -121,11 +121,11 @@ async fn an_index_whose_platforms_are_not_all_signed_is_refused_and_the_platform
     let children = sample.root().parse().unwrap().children;
     hand.sign(repository, sample.digest(), &repository.to_string()).await;
     hand.sign(repository, children[0].digest, &repository.to_string()).await;
-    let said = scene.verify(&[image]);
-    assert_eq!(said.code, 12, "{}", said.stderr);
-    assert!(said.stdout.contains("1 of 2 platforms signed"), "{}", said.stdout);
+    let ran = scene.verify(&[image]);
+    assert_eq!(ran.code, 12, "{}", ran.stderr);
+    assert!(ran.stdout.contains("1 of 2 platforms signed"), "{}", ran.stdout);
     let missing = format!("refused: {} ({})", children[1].platform.as_ref().unwrap(), children[1].digest);
-    assert!(said.stdout.contains(&missing), "{missing}: {}", said.stdout);
+    assert!(ran.stdout.contains(&missing), "{missing}: {}", ran.stdout);
     let (_, found) = scene.json(&[image]);
     assert_eq!(
         (&found["images"][0]["outcome"], &found["images"][0]["signed"]),
@@ -144,10 +144,10 @@ async fn platforms_of_an_index_within_an_index_have_to_be_signed_too() {
     for manifest in others {
         scene.hand.sign(&repository, manifest.digest(), &repository.to_string()).await;
     }
-    let said = scene.verify(&[&image]);
-    assert_eq!(said.code, 12, "{}{}", said.stdout, said.stderr);
-    assert!(said.stdout.contains("3 of 4 platforms signed"), "the inner index is one: {}", said.stdout);
-    assert!(said.stdout.contains(&format!("({}): it has no signature", first.digest())), "{}", said.stdout);
+    let ran = scene.verify(&[&image]);
+    assert_eq!(ran.code, 12, "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("3 of 4 platforms signed"), "the inner index is one: {}", ran.stdout);
+    assert!(ran.stdout.contains(&format!("({}): it has no signature", first.digest())), "{}", ran.stdout);
     scene.hand.sign(&repository, first.digest(), &repository.to_string()).await;
     assert_eq!(scene.verify(&[&image]).code, 0);
 }
@@ -283,9 +283,9 @@ async fn what_cosign_has_signed_is_by_whom_its_certificate_says_and_by_nobody_el
             verify(&[&json[..], flags].concat())
         };
         let exact = ["--certificate-identity", by, "--certificate-oidc-issuer", issuer];
-        let said = verify(&exact);
-        assert_eq!(said.code, 0, "{name}: {}{}", said.stderr, said.stdout);
-        let found: Value = serde_json::from_str(&said.stdout).unwrap();
+        let ran = verify(&exact);
+        assert_eq!(ran.code, 0, "{name}: {}{}", ran.stderr, ran.stdout);
+        let found: Value = serde_json::from_str(&ran.stdout).unwrap();
         let image = &found["images"][0];
         let signer = json!({ "identity": by, "issuer": issuer });
         assert_eq!(image["signatures"][0]["signer"], signer, "{image:#}");

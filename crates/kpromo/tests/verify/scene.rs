@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sigstore::{DSSE_TYPE, SIMPLE_SIGNING_TYPE, Services, Signer, SigningKey, SimpleSigning, Statement};
 use transport::{Door, Settings};
 
-use crate::support::{Desk, Said, kpromo, put, run};
+use crate::support::{Desk, Ran, kpromo, put, run};
 
 pub(crate) const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 pub(crate) const PROMOTION: &str = "https://k8s.io/promo-tools/promotion/v1";
@@ -143,18 +143,18 @@ impl Scene {
         (format!("{}/{name}", self.server.host()).parse().unwrap(), sample)
     }
 
-    pub(crate) fn verify(&self, flags: &[&str]) -> Said {
+    pub(crate) fn verify(&self, flags: &[&str]) -> Ran {
         let key = self.desk.path("key.pub");
         verify(&[&["--verification-key", key.to_str().unwrap()], flags].concat())
     }
 
     pub(crate) fn json(&self, flags: &[&str]) -> (i32, Value) {
-        let said = self.verify(&[&["--output", "json"], flags].concat());
-        (said.code, serde_json::from_str(&said.stdout).unwrap_or_else(|_| panic!("{}", said.stderr)))
+        let ran = self.verify(&[&["--output", "json"], flags].concat());
+        (ran.code, serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}", ran.stderr)))
     }
 }
 
-pub(crate) fn verify(flags: &[&str]) -> Said {
+pub(crate) fn verify(flags: &[&str]) -> Ran {
     let mut command = kpromo(None);
     command.arg("verify").args(flags);
     run(command)

@@ -97,7 +97,7 @@ pub enum Problem {
     Overlap(String),
     /// No signer may claim a builder.
     #[error(
-        "nobody may claim this builder: it names no `signers`, and all of the policy's are named by other builders"
+        "no signer may claim this builder: it names no `signers`, and other builders name all signers of the policy"
     )]
     Unclaimable,
     /// Every policy requires level 1, so a policy may not list it.

@@ -34,7 +34,7 @@ pub enum InvalidPattern {
         why: String,
     },
     /// The identity or the issuer is empty.
-    #[error("an identity and an issuer must not be empty: whoever has none would be met by anybody")]
+    #[error("an identity and an issuer must not be empty: an empty one would match every signature")]
     Empty,
     /// Not the syntax of a signer.
     #[error(

@@ -175,7 +175,7 @@ impl Reader<'_> {
     fn signers(&mut self, node: Option<&Node>) -> (Vec<SignerPattern>, List) {
         self.each(node, "signers", |reader, item| {
             let text = reader.bounded(item, "a signer")?;
-            text.parse().map_err(|error| reader.wrong(item.position, told(&error))).ok()
+            text.parse().map_err(|error| reader.wrong(item.position, explain(&error))).ok()
         })
     }
 
@@ -231,7 +231,7 @@ impl Reader<'_> {
 
 /// Formats the error of a signer as one line. Errors of regular expressions have several lines, and the last one states the
 /// reason.
-fn told(error: &InvalidPattern) -> String {
+fn explain(error: &InvalidPattern) -> String {
     match error {
         InvalidPattern::Regex { pattern, why } => {
             let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");

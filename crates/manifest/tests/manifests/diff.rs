@@ -231,11 +231,11 @@ fn a_shallow_clone_says_what_it_lacks() {
     let clone = Repository { folder: TempDir::new().unwrap() };
     let url = format!("file://{}", origin.folder.path().display());
     clone.git(&["clone", "--quiet", "--depth=1", &url, "."]);
-    let told = |base| clone.limited(&base).unwrap_err();
-    let parent = told(revision("HEAD^"));
+    let messages = |base| clone.limited(&base).unwrap_err();
+    let parent = messages(revision("HEAD^"));
     assert!(matches!(parent, DiffError::UnknownRevision { is_shallow: true, .. }), "{parent:?}");
     assert!(parent.to_string().contains("git fetch --deepen"), "{parent}");
-    let before = told(since("2019-01-01"));
+    let before = messages(since("2019-01-01"));
     assert!(matches!(before, DiffError::NoParent { .. }), "{before:?}");
     assert!(before.to_string().contains("git fetch --deepen"), "{before}");
 }

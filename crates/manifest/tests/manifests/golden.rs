@@ -71,11 +71,11 @@ fn golden_manifests_that_overlap_are_read_and_then_refused() {
     assert_eq!(rows.len(), 1);
     let manifests = load_plain(&data("golden/manifests").join(&rows[0].file)).unwrap();
     let overlaps = Edges::new(&manifests).unwrap_err();
-    let told = overlaps[0].to_string();
+    let messages = overlaps[0].to_string();
     assert_eq!(overlaps.len(), 1);
     assert!(
-        [":8:81", ":11:81"].iter().all(|place| told.contains(&format!("{}{place}", rows[0].file))),
-        "{told}"
+        [":8:81", ":11:81"].iter().all(|place| messages.contains(&format!("{}{place}", rows[0].file))),
+        "{messages}"
     );
 }
 

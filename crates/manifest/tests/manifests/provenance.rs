@@ -178,7 +178,7 @@ fn builders_say_what_they_are_and_name_only_signers_of_the_policy() {
     insta::assert_snapshot!(wrong_with("level: 2}", "level: 2, signers: ['sigstore::https://i::a@b.c']}"), @"15:106: a@b.c (https://i) is not among the policy's `signers`");
     insta::assert_snapshot!(wrong_with("  builders:\n", "  builders:\n  - https://example.com/builder\n"), @"11:5: a mapping with `id`, `level` is expected, this is a text");
     insta::assert_snapshot!(wrong_with("- {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main, level: 2}", "- {id: https://cloudbuild.googleapis.com/GoogleHostedWorker@v1, level: 2}"), @"15:5: this builder and `https://cloudbuild.googleapis.com/GoogleHostedWorker` are the same at some ref, and only one of them has `signers`");
-    insta::assert_snapshot!(wrong_with("  - sigstore(identityMatch=regex)::https://token\\.actions\\.githubusercontent\\.com::https://github\\.com/org/repo/.+\n", ""), @"14:5: nobody may claim this builder: it names no `signers`, and all of the policy's are named by other builders");
+    insta::assert_snapshot!(wrong_with("  - sigstore(identityMatch=regex)::https://token\\.actions\\.githubusercontent\\.com::https://github\\.com/org/repo/.+\n", ""), @"14:5: no signer may claim this builder: it names no `signers`, and other builders name all signers of the policy");
 }
 
 #[test]

@@ -290,9 +290,9 @@ fn thousands_of_errors_are_counted_and_not_all_kept() {
 fn what_stands_in_a_manifest_cannot_command_a_terminal() {
     let text = with_tag("\"\\e[2Jx\\u202e\"").replace("images:", "\"\\e]0;title\\a\": 1\nimages:");
     let wrong = load(text).unwrap_err();
-    let told = wrong.iter().map(ToString::to_string).collect::<String>() + &wrong.render(false);
-    assert!(told.contains("\\u{1b}[2Jx\\u{202e}"), "{told}");
-    assert!(!told.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{told:?}");
+    let messages = wrong.iter().map(ToString::to_string).collect::<String>() + &wrong.render(false);
+    assert!(messages.contains("\\u{1b}[2Jx\\u{202e}"), "{messages}");
+    assert!(!messages.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{messages:?}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ const LARGE_BEHIND: usize = 2;
 /// This bounds memory alone; the gate limits the load on the host.
 const REQUESTS: usize = 128;
 
-/// The memory budgets. Each host that is behind has a budget of its own, so that it does not use up the budget of other hosts.
+/// The memory budgets. Each host that is behind has its own budget, so that it does not use up the budget of other hosts.
 #[derive(Debug)]
 pub(super) struct Budgets {
     common: Budget,
@@ -74,7 +74,7 @@ impl Budgets {
 async fn acquire(semaphore: Arc<Semaphore>, permits: u32) -> OwnedSemaphorePermit {
     #[expect(
         clippy::expect_used,
-        reason = "the semaphore is never closed, and nobody asks for more than it has"
+        reason = "the semaphore is never closed, and no caller asks for more than it has"
     )]
     semaphore.acquire_many_owned(permits).await.expect("an open semaphore")
 }

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use oci_types::Digest;
 use oci_types::RawManifest;
 use oci_types::Repository;
-use transport::{Answer, Body, Place};
+use transport::{Answer, Body, Reservation};
 
 use crate::answer::{agrees, success};
 use crate::error::{Error, ErrorKind, Refusal};
@@ -53,14 +53,15 @@ impl Writer {
         self.own.head(repository, which).await.is_ok_and(|found| found.is_present())
     }
 
-    /// Sends a manifest. With a `place` it is sent at most once, so that the caller can check the tag before another attempt.
+    /// Sends a manifest. With a `reservation` it is sent at most once, so that the caller can check the tag before another
+    /// attempt.
     pub(super) async fn put(
         &self,
         repository: &Repository,
         which: Selector<'_>,
         manifest: &RawManifest,
         condition: Option<(HeaderName, HeaderValue)>,
-        place: Option<Place>,
+        reservation: Option<Reservation>,
     ) -> Result<Answer, Error> {
         let doing = format!("writing {}", which.within(repository));
         let sessions = &self.own.sessions;
@@ -75,8 +76,8 @@ impl Writer {
         if let Some((name, value)) = condition {
             request = request.header(name, value);
         }
-        let request = match place {
-            Some(place) => request.once().at(place),
+        let request = match reservation {
+            Some(reservation) => request.once().with_reservation(reservation),
             None => request,
         };
         let answer = success(sessions.send(&call, request, &doing).await?, &doing)?;

@@ -4,7 +4,7 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use oci_types::Digest;
 use oci_types::RawManifest;
 use oci_types::{Repository, Tag};
-use transport::{Answer, Class, Place};
+use transport::{Answer, Class, Reservation};
 
 use super::manifest::lacks_parts;
 use crate::error::{Error, ErrorKind};
@@ -81,7 +81,7 @@ impl Writer {
         let mut is_renewed = false;
         loop {
             // The permit is acquired before the check, so that its result does not become outdated in the queue of writes.
-            let place = self.turn(repository, tag).await.map_err(NotWritten::Failed)?;
+            let reservation = self.turn(repository, tag).await.map_err(NotWritten::Failed)?;
             let found = self.named(repository, tag).await.map_err(NotWritten::Failed)?;
             if found == Some(manifest.digest()) {
                 return Ok(Written::Before);
@@ -91,7 +91,7 @@ impl Writer {
             }
             budget.attempt();
             let condition = self.condition(repository, expected).map_err(NotWritten::Failed)?;
-            let error = match self.put(repository, which, manifest, condition, Some(place)).await {
+            let error = match self.put(repository, which, manifest, condition, Some(reservation)).await {
                 Ok(answer) => return Ok(Written::Now(Box::new(answer))),
                 Err(error) => error,
             };
@@ -122,10 +122,11 @@ impl Writer {
     }
 
     /// Waits for the permit for a write at its host.
-    async fn turn(&self, repository: &Repository, tag: &Tag) -> Result<Place, Error> {
+    async fn turn(&self, repository: &Repository, tag: &Tag) -> Result<Reservation, Error> {
         let session = self.own.sessions.of(&repository.host)?;
-        let place = self.own.sessions.door.place(&session.url("")?, Class::Write).await;
-        place.map_err(|error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Transport(error)))
+        let reservation = self.own.sessions.door.reserve(&session.url("")?, Class::Write).await;
+        reservation
+            .map_err(|error| Error::new(format!("writing {repository}:{tag}"), ErrorKind::Transport(error)))
     }
 
     /// Returns the digest that a tag names. It is read by `GET`, since only a 404 to `GET` proves that the tag does not exist.

@@ -45,7 +45,7 @@ enum OpenError {
 /// # Errors
 /// If the file is not a cache, is in use, or cannot be read or written.
 pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError> {
-    match look(path).map_err(|error| failed(path, error))? {
+    match inspect(path).map_err(|error| failed(path, error))? {
         Found::Foreign => return Err(CacheError::Foreign(path.to_owned())),
         Found::Nothing => create(path)?,
         Found::Ours => {}
@@ -71,7 +71,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError
 }
 
 /// Determines the kind of a file without opening it as a database, which would change the file.
-fn look(path: &Path) -> io::Result<Found> {
+fn inspect(path: &Path) -> io::Result<Found> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -230,7 +230,7 @@ mod tests {
             let mut bytes = fs::read(&path).unwrap();
             bytes.truncate(bytes.len() - 1_000);
             fs::write(&path, &bytes).unwrap();
-            assert_eq!(look(&path).unwrap(), Found::Ours);
+            assert_eq!(inspect(&path).unwrap(), Found::Ours);
             let (_, refused) = remembered(&path);
             assert!(refused.unwrap().contains("everything is asked again"));
             assert!(kept(name) == bytes, "what was kept before is kept");

@@ -19,7 +19,7 @@ use crate::run::Run;
 ///
 /// Requests for an image with a policy that lacks nothing else: one for each `.att` tag that layers are carried to and that a
 /// listing does not rule out.
-pub(crate) async fn look_at_carried(run: &Run, reader: &Reader, mut cleared: Cleared) -> Cleared {
+pub(crate) async fn find_missing_carried(run: &Run, reader: &Reader, mut cleared: Cleared) -> Cleared {
     let (open, mut certain): (Vec<OwedImage>, Vec<OwedImage>) =
         std::mem::take(&mut cleared.plan.owed.images).into_iter().partition(|image| !image.lacks_own());
     for image in &mut certain {

@@ -69,7 +69,7 @@ impl<'a> Examiner<'a> {
         plan: &'a Plan,
         images: Vec<ImageId>,
     ) -> Vec<(ImageId, Result<Assessment, EvidenceError>)> {
-        let look = async |image| {
+        let examine_one = async |image| {
             let examined = self.examine(plan, image).await;
             if let Ok(examined) = &examined {
                 self.emit(plan, image, examined);
@@ -77,7 +77,7 @@ impl<'a> Examiner<'a> {
             self.run.emit(&Event::Worked);
             (image, examined.map(|examined| examined.forget_the_rest(&self.trust_config.verification)))
         };
-        by_host(self.run, plan.edges(), images, |(source, _)| source, look).await
+        by_host(self.run, plan.edges(), images, |(source, _)| source, examine_one).await
     }
 
     /// Examines one image.

@@ -33,7 +33,7 @@ pub struct Plan {
     pub(super) owed: Owed,
     /// Whether the run looks at what is attached to images in their canonical repositories, rather than relying on listings
     /// alone.
-    pub(super) looks: bool,
+    pub(super) checks_attached: bool,
     pub(super) policies: Policies,
     pub(super) keep_going: bool,
     pub(super) cache: Option<Arc<Cache>>,

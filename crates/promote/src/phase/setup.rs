@@ -33,7 +33,7 @@ pub struct Job {
     pub writes: bool,
     /// Whether a run that does not write looks at what is attached to promoted images, to report which lack a signature or a
     /// record. A run that writes always does.
-    pub looks: bool,
+    pub checks_attached: bool,
     /// The inventory cache, if there is one.
     pub cache: Option<Cache>,
 }
@@ -46,7 +46,7 @@ pub struct Ready {
     pub(super) strict: bool,
     pub(super) keep_going: bool,
     pub(super) writes: bool,
-    pub(super) looks: bool,
+    pub(super) checks_attached: bool,
     pub(super) round: Round,
 }
 
@@ -96,10 +96,10 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        let Job { manifests, strict, keep_going, late_after, writes, looks, cache } = job;
+        let Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache } = job;
         let (edges, policies) = (Arc::new(edges), manifests.policies);
         let round = Round::First { late_after, cache };
-        Ok(Ready { edges, policies, strict, keep_going, writes, looks, round })
+        Ok(Ready { edges, policies, strict, keep_going, writes, checks_attached, round })
     })
     .await
 }

@@ -189,7 +189,7 @@ async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
     scene.world.stage("app", &unsigned, &["v2"]).await;
     scene.promote_unsigned().await;
     scene.world.stage("app", &new, &["v3"]).await;
-    let dry = |looks| Job { writes: false, looks, ..scene.job() };
+    let dry = |checks_attached| Job { writes: false, checks_attached, ..scene.job() };
     let summary = scene.prepare(dry(false)).await.unwrap().plan().summary();
     assert_eq!((summary.total.copy, summary.total.sign, summary.total.record), (1, 2, 1));
     assert_eq!(summary.not_looked_at, 1, "the image with a signature, which may be somebody's");
@@ -199,9 +199,9 @@ async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
     let prepared = scene.prepare(scene.job()).await.unwrap();
     assert_eq!(prepared.plan().summary(), summary, "--confirm plans the same");
     scene.world.reset_tallies();
-    let totals = scene.world.ledger.totals();
+    let totals = scene.world.report.totals();
     scene.world.carry_out(prepared).await;
-    let done = scene.world.ledger.totals();
+    let done = scene.world.report.totals();
     assert_eq!((done.signed - totals.signed, done.recorded - totals.recorded), (2, 2), "and does it");
     let summary = scene.prepare(dry(true)).await.unwrap().plan().summary();
     assert_eq!((summary.total.sign, summary.total.record), (0, 0));
@@ -222,6 +222,6 @@ async fn what_turned_bad_after_it_was_copied_is_not_signed() {
     let done = scene.world.promote().await;
     assert_eq!((done.promoted().failed(), done.unsigned()), (0, 1));
     assert_eq!(scene.attached(0, image.digest()).await, (0, 0, 0, 0));
-    let reported = scene.world.ledger.unsigned();
+    let reported = scene.world.report.unsigned();
     assert!(reported[0].error.contains("it has not passed"), "{reported:?}");
 }

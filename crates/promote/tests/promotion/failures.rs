@@ -38,10 +38,10 @@ async fn a_region_that_fails_stops_no_other() {
     world.production[1].faults().add(Fault::new(denied).on(Kind::ManifestPut));
     let attested = world.promote().await;
     assert_eq!(attested.promoted().failed(), 4);
-    let failures = world.ledger.failures();
+    let failures = world.report.failures();
     assert!(failures.iter().all(|(promotion, _)| promotion.destination.host == *world.production[1].host()));
     assert!(failures[0].1.error.contains("403"), "{}", failures[0].1);
-    assert_eq!(world.ledger.totals().promoted, 8);
+    assert_eq!(world.report.totals().promoted, 8);
     world.assert_whole().await;
 
     world.production[1].faults().clear();
@@ -108,7 +108,7 @@ async fn faults_and_quotas_lose_nothing() {
         faults.add(Fault::new(Effect::LostAnswer).on(Kind::ManifestPut).times(2));
     }
     let attested = world.promote().await;
-    assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
+    assert_eq!(attested.promoted().failed(), 0, "{:?}", world.report.failures());
     world.assert_complete().await;
 }
 
@@ -122,7 +122,7 @@ async fn a_quota_that_nobody_tells_is_kept_to() {
         server.faults().set_quota(Quota::Shared(allowance));
     }
     let attested = world.promote().await;
-    assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
+    assert_eq!(attested.promoted().failed(), 0, "{:?}", world.report.failures());
     world.assert_complete().await;
     for (host, tally) in world.tallies().iter().enumerate() {
         let (refused, all) = (tally.total_refused(), tally.total());
@@ -145,7 +145,7 @@ async fn wrong_content_is_neither_retried_nor_tagged() {
         let attested = world.promote().await;
         assert_eq!(attested.promoted().failed(), 2, "in both regions");
         assert_eq!(watch.struck(), 1, "asked for once");
-        assert!(world.ledger.failures().iter().all(|(_, problem)| problem.error.contains("wrong content")));
+        assert!(world.report.failures().iter().all(|(_, problem)| problem.error.contains("wrong content")));
         for region in &world.production {
             assert!(region.store().tags(&path("prod/bad")).is_empty());
             assert!(region.store().manifests(&path("prod/bad")).is_empty());
@@ -197,7 +197,7 @@ async fn a_run_that_is_told_to_stop_begins_nothing_new() {
     let attested = world.carry_out(cleared).await;
     assert!(attested.promoted().not_begun() > 0);
     assert_eq!(attested.promoted().failed(), 0, "what was begun is finished");
-    let promoted = world.ledger.totals().promoted;
+    let promoted = world.report.totals().promoted;
     assert!(promoted > 0 && promoted < 80, "{promoted} of 80");
     world.assert_whole().await;
     assert!(matches!(world.prepare().await, Err(Error::Interrupted)));

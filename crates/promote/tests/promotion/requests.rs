@@ -140,7 +140,7 @@ async fn a_mount_that_is_refused_is_an_upload() {
         let asked = format!("prod/image-{to}/blobs/uploads/?mount={base}&from=prod/image-{from}");
         refusals.push(world.production[0].faults().add(Fault::new(denied).path(asked)));
     }
-    assert_eq!(world.promote().await.promoted().failed(), 0, "{:?}", world.ledger.failures());
+    assert_eq!(world.promote().await.promoted().failed(), 0, "{:?}", world.report.failures());
     assert_eq!(refusals.iter().map(registry::Watch::struck).sum::<u64>(), 1, "it was tried");
     world.assert_complete().await;
 }

@@ -26,7 +26,7 @@ async fn every_kind_of_image_arrives_byte_for_byte() {
         world.stage("foreign", &oci.image_with_foreign_layer(), &["v1"]).await;
         world.stage("tagless", &Recipe { seed: 4, ..Recipe::default() }.index(2), &[]).await;
         let attested = world.promote().await;
-        assert_eq!(attested.promoted().failed(), 0, "{:?}", world.ledger.failures());
+        assert_eq!(attested.promoted().failed(), 0, "{:?}", world.report.failures());
         world.assert_complete().await;
         assert!(world.production[0].store().tags(&path("prod/tagless")).is_empty());
         world.reset_tallies();

@@ -107,8 +107,8 @@ async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
         }
         let blocked = scene.blocked(Phase::Provenance).await;
         assert_eq!(blocked.len(), 4, "what a stranger has signed is the stranger's: {blocked:#?}");
-        for (number, said) in [0, 1, 2, 4].into_iter().zip(&blocked) {
-            assert!(said.contains(&format!("app-{number}@{}", digest(number))), "{said}");
+        for (number, message) in [0, 1, 2, 4].into_iter().zip(&blocked) {
+            assert!(message.contains(&format!("app-{number}@{}", digest(number))), "{message}");
         }
         assert!(blocked[0].contains("accepted, it verifies") && blocked[0].contains("forged or broken"));
         assert!(blocked[1].contains("about something else"), "{}", blocked[1]);
@@ -204,7 +204,7 @@ async fn an_image_whose_signatures_all_do_not_count_is_blocked_unless_they_are_s
     }
     let blocked = scene.blocked(Phase::Validate).await;
     assert_eq!(blocked.len(), 2, "{blocked:#?}");
-    assert!(blocked.iter().all(|said| said.contains("none of its signatures counts")), "{blocked:#?}");
+    assert!(blocked.iter().all(|message| message.contains("none of its signatures counts")), "{blocked:#?}");
     assert!(blocked[0].contains("app-2@") && blocked[0].contains("about something else"), "{}", blocked[0]);
     assert!(blocked[1].contains("app-4@") && blocked[1].contains("forged or broken"), "{}", blocked[1]);
 }

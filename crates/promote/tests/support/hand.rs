@@ -136,8 +136,8 @@ pub async fn attach_annotated(
     predicate_type: &str,
     content: Bytes,
 ) -> Digest {
-    let said = [("dev.sigstore.bundle.predicateType".to_owned(), predicate_type.to_owned())];
-    push(repository, subject, BUNDLE, BUNDLE, content, said.into()).await
+    let annotations = [("dev.sigstore.bundle.predicateType".to_owned(), predicate_type.to_owned())];
+    push(repository, subject, BUNDLE, BUNDLE, content, annotations.into()).await
 }
 
 pub async fn attach_as(

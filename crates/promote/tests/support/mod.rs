@@ -32,7 +32,7 @@ pub struct World {
     pub production: Vec<Server>,
     pub client: Client,
     pub door: Door,
-    pub ledger: Arc<ReportBuilder>,
+    pub report: Arc<ReportBuilder>,
     pub stop: CancellationToken,
     pub copying: Copying,
     pub trust_config: TrustConfig,
@@ -141,7 +141,7 @@ impl World {
             production: servers,
             client,
             door,
-            ledger: Arc::default(),
+            report: Arc::default(),
             stop: CancellationToken::new(),
             copying: Copying::default(),
             trust_config,
@@ -166,7 +166,7 @@ impl World {
     pub fn report(&self) -> Value {
         let (error, registries) = (None, Value::Null);
         let ending = Ending { outcome: "", exit_code: 0, confirmed: false, plan: None, error, registries };
-        serde_json::to_value(self.ledger.report(ending)).unwrap()
+        serde_json::to_value(self.report.report(ending)).unwrap()
     }
 
     pub fn request(&mut self, name: &str, digest: oci::Digest, tags: &[&str]) {
@@ -194,13 +194,13 @@ impl World {
             keep_going: true,
             late_after: None,
             writes: true,
-            looks: false,
+            checks_attached: false,
             cache: None,
         }
     }
 
     pub fn run(&self) -> Run {
-        Run::new(vec![Arc::<ReportBuilder>::clone(&self.ledger)], self.stop.clone())
+        Run::new(vec![Arc::<ReportBuilder>::clone(&self.report)], self.stop.clone())
     }
 
     pub async fn prepare(&self) -> Result<Prepared, Error> {

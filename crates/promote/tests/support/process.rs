@@ -108,7 +108,7 @@ fn run_with(
         let door = super::door();
         let client = Client::new(door.clone(), Arc::new(oci::Anonymous), hosts);
         let trust_config = identity.trust_config(&door, world.production[0].host().clone());
-        let run = Run::new(vec![Arc::<promote::ReportBuilder>::clone(&world.ledger)], world.stop.clone());
+        let run = Run::new(vec![Arc::<promote::ReportBuilder>::clone(&world.report)], world.stop.clone());
         let promotion = Box::pin(async {
             let cleared = prepare(&run, &client, world.job(), &trust_config).await?;
             let confirmed = Confirmed::when(true, &client).unwrap();

@@ -18,11 +18,11 @@ fn on_both(name: &str, row: impl Fn(Row, Side) -> Row) -> Vec<Row> {
 }
 
 /// Creates rows for a registry that requires tokens and sends these challenge headers.
-fn challenged(name: &str, said: &[&str]) -> Vec<Row> {
-    let said: Vec<String> = said.iter().map(|header| (*header).to_owned()).collect();
+fn challenged(name: &str, values: &[&str]) -> Vec<Row> {
+    let values: Vec<String> = values.iter().map(|header| (*header).to_owned()).collect();
     on_both(name, |row, side| {
-        let said = said.clone();
-        row.tokens(side).quirk(side, move |quirks| quirks.auth.challenges = Challenges::Said(said.clone()))
+        let values = values.clone();
+        row.tokens(side).quirk(side, move |quirks| quirks.auth.challenges = Challenges::Said(values.clone()))
     })
 }
 
@@ -92,8 +92,9 @@ async fn the_best_usable_challenge_is_taken() {
     check(rows.into_iter().flatten()).await;
 
     let negotiated = on_both("Negotiate before Basic", |row, side| {
-        let said = vec!["Negotiate".to_owned(), "Basic realm=\"registry\"".to_owned()];
-        row.password(side).quirk(side, move |quirks| quirks.auth.challenges = Challenges::Said(said.clone()))
+        let values = vec!["Negotiate".to_owned(), "Basic realm=\"registry\"".to_owned()];
+        row.password(side)
+            .quirk(side, move |quirks| quirks.auth.challenges = Challenges::Said(values.clone()))
     });
     check(negotiated).await;
 }
@@ -116,9 +117,9 @@ fn realm_elsewhere(row: Row, side: Side) -> Row {
     row.tokens(side).arranged(move |world| {
         let server = side.server(world);
         let other = other_name(server.host());
-        let said =
+        let values =
             format!("Bearer realm=\"http://{other}/token\",service=\"{{service}}\",scope=\"{{scope}}\"");
-        server.quirks().change(|quirks| quirks.auth.challenges = Challenges::Said(vec![said.clone()]));
+        server.quirks().change(|quirks| quirks.auth.challenges = Challenges::Said(vec![values.clone()]));
     })
 }
 
@@ -131,11 +132,11 @@ async fn realms_of_every_form_are_asked() {
             &["Bearer realm=\"{base}/token/{repository}\",service=\"{service}\",scope=\"{scope}\""],
         ),
         on_both("a realm with a query", |row, side| {
-            let said =
+            let values =
                 "Bearer realm=\"{realm}?account=x&tenant=a%2Fb\",service=\"{service}\",scope=\"{scope}\"";
             row.tokens(side).quirk(side, move |quirks| {
                 quirks.auth.token_query = Some("account=x&tenant=a%2Fb".to_owned());
-                quirks.auth.challenges = Challenges::Said(vec![said.to_owned()]);
+                quirks.auth.challenges = Challenges::Said(vec![values.to_owned()]);
             })
         }),
         on_both("a realm on another host that may have the credentials", |row, side| {
@@ -152,10 +153,10 @@ async fn the_scope_of_the_challenge_is_asked_for_besides_ours() {
     let rows =
         [("aws", "aws"), ("another one", "registry:everything:*")].into_iter().flat_map(|(name, scope)| {
             on_both(&format!("the scope is {name}"), |row, side| {
-                let said = format!("Bearer realm=\"{{realm}}\",service=\"{{service}}\",scope=\"{scope}\"");
+                let values = format!("Bearer realm=\"{{realm}}\",service=\"{{service}}\",scope=\"{scope}\"");
                 row.tokens(side).quirk(side, move |quirks| {
                     quirks.auth.token_scope = Some(scope.to_owned());
-                    quirks.auth.challenges = Challenges::Said(vec![said.clone()]);
+                    quirks.auth.challenges = Challenges::Said(vec![values.clone()]);
                 })
             })
         });

@@ -156,9 +156,9 @@ async fn get_is_asked_where_head_says_nothing() {
 async fn the_media_type_of_a_manifest_is_its_own() {
     let types =
         ["application/json", "text/plain", "", "{TYPE}", "{type}; charset=utf-8", "{type};charset=UTF-8"];
-    let rows = types.into_iter().flat_map(|said| {
-        on_both(&format!("`{said}`"), |row, side| {
-            row.quirk(side, move |quirks| quirks.reading.manifest_type = Some(said.to_owned()))
+    let rows = types.into_iter().flat_map(|media_type| {
+        on_both(&format!("`{media_type}`"), |row, side| {
+            row.quirk(side, move |quirks| quirks.reading.manifest_type = Some(media_type.to_owned()))
         })
     });
     check(rows).await;

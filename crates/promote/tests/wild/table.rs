@@ -168,9 +168,9 @@ async fn emit(world: &World) -> Result<String, String> {
     let plan = attested.promoted().plan();
     let mut reported: Vec<String> = plan.failures().map(|failure| with_advice(failure.error)).collect();
     reported.extend(
-        world.ledger.failures().into_iter().map(|(promotion, error)| format!("{promotion}: {error}")),
+        world.report.failures().into_iter().map(|(promotion, error)| format!("{promotion}: {error}")),
     );
-    let unsigned = world.ledger.unsigned().into_iter().chain(world.ledger.unrecorded());
+    let unsigned = world.report.unsigned().into_iter().chain(world.report.unrecorded());
     reported.extend(unsigned.map(|image| format!("{}: {}", image.image, image.error)));
     reported.extend(plan.lost().map(|edge| format!("{} is called lost", plan.edges().reference(edge))));
     let counted = attested.promoted().failed() + attested.unsigned() + attested.unrecorded();
@@ -232,7 +232,7 @@ fn sound_region_is_complete(row: &Row, world: &World) {
 async fn second_run(row: &Row, world: &mut World) -> Result<(), String> {
     row.renew_client(world);
     world.reset_tallies();
-    world.ledger = Arc::default();
+    world.report = Arc::default();
     let reported = promote(world).await?;
     if !reported.is_empty() {
         return Err(format!("the second run says: {reported}"));
@@ -252,7 +252,7 @@ async fn contradicted_run(row: &Row, world: &mut World) -> Result<(), String> {
     held.put(world.production[0].store(), &path("prod/held"), &tags).await.unwrap();
     world.stage("held", &Recipe { seed: 1_001, ..Recipe::default() }.image(), &["v1"]).await;
     row.renew_client(world);
-    world.ledger = Arc::default();
+    world.report = Arc::default();
     let reported = promote(world).await?;
     if reported.is_empty() { Err("a tag that cannot be given is not told of".to_owned()) } else { Ok(()) }
 }

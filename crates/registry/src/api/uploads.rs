@@ -71,7 +71,7 @@ fn continues(headers: &HeaderMap, received: u64) -> bool {
         let length = last.checked_sub(first).and_then(|difference| difference.checked_add(1));
         first == received
             && length.is_some()
-            && content_length(headers).is_none_or(|told| Some(told) == length)
+            && content_length(headers).is_none_or(|declared| Some(declared) == length)
     })
 }
 

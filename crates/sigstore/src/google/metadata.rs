@@ -148,7 +148,7 @@ impl Metadata {
             }
             Opened::Other(answer) => match success(&answer, |_| None) {
                 Err(failure) if failure.is_temporary => Attempt::Fault(failure),
-                told => Attempt::Done(told.map(MetadataAnswer::Body)),
+                answer => Attempt::Done(answer.map(MetadataAnswer::Body)),
             },
             Opened::Body(body) => read(*body, deadline).await,
         }
@@ -195,7 +195,7 @@ mod tests {
     /// they took.
     async fn outcome(is_expected: bool, ends: Vec<End>) -> (Result<MetadataAnswer, Failure>, usize, u64) {
         let (began, limits) = (Instant::now(), RefCell::new(Vec::new()));
-        let told = metadata(is_expected)
+        let answer = metadata(is_expected)
             .retry(|limit| {
                 let number = limits.borrow().len();
                 limits.borrow_mut().push(limit);
@@ -209,7 +209,7 @@ mod tests {
             })
             .await;
         let number = limits.borrow().len();
-        (told, number, began.elapsed().as_secs())
+        (answer, number, began.elapsed().as_secs())
     }
 
     type End = fn() -> Attempt;
@@ -230,34 +230,34 @@ mod tests {
             vec![UNFINISHED, BODY],
         ] {
             let expected = ends.len();
-            let (told, number, seconds) = outcome(false, ends).await;
-            assert_eq!((told, number), (Ok(MetadataAnswer::Body(Bytes::from_static(b"token"))), expected));
+            let (answer, number, seconds) = outcome(false, ends).await;
+            assert_eq!((answer, number), (Ok(MetadataAnswer::Body(Bytes::from_static(b"token"))), expected));
             assert!(seconds < 15, "{seconds}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_service_that_never_answers_is_waited_for_no_longer_than_the_budget() {
-        let (told, number, seconds) = outcome(false, vec![SILENT]).await;
-        assert!(matches!(told, Ok(MetadataAnswer::NoService(_))) && number > 2, "{told:?} {number}");
+        let (answer, number, seconds) = outcome(false, vec![SILENT]).await;
+        assert!(matches!(answer, Ok(MetadataAnswer::NoService(_))) && number > 2, "{answer:?} {number}");
         assert!((20..=30).contains(&seconds), "{seconds}");
-        let (told, _, seconds) = outcome(false, vec![UNFINISHED]).await;
-        assert!(told.unwrap_err().why.contains("within 30 s") && seconds <= 30);
-        let (told, number, seconds) = outcome(false, vec![FAULT]).await;
-        assert!(told.unwrap_err().is_temporary && number > 4 && seconds <= 30);
+        let (answer, _, seconds) = outcome(false, vec![UNFINISHED]).await;
+        assert!(answer.unwrap_err().why.contains("within 30 s") && seconds <= 30);
+        let (answer, number, seconds) = outcome(false, vec![FAULT]).await;
+        assert!(answer.unwrap_err().is_temporary && number > 4 && seconds <= 30);
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_nothing_listens_the_budget_is_for_those_who_are_known_to_be_at_google() {
-        let (told, number, seconds) = outcome(false, vec![NOT_LISTENING]).await;
+        let (answer, number, seconds) = outcome(false, vec![NOT_LISTENING]).await;
         assert!(
-            matches!(told, Ok(MetadataAnswer::NoService(_))) && number > 1 && seconds < 3,
-            "{told:?} {seconds}"
+            matches!(answer, Ok(MetadataAnswer::NoService(_))) && number > 1 && seconds < 3,
+            "{answer:?} {seconds}"
         );
-        let (told, _, seconds) = outcome(true, vec![NOT_LISTENING]).await;
+        let (answer, _, seconds) = outcome(true, vec![NOT_LISTENING]).await;
         assert!(
-            matches!(told, Ok(MetadataAnswer::NoService(_))) && (14..=30).contains(&seconds),
-            "{told:?} {seconds}"
+            matches!(answer, Ok(MetadataAnswer::NoService(_))) && (14..=30).contains(&seconds),
+            "{answer:?} {seconds}"
         );
     }
 

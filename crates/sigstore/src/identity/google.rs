@@ -85,7 +85,7 @@ fn advice(status: StatusCode, account: &str) -> Option<String> {
                 .to_owned(),
         ),
         StatusCode::FORBIDDEN => Some(format!(
-            "grant whoever runs this `roles/iam.serviceAccountOpenIdTokenCreator` on {account}, and see that the account \
+            "grant the account that runs kpromo `roles/iam.serviceAccountOpenIdTokenCreator` on {account}, and see that the account \
              exists and that its project has the IAM Service Account Credentials API enabled"
         )),
         StatusCode::NOT_FOUND => Some(format!("there is no service account {account}, or it is disabled")),

@@ -24,7 +24,7 @@ pub struct SignerSource {
     layers: OnceCell<Box<Signer>>,
     bundles: OnceCell<Box<Signer>>,
     /// Whether the log line that names the signing key has been written. An [`Identity`] logs its own line.
-    told: Once,
+    announced: Once,
 }
 
 /// The signatories whose signatures a [`SignerSource`] recognizes as its own, whether they are from this run or an earlier one.
@@ -58,7 +58,7 @@ impl SignerSource {
 
     fn new(door: Door, holder: Holder, trust: Trust) -> Self {
         let (layers, bundles) = (OnceCell::new(), OnceCell::new());
-        Self { door, trust, holder: Arc::new(holder), layers, bundles, told: Once::new() }
+        Self { door, trust, holder: Arc::new(holder), layers, bundles, announced: Once::new() }
     }
 
     /// Forgets all failures of services: the next signature asks them again, with full patience. Call it before a second round
@@ -79,7 +79,7 @@ impl SignerSource {
         match &*self.holder {
             Holder::Key(key) => {
                 let signatory = key.signatory();
-                self.told.call_once(|| tracing::info!("signing as {signatory}"));
+                self.announced.call_once(|| tracing::info!("signing as {signatory}"));
                 Ok(Owner(vec![signatory]))
             }
             Holder::Identity { identity, waiting, .. } => {

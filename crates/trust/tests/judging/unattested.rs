@@ -15,7 +15,7 @@ const STATEMENT: &str = "application/vnd.in-toto+json";
 
 /// The attestation of a manifest.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Said {
+enum Attested {
     Nothing,
     Good,
     Bad,
@@ -37,8 +37,8 @@ struct Label {
 /// The structure of a manifest, as its pusher creates it.
 #[derive(Clone, Debug)]
 enum Made {
-    Image { number: u8, said: Said, layers: Vec<&'static str> },
-    Index { said: Said, entries: Vec<(Label, Made)> },
+    Image { number: u8, attested: Attested, layers: Vec<&'static str> },
+    Index { attested: Attested, entries: Vec<(Label, Made)> },
 }
 
 /// An entry with its manifest, as the promoter reads it.
@@ -48,16 +48,16 @@ struct Read {
 }
 
 impl Made {
-    fn said(&self) -> Said {
+    fn attested(&self) -> Attested {
         match self {
-            Self::Image { said, .. } | Self::Index { said, .. } => *said,
+            Self::Image { attested, .. } | Self::Index { attested, .. } => *attested,
         }
     }
 
     /// Whether an image that runs has no accepted attestation: neither of its own nor of an index that contains it. Only the
     /// structure is considered, not the labels.
     fn has_unattested(&self) -> bool {
-        if self.said() == Said::Good {
+        if self.attested() == Attested::Good {
             return false;
         }
         match self {
@@ -83,7 +83,7 @@ impl Made {
             }
         };
         let digest = manifest.digest();
-        let verified = attestations(self.said(), digest);
+        let verified = attestations(self.attested(), digest);
         let image = Image { digest, verified, rejected: Vec::new(), others: Vec::new(), platforms };
         Read { manifest, image }
     }
@@ -95,17 +95,17 @@ fn platform(siblings: &[Descriptor], child: &Descriptor, read: Read) -> Platform
     Platform { name: child.platform.clone(), is_exempt, image: Image { platforms, ..read.image } }
 }
 
-fn attestations(said: Said, digest: Digest) -> Vec<VerifiedAttestation> {
+fn attestations(evidence: Attested, digest: Digest) -> Vec<VerifiedAttestation> {
     let about = |mut attestation: VerifiedAttestation| {
         let hex = digest.hex();
         attestation.statement.subject[0].digest.insert("sha256".to_owned(), hex);
         vec![attestation]
     };
-    match said {
-        Said::Nothing => Vec::new(),
-        Said::Good => about(good("app")),
-        Said::Bad => about(bad("app")),
-        Said::ByStranger => about(attested("app", stranger(), V1, v1(HOSTED, SOURCE))),
+    match evidence {
+        Attested::Nothing => Vec::new(),
+        Attested::Good => about(good("app")),
+        Attested::Bad => about(bad("app")),
+        Attested::ByStranger => about(attested("app", stranger(), V1, v1(HOSTED, SOURCE))),
     }
 }
 
@@ -146,8 +146,8 @@ fn index_manifest<'a>(entries: impl Iterator<Item = (&'a Label, &'a Read)> + Clo
     RawManifest::new(MediaType::OciIndex, serde_json::to_vec(&index).unwrap().into())
 }
 
-fn said() -> impl Strategy<Value = Said> {
-    prop_oneof![3 => Just(Said::Nothing), 3 => Just(Said::Good), 1 => Just(Said::Bad), 1 => Just(Said::ByStranger)]
+fn evidence() -> impl Strategy<Value = Attested> {
+    prop_oneof![3 => Just(Attested::Nothing), 3 => Just(Attested::Good), 1 => Just(Attested::Bad), 1 => Just(Attested::ByStranger)]
 }
 
 fn label() -> impl Strategy<Value = Label> {
@@ -165,12 +165,15 @@ fn made() -> impl Strategy<Value = Made> {
     ];
     // The number is small, so that images with the same layers are often the same and indexes list one manifest more than
     // once.
-    let image =
-        (0_u8..4, said(), layers).prop_map(|(number, said, layers)| Made::Image { number, said, layers });
+    let image = (0_u8..4, evidence(), layers).prop_map(|(number, attested, layers)| Made::Image {
+        number,
+        attested,
+        layers,
+    });
     image.prop_recursive(3, 24, 4, |inner| {
-        let said = prop_oneof![4 => Just(Said::Nothing), 1 => said()];
-        (said, proptest::collection::vec((label(), inner), 0..5))
-            .prop_map(|(said, entries)| Made::Index { said, entries })
+        let attested = prop_oneof![4 => Just(Attested::Nothing), 1 => evidence()];
+        (attested, proptest::collection::vec((label(), inner), 0..5))
+            .prop_map(|(attested, entries)| Made::Index { attested, entries })
     })
 }
 
@@ -192,17 +195,17 @@ proptest! {
     fn an_index_as_buildkit_makes_it_passes_where_each_image_is_attested(attested in proptest::collection::vec(any::<bool>(), 1..5)) {
         let plain = Label { is_unknown: false, attests: None, is_disguised: false };
         let image = |(number, is_attested): (usize, &bool)| {
-            let said = if *is_attested { Said::Good } else { Said::Nothing };
-            (plain.clone(), Made::Image { number: u8::try_from(number).unwrap(), said, layers: vec![LAYER] })
+            let attested = if *is_attested { Attested::Good } else { Attested::Nothing };
+            (plain.clone(), Made::Image { number: u8::try_from(number).unwrap(), attested, layers: vec![LAYER] })
         };
         let beside = |number: usize| {
             let label = Label { is_unknown: true, attests: Some(number), is_disguised: false };
             let number = u8::try_from(number).unwrap();
-            (label, Made::Image { number, said: Said::Nothing, layers: vec![STATEMENT, STATEMENT] })
+            (label, Made::Image { number, attested: Attested::Nothing, layers: vec![STATEMENT, STATEMENT] })
         };
         let images = attested.iter().enumerate().map(image);
         let entries = images.chain((0..attested.len()).map(beside)).collect();
-        let made = Made::Index { said: Said::Nothing, entries };
+        let made = Made::Index { attested: Attested::Nothing, entries };
         let judgement = judge(Some(&usual()), &made.read().image);
         prop_assert_eq!(judgement.is_satisfied(), attested.iter().all(|is_attested| *is_attested), "{}", judgement);
         prop_assert_eq!(judgement.platforms.len(), attested.len(), "attestation manifests are not asked about");

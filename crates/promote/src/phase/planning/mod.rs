@@ -68,7 +68,7 @@ pub async fn plan(
     ready: Ready,
     trust_config: &TrustConfig,
 ) -> Result<(Plan, Option<Deferred>), Error> {
-    let Ready { edges, policies, strict, keep_going, writes, looks, round } = ready;
+    let Ready { edges, policies, strict, keep_going, writes, checks_attached, round } = ready;
     let readers = Readers::new(reader, writes, &edges);
     let decided = match round {
         Round::First { late_after, cache } => {
@@ -80,8 +80,19 @@ pub async fn plan(
         return Err(Error::Interrupted);
     }
     let Decided { edges, verdicts, inventory, images, cache, round } = decided;
-    let (owed, looks) = (Owed::default(), writes || looks);
-    let plan = Plan { edges, verdicts, inventory, images, round, owed, looks, policies, keep_going, cache };
+    let (owed, checks_attached) = (Owed::default(), writes || checks_attached);
+    let plan = Plan {
+        edges,
+        verdicts,
+        inventory,
+        images,
+        round,
+        owed,
+        checks_attached,
+        policies,
+        keep_going,
+        cache,
+    };
     plan.warn(run);
     let plan = plan.check(strict)?;
     let deferred = plan.defer(strict, writes);
@@ -181,7 +192,7 @@ impl Plan {
             strict,
             keep_going: self.keep_going,
             writes,
-            looks: self.looks,
+            checks_attached: self.checks_attached,
             round: Round::Second(Box::new(round)),
         };
         Some(Deferred { ready, images: late.len() })

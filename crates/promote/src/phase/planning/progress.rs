@@ -71,13 +71,13 @@ impl<'a> Progress<'a> {
                 let millis = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
                 course.heard.fetch_max(millis, Relaxed);
             }
-            if let Some(late) = self.look(late_after) {
+            if let Some(late) = self.late_now(late_after) {
                 return late;
             }
         }
     }
 
-    fn look(&self, late_after: Duration) -> Option<Vec<Host>> {
+    fn late_now(&self, late_after: Duration) -> Option<Vec<Host>> {
         let (open, done): (Vec<_>, Vec<_>) =
             self.hosts.iter().partition(|(_, course)| course.left.load(Relaxed) > 0);
         // Without another destination, there is nothing to start with.
@@ -122,9 +122,9 @@ mod tests {
         progress.ended(&staging);
         progress.ended(&fast);
         seconds(29).await;
-        assert_eq!(progress.look(LATE_AFTER), None);
+        assert_eq!(progress.late_now(LATE_AFTER), None);
         seconds(1).await;
-        assert_eq!(progress.look(LATE_AFTER), Some(vec![slow]));
+        assert_eq!(progress.late_now(LATE_AFTER), Some(vec![slow]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -136,16 +136,16 @@ mod tests {
         for _ in 0..100 {
             seconds(29).await;
             piece();
-            assert_eq!(progress.look(LATE_AFTER), None);
+            assert_eq!(progress.late_now(LATE_AFTER), None);
         }
         progress.ended(&slow);
         seconds(30).await;
-        assert_eq!(progress.look(LATE_AFTER), Some(vec![slow.clone()]), "it has stopped to answer");
+        assert_eq!(progress.late_now(LATE_AFTER), Some(vec![slow.clone()]), "it has stopped to answer");
         piece();
-        assert_eq!(progress.look(LATE_AFTER), None, "it answers again");
+        assert_eq!(progress.late_now(LATE_AFTER), None, "it answers again");
         progress.ended(&slow);
         seconds(600).await;
-        assert_eq!(progress.look(LATE_AFTER), None, "all are listed");
+        assert_eq!(progress.late_now(LATE_AFTER), None, "all are listed");
     }
 
     #[tokio::test(start_paused = true)]
@@ -155,9 +155,9 @@ mod tests {
         progress.ended(&fast);
         seconds(60).await;
         progress.listener(&slow)();
-        assert_eq!(progress.look(LATE_AFTER), None);
+        assert_eq!(progress.late_now(LATE_AFTER), None);
         progress.ended(&slow);
-        assert_eq!(progress.look(LATE_AFTER), Some(vec![silent]));
+        assert_eq!(progress.late_now(LATE_AFTER), Some(vec![silent]));
     }
 
     #[tokio::test(start_paused = true)]
@@ -166,11 +166,11 @@ mod tests {
         let progress = Progress::new([(&staging, false), (&only, true)].into_iter());
         progress.ended(&only);
         seconds(600).await;
-        assert_eq!(progress.look(LATE_AFTER), None, "nothing can be promoted without staging");
+        assert_eq!(progress.late_now(LATE_AFTER), None, "nothing can be promoted without staging");
         let progress = Progress::new([(&staging, false), (&only, true)].into_iter());
         progress.ended(&staging);
         seconds(600).await;
-        assert_eq!(progress.look(LATE_AFTER), None, "there is no other destination");
+        assert_eq!(progress.late_now(LATE_AFTER), None, "there is no other destination");
     }
 
     #[tokio::test(start_paused = true)]

@@ -61,8 +61,8 @@ async fn public_repositories_are_read_without_credentials_and_private_ones_are_n
 
 #[tokio::test]
 async fn challenges_are_what_they_are_told_to_be() {
-    let said = ["Negotiate", "bearer  Realm=\"{base}/token/{repository}\" , SCOPE=\"{scope}\""];
-    let challenges = Challenges::Said(said.map(str::to_owned).to_vec());
+    let values = ["Negotiate", "bearer  Realm=\"{base}/token/{repository}\" , SCOPE=\"{scope}\""];
+    let challenges = Challenges::Said(values.map(str::to_owned).to_vec());
     let world = world(Auth { challenges, ..Auth::default() }).await;
     let answer = world.client.get(TAGS).await;
     let values: Vec<_> = answer.headers.get_all("www-authenticate").iter().collect();

@@ -111,8 +111,8 @@ async fn manifests_have_the_type_that_is_told() {
         let manifest_type = Some(template.to_owned());
         let (world, _) = world(Reading { manifest_type, ..Reading::default() }).await;
         let answer = world.client.get("/v2/app/manifests/a").await;
-        let said = answer.headers.get("content-type").map(|value| value.to_str().unwrap());
-        assert_eq!(said, expected);
+        let header_value = answer.headers.get("content-type").map(|value| value.to_str().unwrap());
+        assert_eq!(header_value, expected);
     }
 }
 
@@ -149,12 +149,12 @@ async fn ranges_are_treated_as_told() {
         (Ranges::FromStart, 206, b"0123456", Some("bytes 0-6/7")),
         (Ranges::Mislabelled, 206, b"0123456", Some("bytes 3-4/7")),
     ];
-    for (ranges, status, body, said) in cases {
+    for (ranges, status, body, header_value) in cases {
         world.server.quirks().change(|quirks| quirks.reading.ranges = ranges);
         let answer = part(&world, &target).await;
         assert_eq!((answer.status.as_u16(), &answer.body[..]), (status, body), "{ranges:?}");
         let range = answer.headers.get("content-range").map(|value| value.to_str().unwrap());
-        assert_eq!(range, said, "{ranges:?}");
+        assert_eq!(range, header_value, "{ranges:?}");
     }
     let refused = Ranges::Refused(rejection(StatusCode::BAD_REQUEST));
     world.server.quirks().change(|quirks| quirks.reading.ranges = refused);

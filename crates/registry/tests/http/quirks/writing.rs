@@ -63,13 +63,13 @@ async fn writes_that_are_taken_have_the_status_that_is_told() {
 
 #[tokio::test]
 async fn the_digest_of_a_write_can_be_missing_or_wrong() {
-    for (digest_header, said) in
+    for (digest_header, header_value) in
         [(DigestHeader::Missing, None), (DigestHeader::Wrong, Some(Digest::of(b"something else")))]
     {
         let world = world(Writing { digest_header, ..Writing::default() }).await;
         let answer = world.client.put_manifest(TAG, &manifest("{}")).await;
         let header = answer.headers.get("docker-content-digest").map(|value| value.to_str().unwrap());
-        assert_eq!(header.map(str::to_owned), said.map(|digest| digest.to_string()));
+        assert_eq!(header.map(str::to_owned), header_value.map(|digest| digest.to_string()));
     }
 }
 
@@ -160,12 +160,12 @@ async fn locations_are_written_as_told() {
     let location = Some("{base}{path}?state=a b".to_owned());
     let world = world(Writing { location, ..Writing::default() }).await;
     let answer = open(&world).await;
-    let said = answer.header("location");
+    let header_value = answer.header("location");
     let start = format!("http://{}{UPLOADS}", world.server.host());
-    assert!(said.starts_with(&start) && said.ends_with("?state=a b"), "{said}");
-    let id = said.strip_prefix(&start).unwrap().split('?').next().unwrap();
+    assert!(header_value.starts_with(&start) && header_value.ends_with("?state=a b"), "{header_value}");
+    let id = header_value.strip_prefix(&start).unwrap().split('?').next().unwrap();
     let patched = world.client.send(Method::PATCH, &format!("{UPLOADS}{id}?state=a%20b"), "x").await;
-    assert_eq!((patched.status.as_u16(), patched.header("location")), (202, said));
+    assert_eq!((patched.status.as_u16(), patched.header("location")), (202, header_value));
 }
 
 #[tokio::test]

@@ -2,16 +2,16 @@
 
 use super::*;
 
-fn job(host: Host, requests: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Course {
+fn job(host: Host, requests: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Timeline {
     let settings = HostSettings::default();
-    let course = Simulation { host, settings, load: Load::Job(requests), fails }.run();
-    assert_eq!(course.outage, None, "given up");
-    assert_eq!(course.served.iter().sum::<u32>() as usize, requests);
-    course
+    let timeline = Simulation { host, settings, load: Load::Job(requests), fails }.run();
+    assert_eq!(timeline.outage, None, "given up");
+    assert_eq!(timeline.served.iter().sum::<u32>() as usize, requests);
+    timeline
 }
 
 /// Sends reads for a number of seconds.
-fn run_failing(host: Host, seconds: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Course {
+fn run_failing(host: Host, seconds: usize, fails: &dyn Fn(Duration, usize) -> bool) -> Timeline {
     let load = Load::Endless { classes: &[Class::Read], seconds };
     Simulation { host, settings: HostSettings::default(), load, fails }.run()
 }
@@ -33,10 +33,10 @@ fn failures_by_chance_cost_at_most_twice_the_time() {
 
 #[test]
 fn failures_by_chance_change_neither_rate_nor_refusals() {
-    let course = run_failing(KUBERNETES, 60, &|_, number| by_chance(0.05, number));
-    assert!(course.rate(5..60) >= 0.93 * KUBERNETES.per_second, "{course:?}");
-    assert!(course.share_refused() < 0.01, "{course:?}");
-    assert!(course.refused(0..15) <= 13, "{course:?}");
+    let timeline = run_failing(KUBERNETES, 60, &|_, number| by_chance(0.05, number));
+    assert!(timeline.rate(5..60) >= 0.93 * KUBERNETES.per_second, "{timeline:?}");
+    assert!(timeline.share_refused() < 0.01, "{timeline:?}");
+    assert!(timeline.refused(0..15) <= 13, "{timeline:?}");
 }
 
 /// A host that fails completely for a while receives few requests in that time. Within two seconds of its end it is used as
@@ -48,12 +48,12 @@ fn the_rate_is_back_soon_after_an_outage() {
     {
         for lasts in [1, 5, 20] {
             let (begins, ends) = (Duration::from_secs(30), Duration::from_secs(30 + lasts));
-            let course = run_failing(host, 70, &|time, _| (begins..ends).contains(&time));
+            let timeline = run_failing(host, 70, &|time, _| (begins..ends).contains(&time));
             let back = 30 + lasts as usize + 3;
-            assert!(course.rate(back..back + 15) >= 0.9 * most, "{lasts} s: {course:?}");
-            let failed: u32 = course.failed.iter().sum();
+            assert!(timeline.rate(back..back + 15) >= 0.9 * most, "{lasts} s: {timeline:?}");
+            let failed: u32 = timeline.failed.iter().sum();
             assert!(failed <= 26 + 32 + 20, "{lasts} s: {failed} failed");
-            assert!(course.share_refused() < 0.01, "{lasts} s: {course:?}");
+            assert!(timeline.share_refused() < 0.01, "{lasts} s: {timeline:?}");
         }
     }
 }
@@ -84,12 +84,12 @@ fn the_window_of_an_overloaded_host_shrinks() {
 
 #[test]
 fn a_host_that_is_down_is_given_up_promptly() {
-    let course = run_failing(UNLIMITED, 60, &|_, _| true);
-    assert!(course.outage.is_some() && course.ended <= Duration::from_secs(9), "{course:?}");
-    assert!(course.sent() < 60, "{course:?}");
+    let timeline = run_failing(UNLIMITED, 60, &|_, _| true);
+    assert!(timeline.outage.is_some() && timeline.ended <= Duration::from_secs(9), "{timeline:?}");
+    assert!(timeline.sent() < 60, "{timeline:?}");
     let dies = Duration::from_secs(10);
-    let course = run_failing(UNLIMITED, 300, &|time, _| time >= dies);
+    let timeline = run_failing(UNLIMITED, 300, &|time, _| time >= dies);
     let patience = HostSettings::default().patience;
-    let waited = course.ended - dies;
-    assert!(course.outage.is_some() && waited <= patience + Duration::from_secs(1), "{waited:?}");
+    let waited = timeline.ended - dies;
+    assert!(timeline.outage.is_some() && waited <= patience + Duration::from_secs(1), "{waited:?}");
 }

@@ -43,7 +43,7 @@ const UNLIMITED: Host = Host { per_second: 1e9, burst: 1e9, ..KUBERNETES };
 
 /// The result of a run, by second.
 #[derive(Debug, Default)]
-struct Course {
+struct Timeline {
     served: Vec<u32>,
     refused: Vec<u32>,
     failed: Vec<u32>,
@@ -55,7 +55,7 @@ struct Course {
     outage: Option<Outage>,
 }
 
-impl Course {
+impl Timeline {
     /// Returns the number of served requests a second.
     fn rate(&self, seconds: Range<usize>) -> f64 {
         let length = seconds.len() as f64;
@@ -116,23 +116,24 @@ struct Simulation<'a> {
 }
 
 impl Simulation<'_> {
-    fn run(self) -> Course {
+    fn run(self) -> Timeline {
         self.run_changing(|_| self.host.per_second)
     }
 
-    fn run_changing(&self, quota: impl Fn(f64) -> f64) -> Course {
+    fn run_changing(&self, quota: impl Fn(f64) -> f64) -> Timeline {
         let mut bucket = Bucket { host: self.host, quota, level: self.host.burst, filled: Duration::ZERO };
         self.run_against(|time| bucket.ask(time))
     }
 
-    fn run_against(&self, answer: impl FnMut(Duration) -> Observed) -> Course {
+    fn run_against(&self, answer: impl FnMut(Duration) -> Observed) -> Timeline {
         let (classes, seconds, todo) = match self.load {
             Load::Endless { classes, seconds } => (classes, seconds, usize::MAX),
             Load::Job(requests) => ([Class::Read].as_slice(), 1_000, requests),
         };
         let start = Instant::now();
         let counts = || vec![0; seconds];
-        let course = Course { served: counts(), refused: counts(), failed: counts(), ..Course::default() };
+        let timeline =
+            Timeline { served: counts(), refused: counts(), failed: counts(), ..Timeline::default() };
         let limiter = Limiter::new(&self.settings, start);
         let mut run = Run {
             simulation: self,
@@ -145,7 +146,7 @@ impl Simulation<'_> {
             answered: Duration::ZERO,
             pauses: BinaryHeap::new(),
             sent: Vec::new(),
-            course,
+            timeline,
         };
         while run.time < Duration::from_secs(seconds as u64) {
             let Some(next) = run.send(classes) else { break };
@@ -153,7 +154,7 @@ impl Simulation<'_> {
             run.end_pauses();
             run.take_answer();
         }
-        run.course
+        run.timeline
     }
 }
 
@@ -173,7 +174,7 @@ struct Run<'a, A> {
     /// The times at which requests are sent again.
     pauses: BinaryHeap<Reverse<Duration>>,
     sent: Vec<(Pass, Observed)>,
-    course: Course,
+    timeline: Timeline,
 }
 
 impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
@@ -193,7 +194,7 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
                     }
                     Admission::Wait(at) => waits.extend(at.map(|at| at - self.start)),
                     Admission::Closed(outage) => {
-                        (self.course.ended, self.course.outage) = (self.time, Some(outage));
+                        (self.timeline.ended, self.timeline.outage) = (self.time, Some(outage));
                         return None;
                     }
                 }
@@ -211,9 +212,9 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
         let fails = (self.simulation.fails)(self.time, number);
         let observed = if fails { Observed::Failed } else { (self.answer)(self.time) };
         let counts = match observed {
-            Observed::Served => &mut self.course.served,
-            Observed::Refused(_) => &mut self.course.refused,
-            Observed::Failed => &mut self.course.failed,
+            Observed::Served => &mut self.timeline.served,
+            Observed::Refused(_) => &mut self.timeline.refused,
+            Observed::Failed => &mut self.timeline.failed,
         };
         counts[self.time.as_secs() as usize] += 1;
         let host = &self.simulation.host;
@@ -221,7 +222,7 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
         self.under_way.push(Reverse((self.answered, number)));
         self.sent.push((pass, observed));
         self.todo -= 1;
-        self.course.at_once = self.course.at_once.max(self.under_way.len());
+        self.timeline.at_once = self.timeline.at_once.max(self.under_way.len());
     }
 
     fn end_pauses(&mut self) {
@@ -240,7 +241,7 @@ impl<A: FnMut(Duration) -> Observed> Run<'_, A> {
         let (pass, observed) = self.sent[number];
         self.limiter.observe(self.start + self.time, pass, observed);
         self.limiter.leave(pass);
-        self.course.ended = self.time;
+        self.timeline.ended = self.time;
         if observed != Observed::Served && matches!(self.simulation.load, Load::Job(_)) {
             self.pauses.push(Reverse(self.time + PAUSE));
         }
@@ -270,13 +271,13 @@ fn run_changing(
     classes: &[Class],
     seconds: usize,
     quota: impl Fn(f64) -> f64,
-) -> Course {
+) -> Timeline {
     let load = Load::Endless { classes, seconds };
-    let course = Simulation { host, settings: settings.clone(), load, fails: &never }.run_changing(quota);
-    assert_eq!(course.outage, None, "given up");
-    course
+    let timeline = Simulation { host, settings: settings.clone(), load, fails: &never }.run_changing(quota);
+    assert_eq!(timeline.outage, None, "given up");
+    timeline
 }
 
-fn run(host: Host, seconds: usize) -> Course {
+fn run(host: Host, seconds: usize) -> Timeline {
     run_changing(host, &HostSettings::default(), &[Class::Read], seconds, |_| host.per_second)
 }

@@ -27,14 +27,14 @@ proptest! {
         let settings = HostSettings { concurrency: 256, ..HostSettings::default() };
         let load = Load::Endless { classes: &[Class::Read], seconds: 90 };
         let fails = |_, number| by_chance(faults, number);
-        let course = Simulation { host, settings, load, fails: &fails }.run();
-        prop_assert_eq!(course.outage, None);
+        let timeline = Simulation { host, settings, load, fails: &fails }.run();
+        prop_assert_eq!(timeline.outage, None);
         // The credit for bursts compensates for the dip after a trial.
         let least = (1.0 - faults) * if burst_seconds < 0.5 { 0.75 } else { 0.9 };
-        prop_assert!(course.rate(30..90) >= least * per_second, "{} of {host:?}", course.rate(30..90));
+        prop_assert!(timeline.rate(30..90) >= least * per_second, "{} of {host:?}", timeline.rate(30..90));
         let most = if faults == 0.0 { 0.03 } else { 0.04 };
-        prop_assert!(course.share_refused() < most, "{} of {host:?}", course.share_refused());
-        prop_assert!(course.at_once <= 256);
+        prop_assert!(timeline.share_refused() < most, "{} of {host:?}", timeline.share_refused());
+        prop_assert!(timeline.at_once <= 256);
     }
 
     /// No order of answers, including late ones and failures, admits more requests than the cap, or stops all requests.

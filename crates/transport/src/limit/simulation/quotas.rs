@@ -5,44 +5,44 @@ use super::*;
 /// An unknown quota is determined in the first seconds, at the cost of a few refusals.
 #[test]
 fn an_unknown_quota_is_found_and_kept_to() {
-    let course = run(KUBERNETES, 60);
-    assert!(course.refused(0..15) <= 6, "{course:?}");
-    assert!(course.rate(5..60) >= 0.98 * KUBERNETES.per_second, "{course:?}");
-    assert!(course.share_refused() < 0.005, "{course:?}");
+    let timeline = run(KUBERNETES, 60);
+    assert!(timeline.refused(0..15) <= 6, "{timeline:?}");
+    assert!(timeline.rate(5..60) >= 0.98 * KUBERNETES.per_second, "{timeline:?}");
+    assert!(timeline.share_refused() < 0.005, "{timeline:?}");
 }
 
 /// Time that is saved at the start of a run is saved 22 times. The burst is used, and the quota reached, within the first quarter
 /// of a minute.
 #[test]
 fn the_burst_of_a_quota_is_used() {
-    let course = run(KUBERNETES, 15);
+    let timeline = run(KUBERNETES, 15);
     let most = KUBERNETES.burst + 15.0 * KUBERNETES.per_second;
-    assert!(course.rate(0..15) * 15.0 >= 0.98 * most, "{course:?}");
+    assert!(timeline.rate(0..15) * 15.0 >= 0.98 * most, "{timeline:?}");
 }
 
 #[test]
 fn a_host_without_a_quota_soon_gets_all_that_its_window_bears() {
-    let course = run(UNLIMITED, 20);
+    let timeline = run(UNLIMITED, 20);
     let settings = HostSettings::default();
-    assert_eq!(course.at_once, settings.concurrency);
+    assert_eq!(timeline.at_once, settings.concurrency);
     let most = settings.concurrency as f64 / UNLIMITED.round_trip.as_secs_f64();
-    assert!(course.rate(10..20) >= 0.95 * most, "{course:?}");
+    assert!(timeline.rate(10..20) >= 0.95 * most, "{timeline:?}");
 }
 
 /// The first requests do not wait for the rate to grow: small jobs complete at once.
 #[test]
 fn small_jobs_on_near_hosts_do_not_wait() {
     let near = Host { round_trip: Duration::from_micros(500), ..UNLIMITED };
-    let course = run(near, 1);
-    assert!(course.served[0] > 5_000, "{course:?}");
+    let timeline = run(near, 1);
+    assert!(timeline.served[0] > 5_000, "{timeline:?}");
 }
 
 #[test]
 fn what_the_host_asks_for_costs_no_more_than_it_must() {
     let host = Host { retry_after: Some(Duration::from_secs(1)), ..KUBERNETES };
-    let course = run(host, 60);
-    assert!(course.rate(10..60) >= 0.95 * host.per_second, "{course:?}");
-    assert!(course.share_refused() < 0.01, "{course:?}");
+    let timeline = run(host, 60);
+    assert!(timeline.rate(10..60) >= 0.95 * host.per_second, "{timeline:?}");
+    assert!(timeline.share_refused() < 0.01, "{timeline:?}");
 }
 
 #[test]
@@ -53,12 +53,12 @@ fn a_quota_that_is_cut_or_restored_is_kept_to_within_ten_seconds() {
             let cut = |t: f64| (changed as f64..60.0).contains(&t);
             let quota = |t| if cut(t) { full / 4.0 } else { full };
             let host = Host { burst, ..KUBERNETES };
-            let course = run_changing(host, &HostSettings::default(), &[Class::Read], 90, quota);
-            let low = course.rate(changed + 10..60) / (full / 4.0);
-            assert!((0.9..1.1).contains(&low), "burst {burst}, cut: {low} {course:?}");
-            let high = course.rate(70..90) / full;
-            assert!((0.9..1.1).contains(&high), "burst {burst}, restored: {high} {course:?}");
-            assert!(course.share_refused() < 0.01, "{course:?}");
+            let timeline = run_changing(host, &HostSettings::default(), &[Class::Read], 90, quota);
+            let low = timeline.rate(changed + 10..60) / (full / 4.0);
+            assert!((0.9..1.1).contains(&low), "burst {burst}, cut: {low} {timeline:?}");
+            let high = timeline.rate(70..90) / full;
+            assert!((0.9..1.1).contains(&high), "burst {burst}, restored: {high} {timeline:?}");
+            assert!(timeline.share_refused() < 0.01, "{timeline:?}");
         }
     }
 }
@@ -89,9 +89,9 @@ fn what_was_not_asked_for_is_not_thought_to_be_refused() {
 fn two_lanes_share_one_quota() {
     let settings = HostSettings::default();
     let both = [Class::Read, Class::Write];
-    let course = run_changing(KUBERNETES, &settings, &both, 60, |_| KUBERNETES.per_second);
-    assert!(course.rate(10..60) >= 0.95 * KUBERNETES.per_second, "{course:?}");
-    assert!(course.share_refused() < 0.015, "{course:?}");
+    let timeline = run_changing(KUBERNETES, &settings, &both, 60, |_| KUBERNETES.per_second);
+    assert!(timeline.rate(10..60) >= 0.95 * KUBERNETES.per_second, "{timeline:?}");
+    assert!(timeline.share_refused() < 0.015, "{timeline:?}");
 }
 
 /// A quota by the minute: all of it may be used at once, and none for the rest of the minute.
@@ -128,9 +128,9 @@ fn a_quota_by_the_minute_costs_few_refusals() {
 #[test]
 fn a_quota_without_bursts_far_away_is_used_in_part() {
     let host = Host { per_second: 46.9, burst: 2.0, round_trip: Duration::from_millis(101), ..KUBERNETES };
-    let course = run(host, 90);
-    assert!(course.rate(30..90) >= 0.5 * host.per_second, "{course:?}");
-    assert!(course.share_refused() < 0.01, "{course:?}");
+    let timeline = run(host, 90);
+    assert!(timeline.rate(30..90) >= 0.5 * host.per_second, "{timeline:?}");
+    assert!(timeline.share_refused() < 0.01, "{timeline:?}");
 }
 
 #[test]
@@ -141,13 +141,13 @@ fn hard_caps_hold_whatever_the_host_bears() {
         writes_per_second: Some(20.0),
         ..HostSettings::default()
     };
-    let course = run_changing(UNLIMITED, &settings, &[Class::Read], 20, |_| 1e9);
-    assert!((48.0..=51.0).contains(&course.rate(0..20)), "{course:?}");
-    assert!(course.at_once <= 3);
-    let course = run_changing(UNLIMITED, &settings, &[Class::Write], 20, |_| 1e9);
-    assert!((19.0..=22.0).contains(&course.rate(0..20)), "{course:?}");
-    let course = run_changing(UNLIMITED, &settings, &[Class::Read, Class::Write], 20, |_| 1e9);
-    assert!((48.0..=51.0).contains(&course.rate(0..20)), "together: {course:?}");
+    let timeline = run_changing(UNLIMITED, &settings, &[Class::Read], 20, |_| 1e9);
+    assert!((48.0..=51.0).contains(&timeline.rate(0..20)), "{timeline:?}");
+    assert!(timeline.at_once <= 3);
+    let timeline = run_changing(UNLIMITED, &settings, &[Class::Write], 20, |_| 1e9);
+    assert!((19.0..=22.0).contains(&timeline.rate(0..20)), "{timeline:?}");
+    let timeline = run_changing(UNLIMITED, &settings, &[Class::Read, Class::Write], 20, |_| 1e9);
+    assert!((48.0..=51.0).contains(&timeline.rate(0..20)), "together: {timeline:?}");
 }
 
 /// The requests under way at a refusal are lost, and nothing compensates for the dip after a trial; but few are refused.
@@ -158,9 +158,9 @@ fn a_quota_without_bursts_is_used_and_little_is_refused() {
     {
         let host =
             Host { per_second, burst: 2.0, round_trip: Duration::from_millis(round_trip), ..KUBERNETES };
-        let course = run(host, 90);
-        assert!(course.rate(10..90) >= least * per_second, "{course:?}");
-        assert!(course.share_refused() < 0.01, "{course:?}");
+        let timeline = run(host, 90);
+        assert!(timeline.rate(10..90) >= least * per_second, "{timeline:?}");
+        assert!(timeline.share_refused() < 0.01, "{timeline:?}");
     }
 }
 
@@ -168,6 +168,6 @@ fn a_quota_without_bursts_is_used_and_little_is_refused() {
 #[test]
 fn two_lanes_begin_with_one_burst() {
     let both = [Class::Read, Class::Write];
-    let course = run_changing(KUBERNETES, &HostSettings::default(), &both, 15, |_| KUBERNETES.per_second);
-    assert!(course.refused(0..15) <= 30, "{course:?}");
+    let timeline = run_changing(KUBERNETES, &HostSettings::default(), &both, 15, |_| KUBERNETES.per_second);
+    assert!(timeline.refused(0..15) <= 30, "{timeline:?}");
 }

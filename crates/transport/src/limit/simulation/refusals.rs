@@ -16,18 +16,18 @@ fn a_rest_is_no_longer_than_patience() {
     let host = Host { retry_after: Some(Duration::from_secs(30)), ..KUBERNETES };
     let settings = HostSettings { patience, ..HostSettings::default() };
     let load = Load::Endless { classes: &[Class::Read], seconds: 120 };
-    let course = Simulation { host, settings: settings.clone(), load, fails: &never }.run();
-    assert_eq!(course.outage, None, "it serves requests after each rest");
-    let longest = course.served.split(|served| *served > 0).map(<[u32]>::len).max();
-    assert!(longest <= Some(5), "{course:?}");
+    let timeline = Simulation { host, settings: settings.clone(), load, fails: &never }.run();
+    assert_eq!(timeline.outage, None, "it serves requests after each rest");
+    let longest = timeline.served.split(|served| *served > 0).map(<[u32]>::len).max();
+    assert!(longest <= Some(5), "{timeline:?}");
 
     let refuses = Simulation { host, settings, load, fails: &never };
-    let course = refuses.run_against(|time| match time.as_secs() {
+    let timeline = refuses.run_against(|time| match time.as_secs() {
         0 => Observed::Served,
         _ => Observed::Refused(host.retry_after),
     });
-    assert!(course.outage.is_some_and(|outage| outage.refused >= 2), "{course:?}");
-    assert!((6.0..7.0).contains(&course.ended.as_secs_f64()), "{course:?}");
+    assert!(timeline.outage.is_some_and(|outage| outage.refused >= 2), "{timeline:?}");
+    assert!((6.0..7.0).contains(&timeline.ended.as_secs_f64()), "{timeline:?}");
 }
 
 /// Minutes of 5,000 requests, where the host reports the time until the next minute.
@@ -37,7 +37,7 @@ fn a_quota_by_the_minute_that_says_when_it_is_renewed_costs_next_to_nothing() {
     let mut served = [0_u32; 10];
     let load = Load::Endless { classes: &[Class::Read], seconds: 600 };
     let settings = HostSettings::default();
-    let course = Simulation { host: UNLIMITED, settings, load, fails: &never }.run_against(|time| {
+    let timeline = Simulation { host: UNLIMITED, settings, load, fails: &never }.run_against(|time| {
         let served = &mut served[minute(time) as usize];
         if *served < 5_000 {
             *served += 1;
@@ -45,7 +45,7 @@ fn a_quota_by_the_minute_that_says_when_it_is_renewed_costs_next_to_nothing() {
         }
         Observed::Refused(Some(Duration::from_secs(60 * (minute(time) + 1)) - time))
     });
-    assert!(course.outage.is_none());
+    assert!(timeline.outage.is_none());
     assert!(served[1..].iter().all(|served| *served >= 4_500), "{served:?}");
-    assert!(course.share_refused() < 0.01, "{}", course.share_refused());
+    assert!(timeline.share_refused() < 0.01, "{}", timeline.share_refused());
 }

@@ -8,9 +8,9 @@ use super::*;
 const NEAR: Host = Host { round_trip: Duration::from_millis(5), ..UNLIMITED };
 
 fn job(host: Host, settings: HostSettings, requests: usize) -> Duration {
-    let course = Simulation { host, settings, load: Load::Job(requests), fails: &never }.run();
-    assert_eq!(course.sent() as usize, requests);
-    course.ended
+    let timeline = Simulation { host, settings, load: Load::Job(requests), fails: &never }.run();
+    assert_eq!(timeline.sent() as usize, requests);
+    timeline.ended
 }
 
 /// The settings of a user who knows that the host has no quota.
@@ -33,10 +33,10 @@ fn a_small_job_on_a_near_host_takes_hardly_longer_than_with_known_limits() {
 #[test]
 fn the_fast_search_costs_less_than_a_window_of_refusals() {
     for (burst, most) in [(100.0, 10), (120.0, 12), (200.0, 20), (1_000.0, 36)] {
-        let course = run(Host { burst, ..KUBERNETES }, 60);
-        assert!(course.refused(0..15) <= most, "burst {burst}: {course:?}");
-        assert!(course.share_refused() < 0.01, "burst {burst}: {course:?}");
-        assert!(course.rate(5..60) >= 0.95 * KUBERNETES.per_second, "burst {burst}: {course:?}");
+        let timeline = run(Host { burst, ..KUBERNETES }, 60);
+        assert!(timeline.refused(0..15) <= most, "burst {burst}: {timeline:?}");
+        assert!(timeline.share_refused() < 0.01, "burst {burst}: {timeline:?}");
+        assert!(timeline.rate(5..60) >= 0.95 * KUBERNETES.per_second, "burst {burst}: {timeline:?}");
     }
 }
 
@@ -45,9 +45,9 @@ fn the_fast_search_costs_less_than_a_window_of_refusals() {
 fn the_fast_search_costs_hardly_more_where_answers_are_late() {
     for milliseconds in [2, 4, 8] {
         let host = Host { between_answers: Duration::from_millis(milliseconds), ..KUBERNETES };
-        let course = run(host, 60);
-        assert!(course.refused(0..15) <= 12, "{milliseconds} ms: {course:?}");
-        assert!(course.rate(5..60) >= 0.95 * KUBERNETES.per_second, "{milliseconds} ms: {course:?}");
+        let timeline = run(host, 60);
+        assert!(timeline.refused(0..15) <= 12, "{milliseconds} ms: {timeline:?}");
+        assert!(timeline.rate(5..60) >= 0.95 * KUBERNETES.per_second, "{milliseconds} ms: {timeline:?}");
     }
 }
 
@@ -86,6 +86,6 @@ fn the_fast_search_of_a_second_lane_costs_no_more() {
 #[test]
 fn the_fast_search_keeps_to_a_cap() {
     let settings = HostSettings { requests_per_second: Some(50.0), ..HostSettings::default() };
-    let course = run_changing(NEAR, &settings, &[Class::Read], 5, |_| 1e9);
-    assert!(course.served.iter().all(|second| *second <= 52), "{course:?}");
+    let timeline = run_changing(NEAR, &settings, &[Class::Read], 5, |_| 1e9);
+    assert!(timeline.served.iter().all(|second| *second <= 52), "{timeline:?}");
 }

@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::host::authority;
 use crate::limit::Observed;
 use crate::redact::{Carried, shown};
-use crate::request::{Body, NamedBy, Place, Redirects, Repeat, Request};
+use crate::request::{Body, NamedBy, Redirects, Repeat, Request, Reservation};
 use crate::retry::{Budget, is_refusal, is_temporary, observed};
 use crate::shared::Shared;
 use crate::stream::{Head, Origin};
@@ -29,7 +29,7 @@ const WRITE_ANSWER: u32 = 5;
 const REDIRECTED_ANEW: u32 = 2;
 
 /// A request in progress.
-pub(crate) struct Course<'a> {
+pub(crate) struct Exchange<'a> {
     shared: &'a Shared,
     method: Method,
     kind: &'static str,
@@ -40,7 +40,7 @@ pub(crate) struct Course<'a> {
     redirects: Redirects,
     repeat: Repeat,
     /// The permit for the first attempt, if the caller has acquired one.
-    place: Option<Place>,
+    reservation: Option<Reservation>,
     /// Where the request starts. Each attempt starts there.
     origin: Leg,
     leg: Leg,
@@ -61,11 +61,12 @@ struct Leg {
     named_by: NamedBy,
 }
 
-impl<'a> Course<'a> {
+impl<'a> Exchange<'a> {
     pub(crate) fn new(shared: &'a Shared, request: Request) -> Self {
         let carried = Arc::new(Carried::of(&request.headers, &request.secrets));
-        let Request { method, url, kind, class, headers, body, redirects, repeat, named_by, place, .. } =
-            request;
+        let Request {
+            method, url, kind, class, headers, body, redirects, repeat, named_by, reservation, ..
+        } = request;
         let patience = shared.host_settings(&authority(&url)).patience;
         let leg = Leg { url, headers, named_by };
         Self {
@@ -77,7 +78,7 @@ impl<'a> Course<'a> {
             body,
             redirects,
             repeat,
-            place,
+            reservation,
             origin: leg.clone(),
             leg,
             carried,
@@ -223,8 +224,8 @@ impl<'a> Course<'a> {
         let settings = self.shared.host_settings(&authority(url));
         let client = self.shared.clients.of(url, *named_by, settings.direct).await?;
         let host = self.shared.host(url);
-        let permit = match self.place.take() {
-            Some(Place(permit)) => permit.using(),
+        let permit = match self.reservation.take() {
+            Some(Reservation(permit)) => permit.using(),
             None => host.admit(self.class).await?,
         };
         // Following a redirect is part of the same attempt.

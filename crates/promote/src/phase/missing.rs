@@ -33,7 +33,7 @@ const PARTS_AT_ONCE: usize = 8;
 /// # Errors
 /// If an image is in production, or will be, and signing is not possible: such a run must not start, and a dry run reports it. If
 /// the run is stopped.
-pub(crate) async fn look(
+pub(crate) async fn find_missing(
     run: &Run,
     reader: &Reader,
     mut plan: Plan,
@@ -43,17 +43,17 @@ pub(crate) async fn look(
     if plan.decisions().next().is_none() {
         return Ok(plan);
     }
-    let looking = Looking { run, reader, plan: &plan, trust_config, signing };
-    if looking.subjects().is_empty() {
+    let search = Search { run, reader, plan: &plan, trust_config, signing };
+    if search.subjects().is_empty() {
         return Ok(plan);
     }
-    if !plan.looks {
-        plan.owed = looking.by_listings();
+    if !plan.checks_attached {
+        plan.owed = search.by_listings();
     }
     match signing.ready().await {
-        Ok(signers) if plan.looks => {
-            let looking = Looking { run, reader, plan: &plan, trust_config, signing };
-            plan.owed = looking.at_images(&signers).await;
+        Ok(signers) if plan.checks_attached => {
+            let search = Search { run, reader, plan: &plan, trust_config, signing };
+            plan.owed = search.at_images(&signers).await;
         }
         Ok(_) => {}
         Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(plan))),
@@ -62,7 +62,7 @@ pub(crate) async fn look(
 }
 
 /// Determines what images lack.
-struct Looking<'a> {
+struct Search<'a> {
     run: &'a Run,
     reader: &'a Reader,
     plan: &'a Plan,
@@ -70,7 +70,7 @@ struct Looking<'a> {
     signing: &'a Signing,
 }
 
-impl Looking<'_> {
+impl Search<'_> {
     /// Determines from listings alone what images lack. An image that is to be copied lacks everything, and one without a
     /// `.sig` tag lacks a signature. Nothing is known about the others.
     fn by_listings(&self) -> Owed {
@@ -123,7 +123,7 @@ impl Looking<'_> {
             all,
             |subject| subject.canonical,
             async |subject| {
-                let found = self.look(subject, signers).await;
+                let found = self.find_missing(subject, signers).await;
                 self.run.emit(&Event::Worked);
                 (subject, found)
             },
@@ -182,7 +182,11 @@ impl Looking<'_> {
     }
 
     /// Determines what one image lacks. Returns `None` if it lacks nothing.
-    async fn look(&self, subject: Subject, signers: &Signers<'_>) -> Result<Option<OwedImage>, AttachError> {
+    async fn find_missing(
+        &self,
+        subject: Subject,
+        signers: &Signers<'_>,
+    ) -> Result<Option<OwedImage>, AttachError> {
         let edges = self.plan.edges();
         let canonical = edges.repository(subject.canonical);
         let reference = self.trust_config.production.reference(canonical);
