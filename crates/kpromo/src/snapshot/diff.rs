@@ -20,23 +20,25 @@ pub(crate) async fn diff(args: DiffArgs, environment: &Environment) -> Exit {
         Err(exit) => return exit,
     };
     let reader = connection.client.reader();
-    bounded(&connection.door, args.timeout, async {
-        // Files come first: where one of them is invalid no registry is asked.
-        let files = [file(&args.first, &args).await, file(&args.second, &args).await];
-        let [Ok(first), Ok(second)] = files else { return Exit::Invalid };
-        let sides = (side(first, &args.first, &args, &reader), side(second, &args.second, &args, &reader));
-        let (first, second) = match tokio::try_join!(sides.0, sides.1) {
-            Ok(sides) => sides,
-            Err(exit) => return exit,
-        };
-        let differs = args.exit_code && compare(&first, &second).next().is_some();
-        let written = match args.format {
-            DiffFormat::Text => write(move |to| write_text(&first, &second, to)).await,
-            DiffFormat::Json => write(move |to| write_json(&first, &second, to)).await,
-        };
-        if differs { Exit::Failure } else { written }
-    })
-    .await
+    bounded(&connection.door, args.timeout, Box::pin(read_and_compare(&args, &reader))).await
+}
+
+async fn read_and_compare(args: &DiffArgs, reader: &Reader) -> Exit {
+    // Files come first: if one of them is invalid, no registry is asked.
+    let files = [file(&args.first, args).await, file(&args.second, args).await];
+    let [Ok(first), Ok(second)] = files else { return Exit::Invalid };
+    let first = Box::pin(side(first, &args.first, args, reader));
+    let second = Box::pin(side(second, &args.second, args, reader));
+    let (first, second) = match tokio::try_join!(first, second) {
+        Ok(sides) => sides,
+        Err(exit) => return exit,
+    };
+    let differs = args.exit_code && compare(&first, &second).next().is_some();
+    let written = match args.format {
+        DiffFormat::Text => write(move |to| write_text(&first, &second, to)).await,
+        DiffFormat::Json => write(move |to| write_json(&first, &second, to)).await,
+    };
+    if differs { Exit::Failure } else { written }
 }
 
 /// Reads a side that is a file.
@@ -99,7 +101,7 @@ fn write_text(first: &Snapshot, second: &Snapshot, to: &mut dyn Write) -> io::Re
             match line {
                 Line::Digest(sign, digest, []) => writeln!(to, "{sign} {name}@{digest}")?,
                 Line::Digest(sign, digest, tags) => {
-                    writeln!(to, "{sign} {name}@{digest} {}", tags.join(" "))?
+                    writeln!(to, "{sign} {name}@{digest} {}", tags.join(" "))?;
                 }
                 Line::Tag(sign, tag, digest) => writeln!(to, "{sign} {name}:{tag} {digest}")?,
                 Line::Moved(tag, from, into) => writeln!(to, "~ {name}:{tag} {from} -> {into}")?,
@@ -141,14 +143,14 @@ struct MovedJson<'a> {
 }
 
 fn write_json(first: &Snapshot, second: &Snapshot, to: &mut dyn Write) -> io::Result<()> {
-    write!(to, "[")?;
+    write!(to, "{{\"schema\":1,\"images\":[")?;
     let mut is_first = true;
     for difference in compare(first, second) {
         write!(to, "{}\n  ", if is_first { "" } else { "," })?;
         is_first = false;
         serde_json::to_writer(&mut *to, &image_json(&difference))?;
     }
-    writeln!(to, "{}", if is_first { "]" } else { "\n]" })
+    writeln!(to, "{}]}}", if is_first { "" } else { "\n" })
 }
 
 fn image_json(difference: &ImageDiff) -> ImageJson<'_> {

@@ -32,18 +32,19 @@ pub(crate) async fn print(args: SnapshotArgs, environment: &Environment) -> Exit
         Err(exit) => return exit,
     };
     let reader = connection.client.reader();
-    bounded(&connection.door, args.timeout, async {
-        let (snapshot, exit) = match take(&args, &reader, environment).await {
-            Ok(taken) => taken,
-            Err(exit) => return exit,
-        };
-        let format = args.format;
-        match write(move |to| snapshot.write(format, to)).await {
-            Exit::Success => exit,
-            failed => failed,
-        }
-    })
-    .await
+    bounded(&connection.door, args.timeout, Box::pin(take_and_print(&args, &reader, environment))).await
+}
+
+async fn take_and_print(args: &SnapshotArgs, reader: &Reader, environment: &Environment) -> Exit {
+    let (snapshot, exit) = match take(args, reader, environment).await {
+        Ok(taken) => taken,
+        Err(exit) => return exit,
+    };
+    let format = args.format;
+    match write(move |to| snapshot.write(format, to)).await {
+        Exit::Success => exit,
+        failed => failed,
+    }
 }
 
 /// Takes a snapshot. The exit code is that of a run that prints it.

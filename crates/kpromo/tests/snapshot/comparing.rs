@@ -37,9 +37,9 @@ async fn a_registry_is_compared_with_its_snapshot_in_any_format() {
     ]);
     assert_eq!(said.code, 1, "{}", said.stderr);
     let json: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
-    assert_eq!(json[0]["moved"][0]["from"], v9.to_string());
-    assert_eq!(json[0]["removedTags"][0]["tag"], "v11");
-    assert_eq!(json[1]["removed"].as_array().unwrap().len(), 3);
+    assert_eq!(json["images"][0]["moved"][0]["from"], v9.to_string());
+    assert_eq!(json["images"][0]["removedTags"][0]["tag"], "v11");
+    assert_eq!(json["images"][1]["removed"].as_array().unwrap().len(), 3);
 
     let said = kpromo_with(&["snapshot", "diff", &registry, before.to_str().unwrap(), "--tag=v11"]);
     assert_eq!(said.stdout, format!("- app-b@{v9} v10 v11 v2 v9\n"), "{}", said.stderr);
@@ -54,7 +54,7 @@ async fn two_registries_are_compared() {
     let said = kpromo_with(&["snapshot", "diff", "--minimal", "--exit-code", &of(&one), &of(&two)]);
     assert_eq!((said.code, said.stdout.as_str()), (0, ""), "{}", said.stderr);
     let said = kpromo_with(&["snapshot", "diff", "--output=json", &of(&one), &of(&two)]);
-    assert_eq!((said.code, said.stdout.as_str()), (0, "[]\n"), "{}", said.stderr);
+    assert_eq!((said.code, said.stdout.as_str()), (0, "{\"schema\":1,\"images\":[]}\n"), "{}", said.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@ use oci::Host;
 use registry::{Config, Server};
 use testkit::{Auth, Crane, Distribution, DockerConfig, DockerRegistry, Olareg};
 
-use crate::scene::{expected, fill};
+use crate::scene::{Expected, expected, fill, image};
 use crate::support::{Said, kpromo, run};
 
 fn snapshot(config: &DockerConfig, registry: &str) -> Said {
@@ -13,23 +13,27 @@ fn snapshot(config: &DockerConfig, registry: &str) -> Said {
     run(command)
 }
 
-/// Copies what [`fill`] makes, and compares the snapshot of the copy.
-async fn check(what: &str, host: &Host) {
+/// Copies what [`fill`] makes to a registry.
+async fn copy_to(host: &Host, config: &DockerConfig) {
     let workshop = Server::start(Config::default()).await.unwrap();
     fill(&workshop).await;
-    let config = DockerConfig::new([(host, Distribution::ACCOUNT)]);
-    let crane = Crane::new(&config);
+    let crane = Crane::new(config);
     for repository in workshop.store().repositories() {
         for tag in workshop.store().tags(&repository).keys() {
-            let (from, to) =
-                (format!("{}/{repository}:{tag}", workshop.host()), format!("{host}/{repository}:{tag}"));
-            crane.copy(&from, &to);
+            let image = format!("{repository}:{tag}");
+            crane.copy(&format!("{}/{image}", workshop.host()), &format!("{host}/{image}"));
         }
     }
+}
+
+async fn check(what: &str, host: &Host) {
+    let config = DockerConfig::new([(host, Distribution::ACCOUNT)]);
+    copy_to(host, &config).await;
     let said = snapshot(&config, &format!("{host}/prod"));
     assert_eq!((said.code, said.stdout), (0, expected(false).yaml()), "{what}: {}", said.stderr);
     let said = snapshot(&config, &format!("{host}/nothing"));
     assert_eq!((said.code, said.stdout.as_str()), (20, ""), "{what}: {}", said.stderr);
+    assert!(said.stderr.contains("none of them there"), "{what}: {}", said.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,8 +44,19 @@ async fn registries_of_other_projects_are_read_by_their_catalogs() {
     check("distribution v3 with htpasswd", Distribution::start(Auth::Htpasswd).host()).await;
 }
 
+/// olareg has no catalog.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn olareg_is_read_by_its_catalog() {
-    check("olareg", Olareg::start().host()).await;
+async fn a_registry_without_a_catalog_is_read_repository_by_repository() {
+    let olareg = Olareg::start();
+    let (host, config) = (olareg.host(), DockerConfig::anonymous());
+    copy_to(host, &config).await;
+    let said = snapshot(&config, &format!("{host}/prod/app/agent"));
+    let mut alone = Expected::default();
+    alone.add("", image(3).digest(), &["v1"]);
+    assert_eq!((said.code, said.stdout), (0, alone.yaml()), "{}", said.stderr);
+    assert!(said.stderr.contains("not what may be below it"), "{}", said.stderr);
+    let said = snapshot(&config, host.as_str());
+    assert_eq!((said.code, said.stdout.as_str()), (20, ""), "{}", said.stderr);
+    assert!(said.stderr.contains("neither Google's child lists nor a catalog"), "{}", said.stderr);
 }

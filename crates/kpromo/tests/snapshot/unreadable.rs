@@ -222,6 +222,24 @@ async fn a_registry_that_hangs_is_waited_for_until_the_time_is_over() {
     assert!(said.stderr.contains("--timeout is over"), "{}", said.stderr);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupt_ends_a_snapshot_at_once() {
+    let server = paged().await;
+    let hanging = server.faults().add(Fault::new(Effect::Hang));
+    let mut command = kpromo(None);
+    command.args(["snapshot", &format!("{}/prod", server.host())]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    while hanging.struck() == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await.unwrap().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(130), 0), "{errors}");
+    assert!(errors.contains("interrupted; the snapshot is not complete"), "{errors}");
+}
+
 /// As `| head -c 1` does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_goes_away_ends_the_snapshot_quietly() {
