@@ -16,6 +16,7 @@ mod log;
 mod output;
 mod render;
 mod serve;
+mod snapshot;
 mod terminal;
 mod verify;
 mod version;
@@ -24,7 +25,7 @@ mod watchdog;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Cli, Command, RegistryCommand};
+use args::{Cli, Command, RegistryCommand, SnapshotTask};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -57,16 +58,21 @@ fn main() -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Command::Cip(flags) => {
-            let resolved = matches.subcommand_matches("cip").map(|matches| flags.resolve(matches));
-            match resolved {
-                Some(Ok(args)) => runtime.block_on(cip::run(&args, &environment, &screen)),
-                Some(Err(text)) => return usage(&Cli::conflict(text)),
-                None => Exit::Usage,
-            }
-        }
+        Command::Cip(flags) => match flags.snapshot() {
+            Ok(Some(args)) => runtime.block_on(snapshot::print(args, &environment)),
+            Ok(None) => match flags.resolve() {
+                Ok(args) => runtime.block_on(cip::run(&args, &environment, &screen)),
+                Err(text) => return usage(&Cli::conflict(text)),
+            },
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
         Command::Verify(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(verify::run(&args, &environment)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Snapshot(flags) => match flags.resolve() {
+            Ok(SnapshotTask::Print(args)) => runtime.block_on(snapshot::print(args, &environment)),
+            Ok(SnapshotTask::Diff(args)) => runtime.block_on(snapshot::diff(args, &environment)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),

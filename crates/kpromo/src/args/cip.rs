@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgAction::Set;
+use clap::Args;
 use clap::builder::OsStringValueParser;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
 use oci::SpoolSettings;
 use promote::Recheck;
 
 use super::config::ConfigFlags;
 use super::signatures::{SigningFlags, TrustFlags};
+use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
 use crate::choice::{SigningArgs, TrustArgs};
 
@@ -23,6 +23,7 @@ Examples:
   kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
   kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff
   kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
+  kpromo cip --snapshot us-west2-docker.pkg.dev/k8s-artifacts-prod/images --output csv
 
 Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conflict ·
 12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
@@ -112,17 +113,10 @@ pub(crate) struct CipFlags {
     #[command(flatten)]
     trust: TrustFlags,
 
-    // Flags of the Go tool that this build does not implement: they are parsed, so that the error names what is missing.
-    #[arg(long, hide = true, default_value = "")]
-    snapshot: String,
-    #[arg(long, hide = true, default_value = "")]
-    snapshot_tag: String,
-    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
-    minimal_snapshot: bool,
-    #[arg(long, hide = true, default_value = "")]
-    manifest_based_snapshot_of: String,
-    #[arg(long, hide = true, default_value = "yaml", ignore_case = true, value_parser = ["yaml", "csv"])]
-    output: String,
+    #[command(flatten)]
+    snapshots: CipSnapshotFlags,
+
+    // A flag of the Go tool that this build does not implement: it is parsed, so that the error names what is missing.
     #[arg(long, hide = true, default_value_t = -1, allow_negative_numbers = true)]
     vuln_severity_threshold: i64,
     /// Ignored, as it is in the Go tool.
@@ -214,36 +208,19 @@ impl CipFlags {
     /// What the flags ask for.
     ///
     /// # Errors
-    /// When they contradict one another, or ask for a phase that is not in this build.
-    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, String> {
-        let later = self.later(matches);
-        if !later.is_empty() {
-            let verb = if later.len() == 1 { "is" } else { "are" };
-            return Err(format!("{} {verb} not yet in this build", later.join(", ")));
+    /// When they contradict one another, or ask for a snapshot or for a phase that is not in this build.
+    pub(crate) fn resolve(self) -> Result<CipArgs, String> {
+        self.snapshots.asked()?;
+        if self.vuln_severity_threshold >= 0 {
+            return Err("--vuln-severity-threshold is not yet in this build".to_owned());
         }
-        let manifests = match (path(self.manifest), path(self.thin_manifest_dir)) {
-            (Some(file), None) => ManifestSource::Plain(file),
-            (None, Some(folder)) => ManifestSource::Thin(folder),
-            (Some(_), Some(_)) => {
-                return Err("--manifest and --thin-manifest-dir exclude each other".to_owned());
-            }
-            (None, None) => {
-                return Err("one of --manifest and --thin-manifest-dir is needed".to_owned());
-            }
-        };
+        let manifests = manifests(self.manifest, self.thin_manifest_dir)?
+            .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
         let (output_plan, report) = (path(self.output_plan), path(self.report));
         if self.parse_only && (output_plan.is_some() || report.is_some()) {
             return Err("--parse-only reads no registry: there is no plan and no report to write".to_owned());
         }
-        let limit = match (self.use_prow_manifest_diff, self.manifest_diff_since) {
-            (false, when) if when.is_empty() => Limit::None,
-            (false, when) => Limit::Since(when),
-            (true, when) if when.is_empty() => Limit::ProwChange,
-            (true, _) => {
-                let text = "--use-prow-manifest-diff and --manifest-diff-since exclude each other";
-                return Err(text.to_owned());
-            }
-        };
+        let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since)?;
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {
             return Err("--inventory-cache-verify needs --inventory-cache".to_owned());
@@ -277,22 +254,51 @@ impl CipFlags {
 }
 
 impl CipFlags {
-    /// The flags that ask for a phase that is not in this build, as they are written.
-    fn later(&self, matches: &ArgMatches) -> Vec<&'static str> {
-        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        let text = |name: &str, value: &str| given(name) && !value.is_empty();
-        let asked = [
-            ("--snapshot", text("snapshot", &self.snapshot)),
-            ("--snapshot-tag", text("snapshot_tag", &self.snapshot_tag)),
-            ("--minimal-snapshot", self.minimal_snapshot),
-            (
-                "--manifest-based-snapshot-of",
-                text("manifest_based_snapshot_of", &self.manifest_based_snapshot_of),
-            ),
-            ("--output", text("output", &self.output)),
-            ("--vuln-severity-threshold", self.vuln_severity_threshold >= 0),
+    /// The snapshot that the flags ask for; none: they ask for a promotion.
+    ///
+    /// # Errors
+    /// When they contradict one another.
+    pub(crate) fn snapshot(&self) -> Result<Option<SnapshotArgs>, String> {
+        let Some(flag) = self.snapshots.asked()? else { return Ok(None) };
+        let flags = self.clone();
+        let excluded = [
+            ("--confirm", flags.confirm),
+            ("--parse-only", flags.parse_only),
+            ("--output-plan", path(flags.output_plan).is_some()),
+            ("--report", path(flags.report).is_some()),
+            ("--inventory-cache", path(flags.inventory_cache).is_some()),
+            ("--vuln-severity-threshold", flags.vuln_severity_threshold >= 0),
         ];
-        asked.into_iter().filter_map(|(flag, asked)| asked.then_some(flag)).collect()
+        let beside = Beside {
+            manifests: manifests(flags.manifest, flags.thin_manifest_dir)?,
+            limit: limit(flags.use_prow_manifest_diff, flags.manifest_diff_since)?,
+            strict: flags.strict,
+            config: flags.config.resolve()?,
+            timeout: flags.timeout,
+            excluded: excluded.into_iter().find_map(|(flag, given)| given.then_some(flag)),
+        };
+        flags.snapshots.resolve(flag, beside).map(Some)
+    }
+}
+
+/// Where the manifests are, if the flags say so.
+fn manifests(plain: Option<OsString>, thin: Option<OsString>) -> Result<Option<ManifestSource>, String> {
+    match (path(plain), path(thin)) {
+        (Some(file), None) => Ok(Some(ManifestSource::Plain(file))),
+        (None, Some(folder)) => Ok(Some(ManifestSource::Thin(folder))),
+        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir exclude each other".to_owned()),
+        (None, None) => Ok(None),
+    }
+}
+
+fn limit(prow: bool, since: String) -> Result<Limit, String> {
+    match (prow, since.is_empty()) {
+        (false, true) => Ok(Limit::None),
+        (false, false) => Ok(Limit::Since(since)),
+        (true, true) => Ok(Limit::ProwChange),
+        (true, false) => {
+            Err("--use-prow-manifest-diff and --manifest-diff-since exclude each other".to_owned())
+        }
     }
 }
 
@@ -304,9 +310,10 @@ pub(super) mod tests {
     /// What a command line asks for.
     pub(in super::super) fn cip(flags: &str) -> Result<CipArgs, String> {
         let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
-        let (cli, matches) = Cli::read(words).map_err(|error| error.to_string())?;
+        let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
         let Command::Cip(flags) = cli.command else { panic!("cip was asked for") };
-        flags.resolve(matches.subcommand_matches("cip").unwrap())
+        assert_eq!(flags.snapshot()?, None);
+        flags.resolve()
     }
 
     #[test]
@@ -341,18 +348,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_not_in_this_build_is_refused_by_name() {
-        for flags in [
-            "--snapshot gcr.io/x",
-            "--minimal-snapshot",
-            "--manifest-based-snapshot-of x",
-            "--snapshot-tag x",
-            "--output csv",
-            "--vuln-severity-threshold 1",
-        ] {
-            let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
-            let flag = flags.split([' ', '=']).next().unwrap();
-            assert!(error.contains(flag) && error.contains("not yet in this build"), "{flags}: {error}");
-        }
+        let error = cip("--manifest m.yaml --vuln-severity-threshold 1").unwrap_err();
+        assert!(error.contains("--vuln-severity-threshold is not yet in this build"), "{error}");
     }
 
     #[test]
@@ -360,7 +357,7 @@ pub(super) mod tests {
         assert!(
             cip("--manifest m.yaml --sign=false --vuln-severity-threshold=-1 --max-image-size 10").is_ok()
         );
-        for nothing in ["--minimal-snapshot=false", "--snapshot="] {
+        for nothing in ["--minimal-snapshot=false", "--snapshot=", "--snapshot-tag="] {
             assert!(cip(&format!("--manifest m.yaml {nothing}")).is_ok(), "{nothing}");
         }
     }

@@ -3,6 +3,7 @@
 mod cip;
 mod config;
 mod signatures;
+mod snapshot;
 mod value;
 mod verify;
 
@@ -13,6 +14,9 @@ use std::path::PathBuf;
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use snapshot::{
+    DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
+};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
@@ -70,6 +74,8 @@ pub(crate) enum Command {
     Cip(Box<CipFlags>),
     /// Show who signed images, how they were promoted and what is attested about them.
     Verify(Box<VerifyFlags>),
+    /// Print the images of a registry, or what manifests promote to it.
+    Snapshot(Box<SnapshotFlags>),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.

@@ -36,7 +36,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Runs a promotion.
 pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     let color = !environment.no_color && std::io::stderr().is_terminal();
-    let manifests = match load(args, environment, color) {
+    let manifests = match load(&args.manifests, &args.limit, environment, color) {
         Ok(manifests) => manifests,
         Err(exit) => return exit,
     };
@@ -88,7 +88,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
 }
 
 /// Returns the number of rejected entries, as a text for a person.
-fn entries(rejected: &Diagnostics) -> String {
+pub(crate) fn entries(rejected: &Diagnostics) -> String {
     match rejected.count() {
         1 => "1 entry or project".to_owned(),
         number => format!("{} entries or projects", count(number as u64)),
@@ -152,8 +152,13 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
 }
 
 /// Reads the manifests and limits them to the requested change.
-fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manifests, Exit> {
-    let (path, loaded) = match &args.manifests {
+pub(crate) fn load(
+    manifests: &ManifestSource,
+    limit: &Limit,
+    environment: &Environment,
+    color: bool,
+) -> Result<Manifests, Exit> {
+    let (path, loaded) = match manifests {
         ManifestSource::Plain(file) => (file, load_plain(file)),
         ManifestSource::Thin(folder) => (folder, load_thin(folder)),
     };
@@ -161,7 +166,7 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
         print_error(&diagnostics.render(color));
         Exit::Invalid
     })?;
-    let base = match &args.limit {
+    let base = match limit {
         Limit::None => return Ok(manifests),
         Limit::Since(when) => Ok(Base::Since(when.clone())),
         Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
