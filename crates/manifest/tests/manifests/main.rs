@@ -9,6 +9,7 @@ mod earlier;
 mod folder;
 mod golden;
 mod left_out;
+mod lint_style;
 mod policies;
 mod provenance;
 mod random_trees;
