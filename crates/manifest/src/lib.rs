@@ -17,6 +17,7 @@ mod edge;
 #[doc(hidden)]
 pub mod fuzzing;
 mod intern;
+pub mod lint;
 mod model;
 pub mod policy;
 mod schema;
