@@ -16,6 +16,7 @@ pub mod predicate;
 mod problem;
 mod production;
 mod promoter;
+pub mod scan;
 
 pub use config::{SignatureFormat, Signing, SummarySigner, TrustConfig, Verification};
 pub use problem::{NewAdvice, Problem};

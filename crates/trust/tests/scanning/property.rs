@@ -1,0 +1,1 @@
+//! The gate lets nothing through: random findings, statements, rules and scans against a naive oracle.
