@@ -7,17 +7,9 @@ use jiff::Timestamp;
 use super::finding::Finding;
 use super::part::Part;
 use super::policy::ScanPolicy;
+use super::sourced::Sourced;
 use super::verdict::{FindingStatus, JudgedFinding};
 use super::vex::{VexStatement, removing};
-
-/// A thing with its source, for messages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sourced<T> {
-    /// The scan, the file or the attestation.
-    pub source: Arc<str>,
-    /// The thing.
-    pub content: T,
-}
 
 /// Evaluates the findings of one image manifest. `vex` are statements besides those of the policy. Findings that count come first,
 /// and then the more severe ones.

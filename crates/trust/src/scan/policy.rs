@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use manifest::policy::SignerPattern;
 
-use super::evaluate::Sourced;
 use super::finding::Finding;
 use super::severity::Threshold;
+use super::sourced::Sourced;
 use super::vex::VexStatement;
 
 /// The greatest age of an attested report, unless the policy states another one: 30 days.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use oci::Digest;
 use oci_types::text::shown;
 
+use super::error::ScanError;
 use super::finding::{Finding, Fix};
 use super::severity::Threshold;
 use super::vex::VexStatus;
@@ -15,6 +16,28 @@ use super::vex::VexStatus;
 const TOLD_MAX: usize = 20;
 /// The maximum length of a foreign text in a message, in characters.
 const SHOWN_MAX: usize = 200;
+
+/// What the vulnerability gate says of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scans {
+    /// There is no vulnerability policy.
+    NotAsked,
+    /// The image was judged.
+    Judged(Arc<Vulnerabilities>),
+    /// A scanner could not tell what it knows of the image.
+    Failed(ScanError),
+}
+
+impl Scans {
+    /// Returns why the image does not pass, or `None` if it passes.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::NotAsked => None,
+            Self::Judged(vulnerabilities) => vulnerabilities.refusal(),
+            Self::Failed(error) => Some(error.to_string()),
+        }
+    }
+}
 
 /// The vulnerabilities of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
 
+mod container_analysis;
+mod files;
 mod formats;
 mod property;
 mod support;
