@@ -14,6 +14,7 @@ use promote::Recheck;
 use super::config::ConfigFlags;
 use super::signatures::{SigningFlags, TrustFlags};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
+use super::vulnerabilities::{VulnArgs, VulnFlags};
 use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
@@ -111,6 +112,8 @@ pub(crate) struct CipFlags {
     signing: SigningFlags,
     #[command(flatten)]
     trust: TrustFlags,
+    #[command(flatten)]
+    vulnerabilities: VulnFlags,
 
     // Flags of the Go tool that this build does not implement: they are parsed, so that the error names what is missing.
     #[arg(long, hide = true, default_value = "")]
@@ -123,8 +126,6 @@ pub(crate) struct CipFlags {
     manifest_based_snapshot_of: String,
     #[arg(long, hide = true, default_value = "yaml", ignore_case = true, value_parser = ["yaml", "csv"])]
     output: String,
-    #[arg(long, hide = true, default_value_t = -1, allow_negative_numbers = true)]
-    vuln_severity_threshold: i64,
     /// Ignored, as it is in the Go tool.
     #[arg(long, hide = true, default_value_t = 2048)]
     max_image_size: i64,
@@ -170,6 +171,8 @@ pub(crate) struct CipArgs {
     pub(crate) check_signatures: bool,
     /// What the flags choose about trust.
     pub(crate) trust: TrustArgs,
+    /// What the flags choose about vulnerabilities.
+    pub(crate) vulnerabilities: VulnArgs,
     /// What the flags choose about signing; none: signing is declined.
     pub(crate) signing: Option<SigningArgs>,
     /// The configuration; none: that of the environment, if any.
@@ -197,6 +200,7 @@ impl CipArgs {
             keep_going: true,
             check_signatures: false,
             trust: TrustArgs::default(),
+            vulnerabilities: VulnArgs::default(),
             signing: None,
             config: None,
             cache: None,
@@ -253,7 +257,12 @@ impl CipFlags {
             false => Recheck::Sample(self.inventory_cache_sample / 100.0),
         };
         let mut trust = self.trust.resolve()?;
-        let signing = self.signing.resolve(&mut trust)?;
+        let vulnerabilities = self.vulnerabilities.resolve()?;
+        // A run that only scans signs nothing, and needs no signer.
+        let signing = self.signing.resolve(&mut trust)?.filter(|_| vulnerabilities.only_scan.is_none());
+        if vulnerabilities.only_scan.is_some() && output_plan.is_some() {
+            return Err("--vuln-severity-threshold only scans: there is no plan to write".to_owned());
+        }
         Ok(CipArgs {
             manifests,
             limit,
@@ -263,6 +272,7 @@ impl CipFlags {
             keep_going: self.keep_going,
             check_signatures: self.check_signatures,
             trust,
+            vulnerabilities,
             signing,
             config: self.config.resolve()?,
             cache: cache.map(|path| CacheArgs { path, recheck }),
@@ -290,7 +300,6 @@ impl CipFlags {
                 text("manifest_based_snapshot_of", &self.manifest_based_snapshot_of),
             ),
             ("--output", text("output", &self.output)),
-            ("--vuln-severity-threshold", self.vuln_severity_threshold >= 0),
         ];
         asked.into_iter().filter_map(|(flag, asked)| asked.then_some(flag)).collect()
     }
@@ -347,12 +356,36 @@ pub(super) mod tests {
             "--manifest-based-snapshot-of x",
             "--snapshot-tag x",
             "--output csv",
-            "--vuln-severity-threshold 1",
         ] {
             let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
             let flag = flags.split([' ', '=']).next().unwrap();
             assert!(error.contains(flag) && error.contains("not yet in this build"), "{flags}: {error}");
         }
+    }
+
+    #[test]
+    fn a_threshold_only_scans_and_signs_nothing() {
+        let args =
+            cip("--manifest m.yaml --vuln-severity-threshold 4 --vuln-source google --vuln-source reports");
+        let args = args.unwrap();
+        assert_eq!(args.vulnerabilities.only_scan.unwrap().to_string(), "high");
+        assert_eq!(
+            (args.vulnerabilities.sources, args.signing),
+            (vec!["google".into(), "reports".into()], None)
+        );
+        for (flags, expected) in [
+            ("--vuln-severity-threshold 6", "from -1 (off) to 5"),
+            ("--vuln-severity-threshold=-2", "from -1 (off) to 5"),
+            ("--vuln-unfixed", "--vuln-unfixed needs"),
+            ("--allow-unscanned --vuln-policy=", "--allow-unscanned needs"),
+            ("--vuln-source google", "--vuln-source needs"),
+            ("--vuln-severity-threshold 0 --output-plan p", "only scans"),
+        ] {
+            let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
+            assert!(error.contains(expected), "{flags}: {error}");
+        }
+        let off = cip("--manifest m.yaml --vuln-severity-threshold -1 --vuln-unfixed=false").unwrap();
+        assert_eq!(off.vulnerabilities, VulnArgs::default());
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod config;
 mod signatures;
 mod value;
 mod verify;
+mod vulnerabilities;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
+pub(crate) use vulnerabilities::VulnArgs;
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]

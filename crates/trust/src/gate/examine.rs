@@ -48,7 +48,9 @@ pub async fn examine(
     }
     let signatures = evaluate(&evidence, verification);
     let scans = match &verification.scans {
-        Some(gate) => scan_image(gate, staged, digest, Some(&evidence), &platforms, Timestamp::now()).await?,
+        Some(gate) => {
+            Scans::of(scan_image(gate, staged, digest, Some(&evidence), &platforms, Timestamp::now()).await?)
+        }
         None => Scans::NotAsked,
     };
     Ok(Assessment::new(evidence, platforms, judgements, signatures, scans))

@@ -6,9 +6,10 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use oci::{Descriptor, Digest, Graph};
 
+use super::error::ScanError;
 use super::gate::ScanGate;
 use super::part::Part;
-use super::verdict::Scans;
+use super::verdict::Vulnerabilities;
 use crate::evidence::{Evidence, EvidenceError, EvidenceKinds, is_about_content};
 use crate::gate::Staged;
 use crate::policy::exempt_parts;
@@ -71,7 +72,7 @@ fn ancestors(indexes: &[(Digest, Vec<Descriptor>)], digest: Digest) -> Vec<Diges
 /// parts. Sends a request for each manifest that has not been read, and requests for what is attached, if a scanner needs it.
 ///
 /// # Errors
-/// If the repository does not answer, or if the trusted root is not available. That a scanner cannot tell is a part of the result.
+/// If the repository does not answer, or if the trusted root is not available. That a scanner cannot tell is a result.
 pub async fn scan_image(
     gate: &ScanGate,
     staged: &Staged<'_>,
@@ -79,9 +80,9 @@ pub async fn scan_image(
     evidence: Option<&Evidence>,
     platforms: &BTreeMap<Digest, Evidence>,
     now: Timestamp,
-) -> Result<Scans, EvidenceError> {
+) -> Result<Result<Vulnerabilities, ScanError>, EvidenceError> {
     let repository = staged.source.repository;
-    let unscannable = |why: String| Ok(Scans::Judged(gate.unscannable(digest, why).into()));
+    let unscannable = |why: String| Ok(Ok(gate.unscannable(digest, why)));
     let read;
     let graph = match staged.graph.filter(|graph| graph.is_whole()) {
         Some(graph) => graph,
@@ -114,8 +115,5 @@ pub async fn scan_image(
         fetched = stream::iter(wanted).map(fetch).buffer_unordered(AT_ONCE).try_collect().await?;
         known.extend(fetched.iter().map(|(digest, evidence)| (*digest, evidence)));
     }
-    Ok(match gate.judge(repository, &parts, &known, now).await {
-        Ok(vulnerabilities) => Scans::Judged(vulnerabilities.into()),
-        Err(error) => Scans::Failed(error),
-    })
+    Ok(gate.judge(repository, &parts, &known, now).await)
 }

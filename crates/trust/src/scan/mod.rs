@@ -21,6 +21,7 @@ mod reports;
 mod scanner;
 mod severity;
 mod sourced;
+mod text;
 mod verdict;
 mod vex;
 
@@ -38,5 +39,6 @@ pub use purl::Purl;
 pub use scanner::{PartScan, ScanImage, Scanner};
 pub use severity::{Severity, Threshold};
 pub use sourced::Sourced;
+pub use text::shown;
 pub use verdict::{FindingStatus, JudgedFinding, PartVerdict, Scans, Vulnerabilities};
 pub use vex::{Product, ProductName, VexStatement, VexStatus};

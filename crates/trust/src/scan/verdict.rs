@@ -5,17 +5,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use oci::Digest;
-use oci_types::text::shown;
 
 use super::error::ScanError;
 use super::finding::{Finding, Fix};
 use super::severity::Threshold;
+use super::text::shown;
 use super::vex::VexStatus;
 
 /// The maximum number of findings of one manifest in a message. The rest is counted; the report has all.
 const TOLD_MAX: usize = 20;
-/// The maximum length of a foreign text in a message, in characters.
-const SHOWN_MAX: usize = 200;
 
 /// What the vulnerability gate says of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +27,11 @@ pub enum Scans {
 }
 
 impl Scans {
+    /// Returns what the gate says, or that a scanner could not tell.
+    pub(crate) fn of(judged: Result<Vulnerabilities, ScanError>) -> Self {
+        judged.map_or_else(Self::Failed, |vulnerabilities| Self::Judged(vulnerabilities.into()))
+    }
+
     /// Returns why the image does not pass, or `None` if it passes.
     pub fn refusal(&self) -> Option<String> {
         match self {
@@ -125,7 +128,7 @@ impl Vulnerabilities {
     }
 
     fn lines(&self, part: &PartVerdict) -> Vec<String> {
-        let platform = part.platform.as_deref().map(|name| format!(" ({})", text(name))).unwrap_or_default();
+        let platform = part.platform.as_deref().map(|name| format!(" ({})", shown(name))).unwrap_or_default();
         let violations: Vec<&JudgedFinding> = part.violations().collect();
         let unscanned = !part.is_scanned() && !self.allows_unscanned;
         let count = violations.len();
@@ -140,7 +143,7 @@ impl Vulnerabilities {
         };
         let mut lines = vec![format!("{}{platform}: {what}", part.digest)];
         if unscanned {
-            lines.extend(part.unscanned.iter().map(|why| format!("  {}", text(why))));
+            lines.extend(part.unscanned.iter().map(|why| format!("  {}", shown(why))));
         }
         lines.extend(violations.iter().take(TOLD_MAX).map(|judged| format!("  {judged}")));
         if count > TOLD_MAX {
@@ -166,13 +169,13 @@ impl PartVerdict {
 impl fmt::Display for JudgedFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Finding { id, severity, package, installed, fix, .. } = &self.finding;
-        write!(f, "{} ({severity}) in {} {}", text(id), text(package), text(installed))?;
+        write!(f, "{} ({severity}) in {} {}", shown(id), shown(package), shown(installed))?;
         match fix {
-            Fix::Available(versions) => write!(f, ", fixed in {}", text(versions))?,
+            Fix::Available(versions) => write!(f, ", fixed in {}", shown(versions))?,
             Fix::None => f.write_str(", no fix")?,
             Fix::Unstated => f.write_str(", the report does not state a fix")?,
         }
-        write!(f, ", by {}", text(&self.source))
+        write!(f, ", by {}", shown(&self.source))
     }
 }
 
@@ -183,16 +186,12 @@ impl fmt::Display for FindingStatus {
             Self::BelowThreshold => f.write_str("below threshold"),
             Self::Unfixed => f.write_str("no fix"),
             Self::Ignored { reason, expires } => {
-                write!(f, "ignored until {}: {}", expires, text(reason))
+                write!(f, "ignored until {}: {}", expires, shown(reason))
             }
             Self::Vex { status, place, why } => {
-                write!(f, "VEX {status} by {}", text(place))?;
-                if why.is_empty() { Ok(()) } else { write!(f, ": {}", text(why)) }
+                write!(f, "VEX {status} by {}", shown(place))?;
+                if why.is_empty() { Ok(()) } else { write!(f, ": {}", shown(why)) }
             }
         }
     }
-}
-
-fn text(foreign: &str) -> String {
-    shown(foreign, SHOWN_MAX)
 }

@@ -33,7 +33,7 @@ fn service_at(url: &str, tokens: Tokens) -> ContainerAnalysis {
     let retry = Retry { attempts: 2, first_pause: Duration::from_millis(1), ..Retry::default() };
     let other_hosts = HostSettings { patience: Duration::from_millis(1), ..HostSettings::default() };
     let door = Door::open(Settings { retry, other_hosts, ..Settings::default() }).unwrap();
-    ContainerAnalysis::new(door, url, Arc::new(tokens)).unwrap()
+    ContainerAnalysis::new(door, url, Some(Arc::new(tokens))).unwrap()
 }
 
 fn service(server: &Occurrences) -> ContainerAnalysis {
@@ -188,7 +188,7 @@ async fn credentials_that_cannot_be_used_are_an_error_and_missing_ones_are_not_s
 #[test]
 fn a_service_is_a_url_that_may_be_spoken_with() {
     let door = Door::open(Settings::default()).unwrap();
-    let open = |url: &str| ContainerAnalysis::new(door.clone(), url, Arc::new(Tokens(Ok(None)))).map(drop);
+    let open = |url: &str| ContainerAnalysis::new(door.clone(), url, None).map(drop);
     for url in
         [trust::scan::CONTAINER_ANALYSIS, "https://grafeas.example:8443/v1beta1/", "http://127.0.0.1:1"]
     {

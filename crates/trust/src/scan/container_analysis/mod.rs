@@ -66,11 +66,12 @@ pub enum InvalidService {
 
 impl ContainerAnalysis {
     /// Creates the client of the service at a URL: [`CONTAINER_ANALYSIS`], or that of a Grafeas server. A path names the version of
-    /// the API. Without one, it is `/v1`. The caller's tokens are sent to `googleapis.com` and to this machine alone.
+    /// the API. Without one, it is `/v1`. `tokens` are those of the caller. They are sent to `googleapis.com` and to this machine
+    /// alone.
     ///
     /// # Errors
     /// If the URL is invalid, or plain HTTP must not be used with its host.
-    pub fn new(door: Door, url: &str, tokens: Arc<dyn AccessTokens>) -> Result<Self, InvalidService> {
+    pub fn new(door: Door, url: &str, tokens: Option<Arc<dyn AccessTokens>>) -> Result<Self, InvalidService> {
         let mut base = Url::parse(url).map_err(|_| InvalidService::Url)?;
         let Some(host) = base.host_str().map(str::to_owned) else { return Err(InvalidService::Url) };
         let has_more = !base.username().is_empty()
@@ -92,7 +93,7 @@ impl ContainerAnalysis {
         base.set_path(if path.is_empty() { VERSION } else { &path });
         let is_google =
             base.scheme() == "https" && base.port().is_none() && host.ends_with(".googleapis.com");
-        let tokens = (is_google || is_loopback).then_some(tokens);
+        let tokens = tokens.filter(|_| is_google || is_loopback);
         Ok(Self { door, base, tokens, known: Mutex::default() })
     }
 
