@@ -44,6 +44,15 @@ const TOOLS: &[Tool] = &[
         source: Source::Go("github.com/distribution/distribution/v3/cmd/registry"),
     },
     Tool {
+        name: "grafeas",
+        version: "v0.2.3",
+        source: Source::GoModule {
+            module: "github.com/grafeas/grafeas",
+            package: "go/v1beta1/main",
+            replaced: &[],
+        },
+    },
+    Tool {
         name: "olareg",
         version: "v0.1.2",
         source: Source::GoModule { module: "github.com/olareg/olareg", package: "cmd/olareg", replaced: &[] },

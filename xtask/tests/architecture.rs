@@ -16,7 +16,7 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("manifest", &["oci-types"]),
     ("oci", &["oci-types", "transport"]),
     ("sigstore", &["oci-types", "transport"]),
-    ("trust", &["manifest", "oci", "oci-types", "sigstore"]),
+    ("trust", &["manifest", "oci", "oci-types", "sigstore", "transport"]),
     ("promote", &["manifest", "oci", "oci-types", "sigstore", "trust"]),
     ("registry", &["oci"]),
     ("kpromo", &["manifest", "oci", "promote", "registry", "sigstore", "transport", "trust"]),

@@ -15,6 +15,7 @@ mod image_audit;
 mod log;
 mod output;
 mod render;
+mod scans;
 mod serve;
 mod snapshot;
 mod terminal;

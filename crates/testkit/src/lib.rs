@@ -6,7 +6,7 @@
 //! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
 //! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A
-//! [`TufRepository`] needs no external program.
+//! [`TufRepository`] and [`Occurrences`], a server of Container Analysis' protocol, need no external program.
 //!
 //! A test that uses anything else of this crate is `#[ignore]`d, and `cargo xtask test` runs it:
 //!
@@ -30,8 +30,10 @@ mod crane_registry;
 mod credential;
 mod distribution;
 mod docker_registry;
+mod grafeas;
 mod issuer;
 mod loopback;
+mod occurrences;
 mod olareg;
 mod process;
 mod service;
@@ -48,7 +50,9 @@ pub use crane_registry::CraneRegistry;
 pub use credential::{Account, DockerConfig};
 pub use distribution::{Auth, Distribution};
 pub use docker_registry::DockerRegistry;
+pub use grafeas::Grafeas;
 pub use issuer::Issuer;
+pub use occurrences::{Occurrences, OccurrencesFault, OccurrencesRequest};
 pub use olareg::Olareg;
 pub use sigstore::{Rekor, Sigstore};
 pub use skopeo::Skopeo;

@@ -3,5 +3,5 @@
 mod get;
 mod serve;
 
-pub(crate) use get::get;
+pub(crate) use get::{get, post};
 pub(crate) use serve::FileServer;

@@ -14,6 +14,7 @@ use super::config::ConfigFlags;
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
+use super::vulnerabilities::{VulnArgs, VulnFlags};
 use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
@@ -112,13 +113,11 @@ pub(crate) struct CipFlags {
     signing: SigningFlags,
     #[command(flatten)]
     trust: TrustFlags,
+    #[command(flatten)]
+    vulnerabilities: VulnFlags,
 
     #[command(flatten)]
     snapshots: CipSnapshotFlags,
-
-    // A flag of the Go tool that this build does not implement: it is parsed, so that the error names what is missing.
-    #[arg(long, hide = true, default_value_t = -1, allow_negative_numbers = true)]
-    vuln_severity_threshold: i64,
     /// Ignored, as it is in the Go tool.
     #[arg(long, hide = true, default_value_t = 2048)]
     max_image_size: i64,
@@ -164,6 +163,8 @@ pub(crate) struct CipArgs {
     pub(crate) check_signatures: bool,
     /// What the flags choose about trust.
     pub(crate) trust: TrustArgs,
+    /// What the flags choose about vulnerabilities.
+    pub(crate) vulnerabilities: VulnArgs,
     /// What the flags choose about signing; none: signing is declined.
     pub(crate) signing: Option<SigningArgs>,
     /// The configuration; none: that of the environment, if any.
@@ -191,6 +192,7 @@ impl CipArgs {
             keep_going: true,
             check_signatures: false,
             trust: TrustArgs::default(),
+            vulnerabilities: VulnArgs::default(),
             signing: None,
             config: None,
             cache: None,
@@ -211,9 +213,6 @@ impl CipFlags {
     /// When they contradict one another, or ask for a snapshot or for a phase that is not in this build.
     pub(crate) fn resolve(self) -> Result<CipArgs, String> {
         self.snapshots.asked()?;
-        if self.vuln_severity_threshold >= 0 {
-            return Err("--vuln-severity-threshold is not yet in this build".to_owned());
-        }
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?
             .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
         let (output_plan, report) = (path(self.output_plan), path(self.report));
@@ -230,7 +229,12 @@ impl CipFlags {
             false => Recheck::Sample(self.inventory_cache_sample / 100.0),
         };
         let mut trust = self.trust.resolve()?;
-        let signing = self.signing.resolve(&mut trust)?;
+        let vulnerabilities = self.vulnerabilities.resolve()?;
+        // A run that only scans signs nothing, and needs no signer.
+        let signing = self.signing.resolve(&mut trust)?.filter(|_| vulnerabilities.only_scan.is_none());
+        if vulnerabilities.only_scan.is_some() && output_plan.is_some() {
+            return Err("--vuln-severity-threshold only scans: there is no plan to write".to_owned());
+        }
         Ok(CipArgs {
             manifests,
             limit,
@@ -240,6 +244,7 @@ impl CipFlags {
             keep_going: self.keep_going,
             check_signatures: self.check_signatures,
             trust,
+            vulnerabilities,
             signing,
             config: self.config.resolve()?,
             cache: cache.map(|path| CacheArgs { path, recheck }),
@@ -267,7 +272,7 @@ impl CipFlags {
             ("--output-plan", path(flags.output_plan).is_some()),
             ("--report", path(flags.report).is_some()),
             ("--inventory-cache", path(flags.inventory_cache).is_some()),
-            ("--vuln-severity-threshold", flags.vuln_severity_threshold >= 0),
+            ("--vuln-severity-threshold", flags.vulnerabilities.is_scan()),
         ];
         let beside = Beside {
             manifests: manifests(flags.manifest, flags.thin_manifest_dir)?,
@@ -347,9 +352,28 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_in_this_build_is_refused_by_name() {
-        let error = cip("--manifest m.yaml --vuln-severity-threshold 1").unwrap_err();
-        assert!(error.contains("--vuln-severity-threshold is not yet in this build"), "{error}");
+    fn a_threshold_only_scans_and_signs_nothing() {
+        let args =
+            cip("--manifest m.yaml --vuln-severity-threshold 4 --vuln-source google --vuln-source reports");
+        let args = args.unwrap();
+        assert_eq!(args.vulnerabilities.only_scan.unwrap().to_string(), "high");
+        assert_eq!(
+            (args.vulnerabilities.sources, args.signing),
+            (vec!["google".into(), "reports".into()], None)
+        );
+        for (flags, expected) in [
+            ("--vuln-severity-threshold 6", "from -1 (off) to 5"),
+            ("--vuln-severity-threshold=-2", "from -1 (off) to 5"),
+            ("--vuln-unfixed", "--vuln-unfixed needs"),
+            ("--allow-unscanned --vuln-policy=", "--allow-unscanned needs"),
+            ("--vuln-source google", "--vuln-source needs"),
+            ("--vuln-severity-threshold 0 --output-plan p", "only scans"),
+        ] {
+            let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
+            assert!(error.contains(expected), "{flags}: {error}");
+        }
+        let off = cip("--manifest m.yaml --vuln-severity-threshold -1 --vuln-unfixed=false").unwrap();
+        assert_eq!(off.vulnerabilities, VulnArgs::default());
     }
 
     #[test]

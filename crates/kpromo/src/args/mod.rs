@@ -6,6 +6,7 @@ mod signatures;
 mod snapshot;
 mod value;
 mod verify;
+mod vulnerabilities;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ pub(crate) use snapshot::{
 };
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
+pub(crate) use vulnerabilities::VulnArgs;
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]

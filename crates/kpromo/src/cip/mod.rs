@@ -11,7 +11,7 @@ use end::{End, finish, outcome, print_problem};
 use indicatif::MultiProgress;
 use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
 use oci::Client;
-use promote::phase::Plan;
+use promote::phase::{Plan, survey};
 use promote::{
     Cache, CacheError, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out, prepare,
     write_plan,
@@ -27,6 +27,7 @@ use crate::exit::Exit;
 use crate::identities::trust_config;
 use crate::output::{check_file, check_folder, write_file};
 use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
+use crate::scans::{Scans, scans};
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
 
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         print_error(&rejected.render(color));
     }
     // An invalid configuration is also an error with `--parse-only`, which does not need it.
-    let (trust_config, connection) = match configure(args, &manifests, environment) {
+    let (trust_config, connection, scans) = match configure(args, &manifests, environment) {
         Ok(configured) => configured,
         Err(problem) => {
             print_error(&problem.to_string());
@@ -80,10 +81,11 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     // code.
     let interrupts = Interrupts::new();
     let end = tokio::select! {
-        end = promote(args, &run, &client, job, &trust_config) => end,
+        end = work(args, &run, &client, job, &trust_config, scans.as_ref()) => end,
         () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
+    scans.iter().for_each(Scans::tell_unused);
     finish(args, &end, &report, &door, rejected.count())
 }
 
@@ -95,15 +97,40 @@ pub(crate) fn entries(rejected: &Diagnostics) -> String {
     }
 }
 
-/// Reads the configuration, and determines who signs and whose signatures count.
+/// Reads the configuration, and determines who signs, whose signatures count, and which vulnerabilities images may have.
 fn configure(
     args: &CipArgs,
     manifests: &Manifests,
     environment: &Environment,
-) -> Result<(TrustConfig, Connection), InvalidConfig> {
+) -> Result<(TrustConfig, Connection, Option<Scans>), InvalidConfig> {
     let config = Config::of(args.config.as_deref(), environment)?;
     let connection = connect(&config, environment)?;
-    Ok((trust_config(args, &config, manifests, environment, &connection)?, connection))
+    let mut trust_config = trust_config(args, &config, manifests, environment, &connection)?;
+    let scans = scans(&args.vulnerabilities, &trust_config.verification, &connection)?;
+    // A run that only scans has no gate to pass.
+    if args.vulnerabilities.only_scan.is_none() {
+        trust_config.verification.scans = scans.as_ref().map(|scans| scans.gate.clone());
+    }
+    Ok((trust_config, connection, scans))
+}
+
+/// Scans, if nothing else is asked for, or promotes.
+async fn work(
+    args: &CipArgs,
+    run: &Run,
+    client: &Client,
+    job: Job,
+    trust_config: &TrustConfig,
+    scans: Option<&Scans>,
+) -> End {
+    let Some(scans) = scans.filter(|_| args.vulnerabilities.only_scan.is_some()) else {
+        return promote(args, run, client, job, trust_config).await;
+    };
+    if args.confirm {
+        tracing::warn!("--vuln-severity-threshold only scans: nothing is promoted, whatever --confirm says");
+    }
+    let done = survey(run, &client.reader(), job, &scans.gate, trust_config).await;
+    done.map_or_else(End::GivenUp, End::Surveyed)
 }
 
 /// Runs the phases. The plan is printed and written between them.

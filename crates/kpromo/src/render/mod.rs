@@ -4,10 +4,12 @@ mod audit;
 mod human;
 mod plan;
 mod progress;
+mod scans;
 mod summary;
 
 pub(crate) use audit::{audit_json, audit_text};
 pub(crate) use human::count;
 pub(crate) use plan::{plan_edges, plan_missing, plan_table};
 pub(crate) use progress::{Bars, Lines};
+pub(crate) use scans::{scan_summary, scan_table};
 pub(crate) use summary::{failures, summary};

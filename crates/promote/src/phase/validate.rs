@@ -14,6 +14,7 @@ use crate::event::{Event, Phase};
 use crate::phase::blocked::blocked;
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
+use crate::phase::scan::Scanned;
 use crate::run::Run;
 
 /// A plan that may be carried out, with the proof of each image that has passed. Promote takes nothing else.
@@ -163,9 +164,9 @@ impl Cleared {
 /// # Errors
 /// If an image to promote has a signature that claims to be by the required signer and does not verify, and none by that signer
 /// that does.
-pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
+pub async fn validate(run: &Run, scanned: Scanned) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
-        let Proven { mut plan, to_promote, assessed, passed, unread } = proven;
+        let Proven { mut plan, to_promote, assessed, passed, unread } = scanned.0;
         let wrong =
             |image: &ImageId, found: &Assessment| found.invalid().filter(|_| to_promote.contains(image));
         let refused = blocked(&plan, &assessed, wrong);

@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::config::Verification;
 use crate::evidence::{Evidence, FoundAttestation, FoundSignature};
 use crate::policy::{AttestationId, Judgement};
+use crate::scan::Scans;
 
 /// The evidence of an image and its evaluation. It keeps only what later phases copy, and drops the rest: statements alone
 /// can have megabytes per image.
@@ -23,6 +24,8 @@ pub struct Assessment {
     judgements: Vec<Judgement>,
     /// Whether the signatures count.
     signatures: Signatures,
+    /// What the vulnerability gate says.
+    scans: Scans,
 }
 
 /// An image that has passed Provenance and Validate in this run. Only `Assessment::pass` creates one.
@@ -71,13 +74,19 @@ impl Assessment {
         platforms: BTreeMap<Digest, Evidence>,
         judgements: Vec<Judgement>,
         signatures: Signatures,
+        scans: Scans,
     ) -> Self {
-        Self { evidence, platforms, judgements, signatures }
+        Self { evidence, platforms, judgements, signatures, scans }
     }
 
     /// Returns the evaluation of the signatures.
     pub fn signatures(&self) -> &Signatures {
         &self.signatures
+    }
+
+    /// Returns what the vulnerability gate says of the image.
+    pub fn scans(&self) -> &Scans {
+        &self.scans
     }
 
     /// Returns the signatures by the expected signer.
@@ -123,7 +132,7 @@ impl Assessment {
 
     /// Returns why the image has not passed, or `None` if it passes.
     pub fn refusal(&self) -> Option<String> {
-        self.unproven().or_else(|| self.invalid())
+        self.unproven().or_else(|| self.invalid()).or_else(|| self.scans.refusal())
     }
 
     /// Drops all evidence that no later phase needs.
@@ -211,7 +220,7 @@ mod tests {
         let door = Door::open(Settings::default()).unwrap();
         let trust = Trust::new(door, TrustSettings::default()).unwrap();
         let staging = "sigstore::https://i::staging@example.com".parse().unwrap();
-        Verification { trust, staging, budget: Budget::default() }
+        Verification { trust, staging, budget: Budget::default(), scans: None }
     }
 
     fn policy() -> Policy {
@@ -283,6 +292,7 @@ mod tests {
             evidence: own,
             platforms: BTreeMap::from([(platform, of_platform)]),
             signatures: Signatures::Accepted,
+            scans: Scans::NotAsked,
         };
         (index, platform, examined.forget_the_rest(&verification()))
     }

@@ -1,0 +1,10 @@
+//! Foreign texts in tables and messages.
+
+/// The maximum length of a foreign text, in characters.
+const SHOWN_MAX: usize = 200;
+
+/// Formats a foreign text, such as the name of a package or the reason of a scanner, for a person: bounded, and without control
+/// characters.
+pub fn shown(foreign: &str) -> String {
+    oci_types::text::shown(foreign, SHOWN_MAX)
+}
