@@ -266,6 +266,7 @@ impl ReportBuilder {
     pub fn report(&self, ending: Ending<'_>) -> Report {
         let failures = self.all_failures(ending.plan);
         let totals = Totals { failed: failures.len(), ..self.totals() };
+        let scanned = self.scanned();
         let entries = self.entries();
         let texts =
             |promotion: &Promotion| promotion.tags.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -290,7 +291,7 @@ impl ReportBuilder {
             examined_totals: entries.examined_totals,
             examined: entries.examined.clone(),
             scan_totals: entries.scan_totals,
-            scanned: entries.scanned.iter().map(|scanned| ReportedScan::from(&**scanned)).collect(),
+            scanned: scanned.iter().map(|scanned| ReportedScan::from(&**scanned)).collect(),
             promoted: entries
                 .promoted
                 .iter()

@@ -17,7 +17,7 @@ use crate::policy::exempt_parts;
 /// How many manifests of one image have their attachments read concurrently.
 const AT_ONCE: usize = 4;
 
-/// Returns the image manifests of an image that are scanned, each once: the image itself, or all that its indexes list. Exempt
+/// Returns the image manifests of an image that are scanned, each once, by platform: the image itself, or all that its indexes list. Exempt
 /// attestation manifests are left out: see [`exempt_parts`].
 pub fn parts_of(graph: &Graph) -> Vec<Part> {
     let nodes: HashMap<Digest, &oci::Node> = graph.nodes().iter().map(|node| (node.digest, node)).collect();
@@ -44,6 +44,7 @@ pub fn parts_of(graph: &Graph) -> Vec<Part> {
             Part { digest: node.digest, config, platform, indexes: above, is_only_of_platform: false }
         })
         .collect();
+    parts.sort_by(|a, b| (&a.platform, a.digest).cmp(&(&b.platform, b.digest)));
     let mut count: HashMap<Option<String>, usize> = HashMap::new();
     parts.iter().for_each(|part| *count.entry(part.platform.clone()).or_default() += 1);
     for part in &mut parts {
