@@ -12,6 +12,7 @@ use oci::SpoolSettings;
 use promote::Recheck;
 
 use super::config::ConfigFlags;
+use super::lint::revision;
 use super::signatures::{SigningFlags, TrustFlags};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
 use crate::choice::{SigningArgs, TrustArgs};
@@ -64,6 +65,9 @@ pub(crate) struct CipFlags {
         hide_default_value = true
     )]
     manifest_diff_since: String,
+    /// Promote only what was added since this git revision, such as "origin/main".
+    #[arg(long, help_heading = "Manifests", value_name = "REV", value_parser = revision)]
+    diff_base: Option<String>,
 
     #[command(flatten)]
     config: ConfigFlags,
@@ -155,6 +159,8 @@ pub(crate) enum Limit {
     ProwChange,
     /// What was added since then.
     Since(String),
+    /// What was added since a git revision.
+    Revision(String),
 }
 
 /// What `kpromo cip` is asked to do.
@@ -235,14 +241,17 @@ impl CipFlags {
         if self.parse_only && (output_plan.is_some() || report.is_some()) {
             return Err("--parse-only reads no registry: there is no plan and no report to write".to_owned());
         }
-        let limit = match (self.use_prow_manifest_diff, self.manifest_diff_since) {
-            (false, when) if when.is_empty() => Limit::None,
-            (false, when) => Limit::Since(when),
-            (true, when) if when.is_empty() => Limit::ProwChange,
-            (true, _) => {
-                let text = "--use-prow-manifest-diff and --manifest-diff-since exclude each other";
-                return Err(text.to_owned());
+        let since = Some(self.manifest_diff_since).filter(|when| !when.is_empty());
+        let limit = match (self.use_prow_manifest_diff, since, self.diff_base) {
+            (false, None, None) => Limit::None,
+            (true, None, None) => Limit::ProwChange,
+            (false, Some(when), None) => Limit::Since(when),
+            (false, None, Some(revision)) => Limit::Revision(revision),
+            (true, Some(_), None) => {
+                return Err(excluding("--use-prow-manifest-diff", "--manifest-diff-since"));
             }
+            (true, _, Some(_)) => return Err(excluding("--use-prow-manifest-diff", "--diff-base")),
+            (false, Some(_), Some(_)) => return Err(excluding("--manifest-diff-since", "--diff-base")),
         };
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {
@@ -294,6 +303,10 @@ impl CipFlags {
         ];
         asked.into_iter().filter_map(|(flag, asked)| asked.then_some(flag)).collect()
     }
+}
+
+fn excluding(one: &str, other: &str) -> String {
+    format!("{one} and {other} exclude each other")
 }
 
 #[cfg(test)]
@@ -456,10 +469,14 @@ pub(super) mod tests {
     fn a_promotion_has_one_source_of_manifests_and_one_limit() {
         assert!(cip("").unwrap_err().contains("one of --manifest"));
         assert!(cip("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
-        assert!(
-            cip("--manifest a --use-prow-manifest-diff --manifest-diff-since x")
-                .unwrap_err()
-                .contains("exclude")
-        );
+        let limits = ["--use-prow-manifest-diff", "--manifest-diff-since x", "--diff-base HEAD"];
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            let flags = format!("--manifest a {} {}", limits[one], limits[other]);
+            assert!(cip(&flags).unwrap_err().contains("exclude each other"), "{flags}");
+        }
+        let limit = |flags: &str| cip(&format!("--manifest a {flags}")).map(|args| args.limit);
+        assert_eq!(limit("--diff-base HEAD^"), Ok(Limit::Revision("HEAD^".to_owned())));
+        assert_eq!(limit("--manifest-diff-since="), Ok(Limit::None));
+        assert!(limit("--diff-base=").unwrap_err().contains("is the variable set"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod cip;
 mod config;
+mod lint;
 mod signatures;
 mod value;
 mod verify;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Cip(Box<CipFlags>),
     /// Show who signed images, how they were promoted and what is attested about them.
     Verify(Box<VerifyFlags>),
+    /// Check manifests offline: errors, tags that would move, style.
+    Lint(LintFlags),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
