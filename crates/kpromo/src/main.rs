@@ -12,6 +12,7 @@ mod environment;
 mod exit;
 mod identities;
 mod image_audit;
+mod lint;
 mod log;
 mod output;
 mod render;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
             Ok(SnapshotTask::Diff(args)) => runtime.block_on(snapshot::diff(args, &environment)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
+        Command::Lint(flags) => lint::run(&flags.resolve(), &environment),
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

@@ -11,6 +11,7 @@ use oci::SpoolSettings;
 use promote::Recheck;
 
 use super::config::ConfigFlags;
+use super::lint::revision;
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
@@ -66,6 +67,9 @@ pub(crate) struct CipFlags {
         hide_default_value = true
     )]
     manifest_diff_since: String,
+    /// Promote only what was added since this git revision, such as "origin/main".
+    #[arg(long, help_heading = "Manifests", value_name = "REV", value_parser = revision)]
+    diff_base: Option<String>,
 
     #[command(flatten)]
     config: ConfigFlags,
@@ -148,6 +152,8 @@ pub(crate) enum Limit {
     ProwChange,
     /// What was added since then.
     Since(String),
+    /// What was added since a git revision.
+    Revision(String),
 }
 
 /// What `kpromo cip` is asked to do.
@@ -219,7 +225,7 @@ impl CipFlags {
         if self.parse_only && (output_plan.is_some() || report.is_some()) {
             return Err("--parse-only reads no registry: there is no plan and no report to write".to_owned());
         }
-        let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since)?;
+        let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {
             return Err("--inventory-cache-verify needs --inventory-cache".to_owned());
@@ -276,7 +282,7 @@ impl CipFlags {
         ];
         let beside = Beside {
             manifests: manifests(flags.manifest, flags.thin_manifest_dir)?,
-            limit: limit(flags.use_prow_manifest_diff, flags.manifest_diff_since)?,
+            limit: limit(flags.use_prow_manifest_diff, flags.manifest_diff_since, flags.diff_base)?,
             strict: flags.strict,
             config: flags.config.resolve()?,
             timeout: flags.timeout,
@@ -296,15 +302,20 @@ fn manifests(plain: Option<OsString>, thin: Option<OsString>) -> Result<Option<M
     }
 }
 
-fn limit(prow: bool, since: String) -> Result<Limit, String> {
-    match (prow, since.is_empty()) {
-        (false, true) => Ok(Limit::None),
-        (false, false) => Ok(Limit::Since(since)),
-        (true, true) => Ok(Limit::ProwChange),
-        (true, false) => {
-            Err("--use-prow-manifest-diff and --manifest-diff-since exclude each other".to_owned())
-        }
+fn limit(prow: bool, since: String, base: Option<String>) -> Result<Limit, String> {
+    match (prow, Some(since).filter(|when| !when.is_empty()), base) {
+        (false, None, None) => Ok(Limit::None),
+        (true, None, None) => Ok(Limit::ProwChange),
+        (false, Some(when), None) => Ok(Limit::Since(when)),
+        (false, None, Some(revision)) => Ok(Limit::Revision(revision)),
+        (true, Some(_), None) => Err(excluding("--use-prow-manifest-diff", "--manifest-diff-since")),
+        (true, _, Some(_)) => Err(excluding("--use-prow-manifest-diff", "--diff-base")),
+        (false, Some(_), Some(_)) => Err(excluding("--manifest-diff-since", "--diff-base")),
     }
+}
+
+fn excluding(one: &str, other: &str) -> String {
+    format!("{one} and {other} exclude each other")
 }
 
 #[cfg(test)]
@@ -477,10 +488,14 @@ pub(super) mod tests {
     fn a_promotion_has_one_source_of_manifests_and_one_limit() {
         assert!(cip("").unwrap_err().contains("one of --manifest"));
         assert!(cip("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
-        assert!(
-            cip("--manifest a --use-prow-manifest-diff --manifest-diff-since x")
-                .unwrap_err()
-                .contains("exclude")
-        );
+        let limits = ["--use-prow-manifest-diff", "--manifest-diff-since x", "--diff-base HEAD"];
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            let flags = format!("--manifest a {} {}", limits[one], limits[other]);
+            assert!(cip(&flags).unwrap_err().contains("exclude each other"), "{flags}");
+        }
+        let limit = |flags: &str| cip(&format!("--manifest a {flags}")).map(|args| args.limit);
+        assert_eq!(limit("--diff-base HEAD^"), Ok(Limit::Revision("HEAD^".to_owned())));
+        assert_eq!(limit("--manifest-diff-since="), Ok(Limit::None));
+        assert!(limit("--diff-base=").unwrap_err().contains("is the variable set"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod cip;
 mod config;
+mod lint;
 mod signatures;
 mod snapshot;
 mod value;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use snapshot::{
     DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
 };
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Verify(Box<VerifyFlags>),
     /// Print the images of a registry, or what manifests promote to it.
     Snapshot(Box<SnapshotFlags>),
+    /// Check manifests offline: errors, tags that would move, style.
+    Lint(LintFlags),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.

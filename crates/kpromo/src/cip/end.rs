@@ -122,7 +122,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
         let why = match &args.limit {
             Limit::None => format!("{entry} asks for an image"),
-            Limit::ProwChange | Limit::Since(_) => {
+            Limit::ProwChange | Limit::Since(_) | Limit::Revision(_) => {
                 format!("{entry} asks for an image that the earlier commit did not ask for")
             }
         };

@@ -196,6 +196,7 @@ pub(crate) fn load(
     let base = match limit {
         Limit::None => return Ok(manifests),
         Limit::Since(when) => Ok(Base::Since(when.clone())),
+        Limit::Revision(revision) => Ok(Base::Revision(revision.clone())),
         Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
     };
     base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {

@@ -77,13 +77,13 @@ async fn attested_reports_are_the_default_outside_of_googles_registries() {
     let (world, key) = attested(&[("CVE-2024-1", "HIGH")]).await;
     let ask =
         |threshold: &str| world.cip(&["--vuln-severity-threshold", threshold, "--verification-key", &key]);
-    let said = ask("4");
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
+    let ran = ask("4");
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
     let finding = &world.report()["scanned"][0]["parts"][1]["findings"][0];
     assert_eq!((&finding["id"], &finding["status"]), (&"CVE-2024-1".into(), &"violates".into()));
     assert!(finding["source"].as_str().unwrap().contains("/staging/one@sha256:"), "{finding}");
-    let said = ask("5");
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    let ran = ask("5");
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert!(world.occurrences.requests().is_empty());
 }
 
@@ -92,8 +92,8 @@ async fn the_gate_reads_what_is_attested_and_promotes_what_passes() {
     let (world, key) = attested(&[("CVE-2024-1", "HIGH")]).await;
     for (threshold, code) in [("high", 12), ("critical", 0)] {
         let policy = world.policy(&format!("threshold: {threshold}\n"));
-        let said = world.cip(&["--confirm", "--vuln-policy", &policy, "--verification-key", &key]);
-        assert_eq!(said.code, code, "{}\n{}", said.stdout, said.stderr);
+        let ran = world.cip(&["--confirm", "--vuln-policy", &policy, "--verification-key", &key]);
+        assert_eq!(ran.code, code, "{}\n{}", ran.stdout, ran.stderr);
         assert_eq!(world.writes() > 0, code == 0);
     }
 }
@@ -111,8 +111,8 @@ async fn a_report_by_somebody_else_or_about_another_image_is_no_scan() {
     attest(&world, &world.desk, image, image, VULN, vuln(&json!({ "matches": 7, "descriptor": 1 }), &now()))
         .await;
     let key = world.desk.path("cosign.pub").display().to_string();
-    let said = world.cip(&["--vuln-severity-threshold", "5", "--verification-key", &key]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
+    let ran = world.cip(&["--vuln-severity-threshold", "5", "--verification-key", &key]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
     let report = world.report();
     for (image, part, expected) in [
         (0, 0, "key"),
@@ -156,8 +156,8 @@ async fn a_report_that_is_too_old_or_of_the_future_is_no_scan() {
             attest(&world, &world.desk, digest, digest, VULN, vuln(&report, finished)).await;
         }
         let key = world.desk.path("cosign.pub").display().to_string();
-        let said = world.cip(&["--vuln-severity-threshold", "5", "--verification-key", &key]);
-        assert_eq!(said.code, 12, "{finished}: {}\n{}", said.stdout, said.stderr);
+        let ran = world.cip(&["--vuln-severity-threshold", "5", "--verification-key", &key]);
+        assert_eq!(ran.code, 12, "{finished}: {}\n{}", ran.stdout, ran.stderr);
         let why = world.report()["scanned"][1]["parts"][0]["unscanned"].to_string();
         assert!(why.contains(expected), "{expected}: {why}");
     }
@@ -208,7 +208,7 @@ async fn raw_reports_of_other_predicate_types_count_and_provenance_does_not_matt
     let key = world.desk.path("cosign.pub").display().to_string();
     let ask =
         |threshold: &str| world.cip(&["--vuln-severity-threshold", threshold, "--verification-key", &key]);
-    let said = ask("3");
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    let ran = ask("3");
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert_eq!(ask("2").code, 12);
 }

@@ -18,16 +18,16 @@ async fn reports_of_a_folder_are_matched_by_digest() {
     let reports = write_all(&world, &[("CVE-2024-1", "HIGH")]);
     let ask =
         |threshold: &str| world.cip(&["--vuln-severity-threshold", threshold, "--vuln-source", &reports]);
-    let said = ask("4");
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-    assert!(said.stdout.contains("CVE-2024-1") && said.stdout.contains("linux/arm64"), "{}", said.stdout);
-    let said = ask("5");
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-    assert!(!said.stderr.contains("about none of the images"), "{}", said.stderr);
+    let ran = ask("4");
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("CVE-2024-1") && ran.stdout.contains("linux/arm64"), "{}", ran.stdout);
+    let ran = ask("5");
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(!ran.stderr.contains("about none of the images"), "{}", ran.stderr);
     std::fs::remove_file(world.desk.path("reports/2.json")).unwrap();
-    let said = ask("5");
-    assert_eq!(said.code, 12, "one image has no report: {}", said.stdout);
-    assert!(said.stdout.contains("no report names it by digest"), "{}", said.stdout);
+    let ran = ask("5");
+    assert_eq!(ran.code, 12, "one image has no report: {}", ran.stdout);
+    assert!(ran.stdout.contains("no report names it by digest"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -37,9 +37,9 @@ async fn a_report_of_another_image_is_told_and_counts_for_nothing() {
     let name = "registry.example/other";
     other["Metadata"]["RepoDigests"] = json!([format!("{name}@{}", oci::Digest::of(b"other"))]);
     let path = world.desk.write("other.json", &other.to_string()).display().to_string();
-    let said = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &path]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("other.json: the report is about none of the images"), "{}", said.stderr);
+    let ran = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &path]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("other.json: the report is about none of the images"), "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -62,27 +62,27 @@ async fn a_file_that_is_no_report_ends_with_exit_10_and_its_name() {
         (&undated.to_string(), "`CreatedAt` makes no sense"),
     ] {
         let path = world.desk.write("bad.json", text).display().to_string();
-        let said = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &path]);
-        assert_eq!(said.code, 10, "{text}: {}\n{}", said.stdout, said.stderr);
+        let ran = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &path]);
+        assert_eq!(ran.code, 10, "{text}: {}\n{}", ran.stdout, ran.stderr);
         assert!(
-            said.stderr.contains("bad.json") && said.stderr.contains(expected),
+            ran.stderr.contains("bad.json") && ran.stderr.contains(expected),
             "{expected}: {}",
-            said.stderr
+            ran.stderr
         );
     }
     let large = world.desk.write("large.json", "{");
     std::fs::OpenOptions::new().write(true).open(&large).unwrap().set_len(100 << 20).unwrap();
-    let said = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &large.display().to_string()]);
-    assert_eq!(said.code, 10, "{}", said.stderr);
+    let ran = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &large.display().to_string()]);
+    assert_eq!(ran.code, 10, "{}", ran.stderr);
     assert!(
-        said.stderr.contains("large.json: not a regular file of at most 67108864 bytes"),
+        ran.stderr.contains("large.json: not a regular file of at most 67108864 bytes"),
         "{}",
-        said.stderr
+        ran.stderr
     );
     let empty = world.desk.path("empty");
     std::fs::create_dir(&empty).unwrap();
-    let said = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &empty.display().to_string()]);
-    assert!(said.code == 10 && said.stderr.contains("it has no report"), "{}", said.stderr);
+    let ran = world.cip(&["--vuln-severity-threshold", "5", "--vuln-source", &empty.display().to_string()]);
+    assert!(ran.code == 10 && ran.stderr.contains("it has no report"), "{}", ran.stderr);
     assert_eq!(world.staging.tally().snapshot().total(), 0);
 }
 
@@ -109,13 +109,13 @@ async fn vex_by_file_takes_out_what_does_not_affect_this_image() {
     ] {
         world.desk.write("vex.json", &vex(product, package).to_string());
         let policy = world.policy("threshold: high\nsources: [reports]\nvex: [vex.json]\n");
-        let said = world.cip(&["--vuln-policy", &policy]);
-        assert_eq!(said.code, code, "{product} {package}: {}\n{}", said.stdout, said.stderr);
+        let ran = world.cip(&["--vuln-policy", &policy]);
+        assert_eq!(ran.code, code, "{product} {package}: {}\n{}", ran.stdout, ran.stderr);
     }
     world.desk.write("reports/vex.json", &vex(part, openssl).to_string());
-    let said = world.cip(&["--vuln-severity-threshold", "4", "--vuln-source", &reports]);
-    assert_eq!(said.code, 0, "a VEX document among the reports: {}", said.stdout);
-    assert!(said.stdout.contains("VEX not_affected by"), "{}", said.stdout);
+    let ran = world.cip(&["--vuln-severity-threshold", "4", "--vuln-source", &reports]);
+    assert_eq!(ran.code, 0, "a VEX document among the reports: {}", ran.stdout);
+    assert!(ran.stdout.contains("VEX not_affected by"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,13 +126,13 @@ async fn a_report_may_be_too_old_and_all_sources_are_asked() {
     old["CreatedAt"] = "2024-01-01T00:00:00Z".into();
     world.desk.write("reports/1.json", &old.to_string());
     let policy = world.policy("threshold: high\nmaxAge: 168h\nsources: [reports]\n");
-    let said = world.cip(&["--vuln-policy", &policy]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("1.json: it is of a scan") && said.stderr.contains("168 h is the most"));
+    let ran = world.cip(&["--vuln-policy", &policy]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("1.json: it is of a scan") && ran.stderr.contains("168 h is the most"));
     let both = format!("threshold: high\nmaxAge: 168h\nsources: [reports, '{}']\n", world.occurrences.url());
     world.occurrences.add_scan("staging", &world.resource(1), "FINISHED_SUCCESS");
-    let said = world.cip(&["--vuln-policy", &world.policy(&both)]);
-    assert_eq!(said.code, 0, "the other source has scanned it: {}\n{}", said.stdout, said.stderr);
+    let ran = world.cip(&["--vuln-policy", &world.policy(&both)]);
+    assert_eq!(ran.code, 0, "the other source has scanned it: {}\n{}", ran.stdout, ran.stderr);
     world.find(0, "CVE-2024-1", "HIGH", Some("2"));
     assert_eq!(world.cip(&["--vuln-policy", &world.policy(&both)]).code, 12, "and has found something");
 }

@@ -11,17 +11,17 @@ async fn nothing_is_promoted_with_a_vulnerability_at_or_above_the_threshold() {
     world.find(1, "CVE-2024-1", "HIGH", Some("1.1.2"));
     let policy = world.policy("threshold: high\n");
     for flags in [&["--confirm"][..], &[]] {
-        let said = world.ask(&[flags, &["--vuln-policy", &policy]].concat());
-        assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
+        let ran = world.ask(&[flags, &["--vuln-policy", &policy]].concat());
+        assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
         let part = world.parts()[1].1;
         for text in [
             "images do not pass the vulnerability check; nothing was promoted",
             &format!("{part} (linux/arm64): 1 vulnerability reaches the threshold high"),
             "CVE-2024-1 (high) in openssl 1.1.1, fixed in 1.1.2, by Container Analysis at 127.0.0.1",
         ] {
-            assert!(said.stderr.contains(text), "{text}: {}", said.stderr);
+            assert!(ran.stderr.contains(text), "{text}: {}", ran.stderr);
         }
-        assert!(!said.stderr.contains("staging/two@"), "the other image passes: {}", said.stderr);
+        assert!(!ran.stderr.contains("staging/two@"), "the other image passes: {}", ran.stderr);
     }
     assert_eq!(world.writes(), 0);
     assert_eq!(world.report()["outcome"], "refused");
@@ -34,11 +34,11 @@ async fn images_that_pass_are_promoted_and_scanned_once_however_many_places_they
     world.scan_all();
     world.find(1, "CVE-2024-1", "MEDIUM", Some("1.1.2"));
     let policy = world.policy("threshold: high\n");
-    let said = world.ask(&["--confirm", "--vuln-policy", &policy]);
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    let ran = world.ask(&["--confirm", "--vuln-policy", &policy]);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert!(world.writes() > 0);
     assert_eq!(world.occurrences.requests().len(), 3);
-    assert!(said.stdout.contains("scanned 2 images: 0 do not pass"), "{}", said.stdout);
+    assert!(ran.stdout.contains("scanned 2 images: 0 do not pass"), "{}", ran.stdout);
     assert_eq!(world.report()["totals"]["promoted"], 4);
     assert_eq!(world.report()["scanTotals"]["belowThreshold"], 1);
 }
@@ -56,11 +56,11 @@ async fn a_rule_ignores_a_vulnerability_until_it_expires() {
         ("packages: [curl], expires: 2100-01-01", 12),
         ("packages: [openssl], expires: 2100-01-01", 0),
     ] {
-        let said = world.ask(&["--confirm", "--vuln-policy", &world.policy(&rule(fields))]);
-        assert_eq!(said.code, code, "{fields}: {}\n{}", said.stdout, said.stderr);
+        let ran = world.ask(&["--confirm", "--vuln-policy", &world.policy(&rule(fields))]);
+        assert_eq!(ran.code, code, "{fields}: {}\n{}", ran.stdout, ran.stderr);
         let is_told =
-            said.stderr.contains("the rule that ignores cve-2024-1 has expired at 2020-01-01T00:00:00Z");
-        assert_eq!(is_told, fields.contains("2020"), "{}", said.stderr);
+            ran.stderr.contains("the rule that ignores cve-2024-1 has expired at 2020-01-01T00:00:00Z");
+        assert_eq!(is_told, fields.contains("2020"), "{}", ran.stderr);
         assert_eq!(world.writes() > 0, code == 0);
     }
     let finding = &world.report()["scanned"][1]["parts"][0]["findings"][0];
@@ -71,14 +71,14 @@ async fn a_rule_ignores_a_vulnerability_until_it_expires() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unscanned_images_fail_or_are_let_pass_as_the_policy_says() {
     let world = World::new().await;
-    let said = world.ask(&["--confirm", "--vuln-policy", &world.policy("threshold: high\n")]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("not scanned, which does not mean that it is clean"), "{}", said.stderr);
+    let ran = world.ask(&["--confirm", "--vuln-policy", &world.policy("threshold: high\n")]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("not scanned, which does not mean that it is clean"), "{}", ran.stderr);
     assert_eq!(world.writes(), 0);
     let policy = world.policy("threshold: high\nunscanned: warn\n");
-    let said = world.ask(&["--confirm", "--vuln-policy", &policy]);
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("is not scanned, which the policy lets pass"), "{}", said.stderr);
+    let ran = world.ask(&["--confirm", "--vuln-policy", &policy]);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("is not scanned, which the policy lets pass"), "{}", ran.stderr);
     assert!(world.writes() > 0);
 }
 
@@ -88,10 +88,10 @@ async fn nothing_is_promoted_if_a_scanner_does_not_tell() {
     world.scan_all();
     world.occurrences.fail_always(OccurrencesFault::Refuses(403, "denied".to_owned()));
     let policy = world.policy("threshold: critical\nunscanned: warn\n");
-    let said = world.ask(&["--confirm", "--vuln-policy", &policy]);
-    assert_eq!(said.code, 20, "{}\n{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("it cannot be told whether images have vulnerabilities"), "{}", said.stderr);
-    assert!(said.stderr.contains("occurrences.viewer"), "{}", said.stderr);
+    let ran = world.ask(&["--confirm", "--vuln-policy", &policy]);
+    assert_eq!(ran.code, 20, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("it cannot be told whether images have vulnerabilities"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("occurrences.viewer"), "{}", ran.stderr);
     assert_eq!(world.writes(), 0);
 }
 
@@ -103,11 +103,11 @@ async fn what_is_promoted_already_is_not_signed_unless_it_passes() {
     world.find(2, "CVE-2024-1", "CRITICAL", Some("2"));
     let policy = world.policy("threshold: high\n");
     let key = world.desk.key_pair().display().to_string();
-    let said = world.ask(&["--sign", "--signing-key", &key, "--confirm", "--vuln-policy", &policy]);
-    assert_eq!(said.code, 31, "{}\n{}", said.stdout, said.stderr);
+    let ran = world.ask(&["--sign", "--signing-key", &key, "--confirm", "--vuln-policy", &policy]);
+    assert_eq!(ran.code, 31, "{}\n{}", ran.stdout, ran.stderr);
     let refused =
         format!("prod/two@{} is neither signed nor recorded, since it has not passed", world.image.digest());
-    assert!(said.stderr.contains(&refused), "{}", said.stderr);
+    assert!(ran.stderr.contains(&refused), "{}", ran.stderr);
     let report = world.report();
     // The index and its two platforms are signed in both places, and the image in none.
     assert_eq!((&report["totals"]["signed"], &report["totals"]["recorded"]), (&6.into(), &2.into()));
@@ -120,8 +120,8 @@ async fn the_policy_holds_for_a_run_that_only_scans_except_for_its_threshold() {
     world.scan_all();
     world.find(0, "CVE-2024-1", "HIGH", None);
     let policy = world.policy("threshold: critical\nunfixed: count\n");
-    let said = world.ask(&["--vuln-policy", &policy, "--vuln-severity-threshold", "4"]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
+    let ran = world.ask(&["--vuln-policy", &policy, "--vuln-severity-threshold", "4"]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
     assert_eq!(world.ask(&["--vuln-policy", &policy, "--vuln-severity-threshold", "5"]).code, 0);
     assert_eq!(world.production_requests(), 0);
 }
@@ -137,9 +137,9 @@ async fn a_policy_that_is_wrong_ends_with_exit_10_before_any_request() {
         ("threshold: high\nvex: [none.json]\n", "none.json: cannot be read"),
         ("threshold: high\nvex: [policy.yaml]\n", "policy.yaml: "),
     ] {
-        let said = world.cip(&["--confirm", "--vuln-policy", &world.policy(text)]);
-        assert_eq!(said.code, 10, "{text}: {}", said.stderr);
-        assert!(said.stderr.contains(expected), "{text}: {}", said.stderr);
+        let ran = world.cip(&["--confirm", "--vuln-policy", &world.policy(text)]);
+        assert_eq!(ran.code, 10, "{text}: {}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{text}: {}", ran.stderr);
     }
     assert_eq!((world.production_requests(), world.staging.tally().snapshot().total()), (0, 0));
 }

@@ -11,18 +11,18 @@ async fn each_digest_is_scanned_once_and_a_fixable_vulnerability_ends_with_exit_
     world.find(1, "CVE-2024-1", "HIGH", Some("1.1.2"));
     world.find(1, "CVE-2024-2", "CRITICAL", None);
     world.find(2, "CVE-2024-3", "LOW", Some("1.1.2"));
-    let said = world.ask(&["--vuln-severity-threshold", "4", "--confirm"]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-    let row = said.stdout.lines().find(|line| line.contains("CVE-2024-1")).unwrap();
+    let ran = world.ask(&["--vuln-severity-threshold", "4", "--confirm"]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    let row = ran.stdout.lines().find(|line| line.contains("CVE-2024-1")).unwrap();
     for cell in ["staging/one@sha256:", "linux/arm64", "high", "openssl", "1.1.1", "1.1.2", "violates"] {
         assert!(row.contains(cell), "{cell}: {row}");
     }
-    let unfixed = said.stdout.lines().find(|line| line.contains("CVE-2024-2")).unwrap();
+    let unfixed = ran.stdout.lines().find(|line| line.contains("CVE-2024-2")).unwrap();
     assert!(unfixed.contains("no fix") && !unfixed.contains("violates"), "{unfixed}");
-    assert!(!said.stdout.contains("CVE-2024-3"), "below the threshold: {}", said.stdout);
-    assert!(said.stdout.contains("scanned 2 images: 1 do not pass, 0 without"), "{}", said.stdout);
-    assert!(said.stdout.contains("Nothing was promoted: this run only scans."), "{}", said.stdout);
-    assert!(said.stderr.contains("whatever --confirm says"), "{}", said.stderr);
+    assert!(!ran.stdout.contains("CVE-2024-3"), "below the threshold: {}", ran.stdout);
+    assert!(ran.stdout.contains("scanned 2 images: 1 do not pass, 0 without"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("Nothing was promoted: this run only scans."), "{}", ran.stdout);
+    assert!(ran.stderr.contains("whatever --confirm says"), "{}", ran.stderr);
     assert_eq!(world.production_requests(), 0, "production is not asked");
     assert_eq!(world.occurrences.requests().len(), 3, "one request for each image manifest");
     assert!(world.occurrences.requests().iter().all(|request| request.authorization.is_none()));
@@ -63,8 +63,8 @@ async fn the_threshold_and_the_flags_decide_what_counts() {
         (&["--vuln-severity-threshold", "5", "--vuln-unfixed"], 12),
         (&["--vuln-severity-threshold", "5", "--vuln-unfixed=false"], 0),
     ] {
-        let said = world.ask(flags);
-        assert_eq!(said.code, code, "{flags:?}\n{}\n{}", said.stdout, said.stderr);
+        let ran = world.ask(flags);
+        assert_eq!(ran.code, code, "{flags:?}\n{}\n{}", ran.stdout, ran.stderr);
     }
     assert_eq!(world.report()["outcome"], "scanned");
     let before = world.occurrences.requests().len();
@@ -77,9 +77,9 @@ async fn an_unspecified_severity_reaches_every_threshold() {
     let world = World::new().await;
     world.scan_all();
     world.find(0, "CVE-2024-1", "SEVERITY_UNSPECIFIED", Some("2"));
-    let said = world.ask(&["--vuln-severity-threshold", "5"]);
-    assert_eq!(said.code, 12, "{}", said.stdout);
-    assert!(said.stdout.contains("unknown"), "{}", said.stdout);
+    let ran = world.ask(&["--vuln-severity-threshold", "5"]);
+    assert_eq!(ran.code, 12, "{}", ran.stdout);
+    assert!(ran.stdout.contains("unknown"), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,17 +87,17 @@ async fn what_is_not_scanned_is_not_clean() {
     let world = World::new().await;
     world.occurrences.add_scan("staging", &world.resource(0), "FINISHED_SUCCESS");
     world.occurrences.add_scan("staging", &world.resource(1), "SCANNING");
-    let said = world.ask(&["--vuln-severity-threshold", "5"]);
-    assert_eq!(said.code, 12, "{}", said.stdout);
+    let ran = world.ask(&["--vuln-severity-threshold", "5"]);
+    assert_eq!(ran.code, 12, "{}", ran.stdout);
     assert!(
-        said.stdout.contains("unscanned: Container Analysis at 127.0.0.1, project staging"),
+        ran.stdout.contains("unscanned: Container Analysis at 127.0.0.1, project staging"),
         "{}",
-        said.stdout
+        ran.stdout
     );
-    assert!(said.stdout.contains("2 do not pass, 2 without a finished scan"), "{}", said.stdout);
-    let said = world.ask(&["--vuln-severity-threshold", "5", "--allow-unscanned"]);
-    assert_eq!(said.code, 0, "{}", said.stdout);
-    assert!(said.stdout.contains("unscanned, allowed"), "it is reported: {}", said.stdout);
+    assert!(ran.stdout.contains("2 do not pass, 2 without a finished scan"), "{}", ran.stdout);
+    let ran = world.ask(&["--vuln-severity-threshold", "5", "--allow-unscanned"]);
+    assert_eq!(ran.code, 0, "{}", ran.stdout);
+    assert!(ran.stdout.contains("unscanned, allowed"), "it is reported: {}", ran.stdout);
     let report = world.report();
     assert_eq!(
         (&report["scanTotals"]["unscanned"], &report["scanTotals"]["refused"]),
@@ -120,9 +120,9 @@ async fn a_service_that_does_not_tell_ends_with_exit_20() {
         let world = World::new().await;
         world.scan_all();
         world.occurrences.fail_always(fault);
-        let said = world.ask(&["--vuln-severity-threshold", "5", "--allow-unscanned"]);
-        assert_eq!(said.code, 20, "{}\n{}", said.stdout, said.stderr);
-        assert!(said.stderr.contains(expected), "{}", said.stderr);
+        let ran = world.ask(&["--vuln-severity-threshold", "5", "--allow-unscanned"]);
+        assert_eq!(ran.code, 20, "{}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
         assert_eq!(world.report()["outcome"], "unavailable");
         assert!(world.report()["scanned"][0]["error"].as_str().unwrap().contains(expected));
     }
@@ -138,19 +138,15 @@ async fn an_image_that_staging_does_not_have_is_unscanned() {
         &[format!("{}/prod", world.production.host())],
         &[("one", lost, &["v1"])],
     );
-    let said = world.ask(&["--vuln-severity-threshold", "5"]);
-    assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-    assert!(
-        said.stdout.contains("unscanned: ") && world.occurrences.requests().is_empty(),
-        "{}",
-        said.stdout
-    );
+    let ran = world.ask(&["--vuln-severity-threshold", "5"]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("unscanned: ") && world.occurrences.requests().is_empty(), "{}", ran.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn manifests_are_checked_without_any_scan() {
     let world = World::new().await;
-    let said = world.ask(&["--vuln-severity-threshold", "5", "--parse-only", "--report="]);
-    assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+    let ran = world.ask(&["--vuln-severity-threshold", "5", "--parse-only", "--report="]);
+    assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert!(world.occurrences.requests().is_empty());
 }

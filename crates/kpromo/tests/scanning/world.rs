@@ -6,7 +6,7 @@ use registry::sample::{Recipe, Sample};
 use serde_json::{Value, json};
 use testkit::Occurrences;
 
-use crate::support::{Desk, Said, google, kpromo, put, run};
+use crate::support::{Desk, Ran, google, kpromo, put, run};
 
 pub(crate) struct World {
     pub(crate) staging: Server,
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// Runs `kpromo cip` without signatures, with a report.
-    pub(crate) fn cip(&self, flags: &[&str]) -> Said {
+    pub(crate) fn cip(&self, flags: &[&str]) -> Ran {
         let mut command = kpromo(None);
         command.args(["cip", "--sign=false", "--manifest"]).arg(self.desk.path("manifest.yaml"));
         command.arg("--report").arg(self.desk.path("report.json")).args(flags);
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// Runs `kpromo cip` with the server of occurrences as the source.
-    pub(crate) fn ask(&self, flags: &[&str]) -> Said {
+    pub(crate) fn ask(&self, flags: &[&str]) -> Ran {
         let url = self.occurrences.url();
         self.cip(&[&["--vuln-source", &url], flags].concat())
     }
