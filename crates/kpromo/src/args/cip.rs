@@ -11,6 +11,7 @@ use oci::SpoolSettings;
 use promote::Recheck;
 
 use super::config::ConfigFlags;
+use super::manifests::{Limit, ManifestSource, limit, manifests};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
@@ -124,31 +125,11 @@ pub(crate) struct CipFlags {
     max_image_size: i64,
 }
 
-/// Where the manifests are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ManifestSource {
-    /// One plain manifest.
-    Plain(PathBuf),
-    /// A folder of thin ones.
-    Thin(PathBuf),
-}
-
 /// The inventory cache of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CacheArgs {
     pub(crate) path: PathBuf,
     pub(crate) recheck: Recheck,
-}
-
-/// What a run is limited to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// Everything.
-    None,
-    /// What a Prow job's change has added.
-    ProwChange,
-    /// What was added since then.
-    Since(String),
 }
 
 /// What `kpromo cip` is asked to do.
@@ -278,27 +259,6 @@ impl CipFlags {
             excluded: excluded.into_iter().find_map(|(flag, given)| given.then_some(flag)),
         };
         flags.snapshots.resolve(flag, beside).map(Some)
-    }
-}
-
-/// Where the manifests are, if the flags say so.
-fn manifests(plain: Option<OsString>, thin: Option<OsString>) -> Result<Option<ManifestSource>, String> {
-    match (path(plain), path(thin)) {
-        (Some(file), None) => Ok(Some(ManifestSource::Plain(file))),
-        (None, Some(folder)) => Ok(Some(ManifestSource::Thin(folder))),
-        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir exclude each other".to_owned()),
-        (None, None) => Ok(None),
-    }
-}
-
-fn limit(prow: bool, since: String) -> Result<Limit, String> {
-    match (prow, since.is_empty()) {
-        (false, true) => Ok(Limit::None),
-        (false, false) => Ok(Limit::Since(since)),
-        (true, true) => Ok(Limit::ProwChange),
-        (true, false) => {
-            Err("--use-prow-manifest-diff and --manifest-diff-since exclude each other".to_owned())
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cip;
 mod config;
+mod manifests;
 mod signatures;
 mod snapshot;
 mod value;
@@ -11,9 +12,10 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
+pub(crate) use cip::{CacheArgs, CipArgs, CipFlags};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use manifests::{Limit, ManifestSource};
 pub(crate) use snapshot::{
     DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
 };
