@@ -12,6 +12,7 @@ use promote::Recheck;
 
 use super::config::ConfigFlags;
 use super::lint::revision;
+use super::manifests::{Limit, ManifestSource, limit, manifests};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
@@ -127,33 +128,11 @@ pub(crate) struct CipFlags {
     max_image_size: i64,
 }
 
-/// Where the manifests are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ManifestSource {
-    /// One plain manifest.
-    Plain(PathBuf),
-    /// A folder of thin ones.
-    Thin(PathBuf),
-}
-
 /// The inventory cache of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CacheArgs {
     pub(crate) path: PathBuf,
     pub(crate) recheck: Recheck,
-}
-
-/// What a run is limited to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// Everything.
-    None,
-    /// What a Prow job's change has added.
-    ProwChange,
-    /// What was added since then.
-    Since(String),
-    /// What was added since a git revision.
-    Revision(String),
 }
 
 /// What `kpromo cip` is asked to do.
@@ -290,32 +269,6 @@ impl CipFlags {
         };
         flags.snapshots.resolve(flag, beside).map(Some)
     }
-}
-
-/// Where the manifests are, if the flags say so.
-fn manifests(plain: Option<OsString>, thin: Option<OsString>) -> Result<Option<ManifestSource>, String> {
-    match (path(plain), path(thin)) {
-        (Some(file), None) => Ok(Some(ManifestSource::Plain(file))),
-        (None, Some(folder)) => Ok(Some(ManifestSource::Thin(folder))),
-        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir exclude each other".to_owned()),
-        (None, None) => Ok(None),
-    }
-}
-
-fn limit(prow: bool, since: String, base: Option<String>) -> Result<Limit, String> {
-    match (prow, Some(since).filter(|when| !when.is_empty()), base) {
-        (false, None, None) => Ok(Limit::None),
-        (true, None, None) => Ok(Limit::ProwChange),
-        (false, Some(when), None) => Ok(Limit::Since(when)),
-        (false, None, Some(revision)) => Ok(Limit::Revision(revision)),
-        (true, Some(_), None) => Err(excluding("--use-prow-manifest-diff", "--manifest-diff-since")),
-        (true, _, Some(_)) => Err(excluding("--use-prow-manifest-diff", "--diff-base")),
-        (false, Some(_), Some(_)) => Err(excluding("--manifest-diff-since", "--diff-base")),
-    }
-}
-
-fn excluding(one: &str, other: &str) -> String {
-    format!("{one} and {other} exclude each other")
 }
 
 #[cfg(test)]

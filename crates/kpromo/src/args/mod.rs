@@ -3,6 +3,7 @@
 mod cip;
 mod config;
 mod lint;
+mod manifests;
 mod signatures;
 mod snapshot;
 mod value;
@@ -13,10 +14,11 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
+pub(crate) use cip::{CacheArgs, CipArgs, CipFlags};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use lint::{LintArgs, LintFlags, LintForm};
+pub(crate) use manifests::{Limit, ManifestSource};
 pub(crate) use snapshot::{
     DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
 };

@@ -10,9 +10,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use oci::{RegistryRoot, Tag};
 use promote::snapshot::Format;
 
-use super::cip::{Limit, ManifestSource};
 use super::config::ConfigFlags;
-use super::value::{BOOL, duration, go_bool, path};
+use super::manifests::{Limit, ManifestSource, manifests};
+use super::value::{BOOL, duration, go_bool};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +38,7 @@ Exit codes: 0 compared · 1 with --exit-code, they differ · 2 usage · 10 inval
 #[command(
     after_help = EXAMPLES,
     args_override_self = true,
-    args_conflicts_with_subcommands = true,
+    subcommand_precedence_over_arg = true,
     subcommand_negates_reqs = true
 )]
 pub(crate) struct SnapshotFlags {
@@ -57,9 +57,9 @@ pub(crate) struct SnapshotFlags {
     /// Leave out untagged digests that an index in the registry lists.
     #[arg(long, help_heading = "Content")]
     minimal: bool,
-    /// Format of the snapshot.
-    #[arg(long, help_heading = "Output", value_enum, ignore_case = true, default_value_t = OutputFormat::Yaml, value_name = "FORMAT")]
-    output: OutputFormat,
+    /// Format of the snapshot. Default: yaml.
+    #[arg(long, help_heading = "Output", value_enum, ignore_case = true, value_name = "FORMAT")]
+    output: Option<OutputFormat>,
     /// Stop after this time, as if interrupted: "90s", "2h 30m".
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
@@ -172,6 +172,8 @@ pub(crate) enum SnapshotSource {
 pub(crate) struct SnapshotArgs {
     pub(crate) registry: RegistryRoot,
     pub(crate) source: SnapshotSource,
+    /// Whether flags name manifests that are not read.
+    pub(crate) ignores_manifests: bool,
     pub(crate) tag: Option<Tag>,
     pub(crate) minimal: bool,
     pub(crate) format: Format,
@@ -224,32 +226,32 @@ impl SnapshotFlags {
     /// # Errors
     /// When they contradict one another, or name neither a file nor a registry.
     pub(crate) fn resolve(self) -> Result<SnapshotTask, String> {
+        let config = self.config.resolve()?;
         if let Some(SnapshotCommand::Diff(flags)) = self.command {
+            let is_alone = (self.registry.is_none() && !self.minimal)
+                && (self.manifest.is_none() && self.thin_manifest_dir.is_none() && self.tag.is_none())
+                && (self.output.is_none() && self.timeout.is_none() && config.is_none());
+            if !is_alone {
+                return Err("the arguments of `kpromo snapshot diff` stand after `diff`".to_owned());
+            }
             return flags.resolve().map(SnapshotTask::Diff);
         }
         let registry = self.registry.ok_or("a registry is needed")?;
-        let source = match (path(self.manifest), path(self.thin_manifest_dir)) {
-            (None, None) => SnapshotSource::Registry,
-            (Some(_), Some(_)) => {
-                return Err("--manifest and --thin-manifest-dir exclude each other".to_owned());
-            }
-            (Some(file), None) => whole(ManifestSource::Plain(file)),
-            (None, Some(folder)) => whole(ManifestSource::Thin(folder)),
+        let source = match manifests(self.manifest, self.thin_manifest_dir)? {
+            None => SnapshotSource::Registry,
+            Some(manifests) => SnapshotSource::Manifests { manifests, limit: Limit::None, strict: false },
         };
         Ok(SnapshotTask::Print(SnapshotArgs {
             registry,
             source,
+            ignores_manifests: false,
             tag: self.tag,
             minimal: self.minimal,
-            format: self.output.into(),
-            config: self.config.resolve()?,
+            format: self.output.unwrap_or(OutputFormat::Yaml).into(),
+            config,
             timeout: self.timeout,
         }))
     }
-}
-
-fn whole(manifests: ManifestSource) -> SnapshotSource {
-    SnapshotSource::Manifests { manifests, limit: Limit::None, strict: false }
 }
 
 impl DiffFlags {
@@ -339,12 +341,13 @@ impl CipSnapshotFlags {
             return Err(format!("{flag} and {excluded} exclude each other: a snapshot promotes nothing"));
         }
         let is_of_manifests = self.snapshot.is_empty();
+        let mut ignored = false;
         let text = if is_of_manifests { &self.manifest_based_snapshot_of } else { &self.snapshot };
         let source = match (is_of_manifests, beside.manifests) {
-            (false, None) if beside.limit == Limit::None => SnapshotSource::Registry,
-            (false, _) => {
-                let text = "--snapshot reads the registry and no manifests; --manifest-based-snapshot-of reads these";
-                return Err(text.to_owned());
+            // The Go tool accepts manifests here, and ignores them.
+            (false, manifests) => {
+                ignored = manifests.is_some() || beside.limit != Limit::None;
+                SnapshotSource::Registry
             }
             (true, None) => return Err("one of --manifest and --thin-manifest-dir is needed".to_owned()),
             (true, Some(manifests)) => {
@@ -355,6 +358,7 @@ impl CipSnapshotFlags {
         Ok(SnapshotArgs {
             registry: registry(text).map_err(|error| format!("{flag}: {error}"))?,
             source,
+            ignores_manifests: ignored,
             tag: tag.map(str::parse).transpose().map_err(|error| format!("--snapshot-tag: {error}"))?,
             minimal: self.minimal_snapshot,
             format: self.output.unwrap_or(OutputFormat::Yaml).into(),
@@ -390,7 +394,8 @@ mod tests {
         assert_eq!((args.source, args.minimal, args.format), (SnapshotSource::Registry, true, Format::Csv));
         assert_eq!((args.tag, args.timeout), ("v1".parse().ok(), Some(Duration::from_secs(90))));
         let args = printed("--thin-manifest-dir d r.example");
-        assert_eq!(args.source, whole(ManifestSource::Thin("d".into())));
+        let manifests = ManifestSource::Thin("d".into());
+        assert_eq!(args.source, SnapshotSource::Manifests { manifests, limit: Limit::None, strict: false });
         assert_eq!(args.format, Format::Yaml);
         for wrong in [
             "",
@@ -418,7 +423,15 @@ mod tests {
             assert!(error.contains("there is no file"), "{missing}: {error}");
         }
         assert!(snapshot("diff r.example/A r.example").unwrap_err().contains("repository name"));
-        for wrong in ["diff", "diff r.example", "diff a b c", "r.example diff a b"] {
+        assert!(snapshot("--log-level error diff r.example s.example").is_ok(), "a flag of every command");
+        for wrong in [
+            "diff",
+            "diff r.example",
+            "diff a b c",
+            "r.example diff a b",
+            "--tag v1 diff a b",
+            "--config c diff a b",
+        ] {
             assert!(snapshot(wrong).is_err(), "{wrong}");
         }
     }
@@ -433,6 +446,10 @@ mod tests {
 
     #[test]
     fn a_snapshot_of_cip_is_of_a_registry_or_of_manifests() {
+        for ignored in ["--manifest m.yaml", "--use-prow-manifest-diff", "--thin-manifest-dir d"] {
+            let args = cip(&format!("--snapshot r {ignored}")).unwrap().unwrap();
+            assert_eq!((args.source, args.ignores_manifests), (SnapshotSource::Registry, true), "{ignored}");
+        }
         let args = cip("--snapshot r.example/a/ --snapshot-tag v1 --minimal-snapshot --output=CSV");
         let args = args.unwrap().unwrap();
         assert_eq!((args.registry.to_string(), args.minimal), ("r.example/a".to_owned(), true));
@@ -452,8 +469,6 @@ mod tests {
             ("--snapshot r --parse-only", "exclude"),
             ("--snapshot r --report f", "exclude"),
             ("--snapshot r --vuln-severity-threshold 1", "exclude"),
-            ("--snapshot r --manifest m.yaml", "no manifests"),
-            ("--snapshot r --use-prow-manifest-diff", "no manifests"),
             ("--snapshot r --manifest-based-snapshot-of r", "exclude each other"),
             ("--snapshot R/A", "--snapshot: `A`"),
             ("--snapshot r --snapshot-tag a/b", "--snapshot-tag"),

@@ -27,6 +27,11 @@ use crate::watchdog;
 
 /// Prints a snapshot. Nothing is printed unless it is complete.
 pub(crate) async fn print(args: SnapshotArgs, environment: &Environment) -> Exit {
+    if args.ignores_manifests {
+        tracing::warn!(
+            "--snapshot reads the registry and ignores the manifests; --manifest-based-snapshot-of reads these"
+        );
+    }
     let connection = match connected(args.config.as_deref(), environment) {
         Ok(connection) => connection,
         Err(exit) => return exit,
