@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::Path;
 
 use manifest::Base;
 use manifest::lint::{FixedFile, Linted, Target, lint, targets};
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &LintArgs, environment: &Environment) -> Exit {
             }
         };
         bases.extend(linted.base.clone());
-        add(&mut result, linted, args);
+        add(&mut result, linted);
     }
     result.bases = bases.into_iter().collect();
     result.bases.iter().for_each(|commit| tracing::info!("compared with commit {commit}"));
@@ -73,14 +72,14 @@ fn checked(
     result: &mut LintResult,
     is_refused: &mut bool,
 ) -> Result<Linted, String> {
-    let check = || lint(target, base).map_err(|error| error.to_string());
+    let check = || lint(target, base, &args.allow).map_err(|error| error.to_string());
     let linted = check()?;
     if !args.fix {
         return Ok(linted);
     }
     let before = result.fixed.len();
-    for fixed in linted.fixed(&args.allow) {
-        let written = fixed.and_then(|file| write(&file).map(|()| (shown(&file.path), file.fixed)));
+    for fixed in linted.fixed() {
+        let written = fixed.and_then(|file| write(&file).map(|()| (file.file.to_string(), file.fixed)));
         match written {
             Ok(written) => result.fixed.push(written),
             Err(problem) => {
@@ -105,24 +104,12 @@ fn write(file: &FixedFile) -> Result<(), String> {
     write_file(path, "fixed manifest", |to| to.write_all(after))
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string().escape_debug().to_string()
-}
-
-/// Adds the findings of a target, without those of the rules that are allowed.
-fn add(result: &mut LintResult, linted: Linted, args: &LintArgs) {
-    let (errors, mut warnings) = (linted.errors(), linted.warnings());
+/// Adds the findings of a target.
+fn add(result: &mut LintResult, linted: Linted) {
     result.files += linted.files;
-    for finding in linted.findings {
-        // An error that the base also has is a warning of its rule, and is not allowed by this flag.
-        if args.allow.contains(&finding.rule) && !finding.is_error() {
-            warnings -= 1;
-        } else {
-            result.findings.push(finding);
-        }
-    }
-    result.errors += errors;
-    result.warnings += warnings;
+    result.errors += linted.errors();
+    result.warnings += linted.warnings();
+    result.findings.extend(linted.findings);
 }
 
 /// Prints or writes the result.

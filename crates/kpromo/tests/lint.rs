@@ -341,16 +341,19 @@ fn a_fix_replaces_the_file_as_a_whole_and_keeps_its_mode_and_what_it_promotes() 
 #[test]
 fn a_fix_that_cannot_be_written_leaves_the_file_and_exits_with_1() {
     let world = World::new();
-    world.thin("one", &images(&[('a', "v2, v1")]));
-    // A link into a folder that is gone is refused by reading, so the folder of the file is made unwritable for the owner. The
-    // superuser may write anyway.
+    let before = images(&[('a', "v2, v1")]);
+    world.thin("one", &before);
+    // The shell lets kpromo write to pipes and not to files. This limit also holds for the superuser.
+    let script = "(trap '' XFSZ; ulimit -f 0; \"$0\" lint --fix tree; echo \"exit code $?\") 2>&1 | cat";
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(kpromo(None).get_program()).current_dir(world.desk.path(""));
+    let ran = run(command);
+    assert!(ran.stdout.contains("the fixed manifest cannot be written to "), "{}", ran.stdout);
+    assert!(ran.stdout.contains("warning[unsorted-tags]"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("exit code 1\n"), "{}", ran.stdout);
+    assert_eq!(world.images("one"), before);
     let folder = world.desk.path("tree/images/one");
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o555)).unwrap();
-    let ran = world.lint(&["--fix", "tree"]);
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
-    let is_fixed = world.images("one") == images(&[('a', "v1, v2")]);
-    assert_eq!(ran.code, if is_fixed { 0 } else { 1 }, "{}", ran.stderr);
-    assert!(is_fixed || ran.stderr.contains("the fixed manifest cannot be written to"), "{}", ran.stderr);
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use indexmap::{IndexMap, IndexSet};
 use oci_types::{AttachedTag, Digest, Repository, Tag};
 
+use super::rule::Rule;
 use crate::assembly::Assembled;
 use crate::diagnostic::Severity;
 use crate::model::{Destination, Image};
@@ -33,6 +34,14 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    pub(super) fn rule(&self) -> Rule {
+        match self {
+            Self::Overlap { .. } => Rule::Overlap,
+            Self::Moved { .. } => Rule::TagMoved,
+            Self::Removed { .. } => Rule::EdgeRemoved,
+        }
+    }
+
     /// Returns the severity. What the base also has, what is not certain, and what is gone is a warning.
     pub(super) fn severity(&self) -> Severity {
         match self {

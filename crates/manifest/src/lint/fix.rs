@@ -1,11 +1,13 @@
 //! Fixed contents of files: the edits of findings are applied, and the result must promote the same.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use oci_types::{Digest, RegistryRoot, RepositoryPath, Tag};
 
 use super::flaw::Change;
+use super::layout::{Node, Value, layout};
 use super::rule::Rule;
 use super::style::{FileKind, flaws};
 use crate::contents::Contents;
@@ -168,11 +170,71 @@ fn promoted(image: Image) -> Promoted {
     (image.name, image.digests.into_iter().map(|entry| (entry.digest, tags(entry.tags))).collect())
 }
 
-/// Returns what follows each `#` of a file, sorted. A `#` in a name counts too, which is no harm: names stay as well.
-fn comments(contents: &Contents) -> Vec<&[u8]> {
-    let lines = contents.bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
-    let comment = |line: &'_ [u8]| line.iter().position(|byte| *byte == b'#');
-    let mut comments: Vec<&[u8]> = lines.filter_map(|line| Some(&line[comment(line)?..])).collect();
+/// Returns the comments of a file, sorted. A `#` in a scalar begins none.
+fn comments(contents: &Contents) -> Vec<&str> {
+    let Ok(text) = std::str::from_utf8(&contents.bytes) else { return Vec::new() };
+    let mut scalars = Vec::new();
+    if let Some(root) = layout(text).and_then(|layout| layout.root) {
+        add_scalars(&root, &mut scalars);
+    }
+    scalars.sort_by_key(|range| range.start);
+    let is_in_scalar = |at: usize| {
+        let next = scalars.partition_point(|range| range.start <= at);
+        next.checked_sub(1).is_some_and(|before| scalars[before].contains(&at))
+    };
+    let mut comments: Vec<&str> = Vec::new();
+    let mut end = 0;
+    for (at, _) in text.match_indices('#') {
+        if at >= end && !is_in_scalar(at) {
+            end = text[at..].find(['\n', '\r']).map_or(text.len(), |length| at + length);
+            comments.push(&text[at..end]);
+        }
+    }
     comments.sort_unstable();
     comments
+}
+
+/// Adds the bytes of all scalars. The recursion is bounded by the depth of a tree.
+fn add_scalars(node: &Node<'_>, scalars: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Scalar { .. } => scalars.push(node.range.clone()),
+        Value::List { items, .. } => items.iter().for_each(|item| add_scalars(item, scalars)),
+        Value::Map { pairs, .. } => pairs.iter().for_each(|(key, value)| {
+            add_scalars(key, scalars);
+            add_scalars(value, scalars);
+        }),
+        Value::Alias => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixed(text: &str) -> Option<String> {
+        let contents = Contents { file: "images.yaml".into(), bytes: text.as_bytes().to_vec() };
+        let fixed = fix(FileKind::Images, &contents, &[], &[]).unwrap();
+        fixed.map(|fixed| String::from_utf8(fixed.bytes).unwrap())
+    }
+
+    /// Found by fuzzing: a tag that moved past a `#` in a key was taken for a part of a comment.
+    #[test]
+    fn a_number_sign_in_a_key_begins_no_comment() {
+        let fixed = fixed("- name: b\n  dmap:\n    a# b: [v2, v1] # why\n");
+        assert_eq!(fixed.as_deref(), Some("- name: b\n  dmap:\n    a# b: [v1, v2] # why\n"));
+    }
+
+    #[test]
+    fn a_content_that_means_something_else_is_refused() {
+        let contents = |text: &str| Contents { file: "images.yaml".into(), bytes: text.as_bytes().to_vec() };
+        let digest = |digit: &str| format!("sha256:{}", digit.repeat(64));
+        let image =
+            |text: &str| format!("# x\n- name: a\n  dmap:\n    \"{}\": [v1, v2]\n{text}", digest("a"));
+        let before = contents(&image(""));
+        let refused = |after: &str| check(FileKind::Images, &before, &contents(after)).unwrap_err();
+        assert!(refused(&image("").replace("v2", "v3")).contains("promote something else"));
+        assert!(refused(&image("").replace("# x\n", "")).contains("other comments"));
+        assert!(refused(&image("    x: []\n")).contains("other errors"));
+        assert!(check(FileKind::Images, &before, &contents(&image("").replace("v1, v2", "v2, v1"))).is_ok());
+    }
 }

@@ -37,6 +37,8 @@ pub struct Linted {
     pub files: usize,
     /// The commit that the manifests were compared with.
     pub base: Option<String>,
+    /// The rules whose warnings are not wanted.
+    allowed: Vec<Rule>,
     /// The files that may be fixed, with changes by rules about several files.
     fixable: Vec<(File, Vec<Vec<flaw::Change>>)>,
 }
@@ -44,6 +46,8 @@ pub struct Linted {
 /// A file with its fixed content.
 #[derive(Debug)]
 pub struct FixedFile {
+    /// The name in messages.
+    pub file: Arc<str>,
     /// The path.
     pub path: PathBuf,
     /// The content as it was read.
@@ -63,12 +67,12 @@ struct File {
     contents: Contents,
 }
 
-/// Checks a target. With a base, also compares it with that commit. It then runs `git`, which reads only the local repository,
-/// and blocks until it exits.
+/// Checks a target. Warnings of the `allowed` rules are not reported and not fixed. With a base, the target is also compared with
+/// that commit: this runs `git`, which reads only the local repository, and blocks until it exits.
 ///
 /// # Errors
 /// If git cannot determine the state of the manifests at `base`. Files that cannot be read are findings.
-pub fn lint(target: &Target, base: Option<&Base>) -> Result<Linted, DiffError> {
+pub fn lint(target: &Target, base: Option<&Base>, allowed: &[Rule]) -> Result<Linted, DiffError> {
     let (path, State { fatal, now, files }) = match target {
         Target::Plain(path) => (path, plain(path)),
         Target::Thin { folder, .. } => (folder, tree(folder)),
@@ -79,7 +83,7 @@ pub fn lint(target: &Target, base: Option<&Base>) -> Result<Linted, DiffError> {
         None => None,
     };
     let mut linter =
-        Linter { target, files: &files, findings: Vec::new(), kept: HashMap::new(), more: [0, 0] };
+        Linter { target, allowed, files: &files, findings: Vec::new(), kept: HashMap::new(), more: [0, 0] };
     linter.reading(fatal, &now, base.as_ref());
     linter.changes(&now, base.as_ref());
     linter.style();
@@ -100,7 +104,8 @@ pub fn lint(target: &Target, base: Option<&Base>) -> Result<Linted, DiffError> {
         fixable.retain(|(file, _)| projects.contains(&*file.project));
     }
     let base = base.map(|(commit, _)| commit);
-    Ok(Linted { findings, more_errors, more_warnings, files: read, base, fixable })
+    let allowed = allowed.to_vec();
+    Ok(Linted { findings, more_errors, more_warnings, files: read, base, allowed, fixable })
 }
 
 impl Linted {
@@ -115,20 +120,21 @@ impl Linted {
     }
 
     /// Returns the contents of files without the flaws that can be fixed. Comments, line ends and a byte order mark stay. A file
-    /// that several projects share is returned once. `allowed` has the rules whose findings are left alone.
+    /// that several projects share is returned once.
     ///
     /// An error says why a file is not fixed: its fixed content would not promote the same, which is a fault of the fix.
-    pub fn fixed(&self, allowed: &[Rule]) -> Vec<Result<FixedFile, String>> {
+    pub fn fixed(&self) -> Vec<Result<FixedFile, String>> {
         let mut seen = HashSet::new();
         let mut fixed = Vec::new();
         for (file, more) in &self.fixable {
             if !seen.insert(file.path.canonicalize().unwrap_or_else(|_| file.path.clone())) {
                 continue;
             }
-            let more = if allowed.contains(&Rule::RegistrySpelling) { &[][..] } else { more };
-            match fix(file.kind, &file.contents, more, allowed) {
+            let more = if self.allowed.contains(&Rule::RegistrySpelling) { &[][..] } else { more };
+            match fix(file.kind, &file.contents, more, &self.allowed) {
                 Ok(None) => {}
                 Ok(Some(Fixed { bytes, fixed: number })) => fixed.push(Ok(FixedFile {
+                    file: Arc::clone(&file.contents.file),
                     path: file.path.clone(),
                     before: file.contents.bytes.clone(),
                     after: bytes,
@@ -198,6 +204,7 @@ impl Wanted<'_> {
 /// Collects findings.
 struct Linter<'a> {
     target: &'a Target,
+    allowed: &'a [Rule],
     files: &'a [File],
     findings: Vec<Finding>,
     /// The number of findings of each file.
@@ -207,8 +214,11 @@ struct Linter<'a> {
 }
 
 impl Linter<'_> {
-    /// Adds a finding about a file, or counts it if the file has many.
-    fn found(&mut self, file: &Arc<str>, severity: Severity, finding: impl FnOnce() -> Finding) {
+    /// Adds a finding about a file, or counts it if the file has many. A warning of a rule that is allowed is dropped.
+    fn found(&mut self, file: &Arc<str>, rule: Rule, severity: Severity, finding: impl FnOnce() -> Finding) {
+        if severity == Severity::Warning && self.allowed.contains(&rule) {
+            return;
+        }
         let kept = self.kept.entry(Arc::clone(file)).or_default();
         if *kept < KEPT {
             *kept += 1;
@@ -231,7 +241,8 @@ impl Linter<'_> {
         let of = |rule, diagnostic| Finding { rule, diagnostic, related: Vec::new(), fix: Vec::new() };
         let known = known.into_iter().map(|fault| of(Rule::Invalid, fault.known()));
         let new = rejected.iter().map(|fault| of(Rule::Invalid, fault.clone()));
-        let warnings = now.warnings.iter().map(|warning| of(Rule::Suspicious, warning.clone()));
+        let warnings = now.warnings.iter().filter(|_| !self.allowed.contains(&Rule::Suspicious));
+        let warnings = warnings.map(|warning| of(Rule::Suspicious, warning.clone()));
         self.findings.extend(known.chain(new).chain(warnings));
     }
 
@@ -256,9 +267,9 @@ impl Linter<'_> {
                     "the project {project} cannot be read at commit {commit:.12}, so tags that moved and edges that are gone \
                      since then are not seen: {why}"
                 );
-                let warning = Rule::UnreadableBase.severity();
-                self.found(&file, warning, || {
-                    Finding::new(Rule::UnreadableBase, Diagnostic::of_file(&file, message))
+                let rule = Rule::UnreadableBase;
+                self.found(&file, rule, rule.severity(), || {
+                    Finding::new(rule, Diagnostic::of_file(&file, message))
                 });
             }
         }
@@ -276,7 +287,9 @@ impl Linter<'_> {
                 }
                 Kind::Removed { project, .. } => self.images_file(project),
             };
-            self.found(&file, change.kind.severity(), || changed(&change, &file, &sources, commit));
+            self.found(&file, change.kind.rule(), change.kind.severity(), || {
+                changed(&change, &file, &sources, commit)
+            });
         }
     }
 
@@ -294,7 +307,9 @@ impl Linter<'_> {
             let Ok(source) = file.contents.text() else { continue };
             let text = Text::new(source.text());
             for flaw in flaws(file.kind, source.text()) {
-                self.found(&file.contents.file, flaw.rule.severity(), || of_flaw(&flaw, &source, &text));
+                self.found(&file.contents.file, flaw.rule, flaw.rule.severity(), || {
+                    of_flaw(&flaw, &source, &text)
+                });
             }
         }
     }
@@ -314,7 +329,7 @@ impl Linter<'_> {
             let position = Text::new(compared.text()).position(at);
             let message = "the registry that it is compared with".to_owned();
             let related = Related { file: Arc::clone(&other.contents.file), position, message };
-            self.found(&file.contents.file, flaw.rule.severity(), || {
+            self.found(&file.contents.file, flaw.rule, flaw.rule.severity(), || {
                 let mut finding = of_flaw(flaw, &source, &Text::new(source.text()));
                 finding.related.push(related);
                 finding

@@ -260,7 +260,7 @@ fn expected(now: &BTreeSet<Edge>, before: &BTreeSet<Edge>) -> Found {
 
 /// Counts the references of findings. A finding names the first one, and the number of the others.
 fn found(folder: &Path, base: &Base) -> Found {
-    let linted = lint(&Target::Thin { folder: folder.to_owned(), projects: None }, Some(base)).unwrap();
+    let linted = lint(&Target::Thin { folder: folder.to_owned(), projects: None }, Some(base), &[]).unwrap();
     let mut found = Found::default();
     for finding in &linted.findings {
         let count = match finding.rule {

@@ -26,7 +26,7 @@ impl World {
 
     fn lint(&self, base: &str) -> Result<Linted, DiffError> {
         let folder = self.repository.folder.path().to_owned();
-        lint(&Target::Thin { folder, projects: None }, Some(&Base::Revision(base.to_owned())))
+        lint(&Target::Thin { folder, projects: None }, Some(&Base::Revision(base.to_owned())), &[])
     }
 
     /// Returns what is found since `HEAD`, with digests shortened.
@@ -168,7 +168,8 @@ fn a_plain_manifest_is_compared_too_and_a_missing_one_is_new() {
     let repository = Repository::new();
     let path = repository.folder.path().join("manifest.yaml");
     let check = || {
-        let found = lint(&Target::Plain(path.clone()), Some(&Base::Revision("HEAD".to_owned()))).unwrap();
+        let found =
+            lint(&Target::Plain(path.clone()), Some(&Base::Revision("HEAD".to_owned())), &[]).unwrap();
         let rules: Vec<_> = found.findings.iter().map(|finding| finding.rule.name()).collect();
         rules.join(" ")
     };
@@ -202,7 +203,7 @@ fn a_base_that_cannot_be_read_is_an_error_and_no_absence() {
     let elsewhere = tempfile::TempDir::new().unwrap();
     write_thin(elsewhere.path(), "one", REGISTRIES, "[]\n");
     let target = Target::Thin { folder: elsewhere.path().to_owned(), projects: None };
-    let found = lint(&target, Some(&Base::Revision("HEAD".to_owned())));
+    let found = lint(&target, Some(&Base::Revision("HEAD".to_owned())), &[]);
     assert!(matches!(found, Err(DiffError::NotARepository(_))), "{found:?}");
-    assert!(lint(&target, None).unwrap().findings.is_empty());
+    assert!(lint(&target, None, &[]).unwrap().findings.is_empty());
 }

@@ -37,7 +37,23 @@ fn relative<'f>(file: &'f str, folder: Option<&Path>) -> &'f str {
 
 #[cfg(test)]
 mod tests {
+    use manifest::Severity;
+    use manifest::lint::Rule;
+
     use super::*;
+
+    #[test]
+    fn the_reference_lists_the_rules_that_there_are_with_their_severities_and_no_others() {
+        let reference = include_str!("../../../../../docs/reference/lint.md");
+        let rows = reference.split("## Rules").nth(1).unwrap().split("\n- ").next().unwrap();
+        let rows: Vec<&str> = rows.lines().filter(|line| line.starts_with("| `")).collect();
+        let expected = Rule::ALL.map(|rule| {
+            let severity = if rule.severity() == Severity::Error { "error" } else { "warning" };
+            format!("| `{}` | {severity} | ", rule.name())
+        });
+        assert_eq!(rows.len(), expected.len());
+        assert!(rows.iter().zip(&expected).all(|(row, start)| row.starts_with(start)), "{rows:#?}");
+    }
 
     #[test]
     fn a_file_is_named_relative_to_the_current_folder_if_it_is_below_it() {
