@@ -3,7 +3,7 @@
 
 use oci_types::Digest;
 use oci_types::referrers_tag;
-use oci_types::{MediaType, RawManifest};
+use oci_types::{InvalidManifest, MediaType, RawManifest};
 use oci_types::{Repository, Tag};
 
 use super::Known;
@@ -24,8 +24,15 @@ pub(super) fn changes(doing: String) -> Error {
     Error::new(doing, ErrorKind::Unreasonable(what.to_owned()))
 }
 
+/// Returns `true` if a manifest cannot be parsed, so that it holds nothing to keep. A manifest of another kind is not damaged: it
+/// is something else, and is left alone.
+pub(super) fn is_damaged(error: &InvalidManifest) -> bool {
+    matches!(error, InvalidManifest::Malformed { .. })
+}
+
 impl Writer {
-    /// Adds a manifest to the list of referrers of an image, if it is not listed. All other entries are kept as they are.
+    /// Adds a manifest to the list of referrers of an image, if it is not listed. All other entries are kept as they are. A list
+    /// that cannot be parsed is replaced.
     pub(super) async fn list_referrer(
         &self,
         repository: &Repository,
@@ -42,9 +49,14 @@ impl Writer {
         for _ in 0..CHANGES_MAX {
             let current = self.under_tag(repository, &tag, fallback).await?;
             let before = current.as_ref().map(RawManifest::digest);
-            let (mut list, listed) = match current {
+            let (mut list, listed) = match current.map(|index| (Referrer::all(&index), index)) {
                 None => (Document::empty(&MediaType::OciIndex)?, Vec::new()),
-                Some(index) => (Document::of(&index, &doing)?, Referrer::all(&index).map_err(invalid)?),
+                Some((Ok(listed), index)) => (Document::of(&index, &doing)?, listed),
+                Some((Err(error), _)) if is_damaged(&error) => {
+                    tracing::warn!("{repository}:{tag} is damaged and is replaced: {error}");
+                    (Document::empty(&MediaType::OciIndex)?, Vec::new())
+                }
+                Some((Err(error), _)) => return Err(invalid(error)),
             };
             if listed.iter().any(|referrer| referrer.digest == digest) {
                 return Ok(());
