@@ -180,6 +180,7 @@ impl<'a> ListingBuilder<'a> {
                 }
             }
             Listed::Manifests => self.lists_manifests = true,
+            Listed::Child(_) => {}
             Listed::Manifest(manifest) => {
                 for tag in manifest.tags.iter().filter_map(|tag| self.request(tag)).collect::<Vec<_>>() {
                     self.names(tag, manifest.digest);

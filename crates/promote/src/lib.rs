@@ -13,6 +13,7 @@ pub mod phase;
 mod pipeline;
 mod report;
 mod run;
+pub mod snapshot;
 mod subject;
 
 pub use cache::{Cache, CacheError, Recheck};

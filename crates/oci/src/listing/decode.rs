@@ -44,6 +44,7 @@ enum Place {
     Manifests,
     Manifest,
     TagsOfManifest,
+    Children,
     /// In a value that is skipped, at this nesting depth.
     Skipped {
         levels: usize,
@@ -56,6 +57,7 @@ enum Place {
 enum Field {
     Tags,
     Manifests,
+    Children,
     MediaType,
     Uploaded,
     Other,
@@ -150,9 +152,10 @@ impl Decoder {
                 self.field = match self.text()? {
                     "tags" => Field::Tags,
                     "manifest" => Field::Manifests,
+                    "child" => Field::Children,
                     _ => Field::Other,
                 };
-                self.is_list |= self.field != Field::Other;
+                self.is_list |= matches!(self.field, Field::Tags | Field::Manifests);
                 Place::Page
             }
             (Place::Page, value) => match (self.field, value) {
@@ -161,9 +164,11 @@ impl Decoder {
                     give(Listed::Manifests);
                     Place::Manifests
                 }
-                (Field::Tags | Field::Manifests, E::ValueNull) => Place::Page,
+                (Field::Children, E::StartArray) => Place::Children,
+                (Field::Tags | Field::Manifests | Field::Children, E::ValueNull) => Place::Page,
                 (Field::Tags, _) => return Err("`tags` is not a list".to_owned()),
                 (Field::Manifests, _) => return Err("`manifest` is not an object".to_owned()),
+                (Field::Children, _) => return Err("`child` is not a list".to_owned()),
                 (_, value) => skip(value, false),
             },
             (Place::Tags, E::ValueString) => {
@@ -172,6 +177,11 @@ impl Decoder {
                 Place::Tags
             }
             (Place::Tags, E::EndArray) => Place::Page,
+            (Place::Children, E::ValueString) => {
+                give(Listed::Child(self.text()?.into()));
+                Place::Children
+            }
+            (Place::Children, E::EndArray) => Place::Page,
             (Place::Manifests, E::FieldName) => {
                 self.digest = self.text()?.parse().ok();
                 Place::Manifests
@@ -260,6 +270,7 @@ impl Place {
         match self {
             Self::Tags | Self::TagsOfManifest => "tags",
             Self::Manifests | Self::Manifest => "manifests",
+            Self::Children => "child repositories",
             Self::Start | Self::Page | Self::Skipped { .. } | Self::End => "contents",
         }
     }
@@ -281,6 +292,8 @@ mod tests {
         tags: Option<Vec<String>>,
         #[serde(default)]
         manifest: Option<HashMap<String, Entry>>,
+        #[serde(default)]
+        child: Option<Vec<String>>,
     }
 
     #[derive(Deserialize)]
@@ -306,6 +319,7 @@ mod tests {
         let page: Page = serde_json::from_str(text)?;
         let parsed = |names: Vec<String>| names.into_iter().filter_map(|name| name.parse::<Tag>().ok());
         let mut found: Vec<Listed> = parsed(page.tags.unwrap_or_default()).map(Listed::Tag).collect();
+        found.extend(page.child.into_iter().flatten().map(|child| Listed::Child(child.into())));
         if let Some(manifests) = page.manifest {
             found.push(Listed::Manifests);
             found.extend(manifests.into_iter().filter_map(|(digest, entry)| {
@@ -360,11 +374,13 @@ mod tests {
         let fields = (
             proptest::option::of(prop_oneof![8 => tags(), 1 => Just(serde_json::Value::Null)]),
             proptest::option::of(prop_oneof![8 => manifests, 1 => Just(serde_json::Value::Null)]),
+            proptest::option::of(prop_oneof![8 => tags(), 1 => Just(serde_json::Value::Null)]),
             json(),
         );
-        fields.prop_map(|(tags, manifest, other)| {
+        fields.prop_map(|(tags, manifest, child, other)| {
             let mut page = serde_json::Map::new();
-            page.insert("child".to_owned(), other);
+            page.insert("quota".to_owned(), other);
+            page.extend(child.map(|child| ("child".to_owned(), child)));
             page.extend(tags.map(|tags| ("tags".to_owned(), tags)));
             page.extend(manifest.map(|manifest| ("manifest".to_owned(), manifest)));
             page.into()
@@ -426,7 +442,23 @@ mod tests {
         let unfinished = format!(r#"{{"tags":["{}"#, "a".repeat(2 * TOKEN_MAX));
         let (mut decoder, mut give) = (Decoder::new(), |_| {});
         assert!(decoder.push(Bytes::from(unfinished), &mut give).is_err(), "before its end has come");
-        let deep = format!(r#"{{"child":{}"#, "[".repeat(DEPTH_MAX));
+        let deep = format!(r#"{{"quota":{}"#, "[".repeat(DEPTH_MAX));
         assert!(decode(&[deep.as_bytes()]).is_err());
+    }
+
+    #[test]
+    fn child_repositories_are_a_list_of_names() {
+        let child = |name: &str| Listed::Child(name.into());
+        let page = |children: &str| decode(&[format!(r#"{{"child":{children},"tags":[]}}"#).as_bytes()]);
+        assert_eq!(
+            page(r#"["a","B/.."]"#),
+            Ok(vec![child("a"), child("B/..")]),
+            "names are not checked here"
+        );
+        assert_eq!(page("null"), Ok(Vec::new()));
+        for wrong in ["{}", "7", r#""a""#, "[7]", r#"[["a"]]"#] {
+            assert!(page(wrong).is_err(), "{wrong}");
+        }
+        assert!(decode(&[br#"{"child":["a"]}"#]).is_err(), "a page without `tags` is no list of tags");
     }
 }

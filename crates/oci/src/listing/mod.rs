@@ -18,6 +18,8 @@ pub enum Listed {
     Manifests,
     /// A manifest, with or without tags.
     Manifest(ListedManifest),
+    /// The next component of the name of repositories below this one, as Google's registries list them. It is not checked.
+    Child(Box<str>),
 }
 
 /// A manifest as Google's registries list it.
@@ -51,6 +53,7 @@ impl Listing {
             Listed::Manifest(manifest) => {
                 self.manifests.get_or_insert_default().insert(manifest.digest, manifest);
             }
+            Listed::Child(_) => {}
         }
     }
 }

@@ -58,3 +58,21 @@ impl<'a> Pages<'a> {
         Ok(Some(next))
     }
 }
+
+/// Returns the URL without the page size; `None` if it has none.
+pub(super) fn without_page_size(url: &Url) -> Option<Url> {
+    let kept: Vec<(String, String)> = url
+        .query_pairs()
+        .filter(|(name, _)| name != "n")
+        .map(|(name, value)| (name.into(), value.into()))
+        .collect();
+    if kept.len() == url.query_pairs().count() {
+        return None;
+    }
+    let mut plain = url.clone();
+    plain.set_query(None);
+    if !kept.is_empty() {
+        plain.query_pairs_mut().extend_pairs(kept);
+    }
+    Some(plain)
+}

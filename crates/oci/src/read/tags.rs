@@ -7,9 +7,8 @@ use http::{Method, StatusCode};
 use oci_types::Repository;
 use oci_types::text::printable;
 use transport::Sink;
-use url::Url;
 
-use super::pages::Pages;
+use super::pages::{Pages, without_page_size};
 use crate::absent::Found;
 use crate::answer::success;
 use crate::error::{Error, ErrorKind};
@@ -102,24 +101,6 @@ fn may_refuse_page_size(asked: &Result<Reply, Error>) -> bool {
         }
         Err(error) => error.is_temporary(),
     }
-}
-
-/// Returns the URL without the page size; `None` if it has none.
-fn without_page_size(url: &Url) -> Option<Url> {
-    let kept: Vec<(String, String)> = url
-        .query_pairs()
-        .filter(|(name, _)| name != "n")
-        .map(|(name, value)| (name.into(), value.into()))
-        .collect();
-    if kept.len() == url.query_pairs().count() {
-        return None;
-    }
-    let mut plain = url.clone();
-    plain.set_query(None);
-    if !kept.is_empty() {
-        plain.query_pairs_mut().extend_pairs(kept);
-    }
-    Some(plain)
 }
 
 /// A page while it arrives.

@@ -1,0 +1,294 @@
+//! Reads snapshots from files, in any of their formats.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use oci::{Digest, RepositoryPath, Tag};
+use oci_types::text::printable;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, de};
+
+use super::{Contents, Format, Snapshot};
+
+/// The maximum size of a file, in bytes. A snapshot of Kubernetes' production has some 15 MB.
+const FILE_MAX: u64 = 64 << 20;
+/// The maximum number of values in a file.
+const VALUES_MAX: usize = 8_000_000;
+
+/// A file that is not a readable snapshot.
+#[derive(Debug, thiserror::Error)]
+#[error("{file}: {problem}")]
+pub struct InvalidSnapshot {
+    file: String,
+    problem: String,
+}
+
+/// Reads a snapshot from a file or a pipe. The extension of its name determines the format: `.yaml`, `.yml`, `.csv` or `.json`.
+/// With any other name, the content determines it.
+///
+/// # Errors
+/// Returns an error if the file cannot be read, has more than 64 MiB, or is not a snapshot.
+pub fn read_file(path: &Path) -> Result<Snapshot, InvalidSnapshot> {
+    let invalid = |problem: String| InvalidSnapshot { file: path.display().to_string(), problem };
+    let text = text_of(path).map_err(invalid)?;
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let format = match extension.to_ascii_lowercase().as_str() {
+        "yaml" | "yml" => Format::Yaml,
+        "csv" => Format::Csv,
+        "json" => Format::Json,
+        _ => format_of(&text),
+    };
+    parse(&text, format).map_err(|problem| invalid(format!("not a snapshot: {problem}")))
+}
+
+fn text_of(path: &Path) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
+    let file = File::open(path).map_err(unreadable)?;
+    if file.metadata().map_err(unreadable)?.is_dir() {
+        return Err("a folder, and no snapshot".to_owned());
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(format!("larger than {} MiB, which no snapshot may be", FILE_MAX >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "not a text in UTF-8".to_owned())
+}
+
+fn format_of(text: &str) -> Format {
+    let start = text.trim_start();
+    if start.starts_with('[') {
+        Format::Json
+    } else if start.starts_with(['-', '#']) {
+        Format::Yaml
+    } else {
+        Format::Csv
+    }
+}
+
+fn parse(text: &str, format: Format) -> Result<Snapshot, String> {
+    if text.trim().is_empty() {
+        return Ok(Snapshot::default());
+    }
+    match format {
+        Format::Csv => from_csv(text),
+        Format::Json => serde_json::from_str(text).map_err(|error| printable(&error.to_string(), 300)),
+        Format::Yaml => from_yaml(text),
+    }
+}
+
+fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    let mut options = serde_saphyr::Options::default();
+    let mut budget = serde_saphyr::Budget::default();
+    (budget.max_nodes, budget.max_events, budget.max_aliases) = (VALUES_MAX, 2 * VALUES_MAX, 0);
+    (options.budget, options.with_snippet) = (Some(budget), false);
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| printable(&error.to_string(), 300))
+}
+
+/// The images of a file, with checks that hold for every format.
+#[derive(Default)]
+struct Images {
+    images: BTreeMap<String, BTreeMap<Digest, Vec<Tag>>>,
+}
+
+impl Images {
+    fn name(name: &str) -> Result<(), String> {
+        // The repository that the registry's own path names has no name.
+        if name.is_empty() {
+            Ok(())
+        } else {
+            name.parse::<RepositoryPath>().map(drop).map_err(|error| error.to_string())
+        }
+    }
+
+    fn finish(self) -> Result<Snapshot, String> {
+        let mut snapshot = Snapshot::default();
+        for (name, digests) in self.images {
+            let mut named: HashMap<&Tag, Digest> = HashMap::new();
+            for (digest, tags) in &digests {
+                for tag in tags {
+                    if named.insert(tag, *digest).is_some_and(|other| other != *digest) {
+                        return Err(format!("{name}:{tag} names two digests"));
+                    }
+                }
+            }
+            snapshot.insert(&name, Contents::new(digests));
+        }
+        Ok(snapshot)
+    }
+}
+
+fn from_csv(text: &str) -> Result<Snapshot, String> {
+    let mut found = Images::default();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let (name, digest, tag) =
+            from_line(line).map_err(|problem| format!("line {}: {problem}", index + 1))?;
+        let tags = found.images.entry(name).or_default().entry(digest).or_default();
+        tags.extend(tag);
+    }
+    found.finish()
+}
+
+/// Parses `name@digest,name:tag` or `name@digest,-`.
+fn from_line(line: &str) -> Result<(String, Digest, Option<Tag>), String> {
+    let form =
+        || format!("`NAME@DIGEST,NAME:TAG` or `NAME@DIGEST,-` is expected, not `{}`", printable(line, 160));
+    let (image, tag) = line.split_once(',').ok_or_else(form)?;
+    let (name, digest) = image.rsplit_once('@').ok_or_else(form)?;
+    Images::name(name)?;
+    let digest = digest.parse::<Digest>().map_err(|error| error.to_string())?;
+    let tag = match tag {
+        "-" => None,
+        tag => {
+            let tag = tag.strip_prefix(name).and_then(|rest| rest.strip_prefix(':')).ok_or_else(form)?;
+            Some(tag.parse::<Tag>().map_err(|error| error.to_string())?)
+        }
+    };
+    Ok((name.to_owned(), digest, tag))
+}
+
+/// An image of a file in YAML or JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Image {
+    /// An empty name is null in YAML, as the Go tool writes it.
+    name: Option<String>,
+    dmap: Dmap,
+}
+
+struct Dmap(BTreeMap<Digest, Vec<Tag>>);
+
+impl<'de> Deserialize<'de> for Snapshot {
+    /// Reads the images one after another.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Snapshot;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of images")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Snapshot, A::Error> {
+                let mut found = Images::default();
+                while let Some(image) = list.next_element::<Image>()? {
+                    let name = image.name.unwrap_or_default();
+                    Images::name(&name).map_err(A::Error::custom)?;
+                    if found.images.contains_key(&name) {
+                        return Err(A::Error::custom(format!("the image `{name}` is there twice")));
+                    }
+                    found.images.insert(name, image.dmap.0);
+                }
+                found.finish().map_err(A::Error::custom)
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
+impl<'de> Deserialize<'de> for Dmap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Dmap;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of digests to lists of tags")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Dmap, A::Error> {
+                let mut digests = BTreeMap::new();
+                while let Some(digest) = entries.next_key::<String>()? {
+                    let tags = entries.next_value::<Vec<String>>()?;
+                    let parsed: Digest = digest.parse().map_err(de::Error::custom)?;
+                    let tags = tags.iter().map(|tag| tag.parse().map_err(de::Error::custom));
+                    if digests.insert(parsed, tags.collect::<Result<Vec<Tag>, A::Error>>()?).is_some() {
+                        return Err(A::Error::custom(format!("{parsed} is there twice")));
+                    }
+                }
+                Ok(Dmap(digests))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Snapshot {
+        let tags = |text: &str| text.split_whitespace().map(|tag| tag.parse().unwrap()).collect::<Vec<Tag>>();
+        let mut snapshot = Snapshot::default();
+        let digest = |n: u8| Digest::Sha256([n; 32]);
+        snapshot.insert("", Contents::new([(digest(1), tags("v1"))]));
+        // Names and tags that YAML could take for numbers and other values.
+        for name in ["1.10", "true", "a/b", "123e4", "0x10", "no"] {
+            snapshot.insert(name, Contents::new([(digest(1), tags("1.10 null v1")), (digest(2), tags(""))]));
+        }
+        snapshot.insert("z", Contents::new([(Digest::Sha512([7; 64]), tags("latest"))]));
+        snapshot
+    }
+
+    #[test]
+    fn what_is_written_is_read_in_every_format_by_its_name_or_by_its_content() {
+        let folder = tempfile::tempdir().unwrap();
+        for (format, names) in [
+            (Format::Yaml, ["a.yaml", "a.YML", "a"]),
+            (Format::Csv, ["b.csv", "b.CSV", "b"]),
+            (Format::Json, ["c.json", "c.Json", "c"]),
+        ] {
+            for snapshot in [sample(), Snapshot::default()] {
+                for name in names {
+                    let mut bytes = Vec::new();
+                    snapshot.write(format, &mut bytes).unwrap();
+                    let path = folder.path().join(name);
+                    std::fs::write(&path, bytes).unwrap();
+                    assert_eq!(read_file(&path).unwrap(), snapshot, "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_snapshot_is_refused_with_its_place() {
+        let digest = Digest::of(b"x");
+        let image = |name: &str, tags: &str| format!("- name: {name}\n  dmap:\n    \"{digest}\": {tags}\n");
+        let other = format!("    \"{}\": [\"v1\"]\n", Digest::of(b"y"));
+        for (format, text, expected) in [
+            (Format::Yaml, "images: []".to_owned(), "line 1"),
+            (Format::Yaml, image("A", "[]"), "repository name"),
+            (Format::Yaml, image("a", "[-x]"), "tag"),
+            (Format::Yaml, image("a", "[]") + &image("a", "[]"), "twice"),
+            (Format::Yaml, image("a", "[v1]") + &other, "two digests"),
+            (Format::Yaml, image("a", "[]") + &format!("    \"{digest}\": []\n"), "line 4"),
+            (Format::Yaml, "- name: a\n  dmap:\n    x: []\n".to_owned(), "digest"),
+            (Format::Yaml, "- name: a\n  dmap: {}\n  more: 1\n".to_owned(), "line 3"),
+            (Format::Json, "{}".to_owned(), "a list of images"),
+            (Format::Json, format!(r#"[{{"name":"a","dmap":{{"{digest}":[],"{digest}":[]}}}}]"#), "twice"),
+            (Format::Csv, format!("a@{digest},-\n\nb@{digest},a:v1\n"), "line 3"),
+            (Format::Csv, "a,b".to_owned(), "line 1"),
+            (Format::Csv, format!("a@{digest},a:v1\na@{},a:v1\n", Digest::of(b"y")), "two digests"),
+        ] {
+            let error = parse(&text, format).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_or_no_text_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.yaml");
+        File::create(&path).unwrap().set_len(FILE_MAX + 1).unwrap();
+        assert!(read_file(&path).unwrap_err().to_string().contains("64 MiB"));
+        std::fs::write(&path, b"\xff").unwrap();
+        assert!(read_file(&path).unwrap_err().to_string().contains("UTF-8"));
+        assert!(read_file(folder.path()).unwrap_err().to_string().contains("folder"));
+        assert!(read_file(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn aliases_do_not_multiply_what_is_read() {
+        let tags = "- &a [v1, v2]\n".to_owned() + &"- *a\n".repeat(10);
+        assert!(parse(&tags, Format::Yaml).is_err());
+    }
+}
