@@ -206,11 +206,9 @@ impl Edges {
         self.edges = kept;
     }
 
-    /// Keeps the edges for which `keep` is true.
-    pub fn retain(&mut self, keep: impl Fn(&Self, &Edge) -> bool) {
-        let mut edges = std::mem::take(&mut self.edges);
-        edges.retain(|edge| keep(self, edge));
-        self.edges = edges;
+    /// Keeps the edges for which `keep` is true. It is called for each edge in the order of [`Self::all`].
+    pub fn retain(&mut self, keep: impl FnMut(&Edge) -> bool) {
+        self.edges.retain(keep);
     }
 
     /// Whether an edge is to be promoted. Otherwise only its image in production is repaired.

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Known;
 use super::attachment::{AttachedBlob, Attachment};
 use super::document::{Document, WrittenDescriptor, raw, written};
-use super::fallback::{CHANGES_MAX, changes, is_damaged};
+use super::fallback::{CHANGES_MAX, changes, is_damaged, says_parts_are_missing};
 use super::push::NewLayer;
 use crate::error::{Error, ErrorKind};
 use crate::write::NotWritten;
@@ -59,9 +59,6 @@ struct RootFilesystem {
 
 #[derive(Serialize)]
 struct Execution {}
-
-/// The codes by which a registry refuses a manifest whose blobs it does not have.
-const BLOBS_MISSING: [&str; 2] = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"];
 
 /// The manifest of a tag with its layers, old and new.
 struct Extended {
@@ -134,7 +131,7 @@ impl Writer {
                 Ok(_) => return Ok(Appended { digest: manifest.digest(), written: true }),
                 // Another client has written the tag in the meantime. The next round keeps what that client added.
                 Err(NotWritten::Changed(_)) => known = Known::Unknown,
-                Err(NotWritten::Failed(error)) if !repairs && says_blobs_are_missing(&error) => {
+                Err(NotWritten::Failed(error)) if !repairs && says_parts_are_missing(&error) => {
                     lost = Some(self.lost_layers(repository, &extended.before).await?);
                     known = Known::Unknown;
                 }
@@ -244,10 +241,6 @@ impl Extended {
         self.document.set("config", &descriptor)?;
         Ok(Some(config))
     }
-}
-
-fn says_blobs_are_missing(error: &Error) -> bool {
-    error.refusal().is_some_and(|refusal| refusal.says(&BLOBS_MISSING))
 }
 
 /// Returns the configuration of a manifest with these layers.

@@ -535,3 +535,16 @@ async fn a_list_of_referrers_that_is_cut_is_replaced() {
     let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     assert_eq!(scene.referrers(None).await.unwrap(), [one]);
 }
+
+#[tokio::test]
+async fn a_list_that_names_a_referrer_that_is_gone_is_written_without_it() {
+    let scene = Scene { client: impatient(), ..Scene::new(false).await };
+    let mut attached = Vec::new();
+    for name in ["one", "two"] {
+        attached
+            .push(scene.writer().attach(&scene.app, &scene.referrer(name), Known::Unknown).await.unwrap());
+    }
+    scene.server.store().delete_manifest(&scene.app.path, attached[0]).await.unwrap();
+    let three = scene.writer().attach(&scene.app, &scene.referrer("three"), Known::Unknown).await.unwrap();
+    assert_eq!(scene.referrers(None).await.unwrap(), [attached[1], three]);
+}

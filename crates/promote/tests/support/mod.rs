@@ -196,6 +196,7 @@ impl World {
             writes: true,
             checks_attached: false,
             cache: None,
+            completion: promote::Completion::Named,
         }
     }
 

@@ -37,6 +37,13 @@ impl Identity {
         }
     }
 
+    /// Returns trust in this key and nothing else.
+    pub fn trust(&self) -> Trust {
+        let key = VerificationKey::from_pem(self.public.as_bytes()).unwrap();
+        let settings = TrustSettings { verification_key: Some(key), ..TrustSettings::default() };
+        Trust::new(super::door(), settings).unwrap()
+    }
+
     fn verifier(&self) -> Verifier {
         Verifier::with_key(VerificationKey::from_pem(self.public.as_bytes()).unwrap(), None).unwrap()
     }

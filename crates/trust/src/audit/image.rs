@@ -28,6 +28,14 @@ impl ImageName {
         }
     }
 
+    /// Returns the tag of the name, if it has one.
+    pub fn tag(&self) -> Option<&Tag> {
+        match &self.which {
+            Which::Tag(tag) | Which::Digest(_, Some(tag)) => Some(tag),
+            Which::Digest(_, None) => None,
+        }
+    }
+
     /// Returns the selector for requests.
     pub fn selector(&self) -> Selector<'_> {
         match &self.which {
