@@ -16,6 +16,7 @@ mod log;
 mod output;
 mod render;
 mod serve;
+mod sigcheck;
 mod terminal;
 mod verify;
 mod version;
@@ -67,6 +68,10 @@ fn main() -> ExitCode {
         }
         Command::Verify(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(verify::run(&args, &environment)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Sigcheck(flags) => match flags.resolve() {
+            Ok(args) => runtime.block_on(sigcheck::run(&args, &environment, &screen)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),

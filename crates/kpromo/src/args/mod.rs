@@ -2,6 +2,7 @@
 
 mod cip;
 mod config;
+mod sigcheck;
 mod signatures;
 mod value;
 mod verify;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
@@ -70,6 +72,8 @@ pub(crate) enum Command {
     Cip(Box<CipFlags>),
     /// Show who signed images, how they were promoted and what is attested about them.
     Verify(Box<VerifyFlags>),
+    /// Check the signatures and promotion records of promoted images, and repair them.
+    Sigcheck(Box<SigcheckFlags>),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -136,7 +140,8 @@ impl Cli {
             let flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
-        Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
+        let go = |command: clap::Command| command.mut_args(go);
+        Self::command().mut_subcommand("cip", go).mut_subcommand("sigcheck", go)
     }
 
     /// The usage error for flags that contradict one another.

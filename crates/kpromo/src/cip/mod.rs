@@ -2,6 +2,7 @@
 
 mod end;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_th
 use oci::Client;
 use promote::phase::Plan;
 use promote::{
-    Cache, CacheError, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out, prepare,
-    write_plan,
+    Cache, CacheError, Completion, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out,
+    prepare, write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use trust::TrustConfig;
@@ -36,8 +37,8 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Runs a promotion.
 pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     let color = !environment.no_color && std::io::stderr().is_terminal();
-    let manifests = match load(args, environment, color) {
-        Ok(manifests) => manifests,
+    let (manifests, completion) = match load(args, environment, color) {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
     let rejected = manifests.rejected.clone();
@@ -45,7 +46,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
         print_error(&rejected.render(color));
     }
     // An invalid configuration is also an error with `--parse-only`, which does not need it.
-    let (trust_config, connection) = match configure(args, &manifests, environment) {
+    let (trust_config, connection) = match configure(args, &manifests, &completion, environment) {
         Ok(configured) => configured,
         Err(problem) => {
             print_error(&problem.to_string());
@@ -75,7 +76,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
     let checks_attached = args.check_signatures;
-    let job = Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache };
+    let job = Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache, completion };
     // Installed before the first request. Until then, a signal ends the process by its default action, without a kpromo exit
     // code.
     let interrupts = Interrupts::new();
@@ -99,11 +100,17 @@ fn entries(rejected: &Diagnostics) -> String {
 fn configure(
     args: &CipArgs,
     manifests: &Manifests,
+    completion: &Completion,
     environment: &Environment,
 ) -> Result<(TrustConfig, Connection), InvalidConfig> {
+    // Images that are only repaired are signed too, so they also decide whether there is a default signer.
+    let signed = match completion {
+        Completion::Also(all) => Cow::Owned(Manifests { manifests: all.clone(), ..Manifests::default() }),
+        _ => Cow::Borrowed(manifests),
+    };
     let config = Config::of(args.config.as_deref(), environment)?;
     let connection = connect(&config, environment)?;
-    Ok((trust_config(args, &config, manifests, environment, &connection)?, connection))
+    Ok((trust_config(args, &config, &signed, environment, &connection)?, connection))
 }
 
 /// Runs the phases. The plan is printed and written between them.
@@ -151,8 +158,8 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
     written.map_err(|problem| print_error(&problem)).is_ok()
 }
 
-/// Reads the manifests and limits them to the requested change.
-fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manifests, Exit> {
+/// Reads the manifests and limits them to the requested change. Also returns which promoted images the run completes.
+fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<(Manifests, Completion), Exit> {
     let (path, loaded) = match &args.manifests {
         ManifestSource::Plain(file) => (file, load_plain(file)),
         ManifestSource::Thin(folder) => (folder, load_thin(folder)),
@@ -162,14 +169,23 @@ fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<Manife
         Exit::Invalid
     })?;
     let base = match &args.limit {
-        Limit::None => return Ok(manifests),
+        Limit::None => {
+            let completion =
+                if args.repair == Some(false) { Completion::Promoted } else { Completion::Named };
+            return Ok((manifests, completion));
+        }
         Limit::Since(when) => Ok(Base::Since(when.clone())),
         Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
     };
-    base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
+    let completion = match args.repair {
+        Some(true) => Completion::Also(manifests.manifests.clone()),
+        Some(false) | None => Completion::Named,
+    };
+    let limited = base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
         print_error(&error.to_string());
         Exit::Invalid
-    })
+    })?;
+    Ok((limited, completion))
 }
 
 /// Performs the checks that need no network.
@@ -187,6 +203,7 @@ async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
         writes: false,
         checks_attached: false,
         cache: None,
+        completion: Completion::Named,
     };
     match promote::phase::setup(&run, job).await {
         Ok(_) if rejected.count() > 0 => {
@@ -232,7 +249,7 @@ fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
 }
 
 /// Returns the observers of a run: the log, the report, and progress bars if there is a terminal.
-fn observers(report: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
+pub(crate) fn observers(report: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
     let mut observers: Vec<Arc<dyn Observer>> =
         vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(report)];
     if !screen.is_hidden() {
@@ -243,7 +260,7 @@ fn observers(report: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn
 
 /// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing has
 /// not begun, otherwise when the grace time is over or at a second interrupt.
-async fn until_abandoned(
+pub(crate) async fn until_abandoned(
     mut interrupts: Interrupts,
     timeout: Option<Duration>,
     stop: &CancellationToken,

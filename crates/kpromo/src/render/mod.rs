@@ -4,10 +4,12 @@ mod audit;
 mod human;
 mod plan;
 mod progress;
+mod sigcheck;
 mod summary;
 
 pub(crate) use audit::{audit_json, audit_text};
 pub(crate) use human::count;
 pub(crate) use plan::{plan_edges, plan_missing, plan_table};
 pub(crate) use progress::{Bars, Lines};
+pub(crate) use sigcheck::{Results, sigcheck_json, sigcheck_text};
 pub(crate) use summary::{failures, summary};
