@@ -36,6 +36,11 @@ pub(crate) fn of_images<'a>(config: &Config, images: &'a [ImageName]) -> (Defaul
     (defaults(outside.is_none()), outside)
 }
 
+/// Returns the defaults of what is below the production path.
+pub(crate) fn of_production(config: &Config) -> Defaults {
+    defaults(config.is_kubernetes())
+}
+
 fn defaults(is_kubernetes: bool) -> Defaults {
     if is_kubernetes { Defaults::Kubernetes } else { Defaults::None }
 }

@@ -18,6 +18,7 @@ mod output;
 mod render;
 mod scans;
 mod serve;
+mod sigcheck;
 mod snapshot;
 mod terminal;
 mod verify;
@@ -78,6 +79,10 @@ fn main() -> ExitCode {
             Err(text) => return usage(&Cli::conflict(text)),
         },
         Command::Lint(flags) => lint::run(&flags.resolve(), &environment),
+        Command::Sigcheck(flags) => match flags.resolve() {
+            Ok(args) => runtime.block_on(sigcheck::run(&args, &environment, &screen)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oci_types::{AttachedTag, Digest, Repository, Tag};
 
 use crate::intern::{Id, Interner};
-use crate::model::Manifests;
+use crate::model::{Manifest, Manifests};
 use crate::source::Position;
 
 /// A promotion. Its names are stored as numbers of [`Edges`].
@@ -53,6 +53,8 @@ struct Origin {
 struct ManifestName {
     project: Arc<str>,
     file: Arc<str>,
+    /// Whether the images of the manifest are only repaired, and not promoted.
+    repaired: bool,
 }
 
 /// All edges that manifests list, each once, ordered by destination.
@@ -96,11 +98,22 @@ impl Edges {
     /// # Errors
     /// If edges list different digests under one reference: returns all conflicting pairs.
     pub fn new(manifests: &Manifests) -> Result<Self, Vec<Overlap>> {
+        Self::with_repaired(manifests, &[])
+    }
+
+    /// Expands manifests to their edges, and those of `repaired` to edges that are not promoted: a run only completes the
+    /// signatures and attestations of their images in production. An edge that both list is promoted. Of edges that conflict,
+    /// those that are only repaired are left out.
+    ///
+    /// # Errors
+    /// If edges to promote list different digests under one reference: returns all conflicting pairs.
+    pub fn with_repaired(manifests: &Manifests, repaired: &[Manifest]) -> Result<Self, Vec<Overlap>> {
         let mut this = Self::default();
-        for (index, manifest) in manifests.manifests.iter().enumerate() {
+        for (index, manifest) in manifests.manifests.iter().chain(repaired).enumerate() {
+            let repaired = index >= manifests.manifests.len();
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             let (project, file) = (Arc::clone(&manifest.name), Arc::clone(&manifest.images_file));
-            this.manifests.push(ManifestName { project, file });
+            this.manifests.push(ManifestName { project, file, repaired });
             for image in &manifest.images {
                 // The reader checked that each name fits below each registry, so no name is too long here.
                 let Ok(source) = manifest.source.repository(&image.name) else { continue };
@@ -136,7 +149,7 @@ impl Edges {
                     }
                     for (tag, position) in &listed.tags {
                         if AttachedTag::parse(tag).is_some() {
-                            this.metadata += 1;
+                            this.metadata += usize::from(!repaired);
                         } else {
                             add(Some(tag), *position);
                         }
@@ -151,7 +164,8 @@ impl Edges {
     /// Sorts the edges, removes duplicates and finds conflicts.
     fn order(&mut self) -> Result<(), Vec<Overlap>> {
         self.edges.sort_unstable_by_key(|e| (e.target(), e.origin));
-        let before = self.edges.len();
+        let promoted = |this: &Self| this.edges.iter().filter(|edge| this.promotes(edge)).count();
+        let before = promoted(self);
         for same in self.edges.chunk_by(|a, b| a.target() == b.target()) {
             let others = same.iter().map(|edge| edge.source).filter(|source| *source != same[0].source);
             let others: BTreeSet<Id<Repository>> = others.collect();
@@ -160,7 +174,10 @@ impl Edges {
             }
         }
         self.edges.dedup_by_key(|e| e.target());
-        self.repeated = before - self.edges.len();
+        self.repeated = before - promoted(self);
+        if self.manifests.iter().any(|manifest| manifest.repaired) {
+            self.leave_out_conflicts();
+        }
         self.edges.shrink_to_fit();
         let overlaps: Vec<Overlap> = self
             .edges
@@ -174,6 +191,29 @@ impl Edges {
             })
             .collect();
         if overlaps.is_empty() { Ok(()) } else { Err(overlaps) }
+    }
+
+    /// Leaves out edges that are only repaired and that conflict with others. Production has at most one of the digests under
+    /// the tag, and it is not known which one is meant.
+    fn leave_out_conflicts(&mut self) {
+        let reference = |edge: &Edge| (edge.destination, edge.tag);
+        let edges = std::mem::take(&mut self.edges);
+        let mut kept = Vec::with_capacity(edges.len());
+        for same in edges.chunk_by(|a, b| reference(a) == reference(b)) {
+            let conflicts = same.len() > 1 && same[0].tag.is_some();
+            kept.extend(same.iter().filter(|edge| !conflicts || self.promotes(edge)));
+        }
+        self.edges = kept;
+    }
+
+    /// Keeps the edges for which `keep` is true. It is called for each edge in the order of [`Self::all`].
+    pub fn retain(&mut self, keep: impl FnMut(&Edge) -> bool) {
+        self.edges.retain(keep);
+    }
+
+    /// Whether an edge is to be promoted. Otherwise only its image in production is repaired.
+    pub fn promotes(&self, edge: &Edge) -> bool {
+        !self.manifest(edge).repaired
     }
 
     /// Returns all edges. Edges of one destination repository are adjacent.

@@ -52,7 +52,7 @@ fn listed(edges: &Edges) -> Inventory {
         for edge in requested {
             let (digest, media_type) = (*edges.digest(edge), MediaType::OciIndex);
             let tags = edges.tag(edge).cloned().into_iter().collect();
-            draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags }));
+            draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags, uploaded: None }));
         }
         inventory.listed(draft, &Found::Present(()));
     }

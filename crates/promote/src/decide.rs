@@ -210,7 +210,7 @@ mod tests {
             let tags: Vec<Tag> = tagged.then(|| "v1".parse().unwrap()).into_iter().collect();
             tags.iter().cloned().for_each(|tag| draft.take(Listed::Tag(tag)));
             let (digest, media_type) = (Digest::of(content), MediaType::OciIndex);
-            draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags }));
+            draft.take(Listed::Manifest(ListedManifest { digest, media_type, tags, uploaded: None }));
         }
         inventory.listed(draft, &Found::Present(()));
     }

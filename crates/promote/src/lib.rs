@@ -13,6 +13,7 @@ pub mod phase;
 mod pipeline;
 mod report;
 mod run;
+pub mod sigcheck;
 pub mod snapshot;
 mod subject;
 
@@ -22,7 +23,7 @@ pub use error::{Blocked, Conflict, Error};
 pub use event::{Event, Examination, Observer, Phase, Promotion, ScannedImage};
 pub use inventory::{Inventory, ListingBuilder, Lookup};
 pub use output::write_plan;
-pub use phase::{Confirmed, Copying, Job};
+pub use phase::{Completion, Confirmed, Copying, Job};
 pub use pipeline::{Prepared, carry_out, prepare};
 pub use report::{Ending, ExaminedTotals, Report, ReportBuilder, ScanTotals, Totals, UnsignedImage};
 pub use run::Run;

@@ -28,6 +28,11 @@ impl Prepared {
         self.cleared.refused()
     }
 
+    /// Returns the first round.
+    pub(crate) fn cleared(&self) -> &Cleared {
+        &self.cleared
+    }
+
     /// Returns the plan of the first round.
     pub fn plan(&self) -> &Plan {
         self.cleared.plan()
@@ -44,8 +49,9 @@ pub async fn prepare(
     job: Job,
     trust_config: &TrustConfig,
 ) -> Result<Prepared, Error> {
-    let ready = setup(run, job).await?;
-    let passed = HashMap::new();
+    let mut ready = setup(run, job).await?;
+    ready.repair_canonical(&trust_config.production);
+    let passed = ready.without_staging();
     let (cleared, deferred) = Box::pin(clear(run, &client.reader(), ready, passed, trust_config)).await?;
     Ok(Prepared { cleared, deferred })
 }

@@ -24,12 +24,30 @@ pub(crate) struct Subject {
 /// on the canonical host if that is one of the destinations. Any other destination has its own name and is its own canonical
 /// repository.
 pub(crate) fn subjects(edges: &Edges, production: &Production) -> Vec<Subject> {
+    subjects_of(edges, production, |_| true)
+}
+
+/// Returns the images of those edges for which `keep` is true, like [`subjects`].
+pub(crate) fn subjects_of(
+    edges: &Edges,
+    production: &Production,
+    keep: impl Fn(&Edge) -> bool,
+) -> Vec<Subject> {
     let canonicals = CanonicalRepositories::new(edges, production);
-    let each = edges.all().iter().map(|edge| Subject { canonical: canonicals.of(edge), digest: edge.digest });
+    let kept = edges.all().iter().filter(|edge| keep(edge));
+    let each = kept.map(|edge| Subject { canonical: canonicals.of(edge), digest: edge.digest });
     let mut subjects: Vec<Subject> = each.collect();
     subjects.sort_unstable();
     subjects.dedup();
     subjects
+}
+
+/// Drops the edges that are not promoted and whose destination is not the canonical repository of their image.
+pub(crate) fn keep_canonical(edges: &mut Edges, production: &Production) {
+    let canonicals = CanonicalRepositories::new(edges, production);
+    let is_kept = |edge: &Edge| edges.promotes(edge) || canonicals.of(edge) == edge.destination;
+    let mut kept = edges.all().iter().map(is_kept).collect::<Vec<_>>().into_iter();
+    edges.retain(|_| kept.next().unwrap_or(true));
 }
 
 /// Returns the edges of a subject whose destination is its canonical repository, ordered by tag. Edges without a tag come

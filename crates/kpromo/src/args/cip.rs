@@ -84,6 +84,12 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     check_signatures: bool,
 
+    /// Also sign and record promoted images that lack a signature, a record or another attestation: all that the manifests name.
+    /// Default: true, but false in a run over a diff, which completes what it adds. With --repair=false, a run over all manifests
+    /// completes only what it copies or tags.
+    #[arg(long, help_heading = "What to do", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    repair: Option<bool>,
+
     /// Time that a registry may be silent before the others are promoted without it; it is asked again afterwards. Seconds, or
     /// "2m 30s". Every registry is waited for with --strict, with --keep-going=false and without --confirm.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
@@ -146,6 +152,8 @@ pub(crate) struct CipArgs {
     pub(crate) keep_going: bool,
     /// Whether a dry run looks up which promoted images lack a signature or a record.
     pub(crate) check_signatures: bool,
+    /// Whether promoted images are completed of which nothing is promoted; none: in a run over all manifests.
+    pub(crate) repair: Option<bool>,
     /// What the flags choose about trust.
     pub(crate) trust: TrustArgs,
     /// What the flags choose about vulnerabilities.
@@ -176,6 +184,7 @@ impl CipArgs {
             strict: false,
             keep_going: true,
             check_signatures: false,
+            repair: None,
             trust: TrustArgs::default(),
             vulnerabilities: VulnArgs::default(),
             signing: None,
@@ -220,6 +229,9 @@ impl CipFlags {
         if vulnerabilities.only_scan.is_some() && output_plan.is_some() {
             return Err("--vuln-severity-threshold only scans: there is no plan to write".to_owned());
         }
+        if self.repair == Some(true) && signing.is_none() {
+            return Err("--repair and --sign=false exclude each other".to_owned());
+        }
         Ok(CipArgs {
             manifests,
             limit,
@@ -228,6 +240,7 @@ impl CipFlags {
             strict: self.strict,
             keep_going: self.keep_going,
             check_signatures: self.check_signatures,
+            repair: self.repair,
             trust,
             vulnerabilities,
             signing,

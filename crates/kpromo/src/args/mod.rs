@@ -4,6 +4,7 @@ mod cip;
 mod config;
 mod lint;
 mod manifests;
+mod sigcheck;
 mod signatures;
 mod snapshot;
 mod value;
@@ -19,6 +20,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use manifests::{Limit, ManifestSource};
+pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{
     DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
 };
@@ -84,6 +86,8 @@ pub(crate) enum Command {
     Snapshot(Box<SnapshotFlags>),
     /// Check manifests offline: errors, tags that would move, style.
     Lint(LintFlags),
+    /// Check the signatures and promotion records of promoted images, and repair them.
+    Sigcheck(Box<SigcheckFlags>),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -150,7 +154,8 @@ impl Cli {
             let flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
-        Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
+        let go = |command: clap::Command| command.mut_args(go);
+        Self::command().mut_subcommand("cip", go).mut_subcommand("sigcheck", go)
     }
 
     /// The usage error for flags that contradict one another.

@@ -50,6 +50,19 @@ pub(crate) struct SigningFlags {
     /// Sign promoted images and attach promotion records.
     #[arg(long, help_heading = SIGNATURES, default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     sign: bool,
+    #[command(flatten)]
+    signer: SignerFlags,
+    /// Attach verification summaries (SLSA VSA).
+    #[arg(long, help_heading = SIGNATURES, value_parser = go_bool(), action = Set, value_name = BOOL)]
+    verification_summaries: Option<bool>,
+    /// Required identity of the signer of verification summaries. Default: the signer of the images.
+    #[arg(long, help_heading = SIGNATURES, value_name = "ACCOUNT")]
+    summary_signer_account: Option<String>,
+}
+
+/// The signer and the form of signatures, of every command that signs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SignerFlags {
     /// Required signing identity; empty accepts any. Default below Kubernetes' production path:
     /// krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
     #[arg(long, help_heading = SIGNATURES, value_name = "ACCOUNT")]
@@ -71,12 +84,6 @@ pub(crate) struct SigningFlags {
     /// Number of images signed or attested at the same time, 1 to 1000. Default: 50.
     #[arg(long, help_heading = SIGNATURES, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "NUMBER")]
     max_signature_ops: Option<u16>,
-    /// Attach verification summaries (SLSA VSA).
-    #[arg(long, help_heading = SIGNATURES, value_parser = go_bool(), action = Set, value_name = BOOL)]
-    verification_summaries: Option<bool>,
-    /// Required identity of the signer of verification summaries. Default: the signer of the images.
-    #[arg(long, help_heading = SIGNATURES, value_name = "ACCOUNT")]
-    summary_signer_account: Option<String>,
 }
 
 impl TrustFlags {
@@ -121,6 +128,21 @@ impl SigningFlags {
     /// # Errors
     /// When they contradict one another.
     pub(super) fn resolve(self, trust: &mut TrustArgs) -> Result<Option<SigningArgs>, String> {
+        let args = SigningArgs {
+            summaries: self.verification_summaries,
+            summary_account: self.summary_signer_account.map(Account::from),
+            ..self.signer.resolve(trust)?
+        };
+        Ok(self.sign.then_some(args))
+    }
+}
+
+impl SignerFlags {
+    /// What the flags choose. The signing configuration goes to `trust`.
+    ///
+    /// # Errors
+    /// When they contradict one another.
+    pub(super) fn resolve(self, trust: &mut TrustArgs) -> Result<SigningArgs, String> {
         trust.signing_config = path(self.signing_config);
         let token = path(self.identity_token).map(|file| match file.as_os_str() == "-" {
             true => TokenFile::Input,
@@ -132,8 +154,8 @@ impl SigningFlags {
             token,
             format: self.signature_format,
             at_once: self.max_signature_ops.map(usize::from),
-            summaries: self.verification_summaries,
-            summary_account: self.summary_signer_account.map(Account::from),
+            summaries: None,
+            summary_account: None,
         };
         if args.key.is_some() && args.token.is_some() {
             return Err("--signing-key and --identity-token exclude each other".to_owned());
@@ -141,7 +163,7 @@ impl SigningFlags {
         if args.key.is_some() && matches!(args.account, Some(Account::Named(_))) {
             return Err("--signing-key and --signer-account exclude each other".to_owned());
         }
-        Ok(self.sign.then_some(args))
+        Ok(args)
     }
 }
 

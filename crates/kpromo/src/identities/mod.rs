@@ -1,9 +1,12 @@
 //! Converts flags, the configuration and the environment to a [`TrustConfig`]: whose signatures count, and who signs. Errors in
 //! these inputs are found here, before any registry is asked. Sigstore services are asked later.
 
+mod checking;
+
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use checking::{Checking, NoConfig, checking_config};
 use manifest::policy::{Pattern, SignerPattern};
 use manifest::{Manifests, checkout};
 use oci::{Host, RegistryRoot};
@@ -50,7 +53,7 @@ pub(crate) fn trust_config(
             return Err(ask_for_signer(destination));
         }
         let signers = Signers { environment, connection, trust: &trust, defaults };
-        signers.signing(&signing, &choice, promoter(&args.manifests, environment))
+        signers.signing(&signing, &choice, promoter(Some(manifests_path(&args.manifests)), environment))
     });
     let signing = signing.transpose()?;
     if outside.is_some() && choice.verification_key.is_none() {
@@ -93,6 +96,17 @@ pub(crate) fn trust(
     environment: &Environment,
     door: &Door,
 ) -> Result<Trust, InvalidConfig> {
+    let verification_key = args.verification_key.as_deref().map(verification_key).transpose()?;
+    trust_with(args, verification_key, environment, door)
+}
+
+/// Returns the source of trust for these choices, and a key to verify signatures with.
+fn trust_with(
+    args: &TrustArgs,
+    verification_key: Option<VerificationKey>,
+    environment: &Environment,
+    door: &Door,
+) -> Result<Trust, InvalidConfig> {
     let read = |path: &Option<_>| path.as_deref().map(read_bytes).transpose();
     let (trusted_root, initial_root) = (read(&args.trusted_root)?, read(&args.tuf_root)?);
     let signing_config = read(&args.signing_config)?;
@@ -111,14 +125,13 @@ pub(crate) fn trust(
         .tuf_mirror
         .as_deref()
         .map(|text| speakable(text, door).map_err(|why| InvalidConfig::flag("the TUF mirror", why)));
-    let verification_key = args.verification_key.as_deref().map(verification_key);
     let settings = TrustSettings {
         trusted_root,
         signing_config,
         mirror: mirror.transpose()?,
         initial_root,
         cache: environment.caches.trust(),
-        verification_key: verification_key.transpose()?,
+        verification_key,
     };
     // All other settings have been checked above, so an error concerns this file.
     let place = args.signing_config.as_deref().unwrap_or(Path::new("--signing-config"));
@@ -242,9 +255,7 @@ impl Signers<'_> {
     }
 
     fn key(&self, path: &Path) -> Result<SignerSource, InvalidConfig> {
-        let password = self.environment.tokens.key_password.as_ref();
-        let key = SigningKey::from_pem(&read_bytes(path)?, password)
-            .map_err(|error| InvalidConfig::new(path, error.to_string()))?;
+        let key = signing_key(path, self.environment)?;
         Ok(SignerSource::key(self.connection.door.clone(), key, self.trust.clone()))
     }
 
@@ -277,15 +288,24 @@ fn given(token: &TokenFile) -> Result<Given, InvalidConfig> {
     }
 }
 
-/// Returns what records state about this run.
-fn promoter(manifests: &ManifestSource, environment: &Environment) -> Promoter {
+fn signing_key(path: &Path, environment: &Environment) -> Result<SigningKey, InvalidConfig> {
+    SigningKey::from_pem(&read_bytes(path)?, environment.tokens.key_password.as_ref())
+        .map_err(|error| InvalidConfig::new(path, error.to_string()))
+}
+
+fn manifests_path(manifests: &ManifestSource) -> &Path {
     let (ManifestSource::Plain(path) | ManifestSource::Thin(path)) = manifests;
+    path
+}
+
+/// Returns what records state about this run. `manifests` is the path of the manifests, if there are any.
+fn promoter(manifests: Option<&Path>, environment: &Environment) -> Promoter {
     let commit = env!("KPROMO_GIT_COMMIT");
     Promoter {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: (commit != "unknown").then(|| commit.to_owned()),
         job: environment.job.clone(),
-        checkout: checkout(path),
+        checkout: manifests.and_then(checkout),
     }
 }
 

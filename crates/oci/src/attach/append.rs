@@ -1,5 +1,7 @@
 //! Adding layers to the manifest under a cosign tag.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use oci_types::Digest;
@@ -11,7 +13,7 @@ use serde_json::value::RawValue;
 use super::Known;
 use super::attachment::{AttachedBlob, Attachment};
 use super::document::{Document, WrittenDescriptor, raw, written};
-use super::fallback::{CHANGES_MAX, changes};
+use super::fallback::{CHANGES_MAX, changes, is_damaged, says_parts_are_missing};
 use super::push::NewLayer;
 use crate::error::{Error, ErrorKind};
 use crate::write::NotWritten;
@@ -74,6 +76,9 @@ impl Writer {
     /// come first, in their order, with everything that the manifest says about them. A layer that exists with the same
     /// annotations is not added again.
     ///
+    /// What is damaged is repaired: a manifest that cannot be parsed is replaced. If the registry refuses the manifest because
+    /// blobs are missing, the blobs of the new layers are sent, and old layers that the repository does not have are left out.
+    ///
     /// Sends one request if the manifest already has all the layers. Otherwise it sends one request to read the tag (none if the
     /// tag is [`Known::Absent`]), two for each new layer (one if the repository has it, none if the manifest has named it
     /// before), two for the configuration, which lists all layers, one to check the tag again, and one for the manifest.
@@ -94,17 +99,24 @@ impl Writer {
         let doing = format!("adding to {repository}:{tag}");
         let memory = &self.own.attached;
         let _turn = memory.turn(repository, tag).await;
+        // The old layers that the repository does not have, once the registry has refused the manifest for them.
+        let mut lost: Option<HashSet<Digest>> = None;
         for _ in 0..CHANGES_MAX {
             let current = self.under_tag(repository, tag, known).await?;
             let before = current.as_ref().map(RawManifest::digest);
-            let mut extended = match current {
+            let mut extended = match current.map(Attachment::parse) {
                 None => Extended::empty()?,
-                Some(manifest) => {
-                    let attachment = Attachment::parse(manifest)
-                        .map_err(|error| Error::new(&doing, ErrorKind::Manifest(error)))?;
-                    Extended::of(attachment, &doing)?
+                Some(Err(error)) if is_damaged(&error) => {
+                    tracing::warn!("{repository}:{tag} is damaged and is replaced: {error}");
+                    Extended::empty()?
                 }
+                Some(Err(error)) => return Err(Error::new(&doing, ErrorKind::Manifest(error))),
+                Some(Ok(attachment)) => Extended::of(attachment, &doing)?,
             };
+            let repairs = lost.is_some();
+            if let Some(lost) = &lost {
+                extended.leave_out(lost);
+            }
             let new = extended.lacking(layers);
             if let Some(digest) = before.filter(|_| new.is_empty()) {
                 return Ok(Appended { digest, written: false });
@@ -114,15 +126,34 @@ impl Writer {
             }
             let config = extended.add(&new)?;
             let manifest = extended.document.manifest(extended.media_type.clone(), &doing)?;
-            self.bring_all(repository, extended.new_blobs(&new, config)).await?;
+            self.bring_all(repository, extended.new_blobs(&new, config, repairs)).await?;
             match self.extend_tag(repository, tag, &manifest, before).await {
                 Ok(_) => return Ok(Appended { digest: manifest.digest(), written: true }),
                 // Another client has written the tag in the meantime. The next round keeps what that client added.
                 Err(NotWritten::Changed(_)) => known = Known::Unknown,
+                Err(NotWritten::Failed(error)) if !repairs && says_parts_are_missing(&error) => {
+                    lost = Some(self.lost_layers(repository, &extended.before).await?);
+                    known = Known::Unknown;
+                }
                 Err(NotWritten::Failed(error)) => return Err(error),
             }
         }
         Err(changes(doing))
+    }
+
+    /// Returns the layers whose blobs the repository does not have.
+    async fn lost_layers(
+        &self,
+        repository: &Repository,
+        layers: &[AttachedBlob],
+    ) -> Result<HashSet<Digest>, Error> {
+        let mut lost = HashSet::new();
+        for layer in layers {
+            if !self.has_blob(repository, layer.digest).await? {
+                lost.insert(layer.digest);
+            }
+        }
+        Ok(lost)
     }
 
     async fn bring_all(&self, repository: &Repository, blobs: Vec<Bytes>) -> Result<(), Error> {
@@ -173,11 +204,19 @@ impl Extended {
         lacking
     }
 
-    /// Returns the blobs that the manifest has not named before, without duplicates.
-    fn new_blobs(&self, new: &[&NewLayer], config: Option<Bytes>) -> Vec<Bytes> {
+    /// Leaves out the old layers with these digests.
+    fn leave_out(&mut self, lost: &HashSet<Digest>) {
+        let mut is_kept =
+            self.before.iter().map(|layer| !lost.contains(&layer.digest)).collect::<Vec<_>>().into_iter();
+        self.entries.retain(|_| is_kept.next().unwrap_or(true));
+        self.before.retain(|layer| !lost.contains(&layer.digest));
+    }
+
+    /// Returns the blobs that the manifest has not named before, or those of all new layers with `all`, without duplicates.
+    fn new_blobs(&self, new: &[&NewLayer], config: Option<Bytes>, all: bool) -> Vec<Bytes> {
         let is_new = |content: &Bytes| {
             let digest = Digest::of(content);
-            self.before.iter().all(|layer| layer.digest != digest)
+            all || self.before.iter().all(|layer| layer.digest != digest)
         };
         let mut blobs: Vec<Bytes> = new.iter().map(|layer| layer.content.clone()).filter(is_new).collect();
         blobs.extend(config);

@@ -1,9 +1,11 @@
 //! Tags that several clients extend, such as the list of referrers that clients maintain if the registry does not (distribution
 //! specification, *Referrers Tag Schema*).
 
+use std::collections::HashSet;
+
 use oci_types::Digest;
 use oci_types::referrers_tag;
-use oci_types::{MediaType, RawManifest};
+use oci_types::{InvalidManifest, MediaType, RawManifest};
 use oci_types::{Repository, Tag};
 
 use super::Known;
@@ -18,14 +20,30 @@ use crate::writer::Writer;
 /// How often a tag is read and extended again because another client has written it in the meantime.
 pub(super) const CHANGES_MAX: usize = 10;
 
+/// The codes by which a registry refuses a manifest whose blobs or manifests it does not have.
+const PARTS_MISSING: [&str; 3] = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"];
+
 /// Returns the error for a tag that other clients keep changing.
 pub(super) fn changes(doing: String) -> Error {
     let what = "other clients write the tag faster than it can be extended: run again when they are done";
     Error::new(doing, ErrorKind::Unreasonable(what.to_owned()))
 }
 
+/// Returns `true` if a registry refuses a manifest because it does not have what the manifest names.
+pub(super) fn says_parts_are_missing(error: &Error) -> bool {
+    error.refusal().is_some_and(|refusal| refusal.says(&PARTS_MISSING))
+}
+
+/// Returns `true` if a manifest cannot be parsed, so that it holds nothing to keep. A manifest of another kind is not damaged: it
+/// is something else, and is left alone.
+pub(super) fn is_damaged(error: &InvalidManifest) -> bool {
+    matches!(error, InvalidManifest::Malformed { .. })
+}
+
 impl Writer {
-    /// Adds a manifest to the list of referrers of an image, if it is not listed. All other entries are kept as they are.
+    /// Adds a manifest to the list of referrers of an image, if it is not listed. All other entries are kept as they are. A list
+    /// that cannot be parsed is replaced. If the registry refuses the list because manifests are missing, entries are left out
+    /// whose manifests it does not have.
     pub(super) async fn list_referrer(
         &self,
         repository: &Repository,
@@ -39,12 +57,19 @@ impl Writer {
         let invalid = |error| Error::new(&doing, ErrorKind::Manifest(error));
         let entry = Referrer::of(manifest).map_err(invalid)?;
         let _turn = self.own.attached.turn(repository, &tag).await;
+        // The entries whose manifests do not exist, once the registry has refused the list for them.
+        let mut lost: Option<HashSet<Digest>> = None;
         for _ in 0..CHANGES_MAX {
             let current = self.under_tag(repository, &tag, fallback).await?;
             let before = current.as_ref().map(RawManifest::digest);
-            let (mut list, listed) = match current {
+            let (mut list, listed) = match current.map(|index| (Referrer::all(&index), index)) {
                 None => (Document::empty(&MediaType::OciIndex)?, Vec::new()),
-                Some(index) => (Document::of(&index, &doing)?, Referrer::all(&index).map_err(invalid)?),
+                Some((Ok(listed), index)) => (Document::of(&index, &doing)?, listed),
+                Some((Err(error), _)) if is_damaged(&error) => {
+                    tracing::warn!("{repository}:{tag} is damaged and is replaced: {error}");
+                    (Document::empty(&MediaType::OciIndex)?, Vec::new())
+                }
+                Some((Err(error), _)) => return Err(invalid(error)),
             };
             if listed.iter().any(|referrer| referrer.digest == digest) {
                 return Ok(());
@@ -54,16 +79,39 @@ impl Writer {
                 return Err(Error::new(doing, ErrorKind::Unreasonable(what)));
             }
             let mut entries = list.entries("manifests", &doing)?;
+            if let Some(lost) = &lost {
+                let mut is_lost = listed.iter().map(|referrer| lost.contains(&referrer.digest));
+                entries.retain(|_| !is_lost.next().unwrap_or_default());
+            }
             entries.push(raw(&written(&entry))?);
             list.set("manifests", &entries)?;
             let index = list.manifest(MediaType::OciIndex, &doing)?;
             match self.extend_tag(repository, &tag, &index, before).await {
                 Ok(_) => return Ok(()),
                 Err(NotWritten::Changed(_)) => fallback = Known::Unknown,
+                Err(NotWritten::Failed(error)) if lost.is_none() && says_parts_are_missing(&error) => {
+                    lost = Some(self.lost_referrers(repository, &listed).await?);
+                    fallback = Known::Unknown;
+                }
                 Err(NotWritten::Failed(error)) => return Err(error),
             }
         }
         Err(changes(doing))
+    }
+
+    /// Returns the referrers whose manifests the repository does not have.
+    async fn lost_referrers(
+        &self,
+        repository: &Repository,
+        listed: &[Referrer],
+    ) -> Result<HashSet<Digest>, Error> {
+        let mut lost = HashSet::new();
+        for referrer in listed {
+            if !self.own.head(repository, Selector::Digest(referrer.digest)).await?.is_present() {
+                lost.insert(referrer.digest);
+            }
+        }
+        Ok(lost)
     }
 
     /// Reads the manifest under a tag that is about to be extended; `None` if the tag does not exist. If the registry returns a

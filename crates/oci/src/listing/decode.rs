@@ -27,6 +27,8 @@ pub(crate) struct Decoder {
     digest: Option<Digest>,
     media_type: MediaType,
     tags: Vec<Tag>,
+    /// When the current manifest was uploaded, in milliseconds since 1970.
+    uploaded: Option<i64>,
     /// Where the last event ended, in bytes from the start of the page.
     last_event: usize,
     /// Whether the page has a member that makes it a list: `tags`, which may be null, or `manifest`.
@@ -57,6 +59,7 @@ enum Field {
     Manifests,
     Children,
     MediaType,
+    Uploaded,
     Other,
 }
 
@@ -94,6 +97,7 @@ impl Decoder {
             digest: None,
             media_type: MediaType::parse(""),
             tags: Vec::new(),
+            uploaded: None,
             last_event: 0,
             is_list: false,
         }
@@ -185,6 +189,7 @@ impl Decoder {
             (Place::Manifests, E::StartObject) => {
                 self.media_type = MediaType::parse("");
                 self.tags.clear();
+                self.uploaded = None;
                 Place::Manifest
             }
             (Place::Manifests, E::EndObject) => Place::Page,
@@ -192,6 +197,7 @@ impl Decoder {
                 self.field = match self.text()? {
                     "mediaType" => Field::MediaType,
                     "tag" => Field::Tags,
+                    "timeUploadedMs" => Field::Uploaded,
                     _ => Field::Other,
                 };
                 Place::Manifest
@@ -199,7 +205,8 @@ impl Decoder {
             (Place::Manifest, E::EndObject) => {
                 if let Some(digest) = self.digest.take() {
                     let (media_type, tags) = (self.media_type.clone(), std::mem::take(&mut self.tags));
-                    give(Listed::Manifest(ListedManifest { digest, media_type, tags }));
+                    let uploaded = self.uploaded;
+                    give(Listed::Manifest(ListedManifest { digest, media_type, tags, uploaded }));
                 }
                 Place::Manifests
             }
@@ -207,6 +214,11 @@ impl Decoder {
                 (Field::Tags, E::StartArray) => Place::TagsOfManifest,
                 (Field::MediaType, E::ValueString) => {
                     self.media_type = MediaType::parse(self.text()?);
+                    Place::Manifest
+                }
+                // Google writes the number as a text. Any other value is no time.
+                (Field::Uploaded, E::ValueString | E::ValueInt) => {
+                    self.uploaded = self.text()?.parse().ok();
                     Place::Manifest
                 }
                 (Field::Tags | Field::MediaType, E::ValueNull) => Place::Manifest,
@@ -290,6 +302,8 @@ mod tests {
         media_type: String,
         #[serde(default)]
         tag: Vec<String>,
+        #[serde(default, rename = "timeUploadedMs")]
+        uploaded: serde_json::Value,
     }
 
     fn decode(pieces: &[&[u8]]) -> Result<Vec<Listed>, String> {
@@ -311,7 +325,12 @@ mod tests {
             found.extend(manifests.into_iter().filter_map(|(digest, entry)| {
                 let media_type = MediaType::parse(&entry.media_type);
                 let tags = parsed(entry.tag).collect();
-                Some(Listed::Manifest(ListedManifest { digest: digest.parse().ok()?, media_type, tags }))
+                let uploaded = match &entry.uploaded {
+                    serde_json::Value::String(text) => text.parse().ok(),
+                    other => other.as_i64(),
+                };
+                let digest = digest.parse().ok()?;
+                Some(Listed::Manifest(ListedManifest { digest, media_type, tags, uploaded }))
             }));
         }
         Ok(found)
@@ -346,8 +365,9 @@ mod tests {
     fn page() -> impl Strategy<Value = serde_json::Value> {
         let tags = || proptest::collection::vec(text(), 0..4).prop_map(serde_json::Value::from);
         let digest = prop_oneof![any::<[u8; 4]>().prop_map(|bytes| Digest::of(&bytes).to_string()), text(),];
-        let entry = (text(), tags(), json()).prop_map(|(media_type, tag, other)| {
-            serde_json::json!({ "mediaType": media_type, "tag": tag, "timeUploadedMs": other })
+        let uploaded = prop_oneof![any::<i64>().prop_map(|time| time.to_string().into()), json()];
+        let entry = (text(), tags(), json(), uploaded).prop_map(|(media_type, tag, other, uploaded)| {
+            serde_json::json!({ "mediaType": media_type, "tag": tag, "layerId": other, "timeUploadedMs": uploaded })
         });
         let manifests = proptest::collection::btree_map(digest, entry, 0..4)
             .prop_map(|entries| entries.into_iter().collect::<serde_json::Map<_, _>>().into());

@@ -31,6 +31,8 @@ pub struct ListedManifest {
     pub media_type: MediaType,
     /// The tags that name it.
     pub tags: Vec<Tag>,
+    /// When it was uploaded, in milliseconds since 1970, if the registry says so.
+    pub uploaded: Option<i64>,
 }
 
 /// The tags of a repository and, if the registry lists them, all its manifests.
@@ -76,12 +78,13 @@ mod tests {
         let digest = Digest::of(b"x");
         let google = listing(&format!(
             r#"{{"child":["b"],"name":"a","tags":["v1"],"manifest":{{"{digest}":{{"imageSizeBytes":"12","mediaType":
-            "application/vnd.oci.image.index.v1+json","tag":["v1"],"timeCreatedMs":"0"}},"md5:x":{{}}}}}}"#
+            "application/vnd.oci.image.index.v1+json","tag":["v1"],"timeCreatedMs":"0","timeUploadedMs":"1700000000000"}},"md5:x":{{}}}}}}"#
         ));
         let manifests = google.unwrap().manifests.unwrap();
         assert_eq!(manifests.len(), 1, "a name that is no digest is left out");
         assert_eq!(manifests[&digest].media_type, MediaType::OciIndex);
         assert_eq!(manifests[&digest].tags, ["v1".parse().unwrap()]);
+        assert_eq!(manifests[&digest].uploaded, Some(1_700_000_000_000));
     }
 
     #[test]

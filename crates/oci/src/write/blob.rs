@@ -231,7 +231,7 @@ impl Writer {
     }
 
     /// Returns `true` if a repository has a blob. If the answer is unclear, the blob counts as missing and is uploaded once more.
-    async fn has_blob(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
+    pub(crate) async fn has_blob(&self, repository: &Repository, digest: Digest) -> Result<bool, Error> {
         let doing = format!("looking for the blob {digest} in {repository}");
         let call = self.own.call(Method::HEAD, repository, &format!("blobs/{digest}"), "blob-head")?;
         let reply = self.own.sessions.send(&call, call.request().follow(), &doing).await?;

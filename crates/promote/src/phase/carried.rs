@@ -20,8 +20,9 @@ use crate::run::Run;
 /// Requests for an image with a policy that lacks nothing else: one for each `.att` tag that layers are carried to and that a
 /// listing does not rule out.
 pub(crate) async fn find_missing_carried(run: &Run, reader: &Reader, mut cleared: Cleared) -> Cleared {
-    let (open, mut certain): (Vec<OwedImage>, Vec<OwedImage>) =
-        std::mem::take(&mut cleared.plan.owed.images).into_iter().partition(|image| !image.lacks_own());
+    let (open, mut certain): (Vec<OwedImage>, Vec<OwedImage>) = std::mem::take(&mut cleared.plan.owed.images)
+        .into_iter()
+        .partition(OwedImage::may_lack_attestations_alone);
     for image in &mut certain {
         image.carried &= image.sources.iter().any(|source| cleared.has_counted(source));
     }

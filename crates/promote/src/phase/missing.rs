@@ -1,18 +1,17 @@
 //! Looks at what is attached to images in their canonical repositories. This is the last part of Plan; Sign and Attest write
 //! what it finds missing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use manifest::ImageId;
 use oci::{AttachmentKind, Descriptor, Digest, Known, Reader, Referrer};
-use sigstore::{Owner, Signer};
 use trust::attach::{
-    AttachError, ProductionImage, Signature, Signers, Stated, Tagged, has_bundle, latest_summary, tagged,
+    AttachError, By, Ours, ProductionImage, Signature, Stated, Tagged, has_bundle, latest_summary, tagged,
 };
 use trust::evidence::{SIGN_TYPE, is_bundle};
 use trust::predicate::PROMOTION_TYPE;
-use trust::{Signing, TrustConfig};
+use trust::{Problem, Signing, TrustConfig};
 
 use crate::decide::Verdict;
 use crate::error::Error;
@@ -21,11 +20,14 @@ use crate::phase::completed::CompletedCache;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
+use crate::phase::setup::Scope;
 use crate::run::Run;
-use crate::subject::{Subject, edges_of, subjects};
+use crate::subject::{Subject, edges_of, subjects, subjects_of};
 
 /// The maximum number of manifests of one image to look at concurrently.
 const PARTS_AT_ONCE: usize = 8;
+/// Why an image that no manifest names is not repaired.
+const UNNAMED: &str = "no manifest names it";
 
 /// Adds to the plan what its images lack in their canonical repositories. This is determined by looking at what is attached to
 /// them or, if the plan does not look, from listings alone.
@@ -40,12 +42,20 @@ pub(crate) async fn find_missing(
     trust_config: &TrustConfig,
 ) -> Result<Plan, Error> {
     let Some(signing) = &trust_config.signing else { return Ok(plan) };
-    if plan.decisions().next().is_none() {
+    let search = Search { run, reader, plan: &plan, trust_config, signing };
+    let unreadable = search.unreadable();
+    if search.subjects().is_empty() && unreadable.is_empty() {
         return Ok(plan);
     }
-    let search = Search { run, reader, plan: &plan, trust_config, signing };
-    if search.subjects().is_empty() {
-        return Ok(plan);
+    if plan.scope.checked().is_some() {
+        // What counts is said by the settings, so that no identity is needed to check.
+        let verifier = match trust_config.verification.trust.verifier().await {
+            Ok(verifier) => verifier,
+            Err(error) => return Err(Error::TrustUnavailable(Box::new(error), Box::new(plan))),
+        };
+        let ours = Ours::accepted(&trust_config.verification, &verifier, signing.format);
+        plan.owed = search.at_images(&ours, String::new(), unreadable).await;
+        return if run.is_stopping() { Err(Error::Interrupted) } else { Ok(plan) };
     }
     if !plan.checks_attached {
         plan.owed = search.by_listings();
@@ -53,7 +63,8 @@ pub(crate) async fn find_missing(
     match signing.ready().await {
         Ok(signers) if plan.checks_attached => {
             let search = Search { run, reader, plan: &plan, trust_config, signing };
-            plan.owed = search.at_images(&signers).await;
+            let cache_key = signers.cache_key(signing.format, &trust_config.production, &plan.policies);
+            plan.owed = search.at_images(&signers.ours(), cache_key, unreadable).await;
         }
         Ok(_) => {}
         Err(error) => return Err(Error::CannotSign(Box::new(error), Box::new(plan))),
@@ -94,6 +105,8 @@ impl Search<'_> {
                 record: is_new,
                 summary: is_new && self.signing.summaries.is_some(),
                 carried: is_new && self.has_policy(&subject),
+                unrecordable: false,
+                barred: None,
                 refused: None,
             });
         }
@@ -101,15 +114,18 @@ impl Search<'_> {
     }
 
     /// Determines what images lack by looking at what is attached to them. Skips the images that are complete according to the
-    /// inventory cache.
+    /// inventory cache, which knows them by `cache_key`.
     ///
     /// Requests for an image that was promoted earlier: one for the image and each index in it, one for the `.sig` tag of each
     /// manifest, and one for the referrers of each manifest. Tags and referrers that are absent according to listings are not
     /// requested.
-    async fn at_images(&self, signers: &Signers<'_>) -> Owed {
+    async fn at_images(
+        &self,
+        ours: &Ours<'_>,
+        cache_key: String,
+        unreadable: Vec<(Subject, Problem)>,
+    ) -> Owed {
         let mut all = self.subjects();
-        let cache_key =
-            signers.cache_key(self.signing.format, &self.trust_config.production, &self.plan.policies);
         let finished =
             CompletedCache::recall(self.run, self.plan.cache(), cache_key, self.plan.edges(), &all);
         let changes = |subject: &Subject| self.plan.changes(subject.canonical, subject.digest);
@@ -123,7 +139,7 @@ impl Search<'_> {
             all,
             |subject| subject.canonical,
             async |subject| {
-                let found = self.find_missing(subject, signers).await;
+                let found = self.find_missing(subject, ours).await;
                 self.run.emit(&Event::Worked);
                 (subject, found)
             },
@@ -131,23 +147,54 @@ impl Search<'_> {
         .await;
         looked.sort_by_key(|(subject, _)| *subject);
         let mut owed = Owed { finished: Some(finished), ..Owed::default() };
+        for (subject, problem) in unreadable {
+            self.cannot_look(&mut owed, subject, problem);
+        }
         for (subject, found) in looked {
             match found {
                 Ok(Some(image)) => owed.images.push(image),
                 Ok(None) => owed.complete.push(subject),
-                Err(error) => {
-                    let name = edges.repository(subject.canonical).at(*edges.digest_name(subject.digest));
-                    self.run.emit(&Event::Unsigned(name, (&error).into()));
-                    owed.unread.push(subject);
-                }
+                Err(error) => self.cannot_look(&mut owed, subject, (&error).into()),
             }
         }
         owed
     }
 
+    /// Records that an image could not be looked at.
+    fn cannot_look(&self, owed: &mut Owed, subject: Subject, problem: Problem) {
+        let edges = self.plan.edges();
+        let name = edges.repository(subject.canonical).at(*edges.digest_name(subject.digest));
+        self.run.emit(&Event::Unsigned(name, problem.clone()));
+        owed.unread.push((subject, problem));
+    }
+
+    /// Returns the images that are only repaired and whose canonical repository cannot be read. Those of which something is
+    /// promoted count as failures of the plan.
+    fn unreadable(&self) -> Vec<(Subject, Problem)> {
+        let decided = self.plan.all_decisions();
+        let repaired = decided.filter(|(edge, _)| !self.plan.edges().promotes(edge));
+        let failed = repaired.filter_map(|(edge, verdict)| {
+            let error = self.plan.failure(edge, verdict)?;
+            Some((Subject { canonical: edge.destination, digest: edge.digest }, Problem::from(&**error)))
+        });
+        let mut failed: Vec<_> = failed.collect();
+        failed.sort_by_key(|(subject, _)| *subject);
+        failed.dedup_by_key(|(subject, _)| *subject);
+        failed
+    }
+
     /// Returns the images that are in their canonical repositories, or will be once the plan is carried out.
     fn subjects(&self) -> Vec<Subject> {
-        let mut subjects = subjects(self.plan.edges(), &self.trust_config.production);
+        let (edges, production) = (self.plan.edges(), &self.trust_config.production);
+        let mut subjects = match self.plan.scope {
+            Scope::Named | Scope::Checked(_) => subjects(edges, production),
+            Scope::Promoted => {
+                let brought =
+                    self.plan.decisions().filter(|(edge, verdict)| self.plan.is_brought(edge, verdict));
+                let brought: HashSet<_> = brought.map(|(edge, _)| (edge.destination, edge.digest)).collect();
+                subjects_of(edges, production, |edge| brought.contains(&(edge.destination, edge.digest)))
+            }
+        };
         subjects.retain(|subject| self.will_be_there(subject));
         subjects
     }
@@ -155,9 +202,7 @@ impl Search<'_> {
     /// Returns whether an image will be in its canonical repository with all tags that it can have there. A tag that can no
     /// longer be written, because staging has lost the image, does not count.
     fn will_be_there(&self, subject: &Subject) -> bool {
-        let edges =
-            self.plan.decisions_at(subject.canonical).filter(|(edge, _)| edge.digest == subject.digest);
-        let mut edges = edges.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
+        let mut edges = self.plan.possible(subject).peekable();
         edges.peek().is_some()
             && edges.all(|(edge, verdict)| match verdict {
                 Verdict::Done | Verdict::DoneWithoutSource => true,
@@ -167,6 +212,10 @@ impl Search<'_> {
     }
 
     fn is_tagged(&self, subject: &Subject) -> bool {
+        if let Some(checked) = self.plan.scope.checked() {
+            let repository = self.plan.edges().repository(subject.canonical).clone();
+            return checked.tagged.contains(&(repository, *self.plan.edges().digest_name(subject.digest)));
+        }
         edges_of(self.plan.edges(), subject).any(|edge| edge.tag.is_some())
     }
 
@@ -181,11 +230,23 @@ impl Search<'_> {
         sources.collect::<BTreeSet<ImageId>>().into_iter().collect()
     }
 
+    /// Returns why an image must not be repaired.
+    fn barred(&self, subject: &Subject) -> Option<&'static str> {
+        let checked = self.plan.scope.checked()?;
+        (!checked.signs_unnamed && self.is_unnamed(subject)).then_some(UNNAMED)
+    }
+
+    /// Returns whether no manifest names an image that is checked, so that its source is not known.
+    fn is_unnamed(&self, subject: &Subject) -> bool {
+        let is_own_source = |edge: &manifest::Edge| edge.source == edge.destination;
+        self.plan.scope.checked().is_some() && edges_of(self.plan.edges(), subject).all(is_own_source)
+    }
+
     /// Determines what one image lacks. Returns `None` if it lacks nothing.
     async fn find_missing(
         &self,
         subject: Subject,
-        signers: &Signers<'_>,
+        ours: &Ours<'_>,
     ) -> Result<Option<OwedImage>, AttachError> {
         let edges = self.plan.edges();
         let canonical = edges.repository(subject.canonical);
@@ -193,30 +254,45 @@ impl Search<'_> {
         let place =
             ProductionImage { canonical, reference: &reference, digest: *edges.digest_name(subject.digest) };
         let referrers = self.referrers(&subject, place.digest).await?;
-        let record = self.lacks(&place, &referrers, PROMOTION_TYPE, signers.own()).await?;
+        let lacks_record = self.lacks(&place, &referrers, PROMOTION_TYPE, ours.bundles).await?;
         let is_tagged = self.is_tagged(&subject);
         let (carried, sources) = (self.has_policy(&subject), self.sources(&subject));
-        if !is_tagged && !record && signers.summarizer().is_none() {
-            let (parts, signature, summary) = (Vec::new(), false, false);
-            let image =
-                OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
-            return Ok(carried.then_some(image));
+        let unrecordable = lacks_record && self.is_unnamed(&subject);
+        let mut image = OwedImage {
+            subject,
+            sources,
+            parts: Vec::new(),
+            signature: false,
+            record: lacks_record && !unrecordable,
+            summary: false,
+            carried,
+            unrecordable,
+            barred: self.barred(&subject),
+            refused: None,
+        };
+        if !is_tagged && !lacks_record && ours.summaries.is_none() {
+            return Ok(self.is_owed(&image).then_some(image));
         }
         let wanted = Checks { signatures: is_tagged, has_policy: carried };
         let outline = self.plan.outline(self.run, self.reader, &subject).await?;
-        let parts: Vec<Part> = stream::iter(outline)
+        image.parts = stream::iter(outline)
             .map(async |descriptor: Descriptor| {
                 let part = ProductionImage { digest: descriptor.digest, ..place };
                 let known = (part.digest == place.digest).then(|| referrers.clone());
-                self.look_at_part(&subject, &part, descriptor, known, wanted, signers).await
+                self.look_at_part(&subject, &part, descriptor, known, wanted, ours).await
             })
             .buffered(PARTS_AT_ONCE)
             .try_collect()
             .await?;
-        let signature = parts.iter().any(Part::lacks_signature);
-        let summary = parts.iter().any(|part| part.summary);
-        let image = OwedImage { subject, sources, parts, signature, record, summary, carried, refused: None };
-        Ok((signature || record || summary || carried).then_some(image))
+        image.signature = image.parts.iter().any(Part::lacks_signature);
+        image.summary = image.parts.iter().any(|part| part.summary);
+        Ok(self.is_owed(&image).then_some(image))
+    }
+
+    /// Returns whether anything has to be done for an image. `kpromo sigcheck` does not look for attestations that are missing.
+    fn is_owed(&self, image: &OwedImage) -> bool {
+        let carries = image.carried && self.plan.scope.checked().is_none();
+        image.lacks_own() || image.unrecordable || carries
     }
 
     /// Determines what one manifest of an image lacks. `known` has the referrers if the manifest is that of the image itself.
@@ -227,31 +303,31 @@ impl Search<'_> {
         descriptor: Descriptor,
         known: Option<Vec<Referrer>>,
         wanted: Checks,
-        signers: &Signers<'_>,
+        ours: &Ours<'_>,
     ) -> Result<Part, AttachError> {
         let format = self.signing.format;
         let is_image = known.is_some();
         let referrers = match known {
             Some(referrers) => Some(referrers),
-            None if signers.summarizer().is_some() || (wanted.signatures && format.has_bundle(true)) => {
+            None if ours.summaries.is_some() || (wanted.signatures && format.has_bundle(true)) => {
                 Some(self.referrers(subject, place.digest).await?)
             }
             None => None,
         };
         let listed = referrers.as_deref().unwrap_or_default();
-        let stated = match signers.summarizer() {
+        let stated = match ours.summaries {
             Some(by) => latest_summary(self.reader, place, listed, by).await?,
             None => None,
         };
         // Under a policy, the gate determines whether the summary still holds.
         let holds = |stated: &Stated| wanted.has_policy || stated.holds(None);
-        let summary = signers.summarizer().is_some() && !stated.as_ref().is_some_and(holds);
+        let summary = ours.summaries.is_some() && !stated.as_ref().is_some_and(holds);
         let (mut layer, mut bundle) = (None, Bundle::There);
         if wanted.signatures {
-            layer = self.lacks_layer(subject, place, signers).await?;
+            layer = self.lacks_layer(subject, place, ours).await?;
             // The image itself receives a promotion record, which is a bundle.
             let beside_others = is_image || summary || listed.iter().any(is_bundle);
-            if format.has_bundle(true) && self.lacks(place, listed, SIGN_TYPE, signers.own()).await? {
+            if format.has_bundle(true) && self.lacks(place, listed, SIGN_TYPE, ours.bundles).await? {
                 let is_due = format.has_bundle(beside_others);
                 bundle = if is_due { Bundle::Lacking } else { Bundle::LackingBesideOthers };
             }
@@ -265,7 +341,17 @@ impl Search<'_> {
             return Ok(Vec::new());
         }
         let canonical = self.plan.edges().repository(subject.canonical);
-        self.reader.referrers(canonical, digest, None, self.plan.fallback(subject.canonical, &digest)).await
+        let fallback = self.plan.fallback(subject.canonical, &digest);
+        match self.reader.referrers(canonical, digest, None, fallback).await {
+            // A list under a fallback tag that cannot be parsed lists nothing. It is replaced when something is attached.
+            Err(error) if is_damaged(&error) => {
+                let image = canonical.at(digest);
+                self.run
+                    .emit(&Event::Warned(format!("the list of referrers of {image} is damaged: {error}")));
+                Ok(Vec::new())
+            }
+            listed => listed,
+        }
     }
 
     /// Returns whether an image has no bundle of this predicate type, signed by `by`, about its name.
@@ -274,7 +360,7 @@ impl Search<'_> {
         place: &ProductionImage<'_>,
         referrers: &[Referrer],
         predicate_type: &str,
-        by: (&Owner, &Signer),
+        by: By<'_>,
     ) -> Result<bool, AttachError> {
         Ok(!has_bundle(self.reader, place, referrers, predicate_type, by).await?)
     }
@@ -284,20 +370,24 @@ impl Search<'_> {
         &self,
         subject: &Subject,
         place: &ProductionImage<'_>,
-        signers: &Signers<'_>,
+        ours: &Ours<'_>,
     ) -> Result<Option<Known>, AttachError> {
         let known = self.plan.attached(subject.canonical, &place.digest, AttachmentKind::Signature);
-        let Some(signer) = signers.layers else { return Ok(None) };
+        let Some(by) = ours.layers else { return Ok(None) };
         if known == Known::Absent {
             return Ok(Some(known));
         }
         let signature = Signature::new(place, &self.signing.promoter.version)?;
-        Ok(match tagged(self.reader, place, &signature, &signers.owner, signer).await? {
+        Ok(match tagged(self.reader, place, &signature, by, ours.reads_content).await? {
             Tagged::Ours => None,
             Tagged::Others => Some(known),
             Tagged::Nothing => Some(Known::Absent),
         })
     }
+}
+
+fn is_damaged(error: &oci::Error) -> bool {
+    matches!(error.kind(), oci::ErrorKind::Manifest(oci::InvalidManifest::Malformed { .. }))
 }
 
 /// What to check on the manifests of an image.

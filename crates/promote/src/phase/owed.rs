@@ -6,6 +6,7 @@ use std::fmt;
 use manifest::ImageId;
 use oci::{Descriptor, Digest, Known, Referrer, Repository};
 use serde::Serialize;
+use trust::Problem;
 use trust::attach::Stated;
 
 use crate::phase::completed::CompletedCache;
@@ -20,8 +21,8 @@ pub(super) struct Owed {
     pub(super) complete: Vec<Subject>,
     /// The number of images that a dry run has not looked at. Listings do not show whether they lack anything.
     pub(super) not_looked_at: usize,
-    /// The images that could not be looked at.
-    pub(super) unread: Vec<Subject>,
+    /// The images that could not be looked at, with the reasons.
+    pub(super) unread: Vec<(Subject, Problem)>,
     /// The images that earlier runs have seen to be complete. `None` if the run has not looked.
     pub(super) finished: Option<CompletedCache>,
 }
@@ -44,6 +45,10 @@ pub(super) struct OwedImage {
     /// Whether the image may lack attestations that a policy accepts and that are carried from staging. This is true for every
     /// image with a policy until its staging image has been examined.
     pub(super) carried: bool,
+    /// Whether the image lacks a promotion record that cannot be made, because no manifest names its source.
+    pub(super) unrecordable: bool,
+    /// The reason why nothing is written for the image, if it may not be repaired at all.
+    pub(super) barred: Option<&'static str>,
     /// The reason why nothing is written for the image, if it or a part of it has not passed. Set by Validate.
     pub(super) refused: Option<String>,
 }
@@ -123,6 +128,11 @@ impl OwedImage {
             (self.record, Attached::Record),
         ];
         all.into_iter().filter_map(|(is_lacking, what)| is_lacking.then_some(what)).collect()
+    }
+
+    /// Returns whether the image lacks nothing, except perhaps attestations to carry.
+    pub(super) fn may_lack_attestations_alone(&self) -> bool {
+        !self.lacks_own() && !self.unrecordable
     }
 
     /// Returns whether the image lacks anything except attestations to carry.

@@ -17,6 +17,7 @@ use crate::decide::Verdict;
 use crate::event::{Event, Promotion};
 use crate::inventory::{Inventory, Known as Presence};
 use crate::phase::owed::{Missing, Owed};
+use crate::phase::setup::Scope;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 
@@ -34,6 +35,7 @@ pub struct Plan {
     /// Whether the run looks at what is attached to images in their canonical repositories, rather than relying on listings
     /// alone.
     pub(super) checks_attached: bool,
+    pub(super) scope: Scope,
     pub(super) policies: Policies,
     pub(super) keep_going: bool,
     pub(super) cache: Option<Arc<Cache>>,
@@ -54,8 +56,13 @@ impl Plan {
         &self.edges
     }
 
-    /// Returns the edges of this plan with their verdicts.
+    /// Returns the edges to promote of this plan, with their verdicts.
     pub fn decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
+        self.all_decisions().filter(|(edge, _)| self.edges.promotes(edge))
+    }
+
+    /// Returns the edges of this plan with their verdicts, including those that are only repaired.
+    pub(super) fn all_decisions(&self) -> impl Iterator<Item = (&Edge, &Verdict)> {
         let all = self.edges.all().iter().zip(&self.verdicts);
         all.filter(|(edge, _)| self.is_about(edge.destination))
     }
@@ -78,8 +85,23 @@ impl Plan {
     /// Returns whether the run copies an image to a repository or tags it there.
     pub(super) fn changes(&self, destination: Id<Repository>, digest: Id<Digest>) -> bool {
         let mut edges = self.decisions_at(destination).filter(|(edge, _)| edge.digest == digest);
-        edges.any(|(edge, verdict)| {
-            matches!(verdict, Verdict::Copy | Verdict::Tag) && self.image(edge).is_some()
+        edges.any(|(edge, verdict)| self.is_brought(edge, verdict))
+    }
+
+    /// Returns whether the run copies the image of an edge or tags it.
+    pub(super) fn is_brought(&self, edge: &Edge, verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Copy | Verdict::Tag)
+            && self.edges.promotes(edge)
+            && self.image(edge).is_some()
+    }
+
+    /// Returns the edges of an image at its canonical repository that production has or may get. Left out are tags that can no
+    /// longer be written because staging has lost the image, and tags that an image that is only repaired does not have.
+    pub(super) fn possible(&self, subject: &Subject) -> impl Iterator<Item = (&Edge, &Verdict)> {
+        let digest = subject.digest;
+        self.decisions_at(subject.canonical).filter(move |(edge, verdict)| {
+            let is_there = matches!(verdict, Verdict::Done | Verdict::DoneWithoutSource);
+            edge.digest == digest && **verdict != Verdict::Lost && (is_there || self.edges.promotes(edge))
         })
     }
 
@@ -195,7 +217,8 @@ impl Plan {
     /// Returns the images to which anything is owed: those to be copied, tagged, signed, recorded or summarised.
     pub(super) fn to_examine(&self) -> BTreeSet<ImageId> {
         let mut images = self.to_promote();
-        images.extend(self.owed.images.iter().flat_map(|image| &image.sources));
+        let repaired = self.owed.images.iter().filter(|image| image.barred.is_none());
+        images.extend(repaired.flat_map(|image| &image.sources));
         images
     }
 

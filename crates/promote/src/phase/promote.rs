@@ -71,9 +71,7 @@ impl Promoted {
     /// Returns whether an image is in its canonical repository, from this or an earlier run, with all tags that it can have
     /// there. A tag that can no longer be written, because staging has lost the image, does not count.
     pub(super) fn holds(&self, subject: &Subject) -> bool {
-        let requested =
-            self.plan.decisions_at(subject.canonical).filter(|(edge, _)| edge.digest == subject.digest);
-        let mut requested = requested.filter(|(_, verdict)| **verdict != Verdict::Lost).peekable();
+        let mut requested = self.plan.possible(subject).peekable();
         requested.peek().is_some() && requested.all(|(edge, verdict)| self.is_there(edge, verdict))
     }
 

@@ -1,20 +1,23 @@
 //! Setup: expands manifests to edges. Does not access the network.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use manifest::Id;
-use manifest::Manifests;
 use manifest::policy::Policies;
 use manifest::{Edges, ImageId};
-use oci::{Graph, Repository};
+use manifest::{Manifest, Manifests};
+use oci::{Digest, Graph, Repository};
+use trust::Production;
+use trust::gate::{Assessment, Passed};
 
 use crate::cache::Cache;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::inventory::Inventory;
 use crate::run::Run;
+use crate::subject::keep_canonical;
 
 /// The input of a run.
 #[derive(Debug)]
@@ -36,6 +39,34 @@ pub struct Job {
     pub checks_attached: bool,
     /// The inventory cache, if there is one.
     pub cache: Option<Cache>,
+    /// The images in production whose missing signatures and attestations the run adds.
+    pub completion: Completion,
+}
+
+/// The images in production whose missing signatures and attestations a run adds. What a run promotes is always among them.
+#[derive(Debug, Default)]
+pub enum Completion {
+    /// Those that the manifests of the run name.
+    #[default]
+    Named,
+    /// None but those that the run copies or tags (`--repair=false` in a run over all manifests).
+    Promoted,
+    /// Those that the manifests of the run name, and those that these manifests name, of which nothing is promoted (`--repair` in
+    /// a run over a diff).
+    Also(Vec<Manifest>),
+    /// Those of `kpromo sigcheck`. Nothing is promoted.
+    Checked(CheckedImages),
+}
+
+/// The images of `kpromo sigcheck`.
+#[derive(Clone, Debug, Default)]
+pub struct CheckedImages {
+    /// The manifests that name the images. Where nothing names an image, the source is its own repository.
+    pub(crate) manifests: Vec<Manifest>,
+    /// The images that have a tag in production, and are to be signed.
+    pub(crate) tagged: HashSet<(Repository, Digest)>,
+    /// Whether images are signed that no manifest names.
+    pub(crate) signs_unnamed: bool,
 }
 
 /// Edges without contradictions, and the settings for planning them.
@@ -47,7 +78,26 @@ pub struct Ready {
     pub(super) keep_going: bool,
     pub(super) writes: bool,
     pub(super) checks_attached: bool,
+    pub(super) scope: Scope,
     pub(super) round: Round,
+}
+
+/// The images that a run looks at: see [`Completion`].
+#[derive(Clone, Debug)]
+pub(super) enum Scope {
+    Named,
+    Promoted,
+    Checked(Arc<CheckedImages>),
+}
+
+impl Scope {
+    /// Returns the images of `kpromo sigcheck`, in such a run.
+    pub(super) fn checked(&self) -> Option<&CheckedImages> {
+        match self {
+            Self::Checked(images) => Some(images),
+            Self::Named | Self::Promoted => None,
+        }
+    }
 }
 
 /// The part of the edges to plan.
@@ -75,6 +125,26 @@ impl Ready {
     pub fn edges(&self) -> &Edges {
         &self.edges
     }
+
+    /// Drops the edges that are only repaired and do not lead to a canonical repository, where signatures and attestations are.
+    pub(crate) fn repair_canonical(&mut self, production: &Production) {
+        if self.edges.all().iter().any(|edge| !self.edges.promotes(edge)) {
+            keep_canonical(Arc::make_mut(&mut self.edges), production);
+        }
+    }
+
+    /// Returns the proofs for images that are signed although no manifest names their staging repository.
+    pub(crate) fn without_staging(&self) -> HashMap<ImageId, Passed> {
+        let Some(CheckedImages { signs_unnamed: true, .. }) = self.scope.checked() else {
+            return HashMap::new();
+        };
+        let unnamed = self.edges.all().iter().filter(|edge| edge.source == edge.destination);
+        let passed = unnamed.filter_map(|edge| {
+            let assessment = Assessment::without_staging(*self.edges.digest(edge));
+            Some(((edge.source, edge.digest), assessment.pass().ok()?))
+        });
+        passed.collect()
+    }
 }
 
 /// Expands the manifests of a job.
@@ -86,7 +156,16 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
         for warning in &job.manifests.warnings {
             run.emit(&Event::Warned(warning.to_string()));
         }
-        let edges = Edges::new(&job.manifests).map_err(Error::Overlaps)?;
+        let (scope, repaired) = match job.completion {
+            Completion::Named => (Scope::Named, Vec::new()),
+            Completion::Promoted => (Scope::Promoted, Vec::new()),
+            Completion::Also(manifests) => (Scope::Named, manifests),
+            Completion::Checked(mut images) => {
+                let manifests = std::mem::take(&mut images.manifests);
+                (Scope::Checked(Arc::new(images)), manifests)
+            }
+        };
+        let edges = Edges::with_repaired(&job.manifests, &repaired).map_err(Error::Overlaps)?;
         if edges.repeated() > 0 {
             tracing::info!(edges = edges.repeated(), "asked for more than once, done once");
         }
@@ -96,10 +175,10 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
             )));
         }
-        let Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache } = job;
+        let Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache, .. } = job;
         let (edges, policies) = (Arc::new(edges), manifests.policies);
         let round = Round::First { late_after, cache };
-        Ok(Ready { edges, policies, strict, keep_going, writes, checks_attached, round })
+        Ok(Ready { edges, policies, strict, keep_going, writes, checks_attached, scope, round })
     })
     .await
 }

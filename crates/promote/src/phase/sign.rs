@@ -161,6 +161,10 @@ impl SignWork<'_> {
             if !self.promoted.holds(&image.subject) {
                 continue;
             }
+            if image.barred.is_some() {
+                outcome.incomplete.push(image.subject);
+                continue;
+            }
             match self.passed(image) {
                 Ok(passed) => {
                     // A manifest that several images share is signed once.
@@ -186,7 +190,7 @@ impl SignWork<'_> {
         }
         // The errors were reported when looking at these images failed.
         outcome.failed += self.plan.owed.unread.len();
-        outcome.incomplete.extend(&self.plan.owed.unread);
+        outcome.incomplete.extend(self.plan.owed.unread.iter().map(|(subject, _)| *subject));
         outcome.not_begun = units.len() - signed.len();
         for number in admitted {
             let image = &self.plan.owed.images[number];
@@ -349,7 +353,8 @@ impl SignWork<'_> {
         let mut found = Vec::new();
         let mut asked = HashSet::new();
         for ((source, image), passed) in &unit.passed {
-            if !asked.insert(*source) {
+            // An image whose staging repository nobody names has nothing to carry.
+            if !asked.insert(*source) || *source == unit.canonical {
                 continue;
             }
             let is_image = *self.plan.edges().digest_name(*image) == digest;

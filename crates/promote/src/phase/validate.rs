@@ -12,6 +12,7 @@ use trust::policy::Judgement;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::phase::blocked::blocked;
+use crate::phase::owed::OwedImage;
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
 use crate::phase::scan::Scanned;
@@ -110,7 +111,8 @@ impl Gate {
         let edges = Arc::clone(&plan.edges);
         // An image that may only lack attestations has passed in an earlier run. It is not refused for what staging has lost
         // since.
-        for image in plan.owed.images.iter_mut().filter(|image| image.lacks_own()) {
+        let may_be_refused = |image: &&mut OwedImage| image.lacks_own() && image.barred.is_none();
+        for image in plan.owed.images.iter_mut().filter(may_be_refused) {
             let why = image.sources.iter().find_map(|source| self.passed(source).err());
             image.refused = why.map(str::to_owned);
             if let Some(why) = &image.refused {
@@ -118,8 +120,10 @@ impl Gate {
                 refused.insert((image.subject.canonical, digest), why.clone());
             }
         }
-        for image in plan.owed.images.iter_mut().filter(|image| image.lacks_own() && image.refused.is_none())
-        {
+        for image in plan.owed.images.iter_mut().filter(may_be_refused) {
+            if image.refused.is_some() {
+                continue;
+            }
             let canonical = image.subject.canonical;
             let own = *edges.digest_name(image.subject.digest);
             let parts = image.parts.iter().map(|part| part.descriptor.digest);

@@ -21,6 +21,18 @@ pub(super) struct Draft {
 struct Manifest {
     may_be_index: bool,
     tags: Vec<Tag>,
+    uploaded: Option<i64>,
+}
+
+/// A manifest as the walk has found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FoundManifest {
+    pub(crate) digest: Digest,
+    pub(crate) may_be_index: bool,
+    /// The tags that name it.
+    pub(crate) tags: Vec<Tag>,
+    /// When it was uploaded, in milliseconds since 1970, if the registry says so.
+    pub(crate) uploaded: Option<i64>,
 }
 
 impl Draft {
@@ -31,7 +43,8 @@ impl Draft {
             Listed::Manifests => self.is_google = true,
             Listed::Manifest(manifest) => {
                 let may_be_index = may_be_index(&manifest.media_type);
-                self.manifests.insert(manifest.digest, Manifest { may_be_index, tags: manifest.tags });
+                let (tags, uploaded) = (manifest.tags, manifest.uploaded);
+                self.manifests.insert(manifest.digest, Manifest { may_be_index, tags, uploaded });
             }
             Listed::Child(name) => {
                 self.is_google = true;
@@ -77,7 +90,7 @@ impl Draft {
 
     /// Records the manifest that a tag names.
     pub(super) fn resolved(&mut self, tag: Tag, digest: Digest, media_type: &MediaType) {
-        let new = || Manifest { may_be_index: may_be_index(media_type), tags: Vec::new() };
+        let new = || Manifest { may_be_index: may_be_index(media_type), tags: Vec::new(), uploaded: None };
         self.manifests.entry(digest).or_insert_with(new).tags.push(tag);
     }
 
@@ -89,6 +102,17 @@ impl Draft {
     /// Keeps the repositories below only.
     pub(super) fn without_contents(self) -> Self {
         Self { tags: BTreeSet::new(), manifests: HashMap::new(), ..self }
+    }
+
+    /// Returns the manifests, with their tags.
+    pub(super) fn found(&self) -> Vec<FoundManifest> {
+        let found = self.manifests.iter().map(|(digest, manifest)| FoundManifest {
+            digest: *digest,
+            may_be_index: manifest.may_be_index,
+            tags: manifest.tags.clone(),
+            uploaded: manifest.uploaded,
+        });
+        found.collect()
     }
 
     pub(super) fn into_contents(self) -> Contents {
@@ -117,7 +141,7 @@ mod tests {
         let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
         let manifest = |digest, tags: &[&str]| {
             let tags = tags.iter().map(|name| tag(name)).collect();
-            Listed::Manifest(ListedManifest { digest, media_type: MediaType::OciIndex, tags })
+            Listed::Manifest(ListedManifest { digest, media_type: MediaType::OciIndex, tags, uploaded: None })
         };
         let mut draft = Draft::default();
         for listed in [

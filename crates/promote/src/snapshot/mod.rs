@@ -17,10 +17,12 @@ use std::collections::{BTreeMap, HashSet};
 pub use contents::{Contents, Entry};
 pub use declared::declared;
 pub use diff::{ImageDiff, diff};
+pub(crate) use draft::FoundManifest;
 pub use error::SnapshotError;
 pub use file::{InvalidSnapshot, read_file};
 pub use format::Format;
 use oci::{Digest, Tag};
+pub(crate) use walk::read_manifests;
 pub use walk::{children_of_indexes, read_registry};
 
 /// The images of a registry, ordered by name.

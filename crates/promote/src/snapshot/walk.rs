@@ -7,7 +7,7 @@ use oci::{Digest, Found, Reader, RegistryRoot, Repository, RepositoryPath, Selec
 use oci_types::text::printable;
 
 use super::children::{Indexes, children};
-use super::draft::Draft;
+use super::draft::{Draft, FoundManifest};
 use super::{Snapshot, SnapshotError};
 use crate::event::Event;
 use crate::run::Run;
@@ -64,6 +64,30 @@ pub async fn children_of_indexes(
     children(run, reader, root, indexes).await
 }
 
+/// Reads all repositories of a registry, or of the part of it below a path, with their manifests. What is deleted while it is read
+/// is left out with a warning. Sends the requests of [`read_registry`].
+///
+/// # Errors
+/// Returns an error if the repositories cannot be found.
+pub(crate) async fn read_manifests(
+    run: &Run,
+    reader: &Reader,
+    root: &RegistryRoot,
+) -> Result<ListedRepositories, SnapshotError> {
+    let mut walk = Walk::new(run, reader, root, None, false);
+    walk.listed = Some(ListedRepositories::default());
+    walk.read_all().await?;
+    Ok(walk.listed.unwrap_or_default())
+}
+
+/// The repositories of a registry, with their manifests.
+#[derive(Debug, Default)]
+pub(crate) struct ListedRepositories {
+    pub(crate) manifests: Vec<(Repository, Vec<FoundManifest>)>,
+    /// The repositories that could not be read.
+    pub(crate) unread: Vec<(Repository, oci::Error)>,
+}
+
 /// A walk through a registry.
 struct Walk<'a> {
     asking: Asking<'a>,
@@ -72,6 +96,8 @@ struct Walk<'a> {
     seen: HashSet<RepositoryPath>,
     queue: BTreeSet<RepositoryPath>,
     snapshot: Snapshot,
+    /// The manifests of each repository, if these are wanted instead of a snapshot.
+    listed: Option<ListedRepositories>,
     digests: usize,
     indexes: Indexes,
     invalid_names: usize,
@@ -101,6 +127,7 @@ impl<'a> Walk<'a> {
             seen: HashSet::new(),
             queue: BTreeSet::new(),
             snapshot: Snapshot::default(),
+            listed: None,
             digests: 0,
             indexes: Indexes::new(),
             invalid_names: 0,
@@ -109,6 +136,11 @@ impl<'a> Walk<'a> {
     }
 
     async fn all(mut self) -> Result<(Snapshot, Indexes), SnapshotError> {
+        self.read_all().await?;
+        Ok((self.snapshot, self.indexes))
+    }
+
+    async fn read_all(&mut self) -> Result<(), SnapshotError> {
         self.find().await?;
         let asking = self.asking;
         let mut under_way = FuturesUnordered::new();
@@ -123,13 +155,21 @@ impl<'a> Walk<'a> {
             }
             let Some((path, read)) = under_way.next().await else { break };
             asking.run.emit(&Event::Worked);
-            match read? {
+            let repository = || Repository { host: asking.root.host.clone(), path: path.clone() };
+            let read = match (read, &mut self.listed) {
+                (Err(error), Some(listed)) => {
+                    listed.unread.push((repository(), error));
+                    continue;
+                }
+                (read, _) => read?,
+            };
+            match read {
                 Found::Present(draft) => self.take(&path, draft)?,
                 Found::Absent(_) => self.vanished(&path),
             }
         }
         self.report_more();
-        Ok((self.snapshot, self.indexes))
+        Ok(())
     }
 
     /// Finds the first repositories to read.
@@ -245,6 +285,7 @@ impl<'a> Walk<'a> {
                 self.indexes.entry(digest).or_default().push(path.clone());
             }
         }
+        let found = self.listed.as_ref().map(|_| draft.found());
         let mut contents = draft.into_contents();
         if let Some(tag) = tag {
             contents.keep(|entry| entry.has_tag(tag));
@@ -253,6 +294,10 @@ impl<'a> Walk<'a> {
         if self.digests > DIGESTS_MAX {
             let limit = format!("it has more than {DIGESTS_MAX} digests");
             return Err(SnapshotError::Unreasonable { root: root.clone(), limit });
+        }
+        if let (Some(listed), Some(found)) = (&mut self.listed, found) {
+            listed.manifests.push((Repository { host: root.host.clone(), path: path.clone() }, found));
+            return Ok(());
         }
         // Only repositories at or below the root are asked for.
         self.snapshot.insert(name_below(path, root).unwrap_or_default(), contents);

@@ -197,6 +197,7 @@ impl World {
             writes: true,
             checks_attached: false,
             cache: None,
+            completion: promote::Completion::Named,
         }
     }
 

@@ -1,8 +1,11 @@
 //! The keys that promotions sign with, and checks of what they have signed.
 
-use oci::{AttachedTag, AttachmentKind, Digest, Known, Reader, Repository, Selector};
+use std::collections::BTreeMap;
+
+use oci::{AttachedTag, AttachmentKind, Digest, Known, NewLayer, Reader, Repository, Selector};
 use sigstore::{
-    CosignLayer, SignerSource, SigningKey, Statement, Trust, TrustSettings, VerificationKey, Verifier,
+    CosignLayer, SIMPLE_SIGNING_TYPE, Services, Signer, SignerSource, SigningKey, SimpleSigning, Statement,
+    Trust, TrustSettings, VerificationKey, Verifier,
 };
 use transport::{Door, Secret};
 use trust::{Promoter, SignatureFormat, Signing, TrustConfig};
@@ -35,6 +38,22 @@ impl Identity {
             signing: Some(Signing { signer, format: self.format, at_once: 8, summaries: None, promoter }),
             ..super::trust_config(door, TrustSettings::default(), canonical_host)
         }
+    }
+
+    /// Returns a layer for a `.sig` tag, signed with this key, whose payload names a reference and a digest.
+    pub async fn layer(&self, reference: &str, digest: Digest) -> NewLayer {
+        let key = SigningKey::from_pem(self.private.reveal().as_bytes(), None).unwrap();
+        let signer = Signer::with_key(super::door(), key, Services::none(), None).unwrap();
+        let payload = SimpleSigning::new(reference, &digest.to_string(), BTreeMap::new()).to_json();
+        let annotations = signer.message(&payload).await.unwrap().annotations();
+        NewLayer { media_type: SIMPLE_SIGNING_TYPE.to_owned(), content: payload.into(), annotations }
+    }
+
+    /// Returns trust in this key and nothing else.
+    pub fn trust(&self) -> Trust {
+        let key = VerificationKey::from_pem(self.public.as_bytes()).unwrap();
+        let settings = TrustSettings { verification_key: Some(key), ..TrustSettings::default() };
+        Trust::new(super::door(), settings).unwrap()
     }
 
     fn verifier(&self) -> Verifier {

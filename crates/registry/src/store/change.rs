@@ -157,11 +157,10 @@ impl Store {
     }
 
     /// Removes a blob from a repository. Returns whether it was there.
-    pub(crate) async fn delete_blob(
-        &self,
-        repository: &RepositoryPath,
-        digest: Digest,
-    ) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// If an operation of the file system fails.
+    pub async fn delete_blob(&self, repository: &RepositoryPath, digest: Digest) -> Result<bool, StoreError> {
         let path = repository.clone();
         let delete = move |shared: &Shared| {
             if let Some(disk) = shared.disk() {
@@ -189,6 +188,14 @@ impl Store {
             Ok(index.repository_mut(&path).is_some_and(|names| names.remove_manifest(&digest)))
         };
         self.change(repository, delete).await
+    }
+
+    /// Changes the time at which a manifest was stored, in milliseconds since 1970, as Google's listing shows it. Returns whether
+    /// the repository has the manifest. A store in a folder forgets the change when it is closed.
+    pub fn set_uploaded(&self, repository: &RepositoryPath, digest: &Digest, milliseconds: i64) -> bool {
+        let mut index = self.shared.index_mut();
+        let entry = index.repository_mut(repository).and_then(|names| names.manifests.get_mut(digest));
+        entry.map(|entry| entry.uploaded = milliseconds).is_some()
     }
 
     /// Removes a tag from a repository. Returns whether it was there.

@@ -38,6 +38,13 @@ impl Owner {
     }
 }
 
+impl Owner {
+    /// Returns the signatories. There are several if the issuer of an identity has several names.
+    pub fn signatories(&self) -> &[Signatory] {
+        &self.0
+    }
+}
+
 impl std::fmt::Display for Owner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.first().map_or(Ok(()), |signatory| signatory.fmt(f))

@@ -8,6 +8,7 @@ mod record;
 mod signature;
 mod signers;
 mod summary;
+mod whose;
 
 pub use bundle::attached_bundle;
 pub use error::{AttachError, sha256};
@@ -17,3 +18,4 @@ pub use record::Record;
 pub use signature::Signature;
 pub use signers::Signers;
 pub use summary::{Input, Stated, Summary};
+pub use whose::{By, Ours};

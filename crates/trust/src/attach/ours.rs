@@ -1,14 +1,15 @@
 //! Finds our own signatures and attestations of an image. An attachment counts only if it verifies, is by us, and is about
 //! this image under this name. Anyone with push access may have replaced it.
 
-use oci::{AttachedTag, AttachmentKind, Digest, Error, Found, Reader, Referrer, Selector};
-use sigstore::{BUNDLE_MAX, CosignLayer, Owner, SIMPLE_SIGNING_TYPE, Signer, Statement};
+use oci::{AttachedTag, AttachmentKind, Digest, Error, ErrorKind, Found, Reader, Referrer, Selector};
+use sigstore::{BUNDLE_MAX, CosignLayer, SIMPLE_SIGNING_TYPE, Statement};
 
 use super::bundle::BUNDLE_TYPE;
 use super::error::{AttachError, sha256};
 use super::image::ProductionImage;
 use super::signature::Signature;
 use super::summary::Stated;
+use super::whose::By;
 use crate::evidence::{PAYLOAD_MAX, PREDICATE_TYPE, is_about_content};
 use crate::predicate::SUMMARY_TYPE;
 
@@ -26,9 +27,10 @@ pub enum Tagged {
     Ours,
 }
 
-/// Looks for our signature in the `.sig` tag of an image.
+/// Looks for our signature in the `.sig` tag of an image. A tag that cannot be parsed holds none.
 ///
-/// Sends one request, and one more for each layer whose content differs from what this version would sign.
+/// Sends one request, and one more for each layer whose content differs from what this version would sign, or for each layer
+/// with `reads_content`.
 ///
 /// # Errors
 /// If the registry does not answer, or the image has no SHA-256 digest.
@@ -36,21 +38,24 @@ pub async fn tagged(
     reader: &Reader,
     place: &ProductionImage<'_>,
     signature: &Signature,
-    owner: &Owner,
-    signer: &Signer,
+    by: By<'_>,
+    reads_content: bool,
 ) -> Result<Tagged, AttachError> {
     let tag = AttachedTag::new(place.digest, AttachmentKind::Signature)
         .ok_or(AttachError::Algorithm(place.digest))?
         .tag();
-    let Found::Present(attachment) = reader.attachment(place.canonical, Selector::Tag(&tag)).await? else {
-        return Ok(Tagged::Nothing);
+    let attachment = match reader.attachment(place.canonical, Selector::Tag(&tag)).await {
+        Ok(Found::Present(attachment)) => attachment,
+        Ok(Found::Absent(_)) => return Ok(Tagged::Nothing),
+        Err(error) if matches!(error.kind(), ErrorKind::Manifest(_)) => return Ok(Tagged::Others),
+        Err(error) => return Err(error.into()),
     };
     let expected = Digest::of(signature.payload());
     let is_signature = |layer: &&oci::AttachedBlob| layer.media_type == SIMPLE_SIGNING_TYPE;
     // The most recent layer is usually ours.
     for layer in attachment.layers.iter().filter(is_signature).rev().take(LOOKED_AT_MAX) {
         let fetched;
-        let payload = if layer.digest == expected {
+        let payload = if layer.digest == expected && !reads_content {
             signature.payload()
         } else {
             match reader.small_blob(place.canonical, layer.digest, layer.size, PAYLOAD_MAX).await {
@@ -62,8 +67,8 @@ pub async fn tagged(
             &fetched
         };
         let layer = CosignLayer { payload, annotations: &layer.annotations };
-        let is_ours = signer.verifier().cosign_signature(&layer).is_ok_and(|verified| {
-            owner.is(&verified.signatory)
+        let is_ours = by.verifier.cosign_signature(&layer).is_ok_and(|verified| {
+            by.counts(&verified.signatory)
                 && verified.content.reference() == place.reference
                 && verified.content.digest() == place.digest.to_string()
         });
@@ -74,7 +79,7 @@ pub async fn tagged(
     Ok(Tagged::Others)
 }
 
-/// Whether the referrers include a bundle of a predicate type by `by.0` that is about the image under its name.
+/// Whether the referrers include a bundle of a predicate type, signed by `by`, that is about the image under its name.
 ///
 /// Sends two requests for each candidate until the bundle is found.
 ///
@@ -85,7 +90,7 @@ pub async fn has_bundle(
     place: &ProductionImage<'_>,
     referrers: &[Referrer],
     predicate_type: &str,
-    by: (&Owner, &Signer),
+    by: By<'_>,
 ) -> Result<bool, AttachError> {
     for referrer in may_be(referrers, predicate_type) {
         if ours(reader, place, referrer, predicate_type, by).await?.is_some() {
@@ -95,7 +100,7 @@ pub async fn has_bundle(
     Ok(false)
 }
 
-/// Returns the content of the latest verification summary by `by.0`, or `None` if the image has none.
+/// Returns the content of the latest verification summary by `by`, or `None` if the image has none.
 ///
 /// Sends two requests for each candidate.
 ///
@@ -105,7 +110,7 @@ pub async fn latest_summary(
     reader: &Reader,
     place: &ProductionImage<'_>,
     referrers: &[Referrer],
-    by: (&Owner, &Signer),
+    by: By<'_>,
 ) -> Result<Option<Stated>, AttachError> {
     let mut latest: Option<Stated> = None;
     for referrer in may_be(referrers, SUMMARY_TYPE) {
@@ -130,13 +135,13 @@ fn may_be<'a>(referrers: &'a [Referrer], predicate_type: &'a str) -> impl Iterat
     referrers.iter().filter(claims).chain(referrers.iter().filter(says_nothing)).take(LOOKED_AT_MAX)
 }
 
-/// Returns the statement of a bundle if it is by `owner`, has the predicate type, and is about the image under its name.
+/// Returns the statement of a bundle if it is signed by `by`, has the predicate type, and is about the image under its name.
 async fn ours(
     reader: &Reader,
     place: &ProductionImage<'_>,
     referrer: &Referrer,
     predicate_type: &str,
-    (owner, signer): (&Owner, &Signer),
+    by: By<'_>,
 ) -> Result<Option<Statement>, AttachError> {
     let sha256 = sha256(place.digest)?;
     let bundle = match read(reader, place, referrer).await {
@@ -145,13 +150,13 @@ async fn ours(
         Err(error) if is_about_content(&error) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let Ok(verified) = signer.verifier().statement(&bundle, &sha256) else { return Ok(None) };
+    let Ok(verified) = by.verifier.statement(&bundle, &sha256) else { return Ok(None) };
     let statement = verified.content;
     let named = statement
         .subject
         .iter()
         .any(|subject| subject.name == place.reference && subject.digest.get("sha256") == Some(&sha256));
-    let is_ours = owner.is(&verified.signatory) && named && statement.predicate_type == predicate_type;
+    let is_ours = by.counts(&verified.signatory) && named && statement.predicate_type == predicate_type;
     Ok(is_ours.then_some(statement))
 }
 

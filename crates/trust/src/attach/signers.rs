@@ -51,11 +51,6 @@ impl Signers<'_> {
         all.chain(self.summaries.as_ref().map(|(_, signer)| *signer)).for_each(Signer::try_again);
     }
 
-    /// Returns the signer of images and records.
-    pub fn own(&self) -> (&Owner, &Signer) {
-        (&self.owner, self.bundles)
-    }
-
     /// Returns the signer of verification summaries, or `None` if no summaries are made.
     pub fn summarizer(&self) -> Option<(&Owner, &Signer)> {
         self.summaries.as_ref().map(|(owner, signer)| (owner, *signer))

@@ -21,15 +21,23 @@ enum Which {
 
 impl ImageName {
     /// Returns the digest of the name, or `None` if the image is named by tag alone.
-    pub(super) fn digest(&self) -> Option<Digest> {
+    pub fn digest(&self) -> Option<Digest> {
         match &self.which {
             Which::Tag(_) => None,
             Which::Digest(digest, _) => Some(*digest),
         }
     }
 
+    /// Returns the tag of the name, if it has one.
+    pub fn tag(&self) -> Option<&Tag> {
+        match &self.which {
+            Which::Tag(tag) | Which::Digest(_, Some(tag)) => Some(tag),
+            Which::Digest(_, None) => None,
+        }
+    }
+
     /// Returns the selector for requests.
-    pub(super) fn selector(&self) -> Selector<'_> {
+    pub fn selector(&self) -> Selector<'_> {
         match &self.which {
             Which::Tag(tag) => Selector::Tag(tag),
             Which::Digest(digest, _) => Selector::Digest(*digest),

@@ -6,6 +6,7 @@ mod image;
 mod judge;
 mod statement;
 mod text;
+mod verdict;
 
 pub use auditor::{AuditError, audit};
 pub use finding::{
@@ -13,3 +14,4 @@ pub use finding::{
     Summary,
 };
 pub use image::ImageName;
+pub use verdict::{Explanation, RecordVerdict, SignatureVerdict, explain};

@@ -52,22 +52,64 @@ pub(crate) fn predicate_type_of_envelope(envelope: &[u8]) -> Option<String> {
     serde_json::from_slice::<Envelope>(envelope).ok()?.predicate_type()
 }
 
+/// Returns the predicate type of content that nobody has signed: a statement, or an envelope without signatures. Returns `None`
+/// for anything else.
+pub(crate) fn unsigned_predicate_type(content: &[u8], is_envelope: bool) -> Option<String> {
+    if !is_envelope && let Some(kind) = predicate_type_of_statement(content) {
+        return Some(kind);
+    }
+    let envelope: Envelope = serde_json::from_slice(content).ok()?;
+    if envelope.signatures.iter().flatten().next().is_some() { None } else { envelope.predicate_type() }
+}
+
 #[derive(Deserialize)]
 struct Envelope {
     payload: String,
+    #[serde(default)]
+    signatures: Option<Vec<IgnoredAny>>,
 }
 
 impl Envelope {
     fn predicate_type(&self) -> Option<String> {
-        /// The maximum length of a predicate type, in bytes.
-        const TYPE_MAX: usize = 1024;
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Peeked {
-            predicate_type: String,
+        predicate_type_of_statement(&STANDARD.decode(&self.payload).ok()?)
+    }
+}
+
+/// Returns the predicate type of an in-toto statement.
+fn predicate_type_of_statement(statement: &[u8]) -> Option<String> {
+    /// The maximum length of a predicate type, in bytes.
+    const TYPE_MAX: usize = 1024;
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Peeked {
+        predicate_type: String,
+    }
+    let peeked: Peeked = serde_json::from_slice(statement).ok()?;
+    Some(peeked.predicate_type).filter(|text| text.len() <= TYPE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_and_an_envelope_without_signatures_are_unsigned() {
+        let statement =
+            json!({ "_type": "https://in-toto.io/Statement/v1", "predicateType": "t" }).to_string();
+        let envelope = |signatures: serde_json::Value| {
+            json!({ "payload": STANDARD.encode(&statement), "payloadType": "x", "signatures": signatures })
+                .to_string()
+        };
+        let unsigned = |content: &str, is_envelope| unsigned_predicate_type(content.as_bytes(), is_envelope);
+        let kind = Some("t".to_owned());
+        assert_eq!(unsigned(&statement, false), kind);
+        for nothing in [json!([]), json!(null)] {
+            assert_eq!(unsigned(&envelope(nothing), true), kind);
         }
-        let payload = STANDARD.decode(&self.payload).ok()?;
-        let peeked: Peeked = serde_json::from_slice(&payload).ok()?;
-        Some(peeked.predicate_type).filter(|text| text.len() <= TYPE_MAX)
+        assert_eq!(unsigned(&envelope(json!([{ "sig": "AA==" }])), true), None);
+        assert_eq!(unsigned(&statement, true), None, "the type says that it is an envelope");
+        assert_eq!(unsigned("{}", false), None);
     }
 }

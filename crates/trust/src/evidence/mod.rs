@@ -11,6 +11,7 @@ mod tag;
 
 pub use budget::{Budget, ImageBudget};
 pub use bundle::is_bundle;
+pub(crate) use envelope::unsigned_predicate_type;
 #[cfg(feature = "fuzzing")]
 pub(crate) use envelope::{Content, peek};
 pub use fetch::fetch;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use oci::Digest;
 use serde_json::Value;
 
+use super::parts::image_of;
 use crate::config::Verification;
 use crate::evidence::{Evidence, FoundAttestation, FoundSignature};
-use crate::policy::{AttestationId, Judgement};
+use crate::policy::{AttestationId, Judgement, judge};
 use crate::scan::Scans;
 
 /// The evidence of an image and its evaluation. It keeps only what later phases copy, and drops the rest: statements alone
@@ -77,6 +78,17 @@ impl Assessment {
         scans: Scans,
     ) -> Self {
         Self { evidence, platforms, judgements, signatures, scans }
+    }
+
+    /// Creates the assessment of an image in production whose staging repository nobody names, so that there is no evidence and
+    /// no policy to judge it by. It passes.
+    ///
+    /// This is a statement of the user, not a finding: `kpromo sigcheck --confirm` without manifests signs what its canonical
+    /// repository holds, and warns about it. No promotion may use it.
+    pub fn without_staging(digest: Digest) -> Self {
+        let evidence = Evidence::default();
+        let judgement = judge(None, &image_of(digest, &evidence));
+        Self::new(evidence, BTreeMap::new(), vec![judgement], Signatures::None, Scans::NotAsked)
     }
 
     /// Returns the evaluation of the signatures.

@@ -20,7 +20,7 @@ const SHOWN_MAX: usize = 1_000;
 
 /// Examines an image. Fetches and verifies the attachments of the image and, if a policy needs them, those of its parts.
 /// Judges the image by each of its policies (`None` means no policy), evaluates its signatures, and scans it if there is a
-/// vulnerability gate. This is the only function that creates an [`Assessment`].
+/// vulnerability gate. This is the only function that creates an [`Assessment`] from evidence.
 ///
 /// # Errors
 /// If the repository that serves the image does not answer, or if the trusted root is not available.

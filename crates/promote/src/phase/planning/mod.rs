@@ -68,7 +68,7 @@ pub async fn plan(
     ready: Ready,
     trust_config: &TrustConfig,
 ) -> Result<(Plan, Option<Deferred>), Error> {
-    let Ready { edges, policies, strict, keep_going, writes, checks_attached, round } = ready;
+    let Ready { edges, policies, strict, keep_going, writes, checks_attached, scope, round } = ready;
     let readers = Readers::new(reader, writes, &edges);
     let decided = match round {
         Round::First { late_after, cache } => {
@@ -89,6 +89,7 @@ pub async fn plan(
         round,
         owed,
         checks_attached,
+        scope,
         policies,
         keep_going,
         cache,
@@ -124,7 +125,8 @@ async fn first_round(
     // Other processes cannot use the cache while it is open, so keep it open only if Sign and Attest need it.
     let cache = cached.keep(run, &edges, &verdicts).filter(|_| trust_config.signing.is_some());
     serve(&mut edges, &inventory);
-    let images = read_images(run, readers.of_staging(), &edges, edges.all().iter().zip(&verdicts)).await;
+    let promoted = edges.all().iter().zip(&verdicts).filter(|(edge, _)| edges.promotes(edge));
+    let images = read_images(run, readers.of_staging(), &edges, promoted).await;
     let cache = cache.map(Arc::new);
     Ok(Decided { edges, verdicts, inventory, images, cache, round: None })
 }
@@ -143,7 +145,7 @@ async fn second_round(
     list_all(run, readers, &edges, &repositories, &mut inventory, &progress).await;
     let verdicts = ask(run, readers, &edges, &mut inventory).await?;
     serve(&mut edges, &inventory);
-    let decided = edges.all().iter().zip(&verdicts);
+    let decided = edges.all().iter().zip(&verdicts).filter(|(edge, _)| edges.promotes(edge));
     let lacking = decided.filter(|(edge, verdict)| {
         // An image that was only tagged in the first round has been read in part.
         let is_lacking = match images.get(&(edge.source, edge.digest)) {
@@ -193,6 +195,7 @@ impl Plan {
             keep_going: self.keep_going,
             writes,
             checks_attached: self.checks_attached,
+            scope: self.scope.clone(),
             round: Round::Second(Box::new(round)),
         };
         Some(Deferred { ready, images: late.len() })

@@ -1,0 +1,188 @@
+//! The results of `kpromo sigcheck`: lines for a person, or JSON (`docs/reference/sigcheck.md`).
+
+use std::fmt::Write as _;
+
+use oci::{Digest, Tag};
+use promote::sigcheck::{CheckedImage, Findings};
+use serde::Serialize;
+use trust::Problem;
+use trust::audit::{RecordVerdict, SignatureVerdict};
+
+use super::human::count;
+use crate::exit::Exit;
+
+/// The version of the JSON schema.
+const SCHEMA: u32 = 1;
+
+/// The results of a check.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Results {
+    /// The images as they are now, and those that were repaired as they were before.
+    pub(crate) images: Vec<(CheckedImage, Option<CheckedImage>)>,
+    /// The images and repositories that could not be read, by name.
+    pub(crate) unread: Vec<(String, Problem)>,
+    /// Whether missing signatures and records were to be written.
+    pub(crate) confirmed: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    schema: u32,
+    version: &'static str,
+    exit_code: u8,
+    confirmed: bool,
+    signer: &'a str,
+    images: Vec<Entry<'a>>,
+    unread: Vec<Unread<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    reference: &'a str,
+    repository: &'a str,
+    digest: Digest,
+    tags: &'a [Tag],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uploaded: Option<String>,
+    outcome: &'static str,
+    #[serde(flatten)]
+    findings: Option<&'a Findings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<&'a Findings>,
+    #[serde(flatten)]
+    problem: Option<&'a Problem>,
+}
+
+#[derive(Serialize)]
+struct Unread<'a> {
+    name: &'a str,
+    #[serde(flatten)]
+    problem: &'a Problem,
+}
+
+/// Returns the result for an image as a word.
+fn outcome(now: &CheckedImage, before: Option<&CheckedImage>) -> &'static str {
+    match (&now.result, before) {
+        (Err(_), _) => "unavailable",
+        (Ok(findings), None) if findings.is_ok() => "ok",
+        (Ok(findings), Some(_)) if findings.is_ok() => "repaired",
+        (Ok(_), _) => "missing",
+    }
+}
+
+/// Returns all results as JSON.
+pub(crate) fn sigcheck_json(results: &Results, signer: &str, exit: Exit) -> String {
+    let images = results.images.iter().map(|(now, before)| Entry {
+        reference: &now.reference,
+        repository: &now.repository,
+        digest: now.digest,
+        tags: &now.tags,
+        uploaded: now.uploaded.map(|time| time.to_string()),
+        outcome: outcome(now, before.as_ref()),
+        findings: now.result.as_ref().ok(),
+        before: before.as_ref().and_then(|before| before.result.as_ref().ok()),
+        problem: now.result.as_ref().err(),
+    });
+    let unread = results.unread.iter().map(|(name, problem)| Unread { name, problem });
+    let document = Document {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        exit_code: exit.code(),
+        confirmed: results.confirmed,
+        signer,
+        images: images.collect(),
+        unread: unread.collect(),
+    };
+    // Strings, numbers and lists always serialize to JSON.
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+/// Returns the results as text: the images that lack something or were repaired, and the totals.
+pub(crate) fn sigcheck_text(results: &Results, signer: &str) -> String {
+    let mut text = String::new();
+    let (mut ok, mut repaired, mut lacking, mut unavailable) = (0_u64, 0_u64, 0_u64, 0_u64);
+    for (now, before) in &results.images {
+        match outcome(now, before.as_ref()) {
+            "ok" => ok += 1,
+            "repaired" => {
+                repaired += 1;
+                let was = before.as_ref().and_then(|before| before.result.as_ref().ok()).map(summary);
+                let was = was.unwrap_or_default();
+                // Writing to a string does not fail.
+                let _ = writeln!(text, "{}: repaired: {was}", name(now));
+            }
+            "unavailable" => unavailable += 1,
+            _ => {
+                lacking += 1;
+                image(&mut text, now);
+            }
+        }
+    }
+    unavailable += results.unread.len() as u64;
+    let all = ok + repaired + lacking;
+    let images = if all == 1 { "image" } else { "images" };
+    let _ = write!(
+        text,
+        "checked {} {images} for signatures and records by {signer}: {} ok",
+        count(all),
+        count(ok)
+    );
+    for (number, what) in
+        [(repaired, "repaired"), (lacking, "lacking something"), (unavailable, "not checked")]
+    {
+        if number > 0 {
+            let _ = write!(text, ", {} {what}", count(number));
+        }
+    }
+    text.push('\n');
+    if lacking > 0 && !results.confirmed {
+        text.push_str("Nothing was written; --confirm adds what is missing.\n");
+    }
+    text
+}
+
+fn name(image: &CheckedImage) -> String {
+    if image.tags.is_empty() {
+        return image.name();
+    }
+    let tags: Vec<&str> = image.tags.iter().map(Tag::as_str).collect();
+    format!("{} ({})", image.name(), tags.join(", "))
+}
+
+/// Describes what an image lacks.
+fn image(text: &mut String, image: &CheckedImage) {
+    let Ok(findings) = &image.result else { return };
+    let _ = writeln!(text, "{}: {}", name(image), summary(findings));
+    for detail in &findings.details {
+        let _ = writeln!(text, "  {detail}");
+    }
+    for part in &findings.parts {
+        let platform = part.platform.as_deref().unwrap_or("a part");
+        let _ = writeln!(text, "  {platform}, {}: signature {}", part.digest, part.signature);
+        part.details.iter().for_each(|detail| {
+            let _ = writeln!(text, "    {detail}");
+        });
+    }
+    if let Some(why) = &findings.not_repaired {
+        let _ = writeln!(text, "  {}", why.replace('\n', "\n  "));
+    }
+}
+
+/// Names what is missing.
+fn summary(findings: &Findings) -> String {
+    let mut lacking = Vec::new();
+    if let Some(signature) = findings.signature.filter(|signature| *signature != SignatureVerdict::Ok) {
+        lacking.push(format!("signature {signature}"));
+    }
+    match findings.parts.len() {
+        0 => {}
+        1 => lacking.push("signature of 1 part".to_owned()),
+        parts => lacking.push(format!("signatures of {} parts", count(parts as u64))),
+    }
+    if findings.record != RecordVerdict::Ok {
+        lacking.push(format!("record {}", findings.record));
+    }
+    lacking.join(", ")
+}

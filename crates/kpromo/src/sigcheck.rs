@@ -1,0 +1,314 @@
+//! `kpromo sigcheck`: checks the signatures and promotion records of promoted images, and repairs them.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use indicatif::MultiProgress;
+use jiff::{SignedDuration, Timestamp};
+use manifest::load_thin;
+use oci::Client;
+use promote::sigcheck::{
+    CheckedImage, FindError, FoundImage, FoundImages, Naming, Span, Wanted, check, find,
+};
+use promote::{Confirmed, Error, ReportBuilder, Run};
+use sigstore::Signatory;
+use tokio_util::sync::CancellationToken;
+use trust::TrustConfig;
+
+use crate::args::{CheckedNames, Listed, OutputForm, SigcheckArgs};
+use crate::choice::Defaults;
+use crate::cip::{observers, until_abandoned};
+use crate::config::Config;
+use crate::connect::{Connection, connect};
+use crate::defaults::{of_images, of_production};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::identities::{Checking, NoConfig, checking_config};
+use crate::render::{Results, sigcheck_json, sigcheck_text};
+use crate::terminal::{Interrupts, print, print_error, print_help};
+use crate::watchdog;
+
+/// A command that ends without results: the error, advice, and the exit code.
+struct Failed {
+    error: String,
+    advice: Option<String>,
+    exit: Exit,
+}
+
+impl Failed {
+    fn new(error: impl Into<String>, exit: Exit) -> Self {
+        Self { error: error.into(), advice: None, exit }
+    }
+}
+
+/// Checks images and, with `--confirm`, repairs them.
+pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
+    let color = !environment.no_color && std::io::stderr().is_terminal();
+    let Prepared { connection, checking, naming } = match prepare(args, environment, color) {
+        Ok(prepared) => prepared,
+        Err(failed) => return end(&failed),
+    };
+    let report = Arc::new(ReportBuilder::default());
+    let stop = CancellationToken::new();
+    let run = Run::new(observers(&report, screen), stop.clone());
+    let work = Work { args, run: &run, client: &connection.client, checking: &checking, naming: &naming };
+    let interrupts = Interrupts::new();
+    let done = tokio::select! {
+        done = Box::pin(work.carry_out()) => done,
+        () = until_abandoned(interrupts, None, &stop, &report) => Err(interrupted(&report)),
+        never = watchdog::watch(&connection.door) => match never {},
+    };
+    let results = match done {
+        Ok(results) => results,
+        Err(failed) => return end(&failed),
+    };
+    let exit = if run.is_stopping() { interrupted(&report).exit } else { judge(&results) };
+    match args.output {
+        OutputForm::Text => print(&sigcheck_text(&results, &checking.signer)),
+        OutputForm::Json => print(&sigcheck_json(&results, &checking.signer, exit)),
+    }
+    print_problems(&results);
+    exit
+}
+
+fn end(failed: &Failed) -> Exit {
+    print_error(&failed.error);
+    failed.advice.iter().for_each(|advice| print_help(advice));
+    failed.exit
+}
+
+fn interrupted(report: &ReportBuilder) -> Failed {
+    match report.has_writing_begun() {
+        true => Failed::new(
+            "interrupted; what was written by then stays, and the next run does the rest",
+            Exit::InterruptedWriting,
+        ),
+        false => Failed::new("interrupted; nothing was written", Exit::Interrupted),
+    }
+}
+
+/// Prints why images could not be checked. The same advice is printed once.
+fn print_problems(results: &Results) {
+    let of_images =
+        results.images.iter().filter_map(|(image, _)| Some((image.name(), image.result.as_ref().err()?)));
+    let unread = results.unread.iter().map(|(name, problem)| (name.clone(), problem));
+    let mut given = Vec::new();
+    for (name, problem) in of_images.chain(unread) {
+        print_error(&format!("{name}: {}", problem.error));
+        if let Some(advice) = problem.advice.as_ref().filter(|advice| !given.contains(*advice)) {
+            print_help(advice);
+            given.push(advice.clone());
+        }
+    }
+}
+
+/// Returns the exit code. What is missing decides it. Images that could not be checked can be checked again later.
+fn judge(results: &Results) -> Exit {
+    let lacks = |image: &CheckedImage| image.result.as_ref().is_ok_and(|findings| !findings.is_ok());
+    let was_repaired = results.images.iter().any(|(_, before)| before.is_some());
+    let is_unread =
+        !results.unread.is_empty() || results.images.iter().any(|(image, _)| image.result.is_err());
+    if results.images.iter().any(|(image, _)| lacks(image)) || (is_unread && was_repaired) {
+        Exit::Unsigned
+    } else if is_unread {
+        Exit::Unavailable
+    } else {
+        Exit::Success
+    }
+}
+
+struct Prepared {
+    connection: Connection,
+    checking: Checking,
+    naming: Naming,
+}
+
+/// Reads the manifests and the configuration.
+fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Result<Prepared, Failed> {
+    let invalid = |problem: String| Failed::new(problem, Exit::Invalid);
+    let manifests = args.manifests.as_deref().map(load_thin).transpose();
+    let manifests = manifests.map_err(|diagnostics| invalid(diagnostics.render(color)))?;
+    if let Some(rejected) = manifests.as_ref().map(|all| &all.rejected).filter(|all| all.count() > 0) {
+        print_error(&rejected.render(color));
+        tracing::warn!("what these entries name counts as named by no manifest");
+    }
+    let config =
+        Config::of(args.config.as_deref(), environment).map_err(|problem| invalid(problem.to_string()))?;
+    let connection = connect(&config, environment).map_err(|problem| invalid(problem.to_string()))?;
+    let defaults = match &args.names {
+        CheckedNames::Named(images) => of_images(&config, images).0,
+        CheckedNames::Listed(_) => of_production(&config),
+    };
+    let checking = match checking_config(args, &config, defaults, environment, &connection) {
+        Ok(checking) => checking,
+        Err(NoConfig::Invalid(problem)) => return Err(invalid(problem.to_string())),
+        Err(NoConfig::Usage(problem)) => return Err(Failed::new(problem, Exit::Usage)),
+    };
+    tracing::debug!(
+        kubernetes = defaults == Defaults::Kubernetes,
+        signer = checking.signer,
+        "whose signatures count"
+    );
+    Ok(Prepared { connection, checking, naming: Naming { manifests } })
+}
+
+/// The work of one command.
+struct Work<'a> {
+    args: &'a SigcheckArgs,
+    run: &'a Run,
+    client: &'a Client,
+    checking: &'a Checking,
+    naming: &'a Naming,
+}
+
+impl Work<'_> {
+    async fn carry_out(&self) -> Result<Results, Failed> {
+        self.can_verify_and_sign().await?;
+        let FoundImages { images, unread, without_times } = self.find().await?;
+        if without_times {
+            self.without_times()?;
+        }
+        let confirmed = self.args.confirm;
+        let checked = self.check(&images).await?;
+        let is_lacking = |image: &CheckedImage| image.result.as_ref().is_ok_and(|findings| !findings.is_ok());
+        if !confirmed || !checked.images.iter().any(is_lacking) {
+            let images = checked.images.into_iter().map(|image| (image, None)).collect();
+            return Ok(Results { images, unread, confirmed });
+        }
+        let before = checked.images.clone();
+        let Some(access) = Confirmed::when(true, self.client) else {
+            return Err(Failed::new("no write access", Exit::Failure));
+        };
+        let repaired = checked.repair(self.run, &access, self.trust_config()).await;
+        repaired.map_err(|error| failed(&error))?;
+        // What was written is believed when it has been read.
+        let again: Vec<FoundImage> = images
+            .iter()
+            .zip(&before)
+            .filter(|(_, image)| is_lacking(image))
+            .map(|(image, _)| image.clone())
+            .collect();
+        let again = match self.check(&again).await {
+            Ok(again) => again.images,
+            // What was written by then is not known, and is seen by the next run.
+            Err(_) if self.run.is_stopping() => Vec::new(),
+            Err(failed) => return Err(failed),
+        };
+        let mut again: HashMap<String, CheckedImage> = again
+            .into_iter()
+            .map(|image| (format!("{}@{}", image.repository, image.digest), image))
+            .collect();
+        let images = before.into_iter().map(|image| {
+            match again.remove(&format!("{}@{}", image.repository, image.digest)) {
+                Some(now) => (now, Some(image)),
+                None => (image, None),
+            }
+        });
+        Ok(Results { images: images.collect(), unread, confirmed })
+    }
+
+    fn trust_config(&self) -> &TrustConfig {
+        &self.checking.trust_config
+    }
+
+    /// Checks before the first request to a registry that there is a trusted root and, with `--confirm`, a signer whose signatures
+    /// count.
+    async fn can_verify_and_sign(&self) -> Result<(), Failed> {
+        let TrustConfig { verification, signing, .. } = self.trust_config();
+        let unavailable = |error: String| Failed::new(error, Exit::Unavailable);
+        verification.trust.verifier().await.map_err(|error| unavailable(error.to_string()))?;
+        let Some(signing) = signing.as_ref().filter(|_| self.args.confirm) else { return Ok(()) };
+        let signers = signing.ready().await.map_err(|error| {
+            unavailable(format!("images cannot be signed; nothing was written\n  {error}"))
+        })?;
+        let counts = |signatory: &Signatory| verification.accepts(signatory);
+        if !signers.owner.signatories().iter().any(counts) {
+            let text = format!(
+                "what is repaired would not count: the signer is {}, and signatures count by {}",
+                signers.owner, self.checking.signer
+            );
+            return Err(Failed::new(text, Exit::Invalid));
+        }
+        if self.naming.manifests.is_none() {
+            tracing::warn!(
+                "without --thin-manifest-dir, images are signed whether or not a manifest names them, and records are not made"
+            );
+        }
+        Ok(())
+    }
+
+    async fn find(&self) -> Result<FoundImages, Failed> {
+        let wanted = match &self.args.names {
+            CheckedNames::Named(names) => Wanted::Named(names.clone()),
+            CheckedNames::Listed(listed) => Wanted::Listed { span: Some(span(listed)?), limit: listed.limit },
+        };
+        let (reader, named) = (self.client.reader(), self.naming.named());
+        let production = &self.trust_config().production;
+        find(self.run, &reader, production, &wanted, named.as_ref()).await.map_err(|error| match &error {
+            FindError::Unlisted(cause) => {
+                Failed { error: error.to_string(), advice: cause.problem().advice, exit: Exit::Unavailable }
+            }
+            FindError::Metadata(_) => Failed::new(error.to_string(), Exit::Usage),
+        })
+    }
+
+    /// Decides what to do where the registry does not say when images were uploaded. All images are checked, unless flags say
+    /// otherwise. They are repaired only where manifests name them.
+    fn without_times(&self) -> Result<(), Failed> {
+        let CheckedNames::Listed(listed) = &self.args.names else { return Ok(()) };
+        let host = &self.trust_config().production.canonical_host;
+        if listed.days_are_given {
+            let text = format!(
+                "{host} does not say when images were uploaded: --from-days and --to-days cannot be applied"
+            );
+            return Err(Failed {
+                advice: Some("name the images".to_owned()),
+                ..Failed::new(text, Exit::Usage)
+            });
+        }
+        if self.args.confirm && self.naming.manifests.is_none() {
+            let text = format!(
+                "{host} does not say when images were uploaded, so all images there would be signed, and not those of the last \
+                 days"
+            );
+            let advice = Some("name the images, or give --thin-manifest-dir".to_owned());
+            return Err(Failed { advice, ..Failed::new(text, Exit::Usage) });
+        }
+        tracing::warn!(
+            "{host} does not say when images were uploaded: all images are checked, not those of the last days alone"
+        );
+        Ok(())
+    }
+
+    async fn check(&self, images: &[FoundImage]) -> Result<promote::sigcheck::Check, Failed> {
+        let writes = self.args.confirm;
+        let checked = check(self.run, self.client, images, self.naming, self.trust_config(), writes).await;
+        checked.map_err(|error| failed(&error))
+    }
+}
+
+/// Returns the span of time that flags ask for.
+fn span(listed: &Listed) -> Result<Span, Failed> {
+    let now = Timestamp::now();
+    let ago = |days: i64| now.checked_sub(SignedDuration::from_hours(24 * days));
+    match (ago(listed.from_days), ago(listed.to_days)) {
+        (Ok(from), Ok(to)) => Ok(Span { from, to }),
+        (Err(error), _) | (_, Err(error)) => Err(Failed::new(error.to_string(), Exit::Usage)),
+    }
+}
+
+fn failed(error: &Error) -> Failed {
+    match error {
+        Error::Interrupted => Failed::new("interrupted; nothing was written", Exit::Interrupted),
+        Error::TrustUnavailable(cause, _) => Failed::new(
+            format!("what is attached to images cannot be verified\n  {cause}"),
+            Exit::Unavailable,
+        ),
+        Error::CannotSign(cause, _) => {
+            Failed::new(format!("images cannot be signed; nothing was written\n  {cause}"), Exit::Unavailable)
+        }
+        // Nothing is promoted, so that nothing can conflict or be blocked.
+        other => Failed { error: other.to_string(), advice: other.problem().advice, exit: Exit::Unavailable },
+    }
+}

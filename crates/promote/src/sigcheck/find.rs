@@ -1,0 +1,268 @@
+//! Finds the images to check: those that the user names, or all that the canonical registry lists.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
+use oci::{AttachedTag, Digest, Found, Reader, RegistryRoot, Repository, Selector, Tag};
+use trust::audit::ImageName;
+use trust::{Problem, Production};
+
+use super::listed::{is_attached_tag, subjects};
+use super::name::canonical;
+use crate::event::Event;
+use crate::run::Run;
+use crate::snapshot::{SnapshotError, read_manifests};
+
+/// The number of images or repositories that are looked for concurrently. The door limits the requests in flight.
+const AT_ONCE: usize = 16;
+
+/// Which images to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// These images, by the name that users pull by or by their name in a region.
+    Named(Vec<ImageName>),
+    /// The images below the production path of the canonical registry.
+    Listed {
+        /// Only those that were uploaded in this span. `None` for all.
+        span: Option<Span>,
+        /// The maximum number of images, the latest ones. `None` for all.
+        limit: Option<usize>,
+    },
+}
+
+/// A span of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The last moment.
+    pub to: Timestamp,
+}
+
+impl Span {
+    fn has(&self, time: Timestamp) -> bool {
+        self.from <= time && time <= self.to
+    }
+}
+
+/// An image in production.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundImage {
+    /// Its canonical repository.
+    pub repository: Repository,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its tags, as far as they are known.
+    pub tags: Vec<Tag>,
+    /// When it was uploaded, if the registry says so.
+    pub uploaded: Option<Timestamp>,
+    /// Whether it owes a signature: it has a tag, or it is not known that it has none.
+    pub signs: bool,
+}
+
+/// The images to check.
+#[derive(Clone, Debug, Default)]
+pub struct FoundImages {
+    /// The images: the latest first if they were listed, otherwise in the order in which they were named.
+    pub images: Vec<FoundImage>,
+    /// The images and repositories that could not be read, by name.
+    pub unread: Vec<(String, Problem)>,
+    /// Whether upload times are unknown, so that the span could not be applied: the images are all that there are.
+    pub without_times: bool,
+}
+
+/// The reason why no images can be found.
+#[derive(Debug)]
+pub enum FindError {
+    /// The canonical registry cannot be listed.
+    Unlisted(SnapshotError),
+    /// A name is that of a signature, an attestation or an SBOM, and not that of an image.
+    Metadata(ImageName),
+}
+
+impl fmt::Display for FindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unlisted(error) => error.fmt(f),
+            Self::Metadata(name) => write!(
+                f,
+                "{name} is not an image: the tag is that of something attached to an image; name the image instead"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FindError {}
+
+/// Finds images. With `named`, untagged images are only those that manifests name, by canonical repository and digest. Otherwise
+/// they are the manifests that are neither part of an index nor attached to anything; where a registry lists tags alone, they are
+/// not found.
+///
+/// Requests for images that are listed: those of a walk through the registry and, without `named`, one for each untagged manifest
+/// in the span that no index of the same time lists, and one for each index that may list one. For a named image: one, or the list
+/// of its repository if it is named by digest.
+///
+/// # Errors
+/// If the registry cannot be listed, or if a name is not that of an image. An image or a repository that cannot be read is
+/// reported, and the others are found.
+pub async fn find(
+    run: &Run,
+    reader: &Reader,
+    production: &Production,
+    wanted: &Wanted,
+    named: Option<&HashSet<(Repository, Digest)>>,
+) -> Result<FoundImages, FindError> {
+    match wanted {
+        Wanted::Named(names) => by_name(run, reader, production, names).await,
+        Wanted::Listed { span, limit } => {
+            let root = RegistryRoot {
+                host: production.canonical_host.clone(),
+                prefix: Some(production.path.clone()),
+            };
+            let walked = read_manifests(run, reader, &root).await.map_err(FindError::Unlisted)?;
+            let mut found = FoundImages::default();
+            for (repository, error) in &walked.unread {
+                found.unread.push((repository.to_string(), error.into()));
+            }
+            let has_times =
+                walked.manifests.iter().flat_map(|(_, all)| all).all(|one| one.uploaded.is_some());
+            found.without_times = !has_times;
+            let span = span.filter(|_| has_times);
+            let is_in_span = move |time: Option<Timestamp>| {
+                span.is_none_or(|span| time.is_some_and(|time| span.has(time)))
+            };
+            let each = walked.manifests.iter().map(async |(repository, manifests)| {
+                let is_named =
+                    |digest: &Digest| named.map(|all| all.contains(&(repository.clone(), *digest)));
+                (repository, subjects(reader, repository, manifests, &is_in_span, &is_named).await)
+            });
+            let all: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+            for (repository, images) in all {
+                match images {
+                    Ok(images) => found.images.extend(images),
+                    Err(error) => found.unread.push((repository.to_string(), (&error).into())),
+                }
+            }
+            if let Some(named) = named.filter(|_| !has_times) {
+                add_untagged(reader, &root, named, &mut found).await;
+            }
+            // The latest first. Where times are unknown or the same, the names decide.
+            found.images.sort_by(|a, b| {
+                (b.uploaded, &a.repository, a.digest).cmp(&(a.uploaded, &b.repository, b.digest))
+            });
+            found.images.truncate(limit.unwrap_or(usize::MAX));
+            Ok(found)
+        }
+    }
+}
+
+/// Adds the images that manifests name and that have no tag, where the registry lists tags alone.
+async fn add_untagged(
+    reader: &Reader,
+    root: &RegistryRoot,
+    named: &HashSet<(Repository, Digest)>,
+    found: &mut FoundImages,
+) {
+    let known: HashSet<_> = found.images.iter().map(|image| (&image.repository, image.digest)).collect();
+    let is_below = |repository: &Repository| {
+        let below =
+            root.prefix.as_ref().and_then(|prefix| repository.path.as_str().strip_prefix(prefix.as_str()));
+        repository.host == root.host && below.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let open = named
+        .iter()
+        .filter(|(repository, digest)| is_below(repository) && !known.contains(&(repository, *digest)));
+    let mut open: Vec<_> = open.cloned().collect();
+    open.sort_unstable();
+    let each = open.into_iter().map(async |(repository, digest)| {
+        let head = reader.head(&repository, Selector::Digest(digest)).await;
+        (repository, digest, head)
+    });
+    let all: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+    for (repository, digest, head) in all {
+        match head {
+            Ok(Found::Present(_)) => {
+                let (tags, uploaded, signs) = (Vec::new(), None, false);
+                found.images.push(FoundImage { repository, digest, tags, uploaded, signs });
+            }
+            // It is not promoted yet.
+            Ok(Found::Absent(_)) => {}
+            Err(error) => found.unread.push((repository.at(digest).to_string(), (&error).into())),
+        }
+    }
+}
+
+/// Finds images by their names.
+async fn by_name(
+    run: &Run,
+    reader: &Reader,
+    production: &Production,
+    names: &[ImageName],
+) -> Result<FoundImages, FindError> {
+    let is_metadata = |name: &&ImageName| name.tag().is_some_and(is_attached_tag);
+    if let Some(name) = names.iter().find(is_metadata) {
+        return Err(FindError::Metadata(name.clone()));
+    }
+    run.emit(&Event::Work { units: "images", more: names.len() });
+    let each = names.iter().map(async |name| {
+        let repository = canonical(production, &name.repository);
+        let image = look_up(reader, repository, name).await;
+        run.emit(&Event::Worked);
+        (name, image)
+    });
+    let all: Vec<_> = stream::iter(each).buffered(AT_ONCE).collect().await;
+    let mut found = FoundImages::default();
+    for (name, image) in all {
+        match image {
+            Ok(Some(image)) => match found.images.iter_mut().find(|other| is_same(other, &image)) {
+                Some(other) => {
+                    other.signs |= image.signs;
+                    other.tags.extend(image.tags);
+                    other.tags.sort_unstable();
+                    other.tags.dedup();
+                }
+                None => found.images.push(image),
+            },
+            Ok(None) => {
+                let error = format!(
+                    "there is no such image in {}, its canonical repository",
+                    canonical(production, &name.repository)
+                );
+                let advice = Some("check the name, the tag and the credentials".to_owned());
+                found.unread.push((name.to_string(), Problem { error, advice }));
+            }
+            Err(error) => found.unread.push((name.to_string(), (&error).into())),
+        }
+    }
+    Ok(found)
+}
+
+fn is_same(one: &FoundImage, other: &FoundImage) -> bool {
+    (&one.repository, one.digest) == (&other.repository, other.digest)
+}
+
+/// Looks up one image. Returns `None` if it does not exist.
+async fn look_up(
+    reader: &Reader,
+    repository: Repository,
+    name: &ImageName,
+) -> Result<Option<FoundImage>, oci::Error> {
+    let Found::Present(head) = reader.head(&repository, name.selector()).await? else { return Ok(None) };
+    let digest = name.digest().unwrap_or(head.digest);
+    let tags: Vec<Tag> = name.tag().cloned().into_iter().collect();
+    let mut image = FoundImage { repository, digest, tags, uploaded: None, signs: true };
+    if name.digest().is_none() {
+        return Ok(Some(image));
+    }
+    // Whether the digest has a tag is told by registries that list manifests. On others it is taken for one that has.
+    if let Found::Present(listing) = reader.listing(&image.repository).await?
+        && let Some(manifest) = listing.manifests.and_then(|mut manifests| manifests.remove(&digest))
+    {
+        image.tags = manifest.tags.into_iter().filter(|tag| AttachedTag::parse(tag).is_none()).collect();
+        image.uploaded = manifest.uploaded.and_then(|time| Timestamp::from_millisecond(time).ok());
+        image.signs = !image.tags.is_empty();
+    }
+    Ok(Some(image))
+}

@@ -1,0 +1,72 @@
+//! `kpromo sigcheck`: checks the signatures and promotion records of what is in production, and repairs them
+//! (`docs/design/sigcheck.md`).
+//!
+//! The images are found by [`find()`]. [`check`] runs the phases of a promotion over them that write nothing, and [`Check::repair`]
+//! runs Sign and Attest. So what counts, what is missing and what may be signed is decided where a promotion decides it.
+
+mod find;
+mod job;
+mod listed;
+mod name;
+mod verdict;
+
+pub use find::{FindError, FoundImage, FoundImages, Span, Wanted, find};
+pub use job::Naming;
+use oci::Client;
+use trust::TrustConfig;
+pub use verdict::{CheckedImage, CheckedPart, Findings};
+
+use crate::error::Error;
+use crate::phase::{Attested, Confirmed, Copying};
+use crate::pipeline::{Prepared, carry_out, prepare};
+use crate::run::Run;
+
+/// Images that were checked.
+#[derive(Debug)]
+pub struct Check {
+    /// The images, in the order in which they were given.
+    pub images: Vec<CheckedImage>,
+    prepared: Prepared,
+}
+
+/// Checks images. Writes nothing.
+///
+/// Whose signatures and records count is said by `trust_config.verification`. `trust_config.signing` must be set. It says in which
+/// form signatures are expected; no identity is needed.
+///
+/// Requests for an image: those of Plan (one for the image and each index in it, one for the `.sig` tag of each manifest, one for
+/// the layer, one for the list of referrers of each manifest, two for each bundle until the right one is found), and for a
+/// manifest that lacks something those that tell what it has instead. Tags that a listing rules out are not requested. With
+/// manifests also those of Provenance, for images that lack something.
+///
+/// # Errors
+/// If trust is not available, or if the run is stopped. An image that cannot be read is a finding.
+pub async fn check(
+    run: &Run,
+    client: &Client,
+    images: &[FoundImage],
+    naming: &Naming,
+    trust_config: &TrustConfig,
+    writes: bool,
+) -> Result<Check, Error> {
+    let job = job::job(images, naming, writes);
+    let prepared = Box::pin(prepare(run, client, job, trust_config)).await?;
+    let images = verdict::verdicts(run, &client.reader(), images, prepared.cleared(), trust_config).await?;
+    Ok(Check { images, prepared })
+}
+
+impl Check {
+    /// Adds the signatures and records that are missing and may be added. Check the images again afterwards. Failures are events of
+    /// the run.
+    ///
+    /// # Errors
+    /// If signing is not possible. In this case nothing is written.
+    pub async fn repair(
+        self,
+        run: &Run,
+        confirmed: &Confirmed,
+        trust_config: &TrustConfig,
+    ) -> Result<Attested, Error> {
+        carry_out(run, confirmed, self.prepared, &Copying::default(), trust_config).await
+    }
+}

@@ -1,0 +1,207 @@
+//! The verdicts about the images that were checked.
+
+use futures_util::stream::{self, StreamExt};
+use jiff::Timestamp;
+use oci::{Digest, Reader, Repository, Tag};
+use serde::Serialize;
+use trust::attach::ProductionImage;
+use trust::audit::{AuditError, Explanation, RecordVerdict, SignatureVerdict, explain};
+use trust::{Problem, TrustConfig};
+
+use super::find::FoundImage;
+use crate::error::Error;
+use crate::event::Event;
+use crate::phase::{Checked, Cleared, LackingPart};
+use crate::run::Run;
+
+/// The number of images that are explained concurrently.
+const AT_ONCE: usize = 16;
+
+/// An image that was checked.
+#[derive(Clone, Debug)]
+pub struct CheckedImage {
+    /// The name that users pull it by, without tag.
+    pub reference: String,
+    /// Its canonical repository.
+    pub repository: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its tags, as far as they are known.
+    pub tags: Vec<Tag>,
+    /// When it was uploaded, if the registry says so.
+    pub uploaded: Option<Timestamp>,
+    /// What was found, or why the image could not be checked.
+    pub result: Result<Findings, Problem>,
+}
+
+/// What was found about an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Findings {
+    /// The verdict about its signature. `None` if it has no tag and owes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureVerdict>,
+    /// The verdict about its promotion record.
+    pub record: RecordVerdict,
+    /// What makes these verdicts, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+    /// The parts of an index whose signature is not ok.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<CheckedPart>,
+    /// Why the image is not repaired, or not completely.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_repaired: Option<String>,
+}
+
+/// A part of an index whose signature is not ok.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckedPart {
+    /// Its digest.
+    pub digest: Digest,
+    /// `os/architecture[/variant]`, if the index says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// The verdict about its signature.
+    pub signature: SignatureVerdict,
+    /// What makes this verdict, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<String>,
+}
+
+impl CheckedImage {
+    /// Whether the image has all that it owes. `false` for one that could not be checked.
+    pub fn is_ok(&self) -> bool {
+        self.result.as_ref().is_ok_and(Findings::is_ok)
+    }
+
+    /// Returns the image by digest, under the name that users pull it by.
+    pub fn name(&self) -> String {
+        format!("{}@{}", self.reference, self.digest)
+    }
+}
+
+impl Findings {
+    /// Whether nothing is missing.
+    pub fn is_ok(&self) -> bool {
+        self.signature.is_none_or(|signature| signature == SignatureVerdict::Ok)
+            && self.record == RecordVerdict::Ok
+            && self.parts.is_empty()
+    }
+}
+
+/// Returns the verdicts about images, in their order.
+///
+/// # Errors
+/// If trust is not available, or if the run is stopped.
+pub(super) async fn verdicts(
+    run: &Run,
+    reader: &Reader,
+    images: &[FoundImage],
+    cleared: &Cleared,
+    trust_config: &TrustConfig,
+) -> Result<Vec<CheckedImage>, Error> {
+    let checked = cleared.checked();
+    let judge = Judge { reader, trust_config };
+    run.emit(&Event::Work { units: "images", more: images.len() });
+    let judged: Vec<CheckedImage> = stream::iter(images)
+        .take_while(|_| std::future::ready(!run.is_stopping()))
+        .map(async |image| {
+            let found = checked.get(&(&image.repository, image.digest));
+            let result = judge.findings(image, found).await;
+            run.emit(&Event::Worked);
+            CheckedImage {
+                reference: trust_config.production.reference(&image.repository),
+                repository: image.repository.to_string(),
+                digest: image.digest,
+                tags: image.tags.clone(),
+                uploaded: image.uploaded,
+                result,
+            }
+        })
+        .buffered(AT_ONCE)
+        .collect()
+        .await;
+    if run.is_stopping() { Err(Error::Interrupted) } else { Ok(judged) }
+}
+
+struct Judge<'a> {
+    reader: &'a Reader,
+    trust_config: &'a TrustConfig,
+}
+
+impl Judge<'_> {
+    async fn findings(&self, image: &FoundImage, found: Option<&Checked<'_>>) -> Result<Findings, Problem> {
+        let signature = image.signs.then_some(SignatureVerdict::Ok);
+        let record = RecordVerdict::Ok;
+        let ok = Findings { signature, record, details: Vec::new(), parts: Vec::new(), not_repaired: None };
+        match found {
+            None => Err(Problem::without_advice("it was listed, and is no longer there")),
+            Some(Checked::Unread(problem)) => Err(Problem::clone(problem)),
+            Some(Checked::Complete) => Ok(ok),
+            Some(Checked::Lacking { parts, record, why_not }) => {
+                let has_tag =
+                    self.trust_config.signing.as_ref().is_none_or(|signing| signing.format.has_tag());
+                let mut findings = Findings { not_repaired: why_not.clone(), ..ok };
+                for part in parts {
+                    let is_image = part.digest == image.digest;
+                    let lacks_record = is_image && *record;
+                    if !part.layer && !part.bundle && !lacks_record {
+                        continue;
+                    }
+                    let explained = self.explain(&image.repository, part).await.map_err(problem)?;
+                    let Explanation { signature, record } = explained;
+                    if part.layer || part.bundle {
+                        let (verdict, details) = lacking_signature(part, has_tag, signature);
+                        if is_image {
+                            findings.signature = Some(verdict);
+                            findings.details.extend(details);
+                        } else {
+                            let platform = part.platform.map(str::to_owned);
+                            let part =
+                                CheckedPart { digest: part.digest, platform, signature: verdict, details };
+                            findings.parts.push(part);
+                        }
+                    }
+                    if lacks_record {
+                        let (verdict, details) = record.unwrap_or((RecordVerdict::Missing, Vec::new()));
+                        findings.record = verdict;
+                        findings.details.extend(details);
+                    }
+                }
+                Ok(findings)
+            }
+        }
+    }
+
+    async fn explain(
+        &self,
+        repository: &Repository,
+        part: &LackingPart<'_>,
+    ) -> Result<Explanation, AuditError> {
+        let reference = self.trust_config.production.reference(repository);
+        let image = ProductionImage { canonical: repository, reference: &reference, digest: part.digest };
+        let verification = &self.trust_config.verification;
+        explain(self.reader, verification, &image, part.listed_tags, part.referrers).await
+    }
+}
+
+fn problem(error: AuditError) -> Problem {
+    Problem { error: error.to_string(), advice: error.advice() }
+}
+
+/// Returns the verdict about a signature that is missing in a form in which it is expected.
+fn lacking_signature(
+    part: &LackingPart<'_>,
+    has_tag: bool,
+    explained: Option<(SignatureVerdict, Vec<String>)>,
+) -> (SignatureVerdict, Vec<String>) {
+    // Where the tag counts and only the bundle is missing, signatures by others explain nothing.
+    if has_tag && !part.layer {
+        let why = "its tag is signed, and there is no bundle with a signature: cosign 2.6 and later look at bundles alone where \
+                   a manifest has or gets any";
+        return (SignatureVerdict::Missing, vec![why.to_owned()]);
+    }
+    explained.unwrap_or((SignatureVerdict::Missing, Vec::new()))
+}
