@@ -31,6 +31,16 @@ pub fn load_file_manifests(filestores: &Path, files: &[PathBuf]) -> Result<FileM
     loader.finish()
 }
 
+/// Reads one file with `files`, which may have none.
+///
+/// # Errors
+/// If the manifest has any fault: returns all faults.
+pub fn load_file_entries(path: &Path) -> Result<Vec<FileEntry>, Diagnostics> {
+    let contents = Contents::read(path)?;
+    let Reading { value, wrong, .. } = schema::file_entries(&contents, &[]);
+    wrong.or(value)
+}
+
 /// Reads projects, and collects their faults.
 #[derive(Default)]
 pub(super) struct Loader {

@@ -9,7 +9,7 @@ mod model;
 mod store_url;
 mod tree;
 
-pub use load::load_file_manifests;
+pub use load::{load_file_entries, load_file_manifests};
 pub(crate) use model::Stores;
 pub use model::{
     FileEntry, FileManifests, FileName, FileProject, Filestore, InvalidFileName, InvalidSha256, Sha256,

@@ -1,5 +1,7 @@
 //! Manifests of files: what the Go tool makes of each case (recorded from v4.5.1), and what ours does.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
