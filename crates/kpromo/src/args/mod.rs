@@ -2,6 +2,7 @@
 
 mod cip;
 mod config;
+mod files;
 mod signatures;
 mod value;
 mod verify;
@@ -13,6 +14,9 @@ use std::path::PathBuf;
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use files::{
+    FileManifestSource, ManifestCommand, ManifestFilesArgs, ManifestValidateArgs, RunCommand, RunFilesArgs,
+};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 
@@ -70,6 +74,12 @@ pub(crate) enum Command {
     Cip(Box<CipFlags>),
     /// Show who signed images, how they were promoted and what is attested about them.
     Verify(Box<VerifyFlags>),
+    /// Promote something else than images.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Make and check manifests of files.
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -136,7 +146,9 @@ impl Cli {
             let flag = flag.num_args(0..=1).require_equals(true).default_missing_value("true");
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
-        Self::command().mut_subcommand("cip", |cip| cip.mut_args(go))
+        Self::command()
+            .mut_subcommand("cip", |cip| cip.mut_args(go))
+            .mut_subcommand("run", |run| run.mut_subcommand("files", |files| files.mut_args(go)))
     }
 
     /// The usage error for flags that contradict one another.

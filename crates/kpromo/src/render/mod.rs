@@ -7,7 +7,7 @@ mod progress;
 mod summary;
 
 pub(crate) use audit::{audit_json, audit_text};
-pub(crate) use human::count;
+pub(crate) use human::{bytes, count, duration};
 pub(crate) use plan::{plan_edges, plan_missing, plan_table};
 pub(crate) use progress::{Bars, Lines};
 pub(crate) use summary::{failures, summary};
