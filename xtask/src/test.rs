@@ -44,6 +44,11 @@ const TOOLS: &[Tool] = &[
         source: Source::Go("github.com/distribution/distribution/v3/cmd/registry"),
     },
     Tool {
+        name: "fake-gcs-server",
+        version: "v1.56.1",
+        source: Source::Go("github.com/fsouza/fake-gcs-server"),
+    },
+    Tool {
         name: "olareg",
         version: "v0.1.2",
         source: Source::GoModule { module: "github.com/olareg/olareg", package: "cmd/olareg", replaced: &[] },
@@ -56,6 +61,11 @@ const TOOLS: &[Tool] = &[
             package: "cli/slsa-verifier",
             replaced: &[],
         },
+    },
+    Tool {
+        name: "versitygw",
+        version: "v1.8.0",
+        source: Source::Go("github.com/versity/versitygw/cmd/versitygw"),
     },
 ];
 

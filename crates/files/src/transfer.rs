@@ -160,6 +160,8 @@ pub(crate) async fn transfer(
     stop: &CancellationToken,
 ) -> Vec<Result<Written, Error>> {
     let count = targets.len();
+    // A content is asked for more where its end has been seen.
+    let source = Source { pieces: source.pieces.fuse().boxed(), ..source };
     let done = if source.size <= SMALL_MAX {
         small(source, targets, stop).await
     } else {
