@@ -55,7 +55,8 @@ impl FakeGcs {
     /// Writes an object with metadata: further members of the JSON resource, such as `"contentType":"text/plain"`.
     pub fn put(&self, bucket: &str, name: &str, content: &[u8], metadata: &str) {
         // The emulator takes the type of the part for that of the object.
-        let fields: serde_json::Value = serde_json::from_str(&format!("{{{metadata}}}")).expect("members of JSON");
+        let fields: serde_json::Value =
+            serde_json::from_str(&format!("{{{metadata}}}")).expect("members of JSON");
         let kind = fields["contentType"].as_str().unwrap_or("application/octet-stream").to_owned();
         let comma = if metadata.is_empty() { "" } else { "," };
         let name = serde_json::Value::from(name);

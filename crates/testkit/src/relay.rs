@@ -33,6 +33,8 @@ pub enum Fault {
     None,
     /// Answers itself.
     Status(u16, String),
+    /// Answers itself, with a line of headers.
+    Answer(u16, String, String),
     /// Closes the connection without passing it on.
     Reset,
     /// Passes it on, and closes the connection instead of answering.
@@ -159,13 +161,8 @@ impl State {
         }
         let fault = (self.decide)(&asked);
         match &fault {
-            Fault::Status(status, text) => {
-                let length = text.len();
-                let answer = format!(
-                    "HTTP/1.1 {status} Fault\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
-                );
-                return client.write_all(answer.as_bytes());
-            }
+            Fault::Status(status, text) => return answer_with(&mut client, *status, "X-Relay: fault", text),
+            Fault::Answer(status, header, text) => return answer_with(&mut client, *status, header, text),
             Fault::Reset => return reset(&client),
             Fault::Hang => {
                 while !self.is_over.load(Ordering::SeqCst) {
@@ -258,6 +255,14 @@ fn incomplete(persisted: u64) -> Vec<u8> {
     let range = if persisted > 0 { format!("Range: bytes=0-{}\r\n", persisted - 1) } else { String::new() };
     format!("HTTP/1.1 308 Resume Incomplete\r\n{range}Content-Length: 0\r\nConnection: close\r\n\r\n")
         .into_bytes()
+}
+
+fn answer_with(client: &mut TcpStream, status: u16, header: &str, text: &str) -> std::io::Result<()> {
+    let length = text.len();
+    let answer = format!(
+        "HTTP/1.1 {status} Relayed\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+    );
+    client.write_all(answer.as_bytes())
 }
 
 /// Closes a connection in the middle.

@@ -93,7 +93,9 @@ pub async fn put(s3: &VersityGw, bucket: &str, name: &str, content: &[u8], attri
     hasher.update(content);
     let hashes = hasher.finish();
     let (size, sha256) = (hashes.size, hashes.sha256);
-    let upload = Upload { size, sha256, crc32c: None, attributes, condition: Condition::Absent };
+    let there = store.reader().find(name).await.unwrap();
+    let condition = there.map_or(Condition::Absent, |object| Condition::Version(object.version));
+    let upload = Upload { size, sha256, crc32c: None, attributes, condition };
     let content = Bytes::copy_from_slice(content);
     if size < 5 << 20 {
         store.writer().put(name, &upload, content).await.unwrap();
