@@ -1,7 +1,5 @@
 //! Promotion between folders: what every store does, without an outside part.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! `kpromo manifest files` and `kpromo manifest validate`.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
-
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;

@@ -1,7 +1,5 @@
 //! What the Go tool does in each case (recorded from v4.5.1), and what ours does.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
-
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 

@@ -1,7 +1,5 @@
 //! Stores of tests, and the command that reaches them.
 
-#![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
-
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
@@ -17,15 +15,15 @@ use transport::{Door, Secret};
 use super::support::{Desk, kpromo};
 
 /// The region of buckets in tests. It is not the default one.
-pub const REGION: &str = "eu-west-3";
+pub(crate) const REGION: &str = "eu-west-3";
 
 /// Returns the SHA-256 in hexadecimal digits.
-pub fn sha256(content: &[u8]) -> String {
+pub(crate) fn sha256(content: &[u8]) -> String {
     hex::encode(Sha256::digest(content))
 }
 
 /// Returns content of a size that compresses badly.
-pub fn content(size: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn content(size: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).max(1);
     (0..size)
         .map(|_| {
@@ -38,7 +36,7 @@ pub fn content(size: usize, seed: u32) -> Vec<u8> {
 }
 
 /// Returns a command that reaches stores at these hosts.
-pub fn command(gcs: &str, s3: &str) -> Command {
+pub(crate) fn command(gcs: &str, s3: &str) -> Command {
     let mut command = kpromo(None);
     command
         .env("STORAGE_EMULATOR_HOST", gcs)
@@ -51,7 +49,7 @@ pub fn command(gcs: &str, s3: &str) -> Command {
 }
 
 /// Writes a pair of manifests for these files, and returns the flags that name it.
-pub fn manifests(desk: &Desk, bases: &[&str], files: &[(&str, String)]) -> Vec<String> {
+pub(crate) fn manifests(desk: &Desk, bases: &[&str], files: &[(&str, String)]) -> Vec<String> {
     let mut stores = String::from("filestores:\n");
     for (index, base) in bases.iter().enumerate() {
         let role = if index == 0 {
@@ -74,7 +72,7 @@ pub fn manifests(desk: &Desk, bases: &[&str], files: &[(&str, String)]) -> Vec<S
 }
 
 /// Opens a store of a running server, as tests fill it.
-pub async fn open(url: &str, gcs: Option<&FakeGcs>, s3: Option<&VersityGw>) -> Store {
+pub(crate) async fn open(url: &str, gcs: Option<&FakeGcs>, s3: Option<&VersityGw>) -> Store {
     let endpoint = |host: &str| format!("http://{host}").parse().unwrap();
     let keys =
         AwsKeys { id: VersityGw::KEY_ID.to_owned(), secret: Secret::new(VersityGw::SECRET), session: None };
@@ -87,7 +85,7 @@ pub async fn open(url: &str, gcs: Option<&FakeGcs>, s3: Option<&VersityGw>) -> S
 }
 
 /// Writes an object of S3 as the AWS command line does, without a hash in its metadata. Large content is written in parts.
-pub async fn put(s3: &VersityGw, bucket: &str, name: &str, content: &[u8], attributes: Attributes) {
+pub(crate) async fn put(s3: &VersityGw, bucket: &str, name: &str, content: &[u8], attributes: Attributes) {
     let store = open(&format!("s3://{bucket}"), None, Some(s3)).await;
     let mut hasher = Hasher::new();
     hasher.update(content);
@@ -110,11 +108,11 @@ pub async fn put(s3: &VersityGw, bucket: &str, name: &str, content: &[u8], attri
 }
 
 /// Returns custom metadata.
-pub fn custom(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn custom(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A runtime for a test that fills stores.
-pub fn runtime() -> Arc<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Arc<tokio::runtime::Runtime> {
     Arc::new(tokio::runtime::Runtime::new().unwrap())
 }
