@@ -10,6 +10,8 @@ mod defaults;
 mod demo;
 mod environment;
 mod exit;
+mod file_manifests;
+mod file_promotion;
 mod identities;
 mod image_audit;
 mod lint;
@@ -28,7 +30,7 @@ mod watchdog;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Cli, Command, RegistryCommand, SnapshotTask};
+use args::{Cli, Command, ManifestCommand, RegistryCommand, RunCommand, SnapshotTask};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -83,6 +85,12 @@ fn main() -> ExitCode {
             Ok(args) => runtime.block_on(sigcheck::run(&args, &environment, &screen)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
+        Command::Run(RunCommand::Files(flags)) => match flags.resolve() {
+            Ok(args) => runtime.block_on(file_promotion::run(&args, &environment, &screen)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Manifest(ManifestCommand::Files(args)) => file_manifests::describe(&args, &environment),
+        Command::Manifest(ManifestCommand::Validate(args)) => file_manifests::validate(&args, &environment),
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

@@ -2,6 +2,7 @@
 
 mod cip;
 mod config;
+mod files;
 mod lint;
 mod manifests;
 mod sigcheck;
@@ -18,6 +19,9 @@ use std::path::PathBuf;
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use files::{
+    FileManifestSource, ManifestCommand, ManifestFilesArgs, ManifestValidateArgs, RunCommand, RunFilesArgs,
+};
 pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use manifests::{Limit, ManifestSource};
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
@@ -88,6 +92,12 @@ pub(crate) enum Command {
     Lint(LintFlags),
     /// Check the signatures and promotion records of promoted images, and repair them.
     Sigcheck(Box<SigcheckFlags>),
+    /// Promote something else than images.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Make and check manifests of files.
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -155,7 +165,10 @@ impl Cli {
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
         let go = |command: clap::Command| command.mut_args(go);
-        Self::command().mut_subcommand("cip", go).mut_subcommand("sigcheck", go)
+        Self::command()
+            .mut_subcommand("cip", go)
+            .mut_subcommand("sigcheck", go)
+            .mut_subcommand("run", |run| run.mut_subcommand("files", go))
     }
 
     /// The usage error for flags that contradict one another.

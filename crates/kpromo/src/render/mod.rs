@@ -10,7 +10,7 @@ mod sigcheck;
 mod summary;
 
 pub(crate) use audit::{audit_json, audit_text};
-pub(crate) use human::count;
+pub(crate) use human::{bytes, count, duration};
 pub(crate) use lint::{LintResult, lint_github, lint_json, lint_sarif, lint_text};
 pub(crate) use plan::{plan_edges, plan_missing, plan_table};
 pub(crate) use progress::{Bars, Lines};
