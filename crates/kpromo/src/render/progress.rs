@@ -148,7 +148,7 @@ impl Observer for Lines {
                 tracing::debug!(image = %examination.image, "nothing is attached");
             }
             Event::Scanned(scanned) => {
-                tracing::debug!(image = %scanned.image, passes = scanned.passes(), "scanned")
+                tracing::debug!(image = %scanned.image, passes = scanned.passes(), "scanned");
             }
             Event::Signed(image) => tracing::debug!("signed {image}"),
             Event::Unsigned(image, problem) => {

@@ -9,7 +9,7 @@ use oci::Digest;
 use super::error::ScanError;
 use super::finding::{Finding, Fix};
 use super::severity::Threshold;
-use super::text::shown;
+use super::text::{shown, shown_reason};
 use super::vex::VexStatus;
 
 /// The maximum number of findings of one manifest in a message. The rest is counted; the report has all.
@@ -143,7 +143,7 @@ impl Vulnerabilities {
         };
         let mut lines = vec![format!("{}{platform}: {what}", part.digest)];
         if unscanned {
-            lines.extend(part.unscanned.iter().map(|why| format!("  {}", shown(why))));
+            lines.extend(part.unscanned.iter().map(|why| format!("  {}", shown_reason(why))));
         }
         lines.extend(violations.iter().take(TOLD_MAX).map(|judged| format!("  {judged}")));
         if count > TOLD_MAX {

@@ -45,8 +45,11 @@ pub struct ContainerAnalysis {
     base: Url,
     /// The tokens of the caller, if they may be sent there.
     tokens: Option<Arc<dyn AccessTokens>>,
-    known: Mutex<HashMap<(Repository, Digest), Arc<OnceCell<PartScan>>>>,
+    known: Mutex<HashMap<(Repository, Digest), Asking>>,
 }
+
+/// What is known of an image manifest, once it was asked about.
+type Asking = Arc<OnceCell<PartScan>>;
 
 /// Why a URL is not that of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -116,21 +119,21 @@ impl ContainerAnalysis {
             for occurrence in page.occurrences.into_iter().flatten() {
                 // Servers exist that ignore filters.
                 if occurrence.resource() == Some(asked.resource.as_str()) {
-                    asked.add(occurrence, &mut scan, &mut status);
+                    asked.add(&occurrence, &mut scan, &mut status);
                 }
             }
             if scan.findings.len() > FINDINGS_MAX {
-                return Err(asked.fail(format!("more than {FINDINGS_MAX} vulnerabilities"), None));
+                return Err(asked.fail(&format!("more than {FINDINGS_MAX} vulnerabilities"), None));
             }
             token = page.next_page_token.unwrap_or_default();
             if token.is_empty() {
                 break;
             }
             if !tokens.insert(token.clone()) {
-                return Err(asked.fail("the answer names a page that was read before".to_owned(), None));
+                return Err(asked.fail("the answer names a page that was read before", None));
             }
             if tokens.len() >= PAGES_MAX {
-                return Err(asked.fail(format!("the answer has more than {PAGES_MAX} pages"), None));
+                return Err(asked.fail(&format!("the answer has more than {PAGES_MAX} pages"), None));
             }
         }
         match wire::unfinished(&status) {
@@ -147,17 +150,17 @@ impl ContainerAnalysis {
         }
         let mut request = Request::new(Method::GET, url, "occurrences-list", Class::Read).limit(PAGE_MAX);
         if let Some(tokens) = &self.tokens {
-            let token = tokens.access_token().await.map_err(|why| asked.fail(why, None))?;
+            let token = tokens.access_token().await.map_err(|why| asked.fail(&why, None))?;
             if let Some(token) = token {
                 let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
-                let mut value = value.map_err(|_| asked.fail("the access token is none".to_owned(), None))?;
+                let mut value = value.map_err(|_| asked.fail("the access token is none", None))?;
                 value.set_sensitive(true);
                 request = request.header(header::AUTHORIZATION, value);
             }
         }
         let answer = self.door.send(request).await.map_err(|error| {
             let is_refused = matches!(error.kind(), ErrorKind::NotAdmitted { .. });
-            asked.fail(error.to_string(), is_refused.then(|| asked.quota()))
+            asked.fail(&error.to_string(), is_refused.then(|| asked.quota()))
         })?;
         if !answer.status().is_success() {
             return Err(asked.refused(&answer));
@@ -166,7 +169,7 @@ impl ContainerAnalysis {
             let why =
                 format!("the answer is not a list of occurrences: {}", shown(&error.to_string(), SHOWN_MAX));
             asked.fail(
-                why,
+                &why,
                 Some("see that this is the URL of Container Analysis or of a Grafeas server".to_owned()),
             )
         })
@@ -204,7 +207,7 @@ impl<'a> Asked<'a> {
     }
 
     /// Adds an occurrence.
-    fn add(&self, occurrence: Occurrence, scan: &mut PartScan, status: &mut Vec<String>) {
+    fn add(&self, occurrence: &Occurrence, scan: &mut PartScan, status: &mut Vec<String>) {
         if let Some(discovered) = occurrence.analysis_status() {
             status.push(discovered.to_owned());
         }
@@ -221,7 +224,7 @@ impl<'a> Asked<'a> {
         )
     }
 
-    fn fail(&self, why: String, advice: Option<String>) -> ScanError {
+    fn fail(&self, why: &str, advice: Option<String>) -> ScanError {
         let Self { host, resource, .. } = self;
         ScanError { problem: format!("asking {host} for the vulnerabilities of {resource}: {why}"), advice }
     }
@@ -258,7 +261,7 @@ impl<'a> Asked<'a> {
             StatusCode::TOO_MANY_REQUESTS => Some(self.quota()),
             _ => None,
         };
-        self.fail(format!("it answered {}{said}", answer.status()), advice)
+        self.fail(&format!("it answered {}{said}", answer.status()), advice)
     }
 }
 

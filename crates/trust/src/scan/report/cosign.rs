@@ -40,7 +40,7 @@ pub(super) fn read(
         let problem = format!("the scan has finished at {finished}, before it started at {started}");
         return Err(InvalidReport::Time { field: "metadata.scanFinishedOn", problem });
     }
-    let Some(result) = scanner.result.filter(|result| result.is_object()) else {
+    let Some(result) = scanner.result.filter(Value::is_object) else {
         return Err(InvalidReport::wrong_kind("the result of the scanner is missing (`scanner.result`)"));
     };
     let Document { report, vex } = read(&result)?;
