@@ -9,8 +9,8 @@ use manifest::files::FileEntry;
 use tokio::sync::Semaphore;
 
 use super::AT_ONCE;
-use super::open::Writers;
 use super::plan::{Decision, Edge, Plan};
+use super::readers::Writers;
 use crate::decide::Verdict;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Phase, Run};

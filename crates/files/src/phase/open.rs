@@ -1,71 +1,14 @@
 //! Opens the stores of a run.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 
 use manifest::files::{FileManifests, Filestore, StoreUrl};
 
-use super::plan::Plan;
+use super::given_up::GivenUp;
+use super::readers::{ProjectReaders, Readers, Writers};
 use crate::error::Error;
-use crate::stores::{GoogleTokens, Store, StoreRead, StoreWrite, Stores};
-
-/// A run that ended before it wrote anything.
-#[derive(Debug)]
-pub enum GivenUp {
-    /// Stores cannot be used. All of them are listed.
-    Unavailable(Vec<Error>),
-    /// The plan has conflicts, or, with `strict`, files that are lost.
-    Conflicts(Box<Plan>),
-    /// The run was stopped.
-    Interrupted,
-}
-
-impl fmt::Display for GivenUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unavailable(errors) => {
-                f.write_str("filestores cannot be used; nothing was promoted")?;
-                errors.iter().try_for_each(|error| write!(f, "\n  {error}"))
-            }
-            Self::Conflicts(plan) => {
-                f.write_str("the plan cannot be carried out; nothing was promoted")?;
-                plan.conflicts().try_for_each(|conflict| write!(f, "\n  {conflict}"))
-            }
-            Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
-        }
-    }
-}
-
-impl GivenUp {
-    /// Returns what a person can do about it, if that is known.
-    pub fn advice(&self) -> Option<&'static str> {
-        match self {
-            Self::Unavailable(errors) => errors.iter().find_map(Error::advice),
-            Self::Conflicts(_) | Self::Interrupted => None,
-        }
-    }
-}
-
-/// The stores of a project for reading.
-#[derive(Clone, Debug)]
-pub(super) struct ProjectReaders {
-    pub(super) source: Arc<dyn StoreRead>,
-    pub(super) destinations: Vec<Arc<dyn StoreRead>>,
-}
-
-/// The stores of a run for reading.
-#[derive(Clone, Debug)]
-pub struct Readers {
-    pub(super) projects: Vec<ProjectReaders>,
-}
-
-/// The stores of a run for writing. [`Confirmed::when`](super::Confirmed::when) alone makes use of them.
-#[derive(Debug)]
-pub struct Writers {
-    /// The destinations of each project.
-    pub(super) projects: Vec<Vec<Arc<dyn StoreWrite>>>,
-}
+use crate::stores::{GoogleTokens, Store, StoreRead, Stores};
 
 /// The stores of a run.
 #[derive(Debug)]

@@ -8,8 +8,9 @@ use futures_util::stream::{StreamExt as _, iter};
 use manifest::files::{FileManifests, FileProject, Scheme};
 
 use super::AT_ONCE;
+use super::given_up::GivenUp;
 use super::listing::{Ask, Found, find_all};
-use super::open::{GivenUp, ProjectReaders, Readers};
+use super::readers::{ProjectReaders, Readers};
 use crate::error::Error;
 use crate::event::{Event, Phase, Run};
 use crate::object::Object;

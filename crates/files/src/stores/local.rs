@@ -16,7 +16,8 @@ use nix::fcntl::{AT_FDCWD, AtFlags};
 use tempfile::TempPath;
 use tokio::io::AsyncSeekExt as _;
 
-use super::{Condition, Content, Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
+use super::content::Content;
+use super::store::{Condition, Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hashes;
 use crate::object::Object;

@@ -8,9 +8,9 @@ use http::{HeaderValue, Method, StatusCode, header};
 use transport::{Answer, Body, Class, Request};
 use url::Url;
 
-use super::super::{PartUpload, Upload, Written};
-use super::wire::{Metadata, refusal};
-use super::{FIELDS, Gcs, HASH, RESOURCE_MAX, crc32c_text};
+use super::super::store::{PartUpload, Upload, Written};
+use super::client::{FIELDS, Gcs, RESOURCE_MAX};
+use super::wire::{HASH, Metadata, crc32c_text, refusal};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hashes;
 

@@ -4,15 +4,23 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
 use manifest::files::StoreUrl;
 use serde::{Deserialize, Serialize};
 use transport::Answer;
 
-use super::super::Page;
 use super::super::answer::Refusal;
-use super::crc32c_text;
+use super::super::store::Page;
 use crate::error::ErrorKind;
 use crate::object::{Attributes, Object, SHA256_METADATA};
+
+/// Returns a CRC32C as Google writes it: big-endian, in base64.
+pub(super) fn crc32c_text(crc32c: u32) -> String {
+    STANDARD.encode(crc32c.to_be_bytes())
+}
+
+/// The header with hashes.
+pub(super) const HASH: HeaderName = HeaderName::from_static("x-goog-hash");
 
 /// A page of a listing.
 #[derive(Debug, Deserialize)]

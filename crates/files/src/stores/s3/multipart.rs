@@ -11,8 +11,8 @@ use rusty_s3::actions::CreateMultipartUpload;
 use sha2::{Digest as _, Sha256};
 use transport::Class;
 
-use super::super::{Condition, PartUpload, Upload, Written};
-use super::S3;
+use super::super::store::{Condition, PartUpload, Upload, Written};
+use super::client::S3;
 use super::wire::{refusal, set_attributes, text};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hashes;

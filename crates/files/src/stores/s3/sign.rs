@@ -1,16 +1,13 @@
 //! Signed requests.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use transport::{Answer, Class, Request, Secret};
-use url::Url;
+use transport::{Answer, Request, Secret};
 
-use super::AwsKeys;
+use super::call::Call;
 use super::wire::refusal;
 use crate::error::ErrorKind;
 
@@ -19,43 +16,15 @@ const VALID: Duration = Duration::from_secs(6 * 3_600);
 /// The difference of clocks, in seconds, from which on the store's clock is used. S3 accepts 15 minutes.
 const SKEW: i64 = 120;
 
-/// A request before it is signed: its method, URL, query and headers. All of them are signed.
+/// A pair of access keys.
 #[derive(Clone, Debug)]
-pub(super) struct Call<'a> {
-    method: Method,
-    url: Url,
-    kind: &'static str,
-    class: Class,
-    query: BTreeMap<&'static str, Cow<'a, str>>,
-    headers: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
-    repeats: bool,
-}
-
-impl<'a> Call<'a> {
-    pub(super) fn new(method: Method, url: Url, kind: &'static str, class: Class) -> Self {
-        let (query, headers) = Default::default();
-        Self { method, url, kind, class, query, headers, repeats: true }
-    }
-
-    pub(super) fn query(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
-        self.query.insert(name, value.into());
-    }
-
-    /// Adds a header. The name is in lower case.
-    pub(super) fn header(&mut self, name: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) {
-        self.headers.insert(name.into(), value.into());
-    }
-
-    /// Removes the conditions of a write.
-    pub(super) fn without_conditions(&mut self) {
-        self.headers.remove("if-match");
-        self.headers.remove("if-none-match");
-    }
-
-    /// Leaves it to the caller to send the request again.
-    pub(super) fn once(&mut self) {
-        self.repeats = false;
-    }
+pub struct AwsKeys {
+    /// The access key ID.
+    pub id: String,
+    /// The secret access key.
+    pub secret: Secret,
+    /// The session token of temporary credentials.
+    pub session: Option<Secret>,
 }
 
 /// The keys of requests, and the store's clock.

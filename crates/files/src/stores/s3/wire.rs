@@ -9,9 +9,9 @@ use manifest::files::{Sha256, StoreUrl};
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 use transport::Answer;
 
-use super::super::Page;
 use super::super::answer::Refusal;
-use super::sign::Call;
+use super::super::store::Page;
+use super::call::Call;
 use crate::error::ErrorKind;
 use crate::object::{Attributes, Object, SHA256_METADATA};
 
