@@ -15,4 +15,5 @@ mod random_trees;
 mod real;
 mod refused;
 mod rendering;
+mod repaired;
 mod support;
