@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use oci::{AttachedTag, AttachmentKind, Digest, RepositoryPath};
+use oci::{AttachedTag, AttachmentKind, Digest, RawManifest, RepositoryPath};
 use registry::sample::Recipe;
 use testkit::{Issuer, Rekor, Signing};
 
@@ -115,7 +115,7 @@ async fn deleted_and_replaced_signatures_and_records_are_healed() {
             server.store().delete_manifest(&one, digest).await.unwrap();
         }
     }
-    let parts: Vec<Digest> = index(2).manifests.iter().map(|manifest| manifest.digest()).collect();
+    let parts: Vec<Digest> = index(2).manifests.iter().map(RawManifest::digest).collect();
     for (part, other) in parts.iter().zip(parts.iter().cycle().skip(1)) {
         let other = server.store().resolve(&two, &signature(*other)).unwrap();
         let other = server.store().manifest(&two, &other).await.unwrap().unwrap();
