@@ -63,7 +63,10 @@ pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: 
         Ok(results) => results,
         Err(failed) => return end(&failed),
     };
-    let exit = if run.is_stopping() { interrupted(&report).exit } else { judge(&results) };
+    let exit = match run.is_stopping() {
+        true => end(&interrupted(&report)),
+        false => judge(&results),
+    };
     match args.output {
         OutputForm::Text => print(&sigcheck_text(&results, &checking.signer)),
         OutputForm::Json => print(&sigcheck_json(&results, &checking.signer, exit)),
@@ -81,7 +84,7 @@ fn end(failed: &Failed) -> Exit {
 fn interrupted(report: &ReportBuilder) -> Failed {
     match report.has_writing_begun() {
         true => Failed::new(
-            "interrupted; what was written by then stays, and the next run does the rest",
+            "interrupted; images are shown as they were before the repair, and the next run does the rest",
             Exit::InterruptedWriting,
         ),
         false => Failed::new("interrupted; nothing was written", Exit::Interrupted),

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
 mod attested;
+mod repaired;
 mod scanned;
 mod signed;
 #[path = "../support/mod.rs"]

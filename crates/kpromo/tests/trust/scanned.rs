@@ -47,13 +47,13 @@ async fn what_cosign_attests_of_vulnerabilities_is_believed_if_the_signer_is() {
         let promote = || run(world.command(&["--vuln-policy", &policy]));
         attest(BUILDER, first, "vuln", &report(first, "MEDIUM"));
         attest(STRANGER, second, "vuln", &report(second, "MEDIUM"));
-        let said = promote();
-        assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-        assert!(said.stderr.contains("none of the signers whose reports count"), "{}", said.stderr);
+        let ran = promote();
+        assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("none of the signers whose reports count"), "{}", ran.stderr);
         attest(BUILDER, second, "vuln", &report(second, "HIGH"));
-        let said = promote();
-        assert_eq!(said.code, 12, "{}\n{}", said.stdout, said.stderr);
-        assert!(said.stderr.contains("CVE-2024-1 (high) in openssl 1"), "{}", said.stderr);
+        let ran = promote();
+        assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+        assert!(ran.stderr.contains("CVE-2024-1 (high) in openssl 1"), "{}", ran.stderr);
         let vex = json!({
             "@context": "https://openvex.dev/ns/v0.2.0", "@id": "https://example.com/vex", "author": "a",
             "timestamp": Timestamp::now().to_string(), "version": 1,
@@ -63,8 +63,8 @@ async fn what_cosign_attests_of_vulnerabilities_is_believed_if_the_signer_is() {
             }],
         });
         attest(BUILDER, second, "openvex", &vex);
-        let said = promote();
-        assert_eq!(said.code, 0, "{}\n{}", said.stdout, said.stderr);
+        let ran = promote();
+        assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
         let report = world.desk.json("report.json");
         assert_eq!(
             (&report["scanTotals"]["vex"], &report["scanTotals"]["belowThreshold"]),

@@ -18,4 +18,5 @@ mod random_trees;
 mod real;
 mod refused;
 mod rendering;
+mod repaired;
 mod support;

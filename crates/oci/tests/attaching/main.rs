@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
+mod damage;
 mod listing;
 mod others;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -20,21 +20,13 @@ use oci::{
 };
 use registry::sample::{Recipe, Sample};
 use registry::{Canned, Config, Effect, ErrorCode, Fault, Kind, Server};
-use transport::{Door, Retry, Settings};
+use transport::{Door, Settings};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 fn client() -> Client {
     Client::new(Door::open(Settings::default()).unwrap(), Arc::new(Anonymous), HashMap::new())
-}
-
-/// Returns a client that retries after short pauses.
-fn impatient() -> Client {
-    let pause = Duration::from_millis(5);
-    let retry = Retry { first_pause: pause, longest_pause: pause, ..Retry::default() };
-    let door = Door::open(Settings { retry, ..Settings::default() }).unwrap();
-    Client::new(door, Arc::new(Anonymous), HashMap::new())
 }
 
 /// A registry with one image, and a client.
@@ -484,67 +476,4 @@ async fn a_blob_that_is_larger_than_expected_is_not_fetched() {
     scene.server.faults().add(Fault::new(Effect::Corrupt).on(Kind::BlobGet));
     let error = blob(size, size).await.unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::WrongDigest { .. }), "{error}");
-}
-
-/// What a registry has lost or cut cannot be kept, and does not stop a new signature.
-#[tokio::test]
-async fn a_damaged_signature_tag_is_repaired_and_what_is_whole_in_it_stays() {
-    let scene = Scene { client: impatient(), ..Scene::new(true).await };
-    let (writer, tag) = (scene.writer(), scene.signature_tag());
-    let [kept, lost, ours] =
-        [("kept", "one"), ("lost", "two"), ("ours", "three")].map(|(a, b)| signature(a, b));
-    writer
-        .append(&scene.app, &tag, &[kept.clone(), lost.clone(), ours.clone()], Known::Unknown)
-        .await
-        .unwrap();
-    for layer in [&lost, &ours] {
-        assert!(scene.server.store().delete_blob(&scene.app.path, Digest::of(&layer.content)).await.unwrap());
-    }
-    scene.requests();
-    let resigned = signature("ours", "four");
-    assert!(
-        writer
-            .append(&scene.app, &tag, std::slice::from_ref(&resigned), Known::Unknown)
-            .await
-            .unwrap()
-            .written
-    );
-    let asked = scene.server.tally().snapshot().requests(Kind::BlobHead);
-    assert_eq!(
-        asked, 3,
-        "after the registry has refused the manifest, each layer that was there is looked for"
-    );
-    let read = scene.signatures().await;
-    assert_eq!(
-        read.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>(),
-        [&kept, &resigned].map(|l| Digest::of(&l.content))
-    );
-
-    let cut = RawManifest::new(MediaType::OciManifest, read.manifest.bytes().slice(..100));
-    scene.server.store().put_manifest(&scene.app.path, Some(&tag), &cut).await.unwrap();
-    writer.append(&scene.app, &tag, std::slice::from_ref(&kept), Known::Unknown).await.unwrap();
-    assert_eq!(scene.signatures().await.layers.len(), 1, "nothing could be read of the others");
-}
-
-#[tokio::test]
-async fn a_list_of_referrers_that_is_cut_is_replaced() {
-    let scene = Scene::new(false).await;
-    let index = RawManifest::new(MediaType::OciIndex, list("").into_bytes()[..20].to_vec().into());
-    let tag = referrers_tag(scene.image.digest());
-    scene.server.store().put_manifest(&scene.app.path, Some(&tag), &index).await.unwrap();
-    let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
-    assert_eq!(scene.referrers(None).await.unwrap(), [one]);
-}
-
-#[tokio::test]
-async fn a_list_that_names_a_referrer_that_is_gone_is_written_without_it() {
-    let scene = Scene { client: impatient(), ..Scene::new(false).await };
-    let mut attached = Vec::new();
-    for name in ["one", "two"] {
-        attached
-            .push(scene.writer().attach(&scene.app, &scene.referrer(name), Known::Unknown).await.unwrap());
-    }
-    scene.server.store().delete_manifest(&scene.app.path, attached[0]).await.unwrap();
-    let three = scene.writer().attach(&scene.app, &scene.referrer("three"), Known::Unknown).await.unwrap();
-    assert_eq!(scene.referrers(None).await.unwrap(), [attached[1], three]);
 }

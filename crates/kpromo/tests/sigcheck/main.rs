@@ -1,0 +1,10 @@
+//! `kpromo sigcheck`, and `--repair` of `kpromo cip`, as a user runs them.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod command_line;
+mod interrupted;
+mod repair;
+mod scene;
+#[path = "../support/mod.rs"]
+mod support;
