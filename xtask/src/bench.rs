@@ -26,7 +26,7 @@ const REGSYNC: Tool = Tool {
 const SIGN: &str = "sign";
 
 /// Crates with benchmarks of their pure parts.
-const MICRO: [&str; 2] = ["promote", "transport"];
+const MICRO: [&str; 3] = ["manifest", "promote", "transport"];
 
 /// What is asked for on the command line.
 #[derive(Debug, Args)]

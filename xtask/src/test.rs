@@ -18,6 +18,7 @@ pub(crate) const SKOPEO: Package = Package { command: "skopeo", package: "skopeo
 /// Programs that the tests take from PATH.
 const PACKAGES: &[Package] = &[
     Package { command: "docker-registry", package: "docker-registry" },
+    Package { command: "faketime", package: "faketime" },
     Package { command: "git", package: "git" },
     SKOPEO,
 ];
@@ -44,6 +45,20 @@ const TOOLS: &[Tool] = &[
         source: Source::Go("github.com/distribution/distribution/v3/cmd/registry"),
     },
     Tool {
+        name: "fake-gcs-server",
+        version: "v1.56.1",
+        source: Source::Go("github.com/fsouza/fake-gcs-server"),
+    },
+    Tool {
+        name: "grafeas",
+        version: "v0.2.3",
+        source: Source::GoModule {
+            module: "github.com/grafeas/grafeas",
+            package: "go/v1beta1/main",
+            replaced: &[],
+        },
+    },
+    Tool {
         name: "olareg",
         version: "v0.1.2",
         source: Source::GoModule { module: "github.com/olareg/olareg", package: "cmd/olareg", replaced: &[] },
@@ -56,6 +71,11 @@ const TOOLS: &[Tool] = &[
             package: "cli/slsa-verifier",
             replaced: &[],
         },
+    },
+    Tool {
+        name: "versitygw",
+        version: "v1.8.0",
+        source: Source::Go("github.com/versity/versitygw/cmd/versitygw"),
     },
 ];
 

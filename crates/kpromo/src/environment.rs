@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use transport::Secret;
 use trust::CiJob;
 
-use crate::credentials::Places;
+use crate::credentials::{AwsPlaces, Places};
 
 /// The relevant environment variables, read once.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,10 @@ pub(crate) struct Environment {
     pub(crate) tokens: Tokens,
     /// The locations of caches.
     pub(crate) caches: Caches,
+    /// The access to S3.
+    pub(crate) aws: AwsPlaces,
+    /// `STORAGE_EMULATOR_HOST`: an emulator of Google Cloud Storage.
+    pub(crate) storage_emulator: Option<String>,
     /// `KPROMO_CONFIG`: the configuration, unless a flag names one.
     pub(crate) config: Option<PathBuf>,
     /// `JOB_NAME`, `JOB_TYPE`, `BUILD_ID`, `PROW_JOB_ID`: the CI job that runs this process.
@@ -95,6 +99,18 @@ impl Environment {
                 cache_home: path("XDG_CACHE_HOME"),
                 home: path("HOME"),
             },
+            aws: AwsPlaces {
+                key_id: text("AWS_ACCESS_KEY_ID"),
+                secret_key: text("AWS_SECRET_ACCESS_KEY").map(Secret::new),
+                session_token: text("AWS_SESSION_TOKEN").map(Secret::new),
+                profile: text("AWS_PROFILE"),
+                region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
+                endpoint: text("AWS_ENDPOINT_URL_S3").or_else(|| text("AWS_ENDPOINT_URL")),
+                credentials_file: path("AWS_SHARED_CREDENTIALS_FILE"),
+                config_file: path("AWS_CONFIG_FILE"),
+                home: path("HOME"),
+            },
+            storage_emulator: text("STORAGE_EMULATOR_HOST"),
             config: path("KPROMO_CONFIG"),
             job: CiJob {
                 name: text("JOB_NAME"),

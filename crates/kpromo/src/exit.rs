@@ -10,7 +10,7 @@ use crate::terminal::print_error;
 pub(crate) enum Exit {
     /// Success, nothing to do, or a dry run without findings.
     Success,
-    /// A bug, or an output file that cannot be written.
+    /// A bug, an output that cannot be written, or a difference that `kpromo snapshot diff --exit-code` reports.
     Failure,
     /// The command line is invalid, or requires a feature that this build lacks.
     Usage,

@@ -43,7 +43,8 @@ pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
         LogLevel::Trace => "trace",
     };
     let others = if level == "error" { "error" } else { "warn" };
-    let ours = ["kpromo", "promote", "oci", "sigstore", "transport", "registry"];
+    let ours =
+        ["kpromo", "promote", "manifest", "trust", "oci", "sigstore", "transport", "registry", "files"];
     let ours = ours.map(|name| format!(",{name}={level}")).concat();
     let filter = EnvFilter::new(format!("{others}{ours}"));
     let builder = tracing_subscriber::fmt()

@@ -10,13 +10,18 @@ mod defaults;
 mod demo;
 mod environment;
 mod exit;
+mod file_manifests;
+mod file_promotion;
 mod identities;
 mod image_audit;
+mod lint;
 mod log;
 mod output;
 mod render;
+mod scans;
 mod serve;
 mod sigcheck;
+mod snapshot;
 mod terminal;
 mod verify;
 mod version;
@@ -25,7 +30,7 @@ mod watchdog;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Cli, Command, RegistryCommand};
+use args::{Cli, Command, ManifestCommand, RegistryCommand, RunCommand, SnapshotTask};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -58,22 +63,34 @@ fn main() -> ExitCode {
         }
     };
     let exit = match cli.command {
-        Command::Cip(flags) => {
-            let resolved = matches.subcommand_matches("cip").map(|matches| flags.resolve(matches));
-            match resolved {
-                Some(Ok(args)) => runtime.block_on(cip::run(&args, &environment, &screen)),
-                Some(Err(text)) => return usage(&Cli::conflict(text)),
-                None => Exit::Usage,
-            }
-        }
+        Command::Cip(flags) => match flags.snapshot() {
+            Ok(Some(args)) => runtime.block_on(snapshot::print(args, &environment)),
+            Ok(None) => match flags.resolve() {
+                Ok(args) => runtime.block_on(cip::run(&args, &environment, &screen)),
+                Err(text) => return usage(&Cli::conflict(text)),
+            },
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
         Command::Verify(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(verify::run(&args, &environment)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
+        Command::Snapshot(flags) => match flags.resolve() {
+            Ok(SnapshotTask::Print(args)) => runtime.block_on(snapshot::print(args, &environment)),
+            Ok(SnapshotTask::Diff(args)) => runtime.block_on(snapshot::diff(args, &environment)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Lint(flags) => lint::run(&flags.resolve(), &environment),
         Command::Sigcheck(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(sigcheck::run(&args, &environment, &screen)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
+        Command::Run(RunCommand::Files(flags)) => match flags.resolve() {
+            Ok(args) => runtime.block_on(file_promotion::run(&args, &environment, &screen)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Manifest(ManifestCommand::Files(args)) => file_manifests::describe(&args, &environment),
+        Command::Manifest(ManifestCommand::Validate(args)) => file_manifests::validate(&args, &environment),
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

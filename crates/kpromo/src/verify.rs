@@ -90,7 +90,7 @@ fn prepare(args: &VerifyArgs, environment: &Environment) -> Result<Prepared, (St
         Some(path) => format!("the key {}", path.display()),
         None => staging.to_string(),
     };
-    let verification = Verification { trust, staging, budget: Budget::default() };
+    let verification = Verification { trust, staging, budget: Budget::default(), scans: None };
     Ok(Prepared { connection, verification, signer })
 }
 

@@ -14,6 +14,7 @@ use super::source::Source;
 pub(super) const FILE_MAX: u64 = 16 * 1024 * 1024;
 
 /// The content of a file, from disk or from a commit.
+#[derive(Clone, Debug)]
 pub(super) struct Contents {
     /// The name of the file in messages.
     pub(super) file: Arc<str>,

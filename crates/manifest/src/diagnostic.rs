@@ -235,11 +235,20 @@ impl Diagnostic {
     /// Formats the diagnostic with its line, in colour if `color` is set. The text has several lines, without a trailing line
     /// feed.
     pub fn render(&self, color: bool) -> String {
+        self.render_as(None, color)
+    }
+
+    /// Formats the diagnostic like [`Self::render`], with the name of a rule before the message.
+    pub(super) fn render_as(&self, rule: Option<&str>, color: bool) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let group = Group::with_title(level.primary_title(self.message.as_str()));
+        let title = level.primary_title(self.message.as_str());
+        let group = Group::with_title(match rule {
+            Some(rule) => title.id(rule),
+            None => title,
+        });
         let mut group = match &self.place {
             Some(place) => place.show(group, &self.file),
             None => group.element(Origin::path(&*self.file)),
@@ -249,6 +258,11 @@ impl Diagnostic {
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[group])
+    }
+
+    /// Returns the hint how to resolve it.
+    pub fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
     }
 
     pub(super) fn sort_key(&self) -> (&str, Option<Position>) {

@@ -23,3 +23,11 @@ pub fn images(bytes: &[u8]) -> (Option<Vec<Image>>, Diagnostics) {
     let schema::Reading { value, wrong, .. } = schema::images(&contents, None);
     (value, wrong)
 }
+
+/// Fixes what lint finds in an images file, or with `is_plain` in a plain manifest. Returns `None` if there is nothing to fix.
+///
+/// # Errors
+/// If the fixed file would not mean the same.
+pub fn fix(is_plain: bool, bytes: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    super::lint::fix_bytes(is_plain, bytes)
+}

@@ -13,10 +13,12 @@ mod diagnostic;
 mod diagnostics;
 mod diff;
 mod edge;
+pub mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod intern;
+pub mod lint;
 mod model;
 pub mod policy;
 mod schema;

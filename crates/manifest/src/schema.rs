@@ -1,5 +1,6 @@
 //! The schema of manifests. Readers collect all errors and return every part that is valid.
 
+mod file_entries;
 mod images;
 mod provenance;
 mod reader;
@@ -11,6 +12,7 @@ pub(super) use self::registries::Registries;
 use super::contents::Contents;
 use super::model::Image;
 use super::tree::Node;
+use crate::files::{FileEntry, StoreUrl, Stores};
 
 /// Reads a whole plain manifest: `registries`, `images` and `provenance`. The images are `None` if they are not a list.
 pub(super) fn plain(contents: &Contents) -> Reading<(Registries, Option<Vec<Image>>)> {
@@ -45,4 +47,20 @@ pub(super) fn images(contents: &Contents, registries: Option<&Registries>) -> Re
     let roots = registries.map(Registries::roots).unwrap_or_default();
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| reader.images(root?, &roots);
     Reader::read(contents, Kind::Thin, interpret, || None)
+}
+
+/// Reads the stores of a manifest of files: `filestores`.
+pub(super) fn filestores(contents: &Contents) -> Reading<Stores> {
+    let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
+        root.map(|root| reader.stores(root)).unwrap_or_default()
+    };
+    Reader::read(contents, Kind::Plain, interpret, Stores::default)
+}
+
+/// Reads the entries of a manifest of files: `files`. Their names are short enough for all of `stores`.
+pub(super) fn file_entries(contents: &Contents, stores: &[&StoreUrl]) -> Reading<Vec<FileEntry>> {
+    let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
+        root.map(|root| reader.file_entries(root, stores)).unwrap_or_default()
+    };
+    Reader::read(contents, Kind::Plain, interpret, Vec::new)
 }

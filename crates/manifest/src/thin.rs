@@ -59,19 +59,51 @@ pub(super) fn plain_name(path: &Path) -> String {
 /// If the tree as a whole cannot be read: one of its two folders is missing, or it has too many files. The error then holds
 /// all faults found.
 pub fn load_thin(directory: &Path) -> Result<Manifests, Diagnostics> {
-    let root = directory.canonicalize();
-    let root = root.map_err(|error| Diagnostic::of_file(&shown(directory), cannot_read(&error)))?;
-    let manifests = directory.join(MANIFESTS);
-    let mut loader =
-        Loader { root, manifests, entries: 0, fatal: Diagnostics::default(), assembly: Assembly::default() };
-    loader.load(&directory.join(IMAGES));
-    let Loader { mut fatal, assembly, .. } = loader;
-    let Assembled { manifests, policies, warnings, rejected, .. } = assembly.finish();
+    let Tree { mut fatal, assembled, .. } = read_tree(directory, false);
+    let Assembled { manifests, policies, warnings, rejected, .. } = assembled;
     if fatal.is_empty() {
         return Ok(Manifests { manifests, warnings, policies, rejected });
     }
     fatal.append(rejected);
     fatal.or(Manifests::default())
+}
+
+/// A tree of thin manifests, as far as it can be read.
+pub(super) struct Tree {
+    /// Faults of the tree as a whole.
+    pub(super) fatal: Diagnostics,
+    pub(super) assembled: Assembled,
+    /// The files of the projects, if they were to be kept.
+    pub(super) files: Vec<ProjectFile>,
+}
+
+/// A file of a project, as it was read.
+pub(super) struct ProjectFile {
+    pub(super) project: Arc<str>,
+    pub(super) path: PathBuf,
+    pub(super) contents: Contents,
+}
+
+/// Reads the thin manifests below a folder. If `keeps_files` is set, the contents of their files are kept.
+pub(super) fn read_tree(directory: &Path, keeps_files: bool) -> Tree {
+    let root = match directory.canonicalize() {
+        Ok(root) => root,
+        Err(error) => {
+            let fatal = Diagnostic::of_file(&shown(directory), cannot_read(&error)).into();
+            return Tree { fatal, assembled: Assembled::default(), files: Vec::new() };
+        }
+    };
+    let mut loader = Loader {
+        root,
+        manifests: directory.join(MANIFESTS),
+        entries: 0,
+        fatal: Diagnostics::default(),
+        assembly: Assembly::default(),
+        files: keeps_files.then(Vec::new),
+    };
+    loader.load(&directory.join(IMAGES));
+    let Loader { fatal, assembly, files, .. } = loader;
+    Tree { fatal, assembled: assembly.finish(), files: files.unwrap_or_default() }
 }
 
 /// Reads a folder of thin manifests.
@@ -85,6 +117,8 @@ struct Loader {
     /// Faults of the tree as a whole.
     fatal: Diagnostics,
     assembly: Assembly,
+    /// The files of the projects. `None` if they are not kept.
+    files: Option<Vec<ProjectFile>>,
 }
 
 impl Loader {
@@ -128,9 +162,20 @@ impl Loader {
         let images_file = if is_missing(&images) {
             ImagesFile::Missing(no_images(&shown(&images), &name))
         } else {
-            ImagesFile::There(self.read(&images))
+            ImagesFile::There(self.read_for(&name, &images))
         };
-        self.assembly.thin(&name, self.read(&registries), images_file);
+        let registries = self.read_for(&name, &registries);
+        self.assembly.thin(&name, registries, images_file);
+    }
+
+    /// Reads a file of a project, and keeps it if files are kept.
+    fn read_for(&mut self, project: &str, path: &Path) -> Result<Contents, Diagnostic> {
+        let contents = self.read(path)?;
+        if let Some(files) = &mut self.files {
+            let (project, path) = (project.into(), path.to_owned());
+            files.push(ProjectFile { project, path, contents: contents.clone() });
+        }
+        Ok(contents)
     }
 
     /// Reads a project's file, which must be a regular file below the root.

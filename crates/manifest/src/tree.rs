@@ -12,7 +12,7 @@ use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span, Tag}
 use super::source::Position;
 
 /// The maximum nesting depth of a manifest. Manifests need five levels.
-const DEPTH_MAX: usize = 32;
+pub(super) const DEPTH_MAX: usize = 32;
 /// The maximum number of nodes of one file, including the nodes that aliases repeat.
 const NODES_MAX: usize = 1_000_000;
 

@@ -23,6 +23,10 @@ pub enum Error {
     /// Images must not be promoted because of what is attached to them or is missing; with the phase that found it and the
     /// plan.
     Blocked(Phase, Vec<Blocked>, Box<Plan>),
+    /// Scanners cannot tell what they know of images; with these and the plan.
+    ScansUnavailable(Vec<Blocked>, Box<Plan>),
+    /// Images have to be scanned and no trusted root is available. There is no plan.
+    NoTrust(Box<TrustError>),
     /// Something has to be verified and no trusted root is available; with the plan.
     TrustUnavailable(Box<TrustError>, Box<Plan>),
     /// Images have to be signed and there is no identity or no signing service; with the plan.
@@ -80,6 +84,7 @@ impl fmt::Display for Error {
             Self::Blocked(phase, blocked, _) => {
                 let what = match phase {
                     Phase::Validate => "signatures of images in staging do not count",
+                    Phase::Scan => "images do not pass the vulnerability check",
                     Phase::Setup
                     | Phase::Plan
                     | Phase::Provenance
@@ -89,6 +94,10 @@ impl fmt::Display for Error {
                 };
                 list(f, what, blocked)
             }
+            Self::ScansUnavailable(images, _) => {
+                list(f, "it cannot be told whether images have vulnerabilities", images)
+            }
+            Self::NoTrust(error) => write!(f, "what is attached to images cannot be verified\n  {error}"),
             Self::TrustUnavailable(error, _) => {
                 write!(f, "what is attached to images cannot be verified; nothing was promoted\n  {error}")
             }
@@ -119,9 +128,10 @@ impl Error {
             Self::Conflicts(_, plan)
             | Self::Unavailable(_, plan)
             | Self::Blocked(_, _, plan)
+            | Self::ScansUnavailable(_, plan)
             | Self::TrustUnavailable(_, plan)
             | Self::CannotSign(_, plan) => Some(*plan),
-            Self::Overlaps(_) | Self::Interrupted => None,
+            Self::Overlaps(_) | Self::NoTrust(_) | Self::Interrupted => None,
         }
     }
 
@@ -131,9 +141,10 @@ impl Error {
             Self::Conflicts(_, plan)
             | Self::Unavailable(_, plan)
             | Self::Blocked(_, _, plan)
+            | Self::ScansUnavailable(_, plan)
             | Self::TrustUnavailable(_, plan)
             | Self::CannotSign(_, plan) => Some(plan),
-            Self::Overlaps(_) | Self::Interrupted => None,
+            Self::Overlaps(_) | Self::NoTrust(_) | Self::Interrupted => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use oci::{Copied, DigestReference, Repository, Tag, TagReference};
 use sigstore::Signatory;
 use trust::Problem;
 use trust::policy::Judgement;
+use trust::scan::Vulnerabilities;
 
 /// The phases of a run, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +19,8 @@ pub enum Phase {
     Plan,
     /// Verifies the attestations of staging images.
     Provenance,
+    /// Checks the vulnerabilities of staging images.
+    Scan,
     /// Verifies the signatures of staging images.
     Validate,
     /// Copies and tags images.
@@ -34,6 +37,7 @@ impl fmt::Display for Phase {
             Self::Setup => "setup",
             Self::Plan => "plan",
             Self::Provenance => "provenance",
+            Self::Scan => "scan",
             Self::Validate => "validate",
             Self::Promote => "promote",
             Self::Sign => "sign",
@@ -94,6 +98,8 @@ pub enum Event {
     Withheld(Promotion, String),
     /// The evidence attached to a staging image was examined.
     Examined(Arc<Examination>),
+    /// A staging image was scanned for vulnerabilities, or could not be.
+    Scanned(Arc<ScannedImage>),
     /// A manifest received the signatures that were missing.
     Signed(DigestReference),
     /// A manifest could not be signed, with the reason.
@@ -128,6 +134,22 @@ impl Examination {
     /// Returns whether the image may be promoted.
     pub fn passes(&self) -> bool {
         !self.judgement.blocks() && self.refused.is_empty()
+    }
+}
+
+/// A staging image that was scanned for vulnerabilities.
+#[derive(Clone, Debug)]
+pub struct ScannedImage {
+    /// The image.
+    pub image: DigestReference,
+    /// The result, or why a scanner or a registry could not tell what it knows.
+    pub result: Result<Arc<Vulnerabilities>, String>,
+}
+
+impl ScannedImage {
+    /// Returns whether the image passes the vulnerability gate.
+    pub fn passes(&self) -> bool {
+        self.result.as_ref().is_ok_and(|vulnerabilities| vulnerabilities.passes())
     }
 }
 

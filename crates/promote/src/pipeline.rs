@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::event::Phase;
 use crate::phase::{
     Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, find_missing,
-    find_missing_carried, plan, promote, provenance, setup, sign, validate,
+    find_missing_carried, plan, promote, provenance, scan, setup, sign, validate,
 };
 use crate::run::Run;
 
@@ -70,7 +70,8 @@ async fn clear(
     };
     let (plan, deferred) = run.phase(Phase::Plan, planning).await?;
     let proven = provenance(run, reader, plan, passed, trust_config).await?;
-    let cleared = validate(run, proven).await?;
+    let scanned = scan(run, proven, trust_config).await?;
+    let cleared = validate(run, scanned).await?;
     let cleared = find_missing_carried(run, reader, cleared).await;
     if run.is_stopping() { Err(Error::Interrupted) } else { Ok((cleared, deferred)) }
 }

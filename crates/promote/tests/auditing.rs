@@ -45,6 +45,7 @@ impl Scene {
             trust: self.hand.trust(),
             staging: "sigstore::https://i::staging@example.com".parse().unwrap(),
             budget: Budget::default(),
+            scans: None,
         };
         let production = Production {
             canonical_host: self.server.host().clone(),

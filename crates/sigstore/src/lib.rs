@@ -20,7 +20,7 @@ mod trust;
 mod verify;
 
 pub use error::{Rejection, Service, SignError, TrustError};
-pub use google::{GoogleCredentials, GooglePlaces};
+pub use google::{AccountTokens, GoogleCredentials, GooglePlaces};
 pub use identity::{
     AUDIENCE, AccessError, AccessTokens, Given, IAM_CREDENTIALS, Identity, IdentityError, IdentityToken,
     InvalidToken, PROJECTED_TOKEN, Sources, TokenSource,

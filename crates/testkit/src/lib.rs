@@ -6,7 +6,7 @@
 //! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
 //! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A
-//! [`TufRepository`] needs no external program.
+//! [`TufRepository`] and [`Occurrences`], a server of Container Analysis' protocol, need no external program.
 //!
 //! A test that uses anything else of this crate is `#[ignore]`d, and `cargo xtask test` runs it:
 //!
@@ -30,10 +30,14 @@ mod crane_registry;
 mod credential;
 mod distribution;
 mod docker_registry;
+mod fake_gcs;
+mod grafeas;
 mod issuer;
 mod loopback;
+mod occurrences;
 mod olareg;
 mod process;
+mod relay;
 mod service;
 mod sigstore;
 mod skopeo;
@@ -41,6 +45,7 @@ mod slsa_verifier;
 mod token;
 mod tool;
 mod tuf;
+mod versity_gw;
 
 pub use cosign::{Cosign, Expected, Form, KeyPair, Signing};
 pub use crane::Crane;
@@ -48,11 +53,17 @@ pub use crane_registry::CraneRegistry;
 pub use credential::{Account, DockerConfig};
 pub use distribution::{Auth, Distribution};
 pub use docker_registry::DockerRegistry;
+pub use fake_gcs::FakeGcs;
+pub use grafeas::Grafeas;
 pub use issuer::Issuer;
+pub use loopback::Reply;
+pub use occurrences::{Occurrences, OccurrencesFault, OccurrencesRequest};
 pub use olareg::Olareg;
+pub use relay::{Asked, Fault, Relay};
 pub use sigstore::{Rekor, Sigstore};
 pub use skopeo::Skopeo;
 pub use slsa_verifier::{Summary, verify_summary};
 pub use token::TokenRequest;
 pub use tool::tool;
 pub use tuf::{TufRepository, TufRole};
+pub use versity_gw::VersityGw;

@@ -203,6 +203,11 @@ impl BodyStream {
         self.inner.status()
     }
 
+    /// Returns the headers.
+    pub fn headers(&self) -> &HeaderMap {
+        self.inner.headers()
+    }
+
     /// Returns the value of a header, or `None` if it is missing or not plain text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.inner.headers().get(name)?.to_str().ok()

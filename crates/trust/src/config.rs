@@ -8,6 +8,7 @@ use sigstore::{Signatory, SignerSource, Trust};
 use crate::evidence::{Budget, EvidenceClient, FoundSignature, ImageBudget};
 use crate::production::Production;
 use crate::promoter::Promoter;
+use crate::scan::ScanGate;
 
 /// The settings for verification and, if the run signs, for signing.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub struct Verification {
     pub staging: SignerPattern,
     /// The memory budget for attachments of images.
     pub budget: Budget,
+    /// The vulnerability gate. If `None`, images are not scanned.
+    pub scans: Option<ScanGate>,
 }
 
 impl Verification {

@@ -17,6 +17,7 @@ pub mod predicate;
 mod problem;
 mod production;
 mod promoter;
+pub mod scan;
 
 pub use config::{SignatureFormat, Signing, SummarySigner, TrustConfig, Verification};
 pub use entries::ImageManifests;

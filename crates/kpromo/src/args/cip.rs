@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgAction::Set;
+use clap::Args;
 use clap::builder::OsStringValueParser;
-use clap::parser::ValueSource;
-use clap::{ArgMatches, Args};
 use oci::SpoolSettings;
 use promote::Recheck;
 
 use super::config::ConfigFlags;
+use super::lint::revision;
+use super::manifests::{Limit, ManifestSource, limit, manifests};
 use super::signatures::{SigningFlags, TrustFlags};
+use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, bytes, duration, go_bool, path, percent, seconds_or_duration};
+use super::vulnerabilities::{VulnArgs, VulnFlags};
 use crate::choice::{SigningArgs, TrustArgs};
 
 const EXAMPLES: &str = "\
@@ -23,6 +26,7 @@ Examples:
   kpromo cip --manifest manifest.yaml --confirm --signing-key cosign.key
   kpromo cip --thin-manifest-dir registry.k8s.io --confirm --use-prow-manifest-diff
   kpromo cip --thin-manifest-dir registry.k8s.io --parse-only
+  kpromo cip --snapshot us-west2-docker.pkg.dev/k8s-artifacts-prod/images --output csv
 
 Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conflict ·
 12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
@@ -64,6 +68,9 @@ pub(crate) struct CipFlags {
         hide_default_value = true
     )]
     manifest_diff_since: String,
+    /// Promote only what was added since this git revision, such as "origin/main".
+    #[arg(long, help_heading = "Manifests", value_name = "REV", value_parser = revision)]
+    diff_base: Option<String>,
 
     #[command(flatten)]
     config: ConfigFlags,
@@ -117,32 +124,14 @@ pub(crate) struct CipFlags {
     signing: SigningFlags,
     #[command(flatten)]
     trust: TrustFlags,
+    #[command(flatten)]
+    vulnerabilities: VulnFlags,
 
-    // Flags of the Go tool that this build does not implement: they are parsed, so that the error names what is missing.
-    #[arg(long, hide = true, default_value = "")]
-    snapshot: String,
-    #[arg(long, hide = true, default_value = "")]
-    snapshot_tag: String,
-    #[arg(long, hide = true, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
-    minimal_snapshot: bool,
-    #[arg(long, hide = true, default_value = "")]
-    manifest_based_snapshot_of: String,
-    #[arg(long, hide = true, default_value = "yaml", ignore_case = true, value_parser = ["yaml", "csv"])]
-    output: String,
-    #[arg(long, hide = true, default_value_t = -1, allow_negative_numbers = true)]
-    vuln_severity_threshold: i64,
+    #[command(flatten)]
+    snapshots: CipSnapshotFlags,
     /// Ignored, as it is in the Go tool.
     #[arg(long, hide = true, default_value_t = 2048)]
     max_image_size: i64,
-}
-
-/// Where the manifests are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ManifestSource {
-    /// One plain manifest.
-    Plain(PathBuf),
-    /// A folder of thin ones.
-    Thin(PathBuf),
 }
 
 /// The inventory cache of a run.
@@ -150,17 +139,6 @@ pub(crate) enum ManifestSource {
 pub(crate) struct CacheArgs {
     pub(crate) path: PathBuf,
     pub(crate) recheck: Recheck,
-}
-
-/// What a run is limited to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// Everything.
-    None,
-    /// What a Prow job's change has added.
-    ProwChange,
-    /// What was added since then.
-    Since(String),
 }
 
 /// What `kpromo cip` is asked to do.
@@ -178,6 +156,8 @@ pub(crate) struct CipArgs {
     pub(crate) repair: Option<bool>,
     /// What the flags choose about trust.
     pub(crate) trust: TrustArgs,
+    /// What the flags choose about vulnerabilities.
+    pub(crate) vulnerabilities: VulnArgs,
     /// What the flags choose about signing; none: signing is declined.
     pub(crate) signing: Option<SigningArgs>,
     /// The configuration; none: that of the environment, if any.
@@ -206,6 +186,7 @@ impl CipArgs {
             check_signatures: false,
             repair: None,
             trust: TrustArgs::default(),
+            vulnerabilities: VulnArgs::default(),
             signing: None,
             config: None,
             cache: None,
@@ -223,36 +204,16 @@ impl CipFlags {
     /// What the flags ask for.
     ///
     /// # Errors
-    /// When they contradict one another, or ask for a phase that is not in this build.
-    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<CipArgs, String> {
-        let later = self.later(matches);
-        if !later.is_empty() {
-            let verb = if later.len() == 1 { "is" } else { "are" };
-            return Err(format!("{} {verb} not yet in this build", later.join(", ")));
-        }
-        let manifests = match (path(self.manifest), path(self.thin_manifest_dir)) {
-            (Some(file), None) => ManifestSource::Plain(file),
-            (None, Some(folder)) => ManifestSource::Thin(folder),
-            (Some(_), Some(_)) => {
-                return Err("--manifest and --thin-manifest-dir exclude each other".to_owned());
-            }
-            (None, None) => {
-                return Err("one of --manifest and --thin-manifest-dir is needed".to_owned());
-            }
-        };
+    /// When they contradict one another, or ask for a snapshot or for a phase that is not in this build.
+    pub(crate) fn resolve(self) -> Result<CipArgs, String> {
+        self.snapshots.asked()?;
+        let manifests = manifests(self.manifest, self.thin_manifest_dir)?
+            .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
         let (output_plan, report) = (path(self.output_plan), path(self.report));
         if self.parse_only && (output_plan.is_some() || report.is_some()) {
             return Err("--parse-only reads no registry: there is no plan and no report to write".to_owned());
         }
-        let limit = match (self.use_prow_manifest_diff, self.manifest_diff_since) {
-            (false, when) if when.is_empty() => Limit::None,
-            (false, when) => Limit::Since(when),
-            (true, when) if when.is_empty() => Limit::ProwChange,
-            (true, _) => {
-                let text = "--use-prow-manifest-diff and --manifest-diff-since exclude each other";
-                return Err(text.to_owned());
-            }
-        };
+        let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {
             return Err("--inventory-cache-verify needs --inventory-cache".to_owned());
@@ -262,7 +223,12 @@ impl CipFlags {
             false => Recheck::Sample(self.inventory_cache_sample / 100.0),
         };
         let mut trust = self.trust.resolve()?;
-        let signing = self.signing.resolve(&mut trust)?;
+        let vulnerabilities = self.vulnerabilities.resolve()?;
+        // A run that only scans signs nothing, and needs no signer.
+        let signing = self.signing.resolve(&mut trust)?.filter(|_| vulnerabilities.only_scan.is_none());
+        if vulnerabilities.only_scan.is_some() && output_plan.is_some() {
+            return Err("--vuln-severity-threshold only scans: there is no plan to write".to_owned());
+        }
         if self.repair == Some(true) && signing.is_none() {
             return Err("--repair and --sign=false exclude each other".to_owned());
         }
@@ -276,6 +242,7 @@ impl CipFlags {
             check_signatures: self.check_signatures,
             repair: self.repair,
             trust,
+            vulnerabilities,
             signing,
             config: self.config.resolve()?,
             cache: cache.map(|path| CacheArgs { path, recheck }),
@@ -290,22 +257,30 @@ impl CipFlags {
 }
 
 impl CipFlags {
-    /// The flags that ask for a phase that is not in this build, as they are written.
-    fn later(&self, matches: &ArgMatches) -> Vec<&'static str> {
-        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        let text = |name: &str, value: &str| given(name) && !value.is_empty();
-        let asked = [
-            ("--snapshot", text("snapshot", &self.snapshot)),
-            ("--snapshot-tag", text("snapshot_tag", &self.snapshot_tag)),
-            ("--minimal-snapshot", self.minimal_snapshot),
-            (
-                "--manifest-based-snapshot-of",
-                text("manifest_based_snapshot_of", &self.manifest_based_snapshot_of),
-            ),
-            ("--output", text("output", &self.output)),
-            ("--vuln-severity-threshold", self.vuln_severity_threshold >= 0),
+    /// The snapshot that the flags ask for; none: they ask for a promotion.
+    ///
+    /// # Errors
+    /// When they contradict one another.
+    pub(crate) fn snapshot(&self) -> Result<Option<SnapshotArgs>, String> {
+        let Some(flag) = self.snapshots.asked()? else { return Ok(None) };
+        let flags = self.clone();
+        let excluded = [
+            ("--confirm", flags.confirm),
+            ("--parse-only", flags.parse_only),
+            ("--output-plan", path(flags.output_plan).is_some()),
+            ("--report", path(flags.report).is_some()),
+            ("--inventory-cache", path(flags.inventory_cache).is_some()),
+            ("--vuln-severity-threshold", flags.vulnerabilities.is_scan()),
         ];
-        asked.into_iter().filter_map(|(flag, asked)| asked.then_some(flag)).collect()
+        let beside = Beside {
+            manifests: manifests(flags.manifest, flags.thin_manifest_dir)?,
+            limit: limit(flags.use_prow_manifest_diff, flags.manifest_diff_since, flags.diff_base)?,
+            strict: flags.strict,
+            config: flags.config.resolve()?,
+            timeout: flags.timeout,
+            excluded: excluded.into_iter().find_map(|(flag, given)| given.then_some(flag)),
+        };
+        flags.snapshots.resolve(flag, beside).map(Some)
     }
 }
 
@@ -317,9 +292,10 @@ pub(super) mod tests {
     /// What a command line asks for.
     pub(in super::super) fn cip(flags: &str) -> Result<CipArgs, String> {
         let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
-        let (cli, matches) = Cli::read(words).map_err(|error| error.to_string())?;
+        let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
         let Command::Cip(flags) = cli.command else { panic!("cip was asked for") };
-        flags.resolve(matches.subcommand_matches("cip").unwrap())
+        assert_eq!(flags.snapshot()?, None);
+        flags.resolve()
     }
 
     #[test]
@@ -353,19 +329,28 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_not_in_this_build_is_refused_by_name() {
-        for flags in [
-            "--snapshot gcr.io/x",
-            "--minimal-snapshot",
-            "--manifest-based-snapshot-of x",
-            "--snapshot-tag x",
-            "--output csv",
-            "--vuln-severity-threshold 1",
+    fn a_threshold_only_scans_and_signs_nothing() {
+        let args =
+            cip("--manifest m.yaml --vuln-severity-threshold 4 --vuln-source google --vuln-source reports");
+        let args = args.unwrap();
+        assert_eq!(args.vulnerabilities.only_scan.unwrap().to_string(), "high");
+        assert_eq!(
+            (args.vulnerabilities.sources, args.signing),
+            (vec!["google".into(), "reports".into()], None)
+        );
+        for (flags, expected) in [
+            ("--vuln-severity-threshold 6", "from -1 (off) to 5"),
+            ("--vuln-severity-threshold=-2", "from -1 (off) to 5"),
+            ("--vuln-unfixed", "--vuln-unfixed needs"),
+            ("--allow-unscanned --vuln-policy=", "--allow-unscanned needs"),
+            ("--vuln-source google", "--vuln-source needs"),
+            ("--vuln-severity-threshold 0 --output-plan p", "only scans"),
         ] {
             let error = cip(&format!("--manifest m.yaml {flags}")).unwrap_err();
-            let flag = flags.split([' ', '=']).next().unwrap();
-            assert!(error.contains(flag) && error.contains("not yet in this build"), "{flags}: {error}");
+            assert!(error.contains(expected), "{flags}: {error}");
         }
+        let off = cip("--manifest m.yaml --vuln-severity-threshold -1 --vuln-unfixed=false").unwrap();
+        assert_eq!(off.vulnerabilities, VulnArgs::default());
     }
 
     #[test]
@@ -373,7 +358,7 @@ pub(super) mod tests {
         assert!(
             cip("--manifest m.yaml --sign=false --vuln-severity-threshold=-1 --max-image-size 10").is_ok()
         );
-        for nothing in ["--minimal-snapshot=false", "--snapshot="] {
+        for nothing in ["--minimal-snapshot=false", "--snapshot=", "--snapshot-tag="] {
             assert!(cip(&format!("--manifest m.yaml {nothing}")).is_ok(), "{nothing}");
         }
     }
@@ -469,10 +454,14 @@ pub(super) mod tests {
     fn a_promotion_has_one_source_of_manifests_and_one_limit() {
         assert!(cip("").unwrap_err().contains("one of --manifest"));
         assert!(cip("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
-        assert!(
-            cip("--manifest a --use-prow-manifest-diff --manifest-diff-since x")
-                .unwrap_err()
-                .contains("exclude")
-        );
+        let limits = ["--use-prow-manifest-diff", "--manifest-diff-since x", "--diff-base HEAD"];
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            let flags = format!("--manifest a {} {}", limits[one], limits[other]);
+            assert!(cip(&flags).unwrap_err().contains("exclude each other"), "{flags}");
+        }
+        let limit = |flags: &str| cip(&format!("--manifest a {flags}")).map(|args| args.limit);
+        assert_eq!(limit("--diff-base HEAD^"), Ok(Limit::Revision("HEAD^".to_owned())));
+        assert_eq!(limit("--manifest-diff-since="), Ok(Limit::None));
+        assert!(limit("--diff-base=").unwrap_err().contains("is the variable set"));
     }
 }

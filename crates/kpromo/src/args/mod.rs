@@ -2,21 +2,35 @@
 
 mod cip;
 mod config;
+mod files;
+mod lint;
+mod manifests;
 mod sigcheck;
 mod signatures;
+mod snapshot;
 mod value;
 mod verify;
+mod vulnerabilities;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-pub(crate) use cip::{CacheArgs, CipArgs, CipFlags, Limit, ManifestSource};
+pub(crate) use cip::{CacheArgs, CipArgs, CipFlags};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+pub(crate) use files::{
+    FileManifestSource, ManifestCommand, ManifestFilesArgs, ManifestValidateArgs, RunCommand, RunFilesArgs,
+};
+pub(crate) use lint::{LintArgs, LintFlags, LintForm};
+pub(crate) use manifests::{Limit, ManifestSource};
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
+pub(crate) use snapshot::{
+    DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
+};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
+pub(crate) use vulnerabilities::VulnArgs;
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]
@@ -72,8 +86,18 @@ pub(crate) enum Command {
     Cip(Box<CipFlags>),
     /// Show who signed images, how they were promoted and what is attested about them.
     Verify(Box<VerifyFlags>),
+    /// Print the images of a registry, or what manifests promote to it.
+    Snapshot(Box<SnapshotFlags>),
+    /// Check manifests offline: errors, tags that would move, style.
+    Lint(LintFlags),
     /// Check the signatures and promotion records of promoted images, and repair them.
     Sigcheck(Box<SigcheckFlags>),
+    /// Promote something else than images.
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Make and check manifests of files.
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -141,7 +165,10 @@ impl Cli {
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
         let go = |command: clap::Command| command.mut_args(go);
-        Self::command().mut_subcommand("cip", go).mut_subcommand("sigcheck", go)
+        Self::command()
+            .mut_subcommand("cip", go)
+            .mut_subcommand("sigcheck", go)
+            .mut_subcommand("run", |run| run.mut_subcommand("files", go))
     }
 
     /// The usage error for flags that contradict one another.

@@ -1,6 +1,6 @@
 //! The end of a run: its output, its report and its exit code.
 
-use promote::phase::{Attested, Plan};
+use promote::phase::{Attested, Plan, Survey};
 use promote::{Ending, Error, Prepared, ReportBuilder};
 use transport::Door;
 use trust::Problem;
@@ -8,7 +8,7 @@ use trust::Problem;
 use crate::args::{CipArgs, Limit};
 use crate::exit::Exit;
 use crate::output::write_file;
-use crate::render::{count, failures, summary};
+use crate::render::{count, failures, scan_summary, scan_table, summary};
 use crate::terminal::{print, print_error, print_help};
 
 /// The end of a run, from which the report and the exit code are derived.
@@ -21,6 +21,8 @@ pub(super) enum End {
     NothingToDo(Prepared),
     /// The requested plan file cannot be written, so nothing was begun.
     Unwritten(Prepared),
+    /// The images were scanned, and nothing else was asked for.
+    Surveyed(Survey),
     /// The plan was carried out.
     Finished(Attested),
     /// The run was abandoned during any phase.
@@ -65,7 +67,9 @@ pub(super) fn finish(
     let (outcome_word, mut exit) = outcome(end, report, rejected);
     let tally = door.tally();
     let plan = plan_of(end);
+    print_scans(args, end, report);
     match end {
+        End::Surveyed(_) => print("Nothing was promoted: this run only scans.\n"),
         End::GivenUp(error) => print_problem(&error.problem()),
         End::Unwritten(_) => print_error("nothing was promoted"),
         End::DryRun(prepared) | End::NothingToDo(prepared) => {
@@ -101,13 +105,24 @@ pub(super) fn finish(
     exit
 }
 
+/// Prints the vulnerabilities that were found: all, if nothing else was asked for, or their numbers.
+fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
+    if let End::Surveyed(Survey { images, failed }) = end {
+        print(&scan_table(images, args.verbose));
+        for (image, why) in failed {
+            print_error(&format!("{image}: it cannot be told whether it has vulnerabilities: {why}"));
+        }
+    }
+    print(&scan_summary(report, args.verbose));
+}
+
 /// Prints the findings of a run that does not write.
 fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
         let why = match &args.limit {
             Limit::None => format!("{entry} asks for an image"),
-            Limit::ProwChange | Limit::Since(_) => {
+            Limit::ProwChange | Limit::Since(_) | Limit::Revision(_) => {
                 format!("{entry} asks for an image that the earlier commit did not ask for")
             }
         };
@@ -172,9 +187,15 @@ pub(super) fn outcome(end: &End, report: &ReportBuilder, rejected: usize) -> (&'
     match end {
         End::GivenUp(Error::Overlaps(_) | Error::Conflicts(..)) => ("refused", Exit::Conflict),
         End::GivenUp(Error::Blocked(..)) => ("refused", Exit::Policy),
-        End::GivenUp(Error::Unavailable(..) | Error::TrustUnavailable(..) | Error::CannotSign(..)) => {
-            ("unavailable", Exit::Unavailable)
-        }
+        End::GivenUp(
+            Error::Unavailable(..)
+            | Error::ScansUnavailable(..)
+            | Error::NoTrust(..)
+            | Error::TrustUnavailable(..)
+            | Error::CannotSign(..),
+        ) => ("unavailable", Exit::Unavailable),
+        End::Surveyed(survey) if survey.refused() > 0 => ("refused", Exit::Policy),
+        End::Surveyed(survey) if !survey.failed.is_empty() => ("unavailable", Exit::Unavailable),
         End::GivenUp(Error::Interrupted) => ("interrupted", Exit::Interrupted),
         End::CutShort if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
         End::CutShort => ("interrupted", Exit::Interrupted),
@@ -187,6 +208,7 @@ pub(super) fn outcome(end: &End, report: &ReportBuilder, rejected: usize) -> (&'
         }
         // The manifests ask for entries that are invalid, so the run has failed in part.
         _ if rejected > 0 => ("failed", Exit::Partial),
+        End::Surveyed(_) => ("scanned", Exit::Success),
         End::DryRun(prepared) if prepared.refused() > 0 => ("unsigned", Exit::Unsigned),
         End::DryRun(_) => ("dry-run", Exit::Success),
         End::Finished(attested) if attested.unsigned() + attested.unrecorded() > 0 => {
@@ -204,6 +226,6 @@ fn plan_of(end: &End) -> Option<&Plan> {
             Some(prepared.plan())
         }
         End::Finished(attested) => Some(attested.promoted().plan()),
-        End::CutShort => None,
+        End::CutShort | End::Surveyed(_) => None,
     }
 }

@@ -1,33 +1,37 @@
 //! `kpromo cip`: promotes the images in manifests.
 
 mod end;
+mod files;
+mod load;
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use end::{End, finish, outcome, print_problem};
+use end::{End, finish};
+use files::{check_outputs, open_cache};
 use indicatif::MultiProgress;
-use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
+pub(crate) use load::{entries, load};
+use load::{load_to_complete, parse_only};
+use manifest::Manifests;
 use oci::Client;
-use promote::phase::Plan;
+use promote::phase::{Plan, survey};
 use promote::{
-    Cache, CacheError, Completion, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out,
-    prepare, write_plan,
+    Completion, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out, prepare, write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use trust::TrustConfig;
 
-use crate::args::{CacheArgs, CipArgs, Limit, ManifestSource};
+use crate::args::CipArgs;
 use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::identities::trust_config;
-use crate::output::{check_file, check_folder, write_file};
-use crate::render::{Bars, Lines, count, plan_edges, plan_missing, plan_table};
+use crate::output::write_file;
+use crate::render::{Bars, Lines, plan_edges, plan_missing, plan_table};
+use crate::scans::{Scans, scans};
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
 
@@ -36,37 +40,32 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs a promotion.
 pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
+    attempt(args, environment, screen).await.unwrap_or_else(|exit| exit)
+}
+
+/// Reads the manifests and the configuration, checks what can be checked offline, runs the phases and prints the summary. An
+/// error is the exit code of a run that ends before its first request.
+async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Result<Exit, Exit> {
     let color = !environment.no_color && std::io::stderr().is_terminal();
-    let (manifests, completion) = match load(args, environment, color) {
-        Ok(loaded) => loaded,
-        Err(exit) => return exit,
-    };
+    let (manifests, completion) = load_to_complete(args, environment, color)?;
     let rejected = manifests.rejected.clone();
     if rejected.count() > 0 {
         print_error(&rejected.render(color));
     }
     // An invalid configuration is also an error with `--parse-only`, which does not need it.
-    let (trust_config, connection) = match configure(args, &manifests, &completion, environment) {
-        Ok(configured) => configured,
-        Err(problem) => {
-            print_error(&problem.to_string());
-            return Exit::Invalid;
-        }
-    };
+    let configured = configure(args, &manifests, &completion, environment);
+    let (trust_config, connection, scans) = configured.map_err(|problem| invalid(&problem.to_string()))?;
     if args.parse_only {
-        return parse_only(args, manifests).await;
+        return Ok(parse_only(args, manifests).await);
     }
     if args.strict && rejected.count() > 0 {
-        print_error(&format!("{} of the manifests are invalid; nothing was promoted", entries(&rejected)));
-        return Exit::Invalid;
+        return Err(invalid(&format!(
+            "{} of the manifests are invalid; nothing was promoted",
+            entries(&rejected)
+        )));
     }
-    let cache = match check_outputs(args).and_then(|()| open_cache(args.cache.as_ref())) {
-        Ok(cache) => cache,
-        Err(problem) => {
-            print_error(&problem);
-            return Exit::Invalid;
-        }
-    };
+    let cache = check_outputs(args).and_then(|()| open_cache(args.cache.as_ref()));
+    let cache = cache.map_err(|problem| invalid(&problem))?;
     let Connection { client, door, .. } = connection;
     let report = Arc::new(ReportBuilder::default());
     report.reject(rejected.iter().map(ToString::to_string));
@@ -81,28 +80,27 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
     // code.
     let interrupts = Interrupts::new();
     let end = tokio::select! {
-        end = promote(args, &run, &client, job, &trust_config) => end,
+        end = work(args, &run, &client, job, &trust_config, scans.as_ref()) => end,
         () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
     };
-    finish(args, &end, &report, &door, rejected.count())
+    scans.iter().for_each(Scans::tell_unused);
+    Ok(finish(args, &end, &report, &door, rejected.count()))
 }
 
-/// Returns the number of rejected entries, as a text for a person.
-fn entries(rejected: &Diagnostics) -> String {
-    match rejected.count() {
-        1 => "1 entry or project".to_owned(),
-        number => format!("{} entries or projects", count(number as u64)),
-    }
+/// Prints why the run cannot begin.
+fn invalid(problem: &str) -> Exit {
+    print_error(problem);
+    Exit::Invalid
 }
 
-/// Reads the configuration, and determines who signs and whose signatures count.
+/// Reads the configuration, and determines who signs, whose signatures count, and which vulnerabilities images may have.
 fn configure(
     args: &CipArgs,
     manifests: &Manifests,
     completion: &Completion,
     environment: &Environment,
-) -> Result<(TrustConfig, Connection), InvalidConfig> {
+) -> Result<(TrustConfig, Connection, Option<Scans>), InvalidConfig> {
     // Images that are only repaired are signed too, so they also decide whether there is a default signer.
     let signed = match completion {
         Completion::Also(all) => Cow::Owned(Manifests { manifests: all.clone(), ..Manifests::default() }),
@@ -110,7 +108,32 @@ fn configure(
     };
     let config = Config::of(args.config.as_deref(), environment)?;
     let connection = connect(&config, environment)?;
-    Ok((trust_config(args, &config, &signed, environment, &connection)?, connection))
+    let mut trust_config = trust_config(args, &config, &signed, environment, &connection)?;
+    let scans = scans(&args.vulnerabilities, &trust_config.verification, &connection)?;
+    // A run that only scans has no gate to pass.
+    if args.vulnerabilities.only_scan.is_none() {
+        trust_config.verification.scans = scans.as_ref().map(|scans| scans.gate.clone());
+    }
+    Ok((trust_config, connection, scans))
+}
+
+/// Scans, if nothing else is asked for, or promotes.
+async fn work(
+    args: &CipArgs,
+    run: &Run,
+    client: &Client,
+    job: Job,
+    trust_config: &TrustConfig,
+    scans: Option<&Scans>,
+) -> End {
+    let Some(scans) = scans.filter(|_| args.vulnerabilities.only_scan.is_some()) else {
+        return promote(args, run, client, job, trust_config).await;
+    };
+    if args.confirm {
+        tracing::warn!("--vuln-severity-threshold only scans: nothing is promoted, whatever --confirm says");
+    }
+    let done = survey(run, &client.reader(), job, &scans.gate, trust_config).await;
+    done.map_or_else(End::GivenUp, End::Surveyed)
 }
 
 /// Runs the phases. The plan is printed and written between them.
@@ -156,96 +179,6 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
     let Some(path) = &args.output_plan else { return true };
     let written = write_file(path, "plan", |to| write_plan(plan, to));
     written.map_err(|problem| print_error(&problem)).is_ok()
-}
-
-/// Reads the manifests and limits them to the requested change. Also returns which promoted images the run completes.
-fn load(args: &CipArgs, environment: &Environment, color: bool) -> Result<(Manifests, Completion), Exit> {
-    let (path, loaded) = match &args.manifests {
-        ManifestSource::Plain(file) => (file, load_plain(file)),
-        ManifestSource::Thin(folder) => (folder, load_thin(folder)),
-    };
-    let manifests = loaded.map_err(|diagnostics| {
-        print_error(&diagnostics.render(color));
-        Exit::Invalid
-    })?;
-    let base = match &args.limit {
-        Limit::None => {
-            let completion =
-                if args.repair == Some(false) { Completion::Promoted } else { Completion::Named };
-            return Ok((manifests, completion));
-        }
-        Limit::Since(when) => Ok(Base::Since(when.clone())),
-        Limit::ProwChange => prow_base(environment.job.kind.as_deref(), environment.pull_base_sha.as_deref()),
-    };
-    let completion = match args.repair {
-        Some(true) => Completion::Also(manifests.manifests.clone()),
-        Some(false) | None => Completion::Named,
-    };
-    let limited = base.and_then(|base| limit_to_added(manifests, path, &base)).map_err(|error| {
-        print_error(&error.to_string());
-        Exit::Invalid
-    })?;
-    Ok((limited, completion))
-}
-
-/// Performs the checks that need no network.
-async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
-    let run = Run::new(vec![Arc::new(Lines::default())], CancellationToken::new());
-    // A project whose destinations had different additions consists of several manifests.
-    let projects: BTreeSet<Arc<str>> =
-        manifests.manifests.iter().map(|manifest| Arc::clone(&manifest.name)).collect();
-    let (number, rejected) = (projects.len(), manifests.rejected.clone());
-    let job = Job {
-        manifests,
-        strict: args.strict,
-        keep_going: args.keep_going,
-        late_after: None,
-        writes: false,
-        checks_attached: false,
-        cache: None,
-        completion: Completion::Named,
-    };
-    match promote::phase::setup(&run, job).await {
-        Ok(_) if rejected.count() > 0 => {
-            print_error(&format!("{} of the manifests are invalid", entries(&rejected)));
-            Exit::Invalid
-        }
-        Ok(ready) => {
-            let edges = ready.edges().all().len();
-            print(&format!("{} manifests, {} edges: valid\n", count(number as u64), count(edges as u64)));
-            Exit::Success
-        }
-        Err(error) => {
-            print_problem(&error.problem());
-            outcome(&End::GivenUp(error), &ReportBuilder::default(), 0).1
-        }
-    }
-}
-
-/// Checks that all output files can be written, before any registry is asked.
-fn check_outputs(args: &CipArgs) -> Result<(), String> {
-    let files = [("plan", &args.output_plan), ("report", &args.report)];
-    for (what, path) in files {
-        path.as_deref().map_or(Ok(()), |path| check_file(path, what))?;
-    }
-    let spool = args.spool.directory.as_deref().filter(|_| args.spool.limit > 0);
-    spool.map_or(Ok(()), |folder| check_folder(folder, "blobs that wait for registries"))
-}
-
-/// Opens the inventory cache. Returns `None` if another process has it open: the run is then slower, but still correct.
-fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, String> {
-    let Some(args) = args else { return Ok(None) };
-    match Cache::open(&args.path, args.recheck) {
-        Ok((cache, refused)) => {
-            refused.iter().for_each(|why| tracing::warn!("{why}"));
-            Ok(Some(cache))
-        }
-        Err(error @ CacheError::InUse(_)) => {
-            tracing::warn!("{error}: everything is asked");
-            Ok(None)
-        }
-        Err(error) => Err(error.to_string()),
-    }
 }
 
 /// Returns the observers of a run: the log, the report, and progress bars if there is a terminal.

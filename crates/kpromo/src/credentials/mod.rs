@@ -2,20 +2,24 @@
 //! (`docs/design/credentials.md`).
 
 mod auth_file;
+mod aws;
 mod docker;
 mod file;
 mod google;
 mod helper;
 mod places;
+mod storage;
 #[cfg(test)]
 mod testing;
 
+pub(crate) use aws::{AwsPlaces, s3_settings};
 use docker::AuthFiles;
 use futures_util::future::BoxFuture;
 use google::Google;
 use oci::{CredentialSource, FoundCredential, Host, RepositoryPath};
 pub(crate) use places::{Places, metadata_host};
 use sigstore::{AccessError, AccessTokens};
+pub(crate) use storage::StorageTokens;
 use transport::{Door, Secret};
 
 /// All credentials of the user. Files are read when a credential is first needed.

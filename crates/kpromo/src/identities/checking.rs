@@ -91,7 +91,7 @@ pub(crate) fn checking_config(
         }
     };
     let staging = signer_pattern(&choice, defaults)?;
-    let verification = Verification { trust, staging, budget: Budget::default() };
+    let verification = Verification { trust, staging, budget: Budget::default(), scans: None };
     let production = connection.production.clone();
     Ok(Checking { trust_config: TrustConfig { verification, signing: Some(signing), production }, signer })
 }

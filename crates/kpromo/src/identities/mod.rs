@@ -59,7 +59,7 @@ pub(crate) fn trust_config(
     if outside.is_some() && choice.verification_key.is_none() {
         tell_what_is_not_required(&choice);
     }
-    let verification = Verification { trust, staging, budget: Budget::default() };
+    let verification = Verification { trust, staging, budget: Budget::default(), scans: None };
     let Production { canonical_host, path, reference } = &connection.production;
     tracing::debug!(canonical = %canonical_host, %path, %reference, "production");
     Ok(TrustConfig { verification, signing, production: connection.production.clone() })

@@ -147,6 +147,9 @@ impl Observer for Lines {
             Event::Examined(examination) => {
                 tracing::debug!(image = %examination.image, "nothing is attached");
             }
+            Event::Scanned(scanned) => {
+                tracing::debug!(image = %scanned.image, passes = scanned.passes(), "scanned");
+            }
             Event::Signed(image) => tracing::debug!("signed {image}"),
             Event::Unsigned(image, problem) => {
                 self.failed("manifests are not signed", &format!("{image} is not signed"), problem);

@@ -17,6 +17,7 @@ pub struct Desk {
 }
 
 /// The exit code and the output of the binary.
+#[derive(Debug)]
 pub struct Ran {
     pub code: i32,
     pub stdout: String,

@@ -5,6 +5,7 @@
 
 mod attested;
 mod repaired;
+mod scanned;
 mod signed;
 #[path = "../support/mod.rs"]
 mod support;

@@ -37,18 +37,25 @@ use super::model::{Manifest, Manifests};
 /// # Errors
 /// If git cannot determine the state of the manifests at `base`.
 pub fn limit_to_added(manifests: Manifests, path: &Path, base: &Base) -> Result<Manifests, DiffError> {
+    let Some((commit, before)) = state_at(path, base)? else {
+        tracing::info!("no commit has changed anything in this time");
+        return Ok(unchanged(manifests));
+    };
+    tracing::info!("what is promoted is what was added since commit {commit}");
+    Ok(limit(manifests, &before, &commit))
+}
+
+/// Reads the manifests at `path` as they are at `base`. Returns the commit with them, or `None` if there are no commits since
+/// the given time.
+pub(crate) fn state_at(path: &Path, base: &Base) -> Result<Option<(String, Assembled)>, DiffError> {
     let is_thin = path.is_dir();
     // Commits list a file by its own name, not by the name of a link to it.
     let path =
         if is_thin { path.to_owned() } else { path.canonicalize().unwrap_or_else(|_| path.to_owned()) };
     let git = Git::open(if is_thin { &path } else { folder_of(&path) })?;
-    let Some(commit) = git.resolve(base)? else {
-        tracing::info!("no commit has changed anything in this time");
-        return Ok(unchanged(manifests));
-    };
-    tracing::info!("what is promoted is what was added since commit {commit}");
+    let Some(commit) = git.resolve(base)? else { return Ok(None) };
     let before = if is_thin { earlier::thin(&git, &commit)? } else { earlier::plain(&git, &commit, &path)? };
-    Ok(limit(manifests, &before, &commit))
+    Ok(Some((commit, before)))
 }
 
 fn folder_of(file: &Path) -> &Path {

@@ -158,7 +158,7 @@ fn write(folder: &Path, tree: &Tree, style: Style) {
 }
 
 /// Returns the edges that were read, in the form of [`edges`].
-fn read(manifests: &Manifests) -> BTreeSet<(String, String, String)> {
+pub(crate) fn read(manifests: &Manifests) -> BTreeSet<(String, String, String)> {
     let mut edges = BTreeSet::new();
     for manifest in &manifests.manifests {
         for destination in &manifest.destinations {

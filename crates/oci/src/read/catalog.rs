@@ -99,8 +99,9 @@ impl Reader {
 fn refuses_page_size(asked: &Result<Reply, Error>) -> bool {
     match asked {
         Ok(reply) => {
-            matches!(reply.status(), StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
-                || reply.status() == StatusCode::INTERNAL_SERVER_ERROR
+            let status = reply.status();
+            status.is_server_error()
+                || matches!(status, StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY)
         }
         Err(error) => error.is_temporary(),
     }

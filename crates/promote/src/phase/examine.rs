@@ -6,16 +6,21 @@ use std::sync::Arc;
 
 use manifest::policy::{Policies, Policy};
 use manifest::{Id, ImageId, SharedImages};
-use oci::{Host, Reader, Repository};
+use oci::{DigestReference, Host, Reader, Repository};
+use oci_types::text::shown;
 use sigstore::TrustError;
 use trust::TrustConfig;
 use trust::evidence::EvidenceError;
 use trust::gate::{Assessment, Signatures, Source, Staged, examine};
+use trust::scan::Scans;
 
-use crate::event::{Event, Examination};
+use crate::event::{Event, Examination, ScannedImage};
 use crate::phase::hosts::by_host;
 use crate::phase::plan::Plan;
 use crate::run::Run;
+
+/// The maximum length of a foreign text in a warning, in characters.
+const SHOWN_MAX: usize = 300;
 
 /// Examines images in staging.
 #[derive(Clone, Copy)]
@@ -127,6 +132,7 @@ impl<'a> Examiner<'a> {
                 "{image} does not satisfy its policy, which only warns: {judgement}"
             )));
         }
+        self.emit_scans(&image, examined.scans());
         let by_others = examined.signed_by_others(&self.trust_config.verification);
         if let (Signatures::None, [first, ..]) = (signatures, &by_others[..]) {
             let count = by_others.len();
@@ -144,5 +150,25 @@ impl<'a> Examiner<'a> {
                 _ => Vec::new(),
             },
         })));
+    }
+
+    /// Reports what the vulnerability gate says of an image.
+    fn emit_scans(&self, image: &DigestReference, scans: &Scans) {
+        let result = match scans {
+            Scans::NotAsked => return,
+            Scans::Judged(vulnerabilities) => {
+                let unscanned = vulnerabilities.parts.iter().filter(|part| !part.is_scanned());
+                let why = unscanned.flat_map(|part| &part.unscanned).next();
+                if let Some(why) = why.filter(|_| vulnerabilities.passes()) {
+                    let why = shown(why, SHOWN_MAX);
+                    self.run.emit(&Event::Warned(format!(
+                        "{image} is not scanned, which the policy lets pass: {why}"
+                    )));
+                }
+                Ok(Arc::clone(vulnerabilities))
+            }
+            Scans::Failed(error) => Err(error.to_string()),
+        };
+        self.run.emit(&Event::Scanned(Arc::new(ScannedImage { image: image.clone(), result })));
     }
 }

@@ -15,6 +15,7 @@ use crate::phase::blocked::blocked;
 use crate::phase::owed::OwedImage;
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
+use crate::phase::scan::Scanned;
 use crate::run::Run;
 
 /// A plan that may be carried out, with the proof of each image that has passed. Promote takes nothing else.
@@ -167,9 +168,9 @@ impl Cleared {
 /// # Errors
 /// If an image to promote has a signature that claims to be by the required signer and does not verify, and none by that signer
 /// that does.
-pub async fn validate(run: &Run, proven: Proven) -> Result<Cleared, Error> {
+pub async fn validate(run: &Run, scanned: Scanned) -> Result<Cleared, Error> {
     run.phase(Phase::Validate, async {
-        let Proven { mut plan, to_promote, assessed, passed, unread } = proven;
+        let Proven { mut plan, to_promote, assessed, passed, unread } = scanned.0;
         let wrong =
             |image: &ImageId, found: &Assessment| found.invalid().filter(|_| to_promote.contains(image));
         let refused = blocked(&plan, &assessed, wrong);

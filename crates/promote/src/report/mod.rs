@@ -1,19 +1,22 @@
 //! The report of a run. It is built from events, so that it is also correct if the run is interrupted.
 
 mod examined;
+mod scanned;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use examined::ExaminedImage;
 pub use examined::ExaminedTotals;
 use jiff::Timestamp;
 use oci::{Copied, DigestReference};
+use scanned::ReportedScan;
+pub use scanned::ScanTotals;
 use serde::Serialize;
 use trust::Problem;
 
-use crate::event::{Event, Observer, Phase, Promotion};
+use crate::event::{Event, Observer, Phase, Promotion, ScannedImage};
 use crate::phase::{Failure, Plan, Summary};
 
 /// The version of the schema, which is documented in `docs/reference/report.md`.
@@ -32,6 +35,8 @@ struct Entries {
     failed: Vec<(Promotion, Problem)>,
     examined: Vec<ExaminedImage>,
     examined_totals: ExaminedTotals,
+    scanned: Vec<Arc<ScannedImage>>,
+    scan_totals: ScanTotals,
     signed: usize,
     unsigned: Vec<UnsignedImage>,
     recorded: usize,
@@ -91,6 +96,8 @@ pub struct Report {
     totals: Totals,
     examined_totals: ExaminedTotals,
     examined: Vec<ExaminedImage>,
+    scan_totals: ScanTotals,
+    scanned: Vec<ReportedScan>,
     promoted: Vec<PromotedImage>,
     failed: Vec<FailedImage>,
     unsigned: Vec<UnsignedImage>,
@@ -201,6 +208,18 @@ impl ReportBuilder {
         self.entries().examined_totals
     }
 
+    /// Returns the numbers of scanned images.
+    pub fn scan_totals(&self) -> ScanTotals {
+        self.entries().scan_totals
+    }
+
+    /// Returns the scanned images, in order.
+    pub fn scanned(&self) -> Vec<Arc<ScannedImage>> {
+        let mut scanned = self.entries().scanned.clone();
+        scanned.sort_by_cached_key(|scanned| scanned.image.to_string());
+        scanned
+    }
+
     /// Returns whether Promote has started, so that production may have been written to.
     pub fn has_writing_begun(&self) -> bool {
         self.entries().writing
@@ -247,6 +266,7 @@ impl ReportBuilder {
     pub fn report(&self, ending: Ending<'_>) -> Report {
         let failures = self.all_failures(ending.plan);
         let totals = Totals { failed: failures.len(), ..self.totals() };
+        let scanned = self.scanned();
         let entries = self.entries();
         let texts =
             |promotion: &Promotion| promotion.tags.iter().map(ToString::to_string).collect::<Vec<_>>();
@@ -270,6 +290,8 @@ impl ReportBuilder {
             totals,
             examined_totals: entries.examined_totals,
             examined: entries.examined.clone(),
+            scan_totals: entries.scan_totals,
+            scanned: scanned.iter().map(|scanned| ReportedScan::from(&**scanned)).collect(),
             promoted: entries
                 .promoted
                 .iter()
@@ -353,6 +375,10 @@ impl Observer for ReportBuilder {
                 if examination.is_worth_telling() {
                     entries.examined.push(ExaminedImage::from(&**examination));
                 }
+            }
+            Event::Scanned(scanned) => {
+                entries.scan_totals.add(scanned);
+                entries.scanned.push(Arc::clone(scanned));
             }
             Event::Signed(_) => entries.signed += 1,
             Event::Unsigned(image, problem) => {

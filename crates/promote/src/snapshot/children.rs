@@ -1,17 +1,19 @@
 //! The manifests that indexes list.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::stream::{self, StreamExt};
 use oci::{Digest, Found, Reader, RegistryRoot, Repository, RepositoryPath, Selector};
 
 use super::SnapshotError;
-use super::walk::Indexes;
 use crate::event::Event;
 use crate::run::Run;
 
 /// The maximum number of indexes that are read concurrently. Each has 4 MiB at the most.
 const AT_ONCE: usize = 16;
+
+/// The manifests that may list other manifests, each with the repositories that have it.
+pub(super) type Indexes = HashMap<Digest, Vec<RepositoryPath>>;
 
 /// Reads indexes, each once, and returns the manifests that they list.
 ///

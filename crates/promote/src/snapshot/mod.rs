@@ -39,6 +39,11 @@ impl Snapshot {
         self.images.iter().map(|(name, contents)| (&**name, contents))
     }
 
+    /// Returns the number of digests in all images.
+    pub fn digests(&self) -> usize {
+        self.images.values().map(|contents| contents.entries().len()).sum()
+    }
+
     /// Adds an image, unless it has no digests.
     pub(crate) fn insert(&mut self, name: &str, contents: Contents) {
         if !contents.is_empty() {

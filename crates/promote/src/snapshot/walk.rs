@@ -1,12 +1,12 @@
 //! Reads all repositories of a registry: by Google's `child` lists, or else by the catalog.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use futures_util::stream::{self, FuturesUnordered, StreamExt};
 use oci::{Digest, Found, Reader, RegistryRoot, Repository, RepositoryPath, Selector, Tag};
 use oci_types::text::printable;
 
-use super::children::children;
+use super::children::{Indexes, children};
 use super::draft::{Draft, FoundManifest};
 use super::{Snapshot, SnapshotError};
 use crate::event::Event;
@@ -23,9 +23,6 @@ const REPOSITORIES_MAX: usize = 100_000;
 const DIGESTS_MAX: usize = 5_000_000;
 /// The maximum number of warnings of one kind that are reported in full.
 const WARNINGS_MAX: usize = 20;
-
-/// The manifests that may list other manifests, each with the repositories that have it.
-pub(super) type Indexes = HashMap<Digest, Vec<RepositoryPath>>;
 
 /// Reads the images of a registry, or of the part of it below a path. Either everything is read, or the result is an error.
 /// What is deleted while it is read is left out with a warning.

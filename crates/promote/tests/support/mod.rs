@@ -103,6 +103,7 @@ pub fn trust_config(door: &Door, settings: TrustSettings, canonical_host: oci::H
                 subject: Pattern::exact("staging@example.org").unwrap(),
             },
             budget: Budget::default(),
+            scans: None,
         },
         signing: None,
         production: Production {

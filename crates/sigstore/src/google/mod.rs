@@ -2,6 +2,7 @@
 //!
 //! The requests are few and simple and must go through the HTTP door, so this crate sends them itself.
 
+mod account;
 mod federation;
 mod file;
 mod impersonation;
@@ -14,6 +15,7 @@ mod urls;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use account::AccountTokens;
 use file::File;
 use futures_util::future::BoxFuture;
 #[cfg(test)]

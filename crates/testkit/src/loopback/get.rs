@@ -14,11 +14,27 @@ const LARGEST: u64 = 16 << 20;
 /// # Panics
 /// If no server responds, or if the status is not 200. The message has the response.
 pub(crate) fn get(url: &str) -> Vec<u8> {
+    ask("GET", url, "")
+}
+
+/// Posts JSON to an `http://` URL and returns the response.
+///
+/// # Panics
+/// If no server responds, or if the status is not 200. The message has the response.
+pub(crate) fn post(url: &str, json: &str) -> Vec<u8> {
+    ask("POST", url, json)
+}
+
+fn ask(method: &str, url: &str, body: &str) -> Vec<u8> {
     let (authority, path) = split(url);
     let ask = || {
         let mut stream = TcpStream::connect(authority)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {authority}\r\n\r\n")?;
+        write!(stream, "{method} {path} HTTP/1.0\r\nHost: {authority}\r\n")?;
+        if !body.is_empty() {
+            write!(stream, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())?;
+        }
+        write!(stream, "\r\n{body}")?;
         let mut answer = Vec::new();
         stream.take(LARGEST).read_to_end(&mut answer)?;
         std::io::Result::Ok(answer)

@@ -161,6 +161,7 @@ mod tests {
             trust: Trust::new(door, TrustSettings::default()).unwrap(),
             staging: SignerPattern { issuer: exact("https://i.example"), subject: exact("a@b.c") },
             budget: Budget::default(),
+            scans: None,
         }
     }
 

@@ -11,6 +11,7 @@ use super::parts::image_of;
 use crate::config::Verification;
 use crate::evidence::{Evidence, FoundAttestation, FoundSignature};
 use crate::policy::{AttestationId, Judgement, judge};
+use crate::scan::Scans;
 
 /// The evidence of an image and its evaluation. It keeps only what later phases copy, and drops the rest: statements alone
 /// can have megabytes per image.
@@ -24,6 +25,8 @@ pub struct Assessment {
     judgements: Vec<Judgement>,
     /// Whether the signatures count.
     signatures: Signatures,
+    /// What the vulnerability gate says.
+    scans: Scans,
 }
 
 /// An image that has passed Provenance and Validate in this run. Only `Assessment::pass` creates one.
@@ -72,8 +75,9 @@ impl Assessment {
         platforms: BTreeMap<Digest, Evidence>,
         judgements: Vec<Judgement>,
         signatures: Signatures,
+        scans: Scans,
     ) -> Self {
-        Self { evidence, platforms, judgements, signatures }
+        Self { evidence, platforms, judgements, signatures, scans }
     }
 
     /// Creates the assessment of an image in production whose staging repository nobody names, so that there is no evidence and
@@ -84,12 +88,17 @@ impl Assessment {
     pub fn without_staging(digest: Digest) -> Self {
         let evidence = Evidence::default();
         let judgement = judge(None, &image_of(digest, &evidence));
-        Self::new(evidence, BTreeMap::new(), vec![judgement], Signatures::None)
+        Self::new(evidence, BTreeMap::new(), vec![judgement], Signatures::None, Scans::NotAsked)
     }
 
     /// Returns the evaluation of the signatures.
     pub fn signatures(&self) -> &Signatures {
         &self.signatures
+    }
+
+    /// Returns what the vulnerability gate says of the image.
+    pub fn scans(&self) -> &Scans {
+        &self.scans
     }
 
     /// Returns the signatures by the expected signer.
@@ -135,7 +144,7 @@ impl Assessment {
 
     /// Returns why the image has not passed, or `None` if it passes.
     pub fn refusal(&self) -> Option<String> {
-        self.unproven().or_else(|| self.invalid())
+        self.unproven().or_else(|| self.invalid()).or_else(|| self.scans.refusal())
     }
 
     /// Drops all evidence that no later phase needs.
@@ -223,7 +232,7 @@ mod tests {
         let door = Door::open(Settings::default()).unwrap();
         let trust = Trust::new(door, TrustSettings::default()).unwrap();
         let staging = "sigstore::https://i::staging@example.com".parse().unwrap();
-        Verification { trust, staging, budget: Budget::default() }
+        Verification { trust, staging, budget: Budget::default(), scans: None }
     }
 
     fn policy() -> Policy {
@@ -295,6 +304,7 @@ mod tests {
             evidence: own,
             platforms: BTreeMap::from([(platform, of_platform)]),
             signatures: Signatures::Accepted,
+            scans: Scans::NotAsked,
         };
         (index, platform, examined.forget_the_rest(&verification()))
     }

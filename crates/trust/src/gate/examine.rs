@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use manifest::policy::Policy;
 use oci::Digest;
 use oci_types::text::shown;
@@ -12,13 +13,14 @@ use super::staged::Staged;
 use crate::config::Verification;
 use crate::evidence::{Claim, Evidence, EvidenceError, EvidenceKinds, Rejected};
 use crate::policy::judge;
+use crate::scan::{Scans, scan_image};
 
 /// The maximum length of an untrusted text in a reason, in characters.
 const SHOWN_MAX: usize = 1_000;
 
 /// Examines an image. Fetches and verifies the attachments of the image and, if a policy needs them, those of its parts.
-/// Judges the image by each of its policies (`None` means no policy), and evaluates its signatures. This is the only function
-/// that creates an [`Assessment`] from evidence.
+/// Judges the image by each of its policies (`None` means no policy), evaluates its signatures, and scans it if there is a
+/// vulnerability gate. This is the only function that creates an [`Assessment`] from evidence.
 ///
 /// # Errors
 /// If the repository that serves the image does not answer, or if the trusted root is not available.
@@ -45,7 +47,13 @@ pub async fn examine(
         ));
     }
     let signatures = evaluate(&evidence, verification);
-    Ok(Assessment::new(evidence, platforms, judgements, signatures))
+    let scans = match &verification.scans {
+        Some(gate) => {
+            Scans::of(scan_image(gate, staged, digest, Some(&evidence), &platforms, Timestamp::now()).await?)
+        }
+        None => Scans::NotAsked,
+    };
+    Ok(Assessment::new(evidence, platforms, judgements, signatures, scans))
 }
 
 /// Evaluates the signatures of an image.

@@ -39,7 +39,7 @@ impl Staged<'_> {
     ///
     /// # Errors
     /// If the repository that serves the image does not answer, or if the trusted root is not available.
-    pub(super) async fn evidence(
+    pub(crate) async fn evidence(
         &self,
         digest: Digest,
         kinds: EvidenceKinds,

@@ -1,0 +1,261 @@
+//! A manifest of the files in a folder.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread;
+
+use manifest::files::{FileName, Sha256};
+use oci_types::text::visible;
+use sha2::Digest as _;
+
+use crate::yaml::Entry;
+
+/// The maximum depth of folders.
+const DEPTH_MAX: usize = 64;
+/// The size of a read, in bytes.
+const PIECE: usize = 256 * 1024;
+/// The number of threads that hash: a disk is faster with several reads, also on a machine with one core.
+const THREADS_MIN: usize = 2;
+
+/// The files of a folder.
+#[derive(Debug)]
+pub struct Described {
+    /// The entries, depth first, the names of a folder in the order of their bytes.
+    pub entries: Vec<Entry>,
+    /// The number of bytes that were hashed.
+    pub bytes: u64,
+}
+
+/// Something in a folder that cannot be described. All faults are listed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct FolderError(Vec<String>);
+
+/// Makes the entries for all files below a folder whose names begin with `prefix`. A prefix with a slash at its end means a
+/// folder. Links to files are followed.
+///
+/// # Errors
+/// If the folder has a link to a folder or to nothing, a name that is not text in UTF-8 or has control characters, or something
+/// that cannot be read: returns all of them.
+pub fn describe_folder(folder: &Path, prefix: &str) -> Result<Described, FolderError> {
+    let root = fs::metadata(folder).map_err(|error| FolderError(vec![cannot_read(folder, &error)]))?;
+    if !root.is_dir() {
+        return Err(FolderError(vec![format!("{}: not a folder", shown(folder))]));
+    }
+    let mut walk = Walk { prefix, found: Vec::new(), faults: Vec::new() };
+    walk.folder(folder, "", 0);
+    let Walk { found, faults, .. } = walk;
+    if !faults.is_empty() {
+        return Err(FolderError(faults));
+    }
+    hash_all(found)
+}
+
+struct Walk<'a> {
+    prefix: &'a str,
+    found: Vec<(String, PathBuf)>,
+    faults: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, name: &str, depth: usize) {
+        if depth == DEPTH_MAX {
+            return self.faults.push(format!("{}: folders are nested too deep", shown(folder)));
+        }
+        let listed = fs::read_dir(folder).and_then(io::Result::<Vec<_>>::from_iter);
+        let mut entries = match listed {
+            Ok(entries) => entries,
+            Err(error) => return self.faults.push(cannot_read(folder, &error)),
+        };
+        entries.sort_by_key(fs::DirEntry::file_name);
+        for entry in entries {
+            let path = entry.path();
+            let Some(last) = entry.file_name().to_str().map(str::to_owned) else {
+                // The bytes are in the way of telling whether the prefix wants it.
+                self.faults.push(format!("{}: the name is not text in UTF-8", shown(&path)));
+                continue;
+            };
+            let name = if name.is_empty() { last } else { format!("{name}/{last}") };
+            if !self.may_hold(&name) {
+                continue;
+            }
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => self.folder(&path, &name, depth + 1),
+                Ok(_) if !name.starts_with(self.prefix) => {}
+                Ok(_) => self.file(name, path),
+                Err(error) => self.faults.push(cannot_read(&path, &error)),
+            }
+        }
+    }
+
+    /// Returns whether a file of this name, or one below a folder of this name, may have the prefix.
+    fn may_hold(&self, name: &str) -> bool {
+        name.starts_with(self.prefix)
+            || self.prefix.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'))
+    }
+
+    fn file(&mut self, name: String, path: PathBuf) {
+        // Links are followed here.
+        let fault = match fs::metadata(&path) {
+            Ok(metadata) if metadata.is_dir() => "a link to a folder, which is not followed".to_owned(),
+            Ok(metadata) if !metadata.is_file() => "not a regular file".to_owned(),
+            Ok(_) => match name.parse::<FileName>() {
+                Ok(_) => return self.found.push((name, path)),
+                Err(error) => error.to_string(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => "a link to nothing".to_owned(),
+            Err(error) => return self.faults.push(cannot_read(&path, &error)),
+        };
+        self.faults.push(format!("{}: {fault}", shown(&path)));
+    }
+}
+
+/// Hashes files on several threads.
+fn hash_all(files: Vec<(String, PathBuf)>) -> Result<Described, FolderError> {
+    let threads = thread::available_parallelism().map_or(THREADS_MIN, |number| number.get().max(THREADS_MIN));
+    let next = AtomicUsize::new(0);
+    let hashed: Mutex<Vec<Option<(Sha256, u64)>>> = Mutex::new(vec![None; files.len()]);
+    let faults: Mutex<Vec<String>> = Mutex::default();
+    let work = || {
+        let mut piece = vec![0; PIECE];
+        loop {
+            let index = next.fetch_add(1, Relaxed);
+            let Some((_, path)) = files.get(index) else { return };
+            match hash(path, &mut piece) {
+                Ok(hash) => lock(&hashed)[index] = Some(hash),
+                Err(error) => lock(&faults).push(cannot_read(path, &error)),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads.min(files.len()) {
+            scope.spawn(work);
+        }
+    });
+    let mut faults = faults.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !faults.is_empty() {
+        faults.sort();
+        return Err(FolderError(faults));
+    }
+    let hashed = hashed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let bytes = hashed.iter().flatten().map(|(_, size)| size).sum();
+    let entries = files.into_iter().zip(hashed);
+    let entries = entries.filter_map(|((name, _), hash)| Some(Entry { name, sha256: hash?.0 }));
+    Ok(Described { entries: entries.collect(), bytes })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn hash(path: &Path, piece: &mut [u8]) -> io::Result<(Sha256, u64)> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut size) = (sha2::Sha256::new(), 0);
+    loop {
+        match file.read(piece) {
+            Ok(0) => return Ok((Sha256::new(hasher.finalize().into()), size)),
+            Ok(read) => {
+                hasher.update(&piece[..read]);
+                size += read as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    visible(&path.to_string_lossy())
+}
+
+fn cannot_read(path: &Path, error: &io::Error) -> String {
+    format!("{}: cannot be read: {error}", shown(path))
+}
+
+/// Merges entries into those of an existing manifest. Names keep their order, and new ones follow at their place in the order of
+/// bytes if the manifest has that order, else at the end.
+///
+/// # Errors
+/// If a name has another hash in the manifest: returns all of them.
+pub fn merge(existing: Vec<Entry>, new: Vec<Entry>) -> Result<Vec<Entry>, Vec<String>> {
+    let known: BTreeMap<&str, &Sha256> =
+        existing.iter().map(|entry| (entry.name.as_str(), &entry.sha256)).collect();
+    let conflicts: Vec<String> = new
+        .iter()
+        .filter_map(|entry| match known.get(entry.name.as_str()) {
+            Some(sha256) if **sha256 != entry.sha256 => Some(format!(
+                "{}: the manifest has the SHA-256 {sha256}, the folder {}",
+                entry.name, entry.sha256
+            )),
+            _ => None,
+        })
+        .collect();
+    if !conflicts.is_empty() {
+        return Err(conflicts);
+    }
+    let added: Vec<Entry> =
+        new.into_iter().filter(|entry| !known.contains_key(entry.name.as_str())).collect();
+    let is_ordered = existing.is_sorted_by(|a, b| order(&a.name, &b.name).is_le());
+    let mut merged = existing;
+    merged.extend(added);
+    if is_ordered {
+        merged.sort_by(|a, b| order(&a.name, &b.name));
+    }
+    Ok(merged)
+}
+
+/// The order of a walk: the names of each folder in the order of their bytes.
+fn order(a: &str, b: &str) -> std::cmp::Ordering {
+    a.split('/').cmp(b.split('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &str, byte: u8) -> Entry {
+        Entry { name: name.to_owned(), sha256: Sha256::new([byte; 32]) }
+    }
+
+    fn names(entries: &[Entry]) -> Vec<&str> {
+        entries.iter().map(|entry| entry.name.as_str()).collect()
+    }
+
+    #[test]
+    fn new_entries_take_their_place_in_a_manifest_with_an_order() {
+        let merged = merge(vec![entry("a", 1), entry("c", 1)], vec![entry("b", 1), entry("c", 1)]).unwrap();
+        assert_eq!(names(&merged), ["a", "b", "c"]);
+        let merged = merge(vec![entry("c", 1), entry("a", 1)], vec![entry("b", 1)]).unwrap();
+        assert_eq!(names(&merged), ["c", "a", "b"], "the order of people is kept");
+    }
+
+    #[test]
+    fn a_name_with_another_hash_is_a_conflict() {
+        let conflicts =
+            merge(vec![entry("a", 1), entry("b", 1)], vec![entry("b", 2), entry("a", 3)]).unwrap_err();
+        assert_eq!(conflicts.len(), 2, "{conflicts:?}");
+    }
+
+    #[test]
+    fn the_prefix_is_text_and_with_a_slash_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["v1/tool", "v1.10/tool", "v10", "w/v1/x"] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let described = |prefix: &str| {
+            let described = describe_folder(folder.path(), prefix).unwrap();
+            described.entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(described("v1"), ["v1/tool", "v1.10/tool", "v10"]);
+        assert_eq!(described("v1/"), ["v1/tool"]);
+        assert_eq!(described("w/v1/x"), ["w/v1/x"]);
+        assert_eq!(described("w/v1/xx"), [""; 0]);
+        assert_eq!(described("").len(), 4);
+    }
+}

@@ -1,0 +1,37 @@
+//! The promotion of files between object stores: Google Cloud Storage, S3 and folders.
+//!
+//! A run has typed phases: [`read`] asks the stores, [`plan`] decides what to do, [`Confirmed::when`] makes the write access, and
+//! [`carry_out`] copies. Only the last can write. [`describe_folder`] makes a manifest of a folder.
+//!
+//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces. Every request goes through
+//! [`transport`]'s door. This crate knows no terminal and no environment. See `docs/design/files.md`.
+
+mod decide;
+mod error;
+mod event;
+mod folder;
+mod hash;
+mod object;
+mod phase;
+mod report;
+mod stores;
+mod transfer;
+mod yaml;
+
+pub use decide::{DestinationState, Mode, SourceState, Verdict, decide};
+pub use error::{Error, ErrorKind};
+pub use event::{Event, Observer, Operation, Phase, Run};
+pub use folder::{Described, FolderError, describe_folder, merge};
+pub use hash::{Hasher, Hashes};
+pub use object::{Attributes, Object, SHA256_METADATA};
+pub use phase::{
+    CarriedOut, Confirmed, Conflict, Decision, Edge, GivenUp, Opened, Options, Plan, ReadStores, Readers,
+    Summary, Writers, carry_out, open_stores, plan, read,
+};
+pub use report::{Ending, Report, ReportBuilder, Totals};
+pub use stores::{
+    AwsKeys, Condition, Content, GcsSettings, GoogleTokens, Page, PartUpload, S3Settings, Settings, Store,
+    StoreRead, StoreWrite, Stores, Upload, Written,
+};
+pub use transfer::{PART, SMALL_MAX, put_stream, read_all};
+pub use yaml::{Entry, write_files};

@@ -1,0 +1,209 @@
+//! What stores know of objects.
+
+use std::collections::BTreeMap;
+
+use manifest::files::Sha256;
+
+use crate::hash::Hashes;
+
+/// The name of the custom metadata with the SHA-256 of the content, which the Go tool writes too.
+pub const SHA256_METADATA: &str = "content-hash-sha256";
+
+/// An object of a store, as far as the store knows it without reading its content.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Object {
+    /// The size, in bytes. Of a content with an encoding such as gzip it is the encoded size.
+    pub size: u64,
+    /// What identifies this content of the object: Google's generation, the entity tag of S3, or the time of a file's change.
+    /// Reads and writes with it fail if the object has changed.
+    pub version: String,
+    /// The SHA-256 in the object's metadata or checksum.
+    pub sha256: Option<Sha256>,
+    /// The MD5.
+    pub md5: Option<[u8; 16]>,
+    /// The CRC32C.
+    pub crc32c: Option<u32>,
+    /// The metadata. `None` if the answer did not have it.
+    pub attributes: Option<Box<Attributes>>,
+}
+
+impl Object {
+    /// Returns whether the content is known to be `sha256`, or not to be it; `None` if only reading tells.
+    ///
+    /// `hashes` are those of a content that was read. They tell whether the object has the same content.
+    pub fn is(&self, sha256: &Sha256, hashes: Option<&Hashes>) -> Option<bool> {
+        if let Some(known) = &self.sha256 {
+            return Some(known == sha256);
+        }
+        let hashes = hashes?;
+        if hashes.size != self.size {
+            // The sizes tell only whether it is the content that was read.
+            return (hashes.sha256 == *sha256).then_some(false);
+        }
+        let by_md5 = self.md5.zip(hashes.md5).map(|(ours, read)| ours == read);
+        let by_crc32c = self.crc32c.map(|crc32c| crc32c == hashes.crc32c);
+        let same = match (by_md5, by_crc32c) {
+            (None, None) => return None,
+            (md5, crc32c) => md5.unwrap_or(true) && crc32c.unwrap_or(true),
+        };
+        match (same, hashes.sha256 == *sha256) {
+            (true, is_wanted) => Some(is_wanted),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
+    }
+
+    /// Returns whether both may have the same content: nothing that the stores know of them differs, and something is equal
+    /// besides the size.
+    pub fn resembles(&self, other: &Self) -> bool {
+        let md5 = self.md5.zip(other.md5).map(|(a, b)| a == b);
+        let crc32c = self.crc32c.zip(other.crc32c).map(|(a, b)| a == b);
+        self.size == other.size
+            && (md5.is_some() || crc32c.is_some())
+            && md5 != Some(false)
+            && crc32c != Some(false)
+    }
+}
+
+/// The metadata of an object that travels with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// Custom metadata, by names in lower case.
+    pub custom: BTreeMap<String, String>,
+}
+
+impl Attributes {
+    /// Returns the attributes of a promoted object: those of the source, with a content type by the file's name if the source
+    /// has none, and with the hash.
+    pub fn promoted(&self, name: &str, sha256: &Sha256) -> Self {
+        let mut attributes = self.clone();
+        if attributes.content_type.as_deref().is_none_or(|known| known.is_empty() || is_default(known)) {
+            let by_name = content_type(name).map(str::to_owned);
+            attributes.content_type = by_name.or(attributes.content_type);
+        }
+        attributes.custom.insert(SHA256_METADATA.to_owned(), sha256.to_string());
+        attributes
+    }
+}
+
+/// Returns whether a content type is what S3 says of objects without one.
+fn is_default(content_type: &str) -> bool {
+    content_type == "binary/octet-stream"
+}
+
+/// Returns the content type for a file's name by its extension, for the files of releases.
+fn content_type(name: &str) -> Option<&'static str> {
+    let (_, extension) = name.rsplit('/').next()?.rsplit_once('.')?;
+    Some(match extension.to_ascii_lowercase().as_str() {
+        "txt" | "log" | "sha1" | "sha256" | "sha512" | "sha256sum" | "sha512sum" | "md5" => {
+            "text/plain; charset=utf-8"
+        }
+        "md" => "text/markdown; charset=utf-8",
+        "html" | "htm" => "text/html; charset=utf-8",
+        "css" => "text/css; charset=utf-8",
+        "js" => "text/javascript; charset=utf-8",
+        "csv" => "text/csv; charset=utf-8",
+        "json" | "sbom" | "sigstore" | "intoto" => "application/json",
+        "jsonl" => "application/jsonl",
+        "yaml" | "yml" => "application/yaml",
+        "xml" => "application/xml",
+        "pem" | "crt" | "cert" => "application/x-pem-file",
+        "asc" | "sig" => "application/pgp-signature",
+        "gz" | "tgz" => "application/gzip",
+        "zst" => "application/zstd",
+        "xz" | "txz" => "application/x-xz",
+        "bz2" => "application/x-bzip2",
+        "tar" => "application/x-tar",
+        "zip" => "application/zip",
+        "deb" => "application/vnd.debian.binary-package",
+        "rpm" => "application/x-rpm",
+        "pdf" => "application/pdf",
+        "png" => "image/png",
+        "svg" => "image/svg+xml",
+        "wasm" => "application/wasm",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::Hasher;
+
+    fn hashes(content: &[u8]) -> Hashes {
+        let mut hasher = Hasher::with_md5();
+        hasher.update(content);
+        hasher.finish()
+    }
+
+    fn object(content: &[u8]) -> Object {
+        let Hashes { size, md5, crc32c, .. } = hashes(content);
+        Object { size, md5, crc32c: Some(crc32c), ..Object::default() }
+    }
+
+    #[test]
+    fn content_is_known_by_metadata_or_by_hashes_of_what_was_read_and_else_not() {
+        let (a, b) = (hashes(b"aaaa"), hashes(b"bbbb"));
+        let tagged = Object { sha256: Some(a.sha256), ..object(b"xxxx") };
+        assert_eq!(tagged.is(&a.sha256, None), Some(true));
+        assert_eq!(tagged.is(&b.sha256, None), Some(false));
+        assert_eq!(object(b"aaaa").is(&a.sha256, None), None, "nothing was read");
+        assert_eq!(object(b"aaaa").is(&a.sha256, Some(&a)), Some(true));
+        assert_eq!(object(b"bbbb").is(&a.sha256, Some(&a)), Some(false));
+        assert_eq!(
+            object(b"aaaa").is(&a.sha256, Some(&b)),
+            None,
+            "it is not what was read, and may be what is wanted"
+        );
+        assert_eq!(
+            object(b"bbbb").is(&a.sha256, Some(&b)),
+            Some(false),
+            "it is what was read, and that is not wanted"
+        );
+        let bare = Object { size: 4, ..Object::default() };
+        assert_eq!(bare.is(&a.sha256, Some(&a)), None, "equal sizes alone prove nothing");
+        assert_eq!(Object { size: 5, ..bare }.is(&a.sha256, Some(&a)), Some(false));
+        let composite = Object { md5: None, ..object(b"aaaa") };
+        assert_eq!(composite.is(&a.sha256, Some(&a)), Some(true), "composite objects have a CRC32C");
+    }
+
+    #[test]
+    fn two_composite_objects_of_one_size_are_not_equal_for_that() {
+        let (one, other) = (Object { md5: None, ..object(b"aaaa") }, Object { md5: None, ..object(b"bbbb") });
+        assert!(!one.resembles(&other) && one.resembles(&one));
+        let bare = Object { size: 4, ..Object::default() };
+        assert!(!bare.resembles(&bare));
+    }
+
+    #[test]
+    fn metadata_travels_and_a_missing_type_comes_from_the_name() {
+        let sha256 = hashes(b"").sha256;
+        let type_of = |known: Option<&str>, name: &str| {
+            let attributes = Attributes { content_type: known.map(str::to_owned), ..Attributes::default() };
+            attributes.promoted(name, &sha256).content_type
+        };
+        assert_eq!(type_of(Some("text/x"), "a.json").as_deref(), Some("text/x"));
+        assert_eq!(type_of(None, "v1.0/a.JSON").as_deref(), Some("application/json"));
+        assert_eq!(type_of(Some("binary/octet-stream"), "t.tgz").as_deref(), Some("application/gzip"));
+        assert_eq!(
+            type_of(Some("application/octet-stream"), "t.tgz").as_deref(),
+            Some("application/octet-stream")
+        );
+        assert_eq!(type_of(None, "v1.0/tool"), None);
+        let attributes =
+            Attributes { custom: [("k".to_owned(), "v".to_owned())].into(), ..Attributes::default() };
+        let promoted = attributes.promoted("a", &sha256);
+        assert_eq!(promoted.custom.len(), 2);
+        assert_eq!(promoted.custom[SHA256_METADATA], sha256.to_string());
+    }
+}

@@ -1,0 +1,220 @@
+//! Copy: the only phase that writes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use futures_util::stream::{StreamExt as _, iter};
+use manifest::files::FileEntry;
+use tokio::sync::Semaphore;
+
+use super::AT_ONCE;
+use super::plan::{Decision, Edge, Plan};
+use super::readers::Writers;
+use crate::decide::Verdict;
+use crate::error::{Error, ErrorKind};
+use crate::event::{Event, Phase, Run};
+use crate::hash::{Hasher, Hashes};
+use crate::object::Object;
+use crate::stores::{Condition, Content, StoreRead, StoreWrite, Upload};
+use crate::transfer::{SMALL_MAX, Source, Target, content, part_size, read_all, transfer};
+
+/// The memory for content that is under way, in KiB.
+const MEMORY: u32 = 64 * 1024;
+/// The least that a file counts for, in KiB: its buffers and requests.
+const LEAST: u32 = 64;
+
+/// The permission to write, and the stores to write to.
+#[derive(Debug)]
+pub struct Confirmed {
+    writers: Writers,
+}
+
+impl Confirmed {
+    /// Returns the permission if the run is confirmed.
+    pub fn when(confirm: bool, writers: Writers) -> Option<Self> {
+        confirm.then_some(Self { writers })
+    }
+}
+
+/// A plan that was carried out.
+#[derive(Debug)]
+pub struct CarriedOut {
+    plan: Plan,
+    failed: usize,
+    not_begun: usize,
+}
+
+impl CarriedOut {
+    /// Returns the plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Returns the number of files that could not be copied to a destination, with those that the plan could not decide.
+    pub fn failed(&self) -> usize {
+        self.failed + self.plan.summary().failed
+    }
+
+    /// Returns the number of files that were not begun or were aborted, because the run was stopped.
+    pub fn not_begun(&self) -> usize {
+        self.not_begun
+    }
+}
+
+/// Carries out a plan. A file that fails does not stop the others.
+pub async fn carry_out(run: &Run, confirmed: Confirmed, plan: Plan) -> CarriedOut {
+    run.phase(Phase::Copy, async {
+        let Confirmed { writers } = confirmed;
+        // A file is read once for all destinations.
+        let mut files: BTreeMap<(usize, usize), Vec<Decision>> = BTreeMap::new();
+        for decision in plan.copies() {
+            let Edge { project, file, .. } = decision.edge;
+            files.entry((project, file)).or_default().push(decision.clone());
+        }
+        run.emit(&Event::Work { units: "files", more: files.len() });
+        let copying = Copying {
+            run,
+            plan: &plan,
+            writers: &writers,
+            memory: Semaphore::new(MEMORY as usize),
+            failed: AtomicUsize::new(0),
+            not_begun: AtomicUsize::new(0),
+        };
+        let copies = iter(files.into_values().map(|decisions| copying.file(decisions)));
+        copies.buffer_unordered(AT_ONCE).collect::<()>().await;
+        let Copying { failed, not_begun, .. } = copying;
+        let (failed, not_begun) = (failed.into_inner(), not_begun.into_inner());
+        CarriedOut { plan, failed, not_begun }
+    })
+    .await
+}
+
+struct Copying<'a> {
+    run: &'a Run,
+    plan: &'a Plan,
+    writers: &'a Writers,
+    memory: Semaphore,
+    failed: AtomicUsize,
+    not_begun: AtomicUsize,
+}
+
+impl Copying<'_> {
+    /// Copies a file to all destinations that lack it.
+    async fn file(&self, decisions: Vec<Decision>) {
+        let Some(edge) = decisions.first().map(|decision| decision.edge) else { return };
+        let Some(object) = self.plan.source(edge) else { return };
+        let entry = self.plan.entry(edge);
+        let memory = self.memory.acquire_many(cost(object.size, decisions.len()));
+        let permit = tokio::select! {
+            permit = memory => permit.ok(),
+            () = self.run.stop().cancelled() => None,
+        };
+        if permit.is_none() || self.run.is_stopping() {
+            self.not_begun.fetch_add(decisions.len(), Relaxed);
+            return;
+        }
+        let results = self.copy(entry, object, &decisions).await;
+        for (decision, result) in decisions.iter().zip(results) {
+            let operation = self.plan.operation(decision);
+            match result {
+                Ok(sent) => self.run.emit(&Event::Copied { operation, size: object.size, sent }),
+                Err(error) if matches!(error.kind(), ErrorKind::Interrupted) => {
+                    self.not_begun.fetch_add(1, Relaxed);
+                }
+                Err(error) => {
+                    self.failed.fetch_add(1, Relaxed);
+                    self.run.emit(&Event::Failed(operation, Arc::new(error)));
+                }
+            }
+        }
+        self.run.emit(&Event::Worked);
+    }
+
+    /// Copies a file. Returns for each destination whether it was written, rather than found.
+    async fn copy(
+        &self,
+        entry: &FileEntry,
+        object: &Object,
+        decisions: &[Decision],
+    ) -> Vec<Result<bool, Error>> {
+        let project = &self.plan.readers.projects[decisions[0].edge.project];
+        let source = &*project.source;
+        let (object, first) = match attributes(source, entry, object).await {
+            Ok(opened) => opened,
+            Err(error) => return vec![Err(error); decisions.len()],
+        };
+        let attributes = object.attributes.as_deref().cloned().unwrap_or_default();
+        let attributes = attributes.promoted(&entry.name, &entry.sha256);
+        let targets = decisions.iter().map(|decision| Target {
+            store: self.writer(decision.edge),
+            name: &entry.name,
+            upload: Upload {
+                size: object.size,
+                sha256: entry.sha256,
+                crc32c: object.crc32c,
+                attributes: attributes.clone(),
+                condition: match (&decision.verdict, &decision.replaced) {
+                    (Verdict::Replace(_), Some(version)) => Condition::Version(version.to_string()),
+                    _ => Condition::Absent,
+                },
+            },
+        });
+        let what = format!("reading {}", source.url().file(&entry.name));
+        let pieces = content(source, &entry.name, &object, first);
+        let content = Source { what, size: object.size, sha256: entry.sha256, pieces };
+        let written = transfer(content, targets.collect(), self.run.stop()).await;
+        let mut results = Vec::with_capacity(written.len());
+        for (decision, written) in decisions.iter().zip(written) {
+            results.push(match written {
+                Ok(_) => Ok(true),
+                Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
+                    self.found(self.writer(decision.edge), entry, error).await
+                }
+                Err(error) => Err(error),
+            });
+        }
+        results
+    }
+
+    fn writer(&self, edge: Edge) -> &dyn StoreWrite {
+        &*self.writers.projects[edge.project][edge.destination]
+    }
+
+    /// Looks at an object that was not in the state that the plan has seen. It may be what the manifest wants: another run has
+    /// written it, or this one has, and the answer was lost.
+    async fn found(&self, store: &dyn StoreWrite, entry: &FileEntry, error: Error) -> Result<bool, Error> {
+        let Some(object) = store.find(&entry.name).await? else { return Err(error) };
+        if object.is(&entry.sha256, None) == Some(true) {
+            return Ok(false);
+        }
+        if object.sha256.is_none() {
+            let Hashes { sha256, .. } = read_all(store, &entry.name, &object, Hasher::new()).await?;
+            if sha256 == entry.sha256 {
+                return Ok(false);
+            }
+        }
+        Err(error)
+    }
+}
+
+/// Returns the object with its metadata. Where a listing lacks the metadata, the object is opened, and its content used.
+async fn attributes(
+    source: &dyn StoreRead,
+    entry: &FileEntry,
+    object: &Object,
+) -> Result<(Object, Option<Content>), Error> {
+    if object.attributes.is_some() {
+        return Ok((object.clone(), None));
+    }
+    let version = (!object.version.is_empty()).then_some(object.version.as_str());
+    let content = source.open(&entry.name, version, 0).await?;
+    let attributes = content.object.attributes.clone();
+    Ok((Object { attributes, ..object.clone() }, Some(content)))
+}
+
+/// Returns the memory that a file may take, in KiB: its content, and copies of it in the requests for destinations; or two parts.
+fn cost(size: u64, destinations: usize) -> u32 {
+    let bytes = if size <= SMALL_MAX { size * (1 + destinations.min(3) as u64) } else { 3 * part_size(size) };
+    u32::try_from(bytes / 1024).unwrap_or(MEMORY).clamp(LEAST, MEMORY)
+}

@@ -1,0 +1,43 @@
+//! Why a run ends before it writes anything.
+
+use std::fmt;
+
+use super::plan::Plan;
+use crate::error::Error;
+
+/// A run that ended before it wrote anything.
+#[derive(Debug)]
+pub enum GivenUp {
+    /// Stores cannot be used. All of them are listed.
+    Unavailable(Vec<Error>),
+    /// The plan has conflicts, or, with `strict`, files that are lost.
+    Conflicts(Box<Plan>),
+    /// The run was stopped.
+    Interrupted,
+}
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(errors) => {
+                f.write_str("filestores cannot be used; nothing was promoted")?;
+                errors.iter().try_for_each(|error| write!(f, "\n  {error}"))
+            }
+            Self::Conflicts(plan) => {
+                f.write_str("the plan cannot be carried out; nothing was promoted")?;
+                plan.conflicts().try_for_each(|conflict| write!(f, "\n  {conflict}"))
+            }
+            Self::Interrupted => f.write_str("interrupted; nothing was promoted"),
+        }
+    }
+}
+
+impl GivenUp {
+    /// Returns what a person can do about it, if that is known.
+    pub fn advice(&self) -> Option<&'static str> {
+        match self {
+            Self::Unavailable(errors) => errors.iter().find_map(Error::advice),
+            Self::Conflicts(_) | Self::Interrupted => None,
+        }
+    }
+}

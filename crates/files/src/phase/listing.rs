@@ -1,0 +1,159 @@
+//! Finds out which files a store has: with a listing as far as that is cheaper, and else one by one.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use futures_util::stream::{StreamExt as _, iter};
+
+use super::AT_ONCE;
+use crate::error::{Error, ErrorKind};
+use crate::object::Object;
+use crate::stores::{Page, StoreRead};
+
+/// A listing is given up when it has taken a page for so many wanted files: it then has mostly others.
+const FILES_A_PAGE: usize = 4;
+
+/// What is known of a file in a store.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// A listing that is complete does not have it.
+    NotListed,
+    /// It is proven not to be there.
+    Absent,
+    There(Object),
+    Unreadable(Arc<Error>),
+}
+
+/// Which of the answers of a listing are final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ask {
+    /// What a complete listing does not have is asked for by itself.
+    ForAbsent,
+    /// What a listing does not have is left at that.
+    ForNothing,
+}
+
+/// Finds the files with these names, which are in the order of their bytes. Returns an answer for each name.
+///
+/// # Errors
+/// If the store as a whole cannot be read.
+pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) -> Result<Vec<Found>, Error> {
+    let mut listing = Listing { store, names, found: vec![None; names.len()], is_complete: false };
+    listing.read().await?;
+    let Listing { found, is_complete, .. } = listing;
+    let asks = |index: usize| !is_complete || (ask == Ask::ForAbsent && found[index].is_none());
+    let open: Vec<usize> = (0..names.len()).filter(|index| found[*index].is_none() && asks(*index)).collect();
+    let answers = iter(open.into_iter().map(|index| async move {
+        let found = match store.find(names[index]).await {
+            Ok(Some(object)) => Found::There(object),
+            Ok(None) => Found::Absent,
+            Err(error) => Found::Unreadable(Arc::new(error)),
+        };
+        (index, found)
+    }));
+    let answers: Vec<(usize, Found)> = answers.buffer_unordered(AT_ONCE).collect().await;
+    let mut all: Vec<Found> =
+        found.into_iter().map(|object| object.map_or(Found::NotListed, Found::There)).collect();
+    for (index, found) in answers {
+        all[index] = found;
+    }
+    Ok(all)
+}
+
+struct Listing<'a> {
+    store: &'a dyn StoreRead,
+    names: &'a [&'a str],
+    found: Vec<Option<Object>>,
+    /// Whether all that the store has was seen, as far as it may be wanted.
+    is_complete: bool,
+}
+
+impl Listing<'_> {
+    /// Reads pages. The first page also tells whether the store can be read at all.
+    async fn read(&mut self) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (self.names.first(), self.names.last()) else { return Ok(()) };
+        let prefix = common_folder(first, last);
+        let budget = (self.names.len() / FILES_A_PAGE).max(1);
+        let (mut token, mut seen): (Option<String>, HashSet<String>) = (None, HashSet::new());
+        let mut previous: Option<String> = None;
+        let mut is_ordered = true;
+        for number in 0..budget {
+            let page = match self.store.page(prefix, first, token.as_deref()).await {
+                Ok(Some(page)) => page,
+                Ok(None) => return Ok(()),
+                // Who may not list may still read single objects.
+                Err(error) if number == 0 && matches!(error.kind(), ErrorKind::Forbidden(_)) => {
+                    return self.without_listing(error).await;
+                }
+                Err(error) => return Err(error),
+            };
+            let Page { objects, next } = page;
+            for (name, object) in objects {
+                is_ordered &= previous.as_deref().is_none_or(|previous| previous < name.as_str());
+                if let Ok(index) = self.names.binary_search(&name.as_str()) {
+                    self.found[index] = Some(object);
+                }
+                previous = Some(name);
+            }
+            let is_past = is_ordered && previous.as_deref().is_some_and(|previous| previous > *last);
+            match next {
+                _ if is_past => {
+                    self.is_complete = true;
+                    return Ok(());
+                }
+                None => {
+                    self.is_complete = true;
+                    return Ok(());
+                }
+                // A listing that goes in circles never ends.
+                Some(next) if !seen.insert(next.clone()) => {
+                    tracing::warn!(
+                        "{}: the listing repeats itself; files are asked for one by one",
+                        self.store.url()
+                    );
+                    return Ok(());
+                }
+                Some(next) => token = Some(next),
+            }
+        }
+        tracing::debug!(
+            "{}: the listing has many other objects; files are asked for one by one",
+            self.store.url()
+        );
+        Ok(())
+    }
+
+    /// Checks with one file that single objects can be read. `error` says that the listing cannot.
+    async fn without_listing(&mut self, error: Error) -> Result<(), Error> {
+        match self.store.find(self.names[0]).await {
+            Ok(object) => {
+                self.found[0] = object;
+                Ok(())
+            }
+            Err(other) if matches!(other.kind(), ErrorKind::Forbidden(_)) => Err(error),
+            Err(other) => Err(other),
+        }
+    }
+}
+
+/// Returns the folder that two names have in common, with a slash at its end, or an empty text. All names between them in the
+/// order of bytes are in it.
+fn common_folder<'n>(first: &'n str, last: &str) -> &'n str {
+    let common = first.bytes().zip(last.bytes()).take_while(|(a, b)| a == b).count();
+    let end = first.as_bytes()[..common].iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+    &first[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_share_a_folder() {
+        assert_eq!(common_folder("a/b/c", "a/b/d"), "a/b/");
+        assert_eq!(common_folder("a/b", "a/bc/d"), "a/");
+        assert_eq!(common_folder("a", "b"), "");
+        assert_eq!(common_folder("ü/a", "ü/b"), "ü/");
+        assert_eq!(common_folder("a/x", "a/x"), "a/");
+    }
+}

@@ -1,0 +1,21 @@
+//! The phases of a promotion. Each consumes what the one before has made.
+
+mod copy;
+mod given_up;
+mod listing;
+mod open;
+mod plan;
+mod planning;
+mod read;
+mod readers;
+
+pub use copy::{CarriedOut, Confirmed, carry_out};
+pub use given_up::GivenUp;
+pub use open::{Opened, open_stores};
+pub use plan::{Conflict, Decision, Edge, Plan, Summary};
+pub use planning::{Options, plan};
+pub use read::{ReadStores, read};
+pub use readers::{Readers, Writers};
+
+/// The number of files that are worked on at the same time. The limits of the hosts say how many requests are sent.
+const AT_ONCE: usize = 64;

@@ -1,0 +1,162 @@
+//! Read: asks the stores for all files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use futures_util::stream::{StreamExt as _, iter};
+use manifest::files::{FileManifests, FileProject, Scheme};
+
+use super::AT_ONCE;
+use super::given_up::GivenUp;
+use super::listing::{Ask, Found, find_all};
+use super::readers::{ProjectReaders, Readers};
+use crate::error::Error;
+use crate::event::{Event, Phase, Run};
+use crate::object::Object;
+use crate::stores::StoreRead;
+
+/// What the destination has of a file.
+#[derive(Clone, Debug)]
+pub(super) enum There {
+    /// It is not there, or nothing shows it.
+    Absent,
+    /// It is known to be what the manifest wants.
+    Wanted,
+    /// It is there, and not known to be what the manifest wants.
+    Other(Box<Object>),
+    Unreadable(Arc<Error>),
+}
+
+/// What the source has of a file.
+#[derive(Clone, Debug)]
+pub(super) enum Here {
+    Absent,
+    There(Box<Object>),
+    Unreadable(Arc<Error>),
+}
+
+/// What the stores have of the files of a project.
+#[derive(Debug)]
+pub(super) struct ProjectState {
+    /// For each file.
+    pub(super) source: Vec<Here>,
+    /// For each destination and file.
+    pub(super) destinations: Vec<Vec<There>>,
+}
+
+/// What the stores have of all files.
+#[derive(Debug)]
+pub struct ReadStores {
+    pub(super) manifests: FileManifests,
+    pub(super) readers: Readers,
+    pub(super) states: Vec<ProjectState>,
+}
+
+/// Asks all stores for all files of the manifests.
+///
+/// # Errors
+/// If a store as a whole cannot be read: returns all such stores.
+pub async fn read(run: &Run, readers: Readers, manifests: FileManifests) -> Result<ReadStores, GivenUp> {
+    run.phase(Phase::Read, async {
+        let stores: usize = manifests.projects.iter().map(|project| project.destinations.len() + 1).sum();
+        run.emit(&Event::Work { units: "stores", more: stores });
+        let projects = manifests.projects.iter().zip(&readers.projects);
+        let reads = projects.map(|(project, readers)| project_state(run, project, readers));
+        let (mut states, mut errors) = (Vec::new(), Vec::new());
+        // One project after the other: the limits of hosts are shared anyway.
+        for state in reads {
+            if run.is_stopping() {
+                return Err(GivenUp::Interrupted);
+            }
+            match state.await {
+                Ok(state) => states.push(state),
+                Err(found) => errors.extend(found),
+            }
+        }
+        if errors.is_empty() {
+            return Ok(ReadStores { manifests, readers, states });
+        }
+        Err(GivenUp::Unavailable(errors))
+    })
+    .await
+}
+
+async fn project_state(
+    run: &Run,
+    project: &FileProject,
+    readers: &ProjectReaders,
+) -> Result<ProjectState, Vec<Error>> {
+    // Names in the order of their bytes, with their places.
+    let mut order: Vec<usize> = (0..project.files.len()).collect();
+    order.sort_unstable_by(|a, b| project.files[*a].name.as_str().cmp(project.files[*b].name.as_str()));
+    let names: Vec<&str> = order.iter().map(|index| project.files[*index].name.as_str()).collect();
+    let destinations = join_all(readers.destinations.iter().map(|store| async {
+        let found = find_all(&**store, &names, Ask::ForNothing).await?;
+        let state = destination(&**store, project, &order, found).await;
+        run.emit(&Event::Worked);
+        Ok::<_, Error>(state)
+    }));
+    let source = async {
+        let found = find_all(&*readers.source, &names, Ask::ForAbsent).await?;
+        run.emit(&Event::Worked);
+        let mut state = vec![Here::Absent; order.len()];
+        for (index, found) in order.iter().zip(found) {
+            state[*index] = match found {
+                Found::NotListed | Found::Absent => Here::Absent,
+                Found::There(object) => Here::There(Box::new(object)),
+                Found::Unreadable(error) => Here::Unreadable(error),
+            };
+        }
+        Ok::<_, Error>(state)
+    };
+    let destinations = destinations.await;
+    let source = source.await;
+    let (mut states, mut errors) = (Vec::new(), Vec::new());
+    for state in destinations {
+        match state {
+            Ok(state) => states.push(state),
+            Err(error) => errors.push(error),
+        }
+    }
+    match source {
+        Ok(source) if errors.is_empty() => Ok(ProjectState { source, destinations: states }),
+        Ok(_) => Err(errors),
+        Err(error) => {
+            errors.push(error);
+            Err(errors)
+        }
+    }
+}
+
+/// Returns what a destination has, in the order of the manifest. Listings of S3 lack hashes, so objects that are there are asked
+/// for them.
+async fn destination(
+    store: &dyn StoreRead,
+    project: &FileProject,
+    order: &[usize],
+    found: Vec<Found>,
+) -> Vec<There> {
+    let is_s3 = store.url().scheme() == Scheme::S3;
+    let answers = iter(order.iter().zip(found).map(|(index, found)| async move {
+        let file = &project.files[*index];
+        let found = match found {
+            Found::There(object) if is_s3 && object.sha256.is_none() => match store.find(&file.name).await {
+                Ok(Some(object)) => Found::There(object),
+                Ok(None) => Found::Absent,
+                Err(error) => Found::Unreadable(Arc::new(error)),
+            },
+            found => found,
+        };
+        let there = match found {
+            Found::NotListed | Found::Absent => There::Absent,
+            Found::There(object) if object.is(&file.sha256, None) == Some(true) => There::Wanted,
+            Found::There(object) => There::Other(Box::new(Object { attributes: None, ..object })),
+            Found::Unreadable(error) => There::Unreadable(error),
+        };
+        (*index, there)
+    }));
+    let answers: HashMap<usize, There> = answers.buffer_unordered(AT_ONCE).collect().await;
+    let mut answers = answers;
+    (0..order.len()).map(|index| answers.remove(&index).unwrap_or(There::Absent)).collect()
+}

@@ -1,0 +1,206 @@
+//! The report of a run. It is built from events, so that it is also correct if the run is interrupted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::event::{Event, Observer, Operation, Phase};
+use crate::phase::{Plan, Summary};
+
+/// The version of the schema, which is documented in `docs/reference/files.md`.
+const SCHEMA: u32 = 1;
+
+/// Collects the events of a run. It can be read at any time.
+#[derive(Debug)]
+pub struct ReportBuilder {
+    started: Timestamp,
+    entries: Mutex<Entries>,
+}
+
+#[derive(Debug, Default)]
+struct Entries {
+    copied: Vec<(Operation, u64, bool)>,
+    failed: Vec<Failure>,
+    lost: Vec<String>,
+    warnings: Vec<String>,
+    seconds: BTreeMap<String, f64>,
+    bytes_sent: u64,
+    is_writing: bool,
+}
+
+/// The numbers of what the run has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Totals {
+    /// Files that were written to a destination.
+    pub copied: usize,
+    /// Files that were at a destination when they were about to be written.
+    pub there: usize,
+    /// Files that could not be promoted to a destination.
+    pub failed: usize,
+    /// Bytes of files that were written.
+    pub bytes_sent: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct Failure {
+    source: String,
+    destination: String,
+    error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CopiedFile {
+    source: String,
+    destination: String,
+    replaced: bool,
+    sent: bool,
+    bytes: u64,
+}
+
+/// The report that `--report` writes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    schema: u32,
+    version: &'static str,
+    outcome: String,
+    exit_code: u8,
+    confirmed: bool,
+    started: Timestamp,
+    elapsed_seconds: f64,
+    phase_seconds: BTreeMap<String, f64>,
+    plan: Option<Summary>,
+    totals: Totals,
+    copied: Vec<CopiedFile>,
+    failed: Vec<Failure>,
+    lost: Vec<String>,
+    warnings: Vec<String>,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+    hosts: serde_json::Value,
+}
+
+/// The properties of the end of a run that [`ReportBuilder`] cannot derive from events.
+#[derive(Debug)]
+pub struct Ending<'a> {
+    /// The outcome as one word: `done`, `dry-run`, `interrupted`…
+    pub outcome: &'a str,
+    /// The exit code of the process.
+    pub exit_code: u8,
+    /// Whether `--confirm` was given.
+    pub confirmed: bool,
+    /// The plan, if the run got that far.
+    pub plan: Option<&'a Plan>,
+    /// The error that ended the run, and advice about it.
+    pub error: Option<(String, Option<&'static str>)>,
+    /// The requests and bytes of each host.
+    pub hosts: serde_json::Value,
+}
+
+impl Default for ReportBuilder {
+    fn default() -> Self {
+        Self { started: Timestamp::now(), entries: Mutex::default() }
+    }
+}
+
+impl ReportBuilder {
+    /// Returns the current totals.
+    pub fn totals(&self) -> Totals {
+        let entries = self.entries();
+        let copied = entries.copied.iter().filter(|(_, _, sent)| *sent).count();
+        Totals {
+            copied,
+            there: entries.copied.len() - copied,
+            failed: entries.failed.len(),
+            bytes_sent: entries.bytes_sent,
+        }
+    }
+
+    /// Returns whether the copying has started, so that destinations may have been written to.
+    pub fn has_writing_begun(&self) -> bool {
+        self.entries().is_writing
+    }
+
+    /// Returns the time since the start of the run.
+    pub fn elapsed(&self) -> Duration {
+        Timestamp::now().duration_since(self.started).try_into().unwrap_or_default()
+    }
+
+    /// Returns what failed while copying, each with its advice.
+    pub fn failures(&self) -> Vec<(String, Option<&'static str>)> {
+        self.entries().failed.iter().map(|failure| (failure.error.clone(), failure.advice)).collect()
+    }
+
+    /// Creates the report of the run.
+    pub fn report(&self, ending: Ending<'_>) -> Report {
+        let mut totals = self.totals();
+        let entries = self.entries();
+        let of_plan = ending.plan.into_iter().flat_map(Plan::failures);
+        let of_plan = of_plan.map(|(operation, error)| failure(&operation, &error));
+        let failed: Vec<Failure> = of_plan.chain(entries.failed.iter().cloned()).collect();
+        totals.failed = failed.len();
+        let copied = entries.copied.iter().map(|(operation, bytes, sent)| CopiedFile {
+            source: operation.source.clone(),
+            destination: operation.destination.clone(),
+            replaced: operation.replaces,
+            sent: *sent,
+            bytes: *bytes,
+        });
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            outcome: ending.outcome.to_owned(),
+            exit_code: ending.exit_code,
+            confirmed: ending.confirmed,
+            started: self.started,
+            elapsed_seconds: self.elapsed().as_secs_f64(),
+            phase_seconds: entries.seconds.clone(),
+            plan: ending.plan.map(Plan::summary),
+            totals,
+            copied: copied.collect(),
+            failed,
+            lost: entries.lost.clone(),
+            warnings: entries.warnings.clone(),
+            error: ending.error.as_ref().map(|(error, _)| error.clone()),
+            advice: ending.error.and_then(|(_, advice)| advice),
+            hosts: ending.hosts,
+        }
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failure(operation: &Operation, error: &crate::Error) -> Failure {
+    let Operation { source, destination, .. } = operation.clone();
+    Failure { source, destination, error: error.to_string(), advice: error.advice() }
+}
+
+impl Observer for ReportBuilder {
+    fn observe(&self, event: &Event) {
+        let mut entries = self.entries();
+        match event {
+            Event::Started(phase) => entries.is_writing |= *phase == Phase::Copy,
+            Event::Ended { phase, elapsed } => {
+                entries.seconds.insert(phase.to_string(), elapsed.as_secs_f64());
+            }
+            Event::Warned(text) => entries.warnings.push(text.clone()),
+            Event::Lost(text) => entries.lost.push(text.clone()),
+            Event::Copied { operation, size, sent } => {
+                entries.bytes_sent += if *sent { *size } else { 0 };
+                entries.copied.push((operation.clone(), *size, *sent));
+            }
+            Event::Failed(operation, error) => entries.failed.push(failure(operation, error)),
+            Event::Work { .. } | Event::Worked | Event::Read(_) => {}
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Folders of this machine: `file:///…`.
+//!
+//! A file is written without a name (`O_TMPFILE`), and gets its name when it is complete and on disk. A process that is killed
+//! leaves nothing behind. Metadata is not kept.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use manifest::files::StoreUrl;
+use nix::fcntl::{AT_FDCWD, AtFlags};
+use tempfile::TempPath;
+use tokio::io::AsyncSeekExt as _;
+
+use super::content::Content;
+use super::store::{Condition, Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
+use crate::error::{Error, ErrorKind};
+use crate::hash::Hashes;
+use crate::object::Object;
+
+/// The mode of a new file, before the umask.
+const MODE: u32 = 0o666;
+
+/// A folder.
+#[derive(Debug)]
+pub(super) struct Local {
+    url: StoreUrl,
+}
+
+impl Local {
+    pub(super) fn new(url: StoreUrl) -> Self {
+        Self { url }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(self.url.key(name))
+    }
+
+    fn error(&self, doing: &str, name: &str, kind: impl Into<ErrorKind>) -> Error {
+        Error::new(format!("{doing} {}", self.url.file(name)), kind.into())
+    }
+}
+
+/// Returns the object of a file.
+fn object(metadata: &fs::Metadata) -> io::Result<Object> {
+    if !metadata.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let version =
+        format!("{}:{}:{}.{}", metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    Ok(Object { size: metadata.len(), version, ..Object::default() })
+}
+
+/// Returns the object at a path, or `None` if there is none.
+fn at(path: &Path) -> io::Result<Option<Object>> {
+    match fs::metadata(path) {
+        Ok(metadata) => object(&metadata).map(Some),
+        // A link that leads nowhere is there, and must not be taken for an absent file.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl StoreRead for Local {
+    fn url(&self) -> &StoreUrl {
+        &self.url
+    }
+
+    fn page<'a>(
+        &'a self,
+        _prefix: &'a str,
+        _from: &'a str,
+        _token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<Page>, Error>> {
+        Box::pin(async move {
+            let root = self.url.path();
+            match tokio::fs::metadata(root).await {
+                Ok(metadata) if metadata.is_dir() => Ok(None),
+                Ok(_) => {
+                    Err(Error::new(format!("reading {}", self.url), io::Error::other("not a folder").into()))
+                }
+                Err(error) => Err(Error::new(format!("reading {}", self.url), error.into())),
+            }
+        })
+    }
+
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Object>, Error>> {
+        Box::pin(async move { at(&self.path(name)).map_err(|error| self.error("reading", name, error)) })
+    }
+
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        version: Option<&'a str>,
+        offset: u64,
+    ) -> BoxFuture<'a, Result<Content, Error>> {
+        Box::pin(async move {
+            let fail = |kind: ErrorKind| self.error("reading", name, kind);
+            let path = self.path(name);
+            // The type is checked first: opening a pipe would wait for a writer.
+            match at(&path) {
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(fail(ErrorKind::NoObject)),
+                Err(error) => return Err(fail(error.into())),
+            }
+            let mut file = tokio::fs::File::open(&path).await.map_err(|error| fail(error.into()))?;
+            let metadata = file.metadata().await.map_err(|error| fail(error.into()))?;
+            let object = object(&metadata).map_err(|error| fail(error.into()))?;
+            if version.is_some_and(|version| version != object.version) {
+                return Err(fail(ErrorKind::Changed));
+            }
+            file.seek(io::SeekFrom::Start(offset)).await.map_err(|error| fail(error.into()))?;
+            Ok(Content::file(format!("reading {}", self.url.file(name)), object, file))
+        })
+    }
+}
+
+impl StoreWrite for Local {
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        upload: &'a Upload,
+        content: Bytes,
+    ) -> BoxFuture<'a, Result<Written, Error>> {
+        Box::pin(async move {
+            let mut partial = self.begin(name, upload, 0).await?;
+            let hashes = Hashes { size: upload.size, sha256: upload.sha256, crc32c: 0, md5: None };
+            partial.finish(content, &hashes).await
+        })
+    }
+
+    fn begin<'a>(
+        &'a self,
+        name: &'a str,
+        upload: &'a Upload,
+        _part: u64,
+    ) -> BoxFuture<'a, Result<Box<dyn PartUpload>, Error>> {
+        Box::pin(async move {
+            let (path, condition) = (self.path(name), upload.condition.clone());
+            let what = format!("writing {}", self.url.file(name));
+            let begun = tokio::task::spawn_blocking(move || Partial::begin(path, condition)).await;
+            let begun = begun.unwrap_or_else(|error| Err(io::Error::other(error).into()));
+            let partial = begun.map_err(|kind| Error::new(what.as_str(), kind))?;
+            Ok(Box::new(Writing { what, partial: Some(partial) }) as Box<dyn PartUpload>)
+        })
+    }
+}
+
+/// A file that is being written.
+struct Partial {
+    path: PathBuf,
+    condition: Condition,
+    file: File,
+    /// The name of the file, where the file system has no files without a name. It is deleted when this is dropped.
+    named: Option<TempPath>,
+}
+
+impl Partial {
+    fn begin(path: PathBuf, condition: Condition) -> Result<Self, ErrorKind> {
+        let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
+        fs::create_dir_all(&folder)?;
+        let nameless = fs::OpenOptions::new()
+            .write(true)
+            .mode(MODE)
+            .custom_flags(nix::fcntl::OFlag::O_TMPFILE.bits())
+            .open(&folder);
+        if let Ok(file) = nameless {
+            return Ok(Self { path, condition, file, named: None });
+        }
+        let new = tempfile::Builder::new()
+            .prefix(".kpromo-")
+            .permissions(Permissions::from_mode(MODE))
+            .tempfile_in(&folder)?;
+        let (file, named) = new.into_parts();
+        Ok(Self { path, condition, file, named: Some(named) })
+    }
+
+    fn write(&mut self, content: &[u8]) -> Result<(), ErrorKind> {
+        Ok(self.file.write_all(content)?)
+    }
+
+    /// Gives the file its name.
+    fn publish(self) -> Result<Written, ErrorKind> {
+        self.file.sync_all()?;
+        let version = object(&self.file.metadata()?)?.version;
+        let exists = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => ErrorKind::Precondition,
+            _ => error.into(),
+        };
+        match &self.condition {
+            Condition::Absent => self.link(&self.path).map_err(exists)?,
+            Condition::Version(version) => {
+                if at(&self.path)?.is_none_or(|object| object.version != *version) {
+                    return Err(ErrorKind::Precondition);
+                }
+                // Only a rename replaces a file, and only a file with a name can be renamed.
+                let folder = self.path.parent().unwrap_or(Path::new("/"));
+                let beside =
+                    tempfile::Builder::new().prefix(".kpromo-").make_in(folder, |path| self.link(path))?;
+                beside.into_temp_path().persist(&self.path).map_err(|error| error.error)?;
+            }
+        }
+        // The name is as durable as the content.
+        if let Some(folder) = self.path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(Written { version })
+    }
+
+    /// Links the file as `path`, which must not exist.
+    fn link(&self, path: &Path) -> io::Result<()> {
+        match &self.named {
+            Some(named) => fs::hard_link(named, path),
+            None => {
+                let nameless = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+                nix::unistd::linkat(AT_FDCWD, nameless.as_str(), AT_FDCWD, path, AtFlags::AT_SYMLINK_FOLLOW)
+                    .map_err(io::Error::from)
+            }
+        }
+    }
+}
+
+struct Writing {
+    what: String,
+    /// `None` after the end.
+    partial: Option<Partial>,
+}
+
+impl Writing {
+    /// Does something with the file on a thread for such work.
+    async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(Partial) -> Result<(T, Option<Partial>), ErrorKind> + Send + 'static,
+    ) -> Result<T, Error> {
+        let fail = |kind| Error::new(self.what.as_str(), kind);
+        let partial = self.partial.take().ok_or_else(|| fail(ErrorKind::Interrupted))?;
+        let done = tokio::task::spawn_blocking(move || work(partial)).await;
+        let (result, rest) =
+            done.unwrap_or_else(|error| Err(io::Error::other(error).into())).map_err(fail)?;
+        self.partial = rest;
+        Ok(result)
+    }
+}
+
+impl PartUpload for Writing {
+    fn part(&mut self, content: Bytes) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.blocking(move |mut partial| {
+            partial.write(&content)?;
+            Ok(((), Some(partial)))
+        }))
+    }
+
+    fn finish<'a>(&'a mut self, last: Bytes, _hashes: &'a Hashes) -> BoxFuture<'a, Result<Written, Error>> {
+        Box::pin(self.blocking(move |mut partial| {
+            partial.write(&last)?;
+            Ok((partial.publish()?, None))
+        }))
+    }
+
+    fn abort(&mut self) -> BoxFuture<'_, ()> {
+        self.partial = None;
+        Box::pin(async {})
+    }
+}

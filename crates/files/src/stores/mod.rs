@@ -1,0 +1,76 @@
+//! Object stores: what can be asked of them and written to them, whatever they are.
+
+mod answer;
+mod content;
+mod gcs;
+mod local;
+mod s3;
+mod store;
+
+use std::sync::Arc;
+
+pub use content::Content;
+pub use gcs::{GcsSettings, GoogleTokens};
+use manifest::files::{Scheme, StoreUrl};
+pub use s3::{AwsKeys, S3Settings};
+pub use store::{Condition, Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
+use transport::Door;
+
+use crate::error::Error;
+
+/// How stores are reached.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Google Cloud Storage.
+    pub gcs: GcsSettings,
+    /// S3.
+    pub s3: S3Settings,
+}
+
+/// A store. A clone is the same store.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<dyn StoreWrite>);
+
+impl Store {
+    /// Returns the reading face.
+    pub fn reader(&self) -> &dyn StoreRead {
+        &*self.0
+    }
+
+    /// Returns the writing face. A promotion takes it from [`Confirmed`](crate::Confirmed) alone.
+    pub fn writer(&self) -> &dyn StoreWrite {
+        &*self.0
+    }
+
+    pub(crate) fn shared(&self) -> Arc<dyn StoreWrite> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// Opens stores.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    door: Door,
+    settings: Settings,
+}
+
+impl Stores {
+    /// Creates it. Nothing is asked yet.
+    pub fn new(door: Door, settings: Settings) -> Self {
+        Self { door, settings }
+    }
+
+    /// Opens a store. The tokens are those for Google Cloud Storage; `None`: the store is asked anonymously.
+    ///
+    /// # Errors
+    /// If the store cannot be used: the bucket of S3 does not exist, or the folder does not.
+    pub async fn open(&self, url: &StoreUrl, tokens: Option<Arc<dyn GoogleTokens>>) -> Result<Store, Error> {
+        Ok(Store(match url.scheme() {
+            Scheme::Gcs => {
+                Arc::new(gcs::Gcs::new(self.door.clone(), url.clone(), &self.settings.gcs, tokens))
+            }
+            Scheme::S3 => Arc::new(s3::S3::open(self.door.clone(), url.clone(), &self.settings.s3).await?),
+            Scheme::File => Arc::new(local::Local::new(url.clone())),
+        }))
+    }
+}

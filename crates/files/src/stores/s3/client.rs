@@ -1,0 +1,220 @@
+//! The requests of S3.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use manifest::files::StoreUrl;
+use transport::{Answer, Body, Class, Door, Opened, Request};
+use url::Url;
+
+use super::super::store::Condition;
+use super::call::Call;
+use super::sign::{AwsKeys, Signing};
+use super::wire::{attributes_of, object_of, refusal};
+use crate::error::{Error, ErrorKind};
+use crate::object::Object;
+
+/// The maximum size of the page of a listing, in bytes: a thousand names of a kilobyte, each escaped.
+pub(super) const PAGE_MAX: u64 = 8 << 20;
+/// The region of buckets whose region is not told.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// How S3 is reached.
+#[derive(Clone, Debug, Default)]
+pub struct S3Settings {
+    /// The origin of another store with the API of S3 (`AWS_ENDPOINT_URL`). Buckets are then segments of the path.
+    pub endpoint: Option<Url>,
+    /// The region, where the store does not tell that of a bucket.
+    pub region: Option<String>,
+    /// The keys. `None`: requests are not signed.
+    pub keys: Option<AwsKeys>,
+}
+
+/// A bucket, or a part of one.
+#[derive(Clone, Debug)]
+pub(in super::super) struct S3 {
+    pub(super) door: Door,
+    pub(super) url: StoreUrl,
+    bucket: rusty_s3::Bucket,
+    pub(super) signing: Arc<Signing>,
+    /// Whether the store has no conditional writes.
+    unconditional: Arc<AtomicBool>,
+}
+
+impl S3 {
+    /// Opens a bucket. Its region is asked for with a request that is not signed.
+    pub(in super::super) async fn open(
+        door: Door,
+        url: StoreUrl,
+        settings: &S3Settings,
+    ) -> Result<Self, Error> {
+        let what = format!("asking for the region of s3://{}", url.bucket());
+        let fail = |kind| Error::new(what.as_str(), kind);
+        let first = settings.region.as_deref().unwrap_or(DEFAULT_REGION);
+        let bucket = bucket(&url, settings, first).map_err(fail)?;
+        let mut root = bucket.base_url().clone();
+        // `HEAD /bucket` is what stores know; some take `/bucket/` for an object.
+        if settings.endpoint.is_some() {
+            root.set_path(bucket.base_url().path().trim_end_matches('/'));
+        }
+        let answer = door.send(Request::new(Method::HEAD, root, "s3-region", Class::Read)).await;
+        let answer = answer.map_err(|error| fail(error.into()))?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Err(fail(ErrorKind::NoBucket));
+        }
+        let told = answer.header("x-amz-bucket-region").filter(|region| is_region(region)).map(str::to_owned);
+        let region = told.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
+        let bucket = self::bucket(&url, settings, &region).map_err(fail)?;
+        Ok(Self {
+            door,
+            url,
+            bucket,
+            signing: Arc::new(Signing::new(settings.keys.clone())),
+            unconditional: Arc::default(),
+        })
+    }
+
+    pub(super) fn what(&self, doing: &str, name: &str) -> String {
+        format!("{doing} {}", self.url.file(name))
+    }
+
+    pub(super) fn call<'a>(&self, method: Method, key: &str, kind: &'static str, class: Class) -> Call<'a> {
+        let mut url =
+            if key.is_empty() { self.bucket.base_url().clone() } else { self.bucket.object_url(key) };
+        if key.is_empty() && url.path().len() > 1 {
+            url.set_path(self.bucket.base_url().path().trim_end_matches('/'));
+        }
+        Call::new(method, url, kind, class)
+    }
+
+    /// Signs and sends a call. Where the store refuses it for its time, it is signed anew with the store's time.
+    pub(super) async fn send(
+        &self,
+        call: &Call<'_>,
+        body: Option<&Bytes>,
+        limit: u64,
+    ) -> Result<Answer, ErrorKind> {
+        let request = || {
+            let mut request = self.signing.request(call, self.bucket.region())?.limit(limit);
+            if let Some(body) = body {
+                request = request.body(Body::Bytes(body.clone()));
+            }
+            Ok::<_, ErrorKind>(request)
+        };
+        let answer = self.door.send(request()?).await?;
+        if self.signing.corrects_clock(&answer) {
+            return Ok(self.door.send(request()?).await?);
+        }
+        Ok(answer)
+    }
+
+    /// Returns the failure of an answer.
+    pub(super) fn failed(&self, answer: &Answer) -> ErrorKind {
+        let refusal = refusal(answer);
+        match refusal.code.as_str() {
+            "NoSuchBucket" => ErrorKind::NoBucket,
+            "NoSuchKey" => ErrorKind::NoObject,
+            _ => refusal.kind(answer),
+        }
+    }
+
+    /// Returns whether an object that a `HEAD` has not found is absent: only the body of a `GET` tells it from a missing bucket.
+    pub(super) async fn is_absent(&self, key: &str) -> Result<bool, ErrorKind> {
+        let mut call = self.call(Method::GET, key, "s3-read", Class::Read);
+        call.header("range", "bytes=0-0");
+        let answer = self.send(&call, None, 64 * 1024).await?;
+        match (answer.status(), refusal(&answer).code.as_str()) {
+            (StatusCode::NOT_FOUND, "NoSuchKey") => Ok(true),
+            (StatusCode::NOT_FOUND, _) => Err(self.failed(&answer)),
+            // It has appeared meanwhile.
+            _ => Ok(false),
+        }
+    }
+
+    /// Asks for an object.
+    pub(super) async fn stat(&self, name: &str) -> Result<Option<Object>, Error> {
+        let fail = |kind| Error::new(self.what("asking for", name), kind);
+        let key = self.url.key(name);
+        for _ in 0..2 {
+            let mut call = self.call(Method::HEAD, &key, "s3-stat", Class::Read);
+            call.header("x-amz-checksum-mode", "ENABLED");
+            let answer = self.send(&call, None, 64 * 1024).await.map_err(fail)?;
+            match answer.status() {
+                status if status.is_success() => {
+                    let object =
+                        object_of(|name| answer.header(name).map(str::to_owned), None).map_err(fail)?;
+                    let attributes = Some(Box::new(attributes_of(answer.headers())));
+                    return Ok(Some(Object { attributes, ..object }));
+                }
+                StatusCode::NOT_FOUND if self.is_absent(&key).await.map_err(fail)? => return Ok(None),
+                StatusCode::NOT_FOUND => {}
+                _ => return Err(fail(self.failed(&answer))),
+            }
+        }
+        Err(fail(ErrorKind::Changed))
+    }
+
+    pub(super) async fn stream(&self, call: &Call<'_>) -> Result<Opened, ErrorKind> {
+        Ok(self.door.stream(self.signing.request(call, self.bucket.region())?).await?)
+    }
+
+    /// Adds the condition of a write to a call. Where the store has no conditional writes, the object is looked at instead, right
+    /// before the write.
+    pub(super) async fn conditional<'a>(
+        &self,
+        call: &mut Call<'a>,
+        name: &str,
+        condition: &'a Condition,
+    ) -> Result<(), Error> {
+        if !self.unconditional.load(Relaxed) {
+            match condition {
+                Condition::Absent => call.header("if-none-match", "*"),
+                Condition::Version(etag) => call.header("if-match", etag.as_str()),
+            }
+            return Ok(());
+        }
+        call.without_conditions();
+        let holds = match (self.stat(name).await?, condition) {
+            (None, Condition::Absent) => true,
+            (Some(object), Condition::Version(etag)) => object.version == *etag,
+            _ => false,
+        };
+        if holds { Ok(()) } else { Err(Error::new(self.what("writing", name), ErrorKind::Precondition)) }
+    }
+
+    /// Returns whether an answer says that the store has no conditional writes. The next one is made without.
+    pub(super) fn lacks_conditions(&self, answer: &Answer) -> bool {
+        answer.status() == StatusCode::NOT_IMPLEMENTED && !self.unconditional.swap(true, Relaxed)
+    }
+}
+
+/// Returns the bucket of a URL.
+fn bucket(url: &StoreUrl, settings: &S3Settings, region: &str) -> Result<rusty_s3::Bucket, ErrorKind> {
+    let invalid = |error: String| ErrorKind::Unreadable(format!("the bucket has no URL: {error}"));
+    let name = url.bucket().to_owned();
+    // The certificate of a virtual host covers one label.
+    let is_label = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let style = if settings.endpoint.is_none() && name.bytes().all(is_label) {
+        rusty_s3::UrlStyle::VirtualHost
+    } else {
+        rusty_s3::UrlStyle::Path
+    };
+    let endpoint = match &settings.endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => {
+            let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
+            let text = format!("https://s3.{region}.amazonaws.com{suffix}");
+            text.parse().map_err(|error: url::ParseError| invalid(error.to_string()))?
+        }
+    };
+    rusty_s3::Bucket::new(endpoint, style, name, region.to_owned())
+        .map_err(|error| invalid(error.to_string()))
+}
+
+/// Returns whether a text may be the name of a region: it becomes a part of a host's name.
+fn is_region(text: &str) -> bool {
+    (1..=40).contains(&text.len())
+        && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+}

@@ -1,0 +1,153 @@
+//! S3, and other stores with its API.
+//!
+//! Requests are signed in their query (*Signature Version 4*), with the headers that matter. Where the clock of this machine is
+//! wrong, the store's clock is used: a refusal for the time carries it in its `Date`.
+
+mod call;
+mod client;
+mod multipart;
+mod sign;
+mod wire;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use client::PAGE_MAX;
+pub(super) use client::S3;
+pub use client::S3Settings;
+use futures_util::future::BoxFuture;
+use http::{Method, StatusCode};
+use manifest::files::StoreUrl;
+use multipart::Multipart;
+pub use sign::AwsKeys;
+use transport::{Class, Opened};
+use wire::{Listing, attributes_of, object_of, set_attributes};
+
+use super::content::Content;
+use super::store::{Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
+use crate::error::{Error, ErrorKind};
+use crate::object::Object;
+
+impl StoreRead for S3 {
+    fn url(&self) -> &StoreUrl {
+        &self.url
+    }
+
+    fn page<'a>(
+        &'a self,
+        prefix: &'a str,
+        from: &'a str,
+        token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Option<Page>, Error>> {
+        Box::pin(async move {
+            let fail = |kind| Error::new(format!("listing {}", self.url), kind);
+            let mut call = self.call(Method::GET, "", "s3-list", Class::Read);
+            call.query("list-type", "2");
+            call.query("encoding-type", "url");
+            call.query("prefix", self.url.key(prefix));
+            match token {
+                Some(token) => call.query("continuation-token", token),
+                None => {
+                    // The listing begins after this name, which is less than the first wanted one.
+                    let mut after = self.url.key(from);
+                    after.pop();
+                    if !after.is_empty() {
+                        call.query("start-after", after);
+                    }
+                }
+            }
+            let answer = self.send(&call, None, PAGE_MAX).await.map_err(fail)?;
+            if !answer.status().is_success() {
+                return Err(fail(self.failed(&answer)));
+            }
+            Listing::parse(answer.body()).and_then(|listing| listing.page(&self.url)).map(Some).map_err(fail)
+        })
+    }
+
+    fn find<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Object>, Error>> {
+        Box::pin(self.stat(name))
+    }
+
+    fn open<'a>(
+        &'a self,
+        name: &'a str,
+        version: Option<&'a str>,
+        offset: u64,
+    ) -> BoxFuture<'a, Result<Content, Error>> {
+        Box::pin(async move {
+            let what = self.what("reading", name);
+            let fail = |kind| Error::new(what.as_str(), kind);
+            let mut call = self.call(Method::GET, &self.url.key(name), "s3-read", Class::BulkRead);
+            if let Some(etag) = version {
+                call.header("if-match", etag);
+            }
+            if offset > 0 {
+                call.header("range", format!("bytes={offset}-"));
+            }
+            let mut opened = self.stream(&call).await.map_err(fail)?;
+            if let Opened::Other(answer) = &opened
+                && self.signing.corrects_clock(answer)
+            {
+                opened = self.stream(&call).await.map_err(fail)?;
+            }
+            match opened {
+                Opened::Body(body) => {
+                    if offset > 0 && body.status() != StatusCode::PARTIAL_CONTENT {
+                        return Err(fail(ErrorKind::Unreadable(
+                            "a part was asked for, and the whole came".to_owned(),
+                        )));
+                    }
+                    let object =
+                        object_of(|name| body.header(name).map(str::to_owned), Some(offset)).map_err(fail)?;
+                    let attributes = Some(Box::new(attributes_of(body.headers())));
+                    Ok(Content::http(what.clone(), Object { attributes, ..object }, body))
+                }
+                Opened::Other(answer) => Err(fail(match (answer.status(), self.failed(&answer)) {
+                    (StatusCode::PRECONDITION_FAILED, _) => ErrorKind::Changed,
+                    (_, ErrorKind::NoObject) if version.is_some() => ErrorKind::Changed,
+                    (_, kind) => kind,
+                })),
+            }
+        })
+    }
+}
+
+impl StoreWrite for S3 {
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        upload: &'a Upload,
+        content: Bytes,
+    ) -> BoxFuture<'a, Result<Written, Error>> {
+        Box::pin(async move {
+            let fail = |kind| Error::new(self.what("writing", name), kind);
+            let mut call = self.call(Method::PUT, &self.url.key(name), "s3-write", Class::BulkWrite);
+            set_attributes(&mut call, &upload.attributes);
+            // The store compares it with what it receives.
+            call.header("x-amz-checksum-sha256", STANDARD.encode(upload.sha256.as_bytes()));
+            self.conditional(&mut call, name, &upload.condition).await?;
+            let mut answer = self.send(&call, Some(&content), 64 * 1024).await.map_err(fail)?;
+            if self.lacks_conditions(&answer) {
+                self.conditional(&mut call, name, &upload.condition).await?;
+                answer = self.send(&call, Some(&content), 64 * 1024).await.map_err(fail)?;
+            }
+            if !answer.status().is_success() {
+                return Err(fail(self.failed(&answer)));
+            }
+            Ok(Written { version: answer.header("etag").unwrap_or_default().to_owned() })
+        })
+    }
+
+    fn begin<'a>(
+        &'a self,
+        name: &'a str,
+        upload: &'a Upload,
+        _part: u64,
+    ) -> BoxFuture<'a, Result<Box<dyn PartUpload>, Error>> {
+        Box::pin(async move {
+            let what = self.what("writing", name);
+            let begun = Multipart::begin(self, name, upload, what.clone()).await;
+            begun.map(|upload| Box::new(upload) as Box<dyn PartUpload>).map_err(|kind| Error::new(what, kind))
+        })
+    }
+}

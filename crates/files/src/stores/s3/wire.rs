@@ -1,0 +1,221 @@
+//! Objects in the XML and in the headers of S3.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use manifest::files::{Sha256, StoreUrl};
+use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
+use transport::Answer;
+
+use super::super::answer::Refusal;
+use super::super::store::Page;
+use super::call::Call;
+use crate::error::ErrorKind;
+use crate::object::{Attributes, Object, SHA256_METADATA};
+
+/// The prefix of the headers of custom metadata.
+const CUSTOM: &str = "x-amz-meta-";
+
+/// A page of a listing.
+pub(super) struct Listing(ListObjectsV2Response);
+
+impl Listing {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, ErrorKind> {
+        ListObjectsV2::parse_response(text(body)?)
+            .map(Self)
+            .map_err(|error| ErrorKind::Unreadable(format!("a page of a listing: {error}")))
+    }
+
+    pub(super) fn page(self, url: &StoreUrl) -> Result<Page, ErrorKind> {
+        let root = url.key("");
+        let mut objects = Vec::with_capacity(self.0.contents.len());
+        for item in self.0.contents {
+            let Some(name) = item.key.strip_prefix(&root) else { continue };
+            let size =
+                item.size.ok_or_else(|| ErrorKind::Unreadable("an object without a size".to_owned()))?;
+            let version = item.etag.unwrap_or_default();
+            let object = Object { size, md5: md5(&version), version, ..Object::default() };
+            objects.push((name.to_owned(), object));
+        }
+        Ok(Page { objects, next: self.0.next_continuation_token.filter(|token| !token.is_empty()) })
+    }
+}
+
+/// Returns the MD5 in an entity tag, if it is one. That of a multipart upload ends with the number of parts.
+fn md5(etag: &str) -> Option<[u8; 16]> {
+    let digits = etag.trim_matches('"');
+    if digits.len() != 32 {
+        return None;
+    }
+    let number = u128::from_str_radix(digits, 16).ok()?;
+    Some(number.to_be_bytes())
+}
+
+/// Returns what headers tell of an object. `offset` is where the content begins, or `None` in the answer to a `HEAD`.
+pub(super) fn object_of(
+    header: impl Fn(&str) -> Option<String>,
+    offset: Option<u64>,
+) -> Result<Object, ErrorKind> {
+    let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
+    let size = length.map(|length| length + offset.unwrap_or_default());
+    let size = size.ok_or_else(|| ErrorKind::Unreadable("an object without a size".to_owned()))?;
+    let version = header("etag").unwrap_or_default();
+    let checksum = header("x-amz-checksum-sha256").filter(|_| {
+        // Of an upload in parts it is a hash of hashes.
+        header("x-amz-checksum-type").is_none_or(|kind| kind != "COMPOSITE") && !is_multipart(&version)
+    });
+    let checksum = checksum.and_then(|text| STANDARD.decode(text).ok()?.try_into().ok()).map(Sha256::new);
+    let metadata = header(&format!("{CUSTOM}{SHA256_METADATA}")).and_then(|text| text.parse().ok());
+    let crc32c = header("x-amz-checksum-crc32c").filter(|_| !is_multipart(&version));
+    let crc32c = crc32c.and_then(|text| STANDARD.decode(text).ok()?.try_into().ok()).map(u32::from_be_bytes);
+    Ok(Object { size, md5: md5(&version), version, sha256: checksum.or(metadata), crc32c, attributes: None })
+}
+
+fn is_multipart(etag: &str) -> bool {
+    etag.contains('-')
+}
+
+/// Returns the metadata in headers.
+pub(super) fn attributes_of(headers: &HeaderMap) -> Attributes {
+    let mut attributes = Attributes::default();
+    let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+    for (name, value) in headers.filter(|(_, value)| !value.is_empty()) {
+        let value = value.to_owned();
+        match name {
+            "content-type" => attributes.content_type = Some(value),
+            "content-encoding" => attributes.content_encoding = without_chunks(&value),
+            "content-language" => attributes.content_language = Some(value),
+            "content-disposition" => attributes.content_disposition = Some(value),
+            "cache-control" => attributes.cache_control = Some(value),
+            name => {
+                if let Some(name) = name.strip_prefix(CUSTOM) {
+                    attributes.custom.insert(name.to_owned(), value);
+                }
+            }
+        }
+    }
+    attributes
+}
+
+/// Returns a content encoding without `aws-chunked`, which says how an object was sent.
+fn without_chunks(encoding: &str) -> Option<String> {
+    let parts: Vec<&str> = encoding
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty() && *part != "aws-chunked")
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
+/// Adds metadata to a call.
+pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes) {
+    let Attributes {
+        content_type,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        custom,
+    } = attributes;
+    let fields = [
+        ("content-type", content_type),
+        ("content-encoding", content_encoding),
+        ("content-language", content_language),
+        ("content-disposition", content_disposition),
+        ("cache-control", cache_control),
+    ];
+    for (name, value) in fields {
+        if let Some(value) = value {
+            call.header(name, value.as_str());
+        }
+    }
+    set_custom(call, custom);
+}
+
+fn set_custom<'a>(call: &mut Call<'a>, custom: &'a BTreeMap<String, String>) {
+    for (name, value) in custom {
+        call.header(format!("{CUSTOM}{}", name.to_ascii_lowercase()), value.as_str());
+    }
+}
+
+/// Returns a body as text.
+pub(super) fn text(body: &[u8]) -> Result<&str, ErrorKind> {
+    std::str::from_utf8(body).map_err(|_| ErrorKind::Unreadable("not text in UTF-8".to_owned()))
+}
+
+/// Returns what an answer says about a failure (`<Error><Code>…</Code><Message>…</Message></Error>`).
+pub(super) fn refusal(answer: &Answer) -> Refusal {
+    let body = String::from_utf8_lossy(answer.body());
+    if !body.contains("<Error") {
+        return Refusal::default();
+    }
+    let element = |name: &str| {
+        let (_, rest) = body.split_once(&format!("<{name}>"))?;
+        let (text, _) = rest.split_once(&format!("</{name}>"))?;
+        Some(
+            text.replace("&quot;", "\"")
+                .replace("&apos;", "'")
+                .replace("&lt;", "<")
+                .replace("&gt;", ">")
+                .replace("&amp;", "&"),
+        )
+    };
+    Refusal { code: element("Code").unwrap_or_default(), message: element("Message").unwrap_or_default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(headers: &[(&str, &str)]) -> Object {
+        let header =
+            |name: &str| headers.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        object_of(header, None).unwrap()
+    }
+
+    #[test]
+    fn a_whole_checksum_is_known_and_that_of_parts_is_not() {
+        let hash = STANDARD.encode([7; 32]);
+        let whole = object(&[
+            ("content-length", "5"),
+            ("etag", "\"2c1743a391305fbf367df8e4f069f9f9\""),
+            ("x-amz-checksum-sha256", &hash),
+        ]);
+        assert_eq!(whole.sha256, Some(Sha256::new([7; 32])));
+        assert!(whole.md5.is_some_and(|md5| md5[0] == 0x2c && md5[15] == 0xf9));
+        let parts = object(&[
+            ("content-length", "5"),
+            ("etag", "\"30dcfd3901d1c613b7fb532281748544-2\""),
+            ("x-amz-checksum-sha256", &hash),
+        ]);
+        assert_eq!((parts.sha256, parts.md5), (None, None));
+        let composite = [
+            ("content-length", "5"),
+            ("etag", "\"x\""),
+            ("x-amz-checksum-sha256", &*hash),
+            ("x-amz-checksum-type", "COMPOSITE"),
+        ];
+        assert_eq!(object(&composite).sha256, None);
+        let tagged = object(&[("content-length", "5"), ("x-amz-meta-content-hash-sha256", &"07".repeat(32))]);
+        assert_eq!(tagged.sha256, Some(Sha256::new([7; 32])));
+    }
+
+    #[test]
+    fn a_multipart_object_in_a_listing_is_an_object_like_any_other() {
+        let xml = r#"<?xml version="1.0"?><ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name>
+            <EncodingType>url</EncodingType><IsTruncated>false</IsTruncated>
+            <Contents><Key>sub/a%20b</Key><ETag>&quot;30dcfd3901d1c613b7fb532281748544-2&quot;</ETag><Size>5242884</Size></Contents>
+            <Contents><Key>other</Key><Size>1</Size></Contents></ListBucketResult>"#;
+        let page = Listing::parse(xml.as_bytes()).unwrap().page(&"s3://b/sub".parse().unwrap()).unwrap();
+        assert_eq!(page.objects.len(), 1);
+        assert_eq!((page.objects[0].0.as_str(), page.objects[0].1.md5), ("a b", None));
+    }
+
+    #[test]
+    fn how_an_object_was_sent_is_no_encoding_of_it() {
+        assert_eq!(without_chunks("aws-chunked"), None);
+        assert_eq!(without_chunks("gzip, aws-chunked").as_deref(), Some("gzip"));
+    }
+}

@@ -1,0 +1,195 @@
+//! Flags of `kpromo run files`, `kpromo manifest files` and `kpromo manifest validate`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::OsStringValueParser;
+use clap::{Args, Subcommand};
+
+use super::config::ConfigFlags;
+use super::value::{BOOL, duration, go_bool, path};
+
+const EXAMPLES: &str = "\
+Examples:
+  kpromo run files --filestores filepromoter-manifest.yaml --files files/
+  kpromo run files --manifests artifacts/ --confirm
+  AWS_ENDPOINT_URL=https://s3.example.com kpromo run files --filestores s.yaml --files f.yaml --confirm
+
+Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 a filestore is unavailable ·
+30 some files failed · 32 or 130 interrupted";
+
+/// Commands that promote something else than images.
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Promote files between object stores.
+    Files(Box<RunFilesFlags>),
+}
+
+/// Flags of `kpromo run files`, as they are written.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub(crate) struct RunFilesFlags {
+    /// File with the stores: `filestores`.
+    #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    filestores: Option<OsString>,
+    /// File with the files to promote, or a folder of such files.
+    #[arg(long, help_heading = "Manifests", value_name = "FILE|DIR", value_parser = OsStringValueParser::new())]
+    files: Option<OsString>,
+    /// Folder with several projects: filestores/PROJECT/filepromoter-manifest.yaml and manifests/PROJECT/. Wins over --filestores
+    /// and --files.
+    #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    manifests: Option<OsString>,
+    /// Write to the destinations. Without it nothing is written.
+    #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    confirm: bool,
+    /// Act as the service accounts in a dry run, too. A confirmed run always does.
+    #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    use_service_account: bool,
+    /// Refuse to replace other content at a destination.
+    #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    no_overwrite: bool,
+    /// Read the files that are to be copied before anything is written, and compare their hashes.
+    #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    verify_source: bool,
+    /// Write nothing if a file is in neither the source nor a destination.
+    #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    strict: bool,
+    /// End the run after this time, such as 30m.
+    #[arg(long, help_heading = "Run", value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// File for the report, as JSON.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    report: Option<OsString>,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+/// The manifests of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum FileManifestSource {
+    /// A file of stores, and files or folders of files.
+    Pair(PathBuf, Vec<PathBuf>),
+    /// A folder of projects.
+    Tree(PathBuf),
+}
+
+/// What `kpromo run files` is asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct RunFilesArgs {
+    pub(crate) manifests: FileManifestSource,
+    pub(crate) confirm: bool,
+    pub(crate) use_service_account: bool,
+    pub(crate) no_overwrite: bool,
+    pub(crate) verify_source: bool,
+    pub(crate) strict: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) report: Option<PathBuf>,
+    /// The configuration; none: that of the environment, if any.
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl RunFilesFlags {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// When they name no manifests.
+    pub(crate) fn resolve(self) -> Result<RunFilesArgs, String> {
+        let manifests = match (path(self.manifests), path(self.filestores), path(self.files)) {
+            (Some(folder), ..) => FileManifestSource::Tree(folder),
+            (None, Some(filestores), Some(files)) => FileManifestSource::Pair(filestores, vec![files]),
+            (None, Some(_), None) => return Err("--filestores needs --files".to_owned()),
+            (None, None, Some(_)) => return Err("--files needs --filestores".to_owned()),
+            (None, None, None) => {
+                return Err("the manifests are missing: --manifests, or --filestores and --files".to_owned());
+            }
+        };
+        Ok(RunFilesArgs {
+            manifests,
+            confirm: self.confirm,
+            use_service_account: self.use_service_account,
+            no_overwrite: self.no_overwrite,
+            verify_source: self.verify_source,
+            strict: self.strict,
+            timeout: self.timeout,
+            report: path(self.report),
+            config: self.config.resolve()?,
+        })
+    }
+}
+
+/// Commands about manifests of files.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestCommand {
+    /// Print a manifest of the files in a folder.
+    Files(ManifestFilesArgs),
+    /// Check manifests of files, without asking any store.
+    Validate(ManifestValidateArgs),
+}
+
+/// Flags of `kpromo manifest files`.
+#[derive(Clone, Debug, Args)]
+#[command(args_override_self = true)]
+pub(crate) struct ManifestFilesArgs {
+    /// Folder with the files.
+    #[arg(long, required = true, value_name = "DIR")]
+    pub(crate) src: PathBuf,
+    /// Only files whose names begin with this. With a slash at its end it is a folder.
+    #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) prefix: String,
+    /// Manifest to merge into. It keeps its entries; a file with another hash is a conflict.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) merge: Option<PathBuf>,
+    /// File for the manifest. Default: standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Arguments of `kpromo manifest validate`.
+#[derive(Clone, Debug, Args)]
+#[command(args_override_self = true, after_help = VALIDATE)]
+pub(crate) struct ManifestValidateArgs {
+    /// Folder of projects; or a file of stores, and files or folders of files.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+const VALIDATE: &str = "\
+With one path, a folder of projects:
+  DIR/filestores/PROJECT/filepromoter-manifest.yaml
+  DIR/manifests/PROJECT/*.yaml
+With more, a file with `filestores`, then files with `files`, or folders of these.
+
+All faults of all files are told at once. Exit codes: 0 valid · 2 usage · 10 invalid";
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn run_files(flags: &str) -> Result<RunFilesArgs, String> {
+        let words = ["kpromo", "run", "files"].into_iter().chain(flags.split_whitespace());
+        let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
+        let Command::Run(RunCommand::Files(flags)) = cli.command else { panic!("run files was asked for") };
+        flags.resolve()
+    }
+
+    #[test]
+    fn the_tree_wins_over_the_pair_which_needs_both() {
+        let args = run_files("--manifests m --filestores s --files f").unwrap();
+        assert_eq!(args.manifests, FileManifestSource::Tree("m".into()));
+        let args = run_files("--filestores s --files f").unwrap();
+        assert_eq!(args.manifests, FileManifestSource::Pair("s".into(), vec!["f".into()]));
+        for flags in ["", "--filestores s", "--files f", "--manifests=", "--filestores s --files f extra"] {
+            assert!(run_files(flags).is_err(), "{flags}");
+        }
+    }
+
+    #[test]
+    fn booleans_are_those_of_go() {
+        let args = run_files("--manifests m --confirm --use-service-account=false").unwrap();
+        assert!(args.confirm && !args.use_service_account);
+        assert!(!run_files("--manifests m --confirm=false").unwrap().confirm);
+        assert!(run_files("--manifests m --confirm true").is_err(), "a word of its own is an argument");
+    }
+}

@@ -1,0 +1,485 @@
+//! Flags of `kpromo snapshot`, and the flags of `kpromo cip` that ask for a snapshot.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::ArgAction::Set;
+use clap::builder::OsStringValueParser;
+use clap::{Args, Subcommand, ValueEnum};
+use oci::{RegistryRoot, Tag};
+use promote::snapshot::Format;
+
+use super::config::ConfigFlags;
+use super::manifests::{Limit, ManifestSource, manifests};
+use super::value::{BOOL, duration, go_bool};
+
+const EXAMPLES: &str = "\
+Examples:
+  kpromo snapshot us-west2-docker.pkg.dev/k8s-artifacts-prod/images > prod.yaml
+  kpromo snapshot --minimal --output csv registry.example.com/team
+  kpromo snapshot --thin-manifest-dir registry.k8s.io us-west2-docker.pkg.dev/k8s-artifacts-prod
+  kpromo snapshot diff prod.yaml us-west2-docker.pkg.dev/k8s-artifacts-prod/images
+
+Exit codes: 0 done · 1 output cannot be written · 2 usage · 10 invalid manifest or configuration ·
+11 manifests overlap · 20 registry unavailable or unknown · 30 entries of manifests left out · 130 interrupted";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  kpromo snapshot diff monday.yaml tuesday.yaml
+  kpromo snapshot diff prod.yaml us-west2-docker.pkg.dev/k8s-artifacts-prod/images
+  kpromo snapshot diff --exit-code us-west1-docker.pkg.dev/p/images us-west2-docker.pkg.dev/p/images
+
+Exit codes: 0 compared · 1 with --exit-code, they differ · 2 usage · 10 invalid file or configuration ·
+20 registry unavailable or unknown · 130 interrupted";
+
+/// Flags of `kpromo snapshot`, as they are written.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = EXAMPLES,
+    args_override_self = true,
+    subcommand_precedence_over_arg = true,
+    subcommand_negates_reqs = true
+)]
+pub(crate) struct SnapshotFlags {
+    /// Registry, or the part of it below a path: HOST[/PATH].
+    #[arg(required = true, value_name = "REGISTRY", value_parser = registry)]
+    registry: Option<RegistryRoot>,
+    /// Show what this plain manifest promotes to the registry, without reading the registry.
+    #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    manifest: Option<OsString>,
+    /// Show what the thin manifests in this folder promote to the registry, without reading the registry.
+    #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    thin_manifest_dir: Option<OsString>,
+    /// Only digests with this tag.
+    #[arg(long, help_heading = "Content", value_name = "TAG")]
+    tag: Option<Tag>,
+    /// Leave out untagged digests that an index in the registry lists.
+    #[arg(long, help_heading = "Content")]
+    minimal: bool,
+    /// Format of the snapshot. Default: yaml.
+    #[arg(long, help_heading = "Output", value_enum, ignore_case = true, value_name = "FORMAT")]
+    output: Option<OutputFormat>,
+    /// Stop after this time, as if interrupted: "90s", "2h 30m".
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    config: ConfigFlags,
+    #[command(subcommand)]
+    command: Option<SnapshotCommand>,
+}
+
+/// Commands about snapshots.
+#[derive(Clone, Debug, Subcommand)]
+enum SnapshotCommand {
+    /// Show what one snapshot has and another has not.
+    Diff(DiffFlags),
+}
+
+/// Flags of `kpromo snapshot diff`, as they are written.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = DIFF_EXAMPLES, args_override_self = true)]
+struct DiffFlags {
+    /// First snapshot: a file that exists (YAML, CSV or JSON), or else a registry.
+    #[arg(value_name = "A", value_parser = OsStringValueParser::new())]
+    first: OsString,
+    /// Second snapshot.
+    #[arg(value_name = "B", value_parser = OsStringValueParser::new())]
+    second: OsString,
+    /// Only digests with this tag.
+    #[arg(long, help_heading = "Content", value_name = "TAG")]
+    tag: Option<Tag>,
+    /// Leave out untagged digests that an index in the registry lists. Applies to registries, not to files.
+    #[arg(long, help_heading = "Content")]
+    minimal: bool,
+    /// Format of the differences.
+    #[arg(long, help_heading = "Output", value_enum, default_value_t = DiffFormat::Text, value_name = "FORMAT")]
+    output: DiffFormat,
+    /// Exit with 1 if the snapshots differ.
+    #[arg(long, help_heading = "Output")]
+    exit_code: bool,
+    /// Stop after this time, as if interrupted: "90s", "2h 30m".
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    config: ConfigFlags,
+}
+
+/// The flags of `kpromo cip` that ask for a snapshot.
+#[derive(Clone, Debug, Args)]
+pub(super) struct CipSnapshotFlags {
+    /// Print all images of this registry, and promote nothing. See also: kpromo snapshot.
+    #[arg(
+        long,
+        help_heading = "Snapshots",
+        value_name = "REGISTRY",
+        default_value = "",
+        hide_default_value = true
+    )]
+    snapshot: String,
+    /// Print all images that the manifests promote to this registry, without reading the registry, and promote nothing.
+    #[arg(
+        long,
+        help_heading = "Snapshots",
+        value_name = "REGISTRY",
+        default_value = "",
+        hide_default_value = true
+    )]
+    manifest_based_snapshot_of: String,
+    /// Only digests with this tag in the snapshot.
+    #[arg(
+        long,
+        help_heading = "Snapshots",
+        value_name = "TAG",
+        default_value = "",
+        hide_default_value = true
+    )]
+    snapshot_tag: String,
+    /// Leave untagged digests that an index in the registry lists out of the snapshot. The registry is read.
+    #[arg(long, help_heading = "Snapshots", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    minimal_snapshot: bool,
+    /// Format of the snapshot. Default: yaml.
+    #[arg(long, help_heading = "Snapshots", value_enum, ignore_case = true, value_name = "FORMAT")]
+    output: Option<OutputFormat>,
+}
+
+/// The format of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    Yaml,
+    Csv,
+    Json,
+}
+
+/// The format of differences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DiffFormat {
+    Text,
+    Json,
+}
+
+/// What a snapshot is taken of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SnapshotSource {
+    /// The registry.
+    Registry,
+    /// What manifests promote to the registry. `strict`: invalid entries of thin manifests are an error.
+    Manifests { manifests: ManifestSource, limit: Limit, strict: bool },
+}
+
+/// A snapshot to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SnapshotArgs {
+    pub(crate) registry: RegistryRoot,
+    pub(crate) source: SnapshotSource,
+    /// Whether flags name manifests that are not read.
+    pub(crate) ignores_manifests: bool,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) minimal: bool,
+    pub(crate) format: Format,
+    /// The configuration; none: that of the environment, if any.
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// One side of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    File(PathBuf),
+    Registry(RegistryRoot),
+}
+
+/// Two snapshots to compare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DiffArgs {
+    pub(crate) first: Side,
+    pub(crate) second: Side,
+    pub(crate) tag: Option<Tag>,
+    pub(crate) minimal: bool,
+    pub(crate) format: DiffFormat,
+    pub(crate) exit_code: bool,
+    /// The configuration; none: that of the environment, if any.
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What `kpromo snapshot` is asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SnapshotTask {
+    Print(SnapshotArgs),
+    Diff(DiffArgs),
+}
+
+impl From<OutputFormat> for Format {
+    fn from(format: OutputFormat) -> Self {
+        match format {
+            OutputFormat::Yaml => Self::Yaml,
+            OutputFormat::Csv => Self::Csv,
+            OutputFormat::Json => Self::Json,
+        }
+    }
+}
+
+impl SnapshotFlags {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// When they contradict one another, or name neither a file nor a registry.
+    pub(crate) fn resolve(self) -> Result<SnapshotTask, String> {
+        let config = self.config.resolve()?;
+        if let Some(SnapshotCommand::Diff(flags)) = self.command {
+            let is_alone = (self.registry.is_none() && !self.minimal)
+                && (self.manifest.is_none() && self.thin_manifest_dir.is_none() && self.tag.is_none())
+                && (self.output.is_none() && self.timeout.is_none() && config.is_none());
+            if !is_alone {
+                return Err("the arguments of `kpromo snapshot diff` stand after `diff`".to_owned());
+            }
+            return flags.resolve().map(SnapshotTask::Diff);
+        }
+        let registry = self.registry.ok_or("a registry is needed")?;
+        let source = match manifests(self.manifest, self.thin_manifest_dir)? {
+            None => SnapshotSource::Registry,
+            Some(manifests) => SnapshotSource::Manifests { manifests, limit: Limit::None, strict: false },
+        };
+        Ok(SnapshotTask::Print(SnapshotArgs {
+            registry,
+            source,
+            ignores_manifests: false,
+            tag: self.tag,
+            minimal: self.minimal,
+            format: self.output.unwrap_or(OutputFormat::Yaml).into(),
+            config,
+            timeout: self.timeout,
+        }))
+    }
+}
+
+impl DiffFlags {
+    fn resolve(self) -> Result<DiffArgs, String> {
+        Ok(DiffArgs {
+            first: side(&self.first)?,
+            second: side(&self.second)?,
+            tag: self.tag,
+            minimal: self.minimal,
+            format: self.output,
+            exit_code: self.exit_code,
+            config: self.config.resolve()?,
+            timeout: self.timeout,
+        })
+    }
+}
+
+/// A file if there is one of that name, and otherwise a registry.
+fn side(text: &OsString) -> Result<Side, String> {
+    let path = Path::new(text);
+    if path.exists() {
+        return Ok(Side::File(path.to_owned()));
+    }
+    let shown = path.display();
+    let is_path = [".yaml", ".yml", ".csv", ".json"].iter().any(|end| shown.to_string().ends_with(end))
+        || path.is_absolute()
+        || path.starts_with(".")
+        || path.starts_with("..");
+    if is_path {
+        return Err(format!("there is no file {shown}"));
+    }
+    let registry = text.to_str().ok_or_else(|| format!("there is no file {shown}"))?;
+    let registry = self::registry(registry);
+    registry.map(Side::Registry).map_err(|error| format!("there is no file {shown}, and {error}"))
+}
+
+/// A registry, whose path may end with slashes as in the Go tool.
+fn registry(text: &str) -> Result<RegistryRoot, String> {
+    text.trim_end_matches('/').parse().map_err(|error: oci::InvalidName| error.to_string())
+}
+
+/// What is asked of `kpromo cip` beside a snapshot.
+pub(super) struct Beside {
+    pub(super) manifests: Option<ManifestSource>,
+    pub(super) limit: Limit,
+    pub(super) strict: bool,
+    pub(super) config: Option<PathBuf>,
+    pub(super) timeout: Option<Duration>,
+    /// The flags that a snapshot excludes.
+    pub(super) excluded: Option<&'static str>,
+}
+
+impl CipSnapshotFlags {
+    /// The flag that asks for a snapshot, if there is one.
+    ///
+    /// # Errors
+    /// When other flags are about a snapshot, and none is asked for.
+    pub(super) fn asked(&self) -> Result<Option<&'static str>, String> {
+        match (self.snapshot.is_empty(), self.manifest_based_snapshot_of.is_empty()) {
+            (false, false) => {
+                Err("--snapshot and --manifest-based-snapshot-of exclude each other".to_owned())
+            }
+            (false, true) => Ok(Some("--snapshot")),
+            (true, false) => Ok(Some("--manifest-based-snapshot-of")),
+            (true, true) => {
+                let given = [
+                    ("--snapshot-tag", !self.snapshot_tag.is_empty()),
+                    ("--minimal-snapshot", self.minimal_snapshot),
+                    ("--output", self.output.is_some()),
+                ];
+                match given.into_iter().find(|(_, given)| *given) {
+                    Some((flag, _)) => {
+                        Err(format!("{flag} needs --snapshot or --manifest-based-snapshot-of"))
+                    }
+                    None => Ok(None),
+                }
+            }
+        }
+    }
+
+    /// The snapshot that the flags ask for.
+    ///
+    /// # Errors
+    /// When they contradict one another, or name no registry.
+    pub(super) fn resolve(self, flag: &'static str, beside: Beside) -> Result<SnapshotArgs, String> {
+        if let Some(excluded) = beside.excluded {
+            return Err(format!("{flag} and {excluded} exclude each other: a snapshot promotes nothing"));
+        }
+        let is_of_manifests = self.snapshot.is_empty();
+        let mut ignored = false;
+        let text = if is_of_manifests { &self.manifest_based_snapshot_of } else { &self.snapshot };
+        let source = match (is_of_manifests, beside.manifests) {
+            // The Go tool accepts manifests here, and ignores them.
+            (false, manifests) => {
+                ignored = manifests.is_some() || beside.limit != Limit::None;
+                SnapshotSource::Registry
+            }
+            (true, None) => return Err("one of --manifest and --thin-manifest-dir is needed".to_owned()),
+            (true, Some(manifests)) => {
+                SnapshotSource::Manifests { manifests, limit: beside.limit, strict: beside.strict }
+            }
+        };
+        let tag = Some(self.snapshot_tag.as_str()).filter(|tag| !tag.is_empty());
+        Ok(SnapshotArgs {
+            registry: registry(text).map_err(|error| format!("{flag}: {error}"))?,
+            source,
+            ignores_manifests: ignored,
+            tag: tag.map(str::parse).transpose().map_err(|error| format!("--snapshot-tag: {error}"))?,
+            minimal: self.minimal_snapshot,
+            format: self.output.unwrap_or(OutputFormat::Yaml).into(),
+            config: beside.config,
+            timeout: beside.timeout,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn snapshot(flags: &str) -> Result<SnapshotTask, String> {
+        let words = ["kpromo", "snapshot"].into_iter().chain(flags.split_whitespace());
+        let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
+        let Command::Snapshot(flags) = cli.command else { panic!("snapshot was asked for") };
+        flags.resolve()
+    }
+
+    fn printed(flags: &str) -> SnapshotArgs {
+        match snapshot(flags) {
+            Ok(SnapshotTask::Print(args)) => args,
+            other => panic!("{flags}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_registry_is_read_unless_manifests_are_named() {
+        let args = printed("r.example/a/ --tag v1 --minimal --output CSV --timeout 90s");
+        assert_eq!(args.registry.to_string(), "r.example/a");
+        assert_eq!((args.source, args.minimal, args.format), (SnapshotSource::Registry, true, Format::Csv));
+        assert_eq!((args.tag, args.timeout), ("v1".parse().ok(), Some(Duration::from_secs(90))));
+        let args = printed("--thin-manifest-dir d r.example");
+        let manifests = ManifestSource::Thin("d".into());
+        assert_eq!(args.source, SnapshotSource::Manifests { manifests, limit: Limit::None, strict: false });
+        assert_eq!(args.format, Format::Yaml);
+        for wrong in [
+            "",
+            "r.example/A",
+            "r.example --output xml",
+            "r --tag -x",
+            "r --manifest a --thin-manifest-dir b",
+        ] {
+            assert!(snapshot(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_side_is_a_file_that_exists_or_else_a_registry() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("r.example");
+        std::fs::write(&file, "").unwrap();
+        let diff = snapshot(&format!("diff {} r.example:5000/a --exit-code", file.display()));
+        let Ok(SnapshotTask::Diff(args)) = diff else { panic!("{diff:?}") };
+        assert_eq!(args.first, Side::File(file.clone()));
+        assert_eq!(args.second, Side::Registry("r.example:5000/a".parse().unwrap()));
+        assert!(args.exit_code);
+        for missing in ["./r.example/x", "/r.example", "prod.yaml", "prod.json", "../a"] {
+            let error = snapshot(&format!("diff {missing} r.example")).unwrap_err();
+            assert!(error.contains("there is no file"), "{missing}: {error}");
+        }
+        assert!(snapshot("diff r.example/A r.example").unwrap_err().contains("repository name"));
+        assert!(snapshot("--log-level error diff r.example s.example").is_ok(), "a flag of every command");
+        for wrong in [
+            "diff",
+            "diff r.example",
+            "diff a b c",
+            "r.example diff a b",
+            "--tag v1 diff a b",
+            "--config c diff a b",
+        ] {
+            assert!(snapshot(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// The snapshot that `kpromo cip` is asked for.
+    fn cip(flags: &str) -> Result<Option<SnapshotArgs>, String> {
+        let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
+        let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
+        let Command::Cip(flags) = cli.command else { panic!("cip was asked for") };
+        flags.snapshot()
+    }
+
+    #[test]
+    fn a_snapshot_of_cip_is_of_a_registry_or_of_manifests() {
+        for ignored in ["--manifest m.yaml", "--use-prow-manifest-diff", "--thin-manifest-dir d"] {
+            let args = cip(&format!("--snapshot r {ignored}")).unwrap().unwrap();
+            assert_eq!((args.source, args.ignores_manifests), (SnapshotSource::Registry, true), "{ignored}");
+        }
+        let args = cip("--snapshot r.example/a/ --snapshot-tag v1 --minimal-snapshot --output=CSV");
+        let args = args.unwrap().unwrap();
+        assert_eq!((args.registry.to_string(), args.minimal), ("r.example/a".to_owned(), true));
+        assert_eq!((args.source, args.format), (SnapshotSource::Registry, Format::Csv));
+        assert_eq!(args.tag, "v1".parse().ok());
+        let args = cip("--manifest-based-snapshot-of r.example --thin-manifest-dir d --strict");
+        let args = args.unwrap().unwrap();
+        let manifests = ManifestSource::Thin("d".into());
+        assert_eq!(args.source, SnapshotSource::Manifests { manifests, limit: Limit::None, strict: true });
+        assert_eq!((args.tag, args.minimal, args.format), (None, false, Format::Yaml));
+    }
+
+    #[test]
+    fn a_snapshot_excludes_what_only_a_promotion_does_and_its_flags_need_one() {
+        for (flags, expected) in [
+            ("--snapshot r --confirm", "exclude"),
+            ("--snapshot r --parse-only", "exclude"),
+            ("--snapshot r --report f", "exclude"),
+            ("--snapshot r --vuln-severity-threshold 1", "exclude"),
+            ("--snapshot r --manifest-based-snapshot-of r", "exclude each other"),
+            ("--snapshot R/A", "--snapshot: `A`"),
+            ("--snapshot r --snapshot-tag a/b", "--snapshot-tag"),
+            ("--manifest-based-snapshot-of r", "one of --manifest"),
+            ("--manifest m.yaml --minimal-snapshot", "needs --snapshot"),
+            ("--manifest m.yaml --snapshot-tag x", "needs --snapshot"),
+            ("--manifest m.yaml --output yaml", "needs --snapshot"),
+            ("--snapshot r --output xml", "xml"),
+        ] {
+            let error = cip(flags).unwrap_err();
+            assert!(error.contains(expected), "{flags}: {error}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Flags about vulnerabilities.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::ArgAction::{Append, Set};
+use clap::Args;
+use clap::builder::OsStringValueParser;
+use trust::scan::Threshold;
+
+use super::value::{BOOL, go_bool, path};
+
+const VULNERABILITIES: &str = "Vulnerabilities";
+
+/// Flags about vulnerabilities, of `kpromo cip`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct VulnFlags {
+    /// Scan all images that the manifests name, report vulnerabilities of this severity and above that have a fix, and stop:
+    /// nothing is promoted. 0 any, 1 minimal, 2 low, 3 medium, 4 high, 5 critical; -1 does not scan.
+    #[arg(long, help_heading = VULNERABILITIES, value_name = "SEVERITY", default_value_t = -1, allow_negative_numbers = true)]
+    vuln_severity_threshold: i64,
+    /// Vulnerability policy (YAML): images are promoted only if they pass it. With --vuln-severity-threshold it is the policy of the
+    /// scan, except for its threshold.
+    #[arg(long, help_heading = VULNERABILITIES, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    vuln_policy: Option<OsString>,
+    /// Also count vulnerabilities without a fix.
+    #[arg(long, help_heading = VULNERABILITIES, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    vuln_unfixed: bool,
+    /// Let images pass that have no finished scan. They are reported all the same.
+    #[arg(long, help_heading = VULNERABILITIES, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    allow_unscanned: bool,
+    /// Where vulnerabilities are known: `google` (Container Analysis), `attestations` on the images, the URL of a Grafeas server, or
+    /// a file or folder of reports (Trivy, Grype, SARIF, CycloneDX). Repeatable; all are asked. Default: google for Google's
+    /// registries, attestations for others.
+    #[arg(long, help_heading = VULNERABILITIES, value_name = "SOURCE", action = Append)]
+    vuln_source: Vec<String>,
+}
+
+/// What the flags choose about vulnerabilities.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct VulnArgs {
+    /// The threshold of a run that only scans.
+    pub(crate) only_scan: Option<Threshold>,
+    pub(crate) policy: Option<PathBuf>,
+    pub(crate) counts_unfixed: bool,
+    pub(crate) allows_unscanned: bool,
+    /// The sources, as they are written. If there are none, those of the policy.
+    pub(crate) sources: Vec<String>,
+}
+
+impl VulnFlags {
+    /// Whether the flags ask for a run that only scans.
+    pub(super) fn is_scan(&self) -> bool {
+        self.vuln_severity_threshold >= 0
+    }
+
+    /// What the flags choose.
+    ///
+    /// # Errors
+    /// When the threshold is none, or flags have no effect.
+    pub(super) fn resolve(self) -> Result<VulnArgs, String> {
+        let only_scan = match self.vuln_severity_threshold {
+            -1 => None,
+            number => {
+                let threshold = u8::try_from(number).ok().and_then(Threshold::of_number);
+                let threshold =
+                    threshold.ok_or("--vuln-severity-threshold is from -1 (off) to 5 (critical)")?;
+                Some(threshold)
+            }
+        };
+        let policy = path(self.vuln_policy);
+        let sources: Vec<String> = self.vuln_source.into_iter().filter(|text| !text.is_empty()).collect();
+        let args = VulnArgs {
+            only_scan,
+            policy,
+            counts_unfixed: self.vuln_unfixed,
+            allows_unscanned: self.allow_unscanned,
+            sources,
+        };
+        if only_scan.is_none() && args.policy.is_none() {
+            let given = [
+                ("--vuln-unfixed", args.counts_unfixed),
+                ("--allow-unscanned", args.allows_unscanned),
+                ("--vuln-source", !args.sources.is_empty()),
+            ];
+            if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given) {
+                return Err(format!("{flag} needs --vuln-severity-threshold or --vuln-policy"));
+            }
+        }
+        Ok(args)
+    }
+}

@@ -1,0 +1,123 @@
+//! Tokens for Google Cloud Storage: those of the caller, or those of a service account.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use files::GoogleTokens;
+use futures_util::future::BoxFuture;
+use sigstore::{AccessTokens, AccountTokens};
+use tokio::process::Command;
+use tokio::sync::Mutex;
+use transport::{Door, Secret};
+
+/// The time limit of gcloud.
+const GCLOUD_TIME: Duration = Duration::from_secs(60);
+/// How long a token of gcloud is used. It is valid for up to an hour, and may have been made earlier.
+const GCLOUD_LIFE: Duration = Duration::from_secs(300);
+/// The maximum length of a token, in bytes.
+const TOKEN_MAX: usize = 16 * 1024;
+
+/// The tokens for a store.
+pub(crate) struct StorageTokens {
+    tokens: Arc<dyn AccessTokens>,
+    /// The account, and gcloud, which may know it. `None`: the caller's own tokens.
+    gcloud: Option<Gcloud>,
+}
+
+struct Gcloud {
+    account: String,
+    /// The search path of programs.
+    path: Option<OsString>,
+    kept: Mutex<Option<(Secret, Instant)>>,
+}
+
+impl fmt::Debug for StorageTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageTokens")
+            .field("account", &self.gcloud.as_ref().map(|gcloud| &gcloud.account))
+            .finish_non_exhaustive()
+    }
+}
+
+impl StorageTokens {
+    /// The caller's own tokens.
+    pub(crate) fn of_caller(caller: Arc<dyn AccessTokens>) -> Self {
+        Self { tokens: caller, gcloud: None }
+    }
+
+    /// The tokens of a service account: by Google's default credentials, which impersonate it, or else by gcloud.
+    pub(crate) fn of_account(
+        door: Door,
+        caller: Arc<dyn AccessTokens>,
+        iam_credentials: &str,
+        account: &str,
+        path: Option<OsString>,
+    ) -> Self {
+        let tokens = AccountTokens::new(door, caller, iam_credentials.to_owned(), account.to_owned());
+        let gcloud = Gcloud { account: account.to_owned(), path, kept: Mutex::default() };
+        Self { tokens: Arc::new(tokens), gcloud: Some(gcloud) }
+    }
+}
+
+impl GoogleTokens for StorageTokens {
+    fn token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
+        Box::pin(async move {
+            let found = self.tokens.access_token().await;
+            let Some(gcloud) = &self.gcloud else { return found };
+            let why = match found {
+                Ok(Some(token)) => return Ok(Some(token)),
+                Ok(None) => format!("no credentials can act as {}", gcloud.account),
+                Err(why) => why,
+            };
+            match gcloud.token().await {
+                Ok(token) => Ok(Some(token)),
+                Err(other) => Err(format!("{why}; and gcloud: {other}")),
+            }
+        })
+    }
+}
+
+impl Gcloud {
+    async fn token(&self) -> Result<Secret, String> {
+        let mut kept = self.kept.lock().await;
+        if let Some((token, until)) = &*kept
+            && Instant::now() < *until
+        {
+            return Ok(token.clone());
+        }
+        let token = self.ask().await?;
+        *kept = Some((token.clone(), Instant::now() + GCLOUD_LIFE));
+        Ok(token)
+    }
+
+    async fn ask(&self) -> Result<Secret, String> {
+        let program = find(self.path.as_ref()).ok_or("it is not on the PATH")?;
+        let mut command = Command::new(program);
+        command
+            .args(["auth", "print-access-token", &format!("--account={}", self.account)])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true);
+        let answered = tokio::time::timeout(GCLOUD_TIME, command.output()).await;
+        let output = answered.map_err(|_| format!("no answer within {} s", GCLOUD_TIME.as_secs()))?;
+        let output = output.map_err(|error| format!("cannot be run: {error}"))?;
+        // The output may contain anything, so the error contains only the status.
+        let token = String::from_utf8(output.stdout).unwrap_or_default();
+        let token = token.trim();
+        let is_token =
+            !token.is_empty() && token.len() <= TOKEN_MAX && token.bytes().all(|c| c.is_ascii_graphic());
+        match output.status.success() {
+            true if is_token => Ok(Secret::new(token)),
+            true => Err("it printed no token".to_owned()),
+            false => Err(format!("it failed: {}", output.status)),
+        }
+    }
+}
+
+fn find(path: Option<&OsString>) -> Option<PathBuf> {
+    std::env::split_paths(path?).map(|folder| folder.join("gcloud")).find(|file| file.is_file())
+}

@@ -1,0 +1,111 @@
+//! `kpromo manifest files` and `kpromo manifest validate`.
+
+use std::io::IsTerminal;
+
+use files::{Entry, describe_folder, merge, write_files};
+use manifest::Diagnostics;
+use manifest::files::{FileManifests, load_file_entries, load_file_manifests, load_file_tree};
+
+use crate::args::{Cli, FileManifestSource, ManifestFilesArgs, ManifestValidateArgs};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::output::{check_file, write_file};
+use crate::render::count;
+use crate::terminal::{print, print_error, print_help};
+
+/// Reads the manifests of a run.
+pub(crate) fn load(source: &FileManifestSource) -> Result<FileManifests, Diagnostics> {
+    match source {
+        FileManifestSource::Pair(filestores, files) => load_file_manifests(filestores, files),
+        FileManifestSource::Tree(folder) => load_file_tree(folder),
+    }
+}
+
+/// Returns whether errors may have colors.
+pub(crate) fn has_color(environment: &Environment) -> bool {
+    !environment.no_color && std::io::stderr().is_terminal()
+}
+
+/// Prints the warnings of manifests.
+pub(crate) fn warn(manifests: &FileManifests) {
+    manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+}
+
+/// Prints a manifest of a folder.
+pub(crate) fn describe(args: &ManifestFilesArgs, environment: &Environment) -> Exit {
+    let invalid = |text: &str| {
+        print_error(text);
+        Exit::Invalid
+    };
+    if let Some(output) = &args.output
+        && let Err(problem) = check_file(output, "manifest")
+    {
+        return invalid(&problem);
+    }
+    let existing = match args.merge.as_deref().map(load_file_entries).transpose() {
+        Ok(existing) => existing,
+        Err(faults) => return invalid(&faults.render(has_color(environment))),
+    };
+    let described = match describe_folder(&args.src, &args.prefix) {
+        Ok(described) => described,
+        Err(error) => return invalid(&error.to_string()),
+    };
+    let entries = match existing {
+        None => described.entries,
+        Some(existing) => match merge(existing.iter().map(Entry::from).collect(), described.entries) {
+            Ok(entries) => entries,
+            Err(conflicts) => {
+                print_error(&format!(
+                    "files have other hashes than in the manifest:\n  {}",
+                    conflicts.join("\n  ")
+                ));
+                print_help("files that were promoted do not change: give the new content a new name");
+                return Exit::Conflict;
+            }
+        },
+    };
+    let Some(output) = &args.output else {
+        let mut text = Vec::new();
+        // Writing to memory cannot fail.
+        let _ = write_files(&entries, &mut text);
+        print(&String::from_utf8_lossy(&text));
+        return Exit::Success;
+    };
+    match write_file(output, "manifest", |to| write_files(&entries, to)) {
+        Ok(()) => Exit::Success,
+        Err(problem) => {
+            print_error(&problem);
+            Exit::Failure
+        }
+    }
+}
+
+/// Checks manifests.
+pub(crate) fn validate(args: &ManifestValidateArgs, environment: &Environment) -> Exit {
+    let source = match args.paths.as_slice() {
+        [] => {
+            let mut grammar = Cli::grammar();
+            let manifest = grammar.find_subcommand_mut("manifest");
+            let validate = manifest.and_then(|manifest| manifest.find_subcommand_mut("validate"));
+            if let Some(validate) = validate {
+                print(&validate.render_help().to_string());
+            }
+            return Exit::Success;
+        }
+        [folder] => FileManifestSource::Tree(folder.clone()),
+        [filestores, files @ ..] => FileManifestSource::Pair(filestores.clone(), files.to_vec()),
+    };
+    match load(&source) {
+        Ok(manifests) => {
+            warn(&manifests);
+            let projects = manifests.projects.len();
+            let files: usize = manifests.projects.iter().map(|project| project.files.len()).sum();
+            tracing::info!("valid: {} projects, {} files", count(projects as u64), count(files as u64));
+            Exit::Success
+        }
+        Err(faults) => {
+            print_error(&faults.render(has_color(environment)));
+            Exit::Invalid
+        }
+    }
+}

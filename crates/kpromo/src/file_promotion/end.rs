@@ -1,0 +1,146 @@
+//! The end of a run: its output, its report and its exit code.
+
+use std::collections::BTreeSet;
+
+use files::{CarriedOut, Ending, GivenUp, Plan, ReportBuilder};
+use transport::Door;
+
+use crate::args::RunFilesArgs;
+use crate::exit::Exit;
+use crate::output::write_file;
+use crate::render::{bytes, count};
+use crate::terminal::{print, print_error, print_help};
+
+/// The end of a run, from which the report and the exit code are derived.
+pub(super) enum End {
+    /// The run ended before anything was written.
+    GivenUp(GivenUp),
+    /// A dry run.
+    DryRun(Plan),
+    /// The plan was carried out.
+    Finished(CarriedOut),
+    /// The run was abandoned during any phase.
+    CutShort,
+}
+
+/// Prints the result of the run, writes the report and returns the exit code.
+pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, door: &Door) -> Exit {
+    let (word, mut exit) = outcome(end, report);
+    let plan = plan_of(end);
+    let failures = failures(report, plan);
+    print_end(args, end, &failures);
+    if let Some(plan) = plan {
+        tell(end, plan, report);
+    }
+    let tally = door.tally();
+    if let Some(path) = &args.report {
+        let error = match end {
+            End::GivenUp(given_up) => Some((given_up.to_string(), given_up.advice())),
+            _ => None,
+        };
+        let hosts = serde_json::to_value(&tally).unwrap_or_default();
+        let ending =
+            Ending { outcome: word, exit_code: exit.code(), confirmed: args.confirm, plan, error, hosts };
+        let report = report.report(ending);
+        let written =
+            write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
+        if let Err(problem) = written {
+            print_error(&problem);
+            // A run whose report cannot be written does not succeed.
+            exit = if exit == Exit::Success { Exit::Failure } else { exit };
+        }
+    }
+    exit
+}
+
+/// Prints the frame that scripts read, and the errors.
+fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'static str>)]) {
+    let (frame, errors): (_, Vec<String>) = match end {
+        End::GivenUp(given_up) => {
+            print_error(&given_up.to_string());
+            given_up.advice().into_iter().for_each(print_help);
+            return;
+        }
+        End::CutShort => {
+            print_error("interrupted");
+            return;
+        }
+        End::DryRun(_) | End::Finished(_) if !failures.is_empty() => {
+            ("FINISHED WITH ERRORS", failures.iter().map(|(error, _)| format!("{error}\n")).collect())
+        }
+        End::DryRun(_) => ("FINISHED (DRY RUN)", Vec::new()),
+        End::Finished(done) if done.not_begun() > 0 => {
+            ("FINISHED WITH ERRORS", vec!["interrupted\n".to_owned()])
+        }
+        End::Finished(_) => ("FINISHED", Vec::new()),
+    };
+    print(&format!("********** {frame} **********\n{}", errors.concat()));
+    if !args.confirm {
+        tracing::info!("this was a dry run: nothing was written");
+    }
+    // Advice that holds for many failures is given once.
+    let advice: BTreeSet<&str> = failures.iter().filter_map(|(_, advice)| *advice).collect();
+    advice.into_iter().for_each(print_help);
+}
+
+/// Logs the numbers of the run.
+fn tell(end: &End, plan: &Plan, report: &ReportBuilder) {
+    let summary = plan.summary();
+    let totals = report.totals();
+    let number = |number: usize| count(number as u64);
+    match end {
+        End::Finished(done) => tracing::info!(
+            "copied {} ({}), already there {}, failed {}, lost {}, not begun {}",
+            number(totals.copied),
+            bytes(totals.bytes_sent),
+            number(summary.done + totals.there),
+            number(done.failed()),
+            number(summary.lost),
+            number(done.not_begun())
+        ),
+        _ => tracing::info!(
+            "to copy {}, to replace {} ({}), already there {}, lost {}, conflicts {}, failed {}",
+            number(summary.copy),
+            number(summary.replace),
+            bytes(summary.bytes),
+            number(summary.done),
+            number(summary.lost),
+            number(summary.conflicts),
+            number(summary.failed)
+        ),
+    }
+}
+
+/// Returns all failures, in the plan and while copying, with advice.
+fn failures(report: &ReportBuilder, plan: Option<&Plan>) -> Vec<(String, Option<&'static str>)> {
+    let of_plan = plan.into_iter().flat_map(Plan::failures);
+    let of_plan = of_plan.map(|(_, error)| (error.to_string(), error.advice()));
+    of_plan.chain(report.failures()).collect()
+}
+
+/// Returns the outcome as a word, and the exit code.
+fn outcome(end: &End, report: &ReportBuilder) -> (&'static str, Exit) {
+    let failed = plan_of(end).map_or(0, |plan| plan.summary().failed);
+    match end {
+        End::GivenUp(GivenUp::Unavailable(_)) => ("unavailable", Exit::Unavailable),
+        End::GivenUp(GivenUp::Conflicts(_)) => ("refused", Exit::Conflict),
+        End::GivenUp(GivenUp::Interrupted) => ("interrupted", Exit::Interrupted),
+        End::CutShort if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort => ("interrupted", Exit::Interrupted),
+        End::Finished(done) if done.not_begun() > 0 => ("interrupted", Exit::InterruptedWriting),
+        End::Finished(done) if done.failed() > 0 => ("failed", Exit::Partial),
+        End::DryRun(_) if failed > 0 => ("failed", Exit::Partial),
+        End::DryRun(_) => ("dry-run", Exit::Success),
+        End::Finished(done) if done.plan().is_empty() => ("nothing-to-do", Exit::Success),
+        End::Finished(_) => ("done", Exit::Success),
+    }
+}
+
+fn plan_of(end: &End) -> Option<&Plan> {
+    match end {
+        End::GivenUp(GivenUp::Conflicts(plan)) => Some(plan),
+        End::DryRun(plan) => Some(plan),
+        End::Finished(done) => Some(done.plan()),
+        End::GivenUp(_) | End::CutShort => None,
+    }
+}

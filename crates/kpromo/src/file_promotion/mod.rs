@@ -1,0 +1,167 @@
+//! `kpromo run files`: promotes the files in manifests.
+
+mod connect;
+mod end;
+mod progress;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect::Connected;
+use end::{End, finish};
+use files::{
+    Confirmed, GivenUp, Mode, Observer, Opened, Options, Plan, ReportBuilder, Run, carry_out, open_stores,
+    plan, read,
+};
+use indicatif::MultiProgress;
+use manifest::files::{FileManifests, Scheme};
+use progress::{Bars, Lines};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::RunFilesArgs;
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::file_manifests::{has_color, load, warn};
+use crate::output::check_file;
+use crate::terminal::{Interrupts, print, print_error};
+use crate::watchdog;
+
+/// The time that running operations may take after a first interrupt.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Runs a promotion of files.
+pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
+    let manifests = match load(&args.manifests) {
+        Ok(manifests) => manifests,
+        Err(faults) => {
+            print_error(&faults.render(has_color(environment)));
+            return Exit::Invalid;
+        }
+    };
+    warn(&manifests);
+    let checked = check_accounts(args, &manifests)
+        .and_then(|()| args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")));
+    let connected = checked.and_then(|()| {
+        let config = Config::of(args.config.as_deref(), environment).map_err(|error| error.to_string())?;
+        Connected::new(&config, environment)
+    });
+    let connected = match connected {
+        Ok(connected) => connected,
+        Err(problem) => {
+            print_error(&problem);
+            return Exit::Invalid;
+        }
+    };
+    let report = Arc::new(ReportBuilder::default());
+    let stop = CancellationToken::new();
+    let mut observers: Vec<Arc<dyn Observer>> =
+        vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(&report)];
+    if !screen.is_hidden() {
+        observers.push(Arc::new(Bars::new(screen.clone())));
+    }
+    let run = Run::new(observers, stop.clone());
+    let interrupts = Interrupts::new();
+    print(if args.confirm {
+        "********** START **********\n"
+    } else {
+        "********** START (DRY RUN) **********\n"
+    });
+    let end = tokio::select! {
+        end = promote(args, &run, &connected, manifests) => end,
+        () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
+        never = watchdog::watch(&connected.door) => match never {},
+    };
+    finish(args, &end, &report, &connected.door)
+}
+
+/// Checks that destinations on Google Cloud Storage have an account to act as, if one is needed.
+fn check_accounts(args: &RunFilesArgs, manifests: &FileManifests) -> Result<(), String> {
+    if !args.confirm && !args.use_service_account {
+        return Ok(());
+    }
+    let destinations = manifests.projects.iter().flat_map(|project| &project.destinations);
+    let without =
+        destinations.filter(|store| store.url.scheme() == Scheme::Gcs && store.service_account.is_none());
+    let lines: Vec<String> =
+        without.map(|store| format!("{}: {} has no `service-account`", store.origin(), store.url)).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    Err(format!("it is not said which account writes to production\n  {}", lines.join("\n  ")))
+}
+
+/// Runs the phases. The plan is printed between them.
+async fn promote(args: &RunFilesArgs, run: &Run, connected: &Connected, manifests: FileManifests) -> End {
+    let acts = args.confirm || args.use_service_account;
+    let opened = open_stores(&connected.stores, &manifests, |store, is_source| {
+        let account = store.service_account.as_deref().filter(|_| acts && !is_source);
+        connected.tokens(&store.url, account)
+    });
+    let Opened { readers, writers } = match opened.await {
+        Ok(opened) => opened,
+        Err(given_up) => return End::GivenUp(given_up),
+    };
+    let mode = if args.no_overwrite { Mode::NoOverwrite } else { Mode::Overwrite };
+    let options = Options { mode, verify_source: args.verify_source, strict: args.strict };
+    let planned = match read(run, readers, manifests).await {
+        Ok(read) => plan(run, read, options).await,
+        Err(given_up) => return End::GivenUp(given_up),
+    };
+    let plan = match planned {
+        Ok(plan) => plan,
+        Err(given_up) => {
+            if let GivenUp::Conflicts(plan) = &given_up {
+                print_plan(plan);
+            }
+            return End::GivenUp(given_up);
+        }
+    };
+    print_plan(&plan);
+    match Confirmed::when(args.confirm, writers) {
+        None => End::DryRun(plan),
+        Some(confirmed) => End::Finished(carry_out(run, confirmed, plan).await),
+    }
+}
+
+/// Prints a line for each copy, as scripts read it.
+fn print_plan(plan: &Plan) {
+    let mut text = String::new();
+    for decision in plan.copies() {
+        text.push_str(&format!("{}\n", plan.operation(decision)));
+        if text.len() > 1 << 16 {
+            print(&std::mem::take(&mut text));
+        }
+    }
+    print(&text);
+}
+
+/// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing has
+/// not begun, otherwise when the grace time is over or at a second interrupt.
+async fn until_abandoned(
+    mut interrupts: Interrupts,
+    timeout: Option<Duration>,
+    stop: &CancellationToken,
+    report: &ReportBuilder,
+) {
+    let time_is_over = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        () = interrupts.next() => "interrupted",
+        () = time_is_over => "the time of --timeout is over",
+    };
+    stop.cancel();
+    tracing::warn!("{why}");
+    if !report.has_writing_begun() {
+        return;
+    }
+    tracing::warn!(
+        "small files are completed, and uploads in parts are aborted; an interrupt ends this at once"
+    );
+    // After the grace time and after a second interrupt alike, the run is abandoned.
+    let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
+}

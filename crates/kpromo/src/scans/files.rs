@@ -1,0 +1,85 @@
+//! Files of reports and of VEX documents.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use trust::scan::report::{Document, REPORT_MAX, read};
+use trust::scan::{ReportFiles, Sourced, VexStatement};
+
+use crate::config::InvalidConfig;
+
+/// The maximum number of reports in a folder.
+const FILES_MAX: usize = 10_000;
+/// The maximum size of all reports of a folder together, in bytes.
+const BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// The endings of the names of reports.
+const ENDINGS: [&str; 2] = ["json", "sarif"];
+
+/// Reads a report, or all in a folder. Other files than `*.json` and `*.sarif`, and folders in it, are left alone.
+///
+/// # Errors
+/// Returns an error if a file cannot be read or used, or if there is none.
+pub(super) fn reports(path: &Path, max_age: Option<Duration>) -> Result<ReportFiles, InvalidConfig> {
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    let files = if metadata.is_dir() { listed(path)? } else { vec![path.to_owned()] };
+    let mut documents = Vec::new();
+    let mut left = BYTES_MAX;
+    for file in files {
+        let bytes = bytes(&file)?;
+        left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
+            InvalidConfig::new(path, format!("its reports have more than {BYTES_MAX} bytes together"))
+        })?;
+        documents.push((file.display().to_string(), document(&file, &bytes)?));
+    }
+    ReportFiles::new(path.display().to_string(), documents, max_age)
+        .map_err(|error| InvalidConfig::flag("scan reports", error.to_string()))
+}
+
+/// Reads the statements of a VEX document.
+///
+/// # Errors
+/// Returns an error if the file cannot be read or used, or if it is no VEX document.
+pub(super) fn statements(path: &Path) -> Result<Vec<Sourced<VexStatement>>, InvalidConfig> {
+    let Document { vex, .. } = document(path, &bytes(path)?)?;
+    if vex.is_empty() {
+        return Err(InvalidConfig::new(path, "it has no VEX statement".to_owned()));
+    }
+    let source = path.display().to_string();
+    Ok(vex.into_iter().map(|content| Sourced { source: source.as_str().into(), content }).collect())
+}
+
+fn listed(folder: &Path) -> Result<Vec<PathBuf>, InvalidConfig> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if ENDINGS.contains(&ending) && path.is_file() {
+            files.push(path);
+        }
+        if files.len() > FILES_MAX {
+            return Err(InvalidConfig::new(folder, format!("it has more than {FILES_MAX} reports")));
+        }
+    }
+    if files.is_empty() {
+        return Err(InvalidConfig::new(folder, "it has no report (*.json, *.sarif)".to_owned()));
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn document(path: &Path, bytes: &[u8]) -> Result<Document, InvalidConfig> {
+    read(bytes).map_err(|error| InvalidConfig::new(path, error.to_string()))
+}
+
+fn bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
+    let metadata = fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if !metadata.is_file() || metadata.len() > REPORT_MAX {
+        return Err(InvalidConfig::new(path, format!("not a regular file of at most {REPORT_MAX} bytes")));
+    }
+    fs::read(path).map_err(|error| unreadable(path, &error))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> InvalidConfig {
+    InvalidConfig::new(path, format!("cannot be read: {error}"))
+}

@@ -1,0 +1,145 @@
+//! Vulnerabilities: makes the gate of flags, the policy file and files of reports. Errors in these are found here, before any
+//! registry is asked.
+
+mod files;
+mod policy;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use files::{reports, statements};
+use jiff::Timestamp;
+use policy::PolicyFile;
+use sigstore::AccessTokens;
+use trust::Verification;
+use trust::scan::{
+    AttestedReports, CONTAINER_ANALYSIS, ContainerAnalysis, ReportFiles, ScanGate, ScanPolicy, ScanSource,
+    ScannedHosts, Scanner,
+};
+
+use crate::args::VulnArgs;
+use crate::config::InvalidConfig;
+use crate::connect::Connection;
+
+/// The vulnerability gate of a run.
+pub(crate) struct Scans {
+    /// The gate.
+    pub(crate) gate: ScanGate,
+    /// The files of reports that it reads, to tell at the end which were about nothing.
+    files: Vec<Arc<ReportFiles>>,
+}
+
+impl Scans {
+    /// Logs which reports were about none of the scanned images.
+    pub(crate) fn tell_unused(&self) {
+        let unused: Vec<&str> = self.files.iter().flat_map(|files| files.unused()).collect();
+        if let [first, rest @ ..] = &unused[..] {
+            let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
+            tracing::warn!("{first}{more}: the report is about none of the images that were scanned");
+        }
+    }
+}
+
+/// A source, as flags and the policy file name it.
+enum Source {
+    Google,
+    Attestations,
+    Service(String),
+    Path(PathBuf),
+}
+
+impl Source {
+    /// Reads a source. `folder` is the folder that relative paths begin at.
+    fn of(text: &str, folder: &Path) -> Self {
+        match text {
+            "google" => Self::Google,
+            "attestations" => Self::Attestations,
+            url if url.starts_with("https://") || url.starts_with("http://") => Self::Service(url.to_owned()),
+            path => Self::Path(folder.join(path)),
+        }
+    }
+}
+
+/// Returns the vulnerability gate, if there is one.
+///
+/// # Errors
+/// Returns an error if a file cannot be read or used, or if a source is invalid.
+pub(crate) fn scans(
+    args: &VulnArgs,
+    verification: &Verification,
+    connection: &Connection,
+) -> Result<Option<Scans>, InvalidConfig> {
+    let file = args.policy.as_deref().map(PolicyFile::read).transpose()?;
+    let threshold = match (args.only_scan, &file) {
+        (Some(threshold), _) => threshold,
+        (None, Some(file)) => file.threshold(),
+        (None, None) => return Ok(None),
+    };
+    let mut policy = ScanPolicy::new(threshold);
+    let mut sources = Vec::new();
+    if let (Some(file), Some(path)) = (file, args.policy.as_deref()) {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        sources = file.sources().iter().map(|text| Source::of(text, folder)).collect();
+        for name in file.vex() {
+            policy.vex.extend(statements(&folder.join(name))?);
+        }
+        policy = file.into_policy(policy);
+        for rule in policy.expired(Timestamp::now()) {
+            let (id, expires) = (rule.id(), rule.expires());
+            tracing::warn!(
+                "{}: the rule that ignores {id} has expired at {expires}, and holds no longer",
+                path.display()
+            );
+        }
+    }
+    policy.counts_unfixed |= args.counts_unfixed;
+    policy.allows_unscanned |= args.allows_unscanned;
+    if !args.sources.is_empty() {
+        sources = args.sources.iter().map(|text| Source::of(text, Path::new(""))).collect();
+    }
+    let mut made = Made { policy, verification, connection, sources: Vec::new(), files: Vec::new() };
+    if sources.is_empty() {
+        made.add(&Source::Google, ScannedHosts::Google)?;
+        made.add(&Source::Attestations, ScannedHosts::NotGoogle)?;
+    }
+    sources.iter().try_for_each(|source| made.add(source, ScannedHosts::All))?;
+    Ok(Some(Scans { gate: ScanGate::new(made.policy, made.sources), files: made.files }))
+}
+
+/// The scanners that are made.
+struct Made<'a> {
+    policy: ScanPolicy,
+    verification: &'a Verification,
+    connection: &'a Connection,
+    sources: Vec<ScanSource>,
+    files: Vec<Arc<ReportFiles>>,
+}
+
+impl Made<'_> {
+    fn add(&mut self, source: &Source, hosts: ScannedHosts) -> Result<(), InvalidConfig> {
+        let scanner: Arc<dyn Scanner> = match source {
+            Source::Google => Arc::new(self.service(CONTAINER_ANALYSIS)?),
+            Source::Service(url) => Arc::new(self.service(url)?),
+            Source::Attestations => {
+                let (signers, max_age) = (&self.policy.signers, self.policy.attested_max_age());
+                Arc::new(AttestedReports::new(signers, self.verification, max_age))
+            }
+            Source::Path(path) => {
+                let files = Arc::new(reports(path, self.policy.max_age)?);
+                self.files.push(Arc::clone(&files));
+                files
+            }
+        };
+        self.sources.push(ScanSource { hosts, scanner });
+        Ok(())
+    }
+
+    fn service(&self, url: &str) -> Result<ContainerAnalysis, InvalidConfig> {
+        // Other services have no use for tokens of Google, and looking for them may take a while.
+        let host = url::Url::parse(url).ok().and_then(|url| Some(url.host_str()?.to_owned()));
+        let is_google = host.is_some_and(|host| host.ends_with(".googleapis.com"));
+        let tokens: Arc<dyn AccessTokens> = self.connection.keychain.clone();
+        ContainerAnalysis::new(self.connection.door.clone(), url, is_google.then_some(tokens))
+            .map_err(|error| InvalidConfig::flag(url, error.to_string()))
+    }
+}

@@ -1,0 +1,172 @@
+//! `kpromo snapshot diff`: what one snapshot has and another has not.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use oci::{Digest, Reader};
+use promote::snapshot::{ImageDiff, Snapshot, diff as compare, read_file};
+use serde::Serialize;
+
+use super::{bounded, connected, of_registry, write};
+use crate::args::{DiffArgs, DiffFormat, Side};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::terminal::print_error;
+
+/// Compares two snapshots and prints the differences.
+pub(crate) async fn diff(args: DiffArgs, environment: &Environment) -> Exit {
+    let connection = match connected(args.config.as_deref(), environment) {
+        Ok(connection) => connection,
+        Err(exit) => return exit,
+    };
+    let reader = connection.client.reader();
+    bounded(&connection.door, args.timeout, Box::pin(read_and_compare(&args, &reader))).await
+}
+
+async fn read_and_compare(args: &DiffArgs, reader: &Reader) -> Exit {
+    // Files come first: if one of them is invalid, no registry is asked.
+    let files = [file(&args.first, args).await, file(&args.second, args).await];
+    let [Ok(first), Ok(second)] = files else { return Exit::Invalid };
+    let first = Box::pin(side(first, &args.first, args, reader));
+    let second = Box::pin(side(second, &args.second, args, reader));
+    let (first, second) = match tokio::try_join!(first, second) {
+        Ok(sides) => sides,
+        Err(exit) => return exit,
+    };
+    let differs = args.exit_code && compare(&first, &second).next().is_some();
+    let written = match args.format {
+        DiffFormat::Text => write(move |to| write_text(&first, &second, to)).await,
+        DiffFormat::Json => write(move |to| write_json(&first, &second, to)).await,
+    };
+    if differs { Exit::Failure } else { written }
+}
+
+/// Reads a side that is a file.
+async fn file(side: &Side, args: &DiffArgs) -> Result<Option<Snapshot>, Exit> {
+    let Side::File(path) = side else { return Ok(None) };
+    let path: PathBuf = path.clone();
+    // A pipe may keep its reader waiting.
+    let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
+    let problem = match read {
+        Ok(Ok(mut snapshot)) => {
+            if let Some(tag) = &args.tag {
+                snapshot.keep_tagged(tag);
+            }
+            return Ok(Some(snapshot));
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    print_error(&problem);
+    Err(Exit::Invalid)
+}
+
+/// Reads a side that is a registry.
+async fn side(
+    file: Option<Snapshot>,
+    side: &Side,
+    args: &DiffArgs,
+    reader: &Reader,
+) -> Result<Snapshot, Exit> {
+    match (file, side) {
+        (Some(snapshot), _) => Ok(snapshot),
+        (None, Side::Registry(registry)) => {
+            of_registry(reader, registry, args.tag.as_ref(), args.minimal).await
+        }
+        (None, Side::File(_)) => Err(Exit::Invalid),
+    }
+}
+
+/// A difference of one line.
+enum Line<'a> {
+    Digest(char, &'a Digest, &'a [String]),
+    Tag(char, &'a str, &'a Digest),
+    Moved(&'a str, &'a Digest, &'a Digest),
+}
+
+fn lines(difference: &ImageDiff) -> impl Iterator<Item = Line<'_>> {
+    let ImageDiff { name: _, removed, added, untagged, tagged, moved } = difference;
+    let moved = moved.iter().map(|(tag, from, to)| Line::Moved(tag, from, to));
+    let removed = removed.iter().map(|(digest, tags)| Line::Digest('-', digest, tags));
+    let untagged = untagged.iter().map(|(tag, digest)| Line::Tag('-', tag, digest));
+    let added = added.iter().map(|(digest, tags)| Line::Digest('+', digest, tags));
+    let tagged = tagged.iter().map(|(tag, digest)| Line::Tag('+', tag, digest));
+    moved.chain(removed).chain(untagged).chain(added).chain(tagged)
+}
+
+fn write_text(first: &Snapshot, second: &Snapshot, to: &mut dyn Write) -> io::Result<()> {
+    for difference in compare(first, second) {
+        let name = &difference.name;
+        for line in lines(&difference) {
+            match line {
+                Line::Digest(sign, digest, []) => writeln!(to, "{sign} {name}@{digest}")?,
+                Line::Digest(sign, digest, tags) => {
+                    writeln!(to, "{sign} {name}@{digest} {}", tags.join(" "))?;
+                }
+                Line::Tag(sign, tag, digest) => writeln!(to, "{sign} {name}:{tag} {digest}")?,
+                Line::Moved(tag, from, into) => writeln!(to, "~ {name}:{tag} {from} -> {into}")?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The differences of an image, in JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ImageJson<'a> {
+    name: &'a str,
+    moved: Vec<MovedJson<'a>>,
+    removed: Vec<DigestJson<'a>>,
+    removed_tags: Vec<TagJson<'a>>,
+    added: Vec<DigestJson<'a>>,
+    added_tags: Vec<TagJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct DigestJson<'a> {
+    digest: Digest,
+    tags: &'a [String],
+}
+
+#[derive(Serialize)]
+struct TagJson<'a> {
+    tag: &'a str,
+    digest: Digest,
+}
+
+#[derive(Serialize)]
+struct MovedJson<'a> {
+    tag: &'a str,
+    from: Digest,
+    to: Digest,
+}
+
+fn write_json(first: &Snapshot, second: &Snapshot, to: &mut dyn Write) -> io::Result<()> {
+    write!(to, "{{\"schema\":1,\"images\":[")?;
+    let mut is_first = true;
+    for difference in compare(first, second) {
+        write!(to, "{}\n  ", if is_first { "" } else { "," })?;
+        is_first = false;
+        serde_json::to_writer(&mut *to, &image_json(&difference))?;
+    }
+    writeln!(to, "{}]}}", if is_first { "" } else { "\n" })
+}
+
+fn image_json(difference: &ImageDiff) -> ImageJson<'_> {
+    fn digests(list: &[(Digest, Vec<String>)]) -> Vec<DigestJson<'_>> {
+        list.iter().map(|(digest, tags)| DigestJson { digest: *digest, tags }).collect()
+    }
+    fn tags(list: &[(String, Digest)]) -> Vec<TagJson<'_>> {
+        list.iter().map(|(tag, digest)| TagJson { tag, digest: *digest }).collect()
+    }
+    let moved = difference.moved.iter().map(|(tag, from, to)| MovedJson { tag, from: *from, to: *to });
+    ImageJson {
+        name: &difference.name,
+        moved: moved.collect(),
+        removed: digests(&difference.removed),
+        removed_tags: tags(&difference.untagged),
+        added: digests(&difference.added),
+        added_tags: tags(&difference.tagged),
+    }
+}

@@ -1,0 +1,178 @@
+//! `kpromo snapshot`, and the snapshots of `kpromo cip`: the images of a registry, or what manifests promote to it.
+
+mod diff;
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use diff::diff;
+use manifest::Edges;
+use oci::{Reader, RegistryRoot, Tag};
+use promote::Run;
+use promote::snapshot::{Snapshot, SnapshotError, children_of_indexes, declared, read_registry};
+use tokio_util::sync::CancellationToken;
+use transport::Door;
+
+use crate::args::{Limit, SnapshotArgs, SnapshotSource};
+use crate::cip;
+use crate::config::Config;
+use crate::connect::{Connection, connect};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::render::{Lines, count};
+use crate::terminal::{Interrupts, print_error, print_help};
+use crate::watchdog;
+
+/// Prints a snapshot. Nothing is printed unless it is complete.
+pub(crate) async fn print(args: SnapshotArgs, environment: &Environment) -> Exit {
+    if args.ignores_manifests {
+        tracing::warn!(
+            "--snapshot reads the registry and ignores the manifests; --manifest-based-snapshot-of reads these"
+        );
+    }
+    let connection = match connected(args.config.as_deref(), environment) {
+        Ok(connection) => connection,
+        Err(exit) => return exit,
+    };
+    let reader = connection.client.reader();
+    bounded(&connection.door, args.timeout, Box::pin(take_and_print(&args, &reader, environment))).await
+}
+
+async fn take_and_print(args: &SnapshotArgs, reader: &Reader, environment: &Environment) -> Exit {
+    let (snapshot, exit) = match take(args, reader, environment).await {
+        Ok(taken) => taken,
+        Err(exit) => return exit,
+    };
+    let format = args.format;
+    match write(move |to| snapshot.write(format, to)).await {
+        Exit::Success => exit,
+        failed => failed,
+    }
+}
+
+/// Takes a snapshot. The exit code is that of a run that prints it.
+async fn take(
+    args: &SnapshotArgs,
+    reader: &Reader,
+    environment: &Environment,
+) -> Result<(Snapshot, Exit), Exit> {
+    let SnapshotArgs { registry, tag, minimal, .. } = args;
+    let SnapshotSource::Manifests { manifests, limit, strict } = &args.source else {
+        let snapshot = of_registry(reader, registry, tag.as_ref(), *minimal).await?;
+        return Ok((snapshot, Exit::Success));
+    };
+    let color = !environment.no_color && io::stderr().is_terminal();
+    let manifests = cip::load(manifests, limit, environment, color)?;
+    let rejected = &manifests.rejected;
+    if rejected.count() > 0 {
+        print_error(&rejected.render(color));
+    }
+    if *strict && rejected.count() > 0 {
+        print_error(&format!(
+            "{} of the manifests are invalid; there is no snapshot",
+            cip::entries(rejected)
+        ));
+        return Err(Exit::Invalid);
+    }
+    manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    if let Err(overlaps) = Edges::new(&manifests) {
+        let overlaps: String = overlaps.iter().map(|overlap| format!("\n  {overlap}")).collect();
+        print_error(&format!("the manifests want different digests under the same reference{overlaps}"));
+        return Err(Exit::Conflict);
+    }
+    let mut snapshot = match declared(&manifests, registry) {
+        Some(snapshot) => snapshot,
+        // A change that adds nothing for the registry leaves out its manifests.
+        None if *limit != Limit::None => Snapshot::default(),
+        None => {
+            print_error(&format!("no manifest promotes to {registry} or to a registry below it"));
+            print_help(
+                "name a registry as the manifests do, with its host; its path may be shorter by whole components",
+            );
+            return Err(Exit::Usage);
+        }
+    };
+    if let Some(tag) = tag {
+        snapshot.keep_tagged(tag);
+    }
+    if *minimal && snapshot.has_untagged() {
+        let children = children_of_indexes(&run(), reader, registry).await;
+        snapshot.leave_out_children(&children.map_err(|error| unavailable(&error))?);
+    }
+    let exit = if rejected.count() > 0 { Exit::Partial } else { Exit::Success };
+    Ok((snapshot, exit))
+}
+
+/// Reads a registry.
+async fn of_registry(
+    reader: &Reader,
+    registry: &RegistryRoot,
+    tag: Option<&Tag>,
+    minimal: bool,
+) -> Result<Snapshot, Exit> {
+    let snapshot = read_registry(&run(), reader, registry, tag, minimal).await;
+    let snapshot = snapshot.map_err(|error| unavailable(&error))?;
+    let (images, digests) = (snapshot.images().count(), snapshot.digests());
+    tracing::info!("{registry}: {} images, {} digests", count(images as u64), count(digests as u64));
+    Ok(snapshot)
+}
+
+/// Returns a run whose events are logged.
+fn run() -> Run {
+    Run::new(vec![Arc::new(Lines::default())], CancellationToken::new())
+}
+
+fn unavailable(error: &SnapshotError) -> Exit {
+    let problem = error.problem();
+    print_error(&problem.error);
+    if let Some(advice) = &problem.advice {
+        print_help(advice);
+    }
+    Exit::Unavailable
+}
+
+/// Reads the configuration and connects to registries.
+fn connected(config: Option<&Path>, environment: &Environment) -> Result<Connection, Exit> {
+    let connection = Config::of(config, environment).and_then(|config| connect(&config, environment));
+    connection.map_err(|problem| {
+        print_error(&problem.to_string());
+        Exit::Invalid
+    })
+}
+
+/// Does the work until it is done, an interrupt comes or the time is over.
+async fn bounded(door: &Door, timeout: Option<Duration>, work: impl Future<Output = Exit>) -> Exit {
+    let mut interrupts = Interrupts::new();
+    let time_is_over = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    let why = tokio::select! {
+        exit = work => return exit,
+        () = interrupts.next() => "interrupted",
+        () = time_is_over => "the time of --timeout is over",
+        never = watchdog::watch(door) => match never {},
+    };
+    print_error(&format!("{why}; the snapshot is not complete"));
+    Exit::Interrupted
+}
+
+/// Writes a result to standard output on a thread of its own, because a reader may stop reading. A reader that closes the pipe
+/// ends the output quietly.
+async fn write(write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static) -> Exit {
+    let written = tokio::task::spawn_blocking(move || {
+        let mut stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        write(&mut stdout).and_then(|()| stdout.flush())
+    });
+    match written.await.map_err(io::Error::other).flatten() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            print_error(&format!("standard output cannot be written: {error}"));
+            Exit::Failure
+        }
+        Ok(()) | Err(_) => Exit::Success,
+    }
+}

@@ -1,0 +1,15 @@
+//! Promotion of files, as a user runs it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod changes;
+mod copying;
+mod faults;
+mod folders;
+mod manifest_files;
+mod recorded;
+mod scene;
+mod stores;

@@ -1,0 +1,11 @@
+//! Vulnerabilities: runs that only scan, and the gate within a promotion, by the binary.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod attested;
+mod files;
+mod gate;
+#[path = "../support/mod.rs"]
+mod support;
+mod survey;
+mod world;

@@ -1,0 +1,26 @@
+//! Lint: checks manifests as they are reviewed, without any network access. It finds everything that reading finds, and besides
+//! changes that must not be promoted, and style.
+//!
+//! Each group of rules has a file. `style` has the rules about one file, `spelling` that about the registries of all files,
+//! `changes` those about edges.
+
+mod blocks;
+mod changes;
+mod finding;
+mod fix;
+mod flaw;
+mod layout;
+mod linter;
+mod order;
+mod rule;
+mod spelling;
+mod style;
+mod target;
+mod text;
+
+pub use finding::{Edit, Finding, Related};
+#[cfg(feature = "fuzzing")]
+pub(super) use fix::fix_bytes;
+pub use linter::{FixedFile, Linted, lint};
+pub use rule::Rule;
+pub use target::{Target, targets};

@@ -1,0 +1,144 @@
+//! The orders in which tags may be sorted, and the smallest change that sorts a list.
+
+use std::cmp::Ordering;
+
+/// An order of tags. Manifests that are written by a tool are sorted as text. Those that people write are often sorted by
+/// version, so that `v1.10.0` follows `v1.9.0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As text, byte by byte.
+    Text,
+    /// Digits count as numbers. A pre-release precedes its release, as in Semantic Versioning.
+    Version,
+    /// Digits count as numbers. What is appended with a dash follows the version, like `v1.0.0-gke.1`.
+    Suffix,
+}
+
+impl Order {
+    pub(super) const ALL: [Self; 3] = [Self::Text, Self::Version, Self::Suffix];
+
+    pub(super) fn compare(self, a: &str, b: &str) -> Ordering {
+        match self {
+            Self::Text => a.cmp(b),
+            Self::Version => natural(a, b, true),
+            Self::Suffix => natural(a, b, false),
+        }
+    }
+}
+
+/// Compares texts piece by piece. A piece is a number or a single other character.
+fn natural(a: &str, b: &str, dash_is_less: bool) -> Ordering {
+    let (mut left, mut right) = (a, b);
+    loop {
+        match (piece(left), piece(right)) {
+            (None, None) => return a.cmp(b),
+            (None, Some((next, _))) => {
+                let is_less = dash_is_less && next == "-";
+                return if is_less { Ordering::Greater } else { Ordering::Less };
+            }
+            (Some((next, _)), None) => {
+                let is_less = dash_is_less && next == "-";
+                return if is_less { Ordering::Less } else { Ordering::Greater };
+            }
+            (Some((x, rest_of_left)), Some((y, rest_of_right))) => {
+                let order = compare_pieces(x, y);
+                if order != Ordering::Equal {
+                    return order;
+                }
+                (left, right) = (rest_of_left, rest_of_right);
+            }
+        }
+    }
+}
+
+/// Splits off the first piece.
+fn piece(text: &str) -> Option<(&str, &str)> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let length = if digits > 0 { digits } else { text.chars().next()?.len_utf8() };
+    Some(text.split_at(length))
+}
+
+fn compare_pieces(a: &str, b: &str) -> Ordering {
+    let is_number = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    if is_number(a) && is_number(b) {
+        let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
+        // Numbers of any length: the longer one is larger.
+        return a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+    }
+    a.cmp(b)
+}
+
+/// Returns the indices of a list in sorted order. Equal values keep their order.
+pub(super) fn sorted<T>(values: &[T], compare: impl Fn(&T, &T) -> Ordering) -> Vec<usize> {
+    let mut indices: Vec<usize> = (0..values.len()).collect();
+    indices.sort_by(|a, b| compare(&values[*a], &values[*b]));
+    indices
+}
+
+/// Returns the index of the first value that is smaller than the one before it.
+pub(super) fn first_unsorted<T>(values: &[T], compare: impl Fn(&T, &T) -> Ordering) -> Option<usize> {
+    (1..values.len()).find(|at| compare(&values[at - 1], &values[*at]) == Ordering::Greater)
+}
+
+/// Returns how many values must move for a permutation: all but those of its longest increasing subsequence.
+pub(super) fn moves(permutation: &[usize]) -> usize {
+    // The smallest last element of an increasing subsequence of each length.
+    let mut ends: Vec<usize> = Vec::new();
+    for index in permutation {
+        let at = ends.partition_point(|end| end < index);
+        match ends.get_mut(at) {
+            Some(end) => *end = *index,
+            None => ends.push(*index),
+        }
+    }
+    permutation.len() - ends.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_orders_differ_in_numbers_and_in_what_follows_a_dash() {
+        let sorted = |order: Order| {
+            let mut tags =
+                ["v1.10.0", "v1.9.0", "latest", "v1.9.0-rc.1", "v1.9.0-rc.10", "v1.9.0-rc.2", "v01.9.0"];
+            tags.sort_by(|a, b| order.compare(a, b));
+            tags.join(" ")
+        };
+        assert_eq!(sorted(Order::Text), "latest v01.9.0 v1.10.0 v1.9.0 v1.9.0-rc.1 v1.9.0-rc.10 v1.9.0-rc.2");
+        assert_eq!(
+            sorted(Order::Version),
+            "latest v1.9.0-rc.1 v1.9.0-rc.2 v1.9.0-rc.10 v01.9.0 v1.9.0 v1.10.0"
+        );
+        assert_eq!(
+            sorted(Order::Suffix),
+            "latest v01.9.0 v1.9.0 v1.9.0-rc.1 v1.9.0-rc.2 v1.9.0-rc.10 v1.10.0"
+        );
+    }
+
+    #[test]
+    fn every_order_is_one() {
+        let tags = ["", "-", "-1", "1", "01", "1-", "1-0", "1-00", "1.", "1.0", "a", "a1", "a01", "a-", "0"];
+        for order in Order::ALL {
+            for a in tags {
+                for b in tags {
+                    assert_eq!(order.compare(a, b), order.compare(b, a).reverse(), "{order:?} {a} {b}");
+                    assert_eq!(order.compare(a, b) == Ordering::Equal, a == b, "{order:?} {a} {b}");
+                    for c in tags {
+                        let is_chain = order.compare(a, b).is_le() && order.compare(b, c).is_le();
+                        assert!(!is_chain || order.compare(a, c).is_le(), "{order:?} {a} {b} {c}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_fewest_moves_are_counted() {
+        assert_eq!(moves(&[0, 1, 2]), 0);
+        assert_eq!(moves(&[2, 0, 1]), 1);
+        assert_eq!(moves(&[1, 2, 3, 0]), 1);
+        assert_eq!(moves(&[3, 2, 1, 0]), 3);
+    }
+}

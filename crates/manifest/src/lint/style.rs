@@ -1,0 +1,223 @@
+//! The rules about how a single file is written: order, quotes, deprecated fields.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use oci_types::{Digest, RepositoryPath, Tag};
+
+use super::blocks::{reorder, reorder_flow};
+use super::flaw::{Change, Flaw, Reason};
+use super::layout::{Layout, Node, Value, layout};
+use super::order::{Order, first_unsorted, moves, sorted};
+use super::rule::Rule;
+use super::text::Text;
+
+/// The kind of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// A plain manifest.
+    Plain,
+    /// The registries of a thin manifest.
+    Registries,
+    /// The images of a thin manifest.
+    Images,
+}
+
+/// Returns the flaws of a file, ordered by position. The text must be YAML that can be read; of any other text none are found.
+pub(super) fn flaws(kind: FileKind, text: &str) -> Vec<Flaw> {
+    let Some(layout) = layout(text) else { return Vec::new() };
+    let Some(root) = &layout.root else { return Vec::new() };
+    let mut file = File { text: Text::new(text), layout: &layout, flaws: Vec::new() };
+    let images = match kind {
+        FileKind::Images => Some(root),
+        FileKind::Plain => root.field("images"),
+        FileKind::Registries => {
+            file.deprecated(root);
+            None
+        }
+    };
+    if let Some(images) = images {
+        file.images(images);
+    }
+    let mut flaws = file.flaws;
+    flaws.sort_by_key(|flaw| flaw.at);
+    flaws
+}
+
+struct File<'a> {
+    text: Text<'a>,
+    layout: &'a Layout<'a>,
+    flaws: Vec<Flaw>,
+}
+
+/// The key by which a digest is sorted: its smallest tag in the given order, then the digest. A digest without tags precedes all
+/// others, as the empty text does.
+type DigestKey<'n> = ([&'n str; Order::ALL.len()], &'n str);
+
+impl File<'_> {
+    fn images(&mut self, list: &Node<'_>) {
+        let items = list.items();
+        let name = |item: &Node<'_>| {
+            let name = item.field("name").and_then(Node::text)?;
+            name.parse::<RepositoryPath>().ok().map(|_| name.to_owned())
+        };
+        // If a name is wrong, it is not known where the image belongs.
+        if let Some(names) = items.iter().map(name).collect::<Option<Vec<String>>>()
+            && let Some(at) = first_unsorted(&names, Ord::cmp)
+        {
+            let order = sorted(&names, Ord::cmp);
+            let entries: Vec<Range<usize>> = items.iter().map(|item| item.range.clone()).collect();
+            let fix = reorder(&self.text, self.layout, &entries, &order, "-");
+            let message =
+                format!("images are not sorted by name: `{}` stands after `{}`", names[at], names[at - 1]);
+            self.found(
+                Rule::UnsortedImages,
+                place(&items[at], "name"),
+                message,
+                fix.map(|change| vec![change]),
+            );
+        }
+        for item in items {
+            if let Some(dmap) = item.field("dmap") {
+                self.digests(dmap);
+            }
+        }
+    }
+
+    fn digests(&mut self, dmap: &Node<'_>) {
+        let pairs = dmap.pairs();
+        for (key, tags) in pairs {
+            self.quotes(key);
+            self.tags(tags);
+        }
+        // If a digest or a tag is wrong, it is not known where the entry belongs.
+        let Some(keys) = pairs.iter().map(digest_key).collect::<Option<Vec<DigestKey<'_>>>>() else { return };
+        let by = |order: usize| {
+            move |a: &DigestKey<'_>, b: &DigestKey<'_>| {
+                Order::ALL[order].compare(a.0[order], b.0[order]).then_with(|| a.1.cmp(b.1))
+            }
+        };
+        let Some(Unsorted { by: sorting, order, at }) = unsorted(&keys, by) else { return };
+        let entries: Vec<Range<usize>> =
+            pairs.iter().map(|(key, value)| key.range.start..key.range.end.max(value.range.end)).collect();
+        let fix = reorder(&self.text, self.layout, &entries, &order, "");
+        let message = format!(
+            "the digests are not sorted by tag: {} stands after {}",
+            shown(&keys[at], sorting),
+            shown(&keys[at - 1], sorting)
+        );
+        self.found(Rule::UnsortedDigests, pairs[at].0.range.start, message, fix.map(|change| vec![change]));
+    }
+
+    fn tags(&mut self, list: &Node<'_>) {
+        let Value::List { items, is_flow } = &list.value else { return };
+        let Some(tags) = items.iter().map(tag).collect::<Option<Vec<&str>>>() else { return };
+        let by = |order: usize| move |a: &&str, b: &&str| Order::ALL[order].compare(a, b);
+        let Some(Unsorted { order, at, .. }) = unsorted(&tags, by) else { return };
+        let fix = if *is_flow {
+            reorder_flow(&self.text, self.layout, list, &order)
+        } else {
+            let entries: Vec<Range<usize>> = items.iter().map(|item| item.range.clone()).collect();
+            reorder(&self.text, self.layout, &entries, &order, "-").map(|change| vec![change])
+        };
+        let message = format!("the tags are not sorted: `{}` stands after `{}`", tags[at], tags[at - 1]);
+        self.found(Rule::UnsortedTags, items[at].range.start, message, fix);
+    }
+
+    fn quotes(&mut self, key: &Node<'_>) {
+        let Value::Scalar { text, is_plain: true } = &key.value else { return };
+        let Ok(digest) = text.parse::<Digest>() else { return };
+        let range = key.range.clone();
+        // An escape or a line break in the middle would be written otherwise.
+        let is_whole = self.text.text.get(range.clone()) == Some(text);
+        let fix = if is_whole {
+            let quote = |at: usize| Change { range: at..at, text: "\"".to_owned() };
+            Ok(vec![quote(range.start), quote(range.end)])
+        } else {
+            Err("it is not written on one line")
+        };
+        self.found(Rule::UnquotedDigest, range.start, format!("the digest {digest} is not quoted"), fix);
+    }
+
+    fn deprecated(&mut self, root: &Node<'_>) {
+        for (key, value) in root.pairs().iter().filter(|(key, _)| key.text() == Some("imagesPath")) {
+            let fix = self.removal(key, value);
+            let message = "the field `imagesPath` is deprecated and has no effect: the images of the project `NAME` are in \
+                           `images/NAME/images.yaml`";
+            self.found(Rule::DeprecatedField, key.range.start, message.to_owned(), fix);
+        }
+    }
+
+    /// Returns the change that removes a field with all of its lines.
+    fn removal(&self, key: &Node<'_>, value: &Node<'_>) -> Result<Vec<Change>, Reason> {
+        if self.layout.has_anchors {
+            return Err("the file has anchors, aliases or YAML tags");
+        }
+        let end = key.range.end.max(value.range.end);
+        let (first, last) = (self.text.line_of(key.range.start), self.text.line_of(end));
+        if first != last || !matches!(value.value, Value::Scalar { .. }) {
+            return Err("it is not written on one line");
+        }
+        let range = self.text.bytes(first..last + 1);
+        let (before, after) = (self.text.before(key.range.start), &self.text.text[end..range.end]);
+        if !before.is_empty() || after.contains('#') || after.contains([',', '}']) {
+            return Err("there is something else on its line");
+        }
+        Ok(vec![Change { range, text: String::new() }])
+    }
+
+    fn found(&mut self, rule: Rule, at: usize, message: String, fix: Result<Vec<Change>, Reason>) {
+        self.flaws.push(Flaw { rule, at, message, fix });
+    }
+}
+
+/// Returns the start of a field's value.
+fn place(item: &Node<'_>, field: &str) -> usize {
+    item.field(field).map_or(item.range.start, |value| value.range.start)
+}
+
+fn tag<'n>(node: &'n Node<'_>) -> Option<&'n str> {
+    node.text().filter(|text| text.parse::<Tag>().is_ok())
+}
+
+fn digest_key<'n>((key, tags): &'n (Node<'_>, Node<'_>)) -> Option<DigestKey<'n>> {
+    let digest = key.text().filter(|text| matches!(text.parse(), Ok(Digest::Sha256(_))))?;
+    let tags = match &tags.value {
+        Value::List { items, .. } => items.iter().map(tag).collect::<Option<Vec<&str>>>()?,
+        // A digest that has nothing written for its tags has none.
+        Value::Scalar { text, is_plain: true } if matches!(&**text, "" | "~" | "null" | "Null" | "NULL") => {
+            Vec::new()
+        }
+        _ => return None,
+    };
+    let smallest = |order: Order| tags.iter().copied().min_by(|a, b| order.compare(a, b)).unwrap_or_default();
+    Some((Order::ALL.map(smallest), digest))
+}
+
+/// Describes a digest by its smallest tag in an order.
+fn shown(key: &DigestKey<'_>, order: usize) -> String {
+    match key.0[order] {
+        "" => format!("{} without a tag", key.1),
+        tag => format!("`{tag}`"),
+    }
+}
+
+/// How a list that is not sorted is to be sorted.
+struct Unsorted {
+    /// The index of the order.
+    by: usize,
+    /// The indices of the values in that order.
+    order: Vec<usize>,
+    /// The index of the first value that is out of place.
+    at: usize,
+}
+
+/// Returns how to sort a list that is sorted in none of the orders: in the order that moves the fewest values. `None` if the list
+/// is sorted in one of the orders.
+fn unsorted<T, F: Fn(&T, &T) -> Ordering>(values: &[T], compare: impl Fn(usize) -> F) -> Option<Unsorted> {
+    let first = |by: usize| first_unsorted(values, compare(by));
+    let firsts: Vec<usize> = (0..Order::ALL.len()).map(first).collect::<Option<_>>()?;
+    let orders = firsts.into_iter().enumerate();
+    let orders = orders.map(|(by, at)| Unsorted { by, order: sorted(values, compare(by)), at });
+    orders.min_by_key(|unsorted| moves(&unsorted.order))
+}

@@ -1,0 +1,69 @@
+//! What is checked: trees of thin manifests and plain manifests, by the paths that a user names.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::thin::{IMAGES, IMAGES_FILE, MANIFESTS, REGISTRIES_FILE};
+
+/// What is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A plain manifest.
+    Plain(PathBuf),
+    /// A folder of thin manifests.
+    Thin {
+        /// The folder.
+        folder: PathBuf,
+        /// The projects whose findings are wanted; `None`: all. The whole folder is read in either case.
+        projects: Option<BTreeSet<String>>,
+    },
+}
+
+/// Returns what paths stand for. A folder is a tree of thin manifests. A file of such a tree stands for its project. Any other
+/// file is a plain manifest.
+pub fn targets<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    for path in paths {
+        let target = target(path);
+        let is_same = |other: &&mut Target| place(other) == place(&target);
+        match (targets.iter_mut().find(is_same), &target) {
+            (None, _) => targets.push(target),
+            (Some(Target::Thin { projects, .. }), Target::Thin { projects: more, .. }) => {
+                *projects = projects.take().zip(more.clone()).map(|(a, b)| &a | &b);
+            }
+            (Some(_), _) => {}
+        }
+    }
+    targets
+}
+
+/// The canonical path of a target, so that it is checked once however it is named.
+fn place(target: &Target) -> PathBuf {
+    let (Target::Plain(path) | Target::Thin { folder: path, .. }) = target;
+    path.canonicalize().unwrap_or_else(|_| path.clone())
+}
+
+fn target(path: &Path) -> Target {
+    if path.is_dir() {
+        return Target::Thin { folder: path.to_owned(), projects: None };
+    }
+    in_tree(path).unwrap_or_else(|| Target::Plain(path.to_owned()))
+}
+
+/// Returns the tree of a file `images/<project>/images.yaml` or `manifests/<project>/promoter-manifest.yaml`.
+fn in_tree(path: &Path) -> Option<Target> {
+    let expected = match path.file_name()?.to_str()? {
+        IMAGES_FILE => IMAGES,
+        REGISTRIES_FILE => MANIFESTS,
+        _ => return None,
+    };
+    // The path of a file that is named from within the tree does not have the names of all folders above it.
+    let path = if path.components().count() < 4 { std::path::absolute(path).ok()? } else { path.to_owned() };
+    let project = path.parent()?;
+    let kind = project.parent()?;
+    let folder = kind.parent()?;
+    let is_tree =
+        kind.file_name()? == expected && folder.join(IMAGES).is_dir() && folder.join(MANIFESTS).is_dir();
+    let projects = Some(BTreeSet::from([project.file_name()?.to_str()?.to_owned()]));
+    is_tree.then(|| Target::Thin { folder: folder.to_owned(), projects })
+}

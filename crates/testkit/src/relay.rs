@@ -1,0 +1,339 @@
+//! An HTTP relay in front of a server, which makes faults and remembers requests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// The maximum time for reading or writing a piece.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request that the relay has received.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The number of requests before it.
+    pub number: usize,
+    /// The method.
+    pub method: String,
+    /// The path and the query.
+    pub target: String,
+    /// The headers, with names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The length of the body, in bytes.
+    pub length: usize,
+}
+
+/// What the relay does with a request.
+pub enum Fault {
+    /// Passes it on.
+    None,
+    /// Answers itself.
+    Status(u16, String),
+    /// Answers itself, with a line of headers.
+    Answer(u16, String, String),
+    /// Closes the connection without passing it on.
+    Reset,
+    /// Passes it on, and closes the connection instead of answering.
+    LoseAnswer,
+    /// Passes it on, and cuts the body of the answer in the middle.
+    CutBody,
+    /// Passes it on, and rewrites the body of the answer.
+    Rewrite(Box<dyn Fn(String) -> String + Send>),
+    /// Passes it on, and sends only so many bytes of the body of the answer each 10 ms.
+    Drip(usize),
+    /// Answers only when the relay ends.
+    Hang,
+}
+
+type Decide = dyn Fn(&Asked) -> Fault + Send + Sync;
+
+/// A relay. It stops when it is dropped.
+pub struct Relay {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+struct State {
+    upstream: String,
+    decide: Box<Decide>,
+    asked: Mutex<Vec<Asked>>,
+    /// The uploads of Google Cloud Storage, if the relay keeps their state.
+    uploads: Option<Mutex<BTreeMap<String, Session>>>,
+    is_over: AtomicBool,
+}
+
+/// A resumable upload.
+#[derive(Clone, Default)]
+struct Session {
+    persisted: u64,
+    /// The answer that has completed it.
+    done: Option<Vec<u8>>,
+}
+
+impl Relay {
+    /// Starts a relay in front of `upstream`, which is `host:port`.
+    pub fn start(upstream: &str, decide: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> Self {
+        Self::new(upstream, Box::new(decide), None)
+    }
+
+    /// As [`Relay::start`], for an emulator of Google Cloud Storage: resumable uploads behave as documented. The relay answers
+    /// the question for the state of an upload, and bytes that the store has are not passed on again.
+    pub fn like_google(upstream: &str, decide: impl Fn(&Asked) -> Fault + Send + Sync + 'static) -> Self {
+        Self::new(upstream, Box::new(decide), Some(Mutex::default()))
+    }
+
+    fn new(upstream: &str, decide: Box<Decide>, uploads: Option<Mutex<BTreeMap<String, Session>>>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (asked, is_over) = (Mutex::default(), AtomicBool::new(false));
+        let state = Arc::new(State { upstream: upstream.to_owned(), decide, asked, uploads, is_over });
+        let serving = Arc::clone(&state);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if serving.is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let state = Arc::clone(&serving);
+                // A client may disconnect at any time; the relay goes on.
+                thread::spawn(move || drop(state.serve(stream)));
+            }
+        });
+        Self { address, state }
+    }
+
+    /// Returns `host:port`.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Returns the requests so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        held(&self.state.asked).clone()
+    }
+
+    /// Returns the number of requests so far with this method whose target contains a text.
+    pub fn count(&self, method: &str, part: &str) -> usize {
+        let asked = held(&self.state.asked);
+        asked.iter().filter(|asked| asked.method == method && asked.target.contains(part)).count()
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::SeqCst);
+        // Wakes the thread if it waits for a connection.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// Serves the requests of a connection. The connection is closed after the first one that is answered.
+    fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
+        client.set_read_timeout(Some(PATIENCE))?;
+        client.set_write_timeout(Some(PATIENCE))?;
+        client.set_nodelay(true)?;
+        let mut reader = BufReader::new(client.try_clone()?);
+        let Some((head, mut asked)) = read_head(&mut reader)? else { return Ok(()) };
+        if asked.headers.get("expect").is_some_and(|expect| expect.contains("100")) {
+            client.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let body = read_body(&mut reader, &asked.headers)?;
+        asked.length = body.len();
+        {
+            let mut all = held(&self.asked);
+            asked.number = all.len();
+            all.push(asked.clone());
+        }
+        let fault = (self.decide)(&asked);
+        match &fault {
+            Fault::Status(status, text) => return answer_with(&mut client, *status, "X-Relay: fault", text),
+            Fault::Answer(status, header, text) => return answer_with(&mut client, *status, header, text),
+            Fault::Reset => return reset(&client),
+            Fault::Hang => {
+                while !self.is_over.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                return Ok(());
+            }
+            _ => {}
+        }
+        let answer = self.answer(&head, &asked, &body)?;
+        let at = find(&answer, b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
+        let (head, body) = answer.split_at(at);
+        match fault {
+            Fault::LoseAnswer => reset(&client),
+            Fault::CutBody => {
+                client.write_all(head)?;
+                client.write_all(&body[..body.len() / 2])?;
+                reset(&client)
+            }
+            Fault::Rewrite(rewrite) => {
+                let head = String::from_utf8_lossy(head);
+                let is_chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+                let body = if is_chunked { unchunked(body) } else { body.to_vec() };
+                let body = rewrite(String::from_utf8_lossy(&body).into_owned());
+                let kept = head.lines().filter(|line| {
+                    let line = line.to_ascii_lowercase();
+                    !line.is_empty()
+                        && !line.starts_with("content-length")
+                        && !line.starts_with("transfer-encoding")
+                });
+                let head: String = kept.map(|line| format!("{line}\r\n")).collect();
+                client.write_all(format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
+            }
+            Fault::Drip(bytes) => {
+                client.write_all(head)?;
+                for piece in body.chunks(bytes.max(1)) {
+                    client.write_all(piece)?;
+                    thread::sleep(Duration::from_millis(10));
+                }
+                Ok(())
+            }
+            _ => client.write_all(&answer),
+        }
+    }
+
+    /// Returns the answer to a request: of the server, or of the relay itself where it keeps the state of uploads.
+    fn answer(&self, head: &str, asked: &Asked, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        let session =
+            asked.target.split_once("upload_id=").map(|(_, id)| id.split('&').next().unwrap_or_default());
+        let (Some(uploads), Some(id), "PUT") = (&self.uploads, session, asked.method.as_str()) else {
+            return self.forward(head, body);
+        };
+        let range = asked.headers.get("content-range").cloned().unwrap_or_default();
+        let known = held(uploads).get(id).cloned().unwrap_or_default();
+        if let Some(done) = known.done {
+            return Ok(done);
+        }
+        let start: Option<u64> =
+            range.strip_prefix("bytes ").and_then(|range| range.split('-').next()?.parse().ok());
+        let Some(start) = start else { return Ok(incomplete(known.persisted)) };
+        if start != known.persisted {
+            return Ok(incomplete(known.persisted));
+        }
+        let answer = self.forward(head, body)?;
+        let persisted = known.persisted + body.len() as u64;
+        let is_done = answer.starts_with(b"HTTP/1.1 200");
+        if is_done || answer.starts_with(b"HTTP/1.1 308") {
+            let done = is_done.then(|| answer.clone());
+            held(uploads).insert(id.to_owned(), Session { persisted, done });
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request to the server and returns the answer, with a body of known length.
+    fn forward(&self, head: &str, body: &[u8]) -> std::io::Result<Vec<u8>> {
+        let mut server = TcpStream::connect(&self.upstream)?;
+        server.set_read_timeout(Some(PATIENCE))?;
+        server.write_all(head.as_bytes())?;
+        server
+            .write_all(format!("Connection: close\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes())?;
+        server.write_all(body)?;
+        let mut answer = Vec::new();
+        server.read_to_end(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+/// The answer to the question for the state of an upload.
+fn incomplete(persisted: u64) -> Vec<u8> {
+    let range = if persisted > 0 { format!("Range: bytes=0-{}\r\n", persisted - 1) } else { String::new() };
+    format!("HTTP/1.1 308 Resume Incomplete\r\n{range}Content-Length: 0\r\nConnection: close\r\n\r\n")
+        .into_bytes()
+}
+
+fn answer_with(client: &mut TcpStream, status: u16, header: &str, text: &str) -> std::io::Result<()> {
+    let length = text.len();
+    let answer = format!(
+        "HTTP/1.1 {status} Relayed\r\n{header}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}"
+    );
+    client.write_all(answer.as_bytes())
+}
+
+/// Closes a connection in the middle.
+fn reset(client: &TcpStream) -> std::io::Result<()> {
+    client.shutdown(Shutdown::Both)
+}
+
+/// Reads the head of a request. Returns it without the lines that say how the body is sent.
+fn read_head(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<(String, Asked)>> {
+    let mut line = String::new();
+    if reader.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let (method, target) =
+        (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default().to_owned());
+    let (mut head, mut headers) = (line.clone(), BTreeMap::new());
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        let (name, value) = line.split_once(':').unwrap_or((&line, ""));
+        let name = name.to_ascii_lowercase();
+        headers.insert(name.clone(), value.trim().to_owned());
+        if !matches!(name.as_str(), "connection" | "content-length" | "transfer-encoding" | "expect") {
+            head.push_str(&line);
+        }
+    }
+    Ok(Some((head, Asked { number: 0, method, target, headers, length: 0 })))
+}
+
+fn read_body(
+    reader: &mut BufReader<TcpStream>,
+    headers: &BTreeMap<String, String>,
+) -> std::io::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if headers.get("transfer-encoding").is_some_and(|coding| coding.contains("chunked")) {
+        loop {
+            let mut size = String::new();
+            reader.read_line(&mut size)?;
+            let size = u64::from_str_radix(size.trim(), 16).map_err(std::io::Error::other)?;
+            reader.take(size).read_to_end(&mut body)?;
+            reader.read_line(&mut String::new())?;
+            if size == 0 {
+                return Ok(body);
+            }
+        }
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    reader.take(length).read_to_end(&mut body)?;
+    Ok(body)
+}
+
+/// Returns a body without its division into chunks.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(end) = find(body, b"\r\n") {
+        let size = std::str::from_utf8(&body[..end])
+            .ok()
+            .and_then(|size| usize::from_str_radix(size.trim(), 16).ok());
+        let (Some(size), rest) = (size, &body[end + 2..]) else { break };
+        if size == 0 || rest.len() < size {
+            break;
+        }
+        whole.extend_from_slice(&rest[..size]);
+        body = rest.get(size + 2..).unwrap_or_default();
+    }
+    whole
+}
+
+fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
+}

@@ -1,0 +1,313 @@
+//! Google Container Analysis: the occurrences of vulnerabilities in images of Google's registries, and whether their scans have
+//! finished (Container Analysis API v1, *projects.occurrences.list*). Grafeas servers speak the same protocol.
+
+mod wire;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, StatusCode, header};
+use oci::{Digest, Repository};
+use oci_types::text::shown;
+use serde::Deserialize;
+use sigstore::AccessTokens;
+use tokio::sync::OnceCell;
+use transport::{Answer, Class, Door, ErrorKind, Request};
+use url::Url;
+use wire::{Occurrence, Page};
+
+use super::error::ScanError;
+use super::finding::Finding;
+use super::part::Part;
+use super::report::FINDINGS_MAX;
+use super::scanner::{PartScan, ScanImage, Scanner};
+use super::sourced::Sourced;
+
+/// The URL of Google's service.
+pub const CONTAINER_ANALYSIS: &str = "https://containeranalysis.googleapis.com";
+/// The version of the API that is used, unless the URL of the service has a path.
+const VERSION: &str = "/v1";
+/// The number of occurrences to ask for on a page, the greatest that the service gives.
+const PAGE_SIZE: &str = "1000";
+/// The maximum number of pages for one image manifest.
+const PAGES_MAX: usize = 1_000;
+/// The maximum size of a page, in bytes.
+const PAGE_MAX: u64 = 32 * 1024 * 1024;
+/// The maximum length of a foreign text in an error, in characters.
+const SHOWN_MAX: usize = 300;
+
+/// The occurrences of one service. Each image manifest is asked about once.
+pub struct ContainerAnalysis {
+    door: Door,
+    /// The URL, with the version of the API and without a slash at the end.
+    base: Url,
+    /// The tokens of the caller, if they may be sent there.
+    tokens: Option<Arc<dyn AccessTokens>>,
+    known: Mutex<HashMap<(Repository, Digest), Asking>>,
+}
+
+/// What is known of an image manifest, once it was asked about.
+type Asking = Arc<OnceCell<PartScan>>;
+
+/// Why a URL is not that of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidService {
+    /// It is not a URL, or of another scheme.
+    #[error("not a URL of the scheme https or http")]
+    Url,
+    /// It has more than a host and a path.
+    #[error("the URL of a service has a host and a path, and nothing else")]
+    Parts,
+    /// Plain HTTP is used with this machine and with configured hosts alone.
+    #[error(
+        "plain HTTP is not spoken with this host: use https, or set `plainHttp: true` for it in the configuration"
+    )]
+    PlainHttp,
+}
+
+impl ContainerAnalysis {
+    /// Creates the client of the service at a URL: [`CONTAINER_ANALYSIS`], or that of a Grafeas server. A path names the version of
+    /// the API. Without one, it is `/v1`. `tokens` are those of the caller. They are sent to `googleapis.com` and to this machine
+    /// alone.
+    ///
+    /// # Errors
+    /// If the URL is invalid, or plain HTTP must not be used with its host.
+    pub fn new(door: Door, url: &str, tokens: Option<Arc<dyn AccessTokens>>) -> Result<Self, InvalidService> {
+        let mut base = Url::parse(url).map_err(|_| InvalidService::Url)?;
+        let Some(host) = base.host_str().map(str::to_owned) else { return Err(InvalidService::Url) };
+        let has_more = !base.username().is_empty()
+            || base.password().is_some()
+            || base.query().is_some()
+            || base.fragment().is_some();
+        if has_more {
+            return Err(InvalidService::Parts);
+        }
+        let authority = base.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
+        let is_loopback = authority.parse::<oci::Host>().is_ok_and(|host| host.is_loopback());
+        match base.scheme() {
+            "https" => {}
+            "http" if is_loopback || door.host_settings(&authority).plain_http => {}
+            "http" => return Err(InvalidService::PlainHttp),
+            _ => return Err(InvalidService::Url),
+        }
+        let path = base.path().trim_end_matches('/').to_owned();
+        base.set_path(if path.is_empty() { VERSION } else { &path });
+        let is_google =
+            base.scheme() == "https" && base.port().is_none() && host.ends_with(".googleapis.com");
+        let tokens = tokens.filter(|_| is_google || is_loopback);
+        Ok(Self { door, base, tokens, known: Mutex::default() })
+    }
+
+    /// Returns what the service knows of an image manifest. It is asked once.
+    async fn scan_once(&self, repository: &Repository, digest: Digest) -> Result<PartScan, ScanError> {
+        let cell = {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(known.entry((repository.clone(), digest)).or_default())
+        };
+        cell.get_or_try_init(|| self.ask(repository, digest)).await.cloned()
+    }
+
+    async fn ask(&self, repository: &Repository, digest: Digest) -> Result<PartScan, ScanError> {
+        let asked = Asked::new(self, repository, digest)?;
+        let (mut scan, mut status) = (PartScan::default(), Vec::new());
+        let mut tokens: HashSet<String> = HashSet::new();
+        let mut token = String::new();
+        loop {
+            let page = self.page(&asked, &token).await?;
+            for occurrence in page.occurrences.into_iter().flatten() {
+                // Servers exist that ignore filters.
+                if occurrence.resource() == Some(asked.resource.as_str()) {
+                    asked.add(&occurrence, &mut scan, &mut status);
+                }
+            }
+            if scan.findings.len() > FINDINGS_MAX {
+                return Err(asked.fail(&format!("more than {FINDINGS_MAX} vulnerabilities"), None));
+            }
+            token = page.next_page_token.unwrap_or_default();
+            if token.is_empty() {
+                break;
+            }
+            if !tokens.insert(token.clone()) {
+                return Err(asked.fail("the answer names a page that was read before", None));
+            }
+            if tokens.len() >= PAGES_MAX {
+                return Err(asked.fail(&format!("the answer has more than {PAGES_MAX} pages"), None));
+            }
+        }
+        match wire::unfinished(&status) {
+            None => scan.finished.push(asked.source.to_string()),
+            Some(why) => scan.unscanned.push(format!("{}: {why}", asked.source)),
+        }
+        Ok(scan)
+    }
+
+    async fn page(&self, asked: &Asked<'_>, token: &str) -> Result<Page, ScanError> {
+        let mut url = asked.url.clone();
+        if !token.is_empty() {
+            url.query_pairs_mut().append_pair("pageToken", token);
+        }
+        let mut request = Request::new(Method::GET, url, "occurrences-list", Class::Read).limit(PAGE_MAX);
+        if let Some(tokens) = &self.tokens {
+            let token = tokens.access_token().await.map_err(|why| asked.fail(&why, None))?;
+            if let Some(token) = token {
+                let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
+                let mut value = value.map_err(|_| asked.fail("the access token is none", None))?;
+                value.set_sensitive(true);
+                request = request.header(header::AUTHORIZATION, value);
+            }
+        }
+        let answer = self.door.send(request).await.map_err(|error| {
+            let is_refused = matches!(error.kind(), ErrorKind::NotAdmitted { .. });
+            asked.fail(&error.to_string(), is_refused.then(|| asked.quota()))
+        })?;
+        if !answer.status().is_success() {
+            return Err(asked.refused(&answer));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| {
+            let why =
+                format!("the answer is not a list of occurrences: {}", shown(&error.to_string(), SHOWN_MAX));
+            asked.fail(
+                &why,
+                Some("see that this is the URL of Container Analysis or of a Grafeas server".to_owned()),
+            )
+        })
+    }
+}
+
+/// An image manifest that the service is asked about.
+struct Asked<'a> {
+    project: String,
+    /// The manifest, as occurrences name it.
+    resource: String,
+    url: Url,
+    /// The service, for messages.
+    host: &'a str,
+    source: Arc<str>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(
+        service: &'a ContainerAnalysis,
+        repository: &Repository,
+        digest: Digest,
+    ) -> Result<Self, ScanError> {
+        let host = service.base.host_str().unwrap_or_default();
+        let resource = format!("https://{}", repository.at(digest));
+        let project = project_of(repository);
+        let mut url = service.base.clone();
+        let filter = format!("resourceUrl=\"{resource}\" AND (kind=\"VULNERABILITY\" OR kind=\"DISCOVERY\")");
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.extend(["projects", &project, "occurrences"]);
+        }
+        url.query_pairs_mut().append_pair("filter", &filter).append_pair("pageSize", PAGE_SIZE);
+        let source = format!("Container Analysis at {host}, project {project}").into();
+        Ok(Self { project, resource, url, host, source })
+    }
+
+    /// Adds an occurrence.
+    fn add(&self, occurrence: &Occurrence, scan: &mut PartScan, status: &mut Vec<String>) {
+        if let Some(discovered) = occurrence.analysis_status() {
+            status.push(discovered.to_owned());
+        }
+        let findings: Vec<Finding> = occurrence.findings();
+        scan.findings.extend(
+            findings.into_iter().map(|content| Sourced { source: Arc::clone(&self.source), content }),
+        );
+    }
+
+    fn quota(&self) -> String {
+        let host = self.host;
+        format!(
+            "if its quota is used up, try later, or set `requestsPerSecond` for {host} in the configuration"
+        )
+    }
+
+    fn fail(&self, why: &str, advice: Option<String>) -> ScanError {
+        let Self { host, resource, .. } = self;
+        ScanError { problem: format!("asking {host} for the vulnerabilities of {resource}: {why}"), advice }
+    }
+
+    /// Returns the error for a refusal, with the message of the service (`google.rpc.Status`).
+    fn refused(&self, answer: &Answer) -> ScanError {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Refusal {
+            Google { error: Message },
+            Grafeas(Message),
+        }
+        #[derive(Deserialize)]
+        struct Message {
+            message: String,
+        }
+        let said = match serde_json::from_slice(answer.body()) {
+            Ok(Refusal::Google { error } | Refusal::Grafeas(error)) => {
+                format!(": {}", shown(&answer.masked(&error.message), SHOWN_MAX))
+            }
+            Err(_) => String::new(),
+        };
+        let project = &self.project;
+        let advice = match answer.status() {
+            StatusCode::UNAUTHORIZED => Some(
+                "log in with `gcloud auth application-default login`, or run where Google has a service account for it"
+                    .to_owned(),
+            ),
+            StatusCode::FORBIDDEN => Some(format!(
+                "see that the Container Analysis API is enabled in the project {project}, and that whoever runs this has \
+                 `roles/containeranalysis.occurrences.viewer` there"
+            )),
+            StatusCode::NOT_FOUND => Some(format!("see that the project {project} exists there")),
+            StatusCode::TOO_MANY_REQUESTS => Some(self.quota()),
+            _ => None,
+        };
+        self.fail(&format!("it answered {}{said}", answer.status()), advice)
+    }
+}
+
+/// Returns the project that a repository of Google's belongs to: the first part of its path. One of an organisation's own domain has
+/// two, `example.com/project`, and is called `example.com:project`.
+fn project_of(repository: &Repository) -> String {
+    let path = repository.path.as_str();
+    let mut parts = path.split('/');
+    let first = parts.next().unwrap_or(path);
+    match parts.next() {
+        // A project has no dot in its name.
+        Some(second) if first.contains('.') => format!("{first}:{second}"),
+        _ => first.to_owned(),
+    }
+}
+
+impl Scanner for ContainerAnalysis {
+    fn scan<'a>(
+        &'a self,
+        image: ScanImage<'a>,
+        part: &'a Part,
+    ) -> BoxFuture<'a, Result<PartScan, ScanError>> {
+        Box::pin(self.scan_once(image.repository, part.digest))
+    }
+}
+
+impl fmt::Debug for ContainerAnalysis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ContainerAnalysis").field("base", &self.base.as_str()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_project_is_in_the_reference() {
+        for (repository, expected) in [
+            ("us-central1-docker.pkg.dev/k8s-artifacts-prod/images/app", "k8s-artifacts-prod"),
+            ("gcr.io/k8s-staging-app/app", "k8s-staging-app"),
+            ("gcr.io/example.com/project/app", "example.com:project"),
+            ("us-docker.pkg.dev/example.com/project/repo/app", "example.com:project"),
+            ("gcr.io/app", "app"),
+        ] {
+            assert_eq!(project_of(&repository.parse().unwrap()), expected, "{repository}");
+        }
+    }
+}

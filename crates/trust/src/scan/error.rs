@@ -1,0 +1,11 @@
+//! Why scanners cannot tell what they know.
+
+/// Why it could not be told whether an image is scanned.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}{}", advice.as_ref().map(|advice| format!("\n  help: {advice}")).unwrap_or_default())]
+pub struct ScanError {
+    /// What was tried, where, and what came back.
+    pub problem: String,
+    /// What to do, if that is known.
+    pub advice: Option<String>,
+}

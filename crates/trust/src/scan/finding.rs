@@ -1,0 +1,56 @@
+//! A vulnerability in a package of an image, as a scanner has found it.
+
+use super::purl::Purl;
+use super::severity::Severity;
+
+/// A vulnerability in a package of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The identifier by which the scanner reports the vulnerability: `CVE-…`, `GHSA-…`, `DSA-…`.
+    pub id: String,
+    /// Other identifiers of the same vulnerability.
+    pub aliases: Vec<String>,
+    /// The severity.
+    pub severity: Severity,
+    /// The name of the package.
+    pub package: String,
+    /// The version of the package in the image. Empty if the scanner does not state it.
+    pub installed: String,
+    /// The package URL, if the scanner states it.
+    pub purl: Option<Purl>,
+    /// Whether there is a version of the package without the vulnerability.
+    pub fix: Fix,
+}
+
+/// Whether there is a version of a package without a vulnerability.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fix {
+    /// There is: these versions.
+    Available(String),
+    /// None is known.
+    None,
+    /// The report cannot tell, because its format has no field for it. It counts as a vulnerability with a fix.
+    Unstated,
+}
+
+impl Finding {
+    /// Whether an identifier is one of the vulnerability's. The case does not matter.
+    pub fn has_id(&self, id: &str) -> bool {
+        std::iter::once(&self.id).chain(&self.aliases).any(|own| own.eq_ignore_ascii_case(id))
+    }
+
+    /// Whether the vulnerability counts although its package has no fixed version: it has one, or may have one.
+    pub fn is_fixable(&self) -> bool {
+        self.fix != Fix::None
+    }
+}
+
+impl Fix {
+    /// Returns a fix by the versions that a report states. An empty text means that there are none.
+    pub(super) fn of_versions(versions: &str) -> Self {
+        match versions.trim() {
+            "" => Self::None,
+            versions => Self::Available(versions.to_owned()),
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Reports of scanners and VEX documents: their formats, told apart by their content, and bounds (`docs/design/scans.md`).
+
+mod cosign;
+mod cyclonedx;
+mod grype;
+mod input;
+mod openvex;
+mod read;
+mod sarif;
+mod trivy;
+
+pub use input::{Document, FINDINGS_MAX, InvalidReport, Report};
+pub use read::{REPORT_MAX, read, read_value};

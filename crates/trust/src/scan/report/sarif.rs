@@ -1,0 +1,219 @@
+//! SARIF 2.1.0 (OASIS), as Trivy, Grype and other scanners write it.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use super::input::{Input, InvalidReport, Report, bounded, short, time};
+use crate::scan::finding::{Finding, Fix};
+use crate::scan::part::About;
+use crate::scan::purl::Purl;
+use crate::scan::severity::Severity;
+
+/// Scanners whose report without results is that of an image without vulnerabilities. Those of other tools are reports of
+/// vulnerabilities if they have at least one.
+const SCANNERS: [&str; 2] = ["trivy", "grype"];
+
+#[derive(Deserialize)]
+struct Sarif {
+    version: Option<String>,
+    runs: Vec<Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    tool: Tool,
+    results: Option<Vec<SarifResult>>,
+    invocations: Option<Vec<Invocation>>,
+    properties: Option<RunProperties>,
+}
+
+#[derive(Deserialize)]
+struct Tool {
+    driver: Driver,
+}
+
+#[derive(Deserialize)]
+struct Driver {
+    name: String,
+    rules: Option<Vec<Rule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    id: String,
+    help: Option<Text>,
+    properties: Option<RuleProperties>,
+}
+
+#[derive(Deserialize)]
+struct RuleProperties {
+    tags: Option<Vec<String>>,
+    #[serde(rename = "security-severity")]
+    security_severity: Option<String>,
+    purls: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SarifResult {
+    rule_id: Option<String>,
+    rule_index: Option<i64>,
+    message: Option<Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Invocation {
+    execution_successful: Option<bool>,
+    end_time_utc: Option<String>,
+}
+
+/// What Trivy states about the image.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunProperties {
+    #[serde(rename = "imageID")]
+    image_id: Option<String>,
+    image_name: Option<String>,
+    repo_digests: Option<Vec<String>>,
+}
+
+/// Reads a SARIF report of one run.
+pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
+    let Sarif { version, runs } = input.read()?;
+    if version.as_deref() != Some("2.1.0") {
+        return Err(InvalidReport::wrong_kind("it is SARIF of another version than 2.1.0"));
+    }
+    let Ok([run]) = <[Run; 1]>::try_from(runs) else {
+        return Err(InvalidReport::wrong_kind("it has several runs or none: a report is about one image"));
+    };
+    let invocations = run.invocations.unwrap_or_default();
+    if invocations.iter().any(|invocation| invocation.execution_successful == Some(false)) {
+        return Err(InvalidReport::wrong_kind("the scan has not succeeded (`executionSuccessful`)"));
+    }
+    let ended = invocations.iter().filter_map(|invocation| invocation.end_time_utc.as_deref()).next();
+    let finished = time("endTimeUtc", ended)?;
+    let Driver { name, rules } = run.tool.driver;
+    let rules = rules.unwrap_or_default();
+    let by_id: HashMap<&str, &Rule> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
+    let results = run.results.unwrap_or_default();
+    let is_empty = results.is_empty();
+    let findings: Vec<Finding> =
+        results.iter().filter_map(|result| finding(result, rule_of(result, &rules, &by_id))).collect();
+    let is_scanner = SCANNERS.iter().any(|scanner| name.eq_ignore_ascii_case(scanner));
+    if findings.is_empty() && !(is_scanner && is_empty) {
+        return Err(InvalidReport::wrong_kind(format!(
+            "it is SARIF of {} without any vulnerability, which may be about something else",
+            short(&name)
+        )));
+    }
+    let findings = bounded("vulnerabilities", findings)?;
+    Ok(Report { tool: name, about: about(run.properties.unwrap_or_default()), finished, findings })
+}
+
+/// Returns the rule of a result: by its index, or else by its name (SARIF 2.1.0, 3.27.5 and 3.27.6).
+fn rule_of<'a>(result: &SarifResult, rules: &'a [Rule], by_id: &HashMap<&str, &'a Rule>) -> Option<&'a Rule> {
+    let index = result.rule_index.and_then(|index| usize::try_from(index).ok());
+    let indexed = index.and_then(|index| rules.get(index));
+    let is_named = |rule: &&Rule| result.rule_id.as_ref().is_none_or(|id| *id == rule.id);
+    indexed.filter(is_named).or_else(|| by_id.get(result.rule_id.as_deref()?).copied())
+}
+
+fn about(properties: RunProperties) -> About {
+    let mut about =
+        About { image_id: properties.image_id.and_then(|id| id.parse().ok()), ..About::default() };
+    properties
+        .repo_digests
+        .into_iter()
+        .flatten()
+        .chain(properties.image_name)
+        .for_each(|text| about.add(&text));
+    about
+}
+
+/// Returns a result as a finding, or `None` if it is not a vulnerability.
+fn finding(result: &SarifResult, rule: Option<&Rule>) -> Option<Finding> {
+    let rule_id = result.rule_id.as_deref().or(rule.map(|rule| rule.id.as_str()))?;
+    let properties = rule.and_then(|rule| rule.properties.as_ref());
+    let tags = properties.and_then(|properties| properties.tags.as_deref()).unwrap_or_default();
+    let help =
+        rule.and_then(|rule| rule.help.as_ref()).and_then(|help| help.text.as_deref()).unwrap_or_default();
+    let message = result.message.as_ref().and_then(|message| message.text.as_deref()).unwrap_or_default();
+    // The message is about this package. A rule has one help for all packages with the vulnerability.
+    let stated = |name: &str| line(message, name).or_else(|| line(help, name));
+    let id = match identifier(rule_id) {
+        Some(id) => id,
+        None if tags.iter().any(|tag| tag == "vulnerability") => rule_id,
+        None => stated("Vulnerability").filter(|id| help_is_of(rule_id, id))?,
+    };
+    let package = stated("Package").unwrap_or_default();
+    let score = properties.and_then(|properties| properties.security_severity.as_deref());
+    let tagged =
+        tags.iter().map(|tag| Severity::of_words(tag)).find(|severity| *severity != Severity::Unknown);
+    let severity = stated("Severity")
+        .map(Severity::of_words)
+        .filter(|severity| *severity != Severity::Unknown)
+        .or(tagged)
+        .or_else(|| score.and_then(|score| score.parse().ok()).map(Severity::of_score))
+        .unwrap_or_default();
+    let fix = match line_at(message, "Fixed Version")
+        .or_else(|| line_at(help, "Fixed Version"))
+        .or_else(|| line_at(help, "Fix Version"))
+    {
+        Some(versions) => Fix::of_versions(versions),
+        None => Fix::Unstated,
+    };
+    let purls = properties.and_then(|properties| properties.purls.as_deref()).unwrap_or_default();
+    let purl = if let [purl] = purls { Purl::parse(purl) } else { None };
+    let whole = (id != rule_id).then(|| rule_id.to_owned());
+    Some(Finding {
+        id: id.to_owned(),
+        aliases: whole.into_iter().collect(),
+        severity,
+        package: package.to_owned(),
+        installed: stated("Installed Version").or_else(|| stated("Version")).unwrap_or_default().to_owned(),
+        purl,
+        fix,
+    })
+}
+
+/// Whether a rule's name begins with the identifier in its help, as that of Grype does.
+fn help_is_of(rule_id: &str, id: &str) -> bool {
+    rule_id.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// Returns the value of a line `Name: value`, if it is not empty.
+fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    line_at(text, name).filter(|value| !value.is_empty())
+}
+
+/// Returns the value of a line `Name: value`. The identifier's line of Trivy has no colon.
+fn line_at<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        rest.strip_prefix(": ")
+            .or_else(|| rest.strip_prefix(':'))
+            .or_else(|| rest.strip_prefix(' '))
+            .map(str::trim)
+    })
+}
+
+/// Returns the identifier at the start of a rule's name: `CVE-2024-1`, or `CVE-2024-1-package` of Grype.
+fn identifier(rule_id: &str) -> Option<&str> {
+    let parts = if rule_id.starts_with("CVE-") {
+        3
+    } else if rule_id.starts_with("GHSA-") {
+        4
+    } else {
+        return None;
+    };
+    let end = rule_id.match_indices('-').nth(parts - 1).map_or(rule_id.len(), |(end, _)| end);
+    Some(&rule_id[..end])
+}

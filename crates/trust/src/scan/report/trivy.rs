@@ -1,0 +1,138 @@
+//! Trivy's JSON (`trivy image --format json`, schema version 2).
+
+use serde::Deserialize;
+
+use super::input::{Input, InvalidReport, Report, bounded, short, time};
+use crate::scan::finding::{Finding, Fix};
+use crate::scan::part::{About, platform_of};
+use crate::scan::purl::Purl;
+use crate::scan::severity::Severity;
+
+/// The classes of results that hold vulnerabilities.
+const PACKAGES: [&str; 2] = ["os-pkgs", "lang-pkgs"];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Trivy {
+    schema_version: u64,
+    created_at: Option<String>,
+    artifact_name: Option<String>,
+    artifact_type: Option<String>,
+    metadata: Option<Metadata>,
+    results: Option<Vec<TrivyResult>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metadata {
+    #[serde(rename = "ImageID")]
+    image_id: Option<String>,
+    repo_digests: Option<Vec<String>>,
+    image_config: Option<ImageConfig>,
+}
+
+#[derive(Deserialize)]
+struct ImageConfig {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TrivyResult {
+    class: Option<String>,
+    vulnerabilities: Option<Vec<Vulnerability>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Vulnerability {
+    #[serde(rename = "VulnerabilityID")]
+    id: String,
+    #[serde(rename = "VendorIDs")]
+    vendor_ids: Option<Vec<String>>,
+    pkg_name: Option<String>,
+    pkg_identifier: Option<PkgIdentifier>,
+    installed_version: Option<String>,
+    fixed_version: Option<String>,
+    status: Option<String>,
+    severity: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct PkgIdentifier {
+    #[serde(rename = "PURL")]
+    purl: Option<String>,
+}
+
+/// Reads a report of Trivy.
+pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
+    let trivy: Trivy = input.read()?;
+    if trivy.schema_version != 2 {
+        let version = trivy.schema_version;
+        return Err(InvalidReport::wrong_kind(format!(
+            "it is a report of Trivy with the schema version {version}, and only 2 is supported"
+        )));
+    }
+    match trivy.artifact_type.as_deref() {
+        Some("container_image") => {}
+        other => {
+            let other = short(other.unwrap_or("nothing"));
+            return Err(InvalidReport::wrong_kind(format!(
+                "Trivy has scanned a {other}, not a container image"
+            )));
+        }
+    }
+    let results = trivy.results.unwrap_or_default();
+    let holds_packages = |result: &TrivyResult| {
+        result.vulnerabilities.is_some()
+            || result.class.as_deref().is_some_and(|class| PACKAGES.contains(&class))
+    };
+    // An image without packages has no results. One with other results alone was scanned for something else.
+    if !results.is_empty() && !results.iter().any(holds_packages) {
+        return Err(InvalidReport::wrong_kind("Trivy has scanned for something else than vulnerabilities"));
+    }
+    let found = results.into_iter().filter_map(|result| result.vulnerabilities).flatten();
+    let findings = bounded("vulnerabilities", found.map(Finding::from).collect())?;
+    let about = about(trivy.metadata.unwrap_or_default(), trivy.artifact_name.as_deref());
+    let finished = time("CreatedAt", trivy.created_at.as_deref())?;
+    Ok(Report { tool: "Trivy".to_owned(), about, finished, findings })
+}
+
+fn about(metadata: Metadata, artifact_name: Option<&str>) -> About {
+    let mut about = About {
+        image_id: metadata.image_id.and_then(|id| id.parse().ok()),
+        platform: metadata.image_config.and_then(|config| {
+            platform_of(config.os.as_deref(), config.architecture.as_deref(), config.variant.as_deref())
+        }),
+        ..About::default()
+    };
+    metadata
+        .repo_digests
+        .iter()
+        .flatten()
+        .map(String::as_str)
+        .chain(artifact_name)
+        .for_each(|text| about.add(text));
+    about
+}
+
+impl From<Vulnerability> for Finding {
+    fn from(found: Vulnerability) -> Self {
+        let fix = match Fix::of_versions(found.fixed_version.as_deref().unwrap_or_default()) {
+            Fix::None if found.status.as_deref() == Some("fixed") => Fix::Unstated,
+            fix => fix,
+        };
+        let purl = found.pkg_identifier.and_then(|identifier| identifier.purl);
+        Self {
+            id: found.id,
+            aliases: found.vendor_ids.unwrap_or_default(),
+            severity: Severity::of_words(&found.severity.unwrap_or_default()),
+            package: found.pkg_name.unwrap_or_default(),
+            installed: found.installed_version.unwrap_or_default(),
+            purl: purl.as_deref().and_then(Purl::parse),
+            fix,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Which of several reports about one image manifest count: not those that are too old or of the future, and of each scanner the
+//! latest.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::report::Report;
+use super::scanner::PartScan;
+use super::sourced::Sourced;
+
+/// How far another clock may be ahead of ours.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(60);
+
+/// A report about an image manifest.
+pub(super) struct Candidate<'a> {
+    /// Where the report is.
+    pub(super) place: Arc<str>,
+    /// The report.
+    pub(super) report: &'a Report,
+    /// When the report was signed, if it was and this is proven.
+    pub(super) signed_at: Option<Timestamp>,
+}
+
+/// The times that reports may have.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) now: Timestamp,
+    /// The greatest age of a scan.
+    pub(super) max_age: Option<Duration>,
+}
+
+impl Candidate<'_> {
+    /// Returns the time of the scan.
+    fn time(&self) -> Option<Timestamp> {
+        self.report.finished.or(self.signed_at)
+    }
+
+    /// Returns why the report cannot be believed, because its time makes no sense.
+    fn nonsense(&self, now: Timestamp) -> Option<String> {
+        let finished = self.report.finished?;
+        if finished.duration_since(now) > CLOCKS_APART {
+            return Some(format!("it is of a scan at {finished}, which is in the future"));
+        }
+        let signed_at = self.signed_at?;
+        (finished.duration_since(signed_at) > CLOCKS_APART)
+            .then(|| format!("it is of a scan at {finished}, after it was signed at {signed_at}"))
+    }
+
+    /// Returns why the report is too old, or may be.
+    fn too_old(&self, Times { now, max_age }: Times) -> Option<String> {
+        let max_age = max_age?;
+        let hours = |seconds: u64| seconds / 3600;
+        let Some(time) = self.time() else {
+            return Some(format!(
+                "it does not state the time of the scan, which may be {} h ago at the most",
+                hours(max_age.as_secs())
+            ));
+        };
+        let age = Duration::try_from(now.duration_since(time)).unwrap_or_default();
+        (age > max_age).then(|| {
+            let (age, most) = (hours(age.as_secs()), hours(max_age.as_secs()));
+            format!("it is of a scan {age} h ago, and {most} h is the most")
+        })
+    }
+}
+
+/// Adds reports to what is known of an image manifest. Findings of reports that are too old are added too: they are still true of
+/// the same content.
+pub(super) fn add(scan: &mut PartScan, mut candidates: Vec<Candidate<'_>>, times: Times) {
+    candidates.retain(|candidate| match candidate.nonsense(times.now) {
+        Some(why) => {
+            scan.unscanned.push(format!("{}: {why}", candidate.place));
+            // It says when, and not truly. It does not supersede, and its findings count.
+            add_findings(scan, candidate);
+            false
+        }
+        None => true,
+    });
+    let mut latest: HashMap<String, Timestamp> = HashMap::new();
+    for candidate in &candidates {
+        if let Some(time) = candidate.time() {
+            let known = latest.entry(candidate.report.tool.to_lowercase()).or_insert(time);
+            *known = time.max(*known);
+        }
+    }
+    for candidate in &candidates {
+        let last = latest.get(&candidate.report.tool.to_lowercase());
+        if candidate.time().zip(last).is_some_and(|(time, last)| time < *last) {
+            continue;
+        }
+        match candidate.too_old(times) {
+            Some(why) => scan.unscanned.push(format!("{}: {why}", candidate.place)),
+            None => scan.finished.push(format!("{}, {}", candidate.report.tool, candidate.place)),
+        }
+        add_findings(scan, candidate);
+    }
+}
+
+fn add_findings(scan: &mut PartScan, candidate: &Candidate<'_>) {
+    let source = &candidate.place;
+    let findings = candidate.report.findings.iter();
+    scan.findings
+        .extend(findings.map(|finding| Sourced { source: Arc::clone(source), content: finding.clone() }));
+}

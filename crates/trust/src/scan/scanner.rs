@@ -1,0 +1,54 @@
+//! The seam to scanners: what is scanned, and what a scanner knows of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use oci::{Digest, Repository};
+
+use super::error::ScanError;
+use super::finding::Finding;
+use super::part::Part;
+use super::sourced::Sourced;
+use super::vex::VexStatement;
+use crate::evidence::Evidence;
+
+/// An image to scan.
+#[derive(Clone, Copy, Debug)]
+pub struct ScanImage<'a> {
+    /// The repository that holds the image.
+    pub repository: &'a Repository,
+    /// What is attached to the image, its indexes and its parts. Complete only for a scanner that needs it.
+    pub evidence: &'a BTreeMap<Digest, &'a Evidence>,
+    /// The current time.
+    pub now: Timestamp,
+}
+
+/// What a scanner knows of one image manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartScan {
+    /// The finished scans, each by its source. If there are none, the manifest is not scanned.
+    pub finished: Vec<String>,
+    /// Why a scan has not finished or does not count, each with its source.
+    pub unscanned: Vec<String>,
+    /// The findings, including those of scans that have not finished or do not count.
+    pub findings: Vec<Sourced<Finding>>,
+    /// VEX statements.
+    pub vex: Vec<Sourced<VexStatement>>,
+}
+
+/// Knows the vulnerabilities of images.
+pub trait Scanner: Send + Sync + fmt::Debug {
+    /// Whether the scanner reads what is attached to images: see [`ScanImage::evidence`].
+    fn needs_evidence(&self) -> bool {
+        false
+    }
+
+    /// Returns what is known of an image manifest. That a scan has not finished is a result, and no error.
+    ///
+    /// # Errors
+    /// If it cannot be told, because a service does not answer, refuses, or answers what cannot be understood.
+    fn scan<'a>(&'a self, image: ScanImage<'a>, part: &'a Part)
+    -> BoxFuture<'a, Result<PartScan, ScanError>>;
+}

@@ -1,0 +1,197 @@
+//! The result of scanning an image: each finding with its status, and whether the image passes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use oci::Digest;
+
+use super::error::ScanError;
+use super::finding::{Finding, Fix};
+use super::severity::Threshold;
+use super::text::{shown, shown_reason};
+use super::vex::VexStatus;
+
+/// The maximum number of findings of one manifest in a message. The rest is counted; the report has all.
+const TOLD_MAX: usize = 20;
+
+/// What the vulnerability gate says of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scans {
+    /// There is no vulnerability policy.
+    NotAsked,
+    /// The image was judged.
+    Judged(Arc<Vulnerabilities>),
+    /// A scanner could not tell what it knows of the image.
+    Failed(ScanError),
+}
+
+impl Scans {
+    /// Returns what the gate says, or that a scanner could not tell.
+    pub(crate) fn of(judged: Result<Vulnerabilities, ScanError>) -> Self {
+        judged.map_or_else(Self::Failed, |vulnerabilities| Self::Judged(vulnerabilities.into()))
+    }
+
+    /// Returns why the image does not pass, or `None` if it passes.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::NotAsked => None,
+            Self::Judged(vulnerabilities) => vulnerabilities.refusal(),
+            Self::Failed(error) => Some(error.to_string()),
+        }
+    }
+}
+
+/// The vulnerabilities of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vulnerabilities {
+    /// The severity from which findings count.
+    pub threshold: Threshold,
+    /// Whether manifests without a finished scan pass.
+    pub allows_unscanned: bool,
+    /// The image manifests of the image. Never empty: an index without any has itself, unscanned.
+    pub parts: Vec<PartVerdict>,
+}
+
+/// The vulnerabilities of one image manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartVerdict {
+    /// The digest of the manifest.
+    pub digest: Digest,
+    /// `os/architecture[/variant]`, if the index states it.
+    pub platform: Option<String>,
+    /// The finished scans, each by its source.
+    pub scanned_by: Vec<String>,
+    /// Why a source has no finished scan, for each that has none.
+    pub unscanned: Vec<String>,
+    /// The findings. If no scan has finished, those that are known nevertheless.
+    pub findings: Vec<JudgedFinding>,
+}
+
+/// A finding with its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JudgedFinding {
+    /// The finding.
+    pub finding: Finding,
+    /// The scan that has found it.
+    pub source: Arc<str>,
+    /// The status.
+    pub status: FindingStatus,
+}
+
+/// Whether a finding counts against the image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FindingStatus {
+    /// It counts: the image does not pass.
+    Violates,
+    /// Its severity is below the threshold.
+    BelowThreshold,
+    /// No version of the package fixes it, and the policy does not count such findings.
+    Unfixed,
+    /// A rule of the policy ignores it.
+    Ignored {
+        /// The reason of the rule.
+        reason: String,
+        /// The end of the rule.
+        expires: Timestamp,
+    },
+    /// A VEX statement takes it out.
+    Vex {
+        /// The status that is stated.
+        status: VexStatus,
+        /// Where the statement is.
+        place: Arc<str>,
+        /// The explanation. May be empty.
+        why: String,
+    },
+}
+
+impl Vulnerabilities {
+    /// Whether the image passes: every manifest does.
+    pub fn passes(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(|part| self.part_passes(part))
+    }
+
+    /// Whether one manifest passes.
+    pub fn part_passes(&self, part: &PartVerdict) -> bool {
+        (part.is_scanned() || self.allows_unscanned) && part.violations().next().is_none()
+    }
+
+    /// Returns why the image does not pass, or `None` if it passes. The text has several lines.
+    pub fn refusal(&self) -> Option<String> {
+        if self.passes() {
+            return None;
+        }
+        let failed = self.parts.iter().filter(|part| !self.part_passes(part));
+        let lines: Vec<String> = failed.flat_map(|part| self.lines(part)).collect();
+        Some(lines.join("\n"))
+    }
+
+    fn lines(&self, part: &PartVerdict) -> Vec<String> {
+        let platform = part.platform.as_deref().map(|name| format!(" ({})", shown(name))).unwrap_or_default();
+        let violations: Vec<&JudgedFinding> = part.violations().collect();
+        let unscanned = !part.is_scanned() && !self.allows_unscanned;
+        let count = violations.len();
+        let what = match (unscanned, count) {
+            (true, 0) => "it is not scanned, which does not mean that it is clean".to_owned(),
+            (true, _) => format!(
+                "it is not scanned, and {count} known vulnerabilities reach the threshold {}",
+                self.threshold
+            ),
+            (false, 1) => format!("1 vulnerability reaches the threshold {}", self.threshold),
+            (false, _) => format!("{count} vulnerabilities reach the threshold {}", self.threshold),
+        };
+        let mut lines = vec![format!("{}{platform}: {what}", part.digest)];
+        if unscanned {
+            lines.extend(part.unscanned.iter().map(|why| format!("  {}", shown_reason(why))));
+        }
+        lines.extend(violations.iter().take(TOLD_MAX).map(|judged| format!("  {judged}")));
+        if count > TOLD_MAX {
+            lines.push(format!("  and {} more", count - TOLD_MAX));
+        }
+        lines
+    }
+}
+
+impl PartVerdict {
+    /// Whether at least one scan has finished.
+    pub fn is_scanned(&self) -> bool {
+        !self.scanned_by.is_empty()
+    }
+
+    /// Returns the findings that count.
+    pub fn violations(&self) -> impl Iterator<Item = &JudgedFinding> {
+        self.findings.iter().filter(|judged| judged.status == FindingStatus::Violates)
+    }
+}
+
+/// Writes the finding in one line, as a person needs it to act.
+impl fmt::Display for JudgedFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Finding { id, severity, package, installed, fix, .. } = &self.finding;
+        write!(f, "{} ({severity}) in {} {}", shown(id), shown(package), shown(installed))?;
+        match fix {
+            Fix::Available(versions) => write!(f, ", fixed in {}", shown(versions))?,
+            Fix::None => f.write_str(", no fix")?,
+            Fix::Unstated => f.write_str(", the report does not state a fix")?,
+        }
+        write!(f, ", by {}", shown(&self.source))
+    }
+}
+
+impl fmt::Display for FindingStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violates => f.write_str("violates"),
+            Self::BelowThreshold => f.write_str("below threshold"),
+            Self::Unfixed => f.write_str("no fix"),
+            Self::Ignored { reason, expires } => {
+                write!(f, "ignored until {}: {}", expires, shown(reason))
+            }
+            Self::Vex { status, place, why } => {
+                write!(f, "VEX {status} by {}", shown(place))?;
+                if why.is_empty() { Ok(()) } else { write!(f, ": {}", shown(why)) }
+            }
+        }
+    }
+}
