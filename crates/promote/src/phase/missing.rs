@@ -17,10 +17,10 @@ use crate::decide::Verdict;
 use crate::error::Error;
 use crate::event::Event;
 use crate::phase::completed::CompletedCache;
+use crate::phase::completion::Scope;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
-use crate::phase::setup::Scope;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of, subjects, subjects_of};
 

@@ -16,8 +16,8 @@ use crate::cache::Cache;
 use crate::decide::Verdict;
 use crate::event::{Event, Promotion};
 use crate::inventory::{Inventory, Known as Presence};
+use crate::phase::completion::Scope;
 use crate::phase::owed::{Missing, Owed};
-use crate::phase::setup::Scope;
 use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 

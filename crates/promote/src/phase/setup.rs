@@ -1,14 +1,14 @@
 //! Setup: expands manifests to edges. Does not access the network.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use manifest::Id;
+use manifest::Manifests;
 use manifest::policy::Policies;
 use manifest::{Edges, ImageId};
-use manifest::{Manifest, Manifests};
-use oci::{Digest, Graph, Repository};
+use oci::{Graph, Repository};
 use trust::Production;
 use trust::gate::{Assessment, Passed};
 
@@ -16,6 +16,7 @@ use crate::cache::Cache;
 use crate::error::Error;
 use crate::event::{Event, Phase};
 use crate::inventory::Inventory;
+use crate::phase::completion::{CheckedImages, Completion, Scope};
 use crate::run::Run;
 use crate::subject::keep_canonical;
 
@@ -43,32 +44,6 @@ pub struct Job {
     pub completion: Completion,
 }
 
-/// The images in production whose missing signatures and attestations a run adds. What a run promotes is always among them.
-#[derive(Debug, Default)]
-pub enum Completion {
-    /// Those that the manifests of the run name.
-    #[default]
-    Named,
-    /// None but those that the run copies or tags (`--repair=false` in a run over all manifests).
-    Promoted,
-    /// Those that the manifests of the run name, and those that these manifests name, of which nothing is promoted (`--repair` in
-    /// a run over a diff).
-    Also(Vec<Manifest>),
-    /// Those of `kpromo sigcheck`. Nothing is promoted.
-    Checked(CheckedImages),
-}
-
-/// The images of `kpromo sigcheck`.
-#[derive(Clone, Debug, Default)]
-pub struct CheckedImages {
-    /// The manifests that name the images. Where nothing names an image, the source is its own repository.
-    pub(crate) manifests: Vec<Manifest>,
-    /// The images that have a tag in production, and are to be signed.
-    pub(crate) tagged: HashSet<(Repository, Digest)>,
-    /// Whether images are signed that no manifest names.
-    pub(crate) signs_unnamed: bool,
-}
-
 /// Edges without contradictions, and the settings for planning them.
 #[derive(Debug)]
 pub struct Ready {
@@ -80,24 +55,6 @@ pub struct Ready {
     pub(super) checks_attached: bool,
     pub(super) scope: Scope,
     pub(super) round: Round,
-}
-
-/// The images that a run looks at: see [`Completion`].
-#[derive(Clone, Debug)]
-pub(super) enum Scope {
-    Named,
-    Promoted,
-    Checked(Arc<CheckedImages>),
-}
-
-impl Scope {
-    /// Returns the images of `kpromo sigcheck`, in such a run.
-    pub(super) fn checked(&self) -> Option<&CheckedImages> {
-        match self {
-            Self::Checked(images) => Some(images),
-            Self::Named | Self::Promoted => None,
-        }
-    }
 }
 
 /// The part of the edges to plan.

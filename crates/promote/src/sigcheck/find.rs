@@ -9,6 +9,7 @@ use oci::{AttachedTag, Digest, Found, Reader, RegistryRoot, Repository, Selector
 use trust::audit::ImageName;
 use trust::{Problem, Production};
 
+use super::image::FoundImage;
 use super::listed::{is_attached_tag, subjects};
 use super::name::canonical;
 use crate::event::Event;
@@ -45,21 +46,6 @@ impl Span {
     fn has(&self, time: Timestamp) -> bool {
         self.from <= time && time <= self.to
     }
-}
-
-/// An image in production.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundImage {
-    /// Its canonical repository.
-    pub repository: Repository,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its tags, as far as they are known.
-    pub tags: Vec<Tag>,
-    /// When it was uploaded, if the registry says so.
-    pub uploaded: Option<Timestamp>,
-    /// Whether it owes a signature: it has a tag, or it is not known that it has none.
-    pub signs: bool,
 }
 
 /// The images to check.

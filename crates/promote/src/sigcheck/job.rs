@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use manifest::{Destination, DigestTags, Image, Manifest, Manifests, Position};
 use oci::{Digest, RegistryRoot, Repository};
 
-use super::find::FoundImage;
+use super::image::FoundImage;
 use crate::phase::{CheckedImages, Completion, Job};
 
 /// Manifests that name the images of production, by which it is known where each comes from and which policy holds for it.

@@ -7,7 +7,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use oci::{AttachedTag, Digest, Found, RawManifest, Reader, Repository, Selector, Tag};
 
-use super::find::FoundImage;
+use super::image::FoundImage;
 use crate::snapshot::FoundManifest;
 
 /// The number of manifests of a repository that are read concurrently.

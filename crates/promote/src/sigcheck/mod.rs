@@ -5,12 +5,14 @@
 //! runs Sign and Attest. So what counts, what is missing and what may be signed is decided where a promotion decides it.
 
 mod find;
+mod image;
 mod job;
 mod listed;
 mod name;
 mod verdict;
 
-pub use find::{FindError, FoundImage, FoundImages, Span, Wanted, find};
+pub use find::{FindError, FoundImages, Span, Wanted, find};
+pub use image::FoundImage;
 pub use job::Naming;
 use oci::Client;
 use trust::TrustConfig;

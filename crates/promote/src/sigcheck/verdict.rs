@@ -8,7 +8,7 @@ use trust::attach::ProductionImage;
 use trust::audit::{AuditError, Explanation, RecordVerdict, SignatureVerdict, explain};
 use trust::{Problem, TrustConfig};
 
-use super::find::FoundImage;
+use super::image::FoundImage;
 use crate::error::Error;
 use crate::event::Event;
 use crate::phase::{Checked, Cleared, LackingPart};
