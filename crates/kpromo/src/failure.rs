@@ -1,5 +1,7 @@
 //! Why a command is given up.
 
+use std::path::Path;
+
 use crate::exit::Exit;
 use crate::terminal::{print_error, print_help};
 
@@ -19,6 +21,11 @@ impl Failure {
     /// Adds what to do.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
+    }
+
+    /// Leaves out a folder in the names of files, because it is a temporary one.
+    pub(crate) fn within(self, folder: &Path) -> Self {
+        Self { text: self.text.replace(&format!("{}/", folder.display()), ""), ..self }
     }
 
     /// Prints the failure and returns its exit code.

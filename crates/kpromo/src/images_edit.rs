@@ -79,7 +79,7 @@ impl Project {
             }
         };
         let path = folder.join("images").join(&name).join("images.yaml");
-        let file = ImagesFile::read(&path, Some(FileKind::Images)).map_err(failure)?;
+        let file = ImagesFile::read(&path, Some(FileKind::Images)).map_err(|error| failure(&error))?;
         Ok(Self { manifests, name, path, file })
     }
 
@@ -98,16 +98,16 @@ impl Project {
 
 /// Adds tags to a file.
 pub(crate) fn edit(file: &ImagesFile, additions: &[Addition], format: bool) -> Result<Edited, Failure> {
-    let mut edited = file.add(additions).map_err(failure)?;
+    let mut edited = file.add(additions).map_err(|error| failure(&error))?;
     if format {
-        edited.file = edited.file.format().map_err(failure)?;
+        edited.file = edited.file.format().map_err(|error| failure(&error))?;
     }
     Ok(edited)
 }
 
 /// Returns the failure for a file that is not edited.
-pub(crate) fn failure(error: EditError) -> Failure {
-    match &error {
+pub(crate) fn failure(error: &EditError) -> Failure {
+    match error {
         EditError::Invalid(faults) => {
             let color = std::io::stderr().is_terminal();
             Failure::new(Exit::Invalid, faults.render(color).trim_end())

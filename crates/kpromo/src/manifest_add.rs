@@ -24,7 +24,7 @@ pub(crate) fn run(args: &ManifestAddArgs) -> Exit {
 fn add(args: &ManifestAddArgs) -> Result<(), Failure> {
     match &args.target {
         AddTarget::File { file: path, image } => {
-            let file = ImagesFile::read(path, None).map_err(failure)?;
+            let file = ImagesFile::read(path, None).map_err(|error| failure(&error))?;
             let edited = edit(&file, &[args.addition(image.clone())], args.format)?;
             write(args, path, &file, &edited)
         }

@@ -119,7 +119,7 @@ impl RunFilesFlags {
     }
 }
 
-/// Commands about manifests of files.
+/// Commands about manifests.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestCommand {
     /// Add a tag of an image to a manifest, offline. Other lines stay as they are.

@@ -41,9 +41,9 @@ impl Questions {
 
 /// Returns what an answer means, if it means anything.
 fn meaning(answer: &str) -> Option<bool> {
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "" | "y" | "yes" => Some(true),
-        "n" | "no" => Some(false),
+    match answer.trim() {
+        "" | "y" | "Y" | "yes" => Some(true),
+        "n" | "N" | "no" => Some(false),
         _ => None,
     }
 }
@@ -53,13 +53,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_yes_or_no_in_any_case_and_anything_else_is_none() {
+    fn an_answer_is_yes_or_no_as_in_the_go_tool_and_anything_else_is_none() {
         for (answer, expected) in [
             ("", Some(true)),
             (" Y ", Some(true)),
-            ("YES", Some(true)),
+            ("yes", Some(true)),
             ("N", Some(false)),
             ("no", Some(false)),
+            ("YES", None),
             ("maybe", None),
         ] {
             assert_eq!(meaning(answer), expected, "{answer}");

@@ -82,6 +82,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
         let workspace = Workspace::open(&git, args).await?;
         let mut questions = Questions::new(args.interactive && !args.is_dry_run());
         let ended = proposal.carry_out(&workspace, &mut questions).await;
+        let ended = ended.map_err(|failure| failure.within(&workspace.folder));
         // Without questions nothing is left behind.
         let keeps = args.dir.is_none()
             && questions.is_interactive()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use oci_types::{Digest, RepositoryPath, Tag};
 
+use super::addition::{Addition, FileKind};
 use super::error::EditError;
-use super::{Addition, FileKind};
 use crate::contents::Contents;
 use crate::lint::fix::comments;
 use crate::lint::layout::{Value, layout};

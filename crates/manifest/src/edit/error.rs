@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use oci_types::Digest;
 
-use super::Addition;
+use super::addition::Addition;
 use crate::diagnostics::Diagnostics;
 use crate::source::Position;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::FileKind;
+use super::addition::FileKind;
 use super::lines::{Entries, LONG_SCALARS};
 use super::style::quoted;
 use crate::lint::flaw::Reason;
@@ -135,7 +135,7 @@ impl<'t> Region<'_, 't> {
 
     /// Gives a comment to the line that it is beside, above or below.
     fn assign(&self, blocks: &mut [Block<'t>], comment: Range<usize>) -> Result<(), Reason> {
-        let words = self.text.text[comment.clone()].trim_end();
+        let words = &self.text.text[comment.clone()];
         let line = self.text.line_of(comment.start);
         let before = self.text.before(comment.start);
         let is_alone = before.trim().is_empty();

@@ -2,10 +2,11 @@
 
 use oci_types::Digest;
 
+use super::addition::{Addition, FileKind};
+use super::flow;
 use super::lines::{Entries, LONG_SCALARS, insertion};
 use super::place::{compare_digests, digest_key, order_of_digests, order_of_tags, place};
 use super::style::{Style, TagsStyle, column, name, quote, separator};
-use super::{Addition, FileKind, flow};
 use crate::lint::flaw::{Change, Reason};
 use crate::lint::layout::{Layout, Node, Value, layout};
 use crate::lint::text::Text;

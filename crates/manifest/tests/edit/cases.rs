@@ -207,7 +207,7 @@ fn a_file_that_cannot_be_edited_safely_is_left_alone() {
     ] {
         match add(before, &[("a", 'b', "v2")]) {
             Err(error) => {
-                assert!(!expected.is_empty() && error.to_string().contains(expected), "{before}: {error}")
+                assert!(!expected.is_empty() && error.to_string().contains(expected), "{before}: {error}");
             }
             Ok(edited) => assert!(expected.is_empty(), "{before}: {}", text(&edited.file)),
         }

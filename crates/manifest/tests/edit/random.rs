@@ -11,6 +11,9 @@ use super::{addition, digest};
 /// What a file promotes: image, digest, tags.
 type Model = BTreeMap<(String, String), BTreeSet<String>>;
 
+/// A file: each image with its digests, each with its tags.
+type Written = Vec<(String, Vec<(String, Vec<String>)>)>;
+
 /// The notation of a file.
 #[derive(Clone, Debug)]
 struct Notation {
@@ -54,7 +57,7 @@ const NAMES: [&str; 6] = ["a", "b/c", "b", "kube-proxy", "9p", "z"];
 const TAGS: [&str; 8] = ["v1", "v1.9", "v1.10", "v1.10-rc.1", "1.10", "latest", "x", "null"];
 
 /// Images in any order, each with digests in any order, each with tags in any order. A tag is on one digest of an image.
-fn images() -> impl Strategy<Value = Vec<(String, Vec<(String, Vec<String>)>)>> {
+fn images() -> impl Strategy<Value = Written> {
     let names = prop::sample::subsequence(NAMES.to_vec(), 0..=NAMES.len()).prop_shuffle();
     let image = |name: &'static str| {
         let tags = Just(TAGS.to_vec()).prop_shuffle();
@@ -70,7 +73,7 @@ fn images() -> impl Strategy<Value = Vec<(String, Vec<(String, Vec<String>)>)>> 
     names.prop_flat_map(move |names| names.into_iter().map(image).collect::<Vec<_>>())
 }
 
-fn written(images: &[(String, Vec<(String, Vec<String>)>)], n: &Notation) -> String {
+fn written(images: &Written, n: &Notation) -> String {
     if images.is_empty() {
         return format!("[]{}", n.line_break);
     }
@@ -107,7 +110,7 @@ fn written(images: &[(String, Vec<(String, Vec<String>)>)], n: &Notation) -> Str
     if n.has_last_break { text + n.line_break } else { text }
 }
 
-fn model(images: &[(String, Vec<(String, Vec<String>)>)]) -> Model {
+fn model(images: &Written) -> Model {
     let rows = images.iter().flat_map(|(name, rows)| rows.iter().map(move |row| (name, row)));
     rows.map(|(name, (digest, tags))| ((name.clone(), digest.clone()), tags.iter().cloned().collect()))
         .collect()
