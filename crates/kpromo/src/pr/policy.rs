@@ -81,6 +81,7 @@ impl Policy<'_> {
             trust: trust(&choice, self.environment, self.door)?,
             staging: signer_pattern(&choice, defaults)?,
             budget: Budget::default(),
+            scans: None,
         })
     }
 }
