@@ -20,7 +20,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("promote", &["manifest", "oci", "oci-types", "sigstore", "trust"]),
     ("files", &["manifest", "oci-types", "transport"]),
     ("registry", &["oci"]),
-    ("kpromo", &["files", "manifest", "oci", "promote", "registry", "sigstore", "transport", "trust"]),
+    (
+        "kpromo",
+        &["files", "manifest", "oci", "oci-types", "promote", "registry", "sigstore", "transport", "trust"],
+    ),
     ("testkit", &["oci", "registry"]),
     ("bench", &["oci", "registry"]),
     ("xtask", &[]),

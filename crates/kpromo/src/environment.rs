@@ -27,6 +27,8 @@ pub(crate) struct Environment {
     pub(crate) job: CiJob,
     /// `PULL_BASE_SHA`: the base commit of a Prow job's change.
     pub(crate) pull_base_sha: Option<String>,
+    /// `GITHUB_TOKEN`, or else `GH_TOKEN`: the token for the API of the forge, and for pushes by HTTPS.
+    pub(crate) forge_token: Option<Secret>,
     /// `NO_COLOR`: disables colors.
     pub(crate) no_color: bool,
 }
@@ -119,6 +121,7 @@ impl Environment {
                 prow_job_id: text("PROW_JOB_ID"),
             },
             pull_base_sha: text("PULL_BASE_SHA"),
+            forge_token: text("GITHUB_TOKEN").or_else(|| text("GH_TOKEN")).map(Secret::new),
             no_color: variable("NO_COLOR").is_some(),
         }
     }
@@ -152,7 +155,7 @@ mod tests {
         let secret = || Some(Secret::new("hush"));
         let tokens =
             Tokens { value: secret(), github_token: secret(), key_password: secret(), github_url: None };
-        let shown = format!("{:?}", Environment { tokens, ..Environment::default() });
+        let shown = format!("{:?}", Environment { tokens, forge_token: secret(), ..Environment::default() });
         assert!(shown.contains("[secret]") && !shown.contains("hush"), "{shown}");
     }
 

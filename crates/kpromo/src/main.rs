@@ -10,13 +10,17 @@ mod defaults;
 mod demo;
 mod environment;
 mod exit;
+mod failure;
 mod file_manifests;
 mod file_promotion;
 mod identities;
 mod image_audit;
+mod images_edit;
 mod lint;
 mod log;
+mod manifest_add;
 mod output;
+mod pr;
 mod render;
 mod scans;
 mod serve;
@@ -91,6 +95,14 @@ fn main() -> ExitCode {
         },
         Command::Manifest(ManifestCommand::Files(args)) => file_manifests::describe(&args, &environment),
         Command::Manifest(ManifestCommand::Validate(args)) => file_manifests::validate(&args, &environment),
+        Command::Pr(flags) => match flags.resolve() {
+            Ok(args) => runtime.block_on(pr::run(&args, &environment)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Manifest(ManifestCommand::Add(flags)) => match flags.resolve() {
+            Ok(args) => manifest_add::run(&args),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {

@@ -13,6 +13,7 @@ mod diagnostic;
 mod diagnostics;
 mod diff;
 mod edge;
+pub mod edit;
 pub mod files;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

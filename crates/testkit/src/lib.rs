@@ -6,7 +6,8 @@
 //! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
 //! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A
-//! [`TufRepository`] and [`Occurrences`], a server of Container Analysis' protocol, need no external program.
+//! [`TufRepository`] and [`Occurrences`], a server of Container Analysis' protocol, need no external program, and a [`Forge`]
+//! needs only git.
 //!
 //! A test that uses anything else of this crate is `#[ignore]`d, and `cargo xtask test` runs it:
 //!
@@ -31,6 +32,7 @@ mod credential;
 mod distribution;
 mod docker_registry;
 mod fake_gcs;
+mod forge;
 mod grafeas;
 mod issuer;
 mod loopback;
@@ -54,6 +56,7 @@ pub use credential::{Account, DockerConfig};
 pub use distribution::{Auth, Distribution};
 pub use docker_registry::DockerRegistry;
 pub use fake_gcs::FakeGcs;
+pub use forge::{Forge, ForgePull, ForgeQuirks, ForgeRequest};
 pub use grafeas::Grafeas;
 pub use issuer::Issuer;
 pub use loopback::Reply;

@@ -8,6 +8,7 @@ use clap::builder::OsStringValueParser;
 use clap::{Args, Subcommand};
 
 use super::config::ConfigFlags;
+use super::manifest_add::ManifestAddFlags;
 use super::value::{BOOL, duration, go_bool, path};
 
 const EXAMPLES: &str = "\
@@ -118,9 +119,11 @@ impl RunFilesFlags {
     }
 }
 
-/// Commands about manifests of files.
+/// Commands about manifests.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestCommand {
+    /// Add a tag of an image to a manifest, offline. Other lines stay as they are.
+    Add(ManifestAddFlags),
     /// Print a manifest of the files in a folder.
     Files(ManifestFilesArgs),
     /// Check manifests of files, without asking any store.

@@ -4,7 +4,9 @@ mod cip;
 mod config;
 mod files;
 mod lint;
+mod manifest_add;
 mod manifests;
+mod pr;
 mod sigcheck;
 mod signatures;
 mod snapshot;
@@ -23,7 +25,9 @@ pub(crate) use files::{
     FileManifestSource, ManifestCommand, ManifestFilesArgs, ManifestValidateArgs, RunCommand, RunFilesArgs,
 };
 pub(crate) use lint::{LintArgs, LintFlags, LintForm};
+pub(crate) use manifest_add::{AddTarget, ImageText, ManifestAddArgs};
 pub(crate) use manifests::{Limit, ManifestSource};
+pub(crate) use pr::{PrArgs, PrFlags, Slug};
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{
     DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
@@ -92,10 +96,12 @@ pub(crate) enum Command {
     Lint(LintFlags),
     /// Check the signatures and promotion records of promoted images, and repair them.
     Sigcheck(Box<SigcheckFlags>),
+    /// Propose a promotion by a pull request.
+    Pr(Box<PrFlags>),
     /// Promote something else than images.
     #[command(subcommand)]
     Run(RunCommand),
-    /// Make and check manifests of files.
+    /// Edit manifests of images; make and check manifests of files.
     #[command(subcommand)]
     Manifest(ManifestCommand),
     /// Run an example promotion between registries in this process.
@@ -169,6 +175,7 @@ impl Cli {
             .mut_subcommand("cip", go)
             .mut_subcommand("sigcheck", go)
             .mut_subcommand("run", |run| run.mut_subcommand("files", go))
+            .mut_subcommand("pr", go)
     }
 
     /// The usage error for flags that contradict one another.

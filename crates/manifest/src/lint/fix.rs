@@ -171,7 +171,7 @@ fn promoted(image: Image) -> Promoted {
 }
 
 /// Returns the comments of a file, sorted. A `#` in a scalar begins none.
-fn comments(contents: &Contents) -> Vec<&str> {
+pub(crate) fn comments(contents: &Contents) -> Vec<&str> {
     let Ok(text) = std::str::from_utf8(&contents.bytes) else { return Vec::new() };
     let mut scalars = Vec::new();
     if let Some(root) = layout(text).and_then(|layout| layout.root) {

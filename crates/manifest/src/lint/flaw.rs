@@ -6,13 +6,13 @@ use super::rule::Rule;
 
 /// A replacement of bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Change {
-    pub(super) range: Range<usize>,
-    pub(super) text: String,
+pub(crate) struct Change {
+    pub(crate) range: Range<usize>,
+    pub(crate) text: String,
 }
 
 /// Why a finding cannot be fixed.
-pub(super) type Reason = &'static str;
+pub(crate) type Reason = &'static str;
 
 /// A violation of a rule in one file.
 #[derive(Debug)]

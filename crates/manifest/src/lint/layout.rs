@@ -10,14 +10,14 @@ use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 use crate::tree::DEPTH_MAX;
 
 /// A value as it is written.
-pub(super) struct Node<'a> {
+pub(crate) struct Node<'a> {
     /// The bytes of the value. For a collection in block notation they end with the last value in it.
-    pub(super) range: Range<usize>,
-    pub(super) value: Value<'a>,
+    pub(crate) range: Range<usize>,
+    pub(crate) value: Value<'a>,
 }
 
 /// The kind of a value.
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A scalar: its text, and whether it is written without quotes.
     Scalar {
         text: Cow<'a, str>,
@@ -35,31 +35,31 @@ pub(super) enum Value<'a> {
 }
 
 /// A file as it is written.
-pub(super) struct Layout<'a> {
-    pub(super) root: Option<Node<'a>>,
+pub(crate) struct Layout<'a> {
+    pub(crate) root: Option<Node<'a>>,
     /// Whether the file has anchors, aliases or YAML tags. Their meaning may depend on their place.
-    pub(super) has_anchors: bool,
+    pub(crate) has_anchors: bool,
     /// Whether the file has scalars of several lines. A line in one of them that looks like a comment is none.
-    pub(super) has_long_scalars: bool,
+    pub(crate) has_long_scalars: bool,
 }
 
 impl<'a> Node<'a> {
     /// Returns the text of a scalar.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Scalar { text, .. } => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List { items, .. } => items,
             _ => &[],
         }
     }
 
-    pub(super) fn pairs(&self) -> &[(Self, Self)] {
+    pub(crate) fn pairs(&self) -> &[(Self, Self)] {
         match &self.value {
             Value::Map { pairs, .. } => pairs,
             _ => &[],
@@ -67,7 +67,7 @@ impl<'a> Node<'a> {
     }
 
     /// Returns the value of the first field with this name.
-    pub(super) fn field(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
         self.pairs().iter().find(|(key, _)| key.text() == Some(name)).map(|(_, value)| value)
     }
 }
@@ -79,7 +79,7 @@ struct Frame<'a> {
 }
 
 /// Reads how a text is written. The text must be readable as a manifest's tree. Returns `None` if it is not.
-pub(super) fn layout(text: &str) -> Option<Layout<'_>> {
+pub(crate) fn layout(text: &str) -> Option<Layout<'_>> {
     let mut layout = Layout { root: None, has_anchors: false, has_long_scalars: false };
     let mut stack: Vec<Frame<'_>> = Vec::new();
     let options = granit_parser::options! { flow_nesting_limit: DEPTH_MAX, block_nesting_limit: DEPTH_MAX };

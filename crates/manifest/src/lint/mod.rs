@@ -7,16 +7,16 @@
 mod blocks;
 mod changes;
 mod finding;
-mod fix;
-mod flaw;
-mod layout;
+pub(crate) mod fix;
+pub(crate) mod flaw;
+pub(crate) mod layout;
 mod linter;
-mod order;
+pub(crate) mod order;
 mod rule;
 mod spelling;
 mod style;
 mod target;
-mod text;
+pub(crate) mod text;
 
 pub use finding::{Edit, Finding, Related};
 #[cfg(feature = "fuzzing")]

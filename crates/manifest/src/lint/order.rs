@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 /// An order of tags. Manifests that are written by a tool are sorted as text. Those that people write are often sorted by
 /// version, so that `v1.10.0` follows `v1.9.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// As text, byte by byte.
     Text,
     /// Digits count as numbers. A pre-release precedes its release, as in Semantic Versioning.
@@ -15,9 +15,9 @@ pub(super) enum Order {
 }
 
 impl Order {
-    pub(super) const ALL: [Self; 3] = [Self::Text, Self::Version, Self::Suffix];
+    pub(crate) const ALL: [Self; 3] = [Self::Text, Self::Version, Self::Suffix];
 
-    pub(super) fn compare(self, a: &str, b: &str) -> Ordering {
+    pub(crate) fn compare(self, a: &str, b: &str) -> Ordering {
         match self {
             Self::Text => a.cmp(b),
             Self::Version => natural(a, b, true),

@@ -8,14 +8,14 @@ use crate::source::Position;
 const MARK: char = '\u{feff}';
 
 /// The lines of a text.
-pub(super) struct Text<'a> {
-    pub(super) text: &'a str,
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
     /// The byte offset of each line.
     starts: Vec<usize>,
 }
 
 impl<'a> Text<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
+    pub(crate) fn new(text: &'a str) -> Self {
         let bytes = text.as_bytes();
         // YAML breaks lines at `\n`, `\r\n` and a lone `\r`.
         let is_break = |at: &usize| match bytes[*at] {
@@ -28,12 +28,12 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the number of the line with a byte offset. Line numbers start at 0 here.
-    pub(super) fn line_of(&self, at: usize) -> usize {
+    pub(crate) fn line_of(&self, at: usize) -> usize {
         self.starts.partition_point(|start| *start <= at).saturating_sub(1)
     }
 
     /// Returns the bytes of some lines, with their line breaks. A byte order mark is not part of the first line.
-    pub(super) fn bytes(&self, lines: Range<usize>) -> Range<usize> {
+    pub(crate) fn bytes(&self, lines: Range<usize>) -> Range<usize> {
         let start = self.starts.get(lines.start).copied().unwrap_or(self.text.len());
         let start = if start == 0 && self.text.starts_with(MARK) { MARK.len_utf8() } else { start };
         let end = self.starts.get(lines.end).copied().unwrap_or(self.text.len());
@@ -41,18 +41,18 @@ impl<'a> Text<'a> {
     }
 
     /// Returns a line without its line break.
-    pub(super) fn line(&self, number: usize) -> &'a str {
+    pub(crate) fn line(&self, number: usize) -> &'a str {
         self.text[self.bytes(number..number + 1)].trim_end_matches(['\n', '\r'])
     }
 
     /// Returns the text of a line before a byte offset in it.
-    pub(super) fn before(&self, at: usize) -> &'a str {
+    pub(crate) fn before(&self, at: usize) -> &'a str {
         let start = self.bytes(self.line_of(at)..0).start;
         &self.text[start.min(at)..at]
     }
 
     /// Returns the first line break of the text.
-    pub(super) fn line_break(&self) -> &'a str {
+    pub(crate) fn line_break(&self) -> &'a str {
         let at = self.text.find(['\n', '\r']).unwrap_or(self.text.len());
         match &self.text[at..] {
             rest if rest.starts_with("\r\n") => "\r\n",
@@ -62,7 +62,7 @@ impl<'a> Text<'a> {
     }
 
     /// Returns the position of a byte offset. Columns count characters, without a byte order mark.
-    pub(super) fn position(&self, at: usize) -> Position {
+    pub(crate) fn position(&self, at: usize) -> Position {
         Position::new(self.line_of(at) + 1, self.before(at).chars().count() + 1)
     }
 }

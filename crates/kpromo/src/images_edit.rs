@@ -1,0 +1,134 @@
+//! Edits of lists of images, for `kpromo pr` and `kpromo manifest add`: the file of a project, the edit, the offline plan.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use manifest::edit::{Addition, EditError, Edited, FileKind, ImagesFile, new_overlaps};
+use manifest::{Manifest, Manifests, Severity, load_thin};
+use similar::TextDiff;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The number of unchanged lines around a change in a diff.
+const CONTEXT: usize = 3;
+
+/// A project of a folder of thin manifests, with its list of images.
+pub(crate) struct Project {
+    /// All manifests of the folder.
+    pub(crate) manifests: Manifests,
+    /// The name of the project.
+    pub(crate) name: String,
+    /// The path of the list of images.
+    pub(crate) path: PathBuf,
+    /// The list of images.
+    pub(crate) file: ImagesFile,
+}
+
+/// Reads a folder of thin manifests. Faults of single entries are warnings here.
+pub(crate) fn read_folder(folder: &Path) -> Result<Manifests, Failure> {
+    let color = std::io::stderr().is_terminal();
+    let manifests =
+        load_thin(folder).map_err(|faults| Failure::new(Exit::Invalid, faults.render(color).trim_end()))?;
+    for fault in manifests.rejected.iter().filter(|fault| fault.severity() == Severity::Error) {
+        tracing::warn!("{}: {}", place(fault), fault.message());
+    }
+    Ok(manifests)
+}
+
+fn place(fault: &manifest::Diagnostic) -> String {
+    match fault.position() {
+        Some(position) => format!("{}:{}:{}", fault.file(), position.line, position.column),
+        None => fault.file().to_owned(),
+    }
+}
+
+impl Project {
+    /// Takes the one project that `is_meant` matches. `sought` says what is looked for.
+    pub(crate) fn find(
+        folder: &Path,
+        manifests: Manifests,
+        sought: &str,
+        is_meant: impl Fn(&Manifest) -> bool,
+    ) -> Result<Self, Failure> {
+        let names: BTreeSet<&str> = manifests
+            .manifests
+            .iter()
+            .filter(|manifest| is_meant(manifest))
+            .map(|manifest| &*manifest.name)
+            .collect();
+        let mut found = names.iter();
+        let name = match (found.next(), found.next()) {
+            (Some(name), None) => (*name).to_owned(),
+            (None, _) => {
+                let text = format!("no manifest below {} is about {sought}", folder.display());
+                let failure = Failure::new(Exit::Invalid, text);
+                let has_faults = !manifests.rejected.is_empty();
+                let help = if has_faults {
+                    "projects whose manifests have faults are left out; the warnings above name them"
+                } else {
+                    "check the name, or add the project's manifest first"
+                };
+                return Err(failure.help(help));
+            }
+            (Some(_), Some(_)) => {
+                let names: Vec<&str> = names.into_iter().collect();
+                let text = format!("several projects are about {sought}: {}", names.join(", "));
+                return Err(Failure::new(Exit::Invalid, text));
+            }
+        };
+        let path = folder.join("images").join(&name).join("images.yaml");
+        let file = ImagesFile::read(&path, Some(FileKind::Images)).map_err(|error| failure(&error))?;
+        Ok(Self { manifests, name, path, file })
+    }
+
+    /// Adds tags, and plans the result offline: tags that would move and overlaps of projects are refused.
+    pub(crate) fn edit(&self, additions: &[Addition], format: bool) -> Result<Edited, Failure> {
+        let edited = edit(&self.file, additions, format)?;
+        let overlaps = new_overlaps(&self.manifests, &self.name, &edited.file);
+        if overlaps.is_empty() {
+            return Ok(edited);
+        }
+        let lines: Vec<String> = overlaps.iter().map(ToString::to_string).collect();
+        let help = "production tags never move, and a reference has one digest: use another tag";
+        Err(Failure::new(Exit::Conflict, lines.join("\n")).help(help))
+    }
+}
+
+/// Adds tags to a file.
+pub(crate) fn edit(file: &ImagesFile, additions: &[Addition], format: bool) -> Result<Edited, Failure> {
+    let mut edited = file.add(additions).map_err(|error| failure(&error))?;
+    if format {
+        edited.file = edited.file.format().map_err(|error| failure(&error))?;
+    }
+    Ok(edited)
+}
+
+/// Returns the failure for a file that is not edited.
+pub(crate) fn failure(error: &EditError) -> Failure {
+    match error {
+        EditError::Invalid(faults) => {
+            let color = std::io::stderr().is_terminal();
+            Failure::new(Exit::Invalid, faults.render(color).trim_end())
+                .help("correct the file first: what it promotes is not clear")
+        }
+        EditError::Moves(_) => Failure::new(Exit::Conflict, error.to_string())
+            .help("production tags never move: use another tag"),
+        EditError::Unsupported { .. } => {
+            Failure::new(Exit::Invalid, error.to_string()).help("edit the file by hand")
+        }
+        EditError::Refused { .. } => Failure::new(Exit::Failure, error.to_string()),
+    }
+}
+
+/// Returns the change of a file as a unified diff, or an empty text.
+pub(crate) fn diff(name: &str, before: &[u8], after: &[u8]) -> String {
+    let (before, after) = (String::from_utf8_lossy(before), String::from_utf8_lossy(after));
+    if before == after {
+        return String::new();
+    }
+    let diff = TextDiff::from_lines(&*before, &*after);
+    let (old, new) = (format!("a/{name}"), format!("b/{name}"));
+    diff.unified_diff().context_radius(CONTEXT).header(&old, &new).to_string()
+}

@@ -1,0 +1,101 @@
+//! The texts of a proposal: the branch, the title, the body.
+
+use std::fmt::Write as _;
+
+use manifest::edit::Addition;
+use oci_types::text::printable;
+
+use crate::args::PrArgs;
+
+/// The maximum number of rows of the table. GitHub takes 65,536 characters.
+const ROWS_MAX: usize = 200;
+
+/// A row of the table of images.
+pub(super) struct Row {
+    pub(super) addition: Addition,
+    /// The platforms, or what the image is instead.
+    pub(super) platforms: String,
+}
+
+/// Returns the name of the branch.
+pub(super) fn branch(args: &PrArgs) -> String {
+    let tag = args.tags.first().map(ToString::to_string).unwrap_or_default();
+    format!("{}-{tag}-image-promotion", args.project)
+}
+
+fn subject(args: &PrArgs) -> String {
+    let tags: Vec<String> = args.tags.iter().map(ToString::to_string).collect();
+    format!("Image promotion for {} {}", args.project, tags.join(" / "))
+}
+
+/// Returns the title of the pull request and of the commit.
+pub(super) fn title(args: &PrArgs) -> String {
+    let prefix = if args.project == "kubernetes" { "releng: " } else { "" };
+    format!("{prefix}{}", subject(args))
+}
+
+/// Returns the text of the pull request.
+pub(super) fn body(args: &PrArgs, rows: &[Row]) -> String {
+    let mut body = format!(
+        "{}\nThis is an automated PR generated from `kpromo`\n```\n{}\n```\n\n| image | tag | digest | platforms |\n|---|---|---|---|\n",
+        subject(args),
+        command_line(&args.written)
+    );
+    for Row { addition: Addition { image, digest, tag }, platforms } in rows.iter().take(ROWS_MAX) {
+        let platforms = printable(platforms, 500).replace(['|', '`', '<', '>', '@'], "");
+        // Writing to a string does not fail.
+        let _ = writeln!(body, "| `{image}` | `{tag}` | `{digest}` | {platforms} |");
+    }
+    if rows.len() > ROWS_MAX {
+        let _ = writeln!(body, "\nand {} more", rows.len() - ROWS_MAX);
+    }
+    let _ = write!(body, "\n/hold\ncc: {}\n", args.reviewers);
+    body
+}
+
+/// Returns the command line with the given flags.
+fn command_line(flags: &[(&'static str, String)]) -> String {
+    let mut line = "kpromo pr".to_owned();
+    for (flag, value) in flags {
+        line.push(' ');
+        line.push_str(flag);
+        match value.as_str() {
+            "true" => {}
+            "false" => line.push_str("=false"),
+            value => {
+                line.push(' ');
+                line.push_str(&quoted(value));
+            }
+        }
+    }
+    line
+}
+
+/// Returns a word of a shell's command line.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@,=+".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else if word.contains(['"', '\\', '$', '`', '!']) {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    } else {
+        format!("\"{word}\"")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        for (word, expected) in [
+            ("v1.31.0", "v1.31.0"),
+            ("@a @org/team", "\"@a @org/team\""),
+            ("$x'y", "'$x'\\''y'"),
+            ("", "\"\""),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
+}

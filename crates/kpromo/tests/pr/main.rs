@@ -1,0 +1,15 @@
+//! `kpromo pr` and `kpromo manifest add`, against a forge with real git and an embedded registry.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
+
+mod add;
+mod dry_run;
+mod policy;
+mod recorded;
+mod refused;
+mod repeated;
+mod scene;
+mod secrets;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,220 @@
+//! A list of images in one style, the one of the Go tool: `- name`, `dmap`, `"digest": ["tag","tag"]`.
+
+use std::ops::Range;
+
+use super::addition::FileKind;
+use super::lines::{Entries, LONG_SCALARS};
+use super::style::quoted;
+use crate::lint::flaw::Reason;
+use crate::lint::layout::{Layout, Node, Value, layout};
+use crate::lint::text::Text;
+
+const COMMENT: Reason = "the place of a comment in it cannot be kept; move the comment above an entry";
+const NOT_A_LIST: Reason = "its images are not a list in block notation";
+
+/// Returns a file with its list of images in one style. What is outside of the list stays.
+pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
+    let Some(layout) = layout(text) else { return Err("it cannot be read") };
+    if layout.has_long_scalars {
+        return Err(LONG_SCALARS);
+    }
+    if layout.has_anchors {
+        return Err("it has anchors, aliases or YAML tags");
+    }
+    let list = match (kind, &layout.root) {
+        (FileKind::Images, Some(root)) => Some(root),
+        (FileKind::Plain, Some(root)) => root.field("images"),
+        (_, None) => None,
+    };
+    let Some(items) = list.map(Node::items).filter(|items| !items.is_empty()) else {
+        return Ok(text.to_owned());
+    };
+    let text = Text::new(text);
+    let is_flow = matches!(list.map(|list| &list.value), Some(Value::List { is_flow: true, .. }));
+    let (range, indentation) = match (is_flow, kind) {
+        (true, FileKind::Images) => (list.map(|list| list.range.clone()).unwrap_or_default(), ""),
+        (true, FileKind::Plain) => return Err(NOT_A_LIST),
+        (false, _) => {
+            let prefix = Entries::of_list(&text, items).prefix(0)?;
+            let lines =
+                text.line_of(items[0].range.start)..text.line_of(items[items.len() - 1].range.end) + 1;
+            let bytes = text.bytes(lines);
+            let kept = prefix.len() - prefix.trim_start().len();
+            (bytes, if kind == FileKind::Images { "" } else { &prefix[..kept] })
+        }
+    };
+    let written = Region { text: &text, range: range.clone(), indentation }.written(&layout, items)?;
+    let has_break = text.text[range.clone()].ends_with(['\n', '\r']);
+    let written = if has_break { written } else { written.trim_end_matches(['\n', '\r']).to_owned() };
+    Ok(format!("{}{written}{}", &text.text[..range.start], &text.text[range.end..]))
+}
+
+/// The bytes of a list of images.
+struct Region<'a, 't> {
+    text: &'a Text<'t>,
+    range: Range<usize>,
+    indentation: &'a str,
+}
+
+/// A line of the new text, with its comments.
+struct Line<'n> {
+    /// The bytes of the entry in the old text, by which comments are assigned to it.
+    range: Range<usize>,
+    content: String,
+    above: Vec<&'n str>,
+    beside: Option<&'n str>,
+    below: Vec<&'n str>,
+}
+
+/// The lines of an image.
+struct Block<'n> {
+    name: String,
+    head: Line<'n>,
+    dmap: Line<'n>,
+    /// Each row with the key by which it is sorted: its smallest tag and its digest.
+    rows: Vec<((String, String), Line<'n>)>,
+}
+
+impl<'t> Region<'_, 't> {
+    fn written(&self, layout: &Layout<'_>, items: &[Node<'_>]) -> Result<String, Reason> {
+        let mut blocks = items.iter().map(block).collect::<Result<Vec<Block<'t>>, Reason>>()?;
+        for comment in self.comments(layout) {
+            self.assign(&mut blocks, comment)?;
+        }
+        blocks.sort_by(|a, b| a.name.cmp(&b.name));
+        let mut out = String::new();
+        for mut block in blocks {
+            block.rows.sort_by(|a, b| a.0.cmp(&b.0));
+            self.write(&mut out, 0, &block.head);
+            self.write(&mut out, 2, &block.dmap);
+            block.rows.iter().for_each(|(_, row)| self.write(&mut out, 4, row));
+        }
+        Ok(out)
+    }
+
+    fn write(&self, out: &mut String, columns: usize, line: &Line<'_>) {
+        let (indentation, end) =
+            (format!("{}{}", self.indentation, " ".repeat(columns)), self.text.line_break());
+        for comment in &line.above {
+            out.extend([&indentation, *comment, end]);
+        }
+        out.extend([&indentation, line.content.as_str()]);
+        if let Some(comment) = line.beside {
+            out.extend([" ", comment]);
+        }
+        out.push_str(end);
+        for comment in &line.below {
+            out.extend([&indentation, *comment, end]);
+        }
+    }
+
+    /// Returns the bytes of the comments of the region.
+    fn comments(&self, layout: &Layout<'_>) -> Vec<Range<usize>> {
+        let mut scalars = Vec::new();
+        if let Some(root) = &layout.root {
+            collect_scalars(root, &mut scalars);
+        }
+        let mut comments = Vec::new();
+        let mut at = self.range.start;
+        while let Some(found) = self.text.text[at..self.range.end].find('#') {
+            let start = at + found;
+            // The last scalar that starts before the character.
+            let before = scalars.partition_point(|scalar| scalar.start <= start);
+            if let Some(scalar) = before.checked_sub(1).map(|index| &scalars[index]).filter(|s| s.end > start)
+            {
+                at = scalar.end;
+                continue;
+            }
+            let line = self.text.line_of(start);
+            let end = self.text.bytes(line..line + 1).start + self.text.line(line).len();
+            comments.push(start..end);
+            at = end;
+        }
+        comments
+    }
+
+    /// Gives a comment to the line that it is beside, above or below.
+    fn assign(&self, blocks: &mut [Block<'t>], comment: Range<usize>) -> Result<(), Reason> {
+        let words = &self.text.text[comment.clone()];
+        let line = self.text.line_of(comment.start);
+        let before = self.text.before(comment.start);
+        let is_alone = before.trim().is_empty();
+        let dash = |block: &Block<'_>| self.text.before(block.head.range.start).find('-').unwrap_or_default();
+        let mut previous: Option<&mut Line<'t>> = None;
+        for block in blocks {
+            let column = dash(block);
+            let rows = block.rows.iter_mut().map(|(_, row)| row);
+            for (index, entry) in [&mut block.head, &mut block.dmap].into_iter().chain(rows).enumerate() {
+                let (first, last) =
+                    (self.text.line_of(entry.range.start), self.text.line_of(entry.range.end));
+                if is_alone && line < first {
+                    // A comment that is indented more than the next image belongs to the one before.
+                    return match previous {
+                        Some(previous) if index == 0 && before.len() > column => {
+                            previous.below.push(words);
+                            Ok(())
+                        }
+                        _ => {
+                            entry.above.push(words);
+                            Ok(())
+                        }
+                    };
+                }
+                if !is_alone && line == last && comment.start >= entry.range.end {
+                    return match entry.beside.replace(words) {
+                        None => Ok(()),
+                        Some(_) => Err(COMMENT),
+                    };
+                }
+                previous = Some(entry);
+            }
+        }
+        Err(COMMENT)
+    }
+}
+
+fn line<'n>(range: Range<usize>, content: String) -> Line<'n> {
+    Line { range, content, above: Vec::new(), beside: None, below: Vec::new() }
+}
+
+fn block<'n>(item: &Node<'_>) -> Result<Block<'n>, Reason> {
+    const INCOMPLETE: Reason = "an image has not both a `name` and a `dmap`, in this order";
+    let [(name_key, name), (dmap_key, dmap)] = item.pairs() else { return Err(INCOMPLETE) };
+    if (name_key.text(), dmap_key.text()) != (Some("name"), Some("dmap")) {
+        return Err(INCOMPLETE);
+    }
+    let path = name.text().and_then(|name| name.parse().ok()).ok_or(INCOMPLETE)?;
+    let rows = dmap.pairs().iter().map(|(key, tags)| {
+        let digest = key.text().unwrap_or_default().to_owned();
+        let mut words: Vec<&str> = tags.items().iter().filter_map(Node::text).collect();
+        words.sort_unstable();
+        words.dedup();
+        let list: Vec<String> = words.iter().map(|word| quoted(word, '"')).collect();
+        let content = format!("{}: [{}]", quoted(&digest, '"'), list.join(","));
+        let end = if tags.range.is_empty() { key.range.end } else { tags.range.end };
+        let smallest = words.first().copied().unwrap_or_default().to_owned();
+        ((smallest, digest), line(key.range.start..end, content))
+    });
+    let rows: Vec<_> = rows.collect();
+    let dmap_line = if rows.is_empty() { "dmap: {}" } else { "dmap:" };
+    let end = if rows.is_empty() && !dmap.range.is_empty() { dmap.range.end } else { dmap_key.range.end };
+    Ok(Block {
+        name: name.text().unwrap_or_default().to_owned(),
+        head: line(name_key.range.start..name.range.end, format!("- name: {}", super::style::name(&path))),
+        dmap: line(dmap_key.range.start..end, dmap_line.to_owned()),
+        rows,
+    })
+}
+
+/// Collects the bytes of all scalars, in the order of the text.
+fn collect_scalars(node: &Node<'_>, into: &mut Vec<Range<usize>>) {
+    match &node.value {
+        Value::Scalar { .. } => into.push(node.range.clone()),
+        Value::List { items, .. } => items.iter().for_each(|item| collect_scalars(item, into)),
+        Value::Map { pairs, .. } => pairs.iter().for_each(|(key, value)| {
+            collect_scalars(key, into);
+            collect_scalars(value, into);
+        }),
+        Value::Alias => {}
+    }
+}

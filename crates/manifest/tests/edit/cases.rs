@@ -1,0 +1,231 @@
+//! Tables: a file, what is added, and the file afterwards. `<a>` stands for a digest.
+
+use manifest::edit::EditError;
+
+use super::{add, digest, file, full, text};
+
+/// An addition: image, digest, tag.
+type Added = (&'static str, char, &'static str);
+
+/// A part of the images of CoreDNS as Kubernetes has them: two images, sorted as text.
+const COREDNS: &str = "\
+- name: coredns
+  dmap:
+    \"<4>\": [\"1.7.0\",\"v1.7.0\"]
+    \"<6>\": [\"1.7.1\"]
+    \"<d>\": [\"v1.10.0\"]
+    \"<1>\": [\"v1.9.4\"]
+- name: corefile-tool
+  dmap:
+    \"<3>\": [\"1.0.0\"]
+";
+
+fn check(cases: &[(&str, Added, &str)]) {
+    for (before, addition, expected) in cases {
+        let edited =
+            add(before, &[*addition]).unwrap_or_else(|error| panic!("{before}\n{addition:?}\n{error}"));
+        assert_eq!(text(&edited.file), full(expected), "{before}\n{addition:?}");
+        assert_eq!(edited.added.len(), 1);
+        // A second time nothing is to be done.
+        let again = edited.file.add(&edited.added).unwrap();
+        assert_eq!((text(&again.file), again.added.len()), (text(&edited.file), 0));
+    }
+}
+
+#[test]
+fn a_tag_goes_to_its_place_in_the_notation_of_the_list() {
+    let row = |tags: &str| format!("# top\n- name: a # n\n  dmap: # d\n    \"<a>\": {tags} # c\n");
+    for (before, tag, after) in [
+        ("[]", "v1", "[\"v1\"]"),
+        ("[ ]", "v1", "[\"v1\"]"),
+        ("[\"v1\"]", "v2", "[\"v1\", \"v2\"]"),
+        ("[\"v1\"]", "v0", "[\"v0\", \"v1\"]"),
+        ("[\"a\",\"c\"]", "b", "[\"a\",\"b\",\"c\"]"),
+        ("['a', 'c']", "b", "['a', 'b', 'c']"),
+        ("[ a, c ]", "1.10", "[ \"1.10\", a, c ]"),
+        ("[\"a\",]", "b", "[\"a\", \"b\",]"),
+        // Versions stay in the order of versions.
+        ("[\"v1.9.0\", \"v1.10.0\"]", "v1.11.0", "[\"v1.9.0\", \"v1.10.0\", \"v1.11.0\"]"),
+        ("[\"a\", # why\n      \"c\"]", "b", "[\"a\", \"b\", # why\n      \"c\"]"),
+        ("[ # why\n    ]", "b", "[\"b\" # why\n    ]"),
+        ("~", "v1", "[\"v1\"]"),
+        ("", "v1", "[\"v1\"]"),
+    ] {
+        let edited = add(&row(before), &[("a", 'a', tag)]);
+        let edited = edited.unwrap_or_else(|error| panic!("{before}: {error}"));
+        let expected = full(&row(after)).replace("]  #", "] #");
+        assert_eq!(text(&edited.file).replace("]  #", "] #"), expected, "{before}");
+    }
+    let block = "- name: a\n  dmap:\n    <a>:\n    # first\n    - 'b' # b\n    - 'd'\n    <b>:\n      - x\n";
+    check(&[
+        (block, ("a", 'a', "c"), &block.replace("# b\n", "# b\n    - 'c'\n")),
+        (block, ("a", 'a', "e"), &block.replace("'d'\n", "'d'\n    - 'e'\n")),
+        (block, ("a", 'a', "a"), &block.replace("    # first\n", "    - 'a'\n    # first\n")),
+        (block, ("a", 'b', "y"), &format!("{block}      - \"y\"\n")),
+        // A new digest takes the notation of the entries beside it.
+        (block, ("a", 'c', "z"), &format!("{block}    \"<c>\":\n      - \"z\"\n")),
+    ]);
+}
+
+#[test]
+fn a_digest_goes_to_the_place_of_its_tag() {
+    check(&[
+        (
+            COREDNS,
+            ("coredns", '2', "v1.11.1"),
+            &COREDNS.replace("    \"<1>\"", "    \"<2>\": [\"v1.11.1\"]\n    \"<1>\""),
+        ),
+        (
+            COREDNS,
+            ("coredns", '2', "v2.0.0"),
+            &COREDNS.replace("- name: coref", "    \"<2>\": [\"v2.0.0\"]\n- name: coref"),
+        ),
+        (
+            COREDNS,
+            ("coredns", '2', "0.9"),
+            &COREDNS.replace("    \"<4>\"", "    \"<2>\": [\"0.9\"]\n    \"<4>\""),
+        ),
+        (COREDNS, ("corefile-tool", '2', "1.1.0"), &format!("{COREDNS}    \"<2>\": [\"1.1.0\"]\n")),
+        (COREDNS, ("coredns", '6', "v1.7.1"), &COREDNS.replace("[\"1.7.1\"]", "[\"1.7.1\",\"v1.7.1\"]")),
+        (
+            "- name: a\n  dmap: {'<a>': [x]}\n",
+            ("a", 'b', "y"),
+            "- name: a\n  dmap: {'<a>': [x], '<b>': [\"y\"]}\n",
+        ),
+        (
+            "- name: a\n  dmap:\n      # one\n      '<a>': ['x']\n      # all about\n      # the next\n      '<c>': ['z']\n",
+            ("a", 'b', "y"),
+            "- name: a\n  dmap:\n      # one\n      '<a>': ['x']\n      '<b>': ['y']\n      # all about\n      # the next\n      '<c>': ['z']\n",
+        ),
+        (
+            "- name: a\n  dmap:\n    # one\n    \"<a>\": [\"x\"]\n",
+            ("a", 'b', "w"),
+            "- name: a\n  dmap:\n    \"<b>\": [\"w\"]\n    # one\n    \"<a>\": [\"x\"]\n",
+        ),
+    ]);
+}
+
+#[test]
+fn an_image_goes_to_the_place_of_its_name() {
+    let image = |name: &str, fill: char| format!("- name: {name}\n  dmap:\n    \"<{fill}>\": [\"v1\"]\n");
+    let (a, b, c) = (image("a", 'a'), image("b", 'b'), image("c", 'c'));
+    check(&[
+        ("", ("b", 'b', "v1"), &b),
+        ("[]\n", ("b", 'b', "v1"), &b),
+        ("# none yet\n[] # so far\n", ("b", 'b', "v1"), &format!("# none yet\n{} # so far\n", b.trim_end())),
+        ("# none yet", ("b", 'b', "v1"), &format!("# none yet\n{b}")),
+        (&format!("{a}{c}"), ("b", 'b', "v1"), &format!("{a}{b}{c}")),
+        (&format!("{a}{b}"), ("c", 'c', "v1"), &format!("{a}{b}{c}")),
+        (&format!("{b}{c}"), ("a", 'a', "v1"), &format!("{a}{b}{c}")),
+        // The comment at the start is about the file, another one about what follows it.
+        (&format!("# top\n{b}"), ("a", 'a', "v1"), &format!("# top\n{a}{b}")),
+        (&format!("# top\n\n# b is\n{b}"), ("a", 'a', "v1"), &format!("# top\n\n{a}# b is\n{b}")),
+        (&format!("{a}\n# c is\n{c}"), ("b", 'b', "v1"), &format!("{a}\n{b}\n# c is\n{c}")),
+        (&format!("{a}\n{b}"), ("c", 'c', "v1"), &format!("{a}\n{b}\n{c}")),
+        (&format!("{a}    # below\n{c}"), ("b", 'b', "v1"), &format!("{a}    # below\n{b}{c}")),
+        (a.trim_end(), ("b", 'b', "v1"), &format!("{a}{}", b.trim_end())),
+        (&a.replace('\n', "\r\n"), ("b", 'b', "v1"), &format!("{a}{b}").replace('\n', "\r\n")),
+        (&format!("\u{feff}{b}"), ("a", 'a', "v1"), &format!("\u{feff}{a}{b}")),
+        (
+            "  -   name: a\n      dmap:\n        '<a>': ['v1']\n",
+            ("b", 'b', "v1"),
+            "  -   name: a\n      dmap:\n        '<a>': ['v1']\n  -   name: b\n      dmap:\n        '<b>': ['v1']\n",
+        ),
+        (
+            "[{name: a, dmap: {<a>: [v1]}}]\n",
+            ("b", 'b', "v1"),
+            "[{name: a, dmap: {<a>: [v1]}}, {name: b, dmap: {\"<b>\": [\"v1\"]}}]\n",
+        ),
+        // A name that YAML could take for a number or for nothing is quoted.
+        (&a, ("0x1", 'b', "v1"), &format!("{}{a}", b.replace("name: b", "name: \"0x1\""))),
+        (&a, ("null", 'b', "v1"), &format!("{a}{}", b.replace("name: b", "name: \"null\""))),
+    ]);
+}
+
+#[test]
+fn a_plain_manifest_keeps_its_registries() {
+    let registries = "registries:\n- name: s.example\n  src: true\n- name: p.example\n";
+    let image = "- name: a\n  dmap:\n    \"<a>\": [\"v1\"]\n";
+    let added = ("a", 'a', "v1");
+    for (before, after) in [
+        (format!("{registries}images: []\n"), format!("{registries}images:\n{image}")),
+        (format!("{registries}images:\n"), format!("{registries}images:\n{image}")),
+        (
+            format!("{registries}images: ~ # none\n"),
+            format!("{registries}images:\n{} # none\n", image.trim_end()),
+        ),
+        (registries.to_owned(), format!("{registries}images:\n{image}")),
+        (format!("images: []\n{registries}"), format!("images:\n{image}{registries}")),
+    ] {
+        assert_eq!(text(&add(&before, &[added]).unwrap().file), full(&after), "{before}");
+    }
+}
+
+#[test]
+fn several_additions_make_one_edit() {
+    let edited = add(
+        COREDNS,
+        &[
+            ("new", 'e', "v1"),
+            ("coredns", '2', "v1.11.1"),
+            ("new", 'e', "v1.0"),
+            ("new", 'f', "v2"),
+            ("coredns", '6', "1.7.1"),
+        ],
+    );
+    let edited = edited.unwrap();
+    assert_eq!(edited.added.len(), 4, "what is there is not counted");
+    let expected = COREDNS.replace("    \"<1>\"", "    \"<2>\": [\"v1.11.1\"]\n    \"<1>\"")
+        + "- name: new\n  dmap:\n    \"<e>\": [\"v1\",\"v1.0\"]\n    \"<f>\": [\"v2\"]\n";
+    assert_eq!(text(&edited.file), full(&expected));
+}
+
+#[test]
+fn a_tag_that_another_digest_has_is_refused_with_both_digests_and_the_place() {
+    let Err(EditError::Moves(moves)) = add(COREDNS, &[("coredns", 'a', "v1.9.4"), ("coredns", 'a', "new")])
+    else {
+        panic!("moved")
+    };
+    assert_eq!(moves.len(), 1);
+    let shown = moves[0].to_string();
+    for part in ["coredns:v1.9.4", &digest('1'), &digest('a'), "images.yaml:6:", "never move"] {
+        assert!(shown.contains(part), "{part} in {shown}");
+    }
+    let twice = add(COREDNS, &[("coredns", 'a', "x"), ("coredns", 'b', "x")]);
+    assert!(twice.unwrap_err().to_string().contains("cannot be both"));
+    // The same tag of another image is another tag.
+    add(COREDNS, &[("corefile-tool", 'a', "v1.9.4")]).unwrap();
+}
+
+#[test]
+fn a_file_that_cannot_be_edited_safely_is_left_alone() {
+    for (before, expected) in [
+        ("- name: a\n  dmap: &d\n    <a>: [v1]\n- name: b\n  dmap: *d\n", "promote something else"),
+        ("- name: b\n  dmap: &d\n    <a>: [v1]\n- name: a\n  dmap: *d\n", "alias"),
+        ("- name: >-\n    a\n  dmap:\n    <a>: [v1]\n", "several lines"),
+        ("[{name: a, dmap: {<a>: [v1]}}]\n...\n# end\n", ""),
+    ] {
+        match add(before, &[("a", 'b', "v2")]) {
+            Err(error) => {
+                assert!(!expected.is_empty() && error.to_string().contains(expected), "{before}: {error}");
+            }
+            Ok(edited) => assert!(expected.is_empty(), "{before}: {}", text(&edited.file)),
+        }
+    }
+}
+
+#[test]
+fn a_file_with_faults_is_not_edited() {
+    for broken in
+        ["- name: a\n  dmapp: {}\n", "- name: [\n", "{}", "- name: a\n  dmap:\n    \"sha256:0\": [v1]\n"]
+    {
+        let read = manifest::edit::ImagesFile::parse(
+            "images.yaml",
+            broken.into(),
+            Some(manifest::edit::FileKind::Images),
+        );
+        let Err(EditError::Invalid(faults)) = read else { panic!("{broken}: {read:?}") };
+        assert!(!faults.is_empty());
+    }
+    assert!(file("[]").images().is_empty());
+}

@@ -1,0 +1,62 @@
+//! `--format`: one style, without the loss of a comment.
+
+use super::{file, full, text};
+
+#[test]
+fn a_file_is_written_in_the_style_of_the_go_tool_and_keeps_its_comments() {
+    let before = "\
+# about the file
+
+# about b
+-   name: 'b' # the name
+    dmap: # the digests
+        # about 2
+        <2>:
+        - v2
+        - v10 # ten
+        <1>: [ 'v1', \"v0\", v1 ] # one
+        # commented out below b
+- {name: a, dmap: {<3>: []}} # all of a
+# end
+";
+    let after = "\
+# about the file
+
+# about b
+- name: a # all of a
+  dmap:
+    \"<3>\": []
+- name: b # the name
+  dmap: # the digests
+    \"<1>\": [\"v0\",\"v1\"] # one
+    # commented out below b
+    # about 2
+    \"<2>\": [\"v10\",\"v2\"] # ten
+# end
+";
+    let formatted = file(before).format().unwrap();
+    assert_eq!(text(&formatted), full(after));
+    assert_eq!(text(&formatted.format().unwrap()), full(after), "it is stable");
+}
+
+#[test]
+fn a_comment_without_a_place_stops_it() {
+    let before = "- name: a\n  dmap:\n    <1>: [ # first\n      v1 ] # last\n";
+    assert!(file(before).format().unwrap_err().to_string().contains("comment"));
+}
+
+#[test]
+fn a_plain_manifest_is_formatted_within_its_images() {
+    let before = "images:\n  - dmap: {}\n".replace("dmap: {}", "name: a\n    dmap: {<1>: [x]}")
+        + "registries: [{name: s.example, src: true}, {name: p.example}] # r\n";
+    let after = "images:\n  - name: a\n    dmap:\n      \"<1>\": [\"x\"]\nregistries: [{name: s.example, src: true}, {name: p.example}] # r\n";
+    assert_eq!(text(&file(&before).format().unwrap()), full(after));
+}
+
+#[test]
+fn line_ends_and_an_open_last_line_stay() {
+    let before = "- name: b\r\n  dmap:\r\n    <1>: [x]\r\n- name: a\r\n  dmap:\r\n    <2>: [x]";
+    let after =
+        "- name: a\r\n  dmap:\r\n    \"<2>\": [\"x\"]\r\n- name: b\r\n  dmap:\r\n    \"<1>\": [\"x\"]";
+    assert_eq!(text(&file(before).format().unwrap()), full(after));
+}

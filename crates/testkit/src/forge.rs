@@ -1,0 +1,295 @@
+//! A forge on loopback: repositories by `git http-backend`, and the calls of GitHub's API that kpromo uses.
+
+mod api;
+mod backend;
+mod model;
+mod wire;
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use api::Api;
+pub use model::{ForgePull, ForgeQuirks};
+use tempfile::TempDir;
+use wire::Received;
+
+/// A request that the forge has answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForgeRequest {
+    /// The method.
+    pub method: String,
+    /// The path with the query.
+    pub path: String,
+    /// The value of `Authorization`.
+    pub authorization: Option<String>,
+    /// The body, if it is text.
+    pub body: String,
+    /// The status of the answer.
+    pub status: u16,
+}
+
+/// A forge, which stops when it is dropped.
+#[derive(Debug)]
+pub struct Forge {
+    address: SocketAddr,
+    state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct State {
+    folder: TempDir,
+    token: String,
+    api: Mutex<Api>,
+    requests: Mutex<Vec<ForgeRequest>>,
+    is_over: AtomicBool,
+}
+
+impl Forge {
+    /// Starts a forge without repositories. It accepts this token.
+    pub fn start(token: &str) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
+        let address = listener.local_addr().expect("a listener has an address");
+        let state = Arc::new(State {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            token: token.to_owned(),
+            api: Mutex::default(),
+            requests: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        });
+        let answering = Arc::clone(&state);
+        let thread = thread::spawn(move || answer_all(&answering, &listener));
+        Self { address, state, thread: Some(thread) }
+    }
+
+    /// The URL of the git server.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The URL of the API.
+    pub fn api_url(&self) -> String {
+        format!("{}/api", self.url())
+    }
+
+    /// Changes how the forge behaves.
+    pub fn set(&self, quirks: ForgeQuirks) {
+        held(&self.state.api).quirks = quirks;
+    }
+
+    /// Creates a repository with one commit on `main`.
+    pub fn create(&self, slug: &str, files: &[(&str, &str)]) {
+        let path = self.state.repository(slug);
+        git(
+            &self.state,
+            self.state.folder.path(),
+            &["init", "--quiet", "--bare", "--initial-branch=main", text(&path)],
+        );
+        git(&self.state, &path, &["config", "http.receivepack", "true"]);
+        held(&self.state.api).repositories.insert(slug.to_owned(), None);
+        self.commit(slug, "main", files, "First");
+    }
+
+    /// Creates a fork of a repository, with its branches. With `parent` it is said to be a fork of that one.
+    pub fn fork(&self, upstream: &str, fork: &str, parent: Option<&str>) {
+        let (from, to) = (self.state.repository(upstream), self.state.repository(fork));
+        git(
+            &self.state,
+            self.state.folder.path(),
+            &["clone", "--quiet", "--bare", "--no-local", text(&from), text(&to)],
+        );
+        git(&self.state, &to, &["config", "http.receivepack", "true"]);
+        held(&self.state.api).repositories.insert(fork.to_owned(), parent.map(str::to_owned));
+    }
+
+    /// Adds a commit with these files to a branch. A branch that is not there begins at `main`.
+    pub fn commit(&self, slug: &str, branch: &str, files: &[(&str, &str)], message: &str) {
+        let (state, path) = (&self.state, self.state.repository(slug));
+        let desk = tempfile::tempdir_in(state.folder.path()).expect("a temporary folder");
+        git(state, desk.path(), &["clone", "--quiet", text(&path), "."]);
+        let branches = self.branches(slug);
+        let checkout: &[&str] = if branches.iter().any(|name| name == branch) {
+            &["checkout", "--quiet", branch]
+        } else {
+            &["checkout", "--quiet", "-b", branch]
+        };
+        // A repository without commits has its branch already.
+        if !branches.is_empty() {
+            git(state, desk.path(), checkout);
+        }
+        for (name, content) in files {
+            let file = desk.path().join(name);
+            std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+            std::fs::write(file, content).expect("a file");
+        }
+        git(state, desk.path(), &["add", "--all"]);
+        git(state, desk.path(), &["commit", "--quiet", "--allow-empty", "-m", message]);
+        git(state, desk.path(), &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
+    }
+
+    /// Refuses all pushes to a repository with this message.
+    pub fn refuse_pushes(&self, slug: &str, message: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        let hook = self.state.repository(slug).join("hooks/pre-receive");
+        std::fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+        std::fs::write(&hook, format!("#!/bin/sh\necho '{message}' >&2\nexit 1\n")).expect("a hook");
+        std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o700)).expect("a mode");
+    }
+
+    /// Returns the branches of a repository, sorted.
+    pub fn branches(&self, slug: &str) -> Vec<String> {
+        let path = self.state.repository(slug);
+        let listed = git(&self.state, &path, &["for-each-ref", "--format=%(refname:short)", "refs/heads"]);
+        listed.lines().map(str::to_owned).collect()
+    }
+
+    /// Returns the content of a file on a branch.
+    pub fn file(&self, slug: &str, branch: &str, name: &str) -> String {
+        git(&self.state, &self.state.repository(slug), &["show", &format!("{branch}:{name}")])
+    }
+
+    /// Returns the message of the last commit of a branch, and the number of commits of the branch beside those of `main`.
+    pub fn message(&self, slug: &str, branch: &str) -> (String, usize) {
+        let path = self.state.repository(slug);
+        let message = git(&self.state, &path, &["log", "-1", "--format=%B", branch]);
+        let commits = git(&self.state, &path, &["rev-list", branch, "^main"]);
+        (message.trim_end().to_owned(), commits.lines().count())
+    }
+
+    /// Returns the pull requests.
+    pub fn pulls(&self) -> Vec<ForgePull> {
+        held(&self.state.api).pulls.clone()
+    }
+
+    /// Returns the requests so far, in order.
+    pub fn requests(&self) -> Vec<ForgeRequest> {
+        held(&self.state.requests).clone()
+    }
+
+    /// Forgets the requests so far.
+    pub fn forget_requests(&self) {
+        held(&self.state.requests).clear();
+    }
+
+    /// Writes a stand-in for `ssh` that serves the repositories of the forge, and returns its path. It appends its arguments and
+    /// its environment to the file `ssh.log` beside it.
+    pub fn ssh(&self) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = self.state.folder.path().join("ssh");
+        let root = self.state.root();
+        let script = format!(
+            "#!/bin/sh\n(echo \"$@\"; env) >> '{}.log'\nfor last; do :; done\ncd '{}' && eval \"$last\"\n",
+            path.display(),
+            root.display()
+        );
+        std::fs::write(&path, script).expect("a script");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).expect("a mode");
+        path
+    }
+}
+
+impl Drop for Forge {
+    fn drop(&mut self) {
+        self.state.is_over.store(true, Ordering::SeqCst);
+        // Wakes the thread if it waits for a connection.
+        let _ = TcpStream::connect(self.address);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl State {
+    fn root(&self) -> PathBuf {
+        self.folder.path().join("repositories")
+    }
+
+    fn repository(&self, slug: &str) -> PathBuf {
+        self.root().join(slug)
+    }
+
+    /// Answers a connection: one request.
+    fn answer(&self, stream: &TcpStream) -> std::io::Result<()> {
+        let Some(received) = Received::read(stream)? else { return Ok(()) };
+        let is_api = received.path.starts_with("/api/");
+        let reply = if is_api {
+            let has_branch = |slug: &str, branch: &str| self.commit_of(slug, branch);
+            held(&self.api).answer(&received, &self.token, &has_branch)
+        } else {
+            backend::answer(&received, &self.root(), &self.token)
+        };
+        let Received { method, path, query, body, .. } = &received;
+        let separator = if query.is_empty() { "" } else { "?" };
+        held(&self.requests).push(ForgeRequest {
+            method: method.clone(),
+            path: format!("{path}{separator}{query}"),
+            authorization: received.header("authorization").map(str::to_owned),
+            body: String::from_utf8(body.clone()).unwrap_or_default(),
+            status: reply.status,
+        });
+        reply.write(stream)
+    }
+
+    /// Returns the commit of a branch.
+    fn commit_of(&self, slug: &str, branch: &str) -> Option<String> {
+        let path = self.repository(slug);
+        let output = command(self.folder.path(), &path)
+            .args(["rev-parse", "--verify", "--quiet", &format!("refs/heads/{branch}")])
+            .output()
+            .ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+}
+
+fn answer_all(state: &Arc<State>, listener: &TcpListener) {
+    for stream in listener.incoming() {
+        if state.is_over.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        let state = Arc::clone(state);
+        // A client may disconnect at any time; the server goes on.
+        thread::spawn(move || {
+            let _ = state.answer(&stream);
+        });
+    }
+}
+
+fn command(home: &Path, folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
+        .current_dir(folder)
+        .env_clear()
+        .envs([
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_AUTHOR_NAME", "Somebody"),
+            ("GIT_AUTHOR_EMAIL", "somebody@example.org"),
+            ("GIT_COMMITTER_NAME", "Somebody"),
+            ("GIT_COMMITTER_EMAIL", "somebody@example.org"),
+            ("PATH", "/usr/local/bin:/usr/bin:/bin"),
+        ])
+        .env("HOME", home);
+    command
+}
+
+/// Runs git, which must succeed.
+fn git(state: &State, folder: &Path, arguments: &[&str]) -> String {
+    std::fs::create_dir_all(folder).expect("a folder");
+    let output = command(state.folder.path(), folder).args(arguments).output().expect("git is installed");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?} has failed: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path of tests is text")
+}
+
+/// Locks a mutex. Its value is valid even if a thread has panicked with the lock.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
