@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use manifest::policy::Policies;
 use manifest::{Destination, DigestTags, Image, Manifest, Manifests, Position};
 use oci::{Digest, RegistryRoot, Repository};
 
@@ -78,7 +77,7 @@ pub(super) fn job(images: &[FoundImage], naming: &Naming, writes: bool) -> Job {
         tagged: tagged.map(|image| (image.repository.clone(), image.digest)).collect(),
         signs_unnamed: known.is_none(),
     };
-    let policies = known.map(|known| known.policies.clone()).unwrap_or_else(Policies::default);
+    let policies = known.map(|known| known.policies.clone()).unwrap_or_default();
     Job {
         manifests: Manifests { policies, ..Manifests::default() },
         strict: false,

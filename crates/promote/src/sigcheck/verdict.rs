@@ -150,7 +150,8 @@ impl Judge<'_> {
                     if !part.layer && !part.bundle && !lacks_record {
                         continue;
                     }
-                    let explained = self.explain(&image.repository, part).await.map_err(problem)?;
+                    let explained =
+                        self.explain(&image.repository, part).await.map_err(|error| problem(&error))?;
                     let Explanation { signature, record } = explained;
                     if part.layer || part.bundle {
                         let (verdict, details) = lacking_signature(part, has_tag, signature);
@@ -187,7 +188,7 @@ impl Judge<'_> {
     }
 }
 
-fn problem(error: AuditError) -> Problem {
+fn problem(error: &AuditError) -> Problem {
     Problem { error: error.to_string(), advice: error.advice() }
 }
 
