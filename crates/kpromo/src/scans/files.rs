@@ -16,7 +16,7 @@ const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// The endings of the names of reports.
 const ENDINGS: [&str; 2] = ["json", "sarif"];
 
-/// Reads a report, or all in a folder. Other files than `*.json` and `*.sarif`, and folders in it, are left alone.
+/// Reads a report, or all in a folder. Other files than `*.json` and `*.sarif` (in any case), and folders in it, are left alone.
 ///
 /// # Errors
 /// Returns an error if a file cannot be read or used, or if there is none.
@@ -54,7 +54,7 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, InvalidConfig> {
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
         let path = entry.map_err(|error| unreadable(folder, &error))?.path();
         let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        if ENDINGS.contains(&ending) && path.is_file() {
+        if ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known)) && !is_folder(&path)? {
             files.push(path);
         }
         if files.len() > FILES_MAX {
@@ -66,6 +66,11 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, InvalidConfig> {
     }
     files.sort();
     Ok(files)
+}
+
+/// Whether a path is a folder. A link that leads nowhere is an error: it may have led to a report.
+fn is_folder(path: &Path) -> Result<bool, InvalidConfig> {
+    fs::metadata(path).map(|metadata| metadata.is_dir()).map_err(|error| unreadable(path, &error))
 }
 
 fn document(path: &Path, bytes: &[u8]) -> Result<Document, InvalidConfig> {

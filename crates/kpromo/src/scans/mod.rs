@@ -140,6 +140,7 @@ impl Made<'_> {
         let is_google = host.is_some_and(|host| host.ends_with(".googleapis.com"));
         let tokens: Arc<dyn AccessTokens> = self.connection.keychain.clone();
         ContainerAnalysis::new(self.connection.door.clone(), url, is_google.then_some(tokens))
+            .map(|service| service.with_max_age(self.policy.max_age))
             .map_err(|error| InvalidConfig::flag(url, error.to_string()))
     }
 }

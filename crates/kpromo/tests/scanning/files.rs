@@ -130,9 +130,51 @@ async fn a_report_may_be_too_old_and_all_sources_are_asked() {
     assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
     assert!(ran.stderr.contains("1.json: it is of a scan") && ran.stderr.contains("168 h is the most"));
     let both = format!("threshold: high\nmaxAge: 168h\nsources: [reports, '{}']\n", world.occurrences.url());
-    world.occurrences.add_scan("staging", &world.resource(1), "FINISHED_SUCCESS");
+    world.occurrences.add(
+        "staging",
+        json!({
+            "resourceUri": world.resource(1), "kind": "DISCOVERY",
+            "noteName": "projects/goog-analysis/notes/PACKAGE_VULNERABILITY",
+            "discovery": {
+                "analysisStatus": "FINISHED_SUCCESS", "lastScanTime": jiff::Timestamp::now().to_string(),
+            },
+        }),
+    );
     let ran = world.cip(&["--vuln-policy", &world.policy(&both)]);
     assert_eq!(ran.code, 0, "the other source has scanned it: {}\n{}", ran.stdout, ran.stderr);
     world.find(0, "CVE-2024-1", "HIGH", Some("2"));
     assert_eq!(world.cip(&["--vuln-policy", &world.policy(&both)]).code, 12, "and has found something");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_report_of_a_folder_is_left_out_silently() {
+    let world = World::new().await;
+    let reports = write_all(&world, &[]);
+    let ask = || world.cip(&["--vuln-severity-threshold", "4", "--vuln-source", &reports]);
+    assert_eq!(ask().code, 0);
+    let found = world.trivy(1, &[("CVE-2024-1", "CRITICAL")]).to_string();
+    let capital = world.desk.write("reports/b.JSON", &found);
+    let ran = ask();
+    assert!(ran.code == 12 && ran.stdout.contains("CVE-2024-1"), "{}\n{}", ran.stdout, ran.stderr);
+    std::fs::remove_file(capital).unwrap();
+    std::os::unix::fs::symlink("nowhere", world.desk.path("reports/c.json")).unwrap();
+    let ran = ask();
+    assert!(
+        ran.code == 10 && ran.stderr.contains("c.json: cannot be read"),
+        "{}\n{}",
+        ran.stdout,
+        ran.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_without_results_is_no_scan() {
+    let world = World::new().await;
+    write_all(&world, &[]);
+    let mut empty = world.trivy(1, &[]);
+    empty.as_object_mut().unwrap().remove("Results");
+    world.desk.write("reports/1.json", &empty.to_string());
+    let ran = world.cip(&["--vuln-policy", &world.policy("threshold: high\nsources: [reports]\n")]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("1.json: Trivy's report has no results"), "{}", ran.stderr);
 }

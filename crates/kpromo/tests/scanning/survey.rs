@@ -150,3 +150,62 @@ async fn manifests_are_checked_without_any_scan() {
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     assert!(world.occurrences.requests().is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_known_of_a_digest_in_several_repositories_is_added_up() {
+    let world = World::new().await;
+    world.scan_all();
+    // The same image is in a second repository, where the service knows of another vulnerability.
+    crate::support::put(&world.staging, "staging/zoo", &world.image, &[]).await;
+    world.desk.manifest(
+        &format!("{}/staging", world.staging.host()),
+        &[format!("{}/prod", world.production.host())],
+        &[("two", world.image.digest(), &["v1"]), ("zoo", world.image.digest(), &["v1"])],
+    );
+    let second = world.resource(2).replace("/two@", "/zoo@");
+    let flags = &["--vuln-severity-threshold", "5"];
+    let ran = world.ask(flags);
+    assert_eq!(ran.code, 0, "scanned in one of them: {}\n{}", ran.stdout, ran.stderr);
+    world.occurrences.add_scan("staging", &second, "FINISHED_SUCCESS");
+    assert_eq!(world.ask(flags).code, 0);
+    world.occurrences.add_vulnerability("staging", &second, "CVE-2024-1", "CRITICAL", Some("2"));
+    let ran = world.ask(flags);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("staging/zoo@") && ran.stdout.contains("CVE-2024-1"), "{}", ran.stdout);
+    let policy = world.policy("threshold: critical\n");
+    assert_eq!(world.ask(&["--vuln-policy", &policy]).code, 12, "the gate says the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_counts_by_one_source_ends_with_exit_12_although_another_does_not_tell() {
+    let world = World::new().await;
+    world.scan_all();
+    let failing = testkit::Occurrences::start();
+    failing.fail_always(OccurrencesFault::Refuses(403, "denied".to_owned()));
+    let source = failing.url();
+    let flags = ["--vuln-source", &source, "--vuln-severity-threshold", "5"];
+    assert_eq!(world.ask(&flags).code, 20);
+    world.find(2, "CVE-2024-1", "CRITICAL", Some("2"));
+    let policy = world.policy("threshold: critical\n");
+    for flags in [&flags[..], &["--vuln-source", &source, "--vuln-policy", &policy]] {
+        let ran = world.ask(flags);
+        assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+        assert!(
+            format!("{}{}", ran.stdout, ran.stderr).contains("CVE-2024-1"),
+            "{}\n{}",
+            ran.stdout,
+            ran.stderr
+        );
+        assert_eq!(world.report()["scanTotals"]["violations"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_greatest_age_holds_for_scans_of_a_service() {
+    let world = World::new().await;
+    world.scan_all();
+    let policy = world.policy("threshold: high\nmaxAge: 1h\n");
+    let ran = world.ask(&["--vuln-policy", &policy]);
+    assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("does not state the time of the scan"), "{}", ran.stderr);
+}

@@ -10,7 +10,7 @@ use sigstore::TrustError;
 use trust::TrustConfig;
 use trust::evidence::{EvidenceError, ListedTags};
 use trust::gate::{Assessment, Source, Staged};
-use trust::scan::{PartVerdict, ScanError, ScanGate, Scans, Vulnerabilities, scan_image};
+use trust::scan::{ScanError, ScanGate, Scans, Vulnerabilities, scan_image};
 
 use crate::error::Error;
 use crate::event::{Event, Phase, ScannedImage};
@@ -78,7 +78,7 @@ enum Outcome {
 }
 
 /// Scans all images that the manifests of a job name, and does nothing else. No registry in production is asked. Where several
-/// staging repositories may serve an image, the first of them that has a finished scan counts.
+/// staging repositories may serve an image, what is known of it in all of them is added up.
 ///
 /// # Errors
 /// If two promotions contradict each other, if trust cannot be established, or if the run is stopped.
@@ -135,34 +135,35 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
-    /// Scans an image in the repositories that may serve it, until a scan has finished. Returns `None` if there are none.
+    /// Scans an image in all repositories that may serve it, and adds up what is known there, since scanners know images by repository.
+    /// Returns `None` if there are none.
     async fn look_at(&self, digest: Id<Digest>, sources: &BTreeSet<Id<Repository>>) -> Option<Outcome> {
-        let mut found: Option<Arc<ScannedImage>> = None;
+        let mut found: Option<(DigestReference, Vulnerabilities)> = None;
         let mut failed: Option<(DigestReference, String)> = None;
         for source in sources {
             let repository = self.edges.repository(*source);
             let image = repository.at(*self.edges.digest_name(digest));
-            match self.scan(repository, image.digest).await {
+            let why = match self.scan(repository, image.digest).await {
                 Ok(Ok(vulnerabilities)) => {
-                    let is_told = is_told(&vulnerabilities);
-                    let scanned = Arc::new(ScannedImage { image, result: Ok(vulnerabilities.into()) });
-                    if is_told {
-                        found = Some(scanned);
-                        break;
-                    }
-                    found.get_or_insert(scanned);
+                    found = Some(match found {
+                        None => (image, vulnerabilities),
+                        Some(first) => together(first, (image, vulnerabilities)),
+                    });
+                    continue;
                 }
-                Ok(Err(error)) => drop(failed.get_or_insert((image, error.to_string()))),
-                Err(EvidenceError::Registry(error)) => drop(failed.get_or_insert((image, error.to_string()))),
+                Ok(Err(error)) => error.to_string(),
+                Err(EvidenceError::Registry(error)) => error.to_string(),
                 Err(EvidenceError::Trust(error)) => return Some(Outcome::NoTrust(error)),
-            }
+            };
+            failed.get_or_insert((image, why));
         }
         match (found, failed) {
-            // Another repository may have a finished scan, which is not known.
-            (Some(scanned), Some((image, why))) if !scanned.passes() && !has_violations(&scanned) => {
+            // What is known there may count too.
+            (Some((_, vulnerabilities)), Some((image, why))) if !has_violations(&vulnerabilities) => {
                 Some(self.failure(image, why))
             }
-            (Some(scanned), _) => {
+            (Some((image, vulnerabilities)), _) => {
+                let scanned = Arc::new(ScannedImage { image, result: Ok(vulnerabilities.into()) });
                 self.run.emit(&Event::Scanned(Arc::clone(&scanned)));
                 Some(Outcome::Scanned(scanned))
             }
@@ -195,13 +196,17 @@ impl Surveyor<'_> {
     }
 }
 
-/// Whether a result would not change with what is known elsewhere: every part is scanned, or a part violates.
-fn is_told(vulnerabilities: &Vulnerabilities) -> bool {
-    let parts = &vulnerabilities.parts;
-    parts.iter().all(PartVerdict::is_scanned) || parts.iter().any(|part| part.violations().next().is_some())
+/// Returns what is known of an image in two repositories. It has the name by which findings count, or else the first one.
+fn together(
+    first: (DigestReference, Vulnerabilities),
+    second: (DigestReference, Vulnerabilities),
+) -> (DigestReference, Vulnerabilities) {
+    let is_second = has_violations(&second.1) && !has_violations(&first.1);
+    let ((image, mut all), (_, other)) = if is_second { (second, first) } else { (first, second) };
+    all.add(other);
+    (image, all)
 }
 
-fn has_violations(scanned: &ScannedImage) -> bool {
-    let parts = scanned.result.iter().flat_map(|vulnerabilities| &vulnerabilities.parts);
-    parts.into_iter().any(|part| part.violations().next().is_some())
+fn has_violations(vulnerabilities: &Vulnerabilities) -> bool {
+    vulnerabilities.parts.iter().any(|part| part.violations().next().is_some())
 }

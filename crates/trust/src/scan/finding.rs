@@ -29,14 +29,15 @@ pub enum Fix {
     Available(String),
     /// None is known.
     None,
-    /// The report cannot tell, because its format has no field for it. It counts as a vulnerability with a fix.
+    /// The report does not tell. It counts as a vulnerability with a fix.
     Unstated,
 }
 
 impl Finding {
-    /// Whether an identifier is one of the vulnerability's. The case does not matter.
+    /// Whether an identifier is one of the vulnerability's. The case does not matter. An empty one names nothing.
     pub fn has_id(&self, id: &str) -> bool {
-        std::iter::once(&self.id).chain(&self.aliases).any(|own| own.eq_ignore_ascii_case(id))
+        !id.trim().is_empty()
+            && std::iter::once(&self.id).chain(&self.aliases).any(|own| own.eq_ignore_ascii_case(id))
     }
 
     /// Whether the vulnerability counts although its package has no fixed version: it has one, or may have one.
@@ -46,10 +47,11 @@ impl Finding {
 }
 
 impl Fix {
-    /// Returns a fix by the versions that a report states. An empty text means that there are none.
-    pub(super) fn of_versions(versions: &str) -> Self {
+    /// Returns a fix by the versions that a report states. Without any, `says_none` tells whether the report says that there are none.
+    pub(super) fn of_versions(versions: &str, says_none: bool) -> Self {
         match versions.trim() {
-            "" => Self::None,
+            "" if says_none => Self::None,
+            "" => Self::Unstated,
             versions => Self::Available(versions.to_owned()),
         }
     }

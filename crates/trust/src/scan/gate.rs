@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 use jiff::Timestamp;
 use oci::{Digest, Host, Repository};
 
@@ -78,10 +78,11 @@ impl ScanGate {
         asked.map(|source| &source.scanner)
     }
 
-    /// Judges an image by its image manifests. `evidence` has what is attached to them and to the indexes, if a scanner needs it.
+    /// Judges an image by its image manifests. All scanners are asked. If one cannot tell what it knows, and others know findings that
+    /// count, the image is judged by those: nothing that the one may know changes that it does not pass. `evidence` has what is attached to them and to the indexes, if a scanner needs it.
     ///
     /// # Errors
-    /// If a scanner cannot tell what it knows.
+    /// If a scanner cannot tell what it knows, and no finding counts.
     pub async fn judge(
         &self,
         repository: &Repository,
@@ -91,26 +92,40 @@ impl ScanGate {
     ) -> Result<Vulnerabilities, ScanError> {
         let image = ScanImage { repository, evidence, now };
         let verdicts = stream::iter(parts).map(|part| self.judge_part(image, part)).buffered(AT_ONCE);
-        let parts: Vec<PartVerdict> = verdicts.try_collect().await?;
-        Ok(self.vulnerabilities(parts))
+        let verdicts: Vec<(PartVerdict, Option<ScanError>)> = verdicts.collect().await;
+        let (parts, errors): (Vec<PartVerdict>, Vec<Option<ScanError>>) = verdicts.into_iter().unzip();
+        let is_refused = parts.iter().any(|part| part.violations().next().is_some());
+        match errors.into_iter().flatten().next() {
+            Some(error) if !is_refused => Err(error),
+            _ => Ok(self.vulnerabilities(parts)),
+        }
     }
 
-    async fn judge_part(&self, image: ScanImage<'_>, part: &Part) -> Result<PartVerdict, ScanError> {
-        let mut all = PartScan::default();
+    /// Judges a manifest by what the scanners know that can tell, and returns the first error of the others.
+    async fn judge_part(&self, image: ScanImage<'_>, part: &Part) -> (PartVerdict, Option<ScanError>) {
+        let (mut all, mut failed) = (PartScan::default(), None);
         for scanner in self.scanners(&image.repository.host) {
-            let PartScan { finished, unscanned, findings, vex } = scanner.scan(image, part).await?;
+            let PartScan { finished, unscanned, findings, vex } = match scanner.scan(image, part).await {
+                Ok(scan) => scan,
+                Err(error) => {
+                    all.unscanned.push(error.problem.clone());
+                    failed.get_or_insert(error);
+                    continue;
+                }
+            };
             all.finished.extend(finished);
             all.unscanned.extend(unscanned);
             all.findings.extend(findings);
             all.vex.extend(vex);
         }
-        Ok(PartVerdict {
+        let verdict = PartVerdict {
             digest: part.digest,
             platform: part.platform.clone(),
             scanned_by: all.finished,
             unscanned: all.unscanned,
             findings: evaluate(&self.policy, image.now, part, all.findings, &all.vex),
-        })
+        };
+        (verdict, failed)
     }
 
     /// Returns the verdict about a manifest that cannot be scanned, because it cannot be read or has no image to scan.

@@ -38,22 +38,34 @@ impl Candidate<'_> {
         self.report.finished.or(self.signed_at)
     }
 
-    /// Returns why the report cannot be believed, because its time makes no sense.
-    fn nonsense(&self, now: Timestamp) -> Option<String> {
+    /// Returns why the report is no scan: it does not prove one, or its time makes no sense.
+    fn no_scan(&self, now: Timestamp) -> Option<String> {
+        if let Some(why) = self.report.unfinished {
+            return Some(why.to_owned());
+        }
         let finished = self.report.finished?;
-        if finished.duration_since(now) > CLOCKS_APART {
-            return Some(format!("it is of a scan at {finished}, which is in the future"));
+        if let Some(why) = of_the_future(finished, now) {
+            return Some(why);
         }
         let signed_at = self.signed_at?;
         (finished.duration_since(signed_at) > CLOCKS_APART)
             .then(|| format!("it is of a scan at {finished}, after it was signed at {signed_at}"))
     }
+}
 
-    /// Returns why the report is too old, or may be.
-    fn too_old(&self, Times { now, max_age }: Times) -> Option<String> {
+/// Returns why a time of a scan cannot be believed, because it is in the future.
+pub(super) fn of_the_future(time: Timestamp, now: Timestamp) -> Option<String> {
+    let is_future = time.duration_since(now) > CLOCKS_APART;
+    is_future.then(|| format!("it is of a scan at {time}, which is in the future"))
+}
+
+impl Times {
+    /// Returns why a scan of this time is too old, or may be.
+    pub(super) fn too_old(self, time: Option<Timestamp>) -> Option<String> {
+        let Self { now, max_age } = self;
         let max_age = max_age?;
         let hours = |seconds: u64| seconds / 3600;
-        let Some(time) = self.time() else {
+        let Some(time) = time else {
             return Some(format!(
                 "it does not state the time of the scan, which may be {} h ago at the most",
                 hours(max_age.as_secs())
@@ -70,10 +82,10 @@ impl Candidate<'_> {
 /// Adds reports to what is known of an image manifest. Findings of reports that are too old are added too: they are still true of
 /// the same content.
 pub(super) fn add(scan: &mut PartScan, mut candidates: Vec<Candidate<'_>>, times: Times) {
-    candidates.retain(|candidate| match candidate.nonsense(times.now) {
+    candidates.retain(|candidate| match candidate.no_scan(times.now) {
         Some(why) => {
             scan.unscanned.push(format!("{}: {why}", candidate.place));
-            // It says when, and not truly. It does not supersede, and its findings count.
+            // It does not supersede, and its findings count.
             add_findings(scan, candidate);
             false
         }
@@ -91,7 +103,7 @@ pub(super) fn add(scan: &mut PartScan, mut candidates: Vec<Candidate<'_>>, times
         if candidate.time().zip(last).is_some_and(|(time, last)| time < *last) {
             continue;
         }
-        match candidate.too_old(times) {
+        match times.too_old(candidate.time()) {
             Some(why) => scan.unscanned.push(format!("{}: {why}", candidate.place)),
             None => scan.finished.push(format!("{}, {}", candidate.report.tool, candidate.place)),
         }

@@ -117,6 +117,26 @@ impl Vulnerabilities {
         (part.is_scanned() || self.allows_unscanned) && part.violations().next().is_none()
     }
 
+    /// Adds what is known of the same image in another repository. A manifest is scanned if it is in one of them, and what counts in
+    /// one of them counts.
+    pub fn add(&mut self, other: Self) {
+        for part in other.parts {
+            let Some(own) = self.parts.iter_mut().find(|own| own.digest == part.digest) else {
+                self.parts.push(part);
+                continue;
+            };
+            let new = |own: &[String], other: Vec<String>| -> Vec<String> {
+                other.into_iter().filter(|text| !own.contains(text)).collect()
+            };
+            own.scanned_by.extend(new(&own.scanned_by, part.scanned_by));
+            own.unscanned.extend(new(&own.unscanned, part.unscanned));
+            let findings: Vec<JudgedFinding> =
+                part.findings.into_iter().filter(|judged| !own.findings.contains(judged)).collect();
+            own.findings.extend(findings);
+            own.findings.sort_by_key(|judged| judged.status != FindingStatus::Violates);
+        }
+    }
+
     /// Returns why the image does not pass, or `None` if it passes. The text has several lines.
     pub fn refusal(&self) -> Option<String> {
         if self.passes() {

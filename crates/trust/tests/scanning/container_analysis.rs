@@ -123,6 +123,135 @@ async fn a_scan_counts_only_when_all_its_analyses_have_succeeded() {
     }
 }
 
+/// Returns a discovery. `content` is added to it.
+fn discovery(note: &str, content: &serde_json::Value) -> serde_json::Value {
+    let mut discovery = json!({ "analysisStatus": "FINISHED_SUCCESS" });
+    discovery.as_object_mut().unwrap().extend(content.as_object().unwrap().clone());
+    json!({ "resourceUri": resource(&part()), "noteName": note, "kind": "DISCOVERY", "discovery": discovery })
+}
+
+const NOTE: &str = "projects/goog-analysis/notes/PACKAGE_VULNERABILITY";
+
+#[tokio::test]
+async fn a_scan_counts_only_if_it_is_for_vulnerabilities_and_without_an_error() {
+    for (note, content, is_scan) in [
+        (NOTE, json!({}), true),
+        ("projects/p/notes/analysis", json!({}), true),
+        ("projects/goog-analysis/notes/SBOM", json!({}), false),
+        ("projects/p/notes/sbom-generator", json!({}), false),
+        ("projects/goog-analysis/notes/another", json!({}), false),
+        ("", json!({}), false),
+        (NOTE, json!({ "analysisStatusError": {} }), true),
+        (NOTE, json!({ "analysisStatusError": { "code": 3, "message": "layer" } }), false),
+        (NOTE, json!({ "analysisError": [{ "message": "layer" }] }), false),
+    ] {
+        let server = Occurrences::start();
+        server.add("project", discovery(note, &content));
+        let found = scan(&service(&server), &part()).await.unwrap();
+        assert_eq!(
+            (found.finished.len(), found.unscanned.len()),
+            (usize::from(is_scan), usize::from(!is_scan)),
+            "{note} {content}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_scan_counts_only_if_it_is_young_enough() {
+    let hour = Duration::from_secs(3600);
+    let before = |hours: i64| (Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string();
+    let scanned = |mode: &str, time: &str| json!({ "continuousAnalysis": mode, "lastScanTime": time });
+    for (content, max_age, expected) in [
+        (scanned("INACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the most")),
+        (scanned("ACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the most")),
+        (scanned("INACTIVE", "2019-01-01T00:00:00Z"), None, None),
+        (scanned("INACTIVE", &before(1)), Some(3 * hour), None),
+        (scanned("ACTIVE", &before(-2)), Some(hour), Some("in the future")),
+        (scanned("ACTIVE", &before(-2)), None, Some("in the future")),
+        (scanned("ACTIVE", "yesterday"), None, Some("yesterday, is none")),
+        (json!({}), Some(hour), Some("does not state the time")),
+        (json!({}), None, None),
+    ] {
+        let server = Occurrences::start();
+        server.add("project", discovery(NOTE, &content));
+        let found = scan(&service(&server).with_max_age(max_age), &part()).await.unwrap();
+        match expected {
+            None => assert_eq!(found.finished.len(), 1, "{content}: {found:?}"),
+            Some(why) => assert!(found.finished.is_empty() && found.unscanned[0].contains(why), "{found:?}"),
+        }
+    }
+    let server = Occurrences::start();
+    let mut written = discovery(NOTE, &json!({}));
+    written["updateTime"] = before(2).into();
+    server.add("project", written);
+    for (max_age, count) in [(hour, 0), (3 * hour, 1)] {
+        let found = scan(&service(&server).with_max_age(Some(max_age)), &part()).await.unwrap();
+        assert_eq!(found.finished.len(), count, "{found:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_fix_that_is_not_stated_may_be_there() {
+    let version = |kind: serde_json::Value| json!({ "name": "2", "kind": kind });
+    for (issues, expected) in [
+        (json!([{ "fixedVersion": version(json!("NORMAL")) }]), Fix::Available("2".to_owned())),
+        (json!([{ "fixedVersion": version(json!("normal")) }]), Fix::Available("2".to_owned())),
+        (json!([{ "fixedVersion": version(json!(null)) }]), Fix::Available("2".to_owned())),
+        (json!([{ "fixedVersion": { "kind": "MAXIMUM" } }]), Fix::None),
+        (json!([{ "fixedVersion": { "kind": "MAXIMUM" }, "fixAvailable": true }]), Fix::Unstated),
+        (json!([{ "fixAvailable": false }]), Fix::None),
+        (json!([{ "affectedPackage": "git" }]), Fix::Unstated),
+        (json!([]), Fix::Unstated),
+        (json!(null), Fix::Unstated),
+    ] {
+        let server = Occurrences::start();
+        let content = json!({ "severity": "HIGH", "packageIssue": issues });
+        server.add(
+            "project",
+            json!({ "resourceUri": resource(&part()), "noteName": "projects/p/notes/CVE-2024-1",
+                    "kind": "VULNERABILITY", "vulnerability": content }),
+        );
+        let found = scan(&service(&server), &part()).await.unwrap();
+        assert_eq!(found.findings[0].content.fix, expected, "{issues}");
+    }
+}
+
+#[tokio::test]
+async fn a_vulnerability_counts_whether_its_image_has_a_scheme_or_not() {
+    let named = resource(&part());
+    let bare = named.strip_prefix("https://").unwrap();
+    for (resource, count) in
+        [(named.as_str(), Some(1)), (bare, Some(1)), ("https://r.io/other", Some(0)), ("", None)]
+    {
+        let server = Occurrences::start();
+        server.add_vulnerability("project", resource, "CVE-2024-1", "LOW", None);
+        server.fail_always(OccurrencesFault::IgnoresFilter);
+        let found = scan(&service(&server), &part()).await;
+        assert_eq!(found.as_ref().ok().map(|scan| scan.findings.len()), count, "{resource}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_counts_by_one_scanner_counts_although_another_does_not_tell() {
+    let (telling, failing) = (Occurrences::start(), Occurrences::start());
+    failing.fail_always(OccurrencesFault::Refuses(403, "denied".to_owned()));
+    telling.add_scan("project", &resource(&part()), "FINISHED_SUCCESS");
+    let sources = || {
+        let source = |server| ScanSource { hosts: ScannedHosts::All, scanner: Arc::new(service(server)) };
+        vec![source(&failing), source(&telling)]
+    };
+    let (repository, nothing) = (REPOSITORY.parse().unwrap(), BTreeMap::new());
+    let judge = async || {
+        let gate = ScanGate::new(ScanPolicy::new(Threshold::of_number(4).unwrap()), sources());
+        gate.judge(&repository, &[part()], &nothing, Timestamp::now()).await
+    };
+    assert!(judge().await.unwrap_err().to_string().contains("denied"));
+    telling.add_vulnerability("project", &resource(&part()), "CVE-2024-1", "CRITICAL", Some("2"));
+    let judged = judge().await.unwrap();
+    assert!(judged.refusal().unwrap().contains("CVE-2024-1"), "{judged:?}");
+    assert!(judged.parts[0].unscanned[0].contains("denied"), "{judged:?}");
+}
+
 #[tokio::test]
 async fn occurrences_of_other_images_count_for_nothing() {
     let server = Occurrences::start();
@@ -150,6 +279,8 @@ async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
         (OccurrencesFault::Says("<html>".to_owned()), &["not a list of occurrences"], 1),
         (OccurrencesFault::Says("{\"occurrences\":[{\"vulnerability\":7}]}".to_owned()), &["not a list"], 1),
         (OccurrencesFault::Says("[]".to_owned()), &["not a list of occurrences"], 1),
+        (OccurrencesFault::Says("{\"error\":{\"code\":500}}".to_owned()), &["answered with an error"], 1),
+        (OccurrencesFault::Says("{\"unreachable\":[\"projects/p\"]}".to_owned()), &["is unreachable"], 1),
         (OccurrencesFault::SamePage, &["names a page that was read before"], 2),
         (OccurrencesFault::EndlessPages, &["more than 1000 pages"], 1_000),
     ] {

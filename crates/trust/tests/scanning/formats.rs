@@ -206,10 +206,13 @@ fn a_bill_of_materials_is_no_report() {
 
 #[test]
 fn a_clean_report_has_no_findings() {
-    for (name, pointer) in
-        [("trivy.json", "/Results"), ("grype.json", "/matches"), ("trivy.sarif", "/runs/0/results")]
-    {
-        let report = changed(name, pointer, json!([])).unwrap().report.unwrap();
+    for (name, pointer, value) in [
+        ("trivy.json", "/Results", json!([{ "Class": "os-pkgs" }])),
+        ("grype.json", "/matches", json!([])),
+        ("trivy.sarif", "/runs/0/results", json!([])),
+    ] {
+        let report = changed(name, pointer, value).unwrap().report.unwrap();
+        assert_eq!(report.unfinished, None, "{name}");
         assert!(report.findings.is_empty(), "{name}");
         assert_eq!(report.about.coverage(&part()), Coverage::Covers, "{name}");
     }
@@ -252,6 +255,8 @@ fn sarif_about_something_else_is_refused_whoever_made_it() {
     let error = read(json.to_string().as_bytes()).unwrap_err().to_string();
     assert!(error.contains("SARIF of CodeQL without any vulnerability"), "{error}");
     json["runs"][0]["tool"]["driver"]["name"] = "Trivy".into();
+    json["runs"][0]["tool"]["driver"]["rules"] =
+        json!([{ "id": "aws-access-key", "properties": { "tags": ["secret", "security", "CRITICAL"] } }]);
     json["runs"][0]["results"] =
         json!([{ "ruleId": "aws-access-key", "message": { "text": "Artifact: x" } }]);
     assert!(read(json.to_string().as_bytes()).is_err(), "a secret is no vulnerability");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests: a panic is how they report")]
 
 mod container_analysis;
+mod doubt;
 mod files;
 mod formats;
 mod property;

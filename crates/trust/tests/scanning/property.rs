@@ -38,7 +38,15 @@ struct Vulnerability {
     alias: Option<usize>,
     severity: usize,
     package: usize,
-    fix: bool,
+    fix: Fixed,
+}
+
+/// Whether a report says that there is a fix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fixed {
+    Yes,
+    No,
+    Unstated,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +56,14 @@ struct Scan {
     /// Hours before now. Negative ones are in the future.
     age: Option<i64>,
     found: Vec<Vulnerability>,
+    /// Whether a report of Trivy without vulnerabilities has no results either, and so proves no scan.
+    has_no_results: bool,
+}
+
+impl Scan {
+    fn is_unfinished(&self) -> bool {
+        self.is_trivy && self.found.is_empty() && self.has_no_results
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -87,14 +103,19 @@ fn named() -> impl Strategy<Value = Named> {
     ]
 }
 
+fn fixed() -> impl Strategy<Value = Fixed> {
+    prop_oneof![Just(Fixed::Yes), Just(Fixed::No), Just(Fixed::Unstated)]
+}
+
 fn vulnerability() -> impl Strategy<Value = Vulnerability> {
-    (0..5usize, option::of(0..5usize), 0..6usize, 0..3usize, any::<bool>())
+    (0..5usize, option::of(0..5usize), 0..6usize, 0..3usize, fixed())
         .prop_map(|(id, alias, severity, package, fix)| Vulnerability { id, alias, severity, package, fix })
 }
 
 fn scan() -> impl Strategy<Value = Scan> {
-    (any::<bool>(), named(), option::of(-30i64..100), vec(vulnerability(), 0..4))
-        .prop_map(|(is_trivy, named, age, found)| Scan { is_trivy, named, age, found })
+    (any::<bool>(), named(), option::of(-30i64..100), vec(vulnerability(), 0..4), any::<bool>()).prop_map(
+        |(is_trivy, named, age, found, has_no_results)| Scan { is_trivy, named, age, found, has_no_results },
+    )
 }
 
 fn statement() -> impl Strategy<Value = Statement> {
@@ -184,11 +205,17 @@ fn written(scan: &Scan) -> Value {
                     "VulnerabilityID": name(found.id), "VendorIDs": found.alias.map(|id| vec![name(id)]),
                     "PkgName": format!("package-{}", found.package), "InstalledVersion": "1",
                     "PkgIdentifier": { "PURL": purl(found.package) }, "Severity": TRIVY[found.severity],
-                    "FixedVersion": if found.fix { "2" } else { "" },
+                    "FixedVersion": if found.fix == Fixed::Yes { "2" } else { "" },
+                    "Status": match found.fix {
+                        Fixed::Yes => Some("fixed"),
+                        Fixed::No => Some("affected"),
+                        Fixed::Unstated => None,
+                    },
                 })
             })
             .collect();
         let results = json!([{ "Class": "os-pkgs", "Vulnerabilities": found }]);
+        let results = if scan.is_unfinished() { Value::Null } else { results };
         json!({
             "SchemaVersion": 2, "CreatedAt": time, "ArtifactType": "container_image", "ArtifactName": "r.io/app:v1",
             "Metadata": { "ImageID": config, "RepoDigests": repo_digests }, "Results": results,
@@ -196,13 +223,16 @@ fn written(scan: &Scan) -> Value {
     } else {
         let matches: Vec<Value> = found
             .map(|found| {
-                let state = if found.fix { "fixed" } else { "not-fixed" };
-                let versions = if found.fix { vec!["2"] } else { vec![] };
+                let fix = match found.fix {
+                    Fixed::Yes => json!({ "state": "fixed", "versions": ["2"] }),
+                    Fixed::No => json!({ "state": "not-fixed", "versions": [] }),
+                    Fixed::Unstated => Value::Null,
+                };
                 let related: Vec<Value> = found.alias.iter().map(|id| json!({ "id": name(*id) })).collect();
                 json!({
                     "vulnerability": {
                         "id": name(found.id), "severity": GRYPE[found.severity],
-                        "fix": { "state": state, "versions": versions },
+                        "fix": fix,
                     },
                     "relatedVulnerabilities": related,
                     "artifact": {
@@ -296,7 +326,7 @@ fn counts(world: &World, part: usize, found: &Vulnerability) -> bool {
     let newest = believed.iter().map(|statement| statement.age).min();
     let is_vexed =
         newest.is_some_and(|newest| believed.iter().filter(|statement| statement.age == newest).all(removes));
-    is_severe && (found.fix || world.counts_unfixed) && !is_ignored && !is_vexed
+    is_severe && (found.fix != Fixed::No || world.counts_unfixed) && !is_ignored && !is_vexed
 }
 
 /// Returns whether the image passes, as the oracle has it.
@@ -309,13 +339,14 @@ fn passes(world: &World) -> bool {
             let is_future = scan.age.is_some_and(|age| age < 0);
             let is_superseded = own.iter().any(|other| {
                 other.is_trivy == scan.is_trivy
+                    && !other.is_unfinished()
                     && matches!((other.age, scan.age), (Some(newer), Some(older)) if newer >= 0 && newer < older)
             });
             if is_superseded && !is_future {
                 continue;
             }
             let is_old = world.max_age.is_some_and(|most| scan.age.is_none_or(|age| age > most));
-            is_scanned |= !is_future && !is_old;
+            is_scanned |= !is_future && !is_old && !scan.is_unfinished();
             for found in &scan.found {
                 // The second word of Trivy is none, that of Grype is the lowest severity.
                 let counts = match (found.severity, scan.is_trivy) {

@@ -1,14 +1,18 @@
 //! Google Container Analysis: the occurrences of vulnerabilities in images of Google's registries, and whether their scans have
 //! finished (Container Analysis API v1, *projects.occurrences.list*). Grafeas servers speak the same protocol.
 
+mod analysis;
 mod wire;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use analysis::Analysis;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
+use jiff::Timestamp;
 use oci::{Digest, Repository};
 use oci_types::text::shown;
 use serde::Deserialize;
@@ -22,6 +26,7 @@ use super::error::ScanError;
 use super::finding::Finding;
 use super::part::Part;
 use super::report::FINDINGS_MAX;
+use super::reports::Times;
 use super::scanner::{PartScan, ScanImage, Scanner};
 use super::sourced::Sourced;
 
@@ -45,6 +50,7 @@ pub struct ContainerAnalysis {
     base: Url,
     /// The tokens of the caller, if they may be sent there.
     tokens: Option<Arc<dyn AccessTokens>>,
+    max_age: Option<Duration>,
     known: Mutex<HashMap<(Repository, Digest), Asking>>,
 }
 
@@ -97,29 +103,50 @@ impl ContainerAnalysis {
         let is_google =
             base.scheme() == "https" && base.port().is_none() && host.ends_with(".googleapis.com");
         let tokens = tokens.filter(|_| is_google || is_loopback);
-        Ok(Self { door, base, tokens, known: Mutex::default() })
+        Ok(Self { door, base, tokens, max_age: None, known: Mutex::default() })
+    }
+
+    /// Lets scans count only if they are not older than `max_age`.
+    #[must_use]
+    pub fn with_max_age(self, max_age: Option<Duration>) -> Self {
+        Self { max_age, ..self }
     }
 
     /// Returns what the service knows of an image manifest. It is asked once.
-    async fn scan_once(&self, repository: &Repository, digest: Digest) -> Result<PartScan, ScanError> {
+    async fn scan_once(&self, image: ScanImage<'_>, digest: Digest) -> Result<PartScan, ScanError> {
+        let repository = image.repository;
         let cell = {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(known.entry((repository.clone(), digest)).or_default())
         };
-        cell.get_or_try_init(|| self.ask(repository, digest)).await.cloned()
+        cell.get_or_try_init(|| self.ask(repository, digest, image.now)).await.cloned()
     }
 
-    async fn ask(&self, repository: &Repository, digest: Digest) -> Result<PartScan, ScanError> {
+    async fn ask(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        now: Timestamp,
+    ) -> Result<PartScan, ScanError> {
         let asked = Asked::new(self, repository, digest)?;
-        let (mut scan, mut status) = (PartScan::default(), Vec::new());
+        let (mut scan, mut analyses) = (PartScan::default(), Vec::new());
         let mut tokens: HashSet<String> = HashSet::new();
         let mut token = String::new();
         loop {
             let page = self.page(&asked, &token).await?;
+            if let Some(why) = page.incomplete() {
+                return Err(asked.fail(&why, None));
+            }
             for occurrence in page.occurrences.into_iter().flatten() {
-                // Servers exist that ignore filters.
-                if occurrence.resource() == Some(asked.resource.as_str()) {
-                    asked.add(&occurrence, &mut scan, &mut status);
+                match occurrence.resource().map(without_scheme) {
+                    // Servers exist that ignore filters, and occurrences that name images without `https://`.
+                    Some(resource) if resource == without_scheme(&asked.resource) => {
+                        asked.add(&occurrence, &mut scan, &mut analyses);
+                    }
+                    None if occurrence.is_vulnerability() => {
+                        return Err(asked.fail("the answer has a vulnerability that names no image", None));
+                    }
+                    _ => {}
                 }
             }
             if scan.findings.len() > FINDINGS_MAX {
@@ -136,7 +163,7 @@ impl ContainerAnalysis {
                 return Err(asked.fail(&format!("the answer has more than {PAGES_MAX} pages"), None));
             }
         }
-        match wire::unfinished(&status) {
+        match analysis::unfinished(&analyses, Times { now, max_age: self.max_age }) {
             None => scan.finished.push(asked.source.to_string()),
             Some(why) => scan.unscanned.push(format!("{}: {why}", asked.source)),
         }
@@ -207,10 +234,8 @@ impl<'a> Asked<'a> {
     }
 
     /// Adds an occurrence.
-    fn add(&self, occurrence: &Occurrence, scan: &mut PartScan, status: &mut Vec<String>) {
-        if let Some(discovered) = occurrence.analysis_status() {
-            status.push(discovered.to_owned());
-        }
+    fn add(&self, occurrence: &Occurrence, scan: &mut PartScan, analyses: &mut Vec<Analysis>) {
+        analyses.extend(occurrence.analysis());
         let findings: Vec<Finding> = occurrence.findings();
         scan.findings.extend(
             findings.into_iter().map(|content| Sourced { source: Arc::clone(&self.source), content }),
@@ -265,6 +290,11 @@ impl<'a> Asked<'a> {
     }
 }
 
+/// Returns the name of an image without the scheme that Google writes before it.
+fn without_scheme(resource: &str) -> &str {
+    resource.strip_prefix("https://").or_else(|| resource.strip_prefix("http://")).unwrap_or(resource)
+}
+
 /// Returns the project that a repository of Google's belongs to: the first part of its path. One of an organisation's own domain has
 /// two, `example.com/project`, and is called `example.com:project`.
 fn project_of(repository: &Repository) -> String {
@@ -284,7 +314,7 @@ impl Scanner for ContainerAnalysis {
         image: ScanImage<'a>,
         part: &'a Part,
     ) -> BoxFuture<'a, Result<PartScan, ScanError>> {
-        Box::pin(self.scan_once(image.repository, part.digest))
+        Box::pin(self.scan_once(image, part.digest))
     }
 }
 

@@ -1,10 +1,16 @@
 //! Occurrences in JSON, as version v1 of the API has them. Version v1beta1, which Grafeas servers speak, has some members at other
 //! places.
 
+use oci_types::text::shown;
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::analysis::{Analysis, is_of_vulnerabilities};
 use crate::scan::finding::{Finding, Fix};
 use crate::scan::severity::Severity;
+
+/// The maximum length of a foreign text in a message, in characters.
+const SHOWN_MAX: usize = 200;
 
 /// A page of occurrences.
 #[derive(Debug, Deserialize)]
@@ -12,6 +18,24 @@ use crate::scan::severity::Severity;
 pub(super) struct Page {
     pub(super) occurrences: Option<Vec<Occurrence>>,
     pub(super) next_page_token: Option<String>,
+    /// What could not be listed.
+    unreachable: Option<Vec<Value>>,
+    /// Of an error, which some servers answer with the status of success.
+    error: Option<Value>,
+}
+
+impl Page {
+    /// Returns why the page does not have all occurrences, if it does not.
+    pub(super) fn incomplete(&self) -> Option<String> {
+        if let Some(error) = self.error.as_ref().filter(|error| !error.is_null()) {
+            return Some(format!("it answered with an error: {}", shown(&error.to_string(), SHOWN_MAX)));
+        }
+        let unreachable = self.unreachable.iter().flatten().next()?;
+        Some(format!(
+            "the answer is not complete: {} is unreachable",
+            shown(&unreachable.to_string(), SHOWN_MAX)
+        ))
+    }
 }
 
 /// An occurrence: a vulnerability in an image, or the state of its scan.
@@ -22,6 +46,7 @@ pub(super) struct Occurrence {
     /// In v1beta1.
     resource: Option<Resource>,
     note_name: Option<String>,
+    update_time: Option<String>,
     vulnerability: Option<Vulnerability>,
     discovery: Option<Discovery>,
     /// In v1beta1.
@@ -42,6 +67,19 @@ struct Discovered {
 #[serde(rename_all = "camelCase")]
 struct Discovery {
     analysis_status: Option<String>,
+    analysis_status_error: Option<Status>,
+    /// Errors of parts of the analysis.
+    analysis_error: Option<Vec<Status>>,
+    last_scan_time: Option<String>,
+    /// In v1beta1.
+    last_analysis_time: Option<String>,
+}
+
+/// An error (`google.rpc.Status`). Without any content it is none.
+#[derive(Debug, Deserialize)]
+struct Status {
+    code: Option<i64>,
+    message: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -84,23 +122,6 @@ struct Version {
     full_name: Option<String>,
 }
 
-/// Returns why a scan has not finished, by the states of all analyses, or `None` if it has. All have to have succeeded: one that goes
-/// on, or has failed, may be that of vulnerabilities.
-pub(super) fn unfinished(states: &[String]) -> Option<String> {
-    let is_finished = |state: &String| state == "FINISHED_SUCCESS" || state == "COMPLETE";
-    if states.is_empty() {
-        return Some("nothing tells that it was scanned (no discovery occurrence)".to_owned());
-    }
-    let state = states.iter().find(|state| !is_finished(state))?;
-    Some(match state.as_str() {
-        "PENDING" => "the scan has not begun yet".to_owned(),
-        "SCANNING" => "the scan goes on".to_owned(),
-        "FINISHED_FAILED" => "the scan has failed".to_owned(),
-        "FINISHED_UNSUPPORTED" => "the scanner does not support it".to_owned(),
-        other => format!("the state of the scan is {}", oci_types::text::shown(other, 60)),
-    })
-}
-
 impl Occurrence {
     /// Returns the image that the occurrence is about.
     pub(super) fn resource(&self) -> Option<&str> {
@@ -108,12 +129,26 @@ impl Occurrence {
         self.resource_uri.as_deref().filter(|uri| !uri.is_empty()).or(beta)
     }
 
-    /// Returns the state of an analysis, if the occurrence tells one.
-    pub(super) fn analysis_status(&self) -> Option<&str> {
+    /// Whether the occurrence is of a vulnerability.
+    pub(super) fn is_vulnerability(&self) -> bool {
+        self.vulnerability.is_some()
+    }
+
+    /// Returns the analysis that the occurrence tells of, if it tells of one.
+    pub(super) fn analysis(&self) -> Option<Analysis> {
         let beta = || self.discovered.as_ref().and_then(|discovered| discovered.discovered.as_ref());
-        let status = self.discovery.as_ref().or_else(beta)?.analysis_status.as_deref()?;
+        let discovery = self.discovery.as_ref().or_else(beta)?;
         // A discovery of something else, such as a bill of materials, has no state of an analysis.
-        (status != "ANALYSIS_STATUS_UNSPECIFIED").then_some(status)
+        let state =
+            discovery.analysis_status.as_deref().filter(|state| *state != "ANALYSIS_STATUS_UNSPECIFIED")?;
+        let errors = discovery.analysis_status_error.iter().chain(discovery.analysis_error.iter().flatten());
+        let times = [&discovery.last_scan_time, &discovery.last_analysis_time, &self.update_time];
+        Some(Analysis {
+            state: state.to_owned(),
+            error: errors.filter_map(Status::text).next(),
+            is_of_vulnerabilities: self.note_name.as_deref().is_some_and(is_of_vulnerabilities),
+            time: times.into_iter().flatten().find(|time| !time.is_empty()).cloned(),
+        })
     }
 
     /// Returns the vulnerability as one finding for each package.
@@ -135,15 +170,13 @@ impl Occurrence {
             fix,
         };
         // The occurrence may tell of a fix that no package has.
-        let is_fixed = vulnerability.fix_available == Some(true);
-        let nowhere = if is_fixed && issues.iter().all(|issue| issue.fix() == Fix::None) {
-            Fix::Unstated
-        } else {
-            Fix::None
-        };
         if issues.is_empty() {
-            return vec![finding(&PackageIssue::default(), nowhere)];
+            let says_none = vulnerability.fix_available == Some(false);
+            return vec![finding(&PackageIssue::default(), Fix::of_versions("", says_none))];
         }
+        let is_fixed = vulnerability.fix_available == Some(true);
+        let is_nowhere = issues.iter().all(|issue| issue.fix() == Fix::None);
+        let nowhere = if is_fixed && is_nowhere { Fix::Unstated } else { Fix::None };
         let fix = |issue: &PackageIssue| match issue.fix() {
             Fix::None => nowhere.clone(),
             fix => fix,
@@ -180,17 +213,28 @@ impl PackageIssue {
     fn fix(&self) -> Fix {
         let beta = || self.fixed_location.as_ref()?.version.as_ref();
         let fixed = self.fixed_version.as_ref().or_else(beta);
-        // `MAXIMUM` is a version that does not exist: there is no fix.
-        let version = fixed.filter(|version| version.kind.as_deref() == Some("NORMAL")).map(Version::text);
-        match version.filter(|version| !version.is_empty()) {
-            Some(version) => Fix::Available(version),
-            None if self.fix_available == Some(true) => Fix::Unstated,
-            None => Fix::None,
-        }
+        // `MAXIMUM` is a version that does not exist: there is no fix. A version without a kind is a version all the same.
+        let is_maximum = fixed.is_some_and(|version| version.is_of_kind("MAXIMUM"));
+        let version =
+            fixed.filter(|version| !is_maximum && !version.is_of_kind("MINIMUM")).map(Version::text);
+        let says_none = self.fix_available == Some(false) || (is_maximum && self.fix_available.is_none());
+        Fix::of_versions(&version.unwrap_or_default(), says_none)
+    }
+}
+
+impl Status {
+    fn text(&self) -> Option<String> {
+        let message = self.message.as_deref().unwrap_or_default();
+        let code = self.code.unwrap_or_default();
+        (code != 0 || !message.is_empty()).then(|| format!("{} (code {code})", shown(message, SHOWN_MAX)))
     }
 }
 
 impl Version {
+    fn is_of_kind(&self, kind: &str) -> bool {
+        self.kind.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(kind))
+    }
+
     fn text(&self) -> String {
         if let Some(full) = self.full_name.as_deref().filter(|full| !full.is_empty()) {
             return full.to_owned();

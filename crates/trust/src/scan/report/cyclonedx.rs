@@ -10,16 +10,34 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::input::{Document, Input, InvalidReport, Report, bounded, time};
+use super::shape::Shape;
 use crate::scan::finding::{Finding, Fix};
 use crate::scan::part::About;
 use crate::scan::purl::Purl;
 use crate::scan::severity::Severity;
 use crate::scan::vex::{Product, ProductName, VexStatement, VexStatus};
 
+const VULNERABILITY: Shape = Shape {
+    members: &["id", "source", "references", "updated"],
+    objects: &[
+        ("ratings", Shape { members: &["score", "severity", "method", "source", "vector"], objects: &[] }),
+        ("affects", Shape { members: &["ref", "versions"], objects: &[] }),
+        ("analysis", Shape { members: &["state", "lastUpdated"], objects: &[] }),
+    ],
+};
+const SHAPE: Shape = Shape {
+    members: &["bomFormat", "serialNumber", "components"],
+    objects: &[
+        ("metadata", Shape { members: &["timestamp", "tools", "component"], objects: &[] }),
+        ("vulnerabilities", VULNERABILITY),
+    ],
+};
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bom {
     bom_format: String,
+    serial_number: Option<String>,
     metadata: Option<Metadata>,
     components: Option<Vec<Component>>,
     vulnerabilities: Option<Vec<Vulnerability>>,
@@ -84,6 +102,7 @@ struct Rating {
     score: Option<f64>,
     severity: Option<String>,
     method: Option<String>,
+    vector: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -99,11 +118,30 @@ struct Analysis {
 struct Affected {
     #[serde(rename = "ref")]
     reference: String,
+    versions: Option<Vec<AffectedVersion>>,
+}
+
+#[derive(Deserialize)]
+struct AffectedVersion {
+    version: Option<String>,
+    /// `affected` by default.
+    status: Option<String>,
+}
+
+impl Affected {
+    /// Whether a version may be taken out: no version is listed, or it is, and none as affected or unknown.
+    fn may_remove(&self, version: Option<&str>) -> bool {
+        let versions = self.versions.as_deref().unwrap_or_default();
+        let is_unaffected = |listed: &AffectedVersion| listed.status.as_deref() == Some("unaffected");
+        let is_own = |listed: &AffectedVersion| version.is_some() && listed.version.as_deref() == version;
+        versions.is_empty() || (versions.iter().all(is_unaffected) && versions.iter().any(is_own))
+    }
 }
 
 /// Reads a document.
 pub(super) fn read(input: Input<'_>) -> Result<Document, InvalidReport> {
     let bom: Bom = input.read()?;
+    SHAPE.check(input)?;
     if bom.bom_format != "CycloneDX" {
         return Err(InvalidReport::UnknownFormat);
     }
@@ -111,7 +149,8 @@ pub(super) fn read(input: Input<'_>) -> Result<Document, InvalidReport> {
     let made = time("metadata.timestamp", metadata.timestamp.as_deref())?;
     let tool = tool(metadata.tools.as_ref());
     let vulnerabilities = bounded("vulnerabilities", bom.vulnerabilities.unwrap_or_default())?;
-    let parts = Parts::new(metadata.component.as_ref(), bom.components.as_deref().unwrap_or_default());
+    let components = bom.components.as_deref().unwrap_or_default();
+    let parts = Parts::new(bom.serial_number.as_deref(), metadata.component.as_ref(), components);
     let mut vex = Vec::new();
     let mut findings = Vec::new();
     let mut is_scan = tool.as_deref().is_some_and(|tool| tool.eq_ignore_ascii_case("grype"));
@@ -124,7 +163,7 @@ pub(super) fn read(input: Input<'_>) -> Result<Document, InvalidReport> {
     let tool = tool.unwrap_or_else(|| "CycloneDX".to_owned());
     let about = metadata.component.as_ref().map(about).unwrap_or_default();
     let findings = bounded("vulnerabilities of packages", findings)?;
-    let report = is_scan.then_some(Report { tool, about, finished: made, findings });
+    let report = is_scan.then_some(Report { tool, about, finished: made, findings, unfinished: None });
     if report.is_none() && vex.is_empty() {
         return Err(InvalidReport::wrong_kind(
             "it is a CycloneDX bill of materials without vulnerabilities, which is not the report of a scan",
@@ -159,14 +198,17 @@ fn about(component: &Component) -> About {
 
 /// The components of a document, by their references.
 struct Parts<'a> {
+    /// The serial number of the document, without `urn:uuid:`.
+    serial: Option<&'a str>,
     image: Option<&'a Component>,
     by_reference: HashMap<&'a str, &'a Component>,
 }
 
 impl<'a> Parts<'a> {
-    fn new(image: Option<&'a Component>, components: &'a [Component]) -> Self {
+    fn new(serial: Option<&'a str>, image: Option<&'a Component>, components: &'a [Component]) -> Self {
+        let serial = serial.map(|serial| serial.strip_prefix("urn:uuid:").unwrap_or(serial));
         let referenced = |component: &'a Component| Some((component.reference.as_deref()?, component));
-        Self { image, by_reference: components.iter().filter_map(referenced).collect() }
+        Self { serial, image, by_reference: components.iter().filter_map(referenced).collect() }
     }
 
     fn is_image(&self, reference: &str) -> bool {
@@ -228,7 +270,7 @@ impl<'a> Parts<'a> {
         let updated = time("analysis.lastUpdated", analysis.last_updated.as_deref())?;
         let published = time("updated", vulnerability.updated.as_deref())?;
         let affects = vulnerability.affects.as_deref().unwrap_or_default();
-        let products = affects.iter().map(|affected| self.product(&affected.reference));
+        let products = affects.iter().map(|affected| self.product(affected, status));
         Ok(Some(VexStatement {
             ids: ids(vulnerability),
             products: products.collect(),
@@ -239,28 +281,34 @@ impl<'a> Parts<'a> {
         }))
     }
 
-    /// Returns the product that a reference names. A package is one within the image that the document is about.
-    fn product(&self, reference: &str) -> Product {
-        // A reference to another document: `urn:cdx:serial/version#bom-ref` (CycloneDX, *BOM-Link*).
-        let within = reference.strip_prefix("urn:cdx:").and_then(|link| link.split_once('#'));
-        let reference = within.map_or(reference, |(_, reference)| reference);
-        if let Some(name @ ProductName::Image { .. }) = ProductName::parse(reference) {
-            return Product { names: vec![name], subcomponents: Vec::new() };
-        }
-        let names = self.image_names();
-        if self.is_image(reference) {
+    /// Returns the product that a reference names: an image by its digest, or a package within the image that the document names by
+    /// digest. Without that image the product has no name, and matches nothing.
+    fn product(&self, affected: &Affected, status: VexStatus) -> Product {
+        let nothing = || Product { names: Vec::new(), subcomponents: Vec::new() };
+        let Some(reference) = self.own_reference(&affected.reference) else { return nothing() };
+        let may_apply = |version: Option<&str>| !status.removes() || affected.may_remove(version);
+        if let Some(image) = self.image.filter(|_| self.is_image(reference)) {
+            let names = if may_apply(image.version.as_deref()) { self.image_names() } else { Vec::new() };
             return Product { names, subcomponents: Vec::new() };
         }
-        match self.purl(reference) {
-            Some(purl) => {
-                let package = purl.version.is_some().then(|| ProductName::Package(purl.clone()));
-                // Without an image, the package itself is the product.
-                let names = if names.is_empty() { package.into_iter().collect() } else { names };
-                Product { names, subcomponents: vec![vec![purl]] }
-            }
-            // It names nothing that can be found in a report.
-            None => Product { names: Vec::new(), subcomponents: Vec::new() },
+        if !self.by_reference.contains_key(reference)
+            && let Some(name @ ProductName::Image { .. }) = ProductName::parse(reference)
+        {
+            return if may_apply(None) { Product { names: vec![name], ..nothing() } } else { nothing() };
         }
+        match self.purl(reference).filter(|purl| may_apply(purl.version.as_deref())) {
+            Some(purl) => Product { names: self.image_names(), subcomponents: vec![vec![purl]] },
+            None => nothing(),
+        }
+    }
+
+    /// Returns a reference within this document. A BOM-Link, `urn:cdx:serial/version#bom-ref`, to another document is `None`: what it
+    /// refers to is not known here.
+    fn own_reference<'r>(&self, reference: &'r str) -> Option<&'r str> {
+        let Some(link) = reference.strip_prefix("urn:cdx:") else { return Some(reference) };
+        let (document, reference) = link.split_once('#')?;
+        let (serial, _version) = document.split_once('/')?;
+        self.serial.is_some_and(|own| own.eq_ignore_ascii_case(serial)).then_some(reference)
     }
 
     /// Returns the digests by which the document names its image.
@@ -282,25 +330,36 @@ fn ids(vulnerability: &Vulnerability) -> Vec<String> {
     ids
 }
 
-/// Returns the severity by the source of the vulnerability, or else the highest of all ratings.
+/// Returns the severity by the source of the vulnerability, or else the highest of all ratings. A rating that is unknown may be any,
+/// so none but a critical one hides it.
 fn severity(vulnerability: &Vulnerability) -> Severity {
     let ratings = vulnerability.ratings.as_deref().unwrap_or_default();
     let name = |source: &Option<SourceName>| source.as_ref().and_then(|source| source.name.clone());
     let source = name(&vulnerability.source);
-    let of_source = ratings.iter().filter(|rating| source.is_some() && name(&rating.source) == source);
-    let highest = |ratings: &mut dyn Iterator<Item = &Rating>| ratings.map(rated).max().unwrap_or_default();
-    match highest(&mut of_source.into_iter()) {
-        Severity::Unknown => highest(&mut ratings.iter()),
-        severity => severity,
+    let rated_by = |is_by: &dyn Fn(&Rating) -> bool| -> Vec<Severity> {
+        ratings.iter().filter(|rating| is_by(rating)).filter_map(rated).collect()
+    };
+    let own = rated_by(&|rating| source.is_some() && name(&rating.source) == source);
+    let counted = if own.is_empty() { rated_by(&|_| true) } else { own };
+    match counted.iter().max() {
+        Some(Severity::Critical) => Severity::Critical,
+        Some(highest) if !counted.contains(&Severity::Unknown) => *highest,
+        _ => Severity::Unknown,
     }
 }
 
-/// Returns the severity of a rating: the stated one, or else that of a CVSS score. Other methods have other scales.
-fn rated(rating: &Rating) -> Severity {
-    let stated = rating.severity.as_deref().map(Severity::of_words).unwrap_or_default();
-    let is_cvss = rating.method.as_deref().is_some_and(|method| method.starts_with("CVSS"));
-    match stated {
-        Severity::Unknown if is_cvss => rating.score.map(Severity::of_score).unwrap_or_default(),
+/// Returns the severity of a rating: the stated one, or else that of a CVSS score. `None`: it rates something else. Other methods have
+/// other scales.
+fn rated(rating: &Rating) -> Option<Severity> {
+    let is_cvss = rating.method.as_deref().is_some_and(|method| method.starts_with("CVSS"))
+        || rating
+            .vector
+            .as_deref()
+            .is_some_and(|vector| vector.starts_with("CVSS:") || vector.starts_with("AV:"));
+    match rating.severity.as_deref().map(Severity::of_words) {
+        None | Some(Severity::Unknown) if is_cvss => {
+            Some(rating.score.map(Severity::of_score).unwrap_or_default())
+        }
         stated => stated,
     }
 }

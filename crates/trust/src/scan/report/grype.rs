@@ -4,10 +4,25 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::input::{Input, InvalidReport, Report, bounded, short, time};
+use super::shape::Shape;
 use crate::scan::finding::{Finding, Fix};
 use crate::scan::part::{About, platform_of};
 use crate::scan::purl::Purl;
 use crate::scan::severity::Severity;
+
+/// The states of vulnerabilities that no version of the package fixes.
+const UNFIXED: [&str; 2] = ["not-fixed", "wont-fix"];
+const FIX: Shape = Shape { members: &["versions", "state"], objects: &[] };
+const MATCH: Shape = Shape {
+    members: &["relatedVulnerabilities"],
+    objects: &[
+        ("vulnerability", Shape { members: &["id", "severity"], objects: &[("fix", FIX)] }),
+        ("artifact", Shape { members: &["name", "version", "purl"], objects: &[] }),
+    ],
+};
+const DESCRIPTOR: Shape = Shape { members: &["name", "timestamp"], objects: &[] };
+const SHAPE: Shape =
+    Shape { members: &["source"], objects: &[("matches", MATCH), ("descriptor", DESCRIPTOR)] };
 
 #[derive(Deserialize)]
 struct Grype {
@@ -79,6 +94,7 @@ struct Artifact {
 /// Reads a report of Grype.
 pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     let grype: Grype = input.read()?;
+    SHAPE.check(input)?;
     let source = grype.source.unwrap_or(Source { kind: None, target: None });
     let target = match source.kind.as_deref() {
         Some("image") => source.target.unwrap_or_default(),
@@ -97,6 +113,7 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
         about,
         finished,
         findings,
+        unfinished: None,
     })
 }
 
@@ -119,11 +136,9 @@ fn about(target: Target) -> About {
 impl From<Match> for Finding {
     fn from(found: Match) -> Self {
         let Match { vulnerability, related_vulnerabilities, artifact } = found;
-        let fix = vulnerability.fix.map_or(Fix::None, |fix| {
-            match Fix::of_versions(&fix.versions.unwrap_or_default().join(", ")) {
-                Fix::None if fix.state.as_deref() == Some("fixed") => Fix::Unstated,
-                fix => fix,
-            }
+        let fix = vulnerability.fix.map_or(Fix::Unstated, |fix| {
+            let says_none = fix.state.is_some_and(|state| UNFIXED.contains(&state.as_str()));
+            Fix::of_versions(&fix.versions.unwrap_or_default().join(", "), says_none)
         });
         let related = related_vulnerabilities.into_iter().flatten().map(|related| related.id);
         Self {

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use oci_types::text::shown;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::Value;
 
 use crate::scan::finding::Finding;
@@ -27,7 +27,7 @@ pub struct Document {
     pub vex: Vec<VexStatement>,
 }
 
-/// The report of a scan that has finished.
+/// The report of a scan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The scanner, as the report names it.
@@ -38,6 +38,8 @@ pub struct Report {
     pub finished: Option<Timestamp>,
     /// The findings.
     pub findings: Vec<Finding>,
+    /// Why the report does not prove that the scan for vulnerabilities has finished, if it does not.
+    pub unfinished: Option<&'static str>,
 }
 
 /// Why a document cannot be used.
@@ -84,6 +86,18 @@ pub(super) enum Input<'a> {
 }
 
 impl Input<'_> {
+    /// Reads the document by a seed.
+    pub(super) fn seeded(
+        self,
+        seed: impl for<'de> DeserializeSeed<'de, Value = ()>,
+    ) -> Result<(), InvalidReport> {
+        let read = match self {
+            Self::Bytes(bytes) => seed.deserialize(&mut serde_json::Deserializer::from_slice(bytes)),
+            Self::Value(value) => seed.deserialize(value),
+        };
+        read.map_err(|error| InvalidReport::Json(shown(&error.to_string(), SHOWN_MAX)))
+    }
+
     /// Reads the document as a type.
     pub(super) fn read<T: DeserializeOwned>(self) -> Result<T, InvalidReport> {
         let read = match self {

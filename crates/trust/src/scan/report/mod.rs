@@ -7,6 +7,7 @@ mod input;
 mod openvex;
 mod read;
 mod sarif;
+mod shape;
 mod trivy;
 
 pub use input::{Document, FINDINGS_MAX, InvalidReport, Report};

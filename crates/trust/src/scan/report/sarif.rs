@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::input::{Input, InvalidReport, Report, bounded, short, time};
+use super::shape::Shape;
 use crate::scan::finding::{Finding, Fix};
 use crate::scan::part::About;
 use crate::scan::purl::Purl;
@@ -13,6 +14,23 @@ use crate::scan::severity::Severity;
 /// Scanners whose report without results is that of an image without vulnerabilities. Those of other tools are reports of
 /// vulnerabilities if they have at least one.
 const SCANNERS: [&str; 2] = ["trivy", "grype"];
+/// The tags of Trivy's rules for other things than vulnerabilities.
+const OTHER_KINDS: [&str; 3] = ["secret", "misconfiguration", "license"];
+/// The lines with the versions that fix a vulnerability: that of Trivy, in the help and the message, and that of Grype.
+const FIXES: [&str; 2] = ["Fixed Version", "Fix Version"];
+const RULE: Shape = Shape {
+    members: &["id", "help"],
+    objects: &[("properties", Shape { members: &["tags", "security-severity"], objects: &[] })],
+};
+const DRIVER: Shape = Shape { members: &["name"], objects: &[("rules", RULE)] };
+const RUN: Shape = Shape {
+    members: &["invocations", "properties"],
+    objects: &[
+        ("tool", Shape { members: &[], objects: &[("driver", DRIVER)] }),
+        ("results", Shape { members: &["ruleId", "ruleIndex", "message"], objects: &[] }),
+    ],
+};
+const SHAPE: Shape = Shape { members: &["version"], objects: &[("runs", RUN)] };
 
 #[derive(Deserialize)]
 struct Sarif {
@@ -88,6 +106,7 @@ struct RunProperties {
 /// Reads a SARIF report of one run.
 pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     let Sarif { version, runs } = input.read()?;
+    SHAPE.check(input)?;
     if version.as_deref() != Some("2.1.0") {
         return Err(InvalidReport::wrong_kind("it is SARIF of another version than 2.1.0"));
     }
@@ -105,17 +124,20 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     let by_id: HashMap<&str, &Rule> = rules.iter().map(|rule| (rule.id.as_str(), rule)).collect();
     let results = run.results.unwrap_or_default();
     let is_empty = results.is_empty();
-    let findings: Vec<Finding> =
-        results.iter().filter_map(|result| finding(result, rule_of(result, &rules, &by_id))).collect();
+    let ruled = results.iter().map(|result| (result, rule_of(result, &rules, &by_id)));
+    let found: Vec<(Finding, bool)> = ruled.filter_map(|(result, rule)| finding(result, rule)).collect();
     let is_scanner = SCANNERS.iter().any(|scanner| name.eq_ignore_ascii_case(scanner));
-    if findings.is_empty() && !(is_scanner && is_empty) {
+    let is_scan =
+        if is_scanner { is_empty || !found.is_empty() } else { found.iter().any(|(_, is_known)| *is_known) };
+    if !is_scan {
         return Err(InvalidReport::wrong_kind(format!(
             "it is SARIF of {} without any vulnerability, which may be about something else",
             short(&name)
         )));
     }
-    let findings = bounded("vulnerabilities", findings)?;
-    Ok(Report { tool: name, about: about(run.properties.unwrap_or_default()), finished, findings })
+    let findings = bounded("vulnerabilities", found.into_iter().map(|(finding, _)| finding).collect())?;
+    let about = about(run.properties.unwrap_or_default());
+    Ok(Report { tool: name, about, finished, findings, unfinished: None })
 }
 
 /// Returns the rule of a result: by its index, or else by its name (SARIF 2.1.0, 3.27.5 and 3.27.6).
@@ -138,50 +160,60 @@ fn about(properties: RunProperties) -> About {
     about
 }
 
-/// Returns a result as a finding, or `None` if it is not a vulnerability.
-fn finding(result: &SarifResult, rule: Option<&Rule>) -> Option<Finding> {
-    let rule_id = result.rule_id.as_deref().or(rule.map(|rule| rule.id.as_str()))?;
+/// Returns a result as a finding, and whether it is known to be a vulnerability. `None`: it is known to be something else. What cannot
+/// be told counts.
+///
+/// Messages have names and paths of the image in them, which may contain line breaks and so whole lines. Hence the rule says how severe
+/// the vulnerability is and whether there is a fix, and the message can only make it worse.
+fn finding(result: &SarifResult, rule: Option<&Rule>) -> Option<(Finding, bool)> {
+    let rule_id = result.rule_id.as_deref().or(rule.map(|rule| rule.id.as_str())).unwrap_or_default();
     let properties = rule.and_then(|rule| rule.properties.as_ref());
     let tags = properties.and_then(|properties| properties.tags.as_deref()).unwrap_or_default();
+    let has_tag = |names: &[&str]| tags.iter().any(|tag| names.contains(&tag.as_str()));
     let help =
         rule.and_then(|rule| rule.help.as_ref()).and_then(|help| help.text.as_deref()).unwrap_or_default();
     let message = result.message.as_ref().and_then(|message| message.text.as_deref()).unwrap_or_default();
     // The message is about this package. A rule has one help for all packages with the vulnerability.
     let stated = |name: &str| line(message, name).or_else(|| line(help, name));
-    let id = match identifier(rule_id) {
-        Some(id) => id,
-        None if tags.iter().any(|tag| tag == "vulnerability") => rule_id,
-        None => stated("Vulnerability").filter(|id| help_is_of(rule_id, id))?,
-    };
-    let package = stated("Package").unwrap_or_default();
-    let score = properties.and_then(|properties| properties.security_severity.as_deref());
-    let tagged =
-        tags.iter().map(|tag| Severity::of_words(tag)).find(|severity| *severity != Severity::Unknown);
-    let severity = stated("Severity")
-        .map(Severity::of_words)
-        .filter(|severity| *severity != Severity::Unknown)
-        .or(tagged)
-        .or_else(|| score.and_then(|score| score.parse().ok()).map(Severity::of_score))
-        .unwrap_or_default();
-    let fix = match line_at(message, "Fixed Version")
-        .or_else(|| line_at(help, "Fixed Version"))
-        .or_else(|| line_at(help, "Fix Version"))
-    {
-        Some(versions) => Fix::of_versions(versions),
-        None => Fix::Unstated,
-    };
+    let named =
+        identifier(rule_id).or_else(|| line(help, "Vulnerability").filter(|id| help_is_of(rule_id, id)));
+    let is_known = named.is_some() || has_tag(&["vulnerability"]);
+    if !is_known && has_tag(&OTHER_KINDS) {
+        return None;
+    }
+    let id = named.unwrap_or(rule_id);
     let purls = properties.and_then(|properties| properties.purls.as_deref()).unwrap_or_default();
     let purl = if let [purl] = purls { Purl::parse(purl) } else { None };
     let whole = (id != rule_id).then(|| rule_id.to_owned());
-    Some(Finding {
-        id: id.to_owned(),
+    let found = Finding {
+        id: if id.is_empty() { "unnamed vulnerability".to_owned() } else { id.to_owned() },
         aliases: whole.into_iter().collect(),
-        severity,
-        package: package.to_owned(),
+        severity: severity(properties, tags, help, message),
+        package: stated("Package").unwrap_or_default().to_owned(),
         installed: stated("Installed Version").or_else(|| stated("Version")).unwrap_or_default().to_owned(),
         purl,
-        fix,
-    })
+        fix: fix(help, message),
+    };
+    Some((found, is_known))
+}
+
+/// Returns the severity that the rule states, or that of the message if it is higher.
+fn severity(properties: Option<&RuleProperties>, tags: &[String], help: &str, message: &str) -> Severity {
+    let known = |severity: &Severity| *severity != Severity::Unknown;
+    let highest = |text| values(text, "Severity").map(Severity::of_words).max().unwrap_or_default();
+    let tagged = || tags.iter().map(|tag| Severity::of_words(tag)).filter(known).max();
+    let score = properties.and_then(|properties| properties.security_severity.as_deref());
+    let scored = || score.and_then(|score| score.parse().ok()).map(Severity::of_score);
+    let ruled = Some(highest(help)).filter(known).or_else(tagged).or_else(scored).unwrap_or_default();
+    if ruled == Severity::Unknown { ruled } else { ruled.max(highest(message)) }
+}
+
+/// Returns the fix. There is none only if the help says so, and neither the help nor the message has a version.
+fn fix(help: &str, message: &str) -> Fix {
+    let ruled = || FIXES.iter().flat_map(|name| values(help, name));
+    let all = ruled().chain(values(message, FIXES[0]));
+    let versions = all.into_iter().find(|versions| !versions.is_empty()).unwrap_or_default();
+    Fix::of_versions(versions, ruled().next().is_some())
 }
 
 /// Whether a rule's name begins with the identifier in its help, as that of Grype does.
@@ -189,14 +221,14 @@ fn help_is_of(rule_id: &str, id: &str) -> bool {
     rule_id.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
 }
 
-/// Returns the value of a line `Name: value`, if it is not empty.
+/// Returns the value of the first line `Name: value` that has one.
 fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    line_at(text, name).filter(|value| !value.is_empty())
+    values(text, name).find(|value| !value.is_empty())
 }
 
-/// Returns the value of a line `Name: value`. The identifier's line of Trivy has no colon.
-fn line_at<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
+/// Returns the values of all lines `Name: value`. The identifier's line of Trivy has no colon.
+fn values<'a>(text: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
+    text.lines().filter_map(move |line| {
         let rest = line.strip_prefix(name)?;
         rest.strip_prefix(": ")
             .or_else(|| rest.strip_prefix(':'))

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::input::{Input, InvalidReport, Report, bounded, short, time};
+use super::shape::Shape;
 use crate::scan::finding::{Finding, Fix};
 use crate::scan::part::{About, platform_of};
 use crate::scan::purl::Purl;
@@ -10,6 +11,29 @@ use crate::scan::severity::Severity;
 
 /// The classes of results that hold vulnerabilities.
 const PACKAGES: [&str; 2] = ["os-pkgs", "lang-pkgs"];
+
+/// The states of vulnerabilities that no version of the package fixes.
+const UNFIXED: [&str; 6] =
+    ["affected", "not_affected", "under_investigation", "will_not_fix", "fix_deferred", "end_of_life"];
+const VULNERABILITY: Shape = Shape {
+    members: &[
+        "VulnerabilityID",
+        "VendorIDs",
+        "PkgName",
+        "PkgIdentifier",
+        "InstalledVersion",
+        "FixedVersion",
+        "Status",
+        "Severity",
+    ],
+    objects: &[],
+};
+const RESULT: Shape = Shape { members: &["Class"], objects: &[("Vulnerabilities", VULNERABILITY)] };
+const METADATA: Shape = Shape { members: &["ImageID", "RepoDigests", "ImageConfig"], objects: &[] };
+const SHAPE: Shape = Shape {
+    members: &["SchemaVersion", "CreatedAt", "ArtifactName", "ArtifactType"],
+    objects: &[("Metadata", METADATA), ("Results", RESULT)],
+};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -69,6 +93,7 @@ struct PkgIdentifier {
 /// Reads a report of Trivy.
 pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     let trivy: Trivy = input.read()?;
+    SHAPE.check(input)?;
     if trivy.schema_version != 2 {
         let version = trivy.schema_version;
         return Err(InvalidReport::wrong_kind(format!(
@@ -89,7 +114,11 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
         result.vulnerabilities.is_some()
             || result.class.as_deref().is_some_and(|class| PACKAGES.contains(&class))
     };
-    // An image without packages has no results. One with other results alone was scanned for something else.
+    // One with other results alone was scanned for something else. One without any may have been too, or the image has no packages.
+    let unfinished = results.is_empty().then_some(
+        "Trivy's report has no results, which proves no scan for vulnerabilities: Trivy knows no packages of the image, or was told \
+         to look for something else",
+    );
     if !results.is_empty() && !results.iter().any(holds_packages) {
         return Err(InvalidReport::wrong_kind("Trivy has scanned for something else than vulnerabilities"));
     }
@@ -97,7 +126,7 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     let findings = bounded("vulnerabilities", found.map(Finding::from).collect())?;
     let about = about(trivy.metadata.unwrap_or_default(), trivy.artifact_name.as_deref());
     let finished = time("CreatedAt", trivy.created_at.as_deref())?;
-    Ok(Report { tool: "Trivy".to_owned(), about, finished, findings })
+    Ok(Report { tool: "Trivy".to_owned(), about, finished, findings, unfinished })
 }
 
 fn about(metadata: Metadata, artifact_name: Option<&str>) -> About {
@@ -120,10 +149,8 @@ fn about(metadata: Metadata, artifact_name: Option<&str>) -> About {
 
 impl From<Vulnerability> for Finding {
     fn from(found: Vulnerability) -> Self {
-        let fix = match Fix::of_versions(found.fixed_version.as_deref().unwrap_or_default()) {
-            Fix::None if found.status.as_deref() == Some("fixed") => Fix::Unstated,
-            fix => fix,
-        };
+        let says_none = found.status.is_some_and(|status| UNFIXED.contains(&status.as_str()));
+        let fix = Fix::of_versions(found.fixed_version.as_deref().unwrap_or_default(), says_none);
         let purl = found.pkg_identifier.and_then(|identifier| identifier.purl);
         Self {
             id: found.id,
