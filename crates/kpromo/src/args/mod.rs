@@ -4,6 +4,7 @@ mod cip;
 mod config;
 mod lint;
 mod manifests;
+mod side;
 mod sigcheck;
 mod signatures;
 mod snapshot;
@@ -20,10 +21,9 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use manifests::{Limit, ManifestSource};
+pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
-pub(crate) use snapshot::{
-    DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
-};
+pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 pub(crate) use vulnerabilities::VulnArgs;
