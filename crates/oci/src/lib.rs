@@ -31,6 +31,7 @@ pub use copy::{
 pub use credential::{Anonymous, Credential, CredentialSource, FoundCredential};
 pub use error::{Error, ErrorKind, Identity, Refusal, RegistryError};
 pub use listing::{Listed, ListedManifest, Listing};
+pub use oci_types::text::visible;
 pub use oci_types::{
     Algorithm, AttachedTag, AttachmentKind, Descriptor, Digest, DigestReference, Hasher, Host, InvalidDigest,
     InvalidManifest, InvalidName, MANIFEST_MAX, Manifest, MediaType, RawManifest, RegistryRoot, Repository,

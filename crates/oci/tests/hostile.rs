@@ -159,8 +159,8 @@ async fn html_is_neither_a_listing_nor_a_manifest_nor_a_token() {
 
     scene.answer(Kind::ManifestGet, 200, &[("content-type", "text/html")], html);
     let tag = "v1".parse().unwrap();
-    let manifest = scene.reader().manifest(&scene.repository, Selector::Tag(&tag)).await.unwrap();
-    assert!(manifest.parse().is_err());
+    let error = scene.reader().manifest(&scene.repository, Selector::Tag(&tag)).await.unwrap_err();
+    assert!(error.to_string().contains("a manifest is expected"), "{error}");
 
     let scene = Scene::of(with_tokens(), client_with(Arc::new(User))).await;
     scene.answer(Kind::Token, 200, &[], html);

@@ -180,7 +180,11 @@ impl<'a> ListingBuilder<'a> {
                 }
             }
             Listed::Manifests => self.lists_manifests = true,
-            Listed::Child(_) => {}
+            Listed::Child(_) | Listed::Invalid(_) => {}
+            Listed::Restarted => {
+                let empty = Self::new(self.edges, self.repository);
+                *self = if self.attached.is_some() { empty.with_attached() } else { empty };
+            }
             Listed::Manifest(manifest) => {
                 for tag in manifest.tags.iter().filter_map(|tag| self.request(tag)).collect::<Vec<_>>() {
                     self.names(tag, manifest.digest);

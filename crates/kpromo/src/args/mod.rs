@@ -7,6 +7,7 @@ mod lint;
 mod manifest_add;
 mod manifests;
 mod pr;
+mod side;
 mod sigcheck;
 mod signatures;
 mod snapshot;
@@ -28,10 +29,9 @@ pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use manifest_add::{AddTarget, ImageText, ManifestAddArgs};
 pub(crate) use manifests::{Limit, ManifestSource};
 pub(crate) use pr::{PrArgs, PrFlags, Slug};
+pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
-pub(crate) use snapshot::{
-    DiffArgs, DiffFormat, Side, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask,
-};
+pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
 use value::BOOL;
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 pub(crate) use vulnerabilities::VulnArgs;

@@ -1,7 +1,7 @@
 //! Flags of `kpromo snapshot`, and the flags of `kpromo cip` that ask for a snapshot.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgAction::Set;
@@ -12,6 +12,7 @@ use promote::snapshot::Format;
 
 use super::config::ConfigFlags;
 use super::manifests::{Limit, ManifestSource, manifests};
+use super::side::{Side, is_same_pipe, registry, side};
 use super::value::{BOOL, duration, go_bool};
 
 const EXAMPLES: &str = "\
@@ -182,13 +183,6 @@ pub(crate) struct SnapshotArgs {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// One side of a comparison.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Side {
-    File(PathBuf),
-    Registry(RegistryRoot),
-}
-
 /// Two snapshots to compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DiffArgs {
@@ -256,9 +250,15 @@ impl SnapshotFlags {
 
 impl DiffFlags {
     fn resolve(self) -> Result<DiffArgs, String> {
+        let (first, second) = (side(&self.first)?, side(&self.second)?);
+        if let (Side::File(first), Side::File(second)) = (&first, &second)
+            && is_same_pipe(first, second)
+        {
+            return Err("A and B are the same pipe, which can be read once only".to_owned());
+        }
         Ok(DiffArgs {
-            first: side(&self.first)?,
-            second: side(&self.second)?,
+            first,
+            second,
             tag: self.tag,
             minimal: self.minimal,
             format: self.output,
@@ -267,30 +267,6 @@ impl DiffFlags {
             timeout: self.timeout,
         })
     }
-}
-
-/// A file if there is one of that name, and otherwise a registry.
-fn side(text: &OsString) -> Result<Side, String> {
-    let path = Path::new(text);
-    if path.exists() {
-        return Ok(Side::File(path.to_owned()));
-    }
-    let shown = path.display();
-    let is_path = [".yaml", ".yml", ".csv", ".json"].iter().any(|end| shown.to_string().ends_with(end))
-        || path.is_absolute()
-        || path.starts_with(".")
-        || path.starts_with("..");
-    if is_path {
-        return Err(format!("there is no file {shown}"));
-    }
-    let registry = text.to_str().ok_or_else(|| format!("there is no file {shown}"))?;
-    let registry = self::registry(registry);
-    registry.map(Side::Registry).map_err(|error| format!("there is no file {shown}, and {error}"))
-}
-
-/// A registry, whose path may end with slashes as in the Go tool.
-fn registry(text: &str) -> Result<RegistryRoot, String> {
-    text.trim_end_matches('/').parse().map_err(|error: oci::InvalidName| error.to_string())
 }
 
 /// What is asked of `kpromo cip` beside a snapshot.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use oci::{Digest, Reader};
+use oci::{Digest, Reader, visible};
 use promote::snapshot::{ImageDiff, Snapshot, diff as compare, read_file};
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ pub(crate) async fn diff(args: DiffArgs, environment: &Environment) -> Exit {
 
 async fn read_and_compare(args: &DiffArgs, reader: &Reader) -> Exit {
     // Files come first: if one of them is invalid, no registry is asked.
-    let files = [file(&args.first, args).await, file(&args.second, args).await];
+    let files = [file(&args.first).await, file(&args.second).await];
     let [Ok(first), Ok(second)] = files else { return Exit::Invalid };
     let first = Box::pin(side(first, &args.first, args, reader));
     let second = Box::pin(side(second, &args.second, args, reader));
@@ -33,26 +33,30 @@ async fn read_and_compare(args: &DiffArgs, reader: &Reader) -> Exit {
         Ok(sides) => sides,
         Err(exit) => return exit,
     };
-    let differs = args.exit_code && compare(&first, &second).next().is_some();
+    let tag = args.tag.clone();
+    let differs = args.exit_code && compare(&first, &second, tag.as_ref()).next().is_some();
     let written = match args.format {
-        DiffFormat::Text => write(move |to| write_text(&first, &second, to)).await,
-        DiffFormat::Json => write(move |to| write_json(&first, &second, to)).await,
+        DiffFormat::Text => write(move |to| write_text(compare(&first, &second, tag.as_ref()), to)).await,
+        DiffFormat::Json => write(move |to| write_json(compare(&first, &second, tag.as_ref()), to)).await,
     };
     if differs { Exit::Failure } else { written }
 }
 
 /// Reads a side that is a file.
-async fn file(side: &Side, args: &DiffArgs) -> Result<Option<Snapshot>, Exit> {
-    let Side::File(path) = side else { return Ok(None) };
-    let path: PathBuf = path.clone();
+async fn file(side: &Side) -> Result<Option<Snapshot>, Exit> {
+    let Side::File(shown) = side else { return Ok(None) };
+    let path: PathBuf = shown.clone();
     // A pipe may keep its reader waiting.
     let read = tokio::task::spawn_blocking(move || read_file(&path)).await;
     let problem = match read {
-        Ok(Ok(mut snapshot)) => {
-            if let Some(tag) = &args.tag {
-                snapshot.keep_tagged(tag);
+        Ok(Ok(read)) => {
+            if !read.has_end {
+                tracing::warn!(
+                    "{} does not end with an empty line, as snapshots do: it may be incomplete",
+                    visible(&shown.display().to_string())
+                );
             }
-            return Ok(Some(snapshot));
+            return Ok(Some(read.snapshot));
         }
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
@@ -71,7 +75,9 @@ async fn side(
     match (file, side) {
         (Some(snapshot), _) => Ok(snapshot),
         (None, Side::Registry(registry)) => {
-            of_registry(reader, registry, args.tag.as_ref(), args.minimal).await
+            // Both sides have to be whole to be compared. A digest that has the tag on the other side may have none here, so
+            // it is not left out as a part of an index.
+            of_registry(reader, registry, None, args.minimal && args.tag.is_none()).await
         }
         (None, Side::File(_)) => Err(Exit::Invalid),
     }
@@ -94,8 +100,8 @@ fn lines(difference: &ImageDiff) -> impl Iterator<Item = Line<'_>> {
     moved.chain(removed).chain(untagged).chain(added).chain(tagged)
 }
 
-fn write_text(first: &Snapshot, second: &Snapshot, to: &mut dyn Write) -> io::Result<()> {
-    for difference in compare(first, second) {
+fn write_text(differences: impl Iterator<Item = ImageDiff>, to: &mut dyn Write) -> io::Result<()> {
+    for difference in differences {
         let name = &difference.name;
         for line in lines(&difference) {
             match line {
@@ -142,10 +148,10 @@ struct MovedJson<'a> {
     to: Digest,
 }
 
-fn write_json(first: &Snapshot, second: &Snapshot, to: &mut dyn Write) -> io::Result<()> {
+fn write_json(differences: impl Iterator<Item = ImageDiff>, to: &mut dyn Write) -> io::Result<()> {
     write!(to, "{{\"schema\":1,\"images\":[")?;
     let mut is_first = true;
-    for difference in compare(first, second) {
+    for difference in differences {
         write!(to, "{}\n  ", if is_first { "" } else { "," })?;
         is_first = false;
         serde_json::to_writer(&mut *to, &image_json(&difference))?;

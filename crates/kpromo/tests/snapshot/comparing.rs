@@ -42,7 +42,17 @@ async fn a_registry_is_compared_with_its_snapshot_in_any_format() {
     assert_eq!(json["images"][1]["removed"].as_array().unwrap().len(), 3);
 
     let ran = kpromo_with(&["snapshot", "diff", &registry, before.to_str().unwrap(), "--tag=v11"]);
-    assert_eq!(ran.stdout, format!("- app-b@{v9} v10 v11 v2 v9\n"), "{}", ran.stderr);
+    // Both have the digest, which has lost this tag; the other tag of it has moved.
+    assert_eq!(ran.stdout, format!("~ app-b:v2 {v9} -> {v2}\n- app-b:v11 {v9}\n"), "{}", ran.stderr);
+    let ran = kpromo_with(&[
+        "snapshot",
+        "diff",
+        &registry,
+        before.to_str().unwrap(),
+        "--tag=latest",
+        "--exit-code",
+    ]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -71,4 +81,44 @@ async fn an_invalid_file_ends_the_comparison_before_any_request() {
     let empty = desk.write("empty.csv", "\n");
     let ran = kpromo_with(&["snapshot", "diff", &registry, empty.to_str().unwrap()]);
     assert_eq!((ran.code, ran.stdout.as_str()), (20, ""), "{}", ran.stderr);
+}
+
+/// A command that fails leaves the file empty that its output was to go to.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_file_of_a_failed_snapshot_is_not_an_empty_snapshot() {
+    let (server, desk) = (google().await, Desk::new());
+    fill(&server).await;
+    let registry = format!("{}/prod", server.host());
+    for (name, text) in [
+        ("a.yaml", ""),
+        ("a.csv", ""),
+        ("a.json", ""),
+        ("b.json", "\n\n"),
+        ("a", ""),
+        ("b.yaml", "# nothing\n\n"),
+    ] {
+        let file = desk.write(name, text);
+        let ran = kpromo_with(&["snapshot", "diff", file.to_str().unwrap(), &registry]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (10, ""), "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains("not a snapshot"), "{name}: {}", ran.stderr);
+    }
+    assert_eq!(server.tally().snapshot().total(), 0);
+    let whole = expected(true).yaml();
+    let cut = desk.write("cut.yaml", &whole[..whole.len() - 1]);
+    let ran = kpromo_with(&["snapshot", "diff", cut.to_str().unwrap(), &registry]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("may be incomplete"), "{}", ran.stderr);
+    let whole = desk.write("whole.yaml", &whole);
+    let ran = kpromo_with(&["snapshot", "diff", whole.to_str().unwrap(), &registry]);
+    assert!(!ran.stderr.contains("may be incomplete"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_pipe_is_not_read_twice() {
+    let mut command = crate::support::kpromo(None);
+    command.args(["snapshot", "diff", "/dev/stdin", "/dev/stdin"]).stdin(std::process::Stdio::piped());
+    let output = command.output().unwrap();
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("the same pipe"), "{errors}");
 }

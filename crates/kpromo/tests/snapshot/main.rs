@@ -7,6 +7,7 @@ mod declared;
 mod listing;
 mod memory;
 mod outside;
+mod proof;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use oci_types::Digest;
 use oci_types::MediaType;
 use oci_types::Tag;
+use oci_types::text::shown;
 
 use super::{Listed, ListedManifest};
 
@@ -16,6 +17,8 @@ const DEPTH_MAX: usize = 32;
 const TOKEN_MAX: usize = 64 * 1024;
 /// The maximum number of tags of one manifest.
 const TAGS_MAX: usize = 100_000;
+/// How much of an invalid name is reported, in characters.
+const NAME_SHOWN: usize = 80;
 
 /// Decodes one page of a list, piece by piece.
 pub(crate) struct Decoder {
@@ -172,8 +175,8 @@ impl Decoder {
                 (_, value) => skip(value, false),
             },
             (Place::Tags, E::ValueString) => {
-                // A name that is not a valid tag is skipped: it cannot be requested.
-                self.text()?.parse().into_iter().for_each(|tag| give(Listed::Tag(tag)));
+                let name = self.text()?;
+                give(name.parse().map_or_else(|_| invalid(name), Listed::Tag));
                 Place::Tags
             }
             (Place::Tags, E::EndArray) => Place::Page,
@@ -183,7 +186,12 @@ impl Decoder {
             }
             (Place::Children, E::EndArray) => Place::Page,
             (Place::Manifests, E::FieldName) => {
-                self.digest = self.text()?.parse().ok();
+                let name = self.text()?;
+                let digest = name.parse();
+                if digest.is_err() {
+                    give(invalid(name));
+                }
+                self.digest = digest.ok();
                 Place::Manifests
             }
             (Place::Manifests, E::StartObject) => {
@@ -230,8 +238,11 @@ impl Decoder {
                 if self.tags.len() == TAGS_MAX {
                     return Err(format!("a manifest has more than {TAGS_MAX} tags"));
                 }
-                let tag = self.text()?.parse();
-                self.tags.extend(tag);
+                let name = self.text()?;
+                match name.parse() {
+                    Ok(tag) => self.tags.push(tag),
+                    Err(_) => give(invalid(name)),
+                }
                 Place::TagsOfManifest
             }
             (Place::TagsOfManifest, E::EndArray) => Place::Manifest,
@@ -249,6 +260,11 @@ impl Decoder {
     fn text(&self) -> Result<&str, String> {
         self.parser.current_str().map_err(|error| error.to_string())
     }
+}
+
+/// Reports a name that cannot be requested.
+fn invalid(name: &str) -> Listed {
+    Listed::Invalid(shown(name, NAME_SHOWN).into())
 }
 
 /// Returns the position after the start of a value that is skipped.
@@ -317,20 +333,29 @@ mod tests {
 
     fn decode_with_serde(text: &str) -> Result<Vec<Listed>, serde_json::Error> {
         let page: Page = serde_json::from_str(text)?;
-        let parsed = |names: Vec<String>| names.into_iter().filter_map(|name| name.parse::<Tag>().ok());
-        let mut found: Vec<Listed> = parsed(page.tags.unwrap_or_default()).map(Listed::Tag).collect();
+        let one = |name: String| name.parse().map_or_else(|_| invalid(&name), Listed::Tag);
+        let mut found: Vec<Listed> = page.tags.unwrap_or_default().into_iter().map(one).collect();
         found.extend(page.child.into_iter().flatten().map(|child| Listed::Child(child.into())));
         if let Some(manifests) = page.manifest {
             found.push(Listed::Manifests);
-            found.extend(manifests.into_iter().filter_map(|(digest, entry)| {
+            found.extend(manifests.into_iter().flat_map(|(digest, entry)| {
                 let media_type = MediaType::parse(&entry.media_type);
-                let tags = parsed(entry.tag).collect();
+                let (tags, wrong): (Vec<_>, Vec<_>) = entry
+                    .tag
+                    .into_iter()
+                    .map(|name| name.parse::<Tag>().map_err(|_| invalid(&name)))
+                    .partition(Result::is_ok);
+                let tags = tags.into_iter().flatten().collect();
+                let mut all: Vec<Listed> = wrong.into_iter().filter_map(Result::err).collect();
                 let uploaded = match &entry.uploaded {
                     serde_json::Value::String(text) => text.parse().ok(),
                     other => other.as_i64(),
                 };
-                let digest = digest.parse().ok()?;
-                Some(Listed::Manifest(ListedManifest { digest, media_type, tags, uploaded }))
+                all.push(match digest.parse() {
+                    Ok(digest) => Listed::Manifest(ListedManifest { digest, media_type, tags, uploaded }),
+                    Err(_) => invalid(&digest),
+                });
+                all
             }));
         }
         Ok(found)

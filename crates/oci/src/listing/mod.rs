@@ -9,7 +9,7 @@ use oci_types::Digest;
 use oci_types::MediaType;
 use oci_types::Tag;
 
-/// An entry of a list, reported as its bytes arrive. Invalid names are skipped: they cannot be requested.
+/// An entry of a list, reported as its bytes arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listed {
     /// A tag.
@@ -20,6 +20,11 @@ pub enum Listed {
     Manifest(ListedManifest),
     /// The next component of the name of repositories below this one, as Google's registries list them. It is not checked.
     Child(Box<str>),
+    /// A name that is neither a valid tag nor a valid digest, so that it cannot be requested: its first characters, escaped for
+    /// display.
+    Invalid(Box<str>),
+    /// The list starts again, because its registry interrupted it. All entries before are void.
+    Restarted,
 }
 
 /// A manifest as Google's registries list it.
@@ -53,7 +58,8 @@ impl Listing {
             Listed::Manifest(manifest) => {
                 self.manifests.get_or_insert_default().insert(manifest.digest, manifest);
             }
-            Listed::Child(_) => {}
+            Listed::Child(_) | Listed::Invalid(_) => {}
+            Listed::Restarted => *self = Self::default(),
         }
     }
 }

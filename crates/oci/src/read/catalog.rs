@@ -3,7 +3,7 @@
 use http::{Method, StatusCode};
 use oci_types::text::printable;
 use oci_types::{Host, RepositoryPath};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use transport::Class;
 
 use super::pages::{Pages, without_page_size};
@@ -24,7 +24,13 @@ const PAGES_MAX: usize = 10_000;
 /// A page of the catalog.
 #[derive(Deserialize)]
 struct Catalog {
+    /// It must be there, and may be null.
+    #[serde(deserialize_with = "nullable")]
     repositories: Option<Vec<String>>,
+}
+
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 impl Reader {
@@ -34,13 +40,17 @@ impl Reader {
     /// Returns the errors of [`Reader::list_repositories`].
     pub async fn catalog(&self, host: &Host) -> Result<Found<Vec<RepositoryPath>>, Error> {
         let mut found = Vec::new();
-        let catalog = self.list_repositories(host, &mut |name| found.extend(name.parse())).await?;
+        let catalog = self
+            .list_repositories(host, &mut |names| found.extend(names.iter().flat_map(|name| name.parse())))
+            .await?;
         Ok(catalog.map(|()| found))
     }
 
-    /// Lists the repositories of a registry, and passes the names on each page to `give`. They are not checked, and may repeat.
+    /// Lists the repositories of a registry, and passes the names on each page to `give`, which is called once for each page. The
+    /// names are not checked, and may repeat.
     ///
-    /// [`Found::Absent`] proves that the registry has no catalog.
+    /// [`Found::Absent`] proves that the registry has no catalog. An error after the first call of `give` means that the catalog
+    /// exists and was not read to its end.
     ///
     /// # Errors
     /// Returns an error if the registry does not answer with a catalog, if a page refers to another host, if its next page
@@ -48,7 +58,7 @@ impl Reader {
     pub async fn list_repositories(
         &self,
         host: &Host,
-        give: &mut (dyn FnMut(&str) + Send),
+        give: &mut (dyn FnMut(&[String]) + Send),
     ) -> Result<Found<()>, Error> {
         let doing = format!("listing the repositories of {host}");
         let session = self.sessions.of(host)?;
@@ -58,6 +68,7 @@ impl Reader {
         let mut call = Call { method: Method::GET, url, kind, class, session, repository: None, scopes };
         let mut pages = Pages::new(&doing, PAGES_MAX, CATALOG_MAX);
         let mut previous = Vec::new();
+        let mut without_size = false;
         loop {
             let mut request = call.request().follow().limit(PAGE_MAX.min(pages.left()));
             let plain = without_page_size(&call.url);
@@ -66,9 +77,7 @@ impl Reader {
             }
             let asked = self.sessions.send(&call, request, &doing).await;
             if let Some(plain) = plain.filter(|_| refuses_page_size(&asked)) {
-                if asked.as_ref().is_ok_and(|reply| reply.status().is_client_error()) {
-                    call.session.learn_page_size_refused();
-                }
+                without_size |= asked.as_ref().is_ok_and(|reply| reply.status().is_client_error());
                 call.url = plain;
                 continue;
             }
@@ -77,12 +86,16 @@ impl Reader {
                 return call.session.absence(&reply, NO_REPOSITORY, &doing).map(Found::Absent);
             }
             let answer = success(reply, &doing)?;
+            // Only the page size was refused.
+            if std::mem::take(&mut without_size) {
+                call.session.learn_page_size_refused();
+            }
             let malformed = |problem: String| Error::new(&doing, ErrorKind::Malformed(problem));
             let catalog: Catalog = serde_json::from_slice(answer.body()).map_err(|error| {
                 malformed(format!("a catalog is expected: {}", printable(&error.to_string(), 200)))
             })?;
             let names = catalog.repositories.unwrap_or_default();
-            names.iter().for_each(|name| give(name));
+            give(&names);
             let next = pages.next(&answer, &call.url, answer.body().len() as u64)?;
             let Some(next) = next else { return Ok(Found::Present(())) };
             // The URLs of such pages may all differ, so that they are not found to repeat.

@@ -102,7 +102,8 @@ impl Reader {
     /// Reads a manifest, and verifies it against the digest by which it was requested.
     ///
     /// # Errors
-    /// Returns an error if the manifest does not exist, is larger than [`MANIFEST_MAX`], or does not match its digest.
+    /// Returns an error if the manifest does not exist, is larger than [`MANIFEST_MAX`], or does not match its digest, or if a
+    /// tag is answered with neither a digest nor a valid manifest.
     pub async fn manifest(&self, repository: &Repository, which: Selector<'_>) -> Result<RawManifest, Error> {
         let doing = format!("reading {}", which.within(repository));
         let (_, reply) = self.get(repository, which, &doing).await?;
@@ -179,6 +180,14 @@ fn received(reply: Reply, which: Selector<'_>, doing: &str) -> Result<RawManifes
     };
     let manifest = RawManifest::received(content_type.as_deref(), answer.into_body());
     match expected {
+        // Nothing but its form distinguishes the manifest from the page of a proxy.
+        None => match manifest.parse() {
+            Ok(_) => Ok(manifest),
+            Err(error) => {
+                let problem = format!("a manifest is expected: {error}");
+                Err(Error::new(doing, ErrorKind::Malformed(problem)))
+            }
+        },
         Some(expected) if !expected.names(manifest.bytes()) => {
             Err(Error::new(doing, ErrorKind::WrongDigest { expected, got: manifest.digest() }))
         }

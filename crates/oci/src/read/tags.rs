@@ -22,6 +22,8 @@ const PAGE_MAX: u64 = 128 * 1024 * 1024;
 const LISTING_MAX: u64 = 256 * 1024 * 1024;
 /// The maximum number of pages of one list.
 const PAGES_MAX: usize = 2_000;
+/// The maximum number of times that a list is read again from its first page.
+const RESTARTS_MAX: usize = 3;
 
 impl Reader {
     /// Lists all tags of a repository, and its manifests if the registry lists them.
@@ -38,8 +40,9 @@ impl Reader {
     }
 
     /// Lists all pages of a repository, and passes the entries to `give` as their bytes arrive, so that no list has to fit into
-    /// memory. A page that is interrupted is read again, and its entries are passed again. If this method returns an error, the
-    /// entries that were passed before it are unreliable.
+    /// memory. A page that is interrupted is read again, and its entries are passed again. [`Listed::Restarted`] comes before
+    /// them if those that were passed before are void. If this method returns an error, the entries that were passed before it
+    /// are unreliable.
     ///
     /// [`Found::Absent`] proves that the repository has no tags. It may still hold untagged manifests.
     ///
@@ -55,9 +58,11 @@ impl Reader {
         let mut call = self.call(Method::GET, repository, "tags/list", "tags")?;
         call.session.page_size().into_iter().for_each(|size| call.url.set_query(Some(&format!("n={size}"))));
         let mut pages = Pages::new(&doing, PAGES_MAX, LISTING_MAX);
-        let mut has_listed = false;
+        let first = call.url.clone();
+        let mut progress = Progress::default();
+        let (mut without_size, mut restarts) = (false, 0);
         loop {
-            let mut page = Page::new(give, &mut has_listed);
+            let mut page = Page::new(give, &mut progress);
             let mut request = call.request().follow().limit(PAGE_MAX.min(pages.left()));
             // Some hosts refuse a page size, with various statuses. Then the page is requested without it; that request is
             // retried like any other.
@@ -68,18 +73,31 @@ impl Reader {
             let asked = self.sessions.pieces(&call, request, &doing, &mut page).await;
             let (problem, bytes) = page.finish();
             if let Some(plain) = plain.filter(|_| may_refuse_page_size(&asked)) {
-                if asked.as_ref().is_ok_and(|reply| reply.status().is_client_error()) {
-                    call.session.learn_page_size_refused();
-                }
+                without_size |= asked.as_ref().is_ok_and(|reply| reply.status().is_client_error());
                 call.url = plain;
                 continue;
             }
             let reply = asked?;
             // A later page that does not exist does not end the list, unless the list has been empty so far.
-            if reply.status() == StatusCode::NOT_FOUND && !has_listed {
+            if reply.status() == StatusCode::NOT_FOUND && !progress.has_listed {
                 return call.session.absence(&reply, NO_REPOSITORY, &doing).map(Found::Absent);
             }
             let answer = success(reply, &doing)?;
+            // Only the page size was refused.
+            if std::mem::take(&mut without_size) {
+                call.session.learn_page_size_refused();
+            }
+            if std::mem::take(&mut progress.is_void) {
+                restarts += 1;
+                if restarts > RESTARTS_MAX {
+                    let problem = format!("its pages were interrupted more than {RESTARTS_MAX} times");
+                    return Err(Error::new(doing, ErrorKind::Unreasonable(problem)));
+                }
+                give(Listed::Restarted);
+                (pages, call.url) = (Pages::new(&doing, PAGES_MAX, LISTING_MAX), first.clone());
+                progress = Progress::default();
+                continue;
+            }
             if let Some(problem) = problem {
                 let problem = format!("a list of tags is expected: {}", printable(&problem, 200));
                 return Err(Error::new(doing, ErrorKind::Malformed(problem)));
@@ -88,6 +106,7 @@ impl Reader {
                 None => return Ok(Found::Present(())),
                 Some(next) => call.url = next,
             }
+            progress.next_page();
         }
     }
 }
@@ -103,11 +122,30 @@ fn may_refuse_page_size(asked: &Result<Reply, Error>) -> bool {
     }
 }
 
+/// What a list has passed on so far.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Whether the list has had any entry.
+    has_listed: bool,
+    /// Whether the current page has had any entry.
+    in_page: bool,
+    /// Whether the current page has had more than tags, which are looked up where they matter.
+    manifests_in_page: bool,
+    is_later_page: bool,
+    /// Whether the whole list has to be read again.
+    is_void: bool,
+}
+
+impl Progress {
+    fn next_page(&mut self) {
+        (self.in_page, self.manifests_in_page, self.is_later_page) = (false, false, true);
+    }
+}
+
 /// A page while it arrives.
 struct Page<'a> {
     give: &'a mut (dyn FnMut(Listed) + Send),
-    /// Whether the list has had any entry so far.
-    has_listed: &'a mut bool,
+    progress: &'a mut Progress,
     decoder: Decoder,
     problem: Option<String>,
     bytes: u64,
@@ -115,27 +153,30 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn new(give: &'a mut (dyn FnMut(Listed) + Send), has_listed: &'a mut bool) -> Self {
-        Self { give, has_listed, decoder: Decoder::new(), problem: None, bytes: 0, began: false }
+    fn new(give: &'a mut (dyn FnMut(Listed) + Send), progress: &'a mut Progress) -> Self {
+        Self { give, progress, decoder: Decoder::new(), problem: None, bytes: 0, began: false }
     }
 
     /// Ends the page. Returns what is wrong with it, if anything, and its size in bytes. A page that never started is not
     /// checked.
     fn finish(self) -> (Option<String>, u64) {
-        let Self { give, has_listed, decoder, problem, bytes, began } = self;
-        let mut note = noting(give, has_listed);
-        let problem = problem.or_else(|| if began { decoder.finish(&mut note).err() } else { None });
+        let Self { give, progress, decoder, problem, bytes, began } = self;
+        let ends = began && !progress.is_void;
+        let mut note = noting(give, progress);
+        let problem = problem.or_else(|| if ends { decoder.finish(&mut note).err() } else { None });
         (problem, bytes)
     }
 }
 
-/// Wraps `give` so that it records that there was an entry.
+/// Wraps `give` so that it records what was passed on.
 fn noting<'a>(
     give: &'a mut (dyn FnMut(Listed) + Send),
-    has_listed: &'a mut bool,
+    progress: &'a mut Progress,
 ) -> impl FnMut(Listed) + use<'a> {
     move |listed| {
-        *has_listed |= !matches!(listed, Listed::Manifests);
+        progress.has_listed |= !matches!(listed, Listed::Manifests);
+        progress.in_page = true;
+        progress.manifests_in_page |= !matches!(listed, Listed::Tag(_) | Listed::Invalid(_));
         give(listed);
     }
 }
@@ -143,11 +184,21 @@ fn noting<'a>(
 impl Sink for Page<'_> {
     fn begin(&mut self) {
         (self.decoder, self.problem, self.bytes, self.began) = (Decoder::new(), None, 0, true);
+        if self.progress.is_later_page {
+            // The entries of this page cannot be told from those of the pages before.
+            self.progress.is_void |= self.progress.manifests_in_page;
+        } else if self.progress.in_page {
+            (self.give)(Listed::Restarted);
+            *self.progress = Progress::default();
+        }
     }
 
     fn take(&mut self, piece: Bytes) -> bool {
+        if self.progress.is_void {
+            return false;
+        }
         self.bytes += piece.len() as u64;
-        self.problem = self.decoder.push(piece, &mut noting(self.give, self.has_listed)).err();
+        self.problem = self.decoder.push(piece, &mut noting(self.give, self.progress)).err();
         self.problem.is_none()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oci::Digest;
+use oci::{Digest, Tag};
 
 use super::{Contents, Snapshot};
 
@@ -24,22 +24,38 @@ pub struct ImageDiff {
 }
 
 impl ImageDiff {
+    /// Keeps what concerns these digests.
+    fn keep(&mut self, digests: &[Digest]) {
+        let Self { name: _, removed, added, untagged, tagged, moved } = self;
+        let concerns = |digest: &Digest| digests.contains(digest);
+        removed.retain(|(digest, _)| concerns(digest));
+        added.retain(|(digest, _)| concerns(digest));
+        untagged.retain(|(_, digest)| concerns(digest));
+        tagged.retain(|(_, digest)| concerns(digest));
+        moved.retain(|(_, from, to)| concerns(from) || concerns(to));
+    }
+
     fn is_empty(&self) -> bool {
         let Self { name: _, removed, added, untagged, tagged, moved } = self;
         removed.is_empty() && added.is_empty() && untagged.is_empty() && tagged.is_empty() && moved.is_empty()
     }
 }
 
-/// Compares two snapshots. Returns the images that differ, in order.
-pub fn diff<'a>(first: &'a Snapshot, second: &'a Snapshot) -> impl Iterator<Item = ImageDiff> + use<'a> {
+/// Compares two snapshots. Returns the images that differ, in order. With `tag`, only differences of the digests that have this
+/// tag in either snapshot. Both snapshots have to be whole for this: a digest that has lost the tag is not a removed digest.
+pub fn diff<'a>(
+    first: &'a Snapshot,
+    second: &'a Snapshot,
+    tag: Option<&'a Tag>,
+) -> impl Iterator<Item = ImageDiff> + use<'a> {
     let names: BTreeSet<&str> = first.images().chain(second.images()).map(|(name, _)| name).collect();
     names
         .into_iter()
-        .map(|name| of_image(name, first.images.get(name), second.images.get(name)))
+        .map(move |name| of_image(name, first.images.get(name), second.images.get(name), tag))
         .filter(|difference| !difference.is_empty())
 }
 
-fn of_image(name: &str, first: Option<&Contents>, second: Option<&Contents>) -> ImageDiff {
+fn of_image(name: &str, first: Option<&Contents>, second: Option<&Contents>, tag: Option<&Tag>) -> ImageDiff {
     let (first, second) = (Sides::of(first), Sides::of(second));
     let mut difference = ImageDiff { name: name.to_owned(), ..ImageDiff::default() };
     (difference.removed, difference.untagged) = first.without(&second);
@@ -48,6 +64,10 @@ fn of_image(name: &str, first: Option<&Contents>, second: Option<&Contents>) -> 
         if let Some(to) = second.tags.get(tag).filter(|to| *to != from) {
             difference.moved.push(((*tag).to_owned(), *from, *to));
         }
+    }
+    if let Some(tag) = tag {
+        let named = [&first, &second].into_iter().filter_map(|side| side.tags.get(tag.as_str()).copied());
+        difference.keep(&named.collect::<Vec<_>>());
     }
     difference
 }
@@ -112,7 +132,7 @@ mod tests {
         let b = snapshot(&[("same", &[(1, "v1")]), ("x", &[(1, "v1 new"), (4, "v2 v4"), (5, "")])]);
         let digest = |n: u8| Digest::Sha256([n; 32]);
         let text = |text: &str| text.to_owned();
-        let found: Vec<ImageDiff> = diff(&a, &b).collect();
+        let found: Vec<ImageDiff> = diff(&a, &b, None).collect();
         assert_eq!(found.len(), 2);
         assert_eq!(
             (found[0].name.as_str(), &found[0].removed),
@@ -127,6 +147,36 @@ mod tests {
             moved: vec![(text("v2"), digest(2), digest(4))],
         };
         assert_eq!(found[1], expected);
-        assert_eq!(diff(&a, &a).count(), 0);
+        assert_eq!(diff(&a, &a, None).count(), 0);
+    }
+
+    #[test]
+    fn a_tag_limits_what_is_told_and_not_what_is_compared() {
+        let a = snapshot(&[
+            ("lost", &[(1, "v1 x"), (2, "y")]),
+            ("moved", &[(1, "v1"), (2, "v2")]),
+            ("other", &[(1, "v2")]),
+            ("same", &[(1, "v1 x"), (2, "y")]),
+        ]);
+        let b = snapshot(&[
+            ("lost", &[(1, "x")]),
+            ("moved", &[(1, "old"), (2, "v1 v2")]),
+            ("other", &[(2, "v2")]),
+            ("same", &[(1, "v1 x"), (3, "y")]),
+        ]);
+        let digest = |n: u8| Digest::Sha256([n; 32]);
+        let text = |text: &str| text.to_owned();
+        let v1 = "v1".parse().unwrap();
+        let told = |a, b| diff(a, b, Some(&v1)).collect::<Vec<ImageDiff>>();
+        let lost =
+            ImageDiff { name: text("lost"), untagged: vec![(text("v1"), digest(1))], ..ImageDiff::default() };
+        let moved = ImageDiff {
+            name: text("moved"),
+            tagged: vec![(text("old"), digest(1))],
+            moved: vec![(text("v1"), digest(1), digest(2))],
+            ..ImageDiff::default()
+        };
+        assert_eq!(told(&a, &b), [lost, moved]);
+        assert_eq!(told(&b, &a)[0].tagged, [(text("v1"), digest(1))]);
     }
 }

@@ -6,8 +6,10 @@ use oci::{Digest, Listed, MediaType, Tag};
 
 use super::Contents;
 
-/// The contents of one repository, as listed. An entry may be listed several times, because a page that is interrupted is read
-/// again.
+/// The maximum number of invalid names of a list that are kept.
+const INVALID_MAX: usize = 3;
+
+/// The contents of one repository, as listed. An entry may be listed several times.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
     /// Whether the registry lists manifests and child repositories, as Google's do.
@@ -15,6 +17,9 @@ pub(super) struct Draft {
     tags: BTreeSet<Tag>,
     manifests: HashMap<Digest, Manifest>,
     children: BTreeSet<Box<str>>,
+    /// Some of the names that cannot be requested.
+    invalid: BTreeSet<Box<str>>,
+    has_more_invalid: bool,
 }
 
 #[derive(Debug)]
@@ -50,7 +55,22 @@ impl Draft {
                 self.is_google = true;
                 self.children.insert(name);
             }
+            Listed::Invalid(name) => {
+                if self.invalid.len() < INVALID_MAX {
+                    self.invalid.insert(name);
+                } else {
+                    self.has_more_invalid |= !self.invalid.contains(&name);
+                }
+            }
+            Listed::Restarted => *self = Self::default(),
         }
+    }
+
+    /// Returns some of the listed names that are neither valid tags nor valid digests, for display. `None` if there are none.
+    pub(super) fn invalid_names(&self) -> Option<String> {
+        let names: Vec<String> = self.invalid.iter().map(|name| format!("`{name}`")).collect();
+        let more = if self.has_more_invalid { " and others" } else { "" };
+        (!names.is_empty()).then(|| names.join(", ") + more)
     }
 
     pub(super) fn is_google(&self) -> bool {
@@ -160,6 +180,40 @@ mod tests {
         draft.resolved(tag("moved"), b, &MediaType::OciManifest);
         assert_eq!(draft.indexes().count(), 2);
         assert_eq!(draft.into_contents(), Contents::new([(a, vec![tag("v1")]), (b, vec![tag("moved")])]));
+    }
+
+    #[test]
+    fn a_list_that_starts_again_keeps_nothing() {
+        let mut draft = Draft::default();
+        let media_type = MediaType::OciManifest;
+        let ghost =
+            ListedManifest { digest: Digest::of(b"a"), media_type, tags: vec![tag("v1")], uploaded: None };
+        for listed in [
+            Listed::Manifests,
+            Listed::Manifest(ghost),
+            Listed::Child("a".into()),
+            Listed::Tag(tag("v1")),
+            Listed::Invalid("-".into()),
+            Listed::Restarted,
+            Listed::Tag(tag("v2")),
+        ] {
+            draft.take(listed);
+        }
+        assert!(!draft.is_google() && draft.take_children().is_empty());
+        assert_eq!(draft.invalid_names(), None);
+        assert_eq!(draft.take_unresolved(), [tag("v2")].into());
+        assert_eq!(draft.into_contents(), Contents::default());
+    }
+
+    #[test]
+    fn some_invalid_names_are_kept() {
+        let mut draft = Draft::default();
+        for name in ["-a", "-b", "-a", "-c", "-b"] {
+            draft.take(Listed::Invalid(name.into()));
+        }
+        assert_eq!(draft.invalid_names().unwrap(), "`-a`, `-b`, `-c`");
+        draft.take(Listed::Invalid("-d".into()));
+        assert_eq!(draft.invalid_names().unwrap(), "`-a`, `-b`, `-c` and others");
     }
 
     #[test]

@@ -25,6 +25,16 @@ pub enum SnapshotError {
         root: RegistryRoot,
         /// The number of repositories in the catalog of the host.
         listed: usize,
+        /// The answer for the registry's path as a repository, if the registry refuses it.
+        repository: Option<oci::Error>,
+    },
+    /// The catalog does not have the repository that the registry's path names, and the registry does not prove that there is
+    /// none. It may be hidden from the credentials.
+    Unproven {
+        /// The registry.
+        root: RegistryRoot,
+        /// The answer for the registry's path as a repository.
+        repository: oci::Error,
     },
     /// The registry lists more than a snapshot may have.
     Unreasonable {
@@ -52,9 +62,15 @@ impl fmt::Display for SnapshotError {
                     None => write!(f, "\n  the catalog of {}: there is none", root.host),
                 }
             }
-            Self::Unknown { root, listed } => write!(
+            Self::Unknown { root, listed, repository } => {
+                write!(f, "no repository is found at {root} or below: the catalog of {} lists ", root.host)?;
+                write!(f, "{listed} repositories, none of them there")?;
+                repository.iter().try_for_each(|error| write!(f, "\n  {error}"))
+            }
+            Self::Unproven { root, repository } => write!(
                 f,
-                "there is no repository at {root} or below: the catalog of {} lists {listed} repositories, none of them there",
+                "whether {root} is a repository itself is not known: the catalog of {} does not list it, and the registry \
+                 does not say that it does not exist\n  {repository}",
                 root.host
             ),
             Self::Unreasonable { root, limit } => write!(f, "{root} is too large for a snapshot: {limit}"),
@@ -76,6 +92,13 @@ impl SnapshotError {
                 let causes = [catalog, repository].into_iter().flatten();
                 let advice = causes.filter(|error| is_about_access(error)).find_map(oci::Error::advice);
                 Some(advice.map_or(own.clone(), |advice| format!("{advice}; or {own}")))
+            }
+            Self::Unproven { root, repository } => {
+                let own = format!(
+                    "if it is no repository, take a snapshot of {}, or of each repository below",
+                    root.host
+                );
+                Some(repository.advice().map_or(own.clone(), |advice| format!("{advice}; {own}")))
             }
             Self::Unknown { .. } => {
                 Some("check the path, and whether the credentials show all repositories".to_owned())

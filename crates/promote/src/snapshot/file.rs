@@ -1,5 +1,6 @@
 //! Reads snapshots from files, in any of their formats.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs::File;
@@ -7,7 +8,7 @@ use std::io::Read;
 use std::path::Path;
 
 use oci::{Digest, RepositoryPath, Tag};
-use oci_types::text::printable;
+use oci_types::text::{printable, shown, visible};
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de};
 
@@ -17,6 +18,17 @@ use super::{Contents, Format, Snapshot};
 const FILE_MAX: u64 = 64 << 20;
 /// The maximum number of values in a file.
 const VALUES_MAX: usize = 8_000_000;
+/// The maximum length of a description of what is wrong with a file, in characters.
+const PROBLEM_MAX: usize = 400;
+
+/// A snapshot that was read from a file.
+#[derive(Debug)]
+pub struct FileSnapshot {
+    /// The snapshot.
+    pub snapshot: Snapshot,
+    /// Whether the file ends as snapshots do: YAML and CSV with an empty line. A file without it may have been cut off.
+    pub has_end: bool,
+}
 
 /// A file that is not a readable snapshot.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +42,13 @@ pub struct InvalidSnapshot {
 /// With any other name, the content determines it.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read, has more than 64 MiB, or is not a snapshot.
-pub fn read_file(path: &Path) -> Result<Snapshot, InvalidSnapshot> {
-    let invalid = |problem: String| InvalidSnapshot { file: path.display().to_string(), problem };
+/// Returns an error if the file cannot be read, has more than 64 MiB, or is not a snapshot. A file that a failed command has left
+/// empty is not a snapshot.
+pub fn read_file(path: &Path) -> Result<FileSnapshot, InvalidSnapshot> {
+    let invalid = |problem: String| InvalidSnapshot {
+        file: visible(&path.display().to_string()),
+        problem: shown(&problem, PROBLEM_MAX),
+    };
     let text = text_of(path).map_err(invalid)?;
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     let format = match extension.to_ascii_lowercase().as_str() {
@@ -41,7 +57,9 @@ pub fn read_file(path: &Path) -> Result<Snapshot, InvalidSnapshot> {
         "json" => Format::Json,
         _ => format_of(&text),
     };
-    parse(&text, format).map_err(|problem| invalid(format!("not a snapshot: {problem}")))
+    let parsed = parse(&text, format).map_err(|problem| invalid(format!("not a snapshot: {problem}")));
+    let has_end = format == Format::Json || text.lines().last().is_some_and(|line| line.trim().is_empty());
+    Ok(FileSnapshot { snapshot: parsed?, has_end })
 }
 
 fn text_of(path: &Path) -> Result<String, String> {
@@ -55,7 +73,9 @@ fn text_of(path: &Path) -> Result<String, String> {
     if bytes.len() as u64 > FILE_MAX {
         return Err(format!("larger than {} MiB, which no snapshot may be", FILE_MAX >> 20));
     }
-    String::from_utf8(bytes).map_err(|_| "not a text in UTF-8".to_owned())
+    let text = String::from_utf8(bytes).map_err(|_| "not a text in UTF-8".to_owned())?;
+    // Editors may put a byte order mark at the start.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn format_of(text: &str) -> Format {
@@ -71,13 +91,53 @@ fn format_of(text: &str) -> Format {
 
 fn parse(text: &str, format: Format) -> Result<Snapshot, String> {
     if text.trim().is_empty() {
-        return Ok(Snapshot::default());
+        // A snapshot without images is an empty line, and in JSON an empty list.
+        return match format {
+            Format::Yaml | Format::Csv if text.contains('\n') => Ok(Snapshot::default()),
+            _ => Err("it is empty, perhaps because the command that was to write it failed".to_owned()),
+        };
     }
     match format {
         Format::Csv => from_csv(text),
         Format::Json => serde_json::from_str(text).map_err(|error| printable(&error.to_string(), 300)),
-        Format::Yaml => from_yaml(text),
+        Format::Yaml => {
+            let snapshot: Snapshot = from_yaml(&with_quoted_null(text))?;
+            // YAML takes comments alone for an empty list.
+            if snapshot.images.is_empty() && !begins_list(text) {
+                return Err("a list of images is expected".to_owned());
+            }
+            Ok(snapshot)
+        }
     }
+}
+
+/// Returns whether the first line of a YAML file that is neither empty nor a comment begins a list.
+fn begins_list(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#') && *line != "---");
+    first.is_some_and(|line| line.starts_with(['-', '[']))
+}
+
+/// Quotes names that are `null`. Snapshots have names without quotes, and YAML takes this one for no value.
+fn with_quoted_null(text: &str) -> Cow<'_, str> {
+    let is_null = |line: &str| {
+        let line = line.trim();
+        line.strip_prefix('-').unwrap_or(line).trim_start() == "name: null"
+    };
+    if !text.lines().any(is_null) {
+        return Cow::Borrowed(text);
+    }
+    let mut quoted = String::with_capacity(text.len() + 1024);
+    for line in text.split_inclusive('\n') {
+        match line.strip_suffix('\n').unwrap_or(line).trim_end().strip_suffix("null") {
+            Some(start) if is_null(line) => {
+                quoted.push_str(start);
+                quoted.push_str("\"null\"\n");
+            }
+            _ => quoted.push_str(line),
+        }
+    }
+    Cow::Owned(quoted)
 }
 
 fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, String> {
@@ -154,9 +214,14 @@ fn from_line(line: &str) -> Result<(String, Digest, Option<Tag>), String> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Image {
-    /// An empty name is null in YAML, as the Go tool writes it.
+    /// An empty name is null in YAML, as the Go tool writes it. It has to be there.
+    #[serde(deserialize_with = "nullable")]
     name: Option<String>,
     dmap: Dmap,
+}
+
+fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(deserializer)
 }
 
 struct Dmap(BTreeMap<Digest, Vec<Tag>>);
@@ -222,7 +287,7 @@ mod tests {
         let digest = |n: u8| Digest::Sha256([n; 32]);
         snapshot.insert("", Contents::new([(digest(1), tags("v1"))]));
         // Names and tags that YAML could take for numbers and other values.
-        for name in ["1.10", "true", "a/b", "123e4", "0x10", "no"] {
+        for name in ["1.10", "true", "a/b", "123e4", "0x10", "no", "null"] {
             snapshot.insert(name, Contents::new([(digest(1), tags("1.10 null v1")), (digest(2), tags(""))]));
         }
         snapshot.insert("z", Contents::new([(Digest::Sha512([7; 64]), tags("latest"))]));
@@ -243,7 +308,11 @@ mod tests {
                     snapshot.write(format, &mut bytes).unwrap();
                     let path = folder.path().join(name);
                     std::fs::write(&path, bytes).unwrap();
-                    assert_eq!(read_file(&path).unwrap(), snapshot, "{name}");
+                    let read = read_file(&path).unwrap();
+                    assert_eq!((read.snapshot, read.has_end), (snapshot.clone(), true), "{name}");
+                    let marked = [b"\xef\xbb\xbf", std::fs::read(&path).unwrap().as_slice()].concat();
+                    std::fs::write(&path, marked).unwrap();
+                    assert_eq!(read_file(&path).unwrap().snapshot, snapshot, "{name} with a byte order mark");
                 }
             }
         }
@@ -263,6 +332,17 @@ mod tests {
             (Format::Yaml, image("a", "[]") + &format!("    \"{digest}\": []\n"), "line 4"),
             (Format::Yaml, "- name: a\n  dmap:\n    x: []\n".to_owned(), "digest"),
             (Format::Yaml, "- name: a\n  dmap: {}\n  more: 1\n".to_owned(), "line 3"),
+            (Format::Yaml, "- name: a\n  dmap:\n".to_owned(), "line 2"),
+            (Format::Yaml, format!("- dmap:\n    \"{digest}\": []\n"), "name"),
+            (Format::Yaml, String::new(), "empty"),
+            (Format::Yaml, "# a comment\n\n".to_owned(), "a list of images"),
+            (Format::Yaml, "---\n# a comment\n\n".to_owned(), "line 1"),
+            (Format::Yaml, "null\n\n".to_owned(), "line 1"),
+            (Format::Csv, String::new(), "empty"),
+            (Format::Csv, "  ".to_owned(), "empty"),
+            (Format::Json, String::new(), "empty"),
+            (Format::Json, "\n".to_owned(), "empty"),
+            (Format::Json, format!(r#"[{{"dmap":{{"{digest}":[]}}}}]"#), "name"),
             (Format::Json, "{}".to_owned(), "a list of images"),
             (Format::Json, format!(r#"[{{"name":"a","dmap":{{"{digest}":[],"{digest}":[]}}}}]"#), "twice"),
             (Format::Csv, format!("a@{digest},-\n\nb@{digest},a:v1\n"), "line 3"),
@@ -284,6 +364,37 @@ mod tests {
         assert!(read_file(&path).unwrap_err().to_string().contains("UTF-8"));
         assert!(read_file(folder.path()).unwrap_err().to_string().contains("folder"));
         assert!(read_file(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_file_that_may_be_cut_off_is_read_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for format in [Format::Yaml, Format::Csv] {
+            let mut bytes = Vec::new();
+            sample().write(format, &mut bytes).unwrap();
+            bytes.pop();
+            let path = folder.path().join(if format == Format::Yaml { "a.yaml" } else { "a.csv" });
+            std::fs::write(&path, bytes).unwrap();
+            let read = read_file(&path).unwrap();
+            assert_eq!((read.snapshot, read.has_end), (sample(), false));
+        }
+    }
+
+    #[test]
+    fn what_a_file_says_does_not_reach_the_terminal_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = Digest::of(b"x");
+        for text in [
+            format!("a\u{1b}[31m@{digest},-\n"),
+            "a@sha256:\u{1b}[31m,-\n".to_owned(),
+            format!("a@{digest},a:\u{1b}[31m\n"),
+        ] {
+            let path = folder.path().join("a\u{1b}]0;x\u{7}.csv");
+            std::fs::write(&path, text).unwrap();
+            let error = read_file(&path).unwrap_err().to_string();
+            assert!(error.contains("line 1") && error.contains("a\\u{1b}]0;x"), "{error:?}");
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use declared::declared;
 pub use diff::{ImageDiff, diff};
 pub(crate) use draft::FoundManifest;
 pub use error::SnapshotError;
-pub use file::{InvalidSnapshot, read_file};
+pub use file::{FileSnapshot, InvalidSnapshot, read_file};
 pub use format::Format;
 use oci::{Digest, Tag};
 pub(crate) use walk::read_manifests;

@@ -101,7 +101,16 @@ struct Walk<'a> {
     digests: usize,
     indexes: Indexes,
     invalid_names: usize,
+    /// The number of repositories that list invalid names.
+    invalid_lists: usize,
     vanished: usize,
+}
+
+/// What a catalog has listed, up to its end or its failure.
+#[derive(Debug, Default)]
+struct Catalog {
+    pages: usize,
+    names: usize,
 }
 
 /// What the concurrent requests of a walk share.
@@ -131,6 +140,7 @@ impl<'a> Walk<'a> {
             digests: 0,
             indexes: Indexes::new(),
             invalid_names: 0,
+            invalid_lists: 0,
             vanished: 0,
         }
     }
@@ -193,7 +203,7 @@ impl<'a> Walk<'a> {
                 Err(error) => return Err(error.into()),
             }
         }
-        let mut listed = 0;
+        let mut listed = Catalog::default();
         let catalog = self.catalog(&mut listed).await;
         match (catalog, itself, &root.prefix) {
             (Ok(true), Some(draft), Some(path)) => {
@@ -203,16 +213,31 @@ impl<'a> Walk<'a> {
             }
             (Ok(true), None, Some(path)) => {
                 if self.queue.is_empty() {
-                    return Err(SnapshotError::Unknown { root: root.clone(), listed });
+                    let (root, listed) = (root.clone(), listed.names);
+                    return Err(SnapshotError::Unknown { root, listed, repository: refused });
                 }
-                // It is not asked for again, unless the answer proved nothing.
-                if refused.is_none() && self.queue.remove(path) {
-                    self.vanished(path);
+                let Some(refused) = refused else {
+                    // It is not asked for again.
+                    if self.queue.remove(path) {
+                        self.vanished(path);
+                    }
+                    return Ok(());
+                };
+                // It is asked for again if it is listed. A catalog may hide what the credentials may not read.
+                if self.queue.contains(path) || denies_name(&refused) {
+                    return Ok(());
                 }
+                let Some(listed) = &mut self.listed else {
+                    return Err(SnapshotError::Unproven { root: root.clone(), repository: refused });
+                };
+                listed.unread.push((Repository { host: root.host.clone(), path: path.clone() }, refused));
                 Ok(())
             }
             (Ok(true), ..) => Ok(()),
-            (Err(SnapshotError::Registry(error)), _, _) if !is_refusal(&error) => Err(error.into()),
+            // A catalog that was read in part exists, whatever the answer for its next page.
+            (Err(SnapshotError::Registry(error)), _, _) if listed.pages > 0 || !is_refusal(&error) => {
+                Err(error.into())
+            }
             (Err(error @ SnapshotError::Unreasonable { .. }), _, _) => Err(error),
             (_, Some(draft), Some(path)) => {
                 run.emit(&Event::Warned(format!(
@@ -232,17 +257,20 @@ impl<'a> Walk<'a> {
     }
 
     /// Queues the repositories of the catalog that belong to the registry. Returns `false` if there is no catalog.
-    async fn catalog(&mut self, listed: &mut usize) -> Result<bool, SnapshotError> {
+    async fn catalog(&mut self, listed: &mut Catalog) -> Result<bool, SnapshotError> {
         let Asking { run, reader, root, .. } = self.asking;
         let mut names: BTreeSet<RepositoryPath> = BTreeSet::new();
         let (mut invalid, mut is_too_large) = (0, false);
-        let mut give = |name: &str| {
-            *listed += 1;
-            match name.parse::<RepositoryPath>() {
-                Err(_) => invalid += 1,
-                Ok(path) if name_below(&path, root).is_none() => {}
-                Ok(_) if names.len() == REPOSITORIES_MAX => is_too_large = true,
-                Ok(path) => drop(names.insert(path)),
+        let mut give = |page: &[String]| {
+            listed.pages += 1;
+            listed.names += page.len();
+            for name in page {
+                match name.parse::<RepositoryPath>() {
+                    Err(_) => invalid += 1,
+                    Ok(path) if name_below(&path, root).is_none() => {}
+                    Ok(_) if names.len() == REPOSITORIES_MAX => is_too_large = true,
+                    Ok(path) => drop(names.insert(path)),
+                }
             }
         };
         let found = reader.list_repositories(&root.host, &mut give).await?;
@@ -264,15 +292,24 @@ impl<'a> Walk<'a> {
     /// Adds a repository to the snapshot, and queues the repositories below it.
     fn take(&mut self, path: &RepositoryPath, mut draft: Draft) -> Result<(), SnapshotError> {
         let Asking { run, root, tag, .. } = self.asking;
+        if let Some(names) = draft.invalid_names() {
+            self.invalid_list(path, &names);
+        }
         let before = self.queue.len();
         for child in draft.take_children() {
             let below = child.parse::<RepositoryPath>().ok().filter(|_| !child.contains('/'));
-            match below.and_then(|child| path.join(&child).ok()) {
-                None => self.invalid_name(path, &child),
-                Some(below) if self.seen.len() == REPOSITORIES_MAX && !self.seen.contains(&below) => {
+            let below = below.map(|child| path.join(&child));
+            match below.transpose() {
+                Ok(None) => self.invalid_name(path, &child),
+                // It exists and cannot be read. It may also be one of a tree without an end.
+                Err(_) => {
+                    let limit = format!("the name of a repository below {path} is longer than names may be");
+                    return Err(SnapshotError::Unreasonable { root: root.clone(), limit });
+                }
+                Ok(Some(below)) if self.seen.len() == REPOSITORIES_MAX && !self.seen.contains(&below) => {
                     return Err(self.too_many_repositories());
                 }
-                Some(below) => {
+                Ok(Some(below)) => {
                     if self.seen.insert(below.clone()) {
                         self.queue.insert(below);
                     }
@@ -320,6 +357,16 @@ impl<'a> Walk<'a> {
         }
     }
 
+    fn invalid_list(&mut self, path: &RepositoryPath, names: &str) {
+        self.invalid_lists += 1;
+        if self.invalid_lists <= WARNINGS_MAX {
+            self.asking.run.emit(&Event::Warned(format!(
+                "{}/{path} lists names that are neither valid tags nor valid digests; they are left out: {names}",
+                self.asking.root.host
+            )));
+        }
+    }
+
     fn vanished(&mut self, path: &RepositoryPath) {
         self.vanished += 1;
         if self.vanished <= WARNINGS_MAX {
@@ -333,12 +380,14 @@ impl<'a> Walk<'a> {
 
     /// Reports the number of warnings that were not reported in full.
     fn report_more(&self) {
-        for (number, what) in
-            [(self.vanished, "do not exist any more"), (self.invalid_names, "have invalid names")]
-        {
+        for (number, what) in [
+            (self.vanished, "do not exist any more; they are left out"),
+            (self.invalid_names, "have invalid names; they are left out"),
+            (self.invalid_lists, "list invalid names; these are left out"),
+        ] {
             if number > WARNINGS_MAX {
                 let more = number - WARNINGS_MAX;
-                let warning = format!("{more} more listed repositories {what}; they are left out");
+                let warning = format!("{more} more listed repositories {what}");
                 self.asking.run.emit(&Event::Warned(warning));
             }
         }
@@ -382,8 +431,13 @@ impl Asking<'_> {
 /// Returns whether the registry answers, but does not serve the request. Faults and failures of the network are not such
 /// answers.
 fn is_refusal(error: &oci::Error) -> bool {
-    let refuses = |status: u16| (400..500).contains(&status) && status != 429 || status == 501;
-    error.status().is_some_and(|status| refuses(status.as_u16()))
+    let refuses = |status: u16| (400..500).contains(&status) || status == 501;
+    !error.is_temporary() && error.status().is_some_and(|status| refuses(status.as_u16()))
+}
+
+/// Returns whether the registry says that no repository can have the name.
+fn denies_name(error: &oci::Error) -> bool {
+    error.refusal().is_some_and(|refusal| refusal.errors.iter().any(|error| error.code == "NAME_INVALID"))
 }
 
 /// Returns the path of a repository below a registry: empty for the registry's own path, `None` if it is not below.
