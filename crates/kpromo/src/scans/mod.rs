@@ -27,6 +27,8 @@ pub(crate) struct Scans {
     pub(crate) gate: ScanGate,
     /// The files of reports that it reads, to tell at the end which were about nothing.
     files: Vec<Arc<ReportFiles>>,
+    /// Whether all images of the manifests are scanned, and not only those that lack something.
+    is_all: bool,
 }
 
 impl Scans {
@@ -35,7 +37,12 @@ impl Scans {
         let unused: Vec<&str> = self.files.iter().flat_map(|files| files.unused()).collect();
         if let [first, rest @ ..] = &unused[..] {
             let more = if rest.is_empty() { String::new() } else { format!(" and {} more", rest.len()) };
-            tracing::warn!("{first}{more}: the report is about none of the images that were scanned");
+            let what = "the report is about none of the images that were scanned";
+            // A promotion scans only images that lack something, and a folder may have the reports of all.
+            match self.is_all {
+                true => tracing::warn!("{first}{more}: {what}"),
+                false => tracing::debug!("{first}{more}: {what}"),
+            }
         }
     }
 }
@@ -103,7 +110,8 @@ pub(crate) fn scans(
         made.add(&Source::Attestations, ScannedHosts::NotGoogle)?;
     }
     sources.iter().try_for_each(|source| made.add(source, ScannedHosts::All))?;
-    Ok(Some(Scans { gate: ScanGate::new(made.policy, made.sources), files: made.files }))
+    let (gate, is_all) = (ScanGate::new(made.policy, made.sources), args.only_scan.is_some());
+    Ok(Some(Scans { gate, files: made.files, is_all }))
 }
 
 /// The scanners that are made.
