@@ -8,11 +8,11 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::debian;
+use crate::debian::{self, Package};
 use crate::error::Error;
 use crate::sigstore::{self, COSIGN, Sigstore};
 use crate::step::{not_started, say, step};
-use crate::test::{CRANE, SKOPEO};
+use crate::test::{CRANE, SKOPEO, VERSITYGW};
 use crate::tools::{Cache, Source, Tool};
 use crate::workspace::Workspace;
 
@@ -21,6 +21,9 @@ const REGSYNC: Tool = Tool {
     version: "v0.11.7",
     source: Source::Go("github.com/regclient/regclient/cmd/regsync"),
 };
+
+/// The benchmark copies files with it.
+const RCLONE: Package = Package { command: "rclone", package: "rclone" };
 
 /// The scenario that needs a Sigstore.
 const SIGN: &str = "sign";
@@ -142,13 +145,15 @@ fn passed_on(arguments: &Arguments, scenarios: &[&str]) -> Vec<OsString> {
 
 /// Installs the other tools. Returns the benchmark's arguments for them.
 fn peers() -> Result<Vec<OsString>, Error> {
-    debian::install(&[SKOPEO])?;
+    debian::install(&[SKOPEO, RCLONE])?;
     let cache = Cache::open()?;
     let mut words = Vec::new();
-    for tool in [CRANE, REGSYNC] {
+    for tool in [CRANE, REGSYNC, VERSITYGW] {
         words.extend(peer(tool.name, tool.version, &cache.install(&tool)?));
     }
-    words.extend(peer(SKOPEO.command, &said_version(), Path::new(SKOPEO.command)));
+    for package in [SKOPEO, RCLONE] {
+        words.extend(peer(package.command, &said_version(package), Path::new(package.command)));
+    }
     Ok(words)
 }
 
@@ -158,11 +163,12 @@ fn peer(name: &str, version: &str, path: &Path) -> [OsString; 2] {
     [format!("--{name}").into(), value]
 }
 
-/// Returns the version of the installed skopeo, which depends on the Debian release: `skopeo version 1.9.3`.
-fn said_version() -> String {
-    let output = Command::new(SKOPEO.command).arg("--version").output();
+/// Returns the version of an installed program, which depends on the Debian release: `skopeo version 1.9.3`, `rclone v1.60.1-DEV`.
+fn said_version(package: Package) -> String {
+    let output = Command::new(package.command).arg("--version").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.split_whitespace().last().unwrap_or("unknown").to_owned()
+    let first = text.lines().next().unwrap_or_default();
+    first.split_whitespace().last().unwrap_or("unknown").to_owned()
 }
 
 #[cfg(test)]

@@ -30,6 +30,13 @@ pub(crate) const CRANE: Tool = Tool {
     source: Source::Go("github.com/google/go-containerregistry/cmd/crane"),
 };
 
+/// The tests and the benchmark copy files to it.
+pub(crate) const VERSITYGW: Tool = Tool {
+    name: "versitygw",
+    version: "v1.8.0",
+    source: Source::Go("github.com/versity/versitygw/cmd/versitygw"),
+};
+
 /// Programs that the tests take from the folder in `KPROMO_TEST_TOOLS`. To add one, add a row. To upgrade one, change its
 /// version.
 const TOOLS: &[Tool] = &[
@@ -72,11 +79,7 @@ const TOOLS: &[Tool] = &[
             replaced: &[],
         },
     },
-    Tool {
-        name: "versitygw",
-        version: "v1.8.0",
-        source: Source::Go("github.com/versity/versitygw/cmd/versitygw"),
-    },
+    VERSITYGW,
 ];
 
 /// Makes cargo end a test program after 20 minutes, several times the duration of the slowest. A test that hangs then fails,

@@ -41,6 +41,11 @@ pub(crate) enum Error {
     )]
     NoSigstore,
 
+    #[error(
+        "the scenario `files` needs an object store: `cargo xtask bench` builds one and names it with --versitygw"
+    )]
+    NoStore,
+
     #[error("the Sigstore in {}: {why}", folder.display())]
     Sigstore { folder: PathBuf, why: String },
 

@@ -10,6 +10,7 @@ mod lab;
 mod machine;
 mod manifests;
 mod measure;
+mod object_store;
 mod page;
 mod peers;
 mod process;
@@ -65,6 +66,11 @@ struct RunArguments {
     skopeo: Option<Peer>,
     #[arg(long, value_parser = tools::peer)]
     cosign: Option<Peer>,
+    #[arg(long, value_parser = tools::peer)]
+    rclone: Option<Peer>,
+    /// The object store for the scenario `files`.
+    #[arg(long, value_parser = tools::peer)]
+    versitygw: Option<Peer>,
     /// The folder of the Sigstore for the scenario `sign`. No other process may use it.
     #[arg(long, value_name = "FOLDER")]
     sigstore: Option<PathBuf>,
@@ -122,8 +128,8 @@ async fn unless_interrupted(work: impl Future<Output = Result<(), Error>>) -> Re
 
 async fn run(arguments: RunArguments) -> Result<(), Error> {
     let RunArguments { results, page, scenario, runs, quick, .. } = arguments;
-    let RunArguments { kpromo, crane, regsync, skopeo, cosign, sigstore, .. } = arguments;
-    let tools = Tools { kpromo, crane, regsync, skopeo, cosign, sigstore };
+    let RunArguments { kpromo, crane, regsync, skopeo, cosign, rclone, versitygw, sigstore, .. } = arguments;
+    let tools = Tools { kpromo, crane, regsync, skopeo, cosign, rclone, versitygw, sigstore };
     let lab = Lab::new(tools, quick, runs, search_path())?;
     let possible = Scenario::value_variants().iter().filter(|scenario| scenario.is_possible(&lab)).copied();
     let chosen = if scenario.is_empty() { possible.collect() } else { scenario };

@@ -17,6 +17,9 @@ pub(crate) struct Tools {
     pub(crate) regsync: Option<Peer>,
     pub(crate) skopeo: Option<Peer>,
     pub(crate) cosign: Option<Peer>,
+    pub(crate) rclone: Option<Peer>,
+    /// The object store of the scenario `files`.
+    pub(crate) versitygw: Option<Peer>,
     /// The folder that describes a running Sigstore.
     pub(crate) sigstore: Option<PathBuf>,
 }
@@ -29,6 +32,8 @@ impl Tools {
             ("regsync", &self.regsync),
             ("skopeo", &self.skopeo),
             ("cosign", &self.cosign),
+            ("rclone", &self.rclone),
+            ("VersityGW", &self.versitygw),
         ];
         named.into_iter().filter_map(|(name, peer)| Some((name, peer.as_ref()?.version.as_str())))
     }

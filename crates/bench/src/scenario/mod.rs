@@ -2,6 +2,7 @@
 
 mod conditions;
 mod faults;
+mod files;
 mod minute;
 mod plan;
 mod promote;
@@ -43,6 +44,8 @@ pub(crate) enum Scenario {
     Start,
     /// Promote a few small images where some of all requests fail by chance.
     Faults,
+    /// Promote files to object stores beside rclone, and hash a folder beside sha256sum.
+    Files,
     /// Sign what is promoted on a Sigstore, beside cosign.
     Sign,
 }
@@ -60,13 +63,18 @@ impl Scenario {
             Self::SmallWorld => "small-world",
             Self::Start => "start",
             Self::Faults => "faults",
+            Self::Files => "files",
             Self::Sign => "sign",
         }
     }
 
     /// Returns whether everything that the scenario needs is available.
     pub(crate) fn is_possible(self, lab: &Lab) -> bool {
-        self != Self::Sign || lab.tools.sigstore.is_some()
+        match self {
+            Self::Sign => lab.tools.sigstore.is_some(),
+            Self::Files => lab.tools.versitygw.is_some(),
+            _ => true,
+        }
     }
 
     /// Measures the scenario.
@@ -81,6 +89,7 @@ impl Scenario {
             Self::SmallWorld => small_world::measure(lab).await,
             Self::Start => start::measure(lab).await,
             Self::Faults => faults::measure(lab).await,
+            Self::Files => files::measure(lab).await,
             Self::Sign => sign::measure(lab).await,
         }
     }

@@ -6,7 +6,9 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -165,12 +167,7 @@ impl Partial {
     fn begin(path: PathBuf, condition: Condition) -> Result<Self, ErrorKind> {
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         fs::create_dir_all(&folder)?;
-        let nameless = fs::OpenOptions::new()
-            .write(true)
-            .mode(MODE)
-            .custom_flags(nix::fcntl::OFlag::O_TMPFILE.bits())
-            .open(&folder);
-        if let Ok(file) = nameless {
+        if let Some(file) = nameless(&folder) {
             return Ok(Self { path, condition, file, named: None });
         }
         let new = tempfile::Builder::new()
@@ -224,6 +221,19 @@ impl Partial {
             }
         }
     }
+}
+
+/// Opens a file without a name in a folder, where the system and the file system have such files.
+#[cfg(target_os = "linux")]
+fn nameless(folder: &Path) -> Option<File> {
+    let flags = nix::fcntl::OFlag::O_TMPFILE.bits();
+    fs::OpenOptions::new().write(true).mode(MODE).custom_flags(flags).open(folder).ok()
+}
+
+/// As on Linux; other systems have no such files.
+#[cfg(not(target_os = "linux"))]
+fn nameless(_folder: &Path) -> Option<File> {
+    None
 }
 
 struct Writing {

@@ -121,3 +121,77 @@ impl Gcloud {
 fn find(path: Option<&OsString>) -> Option<PathBuf> {
     std::env::split_paths(path?).map(|folder| folder.join("gcloud")).find(|file| file.is_file())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use sigstore::AccessError;
+
+    use super::*;
+
+    /// The caller's tokens.
+    struct Caller(Result<Option<&'static str>, &'static str>);
+
+    impl AccessTokens for Caller {
+        fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
+            let token = self.0.map(|token| token.map(Secret::new)).map_err(str::to_owned);
+            Box::pin(async { token })
+        }
+
+        fn try_access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, AccessError>> {
+            let token = self.0.map(|token| token.map(Secret::new));
+            let token = token.map_err(|why| AccessError { why: why.to_owned(), is_temporary: false });
+            Box::pin(async { token })
+        }
+    }
+
+    /// Returns a folder with a gcloud that does what a script says.
+    fn gcloud(script: &str) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("gcloud");
+        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        folder
+    }
+
+    fn tokens(caller: Caller, path: Option<&tempfile::TempDir>) -> StorageTokens {
+        let door = Door::open(transport::Settings::default()).unwrap();
+        let path = path.map(|folder| folder.path().into());
+        // Nothing answers there.
+        StorageTokens::of_account(door, Arc::new(caller), "http://127.0.0.1:1", "p@x.iam", path)
+    }
+
+    #[tokio::test]
+    async fn without_default_credentials_gcloud_is_asked_for_the_account_once() {
+        let folder = gcloud(r#"echo "$@" >> "$(dirname "$0")/asked"; echo token-of-gcloud"#);
+        let tokens = tokens(Caller(Ok(None)), Some(&folder));
+        for _ in 0..2 {
+            assert_eq!(tokens.token().await.unwrap().unwrap().reveal(), "token-of-gcloud");
+        }
+        let asked = fs::read_to_string(folder.path().join("asked")).unwrap();
+        assert_eq!(asked, "auth print-access-token --account=p@x.iam\n");
+    }
+
+    #[tokio::test]
+    async fn an_account_that_no_one_can_act_as_is_never_replaced_by_someone_else() {
+        let failing = gcloud("echo hush; exit 3");
+        for (caller, folder, expected) in [
+            (Caller(Ok(None)), None, "no credentials can act as p@x.iam; and gcloud: it is not on the PATH"),
+            (Caller(Ok(None)), Some(&failing), "and gcloud: it failed: exit status: 3"),
+            (Caller(Err("the file is broken")), None, "the file is broken; and gcloud"),
+        ] {
+            let error = tokens(caller, folder).token().await.unwrap_err();
+            assert!(error.contains(expected) && !error.contains("hush"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_caller_s_own_tokens_need_no_gcloud_and_may_be_absent() {
+        let own = |caller| StorageTokens::of_caller(Arc::new(Caller(caller)));
+        assert_eq!(own(Ok(Some("own"))).token().await.unwrap().unwrap().reveal(), "own");
+        assert!(own(Ok(None)).token().await.unwrap().is_none());
+        assert!(own(Err("broken")).token().await.is_err());
+    }
+}

@@ -79,3 +79,58 @@ impl AccessTokens for AccountTokens {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use transport::Settings;
+
+    use super::*;
+    use crate::identity::service::Service;
+
+    struct Caller(Option<&'static str>);
+
+    impl AccessTokens for Caller {
+        fn access_token(&self) -> BoxFuture<'_, Result<Option<Secret>, String>> {
+            Box::pin(async { Ok(self.0.map(Secret::new)) })
+        }
+    }
+
+    fn tokens(service: &Service, caller: Option<&'static str>) -> AccountTokens {
+        let (door, iam) = (Door::open(Settings::default()).unwrap(), format!("http://{}", service.address));
+        AccountTokens::new(door, Arc::new(Caller(caller)), iam, "p/../x@y.iam".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_token_of_the_account_is_asked_for_with_the_caller_s_and_kept() {
+        let expires = (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string();
+        let answer = json!({"accessToken": "of-the-account", "expireTime": expires}).to_string();
+        let service = Service::start(vec![("200 OK", "", answer)]).await;
+        let tokens = tokens(&service, Some("of-the-caller"));
+        for _ in 0..2 {
+            assert_eq!(tokens.access_token().await.unwrap().unwrap().reveal(), "of-the-account");
+        }
+        let requests = service.asked();
+        assert_eq!(requests.len(), 1);
+        let first = "POST /v1/projects/-/serviceAccounts/p%2F..%2Fx@y.iam:generateAccessToken HTTP/1.1";
+        assert!(requests[0].starts_with(first), "the account is one segment: {}", requests[0]);
+        assert!(requests[0].contains("authorization: Bearer of-the-caller"), "{}", requests[0]);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_the_account_and_what_to_do() {
+        let refusal = json!({"error": {"status": "PERMISSION_DENIED"}}).to_string();
+        let service = Service::start(vec![("403 Forbidden", "", refusal)]).await;
+        let error = tokens(&service, Some("of-the-caller")).access_token().await.unwrap_err();
+        for part in ["acting as p/../x@y.iam", "PERMISSION_DENIED", "serviceAccountTokenCreator"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_a_caller_nothing_is_asked() {
+        let service = Service::start(Vec::new()).await;
+        assert!(tokens(&service, None).access_token().await.unwrap().is_none());
+        assert!(service.asked().is_empty());
+    }
+}

@@ -157,6 +157,8 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
         Some(
             text.replace("&quot;", "\"")
                 .replace("&apos;", "'")
+                .replace("&#39;", "'")
+                .replace("&#34;", "\"")
                 .replace("&lt;", "<")
                 .replace("&gt;", ">")
                 .replace("&amp;", "&"),

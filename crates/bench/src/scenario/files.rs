@@ -1,0 +1,256 @@
+//! Files to object stores beside rclone, and hashing of a folder beside sha256sum.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::Path;
+
+use super::verdict::complaints;
+use crate::error::Error;
+use crate::lab::Lab;
+use crate::machine::Setting;
+use crate::measure::{Job, Measured};
+use crate::object_store::{BUCKET, ObjectStore, kpromo_environment, rclone_environment};
+use crate::record::{Run, Section, Table, Target};
+use crate::show::{NONE, count, megabytes, megabytes_of, ratio, seconds};
+use crate::terminal::say;
+use crate::tools::word;
+
+/// The size of a small file, in bytes.
+const SMALL: usize = 10 << 10;
+/// The two places that files are copied to. They are folders of one store, which kpromo reaches by one endpoint.
+const PLACES: [&str; 2] = ["one", "two"];
+/// The number of large files.
+const LARGE_FILES: usize = 4;
+/// The most memory that kpromo may take, in bytes.
+const MEMORY_MAX: f64 = 150e6;
+
+pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
+    let (small, mebibytes) = (lab.size(10_000, 300), lab.size(1_024, 24));
+    let source = lab.folder()?;
+    write_files(source.path(), small, mebibytes)?;
+    let total = small + LARGE_FILES;
+    let mut copies = vec![kpromo(lab, source.path(), total).await?];
+    if lab.tools.rclone.is_some() {
+        copies.push(rclone(lab, source.path(), total).await?);
+    }
+    let hashed = lab.folder()?;
+    let bytes = write_hashed(hashed.path(), lab.size(2_048, 64))?;
+    let hashes = hashing(lab, hashed.path(), bytes).await?;
+    let targets = targets(&copies, &hashes);
+    Ok(Section {
+        title: "Files to object stores".to_owned(),
+        about: format!(
+            "{} files of 10 KiB and {LARGE_FILES} of {mebibytes} MiB from a folder to two places in a VersityGW on the same \
+             disk; rclone runs once for each place, both at once, with its defaults. Then SHA-256 of the files of a folder of {}, \
+             beside `sha256sum` in one process, and in as many as there are cores.",
+            count(small as u64),
+            megabytes(bytes)
+        ),
+        setting: Setting::now(&lab.tools),
+        runs: 1,
+        tables: vec![copy_table(&copies), hash_table(&hashes, bytes)],
+        targets,
+        notes: [complaints(&copies), complaints(&hashes)].concat(),
+        raw: [copies, hashes].concat(),
+    })
+}
+
+/// Promotes all files with kpromo.
+async fn kpromo(lab: &Lab, source: &Path, total: usize) -> Result<Run, Error> {
+    let folder = lab.folder()?;
+    let kpromo = word(&lab.tools.kpromo);
+    let (files, stores) = (folder.path().join("files.yaml"), folder.path().join("filestores.yaml"));
+    let described =
+        [&kpromo, "manifest", "files", "--src", &word(source), "--output", &word(&files)].map(str::to_owned);
+    let described = lab.measure(&lab.job(folder.path(), vec![described.to_vec()], 1)).await?;
+    let mut text = format!("filestores:\n- base: file://{}\n  src: true\n", source.display());
+    PLACES.iter().for_each(|place| text.push_str(&format!("- base: s3://{BUCKET}/{place}\n")));
+    fs::write(&stores, text).map_err(Error::file("writing", &stores))?;
+    let words =
+        [&kpromo, "run", "files", "--confirm", "--filestores", &word(&stores), "--files", &word(&files)];
+    let commands = vec![words.map(str::to_owned).to_vec()];
+    let run = run(lab, "kpromo run files", folder.path(), commands, kpromo_environment, total).await?;
+    Ok(Run { failures: run.failures + described.failures(), ..run })
+}
+
+/// Copies all files with rclone.
+async fn rclone(lab: &Lab, source: &Path, total: usize) -> Result<Run, Error> {
+    let folder = lab.folder()?;
+    let program = lab.tools.rclone.as_ref().map(|peer| word(&peer.path)).unwrap_or_default();
+    let copy = |place: &&str| {
+        let to = format!("store:{BUCKET}/{place}");
+        [&program, "copy", &word(source), &to].map(str::to_owned).to_vec()
+    };
+    let commands = PLACES.iter().map(copy).collect();
+    run(lab, "2 × rclone copy", folder.path(), commands, rclone_environment, total).await
+}
+
+/// Runs commands against a new store, and counts its requests.
+async fn run(
+    lab: &Lab,
+    label: &str,
+    folder: &Path,
+    commands: Vec<Vec<String>>,
+    environment: fn(&str) -> std::collections::BTreeMap<String, String>,
+    total: usize,
+) -> Result<Run, Error> {
+    let Some(program) = &lab.tools.versitygw else { return Err(Error::NoStore) };
+    let store = ObjectStore::start(program, lab.folder()?)?;
+    let mut job = lab.job(folder, commands, PLACES.len());
+    job.environment.extend(environment(&store.url()));
+    let measured = measured(lab, label, &job).await?;
+    let missing = PLACES.iter().map(|place| total.saturating_sub(store.objects(place))).sum();
+    Ok(Run { requests: store.requests()?, missing, ..recorded(label, &measured) })
+}
+
+async fn measured(lab: &Lab, label: &str, job: &Job) -> Result<Measured, Error> {
+    say(&format!("    {label}"));
+    let measured = lab.measure(job).await?;
+    say(&format!("        {}", recorded(label, &measured).line()));
+    Ok(measured)
+}
+
+fn recorded(label: &str, measured: &Measured) -> Run {
+    Run {
+        label: label.to_owned(),
+        wall_seconds: measured.wall_seconds,
+        cpu_seconds: measured.cpu_seconds,
+        peak_memory_bytes: measured.peak_memory_bytes,
+        is_shared: measured.commands() > 1,
+        commands: measured.commands(),
+        failures: measured.failures(),
+        exits: measured.exits.clone(),
+        complaints: measured.complaints.clone(),
+        ..Run::default()
+    }
+}
+
+/// Hashes a folder in several ways.
+async fn hashing(lab: &Lab, source: &Path, bytes: u64) -> Result<Vec<Run>, Error> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (kpromo, source) = (word(&lab.tools.kpromo), word(source));
+    let shell = |script: String| vec!["sh".to_owned(), "-c".to_owned(), script];
+    let find = format!("find '{source}' -type f -print0");
+    let ways = [
+        (
+            "kpromo manifest files".to_owned(),
+            [&kpromo, "manifest", "files", "--src", &source].map(str::to_owned).to_vec(),
+        ),
+        ("sha256sum".to_owned(), shell(format!("{find} | xargs -0 sha256sum"))),
+        (
+            format!("xargs -P {cores} sha256sum"),
+            shell(format!("{find} | xargs -0 -n 1 -P {cores} sha256sum")),
+        ),
+    ];
+    let mut runs = Vec::new();
+    for (label, words) in ways {
+        let folder = lab.folder()?;
+        let job = lab.job(folder.path(), vec![words], 1);
+        runs.push(Run { unique_bytes: bytes, ..recorded(&label, &measured(lab, &label, &job).await?) });
+    }
+    Ok(runs)
+}
+
+fn copy_table(runs: &[Run]) -> Table {
+    let head =
+        ["", "wall", "× first row", "requests", "CPU", "peak memory", "objects missing", "commands failed"];
+    let first = runs.first().map_or(1.0, |run| run.wall_seconds);
+    let some = |number: usize| if number > 0 { count(number as u64) } else { NONE.to_owned() };
+    let row = |run: &Run| {
+        vec![
+            run.label.clone(),
+            seconds(run.wall_seconds),
+            ratio(run.wall_seconds / first),
+            count(run.requests),
+            seconds(run.cpu_seconds),
+            megabytes(run.peak_memory_bytes),
+            some(run.missing),
+            some(run.failures),
+        ]
+    };
+    Table::new(&head, runs.iter().map(row).collect())
+}
+
+fn hash_table(runs: &[Run], bytes: u64) -> Table {
+    let row = |run: &Run| {
+        #[expect(clippy::cast_precision_loss, reason = "shown without decimal places")]
+        let rate = bytes as f64 / run.wall_seconds.max(1e-9);
+        vec![
+            run.label.clone(),
+            seconds(run.wall_seconds),
+            format!("{}/s", megabytes_of(rate)),
+            seconds(run.cpu_seconds),
+            megabytes(run.peak_memory_bytes),
+        ]
+    };
+    Table::new(&["", "wall", "rate", "CPU", "peak memory"], runs.iter().map(row).collect())
+}
+
+fn targets(copies: &[Run], hashes: &[Run]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    if let Some(kpromo) = copies.first() {
+        #[expect(clippy::cast_precision_loss, reason = "shown in megabytes")]
+        let memory = kpromo.peak_memory_bytes as f64;
+        targets.push(Target::at_most("peak memory", memory, MEMORY_MAX, megabytes_of));
+        targets.push(Target::exactly("objects missing", kpromo.missing as u64, 0, count));
+        if let Some(other) = copies.get(1) {
+            #[expect(clippy::cast_precision_loss, reason = "shown with two decimal places")]
+            let requests = kpromo.requests as f64 / other.requests.max(1) as f64;
+            targets.push(Target::at_most(
+                "wall ÷ rclone",
+                kpromo.wall_seconds / other.wall_seconds,
+                1.0,
+                ratio,
+            ));
+            targets.push(Target::at_most("requests ÷ rclone", requests, 1.0, ratio));
+        }
+    }
+    if let (Some(kpromo), Some(parallel)) = (hashes.first(), hashes.get(2)) {
+        let compared = kpromo.wall_seconds / parallel.wall_seconds;
+        targets.push(Target::at_most("hashing ÷ parallel sha256sum", compared, 1.1, ratio));
+    }
+    targets
+}
+
+/// Writes small and large files.
+fn write_files(folder: &Path, small: usize, mebibytes: usize) -> Result<(), Error> {
+    for index in 0..small {
+        let path = folder.join(format!("small/{:02}/{index:05}", index / 100));
+        write(&path, index as u64, SMALL)?;
+    }
+    for index in 0..LARGE_FILES {
+        write(&folder.join(format!("large/{index}")), (1 << 32) + index as u64, mebibytes << 20)?;
+    }
+    Ok(())
+}
+
+/// Writes sixteen files for hashing, and returns their size in bytes.
+fn write_hashed(folder: &Path, mebibytes: usize) -> Result<u64, Error> {
+    let each = (mebibytes << 20) / 16;
+    for index in 0..16 {
+        write(&folder.join(format!("{index:02}")), (2 << 32) + index, each)?;
+    }
+    Ok(16 * each as u64)
+}
+
+/// Writes a file whose content differs for each seed.
+fn write(path: &Path, seed: u64, size: usize) -> Result<(), Error> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).map_err(Error::file("making", folder))?;
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut piece = Vec::with_capacity(1 << 20);
+    while piece.len() < size.min(1 << 20) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        piece.extend_from_slice(&state.to_le_bytes());
+    }
+    let mut file = File::create(path).map_err(Error::file("writing", path))?;
+    let mut left = size;
+    while left > 0 {
+        let bytes = left.min(piece.len());
+        file.write_all(&piece[..bytes]).map_err(Error::file("writing", path))?;
+        left -= bytes;
+    }
+    Ok(())
+}
