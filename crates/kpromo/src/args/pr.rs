@@ -343,7 +343,7 @@ mod tests {
         let fork = ["--fork", "me", "--tag", "v1"];
         for (more, expected) in [
             (&["--fork", "a/b/c"][..], "--fork"),
-            (&["--fork", "-x"], "a value"),
+            (&["--fork=-x"], "--fork"),
             (&["--tag", "latest"], "never move"),
             (&["--digests", "sha256:0"], "digest"),
             (&["--project", "a/b"], "--project"),
