@@ -340,13 +340,10 @@ mod tests {
             found.push(Listed::Manifests);
             found.extend(manifests.into_iter().flat_map(|(digest, entry)| {
                 let media_type = MediaType::parse(&entry.media_type);
-                let (tags, wrong): (Vec<_>, Vec<_>) = entry
-                    .tag
-                    .into_iter()
-                    .map(|name| name.parse::<Tag>().map_err(|_| invalid(&name)))
-                    .partition(Result::is_ok);
-                let tags = tags.into_iter().flatten().collect();
-                let mut all: Vec<Listed> = wrong.into_iter().filter_map(Result::err).collect();
+                let (tags, wrong): (Vec<String>, Vec<String>) =
+                    entry.tag.into_iter().partition(|name| name.parse::<Tag>().is_ok());
+                let tags = tags.iter().flat_map(|name| name.parse()).collect();
+                let mut all: Vec<Listed> = wrong.iter().map(|name| invalid(name)).collect();
                 let uploaded = match &entry.uploaded {
                     serde_json::Value::String(text) => text.parse().ok(),
                     other => other.as_i64(),
