@@ -296,7 +296,7 @@ fn span(listed: &Listed) -> Result<Span, Failed> {
     let now = Timestamp::now();
     let ago = |days: i64| now.checked_sub(SignedDuration::from_hours(24 * days));
     match (ago(listed.from_days), ago(listed.to_days)) {
-        (Ok(from), Ok(to)) => Ok(Span { from, to }),
+        (Ok(from), Ok(to)) => Ok(Span { from, to: (listed.to_days > 0).then_some(to) }),
         (Err(error), _) | (_, Err(error)) => Err(Failed::new(error.to_string(), Exit::Usage)),
     }
 }

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use oci::{Anonymous, Client, Digest, Known, MediaType, RawManifest, referrers_tag};
-use registry::Kind;
+use registry::{Canned, Effect, Fault, Kind};
 use transport::{Door, Retry, Settings};
 
 use super::{Scene, list, signature};
@@ -66,6 +67,33 @@ async fn a_list_of_referrers_that_is_cut_is_replaced() {
     scene.server.store().put_manifest(&scene.app.path, Some(&tag), &index).await.unwrap();
     let one = scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
     assert_eq!(scene.referrers(None).await.unwrap(), [one]);
+}
+
+/// An answer that may have been cut on its way, because it does not name its digest, proves nothing of what the tag holds.
+#[tokio::test]
+async fn what_is_cut_on_its_way_is_not_replaced() {
+    for body in ["", r#"{"schemaVersion":2,"layers":"#] {
+        let mut scene = Scene { client: impatient(), ..Scene::new(false).await };
+        let tag = scene.signature_tag();
+        let [kept, new] = [("kept", "one"), ("new", "two")].map(|(a, b)| signature(a, b));
+        scene.writer().append(&scene.app, &tag, &[kept], Known::Unknown).await.unwrap();
+        scene.writer().attach(&scene.app, &scene.referrer("one"), Known::Unknown).await.unwrap();
+        let before = (scene.signatures().await.manifest.digest(), scene.referrers(None).await.unwrap());
+        let page = Canned::new(StatusCode::OK)
+            .with_body("application/vnd.oci.image.manifest.v1+json", body.to_owned());
+        let watch = scene.server.faults().add(Fault::new(Effect::Canned(page)).on(Kind::ManifestGet));
+        // A client that has no memory of what it has written.
+        scene.client = impatient();
+        let writer = scene.writer();
+        let appended = writer.append(&scene.app, &tag, std::slice::from_ref(&new), Known::Unknown).await;
+        assert!(appended.is_err(), "{body}: {appended:?}");
+        let attached = writer.attach(&scene.app, &scene.referrer("two"), Known::Unknown).await;
+        assert!(attached.is_err(), "{body}: {attached:?}");
+        assert!(watch.struck() > 0);
+        scene.server.faults().clear();
+        let after = (scene.signatures().await.manifest.digest(), scene.referrers(None).await.unwrap());
+        assert_eq!(after, before, "{body}");
+    }
 }
 
 #[tokio::test]

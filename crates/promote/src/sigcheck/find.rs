@@ -38,13 +38,13 @@ pub enum Wanted {
 pub struct Span {
     /// The first moment.
     pub from: Timestamp,
-    /// The last moment.
-    pub to: Timestamp,
+    /// The last moment. `None` also includes times in the future: the clock of the registry may be ahead.
+    pub to: Option<Timestamp>,
 }
 
 impl Span {
     fn has(&self, time: Timestamp) -> bool {
-        self.from <= time && time <= self.to
+        self.from <= time && self.to.is_none_or(|to| time <= to)
     }
 }
 
@@ -112,12 +112,13 @@ pub async fn find(
             for (repository, error) in &walked.unread {
                 found.unread.push((repository.to_string(), error.into()));
             }
-            let has_times =
-                walked.manifests.iter().flat_map(|(_, all)| all).all(|one| one.uploaded.is_some());
+            let mut manifests = walked.manifests.iter().flat_map(|(_, all)| all).peekable();
+            let has_times = manifests.peek().is_none() || manifests.any(|one| one.uploaded.is_some());
             found.without_times = !has_times;
             let span = span.filter(|_| has_times);
             let is_in_span = move |time: Option<Timestamp>| {
-                span.is_none_or(|span| time.is_some_and(|time| span.has(time)))
+                // A single manifest without a readable time is checked: it may have been uploaded at any time.
+                span.is_none_or(|span| time.is_none_or(|time| span.has(time)))
             };
             let each = walked.manifests.iter().map(async |(repository, manifests)| {
                 let is_named =

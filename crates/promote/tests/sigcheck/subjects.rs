@@ -24,7 +24,11 @@ fn days_ago(days: i64) -> Timestamp {
 
 /// The span of `--from-days` and `--to-days`.
 fn days(from: i64, to: i64) -> Option<Span> {
-    Some(Span { from: days_ago(from), to: days_ago(to) })
+    Some(Span { from: days_ago(from), to: (to > 0).then(|| days_ago(to)) })
+}
+
+fn listed(span: Option<Span>) -> Wanted {
+    Wanted::Listed { span, limit: None }
 }
 
 /// Puts an image into production, as uploaded some hours before the given number of days. Returns its digest.
@@ -81,6 +85,22 @@ fn names(images: &[FoundImage]) -> BTreeSet<String> {
 }
 
 #[tokio::test]
+async fn an_image_whose_time_is_unknown_or_ahead_of_the_clock_is_checked() {
+    let scene = Scene::of(google(), SignatureFormat::Auto).await;
+    put(&scene, "old", &recipe(0).image(), &["v1"], 9).await;
+    put(&scene, "ahead", &recipe(1).image(), &["v1"], -1).await;
+    let unknown = recipe(2).image();
+    put(&scene, "unknown", &unknown, &["v1"], 9).await;
+    let store = scene.world.production[0].store();
+    assert!(store.set_uploaded(&path("prod/unknown"), &unknown.digest(), i64::MAX));
+    let found = scene.find(&listed(days(5, 0)), &Naming::default()).await;
+    assert_eq!(names(&found.images), ["ahead:v1", "unknown:v1"].map(str::to_owned).into());
+    assert!(!found.without_times, "the other images have times");
+    let found = scene.find(&listed(days(5, 1)), &Naming::default()).await;
+    assert_eq!(names(&found.images), ["unknown:v1".to_owned()].into());
+}
+
+#[tokio::test]
 async fn what_is_listed_is_checked_unless_it_is_attached_to_an_image() {
     let scene = recorded().await;
     struct Row {
@@ -113,7 +133,7 @@ async fn what_is_listed_is_checked_unless_it_is_attached_to_an_image() {
         Row { case: "listing-days", span: days(10, 5), go: &["app:v0"], ours: &["app:v0"], because: "" },
         Row { case: "listing-nothing", span: days(0, 0), go: &[], ours: &[], because: "" },
     ] {
-        let found = scene.find(&Wanted::Listed { span, limit: None }, &Naming::default()).await;
+        let found = scene.find(&listed(span), &Naming::default()).await;
         assert!(found.unread.is_empty() && !found.without_times, "{case}");
         let ours: BTreeSet<String> = ours.iter().map(ToString::to_string).collect();
         assert_eq!(names(&found.images), ours, "{case}: {because}");
