@@ -74,9 +74,9 @@ async fn every_way_to_end_has_its_exit_code() {
 
     assert_eq!(cip(&[]).code, 2);
     assert_eq!(with(&["--no-such-flag"]).code, 2);
-    let later = with(&["--vuln-severity-threshold", "3"]);
-    assert_eq!(later.code, 2);
-    assert!(later.stderr.contains("--vuln-severity-threshold is not yet in this build"), "{}", later.stderr);
+    assert_eq!(with(&["--vuln-severity-threshold", "6"]).code, 2);
+    let unscanned = with(&["--vuln-severity-threshold", "3"]);
+    assert_eq!(unscanned.code, 12, "{}", unscanned.stderr);
 
     let invalid = desk.write("invalid.yaml", "registries:\n- nam: x\n");
     let ran = cip(&["--manifest", invalid.to_str().unwrap()]);
