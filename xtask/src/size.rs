@@ -7,8 +7,9 @@ use crate::error::Error;
 use crate::step::{say, step};
 use crate::workspace::Workspace;
 
-/// The maximum size of the release binary, in bytes.
-const LIMIT: u64 = 21_000_000;
+/// The maximum size of the release binary, in bytes. It had 20.9 MB with `cip` and `verify` alone, and has 24.4 MB with
+/// snapshots, lint, scans, file promotion and pull requests.
+const LIMIT: u64 = 25_500_000;
 
 /// Builds the release binary and measures it. With `cold`, builds it in an empty folder.
 ///

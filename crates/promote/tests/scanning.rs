@@ -168,11 +168,11 @@ async fn the_second_round_passes_the_same_gate_and_scans_nothing_again() {
 }
 
 #[tokio::test]
-async fn a_run_that_only_scans_asks_about_each_digest_once_and_sends_nothing_to_production() {
+async fn a_run_that_only_scans_asks_about_each_digest_once_a_repository_and_sends_nothing_to_production() {
     let mut world = World::of(google(), 3).await;
     let (known, gate) = guard(&mut world);
     let (sample, images) = deep_index();
-    // One digest under two names is scanned once.
+    // One digest under two names is one image. Its scans of both repositories count, as in the gate.
     world.stage("app", &sample, &["v1"]).await;
     world.stage("copy", &sample, &["v1"]).await;
     let vulnerable = images[3];
@@ -180,9 +180,9 @@ async fn a_run_that_only_scans_asks_about_each_digest_once_and_sends_nothing_to_
     let reader = world.client.reader();
     let done = survey(&world.run(), &reader, world.job(), &gate, &world.trust_config).await.unwrap();
     assert_eq!((done.images.len(), done.refused(), done.failed.len()), (1, 1, 0));
-    assert_eq!(known.asked(), images);
+    let twice: Vec<Digest> = images.iter().flat_map(|digest| [*digest; 2]).collect();
+    assert_eq!(known.asked(), twice);
     assert!(world.production.iter().all(|region| region.tally().snapshot().total() == 0));
-    // Where the first repository has no finished scan, the next is asked.
     known.vulnerable.lock().unwrap().clear();
     known.unscanned.lock().unwrap().insert(vulnerable);
     let done = survey(&world.run(), &reader, world.job(), &gate, &world.trust_config).await.unwrap();
