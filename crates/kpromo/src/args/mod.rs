@@ -98,7 +98,7 @@ pub(crate) enum Command {
     Sigcheck(Box<SigcheckFlags>),
     /// Propose a promotion by a pull request.
     Pr(Box<PrFlags>),
-    /// Promote something else than images.
+    /// Promote files between object stores.
     #[command(subcommand)]
     Run(RunCommand),
     /// Edit manifests of images; make and check manifests of files.
