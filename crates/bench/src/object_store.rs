@@ -73,7 +73,7 @@ impl ObjectStore {
     /// Returns the number of requests so far.
     pub(crate) fn requests(&self) -> Result<u64, Error> {
         let path = log(self.folder.path());
-        // There is no log before the first request.
+        // The log does not exist before the first request.
         let Ok(file) = File::open(&path) else { return Ok(0) };
         let lines = BufReader::new(file).lines();
         Ok(lines.map_while(Result::ok).filter(|line| !line.is_empty()).count() as u64)

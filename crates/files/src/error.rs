@@ -25,13 +25,13 @@ pub enum ErrorKind {
     #[error("the bucket does not exist")]
     NoBucket,
     /// The object does not exist.
-    #[error("there is no such object")]
+    #[error("the object does not exist")]
     NoObject,
     /// The store refuses, because of who asks.
     #[error("the store refuses it: {0}")]
     Forbidden(String),
     /// The object is not in the state that the write is for.
-    #[error("the object is no longer what it was when the plan was made")]
+    #[error("the object has changed since it was planned")]
     Precondition,
     /// The object changed while it was read.
     #[error("the object changed while it was read")]

@@ -116,7 +116,7 @@ warning[unsorted-tags]: the tags are not sorted: `y` stands after `z`
   |
   = help: `kpromo lint --fix` corrects it
 
-warning[suspicious]: `dmap` is empty: it is not said which digests to promote
+warning[suspicious]: `dmap` is empty: it names no digests to promote
  --> tree/images/two/images.yaml:2:9
   |
 2 |   dmap: {{}}
@@ -167,7 +167,7 @@ fn json_has_everything_that_is_known() {
                 },
                 {
                     "rule": "suspicious", "severity": "warning", "file": "tree/images/two/images.yaml", "line": 2, "column": 9,
-                    "message": "`dmap` is empty: it is not said which digests to promote",
+                    "message": "`dmap` is empty: it names no digests to promote",
                 },
             ],
             "fixed": [],
@@ -259,8 +259,8 @@ fn github_gets_one_annotation_a_finding_with_a_path_of_the_repository() {
          restore the old digest\n\
          ::warning file={one},line=4,col=84,title=kpromo lint%3A unsorted-tags::the tags are not sorted: `y` stands after \
          `z`%0A`kpromo lint --fix` corrects it\n\
-         ::warning file=tree/images/two/images.yaml,line=2,col=9,title=kpromo lint%3A suspicious::`dmap` is empty: it is not \
-         said which digests to promote\n"
+         ::warning file=tree/images/two/images.yaml,line=2,col=9,title=kpromo lint%3A suspicious::`dmap` is empty: it \
+         names no digests to promote\n"
     );
     // The path may also be absolute.
     let absolute = world.desk.path("tree").canonicalize().unwrap();

@@ -29,6 +29,8 @@ struct Project {
     registries: Registries,
     /// `None` if the file has no list of images.
     images: Option<Vec<Image>>,
+    /// What can be read of ambiguous images.
+    doubtful: Vec<Image>,
     /// The first fault that leaves out the whole project.
     fault: Option<String>,
     /// A hash of the project's files.
@@ -42,6 +44,8 @@ pub(super) struct Assembled {
     pub(super) manifests: Vec<Manifest>,
     /// The readable parts of manifests and images that are left out.
     pub(super) left_out: Vec<(Vec<Destination>, Vec<Image>)>,
+    /// What can be read of ambiguous images, which are left out.
+    pub(super) doubtful: Vec<(Vec<Destination>, Vec<Image>)>,
     /// The projects that are left out as a whole or in part, each with its first fault.
     pub(super) faults: HashMap<Arc<str>, String>,
     /// The projects whose destinations or images cannot be read.
@@ -65,13 +69,13 @@ impl Assembly {
     /// Adds a plain manifest. Any fault leaves out the whole manifest.
     pub(super) fn plain(&mut self, name: &str, contents: Contents) {
         let content = fingerprint(&contents.bytes);
-        let Reading { value: (registries, images), mut wrong, warnings } = schema::plain(&contents);
+        let Reading { value: (registries, images), mut wrong, warnings, doubtful } = schema::plain(&contents);
         self.warnings.extend(warnings);
         wrong.belongs_to(name, content);
         let fault = first(&wrong);
         self.rejected.append(wrong);
         let (name, images_file) = (name.into(), contents.file);
-        self.projects.push(Project { name, images_file, registries, images, fault, content });
+        self.projects.push(Project { name, images_file, registries, images, doubtful, fault, content });
     }
 
     /// Adds a thin manifest from its two files.
@@ -87,14 +91,15 @@ impl Assembly {
         let mut faults = Faults::default();
         let registries = match registries {
             Ok(contents) => {
-                let Reading { value, wrong, warnings } = schema::registries(&contents);
+                let Reading { value, wrong, warnings, .. } = schema::registries(&contents);
                 self.warnings.extend(warnings);
                 faults.of_project.append(wrong);
                 value
             }
             Err(error) => faults.unreadable(error),
         };
-        let (images_file, images) = self.images(images, &registries, &mut faults);
+        let mut doubtful = Vec::new();
+        let (images_file, images) = self.images(images, &registries, &mut faults, &mut doubtful);
         let Faults { of_project: mut wrong, of_entries, of_disk } = faults;
         let fault = first(&of_disk).or_else(|| first(&wrong));
         wrong.append(of_entries);
@@ -103,7 +108,8 @@ impl Assembly {
         // another commit.
         wrong.append(of_disk);
         self.rejected.append(wrong);
-        self.projects.push(Project { name: name.into(), images_file, registries, images, fault, content });
+        let name = name.into();
+        self.projects.push(Project { name, images_file, registries, images, doubtful, fault, content });
     }
 
     fn images(
@@ -111,10 +117,13 @@ impl Assembly {
         images: ImagesFile,
         registries: &Registries,
         faults: &mut Faults,
+        unclear: &mut Vec<Image>,
     ) -> (Arc<str>, Option<Vec<Image>>) {
         match images {
             ImagesFile::There(Ok(contents)) => {
-                let Reading { value, wrong, warnings } = schema::images(&contents, Some(registries));
+                let Reading { value, wrong, warnings, doubtful } =
+                    schema::images(&contents, Some(registries));
+                unclear.extend(doubtful);
                 self.warnings.extend(warnings);
                 if value.is_none() { &mut faults.of_project } else { &mut faults.of_entries }.append(wrong);
                 (contents.file, value)
@@ -140,6 +149,7 @@ impl Assembly {
             images_file: Arc::clone(&file),
             registries: Registries::unreadable(&file),
             images: None,
+            doubtful: Vec::new(),
             fault: Some(error.to_string()),
             content: 0,
         });
@@ -165,6 +175,7 @@ impl Assembly {
             images_file: Arc::clone(error.file_name()),
             registries,
             images: Some(Vec::new()),
+            doubtful: Vec::new(),
             fault: Some(error.to_string()),
             content,
         });
@@ -237,7 +248,7 @@ fn report_unlimited(projects: &[Project], rejected: &mut Diagnostics) {
 impl Assembled {
     /// Adds a project, without the parts that are left out.
     fn add(&mut self, project: Project, conflicts: Vec<Diagnostic>, unclear: &[Unclear]) {
-        let Project { name, images_file, registries, images, fault, content } = project;
+        let Project { name, images_file, registries, images, doubtful, fault, content } = project;
         let Registries { sources, destinations, span, .. } = registries;
         // The identity covers the whole project, because the message contains positions in other files.
         let identity = fingerprint((&name, "policy", content));
@@ -250,6 +261,9 @@ impl Assembled {
             self.illegible.insert(name);
             return;
         };
+        if !doubtful.is_empty() {
+            self.doubtful.push((destinations.clone(), doubtful));
+        }
         // A project without a fault has exactly one source.
         let ([source], None) = (&sources[..], &fault) else {
             self.faults.extend(fault.map(|fault| (name, fault)));

@@ -29,7 +29,9 @@ mod tree;
 
 pub use diagnostic::{Diagnostic, Severity};
 pub use diagnostics::Diagnostics;
-pub use diff::{Base, Checkout, DiffError, checkout, keep_added, limit_to_added, prow_base};
+pub use diff::{
+    Base, Checkout, DiffError, GIT_REDIRECTIONS, checkout, keep_added, limit_to_added, prow_base,
+};
 pub use edge::{Edge, Edges, ImageId, Overlap, SharedImages};
 pub use intern::{Id, Interner};
 pub use model::{Destination, DigestTags, Image, Manifest, Manifests};

@@ -29,6 +29,14 @@ pub fn check_names(bytes: &[u8], rules: impl NameRules) -> Result<(), serde_json
     json.end()
 }
 
+/// Checks the names of a value that a deserializer reads.
+///
+/// # Errors
+/// If the value cannot be read, or a name breaks the rules.
+pub fn check_names_of<'de, D: Deserializer<'de>>(json: D, rules: impl NameRules) -> Result<(), D::Error> {
+    Names(Some(rules)).deserialize(json)
+}
+
 /// Reads a value for the names in it, and keeps nothing of it.
 struct Names<R>(Option<R>);
 

@@ -5,17 +5,18 @@ mod backend;
 mod model;
 mod wire;
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use api::Api;
 pub use model::{ForgePull, ForgeQuirks};
 use tempfile::TempDir;
 use wire::Received;
+
+use crate::loopback::{Listening, held};
 
 /// A request that the forge has answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +36,8 @@ pub struct ForgeRequest {
 /// A forge, which stops when it is dropped.
 #[derive(Debug)]
 pub struct Forge {
-    address: SocketAddr,
+    listening: Listening,
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -46,29 +46,28 @@ struct State {
     token: String,
     api: Mutex<Api>,
     requests: Mutex<Vec<ForgeRequest>>,
-    is_over: AtomicBool,
 }
 
 impl Forge {
     /// Starts a forge without repositories. It accepts this token.
     pub fn start(token: &str) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
-        let address = listener.local_addr().expect("a listener has an address");
         let state = Arc::new(State {
             folder: tempfile::tempdir().expect("a temporary folder"),
             token: token.to_owned(),
             api: Mutex::default(),
             requests: Mutex::default(),
-            is_over: AtomicBool::new(false),
         });
         let answering = Arc::clone(&state);
-        let thread = thread::spawn(move || answer_all(&answering, &listener));
-        Self { address, state, thread: Some(thread) }
+        let listening = Listening::start(move |stream, _| {
+            let state = Arc::clone(&answering);
+            thread::spawn(move || drop(state.answer(&stream)));
+        });
+        Self { listening, state }
     }
 
     /// The URL of the git server.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.listening.url()
     }
 
     /// The URL of the API.
@@ -192,17 +191,6 @@ impl Forge {
     }
 }
 
-impl Drop for Forge {
-    fn drop(&mut self) {
-        self.state.is_over.store(true, Ordering::SeqCst);
-        // Wakes the thread if it waits for a connection.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl State {
     fn root(&self) -> PathBuf {
         self.folder.path().join("repositories")
@@ -245,20 +233,6 @@ impl State {
     }
 }
 
-fn answer_all(state: &Arc<State>, listener: &TcpListener) {
-    for stream in listener.incoming() {
-        if state.is_over.load(Ordering::SeqCst) {
-            return;
-        }
-        let Ok(stream) = stream else { continue };
-        let state = Arc::clone(state);
-        // A client may disconnect at any time; the server goes on.
-        thread::spawn(move || {
-            let _ = state.answer(&stream);
-        });
-    }
-}
-
 fn command(home: &Path, folder: &Path) -> Command {
     let mut command = Command::new("git");
     command
@@ -287,9 +261,4 @@ fn git(state: &State, folder: &Path, arguments: &[&str]) -> String {
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("a path of tests is text")
-}
-
-/// Locks a mutex. Its value is valid even if a thread has panicked with the lock.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

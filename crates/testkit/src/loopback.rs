@@ -2,9 +2,11 @@
 
 mod exchange;
 mod get;
+mod listening;
 mod serve;
 
 pub use exchange::Reply;
 pub(crate) use exchange::exchange;
 pub(crate) use get::{get, post};
+pub(crate) use listening::{Listening, held};
 pub(crate) use serve::FileServer;

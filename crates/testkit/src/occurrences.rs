@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+
+use crate::loopback::{Listening, held};
 
 /// The maximum time for reading a request, and for writing a response.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -19,9 +19,8 @@ const LARGEST: u64 = 64 << 10;
 /// Serves occurrences from memory until it is dropped.
 #[derive(Debug)]
 pub struct Occurrences {
-    address: SocketAddr,
+    listening: Listening,
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
 }
 
 /// A request for occurrences.
@@ -61,7 +60,6 @@ struct State {
     faults: Mutex<Vec<OccurrencesFault>>,
     always: Mutex<OccurrencesFault>,
     requests: Mutex<Vec<OccurrencesRequest>>,
-    is_over: AtomicBool,
 }
 
 impl Occurrences {
@@ -70,17 +68,15 @@ impl Occurrences {
     /// # Panics
     /// If there is no free port.
     pub fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
-        let address = listener.local_addr().expect("a listener has an address");
         let state = Arc::new(State::default());
         let answering = Arc::clone(&state);
-        let thread = thread::spawn(move || answering.answer_all(&listener));
-        Self { address, state, thread: Some(thread) }
+        let listening = Listening::start(move |stream, _| drop(answering.answer(stream)));
+        Self { listening, state }
     }
 
     /// Returns the URL of the service.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.listening.url()
     }
 
     /// Adds an occurrence to a project.
@@ -159,28 +155,7 @@ impl Occurrences {
     }
 }
 
-impl Drop for Occurrences {
-    fn drop(&mut self) {
-        self.state.is_over.store(true, Ordering::SeqCst);
-        // Wakes the thread if it waits for a connection.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl State {
-    fn answer_all(&self, listener: &TcpListener) {
-        for stream in listener.incoming() {
-            if self.is_over.load(Ordering::SeqCst) {
-                return;
-            }
-            // A client may disconnect at any time; the server goes on.
-            let _ = stream.and_then(|stream| self.answer(stream));
-        }
-    }
-
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -297,9 +272,4 @@ fn decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Locks a mutex. Its value is replaced as a whole, so it is valid even if a thread has panicked with the lock.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

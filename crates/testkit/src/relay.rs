@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+use crate::loopback::{Listening, held};
 
 /// The maximum time for reading or writing a piece.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,13 +55,13 @@ type Decide = dyn Fn(&Asked) -> Fault + Send + Sync;
 
 /// A relay. It stops when it is dropped.
 pub struct Relay {
-    address: SocketAddr,
+    listening: Listening,
     state: Arc<State>,
 }
 
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Relay").field("address", &self.listening.address()).finish_non_exhaustive()
     }
 }
 
@@ -69,7 +71,6 @@ struct State {
     asked: Mutex<Vec<Asked>>,
     /// The uploads of Google Cloud Storage, if the relay keeps their state.
     uploads: Option<Mutex<BTreeMap<String, Session>>>,
-    is_over: AtomicBool,
 }
 
 /// A resumable upload.
@@ -93,28 +94,19 @@ impl Relay {
     }
 
     fn new(upstream: &str, decide: Box<Decide>, uploads: Option<Mutex<BTreeMap<String, Session>>>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
-        let address = listener.local_addr().expect("a listener has an address");
-        let (asked, is_over) = (Mutex::default(), AtomicBool::new(false));
-        let state = Arc::new(State { upstream: upstream.to_owned(), decide, asked, uploads, is_over });
+        let asked = Mutex::default();
+        let state = Arc::new(State { upstream: upstream.to_owned(), decide, asked, uploads });
         let serving = Arc::clone(&state);
-        thread::spawn(move || {
-            for stream in listener.incoming() {
-                if serving.is_over.load(Ordering::SeqCst) {
-                    return;
-                }
-                let Ok(stream) = stream else { continue };
-                let state = Arc::clone(&serving);
-                // A client may disconnect at any time; the relay goes on.
-                thread::spawn(move || drop(state.serve(stream)));
-            }
+        let listening = Listening::start(move |stream, is_over| {
+            let (state, is_over) = (Arc::clone(&serving), Arc::clone(is_over));
+            thread::spawn(move || drop(state.serve(stream, &is_over)));
         });
-        Self { address, state }
+        Self { listening, state }
     }
 
     /// Returns `host:port`.
     pub fn host(&self) -> String {
-        self.address.to_string()
+        self.listening.address().to_string()
     }
 
     /// Returns the requests so far.
@@ -129,21 +121,9 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.state.is_over.store(true, Ordering::SeqCst);
-        // Wakes the thread if it waits for a connection.
-        let _ = TcpStream::connect(self.address);
-    }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl State {
     /// Serves the requests of a connection. The connection is closed after the first one that is answered.
-    fn serve(&self, mut client: TcpStream) -> std::io::Result<()> {
+    fn serve(&self, mut client: TcpStream, is_over: &AtomicBool) -> std::io::Result<()> {
         client.set_read_timeout(Some(PATIENCE))?;
         client.set_write_timeout(Some(PATIENCE))?;
         client.set_nodelay(true)?;
@@ -165,7 +145,7 @@ impl State {
             Fault::Answer(status, header, text) => return answer_with(&mut client, *status, header, text),
             Fault::Reset => return reset(&client),
             Fault::Hang => {
-                while !self.is_over.load(Ordering::SeqCst) {
+                while !is_over.load(Ordering::SeqCst) {
                     thread::sleep(Duration::from_millis(50));
                 }
                 return Ok(());

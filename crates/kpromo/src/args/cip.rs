@@ -211,7 +211,9 @@ impl CipFlags {
             .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
         let (output_plan, report) = (path(self.output_plan), path(self.report));
         if self.parse_only && (output_plan.is_some() || report.is_some()) {
-            return Err("--parse-only reads no registry: there is no plan and no report to write".to_owned());
+            return Err(
+                "--parse-only makes no plan and no report: remove --output-plan and --report".to_owned()
+            );
         }
         let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
         let cache = path(self.inventory_cache);
@@ -227,7 +229,9 @@ impl CipFlags {
         // A run that only scans signs nothing, and needs no signer.
         let signing = self.signing.resolve(&mut trust)?.filter(|_| vulnerabilities.only_scan.is_none());
         if vulnerabilities.only_scan.is_some() && output_plan.is_some() {
-            return Err("--vuln-severity-threshold only scans: there is no plan to write".to_owned());
+            return Err(
+                "--vuln-severity-threshold only scans and makes no plan: remove --output-plan".to_owned()
+            );
         }
         if self.repair == Some(true) && signing.is_none() {
             return Err("--repair and --sign=false exclude each other".to_owned());

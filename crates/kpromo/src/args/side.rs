@@ -32,13 +32,13 @@ pub(super) fn side(text: &OsString) -> Result<Side, String> {
         || path.starts_with(".")
         || path.starts_with("..");
     if is_path {
-        return Err(format!("there is no file {shown}"));
+        return Err(format!("the file {shown} does not exist"));
     }
-    let registry = text.to_str().ok_or_else(|| format!("there is no file {shown}"))?;
+    let registry = text.to_str().ok_or_else(|| format!("the file {shown} does not exist"))?;
     let registry = self::registry(registry);
     registry.map(Side::Registry).map_err(|error| {
         let error = visible(&error);
-        format!("there is no file {shown}, and {error}")
+        format!("the file {shown} does not exist, and {error}")
     })
 }
 

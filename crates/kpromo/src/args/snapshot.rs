@@ -396,7 +396,7 @@ mod tests {
         assert!(args.exit_code);
         for missing in ["./r.example/x", "/r.example", "prod.yaml", "prod.json", "../a"] {
             let error = snapshot(&format!("diff {missing} r.example")).unwrap_err();
-            assert!(error.contains("there is no file"), "{missing}: {error}");
+            assert!(error.contains("does not exist"), "{missing}: {error}");
         }
         assert!(snapshot("diff r.example/A r.example").unwrap_err().contains("repository name"));
         assert!(snapshot("--log-level error diff r.example s.example").is_ok(), "a flag of every command");

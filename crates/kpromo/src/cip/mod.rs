@@ -32,11 +32,8 @@ use crate::identities::trust_config;
 use crate::output::write_file;
 use crate::render::{Bars, Lines, plan_edges, plan_missing, plan_table};
 use crate::scans::{Scans, scans};
-use crate::terminal::{Interrupts, print, print_error};
+use crate::terminal::{GRACE, Interrupts, print, print_error};
 use crate::watchdog;
-
-/// The time that running operations may take after a first interrupt.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// Runs a promotion.
 pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
@@ -130,7 +127,9 @@ async fn work(
         return promote(args, run, client, job, trust_config).await;
     };
     if args.confirm {
-        tracing::warn!("--vuln-severity-threshold only scans: nothing is promoted, whatever --confirm says");
+        tracing::warn!(
+            "--vuln-severity-threshold only scans: nothing is promoted, and --confirm has no effect"
+        );
     }
     let done = survey(run, &client.reader(), job, &scans.gate, trust_config).await;
     done.map_or_else(End::GivenUp, End::Surveyed)
@@ -191,31 +190,13 @@ pub(crate) fn observers(report: &Arc<ReportBuilder>, screen: &MultiProgress) -> 
     observers
 }
 
-/// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing has
-/// not begun, otherwise when the grace time is over or at a second interrupt.
+/// Waits until an interrupt or the timeout abandons a run over images.
 pub(crate) async fn until_abandoned(
-    mut interrupts: Interrupts,
+    interrupts: Interrupts,
     timeout: Option<Duration>,
     stop: &CancellationToken,
     report: &ReportBuilder,
 ) {
-    let time_is_over = async {
-        match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    let why = tokio::select! {
-        () = interrupts.next() => "interrupted",
-        () = time_is_over => "the time of --timeout is over",
-    };
-    stop.cancel();
-    tracing::warn!("{why}");
-    if !report.has_writing_begun() {
-        return;
-    }
-    let grace = GRACE.as_secs();
-    tracing::warn!("finishing what is under way, for {grace} s at the most; an interrupt ends this at once");
-    // After the grace time and after a second interrupt alike, the run is abandoned.
-    let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
+    let finishing = format!("finishing what is under way, for {} s at the most", GRACE.as_secs());
+    interrupts.until_abandoned(timeout, stop, || report.has_writing_begun(), &finishing).await;
 }

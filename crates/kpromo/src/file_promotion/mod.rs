@@ -5,7 +5,6 @@ mod end;
 mod progress;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use connect::Connected;
 use end::{End, finish};
@@ -27,8 +26,8 @@ use crate::output::check_file;
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
 
-/// The time that running operations may take after a first interrupt.
-const GRACE: Duration = Duration::from_secs(30);
+/// What a run still does after a first interrupt.
+const FINISHING: &str = "small files are completed, and uploads in parts are aborted";
 
 /// Runs a promotion of files.
 pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
@@ -69,7 +68,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     });
     let end = tokio::select! {
         end = promote(args, &run, &connected, manifests) => end,
-        () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
+        () = interrupts.until_abandoned(args.timeout, &stop, || report.has_writing_begun(), FINISHING) => End::CutShort,
         never = watchdog::watch(&connected.door) => match never {},
     };
     finish(args, &end, &report, &connected.door)
@@ -88,7 +87,7 @@ fn check_accounts(args: &RunFilesArgs, manifests: &FileManifests) -> Result<(), 
     if lines.is_empty() {
         return Ok(());
     }
-    Err(format!("it is not said which account writes to production\n  {}", lines.join("\n  ")))
+    Err(format!("these stores in production need a `service-account`\n  {}", lines.join("\n  ")))
 }
 
 /// Runs the phases. The plan is printed between them.
@@ -134,34 +133,4 @@ fn print_plan(plan: &Plan) {
         }
     }
     print(&text);
-}
-
-/// Waits for an interrupt or the run's timeout, and completes when running operations must be abandoned: at once if writing has
-/// not begun, otherwise when the grace time is over or at a second interrupt.
-async fn until_abandoned(
-    mut interrupts: Interrupts,
-    timeout: Option<Duration>,
-    stop: &CancellationToken,
-    report: &ReportBuilder,
-) {
-    let time_is_over = async {
-        match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    let why = tokio::select! {
-        () = interrupts.next() => "interrupted",
-        () = time_is_over => "the time of --timeout is over",
-    };
-    stop.cancel();
-    tracing::warn!("{why}");
-    if !report.has_writing_begun() {
-        return;
-    }
-    tracing::warn!(
-        "small files are completed, and uploads in parts are aborted; an interrupt ends this at once"
-    );
-    // After the grace time and after a second interrupt alike, the run is abandoned.
-    let _ = tokio::time::timeout(GRACE, interrupts.next()).await;
 }

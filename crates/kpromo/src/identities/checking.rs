@@ -18,7 +18,7 @@ pub(crate) struct Checking {
     pub(crate) signer: String,
 }
 
-/// The reason why there is no trust configuration.
+/// The reason why the trust configuration cannot be determined.
 pub(crate) enum NoConfig {
     /// A file or a value is invalid.
     Invalid(InvalidConfig),
@@ -47,11 +47,11 @@ pub(crate) fn checking_config(
 ) -> Result<Checking, NoConfig> {
     let choice = args.trust.clone().or(config.trust());
     let signing = args.signing.clone().or(config.signing());
-    let names_nobody = choice.verification_key.is_none() && !choice.names_signer();
+    let names_no_signer = choice.verification_key.is_none() && !choice.names_signer();
     let own = signing.key.as_deref().map(|path| signing_key(path, environment)).transpose()?;
     let own = own.map(|key| key.verification_key());
     let given = choice.verification_key.as_deref().map(verification_key).transpose()?;
-    let key = given.or_else(|| own.clone().filter(|_| names_nobody));
+    let key = given.or_else(|| own.clone().filter(|_| names_no_signer));
     if key.is_none() {
         ask_for_identity(&choice, defaults)?;
     }
@@ -80,9 +80,9 @@ pub(crate) fn checking_config(
             signers.signing(&signing, &choice, promoter(args.manifests.as_deref(), environment))?
         }
         false => {
-            let nobody = Identity::new(Sources::default(), connection.door.clone());
+            let no_identity = Identity::new(Sources::default(), connection.door.clone());
             Signing {
-                signer: SignerSource::identity(connection.door.clone(), nobody, trust.clone()),
+                signer: SignerSource::identity(connection.door.clone(), no_identity, trust.clone()),
                 format: signing.format.unwrap_or_default(),
                 at_once: AT_ONCE,
                 summaries: None,

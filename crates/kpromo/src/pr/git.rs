@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
 
+use manifest::GIT_REDIRECTIONS;
 use oci_types::text::printable;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -24,17 +25,6 @@ use crate::failure::Failure;
 const OUTPUT_MAX: u64 = 4 * 1024 * 1024;
 /// The maximum length of a message of git that is shown, in characters.
 const MESSAGE_MAX: usize = 2_000;
-/// The variables by which git is redirected to another repository.
-const REDIRECTIONS: [&str; 8] = [
-    "GIT_DIR",
-    "GIT_WORK_TREE",
-    "GIT_COMMON_DIR",
-    "GIT_INDEX_FILE",
-    "GIT_OBJECT_DIRECTORY",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-    "GIT_NAMESPACE",
-    "GIT_SHALLOW_FILE",
-];
 /// The variable with the token, for the askpass program.
 const TOKEN: &str = "KPROMO_ASKPASS_TOKEN";
 /// The variable with the beginning of the URLs for which the askpass program answers.
@@ -138,7 +128,7 @@ impl Git {
     async fn run(&self, doing: &str, mut command: Command) -> Result<String, GitError> {
         let failed = |message: String| GitError { doing: doing.to_owned(), message };
         let mut child = command.spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => failed("there is no program `git` on the PATH".to_owned()),
+            io::ErrorKind::NotFound => failed("the program `git` is not on the PATH".to_owned()),
             _ => failed(format!("it cannot be run: {error}")),
         })?;
         // Both pipes are read together, because git blocks on one that is full.
@@ -171,7 +161,7 @@ fn command() -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true);
-    for name in REDIRECTIONS {
+    for name in GIT_REDIRECTIONS {
         command.env_remove(name);
     }
     // The tokens of the environment are for kpromo. A hook of the repository gets none.

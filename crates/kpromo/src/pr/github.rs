@@ -101,8 +101,10 @@ impl Forge {
     pub(super) async fn check_fork(&self, fork: &Slug, upstream: &Slug) -> Result<(), Failure> {
         let answer = self.get(&["repos", &fork.owner, &fork.name], &[]).await?;
         if answer.status() == StatusCode::NOT_FOUND {
-            let text =
-                format!("there is no repository {fork} at {}, or the token may not see it", self.name());
+            let text = format!(
+                "the repository {fork} does not exist at {}, or the token cannot read it",
+                self.name()
+            );
             let help = format!("fork {upstream} there, and name the fork with --fork");
             return Err(Failure::new(Exit::Invalid, text).help(help));
         }
@@ -127,7 +129,7 @@ impl Forge {
         }
         let what = match origins.first().filter(|_| repository.fork) {
             Some(origin) => format!("it is a fork of {}", printable(&origin.full_name, TEXT_MAX)),
-            None => "it is no fork".to_owned(),
+            None => "it is not a fork".to_owned(),
         };
         let text = format!("{fork} is not a fork of {upstream}: {what}");
         Err(Failure::new(Exit::Invalid, text)

@@ -67,7 +67,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
             Some((Forge::new(door.clone(), args.api_url.clone(), token.clone()), fork))
         }
         (Some(_), None) => {
-            let text = "there is no token for the forge: neither $GITHUB_TOKEN nor $GH_TOKEN is set";
+            let text = "the forge needs a token: set $GITHUB_TOKEN or $GH_TOKEN";
             return Err(Failure::new(Exit::Unavailable, text).help("--dry-run needs none"));
         }
     };

@@ -71,7 +71,7 @@ async fn take(
     }
     if *strict && rejected.count() > 0 {
         print_error(&format!(
-            "{} of the manifests are invalid; there is no snapshot",
+            "{} of the manifests are invalid; no snapshot was printed",
             cip::entries(rejected)
         ));
         return Err(Exit::Invalid);

@@ -41,6 +41,12 @@ pub enum DiffError {
     /// The time is in the future, or git does not understand it.
     #[error("`{0}` is no time in the past that git understands: use the like of `7 days` or `2026-01-31`")]
     NotPast(String),
+    /// The repository belongs to another user, and git does not read it.
+    #[error(
+        "the git repository {0} belongs to another user, so git does not read it: if you trust it, run `git config --global --add \
+         safe.directory {0}`"
+    )]
+    OtherOwner(String),
     /// `git` failed.
     #[error("`git {command}` failed: {message}")]
     Failed {

@@ -16,7 +16,7 @@ const COMPLAINT_MAX: u64 = 16 * 1024;
 /// The maximum length of an object's header line, in bytes: identifier, kind and size.
 const HEAD_MAX: u64 = 256;
 /// Environment variables that redirect git to a repository other than that of the folder.
-const REDIRECTIONS: [&str; 8] = [
+pub const GIT_REDIRECTIONS: [&str; 8] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_COMMON_DIR",
@@ -204,7 +204,7 @@ impl<'a> Git<'a> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        for name in REDIRECTIONS {
+        for name in GIT_REDIRECTIONS {
             command.env_remove(name);
         }
         command
@@ -227,8 +227,16 @@ impl<'a> Git<'a> {
             return Ok(answer);
         }
         let message = String::from_utf8_lossy(&complaint).trim().to_owned();
+        if let Some(repository) = owned_by_another(&message) {
+            return Err(DiffError::OtherOwner(repository.escape_debug().to_string()));
+        }
         Err(DiffError::Failed { command: command(), message })
     }
+}
+
+/// Returns the repository that git does not read because it belongs to another user.
+fn owned_by_another(message: &str) -> Option<&str> {
+    message.split_once("dubious ownership in repository at '")?.1.split('\'').next()
 }
 
 /// Parses an entry of `git ls-tree -l`: `<mode> <kind> <id> <size>`, a tab, the path.

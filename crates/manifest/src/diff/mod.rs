@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub use base::{Base, prow_base};
 pub use checkout::{Checkout, checkout};
 pub use error::DiffError;
+pub use git::GIT_REDIRECTIONS;
 
 use self::added::Earlier;
 use self::git::Git;

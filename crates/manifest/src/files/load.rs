@@ -71,7 +71,7 @@ impl Loader {
     ) {
         let Stores { source, destinations } = match filestores {
             Ok(contents) => {
-                let Reading { value, wrong, warnings } = schema::filestores(&contents);
+                let Reading { value, wrong, warnings, .. } = schema::filestores(&contents);
                 self.rejected.append(wrong);
                 self.warnings.extend(warnings);
                 value
@@ -106,7 +106,7 @@ impl Loader {
     }
 
     fn file(&mut self, contents: Contents, urls: &[&super::StoreUrl]) -> Vec<FileEntry> {
-        let Reading { value, wrong, warnings } = schema::file_entries(&contents, urls);
+        let Reading { value, wrong, warnings, .. } = schema::file_entries(&contents, urls);
         self.rejected.append(wrong);
         self.warnings.extend(warnings);
         self.contents.insert(Arc::clone(&contents.file), contents);

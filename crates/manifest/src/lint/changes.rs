@@ -147,7 +147,7 @@ fn add<'a>(
     for manifest in &state.manifests {
         add(Some((&manifest.name, &manifest.images_file)), &manifest.destinations, &manifest.images);
     }
-    for (destinations, images) in &state.left_out {
+    for (destinations, images) in state.left_out.iter().chain(&state.doubtful) {
         add(None, destinations, images);
     }
 }

@@ -44,15 +44,22 @@ impl Reader<'_> {
             let path = self.value(name, "an image's `name`")?;
             self.fits(&path, name.position, roots).then_some(path)
         });
+        let mut doubtful = Vec::new();
         let digests = match dmap {
-            Some(dmap) => self.digests(name, dmap),
+            Some(dmap) => self.digests(name, dmap, &mut doubtful),
             None => {
                 self.no_digests(node.position, "the image has no `dmap`");
                 None
             }
         };
-        let image = Image { name: path?, digests: digests? };
-        (is_clear && !image.digests.is_empty()).then_some(image)
+        let (name, mut digests) = (path?, digests.unwrap_or_default());
+        if !is_clear {
+            doubtful.append(&mut digests);
+        }
+        if !doubtful.is_empty() {
+            self.doubtful.push(Image { name: name.clone(), digests: doubtful });
+        }
+        (!digests.is_empty()).then_some(Image { name, digests })
     }
 
     /// Checks that an image's name is short enough for all registries, and reports it otherwise.
@@ -63,11 +70,17 @@ impl Reader<'_> {
         false
     }
 
-    /// Reads the digests of the image with this `name`. Returns `None` if the node is not a mapping.
-    fn digests(&mut self, name: Option<&Node>, node: &Node) -> Option<Vec<DigestTags>> {
+    /// Reads the digests of the image with this `name`. Returns `None` if the node is not a mapping. Both entries of a digest whose
+    /// tags are ambiguous are added to `doubtful`.
+    fn digests(
+        &mut self,
+        name: Option<&Node>,
+        node: &Node,
+        doubtful: &mut Vec<DigestTags>,
+    ) -> Option<Vec<DigestTags>> {
         let pairs = self.pairs(node, "a mapping of digests to tags")?;
         if pairs.is_empty() {
-            self.no_digests(node.position, "`dmap` is empty: it is not said which digests to promote");
+            self.no_digests(node.position, "`dmap` is empty: it names no digests to promote");
         }
         let mut places = HashMap::with_capacity(pairs.len());
         let mut rows: Vec<Row<'_>> = Vec::with_capacity(pairs.len());
@@ -83,7 +96,15 @@ impl Reader<'_> {
                     place.insert(rows.len());
                     rows.push(row);
                 }
-                Entry::Occupied(place) => self.repeated(name, &mut rows[*place.get()], &row),
+                Entry::Occupied(place) => {
+                    let first = &mut rows[*place.get()];
+                    let known = [first.tags.clone(), row.tags.clone()].into_iter().flatten().flatten();
+                    let tags: Tags = known.collect();
+                    self.repeated(name, first, &row);
+                    if first.tags.is_none() {
+                        doubtful.push(DigestTags { digest: first.digest, position: first.position, tags });
+                    }
+                }
             }
         }
         let listed = rows.into_iter().filter_map(|Row { digest, position, tags, .. }| {

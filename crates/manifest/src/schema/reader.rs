@@ -8,6 +8,7 @@ use std::str::FromStr;
 use super::super::contents::Contents;
 use super::super::diagnostic::Diagnostic;
 use super::super::diagnostics::Diagnostics;
+use super::super::model::Image;
 use super::super::source::{Position, Source};
 use super::super::tree::{self, Node, Value};
 
@@ -24,6 +25,8 @@ pub(in super::super) struct Reading<T> {
     pub(in super::super) value: T,
     pub(in super::super) wrong: Diagnostics,
     pub(in super::super) warnings: Vec<Diagnostic>,
+    /// What can be read of images that are left out because they are ambiguous. It tells which tags they may have.
+    pub(in super::super) doubtful: Vec<Image>,
 }
 
 /// The kind of manifest. Thin manifests accept some entries that plain ones refuse.
@@ -54,6 +57,8 @@ pub(super) struct Reader<'a> {
     /// Whether a field that was not read may have been meant as a policy: the field is repeated, its name is not text, or its
     /// name is unknown and its value is a mapping.
     pub(super) hides_block: bool,
+    /// See [`Reading::doubtful`].
+    pub(super) doubtful: Vec<Image>,
 }
 
 impl<'a> Reader<'a> {
@@ -68,11 +73,12 @@ impl<'a> Reader<'a> {
         let source = match contents.text() {
             Ok(source) => source,
             Err(error) => {
-                return Reading { value: unreadable(), wrong: error.into(), warnings: Vec::new() };
+                let (warnings, doubtful) = (Vec::new(), Vec::new());
+                return Reading { value: unreadable(), wrong: error.into(), warnings, doubtful };
             }
         };
         let (wrong, warnings) = (Diagnostics::default(), Vec::new());
-        let mut reader = Self { source, kind, wrong, warnings, hides_block: false };
+        let mut reader = Self { source, kind, wrong, warnings, hides_block: false, doubtful: Vec::new() };
         let root = match tree::parse(reader.source.text()) {
             Ok(root) => Some(root),
             Err(error) => {
@@ -81,7 +87,7 @@ impl<'a> Reader<'a> {
             }
         };
         let value = interpret(&mut reader, root.as_ref());
-        Reading { value, wrong: reader.wrong, warnings: reader.warnings }
+        Reading { value, wrong: reader.wrong, warnings: reader.warnings, doubtful: reader.doubtful }
     }
 
     /// Reads an entry with `read`. The whole entry identifies its faults in another commit, unless an inner call has already

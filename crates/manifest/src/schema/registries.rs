@@ -137,7 +137,7 @@ impl Reader<'_> {
         // An invalid entry may have been meant as the source.
         let is_clear = !roles.iter().any(|(role, _)| matches!(role, Role::Unclear(_)));
         if let (true, true, Some((_, position))) = (roots.is_empty(), is_clear, roles.first()) {
-            self.wrong(*position, "no registry has `src: true`: it is not said where images come from");
+            self.wrong(*position, "no registry has `src: true`: the source of the images is unknown");
         }
         (roots.into_iter().cloned().collect(), positions.first().copied())
     }

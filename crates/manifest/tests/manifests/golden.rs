@@ -101,15 +101,15 @@ fn golden_manifests_are_refused_for_the_reason_that_is_wrong_with_them() {
     19-two-documents.yaml
       9:1: not YAML that can be read: a second document begins here, and a manifest is one document
     22-empty-dmap.yaml
-      7:9: `dmap` is empty: it is not said which digests to promote
+      7:9: `dmap` is empty: it names no digests to promote
     23-null-dmap.yaml
-      7:7: `dmap` is empty: it is not said which digests to promote
+      7:7: `dmap` is empty: it names no digests to promote
     24-no-registries.yaml
       1:1: `registries` is missing or empty
     25-two-sources.yaml
       4:3: gcr.io/p also has `src: true`: images come from one registry
     26-no-source.yaml
-      2:3: no registry has `src: true`: it is not said where images come from
+      2:3: no registry has `src: true`: the source of the images is unknown
     29-upper-digest.yaml
       8:5: `SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     30-short-digest.yaml

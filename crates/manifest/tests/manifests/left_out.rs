@@ -76,7 +76,7 @@ fn images_without_digests_are_warnings_in_thin_manifests() {
     assert!(manifests.warnings.iter().all(|warning| warning.severity() == Severity::Warning));
     insta::assert_snapshot!(lines_below(&folder, &manifests.warnings), @"
     images/apple/images.yaml:1:3: the image has no `dmap`
-    images/apple/images.yaml:3:7: `dmap` is empty: it is not said which digests to promote
+    images/apple/images.yaml:3:7: `dmap` is empty: it names no digests to promote
     ");
 }
 

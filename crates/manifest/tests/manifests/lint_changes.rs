@@ -6,7 +6,7 @@ use manifest::lint::{Linted, Target, lint};
 use manifest::{Base, DiffError};
 
 use crate::diff::Repository;
-use crate::lint_style::told;
+use crate::lint_style::messages;
 use crate::support::{REGISTRIES, digest, image, write, write_thin};
 
 const TWO_REGIONS: &str = "registries:\n- name: gcr.io/s\n  src: true\n- name: gcr.io/p\n- name: eu.gcr.io/p\n- name: us.gcr.io/p\n";
@@ -30,18 +30,18 @@ impl World {
     }
 
     /// Returns what is found since `HEAD`, with digests shortened.
-    fn told(&self) -> String {
+    fn messages(&self) -> String {
         let commit = self.repository.git(&["rev-parse", "HEAD"]);
         let found = self.lint("HEAD").unwrap();
         assert_eq!(found.base.as_deref(), Some(&*commit));
         // Digests are written without quotes here.
         let findings: Vec<_> =
             found.findings.into_iter().filter(|finding| finding.rule.name() != "unquoted-digest").collect();
-        let mut told = told(self.repository.folder.path(), &findings).replace(&commit[..12], "BASE");
+        let mut messages = messages(self.repository.folder.path(), &findings).replace(&commit[..12], "BASE");
         for digit in "abcd".chars() {
-            told = told.replace(&digest(digit), &format!("@{digit}"));
+            messages = messages.replace(&digest(digit), &format!("@{digit}"));
         }
-        told
+        messages
     }
 }
 
@@ -51,7 +51,7 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1, v2"), ('b', "v3")]));
     world.repository.commit();
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1"), ('b', "v3"), ('c', "v2, v4")]));
-    insta::assert_snapshot!(world.told(), @r"
+    insta::assert_snapshot!(world.messages(), @r"
     warning unsorted-digests images/one/images.yaml:5:5: the digests are not sorted by tag: `v2` stands after `v3`
     error tag-moved images/one/images.yaml:5:79: gcr.io/p/app:v2 (and 2 more destinations) would move to @c, from @a at BASE:images/one/images.yaml:3:83; production tags never move
     ");
@@ -60,7 +60,7 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
         let folder = world.repository.folder.path().join(kind);
         fs::rename(folder.join("one"), folder.join("two")).unwrap();
     }
-    assert!(world.told().contains("error tag-moved images/two/images.yaml:5:"), "{}", world.told());
+    assert!(world.messages().contains("error tag-moved images/two/images.yaml:5:"), "{}", world.messages());
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn an_edge_that_is_gone_is_a_warning_whatever_else_happened_to_its_digest() {
     // `v2` is gone. `@b` got its first tag, which is no removal. `@c` is gone. The image `web` moved to the other project.
     world.thin("one", REGISTRIES, &image("app", &[('a', "v1"), ('b', "v3")]));
     world.thin("two", REGISTRIES, &image("web", &[('d', "v1")]));
-    insta::assert_snapshot!(world.told(), @r"
+    insta::assert_snapshot!(world.messages(), @r"
     warning edge-removed images/one/images.yaml: gcr.io/p/app:v2 (@a) is no longer listed; it was at BASE:images/one/images.yaml:3:83
     warning edge-removed images/one/images.yaml: gcr.io/p/app@@c is no longer listed; it was at BASE:images/one/images.yaml:5:5
     warning edge-removed images/two/images.yaml: gcr.io/p/db:v1 (@a) is no longer listed; it was at BASE:images/two/images.yaml:3:79
@@ -84,7 +84,7 @@ fn an_edge_that_is_gone_is_a_warning_whatever_else_happened_to_its_digest() {
     // A destination is gone.
     world.repository.commit();
     world.thin("two", &REGISTRIES.replace("/p", "/q"), &image("web", &[('d', "v1")]));
-    insta::assert_snapshot!(world.told(), @"warning edge-removed images/two/images.yaml: gcr.io/p/web:v1 (@d) is no longer listed; it was at BASE:images/two/images.yaml:3:79");
+    insta::assert_snapshot!(world.messages(), @"warning edge-removed images/two/images.yaml: gcr.io/p/web:v1 (@d) is no longer listed; it was at BASE:images/two/images.yaml:3:79");
 }
 
 #[test]
@@ -93,15 +93,15 @@ fn an_overlap_is_an_error_and_one_that_the_base_has_too_is_a_warning() {
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1")]));
     world.repository.commit();
     world.thin("two", REGISTRIES, &image("app", &[('b', "v1")]));
-    insta::assert_snapshot!(world.told(), @"error overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 is to be @b here and @a at images/one/images.yaml:3:79");
+    insta::assert_snapshot!(world.messages(), @"error overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 is to be @b here and @a at images/one/images.yaml:3:79");
     world.repository.commit();
     assert_eq!(
-        world.told(),
+        world.messages(),
         "warning overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 is to be @b here and @a at images/one/images.yaml:3:79\n"
     );
     // The same digest twice is no contradiction.
     world.thin("two", REGISTRIES, &image("app", &[('a', "v1")]));
-    assert_eq!(world.told(), "");
+    assert_eq!(world.messages(), "");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn tags_of_attached_metadata_neither_overlap_nor_move() {
     world.thin("one", REGISTRIES, &image("app", &[('a', &tag), ('b', "v1")]));
     world.repository.commit();
     world.thin("one", REGISTRIES, &image("app", &[('c', &tag), ('d', &tag), ('b', "v1")]));
-    assert_eq!(world.told(), "");
+    assert_eq!(world.messages(), "");
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_error_that_the_base_has_too_is_a_warning() {
     world.thin("one", REGISTRIES, &bad);
     world.repository.commit();
     world.thin("one", REGISTRIES, &format!("# moved\n{}", bad.replace("[v2]", "[v2, 'v 3']")));
-    insta::assert_snapshot!(world.told(), @r"
+    insta::assert_snapshot!(world.messages(), @r"
     warning invalid images/one/images.yaml:4:5: `@a0` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     error invalid images/one/images.yaml:5:85: `v 3` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
     ");
@@ -140,9 +140,9 @@ fn an_entry_that_is_invalid_does_not_count_as_removed() {
         &image("app", &[('a', "v1"), ('b', "v2")]).replace(&digest('a'), "sha256:aa"),
     );
     world.thin("two", "registries: nonsense\n", &image("web", &[('a', "v1")]));
-    let told = world.told();
-    assert!(told.lines().all(|line| line.starts_with("error invalid")), "{told}");
-    assert_eq!(told.lines().count(), 2, "{told}");
+    let messages = world.messages();
+    assert!(messages.lines().all(|line| line.starts_with("error invalid")), "{messages}");
+    assert_eq!(messages.lines().count(), 2, "{messages}");
 }
 
 #[test]
@@ -157,10 +157,37 @@ fn what_is_invalid_in_the_base_may_hide_a_tag_that_moved_and_this_is_told() {
     world.repository.commit();
     world.thin("left-out", REGISTRIES, &image("app", &[('b', "v1")]));
     world.thin("unreadable", REGISTRIES, &image("web", &[('b', "v1")]));
-    insta::assert_snapshot!(world.told(), @r"
+    insta::assert_snapshot!(world.messages(), @r"
     warning tag-moved images/left-out/images.yaml:3:79: gcr.io/p/app:v1 may move to @b: it is @a in an entry that is left out as invalid at commit BASE
     warning unreadable-base images/unreadable/images.yaml: the project unreadable cannot be read at commit BASE, so tags that moved and edges that are gone since then are not seen: BASE:manifests/unreadable/promoter-manifest.yaml:1:13: a list of registries is expected, this is a text
     ");
+}
+
+#[test]
+fn an_ambiguous_entry_of_the_base_does_not_hide_a_tag_that_moved() {
+    let one = image("app", &[('a', "v1"), ('c', "v3")]);
+    let second = format!(
+        "    {}: [v2]
+",
+        digest('a')
+    );
+    for (invalid, tag) in [
+        (one.replace("  dmap:", "  more: x\n  dmap:"), "v1"),
+        (format!("{one}{second}"), "v1"),
+        (format!("{one}{second}"), "v2"),
+    ] {
+        let world = World::new();
+        world.thin("one", REGISTRIES, &invalid);
+        world.repository.commit();
+        world.thin("one", REGISTRIES, &image("app", &[('b', tag), ('c', "v3")]));
+        let messages = world.messages();
+        let expected =
+            format!("gcr.io/p/app:{tag} may move to @b: it is @a in an entry that is left out as invalid");
+        assert!(
+            messages.contains("warning tag-moved") && messages.contains(&expected),
+            "{invalid}: {messages}"
+        );
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub(crate) fn check(path: &Path) -> Linted {
 }
 
 /// Returns findings as `rule file:line:column: message`, with paths below a folder.
-pub(crate) fn told(folder: &Path, findings: &[Finding]) -> String {
+pub(crate) fn messages(folder: &Path, findings: &[Finding]) -> String {
     let line = |finding: &Finding| {
         let level = if finding.is_error() { "error" } else { "warning" };
         format!("{level} {} {}", finding.rule.name(), finding.diagnostic)
@@ -66,7 +66,7 @@ fn what_is_customary_in_kubernetes_is_clean() {
         write_thin(folder.path(), project, &registries, &images);
     }
     let found = check(folder.path());
-    assert_eq!(told(folder.path(), &found.findings), "");
+    assert_eq!(messages(folder.path(), &found.findings), "");
     assert_eq!((found.files, found.errors(), found.warnings()), (6, 0, 0));
 }
 
@@ -166,7 +166,7 @@ fn what_cannot_be_moved_safely_is_told_and_stays() {
         write_thin(folder.path(), "app", REGISTRIES, &yaml(images));
         let found = check(folder.path());
         let [finding] = &found.findings[..] else {
-            panic!("{why}: {}", told(folder.path(), &found.findings));
+            panic!("{why}: {}", messages(folder.path(), &found.findings));
         };
         assert!(finding.fix.is_empty() && finding.rule.name().starts_with("unsorted"), "{why}");
         let advice = finding.diagnostic.advice().unwrap();
@@ -205,7 +205,7 @@ fn deprecated_fields_and_spellings_of_registries_are_told_and_mended_over_all_pr
     ];
     manifests.iter().for_each(|(name, text)| write_thin(folder.path(), name, text, "[]\n"));
     let found = check(folder.path());
-    insta::assert_snapshot!(told(folder.path(), &found.findings), @r"
+    insta::assert_snapshot!(messages(folder.path(), &found.findings), @r"
     warning deprecated-field manifests/a/promoter-manifest.yaml:1:1: the field `imagesPath` is deprecated and has no effect: the images of the project `NAME` are in `images/NAME/images.yaml`
     warning registry-spelling manifests/b/promoter-manifest.yaml:2:9: the registry `GCR.io/s` is elsewhere written `gcr.io/s`
     warning registry-spelling manifests/b/promoter-manifest.yaml:4:9: the registry `eu.gcr.io/p/` is elsewhere written `eu.gcr.io/p`
@@ -240,7 +240,7 @@ fn a_plain_manifest_is_checked_as_a_whole() {
         yaml("images:\n- name: b\n  dmap:\n    @b: [x]\n- name: a\n  dmap:\n    @a: [y, x]\n    @b: [y]\n");
     write(&path, format!("{REGISTRIES}{images}"));
     let found = check(&path);
-    insta::assert_snapshot!(told(folder.path(), &found.findings), @r"
+    insta::assert_snapshot!(messages(folder.path(), &found.findings), @r"
     warning unsorted-images manifest.yaml:9:9: images are not sorted by name: `a` stands after `b`
     warning unsorted-tags manifest.yaml:11:84: the tags are not sorted: `x` stands after `y`
     error overlap manifest.yaml:12:81: gcr.io/p/a:y is to be sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb here and sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa at manifest.yaml:11:81
@@ -266,8 +266,8 @@ fn a_file_of_a_tree_stands_for_its_project() {
         let targets = targets(paths.iter().map(|path| &**path));
         assert_eq!(targets.len(), 1, "{targets:?}");
         let found = lint(&targets[0], None, &[]).unwrap();
-        let told = told(folder.path(), &found.findings);
-        told.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect()
+        let messages = messages(folder.path(), &found.findings);
+        messages.lines().map(|line| line.split(':').next().unwrap().to_owned()).collect()
     };
     let overlap = "error overlap images/two/images.yaml";
     assert_eq!(rules(&["three"]), ["warning unsorted-tags images/three/images.yaml"]);

@@ -208,10 +208,7 @@ fn bad_names_of_registries_are_refused() {
 fn images_come_from_exactly_one_registry() {
     let of = |items: &[&str]| complaints(format!("registries:\n{}", items.concat()));
     let (source, destination) = ("- {name: gcr.io/s, src: true}\n", "- {name: gcr.io/p}\n");
-    assert_eq!(
-        of(&[destination]),
-        ["2:3: no registry has `src: true`: it is not said where images come from"]
-    );
+    assert_eq!(of(&[destination]), ["2:3: no registry has `src: true`: the source of the images is unknown"]);
     assert_eq!(
         of(&[source, destination, "- {name: gcr.io/t, src: yes}\n", source]),
         [
@@ -272,7 +269,7 @@ fn errors_of_a_whole_file_are_told_together() {
     8:87: `.y` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
     11:5: `sha256:b` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     12:3: the image has no `name`
-    12:9: `dmap` is empty: it is not said which digests to promote
+    12:9: `dmap` is empty: it names no digests to promote
     ");
 }
 

@@ -41,7 +41,7 @@ fn several_errors_stand_apart_and_help_stands_below() {
     7 | - name: Apple
       |         ^^^^^
 
-    error: `dmap` is empty: it is not said which digests to promote
+    error: `dmap` is empty: it names no digests to promote
      --> manifest.yaml:8:7
       |
     8 |   dmap:

@@ -77,8 +77,8 @@ enum Outcome {
     NoTrust(TrustError),
 }
 
-/// Scans all images that the manifests of a job name, and does nothing else. No registry in production is asked. Where several
-/// staging repositories may serve an image, what is known of it in all of them is added up.
+/// Scans all images that the manifests of a job name, and does nothing else. No registry in production is asked. An image passes if
+/// the gate of a promotion lets it pass from every staging repository that may serve it.
 ///
 /// # Errors
 /// If two promotions contradict each other, if trust cannot be established, or if the run is stopped.
@@ -91,17 +91,21 @@ pub async fn survey(
 ) -> Result<Survey, Error> {
     let edges = setup(run, job).await?.edges;
     run.phase(Phase::Scan, async {
-        let mut images: BTreeMap<Id<Digest>, BTreeSet<Id<Repository>>> = BTreeMap::new();
+        let mut images: BTreeMap<Id<Digest>, Sources> = BTreeMap::new();
         for edge in edges.all() {
-            images.entry(edge.digest).or_default().extend(edges.sources(edge));
+            let sources = images.entry(edge.digest).or_default();
+            for source in edges.sources(edge) {
+                let others = edges.sources(edge).filter(|other| *other != source);
+                sources.entry(source).or_default().extend(others);
+            }
         }
         run.emit(&Event::Work { units: "images", more: images.len() });
         let surveyor = Surveyor { run, reader, edges: &edges, gate, trust_config };
-        let first = |(_, sources): (Id<Digest>, &BTreeSet<Id<Repository>>)| {
+        let first = |(_, sources): (Id<Digest>, &Sources)| {
             #[expect(clippy::expect_used, reason = "each digest was entered with its sources")]
-            sources.first().copied().expect("an edge has a source")
+            sources.keys().next().copied().expect("an edge has a source")
         };
-        let look = async |(digest, sources): (Id<Digest>, &BTreeSet<Id<Repository>>)| {
+        let look = async |(digest, sources): (Id<Digest>, &Sources)| {
             let outcome = surveyor.look_at(digest, sources).await;
             run.emit(&Event::Worked);
             outcome
@@ -126,6 +130,10 @@ pub async fn survey(
     .await
 }
 
+/// The staging repositories that may serve an image. Each has the others that may serve the same edges: what is attached to the image
+/// there counts too.
+type Sources = BTreeMap<Id<Repository>, BTreeSet<Id<Repository>>>;
+
 struct Surveyor<'a> {
     run: &'a Run,
     reader: &'a Reader,
@@ -135,15 +143,15 @@ struct Surveyor<'a> {
 }
 
 impl Surveyor<'_> {
-    /// Scans an image in all repositories that may serve it, and adds up what is known there, since scanners know images by repository.
-    /// Returns `None` if there are none.
-    async fn look_at(&self, digest: Id<Digest>, sources: &BTreeSet<Id<Repository>>) -> Option<Outcome> {
+    /// Scans an image in all repositories that may serve it, since scanners know images by repository. Returns `None` if there are
+    /// none.
+    async fn look_at(&self, digest: Id<Digest>, sources: &Sources) -> Option<Outcome> {
         let mut found: Option<(DigestReference, Vulnerabilities)> = None;
         let mut failed: Option<(DigestReference, String)> = None;
-        for source in sources {
+        for (source, others) in sources {
             let repository = self.edges.repository(*source);
             let image = repository.at(*self.edges.digest_name(digest));
-            let why = match self.scan(repository, image.digest).await {
+            let why = match self.scan(repository, others, image.digest).await {
                 Ok(Ok(vulnerabilities)) => {
                     found = Some(match found {
                         None => (image, vulnerabilities),
@@ -180,20 +188,26 @@ impl Surveyor<'_> {
     async fn scan(
         &self,
         repository: &Repository,
+        others: &BTreeSet<Id<Repository>>,
         digest: Digest,
     ) -> Result<Result<Vulnerabilities, ScanError>, EvidenceError> {
         let verification = &self.trust_config.verification;
         let share = verification.budget.share();
         let staged = Staged {
             client: verification.client(self.reader, &share),
-            source: Source { repository, listed: Box::new(|_| ListedTags::default()) },
-            others: Vec::new(),
+            source: unlisted(repository),
+            others: others.iter().map(|other| unlisted(self.edges.repository(*other))).collect(),
             graph: None,
             warn: &|text| self.run.emit(&Event::Warned(text)),
         };
         let now = jiff::Timestamp::now();
         scan_image(self.gate, &staged, digest, None, &BTreeMap::new(), now).await
     }
+}
+
+/// Returns a repository of which no listing was read.
+fn unlisted(repository: &Repository) -> Source<'_> {
+    Source { repository, listed: Box::new(|_| ListedTags::default()) }
 }
 
 /// Returns what is known of an image in two repositories. It has the name by which findings count, or else the first one.

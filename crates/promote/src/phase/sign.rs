@@ -353,7 +353,7 @@ impl SignWork<'_> {
         let mut found = Vec::new();
         let mut asked = HashSet::new();
         for ((source, image), passed) in &unit.passed {
-            // An image whose staging repository nobody names has nothing to carry.
+            // An image whose staging repository is unknown has nothing to carry.
             if !asked.insert(*source) || *source == unit.canonical {
                 continue;
             }

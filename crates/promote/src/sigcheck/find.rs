@@ -214,7 +214,7 @@ async fn by_name(
             },
             Ok(None) => {
                 let error = format!(
-                    "there is no such image in {}, its canonical repository",
+                    "the image does not exist in {}, its canonical repository",
                     canonical(production, &name.repository)
                 );
                 let advice = Some("check the name, the tag and the credentials".to_owned());

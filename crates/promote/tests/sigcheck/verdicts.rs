@@ -157,7 +157,7 @@ async fn an_unsigned_record_is_named_and_a_signed_one_takes_its_place() {
             (found.signature, found.record),
             (Some(SignatureVerdict::Missing), RecordVerdict::Unsigned)
         );
-        let name = format!("sha256-{}.att, layer 1: nobody has signed it", image.digest().hex());
+        let name = format!("sha256-{}.att, layer 1: it is not signed", image.digest().hex());
         assert!(found.details.iter().any(|detail| detail.ends_with(&name)), "{found:?}");
         let after = scene.repair(&ALL, &scene.manifests()).await;
         assert_eq!(findings(&after), Vec::<String>::new());

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use super::listening::{Listening, held};
 
 /// The maximum time for reading a request, and for writing a response.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -16,31 +16,27 @@ const LARGEST: u64 = 64 << 10;
 /// Serves files from memory, one connection at a time, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct FileServer {
-    address: SocketAddr,
+    listening: Listening,
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     requests: Mutex<Vec<String>>,
-    is_over: AtomicBool,
 }
 
 impl FileServer {
     /// Starts a server without files.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of loopback");
-        let address = listener.local_addr().expect("a listener has an address");
         let state = Arc::new(State::default());
         let answering = Arc::clone(&state);
-        let thread = thread::spawn(move || answering.answer_all(&listener));
-        Self { address, state, thread: Some(thread) }
+        let listening = Listening::start(move |stream, _| drop(answering.answer(stream)));
+        Self { listening, state }
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        self.listening.url()
     }
 
     /// Replaces all files. The keys are paths without a leading slash.
@@ -54,28 +50,7 @@ impl FileServer {
     }
 }
 
-impl Drop for FileServer {
-    fn drop(&mut self) {
-        self.state.is_over.store(true, Ordering::SeqCst);
-        // Wakes the thread if it waits for a connection.
-        let _ = TcpStream::connect(self.address);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl State {
-    fn answer_all(&self, listener: &TcpListener) {
-        for stream in listener.incoming() {
-            if self.is_over.load(Ordering::SeqCst) {
-                return;
-            }
-            // A client may disconnect at any time; the server goes on.
-            let _ = stream.and_then(|stream| self.answer(stream));
-        }
-    }
-
     fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -96,11 +71,6 @@ impl State {
     }
 }
 
-/// Locks a mutex. Its value is replaced as a whole, so it is valid even if a thread has panicked with the lock.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,7 +89,7 @@ mod tests {
     #[test]
     fn a_dropped_server_is_gone() {
         let server = FileServer::start();
-        let address = server.address;
+        let address = server.listening.address();
         drop(server);
         assert!(TcpStream::connect(address).is_err());
     }

@@ -45,7 +45,7 @@ pub enum RecordVerdict {
     Ok,
     /// It has no record, or only records by others.
     Missing,
-    /// It has a record that nobody has signed.
+    /// It has a record without a signature.
     Unsigned,
     /// It has a record that does not verify, or that cannot be read.
     Invalid,
@@ -243,7 +243,7 @@ async fn unsigned_records(
         if unsigned_predicate_type(&content, is_envelope).as_deref() == Some(PROMOTION_TYPE)
             && found.len() < DETAILS_MAX
         {
-            found.push(format!("{repository}:{tag}, layer {}: nobody has signed it", index + 1));
+            found.push(format!("{repository}:{tag}, layer {}: it is not signed", index + 1));
         }
     }
     Ok(found)

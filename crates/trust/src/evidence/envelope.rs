@@ -52,7 +52,7 @@ pub(crate) fn predicate_type_of_envelope(envelope: &[u8]) -> Option<String> {
     serde_json::from_slice::<Envelope>(envelope).ok()?.predicate_type()
 }
 
-/// Returns the predicate type of content that nobody has signed: a statement, or an envelope without signatures. Returns `None`
+/// Returns the predicate type of unsigned content: a statement, or an envelope without signatures. Returns `None`
 /// for anything else.
 pub(crate) fn unsigned_predicate_type(content: &[u8], is_envelope: bool) -> Option<String> {
     if !is_envelope && let Some(kind) = predicate_type_of_statement(content) {

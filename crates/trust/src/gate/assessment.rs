@@ -80,7 +80,7 @@ impl Assessment {
         Self { evidence, platforms, judgements, signatures, scans }
     }
 
-    /// Creates the assessment of an image in production whose staging repository nobody names, so that there is no evidence and
+    /// Creates the assessment of an image in production whose staging repository is unknown, so that there is no evidence and
     /// no policy to judge it by. It passes.
     ///
     /// This is a statement of the user, not a finding: `kpromo sigcheck --confirm` without manifests signs what its canonical

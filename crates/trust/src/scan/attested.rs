@@ -135,7 +135,7 @@ fn is_about(report: &Report, subject: &Digest, part: &Part) -> Result<bool, Stri
     }
 }
 
-/// Returns why attestations that claim to be reports cannot be used: they do not verify, or nobody knows the signer.
+/// Returns why attestations that claim to be reports cannot be used: they do not verify, or their signer is unknown.
 fn unusable(evidence: &Evidence) -> impl Iterator<Item = String> + '_ {
     let claims = |rejected: &&Rejected| match &rejected.claim {
         Claim::Attestation(Some(kind)) => TYPES.iter().any(|name| kind.starts_with(name)),

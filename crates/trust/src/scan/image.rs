@@ -92,7 +92,7 @@ pub async fn scan_image(
                 read = graph;
                 &read
             }
-            // Without its manifests nobody knows what there is to scan.
+            // Without its manifests, the parts to scan are unknown.
             Err(error) if is_about_content(&error) => return unscannable(error.to_string()),
             Err(error) => return Err(error.into()),
         },

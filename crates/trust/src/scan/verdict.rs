@@ -117,8 +117,8 @@ impl Vulnerabilities {
         (part.is_scanned() || self.allows_unscanned) && part.violations().next().is_none()
     }
 
-    /// Adds what is known of the same image in another repository. A manifest is scanned if it is in one of them, and what counts in
-    /// one of them counts.
+    /// Adds what is known of the same image in another repository. A manifest is scanned if it is in both, and a finding counts if
+    /// it does in one of them.
     pub fn add(&mut self, other: Self) {
         for part in other.parts {
             let Some(own) = self.parts.iter_mut().find(|own| own.digest == part.digest) else {
@@ -128,7 +128,11 @@ impl Vulnerabilities {
             let new = |own: &[String], other: Vec<String>| -> Vec<String> {
                 other.into_iter().filter(|text| !own.contains(text)).collect()
             };
-            own.scanned_by.extend(new(&own.scanned_by, part.scanned_by));
+            if own.is_scanned() && part.is_scanned() {
+                own.scanned_by.extend(new(&own.scanned_by, part.scanned_by));
+            } else {
+                own.scanned_by.clear();
+            }
             own.unscanned.extend(new(&own.unscanned, part.unscanned));
             let findings: Vec<JudgedFinding> =
                 part.findings.into_iter().filter(|judged| !own.findings.contains(judged)).collect();

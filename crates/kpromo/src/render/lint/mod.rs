@@ -57,12 +57,12 @@ mod tests {
 
     #[test]
     fn a_file_is_named_relative_to_the_current_folder_if_it_is_below_it() {
-        let folder = Some(Path::new("/work/repo"));
+        let folder = Some(Path::new("/home/user/repo"));
         for (file, expected) in [
-            ("/work/repo/images/a", "images/a"),
+            ("/home/user/repo/images/a", "images/a"),
             ("./images/a", "images/a"),
             ("images/a", "images/a"),
-            ("/work/repository/a", "/work/repository/a"),
+            ("/home/user/repository/a", "/home/user/repository/a"),
             ("../a", "../a"),
         ] {
             assert_eq!(relative(file, folder), expected);

@@ -213,7 +213,7 @@ impl PackageIssue {
     fn fix(&self) -> Fix {
         let beta = || self.fixed_location.as_ref()?.version.as_ref();
         let fixed = self.fixed_version.as_ref().or_else(beta);
-        // `MAXIMUM` is a version that does not exist: there is no fix. A version without a kind is a version all the same.
+        // `MAXIMUM` is a version that does not exist, so no version fixes it. A version without a kind is a version all the same.
         let is_maximum = fixed.is_some_and(|version| version.is_of_kind("MAXIMUM"));
         let version =
             fixed.filter(|version| !is_maximum && !version.is_of_kind("MINIMUM")).map(Version::text);

@@ -1,8 +1,9 @@
 //! A document before and after it is read.
 
 use jiff::Timestamp;
+use oci_types::json::{NameRules, check_names_of};
 use oci_types::text::shown;
-use serde::de::{DeserializeOwned, DeserializeSeed};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::scan::finding::Finding;
@@ -86,16 +87,13 @@ pub(super) enum Input<'a> {
 }
 
 impl Input<'_> {
-    /// Reads the document by a seed.
-    pub(super) fn seeded(
-        self,
-        seed: impl for<'de> DeserializeSeed<'de, Value = ()>,
-    ) -> Result<(), InvalidReport> {
-        let read = match self {
-            Self::Bytes(bytes) => seed.deserialize(&mut serde_json::Deserializer::from_slice(bytes)),
-            Self::Value(value) => seed.deserialize(value),
+    /// Checks the names of the document.
+    pub(super) fn check_names(self, rules: impl NameRules) -> Result<(), InvalidReport> {
+        let checked = match self {
+            Self::Bytes(bytes) => check_names_of(&mut serde_json::Deserializer::from_slice(bytes), rules),
+            Self::Value(value) => check_names_of(value, rules),
         };
-        read.map_err(|error| InvalidReport::Json(shown(&error.to_string(), SHOWN_MAX)))
+        checked.map_err(|error| InvalidReport::Json(shown(&error.to_string(), SHOWN_MAX)))
     }
 
     /// Reads the document as a type.
