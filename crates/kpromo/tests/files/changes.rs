@@ -112,7 +112,7 @@ fn an_object_that_appears_between_plan_and_write_is_not_overwritten() {
     let ran = run(promote);
     assert_eq!(ran.code, 30, "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("writing gs://prod/b: the object is no longer what it was"),
+        ran.stderr.contains("writing gs://prod/b: the object has changed since it was planned"),
         "{}",
         ran.stderr
     );
