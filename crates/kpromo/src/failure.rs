@@ -23,6 +23,11 @@ impl Failure {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// Adds what to do, if that is known.
+    pub(crate) fn with_help(self, help: Option<String>) -> Self {
+        Self { help, ..self }
+    }
+
     /// Leaves out a folder in the names of files, because it is a temporary one.
     pub(crate) fn within(self, folder: &Path) -> Self {
         Self { text: self.text.replace(&format!("{}/", folder.display()), ""), ..self }

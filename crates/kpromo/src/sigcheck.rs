@@ -24,30 +24,18 @@ use crate::connect::{Connection, connect};
 use crate::defaults::{of_images, of_production};
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::failure::Failure;
 use crate::identities::{Checking, NoConfig, checking_config};
 use crate::render::{Results, sigcheck_json, sigcheck_text};
 use crate::terminal::{Interrupts, print, print_error, print_help};
 use crate::watchdog;
-
-/// A command that ends without results: the error, advice, and the exit code.
-struct Failed {
-    error: String,
-    advice: Option<String>,
-    exit: Exit,
-}
-
-impl Failed {
-    fn new(error: impl Into<String>, exit: Exit) -> Self {
-        Self { error: error.into(), advice: None, exit }
-    }
-}
 
 /// Checks images and, with `--confirm`, repairs them.
 pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     let color = !environment.no_color && std::io::stderr().is_terminal();
     let Prepared { connection, checking, naming } = match prepare(args, environment, color) {
         Ok(prepared) => prepared,
-        Err(failed) => return end(&failed),
+        Err(failed) => return failed.print(),
     };
     let report = Arc::new(ReportBuilder::default());
     let stop = CancellationToken::new();
@@ -61,10 +49,10 @@ pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: 
     };
     let results = match done {
         Ok(results) => results,
-        Err(failed) => return end(&failed),
+        Err(failed) => return failed.print(),
     };
     let exit = match run.is_stopping() {
-        true => end(&interrupted(&report)),
+        true => interrupted(&report).print(),
         false => judge(&results),
     };
     match args.output {
@@ -75,19 +63,13 @@ pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: 
     exit
 }
 
-fn end(failed: &Failed) -> Exit {
-    print_error(&failed.error);
-    failed.advice.iter().for_each(|advice| print_help(advice));
-    failed.exit
-}
-
-fn interrupted(report: &ReportBuilder) -> Failed {
+fn interrupted(report: &ReportBuilder) -> Failure {
     match report.has_writing_begun() {
-        true => Failed::new(
-            "interrupted; images are shown as they were before the repair, and the next run does the rest",
+        true => Failure::new(
             Exit::InterruptedWriting,
+            "interrupted; images are shown as they were before the repair, and the next run does the rest",
         ),
-        false => Failed::new("interrupted; nothing was written", Exit::Interrupted),
+        false => Failure::new(Exit::Interrupted, "interrupted; nothing was written"),
     }
 }
 
@@ -128,8 +110,8 @@ struct Prepared {
 }
 
 /// Reads the manifests and the configuration.
-fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Result<Prepared, Failed> {
-    let invalid = |problem: String| Failed::new(problem, Exit::Invalid);
+fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Result<Prepared, Failure> {
+    let invalid = |problem: String| Failure::new(Exit::Invalid, problem);
     let manifests = args.manifests.as_deref().map(load_thin).transpose();
     let manifests = manifests.map_err(|diagnostics| invalid(diagnostics.render(color)))?;
     if let Some(rejected) = manifests.as_ref().map(|all| &all.rejected).filter(|all| all.count() > 0) {
@@ -146,7 +128,7 @@ fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Resul
     let checking = match checking_config(args, &config, defaults, environment, &connection) {
         Ok(checking) => checking,
         Err(NoConfig::Invalid(problem)) => return Err(invalid(problem.to_string())),
-        Err(NoConfig::Usage(problem)) => return Err(Failed::new(problem, Exit::Usage)),
+        Err(NoConfig::Usage(problem)) => return Err(Failure::new(Exit::Usage, problem)),
     };
     tracing::debug!(
         kubernetes = defaults == Defaults::Kubernetes,
@@ -166,7 +148,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn carry_out(&self) -> Result<Results, Failed> {
+    async fn carry_out(&self) -> Result<Results, Failure> {
         self.can_verify_and_sign().await?;
         let FoundImages { images, unread, without_times } = self.find().await?;
         if without_times {
@@ -181,7 +163,7 @@ impl Work<'_> {
         }
         let before = checked.images.clone();
         let Some(access) = Confirmed::when(true, self.client) else {
-            return Err(Failed::new("no write access", Exit::Failure));
+            return Err(Failure::new(Exit::Failure, "no write access"));
         };
         let repaired = checked.repair(self.run, &access, self.trust_config()).await;
         repaired.map_err(|error| failed(&error))?;
@@ -217,9 +199,9 @@ impl Work<'_> {
 
     /// Checks before the first request to a registry that there is a trusted root and, with `--confirm`, a signer whose signatures
     /// count.
-    async fn can_verify_and_sign(&self) -> Result<(), Failed> {
+    async fn can_verify_and_sign(&self) -> Result<(), Failure> {
         let TrustConfig { verification, signing, .. } = self.trust_config();
-        let unavailable = |error: String| Failed::new(error, Exit::Unavailable);
+        let unavailable = |error: String| Failure::new(Exit::Unavailable, error);
         verification.trust.verifier().await.map_err(|error| unavailable(error.to_string()))?;
         let Some(signing) = signing.as_ref().filter(|_| self.args.confirm) else { return Ok(()) };
         let signers = signing.ready().await.map_err(|error| {
@@ -231,7 +213,7 @@ impl Work<'_> {
                 "what is repaired would not count: the signer is {}, and signatures count by {}",
                 signers.owner, self.checking.signer
             );
-            return Err(Failed::new(text, Exit::Invalid));
+            return Err(Failure::new(Exit::Invalid, text));
         }
         if self.naming.manifests.is_none() {
             tracing::warn!(
@@ -241,7 +223,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn find(&self) -> Result<FoundImages, Failed> {
+    async fn find(&self) -> Result<FoundImages, Failure> {
         let wanted = match &self.args.names {
             CheckedNames::Named(names) => Wanted::Named(names.clone()),
             CheckedNames::Listed(listed) => Wanted::Listed { span: Some(span(listed)?), limit: listed.limit },
@@ -250,33 +232,29 @@ impl Work<'_> {
         let production = &self.trust_config().production;
         find(self.run, &reader, production, &wanted, named.as_ref()).await.map_err(|error| match &error {
             FindError::Unlisted(cause) => {
-                Failed { error: error.to_string(), advice: cause.problem().advice, exit: Exit::Unavailable }
+                Failure::new(Exit::Unavailable, error.to_string()).with_help(cause.problem().advice)
             }
-            FindError::Metadata(_) => Failed::new(error.to_string(), Exit::Usage),
+            FindError::Metadata(_) => Failure::new(Exit::Usage, error.to_string()),
         })
     }
 
     /// Decides what to do where the registry does not say when images were uploaded. All images are checked, unless flags say
     /// otherwise. They are repaired only where manifests name them.
-    fn without_times(&self) -> Result<(), Failed> {
+    fn without_times(&self) -> Result<(), Failure> {
         let CheckedNames::Listed(listed) = &self.args.names else { return Ok(()) };
         let host = &self.trust_config().production.canonical_host;
         if listed.days_are_given {
             let text = format!(
                 "{host} does not say when images were uploaded: --from-days and --to-days cannot be applied"
             );
-            return Err(Failed {
-                advice: Some("name the images".to_owned()),
-                ..Failed::new(text, Exit::Usage)
-            });
+            return Err(Failure::new(Exit::Usage, text).help("name the images"));
         }
         if self.args.confirm && self.naming.manifests.is_none() {
             let text = format!(
                 "{host} does not say when images were uploaded, so all images there would be signed, and not those of the last \
                  days"
             );
-            let advice = Some("name the images, or give --thin-manifest-dir".to_owned());
-            return Err(Failed { advice, ..Failed::new(text, Exit::Usage) });
+            return Err(Failure::new(Exit::Usage, text).help("name the images, or give --thin-manifest-dir"));
         }
         tracing::warn!(
             "{host} does not say when images were uploaded: all images are checked, not those of the last days alone"
@@ -284,7 +262,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn check(&self, images: &[FoundImage]) -> Result<promote::sigcheck::Check, Failed> {
+    async fn check(&self, images: &[FoundImage]) -> Result<promote::sigcheck::Check, Failure> {
         let writes = self.args.confirm;
         let checked = check(self.run, self.client, images, self.naming, self.trust_config(), writes).await;
         checked.map_err(|error| failed(&error))
@@ -292,26 +270,27 @@ impl Work<'_> {
 }
 
 /// Returns the span of time that flags ask for.
-fn span(listed: &Listed) -> Result<Span, Failed> {
+fn span(listed: &Listed) -> Result<Span, Failure> {
     let now = Timestamp::now();
     let ago = |days: i64| now.checked_sub(SignedDuration::from_hours(24 * days));
     match (ago(listed.from_days), ago(listed.to_days)) {
         (Ok(from), Ok(to)) => Ok(Span { from, to: (listed.to_days > 0).then_some(to) }),
-        (Err(error), _) | (_, Err(error)) => Err(Failed::new(error.to_string(), Exit::Usage)),
+        (Err(error), _) | (_, Err(error)) => Err(Failure::new(Exit::Usage, error.to_string())),
     }
 }
 
-fn failed(error: &Error) -> Failed {
+fn failed(error: &Error) -> Failure {
     match error {
-        Error::Interrupted => Failed::new("interrupted; nothing was written", Exit::Interrupted),
-        Error::TrustUnavailable(cause, _) => Failed::new(
-            format!("what is attached to images cannot be verified\n  {cause}"),
+        Error::Interrupted => Failure::new(Exit::Interrupted, "interrupted; nothing was written"),
+        Error::TrustUnavailable(cause, _) => Failure::new(
             Exit::Unavailable,
+            format!("what is attached to images cannot be verified\n  {cause}"),
         ),
-        Error::CannotSign(cause, _) => {
-            Failed::new(format!("images cannot be signed; nothing was written\n  {cause}"), Exit::Unavailable)
-        }
+        Error::CannotSign(cause, _) => Failure::new(
+            Exit::Unavailable,
+            format!("images cannot be signed; nothing was written\n  {cause}"),
+        ),
         // Nothing is promoted, so that nothing can conflict or be blocked.
-        other => Failed { error: other.to_string(), advice: other.problem().advice, exit: Exit::Unavailable },
+        other => Failure::new(Exit::Unavailable, other.to_string()).with_help(other.problem().advice),
     }
 }

@@ -204,7 +204,7 @@ impl CipFlags {
     /// What the flags ask for.
     ///
     /// # Errors
-    /// When they contradict one another, or ask for a snapshot or for a phase that is not in this build.
+    /// If they contradict one another, or ask for a snapshot.
     pub(crate) fn resolve(self) -> Result<CipArgs, String> {
         self.snapshots.asked()?;
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?

@@ -186,7 +186,7 @@ impl Cli {
     /// Reads a command line.
     ///
     /// # Errors
-    /// When it cannot be understood, asks for help, or asks for what is not in this build.
+    /// If it is invalid, or asks for help.
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<(Self, ArgMatches), clap::Error> {
