@@ -1,15 +1,13 @@
 //! No file of a crate imports another that imports it back, directly or indirectly. What two files share is in a third file
 //! below both.
 
-//!
-//! Paths that stand only in the arguments of a macro are not seen: `syn` leaves these as tokens.
-
 #![expect(clippy::unwrap_used, reason = "helpers of tests: a panic is how they report")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proc_macro2::{TokenStream, TokenTree};
 use syn::visit::{self, Visit};
 use syn::{Attribute, Item, ItemMod, ItemUse, UseTree, Visibility};
 
@@ -54,6 +52,15 @@ fn leaves(tree: &UseTree, prefix: &[String], found: &mut Vec<(String, Vec<String
 }
 
 impl Names {
+    /// Adds a path that the file uses.
+    fn name(&mut self, path: Vec<String>) {
+        match self.absolute(&path) {
+            Some(absolute) => self.imported.push(absolute),
+            None if self.depth == 0 => self.relative.push(path),
+            None => {}
+        }
+    }
+
     /// Returns a path from the root of the crate, or `None` if the path leads out of the crate.
     fn absolute(&self, path: &[String]) -> Option<Vec<String>> {
         let supers = path.iter().take_while(|part| *part == "super").count();
@@ -81,6 +88,34 @@ impl Names {
             }
         }
     }
+}
+
+/// Returns the paths of at least two names among tokens, also within brackets.
+fn paths(tokens: &TokenStream) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    let mut path: Vec<String> = Vec::new();
+    let mut colons = 0;
+    for token in tokens.clone() {
+        match token {
+            TokenTree::Punct(mark) if mark.as_char() == ':' => colons += 1,
+            TokenTree::Ident(name) if colons == 2 && !path.is_empty() => {
+                path.push(name.to_string());
+                colons = 0;
+            }
+            other => {
+                found.push(std::mem::take(&mut path));
+                colons = 0;
+                match other {
+                    TokenTree::Ident(name) => path.push(name.to_string()),
+                    TokenTree::Group(group) => found.extend(paths(&group.stream())),
+                    TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+                }
+            }
+        }
+    }
+    found.push(path);
+    found.retain(|path| path.len() > 1);
+    found
 }
 
 impl<'ast> Visit<'ast> for Names {
@@ -114,12 +149,14 @@ impl<'ast> Visit<'ast> for Names {
 
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let parts: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        match self.absolute(&parts) {
-            Some(absolute) => self.imported.push(absolute),
-            None if self.depth == 0 => self.relative.push(parts),
-            None => {}
-        }
+        self.name(parts);
         visit::visit_path(self, path);
+    }
+
+    /// `syn` leaves the arguments of a macro as tokens.
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        paths(&call.tokens).into_iter().for_each(|path| self.name(path));
+        visit::visit_macro(self, call);
     }
 }
 
@@ -249,6 +286,11 @@ fn a_circle_is_found_with_its_files() {
         both,
         "a path that is spelled out counts"
     );
+    for call in ["f!(1, [crate::b::g()])", "f! { x = super::b::B => y }", "f!($crate::b::B)"] {
+        let call = format!("fn f() {{ {call} }}");
+        let files = [root, ("a.rs", call.as_str()), ("b.rs", "use crate::a::A;")];
+        assert_eq!(found(&files), both, "a path in the arguments of a macro counts");
+    }
 }
 
 #[test]

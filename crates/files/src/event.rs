@@ -1,10 +1,8 @@
-//! The events of a run, and what its phases share. Progress display, log and report all consume the same events.
+//! The events of a run. Progress display, log and report all consume the same events.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use tokio_util::sync::CancellationToken;
+use std::time::Duration;
 
 use crate::error::Error;
 
@@ -88,46 +86,17 @@ pub enum Event {
     Failed(Operation, Arc<Error>),
 }
 
-/// Receives the events of a run. Many tasks call it concurrently, so it should return quickly.
-pub trait Observer: Send + Sync {
-    /// Handles an event.
-    fn observe(&self, event: &Event);
-}
+/// A run that promotes files.
+pub type Run = run::Run<Event>;
 
-/// A run: its observers, and whether it goes on.
-#[derive(Clone)]
-pub struct Run {
-    observers: Vec<Arc<dyn Observer>>,
-    stop: CancellationToken,
-}
+impl run::Event for Event {
+    type Phase = Phase;
 
-impl Run {
-    /// Creates a run that sends its events to `observers`. When `stop` is cancelled, the run starts nothing new, completes the
-    /// small files that are under way, and aborts uploads in parts. To stop at once, drop the future of the run.
-    pub fn new(observers: Vec<Arc<dyn Observer>>, stop: CancellationToken) -> Self {
-        Self { observers, stop }
+    fn started(phase: Phase) -> Self {
+        Self::Started(phase)
     }
 
-    /// Sends an event to all observers.
-    pub(crate) fn emit(&self, event: &Event) {
-        self.observers.iter().for_each(|observer| observer.observe(event));
-    }
-
-    /// Returns whether the run is stopping.
-    pub fn is_stopping(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    pub(crate) fn stop(&self) -> &CancellationToken {
-        &self.stop
-    }
-
-    /// Runs a phase and reports its start and end.
-    pub(crate) async fn phase<T>(&self, phase: Phase, work: impl Future<Output = T>) -> T {
-        let started = Instant::now();
-        self.emit(&Event::Started(phase));
-        let result = work.await;
-        self.emit(&Event::Ended { phase, elapsed: started.elapsed() });
-        result
+    fn ended(phase: Phase, elapsed: Duration) -> Self {
+        Self::Ended { phase, elapsed }
     }
 }

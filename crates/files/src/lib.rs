@@ -20,7 +20,7 @@ mod yaml;
 
 pub use decide::{DestinationState, Mode, SourceState, Verdict, decide};
 pub use error::{Error, ErrorKind};
-pub use event::{Event, Observer, Operation, Phase, Run};
+pub use event::{Event, Operation, Phase, Run};
 pub use folder::{Described, FolderError, describe_folder, merge};
 pub use hash::{Hasher, Hashes};
 pub use object::{Attributes, Object, SHA256_METADATA};
@@ -29,6 +29,7 @@ pub use phase::{
     Summary, Writers, carry_out, open_stores, plan, read,
 };
 pub use report::{Ending, Report, ReportBuilder, Totals};
+pub use run::Observer;
 pub use stores::{
     AwsKeys, Condition, Content, GcsSettings, GoogleTokens, Page, PartUpload, S3Settings, Settings, Store,
     StoreRead, StoreWrite, Stores, Upload, Written,

@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use run::Observer;
 use serde::Serialize;
 
-use crate::event::{Event, Observer, Operation, Phase};
+use crate::event::{Event, Operation, Phase};
 use crate::phase::{Plan, Summary};
 
 /// The version of the schema, which is documented in `docs/reference/files.md`.
@@ -185,7 +186,7 @@ fn failure(operation: &Operation, error: &crate::Error) -> Failure {
     Failure { source, destination, error: error.to_string(), advice: error.advice() }
 }
 
-impl Observer for ReportBuilder {
+impl Observer<Event> for ReportBuilder {
     fn observe(&self, event: &Event) {
         let mut entries = self.entries();
         match event {

@@ -177,8 +177,17 @@ impl fmt::Display for Promotion {
     }
 }
 
-/// Receives the events of a run. Many tasks call it concurrently, so it should return quickly.
-pub trait Observer: Send + Sync {
-    /// Handles an event.
-    fn observe(&self, event: &Event);
+/// A run that promotes images.
+pub type Run = run::Run<Event>;
+
+impl run::Event for Event {
+    type Phase = Phase;
+
+    fn started(phase: Phase) -> Self {
+        Self::Started(phase)
+    }
+
+    fn ended(phase: Phase, elapsed: Duration) -> Self {
+        Self::Ended { phase, elapsed }
+    }
 }

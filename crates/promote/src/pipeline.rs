@@ -8,12 +8,11 @@ use trust::TrustConfig;
 use trust::gate::Passed;
 
 use crate::error::Error;
-use crate::event::Phase;
+use crate::event::{Phase, Run};
 use crate::phase::{
     Attested, Cleared, Confirmed, Copying, Deferred, Job, Plan, Ready, attest, find_missing,
     find_missing_carried, plan, promote, provenance, scan, setup, sign, validate,
 };
-use crate::run::Run;
 
 /// A run that is ready to write: the first round, and the hosts that it does not wait for.
 #[derive(Debug)]

@@ -108,7 +108,7 @@ impl Copying<'_> {
         let memory = self.memory.acquire_many(cost(object.size, decisions.len()));
         let permit = tokio::select! {
             permit = memory => permit.ok(),
-            () = self.run.stop().cancelled() => None,
+            () = self.run.stopped() => None,
         };
         if permit.is_none() || self.run.is_stopping() {
             self.not_begun.fetch_add(decisions.len(), Relaxed);
@@ -163,7 +163,7 @@ impl Copying<'_> {
         let what = format!("reading {}", source.url().file(&entry.name));
         let pieces = content(source, &entry.name, &object, first);
         let content = Source { what, size: object.size, sha256: entry.sha256, pieces };
-        let written = transfer(content, targets.collect(), self.run.stop()).await;
+        let written = transfer(content, targets.collect(), self.run.token()).await;
         let mut results = Vec::with_capacity(written.len());
         for (decision, written) in decisions.iter().zip(written) {
             results.push(match written {

@@ -181,8 +181,11 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
 }
 
 /// Returns the observers of a run: the log, the report, and progress bars if there is a terminal.
-pub(crate) fn observers(report: &Arc<ReportBuilder>, screen: &MultiProgress) -> Vec<Arc<dyn Observer>> {
-    let mut observers: Vec<Arc<dyn Observer>> =
+pub(crate) fn observers(
+    report: &Arc<ReportBuilder>,
+    screen: &MultiProgress,
+) -> Vec<Arc<dyn Observer<Event>>> {
+    let mut observers: Vec<Arc<dyn Observer<Event>>> =
         vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(report)];
     if !screen.is_hidden() {
         observers.push(Arc::new(Bars::new(screen.clone())));

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     };
     let report = Arc::new(ReportBuilder::default());
     let stop = CancellationToken::new();
-    let mut observers: Vec<Arc<dyn Observer>> =
+    let mut observers: Vec<Arc<dyn Observer<Event>>> =
         vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(&report)];
     if !screen.is_hidden() {
         observers.push(Arc::new(Bars::new(screen.clone())));

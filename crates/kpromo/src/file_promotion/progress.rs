@@ -21,7 +21,7 @@ impl Bars {
     }
 }
 
-impl Observer for Bars {
+impl Observer<Event> for Bars {
     fn observe(&self, event: &Event) {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match (event, current.as_mut()) {
@@ -59,7 +59,7 @@ pub(super) struct Lines {
     advice: Mutex<HashSet<&'static str>>,
 }
 
-impl Observer for Lines {
+impl Observer<Event> for Lines {
     fn observe(&self, event: &Event) {
         match event {
             Event::Started(phase) => tracing::debug!(%phase, "begins"),

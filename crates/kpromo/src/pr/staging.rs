@@ -22,7 +22,7 @@ const MOCK: &str = "mock/";
 /// Logs what a walk warns of.
 struct Log;
 
-impl Observer for Log {
+impl Observer<Event> for Log {
     fn observe(&self, event: &Event) {
         if let Event::Warned(text) = event {
             tracing::warn!("{text}");

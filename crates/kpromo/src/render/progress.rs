@@ -37,7 +37,7 @@ impl Bars {
     }
 }
 
-impl Observer for Bars {
+impl Observer<Event> for Bars {
     fn observe(&self, event: &Event) {
         let mut place = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match (event, place.as_mut()) {
@@ -114,7 +114,7 @@ impl Lines {
     }
 }
 
-impl Observer for Lines {
+impl Observer<Event> for Lines {
     fn observe(&self, event: &Event) {
         match event {
             Event::Started(phase) => tracing::debug!(%phase, "begins"),

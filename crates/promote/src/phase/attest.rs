@@ -18,14 +18,13 @@ use trust::gate::{Assessment, Passed};
 use trust::{Signing, TrustConfig};
 
 use crate::error::Error;
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Run};
 use crate::phase::carry::Carrier;
 use crate::phase::completed::Status;
 use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
 use crate::phase::sign::{Signed, SignedImage, skipped};
-use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 
 /// The result of a confirmed run.

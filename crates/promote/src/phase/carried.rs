@@ -8,10 +8,10 @@ use oci::{AttachedTag, AttachmentKind, Digest, Found, Known, Reader, Selector};
 use trust::attach::AttachError;
 use trust::evidence::Location;
 
+use crate::event::Run;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::OwedImage;
 use crate::phase::validate::Cleared;
-use crate::run::Run;
 
 /// Removes from the owed images those that might only have lacked attestations and do not. An image that lacks something else
 /// stays. Its attestations count as owed if its policies have accepted any; the Attest phase then compares them with what is

@@ -8,8 +8,7 @@ use manifest::Id;
 use oci::{Digest, Host, Repository};
 
 use crate::cache::{Cache, CacheError, Recheck};
-use crate::event::Event;
-use crate::run::Run;
+use crate::event::{Event, Run};
 use crate::subject::Subject;
 
 /// The images that are known to be complete. Without a cache, none are.

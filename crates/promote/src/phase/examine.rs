@@ -14,10 +14,9 @@ use trust::evidence::EvidenceError;
 use trust::gate::{Assessment, Signatures, Source, Staged, examine};
 use trust::scan::Scans;
 
-use crate::event::{Event, Examination, ScannedImage};
+use crate::event::{Event, Examination, Run, ScannedImage};
 use crate::phase::hosts::by_host;
 use crate::phase::plan::Plan;
-use crate::run::Run;
 
 /// The maximum length of a foreign text in a warning, in characters.
 const SHOWN_MAX: usize = 300;

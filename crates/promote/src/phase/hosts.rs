@@ -8,7 +8,7 @@ use manifest::Edges;
 use manifest::Id;
 use oci::{Host, Repository};
 
-use crate::run::Run;
+use crate::event::Run;
 
 /// The maximum number of concurrent tasks per host. The gate of the host limits the requests in flight; this limit only bounds
 /// memory.

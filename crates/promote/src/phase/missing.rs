@@ -15,13 +15,12 @@ use trust::{Problem, Signing, TrustConfig};
 
 use crate::decide::Verdict;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Run};
 use crate::phase::completed::CompletedCache;
 use crate::phase::completion::Scope;
 use crate::phase::hosts::by_host;
 use crate::phase::owed::{Bundle, Owed, OwedImage, Part};
 use crate::phase::plan::Plan;
-use crate::run::Run;
 use crate::subject::{Subject, edges_of, subjects, subjects_of};
 
 /// The maximum number of manifests of one image to look at concurrently.

@@ -14,11 +14,10 @@ use trust::{ImageManifests, NewAdvice};
 
 use crate::cache::Cache;
 use crate::decide::Verdict;
-use crate::event::{Event, Promotion};
+use crate::event::{Event, Promotion, Run};
 use crate::inventory::{Inventory, Known as Presence};
 use crate::phase::completion::Scope;
 use crate::phase::owed::{Missing, Owed};
-use crate::run::Run;
 use crate::subject::{Subject, edges_of};
 
 /// The verdicts of all edges, the images to copy as read from staging, and what images lack in their canonical repositories.

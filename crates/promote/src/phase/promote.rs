@@ -15,11 +15,10 @@ use trust::gate::Passed;
 
 use crate::decide::Verdict;
 use crate::error::Error;
-use crate::event::{Event, Phase, Promotion};
+use crate::event::{Event, Phase, Promotion, Run};
 use crate::phase::plan::Plan;
 use crate::phase::schedule::{Attempt, Begin, Schedule};
 use crate::phase::validate::{Cleared, Gate};
-use crate::run::Run;
 use crate::subject::Subject;
 
 /// Proof that `--confirm` was given, and write access to registries. The phases that write take it, so a dry run cannot call

@@ -10,11 +10,10 @@ use trust::TrustConfig;
 use trust::gate::{Assessment, Passed};
 
 use crate::error::Error;
-use crate::event::Phase;
+use crate::event::{Phase, Run};
 use crate::phase::blocked::blocked;
 use crate::phase::examine::Examiner;
 use crate::phase::plan::Plan;
-use crate::run::Run;
 
 /// A plan whose images have passed the Provenance phase, with their assessments.
 #[derive(Debug)]

@@ -13,12 +13,11 @@ use trust::gate::{Assessment, Source, Staged};
 use trust::scan::{ScanError, ScanGate, Scans, Vulnerabilities, scan_image};
 
 use crate::error::Error;
-use crate::event::{Event, Phase, ScannedImage};
+use crate::event::{Event, Phase, Run, ScannedImage};
 use crate::phase::blocked::blocked;
 use crate::phase::hosts::by_host;
 use crate::phase::provenance::Proven;
 use crate::phase::setup::{Job, setup};
-use crate::run::Run;
 
 /// A plan whose images have passed the Scan phase, or that has no vulnerability policy.
 #[derive(Debug)]

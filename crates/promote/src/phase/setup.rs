@@ -14,10 +14,9 @@ use trust::gate::{Assessment, Passed};
 
 use crate::cache::Cache;
 use crate::error::Error;
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Run};
 use crate::inventory::Inventory;
 use crate::phase::completion::{CheckedImages, Completion, Scope};
-use crate::run::Run;
 use crate::subject::keep_canonical;
 
 /// The input of a run.

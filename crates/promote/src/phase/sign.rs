@@ -18,13 +18,12 @@ use trust::evidence::{EvidenceKinds, FoundSignature, Location, SIGN_TYPE, fetch}
 use trust::gate::Passed;
 use trust::{Signing, TrustConfig};
 
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Run};
 use crate::phase::carry::Carrier;
 use crate::phase::completed::Status;
 use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
-use crate::run::Run;
 use crate::subject::Subject;
 
 /// The maximum number of staging signatures carried to one manifest. Our own signature follows them and has to stay among those

@@ -10,13 +10,12 @@ use trust::gate::{Assessment, Passed, rank};
 use trust::policy::Judgement;
 
 use crate::error::Error;
-use crate::event::{Event, Phase};
+use crate::event::{Event, Phase, Run};
 use crate::phase::blocked::blocked;
 use crate::phase::owed::OwedImage;
 use crate::phase::plan::Plan;
 use crate::phase::provenance::Proven;
 use crate::phase::scan::Scanned;
-use crate::run::Run;
 
 /// A plan that may be carried out, with the proof of each image that has passed. Promote takes nothing else.
 #[derive(Debug)]

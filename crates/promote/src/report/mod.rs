@@ -11,12 +11,13 @@ use examined::ExaminedImage;
 pub use examined::ExaminedTotals;
 use jiff::Timestamp;
 use oci::{Copied, DigestReference};
+use run::Observer;
 use scanned::ReportedScan;
 pub use scanned::ScanTotals;
 use serde::Serialize;
 use trust::Problem;
 
-use crate::event::{Event, Observer, Phase, Promotion, ScannedImage};
+use crate::event::{Event, Phase, Promotion, ScannedImage};
 use crate::phase::{Failure, Plan, Summary};
 
 /// The version of the schema, which is documented in `docs/reference/report.md`.
@@ -345,7 +346,7 @@ fn failures_of_plan(plan: &Plan) -> Vec<(Promotion, Problem)> {
     failures
 }
 
-impl Observer for ReportBuilder {
+impl Observer<Event> for ReportBuilder {
     fn observe(&self, event: &Event) {
         let mut entries = self.entries();
         match event {

@@ -12,8 +12,7 @@ use trust::{Problem, Production};
 use super::image::FoundImage;
 use super::listed::{is_attached_tag, subjects};
 use super::name::canonical;
-use crate::event::Event;
-use crate::run::Run;
+use crate::event::{Event, Run};
 use crate::snapshot::{SnapshotError, read_manifests};
 
 /// The number of images or repositories that are looked for concurrently. The door limits the requests in flight.

@@ -19,9 +19,9 @@ use trust::TrustConfig;
 pub use verdict::{CheckedImage, CheckedPart, Findings};
 
 use crate::error::Error;
+use crate::event::Run;
 use crate::phase::{Attested, Confirmed, Copying};
 use crate::pipeline::{Prepared, carry_out, prepare};
-use crate::run::Run;
 
 /// Images that were checked.
 #[derive(Debug)]

@@ -10,9 +10,8 @@ use trust::{Problem, TrustConfig};
 
 use super::image::FoundImage;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Run};
 use crate::phase::{Checked, Cleared, LackingPart};
-use crate::run::Run;
 
 /// The number of images that are explained concurrently.
 const AT_ONCE: usize = 16;

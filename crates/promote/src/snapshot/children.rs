@@ -6,8 +6,7 @@ use futures_util::stream::{self, StreamExt};
 use oci::{Digest, Found, Reader, RegistryRoot, Repository, RepositoryPath, Selector};
 
 use super::SnapshotError;
-use crate::event::Event;
-use crate::run::Run;
+use crate::event::{Event, Run};
 
 /// The maximum number of indexes that are read concurrently. Each has 4 MiB at the most.
 const AT_ONCE: usize = 16;

@@ -9,8 +9,7 @@ use oci_types::text::printable;
 use super::children::{Indexes, children};
 use super::draft::{Draft, FoundManifest};
 use super::{Snapshot, SnapshotError};
-use crate::event::Event;
-use crate::run::Run;
+use crate::event::{Event, Run};
 
 /// The maximum number of repositories that are read concurrently. The door limits the requests in flight; this limit bounds
 /// memory, since each repository is held as it is listed until it is complete.

@@ -8,8 +8,7 @@ use oci::{Host, Repository};
 
 use crate::cache::{Cache, CacheError, Facts, Recheck};
 use crate::decide::Verdict;
-use crate::event::Event;
-use crate::run::Run;
+use crate::event::{Event, Run};
 
 /// The part of the inventory cache that a plan uses. Without a cache, it is empty and stores nothing.
 #[derive(Default)]

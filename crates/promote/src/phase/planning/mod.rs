@@ -20,11 +20,11 @@ use trust::TrustConfig;
 use crate::cache::Cache;
 use crate::decide::{Verdict, serving};
 use crate::error::{Conflict, Error};
+use crate::event::Run;
 use crate::inventory::Inventory;
 use crate::phase::owed::Owed;
 use crate::phase::plan::Plan;
 use crate::phase::setup::{Late, Ready, Round};
-use crate::run::Run;
 use crate::subject::subjects;
 
 /// A second round of the same phases, for the hosts that the first round did not wait for.

@@ -12,10 +12,9 @@ use super::cached::CachedInventory;
 use super::progress::Progress;
 use crate::decide::{Verdict, decide};
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Run};
 use crate::inventory::{Inventory, ListingBuilder, Lookup};
 use crate::phase::hosts::by_host;
-use crate::run::Run;
 
 /// The maximum number of rounds of lookups. Edges need three.
 const ROUNDS: usize = 8;
