@@ -1,0 +1,78 @@
+//! Flags about the registries of a run: how long one is waited for, and what is kept on disk.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ArgAction::Set;
+use clap::Args;
+use clap::builder::OsStringValueParser;
+use oci::SpoolSettings;
+use promote::Recheck;
+
+use super::super::value::{BOOL, bytes, go_bool, path, percent, seconds_or_duration};
+
+/// Flags about registries, as they are written.
+#[derive(Clone, Debug, Args)]
+pub(super) struct RegistryFlags {
+    /// Time that a registry may be silent before the others are promoted without it; it is asked again afterwards. Seconds, or
+    /// "2m 30s". Every registry is waited for with --strict, with --keep-going=false and without --confirm.
+    #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
+    late_after: Duration,
+    /// Folder for blobs that wait for slow registries. Default: the system's folder for temporary files.
+    #[arg(long, help_heading = "Registries", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    spool_dir: Option<OsString>,
+    /// Disk space for these blobs, such as "500Mi" or "2Gi"; 0 disables the spool.
+    #[arg(long, help_heading = "Registries", value_name = "BYTES", default_value = "10Gi", value_parser = bytes)]
+    spool_limit: u64,
+    /// Remember in this file what production holds, and ask only about what is not remembered.
+    #[arg(long, help_heading = "Registries", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    inventory_cache: Option<OsString>,
+    /// Percentage of the remembered repositories that is checked again, chosen at random.
+    #[arg(long, help_heading = "Registries", value_name = "PERCENT", default_value_t = 1.0, value_parser = percent, requires = "inventory_cache")]
+    inventory_cache_sample: f64,
+    /// Check everything again that is remembered.
+    #[arg(long, help_heading = "Registries", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    inventory_cache_verify: bool,
+}
+
+/// The inventory cache of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct CacheArgs {
+    pub(crate) path: PathBuf,
+    pub(crate) recheck: Recheck,
+}
+
+/// What the flags ask for.
+pub(super) struct RegistryArgs {
+    pub(super) late_after: Duration,
+    pub(super) spool: SpoolSettings,
+    pub(super) cache: Option<CacheArgs>,
+}
+
+impl RegistryFlags {
+    /// Whether the flags name an inventory cache.
+    pub(super) fn names_cache(&self) -> bool {
+        path(self.inventory_cache.clone()).is_some()
+    }
+
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// If a flag needs another one.
+    pub(super) fn resolve(self) -> Result<RegistryArgs, String> {
+        let cache = path(self.inventory_cache);
+        if cache.is_none() && self.inventory_cache_verify {
+            return Err("--inventory-cache-verify needs --inventory-cache".to_owned());
+        }
+        let recheck = match self.inventory_cache_verify {
+            true => Recheck::All,
+            false => Recheck::Sample(self.inventory_cache_sample / 100.0),
+        };
+        Ok(RegistryArgs {
+            late_after: self.late_after,
+            spool: SpoolSettings { directory: path(self.spool_dir), limit: self.spool_limit },
+            cache: cache.map(|path| CacheArgs { path, recheck }),
+        })
+    }
+}
