@@ -18,7 +18,8 @@ use manifest::Manifests;
 use oci::Client;
 use promote::phase::{Plan, survey};
 use promote::{
-    Completion, Confirmed, Copying, Error, Job, Observer, ReportBuilder, Run, carry_out, prepare, write_plan,
+    Completion, Confirmed, Copying, Error, Event, Job, Observer, ReportBuilder, Run, carry_out, prepare,
+    write_plan,
 };
 use tokio_util::sync::CancellationToken;
 use trust::TrustConfig;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use connect::Connected;
 use end::{End, finish};
 use files::{
-    Confirmed, GivenUp, Mode, Observer, Opened, Options, Plan, ReportBuilder, Run, carry_out, open_stores,
-    plan, read,
+    Confirmed, Event, GivenUp, Mode, Observer, Opened, Options, Plan, ReportBuilder, Run, carry_out,
+    open_stores, plan, read,
 };
 use indicatif::MultiProgress;
 use manifest::files::{FileManifests, Scheme};
