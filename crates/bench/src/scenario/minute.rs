@@ -42,8 +42,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "A quota by the minute".to_owned(),
         about: format!(
-            "The plan of {} repositories of one host that serves {} requests in each minute of its clock, at whatever \
-             moment, and answers all others with 429 without `Retry-After`; {LATENCY_MILLISECONDS} ms latency. The first minute \
+            "The plan of {} repositories of one host that serves {} requests in each minute of its clock, at any time \
+             within it, and answers all others with 429 without `Retry-After`; {LATENCY_MILLISECONDS} ms latency. The first minute \
              begins with the run.",
             count(repositories as u64),
             count(quota)

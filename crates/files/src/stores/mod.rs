@@ -1,4 +1,4 @@
-//! Object stores: what can be asked of them and written to them, whatever they are.
+//! Object stores, behind one interface for reading and one for writing.
 
 mod answer;
 mod content;

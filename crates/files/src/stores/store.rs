@@ -1,4 +1,4 @@
-//! What can be asked of a store and written to it, whatever it is.
+//! One interface to read from a store of any kind, and one to write to it.
 
 use std::fmt::Debug;
 

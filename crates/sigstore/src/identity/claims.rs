@@ -24,10 +24,10 @@ impl Claims {
         let malformed = InvalidToken::Malformed;
         let parts: Vec<&str> = text.split('.').take(4).collect();
         let [head, claims, signature] = parts[..] else {
-            return Err(malformed("it has not the three parts of a JWT; is it an access token?"));
+            return Err(malformed("it does not have the three parts of a JWT; it may be an access token"));
         };
         if signature.is_empty() {
-            return Err(malformed("nobody has signed it"));
+            return Err(malformed("it is not signed"));
         }
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed("it is not base64url"));
         let json = |bytes: &[u8]| {
