@@ -23,7 +23,7 @@ pub(crate) struct Environment {
     pub(crate) storage_emulator: Option<String>,
     /// `KPROMO_CONFIG`: the configuration, unless a flag names one.
     pub(crate) config: Option<PathBuf>,
-    /// `JOB_NAME`, `JOB_TYPE`, `BUILD_ID`, `PROW_JOB_ID`: the CI job that runs this process.
+    /// The CI job that runs this process: see [`ci_job`].
     pub(crate) job: CiJob,
     /// `PULL_BASE_SHA`: the base commit of a Prow job's change.
     pub(crate) pull_base_sha: Option<String>,
@@ -114,16 +114,53 @@ impl Environment {
             },
             storage_emulator: text("STORAGE_EMULATOR_HOST"),
             config: path("KPROMO_CONFIG"),
-            job: CiJob {
-                name: text("JOB_NAME"),
-                kind: text("JOB_TYPE"),
-                build_id: text("BUILD_ID"),
-                prow_job_id: text("PROW_JOB_ID"),
-            },
+            job: ci_job(text),
             pull_base_sha: text("PULL_BASE_SHA"),
             forge_token: text("GITHUB_TOKEN").or_else(|| text("GH_TOKEN")).map(Secret::new),
             no_color: variable("NO_COLOR").is_some(),
         }
+    }
+}
+
+/// Returns the job that the variables of a CI system describe: GitHub Actions, GitLab, or Prow, whose variables Jenkins has too.
+fn ci_job(text: impl Fn(&str) -> Option<String>) -> CiJob {
+    if text("GITHUB_ACTIONS").is_some() {
+        let run = text("GITHUB_RUN_ID");
+        let page = |run: &String| {
+            let (server, repository) = (text("GITHUB_SERVER_URL")?, text("GITHUB_REPOSITORY")?);
+            let attempt = text("GITHUB_RUN_ATTEMPT").map(|number| format!("/attempts/{number}"));
+            Some(format!("{server}/{repository}/actions/runs/{run}{}", attempt.unwrap_or_default()))
+        };
+        return CiJob {
+            system: Some("github-actions"),
+            name: text("GITHUB_WORKFLOW_REF").or_else(|| text("GITHUB_WORKFLOW")),
+            kind: text("GITHUB_EVENT_NAME"),
+            url: run.as_ref().and_then(page),
+            build_id: run,
+            prow_job_id: None,
+            actor: text("GITHUB_TRIGGERING_ACTOR").or_else(|| text("GITHUB_ACTOR")),
+        };
+    }
+    if text("GITLAB_CI").is_some() {
+        return CiJob {
+            system: Some("gitlab"),
+            name: text("CI_JOB_NAME"),
+            kind: text("CI_PIPELINE_SOURCE"),
+            build_id: text("CI_JOB_ID"),
+            prow_job_id: None,
+            url: text("CI_JOB_URL"),
+            actor: text("GITLAB_USER_LOGIN"),
+        };
+    }
+    let prow_job_id = text("PROW_JOB_ID");
+    CiJob {
+        system: prow_job_id.as_ref().map(|_| "prow"),
+        name: text("JOB_NAME"),
+        kind: text("JOB_TYPE"),
+        build_id: text("BUILD_ID"),
+        prow_job_id,
+        url: text("BUILD_URL"),
+        actor: None,
     }
 }
 
@@ -157,6 +194,59 @@ mod tests {
             Tokens { value: secret(), github_token: secret(), key_password: secret(), github_url: None };
         let shown = format!("{:?}", Environment { tokens, forge_token: secret(), ..Environment::default() });
         assert!(shown.contains("[secret]") && !shown.contains("hush"), "{shown}");
+    }
+
+    #[test]
+    fn the_variables_of_a_ci_system_describe_its_job() {
+        let job = |variables: &[(&str, &str)]| {
+            let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+            ci_job(|name| find(name).map(|(_, value)| (*value).to_owned()))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let github = [
+            ("GITHUB_ACTIONS", "true"),
+            ("GITHUB_SERVER_URL", "https://github.com"),
+            ("GITHUB_REPOSITORY", "org/repo"),
+            ("GITHUB_RUN_ID", "12"),
+            ("GITHUB_RUN_ATTEMPT", "2"),
+            ("GITHUB_WORKFLOW_REF", "org/repo/.github/workflows/promote.yml@refs/heads/main"),
+            ("GITHUB_EVENT_NAME", "push"),
+            ("GITHUB_ACTOR", "author"),
+            ("GITHUB_TRIGGERING_ACTOR", "approver"),
+        ];
+        let expected = CiJob {
+            system: Some("github-actions"),
+            name: text("org/repo/.github/workflows/promote.yml@refs/heads/main"),
+            kind: text("push"),
+            build_id: text("12"),
+            prow_job_id: None,
+            url: text("https://github.com/org/repo/actions/runs/12/attempts/2"),
+            actor: text("approver"),
+        };
+        assert_eq!(job(&github), expected);
+        let gitlab = [
+            ("GITLAB_CI", "true"),
+            ("CI_JOB_NAME", "promote"),
+            ("CI_PIPELINE_SOURCE", "web"),
+            ("CI_JOB_ID", "7"),
+            ("CI_JOB_URL", "https://gitlab.example/-/jobs/7"),
+            ("GITLAB_USER_LOGIN", "me"),
+        ];
+        let expected = CiJob {
+            system: Some("gitlab"),
+            name: text("promote"),
+            kind: text("web"),
+            build_id: text("7"),
+            prow_job_id: None,
+            url: text("https://gitlab.example/-/jobs/7"),
+            actor: text("me"),
+        };
+        assert_eq!(job(&gitlab), expected);
+        let prow = [("JOB_NAME", "post-promo"), ("JOB_TYPE", "postsubmit"), ("BUILD_ID", "9")];
+        let with_id = [&prow[..], &[("PROW_JOB_ID", "u-u-i-d")]].concat();
+        assert_eq!(job(&with_id).system, Some("prow"));
+        assert_eq!((job(&prow).system, job(&prow).build_id), (None, text("9")));
+        assert_eq!(job(&[]), CiJob::default());
     }
 
     #[test]

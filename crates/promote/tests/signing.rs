@@ -168,6 +168,10 @@ async fn an_image_and_its_parts_are_signed_and_the_image_is_recorded() {
     assert_eq!(predicate["dstRef"], "registry.example/group/app");
     let source = format!("{}/staging/group/app@{}", this.world.staging.host(), index.digest());
     assert_eq!(predicate["srcRef"], source);
+    let mut regions: Vec<String> =
+        (0..3).map(|region| this.world.repository(region, "group/app").to_string()).collect();
+    regions.sort_unstable();
+    assert_eq!(predicate["destinations"], serde_json::json!(regions), "all that have the image");
     for region in 1..3 {
         let there = this.world.repository(region, "group/app");
         assert!(this.signed_as(&there, index.digest()).await.is_empty());

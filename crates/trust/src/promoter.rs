@@ -28,20 +28,29 @@ impl Promoter {
     }
 }
 
-/// The continuous integration job of a run.
+/// The continuous integration job of a run. Records omit empty fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CiJob {
-    /// `JOB_NAME`.
+    /// The CI system, if it is known: `github-actions`, `gitlab` or `prow`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<&'static str>,
+    /// The name of the job or workflow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `JOB_TYPE`.
+    /// What started the job: `postsubmit`, `push`, `schedule`…
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `BUILD_ID`.
+    /// The number of the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_id: Option<String>,
-    /// `PROW_JOB_ID`.
+    /// The ID of the `ProwJob` resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prow_job_id: Option<String>,
+    /// The page of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The account that started the run, as the CI system names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }

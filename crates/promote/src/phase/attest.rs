@@ -21,6 +21,7 @@ use crate::error::Error;
 use crate::event::{Event, Phase, Run};
 use crate::phase::carry::Carrier;
 use crate::phase::completed::Status;
+use crate::phase::destinations::Destinations;
 use crate::phase::owed::{OwedImage, Part};
 use crate::phase::plan::Plan;
 use crate::phase::promote::{Confirmed, Promoted};
@@ -102,6 +103,9 @@ pub(crate) async fn attest(
         let own = own.map(|subject| (subject.canonical, *plan.edges().digest_name(subject.digest)));
         let summarized = Mutex::new(own.collect());
         let (writer, time, written) = (confirmed.writer(), whole_second(), Mutex::default());
+        let owed = images.iter().map(|image| image.owed(&promoted)).filter(|owed| owed.record);
+        let subjects = owed.map(|owed| owed.subject);
+        let destinations = Destinations::new(&promoted, &trust_config.production, subjects);
         let work = AttestWork {
             run,
             writer,
@@ -110,6 +114,7 @@ pub(crate) async fn attest(
             trust_config,
             signing,
             signers,
+            destinations,
             summarized,
             written,
             time,
@@ -141,6 +146,7 @@ struct AttestWork<'a> {
     trust_config: &'a TrustConfig,
     signing: &'a Signing,
     signers: &'a Signers<'a>,
+    destinations: Destinations<'a>,
     /// The images, which get their own summary, and the parts whose summary has been started. Each gets only one.
     summarized: Mutex<HashSet<(Id<Repository>, Digest)>>,
     /// The manifests whose summary was written in this run.
@@ -374,6 +380,7 @@ impl AttestWork<'_> {
             place: *place,
             source: edges.source(first).to_string(),
             tags,
+            destinations: self.destinations.of(subject, place.reference),
             manifest,
             time: self.time,
             promoter: &self.signing.promoter,

@@ -8,6 +8,7 @@ mod carry;
 mod checked;
 mod completed;
 mod completion;
+mod destinations;
 mod examine;
 mod hosts;
 mod missing;

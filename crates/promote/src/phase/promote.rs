@@ -83,7 +83,7 @@ impl Promoted {
             .map(|(edge, _)| edge)
     }
 
-    fn is_there(&self, edge: &Edge, verdict: &Verdict) -> bool {
+    pub(super) fn is_there(&self, edge: &Edge, verdict: &Verdict) -> bool {
         match verdict {
             Verdict::Done | Verdict::DoneWithoutSource => true,
             Verdict::Copy | Verdict::Tag => self.brought.contains(&(edge.destination, edge.digest)),

@@ -23,6 +23,8 @@ pub struct Record<'a> {
     pub source: String,
     /// The tags of the image.
     pub tags: Vec<String>,
+    /// The repositories in which the run has seen the image in place.
+    pub destinations: Vec<String>,
     /// The manifest file that lists the image, as a path in its repository.
     pub manifest: String,
     /// The time of the promotion run.
@@ -44,6 +46,8 @@ struct Predicate<'a> {
     tags: &'a [String],
     source: Resource<'a>,
     destination: Resource<'a>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    destinations: &'a [String],
     manifest: ManifestFile<'a>,
     promoter: Program<'a>,
     #[serde(skip_serializing_if = "is_empty")]
@@ -84,7 +88,7 @@ impl Record<'_> {
     /// # Errors
     /// If signatures do not support the algorithm of the image's digest.
     pub fn statement(&self) -> Result<Statement, AttachError> {
-        let Self { place, source, tags, manifest, time, promoter } = self;
+        let Self { place, source, tags, destinations, manifest, time, promoter } = self;
         let sha256 = sha256(place.digest)?;
         let digest = || BTreeMap::from([("sha256", sha256.as_str())]);
         let checkout = promoter.checkout.as_ref();
@@ -97,6 +101,7 @@ impl Record<'_> {
             tags,
             source: Resource { name: source, digest: digest() },
             destination: Resource { name: place.reference, digest: digest() },
+            destinations,
             manifest: ManifestFile {
                 name: manifest,
                 uri: checkout.and_then(|checkout| checkout.uri.as_deref()),
@@ -134,6 +139,7 @@ mod tests {
             place,
             source: "s.io/staging/app".to_owned(),
             tags: tags.iter().map(ToString::to_string).collect(),
+            destinations: tags.iter().map(|_| "m.io/prod/app".to_owned()).take(1).collect(),
             manifest: "images/app/images.yaml".to_owned(),
             time: "2026-11-02T03:04:05Z".parse().unwrap(),
             promoter,
@@ -148,10 +154,13 @@ mod tests {
             version: "0.1.0".to_owned(),
             commit: Some("c0ffee".to_owned()),
             job: CiJob {
+                system: Some("prow"),
                 name: Some("post-promo".to_owned()),
                 kind: Some("postsubmit".to_owned()),
                 build_id: Some("7".to_owned()),
                 prow_job_id: Some("u-u-i-d".to_owned()),
+                url: Some("https://ci.example/7".to_owned()),
+                actor: Some("a-user".to_owned()),
             },
             checkout: Some(Checkout {
                 root: PathBuf::from("/k8s.io"),

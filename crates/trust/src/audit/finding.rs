@@ -127,6 +127,12 @@ pub struct Promotion {
     /// The destination of the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
+    /// The tags that the image received.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The repositories in which the promoter has seen the image in place.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub destinations: Vec<String>,
     /// The time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<String>,
@@ -145,6 +151,12 @@ pub struct Promotion {
     /// The job that promoted the image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// The page of that job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_url: Option<String>,
+    /// The account that started the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
 }
 
 /// A verification summary (SLSA *VSA*), as its signer states it.

@@ -9,6 +9,8 @@ use crate::predicate::{PROMOTION_TYPE, SUMMARY_TYPE};
 
 /// The maximum number of a summary's levels in a finding.
 const LEVELS_MAX: usize = 16;
+/// The maximum number of a record's tags, and of its destinations, in a finding.
+const LIST_MAX: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -17,6 +19,10 @@ struct PromotionPredicate {
     dst_ref: Option<String>,
     timestamp: Option<String>,
     builder_id: Option<String>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    destinations: Vec<String>,
     manifest: Option<ManifestFile>,
     job: Option<JobName>,
 }
@@ -34,11 +40,13 @@ struct Commit {
     git_commit: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct JobName {
     name: Option<String>,
     build_id: Option<String>,
+    url: Option<String>,
+    actor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -103,20 +111,26 @@ pub(super) fn read_predicate(
 
 fn promotion(predicate: PromotionPredicate) -> Promotion {
     let text = |text: Option<String>| text.as_deref().filter(|text| !text.is_empty()).map(shown);
+    let texts = |texts: Vec<String>| texts.iter().take(LIST_MAX).map(|text| shown(text)).collect();
     let manifest = predicate.manifest.unwrap_or_default();
-    let job = predicate.job.and_then(|job| match (text(job.name), text(job.build_id)) {
+    let job = predicate.job.unwrap_or_default();
+    let name = match (text(job.name), text(job.build_id)) {
         (Some(name), Some(build)) => Some(format!("{name} {build}")),
         (name, build) => name.or(build),
-    });
+    };
     Promotion {
         source: text(predicate.src_ref),
         destination: text(predicate.dst_ref),
+        tags: texts(predicate.tags),
+        destinations: texts(predicate.destinations),
         timestamp: text(predicate.timestamp),
         builder: text(predicate.builder_id),
         manifest: text(manifest.name),
         repository: text(manifest.uri),
         commit: text(manifest.digest.and_then(|digest| digest.git_commit)),
-        job,
+        job: name,
+        job_url: text(job.url),
+        actor: text(job.actor),
     }
 }
 
@@ -137,19 +151,24 @@ mod tests {
             "srcRef": "gcr.io/s/a@sha256:ab", "dstRef": "registry.k8s.io/a", "digest": "sha256:ab",
             "timestamp": "2026-01-01T00:00:00Z", "builderId": "https://k8s.io/promo-tools@1", "tags": ["v1"],
             "manifest": { "name": "images/a/images.yaml", "uri": "git+https://h/r", "digest": { "gitCommit": "c0" } },
-            "job": { "name": "promo", "buildId": "7" }, "more": {},
+            "destinations": ["m.io/a", "n.io/a"],
+            "job": { "name": "promo", "buildId": "7", "url": "https://ci/7", "actor": "me" }, "more": {},
         });
         let Predicate::Record(record) = read(PROMOTION_TYPE, predicate) else { panic!("a record") };
         let some = |text: &str| Some(text.to_owned());
         let expected = Promotion {
             source: some("gcr.io/s/a@sha256:ab"),
             destination: some("registry.k8s.io/a"),
+            tags: vec!["v1".to_owned()],
+            destinations: vec!["m.io/a".to_owned(), "n.io/a".to_owned()],
             timestamp: some("2026-01-01T00:00:00Z"),
             builder: some("https://k8s.io/promo-tools@1"),
             manifest: some("images/a/images.yaml"),
             repository: some("git+https://h/r"),
             commit: some("c0"),
             job: some("promo 7"),
+            job_url: some("https://ci/7"),
+            actor: some("me"),
         };
         assert_eq!(record.promotion, expected);
         let Predicate::Record(empty) = read(PROMOTION_TYPE, json!({})) else { panic!("a record") };
