@@ -13,6 +13,7 @@ mod exit;
 mod failure;
 mod file_manifests;
 mod file_promotion;
+mod github;
 mod identities;
 mod image_audit;
 mod images_edit;
