@@ -58,6 +58,9 @@ pub enum ErrorKind {
     /// The answer cannot be understood.
     #[error("the store's answer cannot be read: {0}")]
     Unreadable(String),
+    /// A content that comes from elsewhere than a store cannot be read.
+    #[error("{0}")]
+    Source(String),
     /// There are no credentials, or they cannot be used.
     #[error("{0}")]
     Credentials(String),
@@ -92,7 +95,7 @@ impl Error {
     /// Returns what a person can do about it, if that is known.
     pub fn advice(&self) -> Option<&'static str> {
         Some(match &self.kind {
-            ErrorKind::NoBucket => "check the name in the file of filestores; kpromo makes no buckets",
+            ErrorKind::NoBucket => "check the name of the bucket; kpromo makes no buckets",
             ErrorKind::Forbidden(_) => {
                 "check the permissions of the account: reading needs to get and to list objects, writing to create and to \
                  replace them"

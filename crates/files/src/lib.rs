@@ -3,7 +3,8 @@
 //! A run has typed phases: [`read`] asks the stores, [`plan`] decides what to do, [`Confirmed::when`] makes the write access, and
 //! [`carry_out`] copies. Only the last can write. [`describe_folder`] makes a manifest of a folder.
 //!
-//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces. Every request goes through
+//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces, [`look`] finds what it has, and [`transfer`]
+//! writes a content to several stores. Every request goes through
 //! [`transport`]'s door. This crate knows no terminal and no environment. See `docs/design/files.md`.
 
 mod decide;
@@ -25,8 +26,8 @@ pub use folder::{Described, FolderError, describe_folder, merge};
 pub use hash::{Hasher, Hashes};
 pub use object::{Attributes, Object, SHA256_METADATA};
 pub use phase::{
-    CarriedOut, Confirmed, Conflict, Decision, Edge, GivenUp, Opened, Options, Plan, ReadStores, Readers,
-    Summary, Writers, carry_out, open_stores, plan, read,
+    CarriedOut, Confirmed, Conflict, Decision, Edge, GivenUp, Opened, Options, Plan, Presence, ReadStores,
+    Readers, Summary, Writers, carry_out, look, open_stores, plan, read,
 };
 pub use report::{Ending, Report, ReportBuilder, Totals};
 pub use run::Observer;
@@ -34,5 +35,5 @@ pub use stores::{
     AwsKeys, Condition, Content, GcsSettings, GoogleTokens, Page, PartUpload, S3Settings, Settings, Store,
     StoreRead, StoreWrite, Stores, Upload, Written,
 };
-pub use transfer::{PART, SMALL_MAX, put_stream, read_all};
+pub use transfer::{PART, SMALL_MAX, Source, Target, has_content, memory, put_stream, read_all, transfer};
 pub use yaml::{Entry, write_files};

@@ -1,5 +1,6 @@
 //! Content from one place to several stores, hashed while it streams.
 
+use std::fmt;
 use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
@@ -119,20 +120,55 @@ pub async fn read_all(
     Ok(hasher.finish())
 }
 
+/// Returns whether an object has the content with this hash: by what the store knows of it, or else by reading it.
+///
+/// # Errors
+/// If it has to be read and cannot be, or changes while it is read.
+pub async fn has_content(
+    store: &dyn StoreRead,
+    name: &str,
+    object: &Object,
+    sha256: &Sha256,
+) -> Result<bool, Error> {
+    match object.is(sha256, None) {
+        Some(is) => Ok(is),
+        None => Ok(read_all(store, name, object, Hasher::new()).await?.sha256 == *sha256),
+    }
+}
+
+/// Returns the memory that a content of this size takes while it goes to so many stores, in bytes: the content, and copies of it
+/// in requests; or three parts.
+pub fn memory(size: u64, stores: usize) -> u64 {
+    if size <= SMALL_MAX { size * (1 + stores.min(3) as u64) } else { 3 * part_size(size) }
+}
+
 /// Where a content goes.
-pub(crate) struct Target<'a> {
-    pub(crate) store: &'a dyn StoreWrite,
-    pub(crate) name: &'a str,
-    pub(crate) upload: Upload,
+#[derive(Debug)]
+pub struct Target<'a> {
+    /// The store.
+    pub store: &'a dyn StoreWrite,
+    /// The name below the store's URL.
+    pub name: &'a str,
+    /// What is to be written.
+    pub upload: Upload,
 }
 
 /// A content: its pieces, and what it is to be.
-pub(crate) struct Source<'a> {
+pub struct Source<'a> {
     /// What is read, for errors.
-    pub(crate) what: String,
-    pub(crate) size: u64,
-    pub(crate) sha256: Sha256,
-    pub(crate) pieces: BoxStream<'a, Result<Bytes, Error>>,
+    pub what: String,
+    /// The size, in bytes.
+    pub size: u64,
+    /// The hash that the content must have.
+    pub sha256: Sha256,
+    /// The pieces, of any size. Nothing is asked of the stream before the stores are ready.
+    pub pieces: BoxStream<'a, Result<Bytes, Error>>,
+}
+
+impl fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("what", &self.what).field("size", &self.size).finish_non_exhaustive()
+    }
 }
 
 /// Writes a content to a store. An object appears as a whole, and only if the content has the size and the hash in `upload`.
@@ -153,8 +189,9 @@ pub async fn put_stream(
     written.pop().unwrap_or_else(|| Err(Error::new(what, ErrorKind::Interrupted)))
 }
 
-/// Writes a content to several stores. Returns a result for each target, in their order.
-pub(crate) async fn transfer(
+/// Writes a content to several stores: an object appears as a whole, and only if the content has the size and the hash of `source`.
+/// Returns a result for each target, in their order.
+pub async fn transfer(
     source: Source<'_>,
     targets: Vec<Target<'_>>,
     stop: &CancellationToken,

@@ -1,5 +1,6 @@
 //! Why a command is given up.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::exit::Exit;
@@ -33,6 +34,16 @@ impl Failure {
         Self { text: self.text.replace(&format!("{}/", folder.display()), ""), ..self }
     }
 
+    /// Returns the exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Returns what to do, if that is known.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// Prints the failure and returns its exit code.
     pub(crate) fn print(&self) -> Exit {
         print_error(&self.text);
@@ -40,5 +51,12 @@ impl Failure {
             print_help(help);
         }
         self.exit
+    }
+}
+
+/// Writes what is wrong, without what to do.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }

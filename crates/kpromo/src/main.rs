@@ -13,6 +13,8 @@ mod exit;
 mod failure;
 mod file_manifests;
 mod file_promotion;
+mod gh;
+mod github;
 mod identities;
 mod image_audit;
 mod images_edit;
@@ -97,6 +99,10 @@ fn main() -> ExitCode {
         Command::Manifest(ManifestCommand::Validate(args)) => file_manifests::validate(&args, &environment),
         Command::Pr(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(pr::run(&args, &environment)),
+            Err(text) => return usage(&Cli::conflict(text)),
+        },
+        Command::Gh(flags) => match flags.resolve() {
+            Ok(args) => runtime.block_on(gh::run(&args, &environment, &screen)),
             Err(text) => return usage(&Cli::conflict(text)),
         },
         Command::Manifest(ManifestCommand::Add(flags)) => match flags.resolve() {

@@ -190,6 +190,10 @@ fn version_completion_and_help_are_there() {
     };
     let version: serde_json::Value = serde_json::from_str(&ran(&["version", "--json"]).stdout).unwrap();
     assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(version["gitVersion"], concat!("v", env!("CARGO_PKG_VERSION")));
+    for field in ["gitCommit", "gitTreeState", "buildDate", "compiler", "platform"] {
+        assert!(version[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {version}");
+    }
     assert!(ran(&["version"]).stdout.starts_with("kpromo "));
     for shell in ["bash", "zsh", "fish"] {
         assert!(ran(&["completion", shell]).stdout.contains("thin-manifest-dir"), "{shell}");

@@ -22,6 +22,7 @@ mod intern;
 pub mod lint;
 mod model;
 pub mod policy;
+pub mod releases;
 mod schema;
 mod source;
 mod thin;

@@ -5,6 +5,7 @@ mod images;
 mod provenance;
 mod reader;
 mod registries;
+mod release_entries;
 
 pub(super) use self::reader::Reading;
 use self::reader::{Kind, PROVENANCE, Reader};
@@ -13,6 +14,7 @@ use super::contents::Contents;
 use super::model::Image;
 use super::tree::Node;
 use crate::files::{FileEntry, StoreUrl, Stores};
+use crate::releases::ReleaseEntry;
 
 /// Reads a whole plain manifest: `registries`, `images` and `provenance`. The images are `None` if they are not a list.
 pub(super) fn plain(contents: &Contents) -> Reading<(Registries, Option<Vec<Image>>)> {
@@ -61,6 +63,14 @@ pub(super) fn filestores(contents: &Contents) -> Reading<Stores> {
 pub(super) fn file_entries(contents: &Contents, stores: &[&StoreUrl]) -> Reading<Vec<FileEntry>> {
     let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
         root.map(|root| reader.file_entries(root, stores)).unwrap_or_default()
+    };
+    Reader::read(contents, Kind::Plain, interpret, Vec::new)
+}
+
+/// Reads a list of releases: `releaseConfigs`. With `needs_bucket` each entry has a bucket.
+pub(super) fn release_entries(contents: &Contents, needs_bucket: bool) -> Reading<Vec<ReleaseEntry>> {
+    let interpret = |reader: &mut Reader<'_>, root: Option<&Node>| {
+        root.map(|root| reader.releases(root, needs_bucket)).unwrap_or_default()
     };
     Reader::read(contents, Kind::Plain, interpret, Vec::new)
 }

@@ -3,7 +3,7 @@
 mod api;
 mod backend;
 mod model;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};

@@ -6,8 +6,8 @@
 //! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
 //! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A
-//! [`TufRepository`] and [`Occurrences`], a server of Container Analysis' protocol, need no external program, and a [`Forge`]
-//! needs only git.
+//! [`TufRepository`], [`Occurrences`], a server of Container Analysis' protocol, and [`GitHub`], a server of releases, need no external
+//! program, and a [`Forge`] needs only git.
 //!
 //! A test that uses anything else of this crate is `#[ignore]`d, and `cargo xtask test` runs it:
 //!
@@ -33,6 +33,7 @@ mod distribution;
 mod docker_registry;
 mod fake_gcs;
 mod forge;
+mod github;
 mod grafeas;
 mod issuer;
 mod loopback;
@@ -57,6 +58,7 @@ pub use distribution::{Auth, Distribution};
 pub use docker_registry::DockerRegistry;
 pub use fake_gcs::FakeGcs;
 pub use forge::{Forge, ForgePull, ForgeQuirks, ForgeRequest};
+pub use github::{GitHub, GitHubAsset, GitHubQuirks, GitHubRelease, GitHubRequest};
 pub use grafeas::Grafeas;
 pub use issuer::Issuer;
 pub use loopback::Reply;

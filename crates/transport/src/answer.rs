@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind};
 use crate::redact::Carried;
+use crate::retry::{asked_pause, is_refusal};
 
 /// An answer of any status, with its complete body.
 ///
@@ -77,6 +78,16 @@ impl Answer {
     /// Returns the body and drops the rest of the answer.
     pub fn into_body(self) -> Bytes {
         self.body
+    }
+
+    /// Returns `true` if the host refused the request for its rate.
+    pub fn is_refusal(&self) -> bool {
+        is_refusal(self.status, &self.headers)
+    }
+
+    /// Returns how long the answer asks to wait, by `Retry-After` or because a quota is used up until then. The value is untrusted.
+    pub fn asked_pause(&self) -> Option<Duration> {
+        asked_pause(&self.headers)
     }
 
     /// Constructs an error about this answer, for callers that cannot use its body.

@@ -103,6 +103,8 @@ impl Budget {
     /// would not help.
     pub(crate) fn pause_after(&mut self, status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
         match is_refusal(status, headers) {
+            // The host will refuse every request until then.
+            true if until_reset(headers).is_some_and(|wait| wait > self.patience) => None,
             true => self.pause_refused(),
             false if is_temporary(status) => self.pause(retry_after(headers)),
             false => None,
@@ -154,19 +156,43 @@ pub fn is_temporary(status: StatusCode) -> bool {
     }
 }
 
-/// Returns `true` if the host refused the request for its rate: 429, or 503 with `Retry-After` (spec 03.9).
+/// Returns `true` if the host refused the request for its rate: 429, 503 with `Retry-After` (spec 03.9), or 403 with
+/// `Retry-After` or with `x-ratelimit-remaining: 0`, as GitHub answers.
 pub(crate) fn is_refusal(status: StatusCode, headers: &HeaderMap) -> bool {
     match status {
         StatusCode::TOO_MANY_REQUESTS => true,
         StatusCode::SERVICE_UNAVAILABLE => headers.contains_key(header::RETRY_AFTER),
+        StatusCode::FORBIDDEN => headers.contains_key(header::RETRY_AFTER) || is_used_up(headers),
         _ => false,
     }
+}
+
+/// Returns how long an answer asks to wait: by `Retry-After`, or until a quota that is used up is renewed.
+pub(crate) fn asked_pause(headers: &HeaderMap) -> Option<Duration> {
+    retry_after(headers).or_else(|| until_reset(headers))
+}
+
+/// Returns the time until a quota that is used up is renewed: `x-ratelimit-reset` in seconds since 1970. It is compared with the
+/// `Date` of the same answer, or with the system's clock if there is none. The value is untrusted, so the caller must limit it.
+fn until_reset(headers: &HeaderMap) -> Option<Duration> {
+    let reset = number(headers, "x-ratelimit-reset").filter(|_| is_used_up(headers))?;
+    let now = date(headers, header::DATE).unwrap_or_else(SystemTime::now);
+    let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Some(Duration::from_secs(reset).saturating_sub(now))
+}
+
+fn is_used_up(headers: &HeaderMap) -> bool {
+    number(headers, "x-ratelimit-remaining") == Some(0)
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
+    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 /// Returns what an answer says about the limits of its host.
 pub(crate) fn observed(status: StatusCode, headers: &HeaderMap) -> Observed {
     match is_refusal(status, headers) {
-        true => Observed::Refused(retry_after(headers)),
+        true => Observed::Refused(asked_pause(headers).map(|pause| pause.min(LONGEST_ASKED))),
         // A 425 is about the way the request was sent, and the host has accepted it.
         false if is_temporary(status) && status != StatusCode::TOO_EARLY => Observed::Failed,
         false => Observed::Served,
@@ -308,6 +334,45 @@ mod tests {
         assert!((50..=60).contains(&asked.as_secs()), "{asked:?}");
     }
 
+    fn named(headers: &[(&'static str, &str)]) -> HeaderMap {
+        headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    /// As GitHub answers: <https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api>.
+    #[test]
+    fn a_quota_that_is_used_up_is_waited_for_or_the_answer_is_final() {
+        let date = ("date", "Wed, 21 Oct 2026 07:28:00 GMT");
+        let at = |reset: u64| {
+            named(&[date, ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &reset.to_string())])
+        };
+        let now = 1_792_567_680;
+        let budget = || {
+            let mut budget = Budget::new(Retry::default()).with_patience(Duration::from_secs(60));
+            budget.attempt();
+            budget
+        };
+        for status in [StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS] {
+            let soon = at(now + 20);
+            assert_eq!(observed(status, &soon), Observed::Refused(Some(Duration::from_secs(20))), "{status}");
+            assert!(budget().pause_after(status, &soon).is_some(), "{status}");
+            assert_eq!(
+                budget().pause_after(status, &at(now + 61)),
+                None,
+                "{status}: longer than the patience"
+            );
+            assert_eq!(observed(status, &at(now - 5)), Observed::Refused(Some(Duration::ZERO)), "{status}");
+        }
+        let asked =
+            named(&[date, ("retry-after", "7"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "0")]);
+        assert_eq!(asked_pause(&asked), Some(Duration::from_secs(7)), "Retry-After is more exact");
+        let left = named(&[date, ("x-ratelimit-remaining", "1"), ("x-ratelimit-reset", "1792567700")]);
+        assert_eq!(
+            observed(StatusCode::FORBIDDEN, &left),
+            Observed::Served,
+            "forbidden, and not for the rate"
+        );
+    }
+
     #[test]
     fn a_fault_is_told_from_a_refusal() {
         let none = HeaderMap::new();
@@ -331,6 +396,7 @@ mod tests {
             (501, &none, Observed::Served, false),
             (505, &none, Observed::Served, false),
             (404, &soon, Observed::Served, false),
+            (403, &none, Observed::Served, false),
             (200, &none, Observed::Served, false),
         ] {
             let status = StatusCode::from_u16(status).unwrap();

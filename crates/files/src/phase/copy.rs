@@ -14,10 +14,9 @@ use super::readers::Writers;
 use crate::decide::Verdict;
 use crate::error::{Error, ErrorKind};
 use crate::event::{Event, Phase, Run};
-use crate::hash::{Hasher, Hashes};
 use crate::object::Object;
 use crate::stores::{Condition, Content, StoreRead, StoreWrite, Upload};
-use crate::transfer::{SMALL_MAX, Source, Target, content, part_size, read_all, transfer};
+use crate::transfer::{Source, Target, content, has_content, memory, transfer};
 
 /// The memory for content that is under way, in KiB.
 const MEMORY: u32 = 64 * 1024;
@@ -185,14 +184,8 @@ impl Copying<'_> {
     /// written it, or this one has, and the answer was lost.
     async fn found(&self, store: &dyn StoreWrite, entry: &FileEntry, error: Error) -> Result<bool, Error> {
         let Some(object) = store.find(&entry.name).await? else { return Err(error) };
-        if object.is(&entry.sha256, None) == Some(true) {
+        if has_content(store, &entry.name, &object, &entry.sha256).await? {
             return Ok(false);
-        }
-        if object.sha256.is_none() {
-            let Hashes { sha256, .. } = read_all(store, &entry.name, &object, Hasher::new()).await?;
-            if sha256 == entry.sha256 {
-                return Ok(false);
-            }
         }
         Err(error)
     }
@@ -213,8 +206,7 @@ async fn attributes(
     Ok((Object { attributes, ..object.clone() }, Some(content)))
 }
 
-/// Returns the memory that a file may take, in KiB: its content, and copies of it in the requests for destinations; or two parts.
+/// Returns the memory that a file may take, in KiB.
 fn cost(size: u64, destinations: usize) -> u32 {
-    let bytes = if size <= SMALL_MAX { size * (1 + destinations.min(3) as u64) } else { 3 * part_size(size) };
-    u32::try_from(bytes / 1024).unwrap_or(MEMORY).clamp(LEAST, MEMORY)
+    u32::try_from(memory(size, destinations) / 1024).unwrap_or(MEMORY).clamp(LEAST, MEMORY)
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use futures_util::stream::{StreamExt as _, iter};
+use manifest::files::Scheme;
 
 use super::AT_ONCE;
 use crate::error::{Error, ErrorKind};
@@ -43,14 +44,8 @@ pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) ->
     let Listing { found, is_complete, .. } = listing;
     let asks = |index: usize| !is_complete || (ask == Ask::ForAbsent && found[index].is_none());
     let open: Vec<usize> = (0..names.len()).filter(|index| found[*index].is_none() && asks(*index)).collect();
-    let answers = iter(open.into_iter().map(|index| async move {
-        let found = match store.find(names[index]).await {
-            Ok(Some(object)) => Found::There(object),
-            Ok(None) => Found::Absent,
-            Err(error) => Found::Unreadable(Arc::new(error)),
-        };
-        (index, found)
-    }));
+    let answers =
+        iter(open.into_iter().map(|index| async move { (index, found_by(store.find(names[index]).await)) }));
     let answers: Vec<(usize, Found)> = answers.buffer_unordered(AT_ONCE).collect().await;
     let mut all: Vec<Found> =
         found.into_iter().map(|object| object.map_or(Found::NotListed, Found::There)).collect();
@@ -58,6 +53,54 @@ pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) ->
         all[index] = found;
     }
     Ok(all)
+}
+
+/// Finds the files with these names, which are in the order of their bytes, with their hashes if the store knows them: listings of
+/// S3 lack hashes, so objects that are there are asked for them.
+pub(super) async fn find_with_hashes(store: &dyn StoreRead, names: &[&str]) -> Result<Vec<Found>, Error> {
+    let found = find_all(store, names, Ask::ForNothing).await?;
+    let is_s3 = store.url().scheme() == Scheme::S3;
+    let complete = iter(names.iter().zip(found).map(|(name, found)| async move {
+        match found {
+            Found::There(object) if is_s3 && object.sha256.is_none() => found_by(store.find(name).await),
+            found => found,
+        }
+    }));
+    Ok(complete.buffered(AT_ONCE).collect().await)
+}
+
+/// What a store has under a name.
+#[derive(Clone, Debug)]
+pub enum Presence {
+    /// Nothing shows it. A write with the condition that it does not exist proves it.
+    Absent,
+    /// It is there.
+    There(Box<Object>),
+    /// It could not be asked for.
+    Unreadable(Arc<Error>),
+}
+
+/// Looks for files with these names, which are in the order of their bytes and each once: with a listing as far as that is cheaper,
+/// and else one by one. Returns an answer for each name, in their order.
+///
+/// # Errors
+/// If the store as a whole cannot be read.
+pub async fn look(store: &dyn StoreRead, names: &[&str]) -> Result<Vec<Presence>, Error> {
+    let found = find_with_hashes(store, names).await?;
+    let presence = |found| match found {
+        Found::NotListed | Found::Absent => Presence::Absent,
+        Found::There(object) => Presence::There(Box::new(object)),
+        Found::Unreadable(error) => Presence::Unreadable(error),
+    };
+    Ok(found.into_iter().map(presence).collect())
+}
+
+fn found_by(answer: Result<Option<Object>, Error>) -> Found {
+    match answer {
+        Ok(Some(object)) => Found::There(object),
+        Ok(None) => Found::Absent,
+        Err(error) => Found::Unreadable(Arc::new(error)),
+    }
 }
 
 struct Listing<'a> {

@@ -11,6 +11,7 @@ mod readers;
 
 pub use copy::{CarriedOut, Confirmed, carry_out};
 pub use given_up::GivenUp;
+pub use listing::{Presence, look};
 pub use open::{Opened, open_stores};
 pub use plan::{Conflict, Decision, Edge, Plan, Summary};
 pub use planning::{Options, plan};

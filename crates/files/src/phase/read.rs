@@ -1,20 +1,16 @@
 //! Read: asks the stores for all files.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use futures_util::stream::{StreamExt as _, iter};
-use manifest::files::{FileManifests, FileProject, Scheme};
+use manifest::files::{FileManifests, FileProject};
 
-use super::AT_ONCE;
 use super::given_up::GivenUp;
-use super::listing::{Ask, Found, find_all};
+use super::listing::{Ask, Found, find_all, find_with_hashes};
 use super::readers::{ProjectReaders, Readers};
 use crate::error::Error;
 use crate::event::{Event, Phase, Run};
 use crate::object::Object;
-use crate::stores::StoreRead;
 
 /// What the destination has of a file.
 #[derive(Clone, Debug)]
@@ -92,8 +88,8 @@ async fn project_state(
     order.sort_unstable_by(|a, b| project.files[*a].name.as_str().cmp(project.files[*b].name.as_str()));
     let names: Vec<&str> = order.iter().map(|index| project.files[*index].name.as_str()).collect();
     let destinations = join_all(readers.destinations.iter().map(|store| async {
-        let found = find_all(&**store, &names, Ask::ForNothing).await?;
-        let state = destination(&**store, project, &order, found).await;
+        let found = find_with_hashes(&**store, &names).await?;
+        let state = destination(project, &order, found);
         run.emit(&Event::Worked);
         Ok::<_, Error>(state)
     }));
@@ -129,34 +125,17 @@ async fn project_state(
     }
 }
 
-/// Returns what a destination has, in the order of the manifest. Listings of S3 lack hashes, so objects that are there are asked
-/// for them.
-async fn destination(
-    store: &dyn StoreRead,
-    project: &FileProject,
-    order: &[usize],
-    found: Vec<Found>,
-) -> Vec<There> {
-    let is_s3 = store.url().scheme() == Scheme::S3;
-    let answers = iter(order.iter().zip(found).map(|(index, found)| async move {
-        let file = &project.files[*index];
-        let found = match found {
-            Found::There(object) if is_s3 && object.sha256.is_none() => match store.find(&file.name).await {
-                Ok(Some(object)) => Found::There(object),
-                Ok(None) => Found::Absent,
-                Err(error) => Found::Unreadable(Arc::new(error)),
-            },
-            found => found,
-        };
-        let there = match found {
+/// Returns what a destination has, in the order of the manifest.
+fn destination(project: &FileProject, order: &[usize], found: Vec<Found>) -> Vec<There> {
+    let mut states = vec![There::Absent; order.len()];
+    for (index, found) in order.iter().zip(found) {
+        let wanted = &project.files[*index].sha256;
+        states[*index] = match found {
             Found::NotListed | Found::Absent => There::Absent,
-            Found::There(object) if object.is(&file.sha256, None) == Some(true) => There::Wanted,
+            Found::There(object) if object.is(wanted, None) == Some(true) => There::Wanted,
             Found::There(object) => There::Other(Box::new(Object { attributes: None, ..object })),
             Found::Unreadable(error) => There::Unreadable(error),
         };
-        (*index, there)
-    }));
-    let answers: HashMap<usize, There> = answers.buffer_unordered(AT_ONCE).collect().await;
-    let mut answers = answers;
-    (0..order.len()).map(|index| answers.remove(&index).unwrap_or(There::Absent)).collect()
+    }
+    states
 }

@@ -3,6 +3,7 @@
 mod cip;
 mod config;
 mod files;
+mod gh;
 mod lint;
 mod manifest_add;
 mod manifests;
@@ -25,6 +26,7 @@ use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcom
 pub(crate) use files::{
     FileManifestSource, ManifestCommand, ManifestFilesArgs, ManifestValidateArgs, RunCommand, RunFilesArgs,
 };
+pub(crate) use gh::{GhArgs, GhFlags, ReleaseSource};
 pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use manifest_add::{AddTarget, ImageText, ManifestAddArgs};
 pub(crate) use manifests::{Limit, ManifestSource};
@@ -101,6 +103,8 @@ pub(crate) enum Command {
     /// Promote files between object stores.
     #[command(subcommand)]
     Run(RunCommand),
+    /// Write the releases of GitHub to object stores.
+    Gh(Box<GhFlags>),
     /// Edit manifests of images; make and check manifests of files.
     #[command(subcommand)]
     Manifest(ManifestCommand),
@@ -176,6 +180,7 @@ impl Cli {
             .mut_subcommand("sigcheck", go)
             .mut_subcommand("run", |run| run.mut_subcommand("files", go))
             .mut_subcommand("pr", go)
+            .mut_subcommand("gh", go)
     }
 
     /// The usage error for flags that contradict one another.

@@ -27,7 +27,7 @@ Exit codes: 0 proposed, or nothing to propose · 2 usage · 10 invalid manifest,
 /// The git server of GitHub.
 const GIT_URL: &str = "https://github.com";
 /// The API of GitHub.
-const API_URL: &str = "https://api.github.com";
+pub(super) const API_URL: &str = "https://api.github.com";
 
 /// Flags of `kpromo pr`, as they are written.
 #[derive(Clone, Debug, Args)]
@@ -271,7 +271,7 @@ fn fork_of(text: &str, upstream: &Slug) -> Result<Slug, String> {
 }
 
 /// Checks the URL of a forge. The token is sent there, so it is encrypted unless it stays on this machine.
-fn checked_url(flag: &str, url: Url) -> Result<Url, String> {
+pub(super) fn checked_url(flag: &str, url: Url) -> Result<Url, String> {
     let is_loopback = match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),

@@ -29,7 +29,8 @@ pub(crate) struct StorageTokens {
 }
 
 struct Gcloud {
-    account: String,
+    /// `None`: the account that gcloud is set to.
+    account: Option<String>,
     /// The search path of programs.
     path: Option<OsString>,
     kept: Mutex<Option<(Secret, Instant)>>,
@@ -38,7 +39,7 @@ struct Gcloud {
 impl fmt::Debug for StorageTokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StorageTokens")
-            .field("account", &self.gcloud.as_ref().map(|gcloud| &gcloud.account))
+            .field("account", &self.gcloud.as_ref().and_then(|gcloud| gcloud.account.as_ref()))
             .finish_non_exhaustive()
     }
 }
@@ -47,6 +48,11 @@ impl StorageTokens {
     /// The caller's own tokens.
     pub(crate) fn of_caller(caller: Arc<dyn AccessTokens>) -> Self {
         Self { tokens: caller, gcloud: None }
+    }
+
+    /// The caller's own tokens, without which nothing is asked: by Google's default credentials, or else by gcloud.
+    pub(crate) fn of_caller_or_gcloud(caller: Arc<dyn AccessTokens>, path: Option<OsString>) -> Self {
+        Self { tokens: caller, gcloud: Some(Gcloud { account: None, path, kept: Mutex::default() }) }
     }
 
     /// The tokens of a service account: by Google's default credentials, which impersonate it, or else by gcloud.
@@ -58,7 +64,7 @@ impl StorageTokens {
         path: Option<OsString>,
     ) -> Self {
         let tokens = AccountTokens::new(door, caller, iam_credentials.to_owned(), account.to_owned());
-        let gcloud = Gcloud { account: account.to_owned(), path, kept: Mutex::default() };
+        let gcloud = Gcloud { account: Some(account.to_owned()), path, kept: Mutex::default() };
         Self { tokens: Arc::new(tokens), gcloud: Some(gcloud) }
     }
 }
@@ -70,7 +76,10 @@ impl GoogleTokens for StorageTokens {
             let Some(gcloud) = &self.gcloud else { return found };
             let why = match found {
                 Ok(Some(token)) => return Ok(Some(token)),
-                Ok(None) => format!("no credentials can act as {}", gcloud.account),
+                Ok(None) => match &gcloud.account {
+                    Some(account) => format!("no credentials can act as {account}"),
+                    None => "there are no credentials for Google Cloud".to_owned(),
+                },
                 Err(why) => why,
             };
             match gcloud.token().await {
@@ -98,7 +107,8 @@ impl Gcloud {
         let program = find(self.path.as_ref()).ok_or("it is not on the PATH")?;
         let mut command = Command::new(program);
         command
-            .args(["auth", "print-access-token", &format!("--account={}", self.account)])
+            .args(["auth", "print-access-token"])
+            .args(self.account.as_ref().map(|account| format!("--account={account}")))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
@@ -185,6 +195,26 @@ mod tests {
             let error = tokens(caller, folder).token().await.unwrap_err();
             assert!(error.contains(expected) && !error.contains("hush"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_account_of_gcloud_is_the_caller_s_where_nothing_else_is() {
+        let folder = gcloud(r#"echo "$@" >> "$(dirname "$0")/asked"; echo token-of-gcloud"#);
+        let own = |caller, folder: Option<&tempfile::TempDir>| {
+            StorageTokens::of_caller_or_gcloud(
+                Arc::new(Caller(caller)),
+                folder.map(|folder| folder.path().into()),
+            )
+        };
+        assert_eq!(own(Ok(Some("own")), Some(&folder)).token().await.unwrap().unwrap().reveal(), "own");
+        assert!(!folder.path().join("asked").exists(), "gcloud is not asked");
+        assert_eq!(own(Ok(None), Some(&folder)).token().await.unwrap().unwrap().reveal(), "token-of-gcloud");
+        assert_eq!(fs::read_to_string(folder.path().join("asked")).unwrap(), "auth print-access-token\n");
+        let error = own(Ok(None), None).token().await.unwrap_err();
+        assert!(
+            error.contains("no credentials for Google Cloud; and gcloud: it is not on the PATH"),
+            "{error}"
+        );
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ use crate::environment::Environment;
 const GCS: &str = "https://storage.googleapis.com";
 
 /// The connection to stores.
-pub(super) struct Connected {
+pub(crate) struct Connected {
     pub(super) stores: Stores,
     pub(super) door: Door,
     caller: Arc<dyn AccessTokens>,
@@ -32,7 +32,7 @@ impl Connected {
     ///
     /// # Errors
     /// If the configuration or the environment cannot be used.
-    pub(super) fn new(config: &Config, environment: &Environment) -> Result<Self, String> {
+    pub(crate) fn new(config: &Config, environment: &Environment) -> Result<Self, String> {
         let Connection { door, keychain, .. } =
             connect(config, environment).map_err(|error| error.to_string())?;
         let emulator = environment.storage_emulator.as_deref();
@@ -46,6 +46,25 @@ impl Connected {
             is_emulated: emulator.is_some(),
             path: environment.places.path.clone(),
         })
+    }
+
+    /// Returns what opens stores.
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// Returns the door.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Returns the caller's own tokens for a store of Google Cloud Storage, which the caller must have: by Google's default
+    /// credentials, or else by gcloud.
+    pub(crate) fn own_tokens(&self, url: &StoreUrl) -> Option<Arc<dyn GoogleTokens>> {
+        if url.scheme() != Scheme::Gcs || self.is_emulated {
+            return None;
+        }
+        Some(Arc::new(StorageTokens::of_caller_or_gcloud(Arc::clone(&self.caller), self.path.clone())))
     }
 
     /// Returns the tokens for a store of Google Cloud Storage: those of an account, or the caller's own.

@@ -6,7 +6,7 @@ mod progress;
 
 use std::sync::Arc;
 
-use connect::Connected;
+pub(crate) use connect::Connected;
 use end::{End, finish};
 use files::{
     Confirmed, Event, GivenUp, Mode, Observer, Opened, Options, Plan, ReportBuilder, Run, carry_out,

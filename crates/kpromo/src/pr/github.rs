@@ -1,33 +1,28 @@
-//! The calls of GitHub's API that a proposal needs. Gitea, Forgejo and GitHub Enterprise answer the same ones.
+//! The calls of GitHub's API that a proposal needs.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header};
 use oci_types::text::printable;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
-use transport::{Answer, Body, Class, Door, Request, Secret, shown};
-use url::Url;
+use transport::{Answer, Body, Class, Request};
 
 use crate::args::Slug;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::github::{GitHub, TEXT_MAX};
 
-/// The maximum size of an answer, in bytes. A list of a hundred pull requests of GitHub has about 2 MB.
-const ANSWER_MAX: u64 = 16 * 1024 * 1024;
+/// The maximum size of the answer to a new pull request, in bytes.
+const ANSWER_MAX: u64 = 1024 * 1024;
 /// The maximum number of pages of pull requests that are read.
 const PAGES_MAX: usize = 40;
 /// The smallest default size of a page among the known forges. A shorter page is the last one.
 const PAGE_MIN: usize = 30;
-/// The maximum length of a text of an answer that is shown, in characters.
-const TEXT_MAX: usize = 500;
 
-/// A forge, by its API.
+/// The forge of a proposal.
 #[derive(Debug)]
 pub(super) struct Forge {
-    door: Door,
-    api: Url,
-    token: Secret,
+    api: GitHub,
 }
 
 /// An open pull request.
@@ -72,14 +67,6 @@ struct End {
     repo: Option<NamedRepository>,
 }
 
-/// What a forge says about an error.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Complaint {
-    message: String,
-    errors: Vec<serde_json::Value>,
-}
-
 /// A pull request to create.
 pub(super) struct NewPull<'a> {
     pub(super) fork: &'a Slug,
@@ -90,8 +77,8 @@ pub(super) struct NewPull<'a> {
 }
 
 impl Forge {
-    pub(super) fn new(door: Door, api: Url, token: Secret) -> Self {
-        Self { door, api, token }
+    pub(super) fn new(api: GitHub) -> Self {
+        Self { api }
     }
 
     /// Checks that a repository is a fork of another, and that the token may create pull requests, if the forge says what it may.
@@ -99,11 +86,11 @@ impl Forge {
     /// # Errors
     /// If it is not a fork, if the token is not accepted, or if the forge does not answer.
     pub(super) async fn check_fork(&self, fork: &Slug, upstream: &Slug) -> Result<(), Failure> {
-        let answer = self.get(&["repos", &fork.owner, &fork.name], &[]).await?;
+        let answer = self.api.get(&["repos", &fork.owner, &fork.name], &[]).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             let text = format!(
                 "the repository {fork} does not exist at {}, or the token cannot read it",
-                self.name()
+                self.api.name()
             );
             let help = format!("fork {upstream} there, and name the fork with --fork");
             return Err(Failure::new(Exit::Invalid, text).help(help));
@@ -120,7 +107,7 @@ impl Forge {
                 return Err(Failure::new(Exit::Unavailable, text).help(help));
             }
         }
-        let repository: RepositoryAnswer = self.parse(&answer, "the fork")?;
+        let repository: RepositoryAnswer = self.api.parse(&answer, "the fork")?;
         let origins: Vec<NamedRepository> =
             [repository.parent, repository.source].into_iter().flatten().collect();
         let is_fork = repository.fork && origins.iter().any(|origin| is_named(origin, upstream));
@@ -142,12 +129,12 @@ impl Forge {
     /// If the forge does not answer the question.
     pub(super) async fn has_branch(&self, repository: &Slug, branch: &str) -> Result<bool, Failure> {
         let answer =
-            self.get(&["repos", &repository.owner, &repository.name, "branches", branch], &[]).await?;
+            self.api.get(&["repos", &repository.owner, &repository.name, "branches", branch], &[]).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(false);
         }
         // A branch that was renamed is answered by its new name.
-        let found: BranchAnswer = self.parse(&answer, "the branch")?;
+        let found: BranchAnswer = self.api.parse(&answer, "the branch")?;
         Ok(found.name == branch)
     }
 
@@ -174,8 +161,8 @@ impl Forge {
                 ("limit", "50"),
                 ("page", &page),
             ];
-            let answer = self.get(&["repos", &upstream.owner, &upstream.name, "pulls"], &query).await?;
-            let pulls: Vec<PullAnswer> = self.parse(&answer, "the list of pull requests")?;
+            let answer = self.api.get(&["repos", &upstream.owner, &upstream.name, "pulls"], &query).await?;
+            let pulls: Vec<PullAnswer> = self.api.parse(&answer, "the list of pull requests")?;
             let is_last = pulls.len() < PAGE_MIN;
             if let Some(pull) = pulls.into_iter().find(|pull| is_of(pull, fork, branch, base)) {
                 return Ok(Some(Pull { url: printable(&pull.html_url, TEXT_MAX) }));
@@ -201,94 +188,36 @@ impl Forge {
             "maintainer_can_modify": true,
             "draft": false,
         });
-        let url = self.url(&["repos", &upstream.owner, &upstream.name, "pulls"], &[]);
+        let url = self.api.url(&["repos", &upstream.owner, &upstream.name, "pulls"], &[]);
         let request = Request::new(Method::POST, url, "forge-pull-create", Class::Write)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .body(Body::Bytes(Bytes::from(body.to_string())))
+            .limit(ANSWER_MAX)
             .again_when_refused();
-        let answer = self.send(request).await?;
+        let answer = self.api.send(request).await?;
         if matches!(answer.status(), StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
             && let Some(pull) = self.open_pull(upstream, new.fork, new.branch, new.base).await?
         {
             return Ok(pull);
         }
-        let created: PullAnswer = self.parse(&answer, "the pull request")?;
+        if !answer.status().is_success() {
+            return Err(self.not_created(&answer));
+        }
+        let created: PullAnswer = self.api.parse(&answer, "the pull request")?;
         Ok(Pull { url: printable(&created.html_url, TEXT_MAX) })
     }
 
-    async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Failure> {
-        let request = Request::new(Method::GET, self.url(path, query), "forge-get", Class::Read);
-        self.send(request).await
-    }
-
-    async fn send(&self, request: Request) -> Result<Answer, Failure> {
-        let bearer = HeaderValue::try_from(format!("Bearer {}", self.token.reveal()));
-        let mut bearer = bearer.map_err(|_| {
-            Failure::new(Exit::Unavailable, "the token of the environment has characters that no token has")
-        })?;
-        bearer.set_sensitive(true);
-        let request = request
-            .header(header::AUTHORIZATION, bearer)
-            .header(header::ACCEPT, HeaderValue::from_static("application/vnd.github+json"))
-            .limit(ANSWER_MAX);
-        let sent = self.door.send(request).await;
-        sent.map_err(|error| Failure::new(Exit::Unavailable, format!("the forge does not answer: {error}")))
-    }
-
-    /// Reads an answer, or says what the forge complains about.
-    fn parse<T: DeserializeOwned>(&self, answer: &Answer, what: &str) -> Result<T, Failure> {
-        if !answer.status().is_success() {
-            return Err(self.refused(answer));
-        }
-        serde_json::from_slice(answer.body()).map_err(|error| {
-            let text = format!(
-                "{} answers {what} with something else than GitHub's API: {}",
-                self.name(),
-                printable(&error.to_string(), TEXT_MAX)
-            );
-            Failure::new(Exit::Unavailable, text).help("check --api-url")
-        })
-    }
-
-    fn refused(&self, answer: &Answer) -> Failure {
-        let complaint: Complaint = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let details = complaint.errors.iter().filter_map(|error| {
-            error.as_str().or_else(|| error.get("message").and_then(|message| message.as_str()))
-        });
-        let said: Vec<&str> = [complaint.message.as_str()].into_iter().chain(details).collect();
-        let said = printable(&answer.masked(&said.join(": ")), TEXT_MAX);
-        let url = shown(answer.url());
-        let text = format!("{} {url} is answered {}: {said}", answer.method(), answer.status());
-        let failure = Failure::new(Exit::Unavailable, text.trim_end_matches([':', ' ']));
+    /// Returns the failure of a pull request that is not created. The branch is there already.
+    fn not_created(&self, answer: &Answer) -> Failure {
+        let failure = self.api.refused(answer);
         match answer.status() {
-            StatusCode::UNAUTHORIZED => failure.help("the token in $GITHUB_TOKEN or $GH_TOKEN is wrong or has expired"),
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if answer.method() == Method::POST => failure.help(
+            StatusCode::UNAUTHORIZED | StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => failure,
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if !answer.is_refusal() => failure.help(
                 "the token may not create pull requests there: it needs the scope `public_repo`, or as a fine-grained token the \
                  permission to write pull requests. The branch is pushed; run the same command again with another token",
             ),
-            StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => {
-                failure.help("the repository was renamed: name it by its new name")
-            }
-            _ if answer.method() == Method::POST => {
-                failure.help("the branch is pushed; run the same command again to create the pull request")
-            }
-            _ => failure,
+            _ => failure.help("the branch is pushed; run the same command again to create the pull request"),
         }
-    }
-
-    fn name(&self) -> &str {
-        self.api.host_str().unwrap_or_default()
-    }
-
-    fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
-        let mut url = self.api.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        url
     }
 }
 

@@ -26,6 +26,7 @@ use crate::connect::connect;
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::github::GitHub;
 use crate::images_edit::{Project, diff, read_folder};
 use crate::output::write_file;
 use crate::terminal::{Interrupts, print, print_error};
@@ -64,7 +65,8 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
     let forge = match (&args.fork, &token) {
         (None, _) => None,
         (Some(fork), Some(token)) => {
-            Some((Forge::new(door.clone(), args.api_url.clone(), token.clone()), fork))
+            let api = GitHub::new(door.clone(), args.api_url.clone(), Some(token.clone()));
+            Some((Forge::new(api), fork))
         }
         (Some(_), None) => {
             let text = "the forge needs a token: set $GITHUB_TOKEN or $GH_TOKEN";

@@ -79,7 +79,7 @@ impl StoreUrl {
     }
 
     /// Returns whether the name of the object for the file `name` is short enough.
-    pub(crate) fn fits(&self, name: &str) -> bool {
+    pub fn fits(&self, name: &str) -> bool {
         self.scheme == Scheme::File || self.path.len() + 1 + name.len() <= KEY_MAX
     }
 }

@@ -137,7 +137,8 @@ impl<'a> Reader<'a> {
 
     /// Returns the fields of a mapping. Unknown and repeated fields are errors.
     pub(super) fn fields<'n>(&mut self, node: &'n Node, known: &[&str]) -> Option<Fields<'n>> {
-        let pairs = self.pairs(node, &format!("a mapping with `{}`", known[..2].join("`, `")))?;
+        let pairs =
+            self.pairs(node, &format!("a mapping with `{}`", known[..known.len().min(2)].join("`, `")))?;
         let mut fields: Vec<(&str, &Node)> = Vec::new();
         for (key, value) in pairs {
             let Value::Text(name) = &key.value else {

@@ -10,24 +10,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LARGEST: u64 = 64 << 20;
 
 /// A request.
-pub(super) struct Received {
-    pub(super) method: String,
-    pub(super) path: String,
-    pub(super) query: String,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Received {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An answer.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Received {
     /// Reads a request. Returns `None` if the connection has none.
-    pub(super) fn read(stream: &TcpStream) -> io::Result<Option<Self>> {
+    pub(crate) fn read(stream: &TcpStream) -> io::Result<Option<Self>> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut reader = BufReader::new(stream.take(LARGEST));
@@ -61,12 +61,12 @@ impl Received {
         Ok(Some(received))
     }
 
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a parameter of the query, without escapes of `:` and `/`.
-    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
         let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
         let value = pairs.into_iter().find(|(own, _)| *own == name).map(|(_, value)| value)?;
         Some(value.replace("%3A", ":").replace("%2F", "/"))
@@ -88,12 +88,12 @@ fn chunks(reader: &mut impl io::BufRead) -> io::Result<Vec<u8>> {
 }
 
 impl Reply {
-    pub(super) fn json(status: u16, body: &serde_json::Value) -> Self {
+    pub(crate) fn json(status: u16, body: &serde_json::Value) -> Self {
         let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
         Self { status, headers, body: body.to_string().into_bytes() }
     }
 
-    pub(super) fn write(&self, mut stream: &TcpStream) -> io::Result<()> {
+    pub(crate) fn write(&self, mut stream: &TcpStream) -> io::Result<()> {
         write!(stream, "HTTP/1.1 {} Answer\r\n", self.status)?;
         for (name, value) in &self.headers {
             write!(stream, "{name}: {value}\r\n")?;

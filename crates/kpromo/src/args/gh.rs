@@ -1,0 +1,265 @@
+//! Flags of `kpromo gh`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::OsStringValueParser;
+use clap::{ArgAction, Args};
+use manifest::releases::{GitHubName, ReleaseBucket, ReleaseEntry, ReleaseFolder, ReleaseTag};
+use url::Url;
+
+use super::pr::{API_URL, checked_url};
+use super::value::{BOOL, duration, go_bool, path};
+
+const EXAMPLES: &str = "\
+Examples:
+  kpromo gh --org kubernetes --repo release --bucket k8s-staging-release-test --release-dir release --tags v0.0.0,v0.0.1
+  kpromo gh --org acme --repo tool --bucket s3://mirror/releases --files-manifest files.yaml --dry-run
+  kpromo gh --config releases.yaml
+
+Exit codes: 0 done · 2 usage · 10 invalid configuration, or no such repository or tag · 11 conflict ·
+20 GitHub or a bucket is unavailable · 30 some files failed · 32 or 130 interrupted";
+
+/// Flags of `kpromo gh`, as they are written.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub(crate) struct GhFlags {
+    /// Owner of the repository on GitHub.
+    #[arg(
+        long,
+        help_heading = "Releases",
+        value_name = "ORG",
+        default_value = "",
+        hide_default_value = true
+    )]
+    org: String,
+    /// Repository on GitHub.
+    #[arg(
+        long,
+        help_heading = "Releases",
+        value_name = "REPO",
+        default_value = "",
+        hide_default_value = true
+    )]
+    repo: String,
+    /// Tags of the releases. Default: all releases.
+    #[arg(long, help_heading = "Releases", value_name = "TAG", value_delimiter = ',', action = ArgAction::Append)]
+    tags: Vec<String>,
+    /// Include prereleases. A tag that is named may be one anyway.
+    #[arg(long, help_heading = "Releases", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    include_prereleases: bool,
+    /// File with several repositories: `releaseConfigs`. The other flags about releases and buckets are then ignored.
+    #[arg(long, help_heading = "Releases", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    config: Option<OsString>,
+    /// API of GitHub Enterprise, or of a forge that speaks as GitHub's.
+    #[arg(long, help_heading = "Releases", value_name = "URL", default_value = API_URL)]
+    api_url: Url,
+
+    /// Bucket of Google Cloud Storage, or a URL: gs://BUCKET/PATH, s3://BUCKET/PATH, file:///PATH.
+    #[arg(
+        long,
+        help_heading = "Destination",
+        value_name = "BUCKET",
+        default_value = "",
+        hide_default_value = true
+    )]
+    bucket: String,
+    /// Folder in the bucket. Default: ORG/REPO.
+    #[arg(
+        long,
+        help_heading = "Destination",
+        value_name = "DIR",
+        default_value = "",
+        hide_default_value = true
+    )]
+    release_dir: String,
+    /// Folder of this machine that gets the files, too: DIR/ORG/REPO/TAG/FILE.
+    #[arg(long, help_heading = "Destination", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    output_dir: Option<OsString>,
+    /// Write to --output-dir, and to no bucket.
+    #[arg(long, help_heading = "Destination", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    download_only: bool,
+
+    /// Write nothing, and say what would be written.
+    #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
+    dry_run: bool,
+    /// End the run after this time, such as 30m.
+    #[arg(long, help_heading = "Run", value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// File for a manifest of the files in the bucket, for `kpromo run files`.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    files_manifest: Option<OsString>,
+    /// File for the report, as JSON.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    report: Option<OsString>,
+    /// Configuration of kpromo, with limits of hosts. Default: $KPROMO_CONFIG.
+    #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    registry_config: Option<OsString>,
+}
+
+/// Where it is written which releases go where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ReleaseSource {
+    /// In the flags.
+    Flags(Box<ReleaseEntry>),
+    /// In a file. The flags in the list are ignored.
+    File(PathBuf, Vec<&'static str>),
+}
+
+/// What `kpromo gh` is asked to do.
+#[derive(Clone, Debug)]
+pub(crate) struct GhArgs {
+    pub(crate) source: ReleaseSource,
+    pub(crate) output_dir: Option<PathBuf>,
+    pub(crate) download_only: bool,
+    pub(crate) api_url: Url,
+    pub(crate) dry_run: bool,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) files_manifest: Option<PathBuf>,
+    pub(crate) report: Option<PathBuf>,
+    /// The configuration; none: that of the environment, if any.
+    pub(crate) config: Option<PathBuf>,
+}
+
+impl GhFlags {
+    /// What the flags ask for.
+    ///
+    /// # Errors
+    /// When a flag is missing, or a value is not usable.
+    pub(crate) fn resolve(self) -> Result<GhArgs, String> {
+        let source = match path(self.config.clone()) {
+            Some(file) => ReleaseSource::File(file, self.ignored()),
+            None => ReleaseSource::Flags(Box::new(self.entry()?)),
+        };
+        let output_dir = path(self.output_dir);
+        if self.download_only && output_dir.is_none() {
+            return Err("--download-only needs --output-dir".to_owned());
+        }
+        Ok(GhArgs {
+            source,
+            output_dir,
+            download_only: self.download_only,
+            api_url: checked_url("--api-url", self.api_url)?,
+            dry_run: self.dry_run,
+            timeout: self.timeout,
+            files_manifest: path(self.files_manifest),
+            report: path(self.report),
+            config: path(self.registry_config),
+        })
+    }
+
+    /// Returns the entry that the flags are.
+    fn entry(&self) -> Result<ReleaseEntry, String> {
+        let needed = [("--org", &self.org), ("--repo", &self.repo), ("--bucket", &self.bucket)];
+        let missing: Vec<&str> =
+            needed.iter().filter(|(_, value)| value.is_empty()).map(|(flag, _)| *flag).collect();
+        if !missing.is_empty() {
+            return Err(format!("missing: {}; or name a file with --config", missing.join(", ")));
+        }
+        let wrong =
+            |flag: &str, value: &str, error: &dyn std::fmt::Display| format!("{flag} `{value}`: {error}");
+        let owner = self.org.parse::<GitHubName>().map_err(|error| wrong("--org", &self.org, &error))?;
+        let repository =
+            self.repo.parse::<GitHubName>().map_err(|error| wrong("--repo", &self.repo, &error))?;
+        let bucket =
+            self.bucket.parse::<ReleaseBucket>().map_err(|error| wrong("--bucket", &self.bucket, &error))?;
+        let folder = match self.release_dir.as_str() {
+            "" => format!("{owner}/{repository}"),
+            folder => folder.to_owned(),
+        };
+        let folder =
+            folder.parse::<ReleaseFolder>().map_err(|error| wrong("--release-dir", &folder, &error))?;
+        let mut tags: Vec<ReleaseTag> = Vec::new();
+        for tag in self.tags.iter().filter(|tag| !tag.is_empty()) {
+            let tag = tag.parse::<ReleaseTag>().map_err(|error| wrong("--tags", tag, &error))?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        Ok(ReleaseEntry {
+            owner,
+            repository,
+            tags,
+            include_prereleases: self.include_prereleases,
+            bucket: Some(bucket.into_url()),
+            folder,
+            origin: "the command line".into(),
+        })
+    }
+
+    /// Returns the flags that a file makes superfluous.
+    fn ignored(&self) -> Vec<&'static str> {
+        let given = [
+            ("--org", !self.org.is_empty()),
+            ("--repo", !self.repo.is_empty()),
+            ("--tags", !self.tags.is_empty()),
+            ("--include-prereleases", self.include_prereleases),
+            ("--bucket", !self.bucket.is_empty()),
+            ("--release-dir", !self.release_dir.is_empty()),
+        ];
+        given.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Cli, Command};
+    use super::*;
+
+    fn gh(flags: &str) -> Result<GhArgs, String> {
+        let words = ["kpromo", "gh"].into_iter().chain(flags.split_whitespace());
+        let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
+        let Command::Gh(flags) = cli.command else { panic!("gh was asked for") };
+        flags.resolve()
+    }
+
+    fn entry(flags: &str) -> ReleaseEntry {
+        match gh(flags).unwrap().source {
+            ReleaseSource::Flags(entry) => *entry,
+            ReleaseSource::File(..) => panic!("flags were given"),
+        }
+    }
+
+    #[test]
+    fn a_bucket_has_the_folder_of_the_repository_or_another_one() {
+        let place = |flags: &str| {
+            let entry = entry(&format!("--org acme --repo k8s.io {flags}"));
+            let name = entry.folder.file(&"v1".parse().unwrap(), "a").unwrap();
+            entry.bucket.unwrap().file(&name)
+        };
+        assert_eq!(place("--bucket b"), "gs://b/acme/k8s.io/v1/a");
+        assert_eq!(place("--bucket b --release-dir="), "gs://b/acme/k8s.io/v1/a");
+        assert_eq!(place("--bucket s3://b/x --release-dir some/dir/"), "s3://b/x/some/dir/v1/a");
+        let tags = entry("--org a --repo r --bucket b --tags v1,v2 --tags v3,v1 --include-prereleases");
+        assert_eq!(tags.tags.len(), 3);
+        assert!(tags.include_prereleases);
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_flags() {
+        let args = gh("--config c.yaml --org acme --tags v1 --output-dir out").unwrap();
+        assert_eq!(args.source, ReleaseSource::File("c.yaml".into(), vec!["--org", "--tags"]));
+        assert_eq!(args.api_url.as_str(), "https://api.github.com/");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_a_usage_error() {
+        for (flags, expected) in [
+            ("", "--org, --repo, --bucket"),
+            ("--org a --repo r --download-only --output-dir out", "--bucket"),
+            ("--org a --repo r --bucket b --download-only", "--output-dir"),
+            ("--org a/b --repo r --bucket b", "--org"),
+            ("--org a --repo .. --bucket b", "--repo"),
+            ("--org a --repo r --bucket GS://b", "gs://"),
+            ("--org a --repo r --bucket file:///", "root"),
+            ("--org a --repo r --bucket b --tags a//b", "--tags"),
+            ("--org a --repo r --bucket b --release-dir ../x", "--release-dir"),
+            ("--org a --repo r --bucket b --api-url http://example.com", "https://"),
+            ("--org a --repo r --bucket b extra", "extra"),
+        ] {
+            let error = gh(flags).unwrap_err();
+            assert!(error.contains(expected), "{flags}: {error}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Assets of releases, and their content.
+
+use std::fmt;
+use std::pin::pin;
+
+use bytes::{Bytes, BytesMut};
+use files::{Error, ErrorKind, Hasher, Hashes};
+use futures_util::stream::{BoxStream, StreamExt as _, unfold};
+use http::{HeaderValue, Method, StatusCode, header};
+use manifest::files::Sha256;
+use manifest::releases::ReleaseTag;
+use tokio_util::sync::CancellationToken;
+use transport::{BodyStream, Budget, Class, Opened, Request};
+use url::Url;
+
+use crate::github::GitHub;
+
+/// An asset of a release, as GitHub describes it.
+#[derive(Clone, Debug)]
+pub(super) struct Asset {
+    /// The tag of the release.
+    pub(super) tag: ReleaseTag,
+    /// The URL in the API. An asset is never changed, only replaced by another one, so it stands for one content.
+    pub(super) url: Url,
+    /// The name of the file.
+    pub(super) name: String,
+    /// The size, in bytes.
+    pub(super) size: u64,
+    /// The SHA-256. GitHub knows it of assets since June 2025.
+    pub(super) sha256: Option<Sha256>,
+    /// The media type that was uploaded with it.
+    pub(super) content_type: Option<String>,
+    /// The address for people.
+    pub(super) shown: String,
+}
+
+impl fmt::Display for Asset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+/// Reads assets.
+#[derive(Clone, Debug)]
+pub(super) struct Assets {
+    github: GitHub,
+    /// Cancelled when GitHub's rate limit is used up for longer than the run waits. Nothing more is asked then.
+    used_up: CancellationToken,
+}
+
+impl Assets {
+    pub(super) fn new(github: GitHub) -> Self {
+        Self { github, used_up: CancellationToken::new() }
+    }
+
+    /// Returns the content of an asset in pieces. A content that breaks off is continued where it broke off. One that is not as
+    /// large as GitHub says is an error.
+    pub(super) fn content<'a>(&'a self, asset: &'a Asset) -> BoxStream<'a, Result<Bytes, Error>> {
+        let budget = self.github.door().budget();
+        let start = Reading { assets: self, asset, body: None, skip: 0, offset: 0, budget, is_over: false };
+        unfold(start, |mut state| async move {
+            if state.is_over {
+                return None;
+            }
+            let piece = state.next().await.transpose()?;
+            state.is_over = piece.is_err();
+            Some((piece, state))
+        })
+        .boxed()
+    }
+
+    /// Reads an asset for its hashes, and returns its content too if it has at most `keep` bytes.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(super) async fn hash(&self, asset: &Asset, keep: u64) -> Result<(Hashes, Option<Bytes>), Error> {
+        let mut kept = (asset.size <= keep).then(BytesMut::new);
+        let mut hasher = Hasher::with_md5();
+        let mut pieces = pin!(self.content(asset));
+        while let Some(piece) = pieces.next().await {
+            let piece = piece?;
+            hasher.update(&piece);
+            if let Some(kept) = &mut kept {
+                kept.extend_from_slice(&piece);
+            }
+        }
+        Ok((hasher.finish(), kept.map(BytesMut::freeze)))
+    }
+
+    /// Opens an asset at an offset. Returns the body, and how many of its bytes are before the offset.
+    async fn open(&self, asset: &Asset, offset: u64) -> Result<(Box<BodyStream>, u64), ErrorKind> {
+        // The token is sent to the API alone: the door leaves it out where a redirect leads to another origin.
+        let mut request = Request::new(Method::GET, asset.url.clone(), "forge-asset", Class::BulkRead)
+            .header(header::ACCEPT, HeaderValue::from_static("application/octet-stream"))
+            .follow();
+        if offset > 0 {
+            let range = HeaderValue::try_from(format!("bytes={offset}-"));
+            request =
+                request.header(header::RANGE, range.map_err(|error| ErrorKind::Source(error.to_string()))?);
+        }
+        let request =
+            self.github.authorized(request).map_err(|error| ErrorKind::Source(error.to_string()))?;
+        let opened = tokio::select! {
+            opened = self.github.door().stream(request) => opened?,
+            () = self.used_up.cancelled() => {
+                return Err(ErrorKind::Source("the rate limit of GitHub is used up".to_owned()));
+            }
+        };
+        let body = match opened {
+            Opened::Body(body) => body,
+            Opened::Other(answer) => {
+                if answer.is_refusal() {
+                    self.used_up.cancel();
+                }
+                return Err(ErrorKind::Source(self.github.refused(&answer).to_string()));
+            }
+        };
+        let begins = if body.status() == StatusCode::PARTIAL_CONTENT {
+            let range = body.header("content-range").and_then(|range| range.strip_prefix("bytes "));
+            range.and_then(|range| range.split('-').next()?.parse::<u64>().ok())
+        } else {
+            Some(0)
+        };
+        let Some(skip) = begins.and_then(|begins| offset.checked_sub(begins)) else {
+            return Err(ErrorKind::Source("the answer has another range than was asked for".to_owned()));
+        };
+        let begins = offset - skip;
+        let length = body.header("content-length").and_then(|length| length.parse::<u64>().ok());
+        if let Some(length) = length
+            && begins + length != asset.size
+        {
+            return Err(wrong_size(asset, &format!("{}", begins + length)));
+        }
+        Ok((body, skip))
+    }
+}
+
+fn wrong_size(asset: &Asset, found: &str) -> ErrorKind {
+    ErrorKind::Source(format!("it has {found} bytes, and GitHub says {}", asset.size))
+}
+
+/// An asset that is being read.
+struct Reading<'a> {
+    assets: &'a Assets,
+    asset: &'a Asset,
+    body: Option<Box<BodyStream>>,
+    /// The number of bytes of the body that were read before.
+    skip: u64,
+    offset: u64,
+    budget: Budget,
+    is_over: bool,
+}
+
+impl Reading<'_> {
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        let asset = self.asset;
+        let fail = |kind| Error::new(format!("reading {asset}"), kind);
+        loop {
+            let failure = match self.piece().await {
+                Ok(Some(piece)) => {
+                    self.offset += piece.len() as u64;
+                    if self.offset > asset.size {
+                        return Err(fail(wrong_size(asset, "more")));
+                    }
+                    self.budget.progressed();
+                    return Ok(Some(piece));
+                }
+                Ok(None) if self.offset == asset.size => return Ok(None),
+                Ok(None) => wrong_size(asset, &format!("only {}", self.offset)),
+                Err(ErrorKind::Http(error)) if error.is_temporary() => {
+                    self.budget.failed(&error);
+                    ErrorKind::Http(error)
+                }
+                Err(kind) => return Err(fail(kind)),
+            };
+            // The place at the host is given back before anything else is asked.
+            self.body = None;
+            match self.budget.pause(None) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(fail(failure)),
+            }
+        }
+    }
+
+    /// Returns the next piece that was not read before.
+    async fn piece(&mut self) -> Result<Option<Bytes>, ErrorKind> {
+        loop {
+            let body = match &mut self.body {
+                Some(body) => body,
+                None if self.offset == self.asset.size && self.offset > 0 => return Ok(None),
+                none => {
+                    self.budget.attempt();
+                    let (body, skip) = self.assets.open(self.asset, self.offset).await?;
+                    self.skip = skip;
+                    none.insert(body)
+                }
+            };
+            let Some(mut piece) = body.next().await? else { return Ok(None) };
+            let skipped = self.skip.min(piece.len() as u64);
+            self.skip -= skipped;
+            let piece = piece.split_off(usize::try_from(skipped).unwrap_or(piece.len()));
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The end of a run: its files, its report and its exit code.
+
+use std::collections::BTreeSet;
+
+use files::{Entry, merge, write_files};
+use jiff::Timestamp;
+use serde::Serialize;
+use transport::Door;
+
+use super::outcome::{Copy, Done, NotCopied, Outcome};
+use crate::args::GhArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::write_file;
+use crate::render::{bytes, count};
+use crate::terminal::{print_error, print_help};
+
+/// The version of the schema, which is documented in `docs/reference/github-releases.md`.
+const SCHEMA: u32 = 1;
+
+/// How a run has ended.
+pub(super) enum End {
+    /// It ended before anything was written.
+    GivenUp(Failure),
+    /// The plan was carried out, or shown in a dry run.
+    Finished,
+    /// It was abandoned.
+    CutShort,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    schema: u32,
+    version: &'static str,
+    outcome: &'static str,
+    exit_code: u8,
+    dry_run: bool,
+    started: Timestamp,
+    elapsed_seconds: f64,
+    totals: Totals,
+    copied: Vec<Copy>,
+    conflicts: Vec<NotCopied>,
+    failed: Vec<NotCopied>,
+    error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+    hosts: serde_json::Value,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Totals {
+    copied: usize,
+    there: usize,
+    conflicts: usize,
+    failed: usize,
+    not_begun: usize,
+    bytes_sent: u64,
+}
+
+impl Totals {
+    fn of(done: &Done) -> Self {
+        Self {
+            copied: done.copied.len(),
+            there: done.there,
+            conflicts: done.conflicts.len(),
+            failed: done.failed.len(),
+            not_begun: done.not_begun,
+            bytes_sent: done.copied.iter().map(|copy| copy.bytes).sum(),
+        }
+    }
+}
+
+/// Prints how the run has ended, writes the manifest of files and the report, and returns the exit code.
+pub(super) fn finish(args: &GhArgs, end: &End, outcome: &Outcome, door: &Door) -> Exit {
+    let done = outcome.done().clone();
+    let (word, mut exit) = judge(args, end, &done);
+    match end {
+        End::GivenUp(failure) => {
+            failure.print();
+        }
+        End::CutShort => print_error("interrupted"),
+        End::Finished => tell(args, &done),
+    }
+    if let Some(path) = &args.files_manifest
+        && matches!(end, End::Finished)
+        && !args.dry_run
+    {
+        if is_complete(&done) {
+            let entries =
+                done.files.iter().map(|(name, sha256)| Entry { name: name.clone(), sha256: *sha256 });
+            // Nothing is merged: it sorts as a manifest of a folder is sorted.
+            let entries = merge(Vec::new(), entries.collect()).unwrap_or_default();
+            let written = write_file(path, "manifest of files", |to| write_files(&entries, to));
+            exit = settled(exit, written);
+        } else {
+            print_error(&format!("{} is not written, because files are missing", path.display()));
+        }
+    }
+    if let Some(path) = &args.report {
+        let report = report(args, end, word, exit, outcome, door);
+        let written =
+            write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
+        exit = settled(exit, written);
+    }
+    exit
+}
+
+/// Returns the exit code after an output file was written. A run whose output cannot be written does not succeed.
+fn settled(exit: Exit, written: Result<(), String>) -> Exit {
+    match written {
+        Ok(()) => exit,
+        Err(problem) => {
+            print_error(&problem);
+            if exit == Exit::Success { Exit::Failure } else { exit }
+        }
+    }
+}
+
+/// Returns whether all files are where they are to be.
+fn is_complete(done: &Done) -> bool {
+    done.failed.is_empty() && done.conflicts.is_empty() && done.not_begun == 0
+}
+
+/// Logs the numbers of the run.
+fn tell(args: &GhArgs, done: &Done) {
+    let Totals { copied, there, conflicts, failed, not_begun, bytes_sent } = Totals::of(done);
+    if args.dry_run {
+        tracing::info!(
+            "already there {}, conflicts {}, failed {}; this was a dry run: nothing was written",
+            count(there as u64),
+            count(conflicts as u64),
+            count(failed as u64)
+        );
+    } else {
+        tracing::info!(
+            "copied {} ({}), already there {}, conflicts {}, failed {}, not begun {}",
+            count(copied as u64),
+            bytes(bytes_sent),
+            count(there as u64),
+            count(conflicts as u64),
+            count(failed as u64),
+            count(not_begun as u64)
+        );
+    }
+    if not_begun > 0 {
+        print_error("interrupted: files are missing; the same command completes them");
+    } else if failed > 0 {
+        print_error(&format!("failed: {} files; the others are complete", count(failed as u64)));
+    } else if conflicts > 0 {
+        let number = count(conflicts as u64);
+        print_error(&format!("there with other content: {number} files; the others are complete"));
+    }
+    // Advice that holds for many failures is given once.
+    let advice: BTreeSet<&str> = done.failed.iter().filter_map(|failure| failure.advice).collect();
+    advice.into_iter().for_each(print_help);
+    if conflicts > 0 {
+        print_help("files that were published do not change: give the new content a new tag or a new name");
+    }
+}
+
+/// Returns the outcome as a word, and the exit code.
+fn judge(args: &GhArgs, end: &End, done: &Done) -> (&'static str, Exit) {
+    match end {
+        End::GivenUp(failure) => match failure.exit() {
+            Exit::Unavailable => ("unavailable", Exit::Unavailable),
+            Exit::Interrupted => ("interrupted", Exit::Interrupted),
+            exit => ("refused", exit),
+        },
+        End::CutShort if done.is_writing => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort => ("interrupted", Exit::Interrupted),
+        End::Finished if done.not_begun > 0 => ("interrupted", Exit::InterruptedWriting),
+        End::Finished if !done.failed.is_empty() => ("failed", Exit::Partial),
+        End::Finished if !done.conflicts.is_empty() => ("conflict", Exit::Conflict),
+        End::Finished if args.dry_run => ("dry-run", Exit::Success),
+        End::Finished if done.copied.is_empty() => ("nothing-to-do", Exit::Success),
+        End::Finished => ("done", Exit::Success),
+    }
+}
+
+fn report(
+    args: &GhArgs,
+    end: &End,
+    word: &'static str,
+    exit: Exit,
+    outcome: &Outcome,
+    door: &Door,
+) -> Report {
+    let done = outcome.done().clone();
+    let failure = match end {
+        End::GivenUp(failure) => Some(failure),
+        End::Finished | End::CutShort => None,
+    };
+    Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        outcome: word,
+        exit_code: exit.code(),
+        dry_run: args.dry_run,
+        started: outcome.started,
+        elapsed_seconds: Timestamp::now().duration_since(outcome.started).as_secs_f64(),
+        totals: Totals::of(&done),
+        copied: done.copied,
+        conflicts: done.conflicts,
+        failed: done.failed,
+        error: failure.map(ToString::to_string),
+        advice: failure.and_then(Failure::advice).map(str::to_owned),
+        hosts: serde_json::to_value(door.tally()).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,104 @@
+//! What is to be done: entries that were checked as a whole, before any request.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use manifest::files::StoreUrl;
+use manifest::releases::{ReleaseBucket, ReleaseEntry, ReleaseFolder, load_releases};
+
+use crate::args::{GhArgs, ReleaseSource};
+use crate::environment::Environment;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::file_manifests::has_color;
+use crate::output::check_file;
+
+/// Releases of a repository, and the places that they go to.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) entry: ReleaseEntry,
+    pub(super) places: Vec<Place>,
+}
+
+/// A folder of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) store: StoreUrl,
+    pub(super) folder: ReleaseFolder,
+}
+
+/// All jobs of a run.
+#[derive(Debug)]
+pub(super) struct Jobs {
+    pub(super) jobs: Vec<Job>,
+    /// The store of `--output-dir`, which the run makes.
+    pub(super) output: Option<StoreUrl>,
+}
+
+impl Jobs {
+    /// Reads and checks all entries, and the paths of output files.
+    ///
+    /// # Errors
+    /// If anything of it cannot be used.
+    pub(super) fn checked(args: &GhArgs, environment: &Environment) -> Result<Self, Failure> {
+        let invalid = |text: String| Failure::new(Exit::Invalid, text);
+        let entries = match &args.source {
+            ReleaseSource::Flags(entry) => vec![ReleaseEntry::clone(entry)],
+            ReleaseSource::File(file, ignored) => {
+                if !ignored.is_empty() {
+                    tracing::warn!("--config is given, so these flags are ignored: {}", ignored.join(", "));
+                }
+                load_releases(file, !args.download_only)
+                    .map_err(|faults| invalid(faults.render(has_color(environment))))?
+            }
+        };
+        let output = args.output_dir.as_deref().map(folder_url).transpose().map_err(invalid)?;
+        let mut jobs = Vec::new();
+        for entry in entries {
+            let bucket = entry.bucket.clone().filter(|_| !args.download_only);
+            let bucket = bucket.map(|store| Place { store, folder: entry.folder.clone() });
+            let local = output.clone().map(|store| {
+                let folder = format!("{}/{}", entry.owner, entry.repository).parse();
+                // The names of owners and repositories are names of folders.
+                Place { store, folder: folder.unwrap_or_default() }
+            });
+            jobs.push(Job { entry, places: bucket.into_iter().chain(local).collect() });
+        }
+        let jobs = Self { jobs, output };
+        if let Some(manifest) = &args.files_manifest {
+            jobs.one_base().map_err(invalid)?;
+            check_file(manifest, "manifest of files").map_err(invalid)?;
+        }
+        args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")).map_err(invalid)?;
+        Ok(jobs)
+    }
+
+    /// Checks that all files are below one store: a manifest has the names below one.
+    fn one_base(&self) -> Result<(), String> {
+        let bases: BTreeSet<&StoreUrl> =
+            self.jobs.iter().filter_map(|job| Some(&job.places.first()?.store)).collect();
+        if bases.len() <= 1 {
+            return Ok(());
+        }
+        let bases: Vec<String> = bases.iter().map(ToString::to_string).collect();
+        Err(format!(
+            "--files-manifest: a manifest is about one bucket, and the entries name several: {}",
+            bases.join(", ")
+        ))
+    }
+}
+
+/// Returns the URL of a folder of this machine.
+fn folder_url(folder: &Path) -> Result<StoreUrl, String> {
+    let wrong = |error: &dyn std::fmt::Display| format!("--output-dir {}: {error}", folder.display());
+    let absolute = std::path::absolute(folder).map_err(|error| wrong(&error))?;
+    // Resolves `..`, which no URL of a store has. The folder itself may not be there yet.
+    let resolved = absolute.ancestors().find_map(|above| {
+        let below = absolute.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(below))
+    });
+    let resolved = resolved.unwrap_or(absolute);
+    let text = resolved.to_str().ok_or_else(|| wrong(&"the path is not text in UTF-8"))?;
+    let url = format!("file://{text}").parse::<ReleaseBucket>().map_err(|error| wrong(&error))?;
+    Ok(url.into_url())
+}

@@ -1,0 +1,65 @@
+//! What a run has done so far. It can be read at any time, also if the run is interrupted.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use manifest::files::Sha256;
+use serde::Serialize;
+
+/// A copy of an asset.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Copy {
+    pub(super) source: String,
+    pub(super) destination: String,
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
+}
+
+/// A copy that was not made.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct NotCopied {
+    pub(super) source: String,
+    /// `None` for all destinations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) destination: Option<String>,
+    pub(super) error: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) advice: Option<&'static str>,
+}
+
+/// What is done, and what is not.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Done {
+    /// Objects that this run has written.
+    pub(super) copied: Vec<Copy>,
+    /// The number of objects that were there.
+    pub(super) there: usize,
+    pub(super) conflicts: Vec<NotCopied>,
+    pub(super) failed: Vec<NotCopied>,
+    /// The number of objects that were not begun or were aborted, because the run was stopped.
+    pub(super) not_begun: usize,
+    /// The files at the first place of each asset, for a manifest.
+    pub(super) files: BTreeMap<String, Sha256>,
+    pub(super) is_writing: bool,
+}
+
+/// Collects what a run does.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) started: Timestamp,
+    done: Mutex<Done>,
+}
+
+impl Default for Outcome {
+    fn default() -> Self {
+        Self { started: Timestamp::now(), done: Mutex::default() }
+    }
+}
+
+impl Outcome {
+    /// Returns what is done, to read or to change it.
+    pub(super) fn done(&self) -> MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,249 @@
+//! Plan: which objects are there, which are to be written, and which are in the way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use files::{Attributes, Error, Hashes, Object, Presence, Store, has_content, look};
+use futures_util::stream::{StreamExt as _, iter};
+use manifest::files::{FileName, Sha256, StoreUrl};
+
+use super::asset::{Asset, Assets};
+use super::jobs::Job;
+use super::list::Listed;
+
+/// The metadata with the URL of an asset in GitHub's API. It tells a later run which asset an object was made of.
+const ASSET_METADATA: &str = "github-asset";
+/// The number of assets that are looked at in parallel.
+const AT_ONCE: usize = 32;
+
+/// The stores of a run, by their URLs.
+pub(super) type StoreMap = BTreeMap<StoreUrl, Store>;
+
+/// An object that an asset becomes.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) store: StoreUrl,
+    pub(super) name: FileName,
+}
+
+impl Destination {
+    /// Returns the URL.
+    pub(super) fn url(&self) -> String {
+        self.store.file(&self.name)
+    }
+}
+
+/// What is to be done about an object.
+#[derive(Clone, Debug)]
+pub(super) enum Verdict {
+    /// It has the content of the asset.
+    Done,
+    /// It does not exist.
+    Write,
+    /// It has other content, which is not replaced.
+    Conflict(String),
+    /// It cannot be told.
+    Failed(String, Option<&'static str>),
+}
+
+/// An asset, and what is to be done about each of its objects.
+#[derive(Clone, Debug)]
+pub(super) struct PlannedAsset {
+    pub(super) asset: Asset,
+    /// The SHA-256, if GitHub or a store knows it, or this run has read the asset.
+    pub(super) sha256: Option<Sha256>,
+    pub(super) objects: Vec<(Destination, Verdict)>,
+}
+
+impl PlannedAsset {
+    /// Returns the objects that are to be written.
+    pub(super) fn writes(&self) -> impl Iterator<Item = &Destination> {
+        let is_write = |(_, verdict): &&(Destination, Verdict)| matches!(verdict, Verdict::Write);
+        self.objects.iter().filter(is_write).map(|(place, _)| place)
+    }
+
+    /// Returns the metadata of the objects.
+    pub(super) fn attributes(&self, name: &str, sha256: &Sha256) -> Attributes {
+        let content_type = self.asset.content_type.clone();
+        let mut attributes = Attributes { content_type, ..Attributes::default() }.promoted(name, sha256);
+        attributes.content_type.get_or_insert_with(|| "application/octet-stream".to_owned());
+        attributes.custom.insert(ASSET_METADATA.to_owned(), self.asset.url.to_string());
+        attributes
+    }
+}
+
+/// The plan of a run.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) assets: Vec<PlannedAsset>,
+    /// Assets that cannot be copied, each with the reason.
+    pub(super) unusable: Vec<(String, String)>,
+}
+
+/// An asset, and the objects that it is to become, each with why it must not, if another asset is to become it.
+struct WantedAsset {
+    asset: Asset,
+    objects: Vec<(Destination, Option<String>)>,
+}
+
+/// The assets with the objects that they are to become. Nothing was asked of a store yet.
+pub(super) struct Wanted {
+    assets: Vec<WantedAsset>,
+    unusable: Vec<(String, String)>,
+}
+
+impl Wanted {
+    /// Finds the objects of all assets. An object that several assets want gets the first one, and is a conflict for the others.
+    pub(super) fn new(jobs: &[Job], listed: Vec<Listed>) -> Self {
+        let mut owners: HashMap<String, Asset> = HashMap::new();
+        let (mut assets, mut unusable) = (Vec::new(), Vec::new());
+        for (job, listed) in jobs.iter().zip(listed) {
+            unusable.extend(listed.unusable);
+            for asset in listed.assets {
+                let mut objects = Vec::new();
+                for place in &job.places {
+                    let name = place.folder.file(&asset.tag, &asset.name);
+                    let name = match name {
+                        Ok(name) if place.store.fits(&name) => name,
+                        Ok(_) => {
+                            let why = format!("{asset}: below {} its name is too long", place.store);
+                            unusable.push((asset.shown.clone(), why));
+                            continue;
+                        }
+                        Err(error) => {
+                            let why = format!("{asset}: its name cannot be that of a file: {error}");
+                            unusable.push((asset.shown.clone(), why));
+                            continue;
+                        }
+                    };
+                    let place = Destination { store: place.store.clone(), name };
+                    match owners.get(&place.url()) {
+                        None => {
+                            owners.insert(place.url(), asset.clone());
+                            objects.push((place, None));
+                        }
+                        // Entries that overlap.
+                        Some(owner) if owner.url == asset.url => {}
+                        Some(owner) => objects.push((place, Some(format!("it is also to have {owner}")))),
+                    }
+                }
+                assets.push(WantedAsset { asset, objects });
+            }
+        }
+        assets.retain(|wanted: &WantedAsset| !wanted.objects.is_empty());
+        Self { assets, unusable }
+    }
+}
+
+/// Makes the plan. `is_missing` says that a store is a folder which a run would make: nothing is there then.
+///
+/// # Errors
+/// If stores cannot be read: returns all of them.
+pub(super) async fn plan(
+    stores: &StoreMap,
+    assets: &Assets,
+    wanted: Wanted,
+    is_missing: impl Fn(&StoreUrl) -> bool,
+) -> Result<Plan, Vec<Error>> {
+    let (mut present, mut errors) = (HashMap::new(), Vec::new());
+    for (url, store) in stores {
+        let places = wanted.assets.iter().flat_map(|wanted| &wanted.objects);
+        let places = places.filter(|(place, conflict)| place.store == *url && conflict.is_none());
+        let mut names: Vec<&str> = places.map(|(place, _)| place.name.as_str()).collect();
+        names.sort_unstable();
+        if is_missing(url) {
+            continue;
+        }
+        match look(store.reader(), &names).await {
+            Ok(found) => present.extend(names.iter().map(|name| url.file(name)).zip(found)),
+            Err(error) => errors.push(error),
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let Wanted { assets: wanted, unusable } = wanted;
+    let present = &present;
+    let planned = iter(wanted.into_iter().map(|WantedAsset { asset, objects }| async move {
+        let mut known = Known { sha256: asset.sha256, asset: &asset, assets, hashes: None };
+        let mut decided = Vec::with_capacity(objects.len());
+        for (place, conflict) in objects {
+            let verdict = match (conflict, present.get(&place.url())) {
+                (Some(conflict), _) => Verdict::Conflict(conflict),
+                (None, None | Some(Presence::Absent)) => Verdict::Write,
+                (None, Some(Presence::Unreadable(error))) => failed(error),
+                (None, Some(Presence::There(object))) => {
+                    // Each store of a place was opened, or nothing would be there.
+                    let Some(store) = stores.get(&place.store) else { continue };
+                    known
+                        .compare(store, &place, object)
+                        .await
+                        .unwrap_or_else(|error| failed(&Arc::new(error)))
+                }
+            };
+            decided.push((place, verdict));
+        }
+        let sha256 = known.sha256;
+        PlannedAsset { asset, sha256, objects: decided }
+    }));
+    Ok(Plan { assets: planned.buffered(AT_ONCE).collect().await, unusable })
+}
+
+fn failed(error: &Arc<Error>) -> Verdict {
+    Verdict::Failed(error.to_string(), error.advice())
+}
+
+/// What is known of an asset.
+struct Known<'a> {
+    asset: &'a Asset,
+    assets: &'a Assets,
+    sha256: Option<Sha256>,
+    /// The hashes, if this run has read the asset.
+    hashes: Option<Hashes>,
+}
+
+impl Known<'_> {
+    /// Compares an object with the asset.
+    async fn compare(
+        &mut self,
+        store: &Store,
+        place: &Destination,
+        object: &Object,
+    ) -> Result<Verdict, Error> {
+        let size = self.asset.size;
+        if object.size != size {
+            return Ok(Verdict::Conflict(format!(
+                "it has {} bytes, and {} has {size}",
+                object.size, self.asset
+            )));
+        }
+        let sha256 = match (self.sha256, made_of(object, self.asset)) {
+            (Some(sha256), _) => sha256,
+            (None, Some(sha256)) => {
+                self.sha256 = Some(sha256);
+                return Ok(Verdict::Done);
+            }
+            (None, None) => {
+                let (hashes, _) = self.assets.hash(self.asset, 0).await?;
+                self.hashes = Some(hashes);
+                *self.sha256.insert(hashes.sha256)
+            }
+        };
+        let is_equal = match object.is(&sha256, self.hashes.as_ref()) {
+            Some(is_equal) => is_equal,
+            None => has_content(store.reader(), &place.name, object, &sha256).await?,
+        };
+        if is_equal {
+            return Ok(Verdict::Done);
+        }
+        let there =
+            object.sha256.map_or("another SHA-256".to_owned(), |there| format!("the SHA-256 {there}"));
+        Ok(Verdict::Conflict(format!("it has {there}, and {} has {sha256}", self.asset)))
+    }
+}
+
+/// Returns the SHA-256 of an object that an earlier run has made of this asset.
+fn made_of(object: &Object, asset: &Asset) -> Option<Sha256> {
+    let custom = &object.attributes.as_ref()?.custom;
+    object.sha256.filter(|_| custom.get(ASSET_METADATA).is_some_and(|url| url == asset.url.as_str()))
+}

@@ -1,0 +1,167 @@
+//! A client of GitHub's API. Gitea, Forgejo and GitHub Enterprise answer the same calls.
+
+use http::{HeaderValue, Method, StatusCode, header};
+use oci_types::text::printable;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use transport::{Answer, Class, Door, Request, Secret, shown};
+use url::Url;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::duration;
+
+/// The maximum size of an answer, in bytes. A list of a hundred pull requests of GitHub has about 2 MB.
+const ANSWER_MAX: u64 = 16 * 1024 * 1024;
+/// The maximum length of a text of an answer that is shown, in characters.
+pub(crate) const TEXT_MAX: usize = 500;
+
+/// A forge, by its API.
+#[derive(Clone, Debug)]
+pub(crate) struct GitHub {
+    door: Door,
+    api: Url,
+    token: Option<Secret>,
+}
+
+/// What a forge says about an error.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Complaint {
+    message: String,
+    errors: Vec<serde_json::Value>,
+}
+
+impl GitHub {
+    pub(crate) fn new(door: Door, api: Url, token: Option<Secret>) -> Self {
+        Self { door, api, token }
+    }
+
+    /// Returns the door that requests go through.
+    pub(crate) fn door(&self) -> &Door {
+        &self.door
+    }
+
+    /// Returns the host of the API.
+    pub(crate) fn name(&self) -> &str {
+        self.api.host_str().unwrap_or_default()
+    }
+
+    /// Returns whether requests carry a token.
+    pub(crate) fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Returns the URL of a call.
+    pub(crate) fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.api.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// Asks for something. The answer has any status.
+    ///
+    /// # Errors
+    /// If the forge does not answer.
+    pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Failure> {
+        let request = Request::new(Method::GET, self.url(path, query), "forge-get", Class::Read);
+        self.send(request.limit(ANSWER_MAX)).await
+    }
+
+    /// Sends a request that has a limit for its answer. The answer has any status.
+    ///
+    /// # Errors
+    /// If the forge does not answer.
+    pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        let json = HeaderValue::from_static("application/vnd.github+json");
+        let request = self.authorized(request)?.header(header::ACCEPT, json);
+        let sent = self.door.send(request).await;
+        sent.map_err(|error| Failure::new(Exit::Unavailable, format!("the forge does not answer: {error}")))
+    }
+
+    /// Adds the token to a request for the API.
+    ///
+    /// # Errors
+    /// If the token is not one.
+    pub(crate) fn authorized(&self, request: Request) -> Result<Request, Failure> {
+        let Some(token) = &self.token else { return Ok(request) };
+        let bearer = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
+        let mut bearer = bearer.map_err(|_| {
+            Failure::new(Exit::Unavailable, "the token of the environment has characters that no token has")
+        })?;
+        bearer.set_sensitive(true);
+        Ok(request.header(header::AUTHORIZATION, bearer))
+    }
+
+    /// Reads an answer, or says what the forge complains about.
+    ///
+    /// # Errors
+    /// If the answer is not a success, or not `what`.
+    pub(crate) fn parse<T: DeserializeOwned>(&self, answer: &Answer, what: &str) -> Result<T, Failure> {
+        if !answer.status().is_success() {
+            return Err(self.refused(answer));
+        }
+        serde_json::from_slice(answer.body()).map_err(|error| {
+            let text = format!(
+                "{} answers {what} with something else than GitHub's API: {}",
+                self.name(),
+                printable(&error.to_string(), TEXT_MAX)
+            );
+            Failure::new(Exit::Unavailable, text).help("check --api-url")
+        })
+    }
+
+    /// Returns the failure of an answer that is not a success.
+    pub(crate) fn refused(&self, answer: &Answer) -> Failure {
+        let complaint: Complaint = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let details = complaint.errors.iter().filter_map(|error| {
+            error.as_str().or_else(|| error.get("message").and_then(|message| message.as_str()))
+        });
+        let said: Vec<&str> = [complaint.message.as_str()].into_iter().chain(details).collect();
+        let said = printable(&answer.masked(&said.join(": ")), TEXT_MAX);
+        let url = shown(answer.url());
+        let text = format!("{} {url} is answered {}: {said}", answer.method(), answer.status());
+        let failure = Failure::new(Exit::Unavailable, text.trim_end_matches([':', ' ']));
+        match answer.status() {
+            _ if answer.is_refusal() => failure.help(self.rate_help(answer)),
+            StatusCode::UNAUTHORIZED if self.has_token() => {
+                failure.help("the token in $GITHUB_TOKEN or $GH_TOKEN is wrong or has expired")
+            }
+            StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => {
+                failure.help("the repository was renamed: name it by its new name")
+            }
+            _ => failure,
+        }
+    }
+
+    /// Returns what to do about a refusal for the rate.
+    fn rate_help(&self, answer: &Answer) -> String {
+        let when = answer.asked_pause().filter(|pause| !pause.is_zero());
+        let when = when.map_or("later".to_owned(), |pause| format!("in {}", duration(pause)));
+        let token = match self.has_token() {
+            true => "",
+            false => ", or set $GITHUB_TOKEN: with a token many more requests are allowed",
+        };
+        format!("the rate limit is used up: run the same command again {when}{token}")
+    }
+
+    /// Returns what the token may lack to see a private repository.
+    pub(crate) fn private_help(&self, answer: &Answer) -> String {
+        if !self.has_token() {
+            return "check the names; a private repository needs a token in $GITHUB_TOKEN".to_owned();
+        }
+        // Only classic tokens of GitHub have scopes.
+        match answer.header("x-oauth-scopes") {
+            Some(scopes) if !scopes.split(',').any(|scope| scope.trim() == "repo") => format!(
+                "check the names; a private repository needs a token with the scope `repo`, and the scopes of this one are {}",
+                if scopes.trim().is_empty() { "none".to_owned() } else { printable(scopes, TEXT_MAX) }
+            ),
+            _ => "check the names, and that the token may read the contents of the repository".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What goes wrong between here and GitHub.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::{Asked, Fault, GitHubQuirks, GitHubRelease, Relay};
+
+use super::scene::{Scene, asset, expected, old_asset, release};
+use super::support::run;
+
+/// One request in twenty is refused with 503, and as many are cut off before, within or after the answer.
+fn flaky() -> impl Fn(&Asked) -> Fault + Send + Sync + 'static {
+    let seed = AtomicUsize::new(0);
+    move |_| {
+        let number = seed.fetch_add(1, Ordering::SeqCst) as u64;
+        let mixed =
+            number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).wrapping_mul(0xff51_afd7_ed55_8ccd)
+                >> 40;
+        match mixed % 80 {
+            0..4 => Fault::Status(503, String::new()),
+            4..6 => Fault::Reset,
+            6..8 => Fault::LoseAnswer,
+            8..10 => Fault::CutBody,
+            _ => Fault::None,
+        }
+    }
+}
+
+fn through(scene: &Scene, api: &Relay, objects: &Relay) -> std::process::Command {
+    let redirect_to = Some(format!("http://{}", objects.host()));
+    scene.github.set(GitHubQuirks { redirect_to, ..GitHubQuirks::default() });
+    scene.command(&format!("http://{}/api", api.host()), &[])
+}
+
+#[test]
+fn behind_relays_that_fail_everything_arrives_and_nothing_false() {
+    let releases: Vec<GitHubRelease> = (0..12)
+        .map(|release_id| {
+            let asset = |index: u64| match index {
+                0 => asset(release_id * 10, "large", 9 << 20),
+                1 => old_asset(release_id * 10 + 1, "old", 20_000),
+                _ => asset(release_id * 10 + index, &format!("f{index}"), 5_000),
+            };
+            release(&format!("v{release_id}"), (0..8).map(asset).collect())
+        })
+        .collect();
+    let scene = Scene::new(releases.clone());
+    let (api, objects) =
+        (Relay::start(&scene.github.host(), flaky()), Relay::start(&scene.github.objects_host(), flaky()));
+    let ran = run(through(&scene, &api, &objects));
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(scene.files(), expected("acme/tool", &releases));
+}
+
+#[test]
+fn a_content_that_breaks_off_is_continued_where_it_broke_off() {
+    for ignores_ranges in [false, true] {
+        let releases = vec![release("v1", vec![asset(1, "large", 12 << 20)])];
+        let scene = Scene::new(releases.clone());
+        let api = Relay::start(&scene.github.host(), |_| Fault::None);
+        let cut = |asked: &Asked| if asked.number == 0 { Fault::CutBody } else { Fault::None };
+        let objects = Relay::start(&scene.github.objects_host(), cut);
+        let command = through(&scene, &api, &objects);
+        let redirect_to = Some(format!("http://{}", objects.host()));
+        scene.github.set(GitHubQuirks { redirect_to, ignores_ranges, ..GitHubQuirks::default() });
+        let ran = run(command);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(scene.files(), expected("acme/tool", &releases));
+        let ranges: Vec<Option<String>> = scene
+            .github
+            .requests()
+            .into_iter()
+            .filter(|request| !request.is_api)
+            .map(|request| request.range)
+            .collect();
+        assert_eq!(ranges.len(), 2);
+        let start: usize =
+            ranges[1].as_ref().unwrap().trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
+        assert!(start > 0 && start <= 6 << 20, "{start}: about half of it came");
+        assert_eq!(ranges[0], None);
+    }
+}
+
+#[test]
+fn a_store_of_assets_that_is_down_costs_its_assets_and_no_more() {
+    let releases = vec![release("v1", vec![asset(1, "a", 100), asset(2, "b", 100)])];
+    let scene = Scene::new(releases);
+    let api = Relay::start(&scene.github.host(), |_| Fault::None);
+    let gone = |asked: &Asked| {
+        if asked.target.contains("/tool/1?") { Fault::Status(404, "gone".to_owned()) } else { Fault::None }
+    };
+    let objects = Relay::start(&scene.github.objects_host(), gone);
+    let ran = run(through(&scene, &api, &objects));
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert_eq!(scene.files().into_keys().collect::<Vec<_>>(), ["acme/tool/v1/b"]);
+    assert!(ran.stderr.contains("404"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("hush"), "{}", ran.stderr);
+}

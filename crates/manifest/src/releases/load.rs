@@ -1,0 +1,78 @@
+//! Reads a list of releases.
+
+use std::path::Path;
+
+use super::model::ReleaseEntry;
+use crate::contents::Contents;
+use crate::diagnostics::Diagnostics;
+use crate::schema::{self, Reading};
+
+/// Reads a file with `releaseConfigs`. An empty file has no entries. With `needs_bucket` each entry must have a bucket.
+///
+/// # Errors
+/// If the file has any fault: returns all faults, each with its position.
+pub fn load_releases(path: &Path, needs_bucket: bool) -> Result<Vec<ReleaseEntry>, Diagnostics> {
+    let contents = Contents::read(path)?;
+    let Reading { value, wrong, .. } = schema::release_entries(&contents, needs_bucket);
+    wrong.or(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::ReleaseTag;
+    use super::*;
+
+    fn read(text: &str, needs_bucket: bool) -> Result<Vec<ReleaseEntry>, Vec<String>> {
+        let contents = Contents { file: "c.yaml".into(), bytes: text.as_bytes().to_vec() };
+        let Reading { value, wrong, .. } = schema::release_entries(&contents, needs_bucket);
+        wrong.or(value).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn entries_are_read_as_the_go_tool_does_and_a_bucket_may_be_a_url() {
+        let text = "releaseConfigs:\n- org: acme\n  repo: tool\n  tags: [1.10, release/v1, 1.10]\n  includePrereleases: true\n  \
+                    gcsBucket: bucket\n  releaseDir: /some/dir/\n- {org: acme, repo: k8s.io, gcsBucket: 's3://b/p', releaseDir: ''}\n";
+        let entries = read(text, true).unwrap();
+        let tags: Vec<&str> = entries[0].tags.iter().map(ReleaseTag::as_str).collect();
+        assert_eq!(tags, ["1.10", "release/v1"]);
+        assert_eq!(entries[0].origin.as_ref(), "c.yaml:2:3");
+        let place = |entry: &ReleaseEntry| {
+            let name = entry.folder.file(&"v1".parse().unwrap(), "a.txt").unwrap();
+            entry.bucket.as_ref().unwrap().file(&name)
+        };
+        assert_eq!(place(&entries[0]), "gs://bucket/some/dir/v1/a.txt");
+        assert_eq!(place(&entries[1]), "s3://b/p/v1/a.txt", "no folder: the root of the bucket");
+        assert!(entries[0].include_prereleases && !entries[1].include_prereleases);
+        assert_eq!(read("", true).unwrap(), []);
+        assert_eq!(read("releaseConfigs:\n", true).unwrap(), []);
+    }
+
+    #[test]
+    fn all_faults_are_reported_with_their_places() {
+        let text = "releaseConfigs:\n- org: acme\n  repos: tool\n- {org: 'a/b', repo: r, gcsBucket: 'GS://b', tags: [a//b], \
+                    releaseDir: a/../b}\n- {org: a, repo: r, tags: x, includePrereleases: perhaps, gcsBucket: ''}\nother: 1\n";
+        let faults = read(text, true).unwrap_err().join("\n");
+        for expected in [
+            "c.yaml:2:3: the entry has no `repo`",
+            "c.yaml:2:3: the entry has no `gcsBucket`",
+            "c.yaml:3:3: unknown field `repos`",
+            "not the name of an owner",
+            "begins with `gs://`",
+            "not a tag of a release",
+            "has no segment `.` or `..`",
+            "a list of tags is expected",
+            "`true` or `false` is expected",
+            "`gcsBucket` is empty",
+            "unknown field `other`",
+        ] {
+            assert!(faults.contains(expected), "{expected} is missing in\n{faults}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_is_needed_only_where_something_goes_there() {
+        let text = "releaseConfigs:\n- {org: acme, repo: tool}\n";
+        assert_eq!(read(text, false).unwrap()[0].bucket, None);
+        assert!(read(text, true).is_err());
+    }
+}

@@ -1,0 +1,10 @@
+//! Which releases of GitHub go to which object store (specification 04, *`kpromo gh`*).
+
+mod load;
+mod model;
+
+pub use load::load_releases;
+pub use model::{
+    GitHubName, InvalidGitHubName, InvalidReleaseBucket, InvalidReleaseTag, ReleaseBucket, ReleaseEntry,
+    ReleaseFolder, ReleaseTag,
+};
