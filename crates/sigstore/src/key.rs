@@ -1,6 +1,9 @@
 //! User-managed keys in PEM files, including cosign's encrypted ones.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+    EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crypto_secretbox::aead::{Aead, KeyInit};
@@ -16,6 +19,13 @@ use crate::signatory::Signatory;
 /// The maximum size of a key file, in bytes.
 const FILE_MAX: usize = 64 * 1024;
 
+/// The kinds of public keys that are accepted.
+const PUBLIC_KINDS: &str = "accepted are ECDSA keys on P-256 or P-384, RSA keys and Ed25519 keys; `cosign public-key --key \
+                            cosign.key` prints that of a private key";
+/// The kind of private keys that is accepted, and how to get one.
+const PRIVATE_KIND: &str = "kpromo signs with an ECDSA key on P-256, encrypted by cosign or unencrypted in PKCS #8; \
+                            `cosign generate-key-pair` makes one";
+
 /// A public key that verifies signatures.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VerificationKey(DerPublicKey);
@@ -28,8 +38,14 @@ impl VerificationKey {
     pub fn from_pem(pem: &[u8]) -> Result<Self, TrustError> {
         let unusable = |why: String| TrustError::unusable("the verification key", why);
         let text = text(pem).map_err(unusable)?;
-        let der = DerPublicKey::from_pem(text).map_err(|error| unusable(error.to_string()))?;
-        sigstore_crypto::VerificationKey::from_spki(&der).map_err(|error| unusable(error.to_string()))?;
+        if text.contains("PRIVATE KEY-----") {
+            let why = "it is a private key; signatures are verified with the public one, such as cosign.pub";
+            return Err(unusable(why.to_owned()));
+        }
+        let der = DerPublicKey::from_pem(text)
+            .map_err(|_| unusable(format!("it is no public key in PEM (`PUBLIC KEY`): {PUBLIC_KINDS}")))?;
+        sigstore_crypto::VerificationKey::from_spki(&der)
+            .map_err(|_| unusable(format!("it is of a kind that is not supported: {PUBLIC_KINDS}")))?;
         Ok(Self(der))
     }
 
@@ -131,12 +147,24 @@ impl SigningKey {
             }
             "EC PRIVATE KEY" => {
                 return Err(unusable(
-                    "it is in the form SEC 1: convert it with `openssl pkcs8 -topk8 -nocrypt`",
+                    "it is in the form SEC 1: convert it with `openssl pkcs8 -topk8 -nocrypt -in KEY -out NEW`",
                 ));
             }
-            other => return Err(unusable(format!("a PEM text of `{}` is no private key", bounded(other)))),
+            "ENCRYPTED PRIVATE KEY" => {
+                return Err(unusable(
+                    "it is encrypted in PKCS #8, which is not read: `cosign import-key-pair --key KEY` encrypts it as cosign does, \
+                     `openssl pkcs8 -in KEY -out NEW` decrypts it",
+                ));
+            }
+            "RSA PRIVATE KEY" => return Err(unusable(format!("it is an RSA key: {PRIVATE_KIND}"))),
+            "PUBLIC KEY" => return Err(unusable(format!("it is a public key: {PRIVATE_KIND}"))),
+            other => {
+                let other = bounded(other);
+                return Err(unusable(format!("a PEM text of `{other}` is no private key: {PRIVATE_KIND}")));
+            }
         };
-        KeyPair::from_pkcs8_der(&der).map_err(unusable).and_then(Self::new)
+        let pair = KeyPair::from_pkcs8_der(&der);
+        pair.map_err(|_| unusable(format!("{}: {PRIVATE_KIND}", kind(&der)))).and_then(Self::new)
     }
 
     fn new(pair: KeyPair) -> Result<Self, TrustError> {
@@ -162,13 +190,29 @@ impl SigningKey {
     }
 }
 
+/// Says what a private key is that is not accepted.
+fn kind(pkcs8: &[u8]) -> &'static str {
+    let is_ecdsa = |curve| EcdsaKeyPair::from_pkcs8(curve, pkcs8).is_ok();
+    if RsaKeyPair::from_pkcs8(pkcs8).is_ok() {
+        "it is an RSA key"
+    } else if Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).is_ok() {
+        "it is an Ed25519 key"
+    } else if is_ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING) {
+        "it is an ECDSA key on P-384"
+    } else if is_ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING) {
+        "it is an ECDSA key on P-521"
+    } else {
+        "it is no private key of a kind that is known"
+    }
+}
+
 fn unusable(why: impl std::fmt::Display) -> TrustError {
     TrustError::unusable("the signing key", why)
 }
 
 fn text(pem: &[u8]) -> Result<&str, String> {
     if pem.len() > FILE_MAX {
-        return Err(format!("it has {} bytes", pem.len()));
+        return Err(format!("it has {} bytes; no more than {FILE_MAX} are read", pem.len()));
     }
     std::str::from_utf8(pem).map_err(|_| "it is not PEM".to_owned())
 }
@@ -211,5 +255,68 @@ fn decrypt(content: &[u8], password: &Secret) -> Result<Vec<u8>, TrustError> {
     let ciphertext = STANDARD.decode(ciphertext).map_err(|_| bad())?;
     XSalsa20Poly1305::new(Key::from_slice(&key))
         .decrypt(Nonce::from_slice(&nonce), ciphertext.as_slice())
-        .map_err(|_| unusable("the password is not its"))
+        .map_err(|_| unusable("the password in COSIGN_PASSWORD is not the one that it was encrypted with"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+    use aws_lc_rs::rsa::{KeyPair as RsaPair, KeySize};
+
+    use super::*;
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", STANDARD.encode(der))
+    }
+
+    fn private(label: &str, der: &[u8]) -> String {
+        SigningKey::from_pem(pem(label, der).as_bytes(), None).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_private_key_of_another_kind_is_named_and_the_kind_that_signs_is_too() {
+        let rsa = RsaPair::generate(KeySize::Rsa2048).unwrap();
+        let rsa = AsDer::<Pkcs8V1Der<'_>>::as_der(&rsa).unwrap();
+        let ed25519 = Ed25519KeyPair::generate().unwrap().to_pkcs8().unwrap();
+        let p384 = EcdsaKeyPair::generate(&ECDSA_P384_SHA384_ASN1_SIGNING).unwrap().to_pkcs8v1().unwrap();
+        for (der, expected) in [
+            (rsa.as_ref(), "it is an RSA key"),
+            (ed25519.as_ref(), "it is an Ed25519 key"),
+            (p384.as_ref(), "it is an ECDSA key on P-384"),
+            (b"nonsense", "no private key of a kind that is known"),
+        ] {
+            let error = private("PRIVATE KEY", der);
+            assert!(error.contains(expected), "{error}");
+            assert!(error.contains("P-256") && error.contains("cosign generate-key-pair"), "{error}");
+        }
+        for (label, expected) in [
+            ("RSA PRIVATE KEY", "an RSA key"),
+            ("PUBLIC KEY", "a public key"),
+            ("ENCRYPTED PRIVATE KEY", "cosign import-key-pair"),
+            ("EC PRIVATE KEY", "openssl pkcs8 -topk8"),
+            ("OPENSSH PRIVATE KEY", "cosign generate-key-pair"),
+        ] {
+            let error = private(label, b"content");
+            assert!(error.contains(expected), "{label}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_key_to_verify_with_that_is_none_says_which_are_accepted() {
+        let error = |pem: &str| VerificationKey::from_pem(pem.as_bytes()).unwrap_err().to_string();
+        assert!(error(&pem("PRIVATE KEY", b"x")).contains("the public one"));
+        for wrong in ["nothing", &pem("PUBLIC KEY", b"nonsense")] {
+            assert!(error(wrong).contains("cosign public-key"), "{}", error(wrong));
+        }
+    }
+
+    #[test]
+    fn a_wrong_password_is_called_one() {
+        let kdf = r#"{"name":"scrypt","params":{"N":2,"r":1,"p":1},"salt":"AAAA"}"#;
+        let cipher = r#"{"name":"nacl/secretbox","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
+        let content = format!(r#"{{"kdf":{kdf},"cipher":{cipher},"ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}"#);
+        let pem = pem("ENCRYPTED SIGSTORE PRIVATE KEY", content.as_bytes());
+        let error = SigningKey::from_pem(pem.as_bytes(), Some(&Secret::new("x"))).unwrap_err().to_string();
+        assert!(error.contains("the password in COSIGN_PASSWORD is not the one"), "{error}");
+    }
 }
