@@ -53,9 +53,46 @@ pub fn shown(text: &str, most: usize) -> String {
     shown
 }
 
+/// Returns a number with thousands separators, and the unit in the number that agrees with it: `1 image`, `2,000 repositories`.
+/// `one` is a regular English noun in the singular; of several words, the last one is the noun.
+pub fn counted(number: impl TryInto<u64>, one: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 {
+        return format!("1 {one}");
+    }
+    let is_vowel = |c: char| "aeiou".contains(c);
+    let plural = match one.strip_suffix('y') {
+        Some(stem) if !stem.ends_with(is_vowel) => format!("{stem}ies"),
+        _ => format!("{one}s"),
+    };
+    format!("{} {plural}", thousands(number))
+}
+
+/// Returns a number with thousands separators: `987,000`.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_noun_agrees_with_its_number() {
+        assert_eq!([counted(0_u64, "image"), counted(1_u64, "image")], ["0 images", "1 image"]);
+        assert_eq!(counted(2_000_usize, "repository"), "2,000 repositories");
+        assert_eq!([counted(1_usize, "entry"), counted(3_usize, "day")], ["1 entry", "3 days"]);
+        assert_eq!(counted(2_usize, "known vulnerability"), "2 known vulnerabilities");
+        assert_eq!(thousands(987_654_321), "987,654,321");
+    }
 
     #[test]
     fn the_first_words_of_a_page_are_its_text() {

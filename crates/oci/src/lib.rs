@@ -26,12 +26,12 @@ pub use attach::{Appended, AttachedBlob, Attachment, Known, NewLayer, NewReferre
 pub use client::Client;
 pub use copy::{
     Copied, Copier, Finished, Graph, IMAGE_DEPTH_MAX, IMAGE_MANIFESTS_MAX, Lane, Node, Observer, Outline,
-    SpoolSettings, Step, Target,
+    SpoolSettings, Step, Target, wanted_bytes,
 };
 pub use credential::{Anonymous, Credential, CredentialSource, FoundCredential};
 pub use error::{Error, ErrorKind, Identity, Refusal, RegistryError};
 pub use listing::{Listed, ListedManifest, Listing};
-pub use oci_types::text::visible;
+pub use oci_types::text::{counted, visible};
 pub use oci_types::{
     Algorithm, AttachedTag, AttachmentKind, Descriptor, Digest, DigestReference, Hasher, Host, InvalidDigest,
     InvalidManifest, InvalidName, MANIFEST_MAX, Manifest, MediaType, RawManifest, RegistryRoot, Repository,

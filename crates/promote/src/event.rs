@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oci::{Copied, DigestReference, Repository, Tag, TagReference};
+use oci::{Copied, DigestReference, Host, Repository, Tag, TagReference};
 use sigstore::Signatory;
 use trust::Problem;
 use trust::policy::Judgement;
@@ -78,6 +78,15 @@ pub enum Event {
     Warned(String),
     /// A requested image is in neither staging nor production. It is skipped.
     Lost(String),
+    /// Images are about to be promoted to a host, each of them to one repository.
+    ToPromote {
+        /// The host.
+        host: Host,
+        /// The number of images, counted once per repository.
+        images: usize,
+        /// The size of the blobs that their repositories may lack. [`Event::Blob`] reports each of them.
+        bytes: u64,
+    },
     /// A blob is now in a repository.
     Blob {
         /// The repository.

@@ -251,6 +251,16 @@ struct Moved<'a> {
     result: Result<bool, Error>,
 }
 
+/// Returns the size of the blobs that [`Copier::copy`] reports as [`Step::Blob`] for a target, in bytes. Some may be there.
+pub fn wanted_bytes(graph: &Graph, target: &Target) -> u64 {
+    if target.present.contains(&graph.root().digest) {
+        return 0;
+    }
+    let wanted = graph.blobs(|node| !target.present.contains(&node.digest));
+    // Sizes come from untrusted manifests, so the sum saturates.
+    wanted.iter().fold(0, |sum, blob| sum.saturating_add(blob.size))
+}
+
 /// Returns the blobs of the manifests that a target lacks.
 fn wanted_blobs<'a>(graph: &'a Graph, target: &Target) -> HashSet<&'a Digest> {
     // A repository that has the whole image also has its parts: registries accept no manifest without them.

@@ -94,7 +94,7 @@ pub(crate) async fn attest(
 ) -> Attested {
     let Signed { promoted, images, incomplete, failed: unsigned, not_begun } = signed;
     let (Some(signing), Some(signers)) = (&trust_config.signing, signers) else {
-        run.emit(&Event::Skipped { phase: Phase::Attest, why: skipped(trust_config) });
+        run.emit(&Event::Skipped { phase: Phase::Attest, why: skipped(trust_config, Phase::Attest) });
         return Attested { promoted, unsigned, unrecorded: 0, not_begun };
     };
     run.phase(Phase::Attest, async {

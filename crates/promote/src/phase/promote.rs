@@ -7,8 +7,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use manifest::Id;
 use manifest::{Edge, ImageId};
 use oci::{
-    Client, Copied, Copier, Digest, DigestReference, Graph, Lane, Reader, Repository, SpoolSettings, Step,
-    Target, Writer,
+    Client, Copied, Copier, Digest, DigestReference, Graph, Host, Lane, Reader, Repository, SpoolSettings,
+    Step, Target, Writer,
 };
 use tokio::sync::Notify;
 use trust::gate::Passed;
@@ -234,6 +234,7 @@ impl<'a> Promoting<'a> {
     /// Promotes all images. Returns the number of targets that failed and the number of images that were not started.
     async fn carry_out(&self, brought: &mut HashSet<(Id<Repository>, Id<Digest>)>) -> (usize, usize) {
         self.run.emit(&Event::Work { units: "images", more: self.shipments.len() });
+        self.announce();
         let mut under_way = FuturesUnordered::new();
         loop {
             while !self.run.is_stopping()
@@ -259,6 +260,23 @@ impl<'a> Promoting<'a> {
         let mut state = self.state();
         brought.extend(state.brought.drain());
         (state.failed, state.schedule.not_begun())
+    }
+
+    /// Reports what each host is about to receive.
+    fn announce(&self) {
+        let mut hosts: BTreeMap<&Host, (usize, u64)> = BTreeMap::new();
+        for shipment in &self.shipments {
+            for edges in shipment.targets() {
+                let target = self.target(shipment, edges);
+                let wanted = oci::wanted_bytes(shipment.graph, &target);
+                let (images, bytes) = hosts.entry(&self.plan.edges().destination(edges[0]).host).or_default();
+                *images += 1;
+                *bytes = bytes.saturating_add(wanted);
+            }
+        }
+        for (host, (images, bytes)) in hosts {
+            self.run.emit(&Event::ToPromote { host: host.clone(), images, bytes });
+        }
     }
 
     fn begin(&self) -> Option<Begin> {

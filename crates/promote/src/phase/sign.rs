@@ -80,7 +80,7 @@ pub(crate) async fn sign(
     signers: Option<&Signers<'_>>,
 ) -> Signed {
     let (Some(signing), Some(signers)) = (&trust_config.signing, signers) else {
-        run.emit(&Event::Skipped { phase: Phase::Sign, why: skipped(trust_config) });
+        run.emit(&Event::Skipped { phase: Phase::Sign, why: skipped(trust_config, Phase::Sign) });
         let (images, incomplete) = (Vec::new(), Vec::new());
         return Signed { promoted, images, incomplete, failed: 0, not_begun: 0 };
     };
@@ -95,11 +95,13 @@ pub(crate) async fn sign(
     .await
 }
 
-/// Returns the reason why a run does not sign.
-pub(super) fn skipped(trust_config: &TrustConfig) -> &'static str {
-    match trust_config.signing {
-        Some(_) => "nothing is promoted, so there is nothing to sign",
-        None => "signing is off (--sign=false)",
+/// Returns the reason why a run skips Sign or Attest.
+pub(super) fn skipped(trust_config: &TrustConfig, phase: Phase) -> &'static str {
+    match (&trust_config.signing, phase) {
+        (Some(_), Phase::Attest) => "no image lacks a promotion record",
+        (Some(_), _) => "no image lacks a signature",
+        (None, Phase::Attest) => "signing is off (--sign=false), and so are promotion records",
+        (None, _) => "signing is off (--sign=false)",
     }
 }
 

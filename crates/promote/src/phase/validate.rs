@@ -131,8 +131,8 @@ impl Gate {
                 let why =
                     refused.get(&(canonical, digest)).cloned().or_else(|| Some(blocks()?.to_string()))?;
                 Some(match digest == own {
-                    true => format!("an index that lists it has not: {why}"),
-                    false => format!("its part {digest} has not: {why}"),
+                    true => format!("an index that lists it has not passed: {why}"),
+                    false => format!("its part {digest} has not passed: {why}"),
                 })
             });
         }

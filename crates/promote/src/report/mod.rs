@@ -389,7 +389,7 @@ impl Observer<Event> for ReportBuilder {
             Event::Unrecorded(image, problem) => {
                 entries.unrecorded.push(UnsignedImage::new(image, problem));
             }
-            Event::Work { .. } | Event::Worked => {}
+            Event::Work { .. } | Event::Worked | Event::ToPromote { .. } => {}
         }
     }
 }

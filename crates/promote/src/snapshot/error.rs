@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use oci::RegistryRoot;
+use oci::{RegistryRoot, counted};
 use trust::Problem;
 
 /// A registry that cannot be read completely.
@@ -64,7 +64,7 @@ impl fmt::Display for SnapshotError {
             }
             Self::Unknown { root, listed, repository } => {
                 write!(f, "no repository is found at {root} or below: the catalog of {} lists ", root.host)?;
-                write!(f, "{listed} repositories, none of them there")?;
+                write!(f, "{}, none of them there", counted(*listed, "repository"))?;
                 repository.iter().try_for_each(|error| write!(f, "\n  {error}"))
             }
             Self::Unproven { root, repository } => write!(

@@ -188,8 +188,12 @@ impl Judgement {
             (true, None) => "passes".to_owned(),
             (false, _) => self.violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
         };
-        let name = name.map(|name| format!(" ({})", shown(name))).unwrap_or_default();
-        write!(f, "{:indent$}{}{name}: {result}", "", self.digest)?;
+        // The image itself is named before this text.
+        match (indent, name) {
+            (0, None) => f.write_str(&result)?,
+            (_, None) => write!(f, "{:indent$}{}: {result}", "", self.digest)?,
+            (_, Some(name)) => write!(f, "{:indent$}{} ({}): {result}", "", self.digest, shown(name))?,
+        }
         let below = indent + 2;
         for finding in self.findings.iter().take(TOLD_MAX) {
             write!(f, "\n{:below$}{finding}", "")?;
@@ -205,7 +209,7 @@ impl Judgement {
     }
 }
 
-/// Writes the digest with the result, followed by each attestation and each platform on an indented line.
+/// Writes the result, followed by each attestation and each platform on an indented line. The digest is left to the caller.
 impl fmt::Display for Judgement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, None, 0)

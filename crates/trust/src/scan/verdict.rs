@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use oci::Digest;
+use oci::{Digest, counted};
 
 use super::error::ScanError;
 use super::finding::{Finding, Fix};
@@ -159,13 +159,22 @@ impl Vulnerabilities {
         let what = match (unscanned, count) {
             (true, 0) => "it is not scanned, which does not mean that it is clean".to_owned(),
             (true, _) => format!(
-                "it is not scanned, and {count} known vulnerabilities reach the threshold {}",
+                "it is not scanned, and {} {} the threshold {}",
+                counted(count, "known vulnerability"),
+                if count == 1 { "reaches" } else { "reach" },
                 self.threshold
             ),
             (false, 1) => format!("1 vulnerability reaches the threshold {}", self.threshold),
-            (false, _) => format!("{count} vulnerabilities reach the threshold {}", self.threshold),
+            (false, _) => {
+                format!("{} reach the threshold {}", counted(count, "vulnerability"), self.threshold)
+            }
         };
-        let mut lines = vec![format!("{}{platform}: {what}", part.digest)];
+        // The image is named before this text; so is its only manifest.
+        let mut lines = vec![match (self.parts.len(), &part.platform) {
+            (1, None) => what,
+            (1, Some(name)) => format!("{}: {what}", shown(name)),
+            _ => format!("{}{platform}: {what}", part.digest),
+        }];
         if unscanned {
             lines.extend(part.unscanned.iter().map(|why| format!("  {}", shown_reason(why))));
         }
