@@ -29,8 +29,21 @@ pub(crate) struct Environment {
     pub(crate) pull_base_sha: Option<String>,
     /// `GITHUB_TOKEN`, or else `GH_TOKEN`: the token for the API of the forge, and for pushes by HTTPS.
     pub(crate) forge_token: Option<Secret>,
-    /// `NO_COLOR`: disables colors.
+    /// The variables that determine whether colors are used.
+    pub(crate) color: ColorVariables,
+}
+
+/// The variables about colors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ColorVariables {
+    /// `NO_COLOR` is set and not empty: no colors.
     pub(crate) no_color: bool,
+    /// `CLICOLOR_FORCE` is set, and not 0: colors also where there is no terminal.
+    pub(crate) force: bool,
+    /// `CLICOLOR` is 0: no colors.
+    pub(crate) off: bool,
+    /// `TERM` is `dumb`: the terminal shows no colors.
+    pub(crate) is_dumb: bool,
 }
 
 /// The variables that concern the signer.
@@ -117,7 +130,12 @@ impl Environment {
             job: ci_job(text),
             pull_base_sha: text("PULL_BASE_SHA"),
             forge_token: text("GITHUB_TOKEN").or_else(|| text("GH_TOKEN")).map(Secret::new),
-            no_color: variable("NO_COLOR").is_some(),
+            color: ColorVariables {
+                no_color: variable("NO_COLOR").is_some(),
+                force: variable("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
+                off: variable("CLICOLOR").is_some_and(|value| value == "0"),
+                is_dumb: variable("TERM").is_some_and(|value| value == "dumb"),
+            },
         }
     }
 }

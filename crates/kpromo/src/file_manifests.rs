@@ -1,16 +1,14 @@
 //! `kpromo manifest files` and `kpromo manifest validate`.
 
-use std::io::IsTerminal;
-
 use files::{Entry, describe_folder, merge, write_files};
 use manifest::Diagnostics;
 use manifest::files::{FileManifests, load_file_entries, load_file_manifests, load_file_tree};
 
 use crate::args::{Cli, FileManifestSource, ManifestFilesArgs, ManifestValidateArgs};
-use crate::environment::Environment;
+use crate::color;
 use crate::exit::Exit;
 use crate::output::{check_file, write_file};
-use crate::render::count;
+use crate::render::counted;
 use crate::terminal::{print, print_error, print_help};
 
 /// Reads the manifests of a run.
@@ -21,18 +19,13 @@ pub(crate) fn load(source: &FileManifestSource) -> Result<FileManifests, Diagnos
     }
 }
 
-/// Returns whether errors may have colors.
-pub(crate) fn has_color(environment: &Environment) -> bool {
-    !environment.no_color && std::io::stderr().is_terminal()
-}
-
 /// Prints the warnings of manifests.
 pub(crate) fn warn(manifests: &FileManifests) {
     manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
 /// Prints a manifest of a folder.
-pub(crate) fn describe(args: &ManifestFilesArgs, environment: &Environment) -> Exit {
+pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
     let invalid = |text: &str| {
         print_error(text);
         Exit::Invalid
@@ -44,7 +37,7 @@ pub(crate) fn describe(args: &ManifestFilesArgs, environment: &Environment) -> E
     }
     let existing = match args.merge.as_deref().map(load_file_entries).transpose() {
         Ok(existing) => existing,
-        Err(faults) => return invalid(&faults.render(has_color(environment))),
+        Err(faults) => return invalid(&faults.render(color::on_stderr())),
     };
     let described = match describe_folder(&args.src, &args.prefix) {
         Ok(described) => described,
@@ -81,7 +74,7 @@ pub(crate) fn describe(args: &ManifestFilesArgs, environment: &Environment) -> E
 }
 
 /// Checks manifests.
-pub(crate) fn validate(args: &ManifestValidateArgs, environment: &Environment) -> Exit {
+pub(crate) fn validate(args: &ManifestValidateArgs) -> Exit {
     let source = match args.paths.as_slice() {
         [] => {
             let mut grammar = Cli::grammar();
@@ -100,11 +93,11 @@ pub(crate) fn validate(args: &ManifestValidateArgs, environment: &Environment) -
             warn(&manifests);
             let projects = manifests.projects.len();
             let files: usize = manifests.projects.iter().map(|project| project.files.len()).sum();
-            tracing::info!("valid: {} projects, {} files", count(projects as u64), count(files as u64));
+            tracing::info!("valid: {}, {}", counted(projects, "project"), counted(files, "file"));
             Exit::Success
         }
         Err(faults) => {
-            print_error(&faults.render(has_color(environment)));
+            print_error(&faults.render(color::on_stderr()));
             Exit::Invalid
         }
     }

@@ -1,13 +1,13 @@
 //! Edits of lists of images, for `kpromo pr` and `kpromo manifest add`: the file of a project, the edit, the offline plan.
 
 use std::collections::BTreeSet;
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use manifest::edit::{Addition, EditError, Edited, FileKind, ImagesFile, new_overlaps};
 use manifest::{Manifest, Manifests, Severity, load_thin};
 use similar::TextDiff;
 
+use crate::color;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -28,7 +28,7 @@ pub(crate) struct Project {
 
 /// Reads a folder of thin manifests. Faults of single entries are warnings here.
 pub(crate) fn read_folder(folder: &Path) -> Result<Manifests, Failure> {
-    let color = std::io::stderr().is_terminal();
+    let color = color::on_stderr();
     let manifests =
         load_thin(folder).map_err(|faults| Failure::new(Exit::Invalid, faults.render(color).trim_end()))?;
     for fault in manifests.rejected.iter().filter(|fault| fault.severity() == Severity::Error) {
@@ -109,7 +109,7 @@ pub(crate) fn edit(file: &ImagesFile, additions: &[Addition], format: bool) -> R
 pub(crate) fn failure(error: &EditError) -> Failure {
     match error {
         EditError::Invalid(faults) => {
-            let color = std::io::stderr().is_terminal();
+            let color = color::on_stderr();
             Failure::new(Exit::Invalid, faults.render(color).trim_end())
                 .help("correct the file first: what it promotes is not clear")
         }

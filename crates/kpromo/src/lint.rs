@@ -2,20 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::IsTerminal as _;
 
 use manifest::Base;
 use manifest::lint::{FixedFile, Linted, Target, lint, targets};
 
 use crate::args::{LintArgs, LintForm};
-use crate::environment::Environment;
+use crate::color;
 use crate::exit::Exit;
 use crate::output::{check_file, write_file};
 use crate::render::{LintResult, lint_github, lint_json, lint_sarif, lint_text};
 use crate::terminal::{print, print_error};
 
 /// Checks manifests.
-pub(crate) fn run(args: &LintArgs, environment: &Environment) -> Exit {
+pub(crate) fn run(args: &LintArgs) -> Exit {
     if let Some(path) = &args.output_file
         && let Err(problem) = check_file(path, "result")
     {
@@ -55,7 +54,7 @@ pub(crate) fn run(args: &LintArgs, environment: &Environment) -> Exit {
         _ => Exit::Success,
     };
     result.exit_code = exit.code();
-    tell(&result, args, environment).map_or_else(
+    tell(&result, args).map_or_else(
         |problem| {
             print_error(&problem);
             Exit::Failure
@@ -113,9 +112,9 @@ fn add(result: &mut LintResult, linted: Linted) {
 }
 
 /// Prints or writes the result.
-fn tell(result: &LintResult, args: &LintArgs, environment: &Environment) -> Result<(), String> {
+fn tell(result: &LintResult, args: &LintArgs) -> Result<(), String> {
     let folder = std::env::current_dir().ok();
-    let color = args.output_file.is_none() && !environment.no_color && std::io::stdout().is_terminal();
+    let color = args.output_file.is_none() && color::on_stdout();
     let text = match args.output {
         LintForm::Text => lint_text(result, color),
         LintForm::Json => lint_json(result),

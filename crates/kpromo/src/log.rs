@@ -1,12 +1,13 @@
 //! The log: it goes to standard error, above the progress bars, if any.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::args::{Global, LogFormat, LogLevel};
+use crate::color;
 
 /// Standard error, shared with progress bars: they are hidden while a line is written.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ impl<'a> MakeWriter<'a> for Screen {
 }
 
 /// Initializes the log. kpromo's own crates log at the chosen level, other crates log warnings and errors only.
-pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
+pub(crate) fn begin(global: &Global, screen: &MultiProgress) {
     let level = match global.log_level {
         LogLevel::Panic | LogLevel::Fatal | LogLevel::Error => "error",
         LogLevel::Warning => "warn",
@@ -51,7 +52,7 @@ pub(crate) fn begin(global: &Global, no_color: bool, screen: &MultiProgress) {
         .with_env_filter(filter)
         .log_internal_errors(false)
         .with_writer(Screen(screen.clone()))
-        .with_ansi(!no_color && io::stderr().is_terminal())
+        .with_ansi(color::on_stderr())
         .with_target(false);
     // Only tests initialize the log twice in one process. The first log remains in use.
     let _ = match global.log_format {

@@ -3,6 +3,7 @@
 mod args;
 mod choice;
 mod cip;
+mod color;
 mod config;
 mod connect;
 mod credentials;
@@ -18,6 +19,7 @@ mod github;
 mod identities;
 mod image_audit;
 mod images_edit;
+mod input;
 mod lint;
 mod log;
 mod manifest_add;
@@ -32,6 +34,7 @@ mod terminal;
 mod verify;
 mod version;
 mod watchdog;
+mod yaml;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -49,7 +52,13 @@ fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let environment = Environment::read();
-    let screen = if std::io::stderr().is_terminal() {
+    color::decide(cli.global.color, environment.color);
+    let conflict = |text: String| usage(&Cli::conflict(&matches, text));
+    let global = match cli.global.resolve(&matches) {
+        Ok(global) => global,
+        Err(text) => return conflict(text),
+    };
+    let screen = if std::io::stderr().is_terminal() && !environment.color.is_dumb && !global.quiet {
         MultiProgress::new()
     } else {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
@@ -57,10 +66,12 @@ fn main() -> ExitCode {
     let asked = matches.value_source("log_level") == Some(clap::parser::ValueSource::CommandLine);
     let global = match cli.command {
         // The demo is read as a text; its log speaks up where something is wrong.
-        Command::Demo(_) if !asked => args::Global { log_level: args::LogLevel::Warning, ..cli.global },
-        _ => cli.global,
+        Command::Demo(_) if !asked && !global.quiet && !global.verbose => {
+            args::Global { log_level: args::LogLevel::Warning, ..global }
+        }
+        _ => global,
     };
-    log::begin(&global, environment.no_color, &screen);
+    log::begin(&global, &screen);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -70,36 +81,39 @@ fn main() -> ExitCode {
     };
     let exit = match cli.command {
         Command::Cip(flags) => match flags.snapshot() {
-            Ok(Some(args)) => runtime.block_on(snapshot::print(args, &environment)),
+            Ok(Some(args)) => runtime.block_on(snapshot::print(args, &environment, &screen)),
             Ok(None) => match flags.resolve() {
-                Ok(args) => runtime.block_on(cip::run(&args, &environment, &screen)),
-                Err(text) => return usage(&Cli::conflict(text)),
+                Ok(args) => {
+                    let args = args::CipArgs { quiet: global.quiet, ..args };
+                    runtime.block_on(cip::run(&args, &environment, &screen))
+                }
+                Err(text) => return conflict(text),
             },
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
         Command::Verify(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(verify::run(&args, &environment)),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
         Command::Snapshot(flags) => match flags.resolve() {
-            Ok(SnapshotTask::Print(args)) => runtime.block_on(snapshot::print(args, &environment)),
-            Ok(SnapshotTask::Diff(args)) => runtime.block_on(snapshot::diff(args, &environment)),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Ok(SnapshotTask::Print(args)) => runtime.block_on(snapshot::print(args, &environment, &screen)),
+            Ok(SnapshotTask::Diff(args)) => runtime.block_on(snapshot::diff(args, &environment, &screen)),
+            Err(text) => return conflict(text),
         },
-        Command::Lint(flags) => lint::run(&flags.resolve(), &environment),
+        Command::Lint(flags) => lint::run(&flags.resolve()),
         Command::Sigcheck(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(sigcheck::run(&args, &environment, &screen)),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
         Command::Run(RunCommand::Files(flags)) => match flags.resolve() {
             Ok(args) => runtime.block_on(file_promotion::run(&args, &environment, &screen)),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
-        Command::Manifest(ManifestCommand::Files(args)) => file_manifests::describe(&args, &environment),
-        Command::Manifest(ManifestCommand::Validate(args)) => file_manifests::validate(&args, &environment),
+        Command::Manifest(ManifestCommand::Files(args)) => file_manifests::describe(&args),
+        Command::Manifest(ManifestCommand::Validate(args)) => file_manifests::validate(&args),
         Command::Pr(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(pr::run(&args, &environment)),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
         Command::Gh(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(gh::run(&args, &environment, &screen)),
@@ -107,7 +121,7 @@ fn main() -> ExitCode {
         },
         Command::Manifest(ManifestCommand::Add(flags)) => match flags.resolve() {
             Ok(args) => manifest_add::run(&args),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),

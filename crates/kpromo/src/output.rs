@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
+use crate::terminal::keep_stdout_free;
+
 /// The mode of a new file. The process's umask applies.
 const MODE: u32 = 0o666;
 
@@ -16,6 +18,8 @@ enum Way {
     Beside { folder: PathBuf, path: PathBuf },
     /// To the existing device or pipe, which must not be replaced.
     Direct,
+    /// To standard output, which then holds nothing else.
+    Standard,
 }
 
 /// Checks that a file can be written, without changing it.
@@ -26,6 +30,10 @@ pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
     let checked = way(path).and_then(|way| match way {
         Way::Beside { folder, .. } => beside(&folder).map(drop),
         Way::Direct => Ok(()),
+        Way::Standard => {
+            keep_stdout_free();
+            Ok(())
+        }
     });
     checked.map_err(|error| cannot_write(path, what, &error))
 }
@@ -50,6 +58,7 @@ pub(crate) fn write_file(
     let written = way(path).and_then(|way| match way {
         Way::Beside { folder, path } => replace(&folder, &path, write),
         Way::Direct => File::create(path).and_then(|file| fill(&file, write)),
+        Way::Standard => fill(&io::stdout(), write).and_then(|()| writeln!(io::stdout())),
     });
     written.map_err(|error| cannot_write(path, what, &error))
 }
@@ -59,6 +68,9 @@ fn cannot_write(path: &Path, what: &str, error: &io::Error) -> String {
 }
 
 fn way(path: &Path) -> io::Result<Way> {
+    if path == Path::new("-") {
+        return Ok(Way::Standard);
+    }
     let beside = |path: PathBuf| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         Way::Beside { folder: folder.unwrap_or(Path::new(".")).to_owned(), path }
@@ -97,7 +109,7 @@ fn replace(
     new.persist(path).map(drop).map_err(|error| error.error)
 }
 
-fn fill(file: &File, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+fn fill(file: impl Write, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut to = BufWriter::new(file);
     write(&mut to)?;
     to.flush()

@@ -1,7 +1,6 @@
 //! `kpromo sigcheck`: checks the signatures and promotion records of promoted images, and repairs them.
 
 use std::collections::HashMap;
-use std::io::IsTerminal;
 use std::sync::Arc;
 
 use indicatif::MultiProgress;
@@ -19,6 +18,7 @@ use trust::TrustConfig;
 use crate::args::{CheckedNames, Listed, OutputForm, SigcheckArgs};
 use crate::choice::Defaults;
 use crate::cip::{observers, until_abandoned};
+use crate::color;
 use crate::config::Config;
 use crate::connect::{Connection, connect};
 use crate::defaults::{of_images, of_production};
@@ -26,27 +26,30 @@ use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::identities::{Checking, NoConfig, checking_config};
-use crate::render::{Results, sigcheck_json, sigcheck_text};
+use crate::render::{Progress, Results, sigcheck_json, sigcheck_text};
 use crate::terminal::{Interrupts, print, print_error, print_help};
 use crate::watchdog;
 
 /// Checks images and, with `--confirm`, repairs them.
 pub(crate) async fn run(args: &SigcheckArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
-    let color = !environment.no_color && std::io::stderr().is_terminal();
+    let color = color::on_stderr();
     let Prepared { connection, checking, naming } = match prepare(args, environment, color) {
         Ok(prepared) => prepared,
         Err(failed) => return failed.print(),
     };
     let report = Arc::new(ReportBuilder::default());
     let stop = CancellationToken::new();
-    let run = Run::new(observers(&report, screen), stop.clone());
+    let progress = Progress::new(screen);
+    let run = Run::new(observers(&report, &progress), stop.clone());
     let work = Work { args, run: &run, client: &connection.client, checking: &checking, naming: &naming };
     let interrupts = Interrupts::new();
     let done = tokio::select! {
         done = Box::pin(work.carry_out()) => done,
         () = until_abandoned(interrupts, None, &stop, &report) => Err(interrupted(&report)),
         never = watchdog::watch(&connection.door) => match never {},
+        never = progress.show(&connection.door) => match never {},
     };
+    progress.clear();
     let results = match done {
         Ok(results) => results,
         Err(failed) => return failed.print(),

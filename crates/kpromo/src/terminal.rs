@@ -1,13 +1,43 @@
 //! Standard output, standard error and signals.
 
-use std::io::{self, Write};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::color::{self, Paint};
+
+/// Whether results go to standard error, because a flag writes a document to standard output.
+static RESULTS_ON_STDERR: AtomicBool = AtomicBool::new(false);
+
+/// Prints results to standard error from now on: standard output holds a document that a flag asks for, and nothing else.
+pub(crate) fn keep_stdout_free() {
+    RESULTS_ON_STDERR.store(true, Relaxed);
+}
+
+/// Returns whether results are read on a terminal.
+pub(crate) fn is_result_on_terminal() -> bool {
+    match RESULTS_ON_STDERR.load(Relaxed) {
+        true => io::stderr().is_terminal(),
+        false => io::stdout().is_terminal(),
+    }
+}
+
+/// Returns whether results have colors.
+pub(crate) fn has_result_color() -> bool {
+    if RESULTS_ON_STDERR.load(Relaxed) { color::on_stderr() } else { color::on_stdout() }
+}
+
 /// Prints a result. A pipe that the reader has closed is not an error. Any other failure is printed as an error.
 pub(crate) fn print(text: &str) {
+    if RESULTS_ON_STDERR.load(Relaxed) {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+        return;
+    }
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -17,14 +47,75 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Prints an error.
+/// Prints an error. A text that begins with its level, such as a rendered diagnostic, is printed as it is.
 pub(crate) fn print_error(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "error: {text}");
+    let _ = writeln!(io::stderr().lock(), "{}", titled("error", Paint::Error, text));
 }
 
 /// Prints advice about a printed error, on a separate line.
 pub(crate) fn print_help(advice: &str) {
-    let _ = writeln!(io::stderr().lock(), "help: {advice}");
+    let _ = writeln!(io::stderr().lock(), "{}", titled("help", Paint::Help, advice));
+}
+
+/// Returns a text behind its level, unless it begins with one.
+fn titled(level: &str, paint: Paint, text: &str) -> String {
+    const LEVELS: [&str; 4] = ["error", "warning", "note", "help"];
+    /// The number of characters in which a level ends, with control sequences.
+    const BEGINNING: usize = 60;
+    let beginning = without_colors(text.chars().take(BEGINNING));
+    let is_titled = LEVELS.iter().any(|level| {
+        // A rule may follow the level: `error[name]: `.
+        beginning.strip_prefix(level).is_some_and(|rest| rest.starts_with(": ") || rest.starts_with('['))
+    });
+    match is_titled {
+        true => text.to_owned(),
+        false => format!("{}: {text}", paint.on(color::on_stderr(), level)),
+    }
+}
+
+/// Returns a text without the control sequences of colors.
+fn without_colors(mut text: impl Iterator<Item = char>) -> String {
+    let mut plain = String::new();
+    while let Some(c) = text.next() {
+        if c == '\u{1b}' {
+            text.by_ref().find(char::is_ascii_alphabetic);
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// What stopped a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopped {
+    /// A signal.
+    Interrupted,
+    /// The time of `--timeout` is over.
+    TimedOut(Duration),
+}
+
+/// Writes what happened, as the beginning of a sentence.
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Interrupted => f.write_str("interrupted"),
+            Self::TimedOut(timeout) => {
+                write!(f, "timed out: the run took longer than --timeout allows ({timeout:?})")
+            }
+        }
+    }
+}
+
+/// Where a run finds what stopped it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Why(Arc<OnceLock<Stopped>>);
+
+impl Why {
+    /// Returns what stopped the run; before that, an interrupt.
+    pub(crate) fn get(&self) -> Stopped {
+        self.0.get().copied().unwrap_or(Stopped::Interrupted)
+    }
 }
 
 /// The time that running operations may take after a first interrupt.
@@ -33,13 +124,20 @@ pub(crate) const GRACE: Duration = Duration::from_secs(30);
 /// Requests to stop, from the user or the system: SIGINT (Ctrl-C) and SIGTERM.
 pub(crate) struct Interrupts {
     signals: Vec<Signal>,
+    why: Why,
 }
 
 impl Interrupts {
     /// Starts to listen. If a handler cannot be installed, the signal's default action remains.
     pub(crate) fn new() -> Self {
         let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
-        Self { signals: kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect() }
+        let signals = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+        Self { signals, why: Why::default() }
+    }
+
+    /// Returns where the run finds what stopped it.
+    pub(crate) fn why(&self) -> Why {
+        self.why.clone()
     }
 
     /// Completes at the next interrupt.
@@ -63,14 +161,19 @@ impl Interrupts {
     ) {
         let time_is_over = async {
             match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
+                Some(timeout) => {
+                    tokio::time::sleep(timeout).await;
+                    Stopped::TimedOut(timeout)
+                }
                 None => std::future::pending().await,
             }
         };
         let why = tokio::select! {
-            () = self.next() => "interrupted",
-            () = time_is_over => "the time of --timeout is over",
+            () = self.next() => Stopped::Interrupted,
+            why = time_is_over => why,
         };
+        // Nothing else sets it.
+        let _ = self.why.0.set(why);
         stop.cancel();
         tracing::warn!("{why}");
         if !has_writing_begun() {
@@ -79,5 +182,30 @@ impl Interrupts {
         tracing::warn!("{finishing}; an interrupt ends this at once");
         // After the grace time and after a second interrupt alike, the run is abandoned.
         let _ = tokio::time::timeout(GRACE, self.next()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_written_once() {
+        for text in ["error: a", "error[rule]: a", "warning: a", "\u{1b}[1m\u{1b}[91merror\u{1b}[0m: a"] {
+            assert_eq!(titled("error", Paint::Error, text), text);
+        }
+        for text in ["errors: a", "a: error: b", "", "errör"] {
+            assert_eq!(titled("error", Paint::Error, text), format!("error: {text}"));
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_called_one() {
+        let text = Stopped::TimedOut(Duration::from_secs(90)).to_string();
+        assert_eq!(text, "timed out: the run took longer than --timeout allows (90s)");
+        let interrupts = Why::default();
+        assert_eq!(interrupts.get(), Stopped::Interrupted);
+        interrupts.0.set(Stopped::TimedOut(Duration::from_secs(1))).unwrap();
+        assert_eq!(interrupts.clone().get(), Stopped::TimedOut(Duration::from_secs(1)));
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use transport::{Door, Queue, Stall};
 
+use crate::render::counted;
+
 /// The interval between two looks.
 const EVERY: Duration = Duration::from_secs(1);
 /// A request without progress for this long is reported, well before it times out.
@@ -69,7 +71,9 @@ impl Watchdog {
             .map(|stall| format!("nothing has moved for {} s: {}", stall.silent.as_secs(), stall.what))
             .collect();
         if new.len() > AT_ONCE {
-            warnings.push(format!("and {} more requests do not move", new.len() - AT_ONCE));
+            let hidden = new.len() - AT_ONCE;
+            let move_ = if hidden == 1 { "does" } else { "do" };
+            warnings.push(format!("and {} {move_} not move", counted(hidden, "more request")));
         }
         warnings
     }
@@ -90,8 +94,9 @@ impl Watchdog {
             }
             episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
+            let wait = if *requests == 1 { "waits" } else { "wait" };
             let mut warning = format!(
-                "{host} refuses or fails requests and is left alone for {seconds} s; {requests} wait for it"
+                "{host} refuses or fails requests and is left alone for {seconds} s; {requests} {wait} for it"
             );
             if *rests < LONG_REST {
                 warning.push_str(&format!(", and have waited for {} s", episode.waited));

@@ -402,9 +402,9 @@ fn a_run_is_limited_to_what_was_added_since_a_revision() {
         run(world.command(&[&words, flags].concat()))
     };
     let ran = edges(&[]);
-    assert_eq!((ran.code, &*ran.stdout), (0, "1 manifests, 4 edges: valid\n"), "{}", ran.stderr);
+    assert_eq!((ran.code, &*ran.stdout), (0, "1 manifest, 4 edges: valid\n"), "{}", ran.stderr);
     let ran = edges(&["--diff-base", "HEAD"]);
-    assert_eq!((ran.code, &*ran.stdout), (0, "1 manifests, 2 edges: valid\n"), "{}", ran.stderr);
+    assert_eq!((ran.code, &*ran.stdout), (0, "1 manifest, 2 edges: valid\n"), "{}", ran.stderr);
     assert!(ran.stderr.contains(&world.git(&["rev-parse", "HEAD"])), "{}", ran.stderr);
     let ran = edges(&["--diff-base", "no-such"]);
     assert!(ran.code == 10 && ran.stderr.contains("has no commit `no-such`"), "{}", ran.stderr);

@@ -31,6 +31,15 @@ impl Contents {
         }
     }
 
+    /// Takes the content of a file that was read before, of at most [`FILE_MAX`] bytes.
+    pub(super) fn of(file: &str, bytes: Vec<u8>) -> Result<Self, Diagnostic> {
+        let file = Arc::from(file);
+        match bytes.len() as u64 > FILE_MAX {
+            true => Err(Diagnostic::of_file(&file, too_large())),
+            false => Ok(Self { file, bytes }),
+        }
+    }
+
     /// Returns the content as text.
     ///
     /// # Errors
@@ -54,8 +63,11 @@ impl Contents {
     }
 }
 
+fn too_large() -> String {
+    format!("larger than {} MiB, which no manifest may be", FILE_MAX >> 20)
+}
+
 fn bounded(path: &Path) -> Result<Vec<u8>, String> {
-    let too_large = || format!("larger than {} MiB, which no manifest may be", FILE_MAX >> 20);
     // The file type is checked before opening: opening a pipe would block until another process writes to it.
     let metadata = fs::metadata(path).map_err(|error| cannot_read(&error))?;
     if !metadata.is_file() {

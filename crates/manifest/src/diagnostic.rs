@@ -158,6 +158,16 @@ impl Diagnostic {
         Self::new(file, None, message.as_ref())
     }
 
+    /// Creates a diagnostic about a file of another format than a manifest's, with the text that was read from it. `None` is the
+    /// whole file.
+    pub fn in_text(file: &str, text: &str, position: Option<Position>, message: impl AsRef<str>) -> Self {
+        let file = Arc::from(file);
+        match position {
+            Some(position) => Self::at(&Source::new(&file, text), position, message),
+            None => Self::of_file(&file, message),
+        }
+    }
+
     /// Creates a diagnostic at a position in a file.
     pub(super) fn at(source: &Source<'_>, position: Position, message: impl AsRef<str>) -> Self {
         Self::new(source.file(), Some(Box::new(Place::new(source, position))), message.as_ref())

@@ -37,4 +37,4 @@ pub use edge::{Edge, Edges, ImageId, Overlap, SharedImages};
 pub use intern::{Id, Interner};
 pub use model::{Destination, DigestTags, Image, Manifest, Manifests};
 pub use source::Position;
-pub use thin::{load_plain, load_thin};
+pub use thin::{PLAIN_MAX, load_plain, load_thin, read_plain};

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::assembly::{Assembled, Assembly, ImagesFile};
-use super::contents::{Contents, cannot_read, shown};
+use super::contents::{Contents, FILE_MAX, cannot_read, shown};
 use super::diagnostic::Diagnostic;
 use super::diagnostics::Diagnostics;
 use super::model::Manifests;
 
+/// The maximum size of a plain manifest, in bytes.
+pub const PLAIN_MAX: u64 = FILE_MAX;
 /// The folder of all registries files.
 pub(super) const MANIFESTS: &str = "manifests";
 /// The folder of all images files.
@@ -33,6 +35,17 @@ const ENTRIES_MAX: usize = 100_000;
 pub fn load_plain(path: &Path) -> Result<Manifests, Diagnostics> {
     let mut assembly = Assembly::default();
     assembly.plain(&plain_name(path), Contents::read(path)?);
+    strict(assembly.finish())
+}
+
+/// Reads one plain manifest from its bytes, at most [`PLAIN_MAX`]. `file` is its name in messages.
+///
+/// # Errors
+/// If the manifest has any fault: returns all faults.
+pub fn read_plain(file: &str, bytes: Vec<u8>) -> Result<Manifests, Diagnostics> {
+    let contents = Contents::of(file, bytes)?;
+    let mut assembly = Assembly::default();
+    assembly.plain(file, contents);
     strict(assembly.finish())
 }
 

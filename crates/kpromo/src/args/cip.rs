@@ -20,7 +20,7 @@ use super::lint::revision;
 use super::manifests::{Limit, ManifestSource, limit, manifests};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
-use super::value::{BOOL, duration, go_bool};
+use super::value::{BOOL, duration, go_bool, is_standard};
 use super::vulnerabilities::{VulnArgs, VulnFlags};
 use crate::choice::{SigningArgs, TrustArgs};
 
@@ -55,7 +55,7 @@ pub(crate) struct CipFlags {
     keep_going: bool,
 
     // In scripts an empty path is a variable that is not set, and means that the flag is not given.
-    /// Plain manifest.
+    /// Plain manifest; - reads standard input.
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
     /// Folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
@@ -142,6 +142,8 @@ pub(crate) struct CipArgs {
     pub(crate) timeout: Option<Duration>,
     /// Whether the whole plan is listed.
     pub(crate) verbose: bool,
+    /// Whether only errors and results are printed.
+    pub(crate) quiet: bool,
     pub(crate) output_plan: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
 }
@@ -167,6 +169,7 @@ impl CipArgs {
             late_after: Duration::from_secs(30),
             timeout: None,
             verbose: false,
+            quiet: false,
             output_plan: None,
             report: None,
         }
@@ -188,7 +191,18 @@ impl CipFlags {
                 "--parse-only makes no plan and no report: remove --output-plan and --report".to_owned()
             );
         }
+        if [&output.plan, &output.report].iter().all(|path| path.as_deref().is_some_and(is_standard)) {
+            return Err("only one of --output-plan and --report can be standard output (-)".to_owned());
+        }
         let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
+        if limit != Limit::None
+            && let ManifestSource::Plain(path) = &manifests
+            && is_standard(path)
+        {
+            return Err(
+                "a manifest from standard input (-) has no earlier commit to compare it with".to_owned()
+            );
+        }
         let registries = self.registries.resolve()?;
         let mut trust = self.trust.resolve()?;
         let vulnerabilities = self.vulnerabilities.resolve()?;
@@ -220,6 +234,7 @@ impl CipFlags {
             late_after: registries.late_after,
             timeout: self.timeout,
             verbose: output.verbose,
+            quiet: false,
             output_plan: output.plan,
             report: output.report,
         })

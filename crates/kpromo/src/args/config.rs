@@ -11,7 +11,7 @@ use super::value::path;
 /// Flags that name the configuration, for every command that asks registries.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConfigFlags {
-    /// Configuration: registries, production, signing and verification. Default: $KPROMO_CONFIG.
+    /// Configuration: registries, production, signing and verification; - reads standard input. Default: $KPROMO_CONFIG.
     #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
     /// Older name of --config.

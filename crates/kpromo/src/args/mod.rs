@@ -7,6 +7,7 @@ mod gh;
 mod lint;
 mod manifest_add;
 mod manifests;
+mod obsolete;
 mod pr;
 mod side;
 mod sigcheck;
@@ -21,8 +22,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub(crate) use cip::{CacheArgs, CipArgs, CipFlags};
+use clap::ArgAction::Set;
 use clap::error::ErrorKind;
-use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(crate) use files::{
     FileManifestSource, ManifestCommand, ManifestFilesArgs, ManifestValidateArgs, RunCommand, RunFilesArgs,
 };
@@ -34,16 +37,19 @@ pub(crate) use pr::{PrArgs, PrFlags, Slug};
 pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
-use value::BOOL;
+use value::{BOOL, go_bool};
 pub(crate) use verify::{Form, VerifyArgs, VerifyFlags};
 pub(crate) use vulnerabilities::VulnArgs;
+
+use crate::color::{self, ColorWhen};
 
 /// Promotes container images between registries.
 #[derive(Debug, Parser)]
 #[command(
     name = "kpromo",
     version,
-    disable_help_subcommand = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
     max_term_width = 110,
     args_override_self = true
 )]
@@ -54,15 +60,46 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+/// The heading of the options that every command has. clap appends them to those of a command, so they come last in its help.
+const GLOBAL: &str = "Global options";
+
 /// What holds for every command.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
+    /// Show errors and results only: no progress, no log, no plan of a run that writes.
+    #[arg(short, long, global = true, help_heading = GLOBAL, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    pub(crate) quiet: bool,
+    /// Show more: every line of a list that is otherwise shortened, and a log of level debug.
+    #[arg(short, long, global = true, help_heading = GLOBAL, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    pub(crate) verbose: bool,
+    /// Use colors: auto (on a terminal, unless NO_COLOR is set; CLICOLOR_FORCE also uses them elsewhere), always or never.
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, ignore_case = true, default_value_t = ColorWhen::Auto, hide_possible_values = true, value_name = "WHEN")]
+    pub(crate) color: ColorWhen,
     /// Level of the log.
-    #[arg(long, global = true, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, ignore_case = true, default_value_t = LogLevel::Info, value_name = "LEVEL")]
     pub(crate) log_level: LogLevel,
     /// Format of the log.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub(crate) log_format: LogFormat,
+}
+
+impl Global {
+    /// Returns these options with the level of the log that `--quiet` and `--verbose` imply, unless `--log-level` is given.
+    ///
+    /// # Errors
+    /// If they contradict one another.
+    pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<Self, String> {
+        if self.quiet && self.verbose {
+            return Err("--quiet and --verbose exclude each other".to_owned());
+        }
+        let level = match (self.quiet, self.verbose) {
+            _ if matches.value_source("log_level") == Some(ValueSource::CommandLine) => self.log_level,
+            (true, _) => LogLevel::Error,
+            (_, true) => LogLevel::Debug,
+            _ => self.log_level,
+        };
+        Ok(Self { log_level: level, ..self })
+    }
 }
 
 /// Levels of the log; the two above `error` are those of Go's logrus, and mean the same here.
@@ -175,7 +212,12 @@ impl Cli {
             flag.hide_possible_values(true).hide_default_value(is_off)
         };
         let go = |command: clap::Command| command.mut_args(go);
-        Self::command()
+        // clap's own two flags have no heading, and would be listed before all others.
+        let own = |name: &'static str, short| Arg::new(name).long(name).short(short).help_heading(GLOBAL);
+        let help = own("help", 'h').help("Print help").action(ArgAction::Help).global(true);
+        let version = own("version", 'V').help("Print the version").action(ArgAction::Version);
+        go(Self::command())
+            .args([help, version])
             .mut_subcommand("cip", go)
             .mut_subcommand("sigcheck", go)
             .mut_subcommand("run", |run| run.mut_subcommand("files", go))
@@ -183,9 +225,16 @@ impl Cli {
             .mut_subcommand("gh", go)
     }
 
-    /// The usage error for flags that contradict one another.
-    pub(crate) fn conflict(text: String) -> clap::Error {
-        Self::grammar().error(ErrorKind::ArgumentConflict, text)
+    /// The usage error for flags that contradict one another, with the usage of the command that was read.
+    pub(crate) fn conflict(matches: &ArgMatches, text: String) -> clap::Error {
+        let mut names = Vec::new();
+        let mut level = matches;
+        while let Some((name, next)) = level.subcommand() {
+            names.push(name);
+            level = next;
+        }
+        obsolete::descend(Self::grammar().color(color::choice()), names.into_iter())
+            .error(ErrorKind::ArgumentConflict, text)
     }
 
     /// Reads a command line.
@@ -195,7 +244,11 @@ impl Cli {
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<(Self, ArgMatches), clap::Error> {
-        let matches = Self::grammar().try_get_matches_from(words)?;
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let grammar = || Self::grammar().color(color::of_words(&words));
+        let matches = grammar()
+            .try_get_matches_from(&words)
+            .map_err(|error| obsolete::explain(error, &grammar(), &words))?;
         Ok((Self::from_arg_matches(&matches)?, matches))
     }
 }

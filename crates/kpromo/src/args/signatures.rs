@@ -12,35 +12,36 @@ use crate::choice::{
     Account, PatternText, SIGNATURE_FORMATS, SigningArgs, TokenFile, TrustArgs, signature_format,
 };
 
-const SIGNATURES: &str = "Signatures";
+const SIGNING: &str = "Signing";
+const VERIFICATION: &str = "Verification";
 
 /// Whose signatures count, of every command that verifies.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct TrustFlags {
     /// Required identity of the signer: an e-mail address or a URI, compared as a whole. Default below Kubernetes' production
     /// path: krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
-    #[arg(long, help_heading = SIGNATURES, value_name = "IDENTITY")]
+    #[arg(long, help_heading = VERIFICATION, value_name = "IDENTITY")]
     certificate_identity: Option<String>,
     /// Required identity of the signer as a regular expression (RE2) that matches the whole identity.
-    #[arg(long, help_heading = SIGNATURES, value_name = "REGEXP")]
+    #[arg(long, help_heading = VERIFICATION, value_name = "REGEXP")]
     certificate_identity_regexp: Option<String>,
     /// Required issuer of that identity. Default below Kubernetes' production path: Google's (accounts.google.com).
-    #[arg(long, help_heading = SIGNATURES, value_name = "URL")]
+    #[arg(long, help_heading = VERIFICATION, value_name = "URL")]
     certificate_oidc_issuer: Option<String>,
     /// Required issuer as a regular expression (RE2) that matches the whole URL.
-    #[arg(long, help_heading = SIGNATURES, value_name = "REGEXP")]
+    #[arg(long, help_heading = VERIFICATION, value_name = "REGEXP")]
     certificate_oidc_issuer_regexp: Option<String>,
     /// Public key (PEM) to verify signatures with, instead of certificates.
-    #[arg(long, help_heading = SIGNATURES, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     verification_key: Option<OsString>,
     /// Trusted root (trusted_root.json) of a private Sigstore instance. Default: the public-good instance's, fetched by TUF.
-    #[arg(long, help_heading = SIGNATURES, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     trusted_root: Option<OsString>,
     /// TUF repository of a private Sigstore instance.
-    #[arg(long, help_heading = SIGNATURES, value_name = "URL")]
+    #[arg(long, help_heading = VERIFICATION, value_name = "URL")]
     tuf_mirror: Option<String>,
     /// First root.json of the TUF repository; it is trusted without verification.
-    #[arg(long, help_heading = SIGNATURES, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     tuf_root: Option<OsString>,
 }
 
@@ -48,15 +49,15 @@ pub(crate) struct TrustFlags {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SigningFlags {
     /// Sign promoted images and attach promotion records.
-    #[arg(long, help_heading = SIGNATURES, default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    #[arg(long, help_heading = SIGNING, default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     sign: bool,
     #[command(flatten)]
     signer: SignerFlags,
     /// Attach verification summaries (SLSA VSA).
-    #[arg(long, help_heading = SIGNATURES, value_parser = go_bool(), action = Set, value_name = BOOL)]
+    #[arg(long, help_heading = SIGNING, value_parser = go_bool(), action = Set, value_name = BOOL)]
     verification_summaries: Option<bool>,
     /// Required identity of the signer of verification summaries. Default: the signer of the images.
-    #[arg(long, help_heading = SIGNATURES, value_name = "ACCOUNT")]
+    #[arg(long, help_heading = SIGNING, value_name = "ACCOUNT")]
     summary_signer_account: Option<String>,
 }
 
@@ -65,24 +66,24 @@ pub(crate) struct SigningFlags {
 pub(crate) struct SignerFlags {
     /// Required signing identity; empty accepts any. Default below Kubernetes' production path:
     /// krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
-    #[arg(long, help_heading = SIGNATURES, value_name = "ACCOUNT")]
+    #[arg(long, help_heading = SIGNING, value_name = "ACCOUNT")]
     signer_account: Option<String>,
     /// File with the ID token to sign with; - reads standard input. Default: SIGSTORE_ID_TOKEN, GitHub Actions, Google
     /// credentials or a projected token, whichever is found first.
-    #[arg(long, help_heading = SIGNATURES, value_name = "FILE|-", value_parser = OsStringValueParser::new())]
+    #[arg(long, help_heading = SIGNING, value_name = "FILE|-", value_parser = OsStringValueParser::new())]
     identity_token: Option<OsString>,
     /// Private key (PEM) to sign with, instead of certificates. COSIGN_PASSWORD decrypts keys of cosign.
-    #[arg(long, help_heading = SIGNATURES, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    #[arg(long, help_heading = SIGNING, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_key: Option<OsString>,
     /// Services to sign with (signing_config.json). Default: the public-good instance's; signatures of a key are not logged.
-    #[arg(long, help_heading = SIGNATURES, value_name = "FILE", value_parser = OsStringValueParser::new())]
+    #[arg(long, help_heading = SIGNING, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_config: Option<OsString>,
     /// Form of signatures: tag, bundle, both, or auto (the tag, and a bundle on every manifest that has or gets another bundle,
     /// so that every version of cosign accepts it). Default: auto.
-    #[arg(long, help_heading = SIGNATURES, value_parser = format(), value_name = "FORM")]
+    #[arg(long, help_heading = SIGNING, value_parser = format(), value_name = "FORM")]
     signature_format: Option<SignatureFormat>,
     /// Number of images signed or attested at the same time, 1 to 1000. Default: 50.
-    #[arg(long, help_heading = SIGNATURES, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "NUMBER")]
+    #[arg(long, help_heading = SIGNING, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "NUMBER")]
     max_signature_ops: Option<u16>,
 }
 
@@ -133,6 +134,20 @@ impl SigningFlags {
             summary_account: self.summary_signer_account.map(Account::from),
             ..self.signer.resolve(trust)?
         };
+        if !self.sign {
+            if args.summaries == Some(true) {
+                return Err(
+                    "--verification-summaries are signed, and --sign=false signs nothing: remove one of them"
+                        .to_owned(),
+                );
+            }
+            for flag in without_effect(&args) {
+                tracing::warn!("{flag} has no effect with --sign=false");
+            }
+        }
+        if args.summary_account.is_some() && args.summaries == Some(false) {
+            tracing::warn!("--summary-signer-account has no effect with --verification-summaries=false");
+        }
         Ok(self.sign.then_some(args))
     }
 }
@@ -160,11 +175,31 @@ impl SignerFlags {
         if args.key.is_some() && args.token.is_some() {
             return Err("--signing-key and --identity-token exclude each other".to_owned());
         }
-        if args.key.is_some() && matches!(args.account, Some(Account::Named(_))) {
-            return Err("--signing-key and --signer-account exclude each other".to_owned());
+        match &args.account {
+            Some(Account::Named(_)) if args.key.is_some() => {
+                Err("--signing-key and --signer-account exclude each other".to_owned())
+            }
+            // In a script this may be a variable that is not set.
+            Some(Account::Any) if args.key.is_some() => {
+                tracing::warn!("--signer-account has no effect with --signing-key: a key has no account");
+                Ok(SigningArgs { account: None, ..args })
+            }
+            _ => Ok(args),
         }
-        Ok(args)
     }
+}
+
+/// Returns the flags about the signer that are given. They have no effect if nothing is signed.
+fn without_effect(args: &SigningArgs) -> impl Iterator<Item = &'static str> {
+    let given = [
+        // Scripts for several environments name the account always, and decline to sign in some of them. An empty name is none.
+        ("--signer-account", matches!(args.account, Some(Account::Named(_)))),
+        ("--signing-key", args.key.is_some()),
+        ("--identity-token", args.token.is_some()),
+        ("--signature-format", args.format.is_some()),
+        ("--summary-signer-account", args.summary_account.is_some()),
+    ];
+    given.into_iter().filter_map(|(flag, given)| given.then_some(flag))
 }
 
 /// A pattern from the flag with the text or the flag with the expression.
@@ -229,6 +264,7 @@ mod tests {
         for (flags, expected) in [
             ("--signing-key k --identity-token t", "exclude each other"),
             ("--signing-key k --signer-account a@b.c", "exclude each other"),
+            ("--sign=false --verification-summaries", "--sign=false signs nothing"),
             ("--verification-key k --certificate-identity a", "--verification-key"),
             ("--trusted-root r --signing-config s --tuf-mirror https://x --tuf-root y", "--trusted-root"),
             ("--tuf-mirror https://x", "--tuf-mirror needs --tuf-root"),
@@ -249,8 +285,17 @@ mod tests {
         assert_eq!(signing("--identity-token -").token, Some(TokenFile::Input));
         assert_eq!(signing("--identity-token t").token, Some(TokenFile::File("t".into())));
         let args = signing("--signing-key k --signer-account=");
-        assert_eq!((args.key, args.account), (Some("k".into()), Some(Account::Any)));
+        assert_eq!((args.key, args.account), (Some("k".into()), None), "a key has no account");
         assert!(!signing("--signing-key= --identity-token=").names_signer(), "empty paths are none");
+    }
+
+    #[test]
+    fn flags_of_a_signer_have_no_effect_where_nothing_is_signed() {
+        let flags = |flags: &str| without_effect(&signing(flags)).collect::<Vec<_>>();
+        assert_eq!(flags("--signing-key k --signature-format tag"), ["--signing-key", "--signature-format"]);
+        assert_eq!(flags("--signer-account a@b.c --summary-signer-account x").len(), 2);
+        assert!(flags("--max-signature-ops 50 --signer-account= --signing-key=").is_empty());
+        assert_eq!(with("--sign=false --verification-summaries=false").unwrap().1, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Values as they are written.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -14,6 +14,11 @@ pub(super) const BOOL: &str = "BOOL";
 /// A path that is given.
 pub(super) fn path(text: Option<OsString>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+/// Whether a path means standard input or standard output.
+pub(super) fn is_standard(path: &Path) -> bool {
+    path == Path::new("-")
 }
 
 /// A text that is given.

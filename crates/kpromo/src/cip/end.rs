@@ -8,8 +8,8 @@ use trust::Problem;
 use crate::args::{CipArgs, Limit};
 use crate::exit::Exit;
 use crate::output::write_file;
-use crate::render::{count, failures, scan_summary, scan_table, summary};
-use crate::terminal::{print, print_error, print_help};
+use crate::render::{count, counted, failures, plan_table, scan_summary, scan_table, summary};
+use crate::terminal::{Stopped, print, print_error, print_help};
 
 /// The end of a run, from which the report and the exit code are derived.
 pub(super) enum End {
@@ -29,6 +29,8 @@ pub(super) enum End {
     CutShort,
 }
 
+/// The outcome of a run that was stopped.
+const INTERRUPTED: &str = "interrupted";
 /// The outcome of a run that has nothing to do.
 const NOTHING_TO_DO: &str = "nothing-to-do";
 
@@ -56,13 +58,22 @@ fn owed(plan: &Plan) -> Owed {
     }
 }
 
+/// What a run met beside its work.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Circumstances {
+    /// The number of invalid entries that were left out of the manifests.
+    pub(super) rejected: usize,
+    /// What stopped the run, if anything has.
+    pub(super) stopped: Stopped,
+}
+
 /// Prints the result of the run, writes the report and returns the exit code.
 pub(super) fn finish(
     args: &CipArgs,
     end: &End,
     report: &ReportBuilder,
     door: &Door,
-    rejected: usize,
+    Circumstances { rejected, stopped }: Circumstances,
 ) -> Exit {
     let (outcome_word, mut exit) = outcome(end, report, rejected);
     let tally = door.tally();
@@ -70,12 +81,19 @@ pub(super) fn finish(
     print_scans(args, end, report);
     match end {
         End::Surveyed(_) => print("Nothing was promoted: this run only scans.\n"),
-        End::GivenUp(error) => print_problem(&error.problem()),
+        End::GivenUp(Error::Interrupted) => print_error(&format!("{stopped}; nothing was promoted")),
+        End::GivenUp(error) => {
+            print_problem(&error.problem());
+            let plan = plan.filter(|plan| !plan.edges().all().is_empty());
+            plan.iter().for_each(|plan| print(&plan_table(&plan.summary())));
+        }
         End::Unwritten(_) => print_error("nothing was promoted"),
         End::DryRun(prepared) | End::NothingToDo(prepared) => {
             print_dry_run(args, prepared.plan(), report, rejected);
         }
-        End::CutShort if !report.has_writing_begun() => print_error("interrupted; nothing was promoted"),
+        End::CutShort if !report.has_writing_begun() => {
+            print_error(&format!("{stopped}; nothing was promoted"));
+        }
         End::Finished(_) | End::CutShort => {
             print(&match outcome(end, report, 0) {
                 (NOTHING_TO_DO, _) => nothing_to_do(rejected).to_owned(),
@@ -83,13 +101,22 @@ pub(super) fn finish(
             });
             print_not_begun(end);
             print_skipped(report);
+            if outcome_word == INTERRUPTED {
+                print_error(&format!("{stopped}; the same command does the rest"));
+            }
         }
     }
     if rejected > 0 {
         print(&format!("left out of the manifests as invalid: {}\n", count(rejected as u64)));
     }
     if let Some(path) = &args.report {
-        let error = if let End::GivenUp(error) = end { Some(error.problem()) } else { None };
+        let error = match end {
+            End::GivenUp(Error::Interrupted) => {
+                Some(Problem::without_advice(format!("{stopped}; nothing was promoted")))
+            }
+            End::GivenUp(error) => Some(error.problem()),
+            _ => None,
+        };
         let registries = serde_json::to_value(&tally).unwrap_or_default();
         let exit_code = exit.code();
         let (outcome, confirmed) = (outcome_word, args.confirm);
@@ -129,12 +156,15 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
         print(&format!("Nothing to promote: {why}.\n"));
         return;
     }
-    print(&failures(report, Some(plan)));
+    if args.confirm {
+        // A dry run has listed them with the plan.
+        print(&failures(report, Some(plan)));
+    }
     let not_looked_at = plan.summary().not_looked_at;
     if not_looked_at > 0 {
-        let images = count(not_looked_at as u64);
+        let images = counted(not_looked_at, "promoted image");
         print(&format!(
-            "not looked at: signatures and records of {images} promoted images; --check-signatures looks at them\n"
+            "not looked at: signatures and records of {images}; --check-signatures looks at them\n"
         ));
     }
     print(match owed(plan) {
@@ -153,9 +183,9 @@ fn nothing_to_do(rejected: usize) -> &'static str {
 fn print_not_begun(end: &End) {
     let End::Finished(attested) = end else { return };
     let not_begun =
-        [(attested.promoted().not_begun(), "images"), (attested.not_begun(), "signatures and records")];
+        [(attested.promoted().not_begun(), ""), (attested.not_begun(), "signatures and records of ")];
     for (number, what) in not_begun.into_iter().filter(|(number, _)| *number > 0) {
-        print(&format!("not begun: {} {what}\n", count(number as u64)));
+        print(&format!("not begun: {what}{}\n", counted(number, "image")));
     }
 }
 
@@ -196,15 +226,15 @@ pub(super) fn outcome(end: &End, report: &ReportBuilder, rejected: usize) -> (&'
         ) => ("unavailable", Exit::Unavailable),
         End::Surveyed(survey) if survey.refused() > 0 => ("refused", Exit::Policy),
         End::Surveyed(survey) if !survey.failed.is_empty() => ("unavailable", Exit::Unavailable),
-        End::GivenUp(Error::Interrupted) => ("interrupted", Exit::Interrupted),
-        End::CutShort if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
-        End::CutShort => ("interrupted", Exit::Interrupted),
+        End::GivenUp(Error::Interrupted) => (INTERRUPTED, Exit::Interrupted),
+        End::CutShort if report.has_writing_begun() => (INTERRUPTED, Exit::InterruptedWriting),
+        End::CutShort => (INTERRUPTED, Exit::Interrupted),
         End::DryRun(_) | End::NothingToDo(_) if unreadable => ("failed", Exit::Partial),
         End::Unwritten(_) => ("failed", Exit::Failure),
         // A failure may also have ended the run (`--keep-going=false`), so it is checked first.
         End::Finished(attested) if attested.promoted().failed() > 0 => ("failed", Exit::Partial),
         End::Finished(attested) if attested.promoted().not_begun() + attested.not_begun() > 0 => {
-            ("interrupted", Exit::InterruptedWriting)
+            (INTERRUPTED, Exit::InterruptedWriting)
         }
         // The manifests ask for entries that are invalid, so the run has failed in part.
         _ if rejected > 0 => ("failed", Exit::Partial),

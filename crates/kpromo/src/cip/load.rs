@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use manifest::{Base, Diagnostics, Manifests, limit_to_added, load_plain, load_thin, prow_base};
+use manifest::{
+    Base, Diagnostics, Manifests, PLAIN_MAX, limit_to_added, load_plain, load_thin, prow_base, read_plain,
+};
 use promote::{Completion, Job, ReportBuilder, Run};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +14,8 @@ use super::end::{End, outcome, print_problem};
 use crate::args::{CipArgs, Limit, ManifestSource};
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::render::{Lines, count};
+use crate::input::standard_input;
+use crate::render::{Lines, count, counted};
 use crate::terminal::{print, print_error};
 
 /// Reads the manifests and limits them to the requested change.
@@ -43,6 +46,13 @@ pub(super) fn load_to_complete(
 
 fn read(source: &ManifestSource, color: bool) -> Result<(&Path, Manifests), Exit> {
     let (path, loaded) = match source {
+        ManifestSource::Plain(file) if file.as_os_str() == "-" => {
+            let bytes = standard_input(PLAIN_MAX).map_err(|problem| {
+                print_error(&format!("standard input: {problem}"));
+                Exit::Invalid
+            })?;
+            (file, read_plain("standard input", bytes))
+        }
         ManifestSource::Plain(file) => (file, load_plain(file)),
         ManifestSource::Thin(folder) => (folder, load_thin(folder)),
     };
@@ -72,11 +82,17 @@ fn limited(
 }
 
 /// Returns the number of rejected entries, as a text for a person.
-pub(crate) fn entries(rejected: &Diagnostics) -> String {
+fn entries(rejected: &Diagnostics) -> String {
     match rejected.count() {
         1 => "1 entry or project".to_owned(),
         number => format!("{} entries or projects", count(number as u64)),
     }
+}
+
+/// Says how many entries are invalid, as the beginning of a sentence.
+pub(crate) fn invalid_entries(rejected: &Diagnostics) -> String {
+    let verb = if rejected.count() == 1 { "is" } else { "are" };
+    format!("{} of the manifests {verb} invalid", entries(rejected))
 }
 
 /// Performs the checks that need no network.
@@ -98,12 +114,12 @@ pub(super) async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
     };
     match promote::phase::setup(&run, job).await {
         Ok(_) if rejected.count() > 0 => {
-            print_error(&format!("{} of the manifests are invalid", entries(&rejected)));
+            print_error(&invalid_entries(&rejected));
             Exit::Invalid
         }
         Ok(ready) => {
             let edges = ready.edges().all().len();
-            print(&format!("{} manifests, {} edges: valid\n", count(number as u64), count(edges as u64)));
+            print(&format!("{}, {}: valid\n", counted(number, "manifest"), counted(edges, "edge")));
             Exit::Success
         }
         Err(error) => {

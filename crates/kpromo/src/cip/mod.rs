@@ -5,14 +5,13 @@ mod files;
 mod load;
 
 use std::borrow::Cow;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
-use end::{End, finish};
+use end::{Circumstances, End, finish};
 use files::{check_outputs, open_cache};
 use indicatif::MultiProgress;
-pub(crate) use load::{entries, load};
+pub(crate) use load::{invalid_entries, load};
 use load::{load_to_complete, parse_only};
 use manifest::Manifests;
 use oci::Client;
@@ -25,15 +24,16 @@ use tokio_util::sync::CancellationToken;
 use trust::TrustConfig;
 
 use crate::args::CipArgs;
+use crate::color;
 use crate::config::{Config, InvalidConfig};
 use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::identities::trust_config;
 use crate::output::write_file;
-use crate::render::{Bars, Lines, plan_edges, plan_missing, plan_table};
+use crate::render::{Lines, PlanShape, Progress, failures, plan_edges, plan_missing, plan_open, plan_table};
 use crate::scans::{Scans, scans};
-use crate::terminal::{GRACE, Interrupts, print, print_error};
+use crate::terminal::{GRACE, Interrupts, has_result_color, is_result_on_terminal, print, print_error};
 use crate::watchdog;
 
 /// Runs a promotion.
@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
 /// Reads the manifests and the configuration, checks what can be checked offline, runs the phases and prints the summary. An
 /// error is the exit code of a run that ends before its first request.
 async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Result<Exit, Exit> {
-    let color = !environment.no_color && std::io::stderr().is_terminal();
+    let color = color::on_stderr();
     let (manifests, completion) = load_to_complete(args, environment, color)?;
     let rejected = manifests.rejected.clone();
     if rejected.count() > 0 {
@@ -57,10 +57,7 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
         return Ok(parse_only(args, manifests).await);
     }
     if args.strict && rejected.count() > 0 {
-        return Err(invalid(&format!(
-            "{} of the manifests are invalid; nothing was promoted",
-            entries(&rejected)
-        )));
+        return Err(invalid(&format!("{}; nothing was promoted", invalid_entries(&rejected))));
     }
     let cache = check_outputs(args).and_then(|()| open_cache(args.cache.as_ref()));
     let cache = cache.map_err(|problem| invalid(&problem))?;
@@ -68,7 +65,8 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     let report = Arc::new(ReportBuilder::default());
     report.reject(rejected.iter().map(ToString::to_string));
     let stop = CancellationToken::new();
-    let run = Run::new(observers(&report, screen), stop.clone());
+    let progress = Progress::new(screen);
+    let run = Run::new(observers(&report, &progress), stop.clone());
     // A run waits for late hosts if a failure must be found before anything is written.
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
@@ -77,13 +75,16 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     // Installed before the first request. Until then, a signal ends the process by its default action, without a kpromo exit
     // code.
     let interrupts = Interrupts::new();
+    let why = interrupts.why();
     let end = tokio::select! {
         end = work(args, &run, &client, job, &trust_config, scans.as_ref()) => end,
         () = until_abandoned(interrupts, args.timeout, &stop, &report) => End::CutShort,
         never = watchdog::watch(&door) => match never {},
+        never = progress.show(&door) => match never {},
     };
+    progress.clear();
     scans.iter().for_each(Scans::tell_unused);
-    Ok(finish(args, &end, &report, &door, rejected.count()))
+    Ok(finish(args, &end, &report, &door, Circumstances { rejected: rejected.count(), stopped: why.get() }))
 }
 
 /// Prints why the run cannot begin.
@@ -169,29 +170,29 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, trust_con
 /// Prints the plan, with its edges if it can be carried out, and writes the plan file if requested. Returns `false` if the file
 /// cannot be written.
 fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
-    if is_cleared {
-        plan_edges(plan, args.verbose).for_each(|line| print(&line));
-        plan_missing(plan, args.verbose).for_each(|line| print(&line));
-    }
-    if !plan.edges().all().is_empty() {
-        print(&plan_table(&plan.summary()));
+    // A run that is given up prints its error first, and the table below it. The result of a quiet run that writes is its summary.
+    if is_cleared && !(args.quiet && args.confirm) {
+        let (is_terminal, color) = (is_result_on_terminal(), has_result_color());
+        let shape = PlanShape { verbose: args.verbose, is_capped: is_terminal && !args.verbose, color };
+        plan_open(plan, shape).for_each(|line| print(&line));
+        if !args.confirm {
+            // Those of a run that writes are listed in its summary.
+            print(&failures(&ReportBuilder::default(), Some(plan)));
+        }
+        plan_edges(plan, shape).for_each(|line| print(&line));
+        plan_missing(plan, shape).for_each(|line| print(&line));
+        if !plan.edges().all().is_empty() {
+            print(&plan_table(&plan.summary()));
+        }
     }
     let Some(path) = &args.output_plan else { return true };
     let written = write_file(path, "plan", |to| write_plan(plan, to));
     written.map_err(|problem| print_error(&problem)).is_ok()
 }
 
-/// Returns the observers of a run: the log, the report, and progress bars if there is a terminal.
-pub(crate) fn observers(
-    report: &Arc<ReportBuilder>,
-    screen: &MultiProgress,
-) -> Vec<Arc<dyn Observer<Event>>> {
-    let mut observers: Vec<Arc<dyn Observer<Event>>> =
-        vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(report)];
-    if !screen.is_hidden() {
-        observers.push(Arc::new(Bars::new(screen.clone())));
-    }
-    observers
+/// Returns the observers of a run: the log, the report and the progress.
+pub(crate) fn observers(report: &Arc<ReportBuilder>, progress: &Arc<Progress>) -> Vec<Arc<dyn Observer<Event>>> {
+    vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(report), Arc::<Progress>::clone(progress)]
 }
 
 /// Waits until an interrupt or the timeout abandons a run over images.

@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hosts::HostEntry;
+use manifest::Diagnostic;
 use oci::{Host, HostOptions, RepositoryPath};
 use serde::Deserialize;
 use signing::{SigningEntry, VerificationEntry};
@@ -16,7 +17,10 @@ use transport::Settings;
 use trust::Production;
 
 use crate::choice::{SigningArgs, TrustArgs};
+use crate::color;
 use crate::environment::Environment;
+use crate::input::standard_input;
+use crate::yaml;
 
 /// The maximum size of a file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -64,31 +68,53 @@ impl Default for ProductionEntry {
     }
 }
 
-/// Why a configuration cannot be used: the file or the flag, and the problem.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: {problem}")]
-pub(crate) struct InvalidConfig {
-    place: String,
-    problem: String,
+/// Why a configuration cannot be used.
+#[derive(Debug)]
+pub(crate) enum InvalidConfig {
+    /// The file or the flag, and the problem.
+    Value { place: String, problem: String },
+    /// A fault at a place of a file.
+    Fault(Box<Diagnostic>),
+}
+
+/// Writes the place and the problem; of a fault also the line, in colors if standard error has them.
+impl fmt::Display for InvalidConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value { place, problem } => write!(f, "{place}: {problem}"),
+            Self::Fault(fault) => f.write_str(&fault.render(color::on_stderr())),
+        }
+    }
+}
+
+impl std::error::Error for InvalidConfig {}
+
+impl From<Diagnostic> for InvalidConfig {
+    fn from(fault: Diagnostic) -> Self {
+        Self::Fault(Box::new(fault))
+    }
 }
 
 impl InvalidConfig {
     /// Returns the error for a file.
     pub(crate) fn new(file: &Path, problem: String) -> Self {
-        Self { place: file.display().to_string(), problem }
+        Self::Value { place: file.display().to_string(), problem }
     }
 
     /// Returns the error for the value of a flag.
     pub(crate) fn flag(flag: &str, problem: String) -> Self {
-        Self { place: flag.to_owned(), problem }
+        Self::Value { place: flag.to_owned(), problem }
     }
 }
 
 /// Reads a file of limited size.
 ///
 /// # Errors
-/// Returns an error if the file cannot be read, is not a regular file, or has more than one mebibyte.
+/// Returns an error if the file cannot be read, is not a regular file, or has more than one mebibyte. `-` is standard input.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, InvalidConfig> {
+    if path == Path::new("-") {
+        return standard_input(FILE_MAX).map_err(|problem| InvalidConfig::flag("standard input", problem));
+    }
     let unreadable = |error: std::io::Error| InvalidConfig::new(path, format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() || metadata.len() > FILE_MAX {
@@ -107,7 +133,8 @@ impl Config {
     pub(crate) fn read(path: &Path) -> Result<Self, InvalidConfig> {
         let text = String::from_utf8(read_bytes(path)?)
             .map_err(|_| InvalidConfig::new(path, "not a text in UTF-8".to_owned()))?;
-        let mut config = Self::parse(&text).map_err(|problem| InvalidConfig::new(path, problem))?;
+        let mut config: Self = yaml::read(path, &text)?;
+        config.check().map_err(|problem| InvalidConfig::new(path, problem))?;
         // Relative paths in the file are relative to the folder of the file.
         let folder = path.parent().unwrap_or(Path::new("."));
         let files = config.certificate_authorities.iter_mut();
@@ -116,19 +143,19 @@ impl Config {
         Ok(config)
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
-        let config: Self = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        for (name, entry) in &config.hosts {
+    /// Checks what the types of the fields do not.
+    fn check(&self) -> Result<(), String> {
+        for (name, entry) in &self.hosts {
             entry.check().map_err(|problem| format!("hosts: {name}: {problem}"))?;
             name.parse::<Host>().map_err(|error| format!("hosts: {error}"))?;
         }
-        config.other_hosts.check().map_err(|problem| format!("otherHosts: {problem}"))?;
-        if let Some(field) = config.other_hosts.of_single_hosts() {
+        self.other_hosts.check().map_err(|problem| format!("otherHosts: {problem}"))?;
+        if let Some(field) = self.other_hosts.of_single_hosts() {
             return Err(format!("otherHosts: `{field}` can be set for single hosts only"));
         }
-        config.signing.check().map_err(|problem| format!("signing: {problem}"))?;
-        config.verification.check().map_err(|problem| format!("verification: {problem}"))?;
-        Ok(config)
+        self.signing.check().map_err(|problem| format!("signing: {problem}"))?;
+        self.verification.check().map_err(|problem| format!("verification: {problem}"))?;
+        Ok(())
     }
 
     /// Returns the production settings of the organization.
@@ -196,6 +223,13 @@ mod tests {
     use super::*;
     use crate::choice::TokenFile;
 
+    /// Reads a configuration of a file. Returns an error as it is printed.
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config =
+            yaml::read(Path::new("kpromo.yaml"), text).map_err(|fault| fault.render(false))?;
+        config.check().map(|()| config)
+    }
+
     #[test]
     fn kubernetes_is_the_default() {
         let production = Config::default().production();
@@ -204,16 +238,16 @@ mod tests {
             (production.path.as_str(), production.reference.as_str()),
             ("k8s-artifacts-prod/images", "registry.k8s.io")
         );
-        assert_eq!(Config::parse("{}").unwrap().production(), production);
-        assert!(Config::parse("production: { path: k8s-artifacts-prod/images }").unwrap().is_kubernetes());
-        assert!(!Config::parse("production: { reference: registry.example }").unwrap().is_kubernetes());
+        assert_eq!(parse("{}").unwrap().production(), production);
+        assert!(parse("production: { path: k8s-artifacts-prod/images }").unwrap().is_kubernetes());
+        assert!(!parse("production: { reference: registry.example }").unwrap().is_kubernetes());
     }
 
     #[test]
     fn the_documented_example_is_a_configuration() {
         let reference = include_str!("../../../../docs/reference/configuration.md");
         let example = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let config = Config::parse(example).unwrap();
+        let config = parse(example).unwrap();
         let settings = Config { certificate_authorities: Vec::new(), ..config }.settings().unwrap();
         let host = &settings.hosts["us-central1-docker.pkg.dev"];
         assert_eq!((host.concurrency, host.requests_per_second), (32, Some(83.0)));
@@ -223,7 +257,7 @@ mod tests {
     fn the_documented_example_chooses_who_signs_and_whose_signatures_count() {
         let reference = include_str!("../../../../docs/reference/configuration.md");
         let example = reference.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let config = Config::parse(example).unwrap();
+        let config = parse(example).unwrap();
         assert_ne!(config.signing(), SigningArgs::default());
         assert_ne!(config.trust(), TrustArgs::default());
     }
@@ -231,7 +265,7 @@ mod tests {
     #[test]
     fn the_wait_for_an_answer_is_the_host_s_or_that_of_other_hosts_and_else_the_door_s_own() {
         let text = "hosts: { a.io: { answerSeconds: 900 }, b.io: {} }\notherHosts: { answerSeconds: 1 }";
-        let settings = Config::parse(text).unwrap().settings().unwrap();
+        let settings = parse(text).unwrap().settings().unwrap();
         let answer = |seconds| Some(Duration::from_secs(seconds));
         assert_eq!(settings.hosts["a.io"].answer, answer(900));
         assert_eq!((settings.hosts["b.io"].answer, settings.other_hosts.answer), (answer(1), answer(1)));
@@ -242,7 +276,7 @@ mod tests {
     fn only_a_host_of_which_it_is_said_gets_conditional_writes() {
         let text =
             "hosts: { a.io: { conditionalWrites: true }, b.io: { conditionalWrites: false }, c.io: {} }";
-        let options = Config::parse(text).unwrap().options();
+        let options = parse(text).unwrap().options();
         let conditional = |host: &str| options[&host.parse().unwrap()].conditional_writes;
         assert_eq!(["a.io", "b.io", "c.io"].map(conditional), [true, false, false]);
     }
@@ -309,7 +343,7 @@ mod tests {
                 "`conditionalWrites` can be set for single hosts only",
             ),
         ] {
-            let problem = Config::parse(text).unwrap_err();
+            let problem = parse(text).unwrap_err();
             assert!(problem.contains(expected), "{text}: {problem}");
         }
     }

@@ -9,7 +9,7 @@ use crate::args::RunFilesArgs;
 use crate::exit::Exit;
 use crate::output::write_file;
 use crate::render::{bytes, count};
-use crate::terminal::{print, print_error, print_help};
+use crate::terminal::{Stopped, print, print_error, print_help};
 
 /// The end of a run, from which the report and the exit code are derived.
 pub(super) enum End {
@@ -20,7 +20,7 @@ pub(super) enum End {
     /// The plan was carried out.
     Finished(CarriedOut),
     /// The run was abandoned during any phase.
-    CutShort,
+    CutShort(Stopped),
 }
 
 /// Prints the result of the run, writes the report and returns the exit code.
@@ -61,8 +61,8 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
             given_up.advice().into_iter().for_each(print_help);
             return;
         }
-        End::CutShort => {
-            print_error("interrupted");
+        End::CutShort(stopped) => {
+            print_error(&stopped.to_string());
             return;
         }
         End::DryRun(_) | End::Finished(_) if !failures.is_empty() => {
@@ -125,8 +125,8 @@ fn outcome(end: &End, report: &ReportBuilder) -> (&'static str, Exit) {
         End::GivenUp(GivenUp::Unavailable(_)) => ("unavailable", Exit::Unavailable),
         End::GivenUp(GivenUp::Conflicts(_)) => ("refused", Exit::Conflict),
         End::GivenUp(GivenUp::Interrupted) => ("interrupted", Exit::Interrupted),
-        End::CutShort if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
-        End::CutShort => ("interrupted", Exit::Interrupted),
+        End::CutShort(_) if report.has_writing_begun() => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort(_) => ("interrupted", Exit::Interrupted),
         End::Finished(done) if done.not_begun() > 0 => ("interrupted", Exit::InterruptedWriting),
         End::Finished(done) if done.failed() > 0 => ("failed", Exit::Partial),
         End::DryRun(_) if failed > 0 => ("failed", Exit::Partial),
@@ -141,6 +141,6 @@ fn plan_of(end: &End) -> Option<&Plan> {
         End::GivenUp(GivenUp::Conflicts(plan)) => Some(plan),
         End::DryRun(plan) => Some(plan),
         End::Finished(done) => Some(done.plan()),
-        End::GivenUp(_) | End::CutShort => None,
+        End::GivenUp(_) | End::CutShort(_) => None,
     }
 }

@@ -18,10 +18,11 @@ use progress::{Bars, Lines};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::RunFilesArgs;
+use crate::color;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::file_manifests::{has_color, load, warn};
+use crate::file_manifests::{load, warn};
 use crate::output::check_file;
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     let manifests = match load(&args.manifests) {
         Ok(manifests) => manifests,
         Err(faults) => {
-            print_error(&faults.render(has_color(environment)));
+            print_error(&faults.render(color::on_stderr()));
             return Exit::Invalid;
         }
     };
@@ -61,6 +62,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     }
     let run = Run::new(observers, stop.clone());
     let interrupts = Interrupts::new();
+    let why = interrupts.why();
     print(if args.confirm {
         "********** START **********\n"
     } else {
@@ -68,7 +70,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     });
     let end = tokio::select! {
         end = promote(args, &run, &connected, manifests) => end,
-        () = interrupts.until_abandoned(args.timeout, &stop, || report.has_writing_begun(), FINISHING) => End::CutShort,
+        () = interrupts.until_abandoned(args.timeout, &stop, || report.has_writing_begun(), FINISHING) => End::CutShort(why.get()),
         never = watchdog::watch(&connected.door) => match never {},
     };
     finish(args, &end, &report, &connected.door)

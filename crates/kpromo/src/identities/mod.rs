@@ -71,7 +71,8 @@ fn ask_for_signer(destination: &RegistryRoot) -> InvalidConfig {
         "signing",
         format!(
             "no signer is chosen for the images of {destination}: name an identity with --signer-account (empty: any), or a key \
-             with --signing-key, or promote without signatures with --sign=false"
+             with --signing-key, or either of them in the configuration (`signing`), or promote without signatures with \
+             --sign=false"
         ),
     )
 }
@@ -133,9 +134,11 @@ fn trust_with(
         cache: environment.caches.trust(),
         verification_key,
     };
-    // All other settings have been checked above, so an error concerns this file.
-    let place = args.signing_config.as_deref().unwrap_or(Path::new("--signing-config"));
-    Trust::new(door.clone(), settings).map_err(|error| InvalidConfig::new(place, error.to_string()))
+    Trust::new(door.clone(), settings).map_err(|error| match &args.signing_config {
+        // All other settings have been checked above, so an error concerns this file.
+        Some(file) => InvalidConfig::new(file, error.to_string()),
+        None => InvalidConfig::flag("the settings of Sigstore", error.to_string()),
+    })
 }
 
 /// Returns the pattern of the signers whose signatures count.
@@ -222,9 +225,13 @@ impl Signers<'_> {
         };
         let summary_account = self.summary_account(choice, account);
         let with_certificates = choice.key.is_none() || summary_account.is_some();
-        if with_certificates && trust.trusted_root.is_some() && trust.signing_config.is_none() {
-            let problem = "a trusted root of your own needs --signing-config, which says where to sign; or --sign=false";
-            return Err(InvalidConfig::flag("--trusted-root", problem.to_owned()));
+        // The file may be named by a flag or by the configuration, and is the same in both cases.
+        if let Some(root) = trust.trusted_root.as_deref().filter(|_| with_certificates)
+            && trust.signing_config.is_none()
+        {
+            let problem = "a trusted root of your own needs a signing configuration, which says where to sign: give \
+                           --signing-config or `signing.config` in the configuration, or do not sign (--sign=false)";
+            return Err(InvalidConfig::new(root, problem.to_owned()));
         }
         let signer = match &choice.key {
             Some(path) => self.key(path)?,

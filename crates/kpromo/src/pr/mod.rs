@@ -29,6 +29,7 @@ use crate::failure::Failure;
 use crate::github::GitHub;
 use crate::images_edit::{Project, diff, read_folder};
 use crate::output::write_file;
+use crate::render::counted;
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
 
@@ -112,8 +113,8 @@ impl Proposal<'_> {
         let edited = project.edit(&additions, args.format)?;
         let path = relative(workspace, &project.path)?;
         if edited.file.bytes() == project.file.bytes() {
-            let count = additions.len();
-            tracing::info!("nothing to propose: {} lists all {count} tags already", path.display());
+            let tags = counted(additions.len(), "tag");
+            tracing::info!("nothing to propose: {} lists {tags} already, which is all", path.display());
             return Ok(());
         }
         self.policy.warn(&project.manifests, &edited.added).await;

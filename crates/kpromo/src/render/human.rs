@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+pub(crate) use oci_types::text::counted;
+use oci_types::text::thousands;
+
 /// Formats a number of bytes with a binary unit: `1.5 GiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
@@ -21,15 +24,16 @@ pub(crate) fn bytes(bytes: u64) -> String {
 
 /// Formats a number with thousands separators: `987,000`.
 pub(crate) fn count(number: impl TryInto<u64>) -> String {
-    let digits = number.try_into().unwrap_or(u64::MAX).to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    thousands(number.try_into().unwrap_or(u64::MAX))
+}
+
+/// Returns how many of all are done: `12 of 980 images`. `units` is a plural, as events have it.
+pub(crate) fn counted_of(done: usize, all: usize, units: &str) -> String {
+    let one = match units.strip_suffix("ies") {
+        Some(stem) => format!("{stem}y"),
+        None => units.strip_suffix('s').unwrap_or(units).to_owned(),
+    };
+    format!("{} of {}", count(done), counted(all, &one))
 }
 
 /// Formats a duration: `0.4 s`, `1 min 12 s`.

@@ -10,10 +10,10 @@ mod sigcheck;
 mod summary;
 
 pub(crate) use audit::{audit_json, audit_text};
-pub(crate) use human::{bytes, count, duration};
+pub(crate) use human::{bytes, count, counted, duration};
 pub(crate) use lint::{LintResult, lint_github, lint_json, lint_sarif, lint_text};
-pub(crate) use plan::{plan_edges, plan_missing, plan_table};
-pub(crate) use progress::{Bars, Lines};
+pub(crate) use plan::{PlanShape, plan_edges, plan_missing, plan_open, plan_table};
+pub(crate) use progress::{Lines, Progress};
 pub(crate) use scans::{scan_summary, scan_table};
 pub(crate) use sigcheck::{Results, sigcheck_json, sigcheck_text};
 pub(crate) use summary::{failures, summary};

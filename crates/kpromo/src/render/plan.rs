@@ -1,5 +1,7 @@
 //! The plan: its edges, and a table with a line per project.
 
+use std::collections::BTreeMap;
+
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use manifest::Edge;
@@ -7,48 +9,112 @@ use oci::Digest;
 use promote::Verdict;
 use promote::phase::{Count, Missing, Plan, Summary};
 
-use super::human::{bytes, count};
+use super::human::{bytes, count, counted};
+use crate::color::Paint;
 
-/// The maximum number of edges, and of images, that are listed without `--verbose`.
+/// The maximum number of lines of a list on a terminal without `--verbose`.
 const SHOWN: usize = 50;
 /// The number of hexadecimal digits of a shortened digest.
 const SHORT: usize = 12;
 
-/// Lists the edges that a confirmed run would copy or tag, one per line: `+ prod/app:1.1 <- staging/app@sha256:82d5…`. Lists the
-/// first fifty, or with `verbose` all with complete digests.
-pub(crate) fn plan_edges(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
-    let to_do = plan.decisions().filter(|(edge, verdict)| {
-        matches!(verdict, Verdict::Copy | Verdict::Tag) && plan.failure(edge, verdict).is_none()
+/// How the plan is listed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PlanShape {
+    /// Whether digests are complete.
+    pub(crate) verbose: bool,
+    /// Whether lists end after fifty lines, for a terminal.
+    pub(crate) is_capped: bool,
+    pub(crate) color: bool,
+}
+
+/// A line of a list: its group, and its text.
+type Line = (String, String);
+
+/// Lists what a person has to decide: the images that staging has lost, and those that do not get their signature or record.
+pub(crate) fn plan_open(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = String> {
+    let mark = Paint::Attention.on(shape.color, "?");
+    let lost = plan.lost().map(|edge| {
+        let (destination, source) = ends(plan, edge, shape);
+        (
+            "lost: neither staging nor production has these images; correct the manifest or push them again"
+                .to_owned(),
+            format!("{mark} {destination} <- {source}\n"),
+        )
     });
-    first(to_do.collect(), verbose, move |(edge, _)| edge_line(plan, edge, verbose))
+    let refused = plan.missing().into_iter().filter_map(|image| {
+        let why = image.refused?.replace('\n', "\n    ");
+        Some((
+            "refused: these promoted images get neither signature nor record, because they have not passed"
+                .to_owned(),
+            format!("{mark} {}@{}: {why}\n", image.repository, shown(image.digest, shape.verbose)),
+        ))
+    });
+    listed(lost.chain(refused).collect(), shape)
+}
+
+/// Lists the edges that a confirmed run would copy or tag, by project, one per line: `+ prod/app:1.1 <- staging/app@sha256:82d5…`.
+pub(crate) fn plan_edges(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = String> {
+    let mut projects: BTreeMap<&str, Vec<(&Edge, &Verdict)>> = BTreeMap::new();
+    for (edge, verdict) in plan.decisions() {
+        if matches!(verdict, Verdict::Copy | Verdict::Tag) && plan.failure(edge, verdict).is_none() {
+            projects.entry(plan.edges().project(edge)).or_default().push((edge, verdict));
+        }
+    }
+    let mark = Paint::Added.on(shape.color, "+");
+    let lines = projects.into_iter().flat_map(|(project, edges)| {
+        let tags = edges.iter().filter(|(_, verdict)| **verdict == Verdict::Tag).count();
+        let parts = [(edges.len() - tags, "to copy"), (tags, "to tag")];
+        let parts = parts.iter().filter(|(number, _)| *number > 0);
+        let parts: Vec<String> = parts.map(|(number, what)| format!("{} {what}", count(*number))).collect();
+        let head = format!("{project}: {}", parts.join(", "));
+        let mark = mark.clone();
+        edges.into_iter().map(move |(edge, _)| {
+            let (destination, source) = ends(plan, edge, shape);
+            (head.clone(), format!("{mark} {destination} <- {source}\n"))
+        })
+    });
+    listed(lines.collect(), shape)
 }
 
 /// Lists what a confirmed run would attach to images, one image per line: `+ prod/app@sha256:82d5…: signature, promotion
-/// record`. The same limit as for edges applies. Images that did not pass the gate are omitted.
-pub(crate) fn plan_missing(plan: &Plan, verbose: bool) -> impl Iterator<Item = String> {
+/// record`. Images that did not pass the gate are omitted.
+pub(crate) fn plan_missing(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = String> {
+    let mark = Paint::Added.on(shape.color, "+");
     let missing = plan.missing().into_iter().filter(|image| image.refused.is_none());
-    first(missing.collect(), verbose, move |image: Missing<'_>| {
+    let lines = missing.map(|image: Missing<'_>| {
         let lacks: Vec<String> = image.lacks.iter().map(ToString::to_string).collect();
-        format!("+ {}@{}: {}\n", image.repository, shown(image.digest, verbose), lacks.join(", "))
-    })
+        let name = format!("{}@{}", image.repository, shown(image.digest, shape.verbose));
+        ("to sign and record".to_owned(), format!("{mark} {name}: {}\n", lacks.join(", ")))
+    });
+    listed(lines.collect(), shape)
 }
 
-/// Returns the lines of the first fifty items and the number of further ones, or with `verbose` the lines of all items.
-fn first<T>(items: Vec<T>, verbose: bool, line: impl Fn(T) -> String) -> impl Iterator<Item = String> {
-    let shown = if verbose { items.len() } else { SHOWN };
-    let hidden = items.len().saturating_sub(shown);
-    let more = (hidden > 0).then(|| format!("  and {} more (--verbose lists them)\n", count(hidden as u64)));
-    items.into_iter().take(shown).map(line).chain(more)
+/// Returns the lines with a title before each group, and the number of lines that are left out.
+fn listed(lines: Vec<Line>, shape: PlanShape) -> impl Iterator<Item = String> {
+    let most = if shape.is_capped { SHOWN } else { lines.len() };
+    let hidden = lines.len().saturating_sub(most);
+    let more = (hidden > 0).then(|| format!("  and {} more (--verbose lists them)\n", count(hidden)));
+    let mut current = None;
+    let lines = lines.into_iter().take(most).map(move |(group, line)| {
+        if current.as_ref() == Some(&group) {
+            return line;
+        }
+        let text = format!("{}\n{line}", Paint::Title.on(shape.color, &group));
+        current = Some(group);
+        text
+    });
+    lines.chain(more)
 }
 
-fn edge_line(plan: &Plan, edge: &Edge, verbose: bool) -> String {
+/// Returns the destination and the source of an edge.
+fn ends(plan: &Plan, edge: &Edge, shape: PlanShape) -> (String, String) {
     let edges = plan.edges();
-    let digest = shown(edges.digest(edge), verbose);
+    let digest = shown(edges.digest(edge), shape.verbose);
     let destination = match edges.tag(edge) {
         Some(tag) => format!("{}:{tag}", edges.destination(edge)),
         None => format!("{}@{digest}", edges.destination(edge)),
     };
-    format!("+ {destination} <- {}@{digest}\n", edges.source(edge))
+    (destination, format!("{}@{digest}", edges.source(edge)))
 }
 
 fn shown(digest: &Digest, whole: bool) -> String {
@@ -62,49 +128,53 @@ fn shown(digest: &Digest, whole: bool) -> String {
 
 /// Returns a table of the projects in which something is to be done or has failed, and the total.
 pub(crate) fn plan_table(summary: &Summary) -> String {
-    let mut header =
-        vec!["project", "to copy", "to tag", "to sign", "to record", "done", "lost", "conflicts", "failed"];
-    // This case is rare, so the column is omitted if it would be empty.
-    let late = summary.total.late > 0;
-    header.extend(late.then_some("late"));
-    let refused = summary.total.refused > 0;
-    header.extend(refused.then_some("refused"));
-    header.push("to move");
-    let mut table = table(&header);
     let quiet = |count: &Count| count.done == count.edges && count.sign + count.record + count.refused == 0;
+    let all = columns(&summary.total);
+    // A column of zeros says nothing, except about what the run is for.
+    let is_shown = |(name, number): &(&'static str, usize)| *number > 0 || ALWAYS.contains(name);
+    let header: Vec<&str> = ["project"]
+        .into_iter()
+        .chain(all.iter().filter(|column| is_shown(column)).map(|(name, _)| *name))
+        .collect();
+    let header: Vec<&str> = header.into_iter().chain(["to move"]).collect();
+    let mut table = table(&header);
+    let row = |name: &str, numbers: &Count| {
+        let numbers_shown = columns(numbers).into_iter().zip(&all).filter(|(_, total)| is_shown(total));
+        let cell = |number: usize| if number == 0 { "-".to_owned() } else { count(number) };
+        let mut row = vec![name.to_owned()];
+        row.extend(numbers_shown.map(|((_, number), _)| cell(number)));
+        row.push(if numbers.bytes == 0 { "-".to_owned() } else { format!("<= {}", bytes(numbers.bytes)) });
+        row
+    };
     for (project, numbers) in summary.projects.iter().filter(|(_, numbers)| !quiet(numbers)) {
-        table.add_row(row(project, numbers, late, refused));
+        table.add_row(row(project, numbers));
     }
     let finished = summary.projects.values().filter(|numbers| quiet(numbers)).count();
-    table.add_row(row("all", &summary.total, late, refused));
+    table.add_row(row("all", &summary.total));
     let mut text = format!("{table}\n");
     if finished > 0 {
-        text.push_str(&format!("({} with nothing to do not shown)\n", projects(finished)));
+        text.push_str(&format!("({} with nothing to do not shown)\n", counted(finished, "project")));
     }
     text
 }
 
-fn row(name: &str, numbers: &Count, late: bool, refused: bool) -> Vec<String> {
-    let edges = [
-        numbers.copy,
-        numbers.tag,
-        numbers.sign,
-        numbers.record,
-        numbers.done,
-        numbers.lost,
-        numbers.conflicts,
-        numbers.failed,
-    ];
-    let edges =
-        edges.into_iter().chain(late.then_some(numbers.late)).chain(refused.then_some(numbers.refused));
-    let mut row = vec![name.to_owned()];
-    row.extend(edges.map(|number| if number == 0 { "-".to_owned() } else { count(number as u64) }));
-    row.push(if numbers.bytes == 0 { "-".to_owned() } else { format!("<= {}", bytes(numbers.bytes)) });
-    row
-}
+/// The columns that are shown even if they are empty.
+const ALWAYS: [&str; 5] = ["to copy", "to tag", "to sign", "to record", "done"];
 
-fn projects(number: usize) -> String {
-    if number == 1 { "1 project".to_owned() } else { format!("{} projects", count(number as u64)) }
+/// Returns the numbers of a row by their columns, what waits for a decision last.
+fn columns(numbers: &Count) -> [(&'static str, usize); 10] {
+    [
+        ("to copy", numbers.copy),
+        ("to tag", numbers.tag),
+        ("to sign", numbers.sign),
+        ("to record", numbers.record),
+        ("done", numbers.done),
+        ("lost", numbers.lost),
+        ("conflicts", numbers.conflicts),
+        ("failed", numbers.failed),
+        ("late", numbers.late),
+        ("refused", numbers.refused),
+    ]
 }
 
 /// Returns a table without borders. All columns except the first are aligned to the right.
@@ -115,4 +185,41 @@ pub(super) fn table(header: &[&str]) -> Table {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(number: usize) -> Vec<Line> {
+        let group = |number: usize| if number < 40 { "one: 40 to copy" } else { "two: 20 to copy" };
+        (0..number).map(|number| (group(number).to_owned(), format!("+ {number}\n"))).collect()
+    }
+
+    #[test]
+    fn a_list_has_a_title_for_each_group_and_ends_after_fifty_lines_on_a_terminal() {
+        let shape = PlanShape { verbose: false, is_capped: true, color: false };
+        let text: String = listed(lines(60), shape).collect();
+        assert_eq!(text.lines().filter(|line| line.starts_with("+ ")).count(), 50, "{text}");
+        assert!(text.starts_with("one: 40 to copy\n+ 0\n+ 1\n"), "{text}");
+        assert!(text.contains("+ 39\ntwo: 20 to copy\n+ 40\n"), "{text}");
+        assert!(text.ends_with("  and 10 more (--verbose lists them)\n"), "{text}");
+        let whole: String = listed(lines(60), PlanShape { is_capped: false, ..shape }).collect();
+        assert_eq!(whole.lines().count(), 62, "{whole}");
+        assert_eq!(listed(Vec::new(), shape).count(), 0);
+    }
+
+    #[test]
+    fn the_table_has_a_column_for_a_rare_case_only_if_it_has_happened() {
+        let count = Count { edges: 3, copy: 2, done: 1, bytes: 2048, ..Count::default() };
+        let plain = Summary { projects: [("a".to_owned(), count)].into(), total: count, not_looked_at: 0 };
+        let text = plan_table(&plain);
+        assert!(!text.contains("lost") && !text.contains("conflicts") && !text.contains("failed"), "{text}");
+        assert!(text.contains("to tag") && text.contains("<= 2.0 KiB"), "{text}");
+        let lost = Count { lost: 1, edges: 4, ..count };
+        let done = Count { edges: 1, done: 1, ..Count::default() };
+        let projects = [("a".to_owned(), lost), ("b".to_owned(), done)].into();
+        let text = plan_table(&Summary { projects, total: lost, not_looked_at: 0 });
+        assert!(text.contains("lost") && text.contains("(1 project with nothing to do not shown)"), "{text}");
+    }
 }

@@ -1,61 +1,122 @@
-//! Progress: bars on a terminal, plain lines in a log.
+//! Progress: lines on a terminal that are drawn again and again, plain lines in a log.
+
+mod state;
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use promote::{Event, Examination, Observer};
+use state::{Look, State};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+use transport::Door;
 use trust::Problem;
 
 use super::human::{bytes, count, duration};
 
-/// A progress bar for the current phase.
-pub(crate) struct Bars {
+/// The interval at which a terminal is drawn.
+const DRAWN: Duration = Duration::from_millis(200);
+/// The interval of the lines of a log.
+const LOGGED: Duration = Duration::from_secs(10);
+
+/// Progress that ticks: lines that are drawn again on a terminal, or a line in the log from time to time.
+pub(crate) struct Progress {
     screen: MultiProgress,
-    current: Mutex<Option<Current>>,
+    began: Instant,
+    state: Mutex<State>,
+    /// The lines on the terminal.
+    lines: Mutex<Vec<ProgressBar>>,
 }
 
-struct Current {
-    bar: ProgressBar,
-    sent: u64,
-}
-
-impl Bars {
-    /// Creates bars on a screen. Log lines are printed above them.
-    pub(crate) fn new(screen: MultiProgress) -> Self {
-        Self { screen, current: Mutex::default() }
+impl Progress {
+    /// Creates the progress of a run. Without a visible screen it is logged.
+    pub(crate) fn new(screen: &MultiProgress) -> Arc<Self> {
+        Arc::new(Self {
+            screen: screen.clone(),
+            began: Instant::now(),
+            state: Mutex::default(),
+            lines: Mutex::default(),
+        })
     }
 
-    fn start(&self, phase: promote::Phase) -> Current {
-        // The template is a constant and well-formed. If it were not, the default bar would be used.
-        let style = ProgressStyle::with_template("{prefix:>10} [{bar:30}] {pos}/{len} {msg}  {elapsed}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> ");
-        let bar = self.screen.add(ProgressBar::new(0)).with_style(style).with_prefix(phase.to_string());
-        Current { bar, sent: 0 }
+    /// Shows the progress while it is polled.
+    pub(crate) async fn show(&self, door: &Door) -> Infallible {
+        let look = || self.look(door);
+        if self.screen.is_hidden() {
+            self.log(LOGGED, look, |line| tracing::info!("{line}")).await
+        } else {
+            self.draw(look).await
+        }
+    }
+
+    /// Draws the lines at most some times a second.
+    async fn draw(&self, look: impl Fn() -> Look) -> Infallible {
+        let mut ticks = ticks(DRAWN);
+        loop {
+            ticks.tick().await;
+            let look = look();
+            let mut bars = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            // The state stays locked until the lines are drawn, so that none is drawn after the end of a phase.
+            let mut state = self.state();
+            let lines = state.lines(&look);
+            while bars.len() > lines.len() {
+                bars.pop().iter().for_each(ProgressBar::finish_and_clear);
+            }
+            while bars.len() < lines.len() {
+                // The template is a constant and well-formed. If it were not, the default bar would be used.
+                let style = ProgressStyle::with_template("{wide_msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
+                bars.push(self.screen.add(ProgressBar::new_spinner()).with_style(style));
+            }
+            bars.iter().zip(lines).for_each(|(bar, line)| bar.set_message(line));
+        }
+    }
+
+    /// Passes on a line at intervals.
+    async fn log(&self, every: Duration, look: impl Fn() -> Look, tell: impl Fn(String)) -> Infallible {
+        let mut ticks = ticks(every);
+        // The first tick is at once.
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            let line = self.state().line(&look());
+            line.into_iter().for_each(&tell);
+        }
+    }
+
+    /// Removes the lines from the terminal.
+    pub(crate) fn clear(&self) {
+        let mut bars = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        bars.drain(..).for_each(|bar| bar.finish_and_clear());
+    }
+
+    fn look(&self, door: &Door) -> Look {
+        let tally = door.tally();
+        let silent = tally.keys().filter_map(|host| Some((host.clone(), door.last_answer(host)?.elapsed())));
+        Look { now: self.began.elapsed(), queues: door.queues(), silent: silent.collect(), tally }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Observer<Event> for Bars {
+fn ticks(every: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+impl Observer<Event> for Progress {
     fn observe(&self, event: &Event) {
-        let mut place = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        match (event, place.as_mut()) {
-            (Event::Started(phase), _) => *place = Some(self.start(*phase)),
-            (Event::Ended { .. }, Some(current)) => {
-                current.bar.finish_and_clear();
-                *place = None;
-            }
-            (Event::Work { units, more }, Some(Current { bar, .. })) => {
-                bar.inc_length(*more as u64);
-                bar.set_message(*units);
-            }
-            (Event::Worked, Some(Current { bar, .. })) => bar.inc(1),
-            (Event::Blob { size, sent: true, .. }, Some(current)) => {
-                current.sent += size;
-                current.bar.set_message(format!("images, {} sent", bytes(current.sent)));
-            }
-            _ => {}
+        let is_end = matches!(event, Event::Ended { .. });
+        self.state().observe(event, self.began.elapsed());
+        if is_end {
+            // What is printed between phases must not be mixed with the lines.
+            self.clear();
         }
     }
 }
@@ -67,17 +128,25 @@ pub(crate) struct Lines {
     shown: Mutex<Shown>,
 }
 
+/// What happens to one item, and to several.
+type Kind = [&'static str; 2];
+
+const FAILED: Kind = ["image failed", "images failed"];
+const WITHHELD: Kind = ["image is not promoted", "images are not promoted"];
+const UNSIGNED: Kind = ["manifest is not signed", "manifests are not signed"];
+const UNRECORDED: Kind = ["promotion is not recorded", "promotions are not recorded"];
+
 /// The failures and advice that have been logged.
 #[derive(Debug, Default)]
 struct Shown {
     /// The number of unreported repetitions of each failure, by the kind of operation and the error.
-    repeated: BTreeMap<(&'static str, String), usize>,
+    repeated: BTreeMap<(Kind, String), usize>,
     advice: HashSet<String>,
 }
 
 impl Shown {
     /// Returns the failure to log, or `None` if an identical one was logged. Advice that was logged is removed.
-    fn first(&mut self, kind: &'static str, problem: &Problem) -> Option<Problem> {
+    fn first(&mut self, kind: Kind, problem: &Problem) -> Option<Problem> {
         match self.repeated.entry((kind, problem.error.clone())) {
             Entry::Occupied(mut repeated) => {
                 *repeated.get_mut() += 1;
@@ -94,15 +163,16 @@ impl Shown {
     /// Returns the number of repetitions of each failure since the last report.
     fn more(&mut self) -> Vec<String> {
         let repeated = self.repeated.iter_mut().filter(|(_, number)| **number > 0);
-        let text = |((kind, error), number): (&(&str, String), &mut usize)| {
-            format!("{} more {kind}: {error}", count(std::mem::take(number) as u64))
+        let text = |(([one, many], error), number): (&(Kind, String), &mut usize)| {
+            let what = if *number == 1 { one } else { many };
+            format!("{} more {what}: {error}", count(std::mem::take(number)))
         };
         repeated.map(text).collect()
     }
 }
 
 impl Lines {
-    fn failed(&self, kind: &'static str, what: &str, problem: &Problem) {
+    fn failed(&self, kind: Kind, what: &str, problem: &Problem) {
         match self.shown().first(kind, problem) {
             Some(problem) => tracing::error!("{what}: {problem}"),
             None => tracing::debug!("{what}: {}", problem.error),
@@ -133,11 +203,11 @@ impl Observer<Event> for Lines {
             }
             Event::Failed(promotion, error) => {
                 let what = format!("{promotion} failed");
-                self.failed("images failed", &what, &Problem::from(&**error));
+                self.failed(FAILED, &what, &Problem::from(&**error));
             }
             Event::Withheld(promotion, why) => {
                 let (what, why) = (format!("{promotion} is not promoted"), why.clone());
-                self.failed("images are not promoted", &what, &Problem { error: why, advice: None });
+                self.failed(WITHHELD, &what, &Problem { error: why, advice: None });
             }
             Event::Examined(examination) if examination.is_worth_telling() => {
                 let Examination { image, judgement, signed_by, .. } = &**examination;
@@ -152,35 +222,63 @@ impl Observer<Event> for Lines {
             }
             Event::Signed(image) => tracing::debug!("signed {image}"),
             Event::Unsigned(image, problem) => {
-                self.failed("manifests are not signed", &format!("{image} is not signed"), problem);
+                self.failed(UNSIGNED, &format!("{image} is not signed"), problem);
             }
             Event::Recorded(image) => tracing::debug!("recorded the promotion of {image}"),
             Event::Unrecorded(image, problem) => {
                 let what = format!("the promotion of {image} is not recorded");
-                self.failed("promotions are not recorded", &what, problem);
+                self.failed(UNRECORDED, &what, problem);
             }
-            Event::Worked => {}
+            Event::Worked | Event::ToPromote { .. } => {}
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use indicatif::ProgressDrawTarget;
+
     use super::*;
+
+    /// The clock is the test's own.
+    #[tokio::test(start_paused = true)]
+    async fn a_log_gets_a_line_once_in_ten_seconds_while_a_phase_goes_on() {
+        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
+        let progress = Progress::new(&screen);
+        let told = Mutex::new(Vec::new());
+        let tell = |line| told.lock().unwrap().push(line);
+        let look = || Look { now: progress.began.elapsed(), ..Look::default() };
+        let logging = async |seconds| {
+            let logged = progress.log(LOGGED, look, tell);
+            assert!(tokio::time::timeout(Duration::from_secs(seconds), logged).await.is_err());
+        };
+        logging(35).await;
+        assert!(told.lock().unwrap().is_empty(), "nothing goes on");
+        progress.observe(&Event::Started(promote::Phase::Sign));
+        progress.observe(&Event::Work { units: "signatures", more: 4 });
+        logging(35).await;
+        assert_eq!(told.lock().unwrap().len(), 3);
+        assert!(told.lock().unwrap()[2].starts_with("sign 0 of 4 signatures"), "{told:?}");
+        progress.observe(&Event::Ended { phase: promote::Phase::Sign, elapsed: Duration::from_secs(35) });
+        logging(35).await;
+        assert_eq!(told.lock().unwrap().len(), 3);
+    }
 
     #[test]
     fn failures_that_are_alike_are_told_once_and_then_counted() {
         let problem = |error: &str| Problem { error: error.to_owned(), advice: Some("log in".to_owned()) };
         let mut shown = Shown::default();
-        assert_eq!(shown.first("images failed", &problem("a")), Some(problem("a")));
+        assert_eq!(shown.first(FAILED, &problem("a")), Some(problem("a")));
         let without_advice = Problem { advice: None, ..problem("b") };
-        assert_eq!(shown.first("images failed", &problem("b")), Some(without_advice), "advice is given once");
+        assert_eq!(shown.first(FAILED, &problem("b")), Some(without_advice), "advice is given once");
         assert_eq!(shown.more(), Vec::<String>::new());
         for _ in 0..8 {
-            assert_eq!(shown.first("images failed", &problem("a")), None);
+            assert_eq!(shown.first(FAILED, &problem("a")), None);
         }
-        assert!(shown.first("manifests are not signed", &problem("a")).is_some(), "of another kind");
+        assert!(shown.first(UNSIGNED, &problem("a")).is_some(), "of another kind");
         assert_eq!(shown.more(), ["8 more images failed: a"]);
         assert_eq!(shown.more(), Vec::<String>::new());
+        assert_eq!(shown.first(FAILED, &problem("a")), None);
+        assert_eq!(shown.more(), ["1 more image failed: a"]);
     }
 }

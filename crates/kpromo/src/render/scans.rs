@@ -7,7 +7,7 @@ use comfy_table::presets::NOTHING;
 use promote::{ReportBuilder, ScannedImage};
 use trust::scan::{FindingStatus, Fix, JudgedFinding, PartVerdict, Severity, Vulnerabilities, shown};
 
-use super::human::count;
+use super::human::{count, counted};
 use super::plan::table;
 
 /// The maximum number of rows without `--verbose`.
@@ -46,9 +46,9 @@ pub(crate) fn scan_summary(report: &ReportBuilder, verbose: bool) -> String {
     }
     let number = |number: usize| count(number as u64);
     text.push_str(&format!(
-        "scanned {} images: {} do not pass, {} without a finished scan; vulnerabilities: {} count, {} ignored by rules, {} taken \
+        "scanned {}: {} not passing, {} without a finished scan; vulnerabilities: {} counting, {} ignored by rules, {} taken \
          out by VEX, {} without a fix, {} below the threshold\n",
-        number(totals.images),
+        counted(totals.images, "image"),
         number(totals.refused),
         number(totals.unscanned + totals.failed),
         number(totals.violations),

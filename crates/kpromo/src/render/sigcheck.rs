@@ -8,7 +8,7 @@ use serde::Serialize;
 use trust::Problem;
 use trust::audit::{RecordVerdict, SignatureVerdict};
 
-use super::human::count;
+use super::human::{count, counted};
 use crate::exit::Exit;
 
 /// The version of the JSON schema.
@@ -122,11 +122,10 @@ pub(crate) fn sigcheck_text(results: &Results, signer: &str) -> String {
     }
     unavailable += results.unread.len() as u64;
     let all = ok + repaired + lacking;
-    let images = if all == 1 { "image" } else { "images" };
     let _ = write!(
         text,
-        "checked {} {images} for signatures and records by {signer}: {} ok",
-        count(all),
+        "checked {} for signatures and records by {signer}: {} ok",
+        counted(all, "image"),
         count(ok)
     );
     for (number, what) in
@@ -178,8 +177,11 @@ fn summary(findings: &Findings) -> String {
     }
     match findings.parts.len() {
         0 => {}
-        1 => lacking.push("signature of 1 part".to_owned()),
-        parts => lacking.push(format!("signatures of {} parts", count(parts as u64))),
+        parts => lacking.push(format!(
+            "{} of {}",
+            if parts == 1 { "signature" } else { "signatures" },
+            counted(parts, "part")
+        )),
     }
     if findings.record != RecordVerdict::Ok {
         lacking.push(format!("record {}", findings.record));

@@ -9,30 +9,29 @@ use promote::{ReportBuilder, UnsignedImage};
 use transport::{HostTally, Tally};
 use trust::Problem;
 
-use super::human::{bytes, count, duration};
+use super::human::{bytes, count, counted, duration};
 use super::plan::table;
 
 /// Returns the summary of a run: what was done, what failed, and the requests to each registry.
 pub(crate) fn summary(report: &ReportBuilder, plan: Option<&Plan>, tally: &Tally) -> String {
     let totals = report.totals();
     let mut text = String::new();
-    let images = if totals.promoted == 1 { "image" } else { "images" };
     // Writing to a string does not fail.
     let _ = writeln!(
         text,
-        "promoted {} {images} to their repositories, wrote {} tags: {} blobs uploaded ({}), {} already there or mounted",
-        count(totals.promoted as u64),
-        count(totals.tagged as u64),
-        count(totals.blobs_sent),
+        "promoted {}, wrote {}: {} uploaded ({}), {} already there or mounted",
+        counted(totals.promoted, "image"),
+        counted(totals.tagged, "tag"),
+        counted(totals.blobs_sent, "blob"),
         bytes(totals.bytes_sent),
         count(totals.blobs_there),
     );
     if totals.signed + totals.recorded > 0 {
         let _ = writeln!(
             text,
-            "signed {} images and parts of images, recorded {} promotions",
-            count(totals.signed as u64),
-            count(totals.recorded as u64),
+            "signed {} (images and their parts), recorded {}",
+            counted(totals.signed, "manifest"),
+            counted(totals.recorded, "promotion"),
         );
     }
     if let Some(plan) = plan {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, de};
 use trust::scan::{IgnoreRule, ScanPolicy, Threshold};
 
 use crate::config::{InvalidConfig, read_bytes};
+use crate::yaml;
 
 /// The content of a policy file.
 #[derive(Debug, Deserialize)]
@@ -143,16 +144,7 @@ impl PolicyFile {
     pub(super) fn read(path: &Path) -> Result<Self, InvalidConfig> {
         let text = String::from_utf8(read_bytes(path)?)
             .map_err(|_| InvalidConfig::new(path, "not a text in UTF-8".to_owned()))?;
-        serde_saphyr::from_str(&text).map_err(|error| {
-            let problem = error.to_string();
-            match error.location() {
-                Some(at) => {
-                    let place = format!("{}:{}:{}", path.display(), at.line(), at.column());
-                    InvalidConfig::flag(&place, problem)
-                }
-                None => InvalidConfig::new(path, problem),
-            }
-        })
+        Ok(yaml::read(path, &text)?)
     }
 
     pub(super) fn threshold(&self) -> Threshold {
@@ -223,8 +215,8 @@ mod tests {
             ("threshold: high\nmaxAge: soon\n".to_owned(), 2, "168h"),
             ("threshold: high\nmaxAge: -1h\n".to_owned(), 2, "above zero"),
             ("threshold: high\nsigners: [x]\n".to_owned(), 2, "x"),
-            (rule("{ id: CVE-1, expires: 2027-01-01 }"), 3, "missing field `reason`"),
-            (rule("{ id: CVE-1, reason: x }"), 3, "missing field `expires`"),
+            (rule("{ id: CVE-1, expires: 2027-01-01 }"), 3, "the field `reason` is missing"),
+            (rule("{ id: CVE-1, reason: x }"), 3, "the field `expires` is missing"),
             (rule("{ id: CVE-1, reason: ' ', expires: 2027-01-01 }"), 3, "`reason` is empty"),
             (rule("{ id: '', reason: x, expires: 2027-01-01 }"), 3, "`id` is empty"),
             (rule("{ id: CVE-1, reason: x, expires: 2027-02-30 }"), 3, "`expires` is a day"),
@@ -232,10 +224,11 @@ mod tests {
             (rule("{ id: CVE-1, reason: x, expires: 2027-01-01, package: y }"), 3, "package"),
         ] {
             let error = read(&text).unwrap_err();
-            assert!(error.starts_with(&format!("policy.yaml:{line}:")), "{text}: {error}");
+            assert!(error.starts_with("error: "), "{text}: {error}");
+            assert!(error.contains(&format!("--> policy.yaml:{line}:")), "{text}: {error}");
             assert!(error.contains(expected), "{text}: {error}");
         }
-        assert!(read("").unwrap_err().starts_with("policy.yaml"));
+        assert!(read("").unwrap_err().contains("--> policy.yaml"));
     }
 
     #[test]

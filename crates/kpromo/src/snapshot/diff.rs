@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use indicatif::MultiProgress;
 use oci::{Digest, Reader, visible};
 use promote::snapshot::{ImageDiff, Snapshot, diff as compare, read_file};
 use serde::Serialize;
@@ -11,24 +13,27 @@ use super::{bounded, connected, of_registry, write};
 use crate::args::{DiffArgs, DiffFormat, Side};
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::render::Progress;
 use crate::terminal::print_error;
 
 /// Compares two snapshots and prints the differences.
-pub(crate) async fn diff(args: DiffArgs, environment: &Environment) -> Exit {
+pub(crate) async fn diff(args: DiffArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     let connection = match connected(args.config.as_deref(), environment) {
         Ok(connection) => connection,
         Err(exit) => return exit,
     };
     let reader = connection.client.reader();
-    bounded(&connection.door, args.timeout, Box::pin(read_and_compare(&args, &reader))).await
+    let progress = Progress::new(screen);
+    let work = Box::pin(read_and_compare(&args, &reader, &progress));
+    bounded(&connection.door, &progress, args.timeout, work).await
 }
 
-async fn read_and_compare(args: &DiffArgs, reader: &Reader) -> Exit {
+async fn read_and_compare(args: &DiffArgs, reader: &Reader, progress: &Arc<Progress>) -> Exit {
     // Files come first: if one of them is invalid, no registry is asked.
     let files = [file(&args.first).await, file(&args.second).await];
     let [Ok(first), Ok(second)] = files else { return Exit::Invalid };
-    let first = Box::pin(side(first, &args.first, args, reader));
-    let second = Box::pin(side(second, &args.second, args, reader));
+    let first = Box::pin(side(first, &args.first, args, reader, progress));
+    let second = Box::pin(side(second, &args.second, args, reader, progress));
     let (first, second) = match tokio::try_join!(first, second) {
         Ok(sides) => sides,
         Err(exit) => return exit,
@@ -71,13 +76,14 @@ async fn side(
     side: &Side,
     args: &DiffArgs,
     reader: &Reader,
+    progress: &Arc<Progress>,
 ) -> Result<Snapshot, Exit> {
     match (file, side) {
         (Some(snapshot), _) => Ok(snapshot),
         (None, Side::Registry(registry)) => {
             // Both sides have to be whole to be compared. A digest that has the tag on the other side may have none here, so
             // it is not left out as a part of an index.
-            of_registry(reader, registry, None, args.minimal && args.tag.is_none()).await
+            of_registry(reader, registry, None, args.minimal && args.tag.is_none(), progress).await
         }
         (None, Side::File(_)) => Err(Exit::Invalid),
     }

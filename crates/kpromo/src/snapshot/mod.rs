@@ -2,12 +2,13 @@
 
 mod diff;
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use diff::diff;
+use indicatif::MultiProgress;
 use manifest::Edges;
 use oci::{Reader, RegistryRoot, Tag};
 use promote::Run;
@@ -17,16 +18,17 @@ use transport::Door;
 
 use crate::args::{Limit, SnapshotArgs, SnapshotSource};
 use crate::cip;
+use crate::color;
 use crate::config::Config;
 use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
-use crate::render::{Lines, count};
-use crate::terminal::{Interrupts, print_error, print_help};
+use crate::render::{Lines, Progress, counted};
+use crate::terminal::{Interrupts, Stopped, print_error, print_help};
 use crate::watchdog;
 
 /// Prints a snapshot. Nothing is printed unless it is complete.
-pub(crate) async fn print(args: SnapshotArgs, environment: &Environment) -> Exit {
+pub(crate) async fn print(args: SnapshotArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     if args.ignores_manifests {
         tracing::warn!(
             "--snapshot reads the registry and ignores the manifests; --manifest-based-snapshot-of reads these"
@@ -37,11 +39,18 @@ pub(crate) async fn print(args: SnapshotArgs, environment: &Environment) -> Exit
         Err(exit) => return exit,
     };
     let reader = connection.client.reader();
-    bounded(&connection.door, args.timeout, Box::pin(take_and_print(&args, &reader, environment))).await
+    let progress = Progress::new(screen);
+    let work = Box::pin(take_and_print(&args, &reader, environment, &progress));
+    bounded(&connection.door, &progress, args.timeout, work).await
 }
 
-async fn take_and_print(args: &SnapshotArgs, reader: &Reader, environment: &Environment) -> Exit {
-    let (snapshot, exit) = match take(args, reader, environment).await {
+async fn take_and_print(
+    args: &SnapshotArgs,
+    reader: &Reader,
+    environment: &Environment,
+    progress: &Arc<Progress>,
+) -> Exit {
+    let (snapshot, exit) = match take(args, reader, environment, progress).await {
         Ok(taken) => taken,
         Err(exit) => return exit,
     };
@@ -57,23 +66,21 @@ async fn take(
     args: &SnapshotArgs,
     reader: &Reader,
     environment: &Environment,
+    progress: &Arc<Progress>,
 ) -> Result<(Snapshot, Exit), Exit> {
     let SnapshotArgs { registry, tag, minimal, .. } = args;
     let SnapshotSource::Manifests { manifests, limit, strict } = &args.source else {
-        let snapshot = of_registry(reader, registry, tag.as_ref(), *minimal).await?;
+        let snapshot = of_registry(reader, registry, tag.as_ref(), *minimal, progress).await?;
         return Ok((snapshot, Exit::Success));
     };
-    let color = !environment.no_color && io::stderr().is_terminal();
+    let color = color::on_stderr();
     let manifests = cip::load(manifests, limit, environment, color)?;
     let rejected = &manifests.rejected;
     if rejected.count() > 0 {
         print_error(&rejected.render(color));
     }
     if *strict && rejected.count() > 0 {
-        print_error(&format!(
-            "{} of the manifests are invalid; no snapshot was printed",
-            cip::entries(rejected)
-        ));
+        print_error(&format!("{}; no snapshot was printed", cip::invalid_entries(rejected)));
         return Err(Exit::Invalid);
     }
     manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -98,7 +105,8 @@ async fn take(
         snapshot.keep_tagged(tag);
     }
     if *minimal && snapshot.has_untagged() {
-        let children = children_of_indexes(&run(), reader, registry).await;
+        let children = children_of_indexes(&run(progress), reader, registry).await;
+        progress.clear();
         snapshot.leave_out_children(&children.map_err(|error| unavailable(&error))?);
     }
     let exit = if rejected.count() > 0 { Exit::Partial } else { Exit::Success };
@@ -111,17 +119,19 @@ async fn of_registry(
     registry: &RegistryRoot,
     tag: Option<&Tag>,
     minimal: bool,
+    progress: &Arc<Progress>,
 ) -> Result<Snapshot, Exit> {
-    let snapshot = read_registry(&run(), reader, registry, tag, minimal).await;
+    let snapshot = read_registry(&run(progress), reader, registry, tag, minimal).await;
+    progress.clear();
     let snapshot = snapshot.map_err(|error| unavailable(&error))?;
     let (images, digests) = (snapshot.images().count(), snapshot.digests());
-    tracing::info!("{registry}: {} images, {} digests", count(images as u64), count(digests as u64));
+    tracing::info!("{registry}: {}, {}", counted(images, "image"), counted(digests, "digest"));
     Ok(snapshot)
 }
 
-/// Returns a run whose events are logged.
-fn run() -> Run {
-    Run::new(vec![Arc::new(Lines::default())], CancellationToken::new())
+/// Returns a run whose events are logged and shown.
+fn run(progress: &Arc<Progress>) -> Run {
+    Run::new(vec![Arc::new(Lines::default()), Arc::<Progress>::clone(progress)], CancellationToken::new())
 }
 
 fn unavailable(error: &SnapshotError) -> Exit {
@@ -143,20 +153,30 @@ fn connected(config: Option<&Path>, environment: &Environment) -> Result<Connect
 }
 
 /// Does the work until it is done, an interrupt comes or the time is over.
-async fn bounded(door: &Door, timeout: Option<Duration>, work: impl Future<Output = Exit>) -> Exit {
+async fn bounded(
+    door: &Door,
+    progress: &Progress,
+    timeout: Option<Duration>,
+    work: impl Future<Output = Exit>,
+) -> Exit {
     let mut interrupts = Interrupts::new();
     let time_is_over = async {
         match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
+            Some(timeout) => {
+                tokio::time::sleep(timeout).await;
+                Stopped::TimedOut(timeout)
+            }
             None => std::future::pending().await,
         }
     };
     let why = tokio::select! {
         exit = work => return exit,
-        () = interrupts.next() => "interrupted",
-        () = time_is_over => "the time of --timeout is over",
+        () = interrupts.next() => Stopped::Interrupted,
+        why = time_is_over => why,
         never = watchdog::watch(door) => match never {},
+        never = progress.show(door) => match never {},
     };
+    progress.clear();
     print_error(&format!("{why}; the snapshot is not complete"));
     Exit::Interrupted
 }

@@ -12,13 +12,13 @@ use super::super::value::{BOOL, go_bool, path};
 /// Flags about the output, as they are written.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OutputFlags {
-    /// List every edge of the plan, with whole digests. Default: the first 50.
-    #[arg(long, help_heading = "Output", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
+    /// List every edge of the plan, with whole digests; by default, a terminal shows the first 50. Also shows a log of level debug.
+    #[arg(short, long, help_heading = "Output", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     verbose: bool,
-    /// Write the plan to this file as JSON.
+    /// Write the plan to this file as JSON; - is standard output, and then all else goes to standard error.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     output_plan: Option<OsString>,
-    /// Write a report of the run to this file as JSON.
+    /// Write a report of the run to this file as JSON; - as above.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     report: Option<OsString>,
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::super::human::count;
+use super::super::human::{count, counted};
 use super::LintResult;
 
 /// Returns the findings with their lines, and a summary.
@@ -17,27 +17,22 @@ pub(crate) fn lint_text(result: &LintResult, color: bool) -> String {
         let _ = writeln!(text, "and {} more\n", count(hidden as u64));
     }
     for (file, fixed) in &result.fixed {
-        let _ = writeln!(text, "fixed {file} ({})", number(*fixed, "correction"));
+        let _ = writeln!(text, "fixed {file} ({})", counted(*fixed, "correction"));
     }
     text.push_str(&summary(result));
     text
 }
 
 fn summary(result: &LintResult) -> String {
-    let files = number(result.files, "file");
+    let files = counted(result.files, "file");
     if result.errors + result.warnings == 0 {
         return format!("{files} checked: no findings\n");
     }
-    let (errors, warnings) = (number(result.errors, "error"), number(result.warnings, "warning"));
+    let (errors, warnings) = (counted(result.errors, "error"), counted(result.warnings, "warning"));
     let fixable = result.findings.iter().filter(|finding| !finding.fix.is_empty()).count();
     let fixable = match fixable {
         0 => String::new(),
         fixable => format!("; `--fix` corrects {}", count(fixable as u64)),
     };
     format!("{files} checked: {errors}, {warnings}{fixable}\n")
-}
-
-fn number(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", count(number as u64))
 }

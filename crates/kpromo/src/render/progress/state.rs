@@ -1,0 +1,379 @@
+//! How far a run is: what its events and the door have told so far.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use promote::{Event, Phase};
+use transport::{Queue, Tally};
+
+use super::super::human::{bytes, count, counted_of, duration};
+
+/// The time over which the rate is measured.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Before this part of a phase has passed, the time that is left is not told: too little is known.
+const SETTLED: Duration = Duration::from_secs(3);
+/// A host that has answered nothing for this long is named.
+const SILENT: Duration = Duration::from_secs(5);
+/// A host that rests for less than this is only paced, and not named.
+const LONG_REST: Duration = Duration::from_secs(1);
+/// A host is behind when its share is lower than that of all hosts by this many percent.
+const BEHIND: u64 = 20;
+/// The maximum number of hosts that are named.
+const HOSTS_SHOWN: usize = 4;
+
+/// What the door tells at one look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    /// The time since the start of the run.
+    pub(super) now: Duration,
+    pub(super) queues: Vec<Queue>,
+    pub(super) tally: Tally,
+    /// For each host, how long it has not answered.
+    pub(super) silent: BTreeMap<String, Duration>,
+}
+
+/// The work of a phase, in one unit.
+#[derive(Clone, Debug)]
+struct Work {
+    /// None: the run has no phases, such as that of a snapshot.
+    phase: Option<Phase>,
+    began: Duration,
+    units: &'static str,
+    done: usize,
+    all: usize,
+}
+
+impl Work {
+    /// Returns whether there is something to show. Without phases, nothing tells that the last unit was the last.
+    fn goes_on(&self) -> bool {
+        self.phase.is_some() || self.done < self.all
+    }
+}
+
+/// The part of a host in the promotion.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    done: usize,
+    all: usize,
+}
+
+/// Why requests wait for a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
+    /// It refuses requests for their rate.
+    RateLimited,
+    /// It answers with errors, or not at all.
+    Failing,
+}
+
+/// What is known of a host's refusals.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    refused: u64,
+    failed: u64,
+    cause: Cause,
+}
+
+/// How far a run is.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    work: Option<Work>,
+    /// The bytes of the blobs that are in their repositories, of those that are to be there.
+    bytes: (u64, u64),
+    hosts: BTreeMap<String, Share>,
+    troubles: BTreeMap<String, Trouble>,
+    /// The bytes that were sent until a time, over the last seconds.
+    sent: VecDeque<(Duration, u64)>,
+}
+
+impl State {
+    /// Takes an event, which happened at this time since the start of the run.
+    pub(super) fn observe(&mut self, event: &Event, now: Duration) {
+        match event {
+            Event::Started(phase) => {
+                self.work = Some(Work { phase: Some(*phase), began: now, units: "", done: 0, all: 0 });
+                self.bytes = (0, 0);
+                self.hosts.clear();
+                self.sent.clear();
+            }
+            Event::Ended { .. } => self.work = None,
+            Event::Work { units, more } => self.found(units, *more, now),
+            Event::Worked => {
+                if let Some(work) = &mut self.work {
+                    work.done += 1;
+                }
+            }
+            Event::ToPromote { host, images, bytes } => {
+                self.hosts.entry(host.api().to_owned()).or_default().all += images;
+                self.bytes.1 = self.bytes.1.saturating_add(*bytes);
+            }
+            Event::Blob { size, .. } => self.bytes.0 = self.bytes.0.saturating_add(*size),
+            Event::Promoted(promotion, _) | Event::Failed(promotion, _) | Event::Withheld(promotion, _) => {
+                if let Some(share) = self.hosts.get_mut(promotion.destination.host.api()) {
+                    share.done += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds work. A phase that goes on to something else counts anew.
+    fn found(&mut self, units: &'static str, more: usize, now: Duration) {
+        let phase = self.work.as_ref().and_then(|work| work.phase);
+        match &mut self.work {
+            Some(work) if work.units == units => work.all += more,
+            _ => self.work = Some(Work { phase, began: now, units, done: 0, all: more }),
+        }
+    }
+
+    /// Returns the lines of a terminal, or nothing between phases: the phase, and each host that is waited for or behind.
+    pub(super) fn lines(&mut self, look: &Look) -> Vec<String> {
+        self.learn(look);
+        let Some(work) = self.work.as_ref().filter(|work| work.goes_on()) else { return Vec::new() };
+        let mut lines = vec![self.phase(work, look.now)];
+        lines.extend(self.hosts_to_name(look).into_iter().map(|line| format!("           {line}")));
+        lines
+    }
+
+    /// Returns the line of a log, or nothing between phases.
+    pub(super) fn line(&mut self, look: &Look) -> Option<String> {
+        self.learn(look);
+        let work = self.work.as_ref().filter(|work| work.goes_on())?;
+        let line = self.phase(work, look.now);
+        let hosts = self.hosts_to_name(look);
+        let line = line.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some([line].into_iter().chain(hosts).collect::<Vec<_>>().join("; "))
+    }
+
+    /// Remembers what changes between looks.
+    fn learn(&mut self, look: &Look) {
+        let sent = look.tally.values().fold(0, |sum: u64, host| sum.saturating_add(host.sent));
+        self.sent.push_back((look.now, sent));
+        while self.sent.len() > 2 && self.sent[1].0 + WINDOW <= look.now {
+            self.sent.pop_front();
+        }
+        for (host, numbers) in &look.tally {
+            let (refused, failed) = (numbers.refused, numbers.faults + numbers.unanswered);
+            let cause = |known: &Trouble| match (refused > known.refused, failed > known.failed) {
+                (true, _) => Cause::RateLimited,
+                (_, true) => Cause::Failing,
+                _ => known.cause,
+            };
+            let first = if refused > 0 { Cause::RateLimited } else { Cause::Failing };
+            let cause = self.troubles.get(host).map_or(first, cause);
+            self.troubles.insert(host.clone(), Trouble { refused, failed, cause });
+        }
+    }
+
+    /// Describes the phase: how much of all is done, the rate, and the time that is left.
+    fn phase(&self, work: &Work, now: Duration) -> String {
+        let Work { phase, began, units, done, all } = work;
+        let mut parts = Vec::new();
+        if *all > 0 {
+            parts.push(counted_of(*done, *all, units));
+        }
+        let (moved, to_move) = self.bytes;
+        let is_promotion = *phase == Some(Phase::Promote) && to_move > 0;
+        if is_promotion {
+            parts.push(format!("{} of {}", bytes(moved.min(to_move)), bytes(to_move)));
+            parts.push(format!("{}/s", bytes(self.rate())));
+        }
+        let elapsed = now.saturating_sub(*began);
+        let share = if is_promotion { (moved, to_move) } else { (*done as u64, *all as u64) };
+        parts.push(match left(elapsed, share) {
+            Some(left) => format!("{} left", duration(left)),
+            None => duration(elapsed),
+        });
+        let name = phase.map_or_else(|| "reading".to_owned(), |phase| phase.to_string());
+        format!("{name:>10} {}", parts.join(", "))
+    }
+
+    /// Returns the bytes that are sent in a second.
+    fn rate(&self) -> u64 {
+        let (Some((began, first)), Some((now, last))) = (self.sent.front(), self.sent.back()) else {
+            return 0;
+        };
+        let milliseconds = u64::try_from(now.saturating_sub(*began).as_millis()).unwrap_or(u64::MAX);
+        last.saturating_sub(*first).saturating_mul(1000).checked_div(milliseconds).unwrap_or_default()
+    }
+
+    /// Describes the hosts that are waited for, and those that are behind the others.
+    fn hosts_to_name(&self, look: &Look) -> Vec<String> {
+        let (done, all) =
+            self.hosts.values().fold((0, 0), |(done, all), share| (done + share.done, all + share.all));
+        let share_of = |done: usize, all: usize| (done as u64 * 100).checked_div(all as u64).unwrap_or(100);
+        // What is waited for comes before what is slow.
+        let mut named: BTreeMap<&str, ((u8, u64), String)> = BTreeMap::new();
+        for (host, share) in &self.hosts {
+            let percent = share_of(share.done, share.all);
+            let silent = look.silent.get(host).filter(|silent| **silent >= SILENT && share.done < share.all);
+            if let Some(silent) = silent {
+                named.insert(host, ((1, percent), format!("no answer for {} s", silent.as_secs())));
+            } else if percent + BEHIND <= share_of(done, all) {
+                named.insert(host, ((2, percent), "behind the others".to_owned()));
+            }
+        }
+        for Queue { host, requests, rests } in &look.queues {
+            if *requests == 0 || *rests < LONG_REST {
+                continue;
+            }
+            let what = match self.troubles.get(host).map(|trouble| trouble.cause) {
+                Some(Cause::RateLimited) => "rate limited",
+                Some(Cause::Failing) | None => "failing",
+            };
+            let percent = self.hosts.get(host).map_or(0, |share| share_of(share.done, share.all));
+            let seconds = rests.as_secs_f64().ceil();
+            named.insert(host, ((0, percent), format!("{what}, next try in {seconds} s")));
+        }
+        let mut named: Vec<(&str, (u8, u64), String)> =
+            named.into_iter().map(|(host, (rank, text))| (host, rank, text)).collect();
+        named.sort_by_key(|(_, rank, _)| *rank);
+        let hidden = named.len().saturating_sub(HOSTS_SHOWN);
+        let lines = named.into_iter().take(HOSTS_SHOWN).map(|(host, _, text)| {
+            let share = self.hosts.get(host).filter(|share| share.all > 0);
+            // The word before a comma says what is wrong; how far the host is comes next.
+            match (share, text.split_once(", ")) {
+                (Some(Share { done, all }), Some((what, next))) => {
+                    format!("{host}: {what}, {} of {}, {next}", count(*done), count(*all))
+                }
+                (Some(Share { done, all }), None) => {
+                    format!("{host}: {text}, {} of {}", count(*done), count(*all))
+                }
+                (None, _) => format!("{host}: {text}"),
+            }
+        });
+        let more = (hidden > 0).then(|| format!("and {} more", count(hidden)));
+        lines.chain(more).collect()
+    }
+}
+
+/// Returns the time that is left if the rest takes as long as what is done, in proportion.
+fn left(elapsed: Duration, (done, all): (u64, u64)) -> Option<Duration> {
+    if done == 0 || done >= all || elapsed < SETTLED {
+        return None;
+    }
+    let seconds = u128::from(elapsed.as_secs().max(1)) * u128::from(all - done) / u128::from(done);
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use oci::{Copied, Repository};
+    use promote::Promotion;
+    use transport::HostTally;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn promotion(host: &str) -> Promotion {
+        let destination: Repository = format!("{host}/prod/app").parse().unwrap();
+        let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        Promotion { source: destination.at(digest), destination, tags: Vec::new() }
+    }
+
+    fn tally(host: &str, sent: u64, refused: u64) -> Tally {
+        [(host.to_owned(), HostTally { sent, refused, ..HostTally::default() })].into()
+    }
+
+    fn promoting(hosts: &[(&str, usize, u64)]) -> State {
+        let mut state = State::default();
+        state.observe(&Event::Started(Phase::Promote), Duration::ZERO);
+        state.observe(&Event::Work { units: "images", more: 10 }, Duration::ZERO);
+        for (host, images, bytes) in hosts {
+            let host = host.parse().unwrap();
+            state.observe(&Event::ToPromote { host, images: *images, bytes: *bytes }, Duration::ZERO);
+        }
+        state
+    }
+
+    #[test]
+    fn a_promotion_shows_bytes_of_all_bytes_the_rate_and_the_time_left() {
+        let mut state = promoting(&[("r.example", 10, 4 << 30)]);
+        let look = |seconds: u32, sent| Look {
+            now: SECOND * seconds,
+            tally: tally("r.example", sent, 0),
+            ..Look::default()
+        };
+        assert_eq!(state.lines(&look(0, 0)), ["   promote 0 of 10 images, 0 B of 4.0 GiB, 0 B/s, 0.0 s"]);
+        let destination = promotion("r.example").destination;
+        state.observe(&Event::Blob { destination, size: 1 << 30, sent: true }, SECOND * 10);
+        state.observe(&Event::Worked, SECOND * 10);
+        let lines = state.lines(&look(10, 1 << 30));
+        assert_eq!(lines, ["   promote 1 of 10 images, 1.0 GiB of 4.0 GiB, 102.3 MiB/s, 30.0 s left"]);
+        state.observe(&Event::Ended { phase: Phase::Promote, elapsed: SECOND }, SECOND * 11);
+        assert!(state.lines(&look(11, 1 << 30)).is_empty(), "between phases there is nothing to show");
+    }
+
+    #[test]
+    fn a_host_that_is_waited_for_has_a_line() {
+        let mut state = promoting(&[("r.example", 980, 0), ("s.example", 4, 0)]);
+        (0..412)
+            .for_each(|_| state.observe(&Event::Promoted(promotion("r.example"), Copied::default()), SECOND));
+        let queue = Queue { host: "r.example".to_owned(), requests: 3, rests: Duration::from_millis(3_200) };
+        let look = Look { tally: tally("r.example", 0, 7), queues: vec![queue], ..Look::default() };
+        let lines = state.lines(&look);
+        assert_eq!(lines[1].trim_start(), "r.example: rate limited, 412 of 980, next try in 4 s");
+        assert!(lines[2].contains("s.example: behind the others, 0 of 4"), "{lines:?}");
+        let line = state.line(&look).unwrap();
+        assert!(
+            line.starts_with("promote 0 of 10 images, ") && line.contains("; r.example: rate limited"),
+            "{line}"
+        );
+        assert!(!line.contains('\n') && !line.contains("  "), "{line}");
+    }
+
+    #[test]
+    fn a_host_that_fails_or_is_silent_is_not_called_rate_limited() {
+        let mut state = promoting(&[("r.example", 2, 0), ("s.example", 2, 0)]);
+        let failing = HostTally { faults: 3, ..HostTally::default() };
+        let queue = Queue { host: "r.example".to_owned(), requests: 1, rests: SECOND * 2 };
+        let look = Look {
+            tally: [("r.example".to_owned(), failing)].into(),
+            queues: vec![queue],
+            silent: [("s.example".to_owned(), SECOND * 12)].into(),
+            ..Look::default()
+        };
+        let lines = state.lines(&look).join("\n");
+        assert!(lines.contains("r.example: failing, 0 of 2, next try in 2 s"), "{lines}");
+        assert!(lines.contains("s.example: no answer for 12 s, 0 of 2"), "{lines}");
+        let paced = Queue { host: "r.example".to_owned(), requests: 9, rests: Duration::from_millis(900) };
+        assert_eq!(
+            state.lines(&Look { queues: vec![paced], ..Look::default() }).len(),
+            1,
+            "a short rest is the limit"
+        );
+    }
+
+    #[test]
+    fn many_hosts_are_counted() {
+        let mut state = promoting(&[]);
+        let queues =
+            (0..22).map(|number| Queue { host: format!("r{number}.example"), requests: 1, rests: SECOND });
+        let lines = state.lines(&Look { queues: queues.collect(), ..Look::default() });
+        assert_eq!((lines.len(), lines[5].trim_start()), (6, "and 18 more"));
+    }
+
+    #[test]
+    fn other_phases_count_their_units_and_begin_anew_with_others() {
+        let mut state = State::default();
+        state.observe(&Event::Started(Phase::Sign), Duration::ZERO);
+        state.observe(&Event::Work { units: "signatures", more: 1_000 }, Duration::ZERO);
+        (0..250).for_each(|_| state.observe(&Event::Worked, SECOND * 10));
+        let at = |seconds: u32| Look { now: SECOND * seconds, ..Look::default() };
+        assert_eq!(state.lines(&at(20)), ["      sign 250 of 1,000 signatures, 1 min 0 s left"]);
+        state.observe(&Event::Work { units: "manifests", more: 1 }, SECOND * 30);
+        assert_eq!(state.line(&at(31)).unwrap(), "sign 0 of 1 manifest, 1.0 s");
+    }
+
+    #[test]
+    fn what_has_no_phases_is_shown_too() {
+        let mut state = State::default();
+        state.observe(&Event::Work { units: "repositories", more: 8 }, Duration::ZERO);
+        state.observe(&Event::Worked, SECOND);
+        let line = state.line(&Look::default()).unwrap();
+        assert!(line.starts_with("reading 1 of 8 repositories"), "{line}");
+        (0..7).for_each(|_| state.observe(&Event::Worked, SECOND));
+        assert_eq!(state.line(&Look::default()), None, "all is read");
+    }
+}
