@@ -16,6 +16,7 @@ use crate::choice::{SigningArgs, TrustArgs};
 use crate::cip;
 use crate::environment::Environment;
 use crate::exit::Exit;
+use crate::render::counted;
 use crate::terminal::{Interrupts, print, print_error};
 use crate::verify;
 
@@ -257,7 +258,7 @@ impl World {
                 }
             }
             if signatures > 0 {
-                let _ = writeln!(text, "{}: and {signatures} tags of signatures", region.host());
+                let _ = writeln!(text, "{}: and {}", region.host(), counted(signatures, "signature tag"));
             }
         }
         text

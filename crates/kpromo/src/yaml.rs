@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use manifest::{Diagnostic, Position};
+use oci_types::text::counted;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
 
@@ -34,7 +35,7 @@ fn message(error: &Error) -> String {
             format!("expected {}, found {}", described(expected), shown(unexpected))
         }
         Error::SerdeInvalidLength { len, expected, .. } => {
-            format!("expected {}, found {len} items", described(expected))
+            format!("expected {}, found {}", described(expected), counted(*len, "item"))
         }
         Error::InvalidScalar { ty, .. } => format!("expected {}", described(ty)),
         Error::InvalidBooleanStrict { .. } => "expected true or false".to_owned(),

@@ -117,6 +117,11 @@ impl Error {
     pub fn problem(&self) -> Problem {
         let advice = match self {
             Self::Unavailable(error, _) => Problem::from(&**error).advice,
+            Self::Conflicts(..) => Some(
+                "correct the manifests at these places; a tag in production never moves, so other content needs another tag"
+                    .to_owned(),
+            ),
+            Self::Overlaps(_) => Some("remove one of the two entries, or give it another tag".to_owned()),
             _ => None,
         };
         Problem { error: self.to_string(), advice }

@@ -219,7 +219,7 @@ fn text(pem: &[u8]) -> Result<&str, String> {
 
 /// Reads the label and the content of a PEM text (RFC 7468).
 fn unwrap_pem(text: &str) -> Result<(String, Vec<u8>), TrustError> {
-    let bad = || unusable("it is not PEM");
+    let bad = || unusable(format!("it is no private key in PEM: {PRIVATE_KIND}"));
     let (_, rest) = text.split_once("-----BEGIN ").ok_or_else(bad)?;
     let (label, rest) = rest.split_once("-----").ok_or_else(bad)?;
     let (content, _) = rest.split_once(&format!("-----END {label}-----")).ok_or_else(bad)?;

@@ -101,8 +101,17 @@ pub(super) fn finish(
             });
             print_not_begun(end);
             print_skipped(report);
-            if outcome_word == INTERRUPTED {
-                print_error(&format!("{stopped}; the same command does the rest"));
+            match exit {
+                _ if outcome_word == INTERRUPTED => {
+                    print_error(&format!("{stopped}; the same command does the rest"));
+                }
+                Exit::Partial if !report.all_failures(plan).is_empty() => {
+                    print_help("run the same command again: it promotes only what is missing");
+                }
+                Exit::Unsigned => {
+                    print_help("run the same command again: it signs and records only what is missing");
+                }
+                _ => {}
             }
         }
     }
@@ -171,7 +180,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
         Owed::Nothing => nothing_to_do(rejected),
         Owed::Unknown => "Nothing to copy or tag. This was a dry run: nothing was written.\n",
         Owed::Something if args.confirm => "Nothing was written.\n",
-        Owed::Something => "This was a dry run: nothing was written.\n",
+        Owed::Something => "This was a dry run: nothing was written. --confirm carries it out.\n",
     });
     print_skipped(report);
 }

@@ -191,7 +191,10 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
 }
 
 /// Returns the observers of a run: the log, the report and the progress.
-pub(crate) fn observers(report: &Arc<ReportBuilder>, progress: &Arc<Progress>) -> Vec<Arc<dyn Observer<Event>>> {
+pub(crate) fn observers(
+    report: &Arc<ReportBuilder>,
+    progress: &Arc<Progress>,
+) -> Vec<Arc<dyn Observer<Event>>> {
     vec![Arc::new(Lines::default()), Arc::<ReportBuilder>::clone(report), Arc::<Progress>::clone(progress)]
 }
 

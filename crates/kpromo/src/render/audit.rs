@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use trust::audit::{Audited, Promotion, Record, RefusedKind, Signature, SignatureStatus, Summary};
 
+use super::human::counted;
 use crate::exit::Exit;
 use crate::image_audit::ImageAudit;
 
@@ -81,7 +82,7 @@ pub(crate) fn audit_text(audits: &[ImageAudit], signer: &str, platforms: bool) -
         text.push_str(&table(found));
         let (signed, all) = found.platforms_signed();
         if all > 0 {
-            let _ = writeln!(text, "{signed} of {all} platforms signed");
+            let _ = writeln!(text, "{signed} of {} signed", counted(all, "platform"));
         }
         if platforms {
             found.platforms.iter().for_each(|platform| platform_text(&mut text, platform));

@@ -1,6 +1,7 @@
 //! The plan: its edges, and a table with a line per project.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
@@ -28,28 +29,29 @@ pub(crate) struct PlanShape {
 }
 
 /// A line of a list: its group, and its text.
-type Line = (String, String);
+type Line = (Rc<str>, String);
 
 /// Lists what a person has to decide: the images that staging has lost, and those that do not get their signature or record.
 pub(crate) fn plan_open(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = String> {
     let mark = Paint::Attention.on(shape.color, "?");
-    let lost = plan.lost().map(|edge| {
+    let mut lines: Vec<Line> = Vec::new();
+    let title =
+        "lost: neither staging nor production has these images; correct the manifest or push them again";
+    let title: Rc<str> = title.into();
+    for edge in plan.lost() {
         let (destination, source) = ends(plan, edge, shape);
-        (
-            "lost: neither staging nor production has these images; correct the manifest or push them again"
-                .to_owned(),
-            format!("{mark} {destination} <- {source}\n"),
-        )
-    });
-    let refused = plan.missing().into_iter().filter_map(|image| {
-        let why = image.refused?.replace('\n', "\n    ");
-        Some((
-            "refused: these promoted images get neither signature nor record, because they have not passed"
-                .to_owned(),
-            format!("{mark} {}@{}: {why}\n", image.repository, shown(image.digest, shape.verbose)),
-        ))
-    });
-    listed(lost.chain(refused).collect(), shape)
+        lines.push((Rc::clone(&title), format!("{mark} {destination} <- {source}\n")));
+    }
+    let title =
+        "refused: these promoted images get neither signature nor record, because they have not passed";
+    let title: Rc<str> = title.into();
+    for image in plan.missing() {
+        let Some(why) = image.refused else { continue };
+        let (name, why) = (shown(image.digest, shape.verbose), why.replace('\n', "\n    "));
+        lines.push((Rc::clone(&title), format!("{mark} {}@{name}: {why}\n", image.repository)));
+    }
+    let all = lines.len();
+    listed(lines.into_iter(), all, shape)
 }
 
 /// Lists the edges that a confirmed run would copy or tag, by project, one per line: `+ prod/app:1.1 <- staging/app@sha256:82d5…`.
@@ -60,47 +62,51 @@ pub(crate) fn plan_edges(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = 
             projects.entry(plan.edges().project(edge)).or_default().push((edge, verdict));
         }
     }
-    let mark = Paint::Added.on(shape.color, "+");
-    let lines = projects.into_iter().flat_map(|(project, edges)| {
+    let all = projects.values().map(Vec::len).sum();
+    let mark: Rc<str> = Paint::Added.on(shape.color, "+").into();
+    // There may be a million edges, so a line is only made when it is printed.
+    let lines = projects.into_iter().flat_map(move |(project, edges)| {
         let tags = edges.iter().filter(|(_, verdict)| **verdict == Verdict::Tag).count();
         let parts = [(edges.len() - tags, "to copy"), (tags, "to tag")];
         let parts = parts.iter().filter(|(number, _)| *number > 0);
         let parts: Vec<String> = parts.map(|(number, what)| format!("{} {what}", count(*number))).collect();
-        let head = format!("{project}: {}", parts.join(", "));
-        let mark = mark.clone();
+        let title: Rc<str> = format!("{project}: {}", parts.join(", ")).into();
+        let mark = Rc::clone(&mark);
         edges.into_iter().map(move |(edge, _)| {
             let (destination, source) = ends(plan, edge, shape);
-            (head.clone(), format!("{mark} {destination} <- {source}\n"))
+            (Rc::clone(&title), format!("{mark} {destination} <- {source}\n"))
         })
     });
-    listed(lines.collect(), shape)
+    listed(lines, all, shape)
 }
 
 /// Lists what a confirmed run would attach to images, one image per line: `+ prod/app@sha256:82d5…: signature, promotion
 /// record`. Images that did not pass the gate are omitted.
 pub(crate) fn plan_missing(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = String> {
     let mark = Paint::Added.on(shape.color, "+");
-    let missing = plan.missing().into_iter().filter(|image| image.refused.is_none());
-    let lines = missing.map(|image: Missing<'_>| {
+    let missing: Vec<Missing<'_>> =
+        plan.missing().into_iter().filter(|image| image.refused.is_none()).collect();
+    let (all, title) = (missing.len(), Rc::<str>::from("to sign and record"));
+    let lines = missing.into_iter().map(move |image| {
         let lacks: Vec<String> = image.lacks.iter().map(ToString::to_string).collect();
         let name = format!("{}@{}", image.repository, shown(image.digest, shape.verbose));
-        ("to sign and record".to_owned(), format!("{mark} {name}: {}\n", lacks.join(", ")))
+        (Rc::clone(&title), format!("{mark} {name}: {}\n", lacks.join(", ")))
     });
-    listed(lines.collect(), shape)
+    listed(lines, all, shape)
 }
 
 /// Returns the lines with a title before each group, and the number of lines that are left out.
-fn listed(lines: Vec<Line>, shape: PlanShape) -> impl Iterator<Item = String> {
-    let most = if shape.is_capped { SHOWN } else { lines.len() };
-    let hidden = lines.len().saturating_sub(most);
+fn listed(lines: impl Iterator<Item = Line>, all: usize, shape: PlanShape) -> impl Iterator<Item = String> {
+    let most = if shape.is_capped { SHOWN } else { all };
+    let hidden = all.saturating_sub(most);
     let more = (hidden > 0).then(|| format!("  and {} more (--verbose lists them)\n", count(hidden)));
-    let mut current = None;
-    let lines = lines.into_iter().take(most).map(move |(group, line)| {
-        if current.as_ref() == Some(&group) {
+    let mut current: Option<Rc<str>> = None;
+    let lines = lines.take(most).map(move |(title, line)| {
+        if current.as_ref() == Some(&title) {
             return line;
         }
-        let text = format!("{}\n{line}", Paint::Title.on(shape.color, &group));
-        current = Some(group);
+        let text = format!("{}\n{line}", Paint::Title.on(shape.color, &title));
+        current = Some(title);
         text
     });
     lines.chain(more)
@@ -191,22 +197,22 @@ pub(super) fn table(header: &[&str]) -> Table {
 mod tests {
     use super::*;
 
-    fn lines(number: usize) -> Vec<Line> {
-        let group = |number: usize| if number < 40 { "one: 40 to copy" } else { "two: 20 to copy" };
-        (0..number).map(|number| (group(number).to_owned(), format!("+ {number}\n"))).collect()
+    fn lines(number: usize) -> impl Iterator<Item = Line> {
+        let group = |number| if number < 40 { "one: 40 to copy" } else { "two: 20 to copy" };
+        (0..number).map(|number| (group(number).into(), format!("+ {number}\n")))
     }
 
     #[test]
     fn a_list_has_a_title_for_each_group_and_ends_after_fifty_lines_on_a_terminal() {
         let shape = PlanShape { verbose: false, is_capped: true, color: false };
-        let text: String = listed(lines(60), shape).collect();
+        let text: String = listed(lines(60), 60, shape).collect();
         assert_eq!(text.lines().filter(|line| line.starts_with("+ ")).count(), 50, "{text}");
         assert!(text.starts_with("one: 40 to copy\n+ 0\n+ 1\n"), "{text}");
         assert!(text.contains("+ 39\ntwo: 20 to copy\n+ 40\n"), "{text}");
         assert!(text.ends_with("  and 10 more (--verbose lists them)\n"), "{text}");
-        let whole: String = listed(lines(60), PlanShape { is_capped: false, ..shape }).collect();
+        let whole: String = listed(lines(60), 60, PlanShape { is_capped: false, ..shape }).collect();
         assert_eq!(whole.lines().count(), 62, "{whole}");
-        assert_eq!(listed(Vec::new(), shape).count(), 0);
+        assert_eq!(listed(lines(0), 0, shape).count(), 0);
     }
 
     #[test]

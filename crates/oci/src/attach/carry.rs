@@ -2,6 +2,7 @@
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use oci_types::Digest;
+use oci_types::text::counted;
 use oci_types::{Repository, RepositoryPath, Tag};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -47,8 +48,8 @@ impl Writer {
         let size = blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
         if size > limit || blobs.len() > BLOBS_MAX {
             let what = format!(
-                "its {} blobs have {size} bytes; what is attached has at most {BLOBS_MAX} blobs of {limit} bytes",
-                blobs.len()
+                "it has {} of {size} bytes in all; what is attached has at most {BLOBS_MAX} blobs of {limit} bytes",
+                counted(blobs.len(), "blob")
             );
             let doing = format!("copying {source}@{digest} to {destination}");
             return Err(Error::new(doing, ErrorKind::Unreasonable(what)));

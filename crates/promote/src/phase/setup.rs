@@ -126,9 +126,9 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
             tracing::info!(edges = edges.repeated(), "asked for more than once, done once");
         }
         if edges.metadata() > 0 {
-            let count = edges.metadata();
+            let tags = oci::counted(edges.metadata(), "tag");
             run.emit(&Event::Warned(format!(
-                "{count} tags of signatures, attestations or SBOMs are left out: they are not images"
+                "left out, because that is no image: {tags} of signatures, attestations or SBOMs"
             )));
         }
         let Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache, .. } = job;

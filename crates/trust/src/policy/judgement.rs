@@ -3,7 +3,7 @@
 use std::fmt;
 
 use manifest::policy::{BuildLevel, Mode};
-use oci::Digest;
+use oci::{Digest, counted};
 use sigstore::Signatory;
 
 use super::predicate::InvalidPredicate;
@@ -288,7 +288,10 @@ impl fmt::Display for Violation {
             }
             Self::Forged => f.write_str("an attestation of it is forged, malformed or about something else"),
             Self::NoPlatform => f.write_str("an index without SLSA provenance that lists no platform"),
-            Self::Platforms { failed, all } => write!(f, "{failed} of its {all} platforms do not pass"),
+            Self::Platforms { failed, all } => {
+                let verb = if *failed == 1 { "does" } else { "do" };
+                write!(f, "{failed} of its {} {verb} not pass", counted(*all, "platform"))
+            }
             Self::TooDeep => f.write_str("its indexes are nested too deep"),
         }
     }

@@ -101,7 +101,7 @@ fn a_judgement_says_what_was_found_and_obeys_nobody() {
     let sbom = attested("index", stranger(), SPDX, json!({}));
     let judgement = judge(Some(&usual()), &index(vec![sbom], platforms));
     insta::assert_snapshot!(judgement.to_string(), @r"
-    1 of its 2 platforms do not pass
+    1 of its 2 platforms does not pass
       https://spdx.dev/Document at index.att, signed by builder@project.iam.gserviceaccount.com.evil.example (https://accounts.google.com): ignored, this is none of the policy's signers
       sha256:5861314d7fccb39c2192173240eab44fa35ca66426201ca2acd0630a6258dd51 (linux/amd64): passes, SLSA build level 3
         https://slsa.dev/provenance/v1 at amd64.att, signed by builder@project.iam.gserviceaccount.com (https://accounts.google.com): accepted, built by https://cloudbuild.googleapis.com/GoogleHostedWorker from git+https://github.com/org/repo@refs/heads/main, level 3
