@@ -236,9 +236,81 @@ impl Observer<Event> for Lines {
 
 #[cfg(test)]
 mod tests {
-    use indicatif::ProgressDrawTarget;
+    use std::io;
+
+    use indicatif::{ProgressDrawTarget, TermLike};
 
     use super::*;
+
+    /// A terminal of eighty columns that keeps what is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct Terminal(Arc<Mutex<String>>);
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(&format!("{text}\n"))
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Terminal {
+        /// Returns what was written since the last look.
+        fn take(&self) -> String {
+            std::mem::take(&mut self.0.lock().unwrap())
+        }
+    }
+
+    /// The clock is the test's own.
+    #[tokio::test(start_paused = true)]
+    async fn a_terminal_is_drawn_during_a_phase_and_left_alone_between_phases() {
+        let terminal = Terminal::default();
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let progress = Progress::new(&MultiProgress::with_draw_target(target));
+        let queue = transport::Queue {
+            host: "us-west2.example".to_owned(),
+            requests: 3,
+            rests: Duration::from_secs(4),
+        };
+        let look = || Look { now: progress.began.elapsed(), queues: vec![queue.clone()], ..Look::default() };
+        let drawing = async || {
+            let drawn = progress.draw(look);
+            assert!(tokio::time::timeout(Duration::from_secs(1), drawn).await.is_err());
+            terminal.take()
+        };
+        assert_eq!(drawing().await.trim(), "", "nothing goes on");
+        progress.observe(&Event::Started(promote::Phase::Sign));
+        progress.observe(&Event::Work { units: "signatures", more: 4 });
+        let drawn = drawing().await;
+        assert!(drawn.contains("sign 0 of 4 signatures") && drawn.contains("us-west2.example: "), "{drawn}");
+        progress.observe(&Event::Ended { phase: promote::Phase::Sign, elapsed: Duration::from_secs(1) });
+        terminal.take();
+        assert_eq!(drawing().await.trim(), "", "results are printed now");
+        assert!(progress.lines.lock().unwrap().is_empty());
+    }
 
     /// The clock is the test's own.
     #[tokio::test(start_paused = true)]

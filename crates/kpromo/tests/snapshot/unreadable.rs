@@ -219,7 +219,7 @@ async fn a_registry_that_hangs_is_waited_for_until_the_time_is_over() {
     server.faults().add(Fault::new(Effect::Hang));
     let ran = cip(&["--snapshot", &format!("{}/prod", server.host()), "--timeout=1s"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (130, ""), "{}", ran.stderr);
-    assert!(ran.stderr.contains("--timeout is over"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("timed out: "), "{}", ran.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
