@@ -199,7 +199,7 @@ mod tests {
 
     fn lines(number: usize) -> impl Iterator<Item = Line> {
         let group = |number| if number < 40 { "one: 40 to copy" } else { "two: 20 to copy" };
-        (0..number).map(|number| (group(number).into(), format!("+ {number}\n")))
+        (0..number).map(move |number| (group(number).into(), format!("+ {number}\n")))
     }
 
     #[test]
