@@ -94,12 +94,12 @@ impl Watchdog {
             }
             episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
-            let wait = if *requests == 1 { "waits" } else { "wait" };
+            let (wait, have) = if *requests == 1 { ("waits", "has") } else { ("wait", "have") };
             let mut warning = format!(
                 "{host} refuses or fails requests and is left alone for {seconds} s; {requests} {wait} for it"
             );
             if *rests < LONG_REST {
-                warning.push_str(&format!(", and have waited for {} s", episode.waited));
+                warning.push_str(&format!(", and {have} waited for {} s", episode.waited));
             }
             warnings.push(warning);
         }

@@ -180,6 +180,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
         Owed::Nothing => nothing_to_do(rejected),
         Owed::Unknown => "Nothing to copy or tag. This was a dry run: nothing was written.\n",
         Owed::Something if args.confirm => "Nothing was written.\n",
+        Owed::Something if plan.is_empty() => "This was a dry run: nothing was written.\n",
         Owed::Something => "This was a dry run: nothing was written. --confirm carries it out.\n",
     });
     print_skipped(report);
