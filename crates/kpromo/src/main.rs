@@ -117,7 +117,7 @@ fn main() -> ExitCode {
         },
         Command::Gh(flags) => match flags.resolve() {
             Ok(args) => runtime.block_on(gh::run(&args, &environment, &screen)),
-            Err(text) => return usage(&Cli::conflict(text)),
+            Err(text) => return conflict(text),
         },
         Command::Manifest(ManifestCommand::Add(flags)) => match flags.resolve() {
             Ok(args) => manifest_add::run(&args),

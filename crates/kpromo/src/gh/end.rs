@@ -12,8 +12,8 @@ use crate::args::GhArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::write_file;
-use crate::render::{bytes, count};
-use crate::terminal::{print_error, print_help};
+use crate::render::{bytes, count, counted};
+use crate::terminal::{Stopped, print_error, print_help};
 
 /// The version of the schema, which is documented in `docs/reference/github-releases.md`.
 const SCHEMA: u32 = 1;
@@ -25,7 +25,7 @@ pub(super) enum End {
     /// The plan was carried out, or shown in a dry run.
     Finished,
     /// It was abandoned.
-    CutShort,
+    CutShort(Stopped),
 }
 
 #[derive(Debug, Serialize)]
@@ -80,7 +80,7 @@ pub(super) fn finish(args: &GhArgs, end: &End, outcome: &Outcome, door: &Door) -
         End::GivenUp(failure) => {
             failure.print();
         }
-        End::CutShort => print_error("interrupted"),
+        End::CutShort(stopped) => print_error(&stopped.to_string()),
         End::Finished => tell(args, &done),
     }
     if let Some(path) = &args.files_manifest
@@ -147,10 +147,10 @@ fn tell(args: &GhArgs, done: &Done) {
     if not_begun > 0 {
         print_error("interrupted: files are missing; the same command completes them");
     } else if failed > 0 {
-        print_error(&format!("failed: {} files; the others are complete", count(failed as u64)));
+        print_error(&format!("failed: {}; the others are complete", counted(failed, "file")));
     } else if conflicts > 0 {
-        let number = count(conflicts as u64);
-        print_error(&format!("there with other content: {number} files; the others are complete"));
+        let files = counted(conflicts, "file");
+        print_error(&format!("there with other content: {files}; the others are complete"));
     }
     // Advice that holds for many failures is given once.
     let advice: BTreeSet<&str> = done.failed.iter().filter_map(|failure| failure.advice).collect();
@@ -168,8 +168,8 @@ fn judge(args: &GhArgs, end: &End, done: &Done) -> (&'static str, Exit) {
             Exit::Interrupted => ("interrupted", Exit::Interrupted),
             exit => ("refused", exit),
         },
-        End::CutShort if done.is_writing => ("interrupted", Exit::InterruptedWriting),
-        End::CutShort => ("interrupted", Exit::Interrupted),
+        End::CutShort(_) if done.is_writing => ("interrupted", Exit::InterruptedWriting),
+        End::CutShort(_) => ("interrupted", Exit::Interrupted),
         End::Finished if done.not_begun > 0 => ("interrupted", Exit::InterruptedWriting),
         End::Finished if !done.failed.is_empty() => ("failed", Exit::Partial),
         End::Finished if !done.conflicts.is_empty() => ("conflict", Exit::Conflict),
@@ -190,7 +190,7 @@ fn report(
     let done = outcome.done().clone();
     let failure = match end {
         End::GivenUp(failure) => Some(failure),
-        End::Finished | End::CutShort => None,
+        End::Finished | End::CutShort(_) => None,
     };
     Report {
         schema: SCHEMA,

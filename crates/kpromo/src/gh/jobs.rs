@@ -7,10 +7,9 @@ use manifest::files::StoreUrl;
 use manifest::releases::{ReleaseBucket, ReleaseEntry, ReleaseFolder, load_releases};
 
 use crate::args::{GhArgs, ReleaseSource};
-use crate::environment::Environment;
+use crate::color;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::file_manifests::has_color;
 use crate::output::check_file;
 
 /// Releases of a repository, and the places that they go to.
@@ -40,7 +39,7 @@ impl Jobs {
     ///
     /// # Errors
     /// If anything of it cannot be used.
-    pub(super) fn checked(args: &GhArgs, environment: &Environment) -> Result<Self, Failure> {
+    pub(super) fn checked(args: &GhArgs) -> Result<Self, Failure> {
         let invalid = |text: String| Failure::new(Exit::Invalid, text);
         let entries = match &args.source {
             ReleaseSource::Flags(entry) => vec![ReleaseEntry::clone(entry)],
@@ -49,7 +48,7 @@ impl Jobs {
                     tracing::warn!("--config is given, so these flags are ignored: {}", ignored.join(", "));
                 }
                 load_releases(file, !args.download_only)
-                    .map_err(|faults| invalid(faults.render(has_color(environment))))?
+                    .map_err(|faults| invalid(faults.render(color::on_stderr())))?
             }
         };
         let output = args.output_dir.as_deref().map(folder_url).transpose().map_err(invalid)?;

@@ -42,7 +42,7 @@ const FINISHING: &str = "small files are completed, and uploads in parts are abo
 
 /// Copies releases.
 pub(crate) async fn run(args: &GhArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
-    let prepared = Jobs::checked(args, environment).and_then(|jobs| {
+    let prepared = Jobs::checked(args).and_then(|jobs| {
         let invalid = |text: String| Failure::new(Exit::Invalid, text);
         let config =
             Config::of(args.config.as_deref(), environment).map_err(|error| invalid(error.to_string()))?;
@@ -55,10 +55,11 @@ pub(crate) async fn run(args: &GhArgs, environment: &Environment, screen: &Multi
     let github = GitHub::new(connected.door().clone(), args.api_url.clone(), environment.forge_token.clone());
     let (outcome, progress, stop) = (Outcome::default(), Progress::new(screen), CancellationToken::new());
     let interrupts = Interrupts::new();
+    let why = interrupts.why();
     let copying = copy(args, &github, &connected, &jobs, &outcome, &progress, &stop);
     let end = tokio::select! {
         ended = copying => ended.map_or_else(End::GivenUp, |()| End::Finished),
-        () = interrupts.until_abandoned(args.timeout, &stop, || outcome.done().is_writing, FINISHING) => End::CutShort,
+        () = interrupts.until_abandoned(args.timeout, &stop, || outcome.done().is_writing, FINISHING) => End::CutShort(why.get()),
         never = watchdog::watch(connected.door()) => match never {},
     };
     finish(args, &end, &outcome, connected.door())
