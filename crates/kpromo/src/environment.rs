@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use transport::Secret;
 use trust::CiJob;
 
+use crate::args::ShardVariables;
 use crate::credentials::{AwsPlaces, Places};
 
 /// The relevant environment variables, read once.
@@ -25,6 +26,8 @@ pub(crate) struct Environment {
     pub(crate) config: Option<PathBuf>,
     /// The CI job that runs this process: see [`ci_job`].
     pub(crate) job: CiJob,
+    /// `KPROMO_SHARDS`, `JOB_COMPLETION_INDEX`: the shard of a promotion, unless a flag names one.
+    pub(crate) shard: ShardVariables,
     /// `PULL_BASE_SHA`: the base commit of a Prow job's change.
     pub(crate) pull_base_sha: Option<String>,
     /// `GITHUB_TOKEN`, or else `GH_TOKEN`: the token for the API of the forge, and for pushes by HTTPS.
@@ -115,6 +118,7 @@ impl Environment {
             storage_emulator: text("STORAGE_EMULATOR_HOST"),
             config: path("KPROMO_CONFIG"),
             job: ci_job(text),
+            shard: ShardVariables { count: shown("KPROMO_SHARDS"), index: shown("JOB_COMPLETION_INDEX") },
             pull_base_sha: text("PULL_BASE_SHA"),
             forge_token: text("GITHUB_TOKEN").or_else(|| text("GH_TOKEN")).map(Secret::new),
             no_color: variable("NO_COLOR").is_some(),
@@ -181,6 +185,11 @@ fn path(name: &str) -> Option<PathBuf> {
 
 fn text(name: &str) -> Option<String> {
     variable(name).and_then(|value| value.into_string().ok())
+}
+
+/// Returns a variable that is set, even if it is not text: it is then wrong, and must not count as not set.
+fn shown(name: &str) -> Option<String> {
+    variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

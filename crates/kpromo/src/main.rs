@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     let exit = match cli.command {
         Command::Cip(flags) => match flags.snapshot() {
             Ok(Some(args)) => runtime.block_on(snapshot::print(args, &environment)),
-            Ok(None) => match flags.resolve() {
+            Ok(None) => match flags.resolve().and_then(|args| args.or_shard_of(&environment.shard)) {
                 Ok(args) => runtime.block_on(cip::run(&args, &environment, &screen)),
                 Err(text) => return usage(&Cli::conflict(text)),
             },

@@ -12,12 +12,14 @@ use clap::Args;
 use clap::builder::OsStringValueParser;
 use oci::SpoolSettings;
 use output::OutputFlags;
+use promote::Shard;
 pub(crate) use registries::CacheArgs;
 use registries::RegistryFlags;
 
 use super::config::ConfigFlags;
 use super::lint::revision;
 use super::manifests::{Limit, ManifestSource, limit, manifests};
+use super::shard::{ShardFlags, ShardVariables};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, duration, go_bool};
@@ -78,6 +80,8 @@ pub(crate) struct CipFlags {
     diff_base: Option<String>,
 
     #[command(flatten)]
+    shard: ShardFlags,
+    #[command(flatten)]
     config: ConfigFlags,
 
     /// Stop after this time, as if interrupted: "90s", "2h 30m".
@@ -119,6 +123,8 @@ pub(crate) struct CipFlags {
 pub(crate) struct CipArgs {
     pub(crate) manifests: ManifestSource,
     pub(crate) limit: Limit,
+    /// The shard of the promotion; none: all of it.
+    pub(crate) shard: Option<Shard>,
     pub(crate) confirm: bool,
     pub(crate) parse_only: bool,
     pub(crate) strict: bool,
@@ -152,6 +158,7 @@ impl CipArgs {
         Self {
             manifests,
             limit: Limit::None,
+            shard: None,
             confirm: false,
             parse_only: false,
             strict: false,
@@ -170,6 +177,15 @@ impl CipArgs {
             output_plan: None,
             report: None,
         }
+    }
+
+    /// The same, for the shard that the environment names unless a flag names one.
+    ///
+    /// # Errors
+    /// If the variables do not name a shard.
+    pub(crate) fn or_shard_of(self, variables: &ShardVariables) -> Result<Self, String> {
+        let shard = self.shard.map_or_else(|| variables.shard(), |shard| Ok(Some(shard)))?;
+        Ok(Self { shard, ..self })
     }
 }
 
@@ -205,6 +221,7 @@ impl CipFlags {
         Ok(CipArgs {
             manifests,
             limit,
+            shard: self.shard.shard,
             confirm: self.confirm,
             parse_only: self.parse_only,
             strict: self.strict,
@@ -238,6 +255,7 @@ impl CipFlags {
         let excluded = [
             ("--confirm", flags.confirm),
             ("--parse-only", flags.parse_only),
+            ("--shard", flags.shard.shard.is_some()),
             ("--output-plan", output.plan.is_some()),
             ("--report", output.report.is_some()),
             ("--inventory-cache", flags.registries.names_cache()),

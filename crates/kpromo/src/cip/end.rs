@@ -120,10 +120,11 @@ fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
 fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
+        let there = args.shard.map_or_else(String::new, |shard| format!(" at a host of shard {shard}"));
         let why = match &args.limit {
-            Limit::None => format!("{entry} asks for an image"),
+            Limit::None => format!("{entry} asks for an image{there}"),
             Limit::ProwChange | Limit::Since(_) | Limit::Revision(_) => {
-                format!("{entry} asks for an image that the earlier commit did not ask for")
+                format!("{entry} asks for an image{there} that the earlier commit did not ask for")
             }
         };
         print(&format!("Nothing to promote: {why}.\n"));

@@ -19,6 +19,7 @@ use trust::Problem;
 
 use crate::event::{Event, Phase, Promotion, ScannedImage};
 use crate::phase::{Failure, Plan, Summary};
+use crate::shard::Shard;
 
 /// The version of the schema, which is documented in `docs/reference/report.md`.
 const SCHEMA: u32 = 1;
@@ -32,6 +33,7 @@ pub struct ReportBuilder {
 
 #[derive(Debug, Default)]
 struct Entries {
+    shard: Option<Shard>,
     promoted: Vec<(Promotion, Copied)>,
     failed: Vec<(Promotion, Problem)>,
     examined: Vec<ExaminedImage>,
@@ -89,6 +91,8 @@ pub struct Report {
     outcome: String,
     exit_code: u8,
     confirmed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<Shard>,
     started: Timestamp,
     elapsed_seconds: f64,
     phase_seconds: BTreeMap<String, f64>,
@@ -226,6 +230,11 @@ impl ReportBuilder {
         self.entries().writing
     }
 
+    /// Records that the run is one shard of a promotion.
+    pub fn set_shard(&self, shard: Shard) {
+        self.entries().shard = Some(shard);
+    }
+
     /// Adds the entries and projects of the manifests that are left out, as `file:line:column: message`.
     pub fn reject(&self, rejected: impl IntoIterator<Item = String>) {
         self.entries().rejected.extend(rejected);
@@ -283,6 +292,7 @@ impl ReportBuilder {
             outcome: ending.outcome.to_owned(),
             exit_code: ending.exit_code,
             confirmed: ending.confirmed,
+            shard: entries.shard,
             started: self.started,
             elapsed_seconds: self.elapsed().as_secs_f64(),
             phase_seconds: entries.seconds.clone(),

@@ -198,6 +198,7 @@ impl World {
             checks_attached: false,
             cache: None,
             completion: promote::Completion::Named,
+            shard: None,
         }
     }
 
