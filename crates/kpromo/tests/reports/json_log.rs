@@ -84,7 +84,6 @@ async fn whatever_ends_a_command_is_a_line() {
         (&["report", "merge", "-", "no-such-file.json"], 10),
         (&["report", "merge", "-"], 2),
         (&["manifest", "add", "app", "v1", "not-a-digest"], 2),
-        (&["snapshot", "no-such-file.yaml"], 2),
     ] {
         let ran = kpromo_with(&[&json[..], words].concat());
         assert_eq!(ran.code, code, "{words:?}: {}", ran.stderr);

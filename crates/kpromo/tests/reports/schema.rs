@@ -83,7 +83,7 @@ async fn a_field_that_the_schema_does_not_know_is_refused_at_every_depth() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_timeline_adds_up_to_the_requests_of_each_registry() {
     let world = World::new().await;
-    World::answer(&world.production, StatusCode::TOO_MANY_REQUESTS, Kind::UploadOpen, 3);
+    World::answer(&world.production, StatusCode::TOO_MANY_REQUESTS, Kind::ManifestPut, 3);
     World::answer(&world.staging, StatusCode::BAD_GATEWAY, Kind::ManifestGet, 1);
     world.staging.faults().add(Fault::new(Effect::Reset).on(Kind::BlobGet).times(1));
     let (ran, report) = world.report(&["--confirm"]);

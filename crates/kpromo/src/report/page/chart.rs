@@ -42,7 +42,12 @@ pub(super) fn timeline(html: &mut Html, timeline: &ReportTimeline) {
     ));
     html.markup("</p>\n");
     let buckets = timeline.hosts.values().map(HostTimeline::buckets).max().unwrap_or(0).max(BUCKETS_MIN);
-    for (host, numbers) in timeline.hosts.iter().take(HOSTS_MAX) {
+    let mut hosts: Vec<(&String, &HostTimeline)> = timeline.hosts.iter().collect();
+    hosts.sort_by_key(|(name, host)| {
+        let has_faults = !host.faults.is_empty() || !host.unanswered.is_empty();
+        (!has_faults, host.refused.is_empty(), *name)
+    });
+    for (host, numbers) in hosts.into_iter().take(HOSTS_MAX) {
         drawing(html, host, numbers, buckets, width);
     }
     note(html, timeline.hosts.len(), HOSTS_MAX, "registries");

@@ -124,6 +124,8 @@ fn listed(html: &mut Html, title: &'static str, all: &[Failed]) {
         });
         reasons[place].1.push(&failed.item);
     }
+    // What concerns most images comes first.
+    reasons.sort_by_key(|(_, items)| std::cmp::Reverse(items.len()));
     for (first, items) in reasons.iter().take(REASONS_MAX) {
         let items: Vec<&str> = items.iter().copied().filter(|item| !item.is_empty()).collect();
         // A reason without items is found by its own text.

@@ -138,14 +138,14 @@ pub(super) fn image(html: &mut Html, name: &str) {
 }
 
 /// A table: its caption, its columns and its rows.
-pub(super) struct Table {
+pub(super) struct Table<'a> {
     /// The name of the table.
     pub(super) caption: &'static str,
     /// The titles of the columns.
-    pub(super) columns: &'static [&'static str],
+    pub(super) columns: &'a [&'static str],
 }
 
-impl Table {
+impl Table<'_> {
     /// Adds the table. Of many rows the first ones are shown, and a note says so.
     pub(super) fn write(&self, html: &mut Html, rows: impl ExactSizeIterator<Item = Vec<Cell>>) {
         let total = rows.len();
@@ -165,6 +165,7 @@ impl Table {
             for (index, cell) in row.iter().enumerate() {
                 let (begin, end) = match (index, cell.is_number()) {
                     (0, _) => ("<th scope=\"row\">", "</th>"),
+                    _ if matches!(cell, Cell::Image(_)) => ("<td class=\"image\">", "</td>"),
                     (_, true) => ("<td class=\"number\">", "</td>"),
                     (_, false) => ("<td>", "</td>"),
                 };

@@ -78,7 +78,7 @@ pub(super) fn overview(html: &mut Html, report: &Report) {
 
 /// Adds the runs of a merged report, the worst first.
 pub(super) fn runs(html: &mut Html, report: &Report) {
-    if report.shards.is_empty() {
+    if report.shards.len() < 2 {
         return;
     }
     html.markup("<section data-group><h2>Runs</h2>\n");

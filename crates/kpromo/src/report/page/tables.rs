@@ -6,12 +6,15 @@ use promote::phase::Count;
 use promote::{HostTraffic, Report, ReportedScan};
 
 use super::chart::{phase_bar, timeline};
-use super::markup::{Cell, Html, Table};
+use super::markup::{Cell, Html, Table, note};
 use super::overview::seconds;
 use crate::render::{bytes, count};
 
 /// The phases in their order.
 const PHASES: [&str; 8] = ["setup", "plan", "provenance", "scan", "validate", "promote", "sign", "attest"];
+
+/// The maximum number of warnings.
+const WARNINGS_MAX: usize = 500;
 
 /// What was done for a project or at a host.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +43,15 @@ fn done(report: &Report, keys: impl Fn(&str, Option<&str>) -> Option<String>) ->
 }
 
 /// Adds a table of projects or hosts, those with problems first.
-fn by_key(html: &mut Html, table: &Table, counts: &BTreeMap<String, Count>, done: &BTreeMap<String, Done>) {
+fn by_key(
+    html: &mut Html,
+    caption: &'static str,
+    key: &'static str,
+    counts: &BTreeMap<String, Count>,
+    done: &BTreeMap<String, Done>,
+) {
+    let columns = [&[key], &COLUMNS[..]].concat();
+    let table = Table { caption, columns: &columns };
     let names: BTreeSet<&String> = counts.keys().chain(done.keys()).collect();
     let mut rows: Vec<(&String, Count, Done)> = names
         .into_iter()
@@ -75,8 +86,8 @@ fn by_key(html: &mut Html, table: &Table, counts: &BTreeMap<String, Count>, done
     );
 }
 
-const COLUMNS: &[&str] = &[
-    "",
+/// The columns behind the name.
+const COLUMNS: [&str; 11] = [
     "edges",
     "done before",
     "to copy",
@@ -98,7 +109,7 @@ pub(super) fn projects(html: &mut Html, report: &Report) {
         return;
     }
     html.markup("<section data-group><h2>By project</h2>\n");
-    by_key(html, &Table { caption: "Edges and images by project", columns: COLUMNS }, &counts, &done);
+    by_key(html, "Edges and images by project", "project", &counts, &done);
     html.markup("</section>\n");
 }
 
@@ -111,12 +122,7 @@ pub(super) fn hosts(html: &mut Html, report: &Report) {
         return;
     }
     html.markup("<section data-group><h2>By region</h2>\n");
-    by_key(
-        html,
-        &Table { caption: "Edges and images by destination host", columns: COLUMNS },
-        &counts,
-        &done,
-    );
+    by_key(html, "Edges and images by destination host", "host", &counts, &done);
     html.markup("</section>\n");
 }
 
@@ -253,13 +259,15 @@ pub(super) fn registries(html: &mut Html, report: &Report) {
 
 /// Adds the warnings.
 pub(super) fn notices(html: &mut Html, report: &Report) {
-    // Lost images are among the failures already.
     if report.warnings.is_empty() {
         return;
     }
-    html.markup("<section data-group><h2>Warnings</h2>\n");
-    let table = Table { caption: "Warnings of the run", columns: &["warning"] };
-    table.write(html, report.warnings.iter().map(|warning| vec![Cell::Text(warning.clone())]));
+    html.markup("<section data-group><h2>Warnings</h2>\n<ul class=\"warnings\">\n");
+    for warning in report.warnings.iter().take(WARNINGS_MAX) {
+        html.element("<li data-row>", warning, "</li>\n");
+    }
+    html.markup("</ul>\n");
+    note(html, report.warnings.len(), WARNINGS_MAX, "warnings");
     html.markup("</section>\n");
 }
 
