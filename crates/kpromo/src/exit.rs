@@ -51,7 +51,7 @@ impl Exit {
     }
 
     /// Returns what the exit code means, in a few words.
-    const fn meaning(self) -> &'static str {
+    pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Success => "done",
             Self::Failure => {

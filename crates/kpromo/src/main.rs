@@ -27,6 +27,7 @@ mod scans;
 mod serve;
 mod sigcheck;
 mod snapshot;
+mod telemetry;
 mod terminal;
 mod verify;
 mod version;

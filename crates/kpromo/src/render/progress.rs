@@ -138,6 +138,7 @@ impl Observer<Event> for Lines {
             Event::Lost(text) => tracing::error!("{text}"),
             Event::Blob { destination, size, sent } => tracing::trace!(%destination, size, sent, "blob"),
             Event::Tagged(reference) => tracing::debug!(%reference, "tagged"),
+            Event::Begun(promotion) => tracing::trace!("promoting {promotion}"),
             Event::Promoted(promotion, copied) => {
                 tracing::info!(sent = bytes(copied.bytes_sent), "promoted {promotion}");
             }

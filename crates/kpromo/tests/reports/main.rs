@@ -10,4 +10,5 @@ mod page;
 mod schema;
 #[path = "../support/mod.rs"]
 mod support;
+mod trace;
 mod world;

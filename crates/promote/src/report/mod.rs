@@ -483,7 +483,7 @@ impl Observer<Event> for ReportBuilder {
             Event::Unrecorded(image, problem) => {
                 entries.unrecorded.push(UnsignedImage::new(image, problem));
             }
-            Event::Work { .. } | Event::Worked => {}
+            Event::Work { .. } | Event::Worked | Event::Begun(_) => {}
         }
     }
 }
