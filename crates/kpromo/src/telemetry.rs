@@ -114,7 +114,7 @@ impl Trace {
     }
 
     /// Returns the observer of the run.
-    pub(crate) fn observer(&self) -> Arc<dyn Observer> {
+    pub(crate) fn observer(&self) -> Arc<dyn Observer<Event>> {
         Arc::<Spans>::clone(&self.spans)
     }
 
@@ -203,7 +203,7 @@ impl Spans {
     }
 }
 
-impl Observer for Spans {
+impl Observer<Event> for Spans {
     fn observe(&self, event: &Event) {
         match event {
             Event::Started(phase) => {

@@ -16,8 +16,8 @@ pub use merge::merge;
 use oci::{Copied, Digest, DigestReference, Repository};
 pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
 pub use read::InvalidReport;
-pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
 use run::Observer;
+pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
 use serde::{Deserialize, Serialize};
 use trust::Problem;
 
