@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub(crate) client: Client,
     /// The door that every request goes through.
     pub(crate) door: Door,
+    /// The settings of the door.
+    pub(crate) settings: Settings,
     /// The credentials.
     pub(crate) keychain: Arc<Keychain>,
     /// The organization's production settings.
@@ -53,11 +55,11 @@ pub(crate) fn connect_sharing(
     metadata.plain_http = true;
     // The tokens of the metadata server are for this machine and must not go through a proxy.
     metadata.direct = true;
-    let door =
-        Door::open(settings).map_err(|error| InvalidConfig::flag("the configuration", error.to_string()))?;
+    let door = Door::open(settings.clone())
+        .map_err(|error| InvalidConfig::flag("the configuration", error.to_string()))?;
     let keychain = Arc::new(Keychain::new(environment.places.clone(), door.clone()));
     let client = Client::new(door.clone(), Arc::<Keychain>::clone(&keychain), config.options());
-    Ok(Connection { client, door, keychain, production: config.production() })
+    Ok(Connection { client, door, settings, keychain, production: config.production() })
 }
 
 /// Divides the limits of hosts among processes.

@@ -8,6 +8,7 @@ use trust::CiJob;
 
 use crate::args::ShardVariables;
 use crate::credentials::{AwsPlaces, Places};
+use crate::telemetry::Collector;
 
 /// The relevant environment variables, read once.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ pub(crate) struct Environment {
     pub(crate) pull_base_sha: Option<String>,
     /// `GITHUB_TOKEN`, or else `GH_TOKEN`: the token for the API of the forge, and for pushes by HTTPS.
     pub(crate) forge_token: Option<Secret>,
+    /// The collector of traces.
+    pub(crate) collector: Collector,
     /// `NO_COLOR`: disables colors.
     pub(crate) no_color: bool,
 }
@@ -121,6 +124,14 @@ impl Environment {
             shard: ShardVariables { count: shown("KPROMO_SHARDS"), index: shown("JOB_COMPLETION_INDEX") },
             pull_base_sha: text("PULL_BASE_SHA"),
             forge_token: text("GITHUB_TOKEN").or_else(|| text("GH_TOKEN")).map(Secret::new),
+            collector: Collector {
+                endpoint: text("OTEL_EXPORTER_OTLP_ENDPOINT"),
+                traces_endpoint: text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+                protocol: text("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+                    .or_else(|| text("OTEL_EXPORTER_OTLP_PROTOCOL")),
+                is_disabled: text("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")),
+                has_service_name: variable("OTEL_SERVICE_NAME").is_some(),
+            },
             no_color: variable("NO_COLOR").is_some(),
         }
     }

@@ -10,6 +10,7 @@ use similar::TextDiff;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::terminal::is_json;
 
 /// The number of unchanged lines around a change in a diff.
 const CONTEXT: usize = 3;
@@ -28,7 +29,7 @@ pub(crate) struct Project {
 
 /// Reads a folder of thin manifests. Faults of single entries are warnings here.
 pub(crate) fn read_folder(folder: &Path) -> Result<Manifests, Failure> {
-    let color = std::io::stderr().is_terminal();
+    let color = !is_json() && std::io::stderr().is_terminal();
     let manifests =
         load_thin(folder).map_err(|faults| Failure::new(Exit::Invalid, faults.render(color).trim_end()))?;
     for fault in manifests.rejected.iter().filter(|fault| fault.severity() == Severity::Error) {
@@ -109,7 +110,7 @@ pub(crate) fn edit(file: &ImagesFile, additions: &[Addition], format: bool) -> R
 pub(crate) fn failure(error: &EditError) -> Failure {
     match error {
         EditError::Invalid(faults) => {
-            let color = std::io::stderr().is_terminal();
+            let color = !is_json() && std::io::stderr().is_terminal();
             Failure::new(Exit::Invalid, faults.render(color).trim_end())
                 .help("correct the file first: what it promotes is not clear")
         }

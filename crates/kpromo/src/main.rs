@@ -24,10 +24,12 @@ mod manifest_add;
 mod output;
 mod pr;
 mod render;
+mod report;
 mod scans;
 mod serve;
 mod sigcheck;
 mod snapshot;
+mod telemetry;
 mod terminal;
 mod verify;
 mod version;
@@ -36,20 +38,32 @@ mod watchdog;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Cli, Command, ManifestCommand, RegistryCommand, RunCommand, SnapshotTask};
+use args::{Cli, Command, ManifestCommand, RegistryCommand, ReportCommand, RunCommand, SnapshotTask};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use terminal::ErrorLine;
 
 fn main() -> ExitCode {
     exit::report_panics();
     let words = std::env::args_os();
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
-        Err(error) => return usage(&error),
+        Err(error) => {
+            // The error is in the command line, and so is the wish for JSON.
+            if args::asks_for_json(std::env::args_os()) {
+                terminal::use_json();
+            }
+            return usage(&error);
+        }
     };
-    let environment = Environment::read();
-    let screen = if std::io::stderr().is_terminal() {
+    let mut environment = Environment::read();
+    if cli.global.log_format == args::LogFormat::Json {
+        terminal::use_json();
+        environment.no_color = true;
+    }
+    // Progress bars are not JSON.
+    let screen = if std::io::stderr().is_terminal() && !terminal::is_json() {
         MultiProgress::new()
     } else {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
@@ -110,6 +124,7 @@ fn main() -> ExitCode {
             Err(text) => return usage(&Cli::conflict(text)),
         },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
+        Command::Report(ReportCommand::Merge(args)) => report::merge_files(&args),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -124,12 +139,19 @@ fn main() -> ExitCode {
     };
     // Requests that were abandoned are not waited for.
     runtime.shutdown_background();
+    exit.log_for_programs();
     exit.into()
 }
 
 /// Shows help, or says what is wrong with the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     // Where even this cannot be printed, the exit code says it.
-    let _ = error.print();
+    if error.use_stderr() && terminal::is_json() {
+        let text = error.render().to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        ErrorLine { exit_code: Some(Exit::Usage.code()), ..ErrorLine::new(text) }.print();
+    } else {
+        let _ = error.print();
+    }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
 }

@@ -19,6 +19,7 @@ use registries::RegistryFlags;
 use super::config::ConfigFlags;
 use super::lint::revision;
 use super::manifests::{Limit, ManifestSource, limit, manifests};
+use super::report::ReportArgs;
 use super::shard::{ShardFlags, ShardVariables};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
@@ -149,7 +150,7 @@ pub(crate) struct CipArgs {
     /// Whether the whole plan is listed.
     pub(crate) verbose: bool,
     pub(crate) output_plan: Option<PathBuf>,
-    pub(crate) report: Option<PathBuf>,
+    pub(crate) report: ReportArgs,
 }
 
 impl CipArgs {
@@ -175,7 +176,7 @@ impl CipArgs {
             timeout: None,
             verbose: false,
             output_plan: None,
-            report: None,
+            report: ReportArgs::default(),
         }
     }
 
@@ -199,10 +200,8 @@ impl CipFlags {
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?
             .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
         let output = self.output.resolve();
-        if self.parse_only && (output.plan.is_some() || output.report.is_some()) {
-            return Err(
-                "--parse-only makes no plan and no report: remove --output-plan and --report".to_owned()
-            );
+        if let Some(flag) = output.given().filter(|_| self.parse_only) {
+            return Err(format!("--parse-only makes no plan and no report: remove {flag}"));
         }
         let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
         let registries = self.registries.resolve()?;
@@ -256,18 +255,17 @@ impl CipFlags {
             ("--confirm", flags.confirm),
             ("--parse-only", flags.parse_only),
             ("--shard", flags.shard.shard.is_some()),
-            ("--output-plan", output.plan.is_some()),
-            ("--report", output.report.is_some()),
             ("--inventory-cache", flags.registries.names_cache()),
             ("--vuln-severity-threshold", flags.vulnerabilities.is_scan()),
         ];
+        let excluded = excluded.into_iter().find_map(|(flag, given)| given.then_some(flag));
         let beside = Beside {
             manifests: manifests(flags.manifest, flags.thin_manifest_dir)?,
             limit: limit(flags.use_prow_manifest_diff, flags.manifest_diff_since, flags.diff_base)?,
             strict: flags.strict,
             config: flags.config.resolve()?,
             timeout: flags.timeout,
-            excluded: excluded.into_iter().find_map(|(flag, given)| given.then_some(flag)),
+            excluded: excluded.or(output.given()),
         };
         flags.snapshots.resolve(flag, beside).map(Some)
     }

@@ -33,6 +33,7 @@ use crate::identities::trust_config;
 use crate::output::write_file;
 use crate::render::{Bars, Lines, plan_edges, plan_missing, plan_table, shard_line};
 use crate::scans::{Scans, scans};
+use crate::telemetry::Trace;
 use crate::terminal::{GRACE, Interrupts, print, print_error};
 use crate::watchdog;
 
@@ -67,12 +68,15 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     }
     let cache = check_outputs(args).and_then(|()| open_cache(args.cache.as_ref()));
     let cache = cache.map_err(|problem| invalid(&problem))?;
-    let Connection { client, door, .. } = connection;
+    let Connection { client, door, settings, .. } = connection;
     let report = Arc::new(ReportBuilder::default());
     report.reject(rejected.iter().map(ToString::to_string));
     args.shard.into_iter().for_each(|shard| report.set_shard(shard));
     let stop = CancellationToken::new();
-    let run = Run::new(observers(&report, screen), stop.clone());
+    let trace = Trace::begin(&environment.collector, &settings, "kpromo cip");
+    let mut observers = observers(&report, screen);
+    observers.extend(trace.as_ref().map(Trace::observer));
+    let run = Run::new(observers, stop.clone());
     // A run waits for late hosts if a failure must be found before anything is written.
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
@@ -88,7 +92,11 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
         never = watchdog::watch(&door) => match never {},
     };
     scans.iter().for_each(Scans::tell_unused);
-    Ok(finish(args, &end, &report, &door, rejected.count()))
+    let exit = finish(args, &end, &report, &door, rejected.count());
+    if let Some(trace) = trace {
+        trace.end(exit).await;
+    }
+    Ok(exit)
 }
 
 /// Prints why the run cannot begin.
