@@ -17,6 +17,7 @@ pub(crate) const SKOPEO: Package = Package { command: "skopeo", package: "skopeo
 
 /// Programs that the tests take from PATH.
 const PACKAGES: &[Package] = &[
+    Package { command: "chromium", package: "chromium" },
     Package { command: "docker-registry", package: "docker-registry" },
     Package { command: "faketime", package: "faketime" },
     Package { command: "git", package: "git" },

@@ -135,6 +135,11 @@ impl ReportBuilder {
         Timestamp::now().duration_since(self.started).try_into().unwrap_or_default()
     }
 
+    /// Returns the duration of each phase that has ended, in seconds.
+    pub fn phase_seconds(&self) -> BTreeMap<String, f64> {
+        self.entries().seconds.clone()
+    }
+
     /// Returns what failed while copying, each with its advice.
     pub fn failures(&self) -> Vec<(String, Option<&'static str>)> {
         self.entries().failed.iter().map(|failure| (failure.error.clone(), failure.advice)).collect()

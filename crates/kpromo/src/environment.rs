@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use transport::Secret;
 use trust::CiJob;
 
+use crate::args::ShardVariables;
 use crate::credentials::{AwsPlaces, Places};
+use crate::telemetry::Collector;
 
 /// The relevant environment variables, read once.
 #[derive(Clone, Debug, Default)]
@@ -25,10 +27,14 @@ pub(crate) struct Environment {
     pub(crate) config: Option<PathBuf>,
     /// The CI job that runs this process: see [`ci_job`].
     pub(crate) job: CiJob,
+    /// `KPROMO_SHARDS`, `JOB_COMPLETION_INDEX`: the shard of a promotion, unless a flag names one.
+    pub(crate) shard: ShardVariables,
     /// `PULL_BASE_SHA`: the base commit of a Prow job's change.
     pub(crate) pull_base_sha: Option<String>,
     /// `GITHUB_TOKEN`, or else `GH_TOKEN`: the token for the API of the forge, and for pushes by HTTPS.
     pub(crate) forge_token: Option<Secret>,
+    /// The collector of traces.
+    pub(crate) collector: Collector,
     /// The variables that determine whether colors are used.
     pub(crate) color: ColorVariables,
 }
@@ -128,8 +134,17 @@ impl Environment {
             storage_emulator: text("STORAGE_EMULATOR_HOST"),
             config: path("KPROMO_CONFIG"),
             job: ci_job(text),
+            shard: ShardVariables { count: shown("KPROMO_SHARDS"), index: shown("JOB_COMPLETION_INDEX") },
             pull_base_sha: text("PULL_BASE_SHA"),
             forge_token: text("GITHUB_TOKEN").or_else(|| text("GH_TOKEN")).map(Secret::new),
+            collector: Collector {
+                endpoint: text("OTEL_EXPORTER_OTLP_ENDPOINT"),
+                traces_endpoint: text("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+                protocol: text("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
+                    .or_else(|| text("OTEL_EXPORTER_OTLP_PROTOCOL")),
+                is_disabled: text("OTEL_SDK_DISABLED").is_some_and(|text| text.eq_ignore_ascii_case("true")),
+                has_service_name: variable("OTEL_SERVICE_NAME").is_some(),
+            },
             color: ColorVariables {
                 no_color: variable("NO_COLOR").is_some(),
                 force: variable("CLICOLOR_FORCE").is_some_and(|value| value != "0"),
@@ -199,6 +214,11 @@ fn path(name: &str) -> Option<PathBuf> {
 
 fn text(name: &str) -> Option<String> {
     variable(name).and_then(|value| value.into_string().ok())
+}
+
+/// Returns a variable that is set, even if it is not text: it is then wrong, and must not count as not set.
+fn shown(name: &str) -> Option<String> {
+    variable(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use crate::terminal::print_error;
+use crate::terminal::{ErrorLine, is_json, print_error};
 
 /// The result of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,32 @@ impl Exit {
             Self::Interrupted => 130,
         }
     }
+
+    /// Returns what the exit code means, in a few words.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Success => "done",
+            Self::Failure => {
+                "an output cannot be written, or there is a difference that the exit code reports"
+            }
+            Self::Usage => "the command line is invalid",
+            Self::Invalid => "a manifest or the configuration is invalid; production is unchanged",
+            Self::Conflict => "the plan conflicts with production or with itself; production is unchanged",
+            Self::Policy => "images do not satisfy a policy; production is unchanged",
+            Self::Unavailable => "a registry or credentials are unavailable; production is unchanged",
+            Self::Partial => "some images were not promoted",
+            Self::Unsigned => "some images lack a signature or a promotion record",
+            Self::InterruptedWriting => "interrupted while writing; the next run does the rest",
+            Self::Interrupted => "interrupted; production is unchanged",
+        }
+    }
+
+    /// Logs the end of a command that does not succeed, where programs read the log. Text is for people, who see the errors.
+    pub(crate) fn log_for_programs(self) {
+        if is_json() && self != Self::Success {
+            ErrorLine { exit_code: Some(self.code()), ..ErrorLine::new(self.meaning()) }.print();
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
@@ -62,11 +88,18 @@ impl From<Exit> for ExitCode {
 pub(crate) fn report_panics() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
-        usual(info);
         let version = env!("CARGO_PKG_VERSION");
-        print_error(&format!(
-            "this is a bug in kpromo {version}: please report it, with the lines above and the command that was run"
-        ));
+        if is_json() {
+            let error = format!(
+                "{info}; this is a bug in kpromo {version}: please report it, with this line and the command that was run"
+            );
+            ErrorLine { exit_code: Some(Exit::Failure.code()), ..ErrorLine::new(&error) }.print();
+        } else {
+            usual(info);
+            print_error(&format!(
+                "this is a bug in kpromo {version}: please report it, with the lines above and the command that was run"
+            ));
+        }
         std::process::exit(Exit::Failure.code().into());
     }));
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use crate::exit::Exit;
-use crate::terminal::{print_error, print_help};
+use crate::terminal::ErrorLine;
 
 /// A failure: what is wrong, what to do, and the exit code.
 #[derive(Debug)]
@@ -46,10 +46,7 @@ impl Failure {
 
     /// Prints the failure and returns its exit code.
     pub(crate) fn print(&self) -> Exit {
-        print_error(&self.text);
-        if let Some(help) = &self.help {
-            print_help(help);
-        }
+        ErrorLine { advice: self.help.as_deref(), ..ErrorLine::new(&self.text) }.print();
         self.exit
     }
 }

@@ -26,10 +26,12 @@ mod manifest_add;
 mod output;
 mod pr;
 mod render;
+mod report;
 mod scans;
 mod serve;
 mod sigcheck;
 mod snapshot;
+mod telemetry;
 mod terminal;
 mod verify;
 mod version;
@@ -39,26 +41,39 @@ mod yaml;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Cli, Command, ManifestCommand, RegistryCommand, RunCommand, SnapshotTask};
+use args::{Cli, Command, ManifestCommand, RegistryCommand, ReportCommand, RunCommand, SnapshotTask};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use terminal::ErrorLine;
 
 fn main() -> ExitCode {
     exit::report_panics();
     let words = std::env::args_os();
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
-        Err(error) => return usage(&error),
+        Err(error) => {
+            // The error is in the command line, and so is the wish for JSON.
+            if args::asks_for_json(std::env::args_os()) {
+                terminal::use_json();
+            }
+            return usage(&error);
+        }
     };
     let environment = Environment::read();
-    color::decide(cli.global.color, environment.color);
+    let is_json = cli.global.log_format == args::LogFormat::Json;
+    if is_json {
+        terminal::use_json();
+    }
+    // Control sequences are not JSON.
+    color::decide(if is_json { color::ColorWhen::Never } else { cli.global.color }, environment.color);
     let conflict = |text: String| usage(&Cli::conflict(&matches, text));
     let global = match cli.global.resolve(&matches) {
         Ok(global) => global,
         Err(text) => return conflict(text),
     };
-    let screen = if std::io::stderr().is_terminal() && !environment.color.is_dumb && !global.quiet {
+    let is_drawn = !is_json && !environment.color.is_dumb && !global.quiet;
+    let screen = if is_drawn && std::io::stderr().is_terminal() {
         MultiProgress::new()
     } else {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
@@ -82,7 +97,7 @@ fn main() -> ExitCode {
     let exit = match cli.command {
         Command::Cip(flags) => match flags.snapshot() {
             Ok(Some(args)) => runtime.block_on(snapshot::print(args, &environment, &screen)),
-            Ok(None) => match flags.resolve() {
+            Ok(None) => match flags.resolve().and_then(|args| args.or_shard_of(&environment.shard)) {
                 Ok(args) => {
                     let args = args::CipArgs { quiet: global.quiet, ..args };
                     runtime.block_on(cip::run(&args, &environment, &screen))
@@ -124,6 +139,7 @@ fn main() -> ExitCode {
             Err(text) => return conflict(text),
         },
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
+        Command::Report(ReportCommand::Merge(args)) => report::merge_files(&args),
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -138,12 +154,19 @@ fn main() -> ExitCode {
     };
     // Requests that were abandoned are not waited for.
     runtime.shutdown_background();
+    exit.log_for_programs();
     exit.into()
 }
 
 /// Shows help, or says what is wrong with the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     // Where even this cannot be printed, the exit code says it.
-    let _ = error.print();
+    if error.use_stderr() && terminal::is_json() {
+        let text = error.render().to_string();
+        let text = text.trim().trim_start_matches("error: ");
+        ErrorLine { exit_code: Some(Exit::Usage.code()), ..ErrorLine::new(text) }.print();
+    } else {
+        let _ = error.print();
+    }
     if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
 }

@@ -58,7 +58,7 @@ pub(crate) fn write_file(
     let written = way(path).and_then(|way| match way {
         Way::Beside { folder, path } => replace(&folder, &path, write),
         Way::Direct => File::create(path).and_then(|file| fill(&file, write)),
-        Way::Standard => fill(&io::stdout(), write).and_then(|()| writeln!(io::stdout())),
+        Way::Standard => fill(&io::stdout(), write),
     });
     written.map_err(|error| cannot_write(path, what, &error))
 }

@@ -27,7 +27,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::identities::{Checking, NoConfig, checking_config};
 use crate::render::{Progress, Results, sigcheck_json, sigcheck_text};
-use crate::terminal::{Interrupts, print, print_error, print_help};
+use crate::terminal::{ErrorLine, Interrupts, is_json, print, print_error};
 use crate::watchdog;
 
 /// Checks images and, with `--confirm`, repairs them.
@@ -83,11 +83,11 @@ fn print_problems(results: &Results) {
     let unread = results.unread.iter().map(|(name, problem)| (name.clone(), problem));
     let mut given = Vec::new();
     for (name, problem) in of_images.chain(unread) {
-        print_error(&format!("{name}: {}", problem.error));
-        if let Some(advice) = problem.advice.as_ref().filter(|advice| !given.contains(*advice)) {
-            print_help(advice);
-            given.push(advice.clone());
-        }
+        // A person reads all lines, and a program each on its own.
+        let advice = problem.advice.as_ref().filter(|advice| is_json() || !given.contains(*advice));
+        given.extend(advice.cloned());
+        let advice = advice.map(String::as_str);
+        ErrorLine { image: Some(&name), advice, ..ErrorLine::new(&problem.error) }.print();
     }
 }
 

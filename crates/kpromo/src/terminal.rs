@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -47,14 +49,94 @@ pub(crate) fn print(text: &str) {
     }
 }
 
-/// Prints an error. A text that begins with its level, such as a rendered diagnostic, is printed as it is.
-pub(crate) fn print_error(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", titled("error", Paint::Error, text));
+/// Set where standard error has one JSON object per line (`--log-format json`).
+static JSON: OnceLock<()> = OnceLock::new();
+
+/// Makes every line of standard error a JSON object from here on.
+pub(crate) fn use_json() {
+    let _ = JSON.set(());
 }
 
-/// Prints advice about a printed error, on a separate line.
+/// Returns whether every line of standard error is a JSON object.
+pub(crate) fn is_json() -> bool {
+    JSON.get().is_some()
+}
+
+/// An error, with what a program needs to know about it.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ErrorLine<'a> {
+    /// What was tried, and what the result was.
+    pub(crate) error: &'a str,
+    /// The image that the error is about. As text it precedes the error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) image: Option<&'a str>,
+    /// The host of the registry that the error is about. It is left out of texts, whose errors name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) registry: Option<&'a str>,
+    /// What the user can do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) advice: Option<&'a str>,
+    /// The exit code of the process, if the error decides it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<u8>,
+}
+
+/// The fields of an error in the form of the log's lines.
+#[derive(Serialize)]
+struct Fields<'a> {
+    message: String,
+    #[serde(flatten)]
+    error: ErrorLine<'a>,
+}
+
+/// A line of the log, as JSON.
+#[derive(Serialize)]
+struct LogLine<'a> {
+    timestamp: String,
+    level: &'static str,
+    fields: Fields<'a>,
+}
+
+impl<'a> ErrorLine<'a> {
+    /// An error about nothing in particular.
+    pub(crate) fn new(error: &'a str) -> Self {
+        Self { error, ..Self::default() }
+    }
+
+    /// Prints the error: as text with its advice on a second line, or as one line of JSON.
+    pub(crate) fn print(self) {
+        let message = match self.image {
+            Some(image) => format!("{image}: {}", self.error),
+            None => self.error.to_owned(),
+        };
+        let mut stderr = io::stderr().lock();
+        if is_json() {
+            let timestamp = format!("{:.6}", Timestamp::now());
+            let line = LogLine { timestamp, level: "ERROR", fields: Fields { message, error: self } };
+            // Texts and numbers become JSON in any case. A closed standard error ends no run.
+            let _ = serde_json::to_string(&line).map(|line| writeln!(stderr, "{line}"));
+            return;
+        }
+        let _ = writeln!(stderr, "{}", titled("error", Paint::Error, &message));
+        if let Some(advice) = self.advice {
+            let _ = writeln!(stderr, "{}", titled("help", Paint::Help, advice));
+        }
+    }
+}
+
+/// Prints an error. A text that begins with its level, such as a rendered diagnostic, is printed as it is.
+pub(crate) fn print_error(text: &str) {
+    ErrorLine::new(text).print();
+}
+
+/// Prints advice about printed errors, on a separate line.
 pub(crate) fn print_help(advice: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", titled("help", Paint::Help, advice));
+    if is_json() {
+        tracing::error!(advice, "{advice}");
+    } else {
+        let _ = writeln!(io::stderr().lock(), "{}", titled("help", Paint::Help, advice));
+    }
 }
 
 /// Returns a text behind its level, unless it begins with one.

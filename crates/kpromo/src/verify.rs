@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::identities::{signer_pattern, trust};
 use crate::image_audit::ImageAudit;
 use crate::render::{audit_json, audit_text};
-use crate::terminal::{print, print_error, print_help};
+use crate::terminal::{ErrorLine, is_json, print, print_error};
 use crate::watchdog;
 
 /// The number of images to examine concurrently. The door determines how many requests each registry sustains.
@@ -55,12 +55,10 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment) -> Exit {
     let mut printed = HashSet::new();
     for ImageAudit { image, found } in &audits {
         if let Err(error) = found {
-            print_error(&format!("{image}: {error}"));
-            if let Some(advice) = error.advice()
-                && printed.insert(advice.clone())
-            {
-                print_help(&advice);
-            }
+            // A person reads all lines, and a program each on its own.
+            let advice = error.advice().filter(|advice| printed.insert(advice.clone()) || is_json());
+            let (image, error) = (image.to_string(), error.to_string());
+            ErrorLine { image: Some(&image), advice: advice.as_deref(), ..ErrorLine::new(&error) }.print();
         }
     }
     exit

@@ -190,7 +190,7 @@ async fn a_dash_is_standard_input_and_output() {
     assert!(production.tally().snapshot().writes() > 0);
 
     for (words, expected) in [
-        (&["--output-plan=-", "--report=-"][..], "only one of --output-plan and --report"),
+        (&["--output-plan=-", "--report=-"][..], "only one of --output-plan, --report"),
         (&["--diff-base", "HEAD"], "no earlier commit"),
     ] {
         let ran = with_input(&[&flags[..], words].concat(), &text);

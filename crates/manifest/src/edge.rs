@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use oci_types::{AttachedTag, Digest, Repository, Tag};
+use oci_types::{AttachedTag, Digest, Host, Repository, Tag};
 
 use crate::intern::{Id, Interner};
 use crate::model::{Manifest, Manifests};
@@ -70,6 +70,10 @@ pub struct Edges {
     unchanged: HashSet<Id<Repository>>,
     /// The additional staging repositories of edges that manifests list with more than one source.
     others: HashMap<Target, BTreeSet<Id<Repository>>>,
+    /// The images at the destinations that other shards promote to, in order.
+    elsewhere: Vec<(Id<Repository>, Id<Digest>)>,
+    /// The edges of other shards that several staging repositories may serve.
+    shared_elsewhere: Vec<Edge>,
     repeated: usize,
     metadata: usize,
 }
@@ -211,6 +215,37 @@ impl Edges {
         self.edges.retain(keep);
     }
 
+    /// Keeps the edges to the hosts for which `is_kept` is true; other shards promote the others. What the dropped edges say about
+    /// images of the kept ones still holds: see [`Self::elsewhere`] and [`Self::shared`].
+    pub fn keep_hosts(&mut self, is_kept: impl Fn(&Host) -> bool) {
+        let Self { edges, repositories, others, elsewhere, shared_elsewhere, .. } = self;
+        // Edges of one destination are adjacent, so each destination is looked up once.
+        let mut last: Option<(Id<Repository>, bool)> = None;
+        edges.retain(|edge| {
+            let same = last.filter(|(destination, _)| *destination == edge.destination);
+            let is_here =
+                same.map_or_else(|| is_kept(&repositories.name(edge.destination).host), |(_, is)| is);
+            last = Some((edge.destination, is_here));
+            if !is_here {
+                elsewhere.push((edge.destination, edge.digest));
+                if others.contains_key(&edge.target()) {
+                    shared_elsewhere.push(*edge);
+                }
+            }
+            is_here
+        });
+        edges.shrink_to_fit();
+        elsewhere.sort_unstable();
+        elsewhere.dedup();
+        elsewhere.shrink_to_fit();
+    }
+
+    /// Returns the images at the destinations that other shards promote to, by destination. Empty unless [`Self::keep_hosts`] has
+    /// dropped edges.
+    pub fn elsewhere(&self) -> &[(Id<Repository>, Id<Digest>)] {
+        &self.elsewhere
+    }
+
     /// Whether an edge is to be promoted. Otherwise only its image in production is repaired.
     pub fn promotes(&self, edge: &Edge) -> bool {
         !self.manifest(edge).repaired
@@ -258,27 +293,35 @@ impl Edges {
     /// Serves each edge that several staging repositories hold from the repository that `choose` returns.
     pub fn serve_from(&mut self, choose: impl Fn(&Self, &Edge) -> Id<Repository>) {
         for at in 0..self.edges.len() {
-            let edge = self.edges[at];
-            let source = choose(self, &edge);
-            if source == edge.source {
-                continue;
-            }
-            if let Some(others) = self.others.get_mut(&edge.target()) {
+            self.edges[at].source = self.served(self.edges[at], &choose);
+        }
+        for at in 0..self.shared_elsewhere.len() {
+            self.shared_elsewhere[at].source = self.served(self.shared_elsewhere[at], &choose);
+        }
+    }
+
+    /// Returns the staging repository that serves an edge, and keeps the others.
+    fn served(&mut self, edge: Edge, choose: impl Fn(&Self, &Edge) -> Id<Repository>) -> Id<Repository> {
+        let source = choose(self, &edge);
+        match self.others.get_mut(&edge.target()) {
+            Some(others) if source != edge.source => {
                 others.remove(&source);
                 others.insert(edge.source);
-                self.edges[at].source = source;
+                source
             }
+            _ => edge.source,
         }
     }
 
     /// Returns the images that an edge may take from several staging repositories, each with all of these. The policies of
-    /// all of these repositories hold for the image.
+    /// all of these repositories hold for the image. The edges of other shards count too.
     pub fn shared(&self) -> SharedImages {
         let mut shared = SharedImages::new();
         if self.others.is_empty() {
             return shared;
         }
-        for edge in self.edges.iter().filter(|edge| self.others.contains_key(&edge.target())) {
+        let here = self.edges.iter().filter(|edge| self.others.contains_key(&edge.target()));
+        for edge in here.chain(&self.shared_elsewhere) {
             shared.entry((edge.source, edge.digest)).or_default().extend(self.sources(edge));
         }
         shared

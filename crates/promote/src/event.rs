@@ -98,6 +98,8 @@ pub enum Event {
     },
     /// An image can now be pulled by this tag.
     Tagged(TagReference),
+    /// The promotion of an image to a repository begins, or begins again.
+    Begun(Promotion),
     /// An image, with all its tags, is now in a repository.
     Promoted(Promotion, Copied),
     /// An image could not be promoted to a repository.

@@ -12,6 +12,7 @@ mod output;
 pub mod phase;
 mod pipeline;
 mod report;
+mod shard;
 pub mod sigcheck;
 pub mod snapshot;
 mod subject;
@@ -24,5 +25,10 @@ pub use inventory::{Inventory, ListingBuilder, Lookup};
 pub use output::write_plan;
 pub use phase::{Completion, Confirmed, Copying, Job};
 pub use pipeline::{Prepared, carry_out, prepare};
-pub use report::{Ending, ExaminedTotals, Report, ReportBuilder, ScanTotals, Totals, UnsignedImage};
+pub use report::{
+    Ending, ExaminedAttestation, ExaminedImage, ExaminedTotals, FailedImage, HostTimeline, HostTraffic,
+    InvalidReport, PlanCounts, PromotedImage, Report, ReportBuilder, ReportTimeline, ReportedFinding,
+    ReportedPart, ReportedScan, ScanTotals, ShardRun, SkippedPhase, Totals, UnsignedImage, merge,
+};
 pub use run::Observer;
+pub use shard::{InvalidShard, Shard, ShardHosts};

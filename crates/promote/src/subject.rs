@@ -63,7 +63,7 @@ struct CanonicalRepositories<'a> {
     production: &'a Production,
     /// The repositories on the canonical host, by path.
     canonical: HashMap<&'a RepositoryPath, Id<Repository>>,
-    /// The images that the run promotes to these repositories.
+    /// The images that the run, or another shard of it, promotes to these repositories.
     promoted: HashSet<(Id<Repository>, Id<Digest>)>,
     /// The repositories on the canonical host that a run over a diff does not change. They already have the images that the run
     /// promotes to others.
@@ -86,11 +86,12 @@ impl<'a> CanonicalRepositories<'a> {
                 this.unchanged.insert(id);
             }
         }
-        for edge in edges.all() {
-            let repository = edges.destination(edge);
+        let here = edges.all().iter().map(|edge| (edge.destination, edge.digest));
+        for (destination, digest) in here.chain(edges.elsewhere().iter().copied()) {
+            let repository = edges.repository(destination);
             if repository.host == production.canonical_host && production.name(repository).is_some() {
-                this.canonical.insert(&repository.path, edge.destination);
-                this.promoted.insert((edge.destination, edge.digest));
+                this.canonical.insert(&repository.path, destination);
+                this.promoted.insert((destination, digest));
             }
         }
         this
@@ -205,6 +206,22 @@ mod tests {
         let [subject] = &subjects[..] else { panic!("{subjects:?}") };
         assert_eq!(edges.repository(subject.canonical).to_string(), "m.io/prod/images/app");
         assert_eq!(edges_of(&edges, subject).count(), 0, "nothing is promoted there");
+    }
+
+    /// The shard that promotes to other regions leaves the signatures to the shard of the canonical region.
+    #[test]
+    fn the_canonical_region_is_home_also_for_the_shards_without_it() {
+        let regions: &[&str] = &["a.io/prod/images", "m.io/prod/images", "b.io/mirror"];
+        let manifests = vec![manifest(regions)];
+        let mut edges = Edges::new(&Manifests { manifests, ..Manifests::default() }).unwrap();
+        edges.keep_hosts(|host| host.as_str() != "m.io");
+        let canonicals = subjects(&edges, &production()).into_iter().map(|subject| {
+            (edges.repository(subject.canonical).to_string(), edges_of(&edges, &subject).count())
+        });
+        let expected = [("b.io/mirror/app".to_owned(), 2), ("m.io/prod/images/app".to_owned(), 0)];
+        let mut canonicals: Vec<_> = canonicals.collect();
+        canonicals.sort();
+        assert_eq!(canonicals, expected, "nothing is promoted to m.io here");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::settings::{HostSettings, InvalidSettings, Settings};
 use crate::shared::Shared;
 use crate::stream::{BodyStream, Sink};
 use crate::tally::Tally;
+use crate::timeline::Timeline;
 use crate::under_way::Stall;
 
 /// The only way for requests to leave the process. Clones are cheap and share all state.
@@ -128,6 +129,15 @@ impl Door {
     /// Returns the counts of all requests so far, by host.
     pub fn tally(&self) -> Tally {
         self.shared.hosts().iter().map(|(host, state)| (host.clone(), state.counters.snapshot())).collect()
+    }
+
+    /// Returns the requests so far over time, by host. The first bucket begins when the door was opened.
+    pub fn timeline(&self) -> Timeline {
+        let hosts = self.shared.hosts();
+        Timeline::of(
+            self.shared.age(),
+            hosts.iter().map(|(host, state)| (host.clone(), state.counters.timeline())),
+        )
     }
 
     /// Returns when a host last answered: the head of an answer of any status, or a piece of a body.

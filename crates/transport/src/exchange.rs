@@ -293,7 +293,7 @@ impl<'a> Exchange<'a> {
                     host.note_failure(kind.to_string());
                     permit.observe(Observed::Failed);
                 }
-                host.counters.unanswered.fetch_add(1, Relaxed);
+                host.counters.unanswered();
                 Err(kind)
             }
         }

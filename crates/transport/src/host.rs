@@ -1,6 +1,7 @@
 //! The state of one host: its gate, its counters, its pauses and its last failure.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use url::Url;
 
@@ -21,10 +22,11 @@ pub(crate) struct HostState {
 }
 
 impl HostState {
-    /// Constructs the state of a host before its first request.
-    pub(crate) fn new(settings: &HostSettings) -> Self {
+    /// Constructs the state of a host before its first request, in a door that was opened at `opened`.
+    pub(crate) fn new(settings: &HostSettings, opened: Instant) -> Self {
         let gate = Arc::new(Gate::new(settings));
-        let (counters, pauses, last_failure) = Default::default();
+        let counters = Arc::new(Counters::new(opened));
+        let (pauses, last_failure) = Default::default();
         Self { gate, counters, pauses, last_failure }
     }
 

@@ -25,6 +25,7 @@ mod settings;
 mod shared;
 mod stream;
 mod tally;
+mod timeline;
 mod under_way;
 
 pub use answer::Answer;
@@ -37,4 +38,5 @@ pub use retry::{Budget, FAILURE_LIFE, Retry, is_temporary};
 pub use settings::{HostSettings, InvalidSettings, Settings, Timeouts};
 pub use stream::{BodyStream, Sink};
 pub use tally::{HostTally, Tally};
+pub use timeline::{BUCKETS_MAX, Bucket, Timeline};
 pub use under_way::Stall;

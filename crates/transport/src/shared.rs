@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
 
 use url::Url;
 
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     /// Indexed by [`authority`].
     hosts: RwLock<HashMap<String, Arc<HostState>>>,
     pub(crate) under_way: UnderWay,
+    opened: Instant,
 }
 
 impl Shared {
@@ -29,7 +31,12 @@ impl Shared {
     pub(crate) fn new(settings: Settings) -> Result<Self, InvalidSettings> {
         let clients = Clients::new(&settings)?;
         let (hosts, under_way) = Default::default();
-        Ok(Self { settings, clients, hosts, under_way })
+        Ok(Self { settings, clients, hosts, under_way, opened: Instant::now() })
+    }
+
+    /// Returns the time since the door was opened.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     /// Returns a retry budget according to the settings.
@@ -56,9 +63,9 @@ impl Shared {
         }
         drop(known);
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
-        let state = hosts
-            .entry(authority)
-            .or_insert_with_key(|authority| Arc::new(HostState::new(self.host_settings(authority))));
+        let state = hosts.entry(authority).or_insert_with_key(|authority| {
+            Arc::new(HostState::new(self.host_settings(authority), self.opened))
+        });
         Arc::clone(state)
     }
 }

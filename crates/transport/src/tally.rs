@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::limit::{Observed, Permit};
+use crate::timeline::{Bucket, Recorder};
 
 /// The statistics of one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -42,13 +43,16 @@ impl HostTally {
 pub type Tally = BTreeMap<String, HostTally>;
 
 /// The live counters of one host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Counters {
+    /// When the door was opened: the start of the timeline.
+    opened: Instant,
+    timeline: Mutex<Recorder>,
     requests: Mutex<BTreeMap<&'static str, u64>>,
     refused: AtomicU64,
     faults: AtomicU64,
     pub(crate) retried: AtomicU64,
-    pub(crate) unanswered: AtomicU64,
+    unanswered: AtomicU64,
     pub(crate) received: AtomicU64,
     pub(crate) sent: AtomicU64,
     first: OnceLock<Instant>,
@@ -59,6 +63,38 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Returns the counters of a host before its first request, in a door that was opened at `opened`.
+    pub(crate) fn new(opened: Instant) -> Self {
+        let (timeline, requests, first) = Default::default();
+        let (refused, faults, retried, unanswered) = Default::default();
+        let (received, sent, last, last_answer) = Default::default();
+        Self {
+            opened,
+            timeline,
+            requests,
+            refused,
+            faults,
+            retried,
+            unanswered,
+            received,
+            sent,
+            first,
+            last,
+            last_answer,
+        }
+    }
+
+    /// Counts in the bucket of the current time.
+    fn count(&self, count: impl FnOnce(&mut Bucket)) {
+        let mut timeline = self.timeline.lock().unwrap_or_else(PoisonError::into_inner);
+        count(timeline.at(self.opened.elapsed()));
+    }
+
+    /// Returns the buckets so far.
+    pub(crate) fn timeline(&self) -> Recorder {
+        self.timeline.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Records that a request was sent or answered, and returns the time in milliseconds after the first request.
     fn touch(&self) -> u64 {
         let since = self.first.get_or_init(Instant::now).elapsed();
@@ -82,14 +118,27 @@ impl Counters {
     pub(crate) fn observed(&self, observed: Observed) {
         match observed {
             Observed::Served => {}
-            Observed::Refused(_) => drop(self.refused.fetch_add(1, Relaxed)),
-            Observed::Failed => drop(self.faults.fetch_add(1, Relaxed)),
+            Observed::Refused(_) => {
+                self.refused.fetch_add(1, Relaxed);
+                self.count(|bucket| bucket.refused += 1);
+            }
+            Observed::Failed => {
+                self.faults.fetch_add(1, Relaxed);
+                self.count(|bucket| bucket.faults += 1);
+            }
         }
+    }
+
+    /// Counts a request that ended without an answer.
+    pub(crate) fn unanswered(&self) {
+        self.unanswered.fetch_add(1, Relaxed);
+        self.count(|bucket| bucket.unanswered += 1);
     }
 
     /// Counts a request that is sent. The permit proves that its host admitted it.
     pub(crate) fn request(&self, _: &Permit, kind: &'static str) {
         self.touch();
+        self.count(|bucket| bucket.requests += 1);
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
     }
 

@@ -9,6 +9,7 @@ mod promote;
 mod promotion;
 mod quota_change;
 mod rounds;
+mod shards;
 mod sign;
 mod small_world;
 mod start;
@@ -46,6 +47,8 @@ pub(crate) enum Scenario {
     Faults,
     /// Promote files to object stores beside rclone, and hash a folder beside sha256sum.
     Files,
+    /// Promote and sign new images with four processes, each with a part of the regions.
+    Shards,
     /// Sign what is promoted on a Sigstore, beside cosign.
     Sign,
 }
@@ -64,6 +67,7 @@ impl Scenario {
             Self::Start => "start",
             Self::Faults => "faults",
             Self::Files => "files",
+            Self::Shards => "shards",
             Self::Sign => "sign",
         }
     }
@@ -90,6 +94,7 @@ impl Scenario {
             Self::Start => start::measure(lab).await,
             Self::Faults => faults::measure(lab).await,
             Self::Files => files::measure(lab).await,
+            Self::Shards => shards::measure(lab).await,
             Self::Sign => sign::measure(lab).await,
         }
     }

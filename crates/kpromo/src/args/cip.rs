@@ -12,12 +12,15 @@ use clap::Args;
 use clap::builder::OsStringValueParser;
 use oci::SpoolSettings;
 use output::OutputFlags;
+use promote::Shard;
 pub(crate) use registries::CacheArgs;
 use registries::RegistryFlags;
 
 use super::config::ConfigFlags;
 use super::lint::revision;
 use super::manifests::{Limit, ManifestSource, limit, manifests};
+use super::report::ReportArgs;
+use super::shard::{ShardFlags, ShardVariables};
 use super::signatures::{SigningFlags, TrustFlags};
 use super::snapshot::{Beside, CipSnapshotFlags, SnapshotArgs};
 use super::value::{BOOL, duration, go_bool, is_standard};
@@ -78,6 +81,8 @@ pub(crate) struct CipFlags {
     diff_base: Option<String>,
 
     #[command(flatten)]
+    shard: ShardFlags,
+    #[command(flatten)]
     config: ConfigFlags,
 
     /// Stop after this time, as if interrupted: "90s", "2h 30m".
@@ -119,6 +124,8 @@ pub(crate) struct CipFlags {
 pub(crate) struct CipArgs {
     pub(crate) manifests: ManifestSource,
     pub(crate) limit: Limit,
+    /// The shard of the promotion; none: all of it.
+    pub(crate) shard: Option<Shard>,
     pub(crate) confirm: bool,
     pub(crate) parse_only: bool,
     pub(crate) strict: bool,
@@ -145,7 +152,7 @@ pub(crate) struct CipArgs {
     /// Whether only errors and results are printed.
     pub(crate) quiet: bool,
     pub(crate) output_plan: Option<PathBuf>,
-    pub(crate) report: Option<PathBuf>,
+    pub(crate) report: ReportArgs,
 }
 
 impl CipArgs {
@@ -154,6 +161,7 @@ impl CipArgs {
         Self {
             manifests,
             limit: Limit::None,
+            shard: None,
             confirm: false,
             parse_only: false,
             strict: false,
@@ -171,8 +179,17 @@ impl CipArgs {
             verbose: false,
             quiet: false,
             output_plan: None,
-            report: None,
+            report: ReportArgs::default(),
         }
+    }
+
+    /// The same, for the shard that the environment names unless a flag names one.
+    ///
+    /// # Errors
+    /// If the variables do not name a shard.
+    pub(crate) fn or_shard_of(self, variables: &ShardVariables) -> Result<Self, String> {
+        let shard = self.shard.map_or_else(|| variables.shard(), |shard| Ok(Some(shard)))?;
+        Ok(Self { shard, ..self })
     }
 }
 
@@ -186,13 +203,14 @@ impl CipFlags {
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?
             .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
         let output = self.output.resolve();
-        if self.parse_only && (output.plan.is_some() || output.report.is_some()) {
-            return Err(
-                "--parse-only makes no plan and no report: remove --output-plan and --report".to_owned()
-            );
+        if let Some(flag) = output.given().filter(|_| self.parse_only) {
+            return Err(format!("--parse-only makes no plan and no report: remove {flag}"));
         }
-        if [&output.plan, &output.report].iter().all(|path| path.as_deref().is_some_and(is_standard)) {
-            return Err("only one of --output-plan and --report can be standard output (-)".to_owned());
+        let documents = output.plan.iter().chain(&output.report.reports).chain(&output.report.metrics);
+        if documents.filter(|path| is_standard(path)).count() > 1 {
+            return Err(
+                "only one of --output-plan, --report and --metrics can be standard output (-)".to_owned()
+            );
         }
         let limit = limit(self.use_prow_manifest_diff, self.manifest_diff_since, self.diff_base)?;
         if limit != Limit::None
@@ -219,6 +237,7 @@ impl CipFlags {
         Ok(CipArgs {
             manifests,
             limit,
+            shard: self.shard.shard,
             confirm: self.confirm,
             parse_only: self.parse_only,
             strict: self.strict,
@@ -253,18 +272,18 @@ impl CipFlags {
         let excluded = [
             ("--confirm", flags.confirm),
             ("--parse-only", flags.parse_only),
-            ("--output-plan", output.plan.is_some()),
-            ("--report", output.report.is_some()),
+            ("--shard", flags.shard.shard.is_some()),
             ("--inventory-cache", flags.registries.names_cache()),
             ("--vuln-severity-threshold", flags.vulnerabilities.is_scan()),
         ];
+        let excluded = excluded.into_iter().find_map(|(flag, given)| given.then_some(flag));
         let beside = Beside {
             manifests: manifests(flags.manifest, flags.thin_manifest_dir)?,
             limit: limit(flags.use_prow_manifest_diff, flags.manifest_diff_since, flags.diff_base)?,
             strict: flags.strict,
             config: flags.config.resolve()?,
             timeout: flags.timeout,
-            excluded: excluded.into_iter().find_map(|(flag, given)| given.then_some(flag)),
+            excluded: excluded.or(output.given()),
         };
         flags.snapshots.resolve(flag, beside).map(Some)
     }

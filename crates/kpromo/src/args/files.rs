@@ -62,6 +62,9 @@ pub(crate) struct RunFilesFlags {
     /// File for the report, as JSON.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     report: Option<OsString>,
+    /// Write the numbers of the run to this file, as metrics for Prometheus' textfile collector.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    metrics: Option<OsString>,
     #[command(flatten)]
     config: ConfigFlags,
 }
@@ -86,6 +89,7 @@ pub(crate) struct RunFilesArgs {
     pub(crate) strict: bool,
     pub(crate) timeout: Option<Duration>,
     pub(crate) report: Option<PathBuf>,
+    pub(crate) metrics: Option<PathBuf>,
     /// The configuration; none: that of the environment, if any.
     pub(crate) config: Option<PathBuf>,
 }
@@ -105,6 +109,11 @@ impl RunFilesFlags {
                 return Err("the manifests are missing: --manifests, or --filestores and --files".to_owned());
             }
         };
+        let report = path(self.report);
+        let is_page = |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("html"));
+        if report.as_ref().is_some_and(is_page) {
+            return Err("--report of files is JSON: name a file that does not end in .html".to_owned());
+        }
         Ok(RunFilesArgs {
             manifests,
             confirm: self.confirm,
@@ -113,7 +122,8 @@ impl RunFilesFlags {
             verify_source: self.verify_source,
             strict: self.strict,
             timeout: self.timeout,
-            report: path(self.report),
+            report,
+            metrics: path(self.metrics),
             config: self.config.resolve()?,
         })
     }

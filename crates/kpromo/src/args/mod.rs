@@ -9,6 +9,8 @@ mod manifest_add;
 mod manifests;
 mod obsolete;
 mod pr;
+mod report;
+mod shard;
 mod side;
 mod sigcheck;
 mod signatures;
@@ -34,6 +36,8 @@ pub(crate) use lint::{LintArgs, LintFlags, LintForm};
 pub(crate) use manifest_add::{AddTarget, ImageText, ManifestAddArgs};
 pub(crate) use manifests::{Limit, ManifestSource};
 pub(crate) use pr::{PrArgs, PrFlags, Slug};
+pub(crate) use report::{MergeArgs, ReportArgs, ReportCommand};
+pub(crate) use shard::ShardVariables;
 pub(crate) use side::Side;
 pub(crate) use sigcheck::{CheckedNames, Listed, OutputForm, SigcheckArgs, SigcheckFlags};
 pub(crate) use snapshot::{DiffArgs, DiffFormat, SnapshotArgs, SnapshotFlags, SnapshotSource, SnapshotTask};
@@ -145,6 +149,9 @@ pub(crate) enum Command {
     /// Edit manifests of images; make and check manifests of files.
     #[command(subcommand)]
     Manifest(ManifestCommand),
+    /// Make one report of several.
+    #[command(subcommand)]
+    Report(ReportCommand),
     /// Run an example promotion between registries in this process.
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -197,6 +204,13 @@ pub(crate) struct DemoArgs {
     /// Folder for the manifests, new or empty. Default: a temporary folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
+}
+
+/// Returns whether a command line that cannot be read asks for JSON on standard error.
+pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let is_one = words.iter().any(|word| word == "--log-format=json");
+    is_one || words.windows(2).any(|pair| pair[0] == "--log-format" && pair[1] == "json")
 }
 
 impl Cli {

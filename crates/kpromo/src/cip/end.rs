@@ -5,11 +5,11 @@ use promote::{Ending, Error, Prepared, ReportBuilder};
 use transport::Door;
 use trust::Problem;
 
-use crate::args::{CipArgs, Limit};
+use crate::args::{CipArgs, Limit, ReportArgs};
 use crate::exit::Exit;
-use crate::output::write_file;
 use crate::render::{count, counted, failures, plan_table, scan_summary, scan_table, summary};
-use crate::terminal::{Stopped, print, print_error, print_help};
+use crate::report::{self, Traffic};
+use crate::terminal::{ErrorLine, Stopped, is_json, print, print_error, print_help};
 
 /// The end of a run, from which the report and the exit code are derived.
 pub(super) enum End {
@@ -118,7 +118,10 @@ pub(super) fn finish(
     if rejected > 0 {
         print(&format!("left out of the manifests as invalid: {}\n", count(rejected as u64)));
     }
-    if let Some(path) = &args.report {
+    if is_json() {
+        log_failures_of_plan(plan, report);
+    }
+    if args.report != ReportArgs::default() {
         let error = match end {
             End::GivenUp(Error::Interrupted) => {
                 Some(Problem::without_advice(format!("{stopped}; nothing was promoted")))
@@ -126,13 +129,11 @@ pub(super) fn finish(
             End::GivenUp(error) => Some(error.problem()),
             _ => None,
         };
-        let registries = serde_json::to_value(&tally).unwrap_or_default();
+        let Traffic { registries, timeline } = Traffic::of(door);
         let exit_code = exit.code();
         let (outcome, confirmed) = (outcome_word, args.confirm);
-        let report = report.report(Ending { outcome, exit_code, confirmed, plan, error, registries });
-        let written =
-            write_file(path, "report", |to| serde_json::to_writer_pretty(to, &report).map_err(Into::into));
-        if let Err(problem) = written {
+        let ending = Ending { outcome, exit_code, confirmed, plan, error, registries, timeline };
+        for problem in report::write(&args.report, &report.report(ending)) {
             print_error(&problem);
             // A run whose report cannot be written does not succeed.
             exit = if exit == Exit::Success { Exit::Failure } else { exit };
@@ -146,7 +147,10 @@ fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
     if let End::Surveyed(Survey { images, failed }) = end {
         print(&scan_table(images, args.verbose));
         for (image, why) in failed {
-            print_error(&format!("{image}: it cannot be told whether it has vulnerabilities: {why}"));
+            let (error, name) =
+                (format!("it cannot be told whether it has vulnerabilities: {why}"), image.to_string());
+            let registry = Some(image.repository.host.as_str());
+            ErrorLine { image: Some(&name), registry, ..ErrorLine::new(&error) }.print();
         }
     }
     print(&scan_summary(report, args.verbose));
@@ -156,10 +160,11 @@ fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
 fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
         let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
+        let there = args.shard.map_or_else(String::new, |shard| format!(" at a host of shard {shard}"));
         let why = match &args.limit {
-            Limit::None => format!("{entry} asks for an image"),
+            Limit::None => format!("{entry} asks for an image{there}"),
             Limit::ProwChange | Limit::Since(_) | Limit::Revision(_) => {
-                format!("{entry} asks for an image that the earlier commit did not ask for")
+                format!("{entry} asks for an image{there} that the earlier commit did not ask for")
             }
         };
         print(&format!("Nothing to promote: {why}.\n"));
@@ -201,9 +206,16 @@ fn print_not_begun(end: &End) {
 
 /// Prints an error and its advice.
 pub(super) fn print_problem(problem: &Problem) {
-    print_error(&problem.error);
-    if let Some(advice) = &problem.advice {
-        print_help(advice);
+    ErrorLine { advice: problem.advice.as_deref(), ..ErrorLine::new(&problem.error) }.print();
+}
+
+/// Logs what failed in the plan, for programs: the events of a run do not include it.
+fn log_failures_of_plan(plan: Option<&Plan>, report: &ReportBuilder) {
+    let later = report.failures().len();
+    for (promotion, Problem { error, advice }) in report.all_failures(plan).into_iter().skip(later) {
+        let (image, host) = (promotion.source.to_string(), promotion.destination.host.as_str());
+        let advice = advice.as_deref();
+        ErrorLine { image: Some(&image), registry: Some(host), advice, ..ErrorLine::new(&error) }.print();
     }
 }
 

@@ -7,10 +7,8 @@ use crate::output::{check_file, check_folder};
 
 /// Checks that all output files can be written, before any registry is asked.
 pub(super) fn check_outputs(args: &CipArgs) -> Result<(), String> {
-    let files = [("plan", &args.output_plan), ("report", &args.report)];
-    for (what, path) in files {
-        path.as_deref().map_or(Ok(()), |path| check_file(path, what))?;
-    }
+    args.output_plan.as_deref().map_or(Ok(()), |path| check_file(path, "plan"))?;
+    crate::report::check(&args.report)?;
     let spool = args.spool.directory.as_deref().filter(|_| args.spool.limit > 0);
     spool.map_or(Ok(()), |folder| check_folder(folder, "blobs that wait for registries"))
 }

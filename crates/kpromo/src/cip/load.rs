@@ -5,10 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use manifest::{
-    Base, Diagnostics, Manifests, PLAIN_MAX, limit_to_added, load_plain, load_thin, prow_base, read_plain,
+    Base, Diagnostics, Manifest, Manifests, PLAIN_MAX, limit_to_added, load_plain, load_thin, prow_base,
+    read_plain,
 };
-use promote::{Completion, Job, ReportBuilder, Run};
+use oci::Host;
+use promote::{Completion, Job, ReportBuilder, Run, ShardHosts};
 use tokio_util::sync::CancellationToken;
+use trust::Production;
 
 use super::end::{End, outcome, print_problem};
 use crate::args::{CipArgs, Limit, ManifestSource};
@@ -29,19 +32,50 @@ pub(crate) fn load(
     limited(path, manifests, limit, environment)
 }
 
-/// Reads the manifests and limits them to the requested change. Also returns which promoted images the run completes.
+/// What a run reads from manifests.
+pub(super) struct Loaded {
+    /// The manifests, limited to the requested change.
+    pub(super) manifests: Manifests,
+    /// The promoted images that the run completes.
+    pub(super) completion: Completion,
+    /// All manifests, if they are needed and `manifests` is limited.
+    whole: Option<Vec<Manifest>>,
+}
+
+impl Loaded {
+    /// Returns the hosts of the shard that the run is, if it is one. All manifests decide, so that shards that compare with
+    /// different commits agree.
+    pub(super) fn shard(&self, args: &CipArgs, production: &Production) -> Option<ShardHosts> {
+        let whole = self.whole.as_ref().unwrap_or(&self.manifests.manifests);
+        args.shard.map(|shard| ShardHosts::new(shard, whole, production))
+    }
+
+    /// Returns the hosts that every shard reads and none writes: those of staging.
+    pub(super) fn staging(&self) -> BTreeSet<Host> {
+        let manifests = &self.manifests.manifests;
+        let destinations = manifests.iter().flat_map(|manifest| &manifest.destinations);
+        let destinations: BTreeSet<&Host> = destinations.map(|destination| &destination.root.host).collect();
+        let sources = manifests.iter().map(|manifest| &manifest.source.host);
+        sources.filter(|host| !destinations.contains(host)).cloned().collect()
+    }
+}
+
+/// Reads the manifests and limits them to the requested change.
 pub(super) fn load_to_complete(
     args: &CipArgs,
     environment: &Environment,
     color: bool,
-) -> Result<(Manifests, Completion), Exit> {
+) -> Result<Loaded, Exit> {
     let (path, manifests) = read(&args.manifests, color)?;
+    let is_limited = args.limit != Limit::None;
+    let whole = (args.shard.is_some() && is_limited).then(|| manifests.manifests.clone());
     let completion = match (&args.limit, args.repair) {
         (Limit::None, Some(false)) => Completion::Promoted,
         (Limit::None, Some(true) | None) | (_, Some(false) | None) => Completion::Named,
         (_, Some(true)) => Completion::Also(manifests.manifests.clone()),
     };
-    Ok((limited(path, manifests, &args.limit, environment)?, completion))
+    let manifests = limited(path, manifests, &args.limit, environment)?;
+    Ok(Loaded { manifests, completion, whole })
 }
 
 fn read(source: &ManifestSource, color: bool) -> Result<(&Path, Manifests), Exit> {
@@ -96,7 +130,7 @@ pub(crate) fn invalid_entries(rejected: &Diagnostics) -> String {
 }
 
 /// Performs the checks that need no network.
-pub(super) async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
+pub(super) async fn parse_only(args: &CipArgs, manifests: Manifests, shard: Option<ShardHosts>) -> Exit {
     let run = Run::new(vec![Arc::new(Lines::default())], CancellationToken::new());
     // A project whose destinations had different additions consists of several manifests.
     let projects: BTreeSet<Arc<str>> =
@@ -111,6 +145,7 @@ pub(super) async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
         checks_attached: false,
         cache: None,
         completion: Completion::Named,
+        shard,
     };
     match promote::phase::setup(&run, job).await {
         Ok(_) if rejected.count() > 0 => {
@@ -118,8 +153,9 @@ pub(super) async fn parse_only(args: &CipArgs, manifests: Manifests) -> Exit {
             Exit::Invalid
         }
         Ok(ready) => {
-            let edges = ready.edges().all().len();
-            print(&format!("{}, {}: valid\n", counted(number, "manifest"), counted(edges, "edge")));
+            let edges = counted(ready.edges().all().len(), "edge");
+            let of_shard = args.shard.map_or_else(String::new, |shard| format!(" in shard {shard}"));
+            print(&format!("{}, {edges}{of_shard}: valid\n", counted(number, "manifest")));
             Exit::Success
         }
         Err(error) => {

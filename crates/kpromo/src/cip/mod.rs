@@ -11,8 +11,8 @@ use std::time::Duration;
 use end::{Circumstances, End, finish};
 use files::{check_outputs, open_cache};
 use indicatif::MultiProgress;
+use load::{Loaded, load_to_complete, parse_only};
 pub(crate) use load::{invalid_entries, load};
-use load::{load_to_complete, parse_only};
 use manifest::Manifests;
 use oci::Client;
 use promote::phase::{Plan, survey};
@@ -26,13 +26,16 @@ use trust::TrustConfig;
 use crate::args::CipArgs;
 use crate::color;
 use crate::config::{Config, InvalidConfig};
-use crate::connect::{Connection, connect};
+use crate::connect::{Connection, connect, connect_sharing};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::identities::trust_config;
 use crate::output::write_file;
-use crate::render::{Lines, PlanShape, Progress, failures, plan_edges, plan_missing, plan_open, plan_table};
+use crate::render::{
+    Lines, PlanShape, Progress, failures, plan_edges, plan_missing, plan_open, plan_table, shard_line,
+};
 use crate::scans::{Scans, scans};
+use crate::telemetry::Trace;
 use crate::terminal::{GRACE, Interrupts, has_result_color, is_result_on_terminal, print, print_error};
 use crate::watchdog;
 
@@ -45,33 +48,44 @@ pub(crate) async fn run(args: &CipArgs, environment: &Environment, screen: &Mult
 /// error is the exit code of a run that ends before its first request.
 async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgress) -> Result<Exit, Exit> {
     let color = color::on_stderr();
-    let (manifests, completion) = load_to_complete(args, environment, color)?;
-    let rejected = manifests.rejected.clone();
+    let loaded = load_to_complete(args, environment, color)?;
+    let rejected = loaded.manifests.rejected.clone();
     if rejected.count() > 0 {
         print_error(&rejected.render(color));
     }
     // An invalid configuration is also an error with `--parse-only`, which does not need it.
-    let configured = configure(args, &manifests, &completion, environment);
+    let configured = configure(args, &loaded, environment);
     let (trust_config, connection, scans) = configured.map_err(|problem| invalid(&problem.to_string()))?;
+    let shard = loaded.shard(args, &trust_config.production);
+    let tell_shard = || shard.iter().for_each(|shard| print(&shard_line(shard)));
+    let Loaded { manifests, completion, .. } = loaded;
     if args.parse_only {
-        return Ok(parse_only(args, manifests).await);
+        tell_shard();
+        return Ok(parse_only(args, manifests, shard).await);
     }
     if args.strict && rejected.count() > 0 {
         return Err(invalid(&format!("{}; nothing was promoted", invalid_entries(&rejected))));
     }
     let cache = check_outputs(args).and_then(|()| open_cache(args.cache.as_ref()));
     let cache = cache.map_err(|problem| invalid(&problem))?;
-    let Connection { client, door, .. } = connection;
+    // An output may be standard output, which then holds nothing else. This has been found out now.
+    tell_shard();
+    let Connection { client, door, settings, .. } = connection;
     let report = Arc::new(ReportBuilder::default());
     report.reject(rejected.iter().map(ToString::to_string));
+    args.shard.into_iter().for_each(|shard| report.set_shard(shard));
     let stop = CancellationToken::new();
     let progress = Progress::new(screen);
-    let run = Run::new(observers(&report, &progress), stop.clone());
+    let trace = Trace::begin(&environment.collector, &settings, "kpromo cip");
+    let mut observers = observers(&report, &progress);
+    observers.extend(trace.as_ref().map(Trace::observer));
+    let run = Run::new(observers, stop.clone());
     // A run waits for late hosts if a failure must be found before anything is written.
     let late_after = (args.confirm && args.keep_going && !args.strict).then_some(args.late_after);
     let (strict, keep_going, writes) = (args.strict, args.keep_going, args.confirm);
     let checks_attached = args.check_signatures;
-    let job = Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache, completion };
+    let job =
+        Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache, completion, shard };
     // Installed before the first request. Until then, a signal ends the process by its default action, without a kpromo exit
     // code.
     let interrupts = Interrupts::new();
@@ -84,7 +98,12 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     };
     progress.clear();
     scans.iter().for_each(Scans::tell_unused);
-    Ok(finish(args, &end, &report, &door, Circumstances { rejected: rejected.count(), stopped: why.get() }))
+    let circumstances = Circumstances { rejected: rejected.count(), stopped: why.get() };
+    let exit = finish(args, &end, &report, &door, circumstances);
+    if let Some(trace) = trace {
+        trace.end(exit).await;
+    }
+    Ok(exit)
 }
 
 /// Prints why the run cannot begin.
@@ -96,17 +115,19 @@ fn invalid(problem: &str) -> Exit {
 /// Reads the configuration, and determines who signs, whose signatures count, and which vulnerabilities images may have.
 fn configure(
     args: &CipArgs,
-    manifests: &Manifests,
-    completion: &Completion,
+    loaded: &Loaded,
     environment: &Environment,
 ) -> Result<(TrustConfig, Connection, Option<Scans>), InvalidConfig> {
     // Images that are only repaired are signed too, so they also decide whether there is a default signer.
-    let signed = match completion {
+    let signed = match &loaded.completion {
         Completion::Also(all) => Cow::Owned(Manifests { manifests: all.clone(), ..Manifests::default() }),
-        _ => Cow::Borrowed(manifests),
+        _ => Cow::Borrowed(&loaded.manifests),
     };
     let config = Config::of(args.config.as_deref(), environment)?;
-    let connection = connect(&config, environment)?;
+    let connection = match args.shard {
+        Some(shard) => connect_sharing(&config, environment, &loaded.staging(), shard.count())?,
+        None => connect(&config, environment)?,
+    };
     let mut trust_config = trust_config(args, &config, &signed, environment, &connection)?;
     let scans = scans(&args.vulnerabilities, &trust_config.verification, &connection)?;
     // A run that only scans has no gate to pass.

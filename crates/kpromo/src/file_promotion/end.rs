@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use files::{CarriedOut, Ending, GivenUp, Plan, ReportBuilder};
+use jiff::Timestamp;
 use transport::Door;
 
 use crate::args::RunFilesArgs;
 use crate::exit::Exit;
 use crate::output::write_file;
 use crate::render::{bytes, count};
-use crate::terminal::{Stopped, print, print_error, print_help};
+use crate::report::{Metrics, RunEnd, Traffic, write_metrics};
+use crate::terminal::{ErrorLine, Stopped, is_json, print, print_error, print_help};
 
 /// The end of a run, from which the report and the exit code are derived.
 pub(super) enum End {
@@ -29,6 +31,13 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     let plan = plan_of(end);
     let failures = failures(report, plan);
     print_end(args, end, &failures);
+    if is_json() {
+        // The events of a run do not include what failed in the plan.
+        let of_plan = failures.len().saturating_sub(report.failures().len());
+        for (error, advice) in &failures[..of_plan] {
+            ErrorLine { advice: *advice, ..ErrorLine::new(error) }.print();
+        }
+    }
     if let Some(plan) = plan {
         tell(end, plan, report);
     }
@@ -50,15 +59,48 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
             exit = if exit == Exit::Success { Exit::Failure } else { exit };
         }
     }
+    if let Some(path) = &args.metrics
+        && let Err(problem) = write_metrics(path, &metrics(args, word, exit, failures.len(), report, door))
+    {
+        print_error(&problem);
+        exit = if exit == Exit::Success { Exit::Failure } else { exit };
+    }
     exit
+}
+
+/// Returns the metrics of the run.
+fn metrics(
+    args: &RunFilesArgs,
+    outcome: &str,
+    exit: Exit,
+    failed: usize,
+    report: &ReportBuilder,
+    door: &Door,
+) -> Metrics {
+    let end = RunEnd {
+        version: env!("CARGO_PKG_VERSION"),
+        outcome,
+        exit_code: exit.code(),
+        confirmed: args.confirm,
+        ended: Timestamp::now().as_millisecond() as f64 / 1000.0,
+        seconds: report.elapsed().as_secs_f64(),
+    };
+    let totals = report.totals();
+    let mut metrics = Metrics::new("run files", &end);
+    metrics.single("files_copied", "Files that were written to a destination.", totals.copied as f64);
+    metrics.single("files_there", "Files that were there when they were to be written.", totals.there as f64);
+    metrics.single("files_failed", "Files that could not be promoted to a destination.", failed as f64);
+    metrics.single("files_sent_bytes", "Bytes of files that were written.", totals.bytes_sent as f64);
+    metrics.phases(&report.phase_seconds());
+    metrics.hosts(&Traffic::of(door).registries);
+    metrics
 }
 
 /// Prints the frame that scripts read, and the errors.
 fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'static str>)]) {
     let (frame, errors): (_, Vec<String>) = match end {
         End::GivenUp(given_up) => {
-            print_error(&given_up.to_string());
-            given_up.advice().into_iter().for_each(print_help);
+            ErrorLine { advice: given_up.advice(), ..ErrorLine::new(&given_up.to_string()) }.print();
             return;
         }
         End::CutShort(stopped) => {
@@ -77,6 +119,10 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
     print(&format!("********** {frame} **********\n{}", errors.concat()));
     if !args.confirm {
         tracing::info!("this was a dry run: nothing was written");
+    }
+    if is_json() {
+        // Each failure is logged with its advice.
+        return;
     }
     // Advice that holds for many failures is given once.
     let advice: BTreeSet<&str> = failures.iter().filter_map(|(_, advice)| *advice).collect();

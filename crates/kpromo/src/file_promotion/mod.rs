@@ -41,7 +41,8 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     };
     warn(&manifests);
     let checked = check_accounts(args, &manifests)
-        .and_then(|()| args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")));
+        .and_then(|()| args.report.as_deref().map_or(Ok(()), |path| check_file(path, "report")))
+        .and_then(|()| args.metrics.as_deref().map_or(Ok(()), |path| check_file(path, "metrics")));
     let connected = checked.and_then(|()| {
         let config = Config::of(args.config.as_deref(), environment).map_err(|error| error.to_string())?;
         Connected::new(&config, environment)

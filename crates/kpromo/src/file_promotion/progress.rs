@@ -7,6 +7,7 @@ use files::{Event, Observer};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::render::{bytes, duration};
+use crate::terminal::{ErrorLine, is_json};
 
 /// A progress bar for the current phase.
 pub(super) struct Bars {
@@ -70,6 +71,10 @@ impl Observer<Event> for Lines {
             Event::Read(size) => tracing::debug!(size, "read for its hash"),
             Event::Copied { operation, size, sent: true } => tracing::debug!(size, "done: {operation}"),
             Event::Copied { operation, .. } => tracing::info!("already there: {}", operation.destination),
+            Event::Failed(operation, error) if is_json() => {
+                let (error, advice) = (format!("{operation}: {error}"), error.advice());
+                ErrorLine { advice, ..ErrorLine::new(&error) }.print();
+            }
             Event::Failed(operation, error) => {
                 let new = |advice: &&'static str| {
                     self.advice.lock().unwrap_or_else(PoisonError::into_inner).insert(advice)

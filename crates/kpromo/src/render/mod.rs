@@ -6,6 +6,7 @@ mod lint;
 mod plan;
 mod progress;
 mod scans;
+mod shard;
 mod sigcheck;
 mod summary;
 
@@ -15,5 +16,6 @@ pub(crate) use lint::{LintResult, lint_github, lint_json, lint_sarif, lint_text}
 pub(crate) use plan::{PlanShape, plan_edges, plan_missing, plan_open, plan_table};
 pub(crate) use progress::{Lines, Progress};
 pub(crate) use scans::{scan_summary, scan_table};
+pub(crate) use shard::shard_line;
 pub(crate) use sigcheck::{Results, sigcheck_json, sigcheck_text};
 pub(crate) use summary::{failures, summary};

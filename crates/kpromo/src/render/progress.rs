@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use oci::{DigestReference, Host};
 use promote::{Event, Examination, Observer};
 use state::{Look, State};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -16,6 +17,7 @@ use transport::Door;
 use trust::Problem;
 
 use super::human::{bytes, count, duration};
+use crate::terminal::{ErrorLine, is_json};
 
 /// The interval at which a terminal is drawn.
 const DRAWN: Duration = Duration::from_millis(200);
@@ -172,7 +174,15 @@ impl Shown {
 }
 
 impl Lines {
-    fn failed(&self, kind: Kind, what: &str, problem: &Problem) {
+    /// Logs a failure of an image at a registry.
+    fn failed(&self, kind: Kind, what: &str, problem: &Problem, image: &DigestReference, at: &Host) {
+        if is_json() {
+            // Programs need each failure with its fields.
+            let (image, advice) = (image.to_string(), problem.advice.as_deref());
+            let (image, registry) = (Some(&*image), Some(at.as_str()));
+            ErrorLine { image, registry, advice, ..ErrorLine::new(&problem.error) }.print();
+            return;
+        }
         match self.shown().first(kind, problem) {
             Some(problem) => tracing::error!("{what}: {problem}"),
             None => tracing::debug!("{what}: {}", problem.error),
@@ -198,16 +208,20 @@ impl Observer<Event> for Lines {
             Event::Lost(text) => tracing::error!("{text}"),
             Event::Blob { destination, size, sent } => tracing::trace!(%destination, size, sent, "blob"),
             Event::Tagged(reference) => tracing::debug!(%reference, "tagged"),
+            Event::Begun(promotion) => tracing::trace!("promoting {promotion}"),
             Event::Promoted(promotion, copied) => {
                 tracing::info!(sent = bytes(copied.bytes_sent), "promoted {promotion}");
             }
             Event::Failed(promotion, error) => {
                 let what = format!("{promotion} failed");
-                self.failed(FAILED, &what, &Problem::from(&**error));
+                let (image, at) = (&promotion.source, &promotion.destination.host);
+                self.failed(FAILED, &what, &Problem::from(&**error), image, at);
             }
             Event::Withheld(promotion, why) => {
                 let (what, why) = (format!("{promotion} is not promoted"), why.clone());
-                self.failed(WITHHELD, &what, &Problem { error: why, advice: None });
+                let (image, at) = (&promotion.source, &promotion.destination.host);
+                let problem = Problem { error: why, advice: None };
+                self.failed(WITHHELD, &what, &problem, image, at);
             }
             Event::Examined(examination) if examination.is_worth_telling() => {
                 let Examination { image, judgement, signed_by, .. } = &**examination;
@@ -222,12 +236,14 @@ impl Observer<Event> for Lines {
             }
             Event::Signed(image) => tracing::debug!("signed {image}"),
             Event::Unsigned(image, problem) => {
-                self.failed(UNSIGNED, &format!("{image} is not signed"), problem);
+                let (what, at) = (format!("{image} is not signed"), &image.repository.host);
+                self.failed(UNSIGNED, &what, problem, image, at);
             }
             Event::Recorded(image) => tracing::debug!("recorded the promotion of {image}"),
             Event::Unrecorded(image, problem) => {
-                let what = format!("the promotion of {image} is not recorded");
-                self.failed(UNRECORDED, &what, problem);
+                let (what, at) =
+                    (format!("the promotion of {image} is not recorded"), &image.repository.host);
+                self.failed(UNRECORDED, &what, problem, image, at);
             }
             Event::Worked | Event::ToPromote { .. } => {}
         }

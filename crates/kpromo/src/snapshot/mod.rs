@@ -24,7 +24,7 @@ use crate::connect::{Connection, connect};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::render::{Lines, Progress, counted};
-use crate::terminal::{Interrupts, Stopped, print_error, print_help};
+use crate::terminal::{ErrorLine, Interrupts, Stopped, print_error};
 use crate::watchdog;
 
 /// Prints a snapshot. Nothing is printed unless it is complete.
@@ -94,10 +94,9 @@ async fn take(
         // A change that adds nothing for the registry leaves out its manifests.
         None if *limit != Limit::None => Snapshot::default(),
         None => {
-            print_error(&format!("no manifest promotes to {registry} or to a registry below it"));
-            print_help(
-                "name a registry as the manifests do, with its host; its path may be shorter by whole components",
-            );
+            let error = format!("no manifest promotes to {registry} or to a registry below it");
+            let advice = "name a registry as the manifests do, with its host; its path may be shorter by whole components";
+            ErrorLine { advice: Some(advice), ..ErrorLine::new(&error) }.print();
             return Err(Exit::Usage);
         }
     };
@@ -136,10 +135,7 @@ fn run(progress: &Arc<Progress>) -> Run {
 
 fn unavailable(error: &SnapshotError) -> Exit {
     let problem = error.problem();
-    print_error(&problem.error);
-    if let Some(advice) = &problem.advice {
-        print_help(advice);
-    }
+    ErrorLine { advice: problem.advice.as_deref(), ..ErrorLine::new(&problem.error) }.print();
     Exit::Unavailable
 }
 

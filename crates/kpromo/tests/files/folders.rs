@@ -56,7 +56,8 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
     assert!(below(&desk.path("one")).is_empty() && below(&desk.path("two")).is_empty());
 
     let report = desk.path("report.json").display().to_string();
-    let real = promote(&flags, &["--confirm", "--report", &report]);
+    let metrics = desk.path("files.prom").display().to_string();
+    let real = promote(&flags, &["--confirm", "--report", &report, "--metrics", &metrics]);
     assert_eq!(real.code, 0, "{}", real.stderr);
     let copies = |stdout: &str| {
         stdout.lines().filter(|line| line.starts_with("COPY")).map(str::to_owned).collect::<Vec<_>>()
@@ -72,6 +73,15 @@ fn a_dry_run_writes_nothing_and_says_what_a_confirmed_run_does() {
     let report = desk.json("report.json");
     assert_eq!((report["outcome"].as_str(), report["totals"]["copied"].as_u64()), (Some("done"), Some(6)));
     assert_eq!(report["totals"]["bytesSent"].as_u64(), Some(2 * ((20 << 20) + 5)));
+    let metrics = fs::read_to_string(metrics).unwrap();
+    for (name, value) in
+        [("run_exit_code", 0), ("files_copied", 6), ("files_sent_bytes", 2 * ((20 << 20) + 5))]
+    {
+        let line = format!("kpromo_{name}{{command=\"run files\"}} {value}\n");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+    let page = promote(&flags, &["--report", "files.html"]);
+    assert!(page.code == 2 && page.stderr.contains("is JSON"), "{}", page.stderr);
 
     let again = promote(&flags, &["--confirm"]);
     assert_eq!(again.stdout, "********** START **********\n********** FINISHED **********\n");

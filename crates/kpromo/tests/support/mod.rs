@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, reason = "a panic is the report of a test")]
 
+pub mod schema;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -73,8 +75,13 @@ impl Desk {
         names
     }
 
+    /// Reads a file of JSON. A report of `kpromo cip` must satisfy its schema.
     pub fn json(&self, name: &str) -> serde_json::Value {
-        serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap()
+        let document = serde_json::from_slice(&std::fs::read(self.path(name)).unwrap()).unwrap();
+        if schema::is_report(&document) {
+            schema::check(&document).unwrap_or_else(|error| panic!("{error}\n{document:#}"));
+        }
+        document
     }
 }
 

@@ -19,4 +19,5 @@ mod real;
 mod refused;
 mod rendering;
 mod repaired;
+mod shards;
 mod support;

@@ -303,6 +303,9 @@ impl<'a> Promoting<'a> {
         let finished = |place: usize, result: Result<Copied, oci::Error>| {
             self.finished(image, numbers[place], result, attempt);
         };
+        for target in &numbers {
+            self.run.emit(&Event::Begun(self.promotion(image, *target)));
+        }
         let CopyJob { graph, source, .. } = shipment;
         self.copier.copy(graph, source, &targets, lane, &observer, &finished).await;
     }

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::event::{Event, Phase, Run};
 use crate::inventory::Inventory;
 use crate::phase::completion::{CheckedImages, Completion, Scope};
+use crate::shard::ShardHosts;
 use crate::subject::keep_canonical;
 
 /// The input of a run.
@@ -41,6 +42,9 @@ pub struct Job {
     pub cache: Option<Cache>,
     /// The images in production whose missing signatures and attestations the run adds.
     pub completion: Completion,
+    /// The destination hosts to which the run promotes, if other shards promote to the others. The manifests are checked as a
+    /// whole nevertheless.
+    pub shard: Option<ShardHosts>,
 }
 
 /// Edges without contradictions, and the settings for planning them.
@@ -103,7 +107,7 @@ impl Ready {
     }
 }
 
-/// Expands the manifests of a job.
+/// Expands the manifests of a job, and keeps the edges of its shard.
 ///
 /// # Errors
 /// If two promotions contradict each other.
@@ -121,7 +125,7 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
                 (Scope::Checked(Arc::new(images)), manifests)
             }
         };
-        let edges = Edges::with_repaired(&job.manifests, &repaired).map_err(Error::Overlaps)?;
+        let mut edges = Edges::with_repaired(&job.manifests, &repaired).map_err(Error::Overlaps)?;
         if edges.repeated() > 0 {
             tracing::info!(edges = edges.repeated(), "asked for more than once, done once");
         }
@@ -130,6 +134,10 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
             run.emit(&Event::Warned(format!(
                 "left out, because that is no image: {tags} of signatures, attestations or SBOMs"
             )));
+        }
+        // Only now, because overlaps concern all hosts.
+        if let Some(shard) = &job.shard {
+            edges.keep_hosts(|host| shard.hosts().contains(host));
         }
         let Job { manifests, strict, keep_going, late_after, writes, checks_attached, cache, .. } = job;
         let (edges, policies) = (Arc::new(edges), manifests.policies);

@@ -1,18 +1,18 @@
 //! The numbers of a plan.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use manifest::Edge;
 use oci::{Digest, Host};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::decide::Verdict;
 use crate::phase::plan::Plan;
 use crate::subject::edges_of;
 
 /// The numbers of edges and images by action, and the cost of copying.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Count {
     /// All edges.
     pub edges: usize,
@@ -59,36 +59,63 @@ impl Plan {
         let mut summary = Summary::default();
         let mut moved: HashSet<(&Host, Digest)> = HashSet::new();
         for (edge, verdict) in self.decisions() {
-            let mut count = Count { edges: 1, ..Count::default() };
-            match verdict {
-                verdict if self.failure(edge, verdict).is_some() => count.failed = 1,
-                Verdict::Done | Verdict::DoneWithoutSource => count.done = 1,
-                Verdict::Copy => {
-                    count.copy = 1;
-                    count.bytes = self.bytes_to_move(edge, &mut moved);
-                }
-                Verdict::Tag => count.tag = 1,
-                Verdict::Lost => count.lost = 1,
-                Verdict::Moved(_) | Verdict::Unsupported(_) => count.conflicts = 1,
-                Verdict::Unreadable(_) => count.failed = 1,
-                Verdict::Late => count.late = 1,
-            }
+            let count = self.count(edge, verdict, &mut moved);
             summary.total.add(count);
             summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
         }
-        for image in &self.owed.images {
-            let Some(edge) = edges_of(&self.edges, &image.subject).next() else { continue };
+        for (edge, count) in self.owed_counts() {
+            summary.total.add(count);
+            summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
+        }
+        summary.not_looked_at = self.owed.not_looked_at;
+        summary
+    }
+
+    /// Returns the counts by the host of the destination.
+    pub fn counts_by_host(&self) -> BTreeMap<String, Count> {
+        let mut hosts: HashMap<&Host, Count> = HashMap::new();
+        let mut moved: HashSet<(&Host, Digest)> = HashSet::new();
+        for (edge, verdict) in self.decisions() {
+            let count = self.count(edge, verdict, &mut moved);
+            hosts.entry(&self.edges.destination(edge).host).or_default().add(count);
+        }
+        for (edge, count) in self.owed_counts() {
+            hosts.entry(&self.edges.destination(edge).host).or_default().add(count);
+        }
+        hosts.into_iter().map(|(host, count)| (host.to_string(), count)).collect()
+    }
+
+    /// Returns the count of one edge.
+    fn count<'a>(&'a self, edge: &Edge, verdict: &Verdict, moved: &mut HashSet<(&'a Host, Digest)>) -> Count {
+        let mut count = Count { edges: 1, ..Count::default() };
+        match verdict {
+            verdict if self.failure(edge, verdict).is_some() => count.failed = 1,
+            Verdict::Done | Verdict::DoneWithoutSource => count.done = 1,
+            Verdict::Copy => {
+                count.copy = 1;
+                count.bytes = self.bytes_to_move(edge, moved);
+            }
+            Verdict::Tag => count.tag = 1,
+            Verdict::Lost => count.lost = 1,
+            Verdict::Moved(_) | Verdict::Unsupported(_) => count.conflicts = 1,
+            Verdict::Unreadable(_) => count.failed = 1,
+            Verdict::Late => count.late = 1,
+        }
+        count
+    }
+
+    /// Returns what images lack, each with an edge of the image.
+    fn owed_counts(&self) -> impl Iterator<Item = (&Edge, Count)> {
+        self.owed.images.iter().filter_map(|image| {
+            let edge = edges_of(&self.edges, &image.subject).next()?;
             let (sign, record) =
                 (usize::from(image.signature), usize::from(image.record || image.summary || image.carried));
             let count = match image.refused {
                 Some(_) => Count { refused: 1, ..Count::default() },
                 None => Count { sign, record, ..Count::default() },
             };
-            summary.total.add(count);
-            summary.projects.entry(self.edges.project(edge).to_owned()).or_default().add(count);
-        }
-        summary.not_looked_at = self.owed.not_looked_at;
-        summary
+            Some((edge, count))
+        })
     }
 
     /// Returns the size of those blobs of an edge's image that no earlier edge brings to the same host, in bytes.
@@ -101,18 +128,19 @@ impl Plan {
 }
 
 impl Count {
-    fn add(&mut self, other: Self) {
-        self.edges += other.edges;
-        self.copy += other.copy;
-        self.tag += other.tag;
-        self.sign += other.sign;
-        self.record += other.record;
-        self.refused += other.refused;
-        self.done += other.done;
-        self.lost += other.lost;
-        self.conflicts += other.conflicts;
-        self.failed += other.failed;
-        self.late += other.late;
+    /// Adds other counts.
+    pub fn add(&mut self, other: Self) {
+        self.edges = self.edges.saturating_add(other.edges);
+        self.copy = self.copy.saturating_add(other.copy);
+        self.tag = self.tag.saturating_add(other.tag);
+        self.sign = self.sign.saturating_add(other.sign);
+        self.record = self.record.saturating_add(other.record);
+        self.refused = self.refused.saturating_add(other.refused);
+        self.done = self.done.saturating_add(other.done);
+        self.lost = self.lost.saturating_add(other.lost);
+        self.conflicts = self.conflicts.saturating_add(other.conflicts);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.late = self.late.saturating_add(other.late);
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 }

@@ -1,6 +1,6 @@
 //! The part of reports about what is attached to images in staging.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use trust::policy::{Finding, Judgement};
 
 use crate::event::Examination;
@@ -9,8 +9,8 @@ use crate::event::Examination;
 const TOLD_MAX: usize = 200;
 
 /// The numbers of examined images in staging.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ExaminedTotals {
     /// Images that were examined.
     pub images: usize,
@@ -25,36 +25,49 @@ pub struct ExaminedTotals {
 }
 
 /// An image that has attestations or signatures, or a policy.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ExaminedImage {
-    image: String,
-    passes: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    level: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    faults: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attestations: Vec<ExaminedAttestation>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    signed_by: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    refused_signatures: Vec<String>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExaminedImage {
+    /// The image in staging, by digest.
+    pub image: String,
+    /// Whether the image may be promoted.
+    pub passes: bool,
+    /// The mode of its policy, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The SLSA build level that it reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<String>,
+    /// Why it does not satisfy its policy, or what is wrong with its attestations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// Its attestations.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestations: Vec<ExaminedAttestation>,
+    /// The signers of the signatures that count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signed_by: Vec<String>,
+    /// If the signatures block the image: why each of them does not verify.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused_signatures: Vec<String>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ExaminedAttestation {
+/// An attestation of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExaminedAttestation {
     /// The digest that the attestation is attached to.
-    about: String,
-    place: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    predicate_type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signed_by: Option<String>,
-    verdict: String,
+    pub about: String,
+    /// Where it is attached.
+    pub place: String,
+    /// Its type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicate_type: Option<String>,
+    /// Its signer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
+    /// Whether it counts, with the reason.
+    pub verdict: String,
 }
 
 impl ExaminedTotals {
@@ -66,6 +79,20 @@ impl ExaminedTotals {
         self.unsigned += usize::from(is_unsigned);
         self.attested += usize::from(has_findings(&examination.judgement));
         self.blocked += usize::from(!examination.passes());
+    }
+}
+
+/// The numbers of one entry of a report.
+impl From<&ExaminedImage> for ExaminedTotals {
+    fn from(image: &ExaminedImage) -> Self {
+        let is_signed = !image.signed_by.is_empty();
+        Self {
+            images: 1,
+            signed: usize::from(is_signed),
+            unsigned: usize::from(!is_signed && image.refused_signatures.is_empty()),
+            attested: usize::from(!image.attestations.is_empty()),
+            blocked: usize::from(!image.passes),
+        }
     }
 }
 

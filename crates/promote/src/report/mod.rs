@@ -1,26 +1,31 @@
 //! The report of a run. It is built from events, so that it is also correct if the run is interrupted.
 
 mod examined;
+mod merge;
+mod parts;
+mod read;
 mod scanned;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use examined::ExaminedImage;
-pub use examined::ExaminedTotals;
+pub use examined::{ExaminedAttestation, ExaminedImage, ExaminedTotals};
 use jiff::Timestamp;
-use oci::{Copied, DigestReference};
+pub use merge::merge;
+use oci::{Copied, Digest, DigestReference, Repository};
+pub use parts::{HostTimeline, HostTraffic, PlanCounts, ReportTimeline, ShardRun};
+pub use read::InvalidReport;
 use run::Observer;
-use scanned::ReportedScan;
-pub use scanned::ScanTotals;
-use serde::Serialize;
+pub use scanned::{ReportedFinding, ReportedPart, ReportedScan, ScanTotals};
+use serde::{Deserialize, Serialize};
 use trust::Problem;
 
 use crate::event::{Event, Phase, Promotion, ScannedImage};
-use crate::phase::{Failure, Plan, Summary};
+use crate::phase::{Failure, Plan};
+use crate::shard::Shard;
 
-/// The version of the schema, which is documented in `docs/reference/report.md`.
+/// The version of the schema: `docs/reference/report.schema.json`, which `docs/reference/report.md` explains.
 const SCHEMA: u32 = 1;
 
 /// Collects the events of a run. It can be read at any time.
@@ -32,6 +37,7 @@ pub struct ReportBuilder {
 
 #[derive(Debug, Default)]
 struct Entries {
+    shard: Option<Shard>,
     promoted: Vec<(Promotion, Copied)>,
     failed: Vec<(Promotion, Problem)>,
     examined: Vec<ExaminedImage>,
@@ -54,8 +60,8 @@ struct Entries {
 }
 
 /// The numbers of what the run has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Totals {
     /// Images that were copied to a repository or tagged there.
     pub promoted: usize,
@@ -81,72 +87,131 @@ pub struct Totals {
 }
 
 /// The report that `--report` writes.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Report {
     schema: u32,
-    version: &'static str,
-    outcome: String,
-    exit_code: u8,
-    confirmed: bool,
-    started: Timestamp,
-    elapsed_seconds: f64,
-    phase_seconds: BTreeMap<String, f64>,
-    skipped_phases: Vec<SkippedPhase>,
-    plan: Option<Summary>,
-    totals: Totals,
-    examined_totals: ExaminedTotals,
-    examined: Vec<ExaminedImage>,
-    scan_totals: ScanTotals,
-    scanned: Vec<ReportedScan>,
-    promoted: Vec<PromotedImage>,
-    failed: Vec<FailedImage>,
-    unsigned: Vec<UnsignedImage>,
-    unrecorded: Vec<UnsignedImage>,
-    lost: Vec<String>,
-    rejected: Vec<String>,
-    warnings: Vec<String>,
-    error: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<String>,
-    registries: serde_json::Value,
+    /// The version of kpromo. A merged report has all of its parts.
+    pub version: String,
+    /// The outcome as one word.
+    pub outcome: String,
+    /// The exit code of the process.
+    pub exit_code: u8,
+    /// Whether `--confirm` was given.
+    pub confirmed: bool,
+    /// The shard that the run was, such as `0/4`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// When the run started.
+    pub started: Timestamp,
+    /// The duration of the run, in seconds.
+    pub elapsed_seconds: f64,
+    /// The duration of each phase that ran, in seconds.
+    pub phase_seconds: BTreeMap<String, f64>,
+    /// Phases that did nothing, with the reason.
+    pub skipped_phases: Vec<SkippedPhase>,
+    /// The numbers of the plan, if the run got that far.
+    pub plan: Option<PlanCounts>,
+    /// The numbers of what was done.
+    pub totals: Totals,
+    /// The numbers of examined images.
+    pub examined_totals: ExaminedTotals,
+    /// Examined images to which something is attached or that have a policy.
+    pub examined: Vec<ExaminedImage>,
+    /// The numbers of scanned images.
+    pub scan_totals: ScanTotals,
+    /// The scanned images.
+    pub scanned: Vec<ReportedScan>,
+    /// Images that were copied or tagged, once per destination repository.
+    pub promoted: Vec<PromotedImage>,
+    /// Images that could not be promoted, once per destination repository.
+    pub failed: Vec<FailedImage>,
+    /// Images that lack their signature.
+    pub unsigned: Vec<UnsignedImage>,
+    /// Images that lack their promotion record.
+    pub unrecorded: Vec<UnsignedImage>,
+    /// Destinations of images that are in neither staging nor production.
+    pub lost: Vec<String>,
+    /// Invalid entries of the manifests, as `file:line:column: message`.
+    pub rejected: Vec<String>,
+    /// The warnings of the run.
+    pub warnings: Vec<String>,
+    /// Why the run stopped early.
+    pub error: Option<String>,
+    /// How to resolve the error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+    /// The requests and bytes of each host.
+    pub registries: BTreeMap<String, HostTraffic>,
+    /// The requests of each host over time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<ReportTimeline>,
+    /// The runs that a merged report consists of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shards: Vec<ShardRun>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-struct SkippedPhase {
-    phase: String,
-    why: &'static str,
+/// A phase that did nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SkippedPhase {
+    /// The phase.
+    pub phase: String,
+    /// The reason.
+    pub why: String,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PromotedImage {
-    source: String,
-    destination: String,
-    tags: Vec<String>,
-    blobs_sent: u64,
-    blobs_there: u64,
-    bytes_sent: u64,
+/// An image that was copied to a repository or tagged there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PromotedImage {
+    /// The project whose manifest asks for it, if the plan is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The image in staging, by digest.
+    pub source: String,
+    /// The destination repository.
+    pub destination: String,
+    /// The tags that it received there.
+    pub tags: Vec<String>,
+    /// Blobs that were uploaded.
+    pub blobs_sent: u64,
+    /// Blobs that were already there or were mounted.
+    pub blobs_there: u64,
+    /// Bytes of uploaded blobs.
+    pub bytes_sent: u64,
 }
 
-#[derive(Debug, Serialize)]
-struct FailedImage {
-    source: String,
-    destination: String,
-    tags: Vec<String>,
-    #[serde(flatten)]
-    problem: Problem,
+/// An image that could not be promoted to a repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FailedImage {
+    /// The project whose manifest asks for it, if the plan is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The image in staging, by digest.
+    pub source: String,
+    /// The destination repository.
+    pub destination: String,
+    /// The tags that it did not receive there.
+    pub tags: Vec<String>,
+    /// The reason.
+    pub error: String,
+    /// What the user can do about the error, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// An image, or a part of one, that lacks a signature or a record.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UnsignedImage {
     /// The image in its canonical repository, by digest.
     pub image: String,
     /// The reason why it is missing.
     pub error: String,
     /// What the user can do about the error, if known.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }
 
@@ -171,7 +236,9 @@ pub struct Ending<'a> {
     /// The error that ended the run, if there is one.
     pub error: Option<Problem>,
     /// The requests and bytes of each registry.
-    pub registries: serde_json::Value,
+    pub registries: BTreeMap<String, HostTraffic>,
+    /// The requests of each registry over time.
+    pub timeline: Option<ReportTimeline>,
 }
 
 impl Default for ReportBuilder {
@@ -226,6 +293,11 @@ impl ReportBuilder {
         self.entries().writing
     }
 
+    /// Records that the run is one shard of a promotion.
+    pub fn set_shard(&self, shard: Shard) {
+        self.entries().shard = Some(shard);
+    }
+
     /// Adds the entries and projects of the manifests that are left out, as `file:line:column: message`.
     pub fn reject(&self, rejected: impl IntoIterator<Item = String>) {
         self.entries().rejected.extend(rejected);
@@ -254,8 +326,8 @@ impl ReportBuilder {
     }
 
     /// Returns the skipped phases, with the reasons.
-    pub fn skipped(&self) -> Vec<(String, &'static str)> {
-        self.entries().skipped.iter().map(|skipped| (skipped.phase.clone(), skipped.why)).collect()
+    pub fn skipped(&self) -> Vec<(String, String)> {
+        self.entries().skipped.iter().map(|skipped| (skipped.phase.clone(), skipped.why.clone())).collect()
     }
 
     /// Returns the time since the start of the run.
@@ -269,25 +341,36 @@ impl ReportBuilder {
         let totals = Totals { failed: failures.len(), ..self.totals() };
         let scanned = self.scanned();
         let entries = self.entries();
+        let promotions = entries.promoted.iter().map(|(promotion, _)| promotion);
+        let projects = ending
+            .plan
+            .map(|plan| projects(plan, promotions.chain(failures.iter().map(|(promotion, _)| promotion))));
+        let project = |promotion: &Promotion| {
+            let projects = projects.as_ref()?;
+            projects.get(&(&promotion.destination, &promotion.source.digest)).map(|name| (*name).to_owned())
+        };
         let texts =
             |promotion: &Promotion| promotion.tags.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let failed = failures.into_iter().map(|(promotion, problem)| FailedImage {
+        let failed = failures.iter().map(|(promotion, problem)| FailedImage {
+            project: project(promotion),
             source: promotion.source.to_string(),
             destination: promotion.destination.to_string(),
-            tags: texts(&promotion),
-            problem,
+            tags: texts(promotion),
+            error: problem.error.clone(),
+            advice: problem.advice.clone(),
         });
         Report {
             schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
             outcome: ending.outcome.to_owned(),
             exit_code: ending.exit_code,
             confirmed: ending.confirmed,
+            shard: entries.shard.map(|shard| shard.to_string()),
             started: self.started,
             elapsed_seconds: self.elapsed().as_secs_f64(),
             phase_seconds: entries.seconds.clone(),
             skipped_phases: entries.skipped.clone(),
-            plan: ending.plan.map(Plan::summary),
+            plan: ending.plan.map(PlanCounts::from),
             totals,
             examined_totals: entries.examined_totals,
             examined: entries.examined.clone(),
@@ -297,6 +380,7 @@ impl ReportBuilder {
                 .promoted
                 .iter()
                 .map(|(promotion, copied)| PromotedImage {
+                    project: project(promotion),
                     source: promotion.source.to_string(),
                     destination: promotion.destination.to_string(),
                     tags: texts(promotion),
@@ -317,12 +401,33 @@ impl ReportBuilder {
             error: ending.error.as_ref().map(|problem| problem.error.clone()),
             advice: ending.error.and_then(|problem| problem.advice),
             registries: ending.registries,
+            timeline: ending.timeline,
+            shards: Vec::new(),
         }
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns the projects whose manifests ask for these promotions, by destination and digest.
+fn projects<'a>(
+    plan: &'a Plan,
+    promotions: impl Iterator<Item = &'a Promotion>,
+) -> HashMap<(&'a Repository, &'a Digest), &'a str> {
+    let edges = plan.edges();
+    let mut projects: HashMap<(&Repository, &Digest), &str> =
+        promotions.map(|promotion| ((&promotion.destination, &promotion.source.digest), "")).collect();
+    if !projects.is_empty() {
+        for edge in edges.all() {
+            if let Some(project) = projects.get_mut(&(edges.destination(edge), edges.digest(edge))) {
+                *project = edges.project(edge);
+            }
+        }
+    }
+    projects.retain(|_, project| !project.is_empty());
+    projects
 }
 
 /// Returns what a plan could not decide or read: one entry per image and repository, with all tags that the image does not
@@ -355,7 +460,7 @@ impl Observer<Event> for ReportBuilder {
                 entries.seconds.insert(phase.to_string(), elapsed.as_secs_f64());
             }
             Event::Skipped { phase, why } => {
-                entries.skipped.push(SkippedPhase { phase: phase.to_string(), why });
+                entries.skipped.push(SkippedPhase { phase: phase.to_string(), why: (*why).to_owned() });
             }
             Event::Warned(text) | Event::Lost(text) => entries.warnings.push(text.clone()),
             Event::Blob { size, sent: true, .. } => {
@@ -389,7 +494,7 @@ impl Observer<Event> for ReportBuilder {
             Event::Unrecorded(image, problem) => {
                 entries.unrecorded.push(UnsignedImage::new(image, problem));
             }
-            Event::Work { .. } | Event::Worked | Event::ToPromote { .. } => {}
+            Event::Work { .. } | Event::Worked | Event::Begun(_) | Event::ToPromote { .. } => {}
         }
     }
 }

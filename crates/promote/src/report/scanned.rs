@@ -1,13 +1,13 @@
 //! The part of reports about vulnerabilities.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use trust::scan::{Finding, FindingStatus, Fix, JudgedFinding, PartVerdict, Vulnerabilities};
 
 use crate::event::ScannedImage;
 
 /// The numbers of scanned images and of their vulnerabilities.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScanTotals {
     /// Images that were scanned or should have been.
     pub images: usize,
@@ -53,48 +53,90 @@ impl ScanTotals {
 }
 
 /// A scanned image.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct ReportedScan {
-    image: String,
-    passes: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    threshold: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    parts: Vec<ReportedPart>,
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportedScan {
+    /// The image in staging, by digest.
+    pub image: String,
+    /// Whether the image passes the vulnerability gate.
+    pub passes: bool,
+    /// The threshold, by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<String>,
+    /// Why a source cannot tell what it knows of the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The image manifests of the image, by platform.
+    pub parts: Vec<ReportedPart>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReportedPart {
-    digest: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    platform: Option<String>,
-    passes: bool,
-    scanned_by: Vec<String>,
-    unscanned: Vec<String>,
-    findings: Vec<ReportedFinding>,
+/// One image manifest of a scanned image.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportedPart {
+    /// The digest of the manifest.
+    pub digest: String,
+    /// Its platform, if an index states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Whether the part passes the vulnerability gate.
+    pub passes: bool,
+    /// The finished scans.
+    pub scanned_by: Vec<String>,
+    /// Why a scan has not finished or does not count.
+    pub unscanned: Vec<String>,
+    /// The vulnerabilities.
+    pub findings: Vec<ReportedFinding>,
 }
 
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ReportedFinding {
-    id: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    aliases: Vec<String>,
-    severity: String,
-    package: String,
-    installed: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    purl: Option<String>,
+/// A vulnerability of a part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportedFinding {
+    /// The vulnerability, such as `CVE-2026-0001`.
+    pub id: String,
+    /// Its other names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// Its severity.
+    pub severity: String,
+    /// The affected package.
+    pub package: String,
+    /// The version of the package in the image.
+    pub installed: String,
+    /// The package as a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purl: Option<String>,
     /// The versions with a fix. Absent if there are none, or if the report does not state them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fixed: Option<String>,
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<String>,
+    /// Whether it counts: `violates`, `below-threshold`, `unfixed`, `ignored` or `vex`.
+    pub status: String,
+    /// The rule or the statement that decides it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// The source of the finding.
+    pub source: String,
+}
+
+/// The numbers of one entry of a report.
+impl From<&ReportedScan> for ScanTotals {
+    fn from(scan: &ReportedScan) -> Self {
+        let findings = || scan.parts.iter().flat_map(|part| &part.findings);
+        let count = |status: &str| findings().filter(|finding| finding.status == status).count();
+        let is_scanned = |part: &ReportedPart| !part.scanned_by.is_empty();
+        Self {
+            images: 1,
+            refused: usize::from(!scan.passes),
+            unscanned: usize::from(!scan.parts.iter().all(is_scanned)),
+            failed: usize::from(scan.error.is_some()),
+            violations: count("violates"),
+            ignored: count("ignored"),
+            vex: count("vex"),
+            unfixed: count("unfixed"),
+            below_threshold: count("below-threshold"),
+        }
+    }
 }
 
 impl From<&ScannedImage> for ReportedScan {
@@ -145,7 +187,7 @@ impl From<&JudgedFinding> for ReportedFinding {
             installed: installed.clone(),
             purl: purl.as_ref().map(ToString::to_string),
             fixed: if let Fix::Available(versions) = fix { Some(versions.clone()) } else { None },
-            status,
+            status: status.to_owned(),
             why,
             source: source.to_string(),
         }

@@ -87,6 +87,7 @@ pub(super) fn job(images: &[FoundImage], naming: &Naming, writes: bool) -> Job {
         checks_attached: true,
         cache: None,
         completion: Completion::Checked(checked),
+        shard: None,
     }
 }
 

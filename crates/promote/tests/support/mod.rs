@@ -165,8 +165,9 @@ impl World {
 
     /// Returns the report of everything so far.
     pub fn report(&self) -> Value {
-        let (error, registries) = (None, Value::Null);
-        let ending = Ending { outcome: "", exit_code: 0, confirmed: false, plan: None, error, registries };
+        let (error, registries, timeline) = Default::default();
+        let (outcome, exit_code, confirmed, plan) = Default::default();
+        let ending = Ending { outcome, exit_code, confirmed, plan, error, registries, timeline };
         serde_json::to_value(self.report.report(ending)).unwrap()
     }
 
@@ -198,6 +199,7 @@ impl World {
             checks_attached: false,
             cache: None,
             completion: promote::Completion::Named,
+            shard: None,
         }
     }
 

@@ -7,6 +7,7 @@ use clap::ArgAction::Set;
 use clap::Args;
 use clap::builder::OsStringValueParser;
 
+use super::super::report::{ReportArgs, ReportFlags};
 use super::super::value::{BOOL, go_bool, path};
 
 /// Flags about the output, as they are written.
@@ -18,9 +19,8 @@ pub(super) struct OutputFlags {
     /// Write the plan to this file as JSON; - is standard output, and then all else goes to standard error.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     output_plan: Option<OsString>,
-    /// Write a report of the run to this file as JSON; - as above.
-    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
-    report: Option<OsString>,
+    #[command(flatten)]
+    report: ReportFlags,
 }
 
 /// What the flags ask for.
@@ -28,12 +28,19 @@ pub(super) struct OutputArgs {
     /// Whether the whole plan is listed.
     pub(super) verbose: bool,
     pub(super) plan: Option<PathBuf>,
-    pub(super) report: Option<PathBuf>,
+    pub(super) report: ReportArgs,
 }
 
 impl OutputFlags {
     /// What the flags ask for.
     pub(super) fn resolve(self) -> OutputArgs {
-        OutputArgs { verbose: self.verbose, plan: path(self.output_plan), report: path(self.report) }
+        OutputArgs { verbose: self.verbose, plan: path(self.output_plan), report: self.report.resolve() }
+    }
+}
+
+impl OutputArgs {
+    /// Returns the first flag that asks for a file.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        self.plan.is_some().then_some("--output-plan").or(self.report.given())
     }
 }

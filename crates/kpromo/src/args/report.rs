@@ -1,0 +1,77 @@
+//! Flags about reports: those of a run, and those of `kpromo report`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::OsStringValueParser;
+use clap::{Args, Subcommand};
+
+use super::value::path;
+
+/// The flags for the reports of a run.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ReportFlags {
+    /// Write a report of the run to this file: as a page if its name ends in .html, otherwise as JSON. May be given several
+    /// times.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    report: Vec<OsString>,
+    /// Write the numbers of the run to this file, as metrics for Prometheus' textfile collector.
+    #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    metrics: Option<OsString>,
+}
+
+/// The files for the reports of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReportArgs {
+    /// The reports, each file once.
+    pub(crate) reports: Vec<PathBuf>,
+    /// The metrics.
+    pub(crate) metrics: Option<PathBuf>,
+}
+
+impl ReportFlags {
+    pub(super) fn resolve(self) -> ReportArgs {
+        let mut reports: Vec<PathBuf> = Vec::new();
+        for report in self.report.into_iter().filter_map(|text| path(Some(text))) {
+            if !reports.contains(&report) {
+                reports.push(report);
+            }
+        }
+        ReportArgs { reports, metrics: path(self.metrics) }
+    }
+}
+
+impl ReportArgs {
+    /// Returns the first flag that asks for a file.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let flags = [("--report", !self.reports.is_empty()), ("--metrics", self.metrics.is_some())];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
+/// Commands about reports.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportCommand {
+    /// Make one report of the reports of several runs, such as the shards of a promotion.
+    Merge(MergeArgs),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  kpromo report merge report.json shard-*.json
+  kpromo report merge report.html shard-*.json     one page for people
+  kpromo report merge report.html report.json      a page of one report
+
+Exit codes: 0 merged · 1 the result cannot be written · 2 usage · 10 an input cannot be read or is no report";
+
+/// Flags of `kpromo report merge`.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXAMPLES, args_override_self = true)]
+pub(crate) struct MergeArgs {
+    /// File for the merged report: a page if its name ends in .html, otherwise JSON; - for standard output.
+    #[arg(value_name = "OUT")]
+    pub(crate) output: PathBuf,
+    /// Reports as JSON; - for standard input.
+    #[arg(value_name = "IN", required = true)]
+    pub(crate) inputs: Vec<PathBuf>,
+}

@@ -1,0 +1,51 @@
+//! The formats of a report. The name of a file decides its format.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use promote::Report;
+
+use super::metrics::{Metrics, write_metrics};
+use super::page::page;
+use crate::args::ReportArgs;
+use crate::output::{check_file, write_file};
+
+/// Checks that the reports of a run can be written.
+///
+/// # Errors
+/// Returns the reason with the file's name if one cannot be written.
+pub(crate) fn check(args: &ReportArgs) -> Result<(), String> {
+    args.reports.iter().try_for_each(|path| check_file(path, "report"))?;
+    args.metrics.as_deref().map_or(Ok(()), |path| check_file(path, "metrics"))
+}
+
+/// Writes the reports of a run. Returns why some could not be written, with their names.
+pub(crate) fn write(args: &ReportArgs, report: &Report) -> Vec<String> {
+    let reports = args.reports.iter().map(|path| write_report(path, report));
+    let metrics = args.metrics.iter().map(|path| write_metrics(path, &Metrics::of_report(report)));
+    reports.chain(metrics).filter_map(Result::err).collect()
+}
+
+/// Writes a report to a file: as a page if its name ends in `.html`, otherwise as JSON.
+///
+/// # Errors
+/// Returns the reason with the file's name if it cannot be written.
+pub(super) fn write_report(path: &Path, report: &Report) -> Result<(), String> {
+    write_file(path, "report", |to| match is_page(path) {
+        true => to.write_all(page(report).as_bytes()),
+        false => write_json(to, report),
+    })
+}
+
+/// Writes a report as JSON.
+///
+/// # Errors
+/// If the writer fails.
+pub(super) fn write_json(mut to: &mut dyn Write, report: &Report) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut to, report)?;
+    to.write_all(b"\n")
+}
+
+fn is_page(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("html"))
+}

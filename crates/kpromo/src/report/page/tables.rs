@@ -1,0 +1,374 @@
+//! The tables of the page: what happened by project, host and phase, the registries, and the images.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use promote::phase::Count;
+use promote::{HostTraffic, Report, ReportedScan};
+
+use super::chart::{phase_bar, timeline};
+use super::markup::{Cell, Html, Table, note};
+use super::overview::seconds;
+use crate::render::{bytes, count};
+
+/// The phases in their order.
+const PHASES: [&str; 8] = ["setup", "plan", "provenance", "scan", "validate", "promote", "sign", "attest"];
+
+/// The maximum number of warnings.
+const WARNINGS_MAX: usize = 500;
+
+/// What was done for a project or at a host.
+#[derive(Clone, Copy, Debug, Default)]
+struct Done {
+    promoted: u64,
+    failed: u64,
+    bytes: u64,
+}
+
+/// Returns a part of a table for each key.
+fn done(report: &Report, keys: impl Fn(&str, Option<&str>) -> Option<String>) -> BTreeMap<String, Done> {
+    let mut all: BTreeMap<String, Done> = BTreeMap::new();
+    for image in &report.promoted {
+        if let Some(key) = keys(&image.destination, image.project.as_deref()) {
+            let done = all.entry(key).or_default();
+            done.promoted += 1;
+            done.bytes = done.bytes.saturating_add(image.bytes_sent);
+        }
+    }
+    for image in &report.failed {
+        if let Some(key) = keys(&image.destination, image.project.as_deref()) {
+            all.entry(key).or_default().failed += 1;
+        }
+    }
+    all
+}
+
+/// Adds a table of projects or hosts, those with problems first.
+fn by_key(
+    html: &mut Html,
+    caption: &'static str,
+    key: &'static str,
+    counts: &BTreeMap<String, Count>,
+    done: &BTreeMap<String, Done>,
+) {
+    let columns = [&[key], &COLUMNS[..]].concat();
+    let table = Table { caption, columns: &columns };
+    let names: BTreeSet<&String> = counts.keys().chain(done.keys()).collect();
+    let mut rows: Vec<(&String, Count, Done)> = names
+        .into_iter()
+        .map(|name| {
+            let count = counts.get(name).copied().unwrap_or_default();
+            (name, count, done.get(name).copied().unwrap_or_default())
+        })
+        .collect();
+    rows.sort_by_key(|(name, count, done)| {
+        let is_bad = count.failed > 0 || count.conflicts > 0 || count.lost > 0 || done.failed > 0;
+        (!is_bad, *name)
+    });
+    let number = |number: usize| number as u64;
+    table.write(
+        html,
+        rows.into_iter().map(|(name, plan, done)| {
+            vec![
+                Cell::Name(name.clone()),
+                Cell::Number(number(plan.edges)),
+                Cell::Number(number(plan.done)),
+                Cell::Number(number(plan.copy)),
+                Cell::Number(number(plan.tag)),
+                Cell::Warning(number(plan.lost)),
+                Cell::Bad(number(plan.conflicts)),
+                Cell::Bad(number(plan.failed)),
+                Cell::Warning(number(plan.late)),
+                Cell::Number(done.promoted),
+                Cell::Bad(done.failed),
+                Cell::Amount(bytes(done.bytes)),
+            ]
+        }),
+    );
+}
+
+/// The columns behind the name.
+const COLUMNS: [&str; 11] = [
+    "edges",
+    "done before",
+    "to copy",
+    "to tag",
+    "lost",
+    "conflicts",
+    "unreadable",
+    "late",
+    "promoted images",
+    "failed images",
+    "uploaded",
+];
+
+/// Adds the numbers by project.
+pub(super) fn projects(html: &mut Html, report: &Report) {
+    let done = done(report, |_, project| project.map(str::to_owned));
+    let counts = report.plan.as_ref().map(|plan| plan.projects.clone()).unwrap_or_default();
+    if counts.is_empty() && done.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>By project</h2>\n");
+    by_key(html, "Edges and images by project", "project", &counts, &done);
+    html.markup("</section>\n");
+}
+
+/// Adds the numbers by the host of the destination.
+pub(super) fn hosts(html: &mut Html, report: &Report) {
+    let host = |destination: &str| destination.split('/').next().unwrap_or_default().to_owned();
+    let done = done(report, |destination, _| Some(host(destination)));
+    let counts = report.plan.as_ref().map(|plan| plan.hosts.clone()).unwrap_or_default();
+    if counts.is_empty() && done.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>By region</h2>\n");
+    by_key(html, "Edges and images by destination host", "host", &counts, &done);
+    html.markup("</section>\n");
+}
+
+/// Adds the phases, with what they have done.
+pub(super) fn phases(html: &mut Html, report: &Report) {
+    let skipped: HashMap<&str, &str> =
+        report.skipped_phases.iter().map(|skipped| (&*skipped.phase, &*skipped.why)).collect();
+    let known = PHASES.iter().copied();
+    let others = report.phase_seconds.keys().map(String::as_str).filter(|phase| !PHASES.contains(phase));
+    let phases = known.chain(others);
+    let phases: Vec<&str> = phases
+        .filter(|phase| report.phase_seconds.contains_key(*phase) || skipped.contains_key(phase))
+        .collect();
+    if phases.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>By phase</h2>\n");
+    let longest = report.phase_seconds.values().copied().fold(0.0, f64::max);
+    let table = Table { caption: "Phases in their order", columns: &["phase", "took", "share", "result"] };
+    table.write(
+        html,
+        phases.into_iter().map(|phase| {
+            let took = report.phase_seconds.get(phase).copied();
+            let result = skipped.get(phase).map_or_else(|| result(report, phase), |why| (*why).to_owned());
+            vec![
+                Cell::Name(phase.to_owned()),
+                Cell::Amount(took.map_or_else(|| "–".to_owned(), seconds)),
+                Cell::Part(phase_bar(took.unwrap_or_default(), longest)),
+                Cell::Text(result),
+            ]
+        }),
+    );
+    html.markup("</section>\n");
+}
+
+/// Returns the result of a phase, as a text for a person.
+fn result(report: &Report, phase: &str) -> String {
+    let number = |number: usize| count(number as u64);
+    let (totals, examined, scans) = (report.totals, report.examined_totals, report.scan_totals);
+    let list = |parts: &[(usize, &str)]| {
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", number(*count)))
+            .collect();
+        if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+    };
+    match (phase, &report.plan) {
+        ("setup", Some(plan)) => list(&[(plan.projects.len(), "projects"), (plan.total.edges, "edges")]),
+        ("plan", Some(plan)) => {
+            let total = plan.total;
+            list(&[
+                (total.copy, "to copy"),
+                (total.tag, "to tag"),
+                (total.sign, "to sign"),
+                (total.record, "to record"),
+                (total.done, "done before"),
+                (total.lost, "lost"),
+                (total.conflicts, "conflicts"),
+                (total.failed, "unreadable"),
+                (total.late, "late"),
+            ])
+        }
+        ("provenance", _) => list(&[
+            (examined.images, "images examined"),
+            (examined.attested, "with attestations"),
+            (examined.blocked, "refused"),
+        ]),
+        ("scan", _) => list(&[
+            (scans.images, "images scanned"),
+            (scans.refused, "refused"),
+            (scans.violations, "vulnerabilities that count"),
+            (scans.failed, "without an answer"),
+        ]),
+        ("validate", _) => {
+            list(&[(examined.signed, "signed in staging"), (examined.unsigned, "not signed there")])
+        }
+        ("promote", _) => list(&[
+            (totals.promoted, "images promoted"),
+            (totals.tagged, "tags written"),
+            (report.failed.len(), "failed"),
+        ]),
+        ("sign", _) => list(&[(totals.signed, "signed"), (totals.unsigned, "not signed")]),
+        ("attest", _) => list(&[(totals.recorded, "recorded"), (totals.unrecorded, "not recorded")]),
+        _ => String::new(),
+    }
+}
+
+/// Adds the traffic of each registry, and its timeline.
+pub(super) fn registries(html: &mut Html, report: &Report) {
+    if report.registries.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>Registries</h2>\n");
+    let table = Table {
+        caption: "Requests and bytes by registry",
+        columns: &[
+            "registry",
+            "requests",
+            "refused",
+            "faults",
+            "no answer",
+            "retried",
+            "received",
+            "sent",
+            "time",
+        ],
+    };
+    let mut rows: Vec<(&String, &HostTraffic)> = report.registries.iter().collect();
+    rows.sort_by_key(|(name, traffic)| {
+        (traffic.faults == 0 && traffic.unanswered == 0, traffic.refused == 0, *name)
+    });
+    table.write(
+        html,
+        rows.into_iter().map(|(name, traffic)| {
+            vec![
+                Cell::Name(name.clone()),
+                Cell::Number(traffic.total()),
+                Cell::Warning(traffic.refused),
+                Cell::Bad(traffic.faults),
+                Cell::Bad(traffic.unanswered),
+                Cell::Number(traffic.retried),
+                Cell::Amount(bytes(traffic.received)),
+                Cell::Amount(bytes(traffic.sent)),
+                Cell::Amount(seconds(traffic.milliseconds as f64 / 1000.0)),
+            ]
+        }),
+    );
+    if let Some(all) = &report.timeline {
+        timeline(html, all);
+    }
+    html.markup("</section>\n");
+}
+
+/// Adds the warnings.
+pub(super) fn notices(html: &mut Html, report: &Report) {
+    if report.warnings.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>Warnings</h2>\n<ul class=\"warnings\">\n");
+    for warning in report.warnings.iter().take(WARNINGS_MAX) {
+        html.element("<li data-row>", warning, "</li>\n");
+    }
+    html.markup("</ul>\n");
+    note(html, report.warnings.len(), WARNINGS_MAX, "warnings");
+    html.markup("</section>\n");
+}
+
+/// Adds the promoted images.
+pub(super) fn promoted(html: &mut Html, report: &Report) {
+    if report.promoted.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>Promoted images</h2>\n");
+    let table = Table {
+        caption: "Images that were copied or tagged",
+        columns: &["destination", "tags", "source", "project", "uploaded"],
+    };
+    table.write(
+        html,
+        report.promoted.iter().map(|image| {
+            vec![
+                Cell::Name(image.destination.clone()),
+                Cell::Name(if image.tags.is_empty() { "–".to_owned() } else { image.tags.join(", ") }),
+                Cell::Image(image.source.clone()),
+                Cell::Text(image.project.clone().unwrap_or_else(|| "–".to_owned())),
+                Cell::Amount(bytes(image.bytes_sent)),
+            ]
+        }),
+    );
+    html.markup("</section>\n");
+}
+
+/// Adds the images of staging that have a policy, attestations or signatures.
+pub(super) fn examined(html: &mut Html, report: &Report) {
+    if report.examined.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>Examined images</h2>\n");
+    let table = Table {
+        caption: "What is attached to images in staging",
+        columns: &["image", "result", "policy", "level", "signed by", "attestations"],
+    };
+    let mut images: Vec<_> = report.examined.iter().collect();
+    images.sort_by_key(|image| image.passes);
+    table.write(
+        html,
+        images.into_iter().map(|image| {
+            vec![
+                Cell::Image(image.image.clone()),
+                passes(image.passes),
+                Cell::Text(image.policy.clone().unwrap_or_else(|| "none".to_owned())),
+                Cell::Text(image.level.clone().unwrap_or_else(|| "–".to_owned())),
+                Cell::Text(if image.signed_by.is_empty() {
+                    "–".to_owned()
+                } else {
+                    image.signed_by.join("\n")
+                }),
+                Cell::Number(image.attestations.len() as u64),
+            ]
+        }),
+    );
+    html.markup("</section>\n");
+}
+
+/// Adds the scanned images.
+pub(super) fn scanned(html: &mut Html, report: &Report) {
+    if report.scanned.is_empty() {
+        return;
+    }
+    html.markup("<section data-group><h2>Scanned images</h2>\n");
+    let table = Table {
+        caption: "Vulnerabilities of images in staging",
+        columns: &[
+            "image",
+            "result",
+            "threshold",
+            "that count",
+            "ignored",
+            "by VEX",
+            "without a fix",
+            "below",
+        ],
+    };
+    let mut scans: Vec<&ReportedScan> = report.scanned.iter().collect();
+    scans.sort_by_key(|scan| scan.passes);
+    table.write(
+        html,
+        scans.into_iter().map(|scan| {
+            let totals = promote::ScanTotals::from(scan);
+            let number = |number: usize| Cell::Number(number as u64);
+            vec![
+                Cell::Image(scan.image.clone()),
+                passes(scan.passes),
+                Cell::Text(scan.threshold.clone().unwrap_or_else(|| "–".to_owned())),
+                Cell::Bad(totals.violations as u64),
+                number(totals.ignored),
+                number(totals.vex),
+                number(totals.unfixed),
+                number(totals.below_threshold),
+            ]
+        }),
+    );
+    html.markup("</section>\n");
+}
+
+fn passes(passes: bool) -> Cell {
+    if passes { Cell::State("good", "passes".to_owned()) } else { Cell::State("bad", "refused".to_owned()) }
+}

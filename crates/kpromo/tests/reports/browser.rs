@@ -1,0 +1,52 @@
+//! The page in a browser.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::page::HOSTILE;
+use crate::world::World;
+
+/// Returns the page as the browser has it after its scripts have run.
+fn loaded(page: &Path) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let output = Command::new(testkit::tool("chromium"))
+        // The sandbox cannot be set up by root and in most containers. The page is a file that this test has written.
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .args(["--virtual-time-budget=3000", "--dump-dom"])
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let dom = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && !dom.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    dom
+}
+
+fn title(dom: &str) -> &str {
+    dom.split("<title>").nth(1).unwrap().split("</title>").next().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs an outside part, run by `cargo xtask test`"]
+async fn a_script_in_the_message_of_a_registry_does_not_run() {
+    let world = World::new().await;
+    world.refuse("prod/two", HOSTILE);
+    let path = world.path("report.html");
+    assert_eq!(world.cip(&["--confirm", "--report", &path]).code, 30);
+    let dom = loaded(Path::new(&path));
+    assert!(title(&dom).starts_with("kpromo: failed"), "{}", title(&dom));
+    assert!(dom.contains("&lt;script&gt;document.title="), "the message is shown: {dom}");
+    let search = dom.split("role=\"search\"").nth(1).unwrap().split('>').next().unwrap();
+    assert!(!search.contains("hidden"), "the page's own script has run: {search}");
+
+    // Even what would be markup is stopped by the policy.
+    let page = fs::read_to_string(&path).unwrap();
+    let broken = page.replace("</main>", "</main><script>document.title='taken over'</script><img src=x onerror=\"document.title='taken over'\">");
+    let dom = loaded(&world.desk.write("broken.html", &broken));
+    assert!(title(&dom).starts_with("kpromo: failed"), "{}", title(&dom));
+    // Without the policy the same page is taken over, so that this test can fail.
+    let open = broken.replace("Content-Security-Policy", "Open");
+    assert_eq!(title(&loaded(&world.desk.write("open.html", &open))), "taken over");
+}

@@ -1,0 +1,327 @@
+//! One report of several: of the shards of a run, or of a run and its repetition.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
+
+use jiff::Timestamp;
+
+use super::{
+    ExaminedTotals, FailedImage, HostTimeline, HostTraffic, PlanCounts, PromotedImage, Report,
+    ReportTimeline, SCHEMA, ScanTotals, ShardRun, Totals,
+};
+
+/// The maximum number of buckets of a merged timeline.
+const BUCKETS_MAX: i128 = 120;
+
+/// The exit codes from the best to the worst. A run that a person has to look at is worse than one that can be repeated, which is
+/// worse than one that the next run completes.
+const EXIT_CODES: [u8; 10] = [0, 31, 30, 32, 130, 20, 10, 11, 12, 1];
+
+/// The outcomes of equal exit codes, from the least to the most telling.
+const OUTCOMES: [&str; 4] = ["nothing-to-do", "scanned", "dry-run", "done"];
+
+/// Merges reports, each with a name for the list of runs.
+///
+/// Numbers are added and lists are joined. What several reports say alike is there once. Outcome and exit code are those of the
+/// worst run. The merged run lasts from the first start to the last end, and each phase as long as in the run in which it took the
+/// longest. Returns `None` if there is no report.
+pub fn merge(reports: Vec<(String, Report)>) -> Option<Report> {
+    let worst = reports.iter().map(|(_, report)| report).rev().max_by_key(|report| severity(report))?;
+    let (outcome, exit_code) = (worst.outcome.clone(), worst.exit_code);
+    let shards = reports.iter().flat_map(|(name, report)| runs(name, report)).collect();
+    let (started, elapsed_seconds) = span(reports.iter().map(|(_, report)| report))?;
+    let reports: Vec<Report> = reports.into_iter().map(|(_, report)| report).collect();
+    let timeline = timeline(reports.iter().filter_map(|report| report.timeline.as_ref()));
+    let mut merged = Report {
+        schema: SCHEMA,
+        version: joined(reports.iter().map(|report| &report.version), ", ").unwrap_or_default(),
+        outcome,
+        exit_code,
+        confirmed: reports.iter().any(|report| report.confirmed),
+        shard: None,
+        started,
+        elapsed_seconds,
+        phase_seconds: BTreeMap::new(),
+        skipped_phases: Vec::new(),
+        plan: None,
+        totals: Totals::default(),
+        examined_totals: ExaminedTotals::default(),
+        examined: Vec::new(),
+        scan_totals: ScanTotals::default(),
+        scanned: Vec::new(),
+        promoted: Vec::new(),
+        failed: Vec::new(),
+        unsigned: Vec::new(),
+        unrecorded: Vec::new(),
+        lost: Vec::new(),
+        rejected: Vec::new(),
+        warnings: Vec::new(),
+        error: joined(reports.iter().filter_map(|report| report.error.as_ref()), "\n"),
+        advice: joined(reports.iter().filter_map(|report| report.advice.as_ref()), "\n"),
+        registries: BTreeMap::new(),
+        timeline,
+        shards,
+    };
+    reports.into_iter().for_each(|report| add(&mut merged, report));
+    once(&mut merged);
+    Some(merged)
+}
+
+/// Returns how bad the end of a run is.
+fn severity(report: &Report) -> (usize, usize) {
+    let place = |code: u8| EXIT_CODES.iter().position(|known| *known == code).unwrap_or(EXIT_CODES.len());
+    let outcome = OUTCOMES.iter().position(|known| *known == report.outcome).unwrap_or(OUTCOMES.len());
+    (place(report.exit_code), outcome)
+}
+
+/// Returns the runs of a report: itself, or if it is merged, those that it consists of.
+fn runs(name: &str, report: &Report) -> Vec<ShardRun> {
+    if !report.shards.is_empty() {
+        return report.shards.clone();
+    }
+    vec![ShardRun {
+        name: name.to_owned(),
+        outcome: report.outcome.clone(),
+        exit_code: report.exit_code,
+        confirmed: report.confirmed,
+        started: report.started,
+        elapsed_seconds: report.elapsed_seconds,
+    }]
+}
+
+/// Returns the first start, and the seconds from there to the last end.
+fn span<'a>(reports: impl Iterator<Item = &'a Report> + Clone) -> Option<(Timestamp, f64)> {
+    let started = reports.clone().map(|report| report.started).min()?;
+    let ends =
+        reports.map(|report| report.started.duration_since(started).as_secs_f64() + report.elapsed_seconds);
+    Some((started, ends.fold(0.0, f64::max)))
+}
+
+/// Joins different texts.
+fn joined<'a>(texts: impl Iterator<Item = &'a String>, between: &str) -> Option<String> {
+    let mut seen = HashSet::new();
+    let new: Vec<&str> = texts.filter(|text| seen.insert(*text)).map(String::as_str).collect();
+    (!new.is_empty()).then(|| new.join(between))
+}
+
+/// Adds the numbers and the lists of a report.
+fn add(merged: &mut Report, report: Report) {
+    for (phase, seconds) in report.phase_seconds {
+        let longest = merged.phase_seconds.entry(phase).or_default();
+        *longest = longest.max(seconds);
+    }
+    merged.skipped_phases.extend(report.skipped_phases);
+    if let Some(plan) = report.plan {
+        add_plan(merged.plan.get_or_insert_default(), plan);
+    }
+    // The numbers of listed images are those of the lists, as soon as these have each image once.
+    let (sum, totals) = (&mut merged.totals, report.totals);
+    sum.tagged = sum.tagged.saturating_add(totals.tagged);
+    sum.signed = sum.signed.saturating_add(totals.signed);
+    sum.recorded = sum.recorded.saturating_add(totals.recorded);
+    sum.blobs_sent = sum.blobs_sent.saturating_add(totals.blobs_sent);
+    sum.blobs_there = sum.blobs_there.saturating_add(totals.blobs_there);
+    sum.bytes_sent = sum.bytes_sent.saturating_add(totals.bytes_sent);
+    let (sum, totals) = (&mut merged.examined_totals, report.examined_totals);
+    sum.images = sum.images.saturating_add(totals.images);
+    sum.signed = sum.signed.saturating_add(totals.signed);
+    sum.unsigned = sum.unsigned.saturating_add(totals.unsigned);
+    sum.attested = sum.attested.saturating_add(totals.attested);
+    sum.blocked = sum.blocked.saturating_add(totals.blocked);
+    merged.examined.extend(report.examined);
+    merged.scanned.extend(report.scanned);
+    merged.promoted.extend(report.promoted);
+    merged.failed.extend(report.failed);
+    merged.unsigned.extend(report.unsigned);
+    merged.unrecorded.extend(report.unrecorded);
+    merged.lost.extend(report.lost);
+    merged.rejected.extend(report.rejected);
+    merged.warnings.extend(report.warnings);
+    for (host, traffic) in report.registries {
+        let sum: &mut HostTraffic = merged.registries.entry(host).or_default();
+        sum.add(&traffic);
+    }
+}
+
+fn add_plan(merged: &mut PlanCounts, plan: PlanCounts) {
+    for (sums, counts) in [(&mut merged.projects, plan.projects), (&mut merged.hosts, plan.hosts)] {
+        for (name, count) in counts {
+            sums.entry(name).or_default().add(count);
+        }
+    }
+    merged.total.add(plan.total);
+    merged.not_looked_at = merged.not_looked_at.saturating_add(plan.not_looked_at);
+}
+
+/// Leaves out what is listed more than once, and counts what is listed.
+fn once(merged: &mut Report) {
+    for list in [&mut merged.lost, &mut merged.rejected, &mut merged.warnings] {
+        distinct(list);
+    }
+    distinct(&mut merged.skipped_phases);
+    distinct(&mut merged.unsigned);
+    distinct(&mut merged.unrecorded);
+    distinct(&mut merged.scanned);
+    // Images to which nothing is attached are counted and not listed, so only the repeated ones are subtracted.
+    let counts = &mut merged.examined_totals;
+    for repeated in distinct(&mut merged.examined) {
+        let one = ExaminedTotals::from(&repeated);
+        counts.images = counts.images.saturating_sub(one.images);
+        counts.signed = counts.signed.saturating_sub(one.signed);
+        counts.unsigned = counts.unsigned.saturating_sub(one.unsigned);
+        counts.attested = counts.attested.saturating_sub(one.attested);
+        counts.blocked = counts.blocked.saturating_sub(one.blocked);
+    }
+    merged.promoted = promoted(std::mem::take(&mut merged.promoted));
+    merged.failed = failed(std::mem::take(&mut merged.failed));
+    let totals = &mut merged.totals;
+    totals.promoted = merged.promoted.len();
+    totals.failed = merged.failed.len();
+    totals.unsigned = merged.unsigned.len();
+    totals.unrecorded = merged.unrecorded.len();
+    merged.scan_totals = scan_totals(merged);
+}
+
+fn scan_totals(merged: &Report) -> ScanTotals {
+    let mut sum = ScanTotals::default();
+    for one in merged.scanned.iter().map(ScanTotals::from) {
+        sum.images = sum.images.saturating_add(one.images);
+        sum.refused = sum.refused.saturating_add(one.refused);
+        sum.unscanned = sum.unscanned.saturating_add(one.unscanned);
+        sum.failed = sum.failed.saturating_add(one.failed);
+        sum.violations = sum.violations.saturating_add(one.violations);
+        sum.ignored = sum.ignored.saturating_add(one.ignored);
+        sum.vex = sum.vex.saturating_add(one.vex);
+        sum.unfixed = sum.unfixed.saturating_add(one.unfixed);
+        sum.below_threshold = sum.below_threshold.saturating_add(one.below_threshold);
+    }
+    sum
+}
+
+/// Keeps the first of equal entries and returns the others.
+fn distinct<T: Clone + Eq + Hash>(list: &mut Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    let (kept, repeated) = std::mem::take(list).into_iter().partition(|entry| seen.insert(entry.clone()));
+    *list = kept;
+    repeated
+}
+
+/// Joins the entries of an image in a repository: its tags are joined, and what was sent is added.
+fn promoted(all: Vec<PromotedImage>) -> Vec<PromotedImage> {
+    let mut places: HashMap<(String, String), usize> = HashMap::new();
+    let mut joined: Vec<PromotedImage> = Vec::new();
+    for image in all {
+        match places.get(&(image.source.clone(), image.destination.clone())) {
+            None => {
+                places.insert((image.source.clone(), image.destination.clone()), joined.len());
+                joined.push(image);
+            }
+            Some(place) => {
+                let first = &mut joined[*place];
+                add_tags(&mut first.tags, image.tags);
+                first.project = first.project.take().or(image.project);
+                first.blobs_sent = first.blobs_sent.saturating_add(image.blobs_sent);
+                first.blobs_there = first.blobs_there.max(image.blobs_there);
+                first.bytes_sent = first.bytes_sent.saturating_add(image.bytes_sent);
+            }
+        }
+    }
+    joined
+}
+
+/// Joins the entries of an image in a repository that failed for the same reason.
+fn failed(all: Vec<FailedImage>) -> Vec<FailedImage> {
+    let mut places: HashMap<(String, String, String), usize> = HashMap::new();
+    let mut joined: Vec<FailedImage> = Vec::new();
+    for image in all {
+        let key = (image.source.clone(), image.destination.clone(), image.error.clone());
+        match places.get(&key) {
+            None => {
+                places.insert(key, joined.len());
+                joined.push(image);
+            }
+            Some(place) => {
+                let first = &mut joined[*place];
+                add_tags(&mut first.tags, image.tags);
+                first.project = first.project.take().or(image.project);
+            }
+        }
+    }
+    joined
+}
+
+fn add_tags(tags: &mut Vec<String>, others: Vec<String>) {
+    for tag in others {
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+}
+
+/// Joins timelines that begin at different times and have buckets of different widths.
+fn timeline<'a>(timelines: impl Iterator<Item = &'a ReportTimeline> + Clone) -> Option<ReportTimeline> {
+    let started = timelines.clone().map(|timeline| timeline.started).min()?;
+    let delay = |timeline: &ReportTimeline| timeline.started.duration_since(started).as_millis();
+    let width = |timeline: &ReportTimeline| i128::from(timeline.bucket_milliseconds.max(1));
+    let end = |timeline: &ReportTimeline| {
+        let buckets = timeline.hosts.values().map(HostTimeline::buckets).max().unwrap_or(0);
+        delay(timeline) + width(timeline) * i128::try_from(buckets).unwrap_or(i128::MAX >> 64)
+    };
+    let span = timelines.clone().map(end).max().unwrap_or(0);
+    // A bucket is not narrower than any of those that are joined, which would leave gaps.
+    let mut common = timelines.clone().map(width).max().unwrap_or(1);
+    while span > common * BUCKETS_MAX {
+        common *= 2;
+    }
+    let mut hosts: BTreeMap<String, HostTimeline> = BTreeMap::new();
+    for timeline in timelines {
+        let place = |index: usize| {
+            let begin = delay(timeline) + width(timeline) * i128::try_from(index).unwrap_or(0);
+            usize::try_from(begin / common).unwrap_or(0)
+        };
+        for (host, buckets) in &timeline.hosts {
+            hosts.entry(host.clone()).or_default().add(buckets, place);
+        }
+    }
+    Some(ReportTimeline { started, bucket_milliseconds: u64::try_from(common).unwrap_or(u64::MAX), hosts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timeline_of(started: &str, width: u64, requests: &[u64]) -> ReportTimeline {
+        let buckets = requests.iter().map(|number| [*number, 0, 0, 0]);
+        let hosts = BTreeMap::from([("r.example".to_owned(), HostTimeline::of(buckets))]);
+        ReportTimeline { started: started.parse().unwrap(), bucket_milliseconds: width, hosts }
+    }
+
+    #[test]
+    fn timelines_are_joined_by_the_clock() {
+        let early = timeline_of("2026-01-01T00:00:00Z", 100, &[1, 2, 3, 4]);
+        let late = timeline_of("2026-01-01T00:00:01Z", 200, &[10, 0, 30]);
+        let joined = timeline([&early, &late].into_iter()).unwrap();
+        assert_eq!((joined.started, joined.bucket_milliseconds), (early.started, 200));
+        assert_eq!(joined.hosts["r.example"].requests, [3, 7, 0, 0, 0, 10, 0, 30]);
+        assert_eq!(timeline([].into_iter()), None);
+    }
+
+    #[test]
+    fn a_joined_timeline_has_no_more_buckets_than_another_and_loses_no_request() {
+        let early = timeline_of("2026-01-01T00:00:00Z", 100, &[1; 120]);
+        let late = timeline_of("2026-01-01T06:00:00Z", 100, &[1; 120]);
+        let joined = timeline([&late, &early].into_iter()).unwrap();
+        let requests = &joined.hosts["r.example"].requests;
+        assert!(requests.len() <= 120 && requests.iter().sum::<u64>() == 240, "{requests:?}");
+        assert_eq!(joined.bucket_milliseconds, 100 * (1 << 11));
+    }
+
+    #[test]
+    fn the_worst_exit_code_is_the_one_that_a_person_has_to_look_at() {
+        assert!(EXIT_CODES.contains(&0) && EXIT_CODES[0] == 0 && EXIT_CODES.last() == Some(&1));
+        let place = |code| EXIT_CODES.iter().position(|known| *known == code);
+        for (better, worse) in [(0, 31), (31, 30), (30, 20), (20, 11), (130, 12)] {
+            assert!(place(better) < place(worse), "{better} {worse}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Parts of the report: the numbers of the plan, the traffic of registries, and the runs of a merged report.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::phase::{Count, Plan, Summary};
+
+/// The numbers of the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanCounts {
+    /// The counts by project. Projects without edges are left out.
+    pub projects: BTreeMap<String, Count>,
+    /// The counts by the host of the destination.
+    #[serde(default)]
+    pub hosts: BTreeMap<String, Count>,
+    /// The counts of all projects.
+    pub total: Count,
+    /// The number of promoted images that may lack a signature or a record, and were not looked at.
+    pub not_looked_at: usize,
+}
+
+impl From<&Plan> for PlanCounts {
+    fn from(plan: &Plan) -> Self {
+        let Summary { projects, total, not_looked_at } = plan.summary();
+        Self { projects, hosts: plan.counts_by_host(), total, not_looked_at }
+    }
+}
+
+/// The requests to one host and their answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HostTraffic {
+    /// Requests sent, by kind.
+    pub requests: BTreeMap<String, u64>,
+    /// Requests that the host refused for their rate.
+    pub refused: u64,
+    /// Requests that failed at the host with another temporary 5xx.
+    pub faults: u64,
+    /// Requests that repeated a failed one.
+    pub retried: u64,
+    /// Requests without an answer.
+    pub unanswered: u64,
+    /// Bytes of received bodies.
+    pub received: u64,
+    /// Bytes of sent bodies.
+    pub sent: u64,
+    /// The time from the first request to the last answer, in milliseconds.
+    pub milliseconds: u64,
+}
+
+impl HostTraffic {
+    /// Returns the number of requests of all kinds.
+    pub fn total(&self) -> u64 {
+        self.requests.values().fold(0, |sum, number| sum.saturating_add(*number))
+    }
+
+    /// Adds the traffic of another run. Their times are not added, because shards run at the same time.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (kind, number) in &other.requests {
+            let sum = self.requests.entry(kind.clone()).or_default();
+            *sum = sum.saturating_add(*number);
+        }
+        for (sum, number) in [
+            (&mut self.refused, other.refused),
+            (&mut self.faults, other.faults),
+            (&mut self.retried, other.retried),
+            (&mut self.unanswered, other.unanswered),
+            (&mut self.received, other.received),
+            (&mut self.sent, other.sent),
+        ] {
+            *sum = sum.saturating_add(number);
+        }
+        self.milliseconds = self.milliseconds.max(other.milliseconds);
+    }
+}
+
+/// The requests of all hosts over time, in buckets of one width.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReportTimeline {
+    /// When the first bucket begins.
+    pub started: Timestamp,
+    /// The width of a bucket, in milliseconds.
+    pub bucket_milliseconds: u64,
+    /// The buckets by host.
+    pub hosts: BTreeMap<String, HostTimeline>,
+}
+
+/// The buckets of one host. Buckets at the end without requests are left out, as are lists without any.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostTimeline {
+    /// Requests sent, by bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<u64>,
+    /// Refused requests, by bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<u64>,
+    /// Failed requests, by bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<u64>,
+    /// Requests without an answer, by bucket.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<u64>,
+}
+
+impl HostTimeline {
+    /// Creates a timeline from the numbers of each bucket: requests, refused, faults, unanswered.
+    pub fn of(buckets: impl IntoIterator<Item = [u64; 4]>) -> Self {
+        let mut timeline = Self::default();
+        for (index, numbers) in buckets.into_iter().enumerate() {
+            for (list, number) in timeline.lists().into_iter().zip(numbers) {
+                add_at(list, index, number);
+            }
+        }
+        timeline
+    }
+
+    /// Returns the lists, in the order of the fields.
+    fn lists(&mut self) -> [&mut Vec<u64>; 4] {
+        [&mut self.requests, &mut self.refused, &mut self.faults, &mut self.unanswered]
+    }
+
+    /// Adds the buckets of another timeline. `place` returns the index here of an index there.
+    pub(super) fn add(&mut self, other: &Self, place: impl Fn(usize) -> usize) {
+        let others = [&other.requests, &other.refused, &other.faults, &other.unanswered];
+        for (list, other) in self.lists().into_iter().zip(others) {
+            for (index, number) in other.iter().enumerate() {
+                add_at(list, place(index), *number);
+            }
+        }
+    }
+
+    /// Returns the number of buckets.
+    pub fn buckets(&self) -> usize {
+        [&self.requests, &self.refused, &self.faults, &self.unanswered]
+            .map(Vec::len)
+            .into_iter()
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// Adds a number to a bucket. A list ends with its last number above zero.
+fn add_at(list: &mut Vec<u64>, index: usize, number: u64) {
+    if number == 0 {
+        return;
+    }
+    if list.len() <= index {
+        list.resize(index + 1, 0);
+    }
+    list[index] = list[index].saturating_add(number);
+}
+
+/// One run of a merged report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ShardRun {
+    /// The name of its report.
+    pub name: String,
+    /// Its outcome as one word.
+    pub outcome: String,
+    /// Its exit code.
+    pub exit_code: u8,
+    /// Whether `--confirm` was given.
+    pub confirmed: bool,
+    /// When it started.
+    pub started: Timestamp,
+    /// Its duration, in seconds.
+    pub elapsed_seconds: f64,
+}

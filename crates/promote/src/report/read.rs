@@ -1,0 +1,60 @@
+//! Reports as they are read back: from files, which are input from outside.
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::{Report, SCHEMA};
+
+/// A text that is not a report of this version of the schema.
+#[derive(Debug, Error)]
+pub enum InvalidReport {
+    /// It is not JSON, or it lacks a field, or has one that this version of kpromo does not know.
+    #[error("it is not a report of kpromo: {0}")]
+    NoReport(#[source] serde_json::Error),
+    /// It has another version of the schema.
+    #[error("its schema has version {0}, and this version of kpromo reads version {SCHEMA}")]
+    OtherSchema(u64),
+    /// A number in it cannot be right.
+    #[error("its field {0} cannot be right")]
+    NotPossible(&'static str),
+}
+
+/// The field that every version of the schema has.
+#[derive(Deserialize)]
+struct Version {
+    schema: u64,
+}
+
+impl Report {
+    /// Reads a report. A field that is not in the schema is an error, because a merged report would lose it.
+    ///
+    /// # Errors
+    /// If it is not a report, or one of another version of the schema.
+    pub fn read(json: &[u8]) -> Result<Self, InvalidReport> {
+        // The version is read first, because other versions may have other fields.
+        let Version { schema } = serde_json::from_slice(json).map_err(InvalidReport::NoReport)?;
+        if schema != u64::from(SCHEMA) {
+            return Err(InvalidReport::OtherSchema(schema));
+        }
+        let report: Self = serde_json::from_slice(json).map_err(InvalidReport::NoReport)?;
+        // JSON has no infinite numbers, but a duration can be negative or longer than any run.
+        let is_duration = |seconds: &f64| (0.0..=1e10).contains(seconds);
+        let shards = report.shards.iter().map(|shard| &shard.elapsed_seconds);
+        if ![&report.elapsed_seconds].into_iter().chain(shards).all(is_duration) {
+            return Err(InvalidReport::NotPossible("elapsedSeconds"));
+        }
+        if !report.phase_seconds.values().all(is_duration) {
+            return Err(InvalidReport::NotPossible("phaseSeconds"));
+        }
+        if let Some(timeline) = &report.timeline {
+            // A bucket of 35 years is longer than any run.
+            const WIDTH_MAX: u64 = 1 << 40;
+            const BUCKETS_MAX: usize = 1 << 16;
+            let are_bounded = timeline.hosts.values().all(|host| host.buckets() <= BUCKETS_MAX);
+            if !(1..=WIDTH_MAX).contains(&timeline.bucket_milliseconds) || !are_bounded {
+                return Err(InvalidReport::NotPossible("timeline"));
+            }
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,7 @@
+//! Shards: the parts of a promotion that separate processes carry out. Each takes whole destination hosts.
+
+mod hosts;
+mod number;
+
+pub use hosts::ShardHosts;
+pub use number::{InvalidShard, Shard};
