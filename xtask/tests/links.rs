@@ -145,8 +145,14 @@ fn the_table_of_contents_has_every_page_once() {
 #[test]
 fn broken_links_are_found() {
     let samples = [
-        ("docs/a.md", "# A `b` c\n\n## A b c\n\n[x](b.md#there) [y](#a-b-c-1) ![z](images/p.svg) [w](https://example.com)"),
-        ("docs/b.md", "# There\n\n[x](c.md) [y](a.md#nowhere) [z](../README.md) [w](images/p.svg#part) `[v](c.md)`"),
+        (
+            "docs/a.md",
+            "# A `b` c\n\n## A b c\n\n[x](b.md#there) [y](#a-b-c-1) ![z](images/p.svg) [w](https://example.com)",
+        ),
+        (
+            "docs/b.md",
+            "# There\n\n[x](c.md) [y](a.md#nowhere) [z](../README.md) [w](images/p.svg#part) `[v](c.md)`",
+        ),
         ("README.md", "[x](docs/a.md#a-b-c)\n\n<img src=\"docs/none.svg\">"),
     ];
     let documents = samples.map(|(name, text)| (PathBuf::from(name), document(text))).into();

@@ -56,8 +56,12 @@ fn the_messages_of_the_guide_are_those_of_the_code() {
 
 #[test]
 fn messages_are_read_from_the_tables() {
-    let page = "| message | cause |\n|---|---|\n| `one … two` after `x` | why |\n| `` three `four` `` | `why` |\n";
+    let page =
+        "| message | cause |\n|---|---|\n| `one … two` after `x` | why |\n| `` three `four` `` | `why` |\n";
     let expected = [vec!["one", "two"], vec!["three `four`"]];
-    assert_eq!(messages(page), expected.map(|parts| parts.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+    assert_eq!(
+        messages(page),
+        expected.map(|parts| parts.into_iter().map(str::to_owned).collect::<Vec<_>>())
+    );
     assert_eq!(joined("\"one \\\n     two\""), "\"one two\"");
 }

@@ -97,7 +97,8 @@ fn script(steps: &[Step]) -> String {
     let mut script = "trap 'kill $(jobs -p) 2>/dev/null' EXIT\ncode=0\n".to_owned();
     for Step { command, .. } in steps {
         // `echo $?` sees the code of the command before.
-        let _ = write!(script, "printf '{MARK}'\n(exit $code)\n{command}\ncode=$?\nprintf '{MARK}%d\\n' $code\n");
+        let _ =
+            write!(script, "printf '{MARK}'\n(exit $code)\n{command}\ncode=$?\nprintf '{MARK}%d\\n' $code\n");
         if let Some(port) = command.strip_suffix(" &").and_then(|command| command.rsplit(':').next()) {
             // A reader types more slowly than a server starts.
             let _ = writeln!(
@@ -196,14 +197,16 @@ impl Reader {
         let path = self.desk.write("script", script);
         let both = self.desk.path("output");
         let mut command = kpromo(None);
-        let settings: Vec<_> = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
+        let settings: Vec<_> =
+            command.get_envs().map(|(name, value)| (name.to_owned(), value.map(ToOwned::to_owned))).collect();
         command = Command::new("bash");
         command.env_clear().current_dir(folder);
         for (name, value) in settings.into_iter().filter_map(|(name, value)| Some((name, value?))) {
             command.env(name, value);
         }
         let path_of_tests = command.get_envs().find(|(name, _)| *name == "PATH").and_then(|(_, value)| value);
-        let search = format!("{}:{}", self.desk.path("bin").display(), path_of_tests.unwrap().to_string_lossy());
+        let search =
+            format!("{}:{}", self.desk.path("bin").display(), path_of_tests.unwrap().to_string_lossy());
         command.env("PATH", search).env("HOME", self.desk.path("home"));
         let redirected = format!("exec >'{}' 2>&1; source '{}'", both.display(), path.display());
         command.args(["--norc", "-c", &redirected]);
@@ -334,7 +337,9 @@ fn numbers_in_the_picture_stand_for_any() {
 fn shown_lines_are_looked_for_in_their_order() {
     let shown = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     let output = "one\n  two   words\nthree: sha256:abc (5 s)\nfour\n";
-    for found in [&["one", "four"][..], &["…", "two words"], &["three: … (… s)"], &["t…", "f…"], &["one", "…", "four"]] {
+    for found in
+        [&["one", "four"][..], &["…", "two words"], &["three: … (… s)"], &["t…", "f…"], &["one", "…", "four"]]
+    {
         assert_eq!(missing(&shown(found), output), None, "{found:?}");
     }
     for lacking in [&["four", "one"][..], &["two"], &["three: …x"], &["…words too"]] {

@@ -148,7 +148,10 @@ fn of_diagram(diagram: &str) -> String {
             words(&mut svg, "", column, y + 4, &text);
         }
     }
-    let _ = write!(svg, "<path class=\"lines\" d=\"{strokes}\"/>\n<path class=\"heads\" d=\"{heads}\"/>\n</svg>\n");
+    let _ = write!(
+        svg,
+        "<path class=\"lines\" d=\"{strokes}\"/>\n<path class=\"heads\" d=\"{heads}\"/>\n</svg>\n"
+    );
     svg
 }
 

@@ -42,10 +42,7 @@ pub(crate) const READ: &[Group] = &[
             ("SIGSTORE_ID_TOKEN", "an ID token to sign with"),
             ("ACTIONS_ID_TOKEN_REQUEST_URL", "set by GitHub Actions: the URL that issues ID tokens"),
             ("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "set by GitHub Actions: the token to request them with"),
-            (
-                "COSIGN_PASSWORD",
-                "password of an encrypted signing key; it may be set to the empty password",
-            ),
+            ("COSIGN_PASSWORD", "password of an encrypted signing key; it may be set to the empty password"),
             ("TUF_ROOT", "folder of cosign's TUF files; kpromo keeps its own in `$TUF_ROOT/kpromo`"),
             ("XDG_CACHE_HOME", "folder of caches; default: `~/.cache`"),
         ],

@@ -9,42 +9,46 @@ use crate::environment::variables::{Group, READ, READ_BY_LIBRARIES};
 /// The first line of a generated file.
 const GENERATED: &str = "<!-- Written by `cargo xtask docs`. Change the code instead. -->\n";
 
-/// Returns the reference of all commands that are not hidden.
-pub(crate) fn commands(mut root: Command) -> String {
+/// Returns the reference of all commands that are not hidden, in the order in which `declared` has them. Changing a subcommand
+/// moves it to the end, so the grammar itself has another order.
+pub(crate) fn commands(mut root: Command, declared: &Command) -> String {
     // Gives every command its full name and the options of the commands above it.
     root.build();
     let mut text = format!("{GENERATED}\n# Commands\n");
     let everywhere: Vec<&str> = root.get_arguments().map(|arg| arg.get_id().as_str()).collect();
-    command(&mut text, &root, &[]);
-    below(&mut text, &root, &everywhere);
+    command(&mut text, &root, declared, &[]);
+    below(&mut text, &root, declared, &everywhere);
     text
 }
 
 /// Writes the commands below `parent`.
-fn below(text: &mut String, parent: &Command, everywhere: &[&str]) {
-    for child in shown(parent) {
-        command(text, child, everywhere);
-        below(text, child, everywhere);
+fn below(text: &mut String, parent: &Command, declared: &Command, everywhere: &[&str]) {
+    for (child, declared) in shown(parent, declared) {
+        command(text, child, declared, everywhere);
+        below(text, child, declared, everywhere);
     }
 }
 
-fn shown(command: &Command) -> impl Iterator<Item = &Command> {
-    command.get_subcommands().filter(|command| !command.is_hide_set())
+/// Returns the commands below `parent`, each with its declaration.
+fn shown<'a>(parent: &'a Command, declared: &'a Command) -> impl Iterator<Item = (&'a Command, &'a Command)> {
+    let children = declared.get_subcommands().filter(|command| !command.is_hide_set());
+    children.filter_map(|child| Some((parent.find_subcommand(child.get_name())?, child)))
 }
 
 /// Writes one command, without the options in `omitted`.
-fn command(text: &mut String, command: &Command, omitted: &[&str]) {
+fn command(text: &mut String, command: &Command, declared: &Command, omitted: &[&str]) {
     let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
     let about = command.get_long_about().or_else(|| command.get_about());
     let about = about.map(ToString::to_string).unwrap_or_default();
     // Writing to a string does not fail.
     let _ = write!(text, "\n## `{name}`\n\n{}\n", sentence(&about));
     let usage = command.clone().render_usage().to_string();
-    let usage = usage.trim().trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let usage =
+        usage.trim().trim_start_matches("Usage:").lines().map(str::trim).collect::<Vec<_>>().join("\n");
     let _ = write!(text, "\n```text\n{}\n```\n", usage.trim());
-    if shown(command).next().is_some() {
+    if shown(command, declared).next().is_some() {
         text.push('\n');
-        for child in shown(command) {
+        for (child, _) in shown(command, declared) {
             let name = child.get_bin_name().unwrap_or_else(|| child.get_name());
             let about = child.get_about().map(ToString::to_string).unwrap_or_default();
             let _ = writeln!(text, "- [`{name}`](#{}): {}", anchor(name), sentence(&about));
@@ -163,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_command_has_its_usage_its_arguments_by_heading_and_its_examples() {
-        let text = commands(sample());
+        let text = commands(sample(), &sample());
         let (_, inner) = text.split_once("## `tool inner`").unwrap();
         assert_eq!(
             inner,
@@ -176,7 +180,7 @@ mod tests {
 
     #[test]
     fn hidden_commands_and_flags_are_left_out_and_global_options_stand_at_the_top_alone() {
-        let text = commands(sample());
+        let text = commands(sample(), &sample());
         assert!(!text.contains("hidden") && !text.contains("secret"), "{text}");
         assert_eq!(text.matches("`--log <log>`").count(), 1, "{text}");
         assert!(text.contains("- [`tool inner`](#tool-inner): Does it.\n"), "{text}");

@@ -4,6 +4,8 @@ mod markdown;
 
 use std::path::Path;
 
+use clap::CommandFactory as _;
+
 use crate::args::{Cli, ReferenceCommand};
 use crate::exit::Exit;
 use crate::terminal::{self, print_error};
@@ -11,7 +13,7 @@ use crate::terminal::{self, print_error};
 /// Prints or writes a part of the reference.
 pub(crate) fn print(part: &ReferenceCommand) -> Exit {
     match part {
-        ReferenceCommand::Commands => show(&markdown::commands(Cli::grammar())),
+        ReferenceCommand::Commands => show(&markdown::commands(Cli::grammar(), &Cli::command())),
         ReferenceCommand::Environment => show(&markdown::environment()),
         ReferenceCommand::Man { directory } => man(directory),
     }
