@@ -16,6 +16,7 @@ use std::path::Path;
 use std::process::Command;
 
 use registry::sample::Recipe;
+use support::page::blocks;
 use support::{Desk, google, kpromo, put, run};
 
 const README: &str = include_str!("../../../README.md");
@@ -26,38 +27,11 @@ const PICTURE: &str = include_str!("../../../docs/images/run.console");
 /// The section of the README that leads from the sources to a promoted image.
 const WALK: &str = "\n## Promote your own image\n";
 
-/// A block of code in a page.
-#[derive(Debug)]
-struct Block {
-    language: String,
-    text: String,
-}
-
 /// A command, with the lines that the page shows below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Step {
     command: String,
     shown: Vec<String>,
-}
-
-/// Returns the blocks of code in a page.
-fn blocks(page: &str) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut open: Option<Block> = None;
-    for line in page.lines() {
-        match (line.strip_prefix("```"), &mut open) {
-            (Some(language), None) => {
-                open = Some(Block { language: language.to_owned(), text: String::new() });
-            }
-            (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some(block)) => {
-                block.text.push_str(line);
-                block.text.push('\n');
-            }
-            (None, None) => {}
-        }
-    }
-    blocks
 }
 
 /// Returns the commands of a transcript. A command goes on in the next line after a backslash.
