@@ -29,7 +29,7 @@ fn check(text: &str) -> (Vec<String>, usize) {
             continue;
         }
         calls += 1;
-        let found = [3, 2].iter().find_map(|length| section(&words.get(..*length)?.join(" ")));
+        let found = [3_usize, 2].iter().find_map(|length| section(&words.get(..*length)?.join(" ")));
         let Some(section) = found else {
             wrong.push(format!("there is no such command: {line}"));
             continue;
@@ -69,7 +69,7 @@ fn commands_and_flags_in_the_blocks_of_all_pages_exist() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(calls > 80, "{calls}");
+    assert!(calls > 60, "{calls}");
 }
 
 #[test]
