@@ -59,7 +59,10 @@ pub(crate) const READ: &[Group] = &[
             ("BUILD_ID", "number of the build, for promotion records"),
             ("BUILD_URL", "address of the build, for promotion records"),
             ("PROW_JOB_ID", "id of the Prow job, for promotion records"),
-            ("GITHUB_ACTIONS", "set by GitHub Actions: promotion records name its job by the variables below"),
+            (
+                "GITHUB_ACTIONS",
+                "set by GitHub Actions: promotion records name its job by the variables below",
+            ),
             ("GITHUB_WORKFLOW_REF", "the workflow, by its file and ref"),
             ("GITHUB_WORKFLOW", "the workflow by its name, if `GITHUB_WORKFLOW_REF` is not set"),
             ("GITHUB_EVENT_NAME", "the event that started the job"),
