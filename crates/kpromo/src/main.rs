@@ -23,6 +23,7 @@ mod log;
 mod manifest_add;
 mod output;
 mod pr;
+mod reference;
 mod render;
 mod report;
 mod scans;
@@ -132,6 +133,7 @@ fn main() -> ExitCode {
             terminal::print(&String::from_utf8_lossy(&script));
             Exit::Success
         }
+        Command::Reference(part) => reference::print(&part),
         Command::Version { json } => {
             terminal::print(&version::text(json));
             Exit::Success
