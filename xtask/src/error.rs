@@ -48,6 +48,9 @@ pub(crate) enum Error {
     #[error("building {tool} succeeded without making {}: has upstream renamed the program?", path.display())]
     NothingBuilt { tool: String, path: PathBuf },
 
+    #[error("not up to date: {}. Run `cargo xtask docs`", files.join(", "))]
+    Stale { files: Vec<String> },
+
     #[error(
         "the release binary has {size} bytes, more than the {limit} it may have: what did the last change pull in?"
     )]

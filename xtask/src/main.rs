@@ -1,8 +1,9 @@
-//! The tasks of a developer: `cargo xtask test`, `sigstore`, `check`, `size` and `bench`.
+//! The tasks of a developer: `cargo xtask test`, `sigstore`, `check`, `docs`, `size` and `bench`.
 
 mod bench;
 mod check;
 mod debian;
+mod docs;
 mod environment;
 mod error;
 mod sigstore;
@@ -50,6 +51,12 @@ enum Task {
         #[arg(long)]
         advisories: bool,
     },
+    /// Generate the reference pages, the man pages and the pictures of the documentation, and build the book.
+    Docs {
+        /// Write nothing, and fail if a generated file is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
     /// Build the release binary, print its size, and fail if it is too large.
     Size {
         /// Build into a new, empty folder, and print how long it takes.
@@ -67,6 +74,7 @@ impl Task {
             Self::Test { concurrency, arguments } => test::run(&workspace, concurrency, &arguments),
             Self::Sigstore => sigstore::run(&workspace, &test::install(&workspace)?),
             Self::Check { advisories } => check::run(&workspace, advisories),
+            Self::Docs { check } => docs::run(&workspace, check),
             Self::Size { cold } => size::run(&workspace, cold),
             Self::Bench(arguments) => bench::run(&workspace, &arguments),
         }

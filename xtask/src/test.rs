@@ -21,6 +21,7 @@ const PACKAGES: &[Package] = &[
     Package { command: "docker-registry", package: "docker-registry" },
     Package { command: "faketime", package: "faketime" },
     Package { command: "git", package: "git" },
+    Package { command: "openssl", package: "openssl" },
     SKOPEO,
 ];
 

@@ -41,15 +41,23 @@ pub(crate) enum Source {
     },
     /// A crate, built by `cargo install`.
     Crate(&'static str),
+    /// A crate, built by `cargo install` with these features, separated by commas, in place of its default ones.
+    CrateWith {
+        /// The crate.
+        name: &'static str,
+        /// The features.
+        features: &'static str,
+    },
 }
 
 impl Source {
     /// Returns the file name of the built program: the last component of a Go package, or the name of a crate.
     fn program(self) -> &'static str {
         match self {
-            Self::Go(name) | Self::GoModule { package: name, .. } | Self::Crate(name) => {
-                name.rsplit('/').next().unwrap_or(name)
-            }
+            Self::Go(name)
+            | Self::GoModule { package: name, .. }
+            | Self::Crate(name)
+            | Self::CrateWith { name, .. } => name.rsplit('/').next().unwrap_or(name),
         }
     }
 }
@@ -131,6 +139,11 @@ fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
             (go_build(tool.name, &source.join(package), folder)?, folder.to_owned())
         }
         Source::Crate(name) => (cargo_install(tool, name, folder), folder.join("bin")),
+        Source::CrateWith { name, features } => {
+            let mut command = cargo_install(tool, name, folder);
+            command.args(["--no-default-features", "--features", features]);
+            (command, folder.join("bin"))
+        }
     };
     step(&format!("building {} {}", tool.name, tool.version), &mut command)?;
     let path = binaries.join(tool.source.program());

@@ -1,5 +1,7 @@
 //! The environment of the process. No other module reads environment variables.
 
+pub(crate) mod variables;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -199,6 +201,7 @@ fn ci_job(text: impl Fn(&str) -> Option<String>) -> CiJob {
 
 /// Returns a variable that is set.
 fn raw(name: &str) -> Option<OsString> {
+    debug_assert!(variables::is_documented(name), "add {name} to environment/variables.rs");
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
     std::env::var_os(name)
 }
@@ -224,6 +227,17 @@ fn shown(name: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exactly_the_documented_variables_are_read() {
+        // `raw` panics for a variable without documentation.
+        let _ = Environment::read();
+        let source = include_str!("environment.rs");
+        for (name, _) in variables::READ.iter().flat_map(|group| group.variables) {
+            assert!(source.contains(&format!("\"{name}\"")), "{name} is documented and not read");
+        }
+        assert!(!variables::is_documented("KPROMO_CONFIGURATION"));
+    }
 
     #[test]
     fn no_secret_is_ever_shown() {

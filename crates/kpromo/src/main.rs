@@ -25,6 +25,7 @@ mod log;
 mod manifest_add;
 mod output;
 mod pr;
+mod reference;
 mod render;
 mod report;
 mod scans;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
             terminal::print(&String::from_utf8_lossy(&script));
             Exit::Success
         }
+        Command::Reference(part) => reference::print(&part),
         Command::Version { json } => {
             terminal::print(&version::text(json));
             Exit::Success

@@ -163,11 +163,29 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+    /// Print the reference of kpromo, from which documentation is made.
+    #[command(hide = true, subcommand)]
+    Reference(ReferenceCommand),
     /// Print the version.
     Version {
         /// As JSON.
         #[arg(long)]
         json: bool,
+    },
+}
+
+/// The parts of the reference.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReferenceCommand {
+    /// Print all commands and flags, in Markdown.
+    Commands,
+    /// Print all environment variables, in Markdown.
+    Environment,
+    /// Write a man page for each command.
+    Man {
+        /// Folder for the pages. It must exist.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
     },
 }
 

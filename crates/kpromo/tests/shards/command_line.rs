@@ -41,10 +41,10 @@ async fn an_index_alone_is_no_shard_and_the_flag_wins() {
         (lines.map(str::to_owned).collect::<Vec<_>>(), ran.stdout)
     };
     let (lines, stdout) = hosts(&[], None);
-    assert!(lines.is_empty() && stdout.contains("1 manifests, 25 edges: valid"), "{stdout}");
+    assert!(lines.is_empty() && stdout.contains("1 manifest, 25 edges: valid"), "{stdout}");
     let (lines, stdout) = hosts(&[], Some("5"));
     assert!(lines[0].starts_with("shard 1/5: 1 of 5 hosts: 127.0.0.1:"), "{lines:?}");
-    assert!(stdout.contains("1 manifests, 5 edges in shard 1/5: valid"), "{stdout}");
+    assert!(stdout.contains("1 manifest, 5 edges in shard 1/5: valid"), "{stdout}");
     let (lines, _) = hosts(&["--shard", "0/1"], Some("5"));
     assert!(lines[0].starts_with("shard 0/1: 5 of 5 hosts: "), "{lines:?}");
 }

@@ -1,0 +1,36 @@
+//! `kpromo reference`: the parts of the documentation that the code knows best. `cargo xtask docs` writes them to files.
+
+mod markdown;
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+
+use crate::args::{Cli, ReferenceCommand};
+use crate::exit::Exit;
+use crate::terminal::{self, print_error};
+
+/// Prints or writes a part of the reference.
+pub(crate) fn print(part: &ReferenceCommand) -> Exit {
+    match part {
+        ReferenceCommand::Commands => show(&markdown::commands(Cli::grammar(), &Cli::command())),
+        ReferenceCommand::Environment => show(&markdown::environment()),
+        ReferenceCommand::Man { directory } => man(directory),
+    }
+}
+
+fn show(text: &str) -> Exit {
+    terminal::print(text);
+    Exit::Success
+}
+
+/// Writes `kpromo.1`, and a page like `kpromo-cip.1` for each command.
+fn man(directory: &Path) -> Exit {
+    match clap_mangen::generate_to(Cli::grammar(), directory) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            print_error(&format!("the man pages cannot be written to {}: {error}", directory.display()));
+            Exit::Failure
+        }
+    }
+}

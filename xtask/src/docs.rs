@@ -1,0 +1,80 @@
+//! `cargo xtask docs`: generates parts of the documentation from the code, and builds the book.
+
+mod picture;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::error::Error;
+use crate::step::{output, say, step};
+use crate::tools::{Cache, Source, Tool};
+use crate::workspace::Workspace;
+
+/// Builds the book. Without its default features, it needs no web server; `search` is the search in the book.
+const MDBOOK: Tool = Tool {
+    name: "mdbook",
+    version: "0.5.4",
+    source: Source::CrateWith { name: "mdbook", features: "search" },
+};
+
+/// The pages that kpromo prints: the part of `kpromo reference`, and the file.
+const PAGES: &[(&str, &str)] =
+    &[("commands", "docs/reference/cli.md"), ("environment", "docs/reference/environment.md")];
+
+/// Writes the generated files that are in the repository. With `check`, only compares them. Without, also writes the man pages
+/// to `target/man` and the book to `target/book`.
+///
+/// # Errors
+/// If a step fails; with `check`, if a file is not up to date.
+pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
+    let mut stale = Vec::new();
+    let mut update = |file: &str, text: &str| -> Result<(), Error> {
+        let path = workspace.root().join(file);
+        if fs::read_to_string(&path).is_ok_and(|current| current == text) {
+            return Ok(());
+        }
+        if check {
+            stale.push(file.to_owned());
+            return Ok(());
+        }
+        fs::write(&path, text).map_err(Error::file("writing", &path))?;
+        say(&format!("    {file}: written"));
+        Ok(())
+    };
+    step("kpromo", &mut workspace.cargo(["build", "--package", "kpromo"]))?;
+    for (part, file) in PAGES {
+        let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference"]);
+        update(file, &output("the reference", kpromo.arg(part))?)?;
+    }
+    for picture in picture::all(workspace.root())? {
+        update(&picture.file, &picture.svg)?;
+    }
+    if check {
+        return if stale.is_empty() { Ok(()) } else { Err(Error::Stale { files: stale }) };
+    }
+    man(workspace)?;
+    book(workspace)
+}
+
+fn man(workspace: &Workspace) -> Result<(), Error> {
+    let folder = workspace.target().join("man");
+    fs::create_dir_all(&folder).map_err(Error::file("making the folder", &folder))?;
+    let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "man"]);
+    step("man pages", kpromo.arg(&folder))?;
+    say(&format!("    {}", folder.display()));
+    Ok(())
+}
+
+fn book(workspace: &Workspace) -> Result<(), Error> {
+    let folder = workspace.target().join("book");
+    step("book", &mut mdbook(workspace.root(), &folder)?)?;
+    say(&format!("    {}", folder.join("index.html").display()));
+    Ok(())
+}
+
+fn mdbook(root: &Path, folder: &Path) -> Result<Command, Error> {
+    let mut command = Command::new(Cache::open()?.install(&MDBOOK)?);
+    command.arg("build").arg("--dest-dir").arg(folder).arg(root);
+    Ok(command)
+}
