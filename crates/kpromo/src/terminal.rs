@@ -34,7 +34,11 @@ pub(crate) fn has_result_color() -> bool {
     if RESULTS_ON_STDERR.load(Relaxed) { color::on_stderr() } else { color::on_stdout() }
 }
 
-/// Prints a result. A pipe that the reader has closed is not an error. Any other failure is printed as an error.
+/// Whether a result could not be printed.
+static IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Prints a result. A pipe that the reader has closed is not an error. Any other failure is printed as an error, once, and
+/// the command does not succeed.
 pub(crate) fn print(text: &str) {
     if RESULTS_ON_STDERR.load(Relaxed) {
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -43,10 +47,17 @@ pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            print_error(&format!("standard output cannot be written: {error}"));
+            if !IS_INCOMPLETE.swap(true, Relaxed) {
+                print_error(&format!("standard output cannot be written: {error}"));
+            }
         }
         Ok(()) | Err(_) => {}
     }
+}
+
+/// Returns whether a result could not be printed.
+pub(crate) fn is_incomplete() -> bool {
+    IS_INCOMPLETE.load(Relaxed)
 }
 
 /// Set where standard error has one JSON object per line (`--log-format json`).
