@@ -268,8 +268,9 @@ impl Forge {
     fn not_created(&self, answer: &Answer) -> Failure {
         let failure = self.api.refused(answer);
         match answer.status() {
+            _ if answer.is_refusal() => failure,
             StatusCode::UNAUTHORIZED | StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => failure,
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if !answer.is_refusal() => failure.help(
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => failure.help(
                 "the token may not create pull requests there: it needs the scope `public_repo`, or as a fine-grained token the \
                  permission to write pull requests. The branch is pushed; run the same command again with another token",
             ),
