@@ -220,6 +220,14 @@ pub(crate) struct Interrupts {
     why: Why,
 }
 
+/// Returns whether the process ignores a signal, as far as the system says it.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    (mask >> (kind.as_raw_value() - 1)) & 1 == 1
+}
+
 impl Interrupts {
     /// Starts to listen. If a handler cannot be installed, the signal's default action remains.
     pub(crate) fn new() -> Self {
@@ -231,6 +239,15 @@ impl Interrupts {
     /// Returns where the run finds what stopped it.
     pub(crate) fn why(&self) -> Why {
         self.why.clone()
+    }
+
+    /// Starts to listen, also to SIGQUIT, and to SIGHUP unless the process was told to ignore it, as by `nohup`.
+    pub(crate) fn with_hangups() -> Self {
+        let mut this = Self::new();
+        let more = [SignalKind::quit(), SignalKind::hangup()];
+        let more = more.into_iter().filter(|kind| !is_ignored(*kind));
+        this.signals.extend(more.filter_map(|kind| signal(kind).ok()));
+        this
     }
 
     /// Completes at the next interrupt.
