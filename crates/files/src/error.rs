@@ -47,6 +47,15 @@ pub enum ErrorKind {
     /// The store has stored something else than was sent.
     #[error("the store's answer does not fit what was sent: {0}")]
     Corrupted(String),
+    /// The answer to a write does not prove that it was done.
+    #[error("the store's answer does not prove the write: {0}")]
+    Unproven(String),
+    /// The store does not know an upload in parts any more.
+    #[error("the store has lost the upload: {0}")]
+    UploadLost(String),
+    /// The answer has another part of the content than was asked for.
+    #[error("the store's answer is not the part that was asked for: {0}")]
+    Range(String),
     /// Any other answer of the store.
     #[error("the store answered {status}{detail}")]
     Answer {
@@ -87,6 +96,19 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         match &self.kind {
             ErrorKind::Http(error) => error.is_temporary(),
+            ErrorKind::Answer { status, .. } => transport::is_temporary(*status),
+            ErrorKind::Unproven(_) | ErrorKind::UploadLost(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether a write that failed so may have been done all the same.
+    pub(crate) fn is_undecided(&self) -> bool {
+        match &self.kind {
+            ErrorKind::Http(_)
+            | ErrorKind::Unproven(_)
+            | ErrorKind::UploadLost(_)
+            | ErrorKind::Unreadable(_) => true,
             ErrorKind::Answer { status, .. } => transport::is_temporary(*status),
             _ => false,
         }

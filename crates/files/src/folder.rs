@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -152,20 +153,45 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// Hashes a file, which must not change meanwhile.
 fn hash(path: &Path, piece: &mut [u8]) -> io::Result<(Sha256, u64)> {
     let mut file = File::open(path)?;
+    let before = state(&file.metadata()?);
+    let changed =
+        || io::Error::other("it changed while it was hashed; run it again when nothing writes to it");
     let (mut hasher, mut size) = (sha2::Sha256::new(), 0);
     loop {
         match file.read(piece) {
-            Ok(0) => return Ok((Sha256::new(hasher.finalize().into()), size)),
+            Ok(0) => break,
             Ok(read) => {
                 hasher.update(&piece[..read]);
                 size += read as u64;
+                // A file that grows as fast as it is read has no end.
+                if size > before.size {
+                    return Err(changed());
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    // The name may lead to another file by now.
+    let is_same =
+        size == before.size && state(&file.metadata()?) == before && state(&fs::metadata(path)?) == before;
+    if is_same { Ok((Sha256::new(hasher.finalize().into()), size)) } else { Err(changed()) }
+}
+
+/// What changes with the content of a file.
+#[derive(PartialEq, Eq)]
+struct State {
+    size: u64,
+    file: (u64, u64),
+    times: [(i64, i64); 2],
+}
+
+fn state(metadata: &fs::Metadata) -> State {
+    let times = [(metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec())];
+    State { size: metadata.len(), file: (metadata.dev(), metadata.ino()), times }
 }
 
 fn shown(path: &Path) -> String {
@@ -257,5 +283,31 @@ mod tests {
         assert_eq!(described("w/v1/x"), ["w/v1/x"]);
         assert_eq!(described("w/v1/xx"), [""; 0]);
         assert_eq!(described("").len(), 4);
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_hashed_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        let (begun, is_over) = (std::sync::Barrier::new(2), std::sync::atomic::AtomicBool::new(false));
+        let described = thread::scope(|scope| {
+            scope.spawn(|| {
+                use std::os::unix::fs::FileExt as _;
+                let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+                begun.wait();
+                while !is_over.load(Relaxed) {
+                    // The size stays.
+                    file.write_all_at(b"x", 10).unwrap();
+                    thread::sleep(std::time::Duration::from_millis(1));
+                }
+            });
+            begun.wait();
+            let described = describe_folder(folder.path(), "");
+            is_over.store(true, Relaxed);
+            described
+        });
+        assert!(described.unwrap_err().to_string().contains("it changed while it was hashed"));
+        assert_eq!(describe_folder(folder.path(), "").unwrap().bytes, 64 << 20);
     }
 }

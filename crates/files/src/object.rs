@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use manifest::files::Sha256;
 
+use crate::error::ErrorKind;
 use crate::hash::Hashes;
 
 /// The name of the custom metadata with the SHA-256 of the content, which the Go tool writes too.
 pub const SHA256_METADATA: &str = "content-hash-sha256";
+
+/// The maximum size of an object, in bytes: that of Google Cloud Storage and S3.
+const SIZE_MAX: u64 = 5 << 40;
 
 /// An object of a store, as far as the store knows it without reading its content.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,6 +32,15 @@ pub struct Object {
 }
 
 impl Object {
+    /// Returns the object if its size is one that an object may have.
+    pub(crate) fn bounded(self) -> Result<Self, ErrorKind> {
+        if self.size > SIZE_MAX {
+            let told = format!("a size of {} bytes, and objects have up to 5 TiB", self.size);
+            return Err(ErrorKind::Unreadable(told));
+        }
+        Ok(self)
+    }
+
     /// Returns whether the content is known to be `sha256`, or not to be it; `None` if only reading tells.
     ///
     /// `hashes` are those of a content that was read. They tell whether the object has the same content.
@@ -83,6 +96,24 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Returns about how much memory the metadata takes, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let Self {
+            content_type,
+            content_encoding,
+            content_language,
+            content_disposition,
+            cache_control,
+            custom,
+        } = self;
+        let fields = [content_type, content_encoding, content_language, content_disposition, cache_control];
+        let fields = fields.into_iter().flatten().map(String::capacity);
+        let custom_texts = custom.iter().map(|(name, value)| name.capacity() + value.capacity());
+        // A map has room for several entries as soon as it has one.
+        let map = if custom.is_empty() { 0 } else { 600 * custom.len().div_ceil(6) };
+        size_of::<Self>() + fields.sum::<usize>() + custom_texts.sum::<usize>() + map
+    }
+
     /// Returns the attributes of a promoted object: those of the source, with a content type by the file's name if the source
     /// has none, and with the hash.
     pub fn promoted(&self, name: &str, sha256: &Sha256) -> Self {

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::pin::pin;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{join, join_all};
 use futures_util::stream::{BoxStream, StreamExt as _, unfold};
-use manifest::files::Sha256;
+use manifest::files::{Scheme, Sha256};
 use tokio_util::sync::CancellationToken;
 use transport::{Budget, Retry};
 
@@ -19,21 +20,24 @@ use crate::stores::{Content, PartUpload, StoreRead, StoreWrite, Upload, Written}
 pub const SMALL_MAX: u64 = 8 << 20;
 /// The size of a part, in bytes.
 pub const PART: u64 = 8 << 20;
-/// The maximum number of parts of an upload to S3.
-const PARTS_MAX: u64 = 10_000;
-
-/// Returns the size of the parts of a file of this size: a multiple of [`PART`], so that there are not too many.
-pub(crate) fn part_size(size: u64) -> u64 {
-    size.div_ceil(PARTS_MAX).div_ceil(PART).max(1) * PART
-}
+/// The time that parts under way have to arrive when the run is stopped. An upload that is aborted before may keep them.
+const PART_GRACE: Duration = Duration::from_secs(5);
+/// How often an object is written whose writes are answered as no store does.
+const WRITES: u32 = 3;
 
 /// The content of an object as a stream. A content that breaks off is continued where it broke off, at the same version.
+///
+/// Where the store does not give the rest, the content is read again from the start, and what was passed on is left out.
 struct Resumed<'a> {
     store: &'a dyn StoreRead,
     name: &'a str,
     object: &'a Object,
     content: Option<Content>,
     offset: u64,
+    /// The bytes at the start of `content` that were passed on before.
+    known: u64,
+    /// Whether the store refuses to give the rest.
+    is_whole: bool,
     budget: Budget,
     is_over: bool,
 }
@@ -46,7 +50,17 @@ pub(crate) fn content<'a>(
     first: Option<Content>,
 ) -> BoxStream<'a, Result<Bytes, Error>> {
     let budget = Budget::new(Retry::default());
-    let start = Resumed { store, name, object, content: first, offset: 0, budget, is_over: false };
+    let start = Resumed {
+        store,
+        name,
+        object,
+        content: first,
+        offset: 0,
+        known: 0,
+        is_whole: false,
+        budget,
+        is_over: false,
+    };
     unfold(start, |mut state| async move {
         if state.is_over {
             return None;
@@ -66,7 +80,7 @@ impl Resumed<'_> {
                 Ok(Some(piece)) => {
                     self.offset += piece.len() as u64;
                     if self.offset > self.object.size {
-                        return Err(Error::new(what(), ErrorKind::Changed));
+                        return Err(Error::new(what(), self.longer()));
                     }
                     self.budget.progressed();
                     return Ok(Some(piece));
@@ -77,6 +91,11 @@ impl Resumed<'_> {
                     Error::new(what(), ErrorKind::Unreadable(told))
                 }
                 Err(error) if error.is_temporary() => error,
+                Err(error) if self.offset > 0 && !self.is_whole && is_refused_part(&error) => {
+                    tracing::debug!("{error}; it is read again from the start");
+                    self.is_whole = true;
+                    error
+                }
                 Err(error) => return Err(error),
             };
             // The place at the host is given back before anything else is asked.
@@ -89,16 +108,58 @@ impl Resumed<'_> {
         }
     }
 
+    /// Returns the next piece that was not passed on yet.
     async fn piece(&mut self) -> Result<Option<Bytes>, Error> {
-        let content = match &mut self.content {
-            Some(content) => content,
-            None if self.offset == self.object.size && self.offset > 0 => return Ok(None),
-            none => {
-                let version = (!self.object.version.is_empty()).then_some(self.object.version.as_str());
-                none.insert(self.store.open(self.name, version, self.offset).await?)
+        if self.content.is_none() {
+            if self.offset == self.object.size && self.offset > 0 {
+                return Ok(None);
             }
+            self.open().await?;
+        }
+        loop {
+            let Some(content) = &mut self.content else { return Ok(None) };
+            let Some(mut piece) = content.next().await? else { return Ok(None) };
+            let known = usize::try_from(self.known).unwrap_or(usize::MAX).min(piece.len());
+            self.known -= known as u64;
+            let rest = piece.split_off(known);
+            if !rest.is_empty() {
+                return Ok(Some(rest));
+            }
+        }
+    }
+
+    /// Opens the content where it broke off, or at the start.
+    async fn open(&mut self) -> Result<(), Error> {
+        let version = (!self.object.version.is_empty()).then_some(self.object.version.as_str());
+        let offset = if self.is_whole { 0 } else { self.offset };
+        let content = self.store.open(self.name, version, offset).await?;
+        let Some(known) = self.offset.checked_sub(content.start) else {
+            let told = format!("it begins at byte {} instead of {offset}", content.start);
+            let what = format!("reading {}", self.store.url().file(self.name));
+            return Err(Error::new(what, ErrorKind::Range(told)));
         };
-        content.next().await
+        self.known = known;
+        self.content = Some(content);
+        Ok(())
+    }
+
+    /// Returns the failure of a content that is longer than the object: another version, if the answer names one.
+    fn longer(&self) -> ErrorKind {
+        let version =
+            self.content.as_ref().map(|content| content.object.version.as_str()).unwrap_or_default();
+        if !version.is_empty() && version != self.object.version {
+            return ErrorKind::Changed;
+        }
+        ErrorKind::Unreadable(format!("more than the {} bytes of the object came", self.object.size))
+    }
+}
+
+/// Returns whether a store may have refused a part because it does not give parts.
+fn is_refused_part(error: &Error) -> bool {
+    match error.kind() {
+        ErrorKind::Range(_) | ErrorKind::Forbidden(_) => true,
+        ErrorKind::Answer { status, .. } => status.is_client_error(),
+        _ => false,
     }
 }
 
@@ -139,7 +200,7 @@ pub async fn has_content(
 /// Returns the memory that a content of this size takes while it goes to so many stores, in bytes: the content, and copies of it
 /// in requests; or three parts.
 pub fn memory(size: u64, stores: usize) -> u64 {
-    if size <= SMALL_MAX { size * (1 + stores.min(3) as u64) } else { 3 * part_size(size) }
+    if size <= SMALL_MAX { size * (1 + stores.min(3) as u64) } else { 3 * PART }
 }
 
 /// Where a content goes.
@@ -234,8 +295,45 @@ async fn small(
     parts.end(&what).await?;
     let hashes = parts.hasher.finish();
     check(&what, &hashes, size, sha256)?;
-    let writes = targets.iter().map(|target| target.store.put(target.name, &target.upload, content.clone()));
+    let writes = targets.iter().map(|target| put(target, &content));
     Ok(join_all(writes).await)
+}
+
+/// Writes an object. Where what came back is no store's answer, and the object is not there, it is written again.
+async fn put(target: &Target<'_>, content: &Bytes) -> Result<Written, Error> {
+    let mut budget = Budget::new(Retry { attempts: WRITES, ..Retry::default() });
+    loop {
+        budget.attempt();
+        let written = target.store.put(target.name, &target.upload, content.clone()).await;
+        let error = match settle(target, written).await {
+            Err(error) if matches!(error.kind(), ErrorKind::Unproven(_)) => error,
+            settled => return settled,
+        };
+        match budget.pause(None) {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(error),
+        }
+    }
+}
+
+/// Looks at the object where a write may have been done although it seems to have failed.
+async fn settle(target: &Target<'_>, written: Result<Written, Error>) -> Result<Written, Error> {
+    let Target { store, name, upload } = target;
+    match written {
+        Err(error) if error.is_undecided() => {
+            let Ok(Some(object)) = store.find(name).await else { return Err(error) };
+            let is_there = object.size == upload.size
+                && match object.is(&upload.sha256, None) {
+                    Some(is_wanted) => is_wanted,
+                    None => {
+                        let hashes = read_all(*store, name, &object, Hasher::new()).await;
+                        hashes.is_ok_and(|hashes| hashes.sha256 == upload.sha256)
+                    }
+                };
+            if is_there { Ok(Written { version: object.version }) } else { Err(error) }
+        }
+        decided => decided,
+    }
 }
 
 /// An upload in parts, or why it was given up.
@@ -248,15 +346,13 @@ async fn large(
     stop: &CancellationToken,
 ) -> Result<Vec<Result<Written, Error>>, Error> {
     let Source { what, size, sha256, pieces } = source;
-    let part = part_size(size);
-    let begins = targets.iter().map(|target| target.store.begin(target.name, &target.upload, part));
+    let begins = targets.iter().map(|target| target.store.begin(target.name, &target.upload, PART));
     let mut uploads: Vec<Begun> = join_all(begins).await;
-    let mut parts = Parts { pieces, rest: Bytes::new(), hasher: Hasher::new() };
-    let sent = tokio::select! {
-        last = send_parts(&mut parts, &mut uploads, part, size, &what) => last,
-        () = stop.cancelled() => Err(Error::new(what.as_str(), ErrorKind::Interrupted)),
-    };
-    let last = match sent {
+    // Google's answer has the MD5.
+    let is_gcs = targets.iter().any(|target| target.store.url().scheme() == Scheme::Gcs);
+    let hasher = if is_gcs { Hasher::with_md5() } else { Hasher::new() };
+    let mut parts = Parts { pieces, rest: Bytes::new(), hasher };
+    let last = match send_parts(&mut parts, &mut uploads, size, &what, stop).await {
         Ok(last) => parts.end(&what).await.map(|()| last),
         Err(error) => Err(error),
     };
@@ -265,17 +361,19 @@ async fn large(
     drop(pieces);
     let hashes = hasher.finish();
     let last = last.and_then(|last| check(&what, &hashes, size, sha256).map(|()| last));
-    let ends = uploads.iter_mut().map(|upload| async {
+    let ends = uploads.iter_mut().zip(&targets).map(|(upload, target)| async {
         let upload = match upload {
             Ok(upload) => upload,
             Err(error) => return Err(error.clone()),
         };
         let end = match &last {
-            Ok(last) => upload.finish(last.clone(), &hashes).await,
+            Ok(last) => settle(target, upload.finish(last.clone(), &hashes).await).await,
             Err(error) => Err(error.clone()),
         };
         if end.is_err() {
             upload.abort().await;
+        } else {
+            upload.leave();
         }
         end
     });
@@ -283,14 +381,23 @@ async fn large(
 }
 
 /// Sends all parts but the last, which is returned. An upload that fails is aborted, and the others go on.
+///
+/// When the run is stopped, parts under way have some time to arrive.
 async fn send_parts(
     parts: &mut Parts<'_>,
     uploads: &mut [Begun],
-    part: u64,
     size: u64,
     what: &str,
+    stop: &CancellationToken,
 ) -> Result<Bytes, Error> {
-    let mut current = parts.next(part).await?;
+    let interrupted = || Error::new(what, ErrorKind::Interrupted);
+    let next = async |parts: &mut Parts<'_>| {
+        tokio::select! {
+            next = parts.next(PART) => next,
+            () = stop.cancelled() => Err(interrupted()),
+        }
+    };
+    let mut current = next(parts).await?;
     let mut sent = 0;
     loop {
         sent += current.len() as u64;
@@ -299,7 +406,10 @@ async fn send_parts(
         }
         let sends = join_all(uploads.iter_mut().map(|upload| async {
             let failed = match upload {
-                Ok(running) => running.part(current.clone()).await.err(),
+                Ok(running) => tokio::select! {
+                    sent = running.part(current.clone()) => sent.err(),
+                    () = grace(stop) => Some(interrupted()),
+                },
                 Err(_) => None,
             };
             if let Some(error) = failed
@@ -308,12 +418,21 @@ async fn send_parts(
                 running.abort().await;
             }
         }));
-        let (next, _) = join(parts.next(part), sends).await;
-        current = next?;
+        let (read, _) = join(next(parts), sends).await;
+        current = read?;
+        if stop.is_cancelled() {
+            return Err(interrupted());
+        }
         if let Some(error) = all_failed(uploads) {
             return Err(Error::new(what, error.kind().clone()));
         }
     }
+}
+
+/// Waits until the run is stopped and the time for parts under way is over.
+async fn grace(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(PART_GRACE).await;
 }
 
 /// Returns an error if no upload is left.
@@ -363,23 +482,5 @@ impl Parts<'_> {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn there_are_never_too_many_parts() {
-        for (size, part) in [
-            (SMALL_MAX + 1, PART),
-            (20 << 30, PART),
-            (PART * PARTS_MAX, PART),
-            (PART * PARTS_MAX + 1, 2 * PART),
-        ] {
-            assert_eq!(part_size(size), part, "{size}");
-            assert!(size.div_ceil(part_size(size)) <= PARTS_MAX);
-        }
     }
 }

@@ -43,7 +43,6 @@ fn hash(sha256: &Sha256) -> String {
 
 /// Returns a text as a scalar of YAML: plain if it can be, else quoted as the Go tool does.
 fn scalar(text: &str) -> String {
-    let is_printable = |c: char| !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     if !text.chars().all(is_printable) {
         return double_quoted(text);
     }
@@ -52,6 +51,11 @@ fn scalar(text: &str) -> String {
         return double_quoted(text);
     }
     if is_plain(text) { text.to_owned() } else { format!("'{}'", text.replace('\'', "''")) }
+}
+
+/// Returns whether a character can stand in YAML as it is (YAML 1.2, *Character Set*), without being a line break in any version.
+fn is_printable(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
 fn double_quoted(text: &str) -> String {
@@ -63,7 +67,7 @@ fn double_quoted(text: &str) -> String {
             '\n' => quoted.push_str("\\n"),
             '\t' => quoted.push_str("\\t"),
             '\r' => quoted.push_str("\\r"),
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+            c if !is_printable(c) => {
                 // Writing to a text cannot fail.
                 let _ = write!(quoted, "\\u{:04x}", u32::from(c));
             }
@@ -165,6 +169,8 @@ mod tests {
             ("1.21.1", "1.21.1"),
             ("end:", "'end:'"),
             ("it's #1", "'it''s #1'"),
+            ("a\u{fffe}b", "\"a\\ufffeb\""),
+            ("a\u{ffff}b", "\"a\\uffffb\""),
         ] {
             assert_eq!(scalar(text), written, "{text}");
         }

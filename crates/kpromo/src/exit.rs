@@ -3,7 +3,7 @@
 use std::panic;
 use std::process::ExitCode;
 
-use crate::terminal::{ErrorLine, is_json, print_error};
+use crate::terminal::{ErrorLine, is_incomplete, is_json, print_error};
 
 /// The result of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,13 @@ impl Exit {
         if is_json() && self != Self::Success {
             ErrorLine { exit_code: Some(self.code()), ..ErrorLine::new(self.meaning()) }.print();
         }
+    }
+}
+
+impl Exit {
+    /// Returns the result of a command that would end with this: it does not succeed if a result could not be printed.
+    pub(crate) fn settled(self) -> Self {
+        if self == Self::Success && is_incomplete() { Self::Failure } else { self }
     }
 }
 

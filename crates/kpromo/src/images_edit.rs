@@ -86,14 +86,25 @@ impl Project {
     /// Adds tags, and plans the result offline: tags that would move and overlaps of projects are refused.
     pub(crate) fn edit(&self, additions: &[Addition], format: bool) -> Result<Edited, Failure> {
         let edited = edit(&self.file, additions, format)?;
-        let overlaps = new_overlaps(&self.manifests, &self.name, &edited.file);
-        if overlaps.is_empty() {
-            return Ok(edited);
-        }
-        let lines: Vec<String> = overlaps.iter().map(ToString::to_string).collect();
-        let help = "production tags never move, and a reference has one digest: use another tag";
-        Err(Failure::new(Exit::Conflict, lines.join("\n")).help(help))
+        plan(&self.manifests, &self.name, edited)
     }
+
+    /// Reads the list of images again.
+    pub(crate) fn reread(self) -> Result<Self, Failure> {
+        let file = ImagesFile::read(&self.path, Some(FileKind::Images)).map_err(|error| failure(&error))?;
+        Ok(Self { file, ..self })
+    }
+}
+
+/// Plans an edited file offline, among all manifests: overlaps that it would bring are refused.
+pub(crate) fn plan(manifests: &Manifests, project: &str, edited: Edited) -> Result<Edited, Failure> {
+    let overlaps = new_overlaps(manifests, project, &edited.file);
+    if overlaps.is_empty() {
+        return Ok(edited);
+    }
+    let lines: Vec<String> = overlaps.iter().map(ToString::to_string).collect();
+    let help = "production tags never move, and a reference has one digest: use another tag";
+    Err(Failure::new(Exit::Conflict, lines.join("\n")).help(help))
 }
 
 /// Adds tags to a file.

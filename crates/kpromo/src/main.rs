@@ -156,19 +156,26 @@ fn main() -> ExitCode {
     };
     // Requests that were abandoned are not waited for.
     runtime.shutdown_background();
+    let exit = exit.settled();
     exit.log_for_programs();
     exit.into()
 }
 
 /// Shows help, or says what is wrong with the command line.
 fn usage(error: &clap::Error) -> ExitCode {
-    // Where even this cannot be printed, the exit code says it.
-    if error.use_stderr() && terminal::is_json() {
-        let text = error.render().to_string();
-        let text = text.trim().trim_start_matches("error: ");
-        ErrorLine { exit_code: Some(Exit::Usage.code()), ..ErrorLine::new(text) }.print();
-    } else {
-        let _ = error.print();
+    if error.use_stderr() {
+        // Where even this cannot be printed, the exit code says it.
+        if terminal::is_json() {
+            let text = error.render().to_string();
+            let text = text.trim().trim_start_matches("error: ");
+            ErrorLine { exit_code: Some(Exit::Usage.code()), ..ErrorLine::new(text) }.print();
+        } else {
+            let _ = error.print();
+        }
+        return Exit::Usage.into();
     }
-    if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() }
+    match error.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Exit::Failure.into(),
+        Ok(()) | Err(_) => Exit::Success.into(),
+    }
 }

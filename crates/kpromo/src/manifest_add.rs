@@ -1,15 +1,17 @@
 //! `kpromo manifest add`: a tag of an image in a manifest, offline.
 
-use std::path::Path;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 
-use manifest::Manifest;
-use manifest::edit::{Edited, ImagesFile};
+use manifest::edit::{EditError, Edited, FileKind, ImagesFile};
+use manifest::{Manifest, Manifests, load_plain};
 use oci::{RegistryRoot, RepositoryPath};
 
 use crate::args::{AddTarget, ImageText, ManifestAddArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::images_edit::{Project, diff, edit, failure, read_folder};
+use crate::images_edit::{Project, diff, edit, failure, plan, read_folder};
 use crate::output::write_file;
 use crate::terminal::print;
 
@@ -23,17 +25,85 @@ pub(crate) fn run(args: &ManifestAddArgs) -> Exit {
 
 fn add(args: &ManifestAddArgs) -> Result<(), Failure> {
     match &args.target {
-        AddTarget::File { file: path, image } => {
-            let file = ImagesFile::read(path, None).map_err(|error| failure(&error))?;
-            let edited = edit(&file, &[args.addition(image.clone())], args.format)?;
-            write(args, path, &file, &edited)
-        }
+        AddTarget::File { file: path, image } => match tree_of(path) {
+            Some((root, project)) => add_to_project(args, &root, Some(&project), image, Some(path)),
+            None => add_to_file(args, path, image),
+        },
         AddTarget::Folder { folder, project, image } => {
-            let (project, image) = find(folder, project.as_deref(), image)?;
-            let edited = project.edit(&[args.addition(image)], args.format)?;
-            write(args, &project.path, &project.file, &edited)
+            add_to_project(args, folder, project.as_deref(), image, None)
         }
     }
+}
+
+/// Adds to the list of images of a project, and plans the whole folder. `shown` is the path that the user gave for the list.
+fn add_to_project(
+    args: &ManifestAddArgs,
+    folder: &Path,
+    project: Option<&str>,
+    image: &ImageText,
+    shown: Option<&Path>,
+) -> Result<(), Failure> {
+    let (project, image) = find(folder, project, image)?;
+    let _held = lock(args, &project.path);
+    // Another process may have changed it since it was read.
+    let project = project.reread()?;
+    let edited = project.edit(&[args.addition(image)], args.format)?;
+    write(args, shown.unwrap_or(&project.path), &project.file, &edited)
+}
+
+/// Adds to a file that is not in a folder of thin manifests.
+fn add_to_file(args: &ManifestAddArgs, path: &Path, image: &ImageText) -> Result<(), Failure> {
+    let _held = lock(args, path);
+    let file = ImagesFile::read(path, None).map_err(|error| failure(&error))?;
+    let manifests = match file.kind() {
+        FileKind::Images => Manifests::default(),
+        FileKind::Plain => load_plain(path).map_err(|faults| failure(&EditError::Invalid(faults)))?,
+    };
+    let staged = image.reference.iter().flat_map(|reference| {
+        manifests.manifests.iter().filter_map(|manifest| below(reference, &manifest.source))
+    });
+    let lists = |name: &RepositoryPath| file.images().iter().any(|own| own.name == *name);
+    let name = match (staged.min_by_key(|name| name.as_str().len()), &image.name) {
+        (Some(name), _) => name,
+        (None, Some(name)) if image.reference.is_none() || lists(name) => name.clone(),
+        _ => {
+            let text = format!(
+                "IMAGE is a reference, but {} has no staging registry that it is below",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Usage, text)
+                .help("name the image as the manifest does, or the folder with --dir"));
+        }
+    };
+    let edited = edit(&file, &[args.addition(name)], args.format)?;
+    let edited = match manifests.manifests.first() {
+        Some(manifest) => plan(&manifests, &manifest.name, edited)?,
+        None => edited,
+    };
+    write(args, path, &file, &edited)
+}
+
+/// Returns the folder of thin manifests that a list of images is in, and its project: `ROOT/images/PROJECT/images.yaml`.
+fn tree_of(path: &Path) -> Option<(PathBuf, String)> {
+    let path = std::path::absolute(path).ok()?;
+    let project = path.parent()?;
+    let images = project.parent()?;
+    let (root, name) = (images.parent()?, project.file_name()?.to_str()?);
+    let is_list = path.ends_with("images.yaml") && images.ends_with("images");
+    let registries = root.join("manifests").join(name).join("promoter-manifest.yaml");
+    (is_list && registries.exists()).then(|| (root.to_owned(), name.to_owned()))
+}
+
+/// Waits until no other process edits a file of the same folder, and holds them off until the result is dropped.
+fn lock(args: &ManifestAddArgs, path: &Path) -> Option<File> {
+    if args.dry_run {
+        return None;
+    }
+    let path = path.canonicalize().ok()?;
+    let held = File::open(path.parent()?).and_then(|folder| folder.lock().map(|()| folder));
+    // Some file systems have no locks. What is written is still compared with what was read.
+    held.inspect_err(|error| tracing::debug!("the folder of {} cannot be locked: {error}", path.display()))
+        .ok()
 }
 
 /// Finds the project of an image, and the name of the image in it.
@@ -57,9 +127,14 @@ fn find(
             name,
         ));
     }
-    let Some(name) = image.name.clone() else {
+    let lists = |name: &RepositoryPath| {
+        let wanted = manifests.manifests.iter().filter(|manifest| is_wanted(manifest));
+        wanted.flat_map(|manifest| &manifest.images).any(|image| image.name == *name)
+    };
+    // A reference of another registry is no name, unless an image has it.
+    let Some(name) = image.name.clone().filter(|name| image.reference.is_none() || lists(name)) else {
         let text = "no manifest has a staging registry that the image is below".to_owned();
-        return Err(Failure::new(Exit::Invalid, text));
+        return Err(Failure::new(Exit::Invalid, text).help("name the image as the manifest does"));
     };
     let found = match project {
         Some(project) => Project::find(folder, manifests, &format!("the project {project}"), is_wanted)?,
@@ -93,8 +168,18 @@ fn write(args: &ManifestAddArgs, path: &Path, before: &ImagesFile, edited: &Edit
         return Ok(());
     }
     if old != new {
-        let written = write_file(path, "manifest", |to| to.write_all(new));
-        written.map_err(|problem| Failure::new(Exit::Failure, problem))?;
+        let mut is_changed = false;
+        let written = write_file(path, "manifest", |to| {
+            to.write_all(new)?;
+            // Another program may have written meanwhile. Its change would be lost.
+            is_changed = fs::read(path)? != old;
+            if is_changed { Err(io::Error::other("it has changed since it was read")) } else { Ok(()) }
+        });
+        written.map_err(|problem| {
+            let exit = if is_changed { Exit::Conflict } else { Exit::Failure };
+            let failure = Failure::new(exit, problem);
+            if is_changed { failure.help("run the same command again") } else { failure }
+        })?;
     }
     for addition in &edited.added {
         print(&format!("{shown}: + {}:{} {}\n", addition.image, addition.tag, addition.digest));

@@ -34,7 +34,11 @@ pub(crate) fn has_result_color() -> bool {
     if RESULTS_ON_STDERR.load(Relaxed) { color::on_stderr() } else { color::on_stdout() }
 }
 
-/// Prints a result. A pipe that the reader has closed is not an error. Any other failure is printed as an error.
+/// Whether a result could not be printed.
+static IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Prints a result. A pipe that the reader has closed is not an error. Any other failure is printed as an error, once, and
+/// the command does not succeed.
 pub(crate) fn print(text: &str) {
     if RESULTS_ON_STDERR.load(Relaxed) {
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -43,10 +47,17 @@ pub(crate) fn print(text: &str) {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            print_error(&format!("standard output cannot be written: {error}"));
+            if !IS_INCOMPLETE.swap(true, Relaxed) {
+                print_error(&format!("standard output cannot be written: {error}"));
+            }
         }
         Ok(()) | Err(_) => {}
     }
+}
+
+/// Returns whether a result could not be printed.
+pub(crate) fn is_incomplete() -> bool {
+    IS_INCOMPLETE.load(Relaxed)
 }
 
 /// Set where standard error has one JSON object per line (`--log-format json`).
@@ -209,6 +220,14 @@ pub(crate) struct Interrupts {
     why: Why,
 }
 
+/// Returns whether the process ignores a signal, as far as the system says it.
+fn is_ignored(kind: SignalKind) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
+    (mask >> (kind.as_raw_value() - 1)) & 1 == 1
+}
+
 impl Interrupts {
     /// Starts to listen. If a handler cannot be installed, the signal's default action remains.
     pub(crate) fn new() -> Self {
@@ -220,6 +239,15 @@ impl Interrupts {
     /// Returns where the run finds what stopped it.
     pub(crate) fn why(&self) -> Why {
         self.why.clone()
+    }
+
+    /// Starts to listen, also to SIGQUIT, and to SIGHUP unless the process was told to ignore it, as by `nohup`.
+    pub(crate) fn with_hangups() -> Self {
+        let mut this = Self::new();
+        let more = [SignalKind::quit(), SignalKind::hangup()];
+        let more = more.into_iter().filter(|kind| !is_ignored(*kind));
+        this.signals.extend(more.filter_map(|kind| signal(kind).ok()));
+        this
     }
 
     /// Completes at the next interrupt.

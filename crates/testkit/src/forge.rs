@@ -14,7 +14,7 @@ use std::thread;
 use api::Api;
 pub use model::{ForgePull, ForgeQuirks};
 use tempfile::TempDir;
-use wire::Received;
+use wire::{Received, Reply};
 
 use crate::loopback::{Listening, held};
 
@@ -107,6 +107,18 @@ impl Forge {
 
     /// Adds a commit with these files to a branch. A branch that is not there begins at `main`.
     pub fn commit(&self, slug: &str, branch: &str, files: &[(&str, &str)], message: &str) {
+        self.commit_by(("Somebody", "somebody@example.org"), slug, branch, files, message);
+    }
+
+    /// Adds a commit like [`Forge::commit`], by a person with this name and address.
+    pub fn commit_by(
+        &self,
+        (name, address): (&str, &str),
+        slug: &str,
+        branch: &str,
+        files: &[(&str, &str)],
+        message: &str,
+    ) {
         let (state, path) = (&self.state, self.state.repository(slug));
         let desk = tempfile::tempdir_in(state.folder.path()).expect("a temporary folder");
         git(state, desk.path(), &["clone", "--quiet", text(&path), "."]);
@@ -126,8 +138,26 @@ impl Forge {
             std::fs::write(file, content).expect("a file");
         }
         git(state, desk.path(), &["add", "--all"]);
-        git(state, desk.path(), &["commit", "--quiet", "--allow-empty", "-m", message]);
+        let mut commit = command(state.folder.path(), desk.path());
+        commit.envs([("GIT_AUTHOR_NAME", name), ("GIT_COMMITTER_NAME", name)]);
+        commit.envs([("GIT_AUTHOR_EMAIL", address), ("GIT_COMMITTER_EMAIL", address)]);
+        let committed = commit.args(["commit", "--quiet", "--allow-empty", "-m", message]).status();
+        assert!(committed.expect("git is installed").success(), "git commit has failed");
         git(state, desk.path(), &["push", "--quiet", "origin", &format!("HEAD:refs/heads/{branch}")]);
+    }
+
+    /// Deletes a branch.
+    pub fn delete_branch(&self, slug: &str, branch: &str) {
+        git(
+            &self.state,
+            &self.state.repository(slug),
+            &["update-ref", "-d", &format!("refs/heads/{branch}")],
+        );
+    }
+
+    /// Returns the commit of a branch.
+    pub fn tip(&self, slug: &str, branch: &str) -> Option<String> {
+        self.state.commit_of(slug, branch)
     }
 
     /// Refuses all pushes to a repository with this message.
@@ -208,7 +238,10 @@ impl State {
             let has_branch = |slug: &str, branch: &str| self.commit_of(slug, branch);
             held(&self.api).answer(&received, &self.token, &has_branch)
         } else {
-            backend::answer(&received, &self.root(), &self.token)
+            let reply = backend::answer(&received, &self.root(), &self.token);
+            let is_push = received.method == "POST" && received.path.ends_with("/git-receive-pack");
+            let is_lost = is_push && reply.status == 200 && held(&self.api).quirks.loses_pushes;
+            if is_lost { Reply { status: 502, headers: Vec::new(), body: Vec::new() } } else { reply }
         };
         let Received { method, path, query, body, .. } = &received;
         let separator = if query.is_empty() { "" } else { "?" };

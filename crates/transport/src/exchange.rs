@@ -37,6 +37,8 @@ pub(crate) struct Exchange<'a> {
     body: Body,
     /// Whether the body can be sent only once.
     is_stream: bool,
+    /// Whether the body of the answer may take as long as its head.
+    is_patient: bool,
     redirects: Redirects,
     repeat: Repeat,
     /// The permit for the first attempt, if the caller has acquired one.
@@ -65,7 +67,18 @@ impl<'a> Exchange<'a> {
     pub(crate) fn new(shared: &'a Shared, request: Request) -> Self {
         let carried = Arc::new(Carried::of(&request.headers, &request.secrets));
         let Request {
-            method, url, kind, class, headers, body, redirects, repeat, named_by, reservation, ..
+            method,
+            url,
+            kind,
+            class,
+            headers,
+            body,
+            redirects,
+            repeat,
+            named_by,
+            reservation,
+            is_patient,
+            ..
         } = request;
         let patience = shared.host_settings(&authority(&url)).patience;
         let leg = Leg { url, headers, named_by };
@@ -76,6 +89,7 @@ impl<'a> Exchange<'a> {
             class,
             is_stream: matches!(body, Body::Stream { .. }),
             body,
+            is_patient,
             redirects,
             repeat,
             reservation,
@@ -244,9 +258,12 @@ impl<'a> Exchange<'a> {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let timeouts = self.shared.settings.timeouts;
+        let mut timeouts = self.shared.settings.timeouts;
         let usual = timeouts.answer * if self.class.is_write() { WRITE_ANSWER } else { 1 };
         let patience = settings.answer.unwrap_or(usual) + sending_time;
+        if self.is_patient {
+            (timeouts.idle, timeouts.whole) = (patience, patience);
+        }
         let answer = tokio::select! {
             answer = request.send() => answer.map_err(|error| match failure.take() {
                 Some(why) => ErrorKind::Content(why),

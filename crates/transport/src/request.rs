@@ -92,6 +92,7 @@ pub struct Request {
     pub(crate) named_by: NamedBy,
     pub(crate) reservation: Option<Reservation>,
     pub(crate) secrets: Vec<Secret>,
+    pub(crate) is_patient: bool,
 }
 
 impl Request {
@@ -110,6 +111,7 @@ impl Request {
             named_by: NamedBy::User,
             reservation: None,
             secrets: Vec::new(),
+            is_patient: false,
         }
     }
 
@@ -137,6 +139,13 @@ impl Request {
     /// Limits the body of a successful answer, in bytes; 64 KiB by default. A larger one is an error.
     pub fn limit(mut self, bytes: u64) -> Self {
         self.limit = bytes;
+        self
+    }
+
+    /// Lets the body of the answer take as long as its head may, however slowly it comes. This is for servers that begin an answer
+    /// before they have done what was asked, and send white space meanwhile.
+    pub fn patient(mut self) -> Self {
+        self.is_patient = true;
         self
     }
 

@@ -315,3 +315,32 @@ fn an_authority_that_is_no_certificate_is_refused_by_its_place() {
     });
     assert!(error.unwrap_err().to_string().contains("number 1"));
 }
+
+/// A server may begin its answer before it has done what was asked, and send white space meanwhile.
+#[tokio::test]
+async fn a_patient_request_waits_for_a_body_that_comes_slowly() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url: Url = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut head = vec![0; 8192];
+                let _ = stream.read(&mut head).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n").await;
+                for _ in 0..10 {
+                    let _ = stream.write_all(b" ").await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                let _ = stream.write_all(b"ok").await;
+            });
+        }
+    });
+    let timeouts = Timeouts { idle: Duration::from_millis(300), ..Timeouts::default() };
+    let door = Door::open(Settings { timeouts, ..settings() }).unwrap();
+    let post = || Request::new(Method::POST, url.clone(), "post", Class::Write).once();
+    let error = door.send(post()).await.unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::SlowBody { .. }), "{error}");
+    let answer = door.send(post().patient()).await.unwrap();
+    assert_eq!(answer.body().trim_ascii(), b"ok");
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::stream::{StreamExt as _, iter};
-use manifest::files::FileEntry;
+use manifest::files::{FileEntry, Scheme};
 use tokio::sync::Semaphore;
 
 use super::AT_ONCE;
@@ -22,6 +22,8 @@ use crate::transfer::{Source, Target, content, has_content, memory, transfer};
 const MEMORY: u32 = 64 * 1024;
 /// The least that a file counts for, in KiB: its buffers and requests.
 const LEAST: u32 = 64;
+/// How often a file is read for destinations that have lost their uploads.
+const ROUNDS: u32 = 3;
 
 /// The permission to write, and the stores to write to.
 #[derive(Debug)]
@@ -139,13 +141,13 @@ impl Copying<'_> {
     ) -> Vec<Result<bool, Error>> {
         let project = &self.plan.readers.projects[decisions[0].edge.project];
         let source = &*project.source;
-        let (object, first) = match attributes(source, entry, object).await {
+        let (object, mut first) = match attributes(source, entry, object).await {
             Ok(opened) => opened,
             Err(error) => return vec![Err(error); decisions.len()],
         };
         let attributes = object.attributes.as_deref().cloned().unwrap_or_default();
         let attributes = attributes.promoted(&entry.name, &entry.sha256);
-        let targets = decisions.iter().map(|decision| Target {
+        let target = |decision: &Decision| Target {
             store: self.writer(decision.edge),
             name: &entry.name,
             upload: Upload {
@@ -158,20 +160,36 @@ impl Copying<'_> {
                     _ => Condition::Absent,
                 },
             },
-        });
-        let what = format!("reading {}", source.url().file(&entry.name));
-        let pieces = content(source, &entry.name, &object, first);
-        let content = Source { what, size: object.size, sha256: entry.sha256, pieces };
-        let written = transfer(content, targets.collect(), self.run.token()).await;
-        let mut results = Vec::with_capacity(written.len());
-        for (decision, written) in decisions.iter().zip(written) {
-            results.push(match written {
-                Ok(_) => Ok(true),
-                Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
-                    self.found(self.writer(decision.edge), entry, error).await
-                }
-                Err(error) => Err(error),
-            });
+        };
+        let mut results: Vec<Result<bool, Error>> = Vec::new();
+        results.resize_with(decisions.len(), || Ok(false));
+        let mut open: Vec<usize> = (0..decisions.len()).collect();
+        for round in 1..=ROUNDS {
+            let what = format!("reading {}", source.url().file(&entry.name));
+            let pieces = content(source, &entry.name, &object, first.take());
+            let content = Source { what, size: object.size, sha256: entry.sha256, pieces };
+            let targets = open.iter().map(|index| target(&decisions[*index])).collect();
+            let written = transfer(content, targets, self.run.token()).await;
+            let mut lost = Vec::new();
+            for (index, written) in std::mem::take(&mut open).into_iter().zip(written) {
+                results[index] = match written {
+                    Ok(_) => Ok(true),
+                    Err(error) if matches!(error.kind(), ErrorKind::Precondition) => {
+                        self.found(self.writer(decisions[index].edge), entry, error).await
+                    }
+                    // An upload that the store does not know any more is begun anew.
+                    Err(error) if matches!(error.kind(), ErrorKind::UploadLost(_)) && round < ROUNDS => {
+                        tracing::debug!("{error}; it is begun anew");
+                        lost.push(index);
+                        Err(error)
+                    }
+                    Err(error) => Err(error),
+                };
+            }
+            if lost.is_empty() || self.run.is_stopping() {
+                break;
+            }
+            open = lost;
         }
         results
     }
@@ -199,6 +217,15 @@ async fn attributes(
 ) -> Result<(Object, Option<Content>), Error> {
     if object.attributes.is_some() {
         return Ok((object.clone(), None));
+    }
+    if source.url().scheme() == Scheme::Gcs {
+        // Its answers with content lack custom metadata.
+        let fail = |kind| Error::new(format!("reading {}", source.url().file(&entry.name)), kind);
+        let found = source.find(&entry.name).await?.ok_or_else(|| fail(ErrorKind::NoObject))?;
+        if found.version != object.version {
+            return Err(fail(ErrorKind::Changed));
+        }
+        return Ok((Object { attributes: found.attributes, ..object.clone() }, None));
     }
     let version = (!object.version.is_empty()).then_some(object.version.as_str());
     let content = source.open(&entry.name, version, 0).await?;

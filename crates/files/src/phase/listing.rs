@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use futures_util::stream::{StreamExt as _, iter};
 use manifest::files::Scheme;
@@ -13,6 +14,8 @@ use crate::stores::{Page, StoreRead};
 
 /// A listing is given up when it has taken a page for so many wanted files: it then has mostly others.
 const FILES_A_PAGE: usize = 4;
+/// The memory for the metadata of the objects of a source, in bytes. What does not fit is asked for when it is copied.
+const METADATA_MAX: usize = 8 << 20;
 
 /// What is known of a file in a store.
 #[derive(Clone, Debug)]
@@ -39,16 +42,24 @@ pub(super) enum Ask {
 /// # Errors
 /// If the store as a whole cannot be read.
 pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) -> Result<Vec<Found>, Error> {
-    let mut listing = Listing { store, names, found: vec![None; names.len()], is_complete: false };
+    // Only metadata of a source is copied.
+    let room = Room(AtomicUsize::new(if ask == Ask::ForAbsent { METADATA_MAX } else { 0 }));
+    let mut listing =
+        Listing { store, names, room: &room, found: vec![None; names.len()], is_complete: false };
     listing.read().await?;
     let Listing { found, is_complete, .. } = listing;
     let asks = |index: usize| !is_complete || (ask == Ask::ForAbsent && found[index].is_none());
     let open: Vec<usize> = (0..names.len()).filter(|index| found[*index].is_none() && asks(*index)).collect();
-    let answers =
-        iter(open.into_iter().map(|index| async move { (index, found_by(store.find(names[index]).await)) }));
+    let room = &room;
+    let answers = iter(open.into_iter().map(|index| async move {
+        let found = store.find(names[index]).await.map(|object| object.map(|object| room.keep(object)));
+        (index, found_by(found))
+    }));
     let answers: Vec<(usize, Found)> = answers.buffer_unordered(AT_ONCE).collect().await;
-    let mut all: Vec<Found> =
-        found.into_iter().map(|object| object.map_or(Found::NotListed, Found::There)).collect();
+    let mut all: Vec<Found> = found
+        .into_iter()
+        .map(|object| object.map_or(Found::NotListed, |object| listed(store, object)))
+        .collect();
     for (index, found) in answers {
         all[index] = found;
     }
@@ -62,7 +73,11 @@ pub(super) async fn find_with_hashes(store: &dyn StoreRead, names: &[&str]) -> R
     let is_s3 = store.url().scheme() == Scheme::S3;
     let complete = iter(names.iter().zip(found).map(|(name, found)| async move {
         match found {
-            Found::There(object) if is_s3 && object.sha256.is_none() => found_by(store.find(name).await),
+            Found::There(object) if is_s3 && object.sha256.is_none() => {
+                let found = store.find(name).await;
+                // Only metadata of a source is copied.
+                found_by(found.map(|object| object.map(|object| Object { attributes: None, ..object })))
+            }
             found => found,
         }
     }));
@@ -103,9 +118,31 @@ fn found_by(answer: Result<Option<Object>, Error>) -> Found {
     }
 }
 
+/// Returns what a listing says about an object.
+fn listed(store: &dyn StoreRead, object: Object) -> Found {
+    match object.bounded() {
+        Ok(object) => Found::There(object),
+        Err(kind) => Found::Unreadable(Arc::new(Error::new(format!("listing {}", store.url()), kind))),
+    }
+}
+
+/// The memory that is left for metadata, in bytes.
+struct Room(AtomicUsize);
+
+impl Room {
+    /// Returns the object, without its metadata if there is no room for it.
+    fn keep(&self, object: Object) -> Object {
+        let Some(attributes) = &object.attributes else { return object };
+        let memory = attributes.memory();
+        let fits = self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(memory)).is_ok();
+        if fits { object } else { Object { attributes: None, ..object } }
+    }
+}
+
 struct Listing<'a> {
     store: &'a dyn StoreRead,
     names: &'a [&'a str],
+    room: &'a Room,
     found: Vec<Option<Object>>,
     /// Whether all that the store has was seen, as far as it may be wanted.
     is_complete: bool,
@@ -134,7 +171,7 @@ impl Listing<'_> {
             for (name, object) in objects {
                 is_ordered &= previous.as_deref().is_none_or(|previous| previous < name.as_str());
                 if let Ok(index) = self.names.binary_search(&name.as_str()) {
-                    self.found[index] = Some(object);
+                    self.found[index] = Some(self.room.keep(object));
                 }
                 previous = Some(name);
             }
@@ -190,6 +227,19 @@ fn common_folder<'n>(first: &'n str, last: &str) -> &'n str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::object::Attributes;
+
+    #[test]
+    fn metadata_is_kept_as_long_as_there_is_room() {
+        let custom = [("k".to_owned(), "v".repeat(300))].into();
+        let attributes = Some(Box::new(Attributes { custom, ..Attributes::default() }));
+        let object = Object { size: 1, attributes, ..Object::default() };
+        let room = Room(AtomicUsize::new(METADATA_MAX));
+        let kept = (0..100_000).filter(|_| room.keep(object.clone()).attributes.is_some()).count();
+        assert!((1_000..20_000).contains(&kept), "{kept}");
+        let none = Room(AtomicUsize::new(0));
+        assert_eq!(none.keep(object.clone()), Object { attributes: None, ..object });
+    }
 
     #[test]
     fn names_share_a_folder() {

@@ -87,12 +87,19 @@ async fn project_state(
     let mut order: Vec<usize> = (0..project.files.len()).collect();
     order.sort_unstable_by(|a, b| project.files[*a].name.as_str().cmp(project.files[*b].name.as_str()));
     let names: Vec<&str> = order.iter().map(|index| project.files[*index].name.as_str()).collect();
-    let destinations = join_all(readers.destinations.iter().map(|store| async {
-        let found = find_with_hashes(&**store, &names).await?;
-        let state = destination(project, &order, found);
-        run.emit(&Event::Worked);
-        Ok::<_, Error>(state)
-    }));
+    let sizes = |source: &Result<Vec<Here>, Error>| -> Vec<Option<u64>> {
+        let size = |here: &Here| if let Here::There(object) = here { Some(object.size) } else { None };
+        source.as_ref().map_or_else(|_| vec![None; order.len()], |source| source.iter().map(size).collect())
+    };
+    let destinations = async |sizes: &[Option<u64>]| {
+        join_all(readers.destinations.iter().map(|store| async {
+            let found = find_with_hashes(&**store, &names).await?;
+            let state = destination(project, &order, found, sizes);
+            run.emit(&Event::Worked);
+            Ok::<_, Error>(state)
+        }))
+        .await
+    };
     let source = async {
         let found = find_all(&*readers.source, &names, Ask::ForAbsent).await?;
         run.emit(&Event::Worked);
@@ -106,8 +113,8 @@ async fn project_state(
         }
         Ok::<_, Error>(state)
     };
-    let destinations = destinations.await;
     let source = source.await;
+    let destinations = destinations(&sizes(&source)).await;
     let (mut states, mut errors) = (Vec::new(), Vec::new());
     for state in destinations {
         match state {
@@ -125,14 +132,25 @@ async fn project_state(
     }
 }
 
-/// Returns what a destination has, in the order of the manifest.
-fn destination(project: &FileProject, order: &[usize], found: Vec<Found>) -> Vec<There> {
+/// Returns what a destination has, in the order of the manifest. `sizes` are those in the source, where the file is there.
+fn destination(
+    project: &FileProject,
+    order: &[usize],
+    found: Vec<Found>,
+    sizes: &[Option<u64>],
+) -> Vec<There> {
     let mut states = vec![There::Absent; order.len()];
     for (index, found) in order.iter().zip(found) {
         let wanted = &project.files[*index].sha256;
         states[*index] = match found {
             Found::NotListed | Found::Absent => There::Absent,
-            Found::There(object) if object.is(wanted, None) == Some(true) => There::Wanted,
+            Found::There(object) if object.is(wanted, None) == Some(true) => match sizes[*index] {
+                // The metadata is wrong, or the source is: only the content tells.
+                Some(size) if size != object.size => {
+                    There::Other(Box::new(Object { attributes: None, sha256: None, ..object }))
+                }
+                _ => There::Wanted,
+            },
             Found::There(object) => There::Other(Box::new(Object { attributes: None, ..object })),
             Found::Unreadable(error) => There::Unreadable(error),
         };

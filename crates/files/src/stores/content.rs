@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 use tokio::io::AsyncReadExt as _;
 use transport::BodyStream;
 
@@ -16,6 +17,8 @@ const PIECE: usize = 256 * 1024;
 pub struct Content {
     /// What the answer says about the object. The size is that of the whole object.
     pub object: Object,
+    /// Where the content begins, in bytes. A store may ignore that a part was asked for.
+    pub start: u64,
     /// What is read, for errors.
     what: String,
     inner: Inner,
@@ -35,13 +38,23 @@ impl fmt::Debug for Content {
     }
 }
 
+/// Returns where the body of an answer begins in the content.
+pub(super) fn start_of(body: &BodyStream) -> Result<u64, ErrorKind> {
+    if body.status() != StatusCode::PARTIAL_CONTENT {
+        return Ok(0);
+    }
+    let range = body.header("content-range").unwrap_or_default();
+    let start = range.strip_prefix("bytes ").and_then(|range| range.split('-').next()?.trim().parse().ok());
+    start.ok_or_else(|| ErrorKind::Range("a part came without its place".to_owned()))
+}
+
 impl Content {
-    pub(super) fn http(what: String, object: Object, body: Box<BodyStream>) -> Self {
-        Self { object, what, inner: Inner::Http(body) }
+    pub(super) fn http(what: String, object: Object, body: Box<BodyStream>, start: u64) -> Self {
+        Self { object, start, what, inner: Inner::Http(body) }
     }
 
-    pub(super) fn file(what: String, object: Object, file: tokio::fs::File) -> Self {
-        Self { object, what, inner: Inner::File(file) }
+    pub(super) fn file(what: String, object: Object, file: tokio::fs::File, start: u64) -> Self {
+        Self { object, start, what, inner: Inner::File(file) }
     }
 
     /// Returns the next piece; `None` after the last.

@@ -118,7 +118,7 @@ impl StoreRead for Local {
                 return Err(fail(ErrorKind::Changed));
             }
             file.seek(io::SeekFrom::Start(offset)).await.map_err(|error| fail(error.into()))?;
-            Ok(Content::file(format!("reading {}", self.url.file(name)), object, file))
+            Ok(Content::file(format!("reading {}", self.url.file(name)), object, file, offset))
         })
     }
 }
@@ -145,8 +145,9 @@ impl StoreWrite for Local {
     ) -> BoxFuture<'a, Result<Box<dyn PartUpload>, Error>> {
         Box::pin(async move {
             let (path, condition) = (self.path(name), upload.condition.clone());
+            let base = PathBuf::from(self.url.path());
             let what = format!("writing {}", self.url.file(name));
-            let begun = tokio::task::spawn_blocking(move || Partial::begin(path, condition)).await;
+            let begun = tokio::task::spawn_blocking(move || Partial::begin(base, path, condition)).await;
             let begun = begun.unwrap_or_else(|error| Err(io::Error::other(error).into()));
             let partial = begun.map_err(|kind| Error::new(what.as_str(), kind))?;
             Ok(Box::new(Writing { what, partial: Some(partial) }) as Box<dyn PartUpload>)
@@ -156,6 +157,8 @@ impl StoreWrite for Local {
 
 /// A file that is being written.
 struct Partial {
+    /// The folder of the store.
+    base: PathBuf,
     path: PathBuf,
     condition: Condition,
     file: File,
@@ -164,18 +167,19 @@ struct Partial {
 }
 
 impl Partial {
-    fn begin(path: PathBuf, condition: Condition) -> Result<Self, ErrorKind> {
+    fn begin(base: PathBuf, path: PathBuf, condition: Condition) -> Result<Self, ErrorKind> {
+        check_inside(&base, &path)?;
         let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
         fs::create_dir_all(&folder)?;
         if let Some(file) = nameless(&folder) {
-            return Ok(Self { path, condition, file, named: None });
+            return Ok(Self { base, path, condition, file, named: None });
         }
         let new = tempfile::Builder::new()
             .prefix(".kpromo-")
             .permissions(Permissions::from_mode(MODE))
             .tempfile_in(&folder)?;
         let (file, named) = new.into_parts();
-        Ok(Self { path, condition, file, named: Some(named) })
+        Ok(Self { base, path, condition, file, named: Some(named) })
     }
 
     fn write(&mut self, content: &[u8]) -> Result<(), ErrorKind> {
@@ -185,6 +189,7 @@ impl Partial {
     /// Gives the file its name.
     fn publish(self) -> Result<Written, ErrorKind> {
         self.file.sync_all()?;
+        check_inside(&self.base, &self.path)?;
         let version = object(&self.file.metadata()?)?.version;
         let exists = |error: io::Error| match error.kind() {
             io::ErrorKind::AlreadyExists => ErrorKind::Precondition,
@@ -221,6 +226,21 @@ impl Partial {
             }
         }
     }
+}
+
+/// Checks that no folder between the base and a file is a link: the file would be written outside of the store.
+fn check_inside(base: &Path, path: &Path) -> Result<(), ErrorKind> {
+    let folders = path.ancestors().skip(1).take_while(|folder| *folder != base);
+    for folder in folders {
+        if fs::symlink_metadata(folder).is_ok_and(|metadata| metadata.is_symlink()) {
+            let folder = oci_types::text::visible(&folder.to_string_lossy());
+            return Err(io::Error::other(format!(
+                "{folder} is a link, and nothing is written through links below the base"
+            ))
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Opens a file without a name in a folder, where the system and the file system have such files.

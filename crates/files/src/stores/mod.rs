@@ -16,7 +16,7 @@ pub use s3::{AwsKeys, S3Settings};
 pub use store::{Condition, Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
 use transport::Door;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// How stores are reached.
 #[derive(Clone, Debug)]
@@ -52,12 +52,20 @@ impl Store {
 pub struct Stores {
     door: Door,
     settings: Settings,
+    /// Why S3 cannot be used.
+    without_s3: Option<String>,
 }
 
 impl Stores {
     /// Creates it. Nothing is asked yet.
     pub fn new(door: Door, settings: Settings) -> Self {
-        Self { door, settings }
+        Self { door, settings, without_s3: None }
+    }
+
+    /// Makes it an error to open a store of S3. `why` says what is wrong with its settings, without secrets.
+    pub fn without_s3(mut self, why: String) -> Self {
+        self.without_s3 = Some(why);
+        self
     }
 
     /// Opens a store. The tokens are those for Google Cloud Storage; `None`: the store is asked anonymously.
@@ -65,6 +73,9 @@ impl Stores {
     /// # Errors
     /// If the store cannot be used: the bucket of S3 does not exist, or the folder does not.
     pub async fn open(&self, url: &StoreUrl, tokens: Option<Arc<dyn GoogleTokens>>) -> Result<Store, Error> {
+        if let Some(why) = self.without_s3.as_ref().filter(|_| url.scheme() == Scheme::S3) {
+            return Err(Error::new(format!("opening {url}"), ErrorKind::Credentials(why.clone())));
+        }
         Ok(Store(match url.scheme() {
             Scheme::Gcs => {
                 Arc::new(gcs::Gcs::new(self.door.clone(), url.clone(), &self.settings.gcs, tokens))

@@ -128,6 +128,9 @@ pub trait PartUpload: Send {
     /// If the condition does not hold (`Precondition`), or the object cannot be completed.
     fn finish<'a>(&'a mut self, last: Bytes, hashes: &'a Hashes) -> BoxFuture<'a, Result<Written, Error>>;
 
+    /// Leaves an upload that has become the object, although its end seemed to fail.
+    fn leave(&mut self) {}
+
     /// Gives up the upload, so that nothing of it is left in the store.
     fn abort(&mut self) -> BoxFuture<'_, ()>;
 }

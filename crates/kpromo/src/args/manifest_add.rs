@@ -19,7 +19,7 @@ Exit codes: 0 added, or it is there already · 1 the file cannot be written · 2
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct ManifestAddFlags {
-    /// Image: its name in the manifest, or with --dir also its staging reference without a tag.
+    /// Image: its name in the manifest, or its staging reference without a tag.
     #[arg(value_name = "IMAGE")]
     image: String,
     /// Tag.
@@ -48,8 +48,8 @@ pub(crate) struct ManifestAddFlags {
 /// What is edited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AddTarget {
-    /// A file, with the image by its name.
-    File { file: PathBuf, image: RepositoryPath },
+    /// A file.
+    File { file: PathBuf, image: ImageText },
     /// The file of a project in a folder of thin manifests.
     Folder { folder: PathBuf, project: Option<String>, image: ImageText },
 }
@@ -88,21 +88,17 @@ impl ManifestAddFlags {
     pub(crate) fn resolve(self) -> Result<ManifestAddArgs, String> {
         sha256(&self.digest)?;
         let name = self.image.parse::<RepositoryPath>();
+        // The first part of a name is a host if it has a dot or a port.
+        let host = self.image.split('/').next().unwrap_or_default();
+        let is_reference = self.image.contains('/') && host.contains(['.', ':']);
+        let reference = if is_reference { self.image.parse::<RegistryRoot>().ok() } else { None };
+        if name.is_err() && reference.is_none() {
+            return Err(format!("IMAGE: `{}` is neither a name nor a reference", self.image));
+        }
+        let image = ImageText { name: name.ok(), reference };
         let target = match (self.file, self.dir) {
-            (Some(file), None) => {
-                AddTarget::File { file, image: name.map_err(|error| format!("IMAGE: {error}"))? }
-            }
-            (None, Some(folder)) => {
-                // The first part of a name is a host if it has a dot or a port.
-                let host = self.image.split('/').next().unwrap_or_default();
-                let is_reference = self.image.contains('/') && host.contains(['.', ':']);
-                let reference = if is_reference { self.image.parse::<RegistryRoot>().ok() } else { None };
-                if name.is_err() && reference.is_none() {
-                    return Err(format!("IMAGE: `{}` is neither a name nor a reference", self.image));
-                }
-                let image = ImageText { name: name.ok(), reference };
-                AddTarget::Folder { folder, project: self.project, image }
-            }
+            (Some(file), None) => AddTarget::File { file, image },
+            (None, Some(folder)) => AddTarget::Folder { folder, project: self.project, image },
             _ => return Err("one of FILE and --dir is needed".to_owned()),
         };
         let (tag, digest) = (self.tag, self.digest);

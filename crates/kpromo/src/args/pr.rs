@@ -21,8 +21,8 @@ Examples:
   kpromo pr --fork me --upstream org/promotions --manifest-root images --staging-repo registry.example.com/staging \\
     --git-url https://git.example.com --api-url https://git.example.com/api/v1 --project app --tag v2.0.0
 
-Exit codes: 0 proposed, or nothing to propose · 2 usage · 10 invalid manifest, or not a fork · 11 conflict ·
-20 registry, git or the forge unavailable · 130 interrupted";
+Exit codes: 0 proposed, or nothing to propose · 2 usage · 10 invalid manifest, not a fork, or a commit that git
+refuses · 11 conflict, or a branch that is not a proposal of yours · 20 registry, git or the forge unavailable · 130 interrupted";
 
 /// The git server of GitHub.
 const GIT_URL: &str = "https://github.com";
@@ -188,6 +188,10 @@ impl PrFlags {
         self.digests.iter().try_for_each(sha256)?;
         if !is_part(&self.project) || self.project.contains("..") || self.project.ends_with(".lock") {
             return Err(format!("--project: `{}` cannot be a part of a branch's name", self.project));
+        }
+        // The first tag is a part of the name too. What follows it permits any end.
+        if let Some(tag) = self.tags.first().filter(|tag| tag.as_str().contains("..")) {
+            return Err(format!("--tag: `{tag}`, as the first one, cannot be a part of a branch's name"));
         }
         if !is_branch(&self.base) {
             return Err(format!("--base: `{}` is not the name of a branch", self.base));

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use files::{GcsSettings, GoogleTokens, Settings, Stores};
+use files::{GcsSettings, GoogleTokens, S3Settings, Settings, Stores};
 use manifest::files::{Scheme, StoreUrl};
 use sigstore::{AccessTokens, IAM_CREDENTIALS};
 use transport::Door;
@@ -38,9 +38,18 @@ impl Connected {
         let emulator = environment.storage_emulator.as_deref();
         let endpoint =
             emulator.map_or_else(|| Url::parse(GCS).map_err(|error| error.to_string()), emulator_url)?;
-        let settings = Settings { gcs: GcsSettings { endpoint }, s3: s3_settings(&environment.aws)? };
+        // What is wrong with them is told where a store needs them.
+        let (s3, without_s3) = match s3_settings(&environment.aws) {
+            Ok(settings) => (settings, None),
+            Err(why) => (S3Settings::default(), Some(why)),
+        };
+        let stores = Stores::new(door.clone(), Settings { gcs: GcsSettings { endpoint }, s3 });
+        let stores = match without_s3 {
+            Some(why) => stores.without_s3(why),
+            None => stores,
+        };
         Ok(Self {
-            stores: Stores::new(door.clone(), settings),
+            stores,
             door,
             caller: keychain,
             is_emulated: emulator.is_some(),

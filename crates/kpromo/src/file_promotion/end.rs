@@ -31,6 +31,7 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     let plan = plan_of(end);
     let failures = failures(report, plan);
     print_end(args, end, &failures);
+    exit = exit.settled();
     if is_json() {
         // The events of a run do not include what failed in the plan.
         let of_plan = failures.len().saturating_sub(report.failures().len());

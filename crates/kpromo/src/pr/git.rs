@@ -1,14 +1,15 @@
 //! Runs git: clones, commits and pushes. It is the installed git, with the user's configuration, hooks, keys and SSH.
 //!
-//! The token reaches git through an askpass program, which reads it from git's environment and answers only for the host of the
-//! forge. It is in no URL and in no argument.
+//! The token reaches git through an askpass program, which reads it from a file of the user and answers only for the host of the
+//! forge. It is in no URL, in no argument and in no environment.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use manifest::GIT_REDIRECTIONS;
 use oci_types::text::printable;
@@ -22,21 +23,38 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// The maximum size of an output that is kept, in bytes.
-const OUTPUT_MAX: u64 = 4 * 1024 * 1024;
+const OUTPUT_MAX: u64 = 17 * 1024 * 1024;
 /// The maximum length of a message of git that is shown, in characters.
 const MESSAGE_MAX: usize = 2_000;
-/// The variable with the token, for the askpass program.
-const TOKEN: &str = "KPROMO_ASKPASS_TOKEN";
+/// How long the outputs of a git that has ended are still read. A process that it left behind may hold them open.
+const AFTER_END: Duration = Duration::from_secs(2);
+/// The user that GitHub names for tokens; other forges take any.
+const USER: &str = "x-access-token";
 /// The variable with the beginning of the URLs for which the askpass program answers.
 const ORIGIN: &str = "KPROMO_ASKPASS_ORIGIN";
-/// git asks `Username for 'https://HOST': ` and `Password for 'https://USER@HOST': `. The user is the one that GitHub names for
-/// tokens; other forges take any.
+/// The variable with the URL of the repository for which the askpass program answers.
+const REPOSITORY: &str = "KPROMO_ASKPASS_REPOSITORY";
+/// git asks `Username for 'URL': ` and `Password for 'URL': `, where the URL has the host, perhaps a user, and, with
+/// `credential.useHttpPath`, the path of the repository. A user may have any characters but `/`, so that the host is the last part.
 const ASKPASS: &str = "\
 #!/bin/sh
-case \"$1\" in
-\"Username for '$KPROMO_ASKPASS_ORIGIN': \") echo x-access-token ;;
-\"Password for '${KPROMO_ASKPASS_ORIGIN%%://*}://x-access-token@${KPROMO_ASKPASS_ORIGIN#*://}': \") printf '%s\\n' \"$KPROMO_ASKPASS_TOKEN\" ;;
+case $1 in
+\"Username for '\"*\"': \") asked=${1#\"Username for '\"} ;;
+\"Password for '\"*\"': \") asked=${1#\"Password for '\"} ;;
 *) exit 1 ;;
+esac
+asked=${asked%\"': \"}
+answers() {
+    [ \"$asked\" = \"$1\" ] && return 0
+    case $asked in \"${1%%://*}://\"*\"@${1#*://}\") ;; *) return 1 ;; esac
+    user=${asked#*://}
+    user=${user%\"@${1#*://}\"}
+    case $user in */*) return 1 ;; esac
+}
+answers \"$KPROMO_ASKPASS_ORIGIN\" || answers \"$KPROMO_ASKPASS_REPOSITORY\" || exit 1
+case $1 in
+U*) echo x-access-token ;;
+*) cat \"${0%/*}/token\" ;;
 esac
 ";
 
@@ -51,8 +69,16 @@ pub(super) struct Git {
 struct Access {
     token: Secret,
     origin: String,
-    /// Has the askpass program.
+    /// Has the askpass program, and the token.
     folder: TempDir,
+}
+
+/// Whether a command of git runs the user's hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hooks {
+    Run,
+    /// A checkout has what the commit has, and no hook sees a command for which git has the token, except a push.
+    None,
 }
 
 /// A command of git that has failed.
@@ -65,6 +91,10 @@ pub(super) struct GitError {
 }
 
 impl GitError {
+    pub(super) fn new(doing: &str, message: impl Into<String>) -> Self {
+        Self { doing: doing.to_owned(), message: message.into() }
+    }
+
     pub(super) fn message(&self) -> &str {
         &self.message
     }
@@ -83,7 +113,7 @@ impl Git {
         let access = match token {
             None => None,
             Some(token) => {
-                let folder = askpass().map_err(|error| {
+                let folder = askpass(token).map_err(|error| {
                     Failure::new(Exit::Failure, format!("a temporary file cannot be written: {error}"))
                 })?;
                 Some(Access { token: token.clone(), origin: git_url.origin().ascii_serialization(), folder })
@@ -92,53 +122,104 @@ impl Git {
         Ok(Self { access })
     }
 
-    /// Runs git in a folder, without access to a remote repository.
+    /// Runs git in a folder, without hooks and without access to a remote repository.
     pub(super) async fn local<S: AsRef<OsStr>>(
         &self,
         doing: &str,
         folder: &Path,
         arguments: &[S],
     ) -> Result<String, GitError> {
-        let mut command = command();
-        command.arg("-C").arg(folder).args(arguments);
-        self.run(doing, command).await
+        self.run(doing, started(folder, Hooks::None).args(arguments)).await
     }
 
-    /// Runs git in a folder, with access to the forge.
-    pub(super) async fn remote<S: AsRef<OsStr>>(
+    /// Runs git in a folder, with the user's hooks and without access to a remote repository.
+    pub(super) async fn with_hooks<S: AsRef<OsStr>>(
         &self,
         doing: &str,
         folder: &Path,
         arguments: &[S],
     ) -> Result<String, GitError> {
-        let mut command = command();
-        command.arg("-C").arg(folder);
-        // A server that sends nothing is given up.
-        command.args(["-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=120"]);
-        if let Some(Access { token, origin, folder }) = &self.access {
-            // No credential helper is asked, and none is given the token to store.
-            command.args(["-c", "credential.helper="]);
-            command.env("GIT_ASKPASS", folder.path().join("askpass"));
-            command.env(TOKEN, token.reveal()).env(ORIGIN, origin);
-        }
-        command.args(arguments);
-        self.run(doing, command).await
+        self.run(doing, started(folder, Hooks::Run).args(arguments)).await
     }
 
-    async fn run(&self, doing: &str, mut command: Command) -> Result<String, GitError> {
-        let failed = |message: String| GitError { doing: doing.to_owned(), message };
+    /// Runs git in a folder to read the repository at `url`.
+    pub(super) async fn remote<S: AsRef<OsStr>>(
+        &self,
+        doing: &str,
+        folder: &Path,
+        url: &str,
+        arguments: &[S],
+    ) -> Result<String, GitError> {
+        let mut command = started(folder, Hooks::None);
+        self.give_access(&mut command, url);
+        self.run(doing, command.args(arguments)).await
+    }
+
+    /// Runs git in a folder, with the user's hooks, to change the repository at `url`.
+    pub(super) async fn push<S: AsRef<OsStr>>(
+        &self,
+        doing: &str,
+        folder: &Path,
+        url: &str,
+        arguments: &[S],
+    ) -> Result<String, GitError> {
+        let mut command = started(folder, Hooks::Run);
+        self.give_access(&mut command, url);
+        self.run(doing, command.args(arguments)).await
+    }
+
+    /// Lets git use the token for a repository, if that is at the forge and not reached by SSH.
+    fn give_access(&self, command: &mut Command, url: &str) {
+        // A server that sends nothing is given up.
+        command.args(["-c", "http.lowSpeedLimit=100", "-c", "http.lowSpeedTime=120"]);
+        let Some(Access { origin, folder, .. }) = &self.access else { return };
+        if !url.strip_prefix(origin.as_str()).is_some_and(|path| path.starts_with('/')) {
+            return;
+        }
+        // No credential helper is asked, and none is given the token to store.
+        command.args(["-c", "credential.helper="]);
+        // The settings for the whole URL come before those of the user.
+        if !url.contains('=') {
+            command.args(["-c", &format!("credential.{url}.username={USER}")]);
+            command.args(["-c", &format!("credential.{url}.useHttpPath=false")]);
+        }
+        command.env("GIT_ASKPASS", folder.path().join("askpass"));
+        command.env(ORIGIN, origin).env(REPOSITORY, url);
+    }
+
+    async fn run(&self, doing: &str, command: &mut Command) -> Result<String, GitError> {
+        let failed = |message: String| GitError::new(doing, message);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => failed("the program `git` is not on the PATH".to_owned()),
             _ => failed(format!("it cannot be run: {error}")),
         })?;
-        // Both pipes are read together, because git blocks on one that is full.
-        let (output, complaint) = tokio::join!(drain(child.stdout.take()), drain(child.stderr.take()));
-        let status = child.wait().await.map_err(|error| failed(error.to_string()))?;
+        let (mut output, mut complaint) = (Vec::new(), Vec::new());
+        let pipes = (child.stdout.take(), child.stderr.take());
+        let status = {
+            // Both pipes are read together, because git blocks on one that is full.
+            let reading = async { tokio::join!(drain(pipes.0, &mut output), drain(pipes.1, &mut complaint)) };
+            let ending = async {
+                let status = child.wait().await;
+                tokio::time::sleep(AFTER_END).await;
+                status
+            };
+            tokio::pin!(reading);
+            tokio::select! {
+                _ = &mut reading => None,
+                status = ending => Some(status),
+            }
+        };
+        let status = match status {
+            Some(status) => status,
+            None => child.wait().await,
+        };
+        let status = status.map_err(|error| failed(error.to_string()))?;
         if status.success() {
             return Ok(String::from_utf8_lossy(&output).into_owned());
         }
-        let said = self.clean(&String::from_utf8_lossy(&complaint));
-        Err(failed(if said.is_empty() { format!("it ended with {status}") } else { said }))
+        let said = [complaint, output].map(|said| self.clean(&String::from_utf8_lossy(&said)));
+        let said = said.into_iter().find(|said| !said.is_empty());
+        Err(failed(said.unwrap_or_else(|| format!("it ended with {status}"))))
     }
 
     /// Returns a message of git, or of the server behind it, as it may be shown.
@@ -153,14 +234,35 @@ impl Git {
     }
 }
 
-fn command() -> Command {
-    let mut command = Command::new("git");
+/// Removes a worktree from a clone of the user. This waits for git, because it is for the end of a run that is interrupted.
+pub(super) fn remove_worktree(owner: &Path, folder: &Path) -> io::Result<()> {
+    let mut command = std::process::Command::new("git");
+    prepare(&mut command);
+    command.arg("-C").arg(owner).args(["worktree", "remove", "--force", "--force"]).arg(folder);
+    let ended = command.output()?;
+    let said = String::from_utf8_lossy(&ended.stderr);
+    if ended.status.success() { Ok(()) } else { Err(io::Error::other(printable(said.trim(), MESSAGE_MAX))) }
+}
+
+/// Returns git for a folder.
+fn started(folder: &Path, hooks: Hooks) -> Command {
+    let mut command = std::process::Command::new("git");
+    prepare(&mut command);
+    command.arg("-C").arg(folder);
+    if hooks == Hooks::None {
+        command.args(["-c", "core.hooksPath=/dev/null"]);
+    }
+    let mut command = Command::from(command);
+    command.kill_on_drop(true);
+    command
+}
+
+fn prepare(command: &mut std::process::Command) {
     command
         .envs([("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0")])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+        .stderr(Stdio::piped());
     for name in GIT_REDIRECTIONS {
         command.env_remove(name);
     }
@@ -168,27 +270,26 @@ fn command() -> Command {
     for name in ["GITHUB_TOKEN", "GH_TOKEN"] {
         command.env_remove(name);
     }
-    command
 }
 
-/// Writes the askpass program to a folder that only the user may read.
-fn askpass() -> io::Result<TempDir> {
+/// Writes the askpass program and the token to a folder that only the user may read.
+fn askpass(token: &Secret) -> io::Result<TempDir> {
     let folder = tempfile::Builder::new().prefix("kpromo-askpass-").tempdir()?;
-    let path = folder.path().join("askpass");
-    fs::write(&path, ASKPASS)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+    for (name, mode, content) in [("token", 0o600, token.reveal()), ("askpass", 0o700, ASKPASS)] {
+        let mut file =
+            OpenOptions::new().write(true).create_new(true).mode(mode).open(folder.path().join(name))?;
+        file.write_all(content.as_bytes())?;
+    }
     Ok(folder)
 }
 
 /// Reads a pipe to its end, and keeps the first bytes.
-async fn drain(pipe: Option<impl AsyncRead + Unpin>) -> Vec<u8> {
-    let mut kept = Vec::new();
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     if let Some(mut pipe) = pipe {
         // A read error is ignored: the exit status shows whether the command succeeded.
-        let _ = (&mut pipe).take(OUTPUT_MAX).read_to_end(&mut kept).await;
+        let _ = (&mut pipe).take(OUTPUT_MAX).read_to_end(kept).await;
         let _ = tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await;
     }
-    kept
 }
 
 #[cfg(test)]
@@ -198,21 +299,36 @@ mod tests {
     use super::*;
 
     fn ask(question: &str) -> Output {
-        let folder = askpass().unwrap();
+        let folder = askpass(&Secret::new("hush")).unwrap();
         let mut command = std::process::Command::new(folder.path().join("askpass"));
-        command.arg(question).env(TOKEN, "hush").env(ORIGIN, "https://git.example.com:8443");
-        command.output().unwrap()
+        command.arg(question).env(ORIGIN, "https://git.example.com:8443");
+        command.env(REPOSITORY, "https://git.example.com:8443/me/k8s.io").output().unwrap()
     }
 
     #[test]
     fn the_token_is_told_for_the_host_of_the_forge_and_no_other() {
-        assert_eq!(ask("Username for 'https://git.example.com:8443': ").stdout, b"x-access-token\n");
-        assert_eq!(ask("Password for 'https://x-access-token@git.example.com:8443': ").stdout, b"hush\n");
+        for place in ["git.example.com:8443", "git.example.com:8443/me/k8s.io"] {
+            let user = ask(&format!("Username for 'https://{place}': "));
+            assert_eq!(user.stdout, b"x-access-token\n", "{place}");
+            for user in ["x-access-token@", "alice@", "a@b@", ""] {
+                assert_eq!(
+                    ask(&format!("Password for 'https://{user}{place}': ")).stdout,
+                    b"hush",
+                    "{user}{place}"
+                );
+            }
+        }
         for other in [
             "Password for 'https://x-access-token@git.example.com': ",
             "Password for 'http://x-access-token@git.example.com:8443': ",
             "Password for 'https://x-access-token@evil.example': ",
             "Password for 'https://x-access-token@git.example.com:8443.evil.example': ",
+            "Password for 'https://git.example.com:8443/@evil.example': ",
+            "Password for 'https://git.example.com:8443/me/k8s.io@evil.example': ",
+            "Password for 'https://evil.example/@git.example.com:8443': ",
+            "Password for 'https://evil.example/x@git.example.com:8443/me/k8s.io': ",
+            "Password for 'https://git.example.com:8443/me/other': ",
+            "Username for 'https://git.example.com:8443@evil.example': ",
             "Enter passphrase for key '/home/me/.ssh/id': ",
         ] {
             let output = ask(other);

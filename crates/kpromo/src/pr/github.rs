@@ -6,6 +6,7 @@ use oci_types::text::printable;
 use serde::Deserialize;
 use serde_json::json;
 use transport::{Answer, Body, Class, Request};
+use url::Url;
 
 use crate::args::Slug;
 use crate::exit::Exit;
@@ -23,6 +24,8 @@ const PAGE_MIN: usize = 30;
 #[derive(Debug)]
 pub(super) struct Forge {
     api: GitHub,
+    /// The git server, which has the pages of pull requests.
+    git_url: Url,
 }
 
 /// An open pull request.
@@ -30,6 +33,9 @@ pub(super) struct Forge {
 pub(super) struct Pull {
     /// The address for a browser.
     pub(super) url: String,
+    number: u64,
+    pub(super) title: String,
+    pub(super) body: String,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +58,13 @@ struct BranchAnswer {
 
 #[derive(Deserialize)]
 struct PullAnswer {
-    html_url: String,
+    number: u64,
+    #[serde(default)]
+    html_url: Option<String>,
+    #[serde(default)]
+    title: Option<String>,
+    #[serde(default)]
+    body: Option<String>,
     #[serde(default)]
     state: String,
     head: Option<End>,
@@ -77,8 +89,8 @@ pub(super) struct NewPull<'a> {
 }
 
 impl Forge {
-    pub(super) fn new(api: GitHub) -> Self {
-        Self { api }
+    pub(super) fn new(api: GitHub, git_url: Url) -> Self {
+        Self { api, git_url }
     }
 
     /// Checks that a repository is a fork of another, and that the token may create pull requests, if the forge says what it may.
@@ -165,7 +177,7 @@ impl Forge {
             let pulls: Vec<PullAnswer> = self.api.parse(&answer, "the list of pull requests")?;
             let is_last = pulls.len() < PAGE_MIN;
             if let Some(pull) = pulls.into_iter().find(|pull| is_of(pull, fork, branch, base)) {
-                return Ok(Some(Pull { url: printable(&pull.html_url, TEXT_MAX) }));
+                return Ok(Some(self.pull(upstream, pull, &answer)));
             }
             if is_last {
                 return Ok(None);
@@ -204,15 +216,61 @@ impl Forge {
             return Err(self.not_created(&answer));
         }
         let created: PullAnswer = self.api.parse(&answer, "the pull request")?;
-        Ok(Pull { url: printable(&created.html_url, TEXT_MAX) })
+        Ok(self.pull(upstream, created, &answer))
+    }
+
+    /// Changes the title and the text of a pull request.
+    ///
+    /// # Errors
+    /// If the forge refuses it.
+    pub(super) async fn update_pull(
+        &self,
+        upstream: &Slug,
+        pull: &Pull,
+        title: &str,
+        body: &str,
+    ) -> Result<(), Failure> {
+        let number = pull.number.to_string();
+        let url = self.api.url(&["repos", &upstream.owner, &upstream.name, "pulls", &number], &[]);
+        let request = Request::new(Method::PATCH, url, "forge-pull-update", Class::Write)
+            .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(Body::Bytes(Bytes::from(json!({ "title": title, "body": body }).to_string())))
+            .limit(ANSWER_MAX);
+        let answer = self.api.send(request).await?;
+        if answer.status().is_success() {
+            return Ok(());
+        }
+        let help = format!(
+            "the branch is renewed, but the text of {} still has the images of before; run the same command again",
+            pull.url
+        );
+        Err(self.api.refused(&answer).help(help))
+    }
+
+    /// Returns a pull request of an answer. An address that is neither encrypted nor at the forge is not shown.
+    fn pull(&self, upstream: &Slug, pull: PullAnswer, answer: &Answer) -> Pull {
+        let named = pull.html_url.unwrap_or_default();
+        let is_shown = Url::parse(&named).is_ok_and(|url| {
+            let origins = [self.api.url(&[], &[]).origin(), self.git_url.origin()];
+            url.scheme() == "https" || (url.scheme() == "http" && origins.contains(&url.origin()))
+        });
+        let url = if is_shown {
+            printable(&answer.masked(&named), TEXT_MAX)
+        } else {
+            let server = self.git_url.as_str().trim_end_matches('/');
+            format!("{server}/{upstream}/pull/{}", pull.number)
+        };
+        let (title, body) = (pull.title.unwrap_or_default(), pull.body.unwrap_or_default());
+        Pull { url, number: pull.number, title, body }
     }
 
     /// Returns the failure of a pull request that is not created. The branch is there already.
     fn not_created(&self, answer: &Answer) -> Failure {
         let failure = self.api.refused(answer);
         match answer.status() {
+            _ if answer.is_refusal() => failure,
             StatusCode::UNAUTHORIZED | StatusCode::MOVED_PERMANENTLY | StatusCode::PERMANENT_REDIRECT => failure,
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND if !answer.is_refusal() => failure.help(
+            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND => failure.help(
                 "the token may not create pull requests there: it needs the scope `public_repo`, or as a fine-grained token the \
                  permission to write pull requests. The branch is pushed; run the same command again with another token",
             ),

@@ -4,6 +4,7 @@
 //! the branch and the pull request of the one before.
 
 mod ask;
+mod branch;
 mod git;
 mod github;
 mod policy;
@@ -14,11 +15,13 @@ mod workspace;
 use std::path::{Path, PathBuf};
 
 use ask::Questions;
+use branch::BranchState;
 use git::Git;
-use github::{Forge, NewPull};
-use manifest::edit::Edited;
+use github::{Forge, NewPull, Pull};
+use manifest::edit::{Addition, Edited};
 use policy::Policy;
-use workspace::{BranchState, Workspace, push_url};
+use text::Row;
+use workspace::{Planned, Workspace, push_url};
 
 use crate::args::{PrArgs, Slug};
 use crate::config::{Config, InvalidConfig};
@@ -35,7 +38,7 @@ use crate::watchdog;
 
 /// Proposes a promotion.
 pub(crate) async fn run(args: &PrArgs, environment: &Environment) -> Exit {
-    let mut interrupts = Interrupts::new();
+    let mut interrupts = Interrupts::with_hangups();
     tokio::select! {
         ended = propose(args, environment) => match ended {
             Ok(()) => Exit::Success,
@@ -51,7 +54,6 @@ pub(crate) async fn run(args: &PrArgs, environment: &Environment) -> Exit {
 /// The parts of a proposal.
 struct Proposal<'a> {
     args: &'a PrArgs,
-    git: &'a Git,
     /// The forge and the fork; `None` in a dry run.
     target: Option<(&'a Forge, &'a Slug)>,
     policy: Policy<'a>,
@@ -67,7 +69,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
         (None, _) => None,
         (Some(fork), Some(token)) => {
             let api = GitHub::new(door.clone(), args.api_url.clone(), Some(token.clone()));
-            Some((Forge::new(api), fork))
+            Some((Forge::new(api, args.git_url.clone()), fork))
         }
         (Some(_), None) => {
             let text = "the forge needs a token: set $GITHUB_TOKEN or $GH_TOKEN";
@@ -77,7 +79,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
     let git = Git::new(token.as_ref(), &args.git_url)?;
     let policy = Policy { args, config: &config, environment, door: &door, reader: &reader };
     let target = forge.as_ref().map(|(forge, fork)| (forge, *fork));
-    let proposal = Proposal { args, git: &git, target, policy };
+    let proposal = Proposal { args, target, policy };
     let working = async {
         if let Some((forge, fork)) = target {
             forge.check_fork(fork, &args.upstream).await?;
@@ -91,7 +93,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
             && questions.is_interactive()
             && ended.is_ok()
             && !questions.ask("Remove the clone?").await;
-        if let Some(kept) = workspace.close(&git, keeps).await {
+        if let Some(kept) = workspace.close(keeps) {
             tracing::info!("the clone is kept at {}", kept.display());
         }
         ended
@@ -103,7 +105,7 @@ async fn propose(args: &PrArgs, environment: &Environment) -> Result<(), Failure
 }
 
 impl Proposal<'_> {
-    async fn carry_out(&self, workspace: &Workspace, questions: &mut Questions) -> Result<(), Failure> {
+    async fn carry_out(&self, workspace: &Workspace<'_>, questions: &mut Questions) -> Result<(), Failure> {
         let args = self.args;
         let project = self.project(workspace)?;
         if !questions.ask("Add the new tags to the manifest?").await {
@@ -118,37 +120,64 @@ impl Proposal<'_> {
             return Ok(());
         }
         self.policy.warn(&project.manifests, &edited.added).await;
+        // What a registry says of a tag is believed when it has sent the image, in a dry run too.
+        let rows = staging::platforms(self.policy.reader, args, &edited.added).await?;
         let Some((forge, fork)) = self.target else {
             print(&diff(&path.to_string_lossy(), project.file.bytes(), edited.file.bytes()));
             return Ok(());
         };
-        let rows = staging::platforms(self.policy.reader, args, &edited.added).await?;
-        self.write(workspace, &project, &edited, &path).await?;
+        let planned = Planned { path: &path, content: edited.file.bytes() };
+        let commit = self.write(workspace, &project, &planned).await?;
         if !questions.ask(&format!("Push the change to the fork {fork}?")).await {
             return Ok(());
         }
         let branch = text::branch(args);
-        self.push(workspace, forge, fork, &branch, &path).await?;
+        let outcome = self.push(workspace, forge, fork, &planned, &commit, &edited).await?;
+        if args.no_pr && outcome != Outcome::Renewed {
+            return Ok(());
+        }
+        let (title, body) = (text::title(args), text::body(args, &rows));
+        if let Some(pull) = forge.open_pull(&args.upstream, fork, &branch, &args.base).await? {
+            self.show(forge, &pull, outcome, &rows, (&title, &body)).await?;
+            return Ok(());
+        }
         if args.no_pr {
             return Ok(());
         }
-        if let Some(pull) = forge.open_pull(&args.upstream, fork, &branch, &args.base).await? {
-            tracing::info!("the branch has an open pull request");
-            print(&format!("{}\n", pull.url));
-            return Ok(());
+        if outcome == Outcome::Foreign {
+            return Err(foreign(&branch, fork, "its pull request is not open any more"));
         }
         if !questions.ask("Create the pull request?").await {
             return Ok(());
         }
-        let (title, body) = (text::title(args), text::body(args, &rows));
         let new = NewPull { fork, branch: &branch, base: &args.base, title: &title, body: &body };
         let pull = forge.create_pull(&args.upstream, &new).await?;
         print(&format!("{}\n", pull.url));
         Ok(())
     }
 
+    /// Prints the open pull request of the branch. If the branch is of kpromo, the texts are those of what it proposes.
+    async fn show(
+        &self,
+        forge: &Forge,
+        pull: &Pull,
+        outcome: Outcome,
+        rows: &[Row],
+        (title, body): (&str, &str),
+    ) -> Result<(), Failure> {
+        tracing::info!("the branch has an open pull request");
+        if outcome != Outcome::Foreign && !text::is_current(self.args, rows, &pull.title, &pull.body) {
+            forge.update_pull(&self.args.upstream, pull, title, body).await?;
+            tracing::info!("renewed the title and the text of the pull request");
+        }
+        if !self.args.no_pr {
+            print(&format!("{}\n", pull.url));
+        }
+        Ok(())
+    }
+
     /// Finds the project whose source is the staging registry.
-    fn project(&self, workspace: &Workspace) -> Result<Project, Failure> {
+    fn project(&self, workspace: &Workspace<'_>) -> Result<Project, Failure> {
         let folder = workspace.folder.join(&self.args.manifest_root);
         let is_inside = |folder: &Path| {
             let (folder, root) = (folder.canonicalize().ok()?, workspace.folder.canonicalize().ok()?);
@@ -166,64 +195,118 @@ impl Proposal<'_> {
         Project::find(&folder, manifests, &sought, |manifest| manifest.source == *staging)
     }
 
-    /// Writes and commits the change.
+    /// Writes and commits the change. Returns the commit.
     async fn write(
         &self,
-        workspace: &Workspace,
+        workspace: &Workspace<'_>,
         project: &Project,
-        edited: &Edited,
-        path: &Path,
-    ) -> Result<(), Failure> {
-        let written = write_file(&project.path, "manifest", |to| to.write_all(edited.file.bytes()));
+        planned: &Planned<'_>,
+    ) -> Result<String, Failure> {
+        let written = write_file(&project.path, "manifest", |to| to.write_all(planned.content));
         written.map_err(|problem| Failure::new(Exit::Failure, problem))?;
-        workspace.commit(self.git, path, &text::title(self.args)).await
+        workspace.commit(planned, &text::title(self.args)).await
     }
 
     /// Makes the branch of the fork propose the change.
     async fn push(
         &self,
-        workspace: &Workspace,
+        workspace: &Workspace<'_>,
         forge: &Forge,
         fork: &Slug,
-        branch: &str,
-        path: &Path,
-    ) -> Result<(), Failure> {
-        let (git, args, url) = (self.git, self.args, push_url(self.args, fork));
-        let state = if forge.has_branch(fork, branch).await? {
-            workspace.branch_state(git, &url, branch, path, &text::title(args)).await?
+        planned: &Planned<'_>,
+        commit: &str,
+        edited: &Edited,
+    ) -> Result<Outcome, Failure> {
+        let (args, url, branch) = (self.args, push_url(self.args, fork), text::branch(self.args));
+        let state = if forge.has_branch(fork, &branch).await? {
+            workspace.branch_state(args, &url, &branch, planned, commit).await?
         } else {
             BranchState::Absent
         };
         match &state {
             BranchState::Absent => {
-                workspace.push(git, &url, branch, None, args).await?;
+                workspace.push(args, &url, &branch, commit, None).await?;
                 tracing::info!("pushed the branch {branch} to {fork}");
+                Ok(Outcome::Proposed)
             }
-            BranchState::Current => tracing::info!("the branch {branch} of {fork} proposes this already"),
-            BranchState::Behind(tip) => {
-                workspace.push(git, &url, branch, Some(tip), args).await?;
+            BranchState::Current => {
+                tracing::info!("the branch {branch} of {fork} proposes this already");
+                Ok(Outcome::Proposed)
+            }
+            BranchState::Behind { tip, proposed } => {
+                refuse_dropping(&branch, fork, proposed, edited)?;
+                workspace.push(args, &url, &branch, commit, Some(tip)).await?;
                 tracing::info!("renewed the branch {branch} of {fork}, which was at {tip}");
+                Ok(Outcome::Renewed)
             }
-            BranchState::Foreign => {
-                let pull = forge.open_pull(&args.upstream, fork, branch, &args.base).await?;
-                let Some(pull) = pull else {
-                    let text = format!("the branch {branch} of {fork} has commits that are not by kpromo");
-                    let help = "delete or rename the branch, and run the same command again";
-                    return Err(Failure::new(Exit::Conflict, text).help(help));
+            BranchState::Foreign { why } => {
+                let Some(pull) = forge.open_pull(&args.upstream, fork, &branch, &args.base).await? else {
+                    return Err(foreign(&branch, fork, why));
                 };
                 // Its pull request is printed, and what people have committed there stays.
                 tracing::warn!(
-                    "the branch of {} has commits that are not by kpromo; it stays as it is",
+                    "the branch of {} is not a proposal of yours by kpromo, {why}; it stays as it is",
                     pull.url
                 );
+                Ok(Outcome::Foreign)
             }
         }
-        Ok(())
     }
 }
 
+/// What has become of the branch of the fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It proposes the change.
+    Proposed,
+    /// It proposed something else before.
+    Renewed,
+    /// It is of somebody else, and stays.
+    Foreign,
+}
+
+fn foreign(branch: &str, fork: &Slug, why: &str) -> Failure {
+    let text = format!("the branch {branch} of {fork} is not a proposal of yours by kpromo: {why}");
+    Failure::new(Exit::Conflict, text).help("delete or rename the branch, and run the same command again")
+}
+
+/// Refuses to renew a branch that proposes tags that are not asked for now. A tag that staging has on a new digest is renewed.
+fn refuse_dropping(branch: &str, fork: &Slug, proposed: &[Addition], edited: &Edited) -> Result<(), Failure> {
+    let lists = |Addition { image, tag, .. }: &Addition| {
+        let images = edited.file.images().iter().filter(|own| own.name == *image);
+        images
+            .flat_map(|own| &own.digests)
+            .find(|row| row.tags.iter().any(|(own, _)| own == tag))
+            .map(|row| row.digest)
+    };
+    let mut dropped = Vec::new();
+    for addition in proposed {
+        match lists(addition) {
+            None => dropped.push(format!("{}:{}", addition.image, addition.tag)),
+            Some(digest) if digest != addition.digest => {
+                tracing::warn!(
+                    "{}:{} was proposed as {} and is {digest} now",
+                    addition.image,
+                    addition.tag,
+                    addition.digest
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "the branch {branch} of {fork} proposes images that this command does not: {}; they would be dropped",
+        dropped.join(", ")
+    );
+    let help = "name these images too with --image and --tag, or delete the branch";
+    Err(Failure::new(Exit::Conflict, text).help(help))
+}
+
 /// Returns the path of a file in the repository, with its links resolved.
-fn relative(workspace: &Workspace, path: &Path) -> Result<PathBuf, Failure> {
+fn relative(workspace: &Workspace<'_>, path: &Path) -> Result<PathBuf, Failure> {
     let resolved = path.canonicalize().ok().zip(workspace.folder.canonicalize().ok());
     let inside = resolved.and_then(|(path, root)| Some(path.strip_prefix(root).ok()?.to_owned()));
     inside

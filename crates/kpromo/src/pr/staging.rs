@@ -116,10 +116,10 @@ async fn walked(reader: &Reader, args: &PrArgs) -> Result<Vec<Addition>, Failure
     Ok(found)
 }
 
-/// Reads the platforms of images, for the reviewers.
+/// Reads images by their digests: that staging has them, that they can be promoted, and their platforms for the reviewers.
 ///
 /// # Errors
-/// If staging does not answer.
+/// If staging does not answer, or has an image that cannot be promoted.
 pub(super) async fn platforms(
     reader: &Reader,
     args: &PrArgs,
@@ -130,23 +130,19 @@ pub(super) async fn platforms(
         let repository = repository.map_err(|error| Failure::new(Exit::Invalid, error.to_string()))?;
         let manifest = reader.manifest(&repository, Selector::Digest(addition.digest)).await;
         let manifest = manifest.map_err(|error| unavailable(&error))?;
-        let platforms = match manifest.parse() {
-            Ok(content) => {
-                let mut platforms: Vec<String> = content
-                    .children
-                    .into_iter()
-                    .filter(|child| child.attests.is_none())
-                    .filter_map(|child| child.platform)
-                    .collect();
-                platforms.sort();
-                platforms.dedup();
-                platforms
+        let content = manifest.parse().map_err(|error| {
+            let text = format!("{repository}@{} cannot be promoted: {error}", addition.digest);
+            if is_page(manifest.bytes()) {
+                let text = format!("{text}; the registry answers with a web page");
+                return Failure::new(Exit::Unavailable, text)
+                    .help("check --staging-repo, and the credentials");
             }
-            Err(error) => {
-                tracing::warn!("{repository}@{} cannot be promoted: {error}", addition.digest);
-                Vec::new()
-            }
-        };
+            Failure::new(Exit::Conflict, text).help("name other images or tags with --image and --tag")
+        })?;
+        let children = content.children.into_iter().filter(|child| child.attests.is_none());
+        let mut platforms: Vec<String> = children.filter_map(|child| child.platform).collect();
+        platforms.sort();
+        platforms.dedup();
         let platforms = match (platforms.is_empty(), manifest.media_type().is_index()) {
             (false, _) => platforms.join(", "),
             (true, true) => "not named".to_owned(),
@@ -155,6 +151,11 @@ pub(super) async fn platforms(
         Ok(Row { addition: addition.clone(), platforms })
     });
     rows.buffered(AT_ONCE).try_collect().await
+}
+
+/// Returns whether an answer is a page for a browser, such as one for a login.
+fn is_page(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"<")
 }
 
 fn unavailable(error: &oci::Error) -> Failure {

@@ -1,8 +1,10 @@
 //! The texts of a proposal: the branch, the title, the body.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use manifest::edit::Addition;
+use oci::Tag;
 use oci_types::text::printable;
 
 use crate::args::PrArgs;
@@ -34,6 +36,35 @@ pub(super) fn title(args: &PrArgs) -> String {
     format!("{prefix}{}", subject(args))
 }
 
+/// Returns the tags of a title of kpromo for this project and the first tag of the run. A hook of git may put something before it.
+pub(super) fn tags_of(args: &PrArgs, title: &str) -> Option<Vec<Tag>> {
+    let start = format!("Image promotion for {} ", args.project);
+    let (before, tags) = title.rsplit_once(&start)?;
+    if !before.is_empty() && !before.ends_with(' ') {
+        return None;
+    }
+    let tags: Option<Vec<Tag>> = tags.split(" / ").map(|tag| tag.parse().ok()).collect();
+    tags.filter(|tags| tags.first() == args.tags.first())
+}
+
+/// Returns whether the texts of a pull request are those of this proposal: the title has the tags, and the table has the images.
+/// What people have written elsewhere does not matter.
+pub(super) fn is_current(args: &PrArgs, rows: &[Row], title: &str, body: &str) -> bool {
+    let listed: BTreeSet<&str> =
+        body.lines().map(str::trim_end).filter(|line| line.starts_with("| `")).collect();
+    let own = table(rows);
+    title.contains(&subject(args)) && listed == own.iter().map(String::as_str).collect()
+}
+
+/// Returns the rows of the table of images.
+fn table(rows: &[Row]) -> Vec<String> {
+    let row = |Row { addition: Addition { image, digest, tag }, platforms }: &Row| {
+        let platforms = printable(platforms, 500).replace(['|', '`', '<', '>', '@'], "");
+        format!("| `{image}` | `{tag}` | `{digest}` | {platforms} |")
+    };
+    rows.iter().take(ROWS_MAX).map(row).collect()
+}
+
 /// Returns the text of the pull request.
 pub(super) fn body(args: &PrArgs, rows: &[Row]) -> String {
     let mut body = format!(
@@ -41,10 +72,9 @@ pub(super) fn body(args: &PrArgs, rows: &[Row]) -> String {
         subject(args),
         command_line(&args.written)
     );
-    for Row { addition: Addition { image, digest, tag }, platforms } in rows.iter().take(ROWS_MAX) {
-        let platforms = printable(platforms, 500).replace(['|', '`', '<', '>', '@'], "");
+    for row in table(rows) {
         // Writing to a string does not fail.
-        let _ = writeln!(body, "| `{image}` | `{tag}` | `{digest}` | {platforms} |");
+        let _ = writeln!(body, "{row}");
     }
     if rows.len() > ROWS_MAX {
         let _ = writeln!(body, "\nand {} more", rows.len() - ROWS_MAX);

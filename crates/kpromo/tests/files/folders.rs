@@ -192,3 +192,51 @@ fn writing_to_google_needs_an_account_and_says_where_it_is_missing() {
         );
     }
 }
+
+#[test]
+fn nothing_is_written_through_a_link_below_the_base() {
+    let (desk, flags) = scene(&[("v1/tool", b"alpha")]);
+    fs::create_dir(desk.path("outside")).unwrap();
+    std::os::unix::fs::symlink(desk.path("outside"), desk.path("one/v1")).unwrap();
+    let ran = promote(&flags, &["--confirm"]);
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stdout.contains("one/v1 is a link"), "{}", ran.stdout);
+    assert!(below(&desk.path("outside")).is_empty());
+    assert_eq!(fs::read(desk.path("two/v1/tool")).unwrap(), b"alpha", "the other destination has it");
+}
+
+#[test]
+fn settings_of_aws_matter_only_where_a_store_needs_them() {
+    let (desk, flags) = scene(&[("a", b"alpha")]);
+    desk.write(".aws/config", "[default]\nrole_arn = arn:aws:iam::1:role/x\n");
+    let with_home = |flags: &[String]| {
+        let mut command = command("127.0.0.1:1", "127.0.0.1:1");
+        command.args(flags).env("HOME", desk.path("."));
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+        run(command)
+    };
+    let ran = with_home(&flags);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let other = Desk::new();
+    let base = format!("file://{}", desk.path("staging").display());
+    let ran = with_home(&manifests(&other, &[&base, "s3://prod"], &[("a", sha256(b"alpha"))]));
+    assert_eq!(ran.code, 20, "{}", ran.stderr);
+    assert!(ran.stderr.contains("opening s3://prod: the profile `default` has `role_arn`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_result_that_cannot_be_printed_is_no_success() {
+    let (desk, flags) = scene(&[("a", b"alpha")]);
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+    let folder = desk.path("staging").display().to_string();
+    for flags in
+        [flags, words(&["manifest", "files", "--src", &folder]), words(&["version"]), words(&["--help"])]
+    {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = command("127.0.0.1:1", "127.0.0.1:1");
+        let output = command.args(&flags).stdout(full).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{flags:?}: {text}");
+        assert!(text.matches("cannot be written").count() <= 1, "{flags:?}: {text}");
+    }
+}

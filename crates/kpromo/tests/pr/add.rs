@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Desk, kpromo_with};
+use crate::support::{Desk, kpromo, kpromo_with};
 
 const IMAGES: &str = "# on top\n- name: a\n  dmap:\n    \"sha256:1111111111111111111111111111111111111111111111111111111111111111\": [\"v1\"] # one\n";
 const OTHER: &str = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
@@ -89,4 +89,77 @@ fn a_tag_that_would_move_and_a_file_with_faults_are_refused() {
     }
     assert_eq!(kpromo_with(&["manifest", "add", "a", "v1", OTHER, "no/such.yaml"]).code, 10);
     assert_eq!(fs::read_to_string(&path).unwrap(), IMAGES);
+}
+
+/// A plain manifest that has `x/app:v1` in one registry where `app:v1` of another one would be.
+const PLAIN: &str = "\
+registries:
+- name: s.example/s
+  src: true
+- name: p.example
+- name: p.example/x
+images:
+- name: x/app
+  dmap:
+    \"sha256:1111111111111111111111111111111111111111111111111111111111111111\": [\"v1\"]
+";
+
+#[test]
+fn a_plain_manifest_and_a_list_within_a_folder_are_planned() {
+    let desk = Desk::new();
+    let plain = desk.write("plain.yaml", PLAIN);
+    let (registries, images) = PLAIN.split_once("images:\n").unwrap();
+    desk.write("tree/manifests/a/promoter-manifest.yaml", registries);
+    let list = desk.write("tree/images/a/images.yaml", images);
+    for path in [&plain, &list] {
+        let file = path.to_str().unwrap();
+        let before = fs::read_to_string(path).unwrap();
+        for more in [&[][..], &["--dry-run"]] {
+            let ran = kpromo_with(&[&["manifest", "add", "app", "v1", OTHER, file], more].concat());
+            assert_eq!((ran.code, ran.stdout.as_str()), (11, ""), "{file}: {}", ran.stderr);
+            assert!(ran.stderr.contains("p.example/x/app:v1"), "{file}: {}", ran.stderr);
+            assert!(
+                ran.stderr.contains(OTHER) && ran.stderr.contains("sha256:1111"),
+                "{file}: {}",
+                ran.stderr
+            );
+        }
+        assert_eq!(fs::read_to_string(path).unwrap(), before);
+        // The image by its staging reference, which has the name `new` there.
+        let ran = kpromo_with(&["manifest", "add", "s.example/s/new", "v1", OTHER, file]);
+        assert_eq!((ran.code, ran.stdout), (0, format!("{file}: + new:v1 {OTHER}\n")), "{}", ran.stderr);
+        let ran = kpromo_with(&["manifest", "add", "other.example/x/new", "v1", OTHER, file]);
+        assert!(matches!(ran.code, 2 | 10), "{file}: {}", ran.stderr);
+        assert!(ran.stderr.contains("staging registry"), "{file}: {}", ran.stderr);
+    }
+    let alone = desk.write("alone.yaml", IMAGES);
+    let ran = kpromo_with(&["manifest", "add", "gcr.io/x/app", "v1", OTHER, alone.to_str().unwrap()]);
+    assert_eq!(ran.code, 2, "{}", ran.stderr);
+    assert_eq!(fs::read_to_string(alone).unwrap(), IMAGES);
+}
+
+#[test]
+fn tags_that_are_added_at_the_same_time_are_all_there() {
+    let desk = Desk::new();
+    let tree = tree(&desk);
+    let file = format!("{tree}/images/a/images.yaml");
+    let mut running = Vec::new();
+    for number in 0..8 {
+        let (tag, digest) = (format!("t{number}"), format!("sha256:{:064}", number + 1));
+        let mut command = kpromo(None);
+        command.args(["manifest", "add", "a", &tag, &digest]);
+        // By the file, and by its folder.
+        if number % 2 == 0 {
+            command.arg(&file)
+        } else {
+            command.args(["--dir", &tree])
+        };
+        running.push(command.spawn().unwrap());
+    }
+    for mut child in running {
+        assert!(child.wait().unwrap().success());
+    }
+    let text = fs::read_to_string(file).unwrap();
+    let found = (0..8).filter(|number| text.contains(&format!("[\"t{number}\"]"))).count();
+    assert_eq!(found, 8, "{text}");
 }

@@ -4,7 +4,7 @@ use crate::scene::{BRANCH, FILE, FORK, IMAGES, Scene, UPSTREAM};
 use crate::support::run;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_prints_the_diff_without_token_and_fork_and_asks_for_one_manifest() {
+async fn a_dry_run_prints_the_diff_without_token_and_fork_and_asks_for_one_image() {
     let scene = Scene::new().await;
     let mut command = scene.command();
     command.env_remove("GITHUB_TOKEN").args(["pr", "--dry-run", "--tag", "v1.31.0", "--image", "kube-proxy"]);
@@ -28,7 +28,7 @@ async fn a_dry_run_prints_the_diff_without_token_and_fork_and_asks_for_one_manif
     );
     assert_eq!(scene.forge.branches(FORK), ["main"]);
     let tally = scene.staging.tally().snapshot();
-    assert_eq!(tally.total(), 1, "one HEAD, no walk: {tally:?}");
+    assert_eq!(tally.total(), 2, "the tag, and the image by its digest, no walk: {tally:?}");
     assert!(scene.left().is_empty());
 }
 

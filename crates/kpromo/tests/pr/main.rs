@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a panic is the report of a test")]
 
 mod add;
+mod branches;
 mod dry_run;
+mod hooks;
 mod policy;
 mod recorded;
 mod refused;

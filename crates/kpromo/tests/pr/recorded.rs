@@ -45,7 +45,11 @@ use Ours::{Ends, Proposes, Same};
 /// Each case with what ours does, and why it differs.
 const CASES: &[(&str, Ours, &str)] = &[
     ("bad-token", Ends(20, "has expired"), "exit codes"),
-    ("branch-exists", Ends(11, "not by kpromo"), "the branch is looked at: one of ours would be used"),
+    (
+        "branch-exists",
+        Ends(11, "not a proposal of yours by kpromo"),
+        "the branch is looked at: one of ours would be used",
+    ),
     ("digest", Same, ""),
     ("digest-of-other-tag", Ends(10, "no image with the tag v1.31.0"), "exit codes"),
     ("fork-of-another", Ends(10, "is not a fork of kubernetes/k8s.io"), "exit codes"),

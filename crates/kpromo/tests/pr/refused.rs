@@ -1,9 +1,13 @@
 //! Bad input: tokens, forks, pushes, tags that would move. Nothing is pushed.
 
+use http::{HeaderName, HeaderValue, StatusCode};
+use oci::{MediaType, RawManifest};
+use registry::sample::Sample;
+use registry::{Canned, Effect, Fault, Kind};
 use testkit::ForgeQuirks;
 
 use crate::scene::{BRANCH, FILE, FORK, Scene, UPSTREAM};
-use crate::support::run;
+use crate::support::{put, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_without_scope_is_refused_before_anything_is_cloned() {
@@ -139,4 +143,52 @@ async fn the_end_of_the_input_is_no() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!((scene.forge.branches(FORK), scene.left().len()), (vec!["main".to_owned()], 1));
     assert!(ran.stderr.contains("the clone is kept at "), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_promoted_is_not_proposed() {
+    let scene = Scene::new().await;
+    for (media_type, content, code) in [
+        (
+            "application/vnd.docker.distribution.manifest.v1+json",
+            r#"{"schemaVersion":1,"name":"a","fsLayers":[]}"#,
+            11,
+        ),
+        ("application/vnd.oci.artifact.manifest.v1+json", r#"{"artifactType":"x","blobs":[]}"#, 11),
+        ("application/vnd.oci.image.manifest.v1+json", r#"{"a":1}"#, 11),
+        ("text/html", "<html>log in</html>", 20),
+        ("application/vnd.oci.image.manifest.v1+json", "<html>log in</html>", 20),
+    ] {
+        let bytes = content.as_bytes().to_vec().into();
+        let manifest = RawManifest::new(MediaType::parse(media_type), bytes);
+        let sample = Sample { blobs: Vec::new(), manifests: vec![manifest] };
+        put(&scene.staging, "k8s-staging-kubernetes/kube-proxy", &sample, &["v1.31.0"]).await;
+        for more in [&[][..], &["--dry-run"]] {
+            let ran = scene.propose(more);
+            assert_eq!((ran.code, ran.stdout.as_str()), (code, ""), "{content}: {}", ran.stderr);
+            assert!(ran.stderr.contains("kube-proxy"), "{content}: {}", ran.stderr);
+        }
+    }
+    assert_eq!(scene.forge.branches(FORK), ["main"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_of_which_the_registry_has_no_image_is_not_shown_in_a_dry_run() {
+    let scene = Scene::new().await;
+    let absent = "sha256:2222222222222222222222222222222222222222222222222222222222222222";
+    let head = Canned::new(StatusCode::OK)
+        .with_body("application/vnd.oci.image.manifest.v1+json", "")
+        .with_header(HeaderName::from_static("docker-content-digest"), HeaderValue::from_static(absent));
+    scene.staging.faults().add(Fault::new(Effect::Canned(head)).on(Kind::ManifestHead));
+    let ran = scene.propose(&["--dry-run"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (20, ""), "{}", ran.stderr);
+}
+
+#[test]
+fn a_tag_that_cannot_be_in_the_name_of_a_branch_is_a_usage_error() {
+    for tag in ["a..b", "v1.lock.."] {
+        let ran = crate::support::kpromo_with(&["pr", "--fork", "me", "--tag", tag, "--image", "x"]);
+        assert_eq!(ran.code, 2, "{tag}: {}", ran.stderr);
+        assert!(ran.stderr.contains("--tag"), "{}", ran.stderr);
+    }
 }

@@ -95,7 +95,7 @@ async fn what_people_have_committed_to_the_branch_stays() {
         "the open pull request is printed: {}",
         second.stderr
     );
-    assert!(second.stderr.contains("not by kpromo"), "{}", second.stderr);
+    assert!(second.stderr.contains("not a proposal of yours by kpromo"), "{}", second.stderr);
     assert_eq!(scene.forge.message(FORK, BRANCH).0, "A commit by hand");
 }
 

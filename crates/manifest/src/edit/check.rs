@@ -24,6 +24,18 @@ impl Promotes {
     pub(super) fn add(&mut self, Addition { image, digest, tag }: &Addition) {
         self.0.entry((image.clone(), *digest)).or_default().insert(tag.clone());
     }
+
+    /// Returns the tags that these promote and `before` does not, or `None` if anything of `before` is gone.
+    pub(super) fn since(&self, before: &Self) -> Option<Vec<Addition>> {
+        let keeps =
+            |(key, tags): (&_, &BTreeSet<Tag>)| self.0.get(key).is_some_and(|own| own.is_superset(tags));
+        before.0.iter().all(keeps).then(|| {
+            let tags = self.0.iter().flat_map(|((image, digest), tags)| {
+                tags.iter().map(|tag| Addition { image: image.clone(), digest: *digest, tag: tag.clone() })
+            });
+            tags.filter(|addition| !before.has(addition)).collect()
+        })
+    }
 }
 
 pub(super) fn listed(images: &[Image]) -> Promotes {

@@ -53,6 +53,11 @@ impl ImagesFile {
         Ok(Self { contents, kind, images })
     }
 
+    /// Returns the kind of the file.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
     /// Returns the content.
     pub fn bytes(&self) -> &[u8] {
         &self.contents.bytes
@@ -82,7 +87,20 @@ impl ImagesFile {
             text = applied(&text, changes);
             expected.add(addition);
         }
-        Ok(Edited { file: self.checked(text, &expected)?, added })
+        // A change of an entry that aliases repeat changes more than the entry.
+        let file = self.checked(text, &expected).map_err(|error| match error {
+            EditError::Refused { .. } if insert::has_anchors(&self.contents.bytes) => {
+                self.unsupported("entries that YAML aliases repeat would change too")
+            }
+            error => error,
+        })?;
+        Ok(Edited { file, added })
+    }
+
+    /// Returns the tags that this file has and an earlier one has not, ordered by image, digest and tag. `None` if anything that
+    /// the earlier one promotes is missing.
+    pub fn added_since(&self, before: &Self) -> Option<Vec<Addition>> {
+        listed(&self.images).since(&listed(&before.images))
     }
 
     /// Returns the file in one style: images by name, digests by their smallest tag, tags sorted, each digest on a line.

@@ -10,10 +10,25 @@ use crate::lint::layout::{Layout, Node, Value, layout};
 use crate::lint::text::Text;
 
 const COMMENT: Reason = "the place of a comment in it cannot be kept; move the comment above an entry";
+/// The index of the first digest among the lines of an image.
+const FIRST_ROW: usize = 2;
+/// The indentation of a digest.
+const ROW: usize = 4;
 const NOT_A_LIST: Reason = "its images are not a list in block notation";
+
+/// The comments of an entry, by the image and the part of it: a digest, or one of the two fields.
+type Owned = (String, String, Vec<String>);
 
 /// Returns a file with its list of images in one style. What is outside of the list stays.
 pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
+    let (new, before) = written(text, kind)?;
+    // The proof that each comment is still with its entry.
+    let (again, after) = written(&new, kind)?;
+    if before == after && again == new { Ok(new) } else { Err(COMMENT) }
+}
+
+/// Returns a file in one style, and the comments of the entries as they are before.
+fn written(text: &str, kind: FileKind) -> Result<(String, Vec<Owned>), Reason> {
     let Some(layout) = layout(text) else { return Err("it cannot be read") };
     if layout.has_long_scalars {
         return Err(LONG_SCALARS);
@@ -27,7 +42,7 @@ pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
         (_, None) => None,
     };
     let Some(items) = list.map(Node::items).filter(|items| !items.is_empty()) else {
-        return Ok(text.to_owned());
+        return Ok((text.to_owned(), Vec::new()));
     };
     let text = Text::new(text);
     let is_flow = matches!(list.map(|list| &list.value), Some(Value::List { is_flow: true, .. }));
@@ -36,17 +51,41 @@ pub(super) fn formatted(text: &str, kind: FileKind) -> Result<String, Reason> {
         (true, FileKind::Plain) => return Err(NOT_A_LIST),
         (false, _) => {
             let prefix = Entries::of_list(&text, items).prefix(0)?;
-            let lines =
-                text.line_of(items[0].range.start)..text.line_of(items[items.len() - 1].range.end) + 1;
-            let bytes = text.bytes(lines);
             let kept = prefix.len() - prefix.trim_start().len();
+            let bytes = text.bytes(lines_of(&text, items, kept));
             (bytes, if kind == FileKind::Images { "" } else { &prefix[..kept] })
         }
     };
-    let written = Region { text: &text, range: range.clone(), indentation }.written(&layout, items)?;
+    let (written, owned) =
+        Region { text: &text, range: range.clone(), indentation }.written(&layout, items)?;
+    // A comment of the first image would be taken for one about the file, if one of these is right above it.
+    let is_below_comment = range.start > 0 && {
+        let line = text.line_of(range.start);
+        line > 0 && text.line(line - 1).trim_start().starts_with('#')
+    };
+    let gap = if is_below_comment && written.starts_with('#') { text.line_break() } else { "" };
     let has_break = text.text[range.clone()].ends_with(['\n', '\r']);
     let written = if has_break { written } else { written.trim_end_matches(['\n', '\r']).to_owned() };
-    Ok(format!("{}{written}{}", &text.text[..range.start], &text.text[range.end..]))
+    Ok((format!("{}{gap}{written}{}", &text.text[..range.start], &text.text[range.end..]), owned))
+}
+
+/// Returns the lines of a list with the comments that belong to its first and its last image. `column` is that of the dashes.
+fn lines_of(text: &Text<'_>, items: &[Node<'_>], column: usize) -> Range<usize> {
+    let is_comment = |line: usize| text.line(line).trim_start().starts_with('#');
+    let (mut first, mut end) =
+        (text.line_of(items[0].range.start), text.line_of(items[items.len() - 1].range.end) + 1);
+    let mut top = first;
+    while top > 0 && is_comment(top - 1) {
+        top -= 1;
+    }
+    // A comment at the start of the file is about the file.
+    if top > 0 {
+        first = top;
+    }
+    while is_comment(end) && text.line(end).find('#') > Some(column) {
+        end += 1;
+    }
+    first..end
 }
 
 /// The bytes of a list of images.
@@ -66,6 +105,21 @@ struct Line<'n> {
     below: Vec<&'n str>,
 }
 
+impl Line<'_> {
+    fn comments(&self) -> Vec<String> {
+        let comments = self.above.iter().chain(&self.beside).chain(&self.below);
+        comments.map(|comment| (*comment).to_owned()).collect()
+    }
+}
+
+impl Block<'_> {
+    fn owned(&self) -> Vec<Owned> {
+        let own = |part: &str, line: &Line<'_>| (self.name.clone(), part.to_owned(), line.comments());
+        let rows = self.rows.iter().map(|((_, digest), row)| own(digest, row));
+        [own("name", &self.head), own("dmap", &self.dmap)].into_iter().chain(rows).collect()
+    }
+}
+
 /// The lines of an image.
 struct Block<'n> {
     name: String,
@@ -76,20 +130,22 @@ struct Block<'n> {
 }
 
 impl<'t> Region<'_, 't> {
-    fn written(&self, layout: &Layout<'_>, items: &[Node<'_>]) -> Result<String, Reason> {
+    fn written(&self, layout: &Layout<'_>, items: &[Node<'_>]) -> Result<(String, Vec<Owned>), Reason> {
         let mut blocks = items.iter().map(block).collect::<Result<Vec<Block<'t>>, Reason>>()?;
         for comment in self.comments(layout) {
             self.assign(&mut blocks, comment)?;
         }
+        let mut owned: Vec<Owned> = blocks.iter().flat_map(Block::owned).collect();
+        owned.sort();
         blocks.sort_by(|a, b| a.name.cmp(&b.name));
         let mut out = String::new();
         for mut block in blocks {
             block.rows.sort_by(|a, b| a.0.cmp(&b.0));
             self.write(&mut out, 0, &block.head);
             self.write(&mut out, 2, &block.dmap);
-            block.rows.iter().for_each(|(_, row)| self.write(&mut out, 4, row));
+            block.rows.iter().for_each(|(_, row)| self.write(&mut out, ROW, row));
         }
-        Ok(out)
+        Ok((out, owned))
     }
 
     fn write(&self, out: &mut String, columns: usize, line: &Line<'_>) {
@@ -103,8 +159,10 @@ impl<'t> Region<'_, 't> {
             out.extend([" ", comment]);
         }
         out.push_str(end);
+        // Below a digest, the comment is indented more than the next digest, above which it would be otherwise.
+        let more = if columns == ROW { "  " } else { "" };
         for comment in &line.below {
-            out.extend([&indentation, *comment, end]);
+            out.extend([&indentation, more, *comment, end]);
         }
     }
 
@@ -141,16 +199,28 @@ impl<'t> Region<'_, 't> {
         let is_alone = before.trim().is_empty();
         let dash = |block: &Block<'_>| self.text.before(block.head.range.start).find('-').unwrap_or_default();
         let mut previous: Option<&mut Line<'t>> = None;
+        let mut dashes = 0;
         for block in blocks {
             let column = dash(block);
+            dashes = column;
             let rows = block.rows.iter_mut().map(|(_, row)| row);
             for (index, entry) in [&mut block.head, &mut block.dmap].into_iter().chain(rows).enumerate() {
                 let (first, last) =
                     (self.text.line_of(entry.range.start), self.text.line_of(entry.range.end));
+                if entry.range.start < comment.start && comment.start < entry.range.end {
+                    // Between the tags of a digest: they are written on one line, which has no place for it.
+                    return Err(COMMENT);
+                }
                 if is_alone && line < first {
-                    // A comment that is indented more than the next image belongs to the one before.
+                    // A comment that is indented more than the next image, or the next digest, belongs to the one before.
+                    let column = match index {
+                        0 => Some(column),
+                        // The first digest has none before it.
+                        ..=FIRST_ROW => None,
+                        _ => Some(self.text.before(entry.range.start).len()),
+                    };
                     return match previous {
-                        Some(previous) if index == 0 && before.len() > column => {
+                        Some(previous) if column.is_some_and(|column| before.len() > column) => {
                             previous.below.push(words);
                             Ok(())
                         }
@@ -169,7 +239,14 @@ impl<'t> Region<'_, 't> {
                 previous = Some(entry);
             }
         }
-        Err(COMMENT)
+        match previous {
+            // Below the last image.
+            Some(previous) if is_alone && before.len() > dashes => {
+                previous.below.push(words);
+                Ok(())
+            }
+            _ => Err(COMMENT),
+        }
     }
 }
 

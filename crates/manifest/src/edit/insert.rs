@@ -24,6 +24,11 @@ pub(super) fn changes(text: &str, kind: FileKind, addition: &Addition) -> Result
     editor.file(&layout, kind)
 }
 
+/// Returns whether a file has anchors, aliases or YAML tags.
+pub(super) fn has_anchors(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).ok().and_then(layout).is_some_and(|layout| layout.has_anchors)
+}
+
 /// Edits one file.
 struct Editor<'a, 't> {
     text: &'a Text<'t>,
@@ -34,7 +39,8 @@ impl Editor<'_, '_> {
     fn file(&self, layout: &Layout<'_>, kind: FileKind) -> Result<Vec<Change>, Reason> {
         let Some(root) = &layout.root else { return self.first_image_at_end() };
         match kind {
-            FileKind::Images if is_null(root) => self.first_image_at_end(),
+            FileKind::Images if is_null(root) && root.range.is_empty() => self.first_image_at_end(),
+            FileKind::Images if is_null(root) => self.in_place_of(root),
             FileKind::Images => self.images(None, root),
             FileKind::Plain => {
                 let images = root.pairs().iter().find(|(key, _)| key.text() == Some("images"));
@@ -68,7 +74,7 @@ impl Editor<'_, '_> {
         if items.is_empty() {
             return match key {
                 Some(key) => self.replace(key, list, &self.first_image(0)),
-                None => Ok(vec![Change { range: list.range.clone(), text: self.first_image(0) }]),
+                None => self.in_place_of(list),
             };
         }
         let names: Vec<&str> =
@@ -103,7 +109,26 @@ impl Editor<'_, '_> {
         self.new_image(&format!("{}- ", " ".repeat(indentation)), &style)
     }
 
+    /// Puts the first image in place of an empty list, or of a null, that is the whole file.
+    fn in_place_of(&self, empty: &Node<'_>) -> Result<Vec<Change>, Reason> {
+        let range = empty.range.clone();
+        if self.text.text[range.clone()].contains(['\n', '\r', '#']) {
+            return Err("its empty list has several lines");
+        }
+        let before = self.text.before(range.start);
+        let image = self.first_image(0);
+        if before.trim_matches(' ').is_empty() {
+            return Ok(vec![Change { range: range.start - before.len()..range.end, text: image }]);
+        }
+        // A list in block notation cannot begin on the line of `---`.
+        let start = range.start - (before.len() - before.trim_end_matches(' ').len());
+        Ok(vec![Change { range: start..range.end, text: format!("{}{image}", self.text.line_break()) }])
+    }
+
     fn first_image_at_end(&self) -> Result<Vec<Change>, Reason> {
+        if self.text.text.lines().any(|line| line.trim_end() == "...") {
+            return Err("it has an end of the document, `...`");
+        }
         let (end, line_break) = (self.text.text.len(), self.text.line_break());
         let before =
             if self.text.text.is_empty() || self.text.text.ends_with(['\n', '\r']) { "" } else { line_break };

@@ -7,6 +7,7 @@ use crate::lint::layout::Node;
 use crate::lint::text::Text;
 
 const NOT_ON_LINES: Reason = "its entries are not on lines of their own";
+const DASH_ALONE: Reason = "a `-` of its lists is alone on its line; put the entry beside it";
 /// The reason for a file with scalars of several lines.
 pub(super) const LONG_SCALARS: Reason = "it has texts of several lines";
 
@@ -34,7 +35,11 @@ impl<'a, 't> Entries<'a, 't> {
     /// Returns what precedes an entry on its line.
     pub(super) fn prefix(&self, at: usize) -> Result<&'t str, Reason> {
         let before = self.text.before(self.ranges[at].start);
-        if before.trim_matches(' ') == self.opener { Ok(before) } else { Err(NOT_ON_LINES) }
+        match before.trim_matches(' ') {
+            found if found == self.opener => Ok(before),
+            "" => Err(DASH_ALONE),
+            _ => Err(NOT_ON_LINES),
+        }
     }
 
     fn first_line(&self, at: usize) -> usize {

@@ -1,9 +1,11 @@
-//! Files that are named more than once: in several manifests of a project, or by several projects that share a destination.
+//! Files that are named more than once: in several manifests of a project, or by several projects that share a destination; and
+//! objects that are both copied and written.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::model::{FileEntry, FileProject};
+use super::store_url::StoreUrl;
 use crate::contents::Contents;
 use crate::diagnostic::Diagnostic;
 use crate::diagnostics::Diagnostics;
@@ -56,6 +58,45 @@ pub(super) fn across_projects(
                 }
                 Some(_) => {}
                 None => drop(first.insert(object, entry)),
+            }
+        }
+    }
+}
+
+/// Finds objects that one entry copies and another one writes with other content: a destination may be below a source, in the same
+/// project or in another one. What the copy would read then depends on the order.
+///
+/// The same content is no fault: one project may promote further what another one has promoted.
+pub(super) fn of_sources(
+    projects: &[FileProject],
+    contents: &HashMap<Arc<str>, Contents>,
+    rejected: &mut Diagnostics,
+) {
+    let is_written = |source: &StoreUrl| {
+        let mut destinations = projects.iter().flat_map(|project| &project.destinations);
+        destinations.any(|destination| destination.url.overlaps(source))
+    };
+    let read: Vec<&FileProject> = projects.iter().filter(|project| is_written(&project.source.url)).collect();
+    // Of two projects with a common source both entries may be harmed.
+    let mut copied: HashMap<String, Vec<&FileEntry>> = HashMap::new();
+    for project in &read {
+        for entry in &project.files {
+            copied.entry(project.source.url.file(&entry.name)).or_default().push(entry);
+        }
+    }
+    for project in projects {
+        let is_read = |url: &StoreUrl| read.iter().any(|project| project.source.url.overlaps(url));
+        for destination in project.destinations.iter().filter(|destination| is_read(&destination.url)) {
+            for entry in &project.files {
+                let object = destination.url.file(&entry.name);
+                let others = copied.get(&object).into_iter().flatten();
+                for other in others.filter(|other| other.sha256 != entry.sha256) {
+                    let message = format!(
+                        "{object} would be written with another hash than {} says, which copies it",
+                        other.origin()
+                    );
+                    rejected.push_with(|| at(entry, contents, &message));
+                }
             }
         }
     }

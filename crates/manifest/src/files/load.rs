@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::conflicts::{across_projects, within_project};
+use super::conflicts::{across_projects, of_sources, within_project};
 use super::model::{FileEntry, FileManifests, FileProject, Stores};
 use crate::contents::{Contents, cannot_read, shown};
 use crate::diagnostic::Diagnostic;
@@ -181,6 +181,7 @@ impl Loader {
     pub(super) fn finish(self) -> Result<FileManifests, Diagnostics> {
         let Self { projects, contents, mut rejected, warnings, .. } = self;
         across_projects(&projects, &contents, &mut rejected);
+        of_sources(&projects, &contents, &mut rejected);
         rejected.or(FileManifests { projects, warnings })
     }
 }

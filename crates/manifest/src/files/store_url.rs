@@ -136,7 +136,11 @@ impl FromStr for StoreUrl {
             Scheme::File => ("", rest),
             Scheme::Gcs | Scheme::S3 => rest.split_once('/').unwrap_or((rest, "")),
         };
-        let path = path.trim_end_matches('/');
+        // Several slashes are one in the path of a folder, and part of the name of an object.
+        let folder = (scheme == Scheme::File).then(|| {
+            path.split('/').filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect::<String>()
+        });
+        let path = folder.as_deref().unwrap_or_else(|| path.trim_end_matches('/'));
         if path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(InvalidStoreUrl::Dots);
         }
@@ -171,6 +175,7 @@ mod tests {
             ("s3://prod/x/y", "s3://prod/x/y", "x/y/a/b"),
             ("file:///srv/prod/", "file:///srv/prod", "/srv/prod/a/b"),
             ("file:///", "file://", "/a/b"),
+            ("file:////srv//prod//", "file:///srv/prod", "/srv/prod/a/b"),
         ] {
             let url: StoreUrl = text.parse().unwrap();
             assert_eq!((url.to_string().as_str(), url.key("a/b").as_str()), (shown, key), "{text}");

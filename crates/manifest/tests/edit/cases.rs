@@ -200,7 +200,7 @@ fn a_tag_that_another_digest_has_is_refused_with_both_digests_and_the_place() {
 #[test]
 fn a_file_that_cannot_be_edited_safely_is_left_alone() {
     for (before, expected) in [
-        ("- name: a\n  dmap: &d\n    <a>: [v1]\n- name: b\n  dmap: *d\n", "promote something else"),
+        ("- name: a\n  dmap: &d\n    <a>: [v1]\n- name: b\n  dmap: *d\n", "aliases repeat"),
         ("- name: b\n  dmap: &d\n    <a>: [v1]\n- name: a\n  dmap: *d\n", "alias"),
         ("- name: >-\n    a\n  dmap:\n    <a>: [v1]\n", "several lines"),
         ("[{name: a, dmap: {<a>: [v1]}}]\n...\n# end\n", ""),
@@ -228,4 +228,43 @@ fn a_file_with_faults_is_not_edited() {
         assert!(!faults.is_empty());
     }
     assert!(file("[]").images().is_empty());
+}
+
+#[test]
+fn a_file_without_images_gets_its_first_one() {
+    let image = "- name: a\n  dmap:\n    \"<1>\": [\"v1\"]";
+    for (before, after) in [
+        ("null\n", format!("{image}\n")),
+        ("~ # none\n", format!("{image} # none\n")),
+        ("--- []\n", format!("---\n{image}\n")),
+        ("--- null\n", format!("---\n{image}\n")),
+        ("# top\n---\n[]\n", format!("# top\n---\n{image}\n")),
+        ("---\n", format!("---\n{image}\n")),
+    ] {
+        let edited = add(before, &[("a", '1', "v1")]).unwrap_or_else(|error| panic!("{before}: {error}"));
+        assert_eq!(text(&edited.file), full(&after), "{before}");
+    }
+}
+
+#[test]
+fn a_notation_that_an_edit_would_break_is_told_and_not_taken_for_a_bug() {
+    for (before, expected) in [
+        ("---\n...\n", "`...`"),
+        ("-\n  name: b\n  dmap: {}\n", "alone on its line"),
+        ("[\n# c\n]\n", "several lines"),
+        ("- name: a\n  dmap: &x\n    <2>: [v0]\n- name: b\n  dmap: *x\n", "aliases"),
+    ] {
+        let error = add(before, &[("a", '1', "v1")]).unwrap_err();
+        assert!(matches!(error, EditError::Unsupported { .. }), "{before}: {error}");
+        assert!(error.to_string().contains(expected), "{before}: {error}");
+    }
+}
+
+#[test]
+fn what_a_file_has_more_than_another_one_is_known() {
+    let (before, more) = ("- name: a\n  dmap:\n    <1>: [v1]\n", "- name: a\n  dmap:\n    <1>: [v1, v2]\n");
+    let added = file(more).added_since(&file(before)).unwrap();
+    assert_eq!(added, [super::addition("a", &digest('1'), "v2")]);
+    assert!(file(before).added_since(&file(more)).is_none(), "a tag is gone");
+    assert!(file("[]").added_since(&file("- name: a\n  dmap: {<1>: []}\n")).is_none(), "a digest is gone");
 }

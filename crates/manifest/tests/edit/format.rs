@@ -22,14 +22,14 @@ fn a_file_is_written_in_the_style_of_the_go_tool_and_keeps_its_comments() {
     let after = "\
 # about the file
 
-# about b
 - name: a # all of a
   dmap:
     \"<3>\": []
+# about b
 - name: b # the name
   dmap: # the digests
     \"<1>\": [\"v0\",\"v1\"] # one
-    # commented out below b
+      # commented out below b
     # about 2
     \"<2>\": [\"v10\",\"v2\"] # ten
 # end
@@ -41,8 +41,35 @@ fn a_file_is_written_in_the_style_of_the_go_tool_and_keeps_its_comments() {
 
 #[test]
 fn a_comment_without_a_place_stops_it() {
-    let before = "- name: a\n  dmap:\n    <1>: [ # first\n      v1 ] # last\n";
-    assert!(file(before).format().unwrap_err().to_string().contains("comment"));
+    for before in [
+        "- name: a\n  dmap:\n    <1>: [ # first\n      v1 ] # last\n",
+        "- name: a\n  dmap:\n    <1>:\n    # withdrawn\n    - v1\n    <2>:\n    - v2\n",
+        "- name: a\n  dmap:\n    <1>:\n      - v1\n      # withdrawn\n      - v2\n    <2>: [v2]\n",
+        "- name: a\n  dmap:\n    <1>: [\n      v1,\n      # withdrawn\n      v2]\n    <2>: [v2]\n",
+        "- name: a\n  dmap:\n    <1>:\n      # withdrawn\n      [v1]\n    <2>: [v2]\n",
+    ] {
+        assert!(file(before).format().unwrap_err().to_string().contains("comment"), "{before}");
+    }
+}
+
+#[test]
+fn a_comment_below_a_digest_stays_with_it() {
+    let before =
+        "- name: a\n  dmap:\n    <2>:\n      - v2\n      # - v3 is broken\n    <1>: [v1]\n    <3>: [v9]\n";
+    let after = "- name: a\n  dmap:\n    \"<1>\": [\"v1\"]\n    \"<2>\": [\"v2\"]\n      # - v3 is broken\n    \"<3>\": [\"v9\"]\n";
+    let formatted = file(before).format().unwrap();
+    assert_eq!(text(&formatted), full(after));
+    assert_eq!(text(&formatted.format().unwrap()), full(after), "it is stable");
+}
+
+#[test]
+fn comments_around_the_first_and_the_last_image_move_with_them() {
+    let before =
+        "- name: b\n  dmap:\n    <2>: [v2]\n- name: a\n  dmap:\n    <1>: [v1]\n    # below a\n# end\n";
+    let after = "- name: a\n  dmap:\n    \"<1>\": [\"v1\"]\n      # below a\n- name: b\n  dmap:\n    \"<2>\": [\"v2\"]\n# end\n";
+    assert_eq!(text(&file(before).format().unwrap()), full(after));
+    let before = "# about the file\n- name: b\n  dmap:\n    <2>: [v2]\n- name: a\n  dmap:\n    <1>: [v1]\n";
+    assert!(text(&file(before).format().unwrap()).starts_with("# about the file\n- name: a\n"));
 }
 
 #[test]

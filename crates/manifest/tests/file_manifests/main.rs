@@ -192,3 +192,43 @@ fn a_name_is_short_enough_for_every_store() {
         outcome("pair/long", &files(&[("filestores.yaml", STORES), ("files.yaml", &entry)]));
     assert!(!accepted && text.starts_with("files.yaml:2:9: below gs://prod/sub"), "{text}");
 }
+
+/// A destination below a source: what one entry copies, another one may replace before.
+#[test]
+fn an_object_is_not_copied_and_written_with_different_content() {
+    let other = HASH.replace('9', "8");
+    let below = "filestores:\n- {base: s3://src, src: true}\n- {base: s3://src/prod}\n";
+    let entries =
+        |sha256: &str| format!("files:\n- name: a\n  sha256: {HASH}\n- name: prod/a\n  sha256: {sha256}\n");
+    let case = |sha256: &str| {
+        outcome("pair/x", &files(&[("filestores.yaml", below), ("files.yaml", &entries(sha256))]))
+    };
+    let (accepted, text) = case(&other);
+    assert!(!accepted);
+    assert!(
+        text.contains(
+            "files.yaml:2:3: s3://src/prod/a would be written with another hash than files.yaml:4:3 says"
+        ),
+        "{text}"
+    );
+    assert!(case(HASH).0, "the same content may be promoted further");
+
+    let from = |source: &str, destination: &str| {
+        format!("filestores:\n- {{base: {source}, src: true}}\n- {{base: {destination}}}\n")
+    };
+    let file = |sha256: &str| format!("files:\n- name: a\n  sha256: {sha256}\n");
+    let tree = |sha256: &str| {
+        outcome(
+            "tree/x",
+            &files(&[
+                ("filestores/one/filepromoter-manifest.yaml", &from("gs://staging", "gs://prod/x")),
+                ("filestores/two/filepromoter-manifest.yaml", &from("gs://prod/x", "gs://mirror")),
+                ("manifests/one/a.yaml", &file(HASH)),
+                ("manifests/two/a.yaml", &file(sha256)),
+            ]),
+        )
+    };
+    let (accepted, text) = tree(&other);
+    assert!(!accepted && text.contains("manifests/one/a.yaml:2:3: gs://prod/x/a would be written"), "{text}");
+    assert!(tree(HASH).0);
+}

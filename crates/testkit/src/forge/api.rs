@@ -39,6 +39,7 @@ impl Api {
                 None => Reply::json(404, &json!({ "message": "Branch not found" })),
             },
             ("GET", ["pulls"]) => self.list(&slug, received),
+            ("PATCH", ["pulls", number]) => self.update(&slug, number, received),
             ("POST", ["pulls"]) => self.create(&slug, received, branches),
             _ => not_found(),
         }
@@ -68,16 +69,20 @@ impl Api {
             head.as_ref().is_none_or(|head| *head == format!("{owner}:{}", pull.branch))
                 && base.as_ref().is_none_or(|base| *base == pull.base)
         });
-        let pulls: Vec<Value> = pulls.skip((page - 1) * size).take(size).map(shown).collect();
+        let pulls: Vec<Value> =
+            pulls.skip((page - 1) * size).take(size).map(|pull| self.shown(pull)).collect();
         Reply::json(200, &Value::Array(pulls))
     }
 
     fn create(&mut self, slug: &str, received: &Received, branches: &Branches<'_>) -> Reply {
         if let Some(status) = self.quirks.refuse_pulls {
-            return Reply::json(
+            let mut reply = Reply::json(
                 status,
                 &json!({ "message": "Resource not accessible by personal access token" }),
             );
+            let wait = self.quirks.retry_after.map(|seconds| ("Retry-After".to_owned(), seconds.to_string()));
+            reply.headers.extend(wait);
+            return reply;
         }
         let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -110,21 +115,36 @@ impl Api {
             body: text("body"),
             number: FIRST + self.pulls.len(),
         };
-        let answer = Reply::json(201, &shown(&pull));
+        let answer = Reply::json(201, &self.shown(&pull));
         self.pulls.push(pull);
         answer
     }
-}
 
-fn shown(pull: &ForgePull) -> Value {
-    json!({
-        "number": pull.number,
-        "html_url": format!("https://forge.example/{}/pull/{}", pull.upstream, pull.number),
-        "state": "open",
-        "title": pull.title,
-        "head": { "ref": pull.branch, "repo": { "full_name": pull.fork } },
-        "base": { "ref": pull.base },
-    })
+    fn update(&mut self, slug: &str, number: &str, received: &Received) -> Reply {
+        let is_meant = |pull: &&mut ForgePull| pull.upstream == slug && pull.number.to_string() == number;
+        let Some(pull) = self.pulls.iter_mut().find(is_meant) else { return not_found() };
+        let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
+        for (name, field) in [("title", &mut pull.title), ("body", &mut pull.body)] {
+            if let Some(text) = body[name].as_str() {
+                text.clone_into(field);
+            }
+        }
+        let pull = pull.clone();
+        Reply::json(200, &self.shown(&pull))
+    }
+
+    fn shown(&self, pull: &ForgePull) -> Value {
+        let page = format!("https://forge.example/{}/pull/{}", pull.upstream, pull.number);
+        json!({
+            "number": pull.number,
+            "html_url": self.quirks.page.clone().unwrap_or(page),
+            "state": "open",
+            "title": pull.title,
+            "body": pull.body,
+            "head": { "ref": pull.branch, "repo": { "full_name": pull.fork } },
+            "base": { "ref": pull.base },
+        })
+    }
 }
 
 fn not_found() -> Reply {

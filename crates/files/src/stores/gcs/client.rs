@@ -9,9 +9,11 @@ use manifest::files::StoreUrl;
 use transport::{Answer, Class, Door, Request, Secret};
 use url::Url;
 
+use super::super::answer::Refusal;
 use super::super::store::{Condition, Written};
 use super::wire::{Resource, refusal};
 use crate::error::ErrorKind;
+use crate::hash::Hashes;
 
 /// The maximum size of the page of a listing, in bytes. An object has up to 8 KiB of metadata.
 pub(super) const PAGE_MAX: u64 = 32 << 20;
@@ -94,7 +96,7 @@ impl Gcs {
     /// Returns the failure of an answer about an object.
     pub(super) fn failed(&self, answer: &Answer) -> ErrorKind {
         let refusal = refusal(answer);
-        if answer.status() == StatusCode::NOT_FOUND && refusal.message.contains("bucket does not exist") {
+        if is_not_found(answer, &refusal) && refusal.message.contains("bucket does not exist") {
             return ErrorKind::NoBucket;
         }
         refusal.kind(answer)
@@ -108,9 +110,9 @@ impl Gcs {
             self.send(Request::new(Method::GET, url, "gcs-list", Class::Read).limit(PAGE_MAX)).await?;
         match answer.status() {
             status if status.is_success() => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
+            StatusCode::NOT_FOUND if is_not_found(&answer, &refusal(&answer)) => Ok(false),
             // Who may not list is told so of buckets that exist.
-            StatusCode::FORBIDDEN => Ok(true),
+            StatusCode::FORBIDDEN if !refusal(&answer).message.is_empty() => Ok(true),
             _ => Err(self.failed(&answer)),
         }
     }
@@ -124,17 +126,36 @@ impl Gcs {
         url.query_pairs_mut().append_pair("ifGenerationMatch", generation);
     }
 
-    /// Reads the answer to a completed write, and compares what was stored with what was sent.
-    pub(super) fn written(&self, answer: &Answer, size: u64, crc32c: u32) -> Result<Written, ErrorKind> {
+    /// Reads the answer to a completed write, and compares what was stored with what was sent. An answer that is not about this
+    /// object, or has no hash, proves nothing.
+    pub(super) fn written(&self, answer: &Answer, key: &str, sent: &Hashes) -> Result<Written, ErrorKind> {
         if !answer.status().is_success() {
             return Err(self.failed(answer));
         }
-        let resource: Resource = serde_json::from_slice(answer.body())
-            .map_err(|error| ErrorKind::Unreadable(format!("the description of an object: {error}")))?;
-        let (_, object) = resource.object(&self.url)?;
-        if object.size != size || object.crc32c.is_some_and(|stored| stored != crc32c) {
-            return Err(ErrorKind::Corrupted(format!("{size} bytes were sent, {} are stored", object.size)));
+        let unproven = || {
+            let words = refusal(answer).words(answer);
+            let separator = if words.is_empty() { "" } else { ": " };
+            ErrorKind::Unproven(format!("{}{separator}{words}", answer.status()))
+        };
+        let resource: Resource = serde_json::from_slice(answer.body()).map_err(|_| unproven())?;
+        let (name, object) = resource.object(&self.url).map_err(|_| unproven())?;
+        let by_crc32c = object.crc32c.map(|stored| stored == sent.crc32c);
+        let by_md5 = object.md5.zip(sent.md5).map(|(stored, sent)| stored == sent);
+        if name != key || (by_crc32c.is_none() && by_md5.is_none()) {
+            return Err(unproven());
+        }
+        if object.size != sent.size {
+            let (sent, stored) = (sent.size, object.size);
+            return Err(ErrorKind::Corrupted(format!("{sent} bytes were sent, {stored} are stored")));
+        }
+        if by_crc32c == Some(false) || by_md5 == Some(false) {
+            return Err(ErrorKind::Corrupted("the hashes of what is stored are others".to_owned()));
         }
         Ok(Written { version: object.version })
     }
+}
+
+/// Returns whether an answer is Google's own that something was not found. A 404 of something in between proves nothing.
+pub(super) fn is_not_found(answer: &Answer, refusal: &Refusal) -> bool {
+    answer.status() == StatusCode::NOT_FOUND && refusal.code == "notFound"
 }

@@ -9,7 +9,7 @@ mod wire;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 pub(super) use client::Gcs;
-use client::{FIELDS, PAGE_MAX, PAGE_OBJECTS, RESOURCE_MAX};
+use client::{FIELDS, PAGE_MAX, PAGE_OBJECTS, RESOURCE_MAX, is_not_found};
 pub use client::{GcsSettings, GoogleTokens};
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, StatusCode, header};
@@ -18,7 +18,7 @@ use resumable::Resumable;
 use transport::{Body, Class, Opened, Request};
 use wire::{Listing, Metadata, Resource, refusal};
 
-use super::content::Content;
+use super::content::{Content, start_of};
 use super::store::{Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hasher;
@@ -50,7 +50,7 @@ impl StoreRead for Gcs {
             let answer = self.send(request).await.map_err(fail)?;
             match answer.status() {
                 status if status.is_success() => {}
-                StatusCode::NOT_FOUND => return Err(fail(ErrorKind::NoBucket)),
+                _ if is_not_found(&answer, &refusal(&answer)) => return Err(fail(ErrorKind::NoBucket)),
                 _ => return Err(fail(self.failed(&answer))),
             }
             let listing: Listing = serde_json::from_slice(answer.body())
@@ -71,12 +71,17 @@ impl StoreRead for Gcs {
                     let resource: Resource = serde_json::from_slice(answer.body()).map_err(|error| {
                         fail(ErrorKind::Unreadable(format!("the description of an object: {error}")))
                     })?;
-                    resource.object(&self.url).map(|(_, object)| Some(object)).map_err(fail)
+                    let object = resource.object(&self.url).and_then(|(_, object)| object.bounded());
+                    object.map(Some).map_err(fail)
                 }
                 // Only of a bucket that exists does it prove that the object does not.
-                StatusCode::NOT_FOUND if refusal(&answer).message.starts_with("No such object") => Ok(None),
-                StatusCode::NOT_FOUND if self.has_bucket().await.map_err(fail)? => Ok(None),
-                StatusCode::NOT_FOUND => Err(fail(ErrorKind::NoBucket)),
+                _ if is_not_found(&answer, &refusal(&answer)) => {
+                    match refusal(&answer).message.starts_with("No such object") {
+                        true => Ok(None),
+                        false if self.has_bucket().await.map_err(fail)? => Ok(None),
+                        false => Err(fail(ErrorKind::NoBucket)),
+                    }
+                }
                 _ => Err(fail(self.failed(&answer))),
             }
         })
@@ -105,20 +110,21 @@ impl StoreRead for Gcs {
             let request = self.authorized(request).await.map_err(fail)?;
             match self.door.stream(request).await.map_err(|error| fail(error.into()))? {
                 Opened::Body(body) => {
-                    if offset > 0 && body.status() != StatusCode::PARTIAL_CONTENT {
-                        return Err(fail(ErrorKind::Unreadable(
-                            "a part was asked for, and the whole came".to_owned(),
-                        )));
-                    }
+                    let start = start_of(&body).map_err(fail)?;
                     let header = |name: &str| body.header(name).map(str::to_owned);
-                    let object = wire::of_headers(header, offset);
-                    Ok(Content::http(what, object, body))
+                    let object = wire::of_headers(header, start);
+                    Ok(Content::http(what, object, body, start))
                 }
-                Opened::Other(answer) => Err(fail(match answer.status() {
-                    StatusCode::NOT_FOUND if version.is_some() => ErrorKind::Changed,
-                    StatusCode::NOT_FOUND => ErrorKind::NoObject,
-                    _ => self.failed(&answer),
-                })),
+                // The body of this answer has no fixed form, so the object is asked for.
+                Opened::Other(answer) if answer.status() == StatusCode::NOT_FOUND => {
+                    let kind = match self.find(name).await?.map(|object| object.version) {
+                        None => ErrorKind::NoObject,
+                        Some(found) if version.is_some_and(|version| version != found) => ErrorKind::Changed,
+                        Some(_) => self.failed(&answer),
+                    };
+                    Err(fail(kind))
+                }
+                Opened::Other(answer) => Err(fail(self.failed(&answer))),
             }
         })
     }
@@ -133,14 +139,14 @@ impl StoreWrite for Gcs {
     ) -> BoxFuture<'a, Result<Written, Error>> {
         Box::pin(async move {
             let fail = |kind| Error::new(self.what("writing", name), kind);
-            let mut hasher = Hasher::new();
+            let mut hasher = Hasher::with_md5();
             hasher.update(&content);
-            let crc32c = hasher.finish().crc32c;
+            let hashes = hasher.finish();
             let mut url = self.api(&["upload"], None);
             url.query_pairs_mut().append_pair("uploadType", "multipart").append_pair("fields", FIELDS);
             Self::conditional(&mut url, &upload.condition);
             let key = self.url.key(name);
-            let metadata = Metadata::new(&key, &upload.attributes, Some(crc32c));
+            let metadata = Metadata::new(&key, &upload.attributes, Some(hashes.crc32c));
             let (kind, body) = related(&metadata, upload, &content).map_err(fail)?;
             drop(content);
             let request = Request::new(Method::POST, url, "gcs-write", Class::BulkWrite)
@@ -148,7 +154,7 @@ impl StoreWrite for Gcs {
                 .body(Body::Bytes(body))
                 .limit(RESOURCE_MAX);
             let answer = self.send(request).await.map_err(fail)?;
-            self.written(&answer, upload.size, crc32c).map_err(fail)
+            self.written(&answer, &key, &hashes).map_err(fail)
         })
     }
 

@@ -22,6 +22,7 @@ pub(super) struct Resumable {
     store: Gcs,
     /// Where the parts are sent: the path and query of the answer, at our own endpoint.
     session: Url,
+    key: String,
     what: String,
     size: u64,
     /// The number of bytes that the store has.
@@ -52,7 +53,7 @@ impl Resumable {
             return Err(store.failed(&answer));
         }
         let session = session(&answer, &store.endpoint)?;
-        Ok(Self { store: store.clone(), session, what, size: upload.size, sent: 0 })
+        Ok(Self { store: store.clone(), session, key: key.to_owned(), what, size: upload.size, sent: 0 })
     }
 
     /// Sends bytes to the session, and returns the answer.
@@ -114,6 +115,11 @@ impl Resumable {
                     ask = true;
                     refusal(&answer).kind(&answer)
                 }
+                // The upload can only be begun anew.
+                Ok(answer) if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE) => {
+                    let words = refusal(&answer).words(&answer);
+                    return Err(ErrorKind::UploadLost(format!("{} {words}", answer.status())));
+                }
                 Ok(answer) => return Err(self.store.failed(&answer)),
                 Err(ErrorKind::Http(error)) if error.is_temporary() => {
                     budget.failed(&error);
@@ -144,7 +150,7 @@ impl PartUpload for Resumable {
                 let answer = self.transfer(last, Some(hashes.crc32c)).await?;
                 let answer =
                     answer.ok_or_else(|| ErrorKind::Unreadable("the upload did not end".to_owned()))?;
-                self.store.written(&answer, hashes.size, hashes.crc32c)
+                self.store.written(&answer, &self.key, hashes)
             };
             let written = written.await;
             written.map_err(|kind| Error::new(self.what.as_str(), kind))

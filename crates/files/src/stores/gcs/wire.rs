@@ -106,7 +106,7 @@ pub(super) fn of_headers(header: impl Fn(&str) -> Option<String>, offset: u64) -
             .split(',')
             .find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
     };
-    let length = || header("content-length")?.parse::<u64>().ok().map(|length| length + offset);
+    let length = || header("content-length")?.parse::<u64>().ok().map(|length| length.saturating_add(offset));
     let stored = header("x-goog-stored-content-length").and_then(|text| text.parse().ok());
     Object {
         size: stored.or_else(length).unwrap_or_default(),
@@ -153,7 +153,7 @@ impl<'a> Metadata<'a> {
     }
 }
 
-/// Returns what an answer says about a failure (`error.message`).
+/// Returns what an answer says about a failure (`error.message`, and `reason` of the first of `error.errors`).
 pub(super) fn refusal(answer: &Answer) -> Refusal {
     #[derive(Deserialize)]
     struct Body {
@@ -163,9 +163,18 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     struct Reason {
         #[serde(default)]
         message: String,
+        #[serde(default)]
+        errors: Vec<Cause>,
+    }
+    #[derive(Deserialize)]
+    struct Cause {
+        #[serde(default)]
+        reason: String,
     }
     match serde_json::from_slice(answer.body()) {
-        Ok(Body { error: Reason { message } }) => Refusal { code: String::new(), message },
+        Ok(Body { error: Reason { message, errors } }) => {
+            Refusal { code: errors.into_iter().next().map(|cause| cause.reason).unwrap_or_default(), message }
+        }
         Err(_) => Refusal::default(),
     }
 }

@@ -17,12 +17,13 @@ pub(super) struct Call<'a> {
     pub(super) query: BTreeMap<&'static str, Cow<'a, str>>,
     pub(super) headers: BTreeMap<Cow<'a, str>, Cow<'a, str>>,
     pub(super) repeats: bool,
+    pub(super) is_patient: bool,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(method: Method, url: Url, kind: &'static str, class: Class) -> Self {
         let (query, headers) = Default::default();
-        Self { method, url, kind, class, query, headers, repeats: true }
+        Self { method, url, kind, class, query, headers, repeats: true, is_patient: false }
     }
 
     pub(super) fn query(&mut self, name: &'static str, value: impl Into<Cow<'a, str>>) {
@@ -43,5 +44,10 @@ impl<'a> Call<'a> {
     /// Leaves it to the caller to send the request again.
     pub(super) fn once(&mut self) {
         self.repeats = false;
+    }
+
+    /// Lets the body of the answer take as long as its head may.
+    pub(super) fn patient(&mut self) {
+        self.is_patient = true;
     }
 }

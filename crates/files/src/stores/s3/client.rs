@@ -11,8 +11,9 @@ use url::Url;
 
 use super::super::store::Condition;
 use super::call::Call;
+use super::metadata::attributes_of;
 use super::sign::{AwsKeys, Signing};
-use super::wire::{attributes_of, object_of, refusal};
+use super::wire::{object_of, refusal};
 use crate::error::{Error, ErrorKind};
 use crate::object::Object;
 
@@ -61,19 +62,27 @@ impl S3 {
         }
         let answer = door.send(Request::new(Method::HEAD, root, "s3-region", Class::Read)).await;
         let answer = answer.map_err(|error| fail(error.into()))?;
-        if answer.status() == StatusCode::NOT_FOUND {
-            return Err(fail(ErrorKind::NoBucket));
-        }
+        let is_missing = answer.status() == StatusCode::NOT_FOUND;
         let told = answer.header("x-amz-bucket-region").filter(|region| is_region(region)).map(str::to_owned);
         let region = told.or_else(|| settings.region.clone()).unwrap_or_else(|| DEFAULT_REGION.to_owned());
         let bucket = self::bucket(&url, settings, &region).map_err(fail)?;
-        Ok(Self {
-            door,
-            url,
-            bucket,
-            signing: Arc::new(Signing::new(settings.keys.clone())),
-            unconditional: Arc::default(),
-        })
+        let signing = Arc::new(Signing::new(settings.keys.clone()));
+        let store = Self { door, url, bucket, signing, unconditional: Arc::default() };
+        if is_missing {
+            store.check_bucket().await?;
+        }
+        Ok(store)
+    }
+
+    /// Checks that the bucket exists: an answer to a `HEAD` has no body that says what was not found.
+    async fn check_bucket(&self) -> Result<(), Error> {
+        let fail = |kind| Error::new(format!("listing s3://{}", self.url.bucket()), kind);
+        let mut call = self.call(Method::GET, "", "s3-list", Class::Read);
+        call.query("list-type", "2");
+        call.query("max-keys", "1");
+        let answer = self.send(&call, None, PAGE_MAX).await.map_err(fail)?;
+        // Other refusals are told where the bucket is used.
+        if answer.status() == StatusCode::NOT_FOUND { Err(fail(self.failed(&answer))) } else { Ok(()) }
     }
 
     pub(super) fn what(&self, doing: &str, name: &str) -> String {
@@ -108,6 +117,17 @@ impl S3 {
             return Ok(self.door.send(request()?).await?);
         }
         Ok(answer)
+    }
+
+    /// Signs and sends a call with a body that can be read once.
+    pub(super) async fn send_once(
+        &self,
+        call: &Call<'_>,
+        body: Body,
+        limit: u64,
+    ) -> Result<Answer, ErrorKind> {
+        let request = self.signing.request(call, self.bucket.region())?.limit(limit);
+        Ok(self.door.send(request.body(body)).await?)
     }
 
     /// Returns the failure of an answer.
@@ -145,8 +165,9 @@ impl S3 {
                 status if status.is_success() => {
                     let object =
                         object_of(|name| answer.header(name).map(str::to_owned), None).map_err(fail)?;
-                    let attributes = Some(Box::new(attributes_of(answer.headers())));
-                    return Ok(Some(Object { attributes, ..object }));
+                    let attributes = attributes_of(answer.headers(), &self.what("asking for", name));
+                    let object = Object { attributes: Some(Box::new(attributes)), ..object };
+                    return object.bounded().map(Some).map_err(fail);
                 }
                 StatusCode::NOT_FOUND if self.is_absent(&key).await.map_err(fail)? => return Ok(None),
                 StatusCode::NOT_FOUND => {}

@@ -5,8 +5,11 @@
 
 mod call;
 mod client;
+mod metadata;
 mod multipart;
+mod proof;
 mod sign;
+mod spool;
 mod wire;
 
 use base64::Engine as _;
@@ -18,12 +21,13 @@ pub use client::S3Settings;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
 use manifest::files::StoreUrl;
+use metadata::{attributes_of, set_attributes};
 use multipart::Multipart;
 pub use sign::AwsKeys;
 use transport::{Class, Opened};
-use wire::{Listing, attributes_of, object_of, set_attributes};
+use wire::{Listing, object_of};
 
-use super::content::Content;
+use super::content::{Content, start_of};
 use super::store::{Page, PartUpload, StoreRead, StoreWrite, Upload, Written};
 use crate::error::{Error, ErrorKind};
 use crate::object::Object;
@@ -92,15 +96,11 @@ impl StoreRead for S3 {
             }
             match opened {
                 Opened::Body(body) => {
-                    if offset > 0 && body.status() != StatusCode::PARTIAL_CONTENT {
-                        return Err(fail(ErrorKind::Unreadable(
-                            "a part was asked for, and the whole came".to_owned(),
-                        )));
-                    }
+                    let start = start_of(&body).map_err(fail)?;
                     let object =
-                        object_of(|name| body.header(name).map(str::to_owned), Some(offset)).map_err(fail)?;
-                    let attributes = Some(Box::new(attributes_of(body.headers())));
-                    Ok(Content::http(what.clone(), Object { attributes, ..object }, body))
+                        object_of(|name| body.header(name).map(str::to_owned), Some(start)).map_err(fail)?;
+                    let attributes = Some(Box::new(attributes_of(body.headers(), &what)));
+                    Ok(Content::http(what.clone(), Object { attributes, ..object }, body, start))
                 }
                 Opened::Other(answer) => Err(fail(match (answer.status(), self.failed(&answer)) {
                     (StatusCode::PRECONDITION_FAILED, _) => ErrorKind::Changed,
@@ -122,7 +122,7 @@ impl StoreWrite for S3 {
         Box::pin(async move {
             let fail = |kind| Error::new(self.what("writing", name), kind);
             let mut call = self.call(Method::PUT, &self.url.key(name), "s3-write", Class::BulkWrite);
-            set_attributes(&mut call, &upload.attributes);
+            set_attributes(&mut call, &upload.attributes, &self.what("writing", name));
             // The store compares it with what it receives.
             call.header("x-amz-checksum-sha256", STANDARD.encode(upload.sha256.as_bytes()));
             self.conditional(&mut call, name, &upload.condition).await?;
@@ -134,7 +134,7 @@ impl StoreWrite for S3 {
             if !answer.status().is_success() {
                 return Err(fail(self.failed(&answer)));
             }
-            Ok(Written { version: answer.header("etag").unwrap_or_default().to_owned() })
+            proof::put(&answer, &upload.sha256).map_err(fail)
         })
     }
 

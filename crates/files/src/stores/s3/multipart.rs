@@ -1,24 +1,39 @@
 //! Multipart uploads.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Method, StatusCode};
+use manifest::files::Sha256;
 use rusty_s3::actions::CreateMultipartUpload;
-use sha2::{Digest as _, Sha256};
+use sha2::Digest as _;
 use transport::Class;
 
 use super::super::store::{Condition, PartUpload, Upload, Written};
 use super::client::S3;
-use super::wire::{refusal, set_attributes, text};
+use super::metadata::set_attributes;
+use super::proof::{self, Part};
+use super::spool::Spool;
+use super::wire::{refusal, text};
 use crate::error::{Error, ErrorKind};
 use crate::hash::Hashes;
 
 /// The maximum size of the answers, in bytes.
 const ANSWER_MAX: u64 = 1 << 20;
+/// The maximum number of parts of an upload.
+const PARTS_MAX: u64 = 10_000;
+/// The unit of the size of parts, in bytes. Parts of one unit are sent from memory.
+const UNIT: u64 = 8 << 20;
+/// The time that the abort of an upload may take.
+const ABORT_TIME: Duration = Duration::from_secs(20);
+/// The number of attempts to abort an upload.
+const ABORTS: u32 = 6;
+/// The pause before the second of them. Each further one is twice as long.
+const ABORT_PAUSE: Duration = Duration::from_millis(250);
 
 /// An upload in parts.
 pub(super) struct Multipart {
@@ -28,8 +43,16 @@ pub(super) struct Multipart {
     what: String,
     id: String,
     condition: Condition,
-    /// The entity tag and the SHA-256, in base64, of each part.
-    parts: Vec<(String, String)>,
+    parts: Vec<Part>,
+    /// Collects content until it is a part, if parts are too large for memory.
+    spool: Option<Spool>,
+    /// Whether the store may have parts of it.
+    is_open: bool,
+}
+
+/// Returns the size of the parts of a file of this size: a multiple of [`UNIT`], so that there are not too many.
+fn part_size(size: u64) -> u64 {
+    size.div_ceil(PARTS_MAX).div_ceil(UNIT).max(1) * UNIT
 }
 
 impl Multipart {
@@ -42,7 +65,7 @@ impl Multipart {
         let key = store.url.key(name);
         let mut call = store.call(Method::POST, &key, "s3-upload-begin", Class::Write);
         call.query("uploads", "");
-        set_attributes(&mut call, &upload.attributes);
+        set_attributes(&mut call, &upload.attributes, &what);
         call.header("x-amz-checksum-algorithm", "SHA256");
         let answer = store.send(&call, None, ANSWER_MAX).await?;
         if !answer.status().is_success() {
@@ -51,71 +74,75 @@ impl Multipart {
         let created = CreateMultipartUpload::parse_response(text(answer.body())?);
         let created =
             created.map_err(|error| ErrorKind::Unreadable(format!("the answer to an upload: {error}")))?;
-        let (store, id, condition) =
-            (store.clone(), created.upload_id().to_owned(), upload.condition.clone());
-        Ok(Self { store, name: name.to_owned(), key, what, id, condition, parts: Vec::new() })
+        let part = part_size(upload.size);
+        Ok(Self {
+            store: store.clone(),
+            name: name.to_owned(),
+            key,
+            what,
+            id: created.upload_id().to_owned(),
+            condition: upload.condition.clone(),
+            parts: Vec::new(),
+            spool: if part > UNIT { Some(Spool::new(part)?) } else { None },
+            is_open: true,
+        })
     }
 
-    async fn send(&mut self, content: Bytes) -> Result<(), ErrorKind> {
+    /// Adds content, which is a part of its own or is collected until it is one.
+    async fn add(&mut self, content: Bytes, is_last: bool) -> Result<(), ErrorKind> {
+        let Some(spool) = &mut self.spool else {
+            let sha256 = sha2::Sha256::digest(&content).into();
+            return self.send(sha256, Some(content)).await;
+        };
+        spool.add(&content).await?;
+        let is_part = if is_last { !spool.is_empty() } else { spool.is_full() };
+        if !is_part {
+            return Ok(());
+        }
+        let sha256 = spool.sha256();
+        self.send(sha256, None).await?;
+        if let Some(spool) = &mut self.spool {
+            spool.clear().await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a part: content in memory, or that of the spool.
+    async fn send(&mut self, sha256: [u8; 32], content: Option<Bytes>) -> Result<(), ErrorKind> {
         let number = (self.parts.len() + 1).to_string();
-        let hash = STANDARD.encode(Sha256::digest(&content));
         let mut call = self.store.call(Method::PUT, &self.key, "s3-upload-part", Class::BulkWrite);
         call.query("partNumber", number);
         call.query("uploadId", self.id.clone());
         // The store compares it with what it receives.
-        call.header("x-amz-checksum-sha256", hash.clone());
-        let answer = self.store.send(&call, Some(&content), ANSWER_MAX).await?;
-        if !answer.status().is_success() {
-            return Err(self.store.failed(&answer));
-        }
-        let etag = answer
-            .header("etag")
-            .ok_or_else(|| ErrorKind::Unreadable("a part without an ETag".to_owned()))?;
-        self.parts.push((etag.to_owned(), hash));
-        Ok(())
-    }
-
-    async fn complete(&self, size: u64) -> Result<Written, ErrorKind> {
-        let condition = |error: Error| error.kind().clone();
-        let mut call = self.store.call(Method::POST, &self.key, "s3-upload-complete", Class::Write);
-        call.query("uploadId", self.id.clone());
-        self.store.conditional(&mut call, &self.name, &self.condition).await.map_err(condition)?;
-        let body = Bytes::from(completion(&self.parts));
+        call.header("x-amz-checksum-sha256", STANDARD.encode(sha256));
         let mut budget = self.store.door.budget();
         loop {
             budget.attempt();
-            // An answer that was lost may have been a success, after which the upload is unknown.
-            call.once();
-            let failure = match self.store.send(&call, Some(&body), ANSWER_MAX).await {
-                // The answer may begin before the store is done, and then hold an error.
-                Ok(answer) if answer.status().is_success() && refusal(&answer).code.is_empty() => {
-                    let done =
-                        rusty_s3::actions::CompleteMultipartUploadResponse::parse(text(answer.body())?);
-                    let version = done.map(|done| done.etag().to_owned()).unwrap_or_default();
-                    return Ok(Written { version });
+            // What is in memory is sent again by the door.
+            let (answer, is_repeated) = match (&content, &mut self.spool) {
+                (None, Some(spool)) => {
+                    (self.store.send_once(&call, spool.body().await?, ANSWER_MAX).await, false)
                 }
-                Ok(answer) if self.store.lacks_conditions(&answer) => {
-                    self.store
-                        .conditional(&mut call, &self.name, &self.condition)
-                        .await
-                        .map_err(condition)?;
+                (content, _) => (self.store.send(&call, content.as_ref(), ANSWER_MAX).await, true),
+            };
+            let failure = match answer {
+                Ok(answer) if answer.status().is_success() => match proof::part(&answer, sha256) {
+                    Ok(part) => {
+                        self.parts.push(part);
+                        return Ok(());
+                    }
+                    Err(kind @ ErrorKind::Corrupted(_)) => return Err(kind),
+                    Err(kind) => kind,
+                },
+                Ok(answer) if !is_repeated && transport::is_temporary(answer.status()) => {
                     refusal(&answer).kind(&answer)
                 }
-                Ok(answer) => {
-                    let refusal = refusal(&answer);
-                    match refusal.code.as_str() {
-                        "NoSuchUpload" if budget.attempts() > 1 => return self.completed(size).await,
-                        "InternalError" | "SlowDown" | "ServiceUnavailable" => refusal.kind(&answer),
-                        _ if transport::is_temporary(answer.status()) => refusal.kind(&answer),
-                        // Another write is under way: it decides.
-                        "ConditionalRequestConflict" => return Err(ErrorKind::Precondition),
-                        _ if answer.status() == StatusCode::PRECONDITION_FAILED && budget.attempts() > 1 => {
-                            return self.completed(size).await;
-                        }
-                        _ => return Err(self.store.failed(&answer)),
-                    }
+                Ok(answer) if refusal(&answer).code == "NoSuchUpload" => {
+                    self.is_open = false;
+                    return Err(ErrorKind::UploadLost(refusal(&answer).words(&answer)));
                 }
-                Err(ErrorKind::Http(error)) if error.is_temporary() => {
+                Ok(answer) => return Err(self.store.failed(&answer)),
+                Err(ErrorKind::Http(error)) if !is_repeated && error.is_temporary() => {
                     budget.failed(&error);
                     ErrorKind::Http(error)
                 }
@@ -128,30 +155,146 @@ impl Multipart {
         }
     }
 
-    /// Returns the object of an upload whose answer was lost, if it is there. It has the entity tag of these parts.
-    async fn completed(&self, size: u64) -> Result<Written, ErrorKind> {
-        let call = self.store.call(Method::HEAD, &self.key, "s3-stat", Class::Read);
-        let answer = self.store.send(&call, None, ANSWER_MAX).await?;
-        let etag = answer.header("etag").unwrap_or_default();
-        let length = answer.header("content-length").and_then(|length| length.parse::<u64>().ok());
-        let is_ours = etag.trim_matches('"').ends_with(&format!("-{}", self.parts.len()));
-        if answer.status().is_success() && is_ours && length == Some(size) {
-            return Ok(Written { version: etag.to_owned() });
+    async fn complete(&self, size: u64, sha256: &Sha256) -> Result<Written, ErrorKind> {
+        let condition = |error: Error| error.kind().clone();
+        let mut call = self.store.call(Method::POST, &self.key, "s3-upload-complete", Class::Write);
+        call.query("uploadId", self.id.clone());
+        // An answer that was lost may have been a success, after which the upload is unknown.
+        call.once();
+        // The store sends white space while it puts the parts together.
+        call.patient();
+        self.store.conditional(&mut call, &self.name, &self.condition).await.map_err(condition)?;
+        let body = Bytes::from(completion(&self.parts));
+        let mut budget = self.store.door.budget();
+        loop {
+            budget.attempt();
+            let failure = match self.store.send(&call, Some(&body), ANSWER_MAX).await {
+                Ok(answer) if answer.status().is_success() => {
+                    match proof::completion(&answer, &self.key, &self.parts, sha256) {
+                        Err(kind @ ErrorKind::Unproven(_)) => kind,
+                        decided => return decided,
+                    }
+                }
+                Ok(answer) if self.store.lacks_conditions(&answer) => {
+                    self.store
+                        .conditional(&mut call, &self.name, &self.condition)
+                        .await
+                        .map_err(condition)?;
+                    refusal(&answer).kind(&answer)
+                }
+                Ok(answer) => {
+                    let refusal = refusal(&answer);
+                    match refusal.code.as_str() {
+                        "InternalError" | "SlowDown" | "ServiceUnavailable" => refusal.kind(&answer),
+                        _ if transport::is_temporary(answer.status()) => refusal.kind(&answer),
+                        // The first answer may have been lost after a success.
+                        "NoSuchUpload" => {
+                            let kind = ErrorKind::UploadLost(refusal.words(&answer));
+                            return self.completed(size, sha256).await.ok_or(kind);
+                        }
+                        // Another write is under way: it decides.
+                        "ConditionalRequestConflict" => return Err(ErrorKind::Precondition),
+                        _ if answer.status() == StatusCode::PRECONDITION_FAILED && budget.attempts() > 1 => {
+                            return self.completed(size, sha256).await.ok_or(ErrorKind::Precondition);
+                        }
+                        _ => return Err(self.store.failed(&answer)),
+                    }
+                }
+                Err(ErrorKind::Http(error)) if error.is_temporary() => {
+                    budget.failed(&error);
+                    ErrorKind::Http(error)
+                }
+                Err(kind) => return Err(kind),
+            };
+            // It may be done, whatever came back.
+            if let Some(written) = self.completed(size, sha256).await {
+                return Ok(written);
+            }
+            match budget.pause(None) {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(failure),
+            }
         }
-        Err(ErrorKind::Precondition)
+    }
+
+    /// Returns the object of this upload if it is there: it has the size and the hash.
+    async fn completed(&self, size: u64, sha256: &Sha256) -> Option<Written> {
+        let object = self.store.stat(&self.name).await.ok().flatten()?;
+        (object.size == size && object.sha256.as_ref() == Some(sha256))
+            .then_some(Written { version: object.version })
+    }
+
+    /// Aborts the upload until the store does not know it any more: a part that was under way may arrive after the abort (*Amazon
+    /// S3 API: `AbortMultipartUpload`*).
+    async fn give_up(&self) -> Result<(), ErrorKind> {
+        let mut left = ErrorKind::Unreadable("the store still has it".to_owned());
+        let (mut pause, mut is_hidden) = (ABORT_PAUSE, false);
+        for attempt in 0..ABORTS {
+            if attempt > 0 {
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            let mut call = self.store.call(Method::DELETE, &self.key, "s3-upload-abort", Class::Write);
+            call.query("uploadId", self.id.clone());
+            let answer = match self.store.send(&call, None, ANSWER_MAX).await {
+                Ok(answer) => answer,
+                Err(kind) => {
+                    left = kind;
+                    continue;
+                }
+            };
+            match (answer.status(), refusal(&answer).code.as_str()) {
+                (StatusCode::NOT_FOUND, "NoSuchUpload") => return Ok(()),
+                // The list of parts was refused, and the abort was not, twice.
+                (status, _) if status.is_success() && is_hidden => return Ok(()),
+                (status, _) if status.is_success() => {}
+                _ => {
+                    left = refusal(&answer).kind(&answer);
+                    continue;
+                }
+            }
+            let mut call = self.store.call(Method::GET, &self.key, "s3-upload-parts", Class::Read);
+            call.query("uploadId", self.id.clone());
+            match self.store.send(&call, None, ANSWER_MAX).await {
+                Ok(answer) if refusal(&answer).code == "NoSuchUpload" => return Ok(()),
+                Ok(answer) => is_hidden = !answer.status().is_success(),
+                Err(_) => is_hidden = true,
+            }
+        }
+        Err(left)
+    }
+
+    /// Warns that the store keeps parts, with what is needed to remove them.
+    fn warn_left(&self, why: &str) {
+        tracing::warn!(
+            "{}: the unfinished upload is left in the store: {why}; abort it (bucket `{}`, key `{}`, upload ID `{}`)",
+            self.what,
+            self.store.url.bucket(),
+            oci_types::text::visible(&self.key),
+            oci_types::text::printable(&self.id, 1_000),
+        );
+    }
+}
+
+impl Drop for Multipart {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.warn_left("the run ended before it was aborted");
+        }
     }
 }
 
 /// Returns the body that completes an upload.
-fn completion(parts: &[(String, String)]) -> String {
+fn completion(parts: &[Part]) -> String {
     let mut body =
         String::from("<CompleteMultipartUpload xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">");
-    for (index, (etag, hash)) in parts.iter().enumerate() {
+    for (index, Part { etag, sha256 }) in parts.iter().enumerate() {
         let etag = etag.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
         // Writing to a text cannot fail.
         let _ = write!(
             body,
-            "<Part><ChecksumSHA256>{hash}</ChecksumSHA256><ETag>{etag}</ETag><PartNumber>{}</PartNumber></Part>",
+            "<Part><ChecksumSHA256>{}</ChecksumSHA256><ETag>{etag}</ETag><PartNumber>{}</PartNumber></Part>",
+            STANDARD.encode(sha256),
             index + 1
         );
     }
@@ -162,29 +305,51 @@ fn completion(parts: &[(String, String)]) -> String {
 impl PartUpload for Multipart {
     fn part(&mut self, content: Bytes) -> BoxFuture<'_, Result<(), Error>> {
         Box::pin(async move {
-            let sent = self.send(content).await;
+            let sent = self.add(content, false).await;
             sent.map_err(|kind| Error::new(self.what.as_str(), kind))
         })
     }
 
     fn finish<'a>(&'a mut self, last: Bytes, hashes: &'a Hashes) -> BoxFuture<'a, Result<Written, Error>> {
         Box::pin(async move {
-            let sent = self.send(last).await;
+            let sent = self.add(last, true).await;
             let done = match sent {
-                Ok(()) => self.complete(hashes.size).await,
+                Ok(()) => self.complete(hashes.size, &hashes.sha256).await,
                 Err(kind) => Err(kind),
             };
+            self.is_open &= done.is_err();
             done.map_err(|kind| Error::new(self.what.as_str(), kind))
         })
     }
 
+    fn leave(&mut self) {
+        self.is_open = false;
+    }
+
     fn abort(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
-            let mut call = self.store.call(Method::DELETE, &self.key, "s3-upload-abort", Class::Write);
-            call.query("uploadId", self.id.clone());
-            if let Err(error) = self.store.send(&call, None, ANSWER_MAX).await {
-                tracing::warn!("{}: the unfinished upload could not be aborted: {error}", self.what);
+            let given_up = tokio::time::timeout(ABORT_TIME, self.give_up()).await;
+            self.is_open = false;
+            match given_up {
+                Ok(Ok(())) => {}
+                Ok(Err(kind)) => self.warn_left(&kind.to_string()),
+                Err(_) => self.warn_left(&format!("it was not aborted within {} s", ABORT_TIME.as_secs())),
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_are_never_too_many_parts() {
+        for (size, part) in
+            [(UNIT + 1, UNIT), (20 << 30, UNIT), (UNIT * PARTS_MAX, UNIT), (UNIT * PARTS_MAX + 1, 2 * UNIT)]
+        {
+            assert_eq!(part_size(size), part, "{size}");
+            assert!(size.div_ceil(part_size(size)) <= PARTS_MAX);
+        }
     }
 }

@@ -67,11 +67,14 @@ impl Signing {
         let mut request = Request::new(call.method.clone(), url, call.kind, call.class);
         for (name, value) in &call.headers {
             let (name, value) = (HeaderName::try_from(&**name).ok(), HeaderValue::from_str(value).ok());
-            let unsendable = || ErrorKind::Unreadable("metadata that no header can have".to_owned());
+            let unsendable = || ErrorKind::Credentials("a header of the request cannot be sent".to_owned());
             request = request.header(name.ok_or_else(unsendable)?, value.ok_or_else(unsendable)?);
         }
         if let Some(session) = self.keys.as_ref().and_then(|keys| keys.session.as_ref()) {
             request = request.secret(session);
+        }
+        if call.is_patient {
+            request = request.patient();
         }
         Ok(if call.repeats { request } else { request.again_when_refused() })
     }

@@ -1,22 +1,16 @@
 //! Objects in the XML and in the headers of S3.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
 use manifest::files::{Sha256, StoreUrl};
 use rusty_s3::actions::{ListObjectsV2, ListObjectsV2Response};
 use transport::Answer;
 
 use super::super::answer::Refusal;
 use super::super::store::Page;
-use super::call::Call;
+use super::metadata::CUSTOM;
 use crate::error::ErrorKind;
-use crate::object::{Attributes, Object, SHA256_METADATA};
-
-/// The prefix of the headers of custom metadata.
-const CUSTOM: &str = "x-amz-meta-";
+use crate::object::{Object, SHA256_METADATA};
 
 /// A page of a listing.
 pub(super) struct Listing(ListObjectsV2Response);
@@ -59,7 +53,7 @@ pub(super) fn object_of(
     offset: Option<u64>,
 ) -> Result<Object, ErrorKind> {
     let length = header("content-length").and_then(|length| length.parse::<u64>().ok());
-    let size = length.map(|length| length + offset.unwrap_or_default());
+    let size = length.map(|length| length.saturating_add(offset.unwrap_or_default()));
     let size = size.ok_or_else(|| ErrorKind::Unreadable("an object without a size".to_owned()))?;
     let version = header("etag").unwrap_or_default();
     let checksum = header("x-amz-checksum-sha256").filter(|_| {
@@ -77,69 +71,6 @@ fn is_multipart(etag: &str) -> bool {
     etag.contains('-')
 }
 
-/// Returns the metadata in headers.
-pub(super) fn attributes_of(headers: &HeaderMap) -> Attributes {
-    let mut attributes = Attributes::default();
-    let headers = headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-    for (name, value) in headers.filter(|(_, value)| !value.is_empty()) {
-        let value = value.to_owned();
-        match name {
-            "content-type" => attributes.content_type = Some(value),
-            "content-encoding" => attributes.content_encoding = without_chunks(&value),
-            "content-language" => attributes.content_language = Some(value),
-            "content-disposition" => attributes.content_disposition = Some(value),
-            "cache-control" => attributes.cache_control = Some(value),
-            name => {
-                if let Some(name) = name.strip_prefix(CUSTOM) {
-                    attributes.custom.insert(name.to_owned(), value);
-                }
-            }
-        }
-    }
-    attributes
-}
-
-/// Returns a content encoding without `aws-chunked`, which says how an object was sent.
-fn without_chunks(encoding: &str) -> Option<String> {
-    let parts: Vec<&str> = encoding
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty() && *part != "aws-chunked")
-        .collect();
-    (!parts.is_empty()).then(|| parts.join(","))
-}
-
-/// Adds metadata to a call.
-pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes) {
-    let Attributes {
-        content_type,
-        content_encoding,
-        content_language,
-        content_disposition,
-        cache_control,
-        custom,
-    } = attributes;
-    let fields = [
-        ("content-type", content_type),
-        ("content-encoding", content_encoding),
-        ("content-language", content_language),
-        ("content-disposition", content_disposition),
-        ("cache-control", cache_control),
-    ];
-    for (name, value) in fields {
-        if let Some(value) = value {
-            call.header(name, value.as_str());
-        }
-    }
-    set_custom(call, custom);
-}
-
-fn set_custom<'a>(call: &mut Call<'a>, custom: &'a BTreeMap<String, String>) {
-    for (name, value) in custom {
-        call.header(format!("{CUSTOM}{}", name.to_ascii_lowercase()), value.as_str());
-    }
-}
-
 /// Returns a body as text.
 pub(super) fn text(body: &[u8]) -> Result<&str, ErrorKind> {
     std::str::from_utf8(body).map_err(|_| ErrorKind::Unreadable("not text in UTF-8".to_owned()))
@@ -151,20 +82,23 @@ pub(super) fn refusal(answer: &Answer) -> Refusal {
     if !body.contains("<Error") {
         return Refusal::default();
     }
-    let element = |name: &str| {
-        let (_, rest) = body.split_once(&format!("<{name}>"))?;
-        let (text, _) = rest.split_once(&format!("</{name}>"))?;
-        Some(
-            text.replace("&quot;", "\"")
-                .replace("&apos;", "'")
-                .replace("&#39;", "'")
-                .replace("&#34;", "\"")
-                .replace("&lt;", "<")
-                .replace("&gt;", ">")
-                .replace("&amp;", "&"),
-        )
-    };
-    Refusal { code: element("Code").unwrap_or_default(), message: element("Message").unwrap_or_default() }
+    let element = |name: &str| element(&body, name).unwrap_or_default();
+    Refusal { code: element("Code"), message: element("Message") }
+}
+
+/// Returns the text of the first element with a name, if it has no attributes.
+pub(super) fn element(body: &str, name: &str) -> Option<String> {
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once(&format!("</{name}>"))?;
+    Some(
+        text.replace("&quot;", "\"")
+            .replace("&apos;", "'")
+            .replace("&#39;", "'")
+            .replace("&#34;", "\"")
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&amp;", "&"),
+    )
 }
 
 #[cfg(test)]
@@ -213,11 +147,5 @@ mod tests {
         let page = Listing::parse(xml.as_bytes()).unwrap().page(&"s3://b/sub".parse().unwrap()).unwrap();
         assert_eq!(page.objects.len(), 1);
         assert_eq!((page.objects[0].0.as_str(), page.objects[0].1.md5), ("a b", None));
-    }
-
-    #[test]
-    fn how_an_object_was_sent_is_no_encoding_of_it() {
-        assert_eq!(without_chunks("aws-chunked"), None);
-        assert_eq!(without_chunks("gzip, aws-chunked").as_deref(), Some("gzip"));
     }
 }

@@ -1,0 +1,220 @@
+//! Metadata in headers.
+//!
+//! S3 takes and returns custom metadata beyond printable ASCII as encoded words (RFC 2047), so these are written and read here too:
+//! a value arrives in other stores as it was meant.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::call::Call;
+use crate::object::Attributes;
+
+/// The prefix of the headers of custom metadata.
+pub(super) const CUSTOM: &str = "x-amz-meta-";
+/// The header with the number of custom values that the store has, and cannot show as headers.
+const MISSING: &str = "x-amz-missing-meta";
+
+/// Returns the metadata in headers. `what` is the object, for a warning about metadata that the store does not show.
+pub(super) fn attributes_of(headers: &HeaderMap, what: &str) -> Attributes {
+    let mut attributes = Attributes::default();
+    for (name, value) in headers {
+        let value = readable(value);
+        if value.is_empty() {
+            continue;
+        }
+        match name.as_str() {
+            "content-type" => attributes.content_type = Some(value),
+            "content-encoding" => attributes.content_encoding = without_chunks(&value),
+            "content-language" => attributes.content_language = Some(value),
+            "content-disposition" => attributes.content_disposition = Some(value),
+            "cache-control" => attributes.cache_control = Some(value),
+            MISSING if value != "0" => tracing::warn!(
+                "{what}: the store says that custom metadata is missing in its answer; it is not promoted"
+            ),
+            name => {
+                if let Some(name) = name.strip_prefix(CUSTOM) {
+                    attributes.custom.insert(name.to_owned(), decoded(&value));
+                }
+            }
+        }
+    }
+    attributes
+}
+
+/// Returns the text of a header: UTF-8, or else Latin-1, which is the older use.
+fn readable(value: &HeaderValue) -> String {
+    match std::str::from_utf8(value.as_bytes()) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.as_bytes().iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
+/// Returns a content encoding without `aws-chunked`, which says how an object was sent.
+fn without_chunks(encoding: &str) -> Option<String> {
+    let parts: Vec<&str> = encoding
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty() && *part != "aws-chunked")
+        .collect();
+    (!parts.is_empty()).then(|| parts.join(","))
+}
+
+/// Adds metadata to a call. What cannot be a header is left out with a warning; `what` is the object.
+pub(super) fn set_attributes<'a>(call: &mut Call<'a>, attributes: &'a Attributes, what: &str) {
+    let Attributes {
+        content_type,
+        content_encoding,
+        content_language,
+        content_disposition,
+        cache_control,
+        custom,
+    } = attributes;
+    let fields = [
+        ("content-type", content_type),
+        ("content-encoding", content_encoding),
+        ("content-language", content_language),
+        ("content-disposition", content_disposition),
+        ("cache-control", cache_control),
+    ];
+    for (name, value) in fields {
+        match value {
+            Some(value) if is_plain(value) => call.header(name, value.as_str()),
+            Some(_) => left_out(what, name),
+            None => {}
+        }
+    }
+    set_custom(call, custom, what);
+}
+
+fn set_custom<'a>(call: &mut Call<'a>, custom: &'a BTreeMap<String, String>, what: &str) {
+    for (name, value) in custom {
+        let header = format!("{CUSTOM}{}", name.to_ascii_lowercase());
+        if name.is_empty() || HeaderName::try_from(&header).is_err() {
+            left_out(what, name);
+        } else if is_plain(value) && !value.contains("=?") {
+            call.header(header, value.as_str());
+        } else {
+            call.header(header, format!("=?UTF-8?B?{}?=", STANDARD.encode(value)));
+        }
+    }
+}
+
+fn left_out(what: &str, name: &str) {
+    let name = oci_types::text::printable(name, 100);
+    tracing::warn!("{what}: the metadata `{name}` cannot be a header of S3, and is left out");
+}
+
+/// Returns whether a header has a value as it is: printable ASCII, and no spaces at its ends, which get lost.
+fn is_plain(value: &str) -> bool {
+    value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && value.trim() == value
+}
+
+/// Decodes a value whose words are all encoded. Others are returned as they are.
+fn decoded(value: &str) -> String {
+    let words: Option<String> = value.split_ascii_whitespace().map(word).collect();
+    words.filter(|words| !words.is_empty()).unwrap_or_else(|| value.to_owned())
+}
+
+/// Decodes a word (`=?UTF-8?B?…?=` or `=?UTF-8?Q?…?=`).
+fn word(text: &str) -> Option<String> {
+    let (charset, rest) = text.strip_prefix("=?")?.strip_suffix("?=")?.split_once('?')?;
+    let (encoding, content) = rest.split_once('?')?;
+    let bytes = match encoding {
+        "B" | "b" => STANDARD.decode(content).ok()?,
+        "Q" | "q" => unquoted(content)?,
+        _ => return None,
+    };
+    match charset.to_ascii_lowercase().as_str() {
+        "utf-8" | "us-ascii" => String::from_utf8(bytes).ok(),
+        "iso-8859-1" => Some(bytes.into_iter().map(char::from).collect()),
+        _ => None,
+    }
+}
+
+fn unquoted(content: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(content.len());
+    let mut rest = content.as_bytes();
+    while let Some((first, others)) = rest.split_first() {
+        rest = others;
+        match first {
+            b'_' => bytes.push(b' '),
+            b'=' => {
+                let digits = std::str::from_utf8(rest.get(..2)?).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = &rest[2..];
+            }
+            byte => bytes.push(*byte),
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use transport::Class;
+
+    use super::*;
+
+    #[test]
+    fn values_arrive_as_they_were_meant() {
+        let custom: BTreeMap<String, String> = [
+            ("plain", "a b"),
+            ("wide", "ünï☃"),
+            ("lines", "v\r\nx-evil: 1"),
+            ("tab", "a\tb"),
+            ("ends", " v "),
+            ("word", "=?UTF-8?B?w7w=?="),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        let attributes = Attributes { custom: custom.clone(), ..Attributes::default() };
+        let mut call = Call::new(Method::PUT, "http://localhost/".parse().unwrap(), "s3-write", Class::Write);
+        set_attributes(&mut call, &attributes, "writing a");
+        let headers: HeaderMap = call
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (HeaderName::try_from(&**name).unwrap(), HeaderValue::from_str(value).unwrap())
+            })
+            .collect();
+        assert_eq!(headers["x-amz-meta-plain"], "a b", "what needs no encoding has none");
+        assert_eq!(attributes_of(&headers, "reading a").custom, custom);
+    }
+
+    #[test]
+    fn what_no_header_can_have_is_left_out_and_the_rest_stays() {
+        let custom = [("sp ace", "v"), ("ü", "v"), ("", "v"), ("good", "v")];
+        let attributes = Attributes {
+            content_type: Some("text/x\r\nX-Evil: 1".to_owned()),
+            custom: custom.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            ..Attributes::default()
+        };
+        let mut call = Call::new(Method::PUT, "http://localhost/".parse().unwrap(), "s3-write", Class::Write);
+        set_attributes(&mut call, &attributes, "writing a");
+        assert_eq!(call.headers.keys().collect::<Vec<_>>(), ["x-amz-meta-good"]);
+    }
+
+    #[test]
+    fn encoded_words_of_others_are_read() {
+        for (text, expected) in [
+            ("=?UTF-8?B?w7xuw68=?=", "ünï"),
+            ("=?utf-8?Q?=C3=BC_x?=", "ü x"),
+            ("=?UTF-8?B?w7w=?= =?UTF-8?B?w68=?=", "üï"),
+            ("=?ISO-8859-1?Q?=FC?=", "ü"),
+            ("=?koi8-r?B?w7w=?=", "=?koi8-r?B?w7w=?="),
+            ("a =?UTF-8?B?w7w=?=", "a =?UTF-8?B?w7w=?="),
+        ] {
+            assert_eq!(decoded(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn how_an_object_was_sent_is_no_encoding_of_it() {
+        assert_eq!(without_chunks("aws-chunked"), None);
+        assert_eq!(without_chunks("gzip, aws-chunked").as_deref(), Some("gzip"));
+    }
+}
