@@ -7,8 +7,6 @@ use std::sync::OnceLock;
 
 use clap::{ColorChoice, ValueEnum};
 
-use crate::environment::ColorVariables;
-
 /// When colors are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorWhen {
@@ -17,6 +15,19 @@ pub(crate) enum ColorWhen {
     Auto,
     Always,
     Never,
+}
+
+/// The variables about colors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ColorVariables {
+    /// `NO_COLOR` is set and not empty: no colors.
+    pub(crate) no_color: bool,
+    /// `CLICOLOR_FORCE` is set, and not 0: colors also where there is no terminal.
+    pub(crate) force: bool,
+    /// `CLICOLOR` is 0: no colors.
+    pub(crate) off: bool,
+    /// `TERM` is `dumb`: the terminal shows no colors.
+    pub(crate) is_dumb: bool,
 }
 
 /// The streams that have colors.

@@ -9,6 +9,7 @@ use transport::Secret;
 use trust::CiJob;
 
 use crate::args::ShardVariables;
+use crate::color::ColorVariables;
 use crate::credentials::{AwsPlaces, Places};
 use crate::telemetry::Collector;
 
@@ -39,19 +40,6 @@ pub(crate) struct Environment {
     pub(crate) collector: Collector,
     /// The variables that determine whether colors are used.
     pub(crate) color: ColorVariables,
-}
-
-/// The variables about colors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ColorVariables {
-    /// `NO_COLOR` is set and not empty: no colors.
-    pub(crate) no_color: bool,
-    /// `CLICOLOR_FORCE` is set, and not 0: colors also where there is no terminal.
-    pub(crate) force: bool,
-    /// `CLICOLOR` is 0: no colors.
-    pub(crate) off: bool,
-    /// `TERM` is `dumb`: the terminal shows no colors.
-    pub(crate) is_dumb: bool,
 }
 
 /// The variables that concern the signer.
