@@ -55,10 +55,6 @@ use terminal::ErrorLine;
 fn main() -> ExitCode {
     exit::report_panics();
     let words = std::env::args_os();
-    #[cfg_attr(
-        not(feature = "embedded-registry"),
-        expect(unused_variables, reason = "only the demo looks at it")
-    )]
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
         Err(error) => {
