@@ -108,21 +108,19 @@ async fn the_action_shows_the_plan_of_what_was_added_and_writes_nothing() {
     assert_eq!(world.production.tally().snapshot().writes(), 0);
 }
 
-/// The workflow's identity comes from the runner, and cosign finds it in the signature.
+/// The identity of the job comes from the runner, and cosign finds it in the signature.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
-async fn the_action_promotes_and_signs_with_the_identity_of_the_workflow() {
+async fn the_action_promotes_and_signs_with_the_identity_of_the_job() {
     let world = World::new().await;
     let (sigstore, binary) = (Sigstore::shared(), binary());
-    let workflow = "example/manifests/.github/workflows/promote.yml@refs/heads/main";
-    let issuer = sigstore.issuer(Issuer::Workflow);
-    // The claims that GitHub takes from the run, and Fulcio from the token. Any account signs, because kpromo tells only from
-    // GitHub's own issuer which identity Fulcio makes of a token.
-    let claims =
-        testkit::TokenRequest::workflow("example/manifests", "promote.yml", "refs/heads/main").query();
+    // kpromo tells which identity Fulcio makes of a token of GitHub's own issuer only, so the job's is one of a workload here.
+    let identity = "spiffe://kpromo.test/workflow";
+    let issuer = sigstore.issuer(Issuer::Workload);
+    let claims = testkit::TokenRequest::workload("workflow").query();
     let arguments = format!(
-        "--signer-account=\n--trusted-root={}\n--signing-config={}\n\
-         --certificate-identity=https://github.com/{workflow}\n--certificate-oidc-issuer={issuer}\n",
+        "--signer-account={identity}\n--trusted-root={}\n--signing-config={}\n\
+         --certificate-identity={identity}\n--certificate-oidc-issuer={issuer}\n",
         sigstore.trusted_root().display(),
         sigstore.signing_config(Rekor::V1).display(),
     );
@@ -142,8 +140,7 @@ async fn the_action_promotes_and_signs_with_the_identity_of_the_workflow() {
     assert_eq!(world.promoted("v1"), Some(world.app.digest()));
     let docker = DockerConfig::anonymous();
     let reference = format!("{}/prod/app@{}", world.production.host(), world.app.digest());
-    let identity = format!("https://github.com/{workflow}");
-    Cosign::v3(sigstore, &docker).verify(&reference, &Expected::identity(&identity, issuer)).unwrap();
+    Cosign::v3(sigstore, &docker).verify(&reference, &Expected::identity(identity, issuer)).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
