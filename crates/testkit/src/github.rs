@@ -362,12 +362,21 @@ fn paged(received: &Received, all: &[Value], repeats: bool) -> Reply {
     let from = (page - 1) * size;
     let items: Vec<Value> = all.iter().skip(from).take(size).cloned().collect();
     let reply = Reply::json(200, &Value::Array(items));
-    if from + size < all.len() { next_page(reply) } else { reply }
+    match page {
+        _ if from + size < all.len() => next_page(reply),
+        1 => reply,
+        _ => linked(reply, "prev"),
+    }
 }
 
 /// Says that there is a next page, at an address that must not be asked.
-fn next_page(mut reply: Reply) -> Reply {
-    let link = "<http://127.0.0.1:1/elsewhere?page=2>; rel=\"next\"".to_owned();
+fn next_page(reply: Reply) -> Reply {
+    linked(reply, "next")
+}
+
+/// Adds a link to another page, at an address where nothing is to be asked.
+fn linked(mut reply: Reply, relation: &str) -> Reply {
+    let link = format!("<http://127.0.0.1:1/elsewhere?page=2>; rel=\"{relation}\"");
     reply.headers.push(("Link".to_owned(), link));
     reply
 }

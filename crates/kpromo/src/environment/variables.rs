@@ -22,22 +22,6 @@ pub(crate) const READ: &[Group] = &[
         ],
     },
     Group {
-        title: "Shards and traces",
-        variables: &[
-            ("KPROMO_SHARDS", "number of [shards](shards.md) of a promotion, unless `--shard` is given"),
-            ("JOB_COMPLETION_INDEX", "index of this shard, from 0; set by indexed jobs of Kubernetes"),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "URL of the collector of [traces](report.md#traces)"),
-            (
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                "URL to which traces are sent, as it is; wins over the one above",
-            ),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol of the collector; only `http/protobuf` is spoken"),
-            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the same for traces; wins over the one above"),
-            ("OTEL_SDK_DISABLED", "`true` sends no traces"),
-            ("OTEL_SERVICE_NAME", "name of the service in traces; default: `kpromo`"),
-        ],
-    },
-    Group {
         title: "Credentials of registries",
         variables: &[
             ("DOCKER_CONFIG", "folder of docker's `config.json`; default: `~/.docker`"),

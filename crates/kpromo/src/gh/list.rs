@@ -19,7 +19,7 @@ use crate::github::{GitHub, TEXT_MAX};
 
 /// The number of entries that a page is asked for: the most that GitHub allows.
 const PAGE: usize = 100;
-/// A page of fewer entries is the last one, unless a link says otherwise. Forges limit pages to 30 entries or more.
+/// Without links to other pages, a page of fewer entries is the last one: forges limit pages to 30 entries or more.
 const SMALL_PAGE: usize = 30;
 /// The maximum number of pages of a list. GitHub lists ten thousand releases.
 const PAGES_MAX: usize = 100;
@@ -181,19 +181,19 @@ async fn pages<T: DeserializeOwned>(
             return Ok(Err(answer));
         }
         let found: Vec<T> = github.parse(&answer, "a list")?;
-        let may_be_full = found.len() >= SMALL_PAGE;
         // Pages shift while somebody publishes, so an entry may come twice; a page of nothing new is none.
-        let (before, is_empty) = (all.len(), found.is_empty());
+        let (before, size_found) = (all.len(), found.len());
         all.extend(found.into_iter().filter(|one| seen.insert(id(one))));
         let is_new = all.len() > before;
         // The address of the next page is not used, because an answer does not choose where requests go.
         let links = answer.headers().get_all("link").iter();
+        let has_links = answer.headers().contains_key("link");
         let has_next = links.filter_map(|link| link.to_str().ok()).any(names_next_page);
-        match (has_next || may_be_full, is_new) {
+        match (has_next || (!has_links && size_found >= SMALL_PAGE), is_new) {
             (false, _) => return Ok(Ok(all)),
             (true, true) => {}
             // The page after the last one.
-            (true, false) if is_empty && !has_next => return Ok(Ok(all)),
+            (true, false) if size_found == 0 && !has_next => return Ok(Ok(all)),
             (true, false) => return Err(endless(github, path, "repeats itself")),
         }
     }
