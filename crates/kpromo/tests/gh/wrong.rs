@@ -38,7 +38,7 @@ fn an_asset_of_the_wrong_size_or_content_is_not_written_and_the_others_are() {
         ("forged", &format!("GitHub says {}", "a".repeat(64))),
         ("forged-large", &format!("GitHub says {}", "a".repeat(64))),
         ("odd-digest", "its digest is wrong"),
-        ("sha512", "its digest is not one of SHA-256: sha512:13"),
+        ("sha512", "its digest is not one of SHA-256: sha512:12"),
         ("uploading", "its upload to GitHub is not complete"),
         ("escape", "cannot be that of a file"),
         ("f", "not a tag of a release"),
