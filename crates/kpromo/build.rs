@@ -20,22 +20,23 @@ fn main() {
     }
     println!("cargo::rerun-if-changed=build.rs");
     let git = |words: &[&str]| if is_repository { output(Command::new("git").args(words)) } else { None };
-    let commit = git(&["rev-parse", "--short=12", "HEAD"]);
+    // Who builds from sources that are no repository says which commit they are.
+    let given = |name: &str| {
+        println!("cargo::rerun-if-env-changed={name}");
+        variable(name)
+    };
+    let commit = given("KPROMO_GIT_COMMIT").or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
     println!("cargo::rustc-env=KPROMO_GIT_COMMIT={}", named(commit));
     let time = ["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%dT%H:%M:%SZ"];
     let time = if is_repository { output(Command::new("git").args(time).env("TZ", "UTC")) } else { None };
-    println!("cargo::rustc-env=KPROMO_COMMIT_TIME={}", named(time));
+    println!("cargo::rustc-env=KPROMO_COMMIT_TIME={}", named(given("KPROMO_COMMIT_TIME").or(time)));
     let mut status = Command::new("git");
     status.args(["status", "--porcelain", "--"]).args(&sources);
     let status = if is_repository { output(&mut status) } else { None };
     let state = status.map(|status| if status.is_empty() { "clean" } else { "dirty" }.to_owned());
-    println!("cargo::rustc-env=KPROMO_TREE_STATE={}", named(state));
+    println!("cargo::rustc-env=KPROMO_TREE_STATE={}", named(given("KPROMO_TREE_STATE").or(state)));
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "cargo names its compiler to build scripts in this way alone"
-    )]
-    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let rustc = variable("RUSTC").unwrap_or_else(|| "rustc".to_owned());
     println!("cargo::rustc-env=KPROMO_RUSTC={}", named(output(Command::new(rustc).arg("--version"))));
 }
 
@@ -48,6 +49,11 @@ fn sources() -> Vec<PathBuf> {
     crates.sort();
     let of_crates = crates.iter().flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
     of_crates.chain(["../../Cargo.toml", "../../Cargo.lock", "build.rs"].map(PathBuf::from)).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "cargo and packagers speak to build scripts in this way alone")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 fn named(text: Option<String>) -> String {

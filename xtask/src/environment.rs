@@ -48,6 +48,22 @@ pub(crate) fn cargo() -> OsString {
     env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
 }
 
+/// Returns `KPROMO_GIT_COMMIT`, which a packager sets to the commit of sources that are no repository.
+pub(crate) fn git_commit() -> Option<String> {
+    env::var("KPROMO_GIT_COMMIT").ok().filter(|text| !text.is_empty())
+}
+
+/// Returns `SOURCE_DATE_EPOCH`, which a packager sets to the time of a release.
+pub(crate) fn source_date_epoch() -> Option<String> {
+    env::var("SOURCE_DATE_EPOCH").ok().filter(|text| !text.is_empty())
+}
+
+/// Returns the folder in which cargo keeps the sources of crates.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    variable("CARGO_HOME").or_else(|| Some(variable("HOME")?.join(".cargo")))
+}
+
 /// Returns whether there is a program with this name on PATH.
 pub(crate) fn on_path(program: &str) -> bool {
     env::split_paths(&path()).any(|folder| is_program(&folder.join(program)))

@@ -55,6 +55,40 @@ pub(crate) enum Error {
         "the release binary has {size} bytes, more than the {limit} it may have: what did the last change pull in?"
     )]
     TooLarge { size: u64, limit: u64 },
+
+    #[error("SOURCE_DATE_EPOCH is `{text}`: it has to be a number of seconds since 1970")]
+    Epoch { text: String },
+
+    #[error(
+        "cargo did not say which platform it builds for: `cargo --version --verbose` has no line `host:`"
+    )]
+    NoPlatform,
+
+    #[error(
+        "the release has the path {path} of this machine in it, so a build elsewhere differs: which compiler has written it?"
+    )]
+    PathInBinary { path: String },
+
+    #[error(
+        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): what depends on the folder or the time?",
+        sizes.0, sizes.1
+    )]
+    Differs { name: String, place: usize, sizes: (usize, usize) },
+
+    #[error("{} is no bill of materials: {reason}", path.display())]
+    Bom { path: PathBuf, reason: String },
+
+    #[error("the loader does not find a library of the binary (`{line}`): install it, and run this again")]
+    NoLibrary { line: String },
+
+    #[error(
+        "{} is in no Debian package, so its version is unknown: an image is made on Debian, of files of its packages",
+        path.display()
+    )]
+    NoPackage { path: PathBuf },
+
+    #[error("{} is no OCI layout, and is not replaced by one: remove it, or choose another folder by --output", path.display())]
+    NoLayout { path: PathBuf },
 }
 
 impl Error {

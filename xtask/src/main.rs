@@ -1,13 +1,21 @@
-//! The tasks of a developer: `cargo xtask test`, `sigstore`, `check`, `docs`, `size` and `bench`.
+//! The tasks of a developer: `cargo xtask test`, `sigstore`, `check`, `docs`, `size`, `bench`, `dist` and `image`.
 
+mod archive;
 mod bench;
 mod check;
 mod debian;
+mod dist;
 mod docs;
 mod environment;
 mod error;
+mod image;
+mod man;
+mod python;
+mod release;
+mod sbom;
 mod sigstore;
 mod size;
+mod sources;
 mod step;
 mod test;
 mod tools;
@@ -65,6 +73,11 @@ enum Task {
     },
     /// Measure the release binary and other tools against embedded registries, and write docs/performance.md.
     Bench(bench::Arguments),
+    /// Build the release for this machine into target/xtask/dist: an archive with manual pages and completion scripts, its
+    /// checksum and its bill of materials.
+    Dist(dist::Arguments),
+    /// Make a container image of the release, as an OCI layout, without a container engine.
+    Image(image::Arguments),
 }
 
 impl Task {
@@ -77,6 +90,8 @@ impl Task {
             Self::Docs { check } => docs::run(&workspace, check),
             Self::Size { cold } => size::run(&workspace, cold),
             Self::Bench(arguments) => bench::run(&workspace, &arguments),
+            Self::Dist(arguments) => dist::run(&workspace, &arguments),
+            Self::Image(arguments) => image::run(&workspace, &arguments),
         }
     }
 }

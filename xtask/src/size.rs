@@ -11,6 +11,19 @@ use crate::workspace::Workspace;
 /// snapshots, lint, scans, file promotion and pull requests.
 const LIMIT: u64 = 25_500_000;
 
+/// The maximum size of the binary that `cargo xtask dist` builds, in bytes.
+const RELEASE_LIMIT: u64 = 24_000_000;
+
+/// Measures the binary of a release.
+///
+/// # Errors
+/// If it is too large.
+pub(crate) fn check_release(binary: &Path) -> Result<(), Error> {
+    let size = fs::metadata(binary).map_err(Error::file("measuring", binary))?.len();
+    say(&format!("    kpromo has {:.1} MB ({size} bytes)", megabytes(size)));
+    within(size, RELEASE_LIMIT)
+}
+
 /// Builds the release binary and measures it. With `cold`, builds it in an empty folder.
 ///
 /// # Errors
@@ -39,7 +52,11 @@ fn build_and_measure(workspace: &Workspace, target: &Path, name: &str) -> Result
 }
 
 fn within_limit(size: u64) -> Result<(), Error> {
-    if size > LIMIT { Err(Error::TooLarge { size, limit: LIMIT }) } else { Ok(()) }
+    within(size, LIMIT)
+}
+
+fn within(size: u64, limit: u64) -> Result<(), Error> {
+    if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal place")]

@@ -21,8 +21,12 @@ const PACKAGES: &[Package] = &[
     Package { command: "docker-registry", package: "docker-registry" },
     Package { command: "faketime", package: "faketime" },
     Package { command: "git", package: "git" },
+    Package { command: "jq", package: "jq" },
+    Package { command: "pip3", package: "python3-pip" },
+    Package { command: "runc", package: "runc" },
     Package { command: "openssl", package: "openssl" },
     SKOPEO,
+    Package { command: "umoci", package: "umoci" },
 ];
 
 /// The tests and the benchmark copy images with it.
@@ -42,6 +46,35 @@ pub(crate) const VERSITYGW: Tool = Tool {
 /// Programs that the tests take from the folder in `KPROMO_TEST_TOOLS`. To add one, add a row. To upgrade one, change its
 /// version.
 const TOOLS: &[Tool] = &[
+    Tool {
+        name: "actionlint",
+        version: "v1.7.12",
+        source: Source::Go("github.com/rhysd/actionlint/cmd/actionlint"),
+    },
+    Tool {
+        name: "check-jsonschema",
+        version: "0.39.0",
+        source: Source::Python {
+            module: "check_jsonschema",
+            packages: &[
+                "attrs==26.1.0",
+                "certifi==2026.10.19.post1",
+                "charset-normalizer==3.5.3",
+                "check-jsonschema==0.39.0",
+                "click==8.5.1",
+                "idna==3.20",
+                "jsonschema==4.26.0",
+                "jsonschema-specifications==2025.9.1",
+                "referencing==0.37.0",
+                "regress==2026.9.1",
+                "requests==2.34.2",
+                "rpds-py==2026.9.1",
+                "ruamel.yaml==0.19.1",
+                "typing_extensions==4.16.0",
+                "urllib3==2.8.0",
+            ],
+        },
+    },
     Tool {
         name: "conformance",
         version: "v0.0.0-20260831232431-97274622c111",
@@ -67,6 +100,27 @@ const TOOLS: &[Tool] = &[
             replaced: &[],
         },
     },
+    Tool { name: "helm", version: "v3.22.0", source: Source::Go("helm.sh/helm/v3/cmd/helm") },
+    Tool {
+        name: "kubernetes-validate",
+        version: "1.37.0",
+        source: Source::Python {
+            module: "kubernetes_validate",
+            packages: &[
+                "attrs==26.1.0",
+                "importlib_resources==7.1.0",
+                "jsonschema==4.26.0",
+                "jsonschema-specifications==2025.9.1",
+                "kubernetes-validate==1.37.0",
+                "packaging==26.4",
+                "PyYAML==6.0.4",
+                "referencing==0.37.0",
+                "rpds-py==2026.9.1",
+                "typing_extensions==4.16.0",
+            ],
+        },
+    },
+    Tool { name: "kustomize", version: "v5.8.1", source: Source::Go("sigs.k8s.io/kustomize/kustomize/v5") },
     Tool {
         name: "olareg",
         version: "v0.1.2",

@@ -11,6 +11,7 @@ use std::process::Command;
 
 use crate::environment;
 use crate::error::Error;
+use crate::python;
 use crate::step::{output, step};
 
 /// A program to build.
@@ -41,6 +42,13 @@ pub(crate) enum Source {
     },
     /// A crate, built by `cargo install`.
     Crate(&'static str),
+    /// A module of Python, installed by pip.
+    Python {
+        /// The module to run.
+        module: &'static str,
+        /// Its package and all packages that this needs, each with its version: `name==1.0`.
+        packages: &'static [&'static str],
+    },
     /// A crate, built by `cargo install` with these features, separated by commas, in place of its default ones.
     CrateWith {
         /// The crate.
@@ -57,7 +65,15 @@ impl Source {
             Self::Go(name)
             | Self::GoModule { package: name, .. }
             | Self::Crate(name)
-            | Self::CrateWith { name, .. } => name.rsplit('/').next().unwrap_or(name),
+            | Self::CrateWith { name, .. }
+            | Self::Python { module: name, .. } => {
+                // The last component of a Go module's path may be its major version.
+                let is_version = |part: &&str| {
+                    part.strip_prefix('v')
+                        .is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+                };
+                name.rsplit('/').find(|part| !is_version(part)).unwrap_or(name)
+            }
         }
     }
 }
@@ -103,7 +119,8 @@ impl Cache {
             let built = build(building.path())?;
             fs::rename(&built, &file).map_err(Error::file("putting into place", &file))?;
         }
-        Ok(file)
+        // Programs in Python are folders.
+        Ok(if file.is_dir() { file.join(python::RUN) } else { file })
     }
 
     /// Installs `tools` and links each under its name in `folder`, which then serves as a search path.
@@ -139,6 +156,7 @@ fn build(tool: &Tool, folder: &Path) -> Result<PathBuf, Error> {
             (go_build(tool.name, &source.join(package), folder)?, folder.to_owned())
         }
         Source::Crate(name) => (cargo_install(tool, name, folder), folder.join("bin")),
+        Source::Python { module, packages } => return python::install(tool.name, module, packages, folder),
         Source::CrateWith { name, features } => {
             let mut command = cargo_install(tool, name, folder);
             command.args(["--no-default-features", "--features", features]);
@@ -250,6 +268,7 @@ mod tests {
         assert_eq!(TOOL.source.program(), "program");
         let module = Source::GoModule { module: "example.com/module", package: "cmd/other", replaced: &[] };
         assert_eq!(module.program(), "other");
+        assert_eq!(Source::Go("example.com/module/v5").program(), "module", "the version is no name");
         assert_eq!(Source::Crate("cargo-deny").program(), "cargo-deny");
     }
 
@@ -276,6 +295,13 @@ mod tests {
         let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
         assert_eq!(built, folder.path().join("tool-v1"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the folder it was built in is gone");
+    }
+
+    #[test]
+    fn a_program_that_is_a_folder_is_linked_by_its_script() {
+        let (folder, cache) = cache();
+        fs::create_dir(folder.path().join("tool-v1")).unwrap();
+        assert_eq!(cache.install(&TOOL).unwrap(), folder.path().join("tool-v1").join(python::RUN));
     }
 
     #[test]

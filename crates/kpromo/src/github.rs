@@ -52,6 +52,12 @@ impl GitHub {
         self.token.is_some()
     }
 
+    /// Returns a text without the token.
+    pub(crate) fn masked(&self, text: &str) -> String {
+        let token = self.token.as_ref().map(Secret::reveal).filter(|token| !token.is_empty());
+        token.map_or_else(|| text.to_owned(), |token| text.replace(token, "[secret]"))
+    }
+
     /// Returns the URL of a call.
     pub(crate) fn url(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
         let mut url = self.api.clone();

@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod credentials;
 mod defaults;
+#[cfg(feature = "embedded-registry")]
 mod demo;
 mod environment;
 mod exit;
@@ -29,6 +30,7 @@ mod reference;
 mod render;
 mod report;
 mod scans;
+#[cfg(feature = "embedded-registry")]
 mod serve;
 mod sigcheck;
 mod snapshot;
@@ -42,7 +44,9 @@ mod yaml;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Cli, Command, ManifestCommand, RegistryCommand, ReportCommand, RunCommand, SnapshotTask};
+#[cfg(feature = "embedded-registry")]
+use args::RegistryCommand;
+use args::{Cli, Command, ManifestCommand, ReportCommand, RunCommand, SnapshotTask};
 use environment::Environment;
 use exit::Exit;
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -51,6 +55,10 @@ use terminal::ErrorLine;
 fn main() -> ExitCode {
     exit::report_panics();
     let words = std::env::args_os();
+    #[cfg_attr(
+        not(feature = "embedded-registry"),
+        expect(unused_variables, reason = "only the demo looks at it")
+    )]
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
         Err(error) => {
@@ -79,10 +87,10 @@ fn main() -> ExitCode {
     } else {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
     };
-    let asked = matches.value_source("log_level") == Some(clap::parser::ValueSource::CommandLine);
     let global = match cli.command {
         // The demo is read as a text; its log speaks up where something is wrong.
-        Command::Demo(_) if !asked && !global.quiet && !global.verbose => {
+        #[cfg(feature = "embedded-registry")]
+        Command::Demo(_) if !has_log_level(&matches) && !global.quiet && !global.verbose => {
             args::Global { log_level: args::LogLevel::Warning, ..global }
         }
         _ => global,
@@ -139,8 +147,10 @@ fn main() -> ExitCode {
             Ok(args) => manifest_add::run(&args),
             Err(text) => return conflict(text),
         },
+        #[cfg(feature = "embedded-registry")]
         Command::Demo(args) => runtime.block_on(demo::run(args, &screen)),
         Command::Report(ReportCommand::Merge(args)) => report::merge_files(&args),
+        #[cfg(feature = "embedded-registry")]
         Command::Registry(RegistryCommand::Serve(args)) => runtime.block_on(serve::run(args)),
         Command::Completion { shell } => {
             let mut script = Vec::new();
@@ -159,6 +169,12 @@ fn main() -> ExitCode {
     let exit = exit.settled();
     exit.log_for_programs();
     exit.into()
+}
+
+/// Returns whether the command line sets the level of the log.
+#[cfg(feature = "embedded-registry")]
+fn has_log_level(matches: &clap::ArgMatches) -> bool {
+    matches.value_source("log_level") == Some(clap::parser::ValueSource::CommandLine)
 }
 
 /// Shows help, or says what is wrong with the command line.

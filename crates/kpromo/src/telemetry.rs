@@ -50,19 +50,24 @@ impl Collector {
         if self.is_disabled {
             return None;
         }
-        let (name, text) = match (&self.traces_endpoint, &self.endpoint) {
-            (Some(url), _) => ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url.clone()),
-            (None, Some(url)) => {
-                ("OTEL_EXPORTER_OTLP_ENDPOINT", format!("{}/v1/traces", url.trim_end_matches('/')))
-            }
+        let (name, text, path) = match (&self.traces_endpoint, &self.endpoint) {
+            (Some(url), _) => ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url, ""),
+            (None, Some(url)) => ("OTEL_EXPORTER_OTLP_ENDPOINT", url, "/v1/traces"),
             (None, None) => return None,
         };
         if let Some(protocol) = self.protocol.as_deref().filter(|protocol| *protocol != "http/protobuf") {
             return Some(Err(format!("the protocol `{protocol}` is not supported, only http/protobuf")));
         }
         // The URL may contain a password, so it is not shown.
-        let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        Some(url.filter(Url::has_host).ok_or_else(|| format!("{name} is not a URL with http or https")))
+        // It is parsed before the path is added, which would otherwise be taken for the host of a URL that has none.
+        let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        let url = url.map(|mut url| {
+            if !path.is_empty() {
+                url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+            }
+            url
+        });
+        Some(url.ok_or_else(|| format!("{name} is not a URL with http or https")))
     }
 }
 

@@ -61,6 +61,12 @@ pub struct GitHubQuirks {
     pub quota_seconds: Option<u64>,
     /// Whether the content of assets ignores ranges.
     pub ignores_ranges: bool,
+    /// Whether the rest of a content that was cut off is that of another version, with its own ETag.
+    pub replaces_when_resumed: bool,
+    /// What is written instead of `rel="next"` in `Link`.
+    pub next_relation: Option<&'static str>,
+    /// The largest page that is sent. Larger ones are cut to it, without `Link`.
+    pub page_max: Option<usize>,
     /// The scopes that the API says the token has.
     pub scopes: Option<String>,
     /// The maximum number of assets that a release is shown with.
@@ -249,7 +255,17 @@ impl State {
             [] => {
                 let visible = releases.iter().filter(|release| is_known || !release.is_draft);
                 let all: Vec<Value> = visible.map(shown).collect();
-                let reply = paged(received, &all, quirks.repeats_page);
+                if let Some(size) = quirks.page_max {
+                    let page: usize = parameter(received, "page").unwrap_or(1);
+                    let items = all.into_iter().skip((page - 1) * size).take(size);
+                    return Reply::json(200, &Value::Array(items.collect()));
+                }
+                let mut reply = paged(received, &all, quirks.repeats_page);
+                if let Some(relation) = quirks.next_relation {
+                    reply.headers.iter_mut().for_each(|(_, value)| {
+                        *value = value.replace("rel=\"next\"", relation);
+                    });
+                }
                 if quirks.repeats_page { next_page(reply) } else { reply }
             }
             ["tags", tag @ ..] => {
@@ -298,11 +314,16 @@ impl State {
         let start: usize = start.filter(|_| !all.quirks.ignores_ranges).unwrap_or(0);
         let content = asset.content.get(start..).unwrap_or_default().to_vec();
         let whole = asset.content.len();
+        let etag = ("ETag".to_owned(), format!("\"{id}\""));
         if start == 0 {
-            return Reply { status: 200, headers: Vec::new(), body: content };
+            return Reply { status: 200, headers: vec![etag], body: content };
         }
-        let range = format!("bytes {start}-{}/{whole}", whole - 1);
-        Reply { status: 206, headers: vec![("Content-Range".to_owned(), range)], body: content }
+        let range = ("Content-Range".to_owned(), format!("bytes {start}-{}/{whole}", whole - 1));
+        if all.quirks.replaces_when_resumed {
+            let other = ("ETag".to_owned(), "\"other\"".to_owned());
+            return Reply { status: 206, headers: vec![range, other], body: vec![b'x'; content.len()] };
+        }
+        Reply { status: 206, headers: vec![range, etag], body: content }
     }
 }
 
@@ -341,12 +362,21 @@ fn paged(received: &Received, all: &[Value], repeats: bool) -> Reply {
     let from = (page - 1) * size;
     let items: Vec<Value> = all.iter().skip(from).take(size).cloned().collect();
     let reply = Reply::json(200, &Value::Array(items));
-    if from + size < all.len() { next_page(reply) } else { reply }
+    match page {
+        _ if from + size < all.len() => next_page(reply),
+        1 => reply,
+        _ => linked(reply, "prev"),
+    }
 }
 
 /// Says that there is a next page, at an address that must not be asked.
-fn next_page(mut reply: Reply) -> Reply {
-    let link = "<http://127.0.0.1:1/elsewhere?page=2>; rel=\"next\"".to_owned();
+fn next_page(reply: Reply) -> Reply {
+    linked(reply, "next")
+}
+
+/// Adds a link to another page, at an address where nothing is to be asked.
+fn linked(mut reply: Reply, relation: &str) -> Reply {
+    let link = format!("<http://127.0.0.1:1/elsewhere?page=2>; rel=\"{relation}\"");
     reply.headers.push(("Link".to_owned(), link));
     reply
 }

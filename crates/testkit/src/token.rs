@@ -92,8 +92,8 @@ impl TokenRequest {
         self.issuer
     }
 
-    /// Returns the claims as a query.
-    pub(crate) fn query(&self) -> String {
+    /// Returns the claims as the query of a URL, as the token endpoints of [`Sigstore::issuer`](crate::Sigstore::issuer) take them.
+    pub fn query(&self) -> String {
         let pairs = self.claims.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
         pairs.collect::<Vec<_>>().join("&")
     }

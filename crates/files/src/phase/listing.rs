@@ -14,7 +14,7 @@ use crate::stores::{Page, StoreRead};
 
 /// A listing is given up when it has taken a page for so many wanted files: it then has mostly others.
 const FILES_A_PAGE: usize = 4;
-/// The memory for the metadata of the objects of a source, in bytes. What does not fit is asked for when it is copied.
+/// The memory for the metadata of the objects of a store, in bytes. What does not fit is asked for when it is needed.
 const METADATA_MAX: usize = 8 << 20;
 
 /// What is known of a file in a store.
@@ -42,8 +42,7 @@ pub(super) enum Ask {
 /// # Errors
 /// If the store as a whole cannot be read.
 pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) -> Result<Vec<Found>, Error> {
-    // Only metadata of a source is copied.
-    let room = Room(AtomicUsize::new(if ask == Ask::ForAbsent { METADATA_MAX } else { 0 }));
+    let room = Room(AtomicUsize::new(METADATA_MAX));
     let mut listing =
         Listing { store, names, room: &room, found: vec![None; names.len()], is_complete: false };
     listing.read().await?;
@@ -71,12 +70,12 @@ pub(super) async fn find_all(store: &dyn StoreRead, names: &[&str], ask: Ask) ->
 pub(super) async fn find_with_hashes(store: &dyn StoreRead, names: &[&str]) -> Result<Vec<Found>, Error> {
     let found = find_all(store, names, Ask::ForNothing).await?;
     let is_s3 = store.url().scheme() == Scheme::S3;
+    let room = &Room(AtomicUsize::new(METADATA_MAX));
     let complete = iter(names.iter().zip(found).map(|(name, found)| async move {
         match found {
             Found::There(object) if is_s3 && object.sha256.is_none() => {
                 let found = store.find(name).await;
-                // Only metadata of a source is copied.
-                found_by(found.map(|object| object.map(|object| Object { attributes: None, ..object })))
+                found_by(found.map(|object| object.map(|object| room.keep(object))))
             }
             found => found,
         }

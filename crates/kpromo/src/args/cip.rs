@@ -157,6 +157,7 @@ pub(crate) struct CipArgs {
 
 impl CipArgs {
     /// A dry run of these manifests, in which nothing else is asked for: no signing either.
+    #[cfg(any(test, feature = "embedded-registry"))]
     pub(crate) fn of(manifests: ManifestSource) -> Self {
         Self {
             manifests,

@@ -20,6 +20,7 @@ mod verify;
 mod vulnerabilities;
 
 use std::ffi::OsString;
+#[cfg(feature = "embedded-registry")]
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -153,8 +154,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Report(ReportCommand),
     /// Run an example promotion between registries in this process.
+    #[cfg(feature = "embedded-registry")]
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
+    #[cfg(feature = "embedded-registry")]
     #[command(subcommand)]
     Registry(RegistryCommand),
     /// Print a completion script for a shell.
@@ -190,6 +193,7 @@ pub(crate) enum ReferenceCommand {
 }
 
 /// Commands about the embedded registry.
+#[cfg(feature = "embedded-registry")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegistryCommand {
     /// Serve a registry until it is interrupted.
@@ -197,6 +201,7 @@ pub(crate) enum RegistryCommand {
 }
 
 /// Flags of `kpromo registry serve`.
+#[cfg(feature = "embedded-registry")]
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// Folder for the content. Default: memory.
@@ -214,6 +219,7 @@ pub(crate) struct ServeArgs {
 }
 
 /// Flags of `kpromo demo`.
+#[cfg(feature = "embedded-registry")]
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
     /// Keep the registries running until interrupted.

@@ -32,9 +32,12 @@ pub(crate) struct ReportArgs {
 impl ReportFlags {
     pub(super) fn resolve(self) -> ReportArgs {
         let mut reports: Vec<PathBuf> = Vec::new();
-        for report in self.report.into_iter().filter_map(|text| path(Some(text))) {
-            if !reports.contains(&report) {
-                reports.push(report);
+        for text in self.report {
+            match path(Some(text)) {
+                // As with a flag that is given once, an empty value takes back those before it.
+                None => reports.clear(),
+                Some(report) if reports.contains(&report) => {}
+                Some(report) => reports.push(report),
             }
         }
         ReportArgs { reports, metrics: path(self.metrics) }

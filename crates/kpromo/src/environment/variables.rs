@@ -22,22 +22,6 @@ pub(crate) const READ: &[Group] = &[
         ],
     },
     Group {
-        title: "Shards and traces",
-        variables: &[
-            ("KPROMO_SHARDS", "number of [shards](shards.md) of a promotion, unless `--shard` is given"),
-            ("JOB_COMPLETION_INDEX", "index of this shard, from 0; set by indexed jobs of Kubernetes"),
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", "URL of the collector of [traces](report.md#traces)"),
-            (
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-                "URL to which traces are sent, as it is; wins over the one above",
-            ),
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol of the collector; only `http/protobuf` is spoken"),
-            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the same for traces; wins over the one above"),
-            ("OTEL_SDK_DISABLED", "`true` sends no traces"),
-            ("OTEL_SERVICE_NAME", "name of the service in traces; default: `kpromo`"),
-        ],
-    },
-    Group {
         title: "Credentials of registries",
         variables: &[
             ("DOCKER_CONFIG", "folder of docker's `config.json`; default: `~/.docker`"),
@@ -100,6 +84,30 @@ pub(crate) const READ: &[Group] = &[
         ],
     },
     Group {
+        title: "Shards",
+        variables: &[
+            (
+                "KPROMO_SHARDS",
+                "number of [shards](shards.md); with `JOB_COMPLETION_INDEX` it names the shard of the run",
+            ),
+            ("JOB_COMPLETION_INDEX", "set by Kubernetes Indexed Jobs: the number of the shard, from 0"),
+        ],
+    },
+    Group {
+        title: "Traces",
+        variables: &[
+            (
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "URL of an OpenTelemetry collector: a run sends its [trace](report.md#traces) there",
+            ),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "the same for traces alone, as a complete URL"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "protocol of the collector; kpromo speaks `http/protobuf`"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "the same for traces alone"),
+            ("OTEL_SDK_DISABLED", "`true` turns traces off"),
+            ("OTEL_SERVICE_NAME", "name of the service in traces; default: `kpromo`"),
+        ],
+    },
+    Group {
         title: "Pull requests and releases",
         variables: &[
             ("GITHUB_TOKEN", "token for the API of the forge, and for pushes by HTTPS"),
@@ -134,6 +142,11 @@ pub(crate) const READ_BY_LIBRARIES: &[Group] = &[Group {
         ("NO_PROXY", "hosts for which no proxy is used; also in lower case"),
         ("SSL_CERT_FILE", "file of the authorities to trust, in place of the system's"),
         ("SSL_CERT_DIR", "folder of the authorities to trust, in place of the system's"),
+        (
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "headers for the collector of traces, such as its token; never printed",
+        ),
+        ("OTEL_RESOURCE_ATTRIBUTES", "attributes of the service in traces"),
         ("TMPDIR", "folder for temporary files, such as blobs that wait for slow registries"),
     ],
 }];

@@ -57,7 +57,16 @@ impl Assets {
     /// large as GitHub says is an error.
     pub(super) fn content<'a>(&'a self, asset: &'a Asset) -> BoxStream<'a, Result<Bytes, Error>> {
         let budget = self.github.door().budget();
-        let start = Reading { assets: self, asset, body: None, skip: 0, offset: 0, budget, is_over: false };
+        let start = Reading {
+            assets: self,
+            asset,
+            body: None,
+            version: None,
+            skip: 0,
+            offset: 0,
+            budget,
+            is_over: false,
+        };
         unfold(start, |mut state| async move {
             if state.is_over {
                 return None;
@@ -87,8 +96,14 @@ impl Assets {
         Ok((hasher.finish(), kept.map(BytesMut::freeze)))
     }
 
-    /// Opens an asset at an offset. Returns the body, and how many of its bytes are before the offset.
-    async fn open(&self, asset: &Asset, offset: u64) -> Result<(Box<BodyStream>, u64), ErrorKind> {
+    /// Opens an asset at an offset, which is after 0 only in the version that was read so far. Returns the body, and how many of
+    /// its bytes are before the offset.
+    async fn open(
+        &self,
+        asset: &Asset,
+        offset: u64,
+        version: Option<&Version>,
+    ) -> Result<(Box<BodyStream>, u64), ErrorKind> {
         // The token is sent to the API alone: the door leaves it out where a redirect leads to another origin.
         let mut request = Request::new(Method::GET, asset.url.clone(), "forge-asset", Class::BulkRead)
             .header(header::ACCEPT, HeaderValue::from_static("application/octet-stream"))
@@ -97,6 +112,10 @@ impl Assets {
             let range = HeaderValue::try_from(format!("bytes={offset}-"));
             request =
                 request.header(header::RANGE, range.map_err(|error| ErrorKind::Source(error.to_string()))?);
+            // A store that holds another version then sends that as a whole, and its ETag tells.
+            if let Some(etag) = version.and_then(Version::if_range) {
+                request = request.header(header::IF_RANGE, etag);
+            }
         }
         let request =
             self.github.authorized(request).map_err(|error| ErrorKind::Source(error.to_string()))?;
@@ -115,6 +134,9 @@ impl Assets {
                 return Err(ErrorKind::Source(self.github.refused(&answer).to_string()));
             }
         };
+        if version.is_some_and(|version| *version != Version::of(&body)) {
+            return Err(ErrorKind::Source("it was replaced while it was read".to_owned()));
+        }
         let begins = if body.status() == StatusCode::PARTIAL_CONTENT {
             let range = body.header("content-range").and_then(|range| range.strip_prefix("bytes "));
             range.and_then(|range| range.split('-').next()?.parse::<u64>().ok())
@@ -135,6 +157,31 @@ impl Assets {
     }
 }
 
+/// What tells the versions of a content apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Version {
+    etag: Option<String>,
+    last_modified: Option<String>,
+}
+
+impl Version {
+    fn of(body: &BodyStream) -> Self {
+        let text = |name: &str| body.header(name).map(str::to_owned);
+        Self { etag: text("etag"), last_modified: text("last-modified") }
+    }
+
+    /// Returns the value of `If-Range`, which takes strong ETags only (RFC 9110, section 13.1.5).
+    fn if_range(&self) -> Option<HeaderValue> {
+        let etag = self.etag.as_ref().filter(|etag| etag.starts_with('"'))?;
+        HeaderValue::try_from(etag).ok()
+    }
+
+    /// Returns whether two parts of a content can be told to be of one version.
+    fn is_known(&self) -> bool {
+        self.etag.is_some() || self.last_modified.is_some()
+    }
+}
+
 fn wrong_size(asset: &Asset, found: &str) -> ErrorKind {
     ErrorKind::Source(format!("it has {found} bytes, and GitHub says {}", asset.size))
 }
@@ -144,6 +191,8 @@ struct Reading<'a> {
     assets: &'a Assets,
     asset: &'a Asset,
     body: Option<Box<BodyStream>>,
+    /// The version that was read so far.
+    version: Option<Version>,
     /// The number of bytes of the body that were read before.
     skip: u64,
     offset: u64,
@@ -190,7 +239,14 @@ impl Reading<'_> {
                 None if self.offset == self.asset.size && self.offset > 0 => return Ok(None),
                 none => {
                     self.budget.attempt();
-                    let (body, skip) = self.assets.open(self.asset, self.offset).await?;
+                    let version = self.version.as_ref().filter(|_| self.offset > 0);
+                    if version.is_some_and(|version| !version.is_known()) && self.asset.sha256.is_none() {
+                        let why =
+                            "its content broke off, and GitHub tells neither its digest nor its version";
+                        return Err(ErrorKind::Source(why.to_owned()));
+                    }
+                    let (body, skip) = self.assets.open(self.asset, self.offset, version).await?;
+                    self.version = Some(Version::of(&body));
                     self.skip = skip;
                     none.insert(body)
                 }

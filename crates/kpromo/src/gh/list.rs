@@ -9,6 +9,7 @@ use oci_types::text::{printable, visible};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use transport::{Answer, Class, Request};
+use url::Url;
 
 use super::asset::Asset;
 use super::jobs::Job;
@@ -18,8 +19,12 @@ use crate::github::{GitHub, TEXT_MAX};
 
 /// The number of entries that a page is asked for: the most that GitHub allows.
 const PAGE: usize = 100;
+/// Without links to other pages, a page of fewer entries is the last one: forges limit pages to 30 entries or more.
+const SMALL_PAGE: usize = 30;
 /// The maximum number of pages of a list. GitHub lists ten thousand releases.
 const PAGES_MAX: usize = 100;
+/// The maximum size of an asset, in bytes: 5 TiB, as object stores have it.
+const ASSET_MAX: u64 = 5 << 40;
 /// The maximum size of a page, in bytes. A release of two hundred assets has about 400 KB.
 const PAGE_MAX: u64 = 64 << 20;
 /// The number of questions at the same time. The limits of the host say how many requests are sent.
@@ -176,20 +181,31 @@ async fn pages<T: DeserializeOwned>(
             return Ok(Err(answer));
         }
         let found: Vec<T> = github.parse(&answer, "a list")?;
-        let is_full = found.len() >= PAGE;
         // Pages shift while somebody publishes, so an entry may come twice; a page of nothing new is none.
-        let before = all.len();
+        let (before, size_found) = (all.len(), found.len());
         all.extend(found.into_iter().filter(|one| seen.insert(id(one))));
         let is_new = all.len() > before;
         // The address of the next page is not used, because an answer does not choose where requests go.
-        let has_next = answer.header("link").is_some_and(|link| link.contains("rel=\"next\""));
-        match (has_next || is_full, is_new) {
+        let links = answer.headers().get_all("link").iter();
+        let has_links = answer.headers().contains_key("link");
+        let has_next = links.filter_map(|link| link.to_str().ok()).any(names_next_page);
+        match (has_next || (!has_links && size_found >= SMALL_PAGE), is_new) {
             (false, _) => return Ok(Ok(all)),
             (true, true) => {}
+            // The page after the last one.
+            (true, false) if size_found == 0 && !has_next => return Ok(Ok(all)),
             (true, false) => return Err(endless(github, path, "repeats itself")),
         }
     }
     Err(endless(github, path, &format!("has more than {PAGES_MAX} pages")))
+}
+
+/// Returns whether a `Link` header names a next page (RFC 8288), in any of its notations.
+fn names_next_page(link: &str) -> bool {
+    link.to_ascii_lowercase().split([';', ',']).any(|parameter| {
+        let Some((name, value)) = parameter.split_once('=') else { return false };
+        name.trim() == "rel" && value.trim().trim_matches('"').split_whitespace().any(|word| word == "next")
+    })
 }
 
 fn endless(github: &GitHub, path: &[&str], why: &str) -> Failure {
@@ -234,9 +250,9 @@ fn asset(
     let (owner, repository) = (job.entry.owner.as_str(), job.entry.repository.as_str());
     let id = answer.id.to_string();
     let url = github.url(&["repos", owner, repository, "releases", "assets", &id], &[]);
-    // It is printed and never requested.
-    let shown = answer.browser_download_url.as_deref().unwrap_or(url.as_str());
-    let shown = printable(shown, TEXT_MAX);
+    // It is printed and never requested. As a URL it has no quotation marks, which end it in the lines that scripts read.
+    let address = answer.browser_download_url.as_deref().and_then(|text| Url::parse(text).ok());
+    let shown = printable(&github.masked(address.as_ref().unwrap_or(&url).as_str()), TEXT_MAX);
     let unusable = |why: String| (shown.clone(), format!("{shown}: {why}"));
     let tag: ReleaseTag =
         release.tag_name.parse().map_err(|error| unusable(format!("its tag is {error}")))?;
@@ -253,10 +269,18 @@ fn asset(
             Some(hex) => {
                 Some(hex.parse().map_err(|error| unusable(format!("its digest is wrong: {error}")))?)
             }
-            // Another algorithm.
-            None => None,
+            None => {
+                let digest = printable(&github.masked(digest), TEXT_MAX);
+                return Err(unusable(format!("its digest is not one of SHA-256: {digest}")));
+            }
         },
     };
+    if answer.size > ASSET_MAX {
+        return Err(unusable(format!(
+            "GitHub says that it has {} bytes, and 5 TiB are the most",
+            answer.size
+        )));
+    }
     // What clients upload without a thought says nothing.
     let content_type = answer.content_type.clone().filter(|kind| {
         let is_header = kind.bytes().all(|byte| (b' '..=b'~').contains(&byte));

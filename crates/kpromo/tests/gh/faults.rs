@@ -51,6 +51,22 @@ fn behind_relays_that_fail_everything_arrives_and_nothing_false() {
     assert_eq!(scene.files(), expected("acme/tool", &releases));
 }
 
+/// The rest of another version must not be joined to the start of the first one. Without a digest only the version tells.
+#[test]
+fn a_content_that_was_replaced_when_it_is_continued_is_not_written() {
+    let releases = vec![release("v1", vec![old_asset(1, "old", 1 << 20)])];
+    let scene = Scene::new(releases);
+    let api = Relay::start(&scene.github.host(), |_| Fault::None);
+    let cut = |asked: &Asked| if asked.number == 0 { Fault::CutBody } else { Fault::None };
+    let objects = Relay::start(&scene.github.objects_host(), cut);
+    let redirect_to = Some(format!("http://{}", objects.host()));
+    scene.github.set(GitHubQuirks { redirect_to, replaces_when_resumed: true, ..GitHubQuirks::default() });
+    let ran = run(scene.command(&format!("http://{}/api", api.host()), &[]));
+    assert_eq!(ran.code, 30, "{}", ran.stderr);
+    assert!(ran.stderr.contains("it was replaced while it was read"), "{}", ran.stderr);
+    assert!(scene.files().is_empty());
+}
+
 #[test]
 fn a_content_that_breaks_off_is_continued_where_it_broke_off() {
     for ignores_ranges in [false, true] {

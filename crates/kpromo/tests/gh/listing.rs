@@ -25,6 +25,39 @@ fn all_pages_are_read_without_drafts_and_without_following_addresses() {
     assert_eq!(ran.stdout.lines().count(), 229);
 }
 
+/// Other forges and proxies write links otherwise than GitHub, or cut pages without one.
+#[test]
+fn a_list_is_whole_whichever_way_its_pages_are_linked() {
+    let releases: Vec<GitHubRelease> =
+        (1..=130).map(|id| release(&format!("v{id}"), vec![asset(id, "f", 10)])).collect();
+    let relations = ["rel=next", "REL=\"next\"", "rel = \"last next\""];
+    let linked = relations.map(|relation| (Some(relation), None));
+    for (next_relation, page_max) in linked.into_iter().chain([(None, Some(50))]) {
+        let scene = Scene::new(releases.clone());
+        scene.github.set(GitHubQuirks { next_relation, page_max, ..GitHubQuirks::default() });
+        let ran = scene.run(&["--dry-run"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(ran.stdout.lines().count(), 130, "{next_relation:?} {page_max:?}");
+    }
+}
+
+#[test]
+fn a_digest_that_cannot_be_checked_is_no_reason_to_copy_unchecked() {
+    for digest in ["sha512:ab", "sha256-ab", "md5:00"] {
+        let mut odd = asset(1, "odd", 10);
+        odd.digest = Some(digest.to_owned());
+        let scene = Scene::new(vec![release("v1", vec![odd, asset(2, "good", 10)])]);
+        let ran = scene.run(&[]);
+        assert_eq!(ran.code, 30, "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("its digest is not one of SHA-256: {digest}")),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(scene.files().len(), 1);
+    }
+}
+
 #[test]
 fn a_release_of_many_assets_is_listed_by_itself() {
     let assets = (1..=150).map(|id| asset(id, &format!("f{id}"), 10)).collect();

@@ -164,17 +164,3 @@ async fn an_address_that_is_no_page_of_the_forge_is_not_printed() {
         assert_eq!(scene.propose(&[]).stdout, expected.unwrap_or(&own), "{page}");
     }
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_limit_of_the_forge_is_told_with_the_time_to_wait() {
-    let scene = Scene::new().await;
-    let quirks = ForgeQuirks { refuse_pulls: Some(403), retry_after: Some(7200), ..ForgeQuirks::default() };
-    scene.forge.set(quirks);
-    let ran = scene.propose(&[]);
-    assert_eq!(ran.code, 20);
-    assert!(
-        ran.stderr.contains("rate limit is used up") && ran.stderr.contains("again in "),
-        "{}",
-        ran.stderr
-    );
-}

@@ -216,7 +216,7 @@ impl<'t> Region<'_, 't> {
                     let column = match index {
                         0 => Some(column),
                         // The first digest has none before it.
-                        ..=FIRST_ROW => None,
+                        1..=FIRST_ROW => None,
                         _ => Some(self.text.before(entry.range.start).len()),
                     };
                     return match previous {

@@ -76,13 +76,10 @@ impl Api {
 
     fn create(&mut self, slug: &str, received: &Received, branches: &Branches<'_>) -> Reply {
         if let Some(status) = self.quirks.refuse_pulls {
-            let mut reply = Reply::json(
+            return Reply::json(
                 status,
                 &json!({ "message": "Resource not accessible by personal access token" }),
             );
-            let wait = self.quirks.retry_after.map(|seconds| ("Retry-After".to_owned(), seconds.to_string()));
-            reply.headers.extend(wait);
-            return reply;
         }
         let body: Value = serde_json::from_slice(&received.body).unwrap_or_default();
         let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();

@@ -30,8 +30,6 @@ pub struct ForgeQuirks {
     pub ignores_head: bool,
     /// The address that the API names for every pull request, in place of its own.
     pub page: Option<String>,
-    /// The seconds that the answer to a refused creation names in `Retry-After`.
-    pub retry_after: Option<u64>,
     /// Whether pushes are answered 502 after they have arrived.
     pub loses_pushes: bool,
 }

@@ -1,0 +1,135 @@
+//! The sources of a release: which commit they are, of which time, and a copy of them at another place.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::environment;
+use crate::error::Error;
+use crate::step::output;
+use crate::workspace::Workspace;
+
+/// What a release says about its sources. It replaces everything that would differ from build to build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    /// The commit, abbreviated to twelve digits, with `-dirty` if files have changed since.
+    pub(crate) commit: String,
+    /// The time of the release in seconds since 1970: `SOURCE_DATE_EPOCH`, or else the time of the commit.
+    pub(crate) epoch: u64,
+}
+
+/// What follows the commit if files have changed since.
+pub(crate) const DIRTY: &str = "-dirty";
+
+impl Stamp {
+    /// Reads the commit of the checkout, and its time. Where there is no repository, `KPROMO_GIT_COMMIT` and
+    /// `SOURCE_DATE_EPOCH` say both.
+    ///
+    /// # Errors
+    /// If git cannot tell, or if `SOURCE_DATE_EPOCH` is not a number.
+    pub(crate) fn read(workspace: &Workspace) -> Result<Self, Error> {
+        let commit = match environment::git_commit() {
+            Some(commit) => commit,
+            None => ask(workspace, &["describe", "--always", "--abbrev=12", "--exclude=*", "--dirty"])?,
+        };
+        let epoch = match environment::source_date_epoch() {
+            Some(text) => text,
+            None => ask(workspace, &["show", "--no-patch", "--format=%ct", "HEAD"])?,
+        };
+        let epoch = epoch.parse().map_err(|_| Error::Epoch { text: epoch })?;
+        Ok(Self { commit, epoch })
+    }
+
+    /// Returns the time as RFC 3339 has it, in UTC.
+    pub(crate) fn time(&self) -> String {
+        let seconds = i64::try_from(self.epoch).unwrap_or(i64::MAX);
+        jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
+    }
+}
+
+/// Copies the sources to another folder: what git tracks, and new files that it does not ignore. Where there is no repository,
+/// all files except those of the build folder.
+///
+/// # Errors
+/// If git cannot list them, or if a file cannot be copied.
+pub(crate) fn copy(workspace: &Workspace, to: &Path) -> Result<(), Error> {
+    let names = if workspace.root().join(".git").exists() {
+        let list = ask(workspace, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+        list.split('\0').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    } else {
+        let mut names = Vec::new();
+        walk(workspace.root(), "", &mut names)?;
+        names
+    };
+    for name in &names {
+        let (from, to) = (workspace.root().join(name), to.join(name));
+        // A deleted file is listed until the deletion is committed.
+        if !from.is_file() {
+            continue;
+        }
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+        }
+        fs::copy(&from, &to).map_err(Error::file("copying to", to))?;
+    }
+    Ok(())
+}
+
+/// Lists the files below a folder of the checkout, without build folders.
+fn walk(root: &Path, below: &str, names: &mut Vec<String>) -> Result<(), Error> {
+    let folder = root.join(below);
+    for entry in fs::read_dir(&folder).map_err(Error::file("listing", &folder))? {
+        let entry = entry.map_err(Error::file("listing", &folder))?;
+        let name = format!("{below}{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type().map_err(Error::file("reading", entry.path()))?;
+        if kind.is_file() {
+            names.push(name);
+        } else if kind.is_dir() && entry.file_name() != "target" {
+            walk(root, &format!("{name}/"), names)?;
+        }
+    }
+    Ok(())
+}
+
+fn ask(workspace: &Workspace, arguments: &[&str]) -> Result<String, Error> {
+    let mut git = Command::new("git");
+    git.current_dir(workspace.root()).args(arguments);
+    Ok(output("asking git about the sources", &mut git)?.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_release_is_shown_in_utc() {
+        let at = |epoch| Stamp { commit: String::new(), epoch }.time();
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(1_795_000_000), "2026-11-18T11:06:40Z");
+    }
+
+    #[test]
+    fn a_copy_has_the_sources_and_nothing_that_git_ignores() {
+        let workspace = Workspace::locate().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        copy(&workspace, folder.path()).unwrap();
+        let own = |root: &Path| fs::read(root.join("xtask/src/sources.rs")).unwrap();
+        assert_eq!(own(folder.path()), own(workspace.root()));
+        assert!(folder.path().join("Cargo.lock").is_file());
+        assert!(!folder.path().join("target").exists() && !folder.path().join(".git").exists());
+    }
+
+    #[test]
+    fn sources_without_a_repository_are_all_files_but_those_of_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["Cargo.toml", "crates/one/src/lib.rs", "target/debug/one", "fuzz/target/two"] {
+            let file = folder.path().join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let mut names = Vec::new();
+        walk(folder.path(), "", &mut names).unwrap();
+        names.sort();
+        assert_eq!(names, ["Cargo.toml", "crates/one/src/lib.rs"]);
+    }
+}
