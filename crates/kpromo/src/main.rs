@@ -55,14 +55,10 @@ use terminal::ErrorLine;
 fn main() -> ExitCode {
     exit::report_panics();
     let words = std::env::args_os();
-    #[cfg_attr(
-        not(feature = "embedded-registry"),
-        expect(unused_variables, reason = "only the demo looks at it")
-    )]
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
         Err(error) => {
-            // The error is in the command line, and so is the wish for JSON.
+            // The error is in the command line, and so is the request for JSON.
             if args::asks_for_json(std::env::args_os()) {
                 terminal::use_json();
             }
