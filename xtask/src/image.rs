@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
     /// Name of the image in the layout. Default: the version.
     #[arg(long, value_name = "TAG")]
     tag: Option<String>,
-    /// Label to add, such as org.opencontainers.image.source=https://example.com/kpromo.
+    /// Label to add, such as `org.opencontainers.image.source=https://example.com/kpromo`.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     labels: Vec<(String, String)>,
     /// Leave out git, which runs over a diff need.

@@ -3,7 +3,7 @@
 //! A run has typed phases: [`read`] asks the stores, [`plan`] decides what to do, [`Confirmed::when`] makes the write access, and
 //! [`carry_out`] copies. Only the last can write. [`describe_folder`] makes a manifest of a folder.
 //!
-//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces, [`look`] finds what it has, and [`transfer`]
+//! A [`Store`] can be used by itself: [`StoreRead`] and [`StoreWrite`] are its two faces, [`look`] finds what it has, and [`transfer()`]
 //! writes a content to several stores. Every request goes through
 //! [`transport`]'s door. This crate knows no terminal and no environment. See `docs/design/files.md`.
 
