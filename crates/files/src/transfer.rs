@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::future::{join, join_all};
-use futures_util::stream::{BoxStream, StreamExt as _, unfold};
+use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use manifest::files::{Scheme, Sha256};
 use tokio_util::sync::CancellationToken;
 use transport::{Budget, Retry};
@@ -39,7 +39,6 @@ struct Resumed<'a> {
     /// Whether the store refuses to give the rest.
     is_whole: bool,
     budget: Budget,
-    is_over: bool,
 }
 
 /// Returns the content of an object in pieces.
@@ -50,26 +49,10 @@ pub(crate) fn content<'a>(
     first: Option<Content>,
 ) -> BoxStream<'a, Result<Bytes, Error>> {
     let budget = Budget::new(Retry::default());
-    let start = Resumed {
-        store,
-        name,
-        object,
-        content: first,
-        offset: 0,
-        known: 0,
-        is_whole: false,
-        budget,
-        is_over: false,
-    };
-    unfold(start, |mut state| async move {
-        if state.is_over {
-            return None;
-        }
-        let piece = state.next().await.transpose()?;
-        state.is_over = piece.is_err();
-        Some((piece, state))
-    })
-    .boxed()
+    let start = Resumed { store, name, object, content: first, offset: 0, known: 0, is_whole: false, budget };
+    let pieces =
+        try_unfold(start, |mut state| async move { Ok(state.next().await?.map(|piece| (piece, state))) });
+    pieces.boxed()
 }
 
 impl Resumed<'_> {
@@ -299,7 +282,7 @@ async fn small(
     Ok(join_all(writes).await)
 }
 
-/// Writes an object. Where what came back is no store's answer, and the object is not there, it is written again.
+/// Writes an object. If the answer does not prove the write and the object is absent, it is written again.
 async fn put(target: &Target<'_>, content: &Bytes) -> Result<Written, Error> {
     let mut budget = Budget::new(Retry { attempts: WRITES, ..Retry::default() });
     loop {

@@ -22,7 +22,7 @@ pub(crate) enum ColorWhen {
 pub(crate) struct ColorVariables {
     /// `NO_COLOR` is set and not empty: no colors.
     pub(crate) no_color: bool,
-    /// `CLICOLOR_FORCE` is set, and not 0: colors also where there is no terminal.
+    /// `CLICOLOR_FORCE` is set and not 0: colors are used even if the output is not a terminal.
     pub(crate) force: bool,
     /// `CLICOLOR` is 0: no colors.
     pub(crate) off: bool,

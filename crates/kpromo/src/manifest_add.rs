@@ -131,7 +131,7 @@ fn find(
         let wanted = manifests.manifests.iter().filter(|manifest| is_wanted(manifest));
         wanted.flat_map(|manifest| &manifest.images).any(|image| image.name == *name)
     };
-    // A reference of another registry is no name, unless an image has it.
+    // A reference with a registry is accepted as a name only if an image already has that name.
     let Some(name) = image.name.clone().filter(|name| image.reference.is_none() || lists(name)) else {
         let text = "no manifest has a staging registry that the image is below".to_owned();
         return Err(Failure::new(Exit::Invalid, text).help("name the image as the manifest does"));

@@ -24,7 +24,7 @@ pub(crate) fn read<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Di
 fn message(error: &Error) -> String {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
-            format!("there is no field `{}` here; the fields are {}", shown(field), names(expected))
+            format!("unknown field `{}`; expected one of {}", shown(field), names(expected))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
             format!("`{}` is none of {}", shown(variant), names(expected))
@@ -112,10 +112,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place_and_without_the_words_of_the_parser() {
         for (text, expected) in [
-            (
-                "name: a\nnmae: b",
-                "kpromo.yaml:2:1: there is no field `nmae` here; the fields are `name`, `number`",
-            ),
+            ("name: a\nnmae: b", "kpromo.yaml:2:1: unknown field `nmae`; expected one of `name`, `number`"),
             ("number: many", "kpromo.yaml:1:9: expected a whole number"),
             ("number: -1", "kpromo.yaml:1:9: "),
             ("flag: perhaps", "kpromo.yaml:1:7: expected true or false"),

@@ -23,7 +23,7 @@ fn check(text: &str) -> (Vec<String>, usize) {
         let before = line.find("kpromo ").filter(|at| *at == 0 || line[..*at].ends_with([' ', '\t']));
         let Some(at) = before else { continue };
         let words: Vec<&str> = line[at..].split_whitespace().collect();
-        // A word that is no command begins a sentence, or is a placeholder.
+        // A word that is not a command is the start of a sentence or a placeholder.
         let is_command = words.get(1).is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_lowercase()));
         if !is_command {
             continue;
@@ -31,7 +31,7 @@ fn check(text: &str) -> (Vec<String>, usize) {
         calls += 1;
         let found = [3_usize, 2].iter().find_map(|length| section(&words.get(..*length)?.join(" ")));
         let Some(section) = found else {
-            wrong.push(format!("there is no such command: {line}"));
+            wrong.push(format!("unknown command: {line}"));
             continue;
         };
         let words =
@@ -41,7 +41,7 @@ fn check(text: &str) -> (Vec<String>, usize) {
             let known =
                 |text: &str| [" ", "`", "[", "="].iter().any(|end| text.contains(&format!("`{flag}{end}")));
             if !known(section) && !section_of_all().is_some_and(known) {
-                wrong.push(format!("there is no flag {flag}: {line}"));
+                wrong.push(format!("unknown flag {flag}: {line}"));
             }
         }
     }
@@ -79,10 +79,7 @@ fn commands_and_flags_that_do_not_exist_are_found() {
     let (wrong, calls) = check(text);
     assert_eq!(calls, 4);
     let begins: Vec<&str> = wrong.iter().map(|what| what.split(':').next().unwrap()).collect();
-    assert_eq!(
-        begins,
-        ["there is no flag --no-such", "there is no such command", "there is no flag --bases"]
-    );
+    assert_eq!(begins, ["unknown flag --no-such", "unknown command", "unknown flag --bases"]);
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn a_fault_of_the_configuration_is_shown_with_its_line_and_in_words_of_the_refer
     let config = desk.write("kpromo.yaml", "signing:\n  acount: a@b.c\n");
     let ran = kpromo_with(&["snapshot", "--config", config.to_str().unwrap(), "r.example"]);
     assert!(
-        ran.stderr.contains("error: there is no field `acount` here; the fields are `account`"),
+        ran.stderr.contains("error: unknown field `acount`; expected one of `account`"),
         "{}",
         ran.stderr
     );

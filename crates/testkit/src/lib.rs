@@ -64,7 +64,7 @@ pub use issuer::Issuer;
 pub use loopback::Reply;
 pub use occurrences::{Occurrences, OccurrencesFault, OccurrencesRequest};
 pub use olareg::Olareg;
-pub use relay::{Asked, Fault, Relay};
+pub use relay::{Asked, Fault, Relay, flaky};
 pub use sigstore::{Rekor, Sigstore};
 pub use skopeo::Skopeo;
 pub use slsa_verifier::{Summary, verify_summary};

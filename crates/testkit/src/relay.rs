@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -79,6 +79,24 @@ struct Session {
     persisted: u64,
     /// The answer that has completed it.
     done: Option<Vec<u8>>,
+}
+
+/// Returns faults for a bad line: one request in twenty is answered 503, and as many break off before, within or after the answer.
+pub fn flaky() -> impl Fn(&Asked) -> Fault + Send + Sync + 'static {
+    let seed = AtomicUsize::new(0);
+    move |_| {
+        let number = seed.fetch_add(1, Ordering::SeqCst) as u64;
+        let mixed =
+            number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).wrapping_mul(0xff51_afd7_ed55_8ccd)
+                >> 40;
+        match mixed % 80 {
+            0..4 => Fault::Status(503, String::new()),
+            4..6 => Fault::Reset,
+            6..8 => Fault::LoseAnswer,
+            8..10 => Fault::CutBody,
+            _ => Fault::None,
+        }
+    }
 }
 
 impl Relay {

@@ -21,7 +21,7 @@ const PLATFORMS: usize = 4;
 /// The index of the canonical region. Host 0 is staging.
 const CANONICAL: usize = 1;
 const REFUSED: f64 = 0.01;
-/// The private key that signs, in PKCS #8. It is public here, and nobody trusts it: its number is 0x0101…01.
+/// The private key of the signer, in PKCS #8, with the number 0x0101…01. It is published here, so no one may trust it.
 const KEY: &str = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQGhRANCAARv8DuUkkHO\
                    Ha3UNRnmlg4KhbQaaaBcMoEDqivOFZTKFjxPdTpVvwHcU/bAsMfu54tAxv99JaluIoK5ic73HBRK";
 /// Kills a command with SIGKILL after the first argument, in seconds, and runs it again. Fails if the command ended before.
@@ -55,8 +55,8 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
         title: "One promotion in four shards".to_owned(),
         about: format!(
             "{images} new images of {PLATFORMS} platforms with 2 layers of 64 KiB each to {REGIONS} regions, and signatures and \
-             records by a key in one of them; 20 ms latency; every host, staging too, bears {} requests/s with a burst \
-             of {}. One process promotes all; then {SHARDS} processes at once promote the regions of one shard each \
+             records by a key in one of them; 20 ms latency. Each host, including staging, allows {} requests/s with a \
+             burst of {}. One process promotes all; then {SHARDS} processes at once promote the regions of one shard each \
              (`--shard 0/{SHARDS}` and so on); then the same, where the process with the canonical region is killed (SIGKILL) \
              halfway and started again. Every shard reads all images from staging, whose quota then is the limit, and the \
              canonical region signs when its shard has copied all images: shards save no time where quotas are the limit. In the \

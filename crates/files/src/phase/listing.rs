@@ -129,7 +129,7 @@ fn listed(store: &dyn StoreRead, object: Object) -> Found {
 struct Room(AtomicUsize);
 
 impl Room {
-    /// Returns the object, without its metadata if there is no room for it.
+    /// Returns the object. Its metadata is dropped if the memory for metadata is used up.
     fn keep(&self, object: Object) -> Object {
         let Some(attributes) = &object.attributes else { return object };
         let memory = attributes.memory();

@@ -16,7 +16,7 @@ pub(crate) const READ: &[Group] = &[
         variables: &[
             ("KPROMO_CONFIG", "the [configuration](configuration.md) file, unless `--config` names one"),
             ("NO_COLOR", "disables colors, whatever its value, unless it is empty; `--color` wins"),
-            ("CLICOLOR_FORCE", "uses colors also where there is no terminal, unless it is `0`"),
+            ("CLICOLOR_FORCE", "enables colors even if the output is not a terminal, unless it is `0`"),
             ("CLICOLOR", "disables colors if it is `0`"),
             ("TERM", "disables colors and progress if it is `dumb`"),
         ],

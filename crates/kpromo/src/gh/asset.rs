@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
 use files::{Error, ErrorKind, Hasher, Hashes};
-use futures_util::stream::{BoxStream, StreamExt as _, unfold};
+use futures_util::stream::{BoxStream, StreamExt as _, try_unfold};
 use http::{HeaderValue, Method, StatusCode, header};
 use manifest::files::Sha256;
 use manifest::releases::ReleaseTag;
@@ -57,25 +57,10 @@ impl Assets {
     /// large as GitHub says is an error.
     pub(super) fn content<'a>(&'a self, asset: &'a Asset) -> BoxStream<'a, Result<Bytes, Error>> {
         let budget = self.github.door().budget();
-        let start = Reading {
-            assets: self,
-            asset,
-            body: None,
-            version: None,
-            skip: 0,
-            offset: 0,
-            budget,
-            is_over: false,
-        };
-        unfold(start, |mut state| async move {
-            if state.is_over {
-                return None;
-            }
-            let piece = state.next().await.transpose()?;
-            state.is_over = piece.is_err();
-            Some((piece, state))
-        })
-        .boxed()
+        let start = Reading { assets: self, asset, body: None, version: None, skip: 0, offset: 0, budget };
+        let pieces =
+            try_unfold(start, |mut state| async move { Ok(state.next().await?.map(|piece| (piece, state))) });
+        pieces.boxed()
     }
 
     /// Reads an asset for its hashes, and returns its content too if it has at most `keep` bytes.
@@ -197,7 +182,6 @@ struct Reading<'a> {
     skip: u64,
     offset: u64,
     budget: Budget,
-    is_over: bool,
 }
 
 impl Reading<'_> {

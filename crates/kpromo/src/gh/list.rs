@@ -166,7 +166,7 @@ async fn get(github: &GitHub, path: &[&str], query: &[(&str, &str)]) -> Result<A
     github.send(request.limit(PAGE_MAX)).await
 }
 
-/// Reads all pages of a list. Returns the answer if there is no such list.
+/// Reads all pages of a list. If the list does not exist, returns the answer that says so.
 async fn pages<T: DeserializeOwned>(
     github: &GitHub,
     path: &[&str],

@@ -2,33 +2,14 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use files::Attributes;
-use testkit::{Asked, FakeGcs, Fault, Relay, VersityGw};
+use testkit::{FakeGcs, Fault, Relay, VersityGw, flaky};
 
 use super::scene::Scene;
 use super::stores::{REGION, command, content, manifests, put, runtime, sha256};
 use super::support::{Desk, run};
-
-/// One request in twenty is refused with 503, and as many are cut off before, within or after the answer.
-fn flaky() -> impl Fn(&Asked) -> Fault + Send + Sync + 'static {
-    let seed = AtomicUsize::new(0);
-    move |_| {
-        let number = seed.fetch_add(1, Ordering::SeqCst) as u64;
-        let mixed =
-            number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).wrapping_mul(0xff51_afd7_ed55_8ccd)
-                >> 40;
-        match mixed % 80 {
-            0..4 => Fault::Status(503, String::new()),
-            4..6 => Fault::Reset,
-            6..8 => Fault::LoseAnswer,
-            8..10 => Fault::CutBody,
-            _ => Fault::None,
-        }
-    }
-}
 
 #[test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]

@@ -1,29 +1,9 @@
 //! What goes wrong between here and GitHub.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use testkit::{Asked, Fault, GitHubQuirks, GitHubRelease, Relay};
+use testkit::{Asked, Fault, GitHubQuirks, GitHubRelease, Relay, flaky};
 
 use super::scene::{Scene, asset, expected, old_asset, release};
 use super::support::run;
-
-/// One request in twenty is refused with 503, and as many are cut off before, within or after the answer.
-fn flaky() -> impl Fn(&Asked) -> Fault + Send + Sync + 'static {
-    let seed = AtomicUsize::new(0);
-    move |_| {
-        let number = seed.fetch_add(1, Ordering::SeqCst) as u64;
-        let mixed =
-            number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23).wrapping_mul(0xff51_afd7_ed55_8ccd)
-                >> 40;
-        match mixed % 80 {
-            0..4 => Fault::Status(503, String::new()),
-            4..6 => Fault::Reset,
-            6..8 => Fault::LoseAnswer,
-            8..10 => Fault::CutBody,
-            _ => Fault::None,
-        }
-    }
-}
 
 fn through(scene: &Scene, api: &Relay, objects: &Relay) -> std::process::Command {
     let redirect_to = Some(format!("http://{}", objects.host()));

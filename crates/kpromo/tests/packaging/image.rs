@@ -50,7 +50,7 @@ fn as_root(program: &str) -> Command {
     sudo
 }
 
-/// An image as a container: unpacked, with a read-only file system, `/tmp`, the host's network and the folder `/work`.
+/// An image as a container: unpacked, with a read-only file system, `/tmp`, the host's network and the folder `/manifests`.
 struct Container<'a> {
     world: &'a World,
     bundle: PathBuf,
@@ -77,7 +77,7 @@ impl<'a> Container<'a> {
             json!({ "destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["mode=1777"] }),
         );
         mounts.push(
-            json!({ "destination": "/work", "type": "bind", "source": work, "options": ["rbind", "ro"] }),
+            json!({ "destination": "/manifests", "type": "bind", "source": work, "options": ["rbind", "ro"] }),
         );
         Self { world, bundle, config }
     }
@@ -173,7 +173,8 @@ async fn the_image_runs_confined_and_is_promoted_signed_and_verified_by_itself()
     std::fs::copy(key, world.desk.path("work/cosign.key")).unwrap();
     std::fs::set_permissions(world.desk.path("work/cosign.key"), readable(0o644)).unwrap();
     std::fs::set_permissions(world.desk.path(""), readable(0o755)).unwrap();
-    let promote = ["cip", "--manifest=/work/manifest.yaml", "--confirm", "--signing-key=/work/cosign.key"];
+    let promote =
+        ["cip", "--manifest=/manifests/manifest.yaml", "--confirm", "--signing-key=/manifests/cosign.key"];
     let ran = container.run(&promote);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
 
@@ -210,7 +211,7 @@ async fn git_in_the_image_reads_a_repository_of_another_user() {
     succeed(copy);
     let ran = container.run(&[
         "cip",
-        "--manifest=/work/checkout/manifest.yaml",
+        "--manifest=/manifests/checkout/manifest.yaml",
         "--diff-base=HEAD^",
         "--sign=false",
     ]);

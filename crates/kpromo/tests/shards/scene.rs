@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use oci::{AttachedTag, Digest, RepositoryPath};
-use registry::sample::{Recipe, Sample};
+use oci::{AttachedTag, Digest};
 use registry::{Config, Server};
 use serde_json::Value;
 
 use crate::support::{Desk, Ran, base64, kpromo, put, run};
+pub(crate) use crate::support::{repository_path as path, sample};
 
 /// The number of regions. The first one is the canonical one.
 pub(crate) const REGIONS: usize = 5;
@@ -22,14 +22,6 @@ pub(crate) struct Scene {
     pub(crate) staging: Server,
     pub(crate) regions: Vec<Server>,
     pub(crate) desk: Desk,
-}
-
-pub(crate) fn sample(seed: u64) -> Sample {
-    Recipe { seed, ..Recipe::default() }.index(2)
-}
-
-pub(crate) fn path(text: &str) -> RepositoryPath {
-    text.parse().unwrap()
 }
 
 impl Scene {

@@ -3,25 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use oci::{Digest, RepositoryPath};
-use registry::sample::{Recipe, Sample};
+use oci::Digest;
+use registry::sample::Sample;
 use registry::{Config, Server};
 use serde_json::Value;
 
 use crate::support::{Desk, Ran, kpromo, put, run};
+pub(crate) use crate::support::{repository_path as path, sample};
 
 pub(crate) struct Scene {
     pub(crate) staging: Server,
     pub(crate) production: Server,
     pub(crate) desk: Desk,
-}
-
-pub(crate) fn sample(seed: u64) -> Sample {
-    Recipe { seed, ..Recipe::default() }.index(2)
-}
-
-pub(crate) fn path(text: &str) -> RepositoryPath {
-    text.parse().unwrap()
 }
 
 impl Scene {

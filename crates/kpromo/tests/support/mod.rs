@@ -27,6 +27,15 @@ pub struct Ran {
     pub stderr: String,
 }
 
+/// Returns an index of two platforms. Each seed has other content.
+pub fn sample(seed: u64) -> Sample {
+    Recipe { seed, ..Recipe::default() }.index(2)
+}
+
+pub fn repository_path(text: &str) -> oci::RepositoryPath {
+    text.parse().unwrap()
+}
+
 impl Desk {
     pub fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
