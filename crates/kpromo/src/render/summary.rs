@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::iter;
 use std::time::Duration;
 
 use promote::phase::Plan;
@@ -124,25 +125,11 @@ fn by_reason(all: &[Failed]) -> Vec<(&str, Vec<&str>)> {
     reasons
 }
 
-/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes.
+/// Returns a table with a line per registry: requests, refusals for rate limits, faults and bytes. Faults and repeated requests
+/// have a column only if there were any, so that the table fits into 80 columns.
 fn registries(tally: &Tally) -> String {
-    let mut table =
-        table(&["registry", "requests", "refused", "faults", "retried", "received", "sent", "time"]);
-    let row = |name: &str, numbers: &HostTally| {
-        vec![
-            name.to_owned(),
-            count(numbers.total()),
-            count(numbers.refused),
-            count(numbers.faults),
-            count(numbers.retried),
-            bytes(numbers.received),
-            bytes(numbers.sent),
-            duration(Duration::from_millis(numbers.milliseconds)),
-        ]
-    };
     let mut all = HostTally::default();
-    for (host, numbers) in tally {
-        table.add_row(row(host, numbers));
+    for numbers in tally.values() {
         *all.requests.entry("all").or_default() += numbers.total();
         all.refused += numbers.refused;
         all.faults += numbers.faults;
@@ -151,8 +138,28 @@ fn registries(tally: &Tally) -> String {
         all.sent += numbers.sent;
         all.milliseconds = all.milliseconds.max(numbers.milliseconds);
     }
-    if tally.len() > 1 {
-        table.add_row(row("all", &all));
+    let columns = |numbers: &HostTally| {
+        [
+            ("requests", count(numbers.total())),
+            ("refused", count(numbers.refused)),
+            ("faults", count(numbers.faults)),
+            ("retried", count(numbers.retried)),
+            ("received", bytes(numbers.received)),
+            ("sent", bytes(numbers.sent)),
+            ("time", duration(Duration::from_millis(numbers.milliseconds))),
+        ]
+        .into_iter()
+        .filter(|(name, _)| match *name {
+            "faults" => all.faults > 0,
+            "retried" => all.retried > 0,
+            _ => true,
+        })
+    };
+    let header: Vec<&str> = iter::once("registry").chain(columns(&all).map(|(name, _)| name)).collect();
+    let mut table = table(&header);
+    let total = Some(("all", &all)).filter(|_| tally.len() > 1);
+    for (name, numbers) in tally.iter().map(|(host, numbers)| (host.as_str(), numbers)).chain(total) {
+        table.add_row(iter::once(name.to_owned()).chain(columns(numbers).map(|(_, cell)| cell)));
     }
     table.to_string()
 }
@@ -206,5 +213,9 @@ mod tests {
             ["all", "200", "9", "5"],
         ];
         assert_eq!(rows, expected);
+        let header = |text: String| text.lines().next().unwrap_or_default().to_owned();
+        assert!(!header(text).contains("retried"));
+        let quiet = Tally::from([("a.io".to_owned(), tally(0, 0))]);
+        assert_eq!(header(registries(&quiet)).split_whitespace().nth(3), Some("received"));
     }
 }
