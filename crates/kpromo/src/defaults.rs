@@ -4,7 +4,6 @@
 use manifest::Manifests;
 use oci::{RegistryRoot, Repository};
 use trust::Production;
-use trust::audit::ImageName;
 
 use crate::choice::Defaults;
 use crate::config::Config;
@@ -26,13 +25,16 @@ pub(crate) fn of_run<'a>(config: &Config, manifests: &'a Manifests) -> (Defaults
     (defaults(outside.is_none()), outside)
 }
 
-/// Returns the defaults of a verification, and the first image outside Kubernetes' production.
-pub(crate) fn of_images<'a>(config: &Config, images: &'a [ImageName]) -> (Defaults, Option<&'a ImageName>) {
+/// Returns the defaults of a verification of images in repositories, and the first repository outside Kubernetes' production.
+pub(crate) fn of_repositories<'a>(
+    config: &Config,
+    repositories: impl IntoIterator<Item = &'a Repository>,
+) -> (Defaults, Option<&'a Repository>) {
     let production = config.production();
     let is_inside = |Repository { host, path }: &Repository| {
         config.is_kubernetes() && (*host == production.reference || is_below(&production, path.as_str()))
     };
-    let outside = images.iter().find(|image| !is_inside(&image.repository));
+    let outside = repositories.into_iter().find(|repository| !is_inside(repository));
     (defaults(outside.is_none()), outside)
 }
 
@@ -92,14 +94,13 @@ mod tests {
     fn kubernetes_defaults_hold_for_images_of_its_production_by_either_name() {
         let config = Config::default();
         let of = |names: &[&str]| {
-            let images: Vec<ImageName> = names.iter().map(|name| name.parse().unwrap()).collect();
-            let (defaults, outside) = of_images(&config, &images);
+            let repositories: Vec<Repository> = names.iter().map(|name| name.parse().unwrap()).collect();
+            let (defaults, outside) = of_repositories(&config, &repositories);
             (defaults, outside.map(ToString::to_string))
         };
-        let inside =
-            ["registry.k8s.io/pause:3.10", "us-west2-docker.pkg.dev/k8s-artifacts-prod/images/pause:3.10"];
+        let inside = ["registry.k8s.io/pause", "us-west2-docker.pkg.dev/k8s-artifacts-prod/images/pause"];
         assert_eq!(of(&inside), (Defaults::Kubernetes, None));
-        let staging = "gcr.io/k8s-staging-pause/pause:3.10";
+        let staging = "gcr.io/k8s-staging-pause/pause";
         assert_eq!(of(&[inside[0], staging]), (Defaults::None, Some(staging.to_owned())));
     }
 }

@@ -102,7 +102,7 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError
             return Ok(exit);
         }
     }
-    heading("What anybody can find out about it");
+    heading("What everyone can verify");
     let audit = files.audit(&world)?;
     let images: Vec<String> = audit.images.iter().map(ToString::to_string).collect();
     print(&format!(
@@ -111,7 +111,7 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError
         files.public.display(),
         images.join(" ")
     ));
-    let exit = verify::run(&audit, &environment).await;
+    let exit = verify::run(&audit, &environment, screen).await;
     if exit != Exit::Success {
         return Ok(exit);
     }
@@ -180,6 +180,8 @@ impl Files {
         };
         Ok(VerifyArgs {
             images: world.images.iter().take(2).map(image).collect::<Result<_, _>>()?,
+            manifests: None,
+            repositories: Vec::new(),
             output: Form::Table,
             platforms: false,
             config: Some(self.config.clone()),

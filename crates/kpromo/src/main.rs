@@ -112,7 +112,7 @@ fn main() -> ExitCode {
             Err(text) => return conflict(text),
         },
         Command::Verify(flags) => match flags.resolve() {
-            Ok(args) => runtime.block_on(verify::run(&args, &environment)),
+            Ok(args) => runtime.block_on(verify::run(&args, &environment, &screen)),
             Err(text) => return conflict(text),
         },
         Command::Snapshot(flags) => match flags.resolve() {

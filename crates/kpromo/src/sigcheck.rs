@@ -21,7 +21,7 @@ use crate::cip::{observers, until_abandoned};
 use crate::color;
 use crate::config::Config;
 use crate::connect::{Connection, connect};
-use crate::defaults::{of_images, of_production};
+use crate::defaults::{of_production, of_repositories};
 use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -125,7 +125,9 @@ fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Resul
         Config::of(args.config.as_deref(), environment).map_err(|problem| invalid(problem.to_string()))?;
     let connection = connect(&config, environment).map_err(|problem| invalid(problem.to_string()))?;
     let defaults = match &args.names {
-        CheckedNames::Named(images) => of_images(&config, images).0,
+        CheckedNames::Named(images) => {
+            of_repositories(&config, images.iter().map(|image| &image.repository)).0
+        }
         CheckedNames::Listed(_) => of_production(&config),
     };
     let checking = match checking_config(args, &config, defaults, environment, &connection) {

@@ -34,6 +34,16 @@ pub(crate) fn has_result_color() -> bool {
     if RESULTS_ON_STDERR.load(Relaxed) { color::on_stderr() } else { color::on_stdout() }
 }
 
+/// Returns the width of the terminal on which results are read, in columns. `None` if they are not read on one.
+pub(crate) fn result_width() -> Option<usize> {
+    let terminal = match RESULTS_ON_STDERR.load(Relaxed) {
+        true => console::Term::stderr(),
+        false => console::Term::stdout(),
+    };
+    let (_, columns) = terminal.size_checked()?;
+    Some(usize::from(columns)).filter(|_| is_result_on_terminal())
+}
+
 /// Whether a result could not be printed.
 static IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
 

@@ -1,11 +1,15 @@
 //! Flags of `kpromo verify`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::builder::OsStringValueParser;
 use clap::{Args, ValueEnum};
+use oci::Repository;
 use trust::audit::ImageName;
 
 use super::config::ConfigFlags;
+use super::manifests::{ManifestSource, manifests};
 use super::signatures::TrustFlags;
 use crate::choice::TrustArgs;
 
@@ -14,6 +18,8 @@ Examples:
   kpromo verify registry.k8s.io/pause:3.10
   kpromo verify --output json registry.k8s.io/pause:3.10 registry.k8s.io/pause:3.9
   kpromo verify --verification-key cosign.pub registry.example.com/app:v1
+  kpromo verify --verification-key cosign.pub --manifest manifest.yaml
+  kpromo verify --verification-key cosign.pub --repository registry.example.com/app
 
 Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not signed ·
 20 registry or trusted root unavailable";
@@ -23,8 +29,18 @@ Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not s
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct VerifyFlags {
     /// Images: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST.
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(value_name = "IMAGE", required_unless_present_any = ["manifest", "thin_manifest_dir", "repository"])]
     images: Vec<ImageName>,
+    /// Plain manifest: verify each image that it promotes, in each of its destinations, and that its tags refer to the image.
+    /// - reads standard input.
+    #[arg(long, help_heading = "Images", value_name = "FILE", value_parser = OsStringValueParser::new())]
+    manifest: Option<OsString>,
+    /// Folder of thin manifests: verify each image that they promote, like --manifest.
+    #[arg(long, help_heading = "Images", value_name = "DIR", value_parser = OsStringValueParser::new())]
+    thin_manifest_dir: Option<OsString>,
+    /// Repository: verify each tagged image. Can be given several times.
+    #[arg(long, help_heading = "Images", value_name = "REPOSITORY")]
+    repository: Vec<Repository>,
     /// Format of the result.
     #[arg(long, help_heading = "Output", value_enum, default_value_t = Form::Table, value_name = "FORM")]
     output: Form,
@@ -48,6 +64,10 @@ pub(crate) enum Form {
 #[derive(Clone, Debug)]
 pub(crate) struct VerifyArgs {
     pub(crate) images: Vec<ImageName>,
+    /// The manifests whose images are verified.
+    pub(crate) manifests: Option<ManifestSource>,
+    /// The repositories whose tagged images are verified.
+    pub(crate) repositories: Vec<Repository>,
     pub(crate) output: Form,
     pub(crate) platforms: bool,
     /// The configuration; none: that of the environment, if any.
@@ -63,6 +83,8 @@ impl VerifyFlags {
     pub(crate) fn resolve(self) -> Result<VerifyArgs, String> {
         Ok(VerifyArgs {
             images: self.images,
+            manifests: manifests(self.manifest, self.thin_manifest_dir)?,
+            repositories: self.repository,
             output: self.output,
             platforms: self.platforms,
             config: self.config.resolve()?,
@@ -99,7 +121,16 @@ mod tests {
         for flags in ["", "gcr.io/a", "alpine:3", "gcr.io/a@sha256:0"] {
             assert!(verify(flags).is_err(), "{flags}");
         }
+        assert!(verify("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
         assert!(verify("gcr.io/a:v1 --tuf-mirror https://x").unwrap_err().contains("--tuf-root"));
+    }
+
+    #[test]
+    fn manifests_and_repositories_stand_for_images() {
+        let args = verify("--manifest m.yaml --repository gcr.io/a --repository gcr.io/b").unwrap();
+        assert_eq!(args.manifests, Some(ManifestSource::Plain("m.yaml".into())));
+        assert_eq!((args.images.len(), args.repositories.len()), (0, 2));
+        assert!(verify("--repository gcr.io/a:v1").is_err(), "a repository has no tag");
     }
 
     #[test]

@@ -7,10 +7,11 @@ mod plan;
 mod progress;
 mod scans;
 mod shard;
+mod sheet;
 mod sigcheck;
 mod summary;
 
-pub(crate) use audit::{audit_json, audit_text};
+pub(crate) use audit::{AuditShape, audit_json, audit_text};
 pub(crate) use human::{bytes, count, counted, duration};
 pub(crate) use lint::{LintResult, lint_github, lint_json, lint_sarif, lint_text};
 pub(crate) use plan::{PlanShape, plan_edges, plan_missing, plan_open, plan_table};

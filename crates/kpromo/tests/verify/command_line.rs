@@ -108,7 +108,7 @@ async fn outside_of_kubernetes_the_signer_has_to_be_named() {
     let kubernetes = verify(&[&flags[..], &["registry.k8s.io/pause:3.10", regional]].concat());
     assert_eq!(kubernetes.code, 20, "{}", kubernetes.stderr);
     let both = verify(&[&flags[..], &["registry.k8s.io/pause:3.10", &scene.image]].concat());
-    assert!(both.code == 2 && both.stderr.contains(&scene.image), "{}", both.stderr);
+    assert!(both.code == 2 && both.stderr.contains(&scene.repository.to_string()), "{}", both.stderr);
 }
 
 /// The configuration of a promotion also names the trusted signer here, and flags override it.

@@ -50,6 +50,8 @@ async fn everything_that_is_attached_to_a_promoted_image_is_told_in_a_schema_tha
         "images": [{
             "image": image,
             "outcome": "signed",
+            "tags": ["v1"],
+            "wrongTags": [],
             "digest": digest,
             "signed": true,
             "objections": [],
@@ -79,19 +81,28 @@ async fn everything_that_is_attached_to_a_promoted_image_is_told_in_a_schema_tha
     let by_digest = format!("{repository}@{digest}");
     let (code, found) = scene.json(&[&by_digest]);
     assert_eq!((code, &found["images"][0]["records"]), (0, &expected["images"][0]["records"]));
+    assert_eq!(found["images"][0]["tags"], json!([]), "no tag was read");
 
     let ran = scene.verify(&[image]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    for part in [
-        "signed by the key",
-        "2 of 2 platforms signed",
-        "from gcr.io/staging/app@",
-        "images/app/images.yaml of git+https://github.com/org/manifests",
-        "at c0ffee",
-        "PASSED SLSA_BUILD_LEVEL_3",
-        PROVENANCE,
+    for (label, value) in [
+        (image.as_str(), "signed by the key"),
+        ("  digest", &digest.to_string()),
+        ("  tags", "v1"),
+        ("  platforms", "2 of 2 platforms signed"),
+        ("  signature", &format!("for {repository}, by the key ")),
+        ("  promotion", "2026-01-02T03:04:05Z, recorded by the key "),
+        ("    from", "gcr.io/staging/app@"),
+        ("    to", "registry.example/app"),
+        ("    manifest", "images/app/images.yaml of git+https://github.com/org/manifests"),
+        ("    commit", "c0ffee"),
+        ("    job", "promote 7"),
+        ("    tool", "https://k8s.io/promo-tools@1.0"),
+        ("  summary", "PASSED SLSA_BUILD_LEVEL_3, by the key "),
+        ("  attestation", PROVENANCE),
     ] {
-        assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
+        let is_shown = |line: &str| line.starts_with(label) && line.contains(value);
+        assert!(ran.stdout.lines().any(is_shown), "{label} {value}: {}", ran.stdout);
     }
     assert!(!ran.stdout.contains("linux/"), "platforms are counted: {}", ran.stdout);
     let listed = scene.verify(&["--platforms", image]);
@@ -124,7 +135,8 @@ async fn an_index_whose_platforms_are_not_all_signed_is_refused_and_the_platform
     let ran = scene.verify(&[image]);
     assert_eq!(ran.code, 12, "{}", ran.stderr);
     assert!(ran.stdout.contains("1 of 2 platforms signed"), "{}", ran.stdout);
-    let missing = format!("refused: {} ({})", children[1].platform.as_ref().unwrap(), children[1].digest);
+    let missing =
+        format!("{} ({}): it has no signature", children[1].platform.as_ref().unwrap(), children[1].digest);
     assert!(ran.stdout.contains(&missing), "{missing}: {}", ran.stdout);
     let (_, found) = scene.json(&[image]);
     assert_eq!(

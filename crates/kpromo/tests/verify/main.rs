@@ -4,6 +4,7 @@
 
 mod command_line;
 mod images;
+mod lists;
 mod scene;
 #[path = "../support/mod.rs"]
 mod support;

@@ -26,7 +26,7 @@ const ATTACHED: [&str; 7] = [
 ];
 
 /// Whether a tag is that of something attached to an image: of cosign's, or the fallback tag of a list of referrers.
-pub(super) fn is_attached_tag(tag: &Tag) -> bool {
+pub fn is_attached_tag(tag: &Tag) -> bool {
     AttachedTag::parse(tag).is_some() || tag.as_str().replacen('-', ":", 1).parse::<Digest>().is_ok()
 }
 

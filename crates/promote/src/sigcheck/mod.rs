@@ -14,6 +14,7 @@ mod verdict;
 pub use find::{FindError, FoundImages, Span, Wanted, find};
 pub use image::FoundImage;
 pub use job::Naming;
+pub use listed::is_attached_tag;
 use oci::Client;
 use trust::TrustConfig;
 pub use verdict::{CheckedImage, CheckedPart, Findings};

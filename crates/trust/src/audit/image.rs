@@ -45,6 +45,12 @@ impl ImageName {
     }
 }
 
+impl From<DigestReference> for ImageName {
+    fn from(DigestReference { repository, digest }: DigestReference) -> Self {
+        Self { repository, which: Which::Digest(digest, None) }
+    }
+}
+
 impl FromStr for ImageName {
     type Err = InvalidName;
 
