@@ -148,6 +148,15 @@ pub enum Identity {
     },
 }
 
+impl Identity {
+    fn host(&self) -> Option<&str> {
+        match self {
+            Self::Unknown => None,
+            Self::None { host, .. } | Self::From { host, .. } | Self::Unusable { host, .. } => Some(host),
+        }
+    }
+}
+
 /// One error in the answer of a registry.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RegistryError {
@@ -207,6 +216,16 @@ impl Error {
     /// Returns `true` if an answer, or the rest of it, did not arrive in time, after all attempts.
     pub fn is_silence(&self) -> bool {
         matches!(&*self.kind, ErrorKind::Transport(error) if error.is_silence())
+    }
+
+    /// Returns what went wrong at the registry, without the repository and the request, if it can happen to several in the same
+    /// way: the registry cannot be reached, or refuses everything.
+    pub fn cause(&self) -> Option<String> {
+        match &*self.kind {
+            ErrorKind::Transport(error) => Some(error.cause()),
+            ErrorKind::Refused(refusal) => refusal.cause(),
+            _ => None,
+        }
     }
 
     /// Records the failure of an attempt in a budget.
@@ -322,6 +341,14 @@ fn is_code(text: &str) -> bool {
 }
 
 impl Refusal {
+    /// Returns the host, the status and the codes, without the messages, which may name the repository. `None` if the host is
+    /// unknown, or if the refusal is about one repository or image.
+    fn cause(&self) -> Option<String> {
+        let host = self.identity.host().filter(|_| self.status != StatusCode::NOT_FOUND)?;
+        let codes: String = self.errors.iter().map(|error| format!(", {}", error.code)).collect();
+        Some(format!("{host}: the registry answered {}{codes}", self.status))
+    }
+
     /// The maximum length of a registry's message that is displayed, in characters.
     const SHOWN: usize = 300;
 

@@ -33,9 +33,9 @@ impl Reader {
         Self { pushes: true, ..self }
     }
 
-    /// Returns when a host last answered a request; `None` if it never has.
-    pub fn last_answer(&self, host: &Host) -> Option<Instant> {
-        self.sessions.door.last_answer(host.api())
+    /// Returns when a host last served a request, and neither refused it for a rate limit nor failed; `None` if it never has.
+    pub fn last_served(&self, host: &Host) -> Option<Instant> {
+        self.sessions.door.last_served(host.api())
     }
 
     /// Constructs a call that reads from a repository; `path` is the part after its name.

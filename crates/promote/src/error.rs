@@ -124,7 +124,7 @@ impl Error {
             Self::Overlaps(_) => Some("remove one of the two entries, or give it another tag".to_owned()),
             _ => None,
         };
-        Problem { error: self.to_string(), advice }
+        Problem::new(self.to_string(), advice)
     }
 
     /// Returns the plan, if the run got that far.

@@ -169,12 +169,20 @@ async fn without_keep_going_a_failure_ends_everything_that_is_not_begun() {
     assert_eq!(failed + world.report.totals().promoted as u64, 2 * (IMAGES - not_begun));
 }
 
-/// A region does not even answer the listing. The others are promoted in the meantime, and the region gets everything in the
-/// same run once it recovers.
+/// A region does not even answer the listing, or only refuses it. The others are promoted in the meantime, and the region gets
+/// everything in the same run once it recovers.
 #[tokio::test]
-async fn a_region_that_does_not_answer_the_plan_is_promoted_to_when_the_others_are_done() {
+async fn a_region_that_does_not_serve_the_plan_is_promoted_to_when_the_others_are_done() {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let refuse = Effect::Status { status, code: ErrorCode::TooManyRequests, retry_after: None };
+    for effect in [Effect::Hang, refuse] {
+        is_promoted_to_when_the_others_are_done(effect).await;
+    }
+}
+
+async fn is_promoted_to_when_the_others_are_done(effect: Effect) {
     let world = world(3).await;
-    let silent = world.production[0].faults().add(Fault::new(Effect::Hang).on(Kind::TagList));
+    let silent = world.production[0].faults().add(Fault::new(effect).on(Kind::TagList));
     let job = Job { late_after: LATE_AFTER, ..world.job() };
     let cleared = promote::prepare(&world.run(), &world.client, job, &world.trust_config).await.unwrap();
     assert!(silent.struck() > 0);

@@ -145,6 +145,12 @@ impl Door {
         self.shared.hosts().get(authority)?.counters.last_answer()
     }
 
+    /// Returns when a host last served a request: it sent a part of an answer that is neither a refusal because of a rate limit nor
+    /// a temporary failure.
+    pub fn last_served(&self, authority: &str) -> Option<std::time::Instant> {
+        self.shared.hosts().get(authority)?.counters.last_served()
+    }
+
     /// Returns the requests without progress for longer than the given time, the longest first.
     pub fn stalled(&self, longer_than: Duration) -> Vec<Stall> {
         self.shared.under_way.stalled(longer_than)

@@ -23,6 +23,8 @@ pub struct Error {
     kind: ErrorKind,
     method: Method,
     url: String,
+    /// The host, with its port if the URL has one.
+    authority: String,
     attempts: u32,
     elapsed: Duration,
 }
@@ -97,7 +99,24 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, method: &Method, url: &Url, attempts: u32, elapsed: Duration) -> Self {
-        Self { kind, method: method.clone(), url: shown(url), attempts, elapsed }
+        Self {
+            kind,
+            method: method.clone(),
+            url: shown(url),
+            authority: url.authority().rsplit('@').next().unwrap_or_default().to_owned(),
+            attempts,
+            elapsed,
+        }
+    }
+
+    /// Returns what went wrong at the host, without the request and its attempts. It is the same for all requests that fail for the
+    /// same reason.
+    pub fn cause(&self) -> String {
+        let why = match &self.kind {
+            ErrorKind::NotAdmitted { last: Some(last), .. } => last.clone(),
+            kind => kind.to_string(),
+        };
+        format!("{}: {why}", self.authority)
     }
 
     /// Returns why the request failed.

@@ -280,9 +280,11 @@ impl<'a> Exchange<'a> {
             Ok(inner) => {
                 ticket.progress.touch();
                 let observed = observed(inner.status(), inner.headers());
-                // A temporary failure status may come from a proxy in front of a host that is down.
-                if observed != Observed::Failed {
-                    host.counters.answered();
+                match observed {
+                    Observed::Served => host.counters.served(),
+                    Observed::Refused(_) => host.counters.answered(),
+                    // It may come from a proxy in front of a host that is down.
+                    Observed::Failed => {}
                 }
                 host.counters.observed(observed);
                 if observed != Observed::Served {
@@ -298,6 +300,7 @@ impl<'a> Exchange<'a> {
                     started: self.started,
                     timeouts,
                     counters: Arc::clone(&host.counters),
+                    is_served: observed == Observed::Served,
                     ticket,
                     _permit: permit,
                 };

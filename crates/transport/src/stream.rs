@@ -52,6 +52,8 @@ pub(crate) struct Origin {
     pub(crate) started: Instant,
     pub(crate) timeouts: Timeouts,
     pub(crate) counters: Arc<Counters>,
+    /// Whether the answer is neither a refusal nor a failure.
+    pub(crate) is_served: bool,
     pub(crate) ticket: Ticket,
     pub(crate) _permit: Permit,
 }
@@ -250,7 +252,10 @@ impl BodyStream {
             Ok(Ok(None)) => Ok(None),
             Ok(Ok(Some(piece))) => {
                 self.origin.counters.received.fetch_add(piece.len() as u64, Relaxed);
-                self.origin.counters.answered();
+                match self.origin.is_served {
+                    true => self.origin.counters.served(),
+                    false => self.origin.counters.answered(),
+                }
                 self.origin.ticket.progress.touch();
                 if self.drip.is_too_slow(piece.len() as u64, idle) {
                     return Err(self.origin.error(slow));

@@ -60,6 +60,8 @@ pub(crate) struct Counters {
     last: AtomicU64,
     /// When the host last answered, in milliseconds after the first request; 0 for never.
     last_answer: AtomicU64,
+    /// When the host last sent a part of an answer that is neither a refusal nor a failure, in the same unit.
+    last_served: AtomicU64,
 }
 
 impl Counters {
@@ -67,7 +69,7 @@ impl Counters {
     pub(crate) fn new(opened: Instant) -> Self {
         let (timeline, requests, first) = Default::default();
         let (refused, faults, retried, unanswered) = Default::default();
-        let (received, sent, last, last_answer) = Default::default();
+        let (received, sent, last, last_answer, last_served) = Default::default();
         Self {
             opened,
             timeline,
@@ -81,6 +83,7 @@ impl Counters {
             first,
             last,
             last_answer,
+            last_served,
         }
     }
 
@@ -108,9 +111,23 @@ impl Counters {
         self.last_answer.fetch_max(self.touch().max(1), Relaxed);
     }
 
+    /// Records that the host has answered with what was asked for, with a head or a piece of a body.
+    pub(crate) fn served(&self) {
+        self.answered();
+        self.last_served.fetch_max(self.touch().max(1), Relaxed);
+    }
+
     /// Returns when the host last answered.
     pub(crate) fn last_answer(&self) -> Option<Instant> {
-        let millis = self.last_answer.load(Relaxed);
+        self.at(self.last_answer.load(Relaxed))
+    }
+
+    /// Returns when the host last served a request.
+    pub(crate) fn last_served(&self) -> Option<Instant> {
+        self.at(self.last_served.load(Relaxed))
+    }
+
+    fn at(&self, millis: u64) -> Option<Instant> {
         (millis > 0).then(|| *self.first.get_or_init(Instant::now) + Duration::from_millis(millis))
     }
 

@@ -15,12 +15,25 @@ pub struct Problem {
     /// The advice to the reader, if there is any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// What went wrong, without the subject, if several subjects can have the same problem.
+    #[serde(skip)]
+    pub cause: Option<String>,
 }
 
 impl Problem {
+    /// Creates a problem of one subject.
+    pub fn new(error: impl Into<String>, advice: Option<String>) -> Self {
+        Self { error: error.into(), advice, cause: None }
+    }
+
     /// Creates a problem without advice, or whose message contains the advice.
     pub fn without_advice(error: impl Into<String>) -> Self {
-        Self { error: error.into(), advice: None }
+        Self::new(error, None)
+    }
+
+    /// Returns the text by which equal problems are grouped: the cause, or the message if the problem is that of one subject.
+    pub fn group(&self) -> &str {
+        self.cause.as_ref().unwrap_or(&self.error)
     }
 }
 
@@ -31,14 +44,14 @@ pub struct NewAdvice(HashSet<String>);
 impl NewAdvice {
     /// Creates a problem from an error. The advice is omitted if an earlier problem had the same.
     pub fn of(&mut self, error: &oci::Error) -> Problem {
-        let Problem { error, advice } = error.into();
-        Problem { error, advice: advice.filter(|advice| self.0.insert(advice.clone())) }
+        let problem = Problem::from(error);
+        Problem { advice: problem.advice.filter(|advice| self.0.insert(advice.clone())), ..problem }
     }
 }
 
 impl From<&oci::Error> for Problem {
     fn from(error: &oci::Error) -> Self {
-        Self { error: error.to_string(), advice: error.advice().as_ref().map(ToString::to_string) }
+        Self { error: error.to_string(), advice: error.advice(), cause: error.cause() }
     }
 }
 

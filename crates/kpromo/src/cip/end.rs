@@ -212,7 +212,7 @@ pub(super) fn print_problem(problem: &Problem) {
 /// Logs what failed in the plan, for programs: the events of a run do not include it.
 fn log_failures_of_plan(plan: Option<&Plan>, report: &ReportBuilder) {
     let later = report.failures().len();
-    for (promotion, Problem { error, advice }) in report.all_failures(plan).into_iter().skip(later) {
+    for (promotion, Problem { error, advice, .. }) in report.all_failures(plan).into_iter().skip(later) {
         let (image, host) = (promotion.source.to_string(), promotion.destination.host.as_str());
         let advice = advice.as_deref();
         ErrorLine { image: Some(&image), registry: Some(host), advice, ..ErrorLine::new(&error) }.print();

@@ -123,7 +123,7 @@ impl Observer<Event> for Progress {
     }
 }
 
-/// Progress as log lines. Of identical failures the first one is logged when it happens. The number of further ones is logged at
+/// Progress as log lines. Of failures with the same cause the first one is logged when it happens. The number of further ones is logged at
 /// the end of the phase.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
@@ -141,7 +141,7 @@ const UNRECORDED: Kind = ["promotion is not recorded", "promotions are not recor
 /// The failures and advice that have been logged.
 #[derive(Debug, Default)]
 struct Shown {
-    /// The number of unreported repetitions of each failure, by the kind of operation and the error.
+    /// The number of unreported repetitions of each failure, by the kind of operation and the cause.
     repeated: BTreeMap<(Kind, String), usize>,
     advice: HashSet<String>,
 }
@@ -149,7 +149,7 @@ struct Shown {
 impl Shown {
     /// Returns the failure to log, or `None` if an identical one was logged. Advice that was logged is removed.
     fn first(&mut self, kind: Kind, problem: &Problem) -> Option<Problem> {
-        match self.repeated.entry((kind, problem.error.clone())) {
+        match self.repeated.entry((kind, problem.group().to_owned())) {
             Entry::Occupied(mut repeated) => {
                 *repeated.get_mut() += 1;
                 None
@@ -220,7 +220,7 @@ impl Observer<Event> for Lines {
             Event::Withheld(promotion, why) => {
                 let (what, why) = (format!("{promotion} is not promoted"), why.clone());
                 let (image, at) = (&promotion.source, &promotion.destination.host);
-                let problem = Problem { error: why, advice: None };
+                let problem = Problem::without_advice(why);
                 self.failed(WITHHELD, &what, &problem, image, at);
             }
             Event::Examined(examination) if examination.is_worth_telling() => {
@@ -354,7 +354,7 @@ mod tests {
 
     #[test]
     fn failures_that_are_alike_are_told_once_and_then_counted() {
-        let problem = |error: &str| Problem { error: error.to_owned(), advice: Some("log in".to_owned()) };
+        let problem = |error: &str| Problem::new(error, Some("log in".to_owned()));
         let mut shown = Shown::default();
         assert_eq!(shown.first(FAILED, &problem("a")), Some(problem("a")));
         let without_advice = Problem { advice: None, ..problem("b") };
@@ -364,7 +364,11 @@ mod tests {
             assert_eq!(shown.first(FAILED, &problem("a")), None);
         }
         assert!(shown.first(UNSIGNED, &problem("a")).is_some(), "of another kind");
-        assert_eq!(shown.more(), ["8 more images failed: a"]);
+        let caused = |error: &str| Problem { cause: Some("a.io: refused".to_owned()), ..problem(error) };
+        assert!(
+            shown.first(WITHHELD, &caused("x")).is_some() && shown.first(WITHHELD, &caused("y")).is_none()
+        );
+        assert_eq!(shown.more(), ["8 more images failed: a", "1 more image is not promoted: a.io: refused"]);
         assert_eq!(shown.more(), Vec::<String>::new());
         assert_eq!(shown.first(FAILED, &problem("a")), None);
         assert_eq!(shown.more(), ["1 more image failed: a"]);

@@ -59,7 +59,7 @@ pub(crate) fn failures(report: &ReportBuilder, plan: Option<&Plan>) -> String {
     let failed = report.all_failures(plan).into_iter();
     let failed = failed.map(|(promotion, problem)| (promotion.to_string(), problem)).collect();
     let lacking = |images: Vec<UnsignedImage>| -> Vec<Failed> {
-        let problem = |UnsignedImage { image, error, advice }| (image, Problem { error, advice });
+        let problem = |UnsignedImage { image, error, advice }| (image, Problem::new(error, advice));
         images.into_iter().map(problem).collect()
     };
     let lists = [
@@ -95,10 +95,11 @@ fn listed(what_went_wrong: &str, [one, many]: [&str; 2], all: &[Failed]) -> Stri
     }
     let mut text = format!("{what_went_wrong}: {}\n", count(all.len() as u64));
     let reasons = by_reason(all);
-    for (error, names) in reasons.iter().take(REASONS) {
+    for (reason, names) in reasons.iter().take(REASONS) {
         let unit = if names.len() == 1 { one } else { many };
-        let error = error.replace('\n', "\n    ");
-        let _ = writeln!(text, "  {} {unit} {what_went_wrong}: {error}", count(names.len() as u64));
+        let why = reason.text.replace('\n', "\n    ");
+        let _ = writeln!(text, "  {} {unit} {what_went_wrong}: {why}", count(names.len() as u64));
+        reason.first.iter().for_each(|first| text.push_str(&format!("    first: {first}\n")));
         names.iter().take(NAMES).for_each(|name| text.push_str(&format!("    {name}\n")));
         if names.len() > NAMES {
             let _ = writeln!(text, "    and {} more", count((names.len() - NAMES) as u64));
@@ -111,16 +112,28 @@ fn listed(what_went_wrong: &str, [one, many]: [&str; 2], all: &[Failed]) -> Stri
     text
 }
 
+/// Why something failed.
+struct Reason<'a> {
+    /// The cause that all failures share, or the error if they are equal.
+    text: &'a str,
+    /// The first error, if the errors differ.
+    first: Option<&'a str>,
+}
+
 /// Groups failures by reason, in order of first occurrence.
-fn by_reason(all: &[Failed]) -> Vec<(&str, Vec<&str>)> {
+fn by_reason(all: &[Failed]) -> Vec<(Reason<'_>, Vec<&str>)> {
     let mut places = HashMap::new();
-    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
-    for (name, Problem { error, .. }) in all {
-        let place = *places.entry(error.as_str()).or_insert_with(|| {
-            reasons.push((error.as_str(), Vec::new()));
+    let mut reasons: Vec<(Reason<'_>, Vec<&str>)> = Vec::new();
+    for (name, problem) in all {
+        let place = *places.entry(problem.group()).or_insert_with(|| {
+            reasons.push((Reason { text: &problem.error, first: None }, Vec::new()));
             reasons.len() - 1
         });
-        reasons[place].1.push(name);
+        let (reason, names) = &mut reasons[place];
+        if reason.first.is_none() && reason.text != problem.error {
+            *reason = Reason { text: problem.group(), first: Some(reason.text) };
+        }
+        names.push(name);
     }
     reasons
 }
@@ -172,9 +185,8 @@ mod tests {
 
     #[test]
     fn each_advice_is_given_once_and_in_order() {
-        let failed = |advice: Option<&str>| {
-            ("image".to_owned(), Problem { error: "error".to_owned(), advice: advice.map(str::to_owned) })
-        };
+        let failed =
+            |advice: Option<&str>| ("image".to_owned(), Problem::new("error", advice.map(str::to_owned)));
         let all = [Some("b"), None, Some("a"), Some("b")].map(failed);
         assert_eq!(advice(all.iter()), "help: b\nhelp: a\n");
         assert_eq!(advice([failed(None)].iter()), "");
@@ -184,8 +196,7 @@ mod tests {
 
     #[test]
     fn failures_that_are_alike_are_told_once_with_their_number() {
-        let failed =
-            |name: &str, error: &str| (name.to_owned(), Problem { error: error.to_owned(), advice: None });
+        let failed = |name: &str, error: &str| (name.to_owned(), Problem::without_advice(error));
         let mut all: Vec<Failed> =
             (0..9).map(|number| failed(&format!("image-{number}"), "no token")).collect();
         all.insert(3, failed("other", "no log"));
@@ -194,6 +205,20 @@ mod tests {
                         image-3\n    image-4\n    and 4 more\n  1 manifest not signed: no log\n    other\n";
         assert_eq!(text, expected);
         assert_eq!(listed("failed", ["image", "images"], &[]), "");
+
+        let caused = |name: &str| {
+            let cause = Some("a.io: refused".to_owned());
+            (
+                name.to_owned(),
+                Problem { cause, ..Problem::without_advice(format!("reading {name}: refused")) },
+            )
+        };
+        let text = listed("failed", ["image", "images"], &["x", "y"].map(caused));
+        let expected =
+            "failed: 2\n  2 images failed: a.io: refused\n    first: reading x: refused\n    x\n    y\n";
+        assert_eq!(text, expected);
+        let text = listed("failed", ["image", "images"], &[caused("x")]);
+        assert_eq!(text, "failed: 1\n  1 image failed: reading x: refused\n    x\n");
     }
 
     #[test]

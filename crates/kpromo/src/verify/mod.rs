@@ -75,7 +75,7 @@ pub(crate) async fn run(args: &VerifyArgs, environment: &Environment, screen: &M
 fn print_problems(audits: &[ImageAudit]) {
     let mut printed = HashSet::new();
     for ImageAudit { name, found, .. } in audits {
-        if let Err(Problem { error, advice }) = found {
+        if let Err(Problem { error, advice, .. }) = found {
             // A person reads all lines, and a program each on its own.
             let advice = advice.as_deref().filter(|advice| printed.insert(*advice) || is_json());
             ErrorLine { image: Some(name), advice, ..ErrorLine::new(error) }.print();
@@ -163,7 +163,7 @@ impl Examiner<'_> {
 }
 
 fn problem(error: &AuditError) -> Problem {
-    Problem { error: error.to_string(), advice: error.advice() }
+    Problem::new(error.to_string(), error.advice())
 }
 
 /// The prepared parts of a verification.

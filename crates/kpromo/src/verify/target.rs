@@ -81,7 +81,7 @@ pub(super) async fn tagged(reader: &Reader, repository: &Repository) -> Result<V
 
 fn nothing(error: &str) -> Problem {
     let advice = "check the name of the repository, and the credentials";
-    Problem { error: error.to_owned(), advice: Some(advice.to_owned()) }
+    Problem::new(error, Some(advice.to_owned()))
 }
 
 /// Returns the digest that a tag refers to, computed from the content of the manifest. `None` if the tag does not exist.

@@ -370,11 +370,15 @@ impl Plan {
                 _ => {}
             }
         }
-        let (mut reported, mut new_advice) = (HashSet::new(), NewAdvice::default());
+        let (mut reported, mut causes) = (HashSet::new(), HashSet::new());
+        let mut new_advice = NewAdvice::default();
         for failure in self.failures().filter(|failure| reported.insert(Arc::as_ptr(failure.error))) {
-            let reference = self.edges.reference(failure.edge);
             let problem = new_advice.of(failure.error);
-            run.emit(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
+            // What is wrong with a registry concerns all its repositories. The end of the run counts them.
+            if causes.insert(problem.group().to_owned()) {
+                let reference = self.edges.reference(failure.edge);
+                run.emit(&Event::Warned(format!("{reference} and others cannot be promoted: {problem}")));
+            }
         }
     }
 }

@@ -217,7 +217,7 @@ pub struct UnsignedImage {
 
 impl UnsignedImage {
     fn new(image: &DigestReference, problem: &Problem) -> Self {
-        let Problem { error, advice } = problem.clone();
+        let Problem { error, advice, .. } = problem.clone();
         Self { image: image.to_string(), error, advice }
     }
 }

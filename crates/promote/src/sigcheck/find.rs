@@ -217,7 +217,7 @@ async fn by_name(
                     canonical(production, &name.repository)
                 );
                 let advice = Some("check the name, the tag and the credentials".to_owned());
-                found.unread.push((name.to_string(), Problem { error, advice }));
+                found.unread.push((name.to_string(), Problem::new(error, advice)));
             }
             Err(error) => found.unread.push((name.to_string(), (&error).into())),
         }

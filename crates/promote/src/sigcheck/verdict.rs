@@ -188,7 +188,7 @@ impl Judge<'_> {
 }
 
 fn problem(error: &AuditError) -> Problem {
-    Problem { error: error.to_string(), advice: error.advice() }
+    Problem::new(error.to_string(), error.advice())
 }
 
 /// Returns the verdict about a signature that is missing in a form in which it is expected.

@@ -105,7 +105,7 @@ impl SnapshotError {
             }
             Self::Unreasonable { .. } => Some("name a path or a repository of the registry".to_owned()),
         };
-        Problem { error: self.to_string(), advice }
+        Problem::new(self.to_string(), advice)
     }
 }
 

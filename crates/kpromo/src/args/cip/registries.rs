@@ -15,7 +15,7 @@ use super::super::value::{BOOL, bytes, go_bool, path, percent, seconds_or_durati
 /// Flags about registries, as they are written.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RegistryFlags {
-    /// Time that a registry may be silent before the others are promoted without it; it is asked again afterwards. Seconds, or
+    /// Time that a registry may serve nothing before the others are promoted without it; it is tried again afterwards. Seconds, or
     /// "2m 30s". Every registry is waited for with --strict, with --keep-going=false and without --confirm.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
     late_after: Duration,

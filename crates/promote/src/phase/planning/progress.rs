@@ -1,4 +1,4 @@
-//! Tracks which hosts answer while they are listed, and which late host the others need not wait for.
+//! Tracks which hosts serve requests while they are listed, and which late host the others need not wait for.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -57,17 +57,17 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// Waits until everything is listed except destination-only hosts that have answered nothing for `late_after`, and returns
-    /// these hosts. `last_answer` returns the time of the last answer of a host to any request.
+    /// Waits until everything is listed except destination-only hosts that have served nothing for `late_after`, and returns
+    /// these hosts. `last_served` returns when a host last served any request: a refusal for a rate limit is not counted.
     pub(super) async fn late_hosts(
         &self,
         late_after: Duration,
-        last_answer: impl Fn(&Host) -> Option<std::time::Instant>,
+        last_served: impl Fn(&Host) -> Option<std::time::Instant>,
     ) -> Vec<Host> {
         loop {
             sleep(LOOK).await;
             for (host, course) in &self.hosts {
-                let since = last_answer(host).map(|at| at.saturating_duration_since(self.began.into_std()));
+                let since = last_served(host).map(|at| at.saturating_duration_since(self.began.into_std()));
                 let millis = since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
                 course.heard.fetch_max(millis, Relaxed);
             }

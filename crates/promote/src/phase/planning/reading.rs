@@ -47,7 +47,7 @@ impl Readers {
 /// Lists every repository that is not settled, and every staging repository that it copies from. Skips repositories that are
 /// already listed. A repository that is only rechecked needs nothing from staging.
 ///
-/// With `late_after`, a host that has answered nothing for that long is deferred once all others are listed.
+/// With `late_after`, a host that has served nothing for that long is deferred once all others are listed.
 pub(super) async fn list(
     run: &Run,
     readers: &Readers,
@@ -69,7 +69,7 @@ pub(super) async fn list(
     let listing = list_all(run, readers, edges, &repositories, inventory, &progress);
     let late = tokio::select! {
         () = listing => Vec::new(),
-        late = progress.late_hosts(late_after.unwrap_or(Duration::MAX), |host| readers.destination.last_answer(host)), if late_after.is_some() => late,
+        late = progress.late_hosts(late_after.unwrap_or(Duration::MAX), |host| readers.destination.last_served(host)), if late_after.is_some() => late,
     };
     for late in &late {
         run.emit(&Event::Warned(format!(
