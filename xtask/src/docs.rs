@@ -1,5 +1,6 @@
 //! `cargo xtask docs`: generates parts of the documentation from the code, and builds the book.
 
+mod links;
 mod picture;
 
 use std::fs;
@@ -26,7 +27,7 @@ const PAGES: &[(&str, &str)] =
 /// to `target/man` and the book to `target/book`.
 ///
 /// # Errors
-/// If a step fails; with `check`, if a file is not up to date.
+/// If a step fails or a link of the book leads nowhere; with `check`, if a file is not up to date.
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
     let mut stale = Vec::new();
     let mut update = |file: &str, text: &str| -> Result<(), Error> {
@@ -69,6 +70,10 @@ fn man(workspace: &Workspace) -> Result<(), Error> {
 fn book(workspace: &Workspace) -> Result<(), Error> {
     let folder = workspace.target().join("book");
     step("book", &mut mdbook(workspace.root(), &folder)?)?;
+    let broken = links::broken(&folder)?;
+    if !broken.is_empty() {
+        return Err(Error::BrokenLinks { links: broken });
+    }
     say(&format!("    {}", folder.join("index.html").display()));
     Ok(())
 }

@@ -51,6 +51,9 @@ pub(crate) enum Error {
     #[error("not up to date: {}. Run `cargo xtask docs`", files.join(", "))]
     Stale { files: Vec<String> },
 
+    #[error("links of the book lead nowhere:\n    {}", links.join("\n    "))]
+    BrokenLinks { links: Vec<String> },
+
     #[error(
         "the release binary has {size} bytes, more than the {limit} it may have: what did the last change pull in?"
     )]

@@ -7,6 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use oci_types::text::visible;
+
 use super::assembly::{Assembled, Assembly, ImagesFile};
 use super::contents::{Contents, FILE_MAX, cannot_read, shown};
 use super::diagnostic::Diagnostic;
@@ -156,8 +158,9 @@ impl Loader {
     /// Reads a project by its folder in `manifests`.
     fn project(&mut self, folder: &Path, images: &Path) {
         let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        let display_name = visible(&name);
         if let Err(error) = self.folder(folder).and_then(|()| self.find_misplaced(folder, 1)) {
-            self.assembly.unreadable(&name, error);
+            self.assembly.unreadable(&display_name, error);
             return;
         }
         let registries = folder.join(REGISTRIES_FILE);
@@ -166,9 +169,15 @@ impl Loader {
             self.assembly.warnings.push(Diagnostic::of_file(&shown(folder), message).warning());
             return;
         }
-        if matches!(name, Cow::Owned(_)) {
-            let error = Diagnostic::of_file(&shown(folder), "the project's name is not text in UTF-8");
-            self.assembly.misplaced(&name, error, self.read(&registries));
+        let problem = match &name {
+            Cow::Owned(_) => Some("the project's name is not text in UTF-8"),
+            // The name is printed, in tables and by other programs.
+            Cow::Borrowed(name) if *name != display_name => Some("the project's name has control characters"),
+            Cow::Borrowed(_) => None,
+        };
+        if let Some(problem) = problem {
+            let error = Diagnostic::of_file(&shown(folder), problem);
+            self.assembly.misplaced(&display_name, error, self.read(&registries));
             return;
         }
         let images = images.join(&*name).join(IMAGES_FILE);
@@ -230,7 +239,7 @@ impl Loader {
 
     fn misplaced(&mut self, path: &Path) {
         let folder = path.parent().and_then(|folder| folder.strip_prefix(&self.manifests).ok());
-        let folder = folder.unwrap_or(Path::new("")).to_string_lossy();
+        let folder = shown(folder.unwrap_or(Path::new("")));
         self.assembly.misplaced(&folder, misplaced(&shown(path)), self.read(path));
     }
 

@@ -36,7 +36,9 @@ use crate::render::{
 };
 use crate::scans::{Scans, scans};
 use crate::telemetry::Trace;
-use crate::terminal::{GRACE, Interrupts, has_result_color, is_result_on_terminal, print, print_error};
+use crate::terminal::{
+    GRACE, Interrupts, has_result_color, is_result_on_terminal, print, print_error, result_width,
+};
 use crate::watchdog;
 
 /// Runs a promotion.
@@ -194,7 +196,9 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
     // A run that is given up prints its error first, and the table below it. The result of a quiet run that writes is its summary.
     if is_cleared && !(args.quiet && args.confirm) {
         let (is_terminal, color) = (is_result_on_terminal(), has_result_color());
-        let shape = PlanShape { verbose: args.verbose, is_capped: is_terminal && !args.verbose, color };
+        let width = result_width();
+        let shape =
+            PlanShape { verbose: args.verbose, is_capped: is_terminal && !args.verbose, width, color };
         plan_open(plan, shape).for_each(|line| print(&line));
         if !args.confirm {
             // Those of a run that writes are listed in its summary.

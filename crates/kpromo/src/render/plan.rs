@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
+use console::measure_text_width;
 use manifest::Edge;
 use oci::Digest;
 use promote::Verdict;
@@ -25,6 +26,8 @@ pub(crate) struct PlanShape {
     pub(crate) verbose: bool,
     /// Whether lists end after fifty lines, for a terminal.
     pub(crate) is_capped: bool,
+    /// The width of the terminal, in columns.
+    pub(crate) width: Option<usize>,
     pub(crate) color: bool,
 }
 
@@ -39,8 +42,7 @@ pub(crate) fn plan_open(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = S
         "lost: neither staging nor production has these images; correct the manifest or push them again";
     let title: Rc<str> = title.into();
     for edge in plan.lost() {
-        let (destination, source) = ends(plan, edge, shape);
-        lines.push((Rc::clone(&title), format!("{mark} {destination} <- {source}\n")));
+        lines.push((Rc::clone(&title), line(&mark, &ends(plan, edge, shape), shape.width)));
     }
     let title =
         "refused: these promoted images get neither signature nor record, because they have not passed";
@@ -72,10 +74,9 @@ pub(crate) fn plan_edges(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = 
         let parts: Vec<String> = parts.map(|(number, what)| format!("{} {what}", count(*number))).collect();
         let title: Rc<str> = format!("{project}: {}", parts.join(", ")).into();
         let mark = Rc::clone(&mark);
-        edges.into_iter().map(move |(edge, _)| {
-            let (destination, source) = ends(plan, edge, shape);
-            (Rc::clone(&title), format!("{mark} {destination} <- {source}\n"))
-        })
+        edges
+            .into_iter()
+            .map(move |(edge, _)| (Rc::clone(&title), line(&mark, &ends(plan, edge, shape), shape.width)))
     });
     listed(lines, all, shape)
 }
@@ -110,6 +111,15 @@ fn listed(lines: impl Iterator<Item = Line>, all: usize, shape: PlanShape) -> im
         text
     });
     lines.chain(more)
+}
+
+/// Returns the line of an edge, or two lines if it is longer than the terminal is wide.
+fn line(mark: &str, (destination, source): &(String, String), width: Option<usize>) -> String {
+    let line = format!("{mark} {destination} <- {source}");
+    match width.is_some_and(|width| measure_text_width(&line) > width) {
+        true => format!("{mark} {destination}\n    <- {source}\n"),
+        false => line + "\n",
+    }
 }
 
 /// Returns the destination and the source of an edge.
@@ -204,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_list_has_a_title_for_each_group_and_ends_after_fifty_lines_on_a_terminal() {
-        let shape = PlanShape { verbose: false, is_capped: true, color: false };
+        let shape = PlanShape { verbose: false, is_capped: true, width: None, color: false };
         let text: String = listed(lines(60), 60, shape).collect();
         assert_eq!(text.lines().filter(|line| line.starts_with("+ ")).count(), 50, "{text}");
         assert!(text.starts_with("one: 40 to copy\n+ 0\n+ 1\n"), "{text}");
@@ -213,6 +223,16 @@ mod tests {
         let whole: String = listed(lines(60), 60, PlanShape { is_capped: false, ..shape }).collect();
         assert_eq!(whole.lines().count(), 62, "{whole}");
         assert_eq!(listed(lines(0), 0, shape).count(), 0);
+    }
+
+    #[test]
+    fn an_edge_that_is_too_long_for_the_terminal_has_two_lines() {
+        let edge = ("b.io/app:v1".to_owned(), "a.io/app@sha256:00…".to_owned());
+        let whole = "+ b.io/app:v1 <- a.io/app@sha256:00…\n";
+        assert_eq!(line("+", &edge, None), whole);
+        assert_eq!(line("+", &edge, Some(36)), whole);
+        assert_eq!(line("\u{1b}[32m+\u{1b}[0m", &edge, Some(36)).lines().count(), 1, "colors take no column");
+        assert_eq!(line("+", &edge, Some(35)), "+ b.io/app:v1\n    <- a.io/app@sha256:00…\n");
     }
 
     #[test]

@@ -184,3 +184,18 @@ fn errors_of_all_files_are_told_together() {
     manifests/two/promoter-manifest.yaml:1:13: not YAML that can be read: unclosed bracket '['
     ");
 }
+
+/// The name of a project is printed, in the plan and by other programs.
+#[test]
+fn a_name_that_would_control_a_terminal_is_an_error_and_is_escaped() {
+    let folder = folder();
+    for name in ["esc\u{1b}[2J", "line\nbreak", "turned\u{202e}"] {
+        write_thin(folder.path(), name, REGISTRIES, &image("b", &[('b', "x")]));
+    }
+    insta::assert_snapshot!(rejected(folder.path()), @r"
+    manifests/esc\u{1b}[2J: the project's name has control characters
+    manifests/line\nbreak: the project's name has control characters
+    manifests/turned\u{202e}: the project's name has control characters
+    ");
+    assert_eq!(wishes(&load_thin(folder.path()).unwrap()), ["a@a:x"]);
+}
