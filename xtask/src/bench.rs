@@ -66,7 +66,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     step("release build", build.arg("--target-dir").arg(target))?;
     let peers = if arguments.no_peers { Vec::new() } else { peers()? };
     let (results, page) = places(workspace, arguments.quick);
-    fs::create_dir_all(&results).map_err(Error::file("making the folder of results", &results))?;
+    fs::create_dir_all(&results).map_err(Error::file("making the directory of results", &results))?;
     let release = target.join("release");
     let benchmark = |mut command: Command, scenarios: &[&str]| {
         command.arg("run").arg("--kpromo").arg(release.join("kpromo")).arg("--results").arg(&results);

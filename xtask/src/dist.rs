@@ -49,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         for ((name, one), (_, two)) in release.files.iter().zip(&second.files) {
             compare(one, two, name)?;
         }
-        say("    two builds in different folders are equal to the byte");
+        say("    two builds in different directories are equal to the byte");
     }
     release.write(&folder.join("dist"))
 }
@@ -63,7 +63,7 @@ struct Again {
 
 fn rebuild(workspace: &Workspace, arguments: &Arguments, stamp: &Stamp) -> Result<Again, Error> {
     let above = workspace.target().join("xtask");
-    let folder = tempfile::tempdir_in(&above).map_err(Error::file("making a folder in", above))?;
+    let folder = tempfile::tempdir_in(&above).map_err(Error::file("making a directory in", above))?;
     let copied = folder.path().join("elsewhere");
     sources::copy(workspace, &copied)?;
     let target = folder.path().join("build");
@@ -89,7 +89,7 @@ impl Release {
         let name = format!("kpromo-{}-{platform}", env!("CARGO_PKG_VERSION"));
         let bom = format!("{bom:#}\n");
         let documents =
-            tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+            tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
         let (pages, scripts) = (documents.path().join("man1"), documents.path().join("completions"));
         man::pages(binary, &pages)?;
         man::completions(binary, &scripts)?;
@@ -118,7 +118,7 @@ impl Release {
         if folder.exists() {
             fs::remove_dir_all(folder).map_err(Error::file("removing", folder))?;
         }
-        fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
         for (name, content) in &self.files {
             let file = folder.join(name);
             fs::write(&file, content).map_err(Error::file("writing", &file))?;

@@ -107,7 +107,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("crane");
         assert!(!is_program(&file), "absent");
-        assert!(!is_program(folder.path()), "a folder");
+        assert!(!is_program(folder.path()), "a directory");
         std::fs::write(&file, "").unwrap();
         assert!(!is_program(&file), "not executable");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();

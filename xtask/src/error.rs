@@ -30,7 +30,7 @@ pub(crate) enum Error {
     Metadata(#[from] cargo_metadata::Error),
 
     #[error(
-        "there is no folder for tools: set KPROMO_TOOLS to one outside of the checkout (or XDG_CACHE_HOME, or HOME)"
+        "there is no directory for tools: set KPROMO_TOOLS to one outside of the checkout (or XDG_CACHE_HOME, or HOME)"
     )]
     NoCache,
 
@@ -70,7 +70,7 @@ pub(crate) enum Error {
     PathInBinary { path: String },
 
     #[error(
-        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): what depends on the folder or the time?",
+        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): what depends on the directory or the time?",
         sizes.0, sizes.1
     )]
     Differs { name: String, place: usize, sizes: (usize, usize) },
@@ -87,7 +87,7 @@ pub(crate) enum Error {
     )]
     NoPackage { path: PathBuf },
 
-    #[error("{} is no OCI layout, and is not replaced by one: remove it, or choose another folder by --output", path.display())]
+    #[error("{} is no OCI layout, and is not replaced by one: remove it, or choose another directory by --output", path.display())]
     NoLayout { path: PathBuf },
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     };
     let content = Content::collect(workspace, &binary, &bom, !arguments.without_git)?;
     if let Some(folder) = &arguments.unpacked {
-        fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
         return content.trees.iter().try_for_each(|(_, tree)| tree.unpack(folder));
     }
     let output = arguments.output.clone().unwrap_or_else(|| workspace.target().join("xtask").join("image"));
@@ -182,11 +182,11 @@ fn architecture() -> &'static str {
 fn write(output: &Path, content: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let output = std::path::absolute(output).map_err(Error::file("finding", output))?;
     let above = output.parent().unwrap_or(&output);
-    fs::create_dir_all(above).map_err(Error::file("making the folder", above))?;
+    fs::create_dir_all(above).map_err(Error::file("making the directory", above))?;
     if output.exists() && !output.join("oci-layout").is_file() {
         return Err(Error::NoLayout { path: output });
     }
-    let folder = tempfile::tempdir_in(above).map_err(Error::file("making a folder in", above))?;
+    let folder = tempfile::tempdir_in(above).map_err(Error::file("making a directory in", above))?;
     content(folder.path())?;
     if output.exists() {
         fs::remove_dir_all(&output).map_err(Error::file("removing", &output))?;

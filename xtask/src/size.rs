@@ -31,7 +31,8 @@ pub(crate) fn check_release(binary: &Path) -> Result<(), Error> {
 /// If it cannot be built, or if it is too large.
 pub(crate) fn run(workspace: &Workspace, cold: bool) -> Result<(), Error> {
     if cold {
-        let empty = tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+        let empty =
+            tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
         // Fetched first, so that the measured time is for compiling and not for the network.
         step("fetching sources", &mut workspace.cargo(["fetch"]))?;
         return build_and_measure(workspace, empty.path(), "cold release build");

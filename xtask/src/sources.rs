@@ -68,7 +68,7 @@ pub(crate) fn copy(workspace: &Workspace, to: &Path) -> Result<(), Error> {
             continue;
         }
         if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+            fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
         }
         fs::copy(&from, &to).map_err(Error::file("copying to", to))?;
     }

@@ -91,7 +91,7 @@ impl Cache {
     /// If there is no location for it.
     pub(crate) fn open() -> Result<Self, Error> {
         let folder = environment::tools_cache().ok_or(Error::NoCache)?;
-        fs::create_dir_all(&folder).map_err(Error::file("making the folder of tools", &folder))?;
+        fs::create_dir_all(&folder).map_err(Error::file("making the directory of tools", &folder))?;
         Ok(Self { folder })
     }
 
@@ -115,7 +115,7 @@ impl Cache {
             let building = tempfile::Builder::new()
                 .prefix(".building-")
                 .tempdir_in(&self.folder)
-                .map_err(Error::file("making a folder to build in below", &self.folder))?;
+                .map_err(Error::file("making a directory to build in below", &self.folder))?;
             let built = build(building.path())?;
             fs::rename(&built, &file).map_err(Error::file("putting into place", &file))?;
         }
@@ -128,7 +128,7 @@ impl Cache {
     /// # Errors
     /// If a tool cannot be built or linked.
     pub(crate) fn link(&self, tools: &[Tool], folder: &Path) -> Result<(), Error> {
-        fs::create_dir_all(folder).map_err(Error::file("making the folder of links", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("making the directory of links", folder))?;
         tools.iter().try_for_each(|tool| replace_link(&self.install(tool)?, folder, tool.name))
     }
 }
@@ -211,7 +211,7 @@ pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Resu
 
 /// Copies a read-only folder of Go to a writable one. Links are omitted.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::create_dir(to).map_err(Error::file("making the folder", to))?;
+    fs::create_dir(to).map_err(Error::file("making the directory", to))?;
     for entry in fs::read_dir(from).map_err(Error::file("listing", from))? {
         let entry = entry.map_err(Error::file("listing", from))?;
         let (source, copied) = (entry.path(), to.join(entry.file_name()));
@@ -294,7 +294,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
         assert_eq!(built, folder.path().join("tool-v1"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the folder it was built in is gone");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the directory it was built in is gone");
     }
 
     #[test]

@@ -49,10 +49,10 @@ pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
             Ok(entries) => entries,
             Err(conflicts) => {
                 print_error(&format!(
-                    "files have other hashes than in the manifest:\n  {}",
+                    "files have hashes that differ from the manifest:\n  {}",
                     conflicts.join("\n  ")
                 ));
-                print_help("files that were promoted do not change: give the new content a new name");
+                print_help("promoted files must not change: give the new content a new name");
                 return Exit::Conflict;
             }
         },

@@ -98,7 +98,7 @@ impl GitHub {
         let Some(token) = &self.token else { return Ok(request) };
         let bearer = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
         let mut bearer = bearer.map_err(|_| {
-            Failure::new(Exit::Unavailable, "the token of the environment has characters that no token has")
+            Failure::new(Exit::Unavailable, "the token in the environment has invalid characters")
         })?;
         bearer.set_sensitive(true);
         Ok(request.header(header::AUTHORIZATION, bearer))
@@ -114,7 +114,7 @@ impl GitHub {
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
             let text = format!(
-                "{} answers {what} with something else than GitHub's API: {}",
+                "{} did not answer {what} as GitHub's API does: {}",
                 self.name(),
                 printable(&error.to_string(), TEXT_MAX)
             );

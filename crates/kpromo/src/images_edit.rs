@@ -62,11 +62,11 @@ impl Project {
         let name = match (found.next(), found.next()) {
             (Some(name), None) => (*name).to_owned(),
             (None, _) => {
-                let text = format!("no manifest below {} is about {sought}", folder.display());
+                let text = format!("no manifest below {} matches {sought}", folder.display());
                 let failure = Failure::new(Exit::Invalid, text);
                 let has_faults = !manifests.rejected.is_empty();
                 let help = if has_faults {
-                    "projects whose manifests have faults are left out; the warnings above name them"
+                    "projects with invalid manifests were left out; see the warnings above"
                 } else {
                     "check the name, or add the project's manifest first"
                 };
@@ -74,7 +74,7 @@ impl Project {
             }
             (Some(_), Some(_)) => {
                 let names: Vec<&str> = names.into_iter().collect();
-                let text = format!("several projects are about {sought}: {}", names.join(", "));
+                let text = format!("several projects match {sought}: {}", names.join(", "));
                 return Err(Failure::new(Exit::Invalid, text));
             }
         };
@@ -122,7 +122,7 @@ pub(crate) fn failure(error: &EditError) -> Failure {
         EditError::Invalid(faults) => {
             let color = color::on_stderr();
             Failure::new(Exit::Invalid, faults.render(color).trim_end())
-                .help("correct the file first: what it promotes is not clear")
+                .help("correct the file first: what it promotes is ambiguous")
         }
         EditError::Moves(_) => Failure::new(Exit::Conflict, error.to_string())
             .help("production tags never move: use another tag"),

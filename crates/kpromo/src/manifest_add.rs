@@ -68,11 +68,11 @@ fn add_to_file(args: &ManifestAddArgs, path: &Path, image: &ImageText) -> Result
         (None, Some(name)) if image.reference.is_none() || lists(name) => name.clone(),
         _ => {
             let text = format!(
-                "IMAGE is a reference, but {} has no staging registry that it is below",
+                "IMAGE is a reference, but {} has no staging registry that contains it",
                 path.display()
             );
             return Err(Failure::new(Exit::Usage, text)
-                .help("name the image as the manifest does, or the folder with --dir"));
+                .help("name the image as the manifest does, or the directory with --dir"));
         }
     };
     let edited = edit(&file, &[args.addition(name)], args.format)?;
@@ -102,7 +102,7 @@ fn lock(args: &ManifestAddArgs, path: &Path) -> Option<File> {
     let path = path.canonicalize().ok()?;
     let held = File::open(path.parent()?).and_then(|folder| folder.lock().map(|()| folder));
     // Some file systems have no locks. What is written is still compared with what was read.
-    held.inspect_err(|error| tracing::debug!("the folder of {} cannot be locked: {error}", path.display()))
+    held.inspect_err(|error| tracing::debug!("the directory of {} cannot be locked: {error}", path.display()))
         .ok()
 }
 
@@ -133,7 +133,7 @@ fn find(
     };
     // A reference with a registry is accepted as a name only if an image already has that name.
     let Some(name) = image.name.clone().filter(|name| image.reference.is_none() || lists(name)) else {
-        let text = "no manifest has a staging registry that the image is below".to_owned();
+        let text = "no manifest has a staging registry that contains the image".to_owned();
         return Err(Failure::new(Exit::Invalid, text).help("name the image as the manifest does"));
     };
     let found = match project {
@@ -186,7 +186,7 @@ fn write(args: &ManifestAddArgs, path: &Path, before: &ImagesFile, edited: &Edit
     }
     if edited.added.is_empty() {
         let what = if old == new { "nothing to change" } else { "formatted" };
-        print(&format!("{shown}: {what}, the tag is there already\n"));
+        print(&format!("{shown}: {what}, the tag already exists\n"));
     }
     Ok(())
 }

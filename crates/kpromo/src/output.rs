@@ -163,7 +163,7 @@ mod tests {
             error.contains("the plan cannot be written to") && error.contains("folder/plan.json: "),
             "{error}"
         );
-        assert!(check_file(folder.path(), "plan").is_err(), "a folder is not a file");
+        assert!(check_file(folder.path(), "plan").is_err(), "a directory is not a file");
         assert!(!error.contains(".kpromo-"), "{error}");
         assert!(check_folder(&nowhere, "blobs").unwrap_err().contains("no/such/folder: "));
         assert!(check_folder(folder.path(), "blobs").is_ok());

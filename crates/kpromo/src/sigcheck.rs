@@ -70,7 +70,7 @@ fn interrupted(report: &ReportBuilder) -> Failure {
     match report.has_writing_begun() {
         true => Failure::new(
             Exit::InterruptedWriting,
-            "interrupted; images are shown as they were before the repair, and the next run does the rest",
+            "interrupted; images are shown as they were before the repair, and the next run repairs the rest",
         ),
         false => Failure::new(Exit::Interrupted, "interrupted; nothing was written"),
     }
@@ -119,7 +119,7 @@ fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Resul
     let manifests = manifests.map_err(|diagnostics| invalid(diagnostics.render(color)))?;
     if let Some(rejected) = manifests.as_ref().map(|all| &all.rejected).filter(|all| all.count() > 0) {
         print_error(&rejected.render(color));
-        tracing::warn!("what these entries name counts as named by no manifest");
+        tracing::warn!("the images in these entries count as not listed by any manifest");
     }
     let config =
         Config::of(args.config.as_deref(), environment).map_err(|problem| invalid(problem.to_string()))?;
@@ -213,7 +213,7 @@ impl Work<'_> {
         let counts = |signatory: &Signatory| verification.accepts(signatory);
         if !signers.owner.signatories().iter().any(counts) {
             let text = format!(
-                "what is repaired would not count: the signer is {}, and signatures count by {}",
+                "repairs would not count: the signer is {}, but only signatures by {} count",
                 signers.owner, self.checking.signer
             );
             return Err(Failure::new(Exit::Invalid, text));
@@ -241,26 +241,25 @@ impl Work<'_> {
         })
     }
 
-    /// Decides what to do where the registry does not say when images were uploaded. All images are checked, unless flags say
+    /// Decides what to do where the registry does not report upload times. All images are checked, unless flags say
     /// otherwise. They are repaired only where manifests name them.
     fn without_times(&self) -> Result<(), Failure> {
         let CheckedNames::Listed(listed) = &self.args.names else { return Ok(()) };
         let host = &self.trust_config().production.canonical_host;
         if listed.days_are_given {
-            let text = format!(
-                "{host} does not say when images were uploaded: --from-days and --to-days cannot be applied"
-            );
+            let text =
+                format!("{host} does not report upload times: --from-days and --to-days cannot be applied");
             return Err(Failure::new(Exit::Usage, text).help("name the images"));
         }
         if self.args.confirm && self.naming.manifests.is_none() {
             let text = format!(
-                "{host} does not say when images were uploaded, so all images there would be signed, and not those of the last \
-                 days"
+                "{host} does not report upload times, so all its images would be signed, not only those \
+                 of the last days"
             );
             return Err(Failure::new(Exit::Usage, text).help("name the images, or give --thin-manifest-dir"));
         }
         tracing::warn!(
-            "{host} does not say when images were uploaded: all images are checked, not those of the last days alone"
+            "{host} does not report upload times: all images are checked, not only those of the last days"
         );
         Ok(())
     }
@@ -287,7 +286,7 @@ fn failed(error: &Error) -> Failure {
         Error::Interrupted => Failure::new(Exit::Interrupted, "interrupted; nothing was written"),
         Error::TrustUnavailable(cause, _) => Failure::new(
             Exit::Unavailable,
-            format!("what is attached to images cannot be verified\n  {cause}"),
+            format!("the attachments of images cannot be verified\n  {cause}"),
         ),
         Error::CannotSign(cause, _) => Failure::new(
             Exit::Unavailable,

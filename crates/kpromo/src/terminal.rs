@@ -289,7 +289,7 @@ impl Interrupts {
         if !has_writing_begun() {
             return;
         }
-        tracing::warn!("{finishing}; an interrupt ends this at once");
+        tracing::warn!("{finishing}; interrupt again to stop at once");
         // After the grace time and after a second interrupt alike, the run is abandoned.
         let _ = tokio::time::timeout(GRACE, self.next()).await;
     }

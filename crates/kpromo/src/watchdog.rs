@@ -68,7 +68,7 @@ impl Watchdog {
         let mut warnings: Vec<String> = new
             .iter()
             .take(AT_ONCE)
-            .map(|stall| format!("nothing has moved for {} s: {}", stall.silent.as_secs(), stall.what))
+            .map(|stall| format!("no progress for {} s: {}", stall.silent.as_secs(), stall.what))
             .collect();
         if new.len() > AT_ONCE {
             let hidden = new.len() - AT_ONCE;
@@ -96,7 +96,8 @@ impl Watchdog {
             let seconds = rests.as_secs_f64().ceil();
             let (wait, have) = if *requests == 1 { ("waits", "has") } else { ("wait", "have") };
             let mut warning = format!(
-                "{host} refuses or fails requests and is left alone for {seconds} s; {requests} {wait} for it"
+                "{host} refuses or fails requests and gets no requests for {seconds} s; {requests} \
+                 {wait} for it"
             );
             if *rests < LONG_REST {
                 warning.push_str(&format!(", and {have} waited for {} s", episode.waited));

@@ -27,7 +27,7 @@ fn message(error: &Error) -> String {
             format!("unknown field `{}`; expected one of {}", shown(field), names(expected))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            format!("`{}` is none of {}", shown(variant), names(expected))
+            format!("`{}` is not one of {}", shown(variant), names(expected))
         }
         Error::SerdeMissingField { field, .. } => format!("the field `{field}` is missing"),
         Error::SerdeInvalidType { unexpected, expected, .. }
@@ -40,13 +40,11 @@ fn message(error: &Error) -> String {
         Error::InvalidScalar { ty, .. } => format!("expected {}", described(ty)),
         Error::InvalidBooleanStrict { .. } => "expected true or false".to_owned(),
         Error::Unexpected { expected, .. } => format!("expected {}", described(expected)),
-        Error::NullIntoString { .. } => "expected a text, found nothing".to_owned(),
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{}` stands twice", shown(key)),
-        Error::DuplicateMappingKey { key: None, .. } => "a field stands twice".to_owned(),
-        Error::Eof { .. } => "the file ends where more is expected".to_owned(),
-        Error::MultipleDocuments { .. } => {
-            "the file has a second document (`---`), which is not read".to_owned()
-        }
+        Error::NullIntoString { .. } => "expected text, found nothing".to_owned(),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{}` is listed twice", shown(key)),
+        Error::DuplicateMappingKey { key: None, .. } => "a field is listed twice".to_owned(),
+        Error::Eof { .. } => "the file ends unexpectedly".to_owned(),
+        Error::MultipleDocuments { .. } => "the file has more than one document (`---`)".to_owned(),
         Error::UnknownAnchor { .. } => "this alias (`*`) has no anchor (`&`)".to_owned(),
         Error::Budget { .. } => "the file is nested too deep or has too many items".to_owned(),
         // What our own types say of a value.
@@ -64,7 +62,7 @@ fn described(expected: &str) -> String {
     match expected {
         "bool" | "boolean" | "a boolean" => "true or false".to_owned(),
         "f32" | "f64" | "float" => "a number".to_owned(),
-        "string" | "a string" | "str" | "string scalar" | "path string" => "a text".to_owned(),
+        "string" | "a string" | "str" | "string scalar" | "path string" => "text".to_owned(),
         "mapping" | "mapping start" | "a map" => "fields (`name: value`)".to_owned(),
         "sequence" | "sequence start" | "a sequence" => "a list (`- item`)".to_owned(),
         text if number(text) => "a whole number".to_owned(),
@@ -118,7 +116,7 @@ mod tests {
             ("flag: perhaps", "kpromo.yaml:1:7: expected true or false"),
             ("map: 3", "kpromo.yaml:1:6: expected fields"),
             ("list: x", "kpromo.yaml:1:7: expected a list"),
-            ("name: a\nname: b", "kpromo.yaml:2:1: `name` stands twice"),
+            ("name: a\nname: b", "kpromo.yaml:2:1: `name` is listed twice"),
             ("name: [", "kpromo.yaml:"),
             ("name: *a", "has no anchor"),
         ] {

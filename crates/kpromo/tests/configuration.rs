@@ -39,7 +39,7 @@ async fn below_kubernetes_production_path_its_own_account_signs_unless_productio
     let manifest = manifest.to_str().unwrap();
     let ran = kpromo_with(&["cip", "--manifest", manifest]);
     assert_eq!(ran.code, 20, "{}", ran.stderr);
-    assert!(ran.stderr.contains("another account is asked for"), "not the machine's: {}", ran.stderr);
+    assert!(ran.stderr.contains("another account is requested"), "not the machine's: {}", ran.stderr);
     let config = desk.write("kpromo.yaml", "production: { reference: registry.example.com }\n");
     let ran = kpromo_with(&["cip", "--manifest", manifest, "--config", config.to_str().unwrap()]);
     assert_eq!(ran.code, 10, "{}", ran.stderr);

@@ -39,7 +39,7 @@ impl Value {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
         }
@@ -101,7 +101,7 @@ impl Builder {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return fail(at, "a second document begins here, and a manifest is one document");
+                    return fail(at, "a second document begins here, but a manifest must be one document");
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -142,7 +142,7 @@ impl Builder {
     /// Adds a copy of the anchor's node at the position of an alias.
     fn repeat(&mut self, anchor: usize, at: Position) -> Result<(), SyntaxError> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return fail(at, "this alias refers to what it is part of");
+            return fail(at, "this alias refers to a value that contains it");
         };
         // The nodes are counted before they are copied, because many small aliases can create a large tree.
         self.nodes = self.nodes.saturating_add(size(node));
@@ -192,7 +192,7 @@ fn check_count(nodes: usize, position: Position) -> Result<(), SyntaxError> {
 fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<(), SyntaxError> {
     match tag {
         Some(tag) if tag.core_suffix() != Some(expected) => {
-            fail(position, format!("the YAML tag `{tag}` means nothing in a manifest"))
+            fail(position, format!("the YAML tag `{tag}` has no meaning in a manifest"))
         }
         _ => Ok(()),
     }

@@ -137,5 +137,5 @@ async fn what_someone_else_has_attached_and_what_is_not_there_is_told_and_stops_
         (RefusedKind::Attestation, Some(PROVENANCE))
     );
     assert!(absent.place.contains(&gone.to_string()), "{}", absent.place);
-    assert_eq!(absent.reason, "the registry lists it and does not have it");
+    assert_eq!(absent.reason, "the registry lists it but does not have it");
 }

@@ -240,10 +240,10 @@ async fn what_contradicts_a_late_region_gives_up_the_second_round() {
     assert_eq!(writes, 0, "nothing of the second round is written");
     let reported = world.report()["failed"].to_string();
     assert!(
-        reported.contains("/prod/app-5") && reported.contains("tags of production never move"),
+        reported.contains("/prod/app-5") && reported.contains("production tags never move"),
         "{reported}"
     );
     let held = world.production[0].store().resolve(&path("prod/app-5"), &tag("v1"));
-    assert_eq!(held, Some(other.digest()), "tags of production never move");
+    assert_eq!(held, Some(other.digest()), "production tags never move");
     assert_eq!((complete(&world, 0), complete(&world, 1)), (1, IMAGES));
 }

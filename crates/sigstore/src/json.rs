@@ -24,7 +24,7 @@ impl NameRules for Unique {
         if seen.insert(name.to_owned()) {
             return Ok(Some(self));
         }
-        Err(format!("the name `{}` stands twice in one object", crate::error::bounded(name)))
+        Err(format!("the name `{}` is repeated in one object", crate::error::bounded(name)))
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
             r#"{"predicate":{"a":1,"\u0061":2}}"#,
         ] {
             let error = names_are_unique(bad.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("stands twice"), "{bad}: {error}");
+            assert!(error.contains("is listed twice"), "{bad}: {error}");
         }
     }
 

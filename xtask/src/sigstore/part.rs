@@ -51,7 +51,7 @@ impl Part {
     ) -> Result<Self, Error> {
         let logs = folder.join("log");
         let log = logs.join(name);
-        fs::create_dir_all(&logs).map_err(Error::file("making the folder of logs", &logs))?;
+        fs::create_dir_all(&logs).map_err(Error::file("making the directory of logs", &logs))?;
         let file = File::create(&log).map_err(Error::file("making the log", &log))?;
         let twin = file.try_clone().map_err(Error::file("making the log", &log))?;
         let mut command = isolated(folder, program);

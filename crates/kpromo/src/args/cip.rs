@@ -47,10 +47,10 @@ pub(crate) struct CipFlags {
     /// Write to production. Without this flag nothing is written.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     confirm: bool,
-    /// Check the manifests only, without any network access.
+    /// Only check the manifests, without network access.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     parse_only: bool,
-    /// Fail before anything is written if neither staging nor production has an image, or an entry of a manifest is invalid.
+    /// Fail before writing anything if neither staging nor production has an image, or if an entry in a manifest is invalid.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     strict: bool,
     /// Continue with other images when one fails.
@@ -61,10 +61,10 @@ pub(crate) struct CipFlags {
     /// Plain manifest; - reads standard input.
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
-    /// Folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
+    /// Directory with thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
-    /// Promote only what the change of a Prow job adds (JOB_TYPE, PULL_BASE_SHA).
+    /// Promote only what the change under test in a Prow job adds (JOB_TYPE, PULL_BASE_SHA).
     #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     use_prow_manifest_diff: bool,
     /// Promote only what was added since this time, such as "7 days".
@@ -85,18 +85,17 @@ pub(crate) struct CipFlags {
     #[command(flatten)]
     config: ConfigFlags,
 
-    /// Stop after this time, as if interrupted: "90s", "2h 30m".
+    /// Stop after this time, as on an interrupt, for example "90s" or "2h 30m".
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
-    /// In a dry run, also look up which promoted images lack a signature or a promotion record. With --confirm, they are always
-    /// looked up.
+    /// In a dry run, also check which promoted images lack a signature or a promotion record. A run with --confirm always checks.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     check_signatures: bool,
 
-    /// Also sign and record promoted images that lack a signature, a record or another attestation: all that the manifests name.
-    /// Default: true, but false in a run over a diff, which completes what it adds. With --repair=false, a run over all manifests
-    /// completes only what it copies or tags.
+    /// Also sign and record images in the manifests that are already promoted but lack a signature, a record or another
+    /// attestation. Default: true, or false in a run over a diff. With --repair=false, a run over all manifests signs and
+    /// records only the images that it copies or tags.
     #[arg(long, help_heading = "What to do", value_parser = go_bool(), action = Set, value_name = BOOL)]
     repair: Option<bool>,
 
@@ -202,7 +201,7 @@ impl CipFlags {
     pub(crate) fn resolve(self) -> Result<CipArgs, String> {
         self.snapshots.asked()?;
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?
-            .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
+            .ok_or("--manifest or --thin-manifest-dir is required")?;
         let output = self.output.resolve();
         if let Some(flag) = output.given().filter(|_| self.parse_only) {
             return Err(format!("--parse-only makes no plan and no report: remove {flag}"));
@@ -219,7 +218,7 @@ impl CipFlags {
             && is_standard(path)
         {
             return Err(
-                "a manifest from standard input (-) has no earlier commit to compare it with".to_owned()
+                "a manifest from standard input (-) cannot be compared with an earlier commit".to_owned()
             );
         }
         let registries = self.registries.resolve()?;
@@ -233,7 +232,7 @@ impl CipFlags {
             );
         }
         if self.repair == Some(true) && signing.is_none() {
-            return Err("--repair and --sign=false exclude each other".to_owned());
+            return Err("--repair and --sign=false cannot be used together".to_owned());
         }
         Ok(CipArgs {
             manifests,

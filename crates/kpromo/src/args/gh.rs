@@ -43,16 +43,16 @@ pub(crate) struct GhFlags {
         hide_default_value = true
     )]
     repo: String,
-    /// Tags of the releases. Default: all releases.
+    /// Tags of the releases to copy. Default: all releases.
     #[arg(long, help_heading = "Releases", value_name = "TAG", value_delimiter = ',', action = ArgAction::Append)]
     tags: Vec<String>,
-    /// Include prereleases. A tag that is named may be one anyway.
+    /// Include prereleases. Releases in --tags are always included.
     #[arg(long, help_heading = "Releases", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     include_prereleases: bool,
-    /// File with several repositories: `releaseConfigs`. The other flags about releases and buckets are then ignored.
+    /// File with a list of repositories (`releaseConfigs`). The other flags about releases and buckets are then ignored.
     #[arg(long, help_heading = "Releases", value_name = "FILE", value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
-    /// API of GitHub Enterprise, or of a forge that speaks as GitHub's.
+    /// URL of a GitHub-compatible API, such as that of GitHub Enterprise.
     #[arg(long, help_heading = "Releases", value_name = "URL", default_value = API_URL)]
     api_url: Url,
 
@@ -65,7 +65,7 @@ pub(crate) struct GhFlags {
         hide_default_value = true
     )]
     bucket: String,
-    /// Folder in the bucket. Default: ORG/REPO.
+    /// Directory in the bucket. Default: ORG/REPO.
     #[arg(
         long,
         help_heading = "Destination",
@@ -74,26 +74,26 @@ pub(crate) struct GhFlags {
         hide_default_value = true
     )]
     release_dir: String,
-    /// Folder of this machine that gets the files, too: DIR/ORG/REPO/TAG/FILE.
+    /// Local directory to also write the files to: DIR/ORG/REPO/TAG/FILE.
     #[arg(long, help_heading = "Destination", value_name = "DIR", value_parser = OsStringValueParser::new())]
     output_dir: Option<OsString>,
-    /// Write to --output-dir, and to no bucket.
+    /// Write only to --output-dir, and to no bucket.
     #[arg(long, help_heading = "Destination", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     download_only: bool,
 
-    /// Write nothing, and say what would be written.
+    /// Write nothing, and print what would be written.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     dry_run: bool,
-    /// End the run after this time, such as 30m.
+    /// Stop after this time, for example "30m".
     #[arg(long, help_heading = "Run", value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
-    /// File for a manifest of the files in the bucket, for `kpromo run files`.
+    /// Write a manifest of the files in the bucket to this file, for `kpromo run files`.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     files_manifest: Option<OsString>,
-    /// File for the report, as JSON.
+    /// Write a report to this file, as JSON.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     report: Option<OsString>,
-    /// Configuration of kpromo, with limits of hosts. Default: $KPROMO_CONFIG.
+    /// Configuration file of kpromo, with settings for hosts. Default: $KPROMO_CONFIG.
     #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
     registry_config: Option<OsString>,
 }

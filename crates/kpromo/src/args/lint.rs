@@ -10,7 +10,7 @@ use super::value::path;
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo lint registry.k8s.io                                     check all thin manifests of a folder
+  kpromo lint registry.k8s.io                                     check all thin manifests in a directory
   kpromo lint --base \"$PULL_BASE_SHA\" registry.k8s.io             also compare with a commit
   kpromo lint --fix registry.k8s.io/images/coredns/images.yaml    correct the style of one project
   kpromo lint --output sarif --output-file lint.sarif manifest.yaml
@@ -22,19 +22,19 @@ or the base cannot be determined";
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct LintFlags {
-    /// Folders of thin manifests, plain manifests, or files of thin manifests, which stand for their project.
+    /// Directories with thin manifests, plain manifests, or single files of thin manifests to check only their project.
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
-    /// Compare with this git revision: report tags that would move and edges that are gone.
+    /// Compare with this git revision, and report tags that would move and edges that were removed.
     #[arg(long, help_heading = "What to check", value_name = "REV", value_parser = revision)]
     base: Option<String>,
-    /// Do not report warnings of this rule. Can be repeated; several rules are separated by commas.
+    /// Do not report warnings of these rules. Repeatable, or separated by commas.
     #[arg(long, help_heading = "What to check", value_name = "RULE", value_delimiter = ',', value_parser = allowed)]
     allow: Vec<Rule>,
-    /// Exit with an error if there are warnings.
+    /// Treat warnings as errors.
     #[arg(long, help_heading = "What to check")]
     strict: bool,
-    /// Correct what can be corrected without a change of meaning, in the files.
+    /// Fix findings in the files if the fix does not change what the manifests promote.
     #[arg(long, help_heading = "What to do")]
     fix: bool,
     /// Format of the result.
@@ -81,7 +81,7 @@ impl LintFlags {
 /// Reads a git revision. An empty one is refused: a check that silently compares with nothing would pass.
 pub(super) fn revision(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("a git revision is expected, and this is empty; is the variable set?".to_owned());
+        return Err("expected a git revision, but the value is empty; is the variable set?".to_owned());
     }
     Ok(text.to_owned())
 }

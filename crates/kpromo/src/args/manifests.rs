@@ -35,7 +35,7 @@ pub(super) fn manifests(
     match (path(plain), path(thin)) {
         (Some(file), None) => Ok(Some(ManifestSource::Plain(file))),
         (None, Some(folder)) => Ok(Some(ManifestSource::Thin(folder))),
-        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir exclude each other".to_owned()),
+        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir cannot be used together".to_owned()),
         (None, None) => Ok(None),
     }
 }
@@ -54,5 +54,5 @@ pub(super) fn limit(prow: bool, since: String, base: Option<String>) -> Result<L
 }
 
 fn excluding(one: &str, other: &str) -> String {
-    format!("{one} and {other} exclude each other")
+    format!("{one} and {other} cannot be used together")
 }

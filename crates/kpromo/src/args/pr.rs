@@ -33,13 +33,13 @@ pub(super) const API_URL: &str = "https://api.github.com";
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct PrFlags {
-    /// Tags to promote. The first one names the branch.
+    /// Tags to promote. The first one is part of the branch name.
     #[arg(long = "tag", short = 't', help_heading = "Images", required = true, value_name = "TAG", value_delimiter = ',', action = ArgAction::Append)]
     tags: Vec<Tag>,
-    /// Project, which names the branch and the staging registry gcr.io/k8s-staging-PROJECT.
+    /// Project. It determines the branch name and the staging registry gcr.io/k8s-staging-PROJECT.
     #[arg(long, help_heading = "Images", default_value = "kubernetes", value_name = "PROJECT")]
     project: String,
-    /// Staging registry, in place of gcr.io/k8s-staging-PROJECT.
+    /// Staging registry to use instead of gcr.io/k8s-staging-PROJECT.
     #[arg(
         long,
         help_heading = "Images",
@@ -48,20 +48,20 @@ pub(crate) struct PrFlags {
         value_name = "REGISTRY"
     )]
     staging_repo: String,
-    /// Only these images, by their names below the staging registry. Without it, all of staging is searched for the tags.
+    /// Promote only these images, by their names below the staging registry. Default: all images in staging with one of the tags.
     #[arg(long = "image", help_heading = "Images", value_name = "IMAGE", value_delimiter = ',', action = ArgAction::Append)]
     images: Vec<RepositoryPath>,
-    /// Only these digests.
+    /// Promote only these digests.
     #[arg(long, help_heading = "Images", value_name = "DIGEST", value_delimiter = ',', action = ArgAction::Append)]
     digests: Vec<Digest>,
-    /// Write the whole list of images in one style.
+    /// Reformat the whole list of images.
     #[arg(long, help_heading = "Images")]
     format: bool,
 
-    /// Your fork: USER, or USER/NAME. Not needed with --dry-run.
+    /// Your fork: USER or USER/NAME. Required unless --dry-run is given.
     #[arg(long, help_heading = "Pull request", value_name = "USER")]
     fork: Option<String>,
-    /// Text of the cc line.
+    /// Reviewers to mention in the cc line.
     #[arg(
         long,
         help_heading = "Pull request",
@@ -69,10 +69,10 @@ pub(crate) struct PrFlags {
         value_name = "TEXT"
     )]
     reviewers: String,
-    /// Stop after the push.
+    /// Push the branch, but do not create a pull request.
     #[arg(long, help_heading = "Pull request")]
     no_pr: bool,
-    /// Print the change as a diff. Needs no fork and no token, and writes nothing.
+    /// Print the change as a diff, and write nothing. Needs neither a fork nor a token.
     #[arg(long, help_heading = "Pull request")]
     dry_run: bool,
     /// Ask before each step.
@@ -85,22 +85,22 @@ pub(crate) struct PrFlags {
     /// Branch to propose to.
     #[arg(long, help_heading = "Repository", default_value = "main", value_name = "BRANCH")]
     base: String,
-    /// Folder of the manifests in the repository.
+    /// Directory of the manifests in the repository.
     #[arg(long, help_heading = "Repository", default_value = "registry.k8s.io", value_name = "DIR")]
     manifest_root: PathBuf,
-    /// Clone of the repository to work in. Its checked-out files stay as they are. Default: a temporary clone.
+    /// Existing clone of the repository to use. Its working tree is not changed. Default: a temporary clone.
     #[arg(long, help_heading = "Repository", value_name = "CLONE", value_parser = OsStringValueParser::new())]
     dir: Option<OsString>,
-    /// With --dir: fetch the base branch first. Otherwise the checked-out commit is the base.
+    /// With --dir, fetch the base branch first. If false, the checked-out commit is the base.
     #[arg(long, help_heading = "Repository", default_value = "true", value_parser = go_bool(), action = ArgAction::Set, value_name = BOOL)]
     update_repo: bool,
-    /// Push by SSH. Otherwise by HTTPS with the token.
+    /// Push over SSH. If false, push over HTTPS with the token.
     #[arg(long, help_heading = "Repository", default_value = "true", value_parser = go_bool(), action = ArgAction::Set, value_name = BOOL)]
     use_ssh: bool,
-    /// API of the forge, which speaks as GitHub's.
+    /// URL of a GitHub-compatible API.
     #[arg(long, help_heading = "Repository", value_name = "URL")]
     api_url: Option<Url>,
-    /// Git server of the forge.
+    /// URL of the forge's git server.
     #[arg(long, help_heading = "Repository", default_value = GIT_URL, value_name = "URL")]
     git_url: Url,
 
@@ -198,11 +198,11 @@ impl PrFlags {
         }
         let is_below = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir);
         if !self.manifest_root.components().all(is_below) {
-            return Err("--manifest-root is a path within the repository".to_owned());
+            return Err("--manifest-root must be a path within the repository".to_owned());
         }
         let fork = match (&self.fork, self.dry_run) {
             (_, true) => None,
-            (None, false) => return Err("--fork is needed, unless with --dry-run".to_owned()),
+            (None, false) => return Err("--fork is required without --dry-run".to_owned()),
             (Some(fork), false) => Some(fork_of(fork, &self.upstream)?),
         };
         let staging = match self.staging_repo.trim_end_matches('/') {

@@ -37,7 +37,7 @@ impl ShardVariables {
         };
         Shard::of_texts(index, count).map(Some).map_err(|error| {
             let error = match error {
-                InvalidShard::Form => "a decimal number is expected in both".to_owned(),
+                InvalidShard::Form => "both must be decimal numbers".to_owned(),
                 InvalidShard::Index(..) => {
                     format!("{error}. Set KPROMO_SHARDS to the number of `completions` of the Job")
                 }

@@ -18,29 +18,30 @@ const VERIFICATION: &str = "Verification";
 /// Whose signatures count, of every command that verifies.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct TrustFlags {
-    /// Required identity of the signer: an e-mail address or a URI, compared as a whole. Default below Kubernetes' production
+    /// Required identity of the signer: an e-mail address or a URI that must match exactly. Default below Kubernetes' production
     /// path: krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
     #[arg(long, help_heading = VERIFICATION, value_name = "IDENTITY")]
     certificate_identity: Option<String>,
-    /// Required identity of the signer as a regular expression (RE2) that matches the whole identity.
+    /// Required identity of the signer, as a regular expression (RE2) that must match the whole identity.
     #[arg(long, help_heading = VERIFICATION, value_name = "REGEXP")]
     certificate_identity_regexp: Option<String>,
-    /// Required issuer of that identity. Default below Kubernetes' production path: Google's (accounts.google.com).
+    /// Required issuer of the identity. Default below Kubernetes' production path: Google's (accounts.google.com).
     #[arg(long, help_heading = VERIFICATION, value_name = "URL")]
     certificate_oidc_issuer: Option<String>,
-    /// Required issuer as a regular expression (RE2) that matches the whole URL.
+    /// Required issuer, as a regular expression (RE2) that must match the whole URL.
     #[arg(long, help_heading = VERIFICATION, value_name = "REGEXP")]
     certificate_oidc_issuer_regexp: Option<String>,
     /// Public key (PEM) to verify signatures with, instead of certificates.
     #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     verification_key: Option<OsString>,
-    /// Trusted root (trusted_root.json) of a private Sigstore instance. Default: the public-good instance's, fetched by TUF.
+    /// Trusted root (trusted_root.json) of a private Sigstore instance. Default: that of the public-good instance, fetched by
+    /// TUF.
     #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     trusted_root: Option<OsString>,
     /// TUF repository of a private Sigstore instance.
     #[arg(long, help_heading = VERIFICATION, value_name = "URL")]
     tuf_mirror: Option<String>,
-    /// First root.json of the TUF repository; it is trusted without verification.
+    /// Initial root.json of the TUF repository, which is trusted without verification.
     #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     tuf_root: Option<OsString>,
 }
@@ -68,18 +69,19 @@ pub(crate) struct SignerFlags {
     /// krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
     #[arg(long, help_heading = SIGNING, value_name = "ACCOUNT")]
     signer_account: Option<String>,
-    /// File with the ID token to sign with; - reads standard input. Default: SIGSTORE_ID_TOKEN, GitHub Actions, Google
-    /// credentials or a projected token, whichever is found first.
+    /// File with the ID token to sign with; - reads standard input. Default: the first one found in SIGSTORE_ID_TOKEN, GitHub
+    /// Actions, Google credentials or a projected token.
     #[arg(long, help_heading = SIGNING, value_name = "FILE|-", value_parser = OsStringValueParser::new())]
     identity_token: Option<OsString>,
-    /// Private key (PEM) to sign with, instead of certificates. COSIGN_PASSWORD decrypts keys of cosign.
+    /// Private key (PEM) to sign with, instead of certificates. COSIGN_PASSWORD has the password of a cosign key.
     #[arg(long, help_heading = SIGNING, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_key: Option<OsString>,
-    /// Services to sign with (signing_config.json). Default: the public-good instance's; signatures of a key are not logged.
+    /// Services to sign with (signing_config.json). Default: those of the public-good instance. Without it, signatures by a key
+    /// are not logged.
     #[arg(long, help_heading = SIGNING, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_config: Option<OsString>,
-    /// Form of signatures: tag, bundle, both, or auto (the tag, and a bundle on every manifest that has or gets another bundle,
-    /// so that every version of cosign accepts it). Default: auto.
+    /// Signature format: tag, bundle, both, or auto (a tag, plus a bundle for every manifest that has other bundles, so that
+    /// every version of cosign accepts the signature). Default: auto.
     #[arg(long, help_heading = SIGNING, value_parser = format(), value_name = "FORM")]
     signature_format: Option<SignatureFormat>,
     /// Number of images signed or attested at the same time, 1 to 1000. Default: 50.
@@ -111,10 +113,10 @@ impl TrustFlags {
             tuf_root: path(self.tuf_root),
         };
         if args.verification_key.is_some() && args.names_signer() {
-            return Err("--verification-key and the flags --certificate-… exclude each other".to_owned());
+            return Err("--verification-key and the flags --certificate-… cannot be used together".to_owned());
         }
         if args.trusted_root.is_some() && (args.tuf_mirror.is_some() || args.tuf_root.is_some()) {
-            return Err("--trusted-root excludes --tuf-mirror and --tuf-root".to_owned());
+            return Err("--trusted-root cannot be used with --tuf-mirror or --tuf-root".to_owned());
         }
         if args.tuf_mirror.is_some() && args.tuf_root.is_none() {
             return Err("--tuf-mirror needs --tuf-root, the first root.json of that repository".to_owned());
@@ -173,11 +175,11 @@ impl SignerFlags {
             summary_account: None,
         };
         if args.key.is_some() && args.token.is_some() {
-            return Err("--signing-key and --identity-token exclude each other".to_owned());
+            return Err("--signing-key and --identity-token cannot be used together".to_owned());
         }
         match &args.account {
             Some(Account::Named(_)) if args.key.is_some() => {
-                Err("--signing-key and --signer-account exclude each other".to_owned())
+                Err("--signing-key and --signer-account cannot be used together".to_owned())
             }
             // In a script this may be a variable that is not set.
             Some(Account::Any) if args.key.is_some() => {
@@ -208,7 +210,7 @@ fn pattern(
     (place, regex): (&'static str, Option<String>),
 ) -> Result<Option<PatternText>, String> {
     match (text(exact), text(regex)) {
-        (Some(_), Some(_)) => Err(format!("{exact_flag} and {place} exclude each other")),
+        (Some(_), Some(_)) => Err(format!("{exact_flag} and {place} cannot be used together")),
         (Some(exact), None) => Ok(Some(PatternText::Exact(exact))),
         (None, Some(text)) => Ok(Some(PatternText::Regex { place, text })),
         (None, None) => Ok(None),
@@ -255,15 +257,15 @@ mod tests {
         assert_eq!(trust.identity, Some(PatternText::Exact("a@b.c".to_owned())));
         for kind in ["identity", "oidc-issuer"] {
             let both = format!("--certificate-{kind} a --certificate-{kind}-regexp b");
-            assert!(with(&both).unwrap_err().contains("exclude each other"), "{kind}");
+            assert!(with(&both).unwrap_err().contains("cannot be used together"), "{kind}");
         }
     }
 
     #[test]
     fn flags_that_contradict_or_lack_one_another_are_usage_errors() {
         for (flags, expected) in [
-            ("--signing-key k --identity-token t", "exclude each other"),
-            ("--signing-key k --signer-account a@b.c", "exclude each other"),
+            ("--signing-key k --identity-token t", "cannot be used together"),
+            ("--signing-key k --signer-account a@b.c", "cannot be used together"),
             ("--sign=false --verification-summaries", "--sign=false signs nothing"),
             ("--verification-key k --certificate-identity a", "--verification-key"),
             ("--trusted-root r --signing-config s --tuf-mirror https://x --tuf-root y", "--trusted-root"),

@@ -47,13 +47,13 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     };
     let bytes =
         digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "a number of bytes is expected, such as 500Mi or 2Gi".to_owned())
+    bytes.ok_or_else(|| "expected a number of bytes, such as 500Mi or 2Gi".to_owned())
 }
 
 /// A part of a hundred.
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
-    percent.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
+    percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
 /// A length of time as people write it.
@@ -61,14 +61,14 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     match Duration::try_from(duration) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) | Err(_) => Err("a time above zero is expected".to_owned()),
+        Ok(_) | Err(_) => Err("expected a duration greater than zero".to_owned()),
     }
 }
 
 /// A number of seconds, or a length of time as people write it.
 pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
-        Ok(0) => Err("a time above zero is expected".to_owned()),
+        Ok(0) => Err("expected a duration greater than zero".to_owned()),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => duration(text),
     }

@@ -103,7 +103,7 @@ pub(super) fn finish(
             print_skipped(report);
             match exit {
                 _ if outcome_word == INTERRUPTED => {
-                    print_error(&format!("{stopped}; the same command does the rest"));
+                    print_error(&format!("{stopped}; run the same command again to finish"));
                 }
                 Exit::Partial if !report.all_failures(plan).is_empty() => {
                     print_help("run the same command again: it promotes only what is missing");
@@ -148,7 +148,7 @@ fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
         print(&scan_table(images, args.verbose));
         for (image, why) in failed {
             let (error, name) =
-                (format!("it cannot be told whether it has vulnerabilities: {why}"), image.to_string());
+                (format!("cannot determine whether it has vulnerabilities: {why}"), image.to_string());
             let registry = Some(image.repository.host.as_str());
             ErrorLine { image: Some(&name), registry, ..ErrorLine::new(&error) }.print();
         }
@@ -159,12 +159,12 @@ fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
 /// Prints the findings of a run that does not write.
 fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
-        let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
+        let entry = if rejected > 0 { "no valid entry in the manifests" } else { "no manifest" };
         let there = args.shard.map_or_else(String::new, |shard| format!(" at a host of shard {shard}"));
         let why = match &args.limit {
-            Limit::None => format!("{entry} asks for an image{there}"),
+            Limit::None => format!("{entry} lists an image{there}"),
             Limit::ProwChange | Limit::Since(_) | Limit::Revision(_) => {
-                format!("{entry} asks for an image{there} that the earlier commit did not ask for")
+                format!("{entry} adds an image{there} since the base commit")
             }
         };
         print(&format!("Nothing to promote: {why}.\n"));
@@ -178,7 +178,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
     if not_looked_at > 0 {
         let images = counted(not_looked_at, "promoted image");
         print(&format!(
-            "not looked at: signatures and records of {images}; --check-signatures looks at them\n"
+            "not checked: signatures and records of {images}; use --check-signatures to check them\n"
         ));
     }
     print(match owed(plan) {
@@ -186,7 +186,10 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
         Owed::Unknown => "Nothing to copy or tag. This was a dry run: nothing was written.\n",
         Owed::Something if args.confirm => "Nothing was written.\n",
         Owed::Something if plan.is_empty() => "This was a dry run: nothing was written.\n",
-        Owed::Something => "This was a dry run: nothing was written. --confirm carries it out.\n",
+        Owed::Something => {
+            "This was a dry run: nothing was written. Run again with --confirm to apply \
+         the plan.\n"
+        }
     });
     print_skipped(report);
 }

@@ -22,7 +22,7 @@ pub(super) fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, Stri
             Ok(Some(cache))
         }
         Err(error @ CacheError::InUse(_)) => {
-            tracing::warn!("{error}: everything is asked");
+            tracing::warn!("{error}: this run reads every repository");
             Ok(None)
         }
         Err(error) => Err(error.to_string()),

@@ -226,6 +226,6 @@ pub(crate) async fn until_abandoned(
     stop: &CancellationToken,
     report: &ReportBuilder,
 ) {
-    let finishing = format!("finishing what is under way, for {} s at the most", GRACE.as_secs());
+    let finishing = format!("finishing work in progress, for up to {} s", GRACE.as_secs());
     interrupts.until_abandoned(timeout, stop, || report.has_writing_begun(), &finishing).await;
 }

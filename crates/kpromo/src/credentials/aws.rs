@@ -59,7 +59,7 @@ pub(crate) fn s3_settings(places: &AwsPlaces) -> Result<S3Settings, String> {
         }
     }
     if places.profile.is_some() && settings.is_empty() && places.key_id.is_none() {
-        return Err(format!("AWS_PROFILE names the profile `{profile}`, which no file of ~/.aws has"));
+        return Err(format!("AWS_PROFILE names the profile `{profile}`, which is in no file of ~/.aws"));
     }
     let endpoint = places.endpoint.clone().or_else(|| settings.get("endpoint_url").cloned());
     let endpoint = endpoint.map(|text| endpoint_url(&text)).transpose()?;
@@ -95,8 +95,8 @@ fn keys(
     }
     match ELSEWHERE.iter().find(|name| settings.contains_key(**name)) {
         Some(name) => Err(format!(
-            "the profile `{profile}` has `{name}`, and kpromo takes keys only: \
-             export them with `aws configure export-credentials --profile {profile} --format env`"
+            "the profile `{profile}` has `{name}`, but kpromo supports only access keys: export them \
+             with `aws configure export-credentials --profile {profile} --format env`"
         )),
         None => Ok(None),
     }
@@ -105,7 +105,7 @@ fn keys(
 fn endpoint_url(text: &str) -> Result<Url, String> {
     let url =
         Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    url.ok_or_else(|| "AWS_ENDPOINT_URL is not a URL of http or https".to_owned())
+    url.ok_or_else(|| "AWS_ENDPOINT_URL is not an http or https URL".to_owned())
 }
 
 /// Reads a file. Returns `None` if there is none.

@@ -77,7 +77,7 @@ impl GoogleTokens for StorageTokens {
             let why = match found {
                 Ok(Some(token)) => return Ok(Some(token)),
                 Ok(None) => match &gcloud.account {
-                    Some(account) => format!("no credentials can act as {account}"),
+                    Some(account) => format!("no credentials can impersonate {account}"),
                     None => "there are no credentials for Google Cloud".to_owned(),
                 },
                 Err(why) => why,

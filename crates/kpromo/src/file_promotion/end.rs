@@ -89,7 +89,11 @@ fn metrics(
     let totals = report.totals();
     let mut metrics = Metrics::new("run files", &end);
     metrics.single("files_copied", "Files that were written to a destination.", totals.copied as f64);
-    metrics.single("files_there", "Files that were there when they were to be written.", totals.there as f64);
+    metrics.single(
+        "files_there",
+        "Files that already existed when they were about to be written.",
+        totals.there as f64,
+    );
     metrics.single("files_failed", "Files that could not be promoted to a destination.", failed as f64);
     metrics.single("files_sent_bytes", "Bytes of files that were written.", totals.bytes_sent as f64);
     metrics.phases(&report.phase_seconds());

@@ -42,8 +42,7 @@ pub(crate) fn plan_open(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = S
         let (destination, source) = ends(plan, edge, shape);
         lines.push((Rc::clone(&title), format!("{mark} {destination} <- {source}\n")));
     }
-    let title =
-        "refused: these promoted images get neither signature nor record, because they have not passed";
+    let title = "refused: these promoted images get neither signature nor record, because they did not pass";
     let title: Rc<str> = title.into();
     for image in plan.missing() {
         let Some(why) = image.refused else { continue };

@@ -28,7 +28,7 @@ pub(super) fn reports(path: &Path, max_age: Option<Duration>) -> Result<ReportFi
     for file in files {
         let bytes = bytes(&file)?;
         left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
-            InvalidConfig::new(path, format!("its reports have more than {BYTES_MAX} bytes together"))
+            InvalidConfig::new(path, format!("its reports have more than {BYTES_MAX} bytes in total"))
         })?;
         documents.push((file.display().to_string(), document(&file, &bytes)?));
     }

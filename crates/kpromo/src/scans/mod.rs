@@ -94,7 +94,7 @@ pub(crate) fn scans(
         for rule in policy.expired(Timestamp::now()) {
             let (id, expires) = (rule.id(), rule.expires());
             tracing::warn!(
-                "{}: the rule that ignores {id} has expired at {expires}, and holds no longer",
+                "{}: the rule that ignores {id} expired at {expires} and no longer applies",
                 path.display()
             );
         }

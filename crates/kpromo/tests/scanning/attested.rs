@@ -116,7 +116,7 @@ async fn a_report_by_somebody_else_or_about_another_image_is_no_scan() {
     let report = world.report();
     for (image, part, expected) in [
         (0, 0, "key"),
-        (0, 1, "it is the report of another image than the one it is attested about"),
+        (0, 1, "it is a report about a different image"),
         (1, 0, "it cannot be used: invalid type"),
     ] {
         let why = report["scanned"][image]["parts"][part]["unscanned"].to_string();

@@ -19,7 +19,7 @@ fn folder() -> TempDir {
 
 /// Returns the faults of a folder.
 fn complaints(folder: &Path) -> String {
-    lines_below(folder, load_thin(folder).expect_err("the folder is wrong").iter())
+    lines_below(folder, load_thin(folder).expect_err("the directory is wrong").iter())
 }
 
 fn warnings(folder: &Path) -> String {
@@ -81,7 +81,7 @@ fn a_project_folder_without_registries_is_a_warning() {
 fn images_that_no_registries_belong_to_are_a_warning() {
     let folder = folder();
     write(&folder.path().join("images/godo/images.yaml"), "[]");
-    insta::assert_snapshot!(warnings(folder.path()), @"images/godo: no folder in manifests has this name, and the images are left out");
+    insta::assert_snapshot!(warnings(folder.path()), @"images/godo: no directory in manifests has this name, and the images are left out");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn images_and_manifests_must_be_folders() {
     let folder = TempDir::new().unwrap();
     write(&folder.path().join("images"), "");
     insta::assert_snapshot!(complaints(folder.path()), @"
-    images: not a folder
+    images: not a directory
     manifests: cannot be read: No such file or directory (os error 2)
     ");
     assert!(load_thin(&folder.path().join("missing")).unwrap_err().to_string().contains("missing"));

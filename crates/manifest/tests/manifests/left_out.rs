@@ -110,7 +110,7 @@ fn an_image_that_may_mean_something_else_is_left_out() {
     let good = image("a", &[('a', "x")]);
     for (bad, fault) in [
         (good.replace("name: a", "name: A"), "`A` is not a repository name"),
-        (good.replace("name: a", "name: a\n  name: b"), "the field `name` stands twice"),
+        (good.replace("name: a", "name: a\n  name: b"), "the field `name` is listed twice"),
         (good.replace("name: a", "name: a\n  tags: [z]"), "unknown field `tags`"),
         (good.replace("name: a", "named: a"), "the image has no `name`"),
         (
@@ -118,10 +118,10 @@ fn an_image_that_may_mean_something_else_is_left_out() {
             "a mapping of digests to tags",
         ),
         (good.replace("name: a", &format!("name: {}", "a".repeat(254))), "more than 255 characters"),
-        (format!("- just a text\n{good}").replace("name: a", "name: b"), "this is a text"),
+        (format!("- just a text\n{good}").replace("name: a", "name: b"), "found text"),
     ] {
         let (add, faults) = read(&(bad + &image("c", &[('c', "x")])));
-        let kept = if fault == "this is a text" { vec!["b@a:x", "c@c:x"] } else { vec!["c@c:x"] };
+        let kept = if fault == "found text" { vec!["b@a:x", "c@c:x"] } else { vec!["c@c:x"] };
         assert_eq!(add, kept, "{fault}");
         assert!(faults.contains(fault), "{faults}");
     }
@@ -133,7 +133,7 @@ fn of_a_digest_that_stands_twice_neither_is_read_unless_they_agree() {
     for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x"), ("x", "x, -y")] {
         let (add, faults) = twice(first, second);
         assert_eq!(add, ["a@b:z"], "{first} {second}");
-        assert!(faults.contains("stands twice"), "{faults}");
+        assert!(faults.contains("is listed twice"), "{faults}");
     }
     for (first, second) in [("x, y", "y, x"), ("", "")] {
         let (add, faults) = twice(first, second);

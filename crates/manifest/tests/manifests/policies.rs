@@ -68,7 +68,7 @@ fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
         ("c", "gcr.io/s/below", ""),
     ]);
     insta::assert_snapshot!(rejected(folder.path()), @"
-    manifests/a/promoter-manifest.yaml:6:9: `reqiure` is no mode: expected `off`, `warn` or `require`
+    manifests/a/promoter-manifest.yaml:6:9: `reqiure` is not a mode: expected `off`, `warn` or `require`
     manifests/b/promoter-manifest.yaml:2:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
     manifests/c/promoter-manifest.yaml:2:3: this project is left out, as gcr.io/s/below lies below gcr.io/s, and it is not known which provenance policy holds there (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
     ");

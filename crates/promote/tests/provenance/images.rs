@@ -77,7 +77,7 @@ async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
         let of =
             |name: &str| reported.iter().find(|one| one["image"].as_str().unwrap().contains(name)).unwrap();
         assert_eq!(of("app-0")["attestations"][0]["verdict"], "accepted, it verifies");
-        assert_eq!(of("app-0")["attestations"][1]["verdict"], "ignored, no policy asks for it");
+        assert_eq!(of("app-0")["attestations"][1]["verdict"], "ignored, no policy requires it");
         assert!(of("app-1")["attestations"][0]["signedBy"].as_str().unwrap().starts_with("the key "));
         assert!(reported.iter().all(|one| one["passes"] == true));
     }
@@ -126,7 +126,7 @@ async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted
     let blocked = scene.blocked(Phase::Provenance).await;
     assert_eq!(blocked.len(), 2);
     assert!(blocked[0].contains("it has no SLSA provenance"), "{}", blocked[0]);
-    assert!(blocked[1].contains("this is none of the policy's signers"), "{}", blocked[1]);
+    assert!(blocked[1].contains("this is not one of the policy's signers"), "{}", blocked[1]);
 
     scene.demand(Mode::Warn);
     let cleared = scene.prepare().await.unwrap();

@@ -13,7 +13,7 @@ pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
         return Ok(url);
     }
     Err(format!(
-        "`{name}` leads to {}, and credentials are sent over https to hosts of googleapis.com alone",
+        "`{name}` points to {}, and credentials are sent only over https to hosts of googleapis.com",
         transport::shown(&url)
     ))
 }

@@ -99,7 +99,7 @@ async fn all_pages_are_read() {
 #[tokio::test]
 async fn a_scan_counts_only_when_all_its_analyses_have_succeeded() {
     for (states, expected) in [
-        (&[][..], Some("nothing tells that it was scanned")),
+        (&[][..], Some("nothing shows that it was scanned")),
         (&["FINISHED_SUCCESS"], None),
         (&["COMPLETE"], None),
         (&["PENDING"], Some("has not begun")),
@@ -328,7 +328,7 @@ fn a_service_is_a_url_that_may_be_spoken_with() {
     for (url, expected) in [
         ("grafeas.example", "not a URL"),
         ("ftp://grafeas.example", "not a URL"),
-        ("http://grafeas.example", "plain HTTP is not spoken"),
+        ("http://grafeas.example", "plain HTTP is not allowed"),
         ("https://me:secret@grafeas.example", "nothing else"),
         ("https://grafeas.example/?a=b", "nothing else"),
     ] {

@@ -16,7 +16,7 @@ pub(super) struct OutputFlags {
     /// List every edge of the plan, with whole digests; by default, a terminal shows the first 50. Also shows a log of level debug.
     #[arg(short, long, help_heading = "Output", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     verbose: bool,
-    /// Write the plan to this file as JSON; - is standard output, and then all else goes to standard error.
+    /// Write the plan to this file as JSON. With -, write it to standard output, and everything else to standard error.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     output_plan: Option<OsString>,
     #[command(flatten)]

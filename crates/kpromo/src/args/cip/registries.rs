@@ -15,23 +15,23 @@ use super::super::value::{BOOL, bytes, go_bool, path, percent, seconds_or_durati
 /// Flags about registries, as they are written.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RegistryFlags {
-    /// Time that a registry may be silent before the others are promoted without it; it is asked again afterwards. Seconds, or
-    /// "2m 30s". Every registry is waited for with --strict, with --keep-going=false and without --confirm.
+    /// How long to wait for a silent registry before promoting to the others first, in seconds or as "2m 30s". kpromo waits for
+    /// every registry with --strict, with --keep-going=false and without --confirm.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
     late_after: Duration,
-    /// Folder for blobs that wait for slow registries. Default: the system's folder for temporary files.
+    /// Directory for blobs that wait for slow registries. Default: the system's temporary directory.
     #[arg(long, help_heading = "Registries", value_name = "DIR", value_parser = OsStringValueParser::new())]
     spool_dir: Option<OsString>,
-    /// Disk space for these blobs, such as "500Mi" or "2Gi"; 0 disables the spool.
+    /// Maximum disk space for these blobs, such as "500Mi" or "2Gi"; 0 disables the spool.
     #[arg(long, help_heading = "Registries", value_name = "BYTES", default_value = "10Gi", value_parser = bytes)]
     spool_limit: u64,
-    /// Remember in this file what production holds, and ask only about what is not remembered.
+    /// Cache the contents of production in this file, and read only what is not cached.
     #[arg(long, help_heading = "Registries", value_name = "FILE", value_parser = OsStringValueParser::new())]
     inventory_cache: Option<OsString>,
-    /// Percentage of the remembered repositories that is checked again, chosen at random.
+    /// Percentage of the cached repositories to re-check, chosen at random.
     #[arg(long, help_heading = "Registries", value_name = "PERCENT", default_value_t = 1.0, value_parser = percent, requires = "inventory_cache")]
     inventory_cache_sample: f64,
-    /// Check everything again that is remembered.
+    /// Re-check all cached repositories.
     #[arg(long, help_heading = "Registries", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     inventory_cache_verify: bool,
 }

@@ -397,7 +397,7 @@ async fn what_is_given_and_is_no_token_is_named_by_where_it_is() {
         (Given::file(&empty), ["empty: it is empty", ""]),
         (Given::file(&folder), ["not a regular file", "with `-`"]),
         (Given::input(&b""[..]), ["standard input", "empty"]),
-        (Given::input(&b"\xff\xfe"[..]), ["standard input", "not a text"]),
+        (Given::input(&b"\xff\xfe"[..]), ["standard input", "not text"]),
         (Given::input(tokio::io::repeat(b'h')), ["standard input", "larger"]),
         (Given::input(&b"hush"[..]), ["--identity-token", "not an ID token"]),
     ] {
