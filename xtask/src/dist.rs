@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 /// Flags of `cargo xtask dist`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Build a second time, from a copy of the sources in another folder, and fail if a byte differs.
+    /// Build a second time, from a copy of the sources in another directory, and fail if a byte differs.
     #[arg(long)]
     verify: bool,
     #[command(flatten)]
@@ -113,7 +113,7 @@ impl Release {
         Ok(Self { files })
     }
 
-    /// Writes the files to a folder, in the place of those of an older release.
+    /// Writes the files to a directory, in the place of those of an older release.
     fn write(&self, folder: &Path) -> Result<(), Error> {
         if folder.exists() {
             fs::remove_dir_all(folder).map_err(Error::file("removing", folder))?;

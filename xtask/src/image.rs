@@ -27,10 +27,10 @@ pub(crate) struct Arguments {
     /// Bill of materials of this binary (CycloneDX, JSON), instead of one made by cargo-cyclonedx.
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
-    /// Folder for the layout; an older layout there is replaced. Default: target/xtask/image.
+    /// Directory for the layout; an older layout there is replaced. Default: target/xtask/image.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Write the file system of the image to this folder, and no layout. Dockerfile uses it.
+    /// Write the file system of the image to this directory, and no layout. Dockerfile uses it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "tag", "labels"])]
     unpacked: Option<PathBuf>,
     /// Name of the image in the layout. Default: the version.
@@ -178,7 +178,7 @@ fn architecture() -> &'static str {
     }
 }
 
-/// Writes a layout to a folder beside `output`, and then puts it into the place of an older one.
+/// Writes a layout to a directory beside `output`, and then puts it into the place of an older one.
 fn write(output: &Path, content: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let output = std::path::absolute(output).map_err(Error::file("finding", output))?;
     let above = output.parent().unwrap_or(&output);

@@ -25,7 +25,7 @@ pub(crate) fn check_release(binary: &Path) -> Result<(), Error> {
     within(size, RELEASE_LIMIT)
 }
 
-/// Builds the release binary and measures it. With `cold`, builds it in an empty folder.
+/// Builds the release binary and measures it. With `cold`, builds it in an empty directory.
 ///
 /// # Errors
 /// If it cannot be built, or if it is too large.

@@ -1,7 +1,7 @@
 //! Programs built from source, each at a pinned version, in a cache that all checkouts share.
 //!
 //! The name of a cached file includes the version. A new pin therefore triggers a build, and two checkouts with different pins
-//! do not affect each other. A program is built in a temporary folder and renamed, so an interrupted build leaves no file in
+//! do not affect each other. A program is built in a temporary directory and renamed, so an interrupted build leaves no file in
 //! the cache.
 
 use std::fs;
@@ -103,7 +103,8 @@ impl Cache {
         self.install_with(tool, |folder| build(tool, folder))
     }
 
-    /// As [`Cache::install`], with `build` as the builder. It gets an empty folder and returns the path of the program there.
+    /// As [`Cache::install`], with `build` as the builder. It gets an empty directory and returns the path of the program
+    /// there.
     fn install_with(
         &self,
         tool: &Tool,
@@ -178,7 +179,7 @@ fn go_install(tool: &Tool, package: &str, folder: &Path) -> Result<Command, Erro
     Ok(command)
 }
 
-/// Returns the command that builds the package in the folder `package` into `folder`, in a file with the name of the
+/// Returns the command that builds the package in the directory `package` into `folder`, in a file with the name of the
 /// package's folder.
 ///
 /// # Errors
@@ -231,7 +232,7 @@ fn go(tool: &'static str) -> Result<Command, Error> {
         return Err(Error::NoGo { tool });
     }
     let mut command = Command::new("go");
-    // Cross-compiled programs go to another folder and do not run here.
+    // Cross-compiled programs go to another directory and do not run here.
     command.env("CGO_ENABLED", "0").env_remove("GOOS").env_remove("GOARCH");
     Ok(command)
 }

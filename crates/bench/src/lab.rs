@@ -1,4 +1,4 @@
-//! The tools of scenarios: worlds, measured commands, temporary folders.
+//! The tools of scenarios: worlds, measured commands, temporary directories.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Creates a temporary folder to work in.
+    /// Creates a temporary directory to work in.
     pub(crate) fn new(tools: Tools, quick: bool, runs: Option<usize>, path: String) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
         let scratch = tempfile::Builder::new().prefix("kpromo-bench-").tempdir();

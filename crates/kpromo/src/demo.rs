@@ -34,7 +34,7 @@ const LAYER: usize = 512 * 1024;
 /// A layer that all images share, like the base image of real images.
 static BASE: [u8; LAYER] = [b'k'; LAYER];
 
-/// Why the demo fails.
+/// An error of the demo.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error(transparent)]
@@ -51,7 +51,7 @@ enum DemoError {
     NotEmpty(PathBuf),
 }
 
-/// Shows a promotion.
+/// Runs the demo.
 pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
     match show(&args, screen).await {
         Ok(exit) => exit,

@@ -24,7 +24,7 @@ pub(crate) fn warn(manifests: &FileManifests) {
     manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
-/// Prints a manifest of a folder.
+/// Prints a manifest of the files in a directory.
 pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
     let invalid = |text: &str| {
         print_error(text);

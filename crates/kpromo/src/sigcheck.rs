@@ -170,7 +170,7 @@ impl Work<'_> {
         };
         let repaired = checked.repair(self.run, &access, self.trust_config()).await;
         repaired.map_err(|error| failed(&error))?;
-        // What was written is believed when it has been read.
+        // A repair counts only after it was read back.
         let again: Vec<FoundImage> = images
             .iter()
             .zip(&before)
@@ -179,7 +179,7 @@ impl Work<'_> {
             .collect();
         let again = match self.check(&again).await {
             Ok(again) => again.images,
-            // What was written by then is not known, and is seen by the next run.
+            // What was written so far is unknown; the next run reads it.
             Err(_) if self.run.is_stopping() => Vec::new(),
             Err(failed) => return Err(failed),
         };
@@ -241,8 +241,8 @@ impl Work<'_> {
         })
     }
 
-    /// Decides what to do where the registry does not report upload times. All images are checked, unless flags say
-    /// otherwise. They are repaired only where manifests name them.
+    /// Handles registries that do not report upload times. All images are checked, unless flags select some. They are repaired
+    /// only if manifests list them.
     fn without_times(&self) -> Result<(), Failure> {
         let CheckedNames::Listed(listed) = &self.args.names else { return Ok(()) };
         let host = &self.trust_config().production.canonical_host;
@@ -271,7 +271,7 @@ impl Work<'_> {
     }
 }
 
-/// Returns the span of time that flags ask for.
+/// Returns the period that the flags select.
 fn span(listed: &Listed) -> Result<Span, Failure> {
     let now = Timestamp::now();
     let ago = |days: i64| now.checked_sub(SignedDuration::from_hours(24 * days));

@@ -9,7 +9,7 @@ use transport::{Door, Queue, Stall};
 
 use crate::render::counted;
 
-/// The interval between two looks.
+/// The interval between two checks.
 const EVERY: Duration = Duration::from_secs(1);
 /// A request without progress for this long is reported, well before it times out.
 const SILENT: Duration = Duration::from_secs(20);
@@ -72,8 +72,7 @@ impl Watchdog {
             .collect();
         if new.len() > AT_ONCE {
             let hidden = new.len() - AT_ONCE;
-            let move_ = if hidden == 1 { "does" } else { "do" };
-            warnings.push(format!("and {} {move_} not move", counted(hidden, "more request")));
+            warnings.push(format!("and {} without progress", counted(hidden, "more request")));
         }
         warnings
     }
@@ -94,14 +93,15 @@ impl Watchdog {
             }
             episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
-            let (wait, have) = if *requests == 1 { ("waits", "has") } else { ("wait", "have") };
+            let wait = if *requests == 1 { "waits" } else { "wait" };
             let mut warning = format!(
-                "{host} refuses or fails requests and gets no requests for {seconds} s; {requests} \
-                 {wait} for it"
+                "{host} refuses or fails requests; kpromo waits {seconds} s before it sends more ({} {wait}",
+                counted(*requests, "request")
             );
             if *rests < LONG_REST {
-                warning.push_str(&format!(", and {have} waited for {} s", episode.waited));
+                warning.push_str(&format!(", for {} s so far", episode.waited));
             }
+            warning.push(')');
             warnings.push(warning);
         }
         warnings
@@ -133,7 +133,7 @@ mod tests {
     fn what_hangs_is_named_once_and_again_when_it_hangs_anew() {
         let mut watchdog = Watchdog::default();
         let warnings = watchdog.check(vec![stall(1)], &[]);
-        assert_eq!(warnings, ["nothing has moved for 21 s: GET https://r.example/1"]);
+        assert_eq!(warnings, ["no progress for 21 s: GET https://r.example/1"]);
         assert!(watchdog.check(vec![stall(1)], &[]).is_empty());
         assert!(watchdog.check(Vec::new(), &[]).is_empty());
         assert_eq!(watchdog.check(vec![stall(1)], &[]).len(), 1);
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn many_that_hang_are_counted() {
         let warnings = Watchdog::default().check((0..10).map(stall).collect(), &[]);
-        assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests do not move"));
+        assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests without progress"));
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
         let warnings = watchdog.check(Vec::new(), &[queue(29_400)]);
         assert_eq!(
             warnings,
-            ["r.example refuses or fails requests and is left alone for 30 s; 7 wait for it"]
+            ["r.example refuses or fails requests; kpromo waits 30 s before it sends more (7 requests wait)"]
         );
         assert!(watchdog.check(Vec::new(), &[queue(28_400)]).is_empty());
         assert_eq!(named_at(&[5_000, 4_000, 3_000, 2_000, 1_000, 0]), [1]);
@@ -164,7 +164,7 @@ mod tests {
         assert!(watchdog.check(Vec::new(), &[]).is_empty());
         assert!(watchdog.check(Vec::new(), &[queue(200)]).is_empty());
         let warnings = watchdog.check(Vec::new(), &[queue(400)]);
-        let expected = "r.example refuses or fails requests and is left alone for 1 s; 7 wait for it, and have waited for 3 s";
+        let expected = "r.example refuses or fails requests; kpromo waits 1 s before it sends more (7 requests wait, for 3 s so far)";
         assert_eq!(warnings, [expected]);
     }
 

@@ -1,4 +1,4 @@
-//! YAML files of the user. Errors are in the words of the reference, with the place in the file.
+//! Reads YAML files of the user, with errors in the terms of the reference and with positions.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use oci_types::text::counted;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
 
-/// Reads a text that was read from a file.
+/// Parses the content of a file.
 ///
 /// # Errors
-/// Returns the first fault, with its place in the file.
+/// Returns the first error, with its position in the file.
 pub(crate) fn read<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Diagnostic> {
     serde_saphyr::from_str(text).map_err(|error| {
         let number = |number: u64| u32::try_from(number.max(1)).unwrap_or(u32::MAX);
@@ -20,7 +20,7 @@ pub(crate) fn read<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Di
     })
 }
 
-/// Returns what is wrong, in words that do not ask the reader to know how YAML is parsed or how this program names its types.
+/// Converts an error of the parser to a message without its internal terms and type names.
 fn message(error: &Error) -> String {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
@@ -47,14 +47,14 @@ fn message(error: &Error) -> String {
         Error::MultipleDocuments { .. } => "the file has more than one document (`---`)".to_owned(),
         Error::UnknownAnchor { .. } => "this alias (`*`) has no anchor (`&`)".to_owned(),
         Error::Budget { .. } => "the file is nested too deep or has too many items".to_owned(),
-        // What our own types say of a value.
+        // Messages of our own types.
         Error::Message { msg, .. } | Error::SerdeVariantId { msg, .. } => shown(msg),
         Error::ExternalMessage { msg, .. } => format!("not valid YAML: {}", shown(msg)),
         other => format!("not valid YAML: {}", shown(&UserMessageFormatter.format_message(other))),
     }
 }
 
-/// Returns a name of a type or a form as a phrase.
+/// Converts the name of a type to a phrase.
 fn described(expected: &str) -> String {
     let number = |text: &str| {
         text.strip_prefix(['u', 'i']).is_some_and(|bits| bits.parse::<u8>().is_ok() || bits == "size")

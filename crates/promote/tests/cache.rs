@@ -122,7 +122,7 @@ async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
     assert_eq!(cleared.plan().summary().total.tag, 1, "the tag that is gone is wanted");
     assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());
     let warnings = scene.warnings();
-    assert!(warnings.contains("/prod/image-2:latest") && warnings.contains("thrown away"), "{warnings}");
+    assert!(warnings.contains("/prod/image-2:latest") && warnings.contains("discarded"), "{warnings}");
 
     let (_, cost) = scene.plan(NONE).await;
     assert!(cost > 0, "the repository is not settled before the tag is back");
@@ -162,7 +162,7 @@ async fn a_late_region_is_remembered() {
         .await
         .unwrap();
     assert!(cleared.plan().summary().total.late > 0);
-    assert!(!scene.warnings().contains("thrown away"), "{}", scene.warnings());
+    assert!(!scene.warnings().contains("discarded"), "{}", scene.warnings());
     region.faults().clear();
     assert_eq!(scene.plan(NONE).await.1, 0, "all of it is remembered as before");
 }

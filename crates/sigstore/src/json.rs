@@ -45,7 +45,7 @@ mod tests {
             r#"{"predicate":{"a":1,"\u0061":2}}"#,
         ] {
             let error = names_are_unique(bad.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("is listed twice"), "{bad}: {error}");
+            assert!(error.contains("is repeated"), "{bad}: {error}");
         }
     }
 

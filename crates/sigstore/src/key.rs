@@ -285,7 +285,7 @@ mod tests {
             (rsa.as_ref(), "it is an RSA key"),
             (ed25519.as_ref(), "it is an Ed25519 key"),
             (p384.as_ref(), "it is an ECDSA key on P-384"),
-            (b"nonsense", "no private key of a kind that is known"),
+            (b"nonsense", "not a supported kind of private key"),
         ] {
             let error = private("PRIVATE KEY", der);
             assert!(error.contains(expected), "{error}");
@@ -319,6 +319,6 @@ mod tests {
         let content = format!(r#"{{"kdf":{kdf},"cipher":{cipher},"ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}"#);
         let pem = pem("ENCRYPTED SIGSTORE PRIVATE KEY", content.as_bytes());
         let error = SigningKey::from_pem(pem.as_bytes(), Some(&Secret::new("x"))).unwrap_err().to_string();
-        assert!(error.contains("the password in COSIGN_PASSWORD is not the one"), "{error}");
+        assert!(error.contains("the password in COSIGN_PASSWORD is wrong"), "{error}");
     }
 }

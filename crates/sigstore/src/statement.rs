@@ -127,7 +127,7 @@ mod tests {
             r#"{"materials":[{"digest":{"sha1":"a","sha1":"b"}}]}"#,
         ] {
             let error = Statement::parse(statement(twice).as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("is listed twice"), "{twice}: {error}");
+            assert!(error.contains("is repeated"), "{twice}: {error}");
         }
     }
 

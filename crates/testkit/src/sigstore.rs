@@ -33,7 +33,7 @@ impl Sigstore {
     /// Returns the Sigstore of this run.
     ///
     /// # Panics
-    /// If `KPROMO_TEST_SIGSTORE` does not name the folder of a Sigstore.
+    /// If `KPROMO_TEST_SIGSTORE` does not name the directory of a Sigstore.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Sigstore> = OnceLock::new();
         SHARED.get_or_init(|| {

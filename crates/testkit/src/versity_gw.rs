@@ -58,7 +58,7 @@ impl VersityGw {
         fs::read(self.bucket(bucket).join(name)).ok()
     }
 
-    /// Returns the folder of a bucket.
+    /// Returns the directory of a bucket.
     pub fn bucket(&self, bucket: &str) -> PathBuf {
         self.folder.path().join("buckets").join(bucket)
     }

@@ -47,7 +47,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Begins a layout in an empty folder.
+    /// Begins a layout in an empty directory.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -39,7 +39,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Starts `program` in `folder`, with a log in the folder `log`.
+    /// Starts `program` in `folder`, with a log in the directory `log`.
     ///
     /// # Errors
     /// If it cannot be started.

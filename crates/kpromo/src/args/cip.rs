@@ -40,7 +40,7 @@ Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conf
 12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
 32 interrupted while writing · 130 interrupted before writing";
 
-/// Flags of `kpromo cip`, as they are written.
+/// The flags of `kpromo cip`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct CipFlags {
@@ -57,7 +57,7 @@ pub(crate) struct CipFlags {
     #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     keep_going: bool,
 
-    // In scripts an empty path is a variable that is not set, and means that the flag is not given.
+    // An empty path counts as not set, because in scripts it usually comes from an unset variable.
     /// Plain manifest; - reads standard input.
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
@@ -118,35 +118,35 @@ pub(crate) struct CipFlags {
     max_image_size: i64,
 }
 
-/// What `kpromo cip` is asked to do.
+/// The checked arguments of `kpromo cip`.
 #[derive(Clone, Debug)]
 pub(crate) struct CipArgs {
     pub(crate) manifests: ManifestSource,
     pub(crate) limit: Limit,
-    /// The shard of the promotion; none: all of it.
+    /// The shard to promote. If `None`, everything is promoted.
     pub(crate) shard: Option<Shard>,
     pub(crate) confirm: bool,
     pub(crate) parse_only: bool,
     pub(crate) strict: bool,
     pub(crate) keep_going: bool,
-    /// Whether a dry run looks up which promoted images lack a signature or a record.
+    /// Whether a dry run checks which promoted images lack a signature or a record.
     pub(crate) check_signatures: bool,
-    /// Whether promoted images are completed of which nothing is promoted; none: in a run over all manifests.
+    /// Whether the run also completes images that it does not promote. If `None`, only a run over all manifests does.
     pub(crate) repair: Option<bool>,
-    /// What the flags choose about trust.
+    /// The choices about trust.
     pub(crate) trust: TrustArgs,
-    /// What the flags choose about vulnerabilities.
+    /// The choices about vulnerabilities.
     pub(crate) vulnerabilities: VulnArgs,
-    /// What the flags choose about signing; none: signing is declined.
+    /// The choices about signing. `None` with `--sign=false`.
     pub(crate) signing: Option<SigningArgs>,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) cache: Option<CacheArgs>,
     pub(crate) spool: SpoolSettings,
-    /// How long a registry may answer nothing before the others are promoted without it.
+    /// How long a registry may be silent before the run promotes to the others first.
     pub(crate) late_after: Duration,
     pub(crate) timeout: Option<Duration>,
-    /// Whether the whole plan is listed.
+    /// Whether the plan is listed completely.
     pub(crate) verbose: bool,
     /// Whether only errors and results are printed.
     pub(crate) quiet: bool,
@@ -155,7 +155,7 @@ pub(crate) struct CipArgs {
 }
 
 impl CipArgs {
-    /// A dry run of these manifests, in which nothing else is asked for: no signing either.
+    /// Returns the arguments of a dry run of these manifests, without signing.
     #[cfg(any(test, feature = "embedded-registry"))]
     pub(crate) fn of(manifests: ManifestSource) -> Self {
         Self {
@@ -183,10 +183,10 @@ impl CipArgs {
         }
     }
 
-    /// The same, for the shard that the environment names unless a flag names one.
+    /// Returns these arguments with the shard in the environment, unless a flag sets one.
     ///
     /// # Errors
-    /// If the variables do not name a shard.
+    /// Returns an error if the variables are invalid.
     pub(crate) fn or_shard_of(self, variables: &ShardVariables) -> Result<Self, String> {
         let shard = self.shard.map_or_else(|| variables.shard(), |shard| Ok(Some(shard)))?;
         Ok(Self { shard, ..self })
@@ -194,10 +194,10 @@ impl CipArgs {
 }
 
 impl CipFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// If they contradict one another, or ask for a snapshot.
+    /// Returns an error if flags contradict each other, or request a snapshot.
     pub(crate) fn resolve(self) -> Result<CipArgs, String> {
         self.snapshots.asked()?;
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?
@@ -261,10 +261,10 @@ impl CipFlags {
 }
 
 impl CipFlags {
-    /// The snapshot that the flags ask for; none: they ask for a promotion.
+    /// Returns the requested snapshot, or `None` for a promotion.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn snapshot(&self) -> Result<Option<SnapshotArgs>, String> {
         let Some(flag) = self.snapshots.asked()? else { return Ok(None) };
         let flags = self.clone();

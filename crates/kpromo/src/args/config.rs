@@ -8,7 +8,7 @@ use clap::builder::OsStringValueParser;
 
 use super::value::path;
 
-/// Flags that name the configuration, for every command that asks registries.
+/// The flags for the configuration file, for all commands that access registries.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConfigFlags {
     /// Configuration file for registries, production, signing and verification; - reads standard input. Default: $KPROMO_CONFIG.
@@ -20,10 +20,10 @@ pub(super) struct ConfigFlags {
 }
 
 impl ConfigFlags {
-    /// The file that is named.
+    /// Returns the file, if any.
     ///
     /// # Errors
-    /// When it is named twice.
+    /// Returns an error if both flags are given.
     pub(super) fn resolve(self) -> Result<Option<PathBuf>, String> {
         match (path(self.config), path(self.registry_config)) {
             (Some(_), Some(_)) => {

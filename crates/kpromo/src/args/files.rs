@@ -20,14 +20,14 @@ Examples:
 Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 a filestore is unavailable ·
 30 some files failed · 32 or 130 interrupted";
 
-/// Commands that promote something else than images.
+/// Commands that promote content other than images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
     /// Promote files between object stores.
     Files(Box<RunFilesFlags>),
 }
 
-/// Flags of `kpromo run files`, as they are written.
+/// The flags of `kpromo run files`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct RunFilesFlags {
@@ -72,13 +72,13 @@ pub(crate) struct RunFilesFlags {
 /// The manifests of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileManifestSource {
-    /// A file of stores, and files or folders of files.
+    /// A file with stores, and files or directories with lists of files.
     Pair(PathBuf, Vec<PathBuf>),
-    /// A folder of projects.
+    /// A directory of projects.
     Tree(PathBuf),
 }
 
-/// What `kpromo run files` is asked to do.
+/// The checked arguments of `kpromo run files`.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFilesArgs {
     pub(crate) manifests: FileManifestSource,
@@ -90,15 +90,15 @@ pub(crate) struct RunFilesArgs {
     pub(crate) timeout: Option<Duration>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) metrics: Option<PathBuf>,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
 }
 
 impl RunFilesFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they name no manifests.
+    /// Returns an error if there are no manifests.
     pub(crate) fn resolve(self) -> Result<RunFilesArgs, String> {
         let manifests = match (path(self.manifests), path(self.filestores), path(self.files)) {
             (Some(folder), ..) => FileManifestSource::Tree(folder),

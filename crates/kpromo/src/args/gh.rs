@@ -21,7 +21,7 @@ Examples:
 Exit codes: 0 done · 2 usage · 10 invalid configuration, or no such repository or tag · 11 conflict ·
 20 GitHub or a bucket is unavailable · 30 some files failed · 32 or 130 interrupted";
 
-/// Flags of `kpromo gh`, as they are written.
+/// The flags of `kpromo gh`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct GhFlags {
@@ -98,16 +98,16 @@ pub(crate) struct GhFlags {
     registry_config: Option<OsString>,
 }
 
-/// Where it is written which releases go where.
+/// The source of the list of releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReleaseSource {
-    /// In the flags.
+    /// The flags.
     Flags(Box<ReleaseEntry>),
-    /// In a file. The flags in the list are ignored.
+    /// A file. The flags in the list are ignored.
     File(PathBuf, Vec<&'static str>),
 }
 
-/// What `kpromo gh` is asked to do.
+/// The checked arguments of `kpromo gh`.
 #[derive(Clone, Debug)]
 pub(crate) struct GhArgs {
     pub(crate) source: ReleaseSource,
@@ -118,15 +118,15 @@ pub(crate) struct GhArgs {
     pub(crate) timeout: Option<Duration>,
     pub(crate) files_manifest: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
 }
 
 impl GhFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When a flag is missing, or a value is not usable.
+    /// Returns an error if a flag is missing or a value is invalid.
     pub(crate) fn resolve(self) -> Result<GhArgs, String> {
         let source = match path(self.config.clone()) {
             Some(file) => ReleaseSource::File(file, self.ignored()),
@@ -161,7 +161,7 @@ impl GhFlags {
         })
     }
 
-    /// Returns the entry that the flags are.
+    /// Returns the entry that the flags describe.
     fn entry(&self) -> Result<ReleaseEntry, String> {
         let needed = [("--org", &self.org), ("--repo", &self.repo), ("--bucket", &self.bucket)];
         let missing: Vec<&str> =
@@ -200,7 +200,7 @@ impl GhFlags {
         })
     }
 
-    /// Returns the flags that a file makes superfluous.
+    /// Returns the flags that are ignored with a file.
     fn ignored(&self) -> Vec<&'static str> {
         let given = [
             ("--org", !self.org.is_empty()),

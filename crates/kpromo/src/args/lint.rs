@@ -18,7 +18,7 @@ Examples:
 Exit codes: 0 no error · 1 a file cannot be written · 2 usage · 10 errors (with --strict also warnings),
 or the base cannot be determined";
 
-/// Flags of `kpromo lint`, as they are written.
+/// The flags of `kpromo lint`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct LintFlags {
@@ -58,7 +58,7 @@ pub(crate) enum LintForm {
     Github,
 }
 
-/// What `kpromo lint` is asked to do.
+/// The checked arguments of `kpromo lint`.
 #[derive(Clone, Debug)]
 pub(crate) struct LintArgs {
     pub(crate) paths: Vec<PathBuf>,
@@ -71,14 +71,14 @@ pub(crate) struct LintArgs {
 }
 
 impl LintFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     pub(crate) fn resolve(self) -> LintArgs {
         let Self { paths, base, allow, strict, fix, output, output_file } = self;
         LintArgs { paths, base, allow, strict, fix, output, output_file: path(output_file) }
     }
 }
 
-/// Reads a git revision. An empty one is refused: a check that silently compares with nothing would pass.
+/// Parses a git revision. An empty one is an error, because a check without a base would silently pass.
 pub(super) fn revision(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("expected a git revision, but the value is empty; is the variable set?".to_owned());
@@ -86,7 +86,7 @@ pub(super) fn revision(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads the name of a rule whose findings are warnings.
+/// Parses the name of a rule whose findings are warnings.
 fn allowed(name: &str) -> Result<Rule, String> {
     let rules = || Rule::ALL.into_iter().filter(|rule| rule.severity() == Severity::Warning);
     rules().find(|rule| rule.name() == name).ok_or_else(|| match Rule::find(name) {

@@ -15,7 +15,7 @@ Examples:
 Exit codes: 0 added, or already there · 1 the file cannot be written · 2 usage · 10 invalid manifest ·
 11 the tag has another digest";
 
-/// Flags of `kpromo manifest add`, as they are written.
+/// The flags of `kpromo manifest add`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct ManifestAddFlags {
@@ -46,25 +46,25 @@ pub(crate) struct ManifestAddFlags {
     format: bool,
 }
 
-/// What is edited.
+/// The file to edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AddTarget {
-    /// A file.
+    /// This file.
     File { file: PathBuf, image: ImageText },
-    /// The file of a project in a folder of thin manifests.
+    /// The file of a project in a directory of thin manifests.
     Folder { folder: PathBuf, project: Option<String>, image: ImageText },
 }
 
-/// An image as it is written.
+/// An image on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageText {
-    /// As a name in a manifest.
+    /// A name in a manifest.
     pub(crate) name: Option<RepositoryPath>,
-    /// As a staging reference.
+    /// A staging reference.
     pub(crate) reference: Option<RegistryRoot>,
 }
 
-/// What `kpromo manifest add` is asked to do.
+/// The checked arguments of `kpromo manifest add`.
 #[derive(Clone, Debug)]
 pub(crate) struct ManifestAddArgs {
     pub(crate) target: AddTarget,
@@ -75,17 +75,17 @@ pub(crate) struct ManifestAddArgs {
 }
 
 impl ManifestAddArgs {
-    /// Returns what is added.
+    /// Returns the addition.
     pub(crate) fn addition(&self, image: RepositoryPath) -> Addition {
         Addition { image, digest: self.digest, tag: self.tag.clone() }
     }
 }
 
 impl ManifestAddFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they name no image, or a digest that images are not promoted by.
+    /// Returns an error if there is no image, or if the digest is not SHA-256.
     pub(crate) fn resolve(self) -> Result<ManifestAddArgs, String> {
         sha256(&self.digest)?;
         let name = self.image.parse::<RepositoryPath>();

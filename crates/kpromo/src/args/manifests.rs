@@ -5,29 +5,29 @@ use std::path::PathBuf;
 
 use super::value::path;
 
-/// Where the manifests are.
+/// The location of the manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestSource {
     /// One plain manifest.
     Plain(PathBuf),
-    /// A folder of thin ones.
+    /// A directory of thin manifests.
     Thin(PathBuf),
 }
 
-/// What a run is limited to.
+/// The limit of a run to a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// Everything.
     None,
-    /// What a Prow job's change has added.
+    /// Additions in the change of a Prow job.
     ProwChange,
-    /// What was added since then.
+    /// Additions since a time.
     Since(String),
-    /// What was added since a git revision.
+    /// Additions since a git revision.
     Revision(String),
 }
 
-/// Where the manifests are, if the flags say so.
+/// Returns the location of the manifests, if any.
 pub(super) fn manifests(
     plain: Option<OsString>,
     thin: Option<OsString>,
@@ -40,7 +40,7 @@ pub(super) fn manifests(
     }
 }
 
-/// What a run is limited to, if the flags do not contradict each other.
+/// Returns the limit of the run, or an error if flags contradict each other.
 pub(super) fn limit(prow: bool, since: String, base: Option<String>) -> Result<Limit, String> {
     match (prow, Some(since).filter(|when| !when.is_empty()), base) {
         (false, None, None) => Ok(Limit::None),

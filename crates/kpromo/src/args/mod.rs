@@ -65,10 +65,10 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The heading of the options that every command has. clap appends them to those of a command, so they come last in its help.
+/// The heading of the global options. clap appends them to those of a command, so the help lists them last.
 const GLOBAL: &str = "Global options";
 
-/// What holds for every command.
+/// The global options.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// Show only errors and results: no progress, no log, and no plan in a run that writes.
@@ -93,7 +93,7 @@ impl Global {
     /// Returns these options with the level of the log that `--quiet` and `--verbose` imply, unless `--log-level` is given.
     ///
     /// # Errors
-    /// If they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<Self, String> {
         if self.quiet && self.verbose {
             return Err("--quiet and --verbose cannot be used together".to_owned());
@@ -121,14 +121,14 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
-/// Forms of the log.
+/// Formats of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
     Json,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Promote the images in manifests.
@@ -167,7 +167,7 @@ pub(crate) enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Print the reference of kpromo, from which documentation is made.
+    /// Print the reference of kpromo, for the documentation.
     #[command(hide = true, subcommand)]
     Reference(ReferenceCommand),
     /// Print the version.
@@ -187,7 +187,7 @@ pub(crate) enum ReferenceCommand {
     Environment,
     /// Write a man page for each command.
     Man {
-        /// Folder for the pages. It must exist.
+        /// Existing directory for the pages.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
@@ -231,7 +231,7 @@ pub(crate) struct DemoArgs {
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// Returns whether a command line that cannot be read asks for JSON on standard error.
+/// Returns whether an invalid command line requests JSON on standard error.
 pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
     let words: Vec<OsString> = words.into_iter().collect();
     let is_one = words.iter().any(|word| word == "--log-format=json");
@@ -279,7 +279,7 @@ impl Cli {
     /// Reads a command line.
     ///
     /// # Errors
-    /// If it is invalid, or asks for help.
+    /// Returns an error if it is invalid, or requests help.
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<(Self, ArgMatches), clap::Error> {

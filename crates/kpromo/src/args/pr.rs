@@ -29,7 +29,7 @@ const GIT_URL: &str = "https://github.com";
 /// The API of GitHub.
 pub(super) const API_URL: &str = "https://api.github.com";
 
-/// Flags of `kpromo pr`, as they are written.
+/// The flags of `kpromo pr`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct PrFlags {
@@ -141,7 +141,7 @@ fn is_part(text: &str) -> bool {
     is_word && !text.is_empty() && !text.starts_with('-') && text != "." && text != ".."
 }
 
-/// What `kpromo pr` is asked to do.
+/// The checked arguments of `kpromo pr`.
 #[derive(Clone, Debug)]
 pub(crate) struct PrArgs {
     pub(crate) tags: Vec<Tag>,
@@ -163,9 +163,9 @@ pub(crate) struct PrArgs {
     pub(crate) use_ssh: bool,
     pub(crate) api_url: Url,
     pub(crate) git_url: Url,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
-    /// The flags that say what is proposed, as they are written on a command line, for the text of the pull request.
+    /// The flags that describe the proposal, in command-line form, for the text of the pull request.
     pub(crate) written: Vec<(&'static str, String)>,
 }
 
@@ -176,10 +176,10 @@ impl PrArgs {
 }
 
 impl PrFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When a value is not usable, or flags contradict one another.
+    /// Returns an error if a value is invalid, or flags contradict each other.
     pub(crate) fn resolve(self) -> Result<PrArgs, String> {
         let written = self.written();
         if self.tags.iter().any(|tag| tag.as_str() == "latest") {
@@ -189,7 +189,7 @@ impl PrFlags {
         if !is_part(&self.project) || self.project.contains("..") || self.project.ends_with(".lock") {
             return Err(format!("--project: `{}` cannot be a part of a branch's name", self.project));
         }
-        // The first tag is a part of the name too. What follows it permits any end.
+        // The first tag is also a part of the branch name, so it is checked in the same way.
         if let Some(tag) = self.tags.first().filter(|tag| tag.as_str().contains("..")) {
             return Err(format!("--tag: `{tag}`, as the first one, cannot be a part of a branch's name"));
         }
@@ -239,7 +239,7 @@ impl PrFlags {
         })
     }
 
-    /// Returns the flags that differ from their defaults. Paths of this machine are left out: they say nothing to others.
+    /// Returns the flags that differ from their defaults, without local paths, which mean nothing to others.
     fn written(&self) -> Vec<(&'static str, String)> {
         let mut written = Vec::new();
         let mut text = |flag, value: &str, default: &str| {
@@ -268,7 +268,7 @@ impl PrFlags {
     }
 }
 
-/// Reads a fork: an owner, whose repository has the name of upstream's, or both.
+/// Parses a fork: an owner, or an owner and the name of the repository. The default name is that of upstream.
 fn fork_of(text: &str, upstream: &Slug) -> Result<Slug, String> {
     let whole = if text.contains('/') { text.to_owned() } else { format!("{text}/{}", upstream.name) };
     whole.parse().map_err(|_| format!("--fork: `{text}` is neither USER nor USER/NAME"))

@@ -44,7 +44,7 @@ impl ReportFlags {
 }
 
 impl ReportArgs {
-    /// Returns the first flag that asks for a file.
+    /// Returns the first flag that requests a file.
     pub(super) fn given(&self) -> Option<&'static str> {
         let flags = [("--report", !self.reports.is_empty()), ("--metrics", self.metrics.is_some())];
         flags.into_iter().find_map(|(flag, given)| given.then_some(flag))

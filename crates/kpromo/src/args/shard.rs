@@ -26,7 +26,7 @@ impl ShardVariables {
     /// Returns the shard that the variables name, if they name one.
     ///
     /// # Errors
-    /// If `KPROMO_SHARDS` is set and they do not name a shard.
+    /// Returns an error if `KPROMO_SHARDS` is set and the variables are invalid.
     pub(super) fn shard(&self) -> Result<Option<Shard>, String> {
         let Some(count) = &self.count else { return Ok(None) };
         let Some(index) = &self.index else {

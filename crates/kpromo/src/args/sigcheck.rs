@@ -13,7 +13,7 @@ use super::signatures::{SignerFlags, TrustFlags};
 use super::value::{BOOL, go_bool, path};
 use crate::choice::{SigningArgs, TrustArgs};
 
-/// The days that are looked back where no flag says it.
+/// The default of `--from-days`.
 const FROM_DAYS: i64 = 5;
 /// The maximum number of days: a hundred years.
 const DAYS_MAX: i64 = 36_525;
@@ -29,7 +29,7 @@ Exit codes: 0 nothing is missing · 2 usage · 10 invalid configuration or manif
 20 registry, identity or trusted root unavailable · 31 signatures or records are missing ·
 32 interrupted while writing · 130 interrupted before writing";
 
-/// Flags of `kpromo sigcheck`, as they are written.
+/// The flags of `kpromo sigcheck`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct SigcheckFlags {
@@ -74,43 +74,43 @@ pub(crate) enum OutputForm {
 /// The images to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckedNames {
-    /// These.
+    /// These images.
     Named(Vec<ImageName>),
-    /// Those that the canonical registry lists.
+    /// All images that the canonical registry lists.
     Listed(Listed),
 }
 
-/// A part of the images that the canonical registry lists.
+/// A selection of the images that the canonical registry lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// The first and the last day of their upload, in days before now.
     pub(crate) from_days: i64,
     pub(crate) to_days: i64,
-    /// Whether flags say the days.
+    /// Whether flags set the days.
     pub(crate) days_are_given: bool,
     /// The maximum number of images.
     pub(crate) limit: Option<usize>,
 }
 
-/// What `kpromo sigcheck` is asked to do.
+/// The checked arguments of `kpromo sigcheck`.
 #[derive(Clone, Debug)]
 pub(crate) struct SigcheckArgs {
     pub(crate) names: CheckedNames,
     pub(crate) confirm: bool,
-    /// The folder of thin manifests.
+    /// The directory of thin manifests.
     pub(crate) manifests: Option<PathBuf>,
     pub(crate) output: OutputForm,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) trust: TrustArgs,
     pub(crate) signing: SigningArgs,
 }
 
 impl SigcheckFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self) -> Result<SigcheckArgs, String> {
         let mut trust = self.trust.resolve()?;
         let signing = self.signer.resolve(&mut trust)?;

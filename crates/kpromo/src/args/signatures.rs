@@ -1,4 +1,4 @@
-//! Flags about signatures: whose count, and who signs. The files that they name are read in [`crate::identities`].
+//! Flags about trusted signers and the signer. [`crate::identities`] reads the files that they name.
 
 use std::ffi::OsString;
 
@@ -15,7 +15,7 @@ use crate::choice::{
 const SIGNING: &str = "Signing";
 const VERIFICATION: &str = "Verification";
 
-/// Whose signatures count, of every command that verifies.
+/// The flags about trusted signers, for all commands that verify.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct TrustFlags {
     /// Required identity of the signer: an e-mail address or a URI that must match exactly. Default below Kubernetes' production
@@ -46,7 +46,7 @@ pub(crate) struct TrustFlags {
     tuf_root: Option<OsString>,
 }
 
-/// Who signs, of `kpromo cip`.
+/// The flags about signing of `kpromo cip`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SigningFlags {
     /// Sign promoted images and attach promotion records.
@@ -62,7 +62,7 @@ pub(crate) struct SigningFlags {
     summary_signer_account: Option<String>,
 }
 
-/// The signer and the form of signatures, of every command that signs.
+/// The flags about the signer and the signature format, for all commands that sign.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SignerFlags {
     /// Required signing identity; empty accepts any. Default below Kubernetes' production path:
@@ -90,10 +90,10 @@ pub(crate) struct SignerFlags {
 }
 
 impl TrustFlags {
-    /// What the flags choose.
+    /// Returns the choices.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(super) fn resolve(self) -> Result<TrustArgs, String> {
         let identity = pattern(
             ("--certificate-identity", self.certificate_identity),
@@ -126,10 +126,10 @@ impl TrustFlags {
 }
 
 impl SigningFlags {
-    /// What the flags choose: nothing where signing is declined. The signing configuration goes to `trust`.
+    /// Returns the choices, or `None` with `--sign=false`. The signing configuration is stored in `trust`.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(super) fn resolve(self, trust: &mut TrustArgs) -> Result<Option<SigningArgs>, String> {
         let args = SigningArgs {
             summaries: self.verification_summaries,
@@ -155,10 +155,10 @@ impl SigningFlags {
 }
 
 impl SignerFlags {
-    /// What the flags choose. The signing configuration goes to `trust`.
+    /// Returns the choices. The signing configuration is stored in `trust`.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(super) fn resolve(self, trust: &mut TrustArgs) -> Result<SigningArgs, String> {
         trust.signing_config = path(self.signing_config);
         let token = path(self.identity_token).map(|file| match file.as_os_str() == "-" {
@@ -181,7 +181,7 @@ impl SignerFlags {
             Some(Account::Named(_)) if args.key.is_some() => {
                 Err("--signing-key and --signer-account cannot be used together".to_owned())
             }
-            // In a script this may be a variable that is not set.
+            // In a script this may be an unset variable.
             Some(Account::Any) if args.key.is_some() => {
                 tracing::warn!("--signer-account has no effect with --signing-key: a key has no account");
                 Ok(SigningArgs { account: None, ..args })
@@ -194,7 +194,8 @@ impl SignerFlags {
 /// Returns the flags about the signer that are given. They have no effect if nothing is signed.
 fn without_effect(args: &SigningArgs) -> impl Iterator<Item = &'static str> {
     let given = [
-        // Scripts for several environments name the account always, and decline to sign in some of them. An empty name is none.
+        // Scripts for several environments may always set the account, and turn signing off in some of them. An empty value
+        // counts as not set.
         ("--signer-account", matches!(args.account, Some(Account::Named(_)))),
         ("--signing-key", args.key.is_some()),
         ("--identity-token", args.token.is_some()),
@@ -204,7 +205,7 @@ fn without_effect(args: &SigningArgs) -> impl Iterator<Item = &'static str> {
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag))
 }
 
-/// A pattern from the flag with the text or the flag with the expression.
+/// Returns the pattern of the exact flag or of the `-regexp` flag.
 fn pattern(
     (exact_flag, exact): (&'static str, Option<String>),
     (place, regex): (&'static str, Option<String>),
@@ -218,7 +219,7 @@ fn pattern(
 }
 
 fn format() -> impl TypedValueParser<Value = SignatureFormat> {
-    // The names are those that are understood, so the default is never taken.
+    // clap accepts only known names, so the default is never used.
     PossibleValuesParser::new(SIGNATURE_FORMATS).map(|name| signature_format(&name).unwrap_or_default())
 }
 

@@ -34,7 +34,7 @@ Examples:
 Exit codes: 0 compared · 1 with --exit-code, they differ · 2 usage · 10 invalid file or configuration ·
 20 registry unavailable or unknown · 130 interrupted";
 
-/// Flags of `kpromo snapshot`, as they are written.
+/// The flags of `kpromo snapshot`.
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -77,7 +77,7 @@ enum SnapshotCommand {
     Diff(DiffFlags),
 }
 
-/// Flags of `kpromo snapshot diff`, as they are written.
+/// The flags of `kpromo snapshot diff`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = DIFF_EXAMPLES, args_override_self = true)]
 struct DiffFlags {
@@ -159,12 +159,12 @@ pub(crate) enum DiffFormat {
     Json,
 }
 
-/// What a snapshot is taken of.
+/// The source of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotSource {
     /// The registry.
     Registry,
-    /// What manifests promote to the registry. `strict`: invalid entries of thin manifests are an error.
+    /// The images that manifests promote to the registry. With `strict`, invalid entries in thin manifests are an error.
     Manifests { manifests: ManifestSource, limit: Limit, strict: bool },
 }
 
@@ -173,12 +173,12 @@ pub(crate) enum SnapshotSource {
 pub(crate) struct SnapshotArgs {
     pub(crate) registry: RegistryRoot,
     pub(crate) source: SnapshotSource,
-    /// Whether flags name manifests that are not read.
+    /// Whether there are manifests that are ignored.
     pub(crate) ignores_manifests: bool,
     pub(crate) tag: Option<Tag>,
     pub(crate) minimal: bool,
     pub(crate) format: Format,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
 }
@@ -192,12 +192,12 @@ pub(crate) struct DiffArgs {
     pub(crate) minimal: bool,
     pub(crate) format: DiffFormat,
     pub(crate) exit_code: bool,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
 }
 
-/// What `kpromo snapshot` is asked to do.
+/// The checked arguments of `kpromo snapshot`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotTask {
     Print(SnapshotArgs),
@@ -215,10 +215,10 @@ impl From<OutputFormat> for Format {
 }
 
 impl SnapshotFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they contradict one another, or name neither a file nor a registry.
+    /// Returns an error if flags contradict each other, or if a side is neither a file nor a registry.
     pub(crate) fn resolve(self) -> Result<SnapshotTask, String> {
         let config = self.config.resolve()?;
         if let Some(SnapshotCommand::Diff(flags)) = self.command {
@@ -269,22 +269,22 @@ impl DiffFlags {
     }
 }
 
-/// What is asked of `kpromo cip` beside a snapshot.
+/// The other flags of `kpromo cip` together with a snapshot.
 pub(super) struct Beside {
     pub(super) manifests: Option<ManifestSource>,
     pub(super) limit: Limit,
     pub(super) strict: bool,
     pub(super) config: Option<PathBuf>,
     pub(super) timeout: Option<Duration>,
-    /// The flags that a snapshot excludes.
+    /// The flags that cannot be used with a snapshot.
     pub(super) excluded: Option<&'static str>,
 }
 
 impl CipSnapshotFlags {
-    /// The flag that asks for a snapshot, if there is one.
+    /// Returns the flag that requests a snapshot, if there is one.
     ///
     /// # Errors
-    /// When other flags are about a snapshot, and none is asked for.
+    /// Returns an error if there are flags for a snapshot, but no flag requests one.
     pub(super) fn asked(&self) -> Result<Option<&'static str>, String> {
         match (self.snapshot.is_empty(), self.manifest_based_snapshot_of.is_empty()) {
             (false, false) => {
@@ -308,10 +308,10 @@ impl CipSnapshotFlags {
         }
     }
 
-    /// The snapshot that the flags ask for.
+    /// Returns the requested snapshot.
     ///
     /// # Errors
-    /// When they contradict one another, or name no registry.
+    /// Returns an error if flags contradict each other, or if there is no registry.
     pub(super) fn resolve(self, flag: &'static str, beside: Beside) -> Result<SnapshotArgs, String> {
         if let Some(excluded) = beside.excluded {
             return Err(format!(
@@ -414,7 +414,7 @@ mod tests {
         }
     }
 
-    /// The snapshot that `kpromo cip` is asked for.
+    /// Returns the snapshot that flags of `kpromo cip` request.
     fn cip(flags: &str) -> Result<Option<SnapshotArgs>, String> {
         let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
         let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
@@ -450,7 +450,7 @@ mod tests {
             ("--snapshot r --manifest-based-snapshot-of r", "cannot be used together"),
             ("--snapshot R/A", "--snapshot: `A`"),
             ("--snapshot r --snapshot-tag a/b", "--snapshot-tag"),
-            ("--manifest-based-snapshot-of r", "one of --manifest"),
+            ("--manifest-based-snapshot-of r", "--manifest or"),
             ("--manifest m.yaml --minimal-snapshot", "needs --snapshot"),
             ("--manifest m.yaml --snapshot-tag x", "needs --snapshot"),
             ("--manifest m.yaml --output yaml", "needs --snapshot"),

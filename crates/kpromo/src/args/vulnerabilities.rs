@@ -12,7 +12,7 @@ use super::value::{BOOL, go_bool, path};
 
 const VULNERABILITIES: &str = "Vulnerabilities";
 
-/// Flags about vulnerabilities, of `kpromo cip`.
+/// The flags of `kpromo cip` about vulnerabilities.
 #[derive(Clone, Debug, Args)]
 pub(super) struct VulnFlags {
     /// Only scan the images in the manifests: report fixable vulnerabilities of this severity or higher, and promote nothing.
@@ -36,7 +36,7 @@ pub(super) struct VulnFlags {
     vuln_source: Vec<String>,
 }
 
-/// What the flags choose about vulnerabilities.
+/// The choices about vulnerabilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VulnArgs {
     /// The threshold of a run that only scans.
@@ -44,20 +44,20 @@ pub(crate) struct VulnArgs {
     pub(crate) policy: Option<PathBuf>,
     pub(crate) counts_unfixed: bool,
     pub(crate) allows_unscanned: bool,
-    /// The sources, as they are written. If there are none, those of the policy.
+    /// The sources. If empty, those of the policy are used.
     pub(crate) sources: Vec<String>,
 }
 
 impl VulnFlags {
-    /// Whether the flags ask for a run that only scans.
+    /// Returns whether the run only scans.
     pub(super) fn is_scan(&self) -> bool {
         self.vuln_severity_threshold >= 0
     }
 
-    /// What the flags choose.
+    /// Returns the choices.
     ///
     /// # Errors
-    /// When the threshold is none, or flags have no effect.
+    /// Returns an error if the threshold is invalid, or if a flag has no effect.
     pub(super) fn resolve(self) -> Result<VulnArgs, String> {
         let only_scan = match self.vuln_severity_threshold {
             -1 => None,

@@ -19,9 +19,9 @@ pub(super) enum End {
     DryRun(Prepared),
     /// There is nothing to write.
     NothingToDo(Prepared),
-    /// The requested plan file cannot be written, so nothing was begun.
+    /// The plan file cannot be written, so nothing was started.
     Unwritten(Prepared),
-    /// The images were scanned, and nothing else was asked for.
+    /// The run only scanned images.
     Surveyed(Survey),
     /// The plan was carried out.
     Finished(Attested),
@@ -34,14 +34,14 @@ const INTERRUPTED: &str = "interrupted";
 /// The outcome of a run that has nothing to do.
 const NOTHING_TO_DO: &str = "nothing-to-do";
 
-/// What remains to be done for a plan, as far as is known.
+/// The remaining work of a plan, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
-    /// Images, tags, signatures or records are owed, or something cannot be done.
+    /// Images, tags, signatures or records are missing, or something cannot be done.
     Something,
-    /// No images or tags are owed. Not all signatures and records have been looked at.
+    /// No images or tags are missing. Not all signatures and records have been checked.
     Unknown,
-    /// Nothing is owed: a confirmed run would not write.
+    /// Nothing is missing: a confirmed run would not write.
     Nothing,
 }
 
@@ -58,7 +58,7 @@ fn owed(plan: &Plan) -> Owed {
     }
 }
 
-/// What a run met beside its work.
+/// Further results of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
     /// The number of invalid entries that were left out of the manifests.
@@ -142,7 +142,7 @@ pub(super) fn finish(
     exit
 }
 
-/// Prints the vulnerabilities that were found: all, if nothing else was asked for, or their numbers.
+/// Prints the vulnerabilities: all of them if the run only scans, otherwise a summary.
 fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
     if let End::Surveyed(Survey { images, failed }) = end {
         print(&scan_table(images, args.verbose));
@@ -235,8 +235,7 @@ fn is_complete(end: &End, report: &ReportBuilder) -> bool {
     report.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
 }
 
-/// Returns the outcome as a word, and the exit code. `rejected` is the number of invalid entries that were left out of the
-/// manifests.
+/// Returns the outcome and the exit code. `rejected` is the number of invalid entries that were left out of the manifests.
 pub(super) fn outcome(end: &End, report: &ReportBuilder, rejected: usize) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {

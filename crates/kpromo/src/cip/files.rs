@@ -5,7 +5,7 @@ use promote::{Cache, CacheError};
 use crate::args::{CacheArgs, CipArgs};
 use crate::output::{check_file, check_folder};
 
-/// Checks that all output files can be written, before any registry is asked.
+/// Checks that all output files can be written, before the first request.
 pub(super) fn check_outputs(args: &CipArgs) -> Result<(), String> {
     args.output_plan.as_deref().map_or(Ok(()), |path| check_file(path, "plan"))?;
     crate::report::check(&args.report)?;

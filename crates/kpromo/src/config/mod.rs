@@ -73,11 +73,11 @@ impl Default for ProductionEntry {
 pub(crate) enum InvalidConfig {
     /// The file or the flag, and the problem.
     Value { place: String, problem: String },
-    /// A fault at a place of a file.
+    /// An error at a position in a file.
     Fault(Box<Diagnostic>),
 }
 
-/// Writes the place and the problem; of a fault also the line, in colors if standard error has them.
+/// Writes the position and the problem, with the line of the file, in colors if standard error has them.
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -135,7 +135,7 @@ impl Config {
             .map_err(|_| InvalidConfig::new(path, "not UTF-8 text".to_owned()))?;
         let mut config: Self = yaml::read(path, &text)?;
         config.check().map_err(|problem| InvalidConfig::new(path, problem))?;
-        // Relative paths in the file are relative to the folder of the file.
+        // Relative paths in the file are relative to the directory of the file.
         let folder = path.parent().unwrap_or(Path::new("."));
         let files = config.certificate_authorities.iter_mut();
         let files = files.chain(config.signing.files()).chain(config.verification.files());
@@ -192,8 +192,7 @@ impl Config {
         }
         for file in &self.certificate_authorities {
             let pem = read_bytes(file)?;
-            // Without this check a wrong file would have no effect, and be noticed only when a host's certificate is not
-            // trusted.
+            // Without this check, an invalid file would be noticed only when a certificate is not trusted.
             if !pem.windows(CERTIFICATE.len()).any(|text| text == CERTIFICATE) {
                 return Err(InvalidConfig::new(file, "contains no PEM certificate".to_owned()));
             }
@@ -223,7 +222,7 @@ mod tests {
     use super::*;
     use crate::choice::TokenFile;
 
-    /// Reads a configuration of a file. Returns an error as it is printed.
+    /// Reads a configuration file. Returns the printed form of an error.
     fn parse(text: &str) -> Result<Config, String> {
         let config: Config =
             yaml::read(Path::new("kpromo.yaml"), text).map_err(|fault| fault.render(false))?;

@@ -11,7 +11,7 @@ use crate::config::{Config, InvalidConfig};
 use crate::connect::Connection;
 use crate::environment::Environment;
 
-/// Whose signatures and records count, and who signs.
+/// The trusted signers, and the signer of repairs.
 pub(crate) struct Checking {
     pub(crate) trust_config: TrustConfig,
     /// The signers whose signatures count, as a text for a person.

@@ -115,7 +115,7 @@ fn rows_of(image: &ScannedImage, vulnerabilities: &Vulnerabilities) -> Vec<Vec<S
     rows
 }
 
-/// Whether an image has something that a person has to know.
+/// Returns whether an image has something to report.
 fn is_told(image: &ScannedImage) -> bool {
     let is_scanned =
         |vulnerabilities: &Vulnerabilities| vulnerabilities.parts.iter().all(PartVerdict::is_scanned);

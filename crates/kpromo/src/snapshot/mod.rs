@@ -148,7 +148,7 @@ fn connected(config: Option<&Path>, environment: &Environment) -> Result<Connect
     })
 }
 
-/// Does the work until it is done, an interrupt comes or the time is over.
+/// Runs the work until it completes, is interrupted or times out.
 async fn bounded(
     door: &Door,
     progress: &Progress,

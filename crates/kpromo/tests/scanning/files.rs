@@ -57,7 +57,7 @@ async fn a_file_that_is_no_report_ends_with_exit_10_and_its_name() {
         ("not JSON", "expected"),
         ("{}", "in none of the supported formats"),
         (&sbom.to_string(), "bill of materials without vulnerabilities"),
-        (&nameless.to_string(), "names no image by digest"),
+        (&nameless.to_string(), "does not name the image by digest"),
         (&directory.to_string(), "scanned a filesystem"),
         (&undated.to_string(), "`CreatedAt` makes no sense"),
     ] {

@@ -74,7 +74,7 @@ async fn what_cannot_be_read_completely_is_not_printed_at_all() {
                 .path("/prod/app-b/"),
             "403",
         ),
-        ("a web page", Fault::new(Effect::Canned(html)).on(Kind::Catalog), "catalog is expected"),
+        ("a web page", Fault::new(Effect::Canned(html)).on(Kind::Catalog), "expected a catalog"),
         (
             "a tag that is refused",
             Fault::new(Effect::Canned(answer(403, r#"{"errors":[{"code":"DENIED"}]}"#)))

@@ -60,7 +60,7 @@ mod tests {
             "begins with `gs://`",
             "not a tag of a release",
             "has no segment `.` or `..`",
-            "a list of tags is expected",
+            "expected a list of tags",
             "expected `true` or `false`",
             "`gcsBucket` is empty",
             "unknown field `other`",

@@ -146,12 +146,12 @@ fn links_out_of_the_folder_are_errors() {
     fs::remove_file(folder.path().join("images/nowhere/images.yaml")).unwrap();
     symlink("missing", folder.path().join("images/nowhere/images.yaml")).unwrap();
     insta::assert_snapshot!(rejected(folder.path()), @"
-    images/file-of-images/images.yaml: a link that leads out of the folder of manifests
-    images/images-folder/images.yaml: a link that leads out of the folder of manifests
+    images/file-of-images/images.yaml: a link that leads out of the directory of manifests
+    images/images-folder/images.yaml: a link that leads out of the directory of manifests
     images/nowhere/images.yaml: cannot be read: No such file or directory (os error 2)
-    manifests/file-of-registries/promoter-manifest.yaml: a link that leads out of the folder of manifests
+    manifests/file-of-registries/promoter-manifest.yaml: a link that leads out of the directory of manifests
     manifests/file-of-registries/promoter-manifest.yaml: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
-    manifests/project-folder: a link that leads out of the folder of manifests
+    manifests/project-folder: a link that leads out of the directory of manifests
     manifests/project-folder: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
     ");
 }

@@ -102,7 +102,7 @@ fn a_digest_of_which_all_tags_are_wrong_is_not_promoted_without_a_tag() {
         assert_eq!(add, ["a@b"], "{tags}");
     }
     let (add, faults) = read(&image("a", &[('a', "x")]).replace("[x]", "x"));
-    assert!(add.is_empty() && faults.starts_with("3:78: a list of tags is expected"), "{faults}");
+    assert!(add.is_empty() && faults.starts_with("3:78: expected a list of tags"), "{faults}");
 }
 
 #[test]

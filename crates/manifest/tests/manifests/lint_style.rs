@@ -243,7 +243,7 @@ fn a_plain_manifest_is_checked_as_a_whole() {
     insta::assert_snapshot!(messages(folder.path(), &found.findings), @r"
     warning unsorted-images manifest.yaml:9:9: images are not sorted by name: `a` comes after `b`
     warning unsorted-tags manifest.yaml:11:84: the tags are not sorted: `x` comes after `y`
-    error overlap manifest.yaml:12:81: gcr.io/p/a:y is to be sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb here and sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa at manifest.yaml:11:81
+    error overlap manifest.yaml:12:81: gcr.io/p/a:y would be sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb here and sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa at manifest.yaml:11:81
     ");
     let after = String::from_utf8(found.fixed()[0].as_ref().unwrap().after.clone()).unwrap();
     let images =

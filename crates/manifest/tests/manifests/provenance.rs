@@ -151,7 +151,7 @@ fn levels_that_cannot_be_are_refused() {
         assert!(of_builder.starts_with("12:12: ") && of_builder.lines().count() == 1, "{of_builder}");
     }
     let one = wrong_with("  level: 2\n", "  level: 1\n");
-    assert!(one.starts_with("18:10: a policy's `level` is 2 or 3"), "{one}");
+    assert!(one.starts_with("18:10: a policy's `level` must be 2 or 3"), "{one}");
     let unreached =
         POLICY.replace("  level: 2\n", "  level: 3\n").replace("    level: 3\n", "    level: 1\n");
     let unreached = complaints(format!("{REGISTRIES}{unreached}"));
@@ -228,15 +228,15 @@ fn manifests_that_share_a_source_declare_the_same_policy() {
     assert!(two(("gcr.io/s", POLICY), ("gcr.io/s/", &reordered)).is_ok());
     let warn = POLICY.replace("require", "warn");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", &warn)).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
     manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s than at manifests/a/promoter-manifest.yaml:6:3
     ");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", "")).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:2:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:2:3 contradict each other)
     manifests/b/promoter-manifest.yaml:2:3: no provenance policy for gcr.io/s, which has one at manifests/a/promoter-manifest.yaml:6:3
     ");
     insta::assert_snapshot!(two(("gcr.io/s", ""), ("gcr.io/s", POLICY)).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:2:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:2:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:2:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:2:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
     manifests/b/promoter-manifest.yaml:6:3: a provenance policy for gcr.io/s, which has none at manifests/a/promoter-manifest.yaml:2:3
     ");
 }
@@ -245,7 +245,7 @@ fn manifests_that_share_a_source_declare_the_same_policy() {
 fn what_a_source_requires_is_not_replaced_below_it() {
     let warn = POLICY.replace("require", "warn");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s/below", &warn)).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
     manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s/below, which lies below gcr.io/s, than is required there at manifests/a/promoter-manifest.yaml:6:3
     ");
     let loaded = two(("gcr.io/s", &warn), ("gcr.io/s/below", POLICY)).unwrap();

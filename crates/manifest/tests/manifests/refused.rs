@@ -98,7 +98,7 @@ fn large_files_are_refused_unread() {
     let file = folder.path().join("large.yaml");
     fs::File::create(&file).unwrap().set_len(50 << 20).unwrap();
     let wrong = load_plain(&file).unwrap_err().iter().next().unwrap().message().to_owned();
-    assert_eq!(wrong, "larger than 16 MiB, which no manifest may be");
+    assert_eq!(wrong, "larger than 16 MiB, the limit for a manifest");
 }
 
 #[test]

@@ -265,7 +265,7 @@ mod tests {
             index(&format!(r#""manifests":[],"subject":{}"#, d.replace("digest", "Digest"))),
         ] {
             let refused = received(Some(INDEX), &text).parse().unwrap_err().to_string();
-            assert!(refused.contains("in upper and lower case"), "{text}: {refused}");
+            assert!(refused.contains("only in case"), "{text}: {refused}");
         }
         for text in [
             format!(r#"{{"config":{d},"layers":[],"Layers":[{d}]}}"#),

@@ -454,7 +454,7 @@ async fn where_nothing_is_attached_one_request_says_so() {
     let index = Recipe::default().index(2);
     index.put(scene.server.store(), &scene.app.path, std::slice::from_ref(&tag)).await.unwrap();
     let error = scene.reader().attachment(&scene.app, Selector::Tag(&tag)).await.unwrap_err();
-    assert!(error.to_string().contains("an image manifest is expected"), "{error}");
+    assert!(error.to_string().contains("expected an image manifest"), "{error}");
 }
 
 #[tokio::test]

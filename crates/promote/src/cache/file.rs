@@ -232,7 +232,7 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             assert_eq!(inspect(&path).unwrap(), Found::Ours);
             let (_, refused) = remembered(&path);
-            assert!(refused.unwrap().contains("everything is asked again"));
+            assert!(refused.unwrap().contains("reads every repository"));
             assert!(kept(name) == bytes, "what was kept before is kept");
         }
     }

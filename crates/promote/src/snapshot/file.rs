@@ -104,7 +104,7 @@ fn parse(text: &str, format: Format) -> Result<Snapshot, String> {
             let snapshot: Snapshot = from_yaml(&with_quoted_null(text))?;
             // YAML takes comments alone for an empty list.
             if snapshot.images.is_empty() && !begins_list(text) {
-                return Err("a list of images is expected".to_owned());
+                return Err("expected a list of images".to_owned());
             }
             Ok(snapshot)
         }
@@ -362,7 +362,7 @@ mod tests {
         assert!(read_file(&path).unwrap_err().to_string().contains("64 MiB"));
         std::fs::write(&path, b"\xff").unwrap();
         assert!(read_file(&path).unwrap_err().to_string().contains("UTF-8"));
-        assert!(read_file(folder.path()).unwrap_err().to_string().contains("folder"));
+        assert!(read_file(folder.path()).unwrap_err().to_string().contains("a directory"));
         assert!(read_file(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be read"));
     }
 

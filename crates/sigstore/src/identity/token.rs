@@ -226,7 +226,7 @@ mod tests {
         for (audience, named) in [
             (json!("https://gcr.io"), "`https://gcr.io`"),
             (json!(["a", "b"]), "`a`, `b`"),
-            (json!([]), "nobody"),
+            (json!([]), "(none)"),
         ] {
             let error = checked(&json!({"aud": audience})).unwrap_err().to_string();
             assert!(error.contains(named) && error.contains("audience `sigstore`"), "{error}");
@@ -243,7 +243,7 @@ mod tests {
             if let Err(error) = checked {
                 let word = if left > 0 { "it expires at" } else { "it expired at" };
                 let error = error.to_string();
-                assert!(error.contains(word) && error.contains("get a new one"), "{error}");
+                assert!(error.contains(word) && error.contains("get a new token"), "{error}");
                 assert!(error.contains("issued at 2027-01-15T07:00:00Z"), "{error}");
             }
         }
@@ -256,7 +256,7 @@ mod tests {
     fn clocks_may_be_apart_but_not_far() {
         checked(&json!({"nbf": NOW + 300})).unwrap();
         let error = checked(&json!({"nbf": NOW + 301})).unwrap_err();
-        assert!(error.to_string().contains("set the clock right"), "{error}");
+        assert!(error.to_string().contains("correct the clock"), "{error}");
     }
 
     #[test]

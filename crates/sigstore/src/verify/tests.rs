@@ -387,7 +387,7 @@ fn a_bundle_in_which_a_name_stands_twice_is_malformed_wherever_that_is() {
         assert_ne!(changed, good);
         let rejection = verifier.message(changed.as_bytes(), MESSAGE).unwrap_err();
         assert!(
-            matches!(&rejection, Rejection::Malformed(why) if why.contains("is listed twice")),
+            matches!(&rejection, Rejection::Malformed(why) if why.contains("is repeated")),
             "{rejection}"
         );
     }

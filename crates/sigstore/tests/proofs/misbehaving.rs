@@ -115,7 +115,7 @@ async fn a_service_that_does_not_answer_is_given_up_and_named() {
         let text = error.to_string();
         assert!(matches!(error, SignError::Unreachable { .. }) && error.is_temporary(), "{text}");
         assert!(text.contains(&service.to_string()) && text.contains(server.url().as_str()), "{text}");
-        assert!(text.contains("did not come within"), "{text}");
+        assert!(text.contains("no answer within"), "{text}");
     }
 }
 

@@ -200,7 +200,7 @@ async fn stands_in(spoil: impl Fn(&mut Known), words: &str) {
         let _guard = log.listen();
         assert_eq!(known.asked().await.unwrap(), "first");
     }
-    assert!(log.warns("gave nothing") && log.warns("trusting the copy in"), "{:?}", log.0);
+    assert!(log.warns("cannot be used") && log.warns("trusting the copy in"), "{:?}", log.0);
     assert_eq!(known.asked().await.unwrap(), "first", "again, since nothing of it was kept");
     let error = known.asked_anew().await.unwrap_err().to_string();
     assert!(error.contains(&known.repository.url()) && error.contains(words), "{error}");

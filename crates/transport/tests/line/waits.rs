@@ -132,6 +132,6 @@ async fn a_body_that_drips_is_asked_for_three_times() {
     settings.retry.attempts = 6;
     settings.timeouts.idle = Duration::from_millis(100);
     let error = Door::open(settings).unwrap().send(server.get("/")).await.unwrap_err();
-    assert!(error.to_string().contains("fewer than 1024 bytes of the body came within 0.1 s"), "{error}");
+    assert!(error.to_string().contains("fewer than 1024 bytes of the body arrived within 0.1 s"), "{error}");
     assert_eq!(server.asked().len(), 3);
 }

@@ -102,14 +102,14 @@ async fn a_scan_counts_only_when_all_its_analyses_have_succeeded() {
         (&[][..], Some("nothing shows that it was scanned")),
         (&["FINISHED_SUCCESS"], None),
         (&["COMPLETE"], None),
-        (&["PENDING"], Some("has not begun")),
-        (&["SCANNING"], Some("goes on")),
+        (&["PENDING"], Some("has not started")),
+        (&["SCANNING"], Some("in progress")),
         (&["FINISHED_FAILED"], Some("has failed")),
         (&["FINISHED_UNSUPPORTED"], Some("does not support it")),
         (&["SOMETHING_NEW"], Some("the state of the scan is SOMETHING_NEW")),
-        (&["FINISHED_SUCCESS", "SCANNING"], Some("goes on")),
+        (&["FINISHED_SUCCESS", "SCANNING"], Some("in progress")),
         (&["FINISHED_SUCCESS", "ANALYSIS_STATUS_UNSPECIFIED"], None),
-        (&["ANALYSIS_STATUS_UNSPECIFIED"], Some("nothing tells")),
+        (&["ANALYSIS_STATUS_UNSPECIFIED"], Some("nothing shows")),
     ] {
         let server = Occurrences::start();
         server.add_vulnerability("project", &resource(&part()), "CVE-2024-1", "LOW", None);
@@ -162,13 +162,13 @@ async fn a_scan_counts_only_if_it_is_young_enough() {
     let before = |hours: i64| (Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string();
     let scanned = |mode: &str, time: &str| json!({ "continuousAnalysis": mode, "lastScanTime": time });
     for (content, max_age, expected) in [
-        (scanned("INACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the most")),
-        (scanned("ACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the most")),
+        (scanned("INACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the maximum")),
+        (scanned("ACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the maximum")),
         (scanned("INACTIVE", "2019-01-01T00:00:00Z"), None, None),
         (scanned("INACTIVE", &before(1)), Some(3 * hour), None),
         (scanned("ACTIVE", &before(-2)), Some(hour), Some("in the future")),
         (scanned("ACTIVE", &before(-2)), None, Some("in the future")),
-        (scanned("ACTIVE", "yesterday"), None, Some("yesterday, is none")),
+        (scanned("ACTIVE", "yesterday"), None, Some("yesterday, is not valid")),
         (json!({}), Some(hour), Some("does not state the time")),
         (json!({}), None, None),
     ] {
@@ -272,7 +272,7 @@ async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
             1,
         ),
         (refuses(401, "unauthenticated"), &["401", "gcloud auth application-default login"], 1),
-        (refuses(404, "no such project"), &["404", "see that the project project exists there"], 1),
+        (refuses(404, "no such project"), &["404", "check that the project project exists there"], 1),
         (refuses(429, "quota"), &["429", "requestsPerSecond"], 0),
         (refuses(500, "internal"), &["500 Internal Server Error: internal"], 2),
         (refuses(503, "away"), &["503"], 2),
@@ -326,11 +326,11 @@ fn a_service_is_a_url_that_may_be_spoken_with() {
         open(url).unwrap();
     }
     for (url, expected) in [
-        ("grafeas.example", "not a URL"),
-        ("ftp://grafeas.example", "not a URL"),
+        ("grafeas.example", "not an https or http URL"),
+        ("ftp://grafeas.example", "not an https or http URL"),
         ("http://grafeas.example", "plain HTTP is not allowed"),
-        ("https://me:secret@grafeas.example", "nothing else"),
-        ("https://grafeas.example/?a=b", "nothing else"),
+        ("https://me:secret@grafeas.example", "only a host and a path"),
+        ("https://grafeas.example/?a=b", "only a host and a path"),
     ] {
         let error = open(url).unwrap_err().to_string();
         assert!(error.contains(expected), "{url}: {error}");
@@ -415,5 +415,8 @@ async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_told_from_oth
     );
     assert_eq!(found.finished.len(), 1);
     let unfinished = scan(&service, &other).await.unwrap();
-    assert!(unfinished.finished.is_empty() && unfinished.unscanned[0].contains("goes on"), "{unfinished:?}");
+    assert!(
+        unfinished.finished.is_empty() && unfinished.unscanned[0].contains("in progress"),
+        "{unfinished:?}"
+    );
 }

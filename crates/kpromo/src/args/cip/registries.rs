@@ -1,4 +1,4 @@
-//! Flags about the registries of a run: how long one is waited for, and what is kept on disk.
+//! Flags about registries: timeouts, the spool and the inventory cache.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use promote::Recheck;
 
 use super::super::value::{BOOL, bytes, go_bool, path, percent, seconds_or_duration};
 
-/// Flags about registries, as they are written.
+/// The flags about registries.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RegistryFlags {
     /// How long to wait for a silent registry before promoting to the others first, in seconds or as "2m 30s". kpromo waits for
@@ -43,7 +43,7 @@ pub(crate) struct CacheArgs {
     pub(crate) recheck: Recheck,
 }
 
-/// What the flags ask for.
+/// Returns the checked arguments.
 pub(super) struct RegistryArgs {
     pub(super) late_after: Duration,
     pub(super) spool: SpoolSettings,
@@ -51,15 +51,15 @@ pub(super) struct RegistryArgs {
 }
 
 impl RegistryFlags {
-    /// Whether the flags name an inventory cache.
+    /// Returns whether there is an inventory cache.
     pub(super) fn names_cache(&self) -> bool {
         path(self.inventory_cache.clone()).is_some()
     }
 
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// If a flag needs another one.
+    /// Returns an error if a flag requires another one that is missing.
     pub(super) fn resolve(self) -> Result<RegistryArgs, String> {
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {
