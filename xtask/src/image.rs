@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("a label is KEY=VALUE".to_owned()),
+        _ => Err("a label must be KEY=VALUE".to_owned()),
     }
 }
 

@@ -45,11 +45,7 @@ fn build_and_measure(workspace: &Workspace, target: &Path, name: &str) -> Result
     step(name, build.arg("--target-dir").arg(target))?;
     let binary = target.join("release").join("kpromo");
     let size = fs::metadata(&binary).map_err(Error::file("measuring", binary))?.len();
-    say(&format!(
-        "    kpromo has {:.1} MB ({size} bytes) of the {} MB it may have",
-        megabytes(size),
-        LIMIT / 1_000_000
-    ));
+    say(&format!("    kpromo has {:.1} MB ({size} bytes), limit {} MB", megabytes(size), LIMIT / 1_000_000));
     within_limit(size)
 }
 

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_is_named_once_and_again_when_it_hangs_anew() {
+    fn a_stalled_request_is_reported_once_and_again_when_it_stalls_again() {
         let mut watchdog = Watchdog::default();
         let warnings = watchdog.check(vec![stall(1)], &[]);
         assert_eq!(warnings, ["no progress for 21 s: GET https://r.example/1"]);
@@ -140,13 +140,13 @@ mod tests {
     }
 
     #[test]
-    fn many_that_hang_are_counted() {
+    fn many_stalled_requests_are_counted() {
         let warnings = Watchdog::default().check((0..10).map(stall).collect(), &[]);
         assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests without progress"));
     }
 
     #[test]
-    fn a_host_that_is_left_alone_for_five_seconds_or_more_is_named_at_the_first_look() {
+    fn a_host_with_a_rest_of_five_seconds_or_more_is_reported_at_the_first_check() {
         let mut watchdog = Watchdog::default();
         let warnings = watchdog.check(Vec::new(), &[queue(29_400)]);
         assert_eq!(
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_for_which_requests_have_waited_three_seconds_in_all_is_named() {
+    fn a_host_is_reported_after_requests_have_waited_three_seconds_in_total() {
         let mut watchdog = Watchdog::default();
         assert!(watchdog.check(Vec::new(), &[queue(1_000)]).is_empty());
         assert!(watchdog.check(Vec::new(), &[]).is_empty());
@@ -170,7 +170,7 @@ mod tests {
 
     /// In each row the report comes within the five seconds after which a wait for a quota must be reported.
     #[test]
-    fn a_wait_is_named_within_five_looks_once_and_again_when_it_begins_anew() {
+    fn a_wait_is_reported_once_within_five_checks_and_again_when_it_restarts() {
         assert_eq!(named_at(&[900, 900, 900, 900, 900, 900]), [3]);
         assert_eq!(named_at(&[900, 0, 900, 0, 900, 900]), [5]);
         assert_eq!(

@@ -357,7 +357,7 @@ fn a_fix_that_cannot_be_written_leaves_the_file_and_exits_with_1() {
 }
 
 #[test]
-fn errors_of_git_are_told_and_exit_with_10_and_nothing_is_written() {
+fn git_errors_exit_with_10_and_nothing_is_written() {
     let world = World::new();
     world.thin("one", &images(&[('a', "v2, v1")]));
     let outside = Desk::new();

@@ -108,7 +108,7 @@ async fn a_manifest_that_is_not_what_its_digest_names_is_refused() {
 }
 
 #[tokio::test]
-async fn a_head_with_another_digest_than_asked_for_is_refused() {
+async fn a_head_with_an_unexpected_digest_is_refused() {
     let scene = Scene::new().await;
     let other = Digest::of(b"other").to_string();
     let headers = [
@@ -336,7 +336,7 @@ async fn of_an_answer_that_a_redirect_led_to_only_its_code_is_shown() {
 }
 
 #[tokio::test]
-async fn a_challenge_that_is_not_understood_is_said_to_be_so() {
+async fn an_unsupported_challenge_is_reported_as_such() {
     let scene = Scene::new().await;
     let challenge = r#"Bearer realm="ftp://tokens.example/t",service="x""#;
     scene.answer(Kind::ManifestGet, 401, &[("www-authenticate", challenge)], "");

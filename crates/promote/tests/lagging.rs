@@ -143,7 +143,7 @@ async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
 
 /// A temporary failure is tried once more, and is reported only if it fails again.
 #[tokio::test]
-async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() {
+async fn a_target_that_fails_temporarily_is_retried_and_not_reported_as_failed() {
     let world = world(2).await;
     let cleared = world.prepare().await.unwrap();
     // One request more than the door attempts, for one image.

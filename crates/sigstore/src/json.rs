@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_twice_is_refused_at_every_depth() {
+    fn a_repeated_name_is_refused_at_every_depth() {
         for good in ["{}", "[]", "1", "-1.5", "null", "\"a\"", r#"{"a":{"a":[{"a":1},{"a":2}]},"b":true}"#] {
             names_are_unique(good.as_bytes()).unwrap();
         }

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_is_called_one() {
+    fn a_wrong_password_is_reported() {
         let kdf = r#"{"name":"scrypt","params":{"N":2,"r":1,"p":1},"salt":"AAAA"}"#;
         let cipher = r#"{"name":"nacl/secretbox","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
         let content = format!(r#"{{"kdf":{kdf},"cipher":{cipher},"ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}"#);

@@ -85,7 +85,7 @@ impl Part {
         match self.child.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(self.error(format!("ended with {status}"))),
-            Err(error) => Some(self.error(format!("cannot be asked whether it runs: {error}"))),
+            Err(error) => Some(self.error(format!("cannot be checked: {error}"))),
         }
     }
 

@@ -99,7 +99,7 @@ async fn the_gate_reads_what_is_attested_and_promotes_what_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_by_somebody_else_or_about_another_image_is_no_scan() {
+async fn a_report_by_another_signer_or_about_another_image_is_not_a_scan() {
     let world = World::new().await;
     world.desk.key_pair();
     let stranger = Desk::new();

@@ -188,7 +188,7 @@ async fn a_path_that_the_catalog_does_not_have_is_an_unknown_registry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_catalog_that_refuses_a_page_size_is_asked_without_one() {
+async fn a_catalog_that_refuses_a_page_size_is_requested_without_one() {
     let server = paged().await;
     fill(&server).await;
     let body = r#"{"errors":[{"code":"PAGINATION_NUMBER_INVALID"}]}"#;

@@ -168,7 +168,7 @@ async fn attestations_that_are_not_carried_yet_are_owed() {
 /// Another identity attests parts in production. cosign then considers only bundles there, and finds kpromo's after the next run.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
-async fn a_bundle_of_somebody_else_does_not_hide_our_signature() {
+async fn a_bundle_by_another_signer_does_not_hide_our_signature() {
     let mut world = World::with(Production::embedded().await).await;
     world.stage("app", index(1), &["v1"]).await;
     world.promote(&[]);

@@ -114,7 +114,7 @@ const STORES: &str =
 const HASH: &str = "905fef7b0658ff5d266140d1cea1eb5b414393b4d0c7897b05beae78678395c3";
 
 #[test]
-fn all_faults_of_all_files_are_told_at_once() {
+fn all_errors_in_all_files_are_reported_at_once() {
     let bad = format!("files:\n- name: ../x\n  sha256: {HASH}\n- name: b\n  sha256: zz\n- sha256: {HASH}\n");
     let stores = "filestores:\n- {base: ftp://a, src: true}\n- {base: gs://prod}\n";
     let (accepted, text) = outcome(

@@ -172,7 +172,7 @@ fn what_is_no_regular_file_is_an_error() {
 }
 
 #[test]
-fn errors_of_all_files_are_told_together() {
+fn errors_in_all_files_are_reported_together() {
     let folder = folder();
     write_thin(folder.path(), "one", "registries:\n- name: gcr.io/S\n", &image("a", &[('a', "-x")]));
     write_thin(folder.path(), "two", "registries: [\n", &image("Apple", &[('a', "x, .y")]));

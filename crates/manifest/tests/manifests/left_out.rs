@@ -128,7 +128,7 @@ fn an_image_that_may_mean_something_else_is_left_out() {
 }
 
 #[test]
-fn of_a_digest_that_stands_twice_neither_is_read_unless_they_agree() {
+fn entries_of_a_repeated_digest_are_left_out_unless_they_agree() {
     let twice = |first, second| read(&image("a", &[('a', first), ('b', "z"), ('a', second)]));
     for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x"), ("x", "x, -y")] {
         let (add, faults) = twice(first, second);
@@ -179,7 +179,7 @@ fn anything_wrong_with_registries_leaves_out_their_project() {
 }
 
 #[test]
-fn what_is_rejected_is_told_by_file_and_place() {
+fn rejected_entries_are_reported_with_file_and_position() {
     let folder = folder(&(image("A", &[('a', "-x")]) + &image("b", &[('b', "x, -y, .z")])));
     write_thin(folder.path(), "also", "registries: {}\n", &image("c", &[('c', "-x")]));
     let manifests = thin(folder.path());

@@ -148,7 +148,7 @@ fn an_entry_that_is_invalid_does_not_count_as_removed() {
 }
 
 #[test]
-fn what_is_invalid_in_the_base_may_hide_a_tag_that_moved_and_this_is_told() {
+fn an_invalid_base_may_hide_a_moved_tag_which_is_a_warning() {
     let world = World::new();
     world.thin(
         "left-out",

@@ -146,7 +146,7 @@ fn a_fix_changes_the_lines_that_it_must_and_nothing_else() {
 }
 
 #[test]
-fn what_cannot_be_moved_safely_is_told_and_stays() {
+fn entries_that_cannot_be_moved_safely_are_reported_and_not_moved() {
     for (images, why) in [
         ("- name: b\n  dmap: &x\n    @b: [x]\n- name: a\n  dmap: *x\n", "anchors"),
         ("[{name: b, dmap: {@b: []}}, {name: a, dmap: {@a: []}}]\n", "lines of their own"),
@@ -187,7 +187,7 @@ fn an_entry_that_is_invalid_has_no_place_and_its_list_is_not_sorted() {
 }
 
 #[test]
-fn deprecated_fields_and_spellings_of_registries_are_told_and_mended_over_all_projects() {
+fn deprecated_fields_and_registry_spellings_are_reported_and_fixed_in_all_projects() {
     let folder = TempDir::new().unwrap();
     let manifests = [
         (
@@ -252,7 +252,7 @@ fn a_plain_manifest_is_checked_as_a_whole() {
 }
 
 #[test]
-fn a_file_of_a_tree_stands_for_its_project() {
+fn a_file_of_a_tree_selects_its_project() {
     let folder = TempDir::new().unwrap();
     let overlapping = |digit: char| yaml(&format!("- name: b\n  dmap:\n    @{digit}: [y, x]\n"));
     write_thin(folder.path(), "one", REGISTRIES, &overlapping('a'));

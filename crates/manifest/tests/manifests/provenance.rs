@@ -95,14 +95,14 @@ fn without_a_block_and_with_one_that_is_off_there_is_no_policy() {
 }
 
 #[test]
-fn a_policy_that_is_off_because_nobody_says_otherwise_is_told_of() {
+fn a_policy_without_a_mode_is_a_warning() {
     let silent = "6:3: this policy has no `mode`: it is off, and images need no provenance\n";
     assert_eq!(warnings(&POLICY.replace("  mode: require\n", "")), silent);
     assert!(warnings("provenance:\n").contains("it is off"));
 }
 
 #[test]
-fn a_signer_whose_word_decides_about_levels_is_told_of() {
+fn a_signer_whose_claim_alone_determines_levels_is_a_warning() {
     let unbound = POLICY.replace("    signers:\n    - sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com\n", "");
     insta::assert_snapshot!(warnings(&unbound), @r"
     11:5: /https://github\.com/org/repo/.+/ (/https://token\.actions\.githubusercontent\.com/) may claim builders of level 2 and of level 3: only its claim distinguishes them
@@ -183,7 +183,7 @@ fn builders_say_what_they_are_and_name_only_signers_of_the_policy() {
 }
 
 #[test]
-fn what_stands_twice_is_refused() {
+fn repeated_entries_are_refused() {
     insta::assert_snapshot!(wrong_with("sources: [github.com/org/repo, ", "sources: [github.com/org/repo, 'git+https://GITHUB.com/org/other', "), @"16:70: `https://github.com/org/other` is listed twice");
     insta::assert_snapshot!(wrong_with("[https://spdx.dev/Document]", "[https://spdx.dev/Document, https://spdx.dev/Document]"), @"17:47: `https://spdx.dev/Document` is listed twice");
     insta::assert_snapshot!(wrong_with("  - {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main", "  - {id: https://cloudbuild.googleapis.com/GoogleHostedWorker"), @"15:5: `https://cloudbuild.googleapis.com/GoogleHostedWorker` is listed twice");

@@ -180,7 +180,7 @@ fn tags_that_look_like_numbers_dates_or_booleans_are_their_text() {
 }
 
 #[test]
-fn a_tag_that_stands_twice_is_one_wish() {
+fn a_repeated_tag_is_one_edge() {
     assert_eq!(wishes(&load(with_tag("x, y, x")).unwrap()), ["a@a:x", "a@a:y"]);
 }
 
@@ -251,13 +251,13 @@ fn a_second_document_is_refused() {
 }
 
 #[test]
-fn a_provenance_policy_stands_at_the_top_alone() {
+fn a_provenance_policy_is_allowed_only_at_the_top() {
     let misplaced = with_images("- name: a\n  provenance: {}\n");
     assert!(complaints(misplaced).contains(&"7:3: unknown field `provenance`".to_owned()));
 }
 
 #[test]
-fn errors_of_a_whole_file_are_told_together() {
+fn errors_about_a_whole_file_are_reported_together() {
     let images = format!(
         "{}{}- dmap: {{}}\n",
         image("Apple", &[('a', "-x, ok, .y")]),
@@ -286,7 +286,7 @@ fn thousands_of_errors_are_counted_and_not_all_kept() {
 }
 
 #[test]
-fn what_stands_in_a_manifest_cannot_command_a_terminal() {
+fn text_in_a_manifest_cannot_control_the_terminal() {
     let text = with_tag("\"\\e[2Jx\\u202e\"").replace("images:", "\"\\e]0;title\\a\": 1\nimages:");
     let wrong = load(text).unwrap_err();
     let messages = wrong.iter().map(ToString::to_string).collect::<String>() + &wrong.render(false);

@@ -415,7 +415,7 @@ async fn a_refusal_says_why_and_what_to_do_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_named_without_its_secrets() {
+async fn unusable_credentials_are_reported_without_their_secrets() {
     for (content, expected) in [
         (r#"{"type": "gdch_service_account"}"#, "supported types are authorized_user"),
         (r#"{"type": "service_account", "client_email": "x", "private_key": "hush"}"#, "private_key"),

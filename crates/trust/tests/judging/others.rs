@@ -6,7 +6,7 @@ use trust::policy::{Outsider, Verdict, Violation, judge};
 use crate::support::*;
 
 #[test]
-fn without_a_policy_what_verifies_passes_whoever_says_it() {
+fn without_a_policy_valid_attestations_by_any_signer_pass() {
     for verified in [
         Vec::new(),
         vec![attested("app", stranger(), V1, v1("anybody", "anything"))],
@@ -93,7 +93,7 @@ fn what_someone_else_says_about_an_index_does_not_stand_in_for_its_platforms() {
 }
 
 #[test]
-fn a_judgement_says_what_was_found_and_obeys_nobody() {
+fn a_judgement_shows_the_findings_without_control_characters() {
     let mut arm64 = image("arm64", vec![attested("arm64", github(), V1, v1("\u{1b}[2Jevil", SOURCE))]);
     arm64.rejected.push(forged(None));
     let platforms =

@@ -51,7 +51,7 @@ async fn scan(service: &ContainerAnalysis, part: &Part) -> Result<PartScan, Scan
 }
 
 #[tokio::test]
-async fn a_manifest_is_asked_about_once_with_the_token_of_the_caller() {
+async fn a_manifest_is_looked_up_once_with_the_caller_s_token() {
     let server = Occurrences::start();
     let resource = resource(&part());
     server.add_scan("project", &resource, "FINISHED_SUCCESS");
@@ -263,7 +263,7 @@ async fn occurrences_of_other_images_count_for_nothing() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
+async fn failures_are_clear_errors_and_never_an_empty_list() {
     let refuses = |status, message: &str| OccurrencesFault::Refuses(status, message.to_owned());
     for (fault, expected, requests) in [
         (
@@ -298,7 +298,7 @@ async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_fault_is_asked_about_again() {
+async fn a_fault_is_retried() {
     let server = Occurrences::start();
     server.add_scan("project", &resource(&part()), "FINISHED_SUCCESS");
     server.fail_next(OccurrencesFault::Refuses(503, "away".to_owned()));
@@ -317,7 +317,7 @@ async fn credentials_that_cannot_be_used_are_an_error_and_missing_ones_are_not_s
 }
 
 #[test]
-fn a_service_is_a_url_that_may_be_spoken_with() {
+fn only_permitted_urls_are_accepted_as_services() {
     let door = Door::open(Settings::default()).unwrap();
     let open = |url: &str| ContainerAnalysis::new(door.clone(), url, None).map(drop);
     for url in
@@ -338,7 +338,7 @@ fn a_service_is_a_url_that_may_be_spoken_with() {
 }
 
 #[tokio::test]
-async fn each_platform_is_asked_about_and_the_worst_counts() {
+async fn each_platform_is_looked_up_and_the_worst_counts() {
     let server = Occurrences::start();
     let arm64 = Part { digest: crate::support::digest("22"), ..part() };
     for part in [&part(), &arm64] {
@@ -361,7 +361,7 @@ async fn each_platform_is_asked_about_and_the_worst_counts() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_told_from_others() {
+async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_distinguished() {
     let server = Grafeas::start();
     server.create_project("project");
     let note = |id: &str, kind: &str, content: serde_json::Value| {
