@@ -162,7 +162,7 @@ mod tests {
         fs::create_dir(&dist).unwrap();
         fs::write(dist.join("old.tar.gz"), "").unwrap();
         let workspace = Workspace::locate().unwrap();
-        // Prints its arguments, or writes a page where one is asked for.
+        // Prints its arguments, or writes a page if one is requested.
         let binary = folder.path().join("kpromo");
         fs::write(&binary, "#!/bin/sh\n[ \"$1\" = reference ] && echo page > \"$3/kpromo.1\"\necho \"$@\"\n")
             .unwrap();

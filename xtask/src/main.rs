@@ -44,7 +44,7 @@ enum Task {
     /// arguments for cargo, run the integration tests a second time with one request at a time at each host.
     Test {
         /// Run only the integration tests that need no external programs, with at most this many reads and this many writes
-        /// under way at each host.
+        /// in progress at each host.
         #[arg(long, value_name = "REQUESTS")]
         concurrency: Option<NonZero<usize>>,
         /// Arguments for `cargo test`, such as a filter, `--package oci` or `-- --nocapture`.
