@@ -1,7 +1,7 @@
-# The image of `cargo xtask image`, for those who build with Docker, Podman or Buildah:
+# Builds the image of `cargo xtask image` with Docker, Podman or Buildah:
 #
 #   docker build --tag kpromo .                                  kpromo, git, certificates, and the libraries that they need
-#   docker build --tag kpromo-ci --target ci .                   kpromo with a shell, for GitLab and the like
+#   docker build --tag kpromo-ci --target ci .                   kpromo with a shell, for systems such as GitLab
 #
 # Build argument: FEATURES, such as "--no-default-features".
 ARG RUST_IMAGE=docker.io/library/rust:1.95-bookworm

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs `kpromo cip` in a CI job. Writes plan.json, report.json and summary.md to a folder, and ends with the exit code of kpromo.
+# Runs `kpromo cip` in a CI job. Writes plan.json, report.json and summary.md to a directory, and exits with the exit code of kpromo.
 #
-#   KPROMO_OUTPUT             the folder; files of an earlier run in it are replaced
+#   KPROMO_OUTPUT             the directory; files of an earlier run are replaced
 #   KPROMO                    the program (default: kpromo)
 #   KPROMO_MANIFEST, KPROMO_THIN_MANIFEST_DIR, KPROMO_DIFF_BASE    the flags of these names
 #   KPROMO_CONFIG_FILE        the configuration
 #   KPROMO_CONFIRM            true: promote; false or empty: show the plan
-#   KPROMO_ARGUMENTS          more flags, one on each line
+#   KPROMO_ARGUMENTS          additional flags, one per line
 #
 # Needs bash and jq.
 set -euo pipefail
@@ -20,7 +20,7 @@ mkdir -p "$KPROMO_OUTPUT"
 plan=$KPROMO_OUTPUT/plan.json report=$KPROMO_OUTPUT/report.json summary=$KPROMO_OUTPUT/summary.md
 rm -f "$plan" "$report" "$summary"
 
-# An empty value means to kpromo that the flag is not given.
+# kpromo treats an empty value as if the flag was not given.
 flags=(
   --manifest="${KPROMO_MANIFEST:-}"
   --thin-manifest-dir="${KPROMO_THIN_MANIFEST_DIR:-}"
@@ -28,15 +28,15 @@ flags=(
   --report="$report"
 )
 [[ -z ${KPROMO_CONFIG_FILE:-} ]] || flags+=(--config="$KPROMO_CONFIG_FILE")
-# The first push of a branch has the base 000…, and adds everything.
+# The first push of a branch has the base 000… and adds everything.
 [[ ${KPROMO_DIFF_BASE:-} =~ ^0*$ ]] || flags+=(--diff-base="$KPROMO_DIFF_BASE")
 case ${KPROMO_CONFIRM:-false} in
   true) flags+=(--confirm) ;;
   false) ;;
-  *) fail "confirm is \`$KPROMO_CONFIRM\`: it has to be true or false" ;;
+  *) fail "confirm is \`$KPROMO_CONFIRM\`: it must be true or false" ;;
 esac
 while IFS= read -r flag; do
-  # Blank lines, and spaces around a flag, come from the indentation of YAML.
+  # YAML indentation causes blank lines and spaces around a flag.
   flag="${flag#"${flag%%[![:space:]]*}"}"
   flag="${flag%"${flag##*[![:space:]]}"}"
   [[ -z $flag ]] || flags+=("$flag")

@@ -1,14 +1,14 @@
-# Makes Markdown of the plan and the report of `kpromo cip`, for a comment or the summary of a job. Variables: $plan and $report,
+# Renders the plan and the report of `kpromo cip` as Markdown, for a comment or a job summary. Variables: $plan and $report,
 # each a list with one document or null; $code, the exit code; $confirm, "true" or "false".
 #
-# Names, tags and errors come from manifests and registries, which a change may control. They are only shown as code, in which
-# neither Markdown nor HTML nor a mention has an effect.
+# Names, tags and errors come from manifests and registries, which a change may control. They are shown only as code, in
+# which Markdown, HTML and mentions have no effect.
 
 def code:
   tostring | gsub("[\\p{Cc}\\p{Cf}`]"; " ") | if length > 300 then .[:300] + "…" else . end
   | if . == "" then "" else "`" + gsub("\\|"; "\\|") + "`" end;
 
-# As many lines as fit into a comment beside the others.
+# As many lines as fit into a comment together with the rest.
 def fit($limit):
   reduce .[] as $line ({ lines: [], size: 0, left: 0 };
     if .left == 0 and .size + ($line | utf8bytelength) < $limit

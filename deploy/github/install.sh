@@ -8,16 +8,16 @@ fail() {
 }
 
 if [[ -n $KPROMO_BINARY ]]; then
-  [[ -x $KPROMO_BINARY ]] || fail "the input \`binary\` names $KPROMO_BINARY, which is no program"
+  [[ -x $KPROMO_BINARY ]] || fail "the input \`binary\` is $KPROMO_BINARY, which is not an executable file"
   echo "kpromo=$(realpath -- "$KPROMO_BINARY")" >> "$GITHUB_OUTPUT"
   exit 0
 fi
 
-[[ $KPROMO_VERSION =~ ^[0-9A-Za-z.+-]+$ ]] || fail "the input \`version\` is no version: 0.1.0"
-[[ $(uname -s) == Linux ]] || fail "releases are for Linux: build kpromo, and name it in the input \`binary\`"
+[[ $KPROMO_VERSION =~ ^[0-9A-Za-z.+-]+$ ]] || fail "the input \`version\` is not a version such as 0.1.0"
+[[ $(uname -s) == Linux ]] || fail "releases are only for Linux: build kpromo, and set the input \`binary\`"
 name=kpromo-$KPROMO_VERSION-$(uname -m)-unknown-linux-gnu
 url=${KPROMO_URL:-https://github.com/$KPROMO_REPOSITORY/releases/download/v$KPROMO_VERSION}
-# Without encryption only a known checksum tells what was downloaded.
+# Without TLS, only a known checksum proves what was downloaded.
 protocols='=https'
 [[ -z $KPROMO_SHA256 ]] || protocols='=https,http'
 
@@ -26,7 +26,7 @@ mkdir -p "$folder"
 cd "$folder"
 download() {
   curl --fail --silent --show-error --location --proto "$protocols" --proto-redir '=https' \
-    --max-time 300 --retry 3 --output "$1" "$url/$1" || fail "downloading $url/$1 failed: is there a release $KPROMO_VERSION?"
+    --max-time 300 --retry 3 --output "$1" "$url/$1" || fail "downloading $url/$1 failed: does the release $KPROMO_VERSION exist?"
 }
 download "$name.tar.gz"
 if [[ -n $KPROMO_SHA256 ]]; then

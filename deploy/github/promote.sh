@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs kpromo for the action in action.yml, and hands its results to the workflow.
+# Runs kpromo for the action in action.yml, and sets the outputs of the action.
 set -euo pipefail
 
 export KPROMO_OUTPUT=$RUNNER_TEMP/kpromo-${GITHUB_ACTION:-promote}

@@ -54,7 +54,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Adds all files below a folder of this machine, as the folder `path`. The mode is that of plain files.
+    /// Adds all files below a directory of this machine, as the directory `path`. The mode is that of plain files.
     ///
     /// # Errors
     /// If one of them cannot be read.
@@ -89,7 +89,7 @@ impl Tree {
         })
     }
 
-    /// Writes the tree below a folder, with its modes. Everything belongs to this process's user.
+    /// Writes the tree below a directory, with its modes. Everything belongs to this process's user.
     ///
     /// # Errors
     /// If it cannot be written.
@@ -137,7 +137,7 @@ impl Tree {
 
 /// The mode of a file that everyone reads.
 pub(crate) const PLAIN: u32 = 0o644;
-/// The mode of a program, and of a folder that everyone reads.
+/// The mode of a program, and of a directory that everyone reads.
 pub(crate) const PROGRAM: u32 = 0o755;
 
 /// Compresses bytes, without a name and a time.

@@ -31,22 +31,22 @@ const SIGN: &str = "sign";
 /// Crates with benchmarks of their pure parts.
 const MICRO: [&str; 3] = ["manifest", "promote", "transport"];
 
-/// What is asked for on the command line.
+/// The arguments on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// What to measure; all, where none is named. A name that is not known is answered with those that are.
+    /// What to measure. Default: everything.
     #[arg(long, value_name = "NAME")]
     scenario: Vec<String>,
-    /// How often each row is measured, where the scenario's own number will not do.
+    /// Number of measurements of each row. Default: that of the scenario.
     #[arg(long, value_name = "NUMBER")]
     runs: Option<usize>,
-    /// Small sizes, to try the benchmark itself: the page goes to target/bench/quick.
+    /// Use small sizes, to try the benchmark itself. The page goes to target/bench/quick.
     #[arg(long)]
     quick: bool,
-    /// Leaves other tools out, and installs none.
+    /// Do not install or measure other tools.
     #[arg(long)]
     no_peers: bool,
-    /// Runs `cargo bench` for the pure parts instead.
+    /// Run `cargo bench` for the pure parts instead.
     #[arg(long, conflicts_with_all = ["scenario", "runs", "quick", "no_peers"])]
     micro: bool,
 }
@@ -66,7 +66,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     step("release build", build.arg("--target-dir").arg(target))?;
     let peers = if arguments.no_peers { Vec::new() } else { peers()? };
     let (results, page) = places(workspace, arguments.quick);
-    fs::create_dir_all(&results).map_err(Error::file("making the folder of results", &results))?;
+    fs::create_dir_all(&results).map_err(Error::file("making the directory of results", &results))?;
     let release = target.join("release");
     let benchmark = |mut command: Command, scenarios: &[&str]| {
         command.arg("run").arg("--kpromo").arg(release.join("kpromo")).arg("--results").arg(&results);

@@ -35,9 +35,8 @@ fn dependencies(workspace: &Workspace, advisories: bool) -> Result<(), Error> {
     if advisories {
         deny.arg("advisories");
     } else {
-        say(
-            "    advisories are not looked up: their database comes from GitHub (`cargo xtask check --advisories`)",
-        );
+        say("    advisories are not checked: their database comes from GitHub (`cargo xtask check \
+             --advisories`)");
     }
     step("dependencies", &mut deny)?;
     Ok(())

@@ -48,7 +48,7 @@ fn joined(packages: &[Package], name: impl Fn(&Package) -> &'static str, separat
 /// Returns the words before `apt-get` that give the permission to install, or the reason why there is none.
 fn privileges() -> Result<&'static [&'static str], &'static str> {
     if !environment::on_path("apt-get") {
-        return Err("there is no apt-get here to install them with");
+        return Err("apt-get is not available to install them");
     }
     if environment::is_root() {
         return Ok(&[]);
@@ -56,11 +56,7 @@ fn privileges() -> Result<&'static [&'static str], &'static str> {
     // `-n`: without it, a task in a pipeline waits forever for a password.
     let allowed =
         Command::new("sudo").args(["-n", "true"]).output().is_ok_and(|output| output.status.success());
-    if allowed {
-        Ok(&["sudo", "-n"])
-    } else {
-        Err("installing needs root, or sudo that asks for no password")
-    }
+    if allowed { Ok(&["sudo", "-n"]) } else { Err("installing needs root, or sudo without a password") }
 }
 
 /// Returns an `apt-get` command that asks no questions and waits while another process installs. `env` sets the variable,

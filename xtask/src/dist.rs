@@ -18,7 +18,7 @@ use crate::workspace::Workspace;
 /// Flags of `cargo xtask dist`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Build a second time, from a copy of the sources in another folder, and fail if a byte differs.
+    /// Build a second time, from a copy of the sources in another directory, and fail if a byte differs.
     #[arg(long)]
     verify: bool,
     #[command(flatten)]
@@ -49,7 +49,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
         for ((name, one), (_, two)) in release.files.iter().zip(&second.files) {
             compare(one, two, name)?;
         }
-        say("    two builds in different folders are equal to the byte");
+        say("    two builds in different directories are equal to the byte");
     }
     release.write(&folder.join("dist"))
 }
@@ -63,7 +63,7 @@ struct Again {
 
 fn rebuild(workspace: &Workspace, arguments: &Arguments, stamp: &Stamp) -> Result<Again, Error> {
     let above = workspace.target().join("xtask");
-    let folder = tempfile::tempdir_in(&above).map_err(Error::file("making a folder in", above))?;
+    let folder = tempfile::tempdir_in(&above).map_err(Error::file("making a directory in", above))?;
     let copied = folder.path().join("elsewhere");
     sources::copy(workspace, &copied)?;
     let target = folder.path().join("build");
@@ -89,7 +89,7 @@ impl Release {
         let name = format!("kpromo-{}-{platform}", env!("CARGO_PKG_VERSION"));
         let bom = format!("{bom:#}\n");
         let documents =
-            tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+            tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
         let (pages, scripts) = (documents.path().join("man1"), documents.path().join("completions"));
         man::pages(binary, &pages)?;
         man::completions(binary, &scripts)?;
@@ -113,12 +113,12 @@ impl Release {
         Ok(Self { files })
     }
 
-    /// Writes the files to a folder, in the place of those of an older release.
+    /// Writes the files to a directory, in the place of those of an older release.
     fn write(&self, folder: &Path) -> Result<(), Error> {
         if folder.exists() {
             fs::remove_dir_all(folder).map_err(Error::file("removing", folder))?;
         }
-        fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
         for (name, content) in &self.files {
             let file = folder.join(name);
             fs::write(&file, content).map_err(Error::file("writing", &file))?;
@@ -162,7 +162,7 @@ mod tests {
         fs::create_dir(&dist).unwrap();
         fs::write(dist.join("old.tar.gz"), "").unwrap();
         let workspace = Workspace::locate().unwrap();
-        // Prints its arguments, or writes a page where one is asked for.
+        // Prints its arguments, or writes a page if one is requested.
         let binary = folder.path().join("kpromo");
         fs::write(&binary, "#!/bin/sh\n[ \"$1\" = reference ] && echo page > \"$3/kpromo.1\"\necho \"$@\"\n")
             .unwrap();

@@ -60,7 +60,7 @@ pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<(), Error> {
 
 fn man(workspace: &Workspace) -> Result<(), Error> {
     let folder = workspace.target().join("man");
-    fs::create_dir_all(&folder).map_err(Error::file("making the folder", &folder))?;
+    fs::create_dir_all(&folder).map_err(Error::file("making the directory", &folder))?;
     let mut kpromo = workspace.cargo(["run", "--quiet", "--package", "kpromo", "--", "reference", "man"]);
     step("man pages", kpromo.arg(&folder))?;
     say(&format!("    {}", folder.display()));

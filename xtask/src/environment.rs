@@ -24,9 +24,9 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
         .and_then(|folder| std::path::absolute(folder).ok())
 }
 
-/// The variable that gives the tests the folder of programs.
+/// The variable that gives the tests the directory of programs.
 pub(crate) const TOOLS: &str = "KPROMO_TEST_TOOLS";
-/// The variable that gives the tests the folder of a running Sigstore.
+/// The variable that gives the tests the directory of a running Sigstore.
 pub(crate) const SIGSTORE: &str = "KPROMO_TEST_SIGSTORE";
 /// The variable that limits the requests in flight at each host, in debug builds.
 pub(crate) const CONCURRENCY: &str = "KPROMO_TEST_CONCURRENCY";
@@ -107,7 +107,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("crane");
         assert!(!is_program(&file), "absent");
-        assert!(!is_program(folder.path()), "a folder");
+        assert!(!is_program(folder.path()), "a directory");
         std::fs::write(&file, "").unwrap();
         assert!(!is_program(&file), "not executable");
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();

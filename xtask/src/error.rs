@@ -26,11 +26,11 @@ pub(crate) enum Error {
     #[error("{doing} {}: {source}", path.display())]
     File { doing: &'static str, path: PathBuf, source: io::Error },
 
-    #[error("asking cargo about the workspace: {0}")]
+    #[error("cannot get the workspace from cargo: {0}")]
     Metadata(#[from] cargo_metadata::Error),
 
     #[error(
-        "there is no folder for tools: set KPROMO_TOOLS to one outside of the checkout (or XDG_CACHE_HOME, or HOME)"
+        "there is no directory for tools: set KPROMO_TOOLS to one outside of the checkout (or XDG_CACHE_HOME, or HOME)"
     )]
     NoCache,
 
@@ -55,30 +55,31 @@ pub(crate) enum Error {
     BrokenLinks { links: Vec<String> },
 
     #[error(
-        "the release binary has {size} bytes, more than the {limit} it may have: what did the last change pull in?"
+        "the release binary has {size} bytes, more than the limit of {limit}: which dependency did the \
+         last change add?"
     )]
     TooLarge { size: u64, limit: u64 },
 
-    #[error("SOURCE_DATE_EPOCH is `{text}`: it has to be a number of seconds since 1970")]
+    #[error("SOURCE_DATE_EPOCH is `{text}`: it must be a number of seconds since 1970")]
     Epoch { text: String },
 
-    #[error(
-        "cargo did not say which platform it builds for: `cargo --version --verbose` has no line `host:`"
-    )]
+    #[error("cargo did not report its target platform: `cargo --version --verbose` has no line `host:`")]
     NoPlatform,
 
     #[error(
-        "the release has the path {path} of this machine in it, so a build elsewhere differs: which compiler has written it?"
+        "the release has the path {path} of this machine in it, so a build elsewhere would differ: \
+         which compiler wrote it?"
     )]
     PathInBinary { path: String },
 
     #[error(
-        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): what depends on the folder or the time?",
+        "two builds of {name} differ from byte {place} on (they have {} and {} bytes): what in the \
+         build depends on the directory or the time?",
         sizes.0, sizes.1
     )]
     Differs { name: String, place: usize, sizes: (usize, usize) },
 
-    #[error("{} is no bill of materials: {reason}", path.display())]
+    #[error("{} is not a bill of materials: {reason}", path.display())]
     Bom { path: PathBuf, reason: String },
 
     #[error("the loader does not find a library of the binary (`{line}`): install it, and run this again")]
@@ -90,7 +91,8 @@ pub(crate) enum Error {
     )]
     NoPackage { path: PathBuf },
 
-    #[error("{} is no OCI layout, and is not replaced by one: remove it, or choose another folder by --output", path.display())]
+    #[error("{} is not an OCI layout, so it is not replaced: remove it, or choose another directory \
+     with --output", path.display())]
     NoLayout { path: PathBuf },
 }
 

@@ -27,10 +27,10 @@ pub(crate) struct Arguments {
     /// Bill of materials of this binary (CycloneDX, JSON), instead of one made by cargo-cyclonedx.
     #[arg(long, value_name = "FILE")]
     sbom: Option<PathBuf>,
-    /// Folder for the layout; an older layout there is replaced. Default: target/xtask/image.
+    /// Directory for the layout; an older layout there is replaced. Default: target/xtask/image.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Write the file system of the image to this folder, and no layout. Dockerfile uses it.
+    /// Write the file system of the image to this directory, and no layout. Dockerfile uses it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "tag", "labels"])]
     unpacked: Option<PathBuf>,
     /// Name of the image in the layout. Default: the version.
@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("a label is KEY=VALUE".to_owned()),
+        _ => Err("a label must be KEY=VALUE".to_owned()),
     }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Er
     };
     let content = Content::collect(workspace, &binary, &bom, !arguments.without_git)?;
     if let Some(folder) = &arguments.unpacked {
-        fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
         return content.trees.iter().try_for_each(|(_, tree)| tree.unpack(folder));
     }
     let output = arguments.output.clone().unwrap_or_else(|| workspace.target().join("xtask").join("image"));
@@ -178,15 +178,15 @@ fn architecture() -> &'static str {
     }
 }
 
-/// Writes a layout to a folder beside `output`, and then puts it into the place of an older one.
+/// Writes a layout to a directory beside `output`, and then puts it into the place of an older one.
 fn write(output: &Path, content: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let output = std::path::absolute(output).map_err(Error::file("finding", output))?;
     let above = output.parent().unwrap_or(&output);
-    fs::create_dir_all(above).map_err(Error::file("making the folder", above))?;
+    fs::create_dir_all(above).map_err(Error::file("making the directory", above))?;
     if output.exists() && !output.join("oci-layout").is_file() {
         return Err(Error::NoLayout { path: output });
     }
-    let folder = tempfile::tempdir_in(above).map_err(Error::file("making a folder in", above))?;
+    let folder = tempfile::tempdir_in(above).map_err(Error::file("making a directory in", above))?;
     content(folder.path())?;
     if output.exists() {
         fs::remove_dir_all(&output).map_err(Error::file("removing", &output))?;

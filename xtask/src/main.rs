@@ -40,11 +40,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install the missing tools of the tests, then run all tests, including those with outside parts. Without arguments for
-    /// cargo, run the integration tests a second time with one request at a time at each host.
+    /// Install the missing tools of the tests, then run all tests, including those that need external programs. Without
+    /// arguments for cargo, run the integration tests a second time with one request at a time at each host.
     Test {
-        /// Run only the integration tests without outside parts, with at most this many reads and this many writes under way
-        /// at each host.
+        /// Run only the integration tests that need no external programs, with at most this many reads and this many writes
+        /// in progress at each host.
         #[arg(long, value_name = "REQUESTS")]
         concurrency: Option<NonZero<usize>>,
         /// Arguments for `cargo test`, such as a filter, `--package oci` or `-- --nocapture`.
@@ -67,7 +67,7 @@ enum Task {
     },
     /// Build the release binary, print its size, and fail if it is too large.
     Size {
-        /// Build into a new, empty folder, and print how long it takes.
+        /// Build into a new, empty directory, and print how long it takes.
         #[arg(long)]
         cold: bool,
     },

@@ -21,7 +21,7 @@ pub(crate) const SHELLS: &[(&str, &str)] = &[
 /// # Errors
 /// If the binary cannot write them.
 pub(crate) fn pages(kpromo: &Path, folder: &Path) -> Result<(), Error> {
-    fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+    fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
     output("writing manual pages", Command::new(kpromo).args(["reference", "man"]).arg(folder))?;
     Ok(())
 }
@@ -35,7 +35,7 @@ pub(crate) fn completions(kpromo: &Path, folder: &Path) -> Result<(), Error> {
         let script =
             output("printing a completion script", Command::new(kpromo).args(["completion", shell]))?;
         let folder = folder.join(shell);
-        fs::create_dir_all(&folder).map_err(Error::file("making the folder", &folder))?;
+        fs::create_dir_all(&folder).map_err(Error::file("making the directory", &folder))?;
         let file = folder.join(name);
         fs::write(&file, script).map_err(Error::file("writing", file))?;
     }

@@ -1,4 +1,4 @@
-//! Programs written in Python, installed with pinned dependencies into a folder that can be moved.
+//! Programs written in Python, installed with pinned dependencies into a directory that can be moved.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,10 +8,10 @@ use std::process::Command;
 use crate::error::Error;
 use crate::step::{output, step};
 
-/// The file in the folder of a program that runs it.
+/// The file in the directory of a program that runs it.
 pub(crate) const RUN: &str = "run";
 
-/// Installs `packages` into the folder `name` below `folder`, with a script that runs `module`. Returns the new folder.
+/// Installs `packages` into the directory `name` below `folder`, with a script that runs `module`. Returns the new folder.
 ///
 /// # Errors
 /// If pip is not installed, or if it cannot install a package.

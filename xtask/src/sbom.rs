@@ -49,7 +49,7 @@ pub(crate) fn of_binary(
     stamp: &Stamp,
 ) -> Result<Value, Error> {
     let tool = Cache::open()?.install(&CARGO_CYCLONEDX)?;
-    let folder = tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+    let folder = tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
     // The tool writes a file beside the manifest of each crate. The checkout is not its place.
     sources::copy(workspace, folder.path())?;
     let mut command = Command::new(tool);

@@ -2,8 +2,8 @@
 //! Fulcio, a certificate transparency log, Rekor v1 (Trillian on MariaDB), Rekor v2 (files) and a timestamp authority.
 //!
 //! Each run starts a new one with new keys, and nothing of it remains. The parts are killed when [`Sigstore`] is dropped, and
-//! by the kernel if this process ends in any other way. The state is in a separate folder below `target`, which is removed
-//! with the Sigstore, or else by the next run. Users of the Sigstore get the path of that folder, which has everything that
+//! by the kernel if this process ends in any other way. The state is in a separate directory below `target`, which is removed
+//! with the Sigstore, or else by the next run. Users of the Sigstore get the path of that directory, which has everything that
 //! they need.
 
 mod folder;
@@ -104,8 +104,8 @@ pub(crate) struct Sigstore {
 }
 
 impl Sigstore {
-    /// Starts a Sigstore with the programs in the folder `tools` and waits until all its parts respond. The calling thread must
-    /// not end before the parts: the kernel ends them with that thread.
+    /// Starts a Sigstore with the programs in the directory `tools` and waits until all its parts respond. The calling thread
+    /// must not end before the parts: the kernel ends them with that thread.
     ///
     /// # Errors
     /// If a part does not start. The error has the end of its log.
@@ -134,7 +134,7 @@ impl Sigstore {
     }
 }
 
-/// `cargo xtask sigstore`: runs a Sigstore with the programs in the folder `tools` until this process is interrupted, for
+/// `cargo xtask sigstore`: runs a Sigstore with the programs in the directory `tools` until this process is interrupted, for
 /// single tests by hand.
 ///
 /// # Errors

@@ -25,13 +25,14 @@ pub(crate) fn check_release(binary: &Path) -> Result<(), Error> {
     within(size, RELEASE_LIMIT)
 }
 
-/// Builds the release binary and measures it. With `cold`, builds it in an empty folder.
+/// Builds the release binary and measures it. With `cold`, builds it in an empty directory.
 ///
 /// # Errors
 /// If it cannot be built, or if it is too large.
 pub(crate) fn run(workspace: &Workspace, cold: bool) -> Result<(), Error> {
     if cold {
-        let empty = tempfile::tempdir().map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+        let empty =
+            tempfile::tempdir().map_err(Error::file("making a directory in", std::env::temp_dir()))?;
         // Fetched first, so that the measured time is for compiling and not for the network.
         step("fetching sources", &mut workspace.cargo(["fetch"]))?;
         return build_and_measure(workspace, empty.path(), "cold release build");
@@ -44,11 +45,7 @@ fn build_and_measure(workspace: &Workspace, target: &Path, name: &str) -> Result
     step(name, build.arg("--target-dir").arg(target))?;
     let binary = target.join("release").join("kpromo");
     let size = fs::metadata(&binary).map_err(Error::file("measuring", binary))?.len();
-    say(&format!(
-        "    kpromo has {:.1} MB ({size} bytes) of the {} MB it may have",
-        megabytes(size),
-        LIMIT / 1_000_000
-    ));
+    say(&format!("    kpromo has {:.1} MB ({size} bytes), limit {} MB", megabytes(size), LIMIT / 1_000_000));
     within_limit(size)
 }
 

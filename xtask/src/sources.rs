@@ -47,8 +47,8 @@ impl Stamp {
     }
 }
 
-/// Copies the sources to another folder: what git tracks, and new files that it does not ignore. Where there is no repository,
-/// all files except those of the build folder.
+/// Copies the sources to another directory: what git tracks, and new files that it does not ignore. Where there is no
+/// repository, all files except those of the build folder.
 ///
 /// # Errors
 /// If git cannot list them, or if a file cannot be copied.
@@ -68,14 +68,14 @@ pub(crate) fn copy(workspace: &Workspace, to: &Path) -> Result<(), Error> {
             continue;
         }
         if let Some(folder) = to.parent() {
-            fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+            fs::create_dir_all(folder).map_err(Error::file("making the directory", folder))?;
         }
         fs::copy(&from, &to).map_err(Error::file("copying to", to))?;
     }
     Ok(())
 }
 
-/// Lists the files below a folder of the checkout, without build folders.
+/// Lists the files below a directory of the checkout, without build folders.
 fn walk(root: &Path, below: &str, names: &mut Vec<String>) -> Result<(), Error> {
     let folder = root.join(below);
     for entry in fs::read_dir(&folder).map_err(Error::file("listing", &folder))? {

@@ -180,7 +180,7 @@ fn narrow(workspace: &Workspace, concurrency: NonZero<usize>, arguments: &[OsStr
     Ok(())
 }
 
-/// Installs what is missing and returns the folder of the tools.
+/// Installs what is missing and returns the directory of the tools.
 ///
 /// # Errors
 /// If something cannot be installed.

@@ -1,7 +1,7 @@
 //! Programs built from source, each at a pinned version, in a cache that all checkouts share.
 //!
 //! The name of a cached file includes the version. A new pin therefore triggers a build, and two checkouts with different pins
-//! do not affect each other. A program is built in a temporary folder and renamed, so an interrupted build leaves no file in
+//! do not affect each other. A program is built in a temporary directory and renamed, so an interrupted build leaves no file in
 //! the cache.
 
 use std::fs;
@@ -91,7 +91,7 @@ impl Cache {
     /// If there is no location for it.
     pub(crate) fn open() -> Result<Self, Error> {
         let folder = environment::tools_cache().ok_or(Error::NoCache)?;
-        fs::create_dir_all(&folder).map_err(Error::file("making the folder of tools", &folder))?;
+        fs::create_dir_all(&folder).map_err(Error::file("making the directory of tools", &folder))?;
         Ok(Self { folder })
     }
 
@@ -103,7 +103,8 @@ impl Cache {
         self.install_with(tool, |folder| build(tool, folder))
     }
 
-    /// As [`Cache::install`], with `build` as the builder. It gets an empty folder and returns the path of the program there.
+    /// As [`Cache::install`], with `build` as the builder. It gets an empty directory and returns the path of the program
+    /// there.
     fn install_with(
         &self,
         tool: &Tool,
@@ -115,7 +116,7 @@ impl Cache {
             let building = tempfile::Builder::new()
                 .prefix(".building-")
                 .tempdir_in(&self.folder)
-                .map_err(Error::file("making a folder to build in below", &self.folder))?;
+                .map_err(Error::file("making a directory to build in below", &self.folder))?;
             let built = build(building.path())?;
             fs::rename(&built, &file).map_err(Error::file("putting into place", &file))?;
         }
@@ -128,7 +129,7 @@ impl Cache {
     /// # Errors
     /// If a tool cannot be built or linked.
     pub(crate) fn link(&self, tools: &[Tool], folder: &Path) -> Result<(), Error> {
-        fs::create_dir_all(folder).map_err(Error::file("making the folder of links", folder))?;
+        fs::create_dir_all(folder).map_err(Error::file("making the directory of links", folder))?;
         tools.iter().try_for_each(|tool| replace_link(&self.install(tool)?, folder, tool.name))
     }
 }
@@ -178,7 +179,7 @@ fn go_install(tool: &Tool, package: &str, folder: &Path) -> Result<Command, Erro
     Ok(command)
 }
 
-/// Returns the command that builds the package in the folder `package` into `folder`, in a file with the name of the
+/// Returns the command that builds the package in the directory `package` into `folder`, in a file with the name of the
 /// package's folder.
 ///
 /// # Errors
@@ -211,7 +212,7 @@ pub(crate) fn go_module(tool: &'static str, module: &str, version: &str) -> Resu
 
 /// Copies a read-only folder of Go to a writable one. Links are omitted.
 fn copy(from: &Path, to: &Path) -> Result<(), Error> {
-    fs::create_dir(to).map_err(Error::file("making the folder", to))?;
+    fs::create_dir(to).map_err(Error::file("making the directory", to))?;
     for entry in fs::read_dir(from).map_err(Error::file("listing", from))? {
         let entry = entry.map_err(Error::file("listing", from))?;
         let (source, copied) = (entry.path(), to.join(entry.file_name()));
@@ -231,7 +232,7 @@ fn go(tool: &'static str) -> Result<Command, Error> {
         return Err(Error::NoGo { tool });
     }
     let mut command = Command::new("go");
-    // Cross-compiled programs go to another folder and do not run here.
+    // Cross-compiled programs go to another directory and do not run here.
     command.env("CGO_ENABLED", "0").env_remove("GOOS").env_remove("GOARCH");
     Ok(command)
 }
@@ -294,7 +295,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         let built = cache.install_with(&TOOL, |building| Ok(begun(building))).unwrap();
         assert_eq!(built, folder.path().join("tool-v1"));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the folder it was built in is gone");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the directory it was built in is gone");
     }
 
     #[test]

@@ -15,16 +15,16 @@ pub(crate) enum Error {
     #[error("{}: not what was written there: {source}", path.display())]
     NotOurs { path: PathBuf, source: serde_json::Error },
 
-    #[error("`bench {part}` said what was not understood: {source}")]
+    #[error("`bench {part}` printed unexpected output: {source}")]
     Garbled { part: &'static str, source: serde_json::Error },
 
-    #[error("`bench {part}` ended before it answered; what it wrote last stands above")]
+    #[error("`bench {part}` ended before it answered; its last output is above")]
     Gone { part: &'static str },
 
     #[error("`bench {part}` answered something else: {answer}")]
     Unexpected { part: &'static str, answer: String },
 
-    #[error("{what} took longer than {seconds} s and was ended")]
+    #[error("{what} took longer than {seconds} s and was stopped")]
     TooLong { what: String, seconds: u64 },
 
     #[error("a registry did not start: {0}")]
@@ -33,7 +33,7 @@ pub(crate) enum Error {
     #[error("a registry could not be filled: {0}")]
     Store(#[from] registry::StoreError),
 
-    #[error("a name that was made up is none: {0}")]
+    #[error("a generated name is invalid: {0}")]
     Name(#[from] oci::InvalidName),
 
     #[error(

@@ -1,4 +1,4 @@
-//! The tools of scenarios: worlds, measured commands, temporary folders.
+//! The tools of scenarios: worlds, measured commands, temporary directories.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -32,11 +32,11 @@ pub(crate) struct Lab {
 }
 
 impl Lab {
-    /// Creates a temporary folder to work in.
+    /// Creates a temporary directory to work in.
     pub(crate) fn new(tools: Tools, quick: bool, runs: Option<usize>, path: String) -> Result<Self, Error> {
         let program = std::env::current_exe().map_err(Error::io("finding this program"))?;
         let scratch = tempfile::Builder::new().prefix("kpromo-bench-").tempdir();
-        let scratch = scratch.map_err(Error::file("making a folder in", std::env::temp_dir()))?;
+        let scratch = scratch.map_err(Error::file("making a directory in", std::env::temp_dir()))?;
         Ok(Self { tools, quick, runs, program, path, scratch })
     }
 
@@ -52,7 +52,8 @@ impl Lab {
 
     /// Creates a folder. It is removed when it is dropped.
     pub(crate) fn folder(&self) -> Result<TempDir, Error> {
-        TempDir::new_in(self.scratch.path()).map_err(Error::file("making a folder in", self.scratch.path()))
+        TempDir::new_in(self.scratch.path())
+            .map_err(Error::file("making a directory in", self.scratch.path()))
     }
 
     /// Starts and fills registries.

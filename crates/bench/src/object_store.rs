@@ -1,4 +1,4 @@
-//! Object stores to measure against: VersityGW in temporary folders, which count their requests in an access log.
+//! Object stores to measure against: VersityGW in temporary directories, which count their requests in an access log.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -79,7 +79,7 @@ impl ObjectStore {
         Ok(lines.map_while(Result::ok).filter(|line| !line.is_empty()).count() as u64)
     }
 
-    /// Returns the number of objects below a folder of the bucket.
+    /// Returns the number of objects below a directory of the bucket.
     pub(crate) fn objects(&self, below: &str) -> usize {
         count_files(&self.folder.path().join("buckets").join(BUCKET).join(below))
     }

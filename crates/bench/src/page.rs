@@ -24,7 +24,7 @@ system's account of the measured processes alone, peak memory that of the larges
 wall time is shown. What a quota allows at the least is (requests let through − burst) ÷ rate of the busiest host. 1 MB has 10⁶ \
 bytes.";
 
-/// Writes the page of all results in a folder, in the order of the scenarios.
+/// Writes the page of all results in a directory, in the order of the scenarios.
 pub(crate) fn write(results: &Path, page: &Path) -> Result<(), Error> {
     let mut sections = Vec::new();
     for scenario in Scenario::value_variants() {

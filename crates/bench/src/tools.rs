@@ -52,6 +52,6 @@ pub(crate) fn word(path: &Path) -> String {
 
 /// Parses `VERSION=PATH`, the form in which xtask passes a program.
 pub(crate) fn peer(text: &str) -> Result<Peer, String> {
-    let (version, path) = text.split_once('=').ok_or("a peer is written VERSION=PATH")?;
+    let (version, path) = text.split_once('=').ok_or("a peer has the form VERSION=PATH")?;
     Ok(Peer { path: path.into(), version: version.to_owned() })
 }

@@ -48,8 +48,8 @@ impl TrustArgs {
         self.identity.is_some() || self.issuer.is_some()
     }
 
-    /// Returns these choices, with those of `other` where these have none. A key and an identity exclude each other, and so do a
-    /// trusted root and a TUF repository.
+    /// Returns these choices, with those of `other` where these have none. A key and an identity cannot be used together, and
+    /// so do a trusted root and a TUF repository.
     pub(crate) fn or(self, other: Self) -> Self {
         let (names_key, names_signer) = (self.verification_key.is_some(), self.names_signer());
         let names_root = self.trusted_root.is_some() || self.tuf_mirror.is_some() || self.tuf_root.is_some();
@@ -118,7 +118,7 @@ impl SigningArgs {
         self.account.is_some() || self.key.is_some() || self.token.is_some()
     }
 
-    /// Returns these choices, with those of `other` where these have none. A key and an identity exclude each other.
+    /// Returns these choices, with those of `other` where these have none. A key and an identity cannot be used together.
     pub(crate) fn or(self, other: Self) -> Self {
         let (names_key, names_identity) =
             (self.key.is_some(), self.account.is_some() || self.token.is_some());

@@ -1,4 +1,4 @@
-//! Colors: when they are used, and which.
+//! Colors of the output.
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -10,7 +10,7 @@ use clap::{ColorChoice, ValueEnum};
 /// When colors are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorWhen {
-    /// As the environment and the stream say.
+    /// Depends on the environment and the stream.
     #[default]
     Auto,
     Always,
@@ -39,7 +39,7 @@ struct Colored {
 
 static COLORED: OnceLock<Colored> = OnceLock::new();
 
-/// Decides which streams have colors, once for the process. Before that, none has.
+/// Decides which streams have colors, once per process. Until then, none has.
 pub(crate) fn decide(when: ColorWhen, variables: ColorVariables) {
     let colored = Colored {
         stdout: is_used(when, variables, io::stdout().is_terminal()),
@@ -64,8 +64,8 @@ pub(crate) fn choice() -> ColorChoice {
     if on_stderr() { ColorChoice::Always } else { ColorChoice::Never }
 }
 
-/// Returns whether a stream has colors: what the flag says, else NO_COLOR, else CLICOLOR_FORCE, else whether it is a terminal that
-/// can show them (<https://no-color.org>, <https://bixense.com/clicolors>).
+/// Returns whether a stream has colors, by the flag, NO_COLOR, CLICOLOR_FORCE, or whether it is a terminal that can show them
+/// (<https://no-color.org>, <https://bixense.com/clicolors>).
 fn is_used(when: ColorWhen, variables: ColorVariables, is_terminal: bool) -> bool {
     match when {
         ColorWhen::Always => true,
@@ -97,7 +97,7 @@ pub(crate) fn of_words(words: &[OsString]) -> ColorChoice {
     choice
 }
 
-/// A meaning that a color shows.
+/// The meaning of a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Paint {
     Error,

@@ -34,7 +34,7 @@ const LAYER: usize = 512 * 1024;
 /// A layer that all images share, like the base image of real images.
 static BASE: [u8; LAYER] = [b'k'; LAYER];
 
-/// Why the demo fails.
+/// An error of the demo.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error(transparent)]
@@ -47,11 +47,11 @@ enum DemoError {
     Key(#[from] TrustError),
     #[error("cannot write the manifests: {0}")]
     Write(#[from] io::Error),
-    #[error("{0} is not empty: the demo promotes what stands in its folder, and that must be its own")]
+    #[error("{0} is not empty: the demo needs an empty directory of its own")]
     NotEmpty(PathBuf),
 }
 
-/// Shows a promotion.
+/// Runs the demo.
 pub(crate) async fn run(args: DemoArgs, screen: &MultiProgress) -> Exit {
     match show(&args, screen).await {
         Ok(exit) => exit,
@@ -79,13 +79,13 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError
     for (number, region) in world.production.iter().enumerate() {
         print(&format!("production  {}/prod/images  (region {})\n", region.host(), number + 1));
     }
-    heading("What is to be promoted: images/demo/images.yaml");
+    heading("The images to promote: images/demo/images.yaml");
     print(&images);
 
     let steps = [
-        ("A dry run: what would be done", false),
-        ("The same with --confirm", true),
-        ("Once more: there is nothing left to do", true),
+        ("A dry run", false),
+        ("The promotion, with --confirm", true),
+        ("The same command again: nothing left to do", true),
     ];
     let environment = Environment::default();
     for (title, confirm) in steps {
@@ -102,7 +102,7 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError
             return Ok(exit);
         }
     }
-    heading("What everyone can verify");
+    heading("Verify the images");
     let audit = files.audit(&world)?;
     let images: Vec<String> = audit.images.iter().map(ToString::to_string).collect();
     print(&format!(
@@ -119,13 +119,13 @@ async fn show(args: &DemoArgs, screen: &MultiProgress) -> Result<Exit, DemoError
     for region in &world.production {
         missing += region.store().missing_parts().await?.len();
     }
-    heading("What the regions hold now");
+    heading("The tags in each region");
     print(&world.tags());
-    print(&format!("\nParts that any of these images lacks: {missing}\n"));
+    print(&format!("\nMissing parts of these images: {missing}\n"));
     if args.keep {
         world.keep().await;
     } else {
-        print("\nTo look around in the registries afterwards: kpromo demo --keep\n");
+        print("\nTo keep the registries running afterwards: kpromo demo --keep\n");
     }
     Ok(if missing == 0 { Exit::Success } else { Exit::Failure })
 }
@@ -268,7 +268,7 @@ impl World {
 
     /// Keeps the registries running until an interrupt, and prints what to do with them.
     async fn keep(self) {
-        heading("The registries stay up until Ctrl-C");
+        heading("The registries run until Ctrl-C");
         if let Some(region) = self.production.first() {
             let host = region.host();
             print(&format!(

@@ -58,7 +58,7 @@ pub(crate) struct Tokens {
 /// The variables that determine where fetched files are kept.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caches {
-    /// `TUF_ROOT`: the folder in which cosign keeps its TUF files.
+    /// `TUF_ROOT`: the directory of cosign's TUF files.
     pub(crate) tuf_root: Option<PathBuf>,
     /// `XDG_CACHE_HOME`.
     pub(crate) cache_home: Option<PathBuf>,
@@ -67,12 +67,12 @@ pub(crate) struct Caches {
 }
 
 impl Caches {
-    /// Returns the folder for TUF files, or `None` if no variable determines one. It is separate from cosign's own files.
+    /// Returns the directory for TUF files, or `None` if no variable determines one. It is separate from cosign's own files.
     pub(crate) fn trust(&self) -> Option<PathBuf> {
         if let Some(folder) = &self.tuf_root {
             return Some(folder.join("kpromo"));
         }
-        // A cache folder that is not absolute must be ignored (XDG Base Directory Specification).
+        // A cache directory that is not absolute must be ignored (XDG Base Directory Specification).
         let cache = self.cache_home.clone().filter(|folder| folder.is_absolute());
         let cache = cache.or_else(|| self.home.as_ref().map(|home| home.join(".cache")));
         cache.map(|folder| folder.join("kpromo").join("tuf"))

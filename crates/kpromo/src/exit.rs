@@ -64,7 +64,7 @@ impl Exit {
             Self::Unavailable => "a registry or credentials are unavailable; production is unchanged",
             Self::Partial => "some images were not promoted",
             Self::Unsigned => "some images lack a signature or a promotion record",
-            Self::InterruptedWriting => "interrupted while writing; the next run does the rest",
+            Self::InterruptedWriting => "interrupted while writing; the next run completes the rest",
             Self::Interrupted => "interrupted; production is unchanged",
         }
     }

@@ -1,4 +1,4 @@
-//! Why a command is given up.
+//! Failures of commands.
 
 use std::fmt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::exit::Exit;
 use crate::terminal::ErrorLine;
 
-/// A failure: what is wrong, what to do, and the exit code.
+/// A failure, with its message, advice and exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
@@ -19,17 +19,17 @@ impl Failure {
         Self { text: text.into(), help: None, exit }
     }
 
-    /// Adds what to do.
+    /// Adds advice.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    /// Adds what to do, if that is known.
+    /// Adds advice, if there is any.
     pub(crate) fn with_help(self, help: Option<String>) -> Self {
         Self { help, ..self }
     }
 
-    /// Leaves out a folder in the names of files, because it is a temporary one.
+    /// Removes a temporary directory from file names.
     pub(crate) fn within(self, folder: &Path) -> Self {
         Self { text: self.text.replace(&format!("{}/", folder.display()), ""), ..self }
     }
@@ -39,7 +39,7 @@ impl Failure {
         self.exit
     }
 
-    /// Returns what to do, if that is known.
+    /// Returns the advice, if there is any.
     pub(crate) fn advice(&self) -> Option<&str> {
         self.help.as_deref()
     }
@@ -51,7 +51,7 @@ impl Failure {
     }
 }
 
-/// Writes what is wrong, without what to do.
+/// Writes the message without the advice.
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)

@@ -24,7 +24,7 @@ pub(crate) fn warn(manifests: &FileManifests) {
     manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
 }
 
-/// Prints a manifest of a folder.
+/// Prints a manifest of the files in a directory.
 pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
     let invalid = |text: &str| {
         print_error(text);
@@ -49,10 +49,10 @@ pub(crate) fn describe(args: &ManifestFilesArgs) -> Exit {
             Ok(entries) => entries,
             Err(conflicts) => {
                 print_error(&format!(
-                    "files have other hashes than in the manifest:\n  {}",
+                    "files have hashes that differ from the manifest:\n  {}",
                     conflicts.join("\n  ")
                 ));
-                print_help("files that were promoted do not change: give the new content a new name");
+                print_help("promoted files must not change: give the new content a new name");
                 return Exit::Conflict;
             }
         },

@@ -1,4 +1,4 @@
-//! A client of GitHub's API. Gitea, Forgejo and GitHub Enterprise answer the same calls.
+//! A client of GitHub's API, which Gitea, Forgejo and GitHub Enterprise also provide.
 
 use http::{HeaderValue, Method, StatusCode, header};
 use oci_types::text::printable;
@@ -24,7 +24,7 @@ pub(crate) struct GitHub {
     token: Option<Secret>,
 }
 
-/// What a forge says about an error.
+/// The error response of a forge.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Complaint {
@@ -70,19 +70,19 @@ impl GitHub {
         url
     }
 
-    /// Asks for something. The answer has any status.
+    /// Sends a GET request. The answer may have any status.
     ///
     /// # Errors
-    /// If the forge does not answer.
+    /// Returns an error if the forge does not answer.
     pub(crate) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Answer, Failure> {
         let request = Request::new(Method::GET, self.url(path, query), "forge-get", Class::Read);
         self.send(request.limit(ANSWER_MAX)).await
     }
 
-    /// Sends a request that has a limit for its answer. The answer has any status.
+    /// Sends a request with a size limit for the answer. The answer may have any status.
     ///
     /// # Errors
-    /// If the forge does not answer.
+    /// Returns an error if the forge does not answer.
     pub(crate) async fn send(&self, request: Request) -> Result<Answer, Failure> {
         let json = HeaderValue::from_static("application/vnd.github+json");
         let request = self.authorized(request)?.header(header::ACCEPT, json);
@@ -93,28 +93,28 @@ impl GitHub {
     /// Adds the token to a request for the API.
     ///
     /// # Errors
-    /// If the token is not one.
+    /// Returns an error if the token is invalid.
     pub(crate) fn authorized(&self, request: Request) -> Result<Request, Failure> {
         let Some(token) = &self.token else { return Ok(request) };
         let bearer = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
         let mut bearer = bearer.map_err(|_| {
-            Failure::new(Exit::Unavailable, "the token of the environment has characters that no token has")
+            Failure::new(Exit::Unavailable, "the token in the environment has invalid characters")
         })?;
         bearer.set_sensitive(true);
         Ok(request.header(header::AUTHORIZATION, bearer))
     }
 
-    /// Reads an answer, or says what the forge complains about.
+    /// Parses an answer, or returns the error of the forge.
     ///
     /// # Errors
-    /// If the answer is not a success, or not `what`.
+    /// Returns an error if the status is not a success, or if the content is not `what`.
     pub(crate) fn parse<T: DeserializeOwned>(&self, answer: &Answer, what: &str) -> Result<T, Failure> {
         if !answer.status().is_success() {
             return Err(self.refused(answer));
         }
         serde_json::from_slice(answer.body()).map_err(|error| {
             let text = format!(
-                "{} answers {what} with something else than GitHub's API: {}",
+                "{} did not answer {what} as GitHub's API does: {}",
                 self.name(),
                 printable(&error.to_string(), TEXT_MAX)
             );
@@ -122,7 +122,7 @@ impl GitHub {
         })
     }
 
-    /// Returns the failure of an answer that is not a success.
+    /// Converts an answer that is not a success to a failure.
     pub(crate) fn refused(&self, answer: &Answer) -> Failure {
         let complaint: Complaint = serde_json::from_slice(answer.body()).unwrap_or_default();
         let details = complaint.errors.iter().filter_map(|error| {
@@ -145,7 +145,7 @@ impl GitHub {
         }
     }
 
-    /// Returns what to do about a refusal for the rate.
+    /// Returns the advice for a rate limit.
     fn rate_help(&self, answer: &Answer) -> String {
         let when = answer.asked_pause().filter(|pause| !pause.is_zero());
         let when = when.map_or("later".to_owned(), |pause| format!("in {}", duration(pause)));
@@ -156,7 +156,7 @@ impl GitHub {
         format!("the rate limit is used up: run the same command again {when}{token}")
     }
 
-    /// Returns what the token may lack to see a private repository.
+    /// Returns the advice for a token that may lack access to a private repository.
     pub(crate) fn private_help(&self, answer: &Answer) -> String {
         if !self.has_token() {
             return "check the names; a private repository needs a token in $GITHUB_TOKEN".to_owned();

@@ -1,4 +1,4 @@
-//! Edits of lists of images, for `kpromo pr` and `kpromo manifest add`: the file of a project, the edit, the offline plan.
+//! Edits lists of images for `kpromo pr` and `kpromo manifest add`: finds the file, edits it, and plans the result offline.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use crate::failure::Failure;
 /// The number of unchanged lines around a change in a diff.
 const CONTEXT: usize = 3;
 
-/// A project of a folder of thin manifests, with its list of images.
+/// A project in a directory of thin manifests, with its list of images.
 pub(crate) struct Project {
-    /// All manifests of the folder.
+    /// All manifests in the directory.
     pub(crate) manifests: Manifests,
     /// The name of the project.
     pub(crate) name: String,
@@ -26,7 +26,7 @@ pub(crate) struct Project {
     pub(crate) file: ImagesFile,
 }
 
-/// Reads a folder of thin manifests. Faults of single entries are warnings here.
+/// Reads a directory of thin manifests. Errors in single entries are warnings here.
 pub(crate) fn read_folder(folder: &Path) -> Result<Manifests, Failure> {
     let color = color::on_stderr();
     let manifests =
@@ -45,7 +45,7 @@ fn place(fault: &manifest::Diagnostic) -> String {
 }
 
 impl Project {
-    /// Takes the one project that `is_meant` matches. `sought` says what is looked for.
+    /// Selects the only project that `is_meant` matches. `sought` describes it for errors.
     pub(crate) fn find(
         folder: &Path,
         manifests: Manifests,
@@ -62,11 +62,11 @@ impl Project {
         let name = match (found.next(), found.next()) {
             (Some(name), None) => (*name).to_owned(),
             (None, _) => {
-                let text = format!("no manifest below {} is about {sought}", folder.display());
+                let text = format!("no manifest below {} matches {sought}", folder.display());
                 let failure = Failure::new(Exit::Invalid, text);
                 let has_faults = !manifests.rejected.is_empty();
                 let help = if has_faults {
-                    "projects whose manifests have faults are left out; the warnings above name them"
+                    "projects with invalid manifests were left out; see the warnings above"
                 } else {
                     "check the name, or add the project's manifest first"
                 };
@@ -74,7 +74,7 @@ impl Project {
             }
             (Some(_), Some(_)) => {
                 let names: Vec<&str> = names.into_iter().collect();
-                let text = format!("several projects are about {sought}: {}", names.join(", "));
+                let text = format!("several projects match {sought}: {}", names.join(", "));
                 return Err(Failure::new(Exit::Invalid, text));
             }
         };
@@ -83,7 +83,7 @@ impl Project {
         Ok(Self { manifests, name, path, file })
     }
 
-    /// Adds tags, and plans the result offline: tags that would move and overlaps of projects are refused.
+    /// Adds tags, and plans the result offline. Rejects tags that would move, and overlaps between projects.
     pub(crate) fn edit(&self, additions: &[Addition], format: bool) -> Result<Edited, Failure> {
         let edited = edit(&self.file, additions, format)?;
         plan(&self.manifests, &self.name, edited)
@@ -96,7 +96,7 @@ impl Project {
     }
 }
 
-/// Plans an edited file offline, among all manifests: overlaps that it would bring are refused.
+/// Plans an edited file offline with all manifests. Rejects new overlaps.
 pub(crate) fn plan(manifests: &Manifests, project: &str, edited: Edited) -> Result<Edited, Failure> {
     let overlaps = new_overlaps(manifests, project, &edited.file);
     if overlaps.is_empty() {
@@ -116,13 +116,13 @@ pub(crate) fn edit(file: &ImagesFile, additions: &[Addition], format: bool) -> R
     Ok(edited)
 }
 
-/// Returns the failure for a file that is not edited.
+/// Converts an edit error to a failure.
 pub(crate) fn failure(error: &EditError) -> Failure {
     match error {
         EditError::Invalid(faults) => {
             let color = color::on_stderr();
             Failure::new(Exit::Invalid, faults.render(color).trim_end())
-                .help("correct the file first: what it promotes is not clear")
+                .help("correct the file first: what it promotes is ambiguous")
         }
         EditError::Moves(_) => Failure::new(Exit::Conflict, error.to_string())
             .help("production tags never move: use another tag"),

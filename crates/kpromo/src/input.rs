@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 pub(crate) fn standard_input(max: u64) -> Result<Vec<u8>, String> {
     static WAS_READ: AtomicBool = AtomicBool::new(false);
     if WAS_READ.swap(true, Relaxed) {
-        return Err("it is read already: only one flag can have the value -".to_owned());
+        return Err("another flag already reads it: only one flag can have the value -".to_owned());
     }
     bounded(std::io::stdin().lock(), max)
 }
@@ -20,7 +20,7 @@ fn bounded(input: impl Read, max: u64) -> Result<Vec<u8>, String> {
     let read = input.take(max.saturating_add(1)).read_to_end(&mut bytes);
     match read {
         Err(error) => Err(format!("cannot be read: {error}")),
-        Ok(length) if length as u64 > max => Err(format!("larger than {max} bytes, and no more are read")),
+        Ok(length) if length as u64 > max => Err(format!("larger than {max} bytes")),
         Ok(_) => Ok(bytes),
     }
 }

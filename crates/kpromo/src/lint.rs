@@ -90,15 +90,12 @@ fn checked(
     if result.fixed.len() == before { Ok(linted) } else { check() }
 }
 
-/// Replaces a file as a whole, unless it has changed since it was read.
+/// Replaces a file in one step, unless it has changed since it was read.
 fn write(file: &FixedFile) -> Result<(), String> {
     let FixedFile { path, before, after, .. } = file;
     let now = fs::read(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if now != *before {
-        return Err(format!(
-            "{} has changed while it was checked, and is not fixed: run again",
-            path.display()
-        ));
+        return Err(format!("{} changed while it was checked and was not fixed: run again", path.display()));
     }
     write_file(path, "fixed manifest", |to| to.write_all(after))
 }

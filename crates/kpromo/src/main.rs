@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     let (cli, matches) = match Cli::read(words) {
         Ok(read) => read,
         Err(error) => {
-            // The error is in the command line, and so is the request for JSON.
+            // The command line with the error may also request JSON.
             if args::asks_for_json(std::env::args_os()) {
                 terminal::use_json();
             }
@@ -84,7 +84,7 @@ fn main() -> ExitCode {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
     };
     let global = match cli.command {
-        // The demo is read as a text; its log speaks up where something is wrong.
+        // The demo is a text for people, so it logs only warnings and errors.
         #[cfg(feature = "embedded-registry")]
         Command::Demo(_) if !has_log_level(&matches) && !global.quiet && !global.verbose => {
             args::Global { log_level: args::LogLevel::Warning, ..global }
@@ -160,7 +160,7 @@ fn main() -> ExitCode {
             Exit::Success
         }
     };
-    // Requests that were abandoned are not waited for.
+    // Do not wait for abandoned requests.
     runtime.shutdown_background();
     let exit = exit.settled();
     exit.log_for_programs();
@@ -173,10 +173,10 @@ fn has_log_level(matches: &clap::ArgMatches) -> bool {
     matches.value_source("log_level") == Some(clap::parser::ValueSource::CommandLine)
 }
 
-/// Shows help, or says what is wrong with the command line.
+/// Prints the help, or the error of the command line.
 fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() {
-        // Where even this cannot be printed, the exit code says it.
+        // If printing fails, only the exit code reports it.
         if terminal::is_json() {
             let text = error.render().to_string();
             let text = text.trim().trim_start_matches("error: ");

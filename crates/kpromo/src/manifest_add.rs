@@ -1,4 +1,4 @@
-//! `kpromo manifest add`: a tag of an image in a manifest, offline.
+//! `kpromo manifest add`: adds a tag to a manifest, offline.
 
 use std::fs::{self, File};
 use std::io;
@@ -35,7 +35,7 @@ fn add(args: &ManifestAddArgs) -> Result<(), Failure> {
     }
 }
 
-/// Adds to the list of images of a project, and plans the whole folder. `shown` is the path that the user gave for the list.
+/// Adds a tag to the list of images of a project, and plans the whole directory. `shown` is the user's path of the list.
 fn add_to_project(
     args: &ManifestAddArgs,
     folder: &Path,
@@ -51,7 +51,7 @@ fn add_to_project(
     write(args, shown.unwrap_or(&project.path), &project.file, &edited)
 }
 
-/// Adds to a file that is not in a folder of thin manifests.
+/// Adds a tag to a file that is not in a directory of thin manifests.
 fn add_to_file(args: &ManifestAddArgs, path: &Path, image: &ImageText) -> Result<(), Failure> {
     let _held = lock(args, path);
     let file = ImagesFile::read(path, None).map_err(|error| failure(&error))?;
@@ -68,11 +68,11 @@ fn add_to_file(args: &ManifestAddArgs, path: &Path, image: &ImageText) -> Result
         (None, Some(name)) if image.reference.is_none() || lists(name) => name.clone(),
         _ => {
             let text = format!(
-                "IMAGE is a reference, but {} has no staging registry that it is below",
+                "IMAGE is a reference, but {} has no staging registry that contains it",
                 path.display()
             );
             return Err(Failure::new(Exit::Usage, text)
-                .help("name the image as the manifest does, or the folder with --dir"));
+                .help("name the image as the manifest does, or the directory with --dir"));
         }
     };
     let edited = edit(&file, &[args.addition(name)], args.format)?;
@@ -83,7 +83,7 @@ fn add_to_file(args: &ManifestAddArgs, path: &Path, image: &ImageText) -> Result
     write(args, path, &file, &edited)
 }
 
-/// Returns the folder of thin manifests that a list of images is in, and its project: `ROOT/images/PROJECT/images.yaml`.
+/// Returns the directory of thin manifests that contains a list of images, and its project: `ROOT/images/PROJECT/images.yaml`.
 fn tree_of(path: &Path) -> Option<(PathBuf, String)> {
     let path = std::path::absolute(path).ok()?;
     let project = path.parent()?;
@@ -94,15 +94,15 @@ fn tree_of(path: &Path) -> Option<(PathBuf, String)> {
     (is_list && registries.exists()).then(|| (root.to_owned(), name.to_owned()))
 }
 
-/// Waits until no other process edits a file of the same folder, and holds them off until the result is dropped.
+/// Locks the directory of a file against other processes until the result is dropped.
 fn lock(args: &ManifestAddArgs, path: &Path) -> Option<File> {
     if args.dry_run {
         return None;
     }
     let path = path.canonicalize().ok()?;
     let held = File::open(path.parent()?).and_then(|folder| folder.lock().map(|()| folder));
-    // Some file systems have no locks. What is written is still compared with what was read.
-    held.inspect_err(|error| tracing::debug!("the folder of {} cannot be locked: {error}", path.display()))
+    // Some file systems have no locks. The file is still compared with its earlier content before it is replaced.
+    held.inspect_err(|error| tracing::debug!("the directory of {} cannot be locked: {error}", path.display()))
         .ok()
 }
 
@@ -133,7 +133,7 @@ fn find(
     };
     // A reference with a registry is accepted as a name only if an image already has that name.
     let Some(name) = image.name.clone().filter(|name| image.reference.is_none() || lists(name)) else {
-        let text = "no manifest has a staging registry that the image is below".to_owned();
+        let text = "no manifest has a staging registry that contains the image".to_owned();
         return Err(Failure::new(Exit::Invalid, text).help("name the image as the manifest does"));
     };
     let found = match project {
@@ -171,7 +171,7 @@ fn write(args: &ManifestAddArgs, path: &Path, before: &ImagesFile, edited: &Edit
         let mut is_changed = false;
         let written = write_file(path, "manifest", |to| {
             to.write_all(new)?;
-            // Another program may have written meanwhile. Its change would be lost.
+            // Another program may have changed the file meanwhile. Its change would be lost.
             is_changed = fs::read(path)? != old;
             if is_changed { Err(io::Error::other("it has changed since it was read")) } else { Ok(()) }
         });
@@ -186,7 +186,7 @@ fn write(args: &ManifestAddArgs, path: &Path, before: &ImagesFile, edited: &Edit
     }
     if edited.added.is_empty() {
         let what = if old == new { "nothing to change" } else { "formatted" };
-        print(&format!("{shown}: {what}, the tag is there already\n"));
+        print(&format!("{shown}: {what}, the tag already exists\n"));
     }
     Ok(())
 }

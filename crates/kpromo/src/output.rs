@@ -14,11 +14,11 @@ const MODE: u32 = 0o666;
 
 /// How to write a file.
 enum Way {
-    /// To a new file in this folder, which is then renamed to the path.
+    /// To a new file in this directory, which is then renamed to the path.
     Beside { folder: PathBuf, path: PathBuf },
     /// To the existing device or pipe, which must not be replaced.
     Direct,
-    /// To standard output, which then holds nothing else.
+    /// To standard output, which then contains nothing else.
     Standard,
 }
 
@@ -38,10 +38,10 @@ pub(crate) fn check_file(path: &Path, what: &str) -> Result<(), String> {
     checked.map_err(|error| cannot_write(path, what, &error))
 }
 
-/// Checks that files can be written to a folder.
+/// Checks that files can be written to a directory.
 ///
 /// # Errors
-/// Returns the reason with the folder's name if files cannot be written.
+/// Returns the reason with the directory's name if files cannot be written.
 pub(crate) fn check_folder(path: &Path, what: &str) -> Result<(), String> {
     beside(path).map(drop).map_err(|error| format!("{what} cannot be written in {}: {error}", path.display()))
 }
@@ -88,9 +88,9 @@ fn way(path: &Path) -> io::Result<Way> {
     }
 }
 
-/// Creates a temporary file in a folder. The file is deleted when it is dropped.
+/// Creates a temporary file in a directory. The file is deleted when it is dropped.
 fn beside(folder: &Path) -> io::Result<NamedTempFile> {
-    // Checked first, so that the error for a missing folder does not name the temporary file.
+    // Checked first, so that the error for a missing directory does not name the temporary file.
     fs::metadata(folder)?;
     Builder::new().prefix(".kpromo-").permissions(Permissions::from_mode(MODE)).tempfile_in(folder)
 }
@@ -163,7 +163,7 @@ mod tests {
             error.contains("the plan cannot be written to") && error.contains("folder/plan.json: "),
             "{error}"
         );
-        assert!(check_file(folder.path(), "plan").is_err(), "a folder is not a file");
+        assert!(check_file(folder.path(), "plan").is_err(), "a directory is not a file");
         assert!(!error.contains(".kpromo-"), "{error}");
         assert!(check_folder(&nowhere, "blobs").unwrap_err().contains("no/such/folder: "));
         assert!(check_folder(folder.path(), "blobs").is_ok());

@@ -70,7 +70,7 @@ fn interrupted(report: &ReportBuilder) -> Failure {
     match report.has_writing_begun() {
         true => Failure::new(
             Exit::InterruptedWriting,
-            "interrupted; images are shown as they were before the repair, and the next run does the rest",
+            "interrupted; images are shown as they were before the repair, and the next run repairs the rest",
         ),
         false => Failure::new(Exit::Interrupted, "interrupted; nothing was written"),
     }
@@ -119,7 +119,7 @@ fn prepare(args: &SigcheckArgs, environment: &Environment, color: bool) -> Resul
     let manifests = manifests.map_err(|diagnostics| invalid(diagnostics.render(color)))?;
     if let Some(rejected) = manifests.as_ref().map(|all| &all.rejected).filter(|all| all.count() > 0) {
         print_error(&rejected.render(color));
-        tracing::warn!("what these entries name counts as named by no manifest");
+        tracing::warn!("the images in these entries count as not listed by any manifest");
     }
     let config =
         Config::of(args.config.as_deref(), environment).map_err(|problem| invalid(problem.to_string()))?;
@@ -172,7 +172,7 @@ impl Work<'_> {
         };
         let repaired = checked.repair(self.run, &access, self.trust_config()).await;
         repaired.map_err(|error| failed(&error))?;
-        // What was written is believed when it has been read.
+        // A repair counts only after it was read back.
         let again: Vec<FoundImage> = images
             .iter()
             .zip(&before)
@@ -181,7 +181,7 @@ impl Work<'_> {
             .collect();
         let again = match self.check(&again).await {
             Ok(again) => again.images,
-            // What was written by then is not known, and is seen by the next run.
+            // What was written so far is unknown; the next run reads it.
             Err(_) if self.run.is_stopping() => Vec::new(),
             Err(failed) => return Err(failed),
         };
@@ -215,7 +215,7 @@ impl Work<'_> {
         let counts = |signatory: &Signatory| verification.accepts(signatory);
         if !signers.owner.signatories().iter().any(counts) {
             let text = format!(
-                "what is repaired would not count: the signer is {}, and signatures count by {}",
+                "repairs would not count: the signer is {}, but only signatures by {} count",
                 signers.owner, self.checking.signer
             );
             return Err(Failure::new(Exit::Invalid, text));
@@ -243,26 +243,25 @@ impl Work<'_> {
         })
     }
 
-    /// Decides what to do where the registry does not say when images were uploaded. All images are checked, unless flags say
-    /// otherwise. They are repaired only where manifests name them.
+    /// Handles registries that do not report upload times. All images are checked, unless flags select some. They are repaired
+    /// only if manifests list them.
     fn without_times(&self) -> Result<(), Failure> {
         let CheckedNames::Listed(listed) = &self.args.names else { return Ok(()) };
         let host = &self.trust_config().production.canonical_host;
         if listed.days_are_given {
-            let text = format!(
-                "{host} does not say when images were uploaded: --from-days and --to-days cannot be applied"
-            );
+            let text =
+                format!("{host} does not report upload times: --from-days and --to-days cannot be applied");
             return Err(Failure::new(Exit::Usage, text).help("name the images"));
         }
         if self.args.confirm && self.naming.manifests.is_none() {
             let text = format!(
-                "{host} does not say when images were uploaded, so all images there would be signed, and not those of the last \
-                 days"
+                "{host} does not report upload times, so all its images would be signed, not only those \
+                 of the last days"
             );
             return Err(Failure::new(Exit::Usage, text).help("name the images, or give --thin-manifest-dir"));
         }
         tracing::warn!(
-            "{host} does not say when images were uploaded: all images are checked, not those of the last days alone"
+            "{host} does not report upload times: all images are checked, not only those of the last days"
         );
         Ok(())
     }
@@ -274,7 +273,7 @@ impl Work<'_> {
     }
 }
 
-/// Returns the span of time that flags ask for.
+/// Returns the period that the flags select.
 fn span(listed: &Listed) -> Result<Span, Failure> {
     let now = Timestamp::now();
     let ago = |days: i64| now.checked_sub(SignedDuration::from_hours(24 * days));
@@ -289,7 +288,7 @@ fn failed(error: &Error) -> Failure {
         Error::Interrupted => Failure::new(Exit::Interrupted, "interrupted; nothing was written"),
         Error::TrustUnavailable(cause, _) => Failure::new(
             Exit::Unavailable,
-            format!("what is attached to images cannot be verified\n  {cause}"),
+            format!("the attachments of images cannot be verified\n  {cause}"),
         ),
         Error::CannotSign(cause, _) => Failure::new(
             Exit::Unavailable,

@@ -133,7 +133,7 @@ impl Trace {
             (Some(why), _) => why,
             (None, Ok(Ok(()))) => return,
             // The error of the SDK may contain a header.
-            (None, _) => format!("it has not taken all within {} s", PATIENCE.as_secs()),
+            (None, _) => format!("it did not accept all spans within {} s", PATIENCE.as_secs()),
         };
         tracing::warn!("the trace of the run is not complete at {host}: {why}");
     }

@@ -13,15 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::color::{self, Paint};
 
-/// Whether results go to standard error, because a flag writes a document to standard output.
+/// Whether results go to standard error because a flag writes a document to standard output.
 static RESULTS_ON_STDERR: AtomicBool = AtomicBool::new(false);
 
-/// Prints results to standard error from now on: standard output holds a document that a flag asks for, and nothing else.
+/// Prints results to standard error from now on, because standard output receives a document.
 pub(crate) fn keep_stdout_free() {
     RESULTS_ON_STDERR.store(true, Relaxed);
 }
 
-/// Returns whether results are read on a terminal.
+/// Returns whether results go to a terminal.
 pub(crate) fn is_result_on_terminal() -> bool {
     match RESULTS_ON_STDERR.load(Relaxed) {
         true => io::stderr().is_terminal(),
@@ -83,16 +83,16 @@ pub(crate) fn is_json() -> bool {
     JSON.get().is_some()
 }
 
-/// An error, with what a program needs to know about it.
+/// An error with the fields for programs.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ErrorLine<'a> {
     /// What was tried, and what the result was.
     pub(crate) error: &'a str,
-    /// The image that the error is about. As text it precedes the error.
+    /// The affected image. In text output it precedes the error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) image: Option<&'a str>,
-    /// The host of the registry that the error is about. It is left out of texts, whose errors name it.
+    /// The host of the affected registry. Text output omits it, because the error already contains it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) registry: Option<&'a str>,
     /// What the user can do about it.
@@ -189,7 +189,7 @@ fn without_colors(mut text: impl Iterator<Item = char>) -> String {
     plain
 }
 
-/// What stopped a run.
+/// The reason why a run was stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stopped {
     /// A signal.
@@ -198,7 +198,7 @@ pub(crate) enum Stopped {
     TimedOut(Duration),
 }
 
-/// Writes what happened, as the beginning of a sentence.
+/// Writes the reason, as the beginning of a sentence.
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -210,7 +210,7 @@ impl fmt::Display for Stopped {
     }
 }
 
-/// Where a run finds what stopped it.
+/// The reason why a run was stopped, shared with the run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Why(Arc<OnceLock<Stopped>>);
 
@@ -246,7 +246,7 @@ impl Interrupts {
         Self { signals, why: Why::default() }
     }
 
-    /// Returns where the run finds what stopped it.
+    /// Returns the shared reason for the run.
     pub(crate) fn why(&self) -> Why {
         self.why.clone()
     }
@@ -292,14 +292,14 @@ impl Interrupts {
             () = self.next() => Stopped::Interrupted,
             why = time_is_over => why,
         };
-        // Nothing else sets it.
+        // This is the only place that sets it.
         let _ = self.why.0.set(why);
         stop.cancel();
         tracing::warn!("{why}");
         if !has_writing_begun() {
             return;
         }
-        tracing::warn!("{finishing}; an interrupt ends this at once");
+        tracing::warn!("{finishing}; interrupt again to stop at once");
         // After the grace time and after a second interrupt alike, the run is abandoned.
         let _ = tokio::time::timeout(GRACE, self.next()).await;
     }

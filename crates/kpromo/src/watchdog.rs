@@ -9,7 +9,7 @@ use transport::{Door, Queue, Stall};
 
 use crate::render::counted;
 
-/// The interval between two looks.
+/// The interval between two checks.
 const EVERY: Duration = Duration::from_secs(1);
 /// A request without progress for this long is reported, well before it times out.
 const SILENT: Duration = Duration::from_secs(20);
@@ -68,12 +68,11 @@ impl Watchdog {
         let mut warnings: Vec<String> = new
             .iter()
             .take(AT_ONCE)
-            .map(|stall| format!("nothing has moved for {} s: {}", stall.silent.as_secs(), stall.what))
+            .map(|stall| format!("no progress for {} s: {}", stall.silent.as_secs(), stall.what))
             .collect();
         if new.len() > AT_ONCE {
             let hidden = new.len() - AT_ONCE;
-            let move_ = if hidden == 1 { "does" } else { "do" };
-            warnings.push(format!("and {} {move_} not move", counted(hidden, "more request")));
+            warnings.push(format!("and {} without progress", counted(hidden, "more request")));
         }
         warnings
     }
@@ -94,13 +93,15 @@ impl Watchdog {
             }
             episode.is_named = true;
             let seconds = rests.as_secs_f64().ceil();
-            let (wait, have) = if *requests == 1 { ("waits", "has") } else { ("wait", "have") };
+            let wait = if *requests == 1 { "waits" } else { "wait" };
             let mut warning = format!(
-                "{host} refuses or fails requests and is left alone for {seconds} s; {requests} {wait} for it"
+                "{host} refuses or fails requests; kpromo waits {seconds} s before it sends more ({} {wait}",
+                counted(*requests, "request")
             );
             if *rests < LONG_REST {
-                warning.push_str(&format!(", and {have} waited for {} s", episode.waited));
+                warning.push_str(&format!(", for {} s so far", episode.waited));
             }
+            warning.push(')');
             warnings.push(warning);
         }
         warnings
@@ -129,47 +130,47 @@ mod tests {
     }
 
     #[test]
-    fn what_hangs_is_named_once_and_again_when_it_hangs_anew() {
+    fn a_stalled_request_is_reported_once_and_again_when_it_stalls_again() {
         let mut watchdog = Watchdog::default();
         let warnings = watchdog.check(vec![stall(1)], &[]);
-        assert_eq!(warnings, ["nothing has moved for 21 s: GET https://r.example/1"]);
+        assert_eq!(warnings, ["no progress for 21 s: GET https://r.example/1"]);
         assert!(watchdog.check(vec![stall(1)], &[]).is_empty());
         assert!(watchdog.check(Vec::new(), &[]).is_empty());
         assert_eq!(watchdog.check(vec![stall(1)], &[]).len(), 1);
     }
 
     #[test]
-    fn many_that_hang_are_counted() {
+    fn many_stalled_requests_are_counted() {
         let warnings = Watchdog::default().check((0..10).map(stall).collect(), &[]);
-        assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests do not move"));
+        assert_eq!((warnings.len(), warnings[3].as_str()), (4, "and 7 more requests without progress"));
     }
 
     #[test]
-    fn a_host_that_is_left_alone_for_five_seconds_or_more_is_named_at_the_first_look() {
+    fn a_host_with_a_rest_of_five_seconds_or_more_is_reported_at_the_first_check() {
         let mut watchdog = Watchdog::default();
         let warnings = watchdog.check(Vec::new(), &[queue(29_400)]);
         assert_eq!(
             warnings,
-            ["r.example refuses or fails requests and is left alone for 30 s; 7 wait for it"]
+            ["r.example refuses or fails requests; kpromo waits 30 s before it sends more (7 requests wait)"]
         );
         assert!(watchdog.check(Vec::new(), &[queue(28_400)]).is_empty());
         assert_eq!(named_at(&[5_000, 4_000, 3_000, 2_000, 1_000, 0]), [1]);
     }
 
     #[test]
-    fn a_host_for_which_requests_have_waited_three_seconds_in_all_is_named() {
+    fn a_host_is_reported_after_requests_have_waited_three_seconds_in_total() {
         let mut watchdog = Watchdog::default();
         assert!(watchdog.check(Vec::new(), &[queue(1_000)]).is_empty());
         assert!(watchdog.check(Vec::new(), &[]).is_empty());
         assert!(watchdog.check(Vec::new(), &[queue(200)]).is_empty());
         let warnings = watchdog.check(Vec::new(), &[queue(400)]);
-        let expected = "r.example refuses or fails requests and is left alone for 1 s; 7 wait for it, and have waited for 3 s";
+        let expected = "r.example refuses or fails requests; kpromo waits 1 s before it sends more (7 requests wait, for 3 s so far)";
         assert_eq!(warnings, [expected]);
     }
 
     /// In each row the report comes within the five seconds after which a wait for a quota must be reported.
     #[test]
-    fn a_wait_is_named_within_five_looks_once_and_again_when_it_begins_anew() {
+    fn a_wait_is_reported_once_within_five_checks_and_again_when_it_restarts() {
         assert_eq!(named_at(&[900, 900, 900, 900, 900, 900]), [3]);
         assert_eq!(named_at(&[900, 0, 900, 0, 900, 900]), [5]);
         assert_eq!(

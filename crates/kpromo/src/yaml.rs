@@ -1,4 +1,4 @@
-//! YAML files of the user. Errors are in the words of the reference, with the place in the file.
+//! Reads YAML files of the user, with errors in the terms of the reference and with positions.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use oci_types::text::counted;
 use serde::de::DeserializeOwned;
 use serde_saphyr::{Error, MessageFormatter as _, UserMessageFormatter};
 
-/// Reads a text that was read from a file.
+/// Parses the content of a file.
 ///
 /// # Errors
-/// Returns the first fault, with its place in the file.
+/// Returns the first error, with its position in the file.
 pub(crate) fn read<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Diagnostic> {
     serde_saphyr::from_str(text).map_err(|error| {
         let number = |number: u64| u32::try_from(number.max(1)).unwrap_or(u32::MAX);
@@ -20,14 +20,14 @@ pub(crate) fn read<T: DeserializeOwned>(file: &Path, text: &str) -> Result<T, Di
     })
 }
 
-/// Returns what is wrong, in words that do not ask the reader to know how YAML is parsed or how this program names its types.
+/// Converts an error of the parser to a message without its internal terms and type names.
 fn message(error: &Error) -> String {
     match error {
         Error::SerdeUnknownField { field, expected, .. } => {
             format!("unknown field `{}`; expected one of {}", shown(field), names(expected))
         }
         Error::SerdeUnknownVariant { variant, expected, .. } => {
-            format!("`{}` is none of {}", shown(variant), names(expected))
+            format!("`{}` is not one of {}", shown(variant), names(expected))
         }
         Error::SerdeMissingField { field, .. } => format!("the field `{field}` is missing"),
         Error::SerdeInvalidType { unexpected, expected, .. }
@@ -40,23 +40,21 @@ fn message(error: &Error) -> String {
         Error::InvalidScalar { ty, .. } => format!("expected {}", described(ty)),
         Error::InvalidBooleanStrict { .. } => "expected true or false".to_owned(),
         Error::Unexpected { expected, .. } => format!("expected {}", described(expected)),
-        Error::NullIntoString { .. } => "expected a text, found nothing".to_owned(),
-        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{}` stands twice", shown(key)),
-        Error::DuplicateMappingKey { key: None, .. } => "a field stands twice".to_owned(),
-        Error::Eof { .. } => "the file ends where more is expected".to_owned(),
-        Error::MultipleDocuments { .. } => {
-            "the file has a second document (`---`), which is not read".to_owned()
-        }
+        Error::NullIntoString { .. } => "expected text, found nothing".to_owned(),
+        Error::DuplicateMappingKey { key: Some(key), .. } => format!("`{}` is listed twice", shown(key)),
+        Error::DuplicateMappingKey { key: None, .. } => "a field is listed twice".to_owned(),
+        Error::Eof { .. } => "the file ends unexpectedly".to_owned(),
+        Error::MultipleDocuments { .. } => "the file has more than one document (`---`)".to_owned(),
         Error::UnknownAnchor { .. } => "this alias (`*`) has no anchor (`&`)".to_owned(),
         Error::Budget { .. } => "the file is nested too deep or has too many items".to_owned(),
-        // What our own types say of a value.
+        // Messages of our own types.
         Error::Message { msg, .. } | Error::SerdeVariantId { msg, .. } => shown(msg),
         Error::ExternalMessage { msg, .. } => format!("not valid YAML: {}", shown(msg)),
         other => format!("not valid YAML: {}", shown(&UserMessageFormatter.format_message(other))),
     }
 }
 
-/// Returns a name of a type or a form as a phrase.
+/// Converts the name of a type to a phrase.
 fn described(expected: &str) -> String {
     let number = |text: &str| {
         text.strip_prefix(['u', 'i']).is_some_and(|bits| bits.parse::<u8>().is_ok() || bits == "size")
@@ -64,7 +62,7 @@ fn described(expected: &str) -> String {
     match expected {
         "bool" | "boolean" | "a boolean" => "true or false".to_owned(),
         "f32" | "f64" | "float" => "a number".to_owned(),
-        "string" | "a string" | "str" | "string scalar" | "path string" => "a text".to_owned(),
+        "string" | "a string" | "str" | "string scalar" | "path string" => "text".to_owned(),
         "mapping" | "mapping start" | "a map" => "fields (`name: value`)".to_owned(),
         "sequence" | "sequence start" | "a sequence" => "a list (`- item`)".to_owned(),
         text if number(text) => "a whole number".to_owned(),
@@ -118,7 +116,7 @@ mod tests {
             ("flag: perhaps", "kpromo.yaml:1:7: expected true or false"),
             ("map: 3", "kpromo.yaml:1:6: expected fields"),
             ("list: x", "kpromo.yaml:1:7: expected a list"),
-            ("name: a\nname: b", "kpromo.yaml:2:1: `name` stands twice"),
+            ("name: a\nname: b", "kpromo.yaml:2:1: `name` is listed twice"),
             ("name: [", "kpromo.yaml:"),
             ("name: *a", "has no anchor"),
         ] {

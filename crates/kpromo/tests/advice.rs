@@ -19,7 +19,7 @@ fn lines_of_help(text: &str) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_done_about_failures_is_said_once_in_the_summary_and_with_each_in_the_report() {
+async fn advice_is_printed_once_in_the_summary_and_with_each_failure_in_the_report() {
     let (_staging, production, desk) = scene().await;
     deny(&production, Kind::ManifestPut);
     let (manifest, report) = (desk.path("manifest.yaml"), desk.path("report.json"));
@@ -38,7 +38,7 @@ async fn what_can_be_done_about_failures_is_said_once_in_the_summary_and_with_ea
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_be_done_about_a_plan_that_fails_in_part_is_said_once() {
+async fn advice_about_a_partly_failed_plan_is_printed_once() {
     let (_staging, production, desk) = scene().await;
     deny(&production, Kind::TagList);
     let spare = google().await;

@@ -358,7 +358,7 @@ async fn a_run_that_is_terminated_before_it_writes_ends_at_once() {
 
 /// The third run sends no request, because the second one has cached everything.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_inventory_cache_remembers_is_not_asked() {
+async fn cached_repositories_are_not_read() {
     let (staging, production, desk) = scene().await;
     let (manifest, cache) = (desk.path("manifest.yaml"), desk.path("cache"));
     let flags = ["--manifest", manifest.to_str().unwrap(), "--inventory-cache", cache.to_str().unwrap()];

@@ -8,7 +8,7 @@ use registry::sample::Recipe;
 use support::{Desk, google, kpromo, kpromo_with, put, run, scene};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn outside_of_kubernetes_a_run_that_would_sign_asks_who_signs_before_any_registry_is_asked() {
+async fn outside_of_kubernetes_a_run_that_signs_requires_a_signer_before_any_request() {
     let (staging, production, desk) = scene().await;
     let manifest = desk.path("manifest.yaml");
     let config = desk.write("kpromo.yaml", "signing: { format: both, maxOps: 7 }\n");
@@ -39,7 +39,7 @@ async fn below_kubernetes_production_path_its_own_account_signs_unless_productio
     let manifest = manifest.to_str().unwrap();
     let ran = kpromo_with(&["cip", "--manifest", manifest]);
     assert_eq!(ran.code, 20, "{}", ran.stderr);
-    assert!(ran.stderr.contains("another account is asked for"), "not the machine's: {}", ran.stderr);
+    assert!(ran.stderr.contains("another account is requested"), "not the machine's: {}", ran.stderr);
     let config = desk.write("kpromo.yaml", "production: { reference: registry.example.com }\n");
     let ran = kpromo_with(&["cip", "--manifest", manifest, "--config", config.to_str().unwrap()]);
     assert_eq!(ran.code, 10, "{}", ran.stderr);
@@ -93,7 +93,7 @@ async fn a_signer_that_a_flag_names_displaces_that_of_the_configuration() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn which_signatures_of_staging_count_without_a_choice_is_said() {
+async fn the_default_for_signatures_in_staging_is_logged() {
     let (_staging, _production, desk) = scene().await;
     let manifest = desk.path("manifest.yaml");
     let flags = ["cip", "--sign=false", "--manifest", manifest.to_str().unwrap()];

@@ -67,7 +67,7 @@ async fn all_edges_are_listed_where_there_is_no_terminal() {
 
 /// An image without a tag is not signed, but it is recorded, so with signing there is something to do.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_to_do_is_said_only_where_a_confirmed_run_would_write_nothing() {
+async fn nothing_to_do_is_printed_only_if_a_confirmed_run_would_write_nothing() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
     let image = Recipe::default().image();
     put(&staging, "staging/app", &image, &[]).await;
@@ -171,7 +171,7 @@ async fn a_dry_run_says_who_signs_and_fails_where_the_confirmed_one_has_no_ident
 }
 
 #[test]
-fn without_any_image_it_is_said_that_there_is_nothing_to_promote_and_why() {
+fn without_images_the_run_prints_that_there_is_nothing_to_promote_and_why() {
     let desk = Desk::new();
     for folder in ["manifests", "images"] {
         std::fs::create_dir(desk.path(folder)).unwrap();
@@ -186,7 +186,7 @@ fn without_any_image_it_is_said_that_there_is_nothing_to_promote_and_why() {
 
 /// Signing is on, but there is nothing to sign, so no signer is required and the output does not say that signing is declined.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_adds_nothing_is_told_as_such_and_asks_nothing() {
+async fn a_change_that_adds_nothing_is_reported_without_any_request() {
     let desk = Desk::new();
     // Nothing listens on port 1.
     let registries = "registries:\n- name: 127.0.0.1:1/staging\n  src: true\n- name: 127.0.0.1:1/prod\n";

@@ -191,7 +191,7 @@ async fn a_dash_is_standard_input_and_output() {
 
     for (words, expected) in [
         (&["--output-plan=-", "--report=-"][..], "only one of --output-plan, --report"),
-        (&["--diff-base", "HEAD"], "no earlier commit"),
+        (&["--diff-base", "HEAD"], "earlier commit"),
     ] {
         let ran = with_input(&[&flags[..], words].concat(), &text);
         assert!(ran.code == 2 && ran.stderr.contains(expected), "{words:?}: {}", ran.stderr);

@@ -108,7 +108,7 @@ error[tag-moved]: gcr.io/p/app:v1 (and one more destination) would move to {b}, 
   |
   = help: give the new image another tag, or restore the old digest
 
-warning[unsorted-tags]: the tags are not sorted: `y` stands after `z`
+warning[unsorted-tags]: the tags are not sorted: `y` comes after `z`
  --> {one}:4:84
   |
 4 |     \"{c}\": [z, y]
@@ -158,7 +158,7 @@ fn json_has_everything_that_is_known() {
                 },
                 {
                     "rule": "unsorted-tags", "severity": "warning", "file": one, "line": 4, "column": 84,
-                    "message": "the tags are not sorted: `y` stands after `z`",
+                    "message": "the tags are not sorted: `y` comes after `z`",
                     "help": "`kpromo lint --fix` corrects it",
                     "fix": [
                         {"start": {"line": 4, "column": 81}, "end": {"line": 4, "column": 82}, "text": "y"},
@@ -221,7 +221,7 @@ fn sarif_has_what_its_readers_require() {
         {
             let place = &place["physicalLocation"];
             let uri = place["artifactLocation"]["uri"].as_str().unwrap();
-            assert!(world.desk.path(uri).is_file(), "{uri} is relative to the folder of the repository");
+            assert!(world.desk.path(uri).is_file(), "{uri} is relative to the directory of the repository");
             assert!(place["region"]["startLine"].as_u64().unwrap() > 0);
         }
         told.push(format!("{} {}", result["level"].as_str().unwrap(), result["ruleId"].as_str().unwrap()));
@@ -251,16 +251,16 @@ fn github_gets_one_annotation_a_finding_with_a_path_of_the_repository() {
     let (world, commit) = World::changed();
     let (a, b, base, one) = (digest('a'), digest('b'), &commit[..12], "tree/images/one/images.yaml");
     let expected = format!(
-        "::warning file={one},title=kpromo lint%3A edge-removed::gcr.io/p/app:v2 ({a}) (and one more destination) is no longer \
-         listed; it was at {base}:images/one/images.yaml:3:85%0Aproduction keeps what was promoted; list it again unless this is \
-         intended\n\
-         ::error file={one},line=3,col=81,title=kpromo lint%3A tag-moved::gcr.io/p/app:v1 (and one more destination) would move \
-         to {b}, from {a} at {base}:images/one/images.yaml:3:81; production tags never move%0Agive the new image another tag, or \
-         restore the old digest\n\
-         ::warning file={one},line=4,col=84,title=kpromo lint%3A unsorted-tags::the tags are not sorted: `y` stands after \
-         `z`%0A`kpromo lint --fix` corrects it\n\
-         ::warning file=tree/images/two/images.yaml,line=2,col=9,title=kpromo lint%3A suspicious::`dmap` is empty: it \
-         names no digests to promote\n"
+        "::warning file={one},title=kpromo lint%3A edge-removed::gcr.io/p/app:v2 ({a}) (and one more \
+         destination) is no longer listed; it was at {base}:images/one/images.yaml:3:85%0Aproduction \
+         keeps what was promoted; list it again unless this is intended\n::error \
+         file={one},line=3,col=81,title=kpromo lint%3A tag-moved::gcr.io/p/app:v1 (and one more \
+         destination) would move to {b}, from {a} at {base}:images/one/images.yaml:3:81; production \
+         tags never move%0Agive the new image another tag, or restore the old digest\n::warning \
+         file={one},line=4,col=84,title=kpromo lint%3A unsorted-tags::the tags are not sorted: `y` \
+         comes after `z`%0A`kpromo lint --fix` corrects it\n::warning \
+         file=tree/images/two/images.yaml,line=2,col=9,title=kpromo lint%3A suspicious::`dmap` is \
+         empty: it names no digests to promote\n"
     );
     // The path may also be absolute.
     let absolute = world.desk.path("tree").canonicalize().unwrap();
@@ -357,7 +357,7 @@ fn a_fix_that_cannot_be_written_leaves_the_file_and_exits_with_1() {
 }
 
 #[test]
-fn errors_of_git_are_told_and_exit_with_10_and_nothing_is_written() {
+fn git_errors_exit_with_10_and_nothing_is_written() {
     let world = World::new();
     world.thin("one", &images(&[('a', "v2, v1")]));
     let outside = Desk::new();
@@ -378,7 +378,7 @@ fn errors_of_git_are_told_and_exit_with_10_and_nothing_is_written() {
     let shallow = clone.path("clone/tree");
     let cases = [
         (world.lint(&["--fix", "--base", "no-such", "tree"]), "has no commit `no-such`"),
-        (world.lint(&["--base", "HEAD", outside.path("").to_str().unwrap()]), "is in no git repository"),
+        (world.lint(&["--base", "HEAD", outside.path("").to_str().unwrap()]), "is not in a git repository"),
         (world.lint(&["--base", &parent, shallow.to_str().unwrap()]), "the clone is shallow"),
         (no_git(world.command(&["lint", "--fix", "--base", "HEAD", "tree"])), "cannot run `git`"),
     ];

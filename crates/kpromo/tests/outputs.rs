@@ -7,7 +7,7 @@ mod support;
 use support::{cip, scene};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_path_that_cannot_be_written_fails_the_run_before_any_registry_is_asked() {
+async fn a_path_that_cannot_be_written_fails_the_run_before_any_request() {
     let (staging, production, desk) = scene().await;
     let manifest = desk.path("manifest.yaml");
     let (file, folder) = (desk.path("no/such/folder/file"), desk.path("no/such/folder"));

@@ -8,7 +8,7 @@ use registry::sample::Recipe;
 use support::{Desk, cip, google, put};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_invalid_entry_is_left_out_and_told_and_the_rest_is_promoted() {
+async fn an_invalid_entry_is_left_out_and_reported_and_the_rest_is_promoted() {
     let (staging, production, desk) = (google().await, google().await, Desk::new());
     let image = Recipe::default().image();
     put(&staging, "staging/app", &image, &[]).await;

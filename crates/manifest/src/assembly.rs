@@ -275,7 +275,7 @@ impl Assembled {
         };
         if let Some(reason) = reasons(source.prefix.as_ref()) {
             if !is_in_conflict && !reason.is_empty() {
-                let message = format!("this project is left out, as {reason}");
+                let message = format!("this project is left out, because {reason}");
                 self.reject(&name, span.diagnostic(message).identified(identity));
             }
             self.left_out.push((destinations, images));
@@ -289,7 +289,7 @@ impl Assembled {
             match repository.and_then(|repository| reasons(Some(&repository.path))) {
                 None => kept.push(image),
                 Some(reason) => {
-                    let message = format!("the image {} is left out, as {reason}", image.name);
+                    let message = format!("the image {} is left out, because {reason}", image.name);
                     let place = Diagnostic::of_file(&images_file, message);
                     self.reject(&name, place.identified(fingerprint((identity, &image.name))));
                     left_out.push(image);

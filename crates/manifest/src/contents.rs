@@ -48,14 +48,11 @@ impl Contents {
         let (text, problem) = match std::str::from_utf8(&self.bytes) {
             Ok(text) => match text.find('\0') {
                 None => return Ok(Source::new(&self.file, text)),
-                Some(at) => (&text[..at], "a binary file and no manifest: here is a zero byte"),
+                Some(at) => (&text[..at], "a binary file, not a manifest: here is a zero byte"),
             },
             Err(error) => {
                 let (text, _) = self.bytes.split_at(error.valid_up_to());
-                (
-                    std::str::from_utf8(text).unwrap_or_default(),
-                    "not text in UTF-8: here is a byte that is none",
-                )
+                (std::str::from_utf8(text).unwrap_or_default(), "not UTF-8 text: here is an invalid byte")
             }
         };
         let source = Source::new(&self.file, text);
@@ -64,7 +61,7 @@ impl Contents {
 }
 
 fn too_large() -> String {
-    format!("larger than {} MiB, which no manifest may be", FILE_MAX >> 20)
+    format!("larger than {} MiB, the limit for a manifest", FILE_MAX >> 20)
 }
 
 fn bounded(path: &Path) -> Result<Vec<u8>, String> {

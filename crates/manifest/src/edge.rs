@@ -92,7 +92,7 @@ pub struct Overlap {
 impl fmt::Display for Overlap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { reference, first, second } = self;
-        write!(f, "{reference} is to be {} ({}) and {} ({})", first.0, first.1, second.0, second.1)
+        write!(f, "{reference} would be both {} ({}) and {} ({})", first.0, first.1, second.0, second.1)
     }
 }
 

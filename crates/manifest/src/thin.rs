@@ -170,7 +170,7 @@ impl Loader {
             return;
         }
         let problem = match &name {
-            Cow::Owned(_) => Some("the project's name is not text in UTF-8"),
+            Cow::Owned(_) => Some("the project's name is not UTF-8 text"),
             // The name is printed, in tables and by other programs.
             Cow::Borrowed(name) if *name != display_name => Some("the project's name has control characters"),
             Cow::Borrowed(_) => None,
@@ -211,7 +211,8 @@ impl Loader {
         for folder in self.entries_of_tree(images) {
             let is_known = folder.file_name().is_some_and(|name| self.manifests.join(name).is_dir());
             if !is_known && folder.join(IMAGES_FILE).is_file() {
-                let message = format!("no folder in {MANIFESTS} has this name, and the images are left out");
+                let message =
+                    format!("no directory in {MANIFESTS} has this name, and the images are left out");
                 self.assembly.warnings.push(Diagnostic::of_file(&shown(&folder), message).warning());
             }
         }
@@ -226,7 +227,7 @@ impl Loader {
             // Links to folders are not followed, because they could form a cycle.
             if fs::symlink_metadata(&entry).is_ok_and(|metadata| metadata.is_dir()) {
                 if depth == DEPTH_MAX {
-                    self.fatal.push(Diagnostic::of_file(&shown(&entry), "folders are nested too deep"));
+                    self.fatal.push(Diagnostic::of_file(&shown(&entry), "directories are nested too deep"));
                 } else {
                     self.find_misplaced(&entry, depth + 1)?;
                 }
@@ -246,7 +247,7 @@ impl Loader {
     /// Checks that a path is a folder below the root.
     fn folder(&self, path: &Path) -> Result<(), Diagnostic> {
         self.inside(path)?;
-        if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a folder")) }
+        if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a directory")) }
     }
 
     /// Checks that a path, with its links resolved, is below the root.
@@ -275,7 +276,7 @@ impl Loader {
         });
         let mut paths = listed.map_err(|error| Diagnostic::of_file(&shown(folder), cannot_read(&error)))?;
         if paths.len() > left {
-            let problem = format!("there are more than {ENTRIES_MAX} files and folders up to here");
+            let problem = format!("there are more than {ENTRIES_MAX} files and directories up to here");
             self.fatal.push(Diagnostic::of_file(&shown(folder), problem));
             return Ok(Vec::new());
         }
@@ -286,7 +287,7 @@ impl Loader {
 }
 
 /// The fault of a link that leads out of the tree.
-pub(super) const LEADS_OUT: &str = "a link that leads out of the folder of manifests";
+pub(super) const LEADS_OUT: &str = "a link that leads out of the directory of manifests";
 
 fn is_registries_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == REGISTRIES_FILE)
@@ -301,7 +302,7 @@ fn is_missing(path: &Path) -> bool {
 /// The fault of a project without an images file.
 pub(super) fn no_images(file: &Arc<str>, project: &str) -> Diagnostic {
     let message = format!("there is no such file, and {MANIFESTS}/{project}/{REGISTRIES_FILE} needs it");
-    let help = "a project has the same name in both folders; one without images has `[]` in this file";
+    let help = "a project has the same name in both directories; one without images has `[]` in this file";
     Diagnostic::of_file(file, message).help(help)
 }
 

@@ -39,7 +39,7 @@ impl Value {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
-            Self::Text(_) => "a text",
+            Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
         }
@@ -101,7 +101,7 @@ impl Builder {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return fail(at, "a second document begins here, and a manifest is one document");
+                    return fail(at, "a second document begins here, but a manifest must be one document");
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -142,7 +142,7 @@ impl Builder {
     /// Adds a copy of the anchor's node at the position of an alias.
     fn repeat(&mut self, anchor: usize, at: Position) -> Result<(), SyntaxError> {
         let Some(node) = self.anchors.get(&anchor) else {
-            return fail(at, "this alias refers to what it is part of");
+            return fail(at, "this alias refers to a value that contains it");
         };
         // The nodes are counted before they are copied, because many small aliases can create a large tree.
         self.nodes = self.nodes.saturating_add(size(node));
@@ -192,7 +192,7 @@ fn check_count(nodes: usize, position: Position) -> Result<(), SyntaxError> {
 fn check_tag(tag: Option<&Tag>, expected: &str, position: Position) -> Result<(), SyntaxError> {
     match tag {
         Some(tag) if tag.core_suffix() != Some(expected) => {
-            fail(position, format!("the YAML tag `{tag}` means nothing in a manifest"))
+            fail(position, format!("the YAML tag `{tag}` has no meaning in a manifest"))
         }
         _ => Ok(()),
     }
@@ -253,7 +253,7 @@ mod tests {
         let Value::List(items) = &pairs("a: [!!str null, !!str 1]")[0].1.value else { panic!("a list") };
         assert!(items.iter().all(|item| matches!(item.value, Value::Text(_))), "{items:?}");
         for odd in ["a: !!int 1", "a: !secret x", "a: !!binary eA==", "a: !!set {x}", "!!seq {}"] {
-            assert!(parse(odd).unwrap_err().message.contains("means nothing"), "{odd}");
+            assert!(parse(odd).unwrap_err().message.contains("has no meaning"), "{odd}");
         }
     }
 
@@ -263,7 +263,7 @@ mod tests {
         assert!(matches!(&pairs[1].1.value, Value::List(items) if items.len() == 1));
         assert_eq!(pairs[1].1.position, Position { line: 2, column: 4 });
         assert!(parse("a: *nobody").is_err());
-        assert!(parse("a: &x [*x]").unwrap_err().message.contains("part of"));
+        assert!(parse("a: &x [*x]").unwrap_err().message.contains("contains it"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub enum ErrorKind {
     #[error("{0}")]
     Refused(Refusal),
     /// The registry answered that something does not exist, but the answer does not prove it.
-    #[error("{refusal}: that does not prove that it is not there, since {reason}")]
+    #[error("{refusal}: that does not prove that it does not exist, because {reason}")]
     Unproven {
         /// The answer.
         refusal: Refusal,
@@ -39,7 +39,7 @@ pub enum ErrorKind {
     #[error("no usable credentials: {0}")]
     Credential(String),
     /// The registry refers its clients to a token service on a host that must not receive their credentials.
-    #[error("the registry wants the credentials sent to {realm}, which is another host")]
+    #[error("the registry requests the credentials for {realm}, which is another host")]
     ForeignTokenRealm {
         /// The URL of that token service.
         realm: String,
@@ -61,7 +61,7 @@ pub enum ErrorKind {
         got: Digest,
     },
     /// The size of the content differs from its descriptor.
-    #[error("wrong content: {expected} bytes were announced, {got} came")]
+    #[error("wrong content: expected {expected} bytes, got {got}")]
     WrongSize {
         /// The size in the descriptor.
         expected: u64,
@@ -69,9 +69,7 @@ pub enum ErrorKind {
         got: u64,
     },
     /// The tag names another digest than the one to write. It was not written.
-    #[error(
-        "the tag names {found} and is to name {wanted}; tags of production never move, so it was not written"
-    )]
+    #[error("the tag names {found} instead of {wanted}; production tags never move, so it was not written")]
     TagMoved {
         /// The digest that the tag names.
         found: Digest,
@@ -177,8 +175,8 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 }
 
 /// Advice for an answer that says that the client sends too many requests.
-const QUOTA_USED_UP: &str =
-    "the registry's quota is used up, perhaps by others too: run again later; what is done is not done again";
+const QUOTA_USED_UP: &str = "the registry's quota is used up, perhaps by other clients: run again later; completed work is not \
+     repeated";
 
 impl Error {
     pub(crate) fn new(doing: impl Into<String>, kind: ErrorKind) -> Self {
@@ -241,17 +239,19 @@ impl Error {
             ErrorKind::Refused(refusal) => refusal.advice(),
             ErrorKind::Unproven { refusal, .. } => refusal.advice().or_else(|| {
                 Some(format!(
-                    "check the registry's name and path; if this registry says so of what it does not have (Harbor does), list \
-                     its code in `absenceCodes` for it in the --registry-config file{}",
+                    "check the registry's name and path; if this registry answers so for content that \
+                     does not exist (Harbor does), list its code in `absenceCodes` for it in the \
+                     configuration{}",
                     refusal.errors.first().map(|error| format!(" (here {})", error.code)).unwrap_or_default()
                 ))
             }),
             ErrorKind::ForeignTokenRealm { .. } => Some(
-                "if that host belongs to the registry, list it in `tokenHosts` of the registry in the --registry-config file"
+                "if that host belongs to the registry, list it in `tokenHosts` of the registry in the \
+                 configuration"
                     .to_owned(),
             ),
             ErrorKind::WrongDigest { .. } | ErrorKind::WrongSize { .. } => Some(
-                "the registry, or something between it and here, changes what it serves; nothing of it was tagged".to_owned(),
+                "the registry, or a proxy in front of it, serves different content; no tag was written".to_owned(),
             ),
             ErrorKind::TagMoved { .. } => Some(
                 "another run or another tool has written the tag: promote under a new tag, or correct the manifest".to_owned(),
@@ -269,25 +269,29 @@ fn transport_advice(error: &transport::Error) -> Option<&'static str> {
             Some("check the registry's name, the network, and the proxy in HTTPS_PROXY and NO_PROXY")
         }
         transport::ErrorKind::Certificate(_) => Some(
-            "if the registry has a certificate of an authority of your own, list the authority in `certificateAuthorities` of the --registry-config file; else check the registry's name and this machine's clock",
+            "if the registry has a certificate of an authority of your own, list the authority in \
+             `certificateAuthorities` of the configuration; otherwise check the registry's name and \
+             this machine's clock",
         ),
-        transport::ErrorKind::NotTls(_) => Some(
-            "if the registry speaks plain HTTP, set `plainHttp: true` for it in the --registry-config file",
-        ),
+        transport::ErrorKind::NotTls(_) => {
+            Some("if the registry speaks plain HTTP, set `plainHttp: true` for it in the configuration")
+        }
         transport::ErrorKind::NotPlainHttp(_) => {
-            Some("if the registry speaks TLS, remove `plainHttp` for it from the --registry-config file")
+            Some("if the registry speaks TLS, remove `plainHttp` for it from the configuration")
         }
         transport::ErrorKind::Timeout { .. } => Some(
-            "if the registry needs more time, raise `answerSeconds` for it in the --registry-config file; what is done is not done again",
+            "if the registry needs more time, raise `answerSeconds` for it in the configuration; \
+             completed work is not repeated",
         ),
-        transport::ErrorKind::SlowBody { .. } | transport::ErrorKind::LongBody { .. } => Some(
-            "the registry, or something between it and here, sends too slowly: run again later; what is done is not done again",
-        ),
+        transport::ErrorKind::SlowBody { .. } | transport::ErrorKind::LongBody { .. } => {
+            Some("the registry or the network is too slow: run again later; completed work is not repeated")
+        }
         transport::ErrorKind::NotAdmitted { why: NotAdmitted::Outage(outage), .. } if outage.failed == 0 => {
             Some(QUOTA_USED_UP)
         }
         transport::ErrorKind::NotAdmitted { why: NotAdmitted::Outage(_), .. } => Some(
-            "the registry is down, or cannot be reached: run again when it is back; what is done is not done again",
+            "the registry is down, or cannot be reached: run again when it is back; completed work is \
+             not repeated",
         ),
         _ => None,
     }
@@ -410,22 +414,24 @@ impl Refusal {
                 "credentials for {host} are configured and could not be used ({why}); {}",
                 login(host)
             )),
-            (401, Identity::From { host, origin }) => Some(format!(
-                "the registry does not accept the credentials from {origin}; {}",
-                login(host)
-            )),
+            (401, Identity::From { host, origin }) => {
+                Some(format!("the registry does not accept the credentials from {origin}; {}", login(host)))
+            }
             (401 | 403, Identity::None { host, places }) => {
                 Some(format!("no credentials were found for {host} (looked in: {places}); {}", login(host)))
             }
             (401, Identity::Unknown) => Some(login("HOST")),
             (403, Identity::From { origin, .. }) => Some(format!(
-                "the credentials from {origin} are known to the registry and lack the permission; ask for read access to staging, or write access to production"
+                "the credentials from {origin} are accepted but lack the permission; ask for read \
+                 access to staging, or write access to production"
             )),
             (404, _) if self.says(&["NAME_UNKNOWN"]) => Some(
-                "check the repository's name; some registries (Amazon ECR) want a repository to be created before anything is pushed to it".to_owned(),
+                "check the repository's name; some registries (Amazon ECR) require that a repository is \
+                 created before the first push"
+                    .to_owned(),
             ),
             (400, _) if self.words.contains("HTTP request to an HTTPS server") => {
-                Some("the registry speaks TLS: remove `plainHttp` for it from the --registry-config file".to_owned())
+                Some("the registry speaks TLS: remove `plainHttp` for it from the configuration".to_owned())
             }
             (429 | 503, _) => Some(QUOTA_USED_UP.to_owned()),
             _ => None,

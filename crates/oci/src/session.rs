@@ -239,14 +239,14 @@ impl Session {
         }
         let own: Vec<&str> = self.options.absence_codes.iter().map(String::as_str).collect();
         if !refusal.says_only(&[codes, &own].concat()) {
-            return unproven(format!("it does not say {}", codes.join(" or ")));
+            return unproven(format!("its error code is not {}", codes.join(" or ")));
         }
         if let Identity::Unusable { why, .. } = &refusal.identity {
-            return unproven(format!("the configured credentials were not shown: {why}"));
+            return unproven(format!("the configured credentials were not sent: {why}"));
         }
         if !self.is_own(reply) && matches!(refusal.identity, Identity::From { .. }) {
             return unproven(
-                "another host has answered, to which the configured credentials were not shown".to_owned(),
+                "another host answered, and the configured credentials were not sent to it".to_owned(),
             );
         }
         Ok(Absent::proven())

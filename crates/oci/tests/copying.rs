@@ -175,7 +175,7 @@ async fn small_blobs_of_slow_regions_wait_in_the_spool() {
 
 /// A region that never answers an upload ends by its timeout; the others have completed long before.
 #[tokio::test]
-async fn an_upload_that_hangs_is_begun_anew() {
+async fn an_upload_that_hangs_is_restarted() {
     let scene = Scene::new(2, 30 * MIB).await;
     scene.regions[0].faults().add(Fault::new(Effect::Hang).on(Kind::UploadPut).times(1));
     let order = scene.copy_all(&scene.copier(SpoolSettings::default())).await;

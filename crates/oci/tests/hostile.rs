@@ -108,7 +108,7 @@ async fn a_manifest_that_is_not_what_its_digest_names_is_refused() {
 }
 
 #[tokio::test]
-async fn a_head_with_another_digest_than_asked_for_is_refused() {
+async fn a_head_with_an_unexpected_digest_is_refused() {
     let scene = Scene::new().await;
     let other = Digest::of(b"other").to_string();
     let headers = [
@@ -160,7 +160,7 @@ async fn html_is_neither_a_listing_nor_a_manifest_nor_a_token() {
     scene.answer(Kind::ManifestGet, 200, &[("content-type", "text/html")], html);
     let tag = "v1".parse().unwrap();
     let error = scene.reader().manifest(&scene.repository, Selector::Tag(&tag)).await.unwrap_err();
-    assert!(error.to_string().contains("a manifest is expected"), "{error}");
+    assert!(error.to_string().contains("expected a manifest"), "{error}");
 
     let scene = Scene::of(with_tokens(), client_with(Arc::new(User))).await;
     scene.answer(Kind::Token, 200, &[], html);
@@ -336,7 +336,7 @@ async fn of_an_answer_that_a_redirect_led_to_only_its_code_is_shown() {
 }
 
 #[tokio::test]
-async fn a_challenge_that_is_not_understood_is_said_to_be_so() {
+async fn an_unsupported_challenge_is_reported_as_such() {
     let scene = Scene::new().await;
     let challenge = r#"Bearer realm="ftp://tokens.example/t",service="x""#;
     scene.answer(Kind::ManifestGet, 401, &[("www-authenticate", challenge)], "");
@@ -385,7 +385,7 @@ async fn a_body_that_drips_is_given_up() {
     let scene = Scene::new().await;
     scene.strike(Kind::BlobGet, Effect::Slow { bytes_per_second: 100 });
     let error = soon(scene.layer()).await.unwrap_err();
-    assert!(error.to_string().contains("fewer than 1024 bytes of the body came"), "{error}");
+    assert!(error.to_string().contains("fewer than 1024 bytes of the body arrived"), "{error}");
 }
 
 /// The answer to a write may take minutes, so only a few attempts are made if none of them is answered.
@@ -405,7 +405,7 @@ async fn an_upload_that_is_never_answered_is_sent_three_times() {
     let target =
         Target { repository: destination.repository.clone(), tags: Vec::new(), present: Default::default() };
     let error = soon(source.copy(&graph, target)).await.unwrap_err();
-    assert!(error.to_string().contains("an answer did not come within 1 s"), "{error}");
+    assert!(error.to_string().contains("no answer within 1 s"), "{error}");
     assert_eq!(watch.struck(), 3);
 }
 

@@ -89,7 +89,7 @@ impl CredentialSource for AccessToken {
 
 /// Google's registries require this: the token service is not asked for each repository.
 #[tokio::test]
-async fn an_access_token_is_shown_as_it_is_and_no_token_service_is_asked() {
+async fn an_access_token_is_sent_unchanged_without_a_token_service() {
     let account =
         registry::Account { name: "u".into(), password: "p".into(), access: registry::Access::Full };
     let basic = registry::Authentication::Basic(vec![account]);

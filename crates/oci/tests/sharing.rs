@@ -186,7 +186,7 @@ fn a_layer_is_uploaded_once_a_host_and_mounted_by_all_others() {
 
 /// Copies that are dropped do not block copies that wait for their blobs, with or without a spool.
 #[test]
-fn nobody_waits_for_an_image_that_was_dropped() {
+fn dropped_images_delay_no_other_image() {
     let world = (
         proptest::collection::vec(copy_request(true), 2..12),
         proptest::collection::vec(trouble(), 0..3),

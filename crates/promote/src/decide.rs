@@ -14,7 +14,7 @@ use crate::inventory::{Inventory, Known, Lookup};
 pub enum Verdict {
     /// Nothing to do: production has the image under the tag.
     Done,
-    /// Nothing to do: production has the image, but staging has lost it. The run warns about it.
+    /// Nothing to do: production has the image, but it is no longer in staging. The run warns about it.
     DoneWithoutSource,
     /// Copy the image.
     Copy,

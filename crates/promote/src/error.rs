@@ -75,7 +75,7 @@ impl fmt::Display for Error {
         }
         match self {
             Self::Overlaps(overlaps) => {
-                list(f, "the manifests want different digests under the same reference", overlaps)
+                list(f, "the manifests give different digests the same tag", overlaps)
             }
             Self::Conflicts(conflicts, _) => list(f, "the plan cannot be carried out", conflicts),
             Self::Unavailable(error, _) => {
@@ -83,7 +83,7 @@ impl fmt::Display for Error {
             }
             Self::Blocked(phase, blocked, _) => {
                 let what = match phase {
-                    Phase::Validate => "signatures of images in staging do not count",
+                    Phase::Validate => "signatures of images in staging do not verify",
                     Phase::Scan => "images do not pass the vulnerability check",
                     Phase::Setup
                     | Phase::Plan
@@ -95,15 +95,15 @@ impl fmt::Display for Error {
                 list(f, what, blocked)
             }
             Self::ScansUnavailable(images, _) => {
-                list(f, "it cannot be told whether images have vulnerabilities", images)
+                list(f, "cannot determine whether images have vulnerabilities", images)
             }
-            Self::NoTrust(error) => write!(f, "what is attached to images cannot be verified\n  {error}"),
+            Self::NoTrust(error) => write!(f, "the attachments of images cannot be verified\n  {error}"),
             Self::TrustUnavailable(error, _) => {
-                write!(f, "what is attached to images cannot be verified; nothing was promoted\n  {error}")
+                write!(f, "the attachments of images cannot be verified; nothing was promoted\n  {error}")
             }
             Self::CannotSign(error, _) => write!(
                 f,
-                "what is promoted is to be signed, and cannot be; nothing was promoted\n  {}\n  \
+                "images cannot be signed; nothing was promoted\n  {}\n  \
                  or promote without signatures: --sign=false",
                 error.to_string().replace('\n', "\n  ")
             ),
@@ -118,7 +118,8 @@ impl Error {
         let advice = match self {
             Self::Unavailable(error, _) => Problem::from(&**error).advice,
             Self::Conflicts(..) => Some(
-                "correct the manifests at these places; a tag in production never moves, so other content needs another tag"
+                "correct the manifests at these places; production tags never move, so new content \
+                 needs a new tag"
                     .to_owned(),
             ),
             Self::Overlaps(_) => Some("remove one of the two entries, or give it another tag".to_owned()),

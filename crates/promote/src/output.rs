@@ -91,7 +91,7 @@ fn write_lines(mut to: impl Write, members: impl Iterator<Item = impl Serialize>
 fn action(verdict: &Verdict) -> (&'static str, Option<String>) {
     match verdict {
         Verdict::Done => ("done", None),
-        Verdict::DoneWithoutSource => ("done", Some("staging has lost it".to_owned())),
+        Verdict::DoneWithoutSource => ("done", Some("it is no longer in staging".to_owned())),
         Verdict::Copy => ("copy", None),
         Verdict::Tag => ("tag", None),
         Verdict::Lost => ("lost", None),

@@ -67,7 +67,7 @@ fn platforms(seed: u64) -> (Sample, Digest) {
 
 /// An attacker who can push controls the platform and the annotations. Neither exempts an image that runs.
 #[tokio::test]
-async fn what_an_index_lists_as_unknown_is_asked_about_unless_it_holds_attestations_alone() {
+async fn unknown_platforms_of_an_index_are_checked_unless_they_hold_only_attestations() {
     let (index, first) = platforms(1);
     let elsewhere = Digest::of(b"in another index");
     for (other, attests, asked) in [
@@ -108,7 +108,7 @@ async fn only_the_manifest_of_what_claims_to_hold_attestations_is_read() {
 }
 
 #[tokio::test]
-async fn what_someone_else_attests_with_a_key_blocks_nothing_and_is_told() {
+async fn attestations_by_unknown_keys_block_nothing_and_are_reported() {
     let scene = Scene::plain().await;
     let (stranger, digest) = (Hand::new(), scene.sample.digest());
     for bundle in [stranger.bundle(digest, PROVENANCE).await, stranger.sign_bundle(digest).await] {

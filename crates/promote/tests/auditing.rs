@@ -118,7 +118,7 @@ async fn finding_out_what_is_exempt_costs_one_request_for_each_entry_that_claims
 }
 
 #[tokio::test]
-async fn what_someone_else_has_attached_and_what_is_not_there_is_told_and_stops_nothing() {
+async fn attachments_by_others_and_absent_ones_are_reported_and_stop_nothing() {
     let scene = Scene::of(Recipe::default().image()).await;
     let (stranger, digest) = (Hand::new(), scene.sample.digest());
     scene.sign(digest).await;
@@ -137,5 +137,5 @@ async fn what_someone_else_has_attached_and_what_is_not_there_is_told_and_stops_
         (RefusedKind::Attestation, Some(PROVENANCE))
     );
     assert!(absent.place.contains(&gone.to_string()), "{}", absent.place);
-    assert_eq!(absent.reason, "the registry lists it and does not have it");
+    assert_eq!(absent.reason, "the registry lists it but does not have it");
 }

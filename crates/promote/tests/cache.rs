@@ -65,7 +65,7 @@ impl Scene {
 const NONE: Recheck = Recheck::Sample(0.0);
 
 #[tokio::test]
-async fn what_was_seen_is_not_asked_again() {
+async fn known_content_is_not_requested_again() {
     let scene = Scene::new(google()).await;
     let (first, cost) = scene.plan(NONE).await;
     assert_eq!(cost, IMAGES * (REGIONS + 1), "the first plan lists everything");
@@ -85,7 +85,7 @@ async fn registries_that_list_tags_alone_are_remembered_too() {
 
 /// A new edge costs the listings of its own repository, its manifests and the lookup of its attachments, and nothing else.
 #[tokio::test]
-async fn only_what_was_not_seen_is_asked() {
+async fn only_uncached_repositories_are_read() {
     let mut scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let new = Recipe { seed: 99, ..Recipe::default() }.index(2);
@@ -97,7 +97,7 @@ async fn only_what_was_not_seen_is_asked() {
 }
 
 #[tokio::test]
-async fn a_part_or_all_is_looked_at_again_and_staging_is_not_asked_for_that() {
+async fn a_part_or_all_of_the_cache_is_rechecked_without_requests_to_staging() {
     let scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let (_, cost) = scene.plan(Recheck::Sample(1.0)).await;
@@ -111,7 +111,7 @@ async fn a_part_or_all_is_looked_at_again_and_staging_is_not_asked_for_that() {
 
 /// If one tag is gone, everything cached about its host is dropped and requested in the same run. Other hosts are not affected.
 #[tokio::test]
-async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
+async fn facts_that_contradict_the_registry_are_discarded_for_the_whole_host() {
     let scene = Scene::new(google()).await;
     scene.plan(NONE).await;
     let region = &scene.world.production[0];
@@ -122,7 +122,7 @@ async fn what_contradicts_the_registry_is_thrown_away_by_the_host() {
     assert_eq!(cleared.plan().summary().total.tag, 1, "the tag that is gone is wanted");
     assert_eq!(cleared.plan().summary(), scene.truth().await.plan().summary());
     let warnings = scene.warnings();
-    assert!(warnings.contains("/prod/image-2:latest") && warnings.contains("thrown away"), "{warnings}");
+    assert!(warnings.contains("/prod/image-2:latest") && warnings.contains("discarded"), "{warnings}");
 
     let (_, cost) = scene.plan(NONE).await;
     assert!(cost > 0, "the repository is not settled before the tag is back");
@@ -162,7 +162,7 @@ async fn a_late_region_is_remembered() {
         .await
         .unwrap();
     assert!(cleared.plan().summary().total.late > 0);
-    assert!(!scene.warnings().contains("thrown away"), "{}", scene.warnings());
+    assert!(!scene.warnings().contains("discarded"), "{}", scene.warnings());
     region.faults().clear();
     assert_eq!(scene.plan(NONE).await.1, 0, "all of it is remembered as before");
 }

@@ -105,7 +105,7 @@ fn reasons(evidence: &Evidence) -> (Vec<&str>, Vec<&str>) {
 }
 
 #[tokio::test]
-async fn nothing_is_found_where_nothing_is_and_what_is_known_to_be_absent_is_not_asked_for() {
+async fn absent_attachments_are_not_found_and_known_absences_are_not_requested() {
     for (referrers_api, without, first, then) in [(true, 3, 1, 1), (false, 4, 1, 0)] {
         let scene = Scene::new(Config { referrers_api, ..Config::default() }).await;
         assert!(is_empty(&scene.all().await));
@@ -149,7 +149,7 @@ async fn what_holds_is_found_at_each_place_with_what_it_takes_to_carry_it() {
 /// A layer names no key, so one that does not verify is someone else's. A bundle that names our key and does not verify is
 /// forged.
 #[tokio::test]
-async fn what_does_not_verify_is_told_apart_from_the_good_one_beside_it() {
+async fn an_invalid_signature_is_distinguished_from_a_valid_one_beside_it() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     let good = hand.attestation(digest, PROVENANCE).await;
@@ -260,7 +260,7 @@ async fn what_cannot_be_read_counts_as_an_attestation_of_any_type_whatever_a_lis
 }
 
 #[tokio::test]
-async fn only_what_is_asked_for_is_read() {
+async fn only_requested_content_is_read() {
     let scene = Scene::new(Config::default()).await;
     let (hand, digest) = (&scene.hand, scene.image.digest());
     scene.append(AttachmentKind::Signature, &[hand.signature(digest).await]).await;
@@ -289,7 +289,7 @@ fn plain(content: Vec<u8>) -> NewLayer {
 }
 
 #[tokio::test]
-async fn more_than_anybody_attaches_is_not_read_and_said_to_be_there() {
+async fn excessive_attachments_are_reported_without_being_read() {
     let scene = Scene::new(Config::default()).await;
     let layers: Vec<NewLayer> = (0..103).map(|number| plain(format!("{number}").into_bytes())).collect();
     scene.append(AttachmentKind::Attestation, &layers).await;
@@ -395,7 +395,7 @@ async fn a_404_that_proves_nothing_for_a_tag_that_is_not_listed_is_an_error() {
 
 /// The trusted root is fetched only once something attached is found.
 #[tokio::test]
-async fn without_anybody_to_trust_only_what_has_nothing_attached_is_known() {
+async fn without_a_trusted_root_only_images_without_attachments_can_be_judged() {
     let scene = Scene::new(Config::default()).await;
     let settings = TrustSettings {
         mirror: Some(format!("http://{}/tuf", scene.server.host()).parse().unwrap()),

@@ -143,7 +143,7 @@ async fn what_a_slow_region_has_missed_counts_as_not_begun_after_a_stop() {
 
 /// A temporary failure is tried once more, and is reported only if it fails again.
 #[tokio::test]
-async fn a_target_that_fails_in_passing_is_tried_again_and_not_told_as_failed() {
+async fn a_target_that_fails_temporarily_is_retried_and_not_reported_as_failed() {
     let world = world(2).await;
     let cleared = world.prepare().await.unwrap();
     // One request more than the door attempts, for one image.
@@ -248,10 +248,10 @@ async fn what_contradicts_a_late_region_gives_up_the_second_round() {
     assert_eq!(writes, 0, "nothing of the second round is written");
     let reported = world.report()["failed"].to_string();
     assert!(
-        reported.contains("/prod/app-5") && reported.contains("tags of production never move"),
+        reported.contains("/prod/app-5") && reported.contains("production tags never move"),
         "{reported}"
     );
     let held = world.production[0].store().resolve(&path("prod/app-5"), &tag("v1"));
-    assert_eq!(held, Some(other.digest()), "tags of production never move");
+    assert_eq!(held, Some(other.digest()), "production tags never move");
     assert_eq!((complete(&world, 0), complete(&world, 1)), (1, IMAGES));
 }

@@ -132,7 +132,7 @@ async fn any_image_manifest_of_an_index_that_does_not_pass_blocks_it() {
 }
 
 #[tokio::test]
-async fn a_violation_is_told_before_what_a_scanner_does_not_tell() {
+async fn a_violation_takes_precedence_over_an_unavailable_scanner() {
     let mut world = World::of(google(), 1).await;
     let (known, _) = guard(&mut world);
     for seed in 0..2 {

@@ -232,7 +232,7 @@ async fn an_image_without_a_tag_is_recorded_alone() {
 /// A signature by another key, or by our key under another name, does not make an image signed. Our signature is added and the
 /// other stays.
 #[tokio::test]
-async fn somebody_else_s_signature_is_not_ours() {
+async fn a_signature_by_another_signer_is_not_ours() {
     let mut this = Signer::of(google(), 1).await;
     let image = Recipe::default().image();
     this.world.stage("app", &image, &["v1"]).await;
@@ -288,7 +288,7 @@ async fn without_a_referrers_api_the_fallback_tag_is_kept() {
 
 /// If a registry refuses signatures, its images are promoted, what is missing is reported, and a later run adds it.
 #[tokio::test]
-async fn what_cannot_be_signed_is_said_and_completed_later() {
+async fn unsigned_images_are_reported_and_completed_later() {
     let mut this = Signer::of(google(), 1).await;
     let image = Recipe::default().image();
     this.world.stage("app", &image, &["v1"]).await;
@@ -387,7 +387,7 @@ async fn no_more_signatures_of_staging_are_carried_than_leave_ours_in_sight() {
 
 /// A part without a digest that signatures can name does not affect the others, and is not owed in later runs.
 #[tokio::test]
-async fn parts_by_sha512_are_left_out_and_told() {
+async fn sha512_parts_are_left_out_and_reported() {
     let mut this = Signer::of(google(), 1).await;
     let image = Recipe::default().image();
     let mut long = Algorithm::Sha512.hasher();

@@ -276,11 +276,11 @@ impl Gatekeeper {
         wanted: &Wanted<'_>,
     ) -> Result<Issued, Refusal> {
         let Authentication::Token(tokens) = &self.authentication else {
-            return Err(Refusal::new(ErrorCode::Unsupported, "this registry gives out no tokens")
+            return Err(Refusal::new(ErrorCode::Unsupported, "this registry issues no tokens")
                 .with_status(StatusCode::NOT_FOUND));
         };
         if service.is_some_and(|service| service != tokens.service) {
-            let message = format!("tokens are given out here for the service `{}` alone", tokens.service);
+            let message = format!("this registry issues tokens only for the service `{}`", tokens.service);
             return Err(Refusal::new(ErrorCode::NameInvalid, message));
         }
         let (allowed, catalog) = if headers.contains_key(AUTHORIZATION) {
@@ -306,7 +306,7 @@ impl Gatekeeper {
         if issued.len() >= TOKENS_MAX {
             return Err(Refusal::new(
                 ErrorCode::TooManyRequests,
-                "too many tokens are valid; come again later",
+                "too many tokens are valid; try again later",
             ));
         }
         issued.insert(token.clone(), Valid { expires: now + tokens.lifetime, grant, uses: 0 });
@@ -352,7 +352,7 @@ fn grant_of(scopes: &[&str], allowed: Actions, catalog: bool) -> Result<Grant, R
     let mut grant = Grant::default();
     for (number, scope) in scopes.iter().enumerate() {
         if number >= SCOPES_MAX {
-            let message = format!("more than {SCOPES_MAX} scopes are asked for at once");
+            let message = format!("more than {SCOPES_MAX} scopes are requested at once");
             return Err(Refusal::new(ErrorCode::SizeInvalid, message));
         }
         if *scope == "registry:catalog:*" {
@@ -394,7 +394,7 @@ fn known<'a>(accounts: &'a [Account], shown: &Shown) -> Option<&'a Account> {
 }
 
 fn basic_challenge() -> Refusal {
-    Refusal::new(ErrorCode::Unauthorized, "a known name and its password are needed")
+    Refusal::new(ErrorCode::Unauthorized, "a valid user name and password are required")
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"registry\""))
 }
 
@@ -404,7 +404,7 @@ fn bearer_challenge(realm: &str, tokens: &Tokens, needs: &[Need]) -> Refusal {
     if !scopes.is_empty() {
         challenge.push_str(&format!(",scope=\"{}\"", scopes.join(" ")));
     }
-    let refusal = Refusal::new(ErrorCode::Unauthorized, "a valid token for this is needed");
+    let refusal = Refusal::new(ErrorCode::Unauthorized, "a valid token for this request is required");
     match HeaderValue::from_str(&challenge) {
         Ok(value) => refusal.with_header(WWW_AUTHENTICATE, value),
         // The configured service name is not a valid header value: refuse without a challenge.
@@ -414,5 +414,5 @@ fn bearer_challenge(realm: &str, tokens: &Tokens, needs: &[Need]) -> Refusal {
 
 fn denied(needs: &[Need]) -> Refusal {
     let scopes: Vec<String> = needs.iter().filter_map(Need::scope).collect();
-    Refusal::new(ErrorCode::Denied, format!("what was shown does not reach as far as `{}`", scopes.join(" ")))
+    Refusal::new(ErrorCode::Denied, format!("the credentials do not permit `{}`", scopes.join(" ")))
 }

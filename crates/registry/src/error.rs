@@ -128,7 +128,7 @@ impl Refusal {
     }
 
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
-        Self::new(ErrorCode::Unsupported, format!("this address takes {allowed}"))
+        Self::new(ErrorCode::Unsupported, format!("this URL accepts {allowed}"))
             .with_header(ALLOW, HeaderValue::from_static(allowed))
     }
 
@@ -156,6 +156,6 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         // The operator reads the cause in the log. It contains paths on the registry's disk, which do not concern a client.
         tracing::error!(%error, "the store failed");
-        Self::new(ErrorCode::Unknown, "the registry's storage failed; its log says how")
+        Self::new(ErrorCode::Unknown, "the registry's storage failed; see its log")
     }
 }

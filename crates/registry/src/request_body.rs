@@ -20,11 +20,11 @@ pub(crate) struct RequestBody {
 /// Why a request body could not be read to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
-    #[error("nothing came for {} s", .0.as_secs_f64())]
+    #[error("no data was received for {} s", .0.as_secs_f64())]
     Idle(Duration),
-    #[error("the request's body broke off: {0}")]
+    #[error("the request body was interrupted: {0}")]
     Broken(hyper::Error),
-    #[error("the request's body is larger than the {0} bytes it may have")]
+    #[error("the request body is larger than the limit of {0} bytes")]
     TooLarge(u64),
 }
 

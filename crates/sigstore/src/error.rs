@@ -35,8 +35,8 @@ pub enum Rejection {
     OtherArtifact(String),
     /// Its verified times are too far ahead of the local clock: one of the clocks is wrong.
     #[error(
-        "the clocks differ: it was signed at {theirs}, which is {} s ahead of the time here ({ours}); no more than {} s are \
-         granted, so set the clock right",
+        "the clocks differ: it was signed at {theirs}, which is {} s ahead of the time here ({ours}); \
+         at most {} s are accepted, so correct the clock",
         theirs.duration_since(*ours).as_secs(),
         CLOCKS_APART.as_secs()
     )]
@@ -169,7 +169,7 @@ pub enum SignError {
         why: String,
     },
     /// The answer of a service cannot be used.
-    #[error("{service} at {url} answered what cannot be used: {why}")]
+    #[error("{service} at {url} gave an unusable answer: {why}")]
     Answer {
         /// The service.
         service: Service,
@@ -182,10 +182,10 @@ pub enum SignError {
     #[error("the key cannot sign: {0}")]
     Key(String),
     /// The new signature does not verify, so it is not returned.
-    #[error("what was signed does not verify against the trusted root, and is not used: {0}")]
+    #[error("the new signature does not verify against the trusted root and is not used: {0}")]
     Unverified(Rejection),
     /// The new signature is by another identity than the expected one.
-    #[error("{got} has signed instead of {expected}: nothing of it is used")]
+    #[error("{got} has signed instead of {expected}: the signature is not used")]
     WrongSignatory {
         /// The expected signatory.
         expected: String,

@@ -24,7 +24,7 @@ impl NameRules for Unique {
         if seen.insert(name.to_owned()) {
             return Ok(Some(self));
         }
-        Err(format!("the name `{}` stands twice in one object", crate::error::bounded(name)))
+        Err(format!("the name `{}` is repeated in one object", crate::error::bounded(name)))
     }
 }
 
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_stands_twice_is_refused_at_every_depth() {
+    fn a_repeated_name_is_refused_at_every_depth() {
         for good in ["{}", "[]", "1", "-1.5", "null", "\"a\"", r#"{"a":{"a":[{"a":1},{"a":2}]},"b":true}"#] {
             names_are_unique(good.as_bytes()).unwrap();
         }
@@ -45,7 +45,7 @@ mod tests {
             r#"{"predicate":{"a":1,"\u0061":2}}"#,
         ] {
             let error = names_are_unique(bad.as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("stands twice"), "{bad}: {error}");
+            assert!(error.contains("is repeated"), "{bad}: {error}");
         }
     }
 

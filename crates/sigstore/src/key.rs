@@ -20,8 +20,8 @@ use crate::signatory::Signatory;
 const FILE_MAX: usize = 64 * 1024;
 
 /// The kinds of public keys that are accepted.
-const PUBLIC_KINDS: &str = "accepted are ECDSA keys on P-256 or P-384, RSA keys and Ed25519 keys; `cosign public-key --key \
-                            cosign.key` prints that of a private key";
+const PUBLIC_KINDS: &str = "supported are ECDSA keys on P-256 or P-384, RSA keys and Ed25519 keys; \
+                            `cosign public-key --key cosign.key` prints that of a private key";
 /// The kind of private keys that is accepted, and how to get one.
 const PRIVATE_KIND: &str = "kpromo signs with an ECDSA key on P-256, encrypted by cosign or unencrypted in PKCS #8; \
                             `cosign generate-key-pair` makes one";
@@ -43,7 +43,7 @@ impl VerificationKey {
             return Err(unusable(why.to_owned()));
         }
         let der = DerPublicKey::from_pem(text)
-            .map_err(|_| unusable(format!("it is no public key in PEM (`PUBLIC KEY`): {PUBLIC_KINDS}")))?;
+            .map_err(|_| unusable(format!("it is not a public key in PEM (`PUBLIC KEY`): {PUBLIC_KINDS}")))?;
         sigstore_crypto::VerificationKey::from_spki(&der)
             .map_err(|_| unusable(format!("it is of a kind that is not supported: {PUBLIC_KINDS}")))?;
         Ok(Self(der))
@@ -160,7 +160,9 @@ impl SigningKey {
             "PUBLIC KEY" => return Err(unusable(format!("it is a public key: {PRIVATE_KIND}"))),
             other => {
                 let other = bounded(other);
-                return Err(unusable(format!("a PEM text of `{other}` is no private key: {PRIVATE_KIND}")));
+                return Err(unusable(format!(
+                    "a PEM text of `{other}` is not a private key: {PRIVATE_KIND}"
+                )));
             }
         };
         let pair = KeyPair::from_pkcs8_der(&der);
@@ -202,7 +204,7 @@ fn kind(pkcs8: &[u8]) -> &'static str {
     } else if is_ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING) {
         "it is an ECDSA key on P-521"
     } else {
-        "it is no private key of a kind that is known"
+        "it is not a supported kind of private key"
     }
 }
 
@@ -219,7 +221,7 @@ fn text(pem: &[u8]) -> Result<&str, String> {
 
 /// Reads the label and the content of a PEM text (RFC 7468).
 fn unwrap_pem(text: &str) -> Result<(String, Vec<u8>), TrustError> {
-    let bad = || unusable(format!("it is no private key in PEM: {PRIVATE_KIND}"));
+    let bad = || unusable(format!("it is not a private key in PEM: {PRIVATE_KIND}"));
     let (_, rest) = text.split_once("-----BEGIN ").ok_or_else(bad)?;
     let (label, rest) = rest.split_once("-----").ok_or_else(bad)?;
     let (content, _) = rest.split_once(&format!("-----END {label}-----")).ok_or_else(bad)?;
@@ -243,7 +245,7 @@ fn decrypt(content: &[u8], password: &Secret) -> Result<Vec<u8>, TrustError> {
     let KdfParameters { n, r, p } = kdf.params;
     let work = n.saturating_mul(r.into()).saturating_mul(p.into());
     if !n.is_power_of_two() || n < 2 || work > WORK_MAX {
-        return Err(unusable("its encryption asks for more work than is done"));
+        return Err(unusable("its encryption parameters exceed the limits"));
     }
     let exponent = u8::try_from(n.trailing_zeros()).map_err(|_| bad())?;
     let parameters = scrypt::Params::new(exponent, r, p).map_err(|_| bad())?;
@@ -255,7 +257,7 @@ fn decrypt(content: &[u8], password: &Secret) -> Result<Vec<u8>, TrustError> {
     let ciphertext = STANDARD.decode(ciphertext).map_err(|_| bad())?;
     XSalsa20Poly1305::new(Key::from_slice(&key))
         .decrypt(Nonce::from_slice(&nonce), ciphertext.as_slice())
-        .map_err(|_| unusable("the password in COSIGN_PASSWORD is not the one that it was encrypted with"))
+        .map_err(|_| unusable("the password in COSIGN_PASSWORD is wrong"))
 }
 
 #[cfg(test)]
@@ -283,7 +285,7 @@ mod tests {
             (rsa.as_ref(), "it is an RSA key"),
             (ed25519.as_ref(), "it is an Ed25519 key"),
             (p384.as_ref(), "it is an ECDSA key on P-384"),
-            (b"nonsense", "no private key of a kind that is known"),
+            (b"nonsense", "not a supported kind of private key"),
         ] {
             let error = private("PRIVATE KEY", der);
             assert!(error.contains(expected), "{error}");
@@ -311,12 +313,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_password_is_called_one() {
+    fn a_wrong_password_is_reported() {
         let kdf = r#"{"name":"scrypt","params":{"N":2,"r":1,"p":1},"salt":"AAAA"}"#;
         let cipher = r#"{"name":"nacl/secretbox","nonce":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#;
         let content = format!(r#"{{"kdf":{kdf},"cipher":{cipher},"ciphertext":"AAAAAAAAAAAAAAAAAAAAAAAA"}}"#);
         let pem = pem("ENCRYPTED SIGSTORE PRIVATE KEY", content.as_bytes());
         let error = SigningKey::from_pem(pem.as_bytes(), Some(&Secret::new("x"))).unwrap_err().to_string();
-        assert!(error.contains("the password in COSIGN_PASSWORD is not the one"), "{error}");
+        assert!(error.contains("the password in COSIGN_PASSWORD is wrong"), "{error}");
     }
 }

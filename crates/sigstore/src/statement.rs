@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_in_which_a_name_stands_twice_is_none() {
+    fn a_statement_with_a_repeated_name_is_invalid() {
         let statement = |predicate: &str| {
             format!(
                 r#"{{"_type":"{}","subject":[{{"digest":{{"sha256":"ab"}}}}],"predicateType":"p","predicate":{predicate}}}"#,
@@ -127,7 +127,7 @@ mod tests {
             r#"{"materials":[{"digest":{"sha1":"a","sha1":"b"}}]}"#,
         ] {
             let error = Statement::parse(statement(twice).as_bytes()).unwrap_err().to_string();
-            assert!(error.contains("stands twice"), "{twice}: {error}");
+            assert!(error.contains("is repeated"), "{twice}: {error}");
         }
     }
 

@@ -160,7 +160,7 @@ impl<'a> Cosign<'a> {
 
     /// Generates a key pair.
     pub fn generate_key_pair(&self) -> KeyPair {
-        let folder = tempfile::tempdir().expect("a temporary folder for keys");
+        let folder = tempfile::tempdir().expect("a temporary directory for keys");
         let mut command = self.command();
         command.arg("generate-key-pair").current_dir(folder.path());
         output(command);
@@ -175,7 +175,7 @@ impl<'a> Cosign<'a> {
 
     /// Signs a statement about an image. The predicate type is a URI or one of cosign's names.
     pub fn attest(&self, reference: &str, predicate_type: &str, predicate: &Value, signing: &Signing<'_>) {
-        let folder = tempfile::tempdir().expect("a temporary folder for a predicate");
+        let folder = tempfile::tempdir().expect("a temporary directory for a predicate");
         let file = folder.path().join("predicate.json");
         fs::write(&file, predicate.to_string()).expect("the predicate can be written");
         let words = ["--type".into(), predicate_type.into(), "--predicate".into(), file.into_os_string()];
@@ -241,7 +241,7 @@ impl<'a> Cosign<'a> {
         let mut command = self.command();
         command.args([subcommand, "--yes", "--allow-http-registry", "--allow-insecure-registry"]).args(words);
         // In a file, because error messages show the arguments.
-        let folder = tempfile::tempdir().expect("a temporary folder for a token");
+        let folder = tempfile::tempdir().expect("a temporary directory for a token");
         match &signing.by {
             Signer::Key(keys) => command.arg("--key").arg(keys.private()),
             Signer::Token(token) => {

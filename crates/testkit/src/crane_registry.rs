@@ -24,7 +24,7 @@ impl CraneRegistry {
     /// # Panics
     /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for a registry");
+        let folder = tempfile::tempdir().expect("a temporary directory for a registry");
         let mut process = Process::spawn("crane", folder.path().join("log"), |command| {
             command.args(["registry", "serve", "--address", "127.0.0.1:0"]);
         });

@@ -30,7 +30,7 @@ impl DockerConfig {
     /// # Panics
     /// If no temporary folder can be created.
     pub fn new<'a>(credentials: impl IntoIterator<Item = (&'a Host, Account)>) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for docker's configuration");
+        let folder = tempfile::tempdir().expect("a temporary directory for docker's configuration");
         let config = Self { folder };
         fs::write(config.file(), document(credentials).to_string()).expect("config.json can be written");
         config

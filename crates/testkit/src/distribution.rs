@@ -96,7 +96,7 @@ fn htpasswd(folder: &Path) -> Extension {
 
 /// Returns a path as a JSON string, which is a valid YAML string for every path.
 fn quoted(path: &Path) -> serde_json::Value {
-    path.to_str().expect("temporary folders have names in UTF-8").into()
+    path.to_str().expect("temporary directories have names in UTF-8").into()
 }
 
 /// Makes a self-signed certificate for this machine.

@@ -22,7 +22,7 @@ impl FakeGcs {
     /// # Panics
     /// If it is not installed, or if it exits before it listens.
     pub fn start(buckets: &[&str]) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for a log");
+        let folder = tempfile::tempdir().expect("a temporary directory for a log");
         let mut process = Process::spawn("fake-gcs-server", folder.path().join("log"), |command| {
             command.args(["-scheme", "http", "-host", "127.0.0.1", "-port", "0", "-backend", "memory"]);
             command.args(["-log-level", "warn"]);

@@ -52,7 +52,7 @@ impl Forge {
     /// Starts a forge without repositories. It accepts this token.
     pub fn start(token: &str) -> Self {
         let state = Arc::new(State {
-            folder: tempfile::tempdir().expect("a temporary folder"),
+            folder: tempfile::tempdir().expect("a temporary directory"),
             token: token.to_owned(),
             api: Mutex::default(),
             requests: Mutex::default(),
@@ -120,7 +120,7 @@ impl Forge {
         message: &str,
     ) {
         let (state, path) = (&self.state, self.state.repository(slug));
-        let desk = tempfile::tempdir_in(state.folder.path()).expect("a temporary folder");
+        let desk = tempfile::tempdir_in(state.folder.path()).expect("a temporary directory");
         git(state, desk.path(), &["clone", "--quiet", text(&path), "."]);
         let branches = self.branches(slug);
         let checkout: &[&str] = if branches.iter().any(|name| name == branch) {
@@ -134,7 +134,7 @@ impl Forge {
         }
         for (name, content) in files {
             let file = desk.path().join(name);
-            std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+            std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
             std::fs::write(file, content).expect("a file");
         }
         git(state, desk.path(), &["add", "--all"]);
@@ -164,7 +164,7 @@ impl Forge {
     pub fn refuse_pushes(&self, slug: &str, message: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let hook = self.state.repository(slug).join("hooks/pre-receive");
-        std::fs::create_dir_all(hook.parent().expect("a folder")).expect("a folder");
+        std::fs::create_dir_all(hook.parent().expect("a directory")).expect("a directory");
         std::fs::write(&hook, format!("#!/bin/sh\necho '{message}' >&2\nexit 1\n")).expect("a hook");
         std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(0o700)).expect("a mode");
     }
@@ -285,7 +285,7 @@ fn command(home: &Path, folder: &Path) -> Command {
 
 /// Runs git, which must succeed.
 fn git(state: &State, folder: &Path, arguments: &[&str]) -> String {
-    std::fs::create_dir_all(folder).expect("a folder");
+    std::fs::create_dir_all(folder).expect("a directory");
     let output = command(state.folder.path(), folder).args(arguments).output().expect("git is installed");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "git {arguments:?} has failed: {said}");

@@ -23,7 +23,7 @@ impl Grafeas {
     /// # Panics
     /// If the server is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for Grafeas");
+        let folder = tempfile::tempdir().expect("a temporary directory for Grafeas");
         let configuration = folder.path().join("config.yaml");
         let text = "grafeas:\n  api:\n    address: \"127.0.0.1:0\"\n  storage_type: memstore\n";
         fs::write(&configuration, text).expect("the configuration of Grafeas can be written");

@@ -2,7 +2,7 @@
 //! interoperate.
 //!
 //! Everything here is for tests, so functions panic instead of returning errors. The messages say what was tried and what the
-//! result was. Registries listen on loopback ports that the system chooses, store their data in temporary folders and stop
+//! result was. Registries listen on loopback ports that the system chooses, store their data in temporary directories and stop
 //! when they are dropped. Clients have only the configuration and the credentials that they are given.
 //!
 //! All tests of a run share one [`Sigstore`], because it takes seconds to start; `cargo xtask test` starts it. A

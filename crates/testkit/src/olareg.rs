@@ -22,7 +22,7 @@ impl Olareg {
     /// # Panics
     /// If the registry is not installed, or if it exits before it listens. The message has its log.
     pub fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for a registry");
+        let folder = tempfile::tempdir().expect("a temporary directory for a registry");
         let mut process = Process::spawn("olareg", folder.path().join("log"), |command| {
             command.args(["serve", "--addr", "127.0.0.1", "--port", "0", "--dir"]);
             command.arg(folder.path().join("storage"));

@@ -34,7 +34,7 @@ impl Service {
     /// The system chooses the port when the registry binds it, so no other process can take it in between. `extend` gets the
     /// folder and returns the further configuration.
     pub(crate) fn start(program: &str, extend: impl FnOnce(&Path) -> Extension) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for a registry");
+        let folder = tempfile::tempdir().expect("a temporary directory for a registry");
         let configuration = folder.path().join("config.yml");
         let text = configuration_text(&storage_of(folder.path()), &extend(folder.path()));
         fs::write(&configuration, text).expect("the registry's configuration can be written");
@@ -69,7 +69,8 @@ fn storage_of(folder: &Path) -> PathBuf {
 /// Returns a configuration that versions 2 and 3 accept. A JSON string is a valid YAML string for every path.
 fn configuration_text(storage: &Path, extension: &Extension) -> String {
     let Extension { http, sections } = extension;
-    let storage = serde_json::Value::from(storage.to_str().expect("temporary folders have names in UTF-8"));
+    let storage =
+        serde_json::Value::from(storage.to_str().expect("temporary directories have names in UTF-8"));
     format!(
         "version: 0.1\n\
          log: {{level: info, accesslog: {{disabled: true}}}}\n\

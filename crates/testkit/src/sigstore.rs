@@ -33,12 +33,12 @@ impl Sigstore {
     /// Returns the Sigstore of this run.
     ///
     /// # Panics
-    /// If `KPROMO_TEST_SIGSTORE` does not name the folder of a Sigstore.
+    /// If `KPROMO_TEST_SIGSTORE` does not name the directory of a Sigstore.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Sigstore> = OnceLock::new();
         SHARED.get_or_init(|| {
             let folder = variable("KPROMO_TEST_SIGSTORE").map(PathBuf::from).expect(
-                "KPROMO_TEST_SIGSTORE names the folder of a running Sigstore: run this test by `cargo xtask test`, which \
+                "KPROMO_TEST_SIGSTORE names the directory of a running Sigstore: run this test by `cargo xtask test`, which \
                  starts one, or start one by `cargo xtask sigstore`",
             );
             Self::of(&folder)
@@ -48,7 +48,10 @@ impl Sigstore {
     fn of(folder: &Path) -> Self {
         let file = folder.join("urls");
         let text = fs::read_to_string(&file).unwrap_or_else(|error| {
-            panic!("reading {}: {error}. Does the Sigstore still run whose folder this is?", file.display())
+            panic!(
+                "reading {}: {error}. Does the Sigstore still run whose directory this is?",
+                file.display()
+            )
         });
         let lines = text.lines().filter_map(|line| line.split_once(' '));
         let urls = lines.map(|(name, url)| (name.to_owned(), url.to_owned())).collect();

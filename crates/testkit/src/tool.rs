@@ -11,7 +11,7 @@ use std::path::PathBuf;
 pub fn tool(name: &str) -> PathBuf {
     find(name, variable("KPROMO_TEST_TOOLS"), variable("PATH")).unwrap_or_else(|| {
         panic!(
-            "`{name}` is neither in the folder that KPROMO_TEST_TOOLS names nor on PATH: \
+            "`{name}` is neither in the directory that KPROMO_TEST_TOOLS names nor on PATH: \
              run this test by `cargo xtask test`, which installs `{name}` and sets the variable"
         )
     })

@@ -26,14 +26,14 @@ impl VersityGw {
     /// # Panics
     /// If it is not installed, or if it exits before it listens.
     pub fn start(buckets: &[&str], region: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder for objects");
+        let folder = tempfile::tempdir().expect("a temporary directory for objects");
         let root = folder.path().join("buckets");
-        fs::create_dir_all(&root).expect("a folder for buckets");
+        fs::create_dir_all(&root).expect("a directory for buckets");
         for bucket in buckets {
-            fs::create_dir_all(root.join(bucket)).expect("a folder for a bucket");
+            fs::create_dir_all(root.join(bucket)).expect("a directory for a bucket");
         }
         let sidecar = folder.path().join("metadata");
-        fs::create_dir_all(&sidecar).expect("a folder for metadata");
+        fs::create_dir_all(&sidecar).expect("a directory for metadata");
         let mut process = Process::spawn("versitygw", folder.path().join("log"), |command| {
             command.args(["--access", Self::KEY_ID, "--secret", Self::SECRET, "--region", region]);
             command.args(["--port", "127.0.0.1:0", "--quiet", "posix", "--sidecar"]).arg(sidecar).arg(root);
@@ -58,7 +58,7 @@ impl VersityGw {
         fs::read(self.bucket(bucket).join(name)).ok()
     }
 
-    /// Returns the folder of a bucket.
+    /// Returns the directory of a bucket.
     pub fn bucket(&self, bucket: &str) -> PathBuf {
         self.folder.path().join("buckets").join(bucket)
     }

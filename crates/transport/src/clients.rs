@@ -71,10 +71,10 @@ impl Clients {
             NamedBy::User if direct || is_loopback(url) => return Ok(&self.direct),
             NamedBy::User => return Ok(&self.usual),
             NamedBy::AnswerAndUser | NamedBy::Answer if is_written_metadata(url) => {
-                return Err(ErrorKind::Forbidden("an answer leads to the metadata service of a cloud"));
+                return Err(ErrorKind::Forbidden("an answer points to the metadata service of a cloud"));
             }
             NamedBy::Answer if is_written_private(url) => {
-                return Err(ErrorKind::Forbidden("an answer named this host, and its address is not public"));
+                return Err(ErrorKind::Forbidden("an answer named this host, but its address is not public"));
             }
             NamedBy::AnswerAndUser if direct || is_loopback(url) => return Ok(&self.configured),
             NamedBy::AnswerAndUser => Allowed::NO_METADATA,
@@ -85,7 +85,7 @@ impl Clients {
             return if allowed.allows_all_of(url).await {
                 Ok(&self.usual)
             } else {
-                Err(ErrorKind::Forbidden("an answer named this host, and its address is not public"))
+                Err(ErrorKind::Forbidden("an answer named this host, but its address is not public"))
             };
         }
         Ok(if named_by == NamedBy::Answer { &self.public } else { &self.configured })

@@ -48,13 +48,13 @@ pub enum ErrorKind {
     #[error("the connection broke: {0}")]
     Broken(String),
     /// There was no answer within the time limit.
-    #[error("timed out: an answer did not come within {} s", limit.as_secs_f64())]
+    #[error("timed out: no answer within {} s", limit.as_secs_f64())]
     Timeout {
         /// The time limit.
         limit: Duration,
     },
     /// The body was too slow, or stopped.
-    #[error("timed out: fewer than {least} bytes of the body came within {} s", span.as_secs_f64())]
+    #[error("timed out: fewer than {least} bytes of the body arrived within {} s", span.as_secs_f64())]
     SlowBody {
         /// The minimum number of bytes within each span.
         least: u64,
@@ -68,7 +68,7 @@ pub enum ErrorKind {
         limit: Duration,
     },
     /// The answer exceeds its size limit.
-    #[error("the answer is larger than the {limit} bytes it may have")]
+    #[error("the answer is larger than the limit of {limit} bytes")]
     TooLarge {
         /// The limit, in bytes.
         limit: u64,

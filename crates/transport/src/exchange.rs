@@ -192,7 +192,7 @@ impl<'a> Exchange<'a> {
             return Err(refuse("nowhere".to_owned(), "it names no location"));
         };
         if self.hops >= HOPS {
-            return Err(refuse(shown(&to), "there were too many before it"));
+            return Err(refuse(shown(&to), "there were too many redirects"));
         }
         if self.redirects == Redirects::SameHost {
             return Ok(Some(to).filter(|to| to.origin() == from.origin()));
@@ -212,16 +212,16 @@ impl<'a> Exchange<'a> {
         let plain = match url.scheme() {
             "https" => false,
             "http" => true,
-            _ => return Err(ErrorKind::Forbidden("only http and https are spoken")),
+            _ => return Err(ErrorKind::Forbidden("only http and https are supported")),
         };
         let authority = authority(url);
         if plain && !is_loopback(url) && !self.shared.host_settings(&authority).plain_http {
             return Err(ErrorKind::Forbidden(
-                "plain HTTP is spoken only with this machine, or where `plainHttp` is configured for the host",
+                "plain HTTP is allowed only for this machine, or if `plainHttp` is configured for the host",
             ));
         }
         if *named_by != NamedBy::User && self.shared.settings.metadata_hosts.contains(&authority) {
-            return Err(ErrorKind::Forbidden("an answer leads to the metadata service of a cloud"));
+            return Err(ErrorKind::Forbidden("an answer points to the metadata service of a cloud"));
         }
         Ok(())
     }

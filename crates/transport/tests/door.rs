@@ -174,7 +174,7 @@ async fn plain_http_is_spoken_with_this_machine_alone_or_where_it_is_configured(
 }
 
 #[tokio::test]
-async fn no_more_requests_are_under_way_than_a_host_bears() {
+async fn concurrent_requests_stay_within_the_limit_of_the_host() {
     let server = Server::start(&[OK]).await;
     let one = HostSettings { concurrency: 1, ..HostSettings::default() };
     let door = Door::open(Settings { other_hosts: one, ..settings() }).unwrap();

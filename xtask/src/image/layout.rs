@@ -47,13 +47,13 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Begins a layout in an empty folder.
+    /// Begins a layout in an empty directory.
     ///
     /// # Errors
     /// If it cannot be written.
     pub(crate) fn begin(folder: &Path) -> Result<Self, Error> {
         let blobs = folder.join("blobs").join("sha256");
-        fs::create_dir_all(&blobs).map_err(Error::file("making the folder", blobs))?;
+        fs::create_dir_all(&blobs).map_err(Error::file("making the directory", blobs))?;
         write(&folder.join("oci-layout"), br#"{"imageLayoutVersion":"1.0.0"}"#)?;
         Ok(Self { folder: folder.to_owned(), manifests: Vec::new() })
     }

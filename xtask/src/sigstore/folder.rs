@@ -20,14 +20,14 @@ impl Folder {
     /// # Errors
     /// If the folder cannot be created.
     pub(super) fn create(parent: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(parent).map_err(Error::file("making the folder of Sigstores", parent))?;
+        fs::create_dir_all(parent).map_err(Error::file("making the directory of Sigstores", parent))?;
         // Held until the new folder has its lock, so that no other process removes it before.
         let _all = lock(&parent.join("lock"))?;
         remove_abandoned(parent)?;
         let folder = tempfile::Builder::new()
             .prefix("run-")
             .tempdir_in(parent)
-            .map_err(Error::file("making a folder for a Sigstore below", parent))?;
+            .map_err(Error::file("making a directory for a Sigstore below", parent))?;
         let lock = lock(&folder.path().join("lock"))?;
         Ok(Self { folder, _lock: lock })
     }

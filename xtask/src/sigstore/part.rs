@@ -39,7 +39,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Starts `program` in `folder`, with a log in the folder `log`.
+    /// Starts `program` in `folder`, with a log in the directory `log`.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -51,7 +51,7 @@ impl Part {
     ) -> Result<Self, Error> {
         let logs = folder.join("log");
         let log = logs.join(name);
-        fs::create_dir_all(&logs).map_err(Error::file("making the folder of logs", &logs))?;
+        fs::create_dir_all(&logs).map_err(Error::file("making the directory of logs", &logs))?;
         let file = File::create(&log).map_err(Error::file("making the log", &log))?;
         let twin = file.try_clone().map_err(Error::file("making the log", &log))?;
         let mut command = isolated(folder, program);
@@ -85,7 +85,7 @@ impl Part {
         match self.child.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(self.error(format!("ended with {status}"))),
-            Err(error) => Some(self.error(format!("cannot be asked whether it runs: {error}"))),
+            Err(error) => Some(self.error(format!("cannot be checked: {error}"))),
         }
     }
 

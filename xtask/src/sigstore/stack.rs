@@ -85,7 +85,7 @@ fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
 }
 
-/// Starts all parts in `folder` with the programs in the folder `tools`, waits for them, and writes what clients need.
+/// Starts all parts in `folder` with the programs in the directory `tools`, waits for them, and writes what clients need.
 ///
 /// # Errors
 /// If a part does not start. The parts that have started are stopped.

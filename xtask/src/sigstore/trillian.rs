@@ -12,8 +12,8 @@ use crate::tools::go_module;
 
 /// The version of Trillian. Its module also has the tables that it needs.
 pub(super) const VERSION: &str = "v1.7.2";
-/// MariaDB's socket, relative to the folder that all parts run in, because the path of a socket has at most 107 bytes.
-/// MariaDB itself runs in the folder of its data, where the path is `db.sock`.
+/// MariaDB's socket, relative to the folder that all parts run in, because the path of a socket has at most 107 bytes. MariaDB
+/// itself runs in the directory of its data, where the path is `db.sock`.
 const SOCKET: &str = "db/db.sock";
 
 /// Returns the connection string of a database for a part in Go.

@@ -47,7 +47,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     ]);
     let [far, near] = LATENCIES_MILLISECONDS;
     Ok(Section {
-        title: "Requests that fail by chance".to_owned(),
+        title: "Requests that fail at random".to_owned(),
         about: format!(
             "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; no quota, {far} ms latency and then \
              {near} ms. Of all requests to all hosts, a share chosen at random is answered with 503 without `Retry-After`, or \

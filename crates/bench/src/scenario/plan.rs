@@ -50,9 +50,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "Plan of a whole production".to_owned(),
         about: format!(
-            "{projects} thin manifests of {IMAGES} images with {DIGESTS} digests each, to {REGIONS} regions: {} edges, \
-             everything promoted already. Google's listings, 20 ms latency; every host bears 83 requests/s with \
-             a burst of 100.",
+            "{projects} thin manifests of {IMAGES} images with {DIGESTS} digests each, to {REGIONS} \
+             regions: {} edges, everything promoted already. Google's listings, 20 ms latency; every \
+             host allows 83 requests/s with a burst of 100.",
             count(edges as u64)
         ),
         setting: Setting::now(&lab.tools),

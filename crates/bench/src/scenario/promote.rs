@@ -24,11 +24,12 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "New images to 22 regions".to_owned(),
         about: format!(
-            "{images} new images of 4 platforms, each with two layers of 256 KiB a platform and two of 512 KiB that all \
-             images share, to {REGIONS} regions. 20 ms latency; each host, including staging, allows {} requests/s with a \
-             burst of {}, and says no `Retry-After`; then the same without a quota. Other tools run up to 22 copies at \
-             once, once each, and with their own defaults otherwise. They read every image anew for every region, so that it \
-             is staging's quota that they come up against.",
+            "{images} new images of 4 platforms, each with two layers of 256 KiB a platform and two of \
+             512 KiB that all images share, to {REGIONS} regions. 20 ms latency; each host, including \
+             staging, allows {} requests/s with a burst of {}, and sends no `Retry-After`; then the \
+             same without a quota. Other tools run up to 22 copies at once, once each, and with their \
+             own defaults otherwise. They read every image again for every region, so staging's quota \
+             limits them.",
             QUOTA.per_second, QUOTA.burst
         ),
         setting: Setting::now(&lab.tools),

@@ -29,7 +29,7 @@ pub(super) fn promotion_with(lab: &Lab, world: &World, flags: &[&str]) -> Result
     Ok((folder, job))
 }
 
-/// Returns the path of kpromo's report in the folder of a job.
+/// Returns the path of kpromo's report in the directory of a job.
 pub(super) fn report(folder: &Path) -> PathBuf {
     folder.join("report.json")
 }

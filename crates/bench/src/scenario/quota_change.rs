@@ -94,7 +94,7 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     let rows = stretches.iter().map(|stretch| row(timeline, *stretch)).collect();
     let head = [
         "quota",
-        "requests/s borne",
+        "requests/s allowed",
         "length",
         "settled after",
         "served",
@@ -105,9 +105,10 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "A quota that changes".to_owned(),
         about: format!(
-            "The plan of {} repositories of one host that bears {FULL} requests/s with a burst of {BURST}, after {length} s \
-             {CUT}, and after as long again {FULL}. It has settled from when on it uses 90 % of the quota for 2 s with \
-             no more than 1 % of its requests refused. Every quarter of a second stands in `target/bench/quota-change.json`.",
+            "The plan of {} repositories of one host that allows {FULL} requests/s with a burst of \
+             {BURST}, after {length} s {CUT}, and after another {length} s {FULL}. A run has settled \
+             when it uses 90 % of the quota for 2 s with at most 1 % of its requests refused. \
+             `target/bench/quota-change.json` has the counts of every quarter of a second.",
             count(repositories as u64)
         ),
         setting: Setting::now(&lab.tools),

@@ -97,14 +97,16 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
 
 fn about(images: usize) -> String {
     format!(
-        "{images} images of {PLATFORMS} platforms, {} manifests, that production already has without signatures: \
-         nothing is to be copied, every manifest is to be signed under its `.sig` tag, and every image to be recorded. \
-         Then the same once more, where nothing is left to do. Registries have 20 ms latency and no quota; then neither; \
-         at last production has 20 ms and bears {} requests/s with a burst of {}. A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a certificate log and Rekor v1 on Trillian \
-         and MariaDB, with entries given their places every 50 ms. It takes its part of the same processors, the largest one. \
-         cosign signs in the same form with the same identity and \
-         without timestamps: fewer images, once each; with `--recursive` it signs an image with its parts. Signatures are \
-         counted in production, certificates and entries in the logs.",
+        "{images} images of {PLATFORMS} platforms, {} manifests, that production already has without \
+         signatures: kpromo copies nothing, signs every manifest under its `.sig` tag, and records \
+         every image. Then the same command again, with nothing left to do. Registries have 20 ms \
+         latency and no quota; then neither; in the end production has 20 ms and allows {} requests/s \
+         with a burst of {}. A real Sigstore runs on the same machine: Fulcio, a timestamp authority, a \
+         certificate log and Rekor v1 on Trillian and MariaDB, which integrates entries every 50 ms. It \
+         uses the same processors, and more of them than kpromo. cosign signs in the same form with the \
+         same identity and without timestamps: fewer images, once each; with `--recursive` it signs an \
+         image with its parts. Signatures are counted in production, certificates and entries in the \
+         logs.",
         count((images * (PLATFORMS + 1)) as u64),
         QUOTA.per_second,
         QUOTA.burst

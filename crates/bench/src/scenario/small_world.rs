@@ -30,9 +30,9 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "Requests of a small promotion".to_owned(),
         about: format!(
-            "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; no latency, no quota. Two \
-             requests a blob and one a manifest and tag are what the protocol asks for; one more is asked right before each tag \
-             is written."
+            "{IMAGES} new images of 4 platforms with 2 layers each, to {REGIONS} regions; no latency, \
+             no quota. The protocol needs two requests for each blob and one for each manifest and tag; \
+             kpromo sends one more right before it writes each tag."
         ),
         setting: Setting::now(&lab.tools),
         runs,

@@ -59,10 +59,11 @@ pub(super) async fn measure(lab: &Lab) -> Result<Section, Error> {
     Ok(Section {
         title: "A slow region and one that refuses".to_owned(),
         about: format!(
-            "{images} new images of 4 platforms to {REGIONS} regions, 20 ms latency, 83 requests/s a host; then again \
-             with one region that answers after {} ms and one that answers everything with 503. What counts is when \
-             the last write of each of the other 20 was served. A plan waits for a host until it answers, is given up (after \
-             {WAITED} s where it has not served anything), or has answered nothing for `--late-after` (30 s by default; 1 s in the last \
+            "{images} new images of 4 platforms to {REGIONS} regions, 20 ms latency, 83 requests/s a \
+             host; then again with one region that answers after {} ms and one that answers everything \
+             with 503. The result is the time of the last write of each of the other 20. A plan waits \
+             for a host until it answers, is given up (after {WAITED} s where it has not served \
+             anything), or has answered nothing for `--late-after` (30 s by default; 1 s in the last \
              row).",
             10 * LATENCY_MILLISECONDS
         ),

@@ -40,31 +40,31 @@ Exit codes: 0 done · 2 usage · 10 invalid manifest or configuration · 11 conf
 12 policy · 20 unavailable · 30 some failed · 31 not all signed ·
 32 interrupted while writing · 130 interrupted before writing";
 
-/// Flags of `kpromo cip`, as they are written.
+/// The flags of `kpromo cip`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct CipFlags {
     /// Write to production. Without this flag nothing is written.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     confirm: bool,
-    /// Check the manifests only, without any network access.
+    /// Only check the manifests, without network access.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     parse_only: bool,
-    /// Fail before anything is written if neither staging nor production has an image, or an entry of a manifest is invalid.
+    /// Fail before writing anything if neither staging nor production has an image, or if an entry in a manifest is invalid.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     strict: bool,
     /// Continue with other images when one fails.
     #[arg(long, help_heading = "What to do", default_value = "true", value_parser = go_bool(), action = Set, value_name = BOOL)]
     keep_going: bool,
 
-    // In scripts an empty path is a variable that is not set, and means that the flag is not given.
+    // An empty path counts as not set, because in scripts it usually comes from an unset variable.
     /// Plain manifest; - reads standard input.
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
-    /// Folder of thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
+    /// Directory with thin manifests: manifests/*/promoter-manifest.yaml and images/*/images.yaml.
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
-    /// Promote only what the change of a Prow job adds (JOB_TYPE, PULL_BASE_SHA).
+    /// Promote only what the change under test in a Prow job adds (JOB_TYPE, PULL_BASE_SHA).
     #[arg(long, help_heading = "Manifests", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     use_prow_manifest_diff: bool,
     /// Promote only what was added since this time, such as "7 days".
@@ -85,18 +85,17 @@ pub(crate) struct CipFlags {
     #[command(flatten)]
     config: ConfigFlags,
 
-    /// Stop after this time, as if interrupted: "90s", "2h 30m".
+    /// Stop after this time, as on an interrupt, for example "90s" or "2h 30m".
     #[arg(long, help_heading = "What to do", value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
 
-    /// In a dry run, also look up which promoted images lack a signature or a promotion record. With --confirm, they are always
-    /// looked up.
+    /// In a dry run, also check which promoted images lack a signature or a promotion record. A run with --confirm always checks.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     check_signatures: bool,
 
-    /// Also sign and record promoted images that lack a signature, a record or another attestation: all that the manifests name.
-    /// Default: true, but false in a run over a diff, which completes what it adds. With --repair=false, a run over all manifests
-    /// completes only what it copies or tags.
+    /// Also sign and record images in the manifests that are already promoted but lack a signature, a record or another
+    /// attestation. Default: true, or false in a run over a diff. With --repair=false, a run over all manifests signs and
+    /// records only the images that it copies or tags.
     #[arg(long, help_heading = "What to do", value_parser = go_bool(), action = Set, value_name = BOOL)]
     repair: Option<bool>,
 
@@ -119,35 +118,35 @@ pub(crate) struct CipFlags {
     max_image_size: i64,
 }
 
-/// What `kpromo cip` is asked to do.
+/// The checked arguments of `kpromo cip`.
 #[derive(Clone, Debug)]
 pub(crate) struct CipArgs {
     pub(crate) manifests: ManifestSource,
     pub(crate) limit: Limit,
-    /// The shard of the promotion; none: all of it.
+    /// The shard to promote. If `None`, everything is promoted.
     pub(crate) shard: Option<Shard>,
     pub(crate) confirm: bool,
     pub(crate) parse_only: bool,
     pub(crate) strict: bool,
     pub(crate) keep_going: bool,
-    /// Whether a dry run looks up which promoted images lack a signature or a record.
+    /// Whether a dry run checks which promoted images lack a signature or a record.
     pub(crate) check_signatures: bool,
-    /// Whether promoted images are completed of which nothing is promoted; none: in a run over all manifests.
+    /// Whether the run also completes images that it does not promote. If `None`, only a run over all manifests does.
     pub(crate) repair: Option<bool>,
-    /// What the flags choose about trust.
+    /// The choices about trust.
     pub(crate) trust: TrustArgs,
-    /// What the flags choose about vulnerabilities.
+    /// The choices about vulnerabilities.
     pub(crate) vulnerabilities: VulnArgs,
-    /// What the flags choose about signing; none: signing is declined.
+    /// The choices about signing. `None` with `--sign=false`.
     pub(crate) signing: Option<SigningArgs>,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) cache: Option<CacheArgs>,
     pub(crate) spool: SpoolSettings,
-    /// How long a registry may answer nothing before the others are promoted without it.
+    /// How long a registry may be silent before the run promotes to the others first.
     pub(crate) late_after: Duration,
     pub(crate) timeout: Option<Duration>,
-    /// Whether the whole plan is listed.
+    /// Whether the plan is listed completely.
     pub(crate) verbose: bool,
     /// Whether only errors and results are printed.
     pub(crate) quiet: bool,
@@ -156,7 +155,7 @@ pub(crate) struct CipArgs {
 }
 
 impl CipArgs {
-    /// A dry run of these manifests, in which nothing else is asked for: no signing either.
+    /// Returns the arguments of a dry run of these manifests, without signing.
     #[cfg(any(test, feature = "embedded-registry"))]
     pub(crate) fn of(manifests: ManifestSource) -> Self {
         Self {
@@ -184,10 +183,10 @@ impl CipArgs {
         }
     }
 
-    /// The same, for the shard that the environment names unless a flag names one.
+    /// Returns these arguments with the shard in the environment, unless a flag sets one.
     ///
     /// # Errors
-    /// If the variables do not name a shard.
+    /// Returns an error if the variables are invalid.
     pub(crate) fn or_shard_of(self, variables: &ShardVariables) -> Result<Self, String> {
         let shard = self.shard.map_or_else(|| variables.shard(), |shard| Ok(Some(shard)))?;
         Ok(Self { shard, ..self })
@@ -195,14 +194,14 @@ impl CipArgs {
 }
 
 impl CipFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// If they contradict one another, or ask for a snapshot.
+    /// Returns an error if flags contradict each other, or request a snapshot.
     pub(crate) fn resolve(self) -> Result<CipArgs, String> {
         self.snapshots.asked()?;
         let manifests = manifests(self.manifest, self.thin_manifest_dir)?
-            .ok_or("one of --manifest and --thin-manifest-dir is needed")?;
+            .ok_or("--manifest or --thin-manifest-dir is required")?;
         let output = self.output.resolve();
         if let Some(flag) = output.given().filter(|_| self.parse_only) {
             return Err(format!("--parse-only makes no plan and no report: remove {flag}"));
@@ -219,7 +218,7 @@ impl CipFlags {
             && is_standard(path)
         {
             return Err(
-                "a manifest from standard input (-) has no earlier commit to compare it with".to_owned()
+                "a manifest from standard input (-) cannot be compared with an earlier commit".to_owned()
             );
         }
         let registries = self.registries.resolve()?;
@@ -233,7 +232,7 @@ impl CipFlags {
             );
         }
         if self.repair == Some(true) && signing.is_none() {
-            return Err("--repair and --sign=false exclude each other".to_owned());
+            return Err("--repair and --sign=false cannot be used together".to_owned());
         }
         Ok(CipArgs {
             manifests,
@@ -262,10 +261,10 @@ impl CipFlags {
 }
 
 impl CipFlags {
-    /// The snapshot that the flags ask for; none: they ask for a promotion.
+    /// Returns the requested snapshot, or `None` for a promotion.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn snapshot(&self) -> Result<Option<SnapshotArgs>, String> {
         let Some(flag) = self.snapshots.asked()? else { return Ok(None) };
         let flags = self.clone();

@@ -8,10 +8,10 @@ use clap::builder::OsStringValueParser;
 
 use super::value::path;
 
-/// Flags that name the configuration, for every command that asks registries.
+/// The flags for the configuration file, for all commands that access registries.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ConfigFlags {
-    /// Configuration: registries, production, signing and verification; - reads standard input. Default: $KPROMO_CONFIG.
+    /// Configuration file for registries, production, signing and verification; - reads standard input. Default: $KPROMO_CONFIG.
     #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
     /// Older name of --config.
@@ -20,14 +20,14 @@ pub(super) struct ConfigFlags {
 }
 
 impl ConfigFlags {
-    /// The file that is named.
+    /// Returns the file, if any.
     ///
     /// # Errors
-    /// When it is named twice.
+    /// Returns an error if both flags are given.
     pub(super) fn resolve(self) -> Result<Option<PathBuf>, String> {
         match (path(self.config), path(self.registry_config)) {
             (Some(_), Some(_)) => {
-                Err("--config and its older name --registry-config exclude each other".to_owned())
+                Err("--config and its older name --registry-config cannot be used together".to_owned())
             }
             (config, older) => Ok(config.or(older)),
         }

@@ -20,49 +20,49 @@ Examples:
 Exit codes: 0 done · 2 usage · 10 invalid manifest · 11 conflict · 20 a filestore is unavailable ·
 30 some files failed · 32 or 130 interrupted";
 
-/// Commands that promote something else than images.
+/// Commands that promote content other than images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum RunCommand {
     /// Promote files between object stores.
     Files(Box<RunFilesFlags>),
 }
 
-/// Flags of `kpromo run files`, as they are written.
+/// The flags of `kpromo run files`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct RunFilesFlags {
-    /// File with the stores: `filestores`.
+    /// File with the list of stores (`filestores`).
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     filestores: Option<OsString>,
-    /// File with the files to promote, or a folder of such files.
+    /// File with the list of files to promote (`files`), or a directory of such files.
     #[arg(long, help_heading = "Manifests", value_name = "FILE|DIR", value_parser = OsStringValueParser::new())]
     files: Option<OsString>,
-    /// Folder with several projects: filestores/PROJECT/filepromoter-manifest.yaml and manifests/PROJECT/. Wins over --filestores
-    /// and --files.
+    /// Directory with several projects: filestores/PROJECT/filepromoter-manifest.yaml and manifests/PROJECT/. Takes precedence
+    /// over --filestores and --files.
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     manifests: Option<OsString>,
-    /// Write to the destinations. Without it nothing is written.
+    /// Write to the destinations. Without this flag nothing is written.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     confirm: bool,
-    /// Act as the service accounts in a dry run, too. A confirmed run always does.
+    /// Use the service accounts in a dry run, too. A run with --confirm always uses them.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     use_service_account: bool,
-    /// Refuse to replace other content at a destination.
+    /// Fail instead of replacing different content at a destination.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     no_overwrite: bool,
-    /// Read the files that are to be copied before anything is written, and compare their hashes.
+    /// Read the files to copy and verify their hashes before writing anything.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     verify_source: bool,
-    /// Write nothing if a file is in neither the source nor a destination.
+    /// Fail before writing anything if neither the source nor a destination has a file.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     strict: bool,
-    /// End the run after this time, such as 30m.
+    /// Stop after this time, for example "30m".
     #[arg(long, help_heading = "Run", value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
-    /// File for the report, as JSON.
+    /// Write a report to this file, as JSON.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     report: Option<OsString>,
-    /// Write the numbers of the run to this file, as metrics for Prometheus' textfile collector.
+    /// Write metrics of the run to this file, for Prometheus' textfile collector.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     metrics: Option<OsString>,
     #[command(flatten)]
@@ -72,13 +72,13 @@ pub(crate) struct RunFilesFlags {
 /// The manifests of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum FileManifestSource {
-    /// A file of stores, and files or folders of files.
+    /// A file with stores, and files or directories with lists of files.
     Pair(PathBuf, Vec<PathBuf>),
-    /// A folder of projects.
+    /// A directory of projects.
     Tree(PathBuf),
 }
 
-/// What `kpromo run files` is asked to do.
+/// The checked arguments of `kpromo run files`.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFilesArgs {
     pub(crate) manifests: FileManifestSource,
@@ -90,15 +90,15 @@ pub(crate) struct RunFilesArgs {
     pub(crate) timeout: Option<Duration>,
     pub(crate) report: Option<PathBuf>,
     pub(crate) metrics: Option<PathBuf>,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
 }
 
 impl RunFilesFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they name no manifests.
+    /// Returns an error if there are no manifests.
     pub(crate) fn resolve(self) -> Result<RunFilesArgs, String> {
         let manifests = match (path(self.manifests), path(self.filestores), path(self.files)) {
             (Some(folder), ..) => FileManifestSource::Tree(folder),
@@ -106,13 +106,15 @@ impl RunFilesFlags {
             (None, Some(_), None) => return Err("--filestores needs --files".to_owned()),
             (None, None, Some(_)) => return Err("--files needs --filestores".to_owned()),
             (None, None, None) => {
-                return Err("the manifests are missing: --manifests, or --filestores and --files".to_owned());
+                return Err("--manifests, or --filestores and --files, is required".to_owned());
             }
         };
         let report = path(self.report);
         let is_page = |path: &PathBuf| path.extension().is_some_and(|end| end.eq_ignore_ascii_case("html"));
         if report.as_ref().is_some_and(is_page) {
-            return Err("--report of files is JSON: name a file that does not end in .html".to_owned());
+            return Err("`kpromo run files` writes reports as JSON only: use a file name that does not \
+             end in .html"
+                .to_owned());
         }
         Ok(RunFilesArgs {
             manifests,
@@ -132,11 +134,11 @@ impl RunFilesFlags {
 /// Commands about manifests.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestCommand {
-    /// Add a tag of an image to a manifest, offline. Other lines stay as they are.
+    /// Add a tag to a manifest, offline, without changing other lines.
     Add(ManifestAddFlags),
-    /// Print a manifest of the files in a folder.
+    /// Print a manifest of the files in a directory.
     Files(ManifestFilesArgs),
-    /// Check manifests of files, without asking any store.
+    /// Check file manifests, without access to any store.
     Validate(ManifestValidateArgs),
 }
 
@@ -144,16 +146,16 @@ pub(crate) enum ManifestCommand {
 #[derive(Clone, Debug, Args)]
 #[command(args_override_self = true)]
 pub(crate) struct ManifestFilesArgs {
-    /// Folder with the files.
+    /// Directory with the files.
     #[arg(long, required = true, value_name = "DIR")]
     pub(crate) src: PathBuf,
-    /// Only files whose names begin with this. With a slash at its end it is a folder.
+    /// Only include files whose names begin with this prefix. A prefix that ends with a slash is a directory.
     #[arg(long, value_name = "PREFIX", default_value = "", hide_default_value = true)]
     pub(crate) prefix: String,
-    /// Manifest to merge into. It keeps its entries; a file with another hash is a conflict.
+    /// Manifest to add the files to. Existing entries are kept; a file with a different hash is a conflict.
     #[arg(long, value_name = "FILE")]
     pub(crate) merge: Option<PathBuf>,
-    /// File for the manifest. Default: standard output.
+    /// Write the manifest to this file. Default: standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }
@@ -162,18 +164,18 @@ pub(crate) struct ManifestFilesArgs {
 #[derive(Clone, Debug, Args)]
 #[command(args_override_self = true, after_help = VALIDATE)]
 pub(crate) struct ManifestValidateArgs {
-    /// Folder of projects; or a file of stores, and files or folders of files.
+    /// Directory of projects, or a file with stores followed by files or directories with lists of files.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
 }
 
 const VALIDATE: &str = "\
-With one path, a folder of projects:
+One path is a directory of projects:
   DIR/filestores/PROJECT/filepromoter-manifest.yaml
   DIR/manifests/PROJECT/*.yaml
-With more, a file with `filestores`, then files with `files`, or folders of these.
+With more paths, the first is a file with `filestores`. The others are files with `files`, or directories of such files.
 
-All faults of all files are told at once. Exit codes: 0 valid · 2 usage · 10 invalid";
+All errors in all files are reported at once. Exit codes: 0 valid · 2 usage · 10 invalid";
 
 #[cfg(test)]
 mod tests {

@@ -21,7 +21,7 @@ Examples:
 Exit codes: 0 done · 2 usage · 10 invalid configuration, or no such repository or tag · 11 conflict ·
 20 GitHub or a bucket is unavailable · 30 some files failed · 32 or 130 interrupted";
 
-/// Flags of `kpromo gh`, as they are written.
+/// The flags of `kpromo gh`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct GhFlags {
@@ -43,16 +43,16 @@ pub(crate) struct GhFlags {
         hide_default_value = true
     )]
     repo: String,
-    /// Tags of the releases. Default: all releases.
+    /// Tags of the releases to copy. Default: all releases.
     #[arg(long, help_heading = "Releases", value_name = "TAG", value_delimiter = ',', action = ArgAction::Append)]
     tags: Vec<String>,
-    /// Include prereleases. A tag that is named may be one anyway.
+    /// Include prereleases. Releases in --tags are always included.
     #[arg(long, help_heading = "Releases", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     include_prereleases: bool,
-    /// File with several repositories: `releaseConfigs`. The other flags about releases and buckets are then ignored.
+    /// File with a list of repositories (`releaseConfigs`). The other flags about releases and buckets are then ignored.
     #[arg(long, help_heading = "Releases", value_name = "FILE", value_parser = OsStringValueParser::new())]
     config: Option<OsString>,
-    /// API of GitHub Enterprise, or of a forge that speaks as GitHub's.
+    /// URL of a GitHub-compatible API, such as that of GitHub Enterprise.
     #[arg(long, help_heading = "Releases", value_name = "URL", default_value = API_URL)]
     api_url: Url,
 
@@ -65,7 +65,7 @@ pub(crate) struct GhFlags {
         hide_default_value = true
     )]
     bucket: String,
-    /// Folder in the bucket. Default: ORG/REPO.
+    /// Directory in the bucket. Default: ORG/REPO.
     #[arg(
         long,
         help_heading = "Destination",
@@ -74,40 +74,40 @@ pub(crate) struct GhFlags {
         hide_default_value = true
     )]
     release_dir: String,
-    /// Folder of this machine that gets the files, too: DIR/ORG/REPO/TAG/FILE.
+    /// Local directory to also write the files to: DIR/ORG/REPO/TAG/FILE.
     #[arg(long, help_heading = "Destination", value_name = "DIR", value_parser = OsStringValueParser::new())]
     output_dir: Option<OsString>,
-    /// Write to --output-dir, and to no bucket.
+    /// Write only to --output-dir, and to no bucket.
     #[arg(long, help_heading = "Destination", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     download_only: bool,
 
-    /// Write nothing, and say what would be written.
+    /// Write nothing, and print what would be written.
     #[arg(long, help_heading = "Run", value_name = BOOL, value_parser = go_bool(), default_value = "false")]
     dry_run: bool,
-    /// End the run after this time, such as 30m.
+    /// Stop after this time, for example "30m".
     #[arg(long, help_heading = "Run", value_name = "TIME", value_parser = duration)]
     timeout: Option<Duration>,
-    /// File for a manifest of the files in the bucket, for `kpromo run files`.
+    /// Write a manifest of the files in the bucket to this file, for `kpromo run files`.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     files_manifest: Option<OsString>,
-    /// File for the report, as JSON.
+    /// Write a report to this file, as JSON.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     report: Option<OsString>,
-    /// Configuration of kpromo, with limits of hosts. Default: $KPROMO_CONFIG.
+    /// Configuration file of kpromo, with settings for hosts. Default: $KPROMO_CONFIG.
     #[arg(long, help_heading = "Configuration", value_name = "FILE", value_parser = OsStringValueParser::new())]
     registry_config: Option<OsString>,
 }
 
-/// Where it is written which releases go where.
+/// The source of the list of releases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ReleaseSource {
-    /// In the flags.
+    /// The flags.
     Flags(Box<ReleaseEntry>),
-    /// In a file. The flags in the list are ignored.
+    /// A file. The flags in the list are ignored.
     File(PathBuf, Vec<&'static str>),
 }
 
-/// What `kpromo gh` is asked to do.
+/// The checked arguments of `kpromo gh`.
 #[derive(Clone, Debug)]
 pub(crate) struct GhArgs {
     pub(crate) source: ReleaseSource,
@@ -118,15 +118,15 @@ pub(crate) struct GhArgs {
     pub(crate) timeout: Option<Duration>,
     pub(crate) files_manifest: Option<PathBuf>,
     pub(crate) report: Option<PathBuf>,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
 }
 
 impl GhFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When a flag is missing, or a value is not usable.
+    /// Returns an error if a flag is missing or a value is invalid.
     pub(crate) fn resolve(self) -> Result<GhArgs, String> {
         let source = match path(self.config.clone()) {
             Some(file) => ReleaseSource::File(file, self.ignored()),
@@ -161,7 +161,7 @@ impl GhFlags {
         })
     }
 
-    /// Returns the entry that the flags are.
+    /// Returns the entry that the flags describe.
     fn entry(&self) -> Result<ReleaseEntry, String> {
         let needed = [("--org", &self.org), ("--repo", &self.repo), ("--bucket", &self.bucket)];
         let missing: Vec<&str> =
@@ -200,7 +200,7 @@ impl GhFlags {
         })
     }
 
-    /// Returns the flags that a file makes superfluous.
+    /// Returns the flags that are ignored with a file.
     fn ignored(&self) -> Vec<&'static str> {
         let given = [
             ("--org", !self.org.is_empty()),

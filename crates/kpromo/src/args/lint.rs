@@ -10,7 +10,7 @@ use super::value::path;
 
 const EXAMPLES: &str = "\
 Examples:
-  kpromo lint registry.k8s.io                                     check all thin manifests of a folder
+  kpromo lint registry.k8s.io                                     check all thin manifests in a directory
   kpromo lint --base \"$PULL_BASE_SHA\" registry.k8s.io             also compare with a commit
   kpromo lint --fix registry.k8s.io/images/coredns/images.yaml    correct the style of one project
   kpromo lint --output sarif --output-file lint.sarif manifest.yaml
@@ -18,23 +18,23 @@ Examples:
 Exit codes: 0 no error · 1 a file cannot be written · 2 usage · 10 errors (with --strict also warnings),
 or the base cannot be determined";
 
-/// Flags of `kpromo lint`, as they are written.
+/// The flags of `kpromo lint`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct LintFlags {
-    /// Folders of thin manifests, plain manifests, or files of thin manifests, which stand for their project.
+    /// Directories with thin manifests, plain manifests, or single files of thin manifests to check only their project.
     #[arg(required = true, value_name = "DIR|FILE")]
     paths: Vec<PathBuf>,
-    /// Compare with this git revision: report tags that would move and edges that are gone.
+    /// Compare with this git revision, and report tags that would move and edges that were removed.
     #[arg(long, help_heading = "What to check", value_name = "REV", value_parser = revision)]
     base: Option<String>,
-    /// Do not report warnings of this rule. Can be repeated; several rules are separated by commas.
+    /// Do not report warnings of these rules. Repeatable, or separated by commas.
     #[arg(long, help_heading = "What to check", value_name = "RULE", value_delimiter = ',', value_parser = allowed)]
     allow: Vec<Rule>,
-    /// Exit with an error if there are warnings.
+    /// Treat warnings as errors.
     #[arg(long, help_heading = "What to check")]
     strict: bool,
-    /// Correct what can be corrected without a change of meaning, in the files.
+    /// Fix findings in the files if the fix does not change what the manifests promote.
     #[arg(long, help_heading = "What to do")]
     fix: bool,
     /// Format of the result.
@@ -58,7 +58,7 @@ pub(crate) enum LintForm {
     Github,
 }
 
-/// What `kpromo lint` is asked to do.
+/// The checked arguments of `kpromo lint`.
 #[derive(Clone, Debug)]
 pub(crate) struct LintArgs {
     pub(crate) paths: Vec<PathBuf>,
@@ -71,22 +71,22 @@ pub(crate) struct LintArgs {
 }
 
 impl LintFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     pub(crate) fn resolve(self) -> LintArgs {
         let Self { paths, base, allow, strict, fix, output, output_file } = self;
         LintArgs { paths, base, allow, strict, fix, output, output_file: path(output_file) }
     }
 }
 
-/// Reads a git revision. An empty one is refused: a check that silently compares with nothing would pass.
+/// Parses a git revision. An empty one is an error, because a check without a base would silently pass.
 pub(super) fn revision(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("a git revision is expected, and this is empty; is the variable set?".to_owned());
+        return Err("expected a git revision, but the value is empty; is the variable set?".to_owned());
     }
     Ok(text.to_owned())
 }
 
-/// Reads the name of a rule whose findings are warnings.
+/// Parses the name of a rule whose findings are warnings.
 fn allowed(name: &str) -> Result<Rule, String> {
     let rules = || Rule::ALL.into_iter().filter(|rule| rule.severity() == Severity::Warning);
     rules().find(|rule| rule.name() == name).ok_or_else(|| match Rule::find(name) {

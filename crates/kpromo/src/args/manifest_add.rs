@@ -12,58 +12,59 @@ Examples:
   kpromo manifest add coredns v1.12.0 sha256:4020… --dir registry.k8s.io --dry-run
   kpromo manifest add gcr.io/k8s-staging-coredns/coredns v1.12.0 sha256:4020… --dir registry.k8s.io
 
-Exit codes: 0 added, or it is there already · 1 the file cannot be written · 2 usage · 10 invalid manifest ·
+Exit codes: 0 added, or already there · 1 the file cannot be written · 2 usage · 10 invalid manifest ·
 11 the tag has another digest";
 
-/// Flags of `kpromo manifest add`, as they are written.
+/// The flags of `kpromo manifest add`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct ManifestAddFlags {
-    /// Image: its name in the manifest, or its staging reference without a tag.
+    /// Name of the image in the manifest, or its staging reference without a tag.
     #[arg(value_name = "IMAGE")]
     image: String,
-    /// Tag.
+    /// Tag to add.
     #[arg(value_name = "TAG")]
     tag: Tag,
-    /// Digest: sha256:…
+    /// Digest that gets the tag: sha256:…
     #[arg(value_name = "DIGEST")]
     digest: Digest,
     /// File to edit: an images.yaml, or a plain manifest.
     #[arg(value_name = "FILE", required_unless_present = "dir", conflicts_with = "dir")]
     file: Option<PathBuf>,
-    /// Folder of thin manifests. The project that has the image, or the staging registry, is edited, and the whole is checked.
+    /// Directory with thin manifests. kpromo edits the project that has the image or its staging registry, and checks all
+    /// projects.
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// Project to edit, by the name of its folder.
+    /// Project to edit, by the name of its directory.
     #[arg(long, value_name = "PROJECT", requires = "dir")]
     project: Option<String>,
     /// Print the change as a diff, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Write the whole list of images in one style.
+    /// Reformat the whole list of images.
     #[arg(long)]
     format: bool,
 }
 
-/// What is edited.
+/// The file to edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AddTarget {
-    /// A file.
+    /// This file.
     File { file: PathBuf, image: ImageText },
-    /// The file of a project in a folder of thin manifests.
+    /// The file of a project in a directory of thin manifests.
     Folder { folder: PathBuf, project: Option<String>, image: ImageText },
 }
 
-/// An image as it is written.
+/// An image on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageText {
-    /// As a name in a manifest.
+    /// A name in a manifest.
     pub(crate) name: Option<RepositoryPath>,
-    /// As a staging reference.
+    /// A staging reference.
     pub(crate) reference: Option<RegistryRoot>,
 }
 
-/// What `kpromo manifest add` is asked to do.
+/// The checked arguments of `kpromo manifest add`.
 #[derive(Clone, Debug)]
 pub(crate) struct ManifestAddArgs {
     pub(crate) target: AddTarget,
@@ -74,17 +75,17 @@ pub(crate) struct ManifestAddArgs {
 }
 
 impl ManifestAddArgs {
-    /// Returns what is added.
+    /// Returns the addition.
     pub(crate) fn addition(&self, image: RepositoryPath) -> Addition {
         Addition { image, digest: self.digest, tag: self.tag.clone() }
     }
 }
 
 impl ManifestAddFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they name no image, or a digest that images are not promoted by.
+    /// Returns an error if there is no image, or if the digest is not SHA-256.
     pub(crate) fn resolve(self) -> Result<ManifestAddArgs, String> {
         sha256(&self.digest)?;
         let name = self.image.parse::<RepositoryPath>();
@@ -110,6 +111,6 @@ impl ManifestAddFlags {
 pub(super) fn sha256(digest: &Digest) -> Result<(), String> {
     match digest {
         Digest::Sha256(_) => Ok(()),
-        Digest::Sha512(_) => Err(format!("{digest}: images are promoted by SHA-256 digests")),
+        Digest::Sha512(_) => Err(format!("{digest}: images can only be promoted by SHA-256 digest")),
     }
 }

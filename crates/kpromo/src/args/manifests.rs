@@ -5,29 +5,29 @@ use std::path::PathBuf;
 
 use super::value::path;
 
-/// Where the manifests are.
+/// The location of the manifests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ManifestSource {
     /// One plain manifest.
     Plain(PathBuf),
-    /// A folder of thin ones.
+    /// A directory of thin manifests.
     Thin(PathBuf),
 }
 
-/// What a run is limited to.
+/// The limit of a run to a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
     /// Everything.
     None,
-    /// What a Prow job's change has added.
+    /// Additions in the change of a Prow job.
     ProwChange,
-    /// What was added since then.
+    /// Additions since a time.
     Since(String),
-    /// What was added since a git revision.
+    /// Additions since a git revision.
     Revision(String),
 }
 
-/// Where the manifests are, if the flags say so.
+/// Returns the location of the manifests, if any.
 pub(super) fn manifests(
     plain: Option<OsString>,
     thin: Option<OsString>,
@@ -35,12 +35,12 @@ pub(super) fn manifests(
     match (path(plain), path(thin)) {
         (Some(file), None) => Ok(Some(ManifestSource::Plain(file))),
         (None, Some(folder)) => Ok(Some(ManifestSource::Thin(folder))),
-        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir exclude each other".to_owned()),
+        (Some(_), Some(_)) => Err("--manifest and --thin-manifest-dir cannot be used together".to_owned()),
         (None, None) => Ok(None),
     }
 }
 
-/// What a run is limited to, if the flags do not contradict each other.
+/// Returns the limit of the run, or an error if flags contradict each other.
 pub(super) fn limit(prow: bool, since: String, base: Option<String>) -> Result<Limit, String> {
     match (prow, Some(since).filter(|when| !when.is_empty()), base) {
         (false, None, None) => Ok(Limit::None),
@@ -54,5 +54,5 @@ pub(super) fn limit(prow: bool, since: String, base: Option<String>) -> Result<L
 }
 
 fn excluding(one: &str, other: &str) -> String {
-    format!("{one} and {other} exclude each other")
+    format!("{one} and {other} cannot be used together")
 }

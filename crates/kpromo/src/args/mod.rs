@@ -65,19 +65,20 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// The heading of the options that every command has. clap appends them to those of a command, so they come last in its help.
+/// The heading of the global options. clap appends them to those of a command, so the help lists them last.
 const GLOBAL: &str = "Global options";
 
-/// What holds for every command.
+/// The global options.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
-    /// Show errors and results only: no progress, no log, no plan of a run that writes.
+    /// Show only errors and results: no progress, no log, and no plan in a run that writes.
     #[arg(short, long, global = true, help_heading = GLOBAL, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     pub(crate) quiet: bool,
-    /// Show more: every line of a list that is otherwise shortened, and a log of level debug.
+    /// Show complete lists and debug messages.
     #[arg(short, long, global = true, help_heading = GLOBAL, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     pub(crate) verbose: bool,
-    /// Use colors: auto (on a terminal, unless NO_COLOR is set; CLICOLOR_FORCE also uses them elsewhere), always or never.
+    /// When to use colors: auto, always or never. With auto, kpromo uses colors on a terminal unless NO_COLOR is set, and
+    /// everywhere if CLICOLOR_FORCE is set.
     #[arg(long, global = true, help_heading = GLOBAL, value_enum, ignore_case = true, default_value_t = ColorWhen::Auto, hide_possible_values = true, value_name = "WHEN")]
     pub(crate) color: ColorWhen,
     /// Level of the log.
@@ -92,10 +93,10 @@ impl Global {
     /// Returns these options with the level of the log that `--quiet` and `--verbose` imply, unless `--log-level` is given.
     ///
     /// # Errors
-    /// If they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self, matches: &ArgMatches) -> Result<Self, String> {
         if self.quiet && self.verbose {
-            return Err("--quiet and --verbose exclude each other".to_owned());
+            return Err("--quiet and --verbose cannot be used together".to_owned());
         }
         let level = match (self.quiet, self.verbose) {
             _ if matches.value_source("log_level") == Some(ValueSource::CommandLine) => self.log_level,
@@ -120,40 +121,40 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
-/// Forms of the log.
+/// Formats of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     Text,
     Json,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Promote the images of manifests.
+    /// Promote the images in manifests.
     Cip(Box<CipFlags>),
-    /// Show who signed images, how they were promoted and what is attested about them.
+    /// Show who signed and promoted images, and their attestations.
     Verify(Box<VerifyFlags>),
-    /// Print the images of a registry, or what manifests promote to it.
+    /// Print the images in a registry, or the images that manifests promote to it.
     Snapshot(Box<SnapshotFlags>),
-    /// Check manifests offline: errors, tags that would move, style.
+    /// Check manifests offline for errors, tags that would move, and style.
     Lint(LintFlags),
-    /// Check the signatures and promotion records of promoted images, and repair them.
+    /// Check and repair the signatures and promotion records of promoted images.
     Sigcheck(Box<SigcheckFlags>),
-    /// Propose a promotion by a pull request.
+    /// Propose a promotion in a pull request.
     Pr(Box<PrFlags>),
     /// Promote files between object stores.
     #[command(subcommand)]
     Run(RunCommand),
-    /// Write the releases of GitHub to object stores.
+    /// Copy the assets of GitHub releases to object stores.
     Gh(Box<GhFlags>),
-    /// Edit manifests of images; make and check manifests of files.
+    /// Edit image manifests; create and check file manifests.
     #[command(subcommand)]
     Manifest(ManifestCommand),
-    /// Make one report of several.
+    /// Work with reports.
     #[command(subcommand)]
     Report(ReportCommand),
-    /// Run an example promotion between registries in this process.
+    /// Run an example promotion between embedded registries.
     #[cfg(feature = "embedded-registry")]
     Demo(DemoArgs),
     /// Run the embedded OCI registry.
@@ -162,16 +163,16 @@ pub(crate) enum Command {
     Registry(RegistryCommand),
     /// Print a completion script for a shell.
     Completion {
-        /// The shell.
+        /// Shell to print the script for.
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
-    /// Print the reference of kpromo, from which documentation is made.
+    /// Print the reference of kpromo, for the documentation.
     #[command(hide = true, subcommand)]
     Reference(ReferenceCommand),
     /// Print the version.
     Version {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
@@ -186,7 +187,7 @@ pub(crate) enum ReferenceCommand {
     Environment,
     /// Write a man page for each command.
     Man {
-        /// Folder for the pages. It must exist.
+        /// Existing directory for the pages.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
@@ -196,7 +197,7 @@ pub(crate) enum ReferenceCommand {
 #[cfg(feature = "embedded-registry")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum RegistryCommand {
-    /// Serve a registry until it is interrupted.
+    /// Serve a registry until interrupted.
     Serve(ServeArgs),
 }
 
@@ -204,16 +205,16 @@ pub(crate) enum RegistryCommand {
 #[cfg(feature = "embedded-registry")]
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Folder for the content. Default: memory.
+    /// Directory for the content. Default: keep it in memory.
     #[arg(long, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
-    /// Address to listen on. TLS is not supported: use a loopback address, or a proxy in front.
+    /// Address to listen on. TLS is not supported: use a loopback address, or put a proxy in front.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5000")]
     pub(crate) listen: SocketAddr,
-    /// List tags as Google's registries do, with all manifests.
+    /// Include all manifests in tag lists, as Google's registries do.
     #[arg(long)]
     pub(crate) google_listing: bool,
-    /// Serve no referrers API, like registries before OCI 1.1.
+    /// Disable the referrers API, as in registries before OCI 1.1.
     #[arg(long)]
     pub(crate) no_referrers: bool,
 }
@@ -225,12 +226,12 @@ pub(crate) struct DemoArgs {
     /// Keep the registries running until interrupted.
     #[arg(long)]
     pub(crate) keep: bool,
-    /// Folder for the manifests, new or empty. Default: a temporary folder.
+    /// New or empty directory for the manifests. Default: a temporary directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) directory: Option<PathBuf>,
 }
 
-/// Returns whether a command line that cannot be read asks for JSON on standard error.
+/// Returns whether an invalid command line requests JSON on standard error.
 pub(crate) fn asks_for_json(words: impl IntoIterator<Item = OsString>) -> bool {
     let words: Vec<OsString> = words.into_iter().collect();
     let is_one = words.iter().any(|word| word == "--log-format=json");
@@ -278,7 +279,7 @@ impl Cli {
     /// Reads a command line.
     ///
     /// # Errors
-    /// If it is invalid, or asks for help.
+    /// Returns an error if it is invalid, or requests help.
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<(Self, ArgMatches), clap::Error> {

@@ -5,11 +5,11 @@ use std::ffi::OsString;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, Error};
 
-/// A command or a flag that is gone.
+/// A removed command or flag.
 struct Gone {
     /// The names of the command that had it, such as `["run", "files"]`. Of a command: the names above it.
     at: &'static [&'static str],
-    /// Its name, with the dashes of a flag.
+    /// The name, with the dashes of a flag.
     name: &'static str,
     /// What to use instead, as a sentence.
     instead: &'static str,

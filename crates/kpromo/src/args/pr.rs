@@ -29,17 +29,17 @@ const GIT_URL: &str = "https://github.com";
 /// The API of GitHub.
 pub(super) const API_URL: &str = "https://api.github.com";
 
-/// Flags of `kpromo pr`, as they are written.
+/// The flags of `kpromo pr`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct PrFlags {
-    /// Tags to promote. The first one names the branch.
+    /// Tags to promote. The first one is part of the branch name.
     #[arg(long = "tag", short = 't', help_heading = "Images", required = true, value_name = "TAG", value_delimiter = ',', action = ArgAction::Append)]
     tags: Vec<Tag>,
-    /// Project, which names the branch and the staging registry gcr.io/k8s-staging-PROJECT.
+    /// Project. It determines the branch name and the staging registry gcr.io/k8s-staging-PROJECT.
     #[arg(long, help_heading = "Images", default_value = "kubernetes", value_name = "PROJECT")]
     project: String,
-    /// Staging registry, in place of gcr.io/k8s-staging-PROJECT.
+    /// Staging registry to use instead of gcr.io/k8s-staging-PROJECT.
     #[arg(
         long,
         help_heading = "Images",
@@ -48,20 +48,20 @@ pub(crate) struct PrFlags {
         value_name = "REGISTRY"
     )]
     staging_repo: String,
-    /// Only these images, by their names below the staging registry. Without it, all of staging is searched for the tags.
+    /// Promote only these images, by their names below the staging registry. Default: all images in staging with one of the tags.
     #[arg(long = "image", help_heading = "Images", value_name = "IMAGE", value_delimiter = ',', action = ArgAction::Append)]
     images: Vec<RepositoryPath>,
-    /// Only these digests.
+    /// Promote only these digests.
     #[arg(long, help_heading = "Images", value_name = "DIGEST", value_delimiter = ',', action = ArgAction::Append)]
     digests: Vec<Digest>,
-    /// Write the whole list of images in one style.
+    /// Reformat the whole list of images.
     #[arg(long, help_heading = "Images")]
     format: bool,
 
-    /// Your fork: USER, or USER/NAME. Not needed with --dry-run.
+    /// Your fork: USER or USER/NAME. Required unless --dry-run is given.
     #[arg(long, help_heading = "Pull request", value_name = "USER")]
     fork: Option<String>,
-    /// Text of the cc line.
+    /// Reviewers to mention in the cc line.
     #[arg(
         long,
         help_heading = "Pull request",
@@ -69,10 +69,10 @@ pub(crate) struct PrFlags {
         value_name = "TEXT"
     )]
     reviewers: String,
-    /// Stop after the push.
+    /// Push the branch, but do not create a pull request.
     #[arg(long, help_heading = "Pull request")]
     no_pr: bool,
-    /// Print the change as a diff. Needs no fork and no token, and writes nothing.
+    /// Print the change as a diff, and write nothing. Needs neither a fork nor a token.
     #[arg(long, help_heading = "Pull request")]
     dry_run: bool,
     /// Ask before each step.
@@ -85,22 +85,22 @@ pub(crate) struct PrFlags {
     /// Branch to propose to.
     #[arg(long, help_heading = "Repository", default_value = "main", value_name = "BRANCH")]
     base: String,
-    /// Folder of the manifests in the repository.
+    /// Directory of the manifests in the repository.
     #[arg(long, help_heading = "Repository", default_value = "registry.k8s.io", value_name = "DIR")]
     manifest_root: PathBuf,
-    /// Clone of the repository to work in. Its checked-out files stay as they are. Default: a temporary clone.
+    /// Existing clone of the repository to use. Its working tree is not changed. Default: a temporary clone.
     #[arg(long, help_heading = "Repository", value_name = "CLONE", value_parser = OsStringValueParser::new())]
     dir: Option<OsString>,
-    /// With --dir: fetch the base branch first. Otherwise the checked-out commit is the base.
+    /// With --dir, fetch the base branch first. If false, the checked-out commit is the base.
     #[arg(long, help_heading = "Repository", default_value = "true", value_parser = go_bool(), action = ArgAction::Set, value_name = BOOL)]
     update_repo: bool,
-    /// Push by SSH. Otherwise by HTTPS with the token.
+    /// Push over SSH. If false, push over HTTPS with the token.
     #[arg(long, help_heading = "Repository", default_value = "true", value_parser = go_bool(), action = ArgAction::Set, value_name = BOOL)]
     use_ssh: bool,
-    /// API of the forge, which speaks as GitHub's.
+    /// URL of a GitHub-compatible API.
     #[arg(long, help_heading = "Repository", value_name = "URL")]
     api_url: Option<Url>,
-    /// Git server of the forge.
+    /// URL of the forge's git server.
     #[arg(long, help_heading = "Repository", default_value = GIT_URL, value_name = "URL")]
     git_url: Url,
 
@@ -141,7 +141,7 @@ fn is_part(text: &str) -> bool {
     is_word && !text.is_empty() && !text.starts_with('-') && text != "." && text != ".."
 }
 
-/// What `kpromo pr` is asked to do.
+/// The checked arguments of `kpromo pr`.
 #[derive(Clone, Debug)]
 pub(crate) struct PrArgs {
     pub(crate) tags: Vec<Tag>,
@@ -163,9 +163,9 @@ pub(crate) struct PrArgs {
     pub(crate) use_ssh: bool,
     pub(crate) api_url: Url,
     pub(crate) git_url: Url,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
-    /// The flags that say what is proposed, as they are written on a command line, for the text of the pull request.
+    /// The flags that describe the proposal, in command-line form, for the text of the pull request.
     pub(crate) written: Vec<(&'static str, String)>,
 }
 
@@ -176,10 +176,10 @@ impl PrArgs {
 }
 
 impl PrFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When a value is not usable, or flags contradict one another.
+    /// Returns an error if a value is invalid, or flags contradict each other.
     pub(crate) fn resolve(self) -> Result<PrArgs, String> {
         let written = self.written();
         if self.tags.iter().any(|tag| tag.as_str() == "latest") {
@@ -189,7 +189,7 @@ impl PrFlags {
         if !is_part(&self.project) || self.project.contains("..") || self.project.ends_with(".lock") {
             return Err(format!("--project: `{}` cannot be a part of a branch's name", self.project));
         }
-        // The first tag is a part of the name too. What follows it permits any end.
+        // The first tag is also a part of the branch name, so it is checked in the same way.
         if let Some(tag) = self.tags.first().filter(|tag| tag.as_str().contains("..")) {
             return Err(format!("--tag: `{tag}`, as the first one, cannot be a part of a branch's name"));
         }
@@ -198,11 +198,11 @@ impl PrFlags {
         }
         let is_below = |part| matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir);
         if !self.manifest_root.components().all(is_below) {
-            return Err("--manifest-root is a path within the repository".to_owned());
+            return Err("--manifest-root must be a path within the repository".to_owned());
         }
         let fork = match (&self.fork, self.dry_run) {
             (_, true) => None,
-            (None, false) => return Err("--fork is needed, unless with --dry-run".to_owned()),
+            (None, false) => return Err("--fork is required without --dry-run".to_owned()),
             (Some(fork), false) => Some(fork_of(fork, &self.upstream)?),
         };
         let staging = match self.staging_repo.trim_end_matches('/') {
@@ -239,7 +239,7 @@ impl PrFlags {
         })
     }
 
-    /// Returns the flags that differ from their defaults. Paths of this machine are left out: they say nothing to others.
+    /// Returns the flags that differ from their defaults, without local paths, which mean nothing to others.
     fn written(&self) -> Vec<(&'static str, String)> {
         let mut written = Vec::new();
         let mut text = |flag, value: &str, default: &str| {
@@ -268,7 +268,7 @@ impl PrFlags {
     }
 }
 
-/// Reads a fork: an owner, whose repository has the name of upstream's, or both.
+/// Parses a fork: an owner, or an owner and the name of the repository. The default name is that of upstream.
 fn fork_of(text: &str, upstream: &Slug) -> Result<Slug, String> {
     let whole = if text.contains('/') { text.to_owned() } else { format!("{text}/{}", upstream.name) };
     whole.parse().map_err(|_| format!("--fork: `{text}` is neither USER nor USER/NAME"))

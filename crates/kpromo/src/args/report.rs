@@ -11,11 +11,10 @@ use super::value::path;
 /// The flags for the reports of a run.
 #[derive(Clone, Debug, Args)]
 pub(super) struct ReportFlags {
-    /// Write a report of the run to this file: as a page if its name ends in .html, otherwise as JSON. May be given several
-    /// times.
+    /// Write a report of the run to this file: an HTML page if its name ends in .html, otherwise JSON. Repeatable.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     report: Vec<OsString>,
-    /// Write the numbers of the run to this file, as metrics for Prometheus' textfile collector.
+    /// Write metrics of the run to this file, for Prometheus' textfile collector.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     metrics: Option<OsString>,
 }
@@ -45,7 +44,7 @@ impl ReportFlags {
 }
 
 impl ReportArgs {
-    /// Returns the first flag that asks for a file.
+    /// Returns the first flag that requests a file.
     pub(super) fn given(&self) -> Option<&'static str> {
         let flags = [("--report", !self.reports.is_empty()), ("--metrics", self.metrics.is_some())];
         flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
@@ -55,15 +54,15 @@ impl ReportArgs {
 /// Commands about reports.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReportCommand {
-    /// Make one report of the reports of several runs, such as the shards of a promotion.
+    /// Merge the reports of several runs, such as the shards of a promotion, into one.
     Merge(MergeArgs),
 }
 
 const EXAMPLES: &str = "\
 Examples:
   kpromo report merge report.json shard-*.json
-  kpromo report merge report.html shard-*.json     one page for people
-  kpromo report merge report.html report.json      a page of one report
+  kpromo report merge report.html shard-*.json     an HTML page
+  kpromo report merge report.html report.json      an HTML page of one report
 
 Exit codes: 0 merged · 1 the result cannot be written · 2 usage · 10 an input cannot be read or is not a report";
 
@@ -71,10 +70,10 @@ Exit codes: 0 merged · 1 the result cannot be written · 2 usage · 10 an input
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct MergeArgs {
-    /// File for the merged report: a page if its name ends in .html, otherwise JSON; - for standard output.
+    /// File for the merged report: an HTML page if its name ends in .html, otherwise JSON; - writes to standard output.
     #[arg(value_name = "OUT")]
     pub(crate) output: PathBuf,
-    /// Reports as JSON; - for standard input.
+    /// JSON reports to merge; - reads standard input.
     #[arg(value_name = "IN", required = true)]
     pub(crate) inputs: Vec<PathBuf>,
 }

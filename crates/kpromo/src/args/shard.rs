@@ -26,7 +26,7 @@ impl ShardVariables {
     /// Returns the shard that the variables name, if they name one.
     ///
     /// # Errors
-    /// If `KPROMO_SHARDS` is set and they do not name a shard.
+    /// Returns an error if `KPROMO_SHARDS` is set and the variables are invalid.
     pub(super) fn shard(&self) -> Result<Option<Shard>, String> {
         let Some(count) = &self.count else { return Ok(None) };
         let Some(index) = &self.index else {
@@ -37,7 +37,7 @@ impl ShardVariables {
         };
         Shard::of_texts(index, count).map(Some).map_err(|error| {
             let error = match error {
-                InvalidShard::Form => "a decimal number is expected in both".to_owned(),
+                InvalidShard::Form => "both must be decimal numbers".to_owned(),
                 InvalidShard::Index(..) => {
                     format!("{error}. Set KPROMO_SHARDS to the number of `completions` of the Job")
                 }

@@ -1,4 +1,4 @@
-//! The sides of a comparison of snapshots: files and registries.
+//! The two sides of a snapshot comparison: files or registries.
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
@@ -20,7 +20,7 @@ pub(super) fn is_same_pipe(first: &Path, second: &Path) -> bool {
     is_same && !first.is_file() && !first.is_dir()
 }
 
-/// A file if there is one of that name, and otherwise a registry.
+/// A file if one of that name exists, otherwise a registry.
 pub(super) fn side(text: &OsString) -> Result<Side, String> {
     let path = Path::new(text);
     if path.exists() {
@@ -42,7 +42,7 @@ pub(super) fn side(text: &OsString) -> Result<Side, String> {
     })
 }
 
-/// A registry, whose path may end with slashes as in the Go tool.
+/// A registry. Its path may end with slashes, as in the Go tool.
 pub(super) fn registry(text: &str) -> Result<RegistryRoot, String> {
     text.trim_end_matches('/').parse().map_err(|error: oci::InvalidName| error.to_string())
 }

@@ -13,7 +13,7 @@ use super::signatures::{SignerFlags, TrustFlags};
 use super::value::{BOOL, go_bool, path};
 use crate::choice::{SigningArgs, TrustArgs};
 
-/// The days that are looked back where no flag says it.
+/// The default of `--from-days`.
 const FROM_DAYS: i64 = 5;
 /// The maximum number of days: a hundred years.
 const DAYS_MAX: i64 = 36_525;
@@ -29,28 +29,28 @@ Exit codes: 0 nothing is missing · 2 usage · 10 invalid configuration or manif
 20 registry, identity or trusted root unavailable · 31 signatures or records are missing ·
 32 interrupted while writing · 130 interrupted before writing";
 
-/// Flags of `kpromo sigcheck`, as they are written.
+/// The flags of `kpromo sigcheck`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct SigcheckFlags {
-    /// Images to check, by the name that users pull by or by their name in a region: REGISTRY/REPOSITORY:TAG or
-    /// REGISTRY/REPOSITORY@DIGEST. Default: those that the canonical registry lists below the production path.
+    /// Images to check: REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST, by their public name or by their name in a
+    /// region. Default: all images below the production path of the canonical registry.
     #[arg(value_name = "IMAGE")]
     images: Vec<ImageName>,
     /// Add missing signatures and promotion records. Without this flag nothing is written.
     #[arg(long, help_heading = "What to do", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     confirm: bool,
-    /// Check images that were uploaded since this many days ago. Default: 5.
+    /// Check images uploaded at most this many days ago. Default: 5.
     #[arg(long, help_heading = "What to do", value_name = "DAYS", allow_negative_numbers = true)]
     from_days: Option<i64>,
-    /// Check images that were uploaded until this many days ago. Default: 0, until now.
+    /// Check images uploaded at least this many days ago. Default: 0.
     #[arg(long, help_heading = "What to do", value_name = "DAYS", allow_negative_numbers = true)]
     to_days: Option<i64>,
-    /// Check only this many images, the latest ones; 0 checks all. Default: 0.
+    /// Check only this many of the latest images; 0 checks all. Default: 0.
     #[arg(long, help_heading = "What to do", value_name = "NUMBER", allow_negative_numbers = true)]
     limit: Option<i64>,
-    /// Folder of thin manifests. With it, only images that manifests name are repaired, and records are made too; without it,
-    /// images are signed wherever they come from.
+    /// Directory with thin manifests. With it, kpromo repairs only images in the manifests, and also adds missing records.
+    /// Without it, kpromo signs all checked images and adds no records.
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
     /// Format of the result.
@@ -74,43 +74,43 @@ pub(crate) enum OutputForm {
 /// The images to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CheckedNames {
-    /// These.
+    /// These images.
     Named(Vec<ImageName>),
-    /// Those that the canonical registry lists.
+    /// All images that the canonical registry lists.
     Listed(Listed),
 }
 
-/// A part of the images that the canonical registry lists.
+/// A selection of the images that the canonical registry lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     /// The first and the last day of their upload, in days before now.
     pub(crate) from_days: i64,
     pub(crate) to_days: i64,
-    /// Whether flags say the days.
+    /// Whether flags set the days.
     pub(crate) days_are_given: bool,
     /// The maximum number of images.
     pub(crate) limit: Option<usize>,
 }
 
-/// What `kpromo sigcheck` is asked to do.
+/// The checked arguments of `kpromo sigcheck`.
 #[derive(Clone, Debug)]
 pub(crate) struct SigcheckArgs {
     pub(crate) names: CheckedNames,
     pub(crate) confirm: bool,
-    /// The folder of thin manifests.
+    /// The directory of thin manifests.
     pub(crate) manifests: Option<PathBuf>,
     pub(crate) output: OutputForm,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) trust: TrustArgs,
     pub(crate) signing: SigningArgs,
 }
 
 impl SigcheckFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self) -> Result<SigcheckArgs, String> {
         let mut trust = self.trust.resolve()?;
         let signing = self.signer.resolve(&mut trust)?;
@@ -140,7 +140,7 @@ fn listed(from: Option<i64>, to: Option<i64>, limit: Option<i64>) -> Result<List
     let (from_days, to_days) = (from.unwrap_or(FROM_DAYS), to.unwrap_or(0));
     for (flag, days) in [("--from-days", from_days), ("--to-days", to_days)] {
         if !(0..=DAYS_MAX).contains(&days) {
-            return Err(format!("{flag} is from 0 to {DAYS_MAX}, not {days}"));
+            return Err(format!("{flag} must be from 0 to {DAYS_MAX}, not {days}"));
         }
     }
     if from_days < to_days {
@@ -149,7 +149,7 @@ fn listed(from: Option<i64>, to: Option<i64>, limit: Option<i64>) -> Result<List
              --to-days {from_days}"
         ));
     }
-    let limit = usize::try_from(limit.unwrap_or(0)).map_err(|_| "--limit is not negative".to_owned())?;
+    let limit = usize::try_from(limit.unwrap_or(0)).map_err(|_| "--limit must not be negative".to_owned())?;
     let (limit, days_are_given) = (Some(limit).filter(|limit| *limit > 0), from.is_some() || to.is_some());
     Ok(Listed { from_days, to_days, days_are_given, limit })
 }

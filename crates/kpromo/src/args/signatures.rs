@@ -1,4 +1,4 @@
-//! Flags about signatures: whose count, and who signs. The files that they name are read in [`crate::identities`].
+//! Flags about trusted signers and the signer. [`crate::identities`] reads the files that they name.
 
 use std::ffi::OsString;
 
@@ -15,37 +15,38 @@ use crate::choice::{
 const SIGNING: &str = "Signing";
 const VERIFICATION: &str = "Verification";
 
-/// Whose signatures count, of every command that verifies.
+/// The flags about trusted signers, for all commands that verify.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct TrustFlags {
-    /// Required identity of the signer: an e-mail address or a URI, compared as a whole. Default below Kubernetes' production
+    /// Required identity of the signer: an e-mail address or a URI that must match exactly. Default below Kubernetes' production
     /// path: krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
     #[arg(long, help_heading = VERIFICATION, value_name = "IDENTITY")]
     certificate_identity: Option<String>,
-    /// Required identity of the signer as a regular expression (RE2) that matches the whole identity.
+    /// Required identity of the signer, as a regular expression (RE2) that must match the whole identity.
     #[arg(long, help_heading = VERIFICATION, value_name = "REGEXP")]
     certificate_identity_regexp: Option<String>,
-    /// Required issuer of that identity. Default below Kubernetes' production path: Google's (accounts.google.com).
+    /// Required issuer of the identity. Default below Kubernetes' production path: Google's (accounts.google.com).
     #[arg(long, help_heading = VERIFICATION, value_name = "URL")]
     certificate_oidc_issuer: Option<String>,
-    /// Required issuer as a regular expression (RE2) that matches the whole URL.
+    /// Required issuer, as a regular expression (RE2) that must match the whole URL.
     #[arg(long, help_heading = VERIFICATION, value_name = "REGEXP")]
     certificate_oidc_issuer_regexp: Option<String>,
     /// Public key (PEM) to verify signatures with, instead of certificates.
     #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     verification_key: Option<OsString>,
-    /// Trusted root (trusted_root.json) of a private Sigstore instance. Default: the public-good instance's, fetched by TUF.
+    /// Trusted root (trusted_root.json) of a private Sigstore instance. Default: that of the public-good instance, fetched by
+    /// TUF.
     #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     trusted_root: Option<OsString>,
     /// TUF repository of a private Sigstore instance.
     #[arg(long, help_heading = VERIFICATION, value_name = "URL")]
     tuf_mirror: Option<String>,
-    /// First root.json of the TUF repository; it is trusted without verification.
+    /// Initial root.json of the TUF repository, which is trusted without verification.
     #[arg(long, help_heading = VERIFICATION, value_name = "FILE", value_parser = OsStringValueParser::new())]
     tuf_root: Option<OsString>,
 }
 
-/// Who signs, of `kpromo cip`.
+/// The flags about signing of `kpromo cip`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SigningFlags {
     /// Sign promoted images and attach promotion records.
@@ -61,25 +62,26 @@ pub(crate) struct SigningFlags {
     summary_signer_account: Option<String>,
 }
 
-/// The signer and the form of signatures, of every command that signs.
+/// The flags about the signer and the signature format, for all commands that sign.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SignerFlags {
     /// Required signing identity; empty accepts any. Default below Kubernetes' production path:
     /// krel-trust@k8s-releng-prod.iam.gserviceaccount.com.
     #[arg(long, help_heading = SIGNING, value_name = "ACCOUNT")]
     signer_account: Option<String>,
-    /// File with the ID token to sign with; - reads standard input. Default: SIGSTORE_ID_TOKEN, GitHub Actions, Google
-    /// credentials or a projected token, whichever is found first.
+    /// File with the ID token to sign with; - reads standard input. Default: the first one found in SIGSTORE_ID_TOKEN, GitHub
+    /// Actions, Google credentials or a projected token.
     #[arg(long, help_heading = SIGNING, value_name = "FILE|-", value_parser = OsStringValueParser::new())]
     identity_token: Option<OsString>,
-    /// Private key (PEM) to sign with, instead of certificates. COSIGN_PASSWORD decrypts keys of cosign.
+    /// Private key (PEM) to sign with, instead of certificates. COSIGN_PASSWORD has the password of a cosign key.
     #[arg(long, help_heading = SIGNING, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_key: Option<OsString>,
-    /// Services to sign with (signing_config.json). Default: the public-good instance's; signatures of a key are not logged.
+    /// Services to sign with (signing_config.json). Default: those of the public-good instance. Without it, signatures by a key
+    /// are not logged.
     #[arg(long, help_heading = SIGNING, value_name = "FILE", value_parser = OsStringValueParser::new())]
     signing_config: Option<OsString>,
-    /// Form of signatures: tag, bundle, both, or auto (the tag, and a bundle on every manifest that has or gets another bundle,
-    /// so that every version of cosign accepts it). Default: auto.
+    /// Signature format: tag, bundle, both, or auto (a tag, plus a bundle for every manifest that has other bundles, so that
+    /// every version of cosign accepts the signature). Default: auto.
     #[arg(long, help_heading = SIGNING, value_parser = format(), value_name = "FORM")]
     signature_format: Option<SignatureFormat>,
     /// Number of images signed or attested at the same time, 1 to 1000. Default: 50.
@@ -88,10 +90,10 @@ pub(crate) struct SignerFlags {
 }
 
 impl TrustFlags {
-    /// What the flags choose.
+    /// Returns the choices.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(super) fn resolve(self) -> Result<TrustArgs, String> {
         let identity = pattern(
             ("--certificate-identity", self.certificate_identity),
@@ -111,10 +113,10 @@ impl TrustFlags {
             tuf_root: path(self.tuf_root),
         };
         if args.verification_key.is_some() && args.names_signer() {
-            return Err("--verification-key and the flags --certificate-… exclude each other".to_owned());
+            return Err("--verification-key and the flags --certificate-… cannot be used together".to_owned());
         }
         if args.trusted_root.is_some() && (args.tuf_mirror.is_some() || args.tuf_root.is_some()) {
-            return Err("--trusted-root excludes --tuf-mirror and --tuf-root".to_owned());
+            return Err("--trusted-root cannot be used with --tuf-mirror or --tuf-root".to_owned());
         }
         if args.tuf_mirror.is_some() && args.tuf_root.is_none() {
             return Err("--tuf-mirror needs --tuf-root, the first root.json of that repository".to_owned());
@@ -124,10 +126,10 @@ impl TrustFlags {
 }
 
 impl SigningFlags {
-    /// What the flags choose: nothing where signing is declined. The signing configuration goes to `trust`.
+    /// Returns the choices, or `None` with `--sign=false`. The signing configuration is stored in `trust`.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(super) fn resolve(self, trust: &mut TrustArgs) -> Result<Option<SigningArgs>, String> {
         let args = SigningArgs {
             summaries: self.verification_summaries,
@@ -153,10 +155,10 @@ impl SigningFlags {
 }
 
 impl SignerFlags {
-    /// What the flags choose. The signing configuration goes to `trust`.
+    /// Returns the choices. The signing configuration is stored in `trust`.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(super) fn resolve(self, trust: &mut TrustArgs) -> Result<SigningArgs, String> {
         trust.signing_config = path(self.signing_config);
         let token = path(self.identity_token).map(|file| match file.as_os_str() == "-" {
@@ -173,13 +175,13 @@ impl SignerFlags {
             summary_account: None,
         };
         if args.key.is_some() && args.token.is_some() {
-            return Err("--signing-key and --identity-token exclude each other".to_owned());
+            return Err("--signing-key and --identity-token cannot be used together".to_owned());
         }
         match &args.account {
             Some(Account::Named(_)) if args.key.is_some() => {
-                Err("--signing-key and --signer-account exclude each other".to_owned())
+                Err("--signing-key and --signer-account cannot be used together".to_owned())
             }
-            // In a script this may be a variable that is not set.
+            // In a script this may be an unset variable.
             Some(Account::Any) if args.key.is_some() => {
                 tracing::warn!("--signer-account has no effect with --signing-key: a key has no account");
                 Ok(SigningArgs { account: None, ..args })
@@ -192,7 +194,8 @@ impl SignerFlags {
 /// Returns the flags about the signer that are given. They have no effect if nothing is signed.
 fn without_effect(args: &SigningArgs) -> impl Iterator<Item = &'static str> {
     let given = [
-        // Scripts for several environments name the account always, and decline to sign in some of them. An empty name is none.
+        // Scripts for several environments may always set the account, and turn signing off in some of them. An empty value
+        // counts as not set.
         ("--signer-account", matches!(args.account, Some(Account::Named(_)))),
         ("--signing-key", args.key.is_some()),
         ("--identity-token", args.token.is_some()),
@@ -202,13 +205,13 @@ fn without_effect(args: &SigningArgs) -> impl Iterator<Item = &'static str> {
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag))
 }
 
-/// A pattern from the flag with the text or the flag with the expression.
+/// Returns the pattern of the exact flag or of the `-regexp` flag.
 fn pattern(
     (exact_flag, exact): (&'static str, Option<String>),
     (place, regex): (&'static str, Option<String>),
 ) -> Result<Option<PatternText>, String> {
     match (text(exact), text(regex)) {
-        (Some(_), Some(_)) => Err(format!("{exact_flag} and {place} exclude each other")),
+        (Some(_), Some(_)) => Err(format!("{exact_flag} and {place} cannot be used together")),
         (Some(exact), None) => Ok(Some(PatternText::Exact(exact))),
         (None, Some(text)) => Ok(Some(PatternText::Regex { place, text })),
         (None, None) => Ok(None),
@@ -216,7 +219,7 @@ fn pattern(
 }
 
 fn format() -> impl TypedValueParser<Value = SignatureFormat> {
-    // The names are those that are understood, so the default is never taken.
+    // clap accepts only known names, so the default is never used.
     PossibleValuesParser::new(SIGNATURE_FORMATS).map(|name| signature_format(&name).unwrap_or_default())
 }
 
@@ -255,15 +258,15 @@ mod tests {
         assert_eq!(trust.identity, Some(PatternText::Exact("a@b.c".to_owned())));
         for kind in ["identity", "oidc-issuer"] {
             let both = format!("--certificate-{kind} a --certificate-{kind}-regexp b");
-            assert!(with(&both).unwrap_err().contains("exclude each other"), "{kind}");
+            assert!(with(&both).unwrap_err().contains("cannot be used together"), "{kind}");
         }
     }
 
     #[test]
     fn flags_that_contradict_or_lack_one_another_are_usage_errors() {
         for (flags, expected) in [
-            ("--signing-key k --identity-token t", "exclude each other"),
-            ("--signing-key k --signer-account a@b.c", "exclude each other"),
+            ("--signing-key k --identity-token t", "cannot be used together"),
+            ("--signing-key k --signer-account a@b.c", "cannot be used together"),
             ("--sign=false --verification-summaries", "--sign=false signs nothing"),
             ("--verification-key k --certificate-identity a", "--verification-key"),
             ("--trusted-root r --signing-config s --tuf-mirror https://x --tuf-root y", "--trusted-root"),

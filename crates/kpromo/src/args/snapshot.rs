@@ -34,7 +34,7 @@ Examples:
 Exit codes: 0 compared · 1 with --exit-code, they differ · 2 usage · 10 invalid file or configuration ·
 20 registry unavailable or unknown · 130 interrupted";
 
-/// Flags of `kpromo snapshot`, as they are written.
+/// The flags of `kpromo snapshot`.
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = EXAMPLES,
@@ -43,25 +43,25 @@ Exit codes: 0 compared · 1 with --exit-code, they differ · 2 usage · 10 inval
     subcommand_negates_reqs = true
 )]
 pub(crate) struct SnapshotFlags {
-    /// Registry, or the part of it below a path: HOST[/PATH].
+    /// Registry, or a path in it: HOST[/PATH].
     #[arg(required = true, value_name = "REGISTRY", value_parser = registry)]
     registry: Option<RegistryRoot>,
-    /// Show what this plain manifest promotes to the registry, without reading the registry.
+    /// Print what this plain manifest promotes to the registry, without reading the registry.
     #[arg(long, help_heading = "Manifests", value_name = "FILE", value_parser = OsStringValueParser::new())]
     manifest: Option<OsString>,
-    /// Show what the thin manifests in this folder promote to the registry, without reading the registry.
+    /// Print what the thin manifests in this directory promote to the registry, without reading the registry.
     #[arg(long, help_heading = "Manifests", value_name = "DIR", value_parser = OsStringValueParser::new())]
     thin_manifest_dir: Option<OsString>,
-    /// Only digests with this tag.
+    /// Only include digests with this tag.
     #[arg(long, help_heading = "Content", value_name = "TAG")]
     tag: Option<Tag>,
-    /// Leave out untagged digests that an index in the registry lists.
+    /// Omit untagged digests that an index in the registry lists.
     #[arg(long, help_heading = "Content")]
     minimal: bool,
     /// Format of the snapshot. Default: yaml.
     #[arg(long, help_heading = "Output", value_enum, ignore_case = true, value_name = "FORMAT")]
     output: Option<OutputFormat>,
-    /// Stop after this time, as if interrupted: "90s", "2h 30m".
+    /// Stop after this time, as on an interrupt, for example "90s" or "2h 30m".
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
@@ -73,24 +73,24 @@ pub(crate) struct SnapshotFlags {
 /// Commands about snapshots.
 #[derive(Clone, Debug, Subcommand)]
 enum SnapshotCommand {
-    /// Show what one snapshot has and another has not.
+    /// Compare two snapshots.
     Diff(DiffFlags),
 }
 
-/// Flags of `kpromo snapshot diff`, as they are written.
+/// The flags of `kpromo snapshot diff`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = DIFF_EXAMPLES, args_override_self = true)]
 struct DiffFlags {
-    /// First snapshot: a file that exists (YAML, CSV or JSON), or else a registry.
+    /// First snapshot: an existing file (YAML, CSV or JSON), or a registry.
     #[arg(value_name = "A", value_parser = OsStringValueParser::new())]
     first: OsString,
-    /// Second snapshot.
+    /// Second snapshot: a file or a registry.
     #[arg(value_name = "B", value_parser = OsStringValueParser::new())]
     second: OsString,
-    /// Only digests with this tag.
+    /// Only include digests with this tag.
     #[arg(long, help_heading = "Content", value_name = "TAG")]
     tag: Option<Tag>,
-    /// Leave out untagged digests that an index in the registry lists. Applies to registries, not to files.
+    /// Omit untagged digests that an index in the registry lists. Applies to registries, not to files.
     #[arg(long, help_heading = "Content")]
     minimal: bool,
     /// Format of the differences.
@@ -99,7 +99,7 @@ struct DiffFlags {
     /// Exit with 1 if the snapshots differ.
     #[arg(long, help_heading = "Output")]
     exit_code: bool,
-    /// Stop after this time, as if interrupted: "90s", "2h 30m".
+    /// Stop after this time, as on an interrupt, for example "90s" or "2h 30m".
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     #[command(flatten)]
@@ -109,7 +109,7 @@ struct DiffFlags {
 /// The flags of `kpromo cip` that ask for a snapshot.
 #[derive(Clone, Debug, Args)]
 pub(super) struct CipSnapshotFlags {
-    /// Print all images of this registry, and promote nothing. See also: kpromo snapshot.
+    /// Print all images in this registry, and promote nothing. See also: kpromo snapshot.
     #[arg(
         long,
         help_heading = "Snapshots",
@@ -127,7 +127,7 @@ pub(super) struct CipSnapshotFlags {
         hide_default_value = true
     )]
     manifest_based_snapshot_of: String,
-    /// Only digests with this tag in the snapshot.
+    /// Print only digests with this tag.
     #[arg(
         long,
         help_heading = "Snapshots",
@@ -136,7 +136,7 @@ pub(super) struct CipSnapshotFlags {
         hide_default_value = true
     )]
     snapshot_tag: String,
-    /// Leave untagged digests that an index in the registry lists out of the snapshot. The registry is read.
+    /// Omit untagged digests that an index in the registry lists. Reads the registry.
     #[arg(long, help_heading = "Snapshots", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     minimal_snapshot: bool,
     /// Format of the snapshot. Default: yaml.
@@ -159,12 +159,12 @@ pub(crate) enum DiffFormat {
     Json,
 }
 
-/// What a snapshot is taken of.
+/// The source of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotSource {
     /// The registry.
     Registry,
-    /// What manifests promote to the registry. `strict`: invalid entries of thin manifests are an error.
+    /// The images that manifests promote to the registry. With `strict`, invalid entries in thin manifests are an error.
     Manifests { manifests: ManifestSource, limit: Limit, strict: bool },
 }
 
@@ -173,12 +173,12 @@ pub(crate) enum SnapshotSource {
 pub(crate) struct SnapshotArgs {
     pub(crate) registry: RegistryRoot,
     pub(crate) source: SnapshotSource,
-    /// Whether flags name manifests that are not read.
+    /// Whether there are manifests that are ignored.
     pub(crate) ignores_manifests: bool,
     pub(crate) tag: Option<Tag>,
     pub(crate) minimal: bool,
     pub(crate) format: Format,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
 }
@@ -192,12 +192,12 @@ pub(crate) struct DiffArgs {
     pub(crate) minimal: bool,
     pub(crate) format: DiffFormat,
     pub(crate) exit_code: bool,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) timeout: Option<Duration>,
 }
 
-/// What `kpromo snapshot` is asked to do.
+/// The checked arguments of `kpromo snapshot`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SnapshotTask {
     Print(SnapshotArgs),
@@ -215,10 +215,10 @@ impl From<OutputFormat> for Format {
 }
 
 impl SnapshotFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they contradict one another, or name neither a file nor a registry.
+    /// Returns an error if flags contradict each other, or if a side is neither a file nor a registry.
     pub(crate) fn resolve(self) -> Result<SnapshotTask, String> {
         let config = self.config.resolve()?;
         if let Some(SnapshotCommand::Diff(flags)) = self.command {
@@ -226,11 +226,11 @@ impl SnapshotFlags {
                 && (self.manifest.is_none() && self.thin_manifest_dir.is_none() && self.tag.is_none())
                 && (self.output.is_none() && self.timeout.is_none() && config.is_none());
             if !is_alone {
-                return Err("the arguments of `kpromo snapshot diff` stand after `diff`".to_owned());
+                return Err("write the arguments of `kpromo snapshot diff` after `diff`".to_owned());
             }
             return flags.resolve().map(SnapshotTask::Diff);
         }
-        let registry = self.registry.ok_or("a registry is needed")?;
+        let registry = self.registry.ok_or("a registry is required")?;
         let source = match manifests(self.manifest, self.thin_manifest_dir)? {
             None => SnapshotSource::Registry,
             Some(manifests) => SnapshotSource::Manifests { manifests, limit: Limit::None, strict: false },
@@ -254,7 +254,7 @@ impl DiffFlags {
         if let (Side::File(first), Side::File(second)) = (&first, &second)
             && is_same_pipe(first, second)
         {
-            return Err("A and B are the same pipe, which can be read once only".to_owned());
+            return Err("A and B are the same pipe, which can be read only once".to_owned());
         }
         Ok(DiffArgs {
             first,
@@ -269,26 +269,26 @@ impl DiffFlags {
     }
 }
 
-/// What is asked of `kpromo cip` beside a snapshot.
+/// The other flags of `kpromo cip` together with a snapshot.
 pub(super) struct Beside {
     pub(super) manifests: Option<ManifestSource>,
     pub(super) limit: Limit,
     pub(super) strict: bool,
     pub(super) config: Option<PathBuf>,
     pub(super) timeout: Option<Duration>,
-    /// The flags that a snapshot excludes.
+    /// The flags that cannot be used with a snapshot.
     pub(super) excluded: Option<&'static str>,
 }
 
 impl CipSnapshotFlags {
-    /// The flag that asks for a snapshot, if there is one.
+    /// Returns the flag that requests a snapshot, if there is one.
     ///
     /// # Errors
-    /// When other flags are about a snapshot, and none is asked for.
+    /// Returns an error if there are flags for a snapshot, but no flag requests one.
     pub(super) fn asked(&self) -> Result<Option<&'static str>, String> {
         match (self.snapshot.is_empty(), self.manifest_based_snapshot_of.is_empty()) {
             (false, false) => {
-                Err("--snapshot and --manifest-based-snapshot-of exclude each other".to_owned())
+                Err("--snapshot and --manifest-based-snapshot-of cannot be used together".to_owned())
             }
             (false, true) => Ok(Some("--snapshot")),
             (true, false) => Ok(Some("--manifest-based-snapshot-of")),
@@ -308,13 +308,15 @@ impl CipSnapshotFlags {
         }
     }
 
-    /// The snapshot that the flags ask for.
+    /// Returns the requested snapshot.
     ///
     /// # Errors
-    /// When they contradict one another, or name no registry.
+    /// Returns an error if flags contradict each other, or if there is no registry.
     pub(super) fn resolve(self, flag: &'static str, beside: Beside) -> Result<SnapshotArgs, String> {
         if let Some(excluded) = beside.excluded {
-            return Err(format!("{flag} and {excluded} exclude each other: a snapshot promotes nothing"));
+            return Err(format!(
+                "{flag} and {excluded} cannot be used together: a snapshot promotes nothing"
+            ));
         }
         let is_of_manifests = self.snapshot.is_empty();
         let mut ignored = false;
@@ -325,7 +327,7 @@ impl CipSnapshotFlags {
                 ignored = manifests.is_some() || beside.limit != Limit::None;
                 SnapshotSource::Registry
             }
-            (true, None) => return Err("one of --manifest and --thin-manifest-dir is needed".to_owned()),
+            (true, None) => return Err("--manifest or --thin-manifest-dir is required".to_owned()),
             (true, Some(manifests)) => {
                 SnapshotSource::Manifests { manifests, limit: beside.limit, strict: beside.strict }
             }
@@ -412,7 +414,7 @@ mod tests {
         }
     }
 
-    /// The snapshot that `kpromo cip` is asked for.
+    /// Returns the snapshot that flags of `kpromo cip` request.
     fn cip(flags: &str) -> Result<Option<SnapshotArgs>, String> {
         let words = ["kpromo", "cip"].into_iter().chain(flags.split_whitespace());
         let (cli, _) = Cli::read(words).map_err(|error| error.to_string())?;
@@ -441,14 +443,14 @@ mod tests {
     #[test]
     fn a_snapshot_excludes_what_only_a_promotion_does_and_its_flags_need_one() {
         for (flags, expected) in [
-            ("--snapshot r --confirm", "exclude"),
-            ("--snapshot r --parse-only", "exclude"),
-            ("--snapshot r --report f", "exclude"),
-            ("--snapshot r --vuln-severity-threshold 1", "exclude"),
-            ("--snapshot r --manifest-based-snapshot-of r", "exclude each other"),
+            ("--snapshot r --confirm", "cannot be used together"),
+            ("--snapshot r --parse-only", "cannot be used together"),
+            ("--snapshot r --report f", "cannot be used together"),
+            ("--snapshot r --vuln-severity-threshold 1", "cannot be used together"),
+            ("--snapshot r --manifest-based-snapshot-of r", "cannot be used together"),
             ("--snapshot R/A", "--snapshot: `A`"),
             ("--snapshot r --snapshot-tag a/b", "--snapshot-tag"),
-            ("--manifest-based-snapshot-of r", "one of --manifest"),
+            ("--manifest-based-snapshot-of r", "--manifest or"),
             ("--manifest m.yaml --minimal-snapshot", "needs --snapshot"),
             ("--manifest m.yaml --snapshot-tag x", "needs --snapshot"),
             ("--manifest m.yaml --output yaml", "needs --snapshot"),

@@ -1,4 +1,4 @@
-//! Values as they are written.
+//! Parsers of values.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-/// The value name of flags that are true or false. Such a flag is read as on the command lines of Go.
+/// The value name of boolean flags, which are parsed like those of Go.
 pub(super) const BOOL: &str = "BOOL";
 
-// In scripts an empty value is a variable that is not set, and means that the flag is not given.
+// An empty value counts as not set, because in scripts it usually comes from an unset variable.
 
-/// A path that is given.
+/// Returns a path, or `None` if it is empty.
 pub(super) fn path(text: Option<OsString>) -> Option<PathBuf> {
     text.filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
-/// Whether a path means standard input or standard output.
+/// Returns whether a path stands for standard input or standard output.
 pub(super) fn is_standard(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// A text that is given.
+/// Returns a text, or `None` if it is empty.
 pub(super) fn text(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Truth as Go's `strconv.ParseBool` has it.
+/// Parses a boolean like Go's `strconv.ParseBool`.
 pub(super) fn go_bool() -> impl TypedValueParser<Value = bool> {
     PossibleValuesParser::new([
         "true", "false", "t", "f", "1", "0", "T", "F", "TRUE", "FALSE", "True", "False",
@@ -34,7 +34,7 @@ pub(super) fn go_bool() -> impl TypedValueParser<Value = bool> {
     .map(|text| matches!(text.as_str(), "true" | "t" | "1" | "T" | "TRUE" | "True"))
 }
 
-/// A number of bytes, with a unit as Kubernetes writes it: Ki, Mi, Gi, Ti.
+/// Parses a number of bytes with a Kubernetes unit: Ki, Mi, Gi, Ti.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let shift = match text[digits.len()..].trim_end_matches('B') {
@@ -47,28 +47,28 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     };
     let bytes =
         digits.parse::<u64>().ok().zip(shift).and_then(|(number, shift)| number.checked_mul(1 << shift));
-    bytes.ok_or_else(|| "a number of bytes is expected, such as 500Mi or 2Gi".to_owned())
+    bytes.ok_or_else(|| "expected a number of bytes, such as 500Mi or 2Gi".to_owned())
 }
 
-/// A part of a hundred.
+/// Parses a percentage.
 pub(super) fn percent(text: &str) -> Result<f64, String> {
     let percent = text.parse().ok().filter(|percent| (0.0..=100.0).contains(percent));
-    percent.ok_or_else(|| "a number from 0 to 100 is expected".to_owned())
+    percent.ok_or_else(|| "expected a number from 0 to 100".to_owned())
 }
 
-/// A length of time as people write it.
+/// Parses a duration such as `2h 30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
     match Duration::try_from(duration) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
-        Ok(_) | Err(_) => Err("a time above zero is expected".to_owned()),
+        Ok(_) | Err(_) => Err("expected a duration greater than zero".to_owned()),
     }
 }
 
-/// A number of seconds, or a length of time as people write it.
+/// Parses a number of seconds, or a duration such as `2m 30s`.
 pub(super) fn seconds_or_duration(text: &str) -> Result<Duration, String> {
     match text.parse::<u64>() {
-        Ok(0) => Err("a time above zero is expected".to_owned()),
+        Ok(0) => Err("expected a duration greater than zero".to_owned()),
         Ok(seconds) => Ok(Duration::from_secs(seconds)),
         Err(_) => duration(text),
     }

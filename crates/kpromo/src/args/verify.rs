@@ -24,7 +24,7 @@ Examples:
 Exit codes: 0 all signed · 2 usage · 10 invalid configuration · 12 some not signed ·
 20 registry or trusted root unavailable";
 
-/// Flags of `kpromo verify`, as they are written.
+/// The flags of `kpromo verify`.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct VerifyFlags {
@@ -60,7 +60,7 @@ pub(crate) enum Form {
     Json,
 }
 
-/// What `kpromo verify` is asked to do.
+/// The checked arguments of `kpromo verify`.
 #[derive(Clone, Debug)]
 pub(crate) struct VerifyArgs {
     pub(crate) images: Vec<ImageName>,
@@ -70,16 +70,16 @@ pub(crate) struct VerifyArgs {
     pub(crate) repositories: Vec<Repository>,
     pub(crate) output: Form,
     pub(crate) platforms: bool,
-    /// The configuration; none: that of the environment, if any.
+    /// The path of the configuration. If `None`, that of the environment is used, if any.
     pub(crate) config: Option<PathBuf>,
     pub(crate) trust: TrustArgs,
 }
 
 impl VerifyFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// When they contradict one another.
+    /// Returns an error if flags contradict each other.
     pub(crate) fn resolve(self) -> Result<VerifyArgs, String> {
         Ok(VerifyArgs {
             images: self.images,

@@ -12,31 +12,31 @@ use super::value::{BOOL, go_bool, path};
 
 const VULNERABILITIES: &str = "Vulnerabilities";
 
-/// Flags about vulnerabilities, of `kpromo cip`.
+/// The flags of `kpromo cip` about vulnerabilities.
 #[derive(Clone, Debug, Args)]
 pub(super) struct VulnFlags {
-    /// Scan all images that the manifests name, report vulnerabilities of this severity and above that have a fix, and stop:
-    /// nothing is promoted. 0 any, 1 minimal, 2 low, 3 medium, 4 high, 5 critical; -1 does not scan.
+    /// Only scan the images in the manifests: report fixable vulnerabilities of this severity or higher, and promote nothing.
+    /// -1 off, 0 any, 1 minimal, 2 low, 3 medium, 4 high, 5 critical.
     #[arg(long, help_heading = VULNERABILITIES, value_name = "SEVERITY", default_value_t = -1, allow_negative_numbers = true)]
     vuln_severity_threshold: i64,
-    /// Vulnerability policy (YAML): images are promoted only if they pass it. With --vuln-severity-threshold it is the policy of the
-    /// scan, except for its threshold.
+    /// Vulnerability policy (YAML) that images must pass to be promoted. With --vuln-severity-threshold, the scan uses this
+    /// policy with the threshold of the flag.
     #[arg(long, help_heading = VULNERABILITIES, value_name = "FILE", value_parser = OsStringValueParser::new())]
     vuln_policy: Option<OsString>,
     /// Also count vulnerabilities without a fix.
     #[arg(long, help_heading = VULNERABILITIES, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     vuln_unfixed: bool,
-    /// Let images pass that have no finished scan. They are reported all the same.
+    /// Let images pass that have no finished scan. They are still reported.
     #[arg(long, help_heading = VULNERABILITIES, default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     allow_unscanned: bool,
-    /// Where vulnerabilities are known: `google` (Container Analysis), `attestations` on the images, the URL of a Grafeas server, or
-    /// a file or folder of reports (Trivy, Grype, SARIF, CycloneDX). Repeatable; all are asked. Default: google for Google's
-    /// registries, attestations for others.
+    /// Source of vulnerabilities: `google` (Container Analysis), `attestations` on the images, the URL of a Grafeas server, or
+    /// a file or directory with reports (Trivy, Grype, SARIF, CycloneDX). Repeatable. Default: google for Google's registries,
+    /// attestations for others.
     #[arg(long, help_heading = VULNERABILITIES, value_name = "SOURCE", action = Append)]
     vuln_source: Vec<String>,
 }
 
-/// What the flags choose about vulnerabilities.
+/// The choices about vulnerabilities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct VulnArgs {
     /// The threshold of a run that only scans.
@@ -44,27 +44,27 @@ pub(crate) struct VulnArgs {
     pub(crate) policy: Option<PathBuf>,
     pub(crate) counts_unfixed: bool,
     pub(crate) allows_unscanned: bool,
-    /// The sources, as they are written. If there are none, those of the policy.
+    /// The sources. If empty, those of the policy are used.
     pub(crate) sources: Vec<String>,
 }
 
 impl VulnFlags {
-    /// Whether the flags ask for a run that only scans.
+    /// Returns whether the run only scans.
     pub(super) fn is_scan(&self) -> bool {
         self.vuln_severity_threshold >= 0
     }
 
-    /// What the flags choose.
+    /// Returns the choices.
     ///
     /// # Errors
-    /// When the threshold is none, or flags have no effect.
+    /// Returns an error if the threshold is invalid, or if a flag has no effect.
     pub(super) fn resolve(self) -> Result<VulnArgs, String> {
         let only_scan = match self.vuln_severity_threshold {
             -1 => None,
             number => {
                 let threshold = u8::try_from(number).ok().and_then(Threshold::of_number);
                 let threshold =
-                    threshold.ok_or("--vuln-severity-threshold is from -1 (off) to 5 (critical)")?;
+                    threshold.ok_or("--vuln-severity-threshold must be from -1 (off) to 5 (critical)")?;
                 Some(threshold)
             }
         };

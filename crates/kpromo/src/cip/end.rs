@@ -19,9 +19,9 @@ pub(super) enum End {
     DryRun(Prepared),
     /// There is nothing to write.
     NothingToDo(Prepared),
-    /// The requested plan file cannot be written, so nothing was begun.
+    /// The plan file cannot be written, so nothing was started.
     Unwritten(Prepared),
-    /// The images were scanned, and nothing else was asked for.
+    /// The run only scanned images.
     Surveyed(Survey),
     /// The plan was carried out.
     Finished(Attested),
@@ -34,14 +34,14 @@ const INTERRUPTED: &str = "interrupted";
 /// The outcome of a run that has nothing to do.
 const NOTHING_TO_DO: &str = "nothing-to-do";
 
-/// What remains to be done for a plan, as far as is known.
+/// The remaining work of a plan, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owed {
-    /// Images, tags, signatures or records are owed, or something cannot be done.
+    /// Images, tags, signatures or records are missing, or something cannot be done.
     Something,
-    /// No images or tags are owed. Not all signatures and records have been looked at.
+    /// No images or tags are missing. Not all signatures and records have been checked.
     Unknown,
-    /// Nothing is owed: a confirmed run would not write.
+    /// Nothing is missing: a confirmed run would not write.
     Nothing,
 }
 
@@ -58,7 +58,7 @@ fn owed(plan: &Plan) -> Owed {
     }
 }
 
-/// What a run met beside its work.
+/// Further results of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Circumstances {
     /// The number of invalid entries that were left out of the manifests.
@@ -103,7 +103,7 @@ pub(super) fn finish(
             print_skipped(report);
             match exit {
                 _ if outcome_word == INTERRUPTED => {
-                    print_error(&format!("{stopped}; the same command does the rest"));
+                    print_error(&format!("{stopped}; run the same command again to finish"));
                 }
                 Exit::Partial if !report.all_failures(plan).is_empty() => {
                     print_help("run the same command again: it promotes only what is missing");
@@ -142,13 +142,13 @@ pub(super) fn finish(
     exit
 }
 
-/// Prints the vulnerabilities that were found: all, if nothing else was asked for, or their numbers.
+/// Prints the vulnerabilities: all of them if the run only scans, otherwise a summary.
 fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
     if let End::Surveyed(Survey { images, failed }) = end {
         print(&scan_table(images, args.verbose));
         for (image, why) in failed {
             let (error, name) =
-                (format!("it cannot be told whether it has vulnerabilities: {why}"), image.to_string());
+                (format!("cannot determine whether it has vulnerabilities: {why}"), image.to_string());
             let registry = Some(image.repository.host.as_str());
             ErrorLine { image: Some(&name), registry, ..ErrorLine::new(&error) }.print();
         }
@@ -159,12 +159,12 @@ fn print_scans(args: &CipArgs, end: &End, report: &ReportBuilder) {
 /// Prints the findings of a run that does not write.
 fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: usize) {
     if plan.edges().all().is_empty() {
-        let entry = if rejected > 0 { "no valid entry of the manifests" } else { "no manifest" };
+        let entry = if rejected > 0 { "no valid entry in the manifests" } else { "no manifest" };
         let there = args.shard.map_or_else(String::new, |shard| format!(" at a host of shard {shard}"));
         let why = match &args.limit {
-            Limit::None => format!("{entry} asks for an image{there}"),
+            Limit::None => format!("{entry} lists an image{there}"),
             Limit::ProwChange | Limit::Since(_) | Limit::Revision(_) => {
-                format!("{entry} asks for an image{there} that the earlier commit did not ask for")
+                format!("{entry} adds an image{there} since the base commit")
             }
         };
         print(&format!("Nothing to promote: {why}.\n"));
@@ -178,7 +178,7 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
     if not_looked_at > 0 {
         let images = counted(not_looked_at, "promoted image");
         print(&format!(
-            "not looked at: signatures and records of {images}; --check-signatures looks at them\n"
+            "not checked: signatures and records of {images}; use --check-signatures to check them\n"
         ));
     }
     print(match owed(plan) {
@@ -186,7 +186,10 @@ fn print_dry_run(args: &CipArgs, plan: &Plan, report: &ReportBuilder, rejected: 
         Owed::Unknown => "Nothing to copy or tag. This was a dry run: nothing was written.\n",
         Owed::Something if args.confirm => "Nothing was written.\n",
         Owed::Something if plan.is_empty() => "This was a dry run: nothing was written.\n",
-        Owed::Something => "This was a dry run: nothing was written. --confirm carries it out.\n",
+        Owed::Something => {
+            "This was a dry run: nothing was written. Run again with --confirm to apply \
+         the plan.\n"
+        }
     });
     print_skipped(report);
 }
@@ -232,8 +235,7 @@ fn is_complete(end: &End, report: &ReportBuilder) -> bool {
     report.has_written_nothing() && total.lost + total.failed + total.conflicts + total.late == 0
 }
 
-/// Returns the outcome as a word, and the exit code. `rejected` is the number of invalid entries that were left out of the
-/// manifests.
+/// Returns the outcome and the exit code. `rejected` is the number of invalid entries that were left out of the manifests.
 pub(super) fn outcome(end: &End, report: &ReportBuilder, rejected: usize) -> (&'static str, Exit) {
     let unreadable = plan_of(end).is_some_and(|plan| plan.failures().next().is_some());
     match end {

@@ -5,7 +5,7 @@ use promote::{Cache, CacheError};
 use crate::args::{CacheArgs, CipArgs};
 use crate::output::{check_file, check_folder};
 
-/// Checks that all output files can be written, before any registry is asked.
+/// Checks that all output files can be written, before the first request.
 pub(super) fn check_outputs(args: &CipArgs) -> Result<(), String> {
     args.output_plan.as_deref().map_or(Ok(()), |path| check_file(path, "plan"))?;
     crate::report::check(&args.report)?;
@@ -22,7 +22,7 @@ pub(super) fn open_cache(args: Option<&CacheArgs>) -> Result<Option<Cache>, Stri
             Ok(Some(cache))
         }
         Err(error @ CacheError::InUse(_)) => {
-            tracing::warn!("{error}: everything is asked");
+            tracing::warn!("{error}: this run reads every repository");
             Ok(None)
         }
         Err(error) => Err(error.to_string()),

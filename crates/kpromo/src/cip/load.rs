@@ -1,4 +1,4 @@
-//! What a run of `kpromo cip` reads before the first request: manifests and the change that limits them.
+//! Reads the manifests of a run, and the change that limits them, before the first request.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,7 +32,7 @@ pub(crate) fn load(
     limited(path, manifests, limit, environment)
 }
 
-/// What a run reads from manifests.
+/// The manifests of a run.
 pub(super) struct Loaded {
     /// The manifests, limited to the requested change.
     pub(super) manifests: Manifests,
@@ -43,14 +43,14 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    /// Returns the hosts of the shard that the run is, if it is one. All manifests decide, so that shards that compare with
+    /// Returns the hosts of the shard, if the run is one. They depend on all manifests, so that shards that compare with
     /// different commits agree.
     pub(super) fn shard(&self, args: &CipArgs, production: &Production) -> Option<ShardHosts> {
         let whole = self.whole.as_ref().unwrap_or(&self.manifests.manifests);
         args.shard.map(|shard| ShardHosts::new(shard, whole, production))
     }
 
-    /// Returns the hosts that every shard reads and none writes: those of staging.
+    /// Returns the staging hosts, which every shard reads and none writes.
     pub(super) fn staging(&self) -> BTreeSet<Host> {
         let manifests = &self.manifests.manifests;
         let destinations = manifests.iter().flat_map(|manifest| &manifest.destinations);
@@ -115,7 +115,7 @@ fn limited(
     })
 }
 
-/// Returns the number of rejected entries, as a text for a person.
+/// Formats the number of rejected entries.
 fn entries(rejected: &Diagnostics) -> String {
     match rejected.count() {
         1 => "1 entry or project".to_owned(),
@@ -123,7 +123,7 @@ fn entries(rejected: &Diagnostics) -> String {
     }
 }
 
-/// Says how many entries are invalid, as the beginning of a sentence.
+/// Formats the number of invalid entries, as the beginning of a sentence.
 pub(crate) fn invalid_entries(rejected: &Diagnostics) -> String {
     let verb = if rejected.count() == 1 { "is" } else { "are" };
     format!("{} of the manifests {verb} invalid", entries(rejected))

@@ -70,7 +70,7 @@ async fn attempt(args: &CipArgs, environment: &Environment, screen: &MultiProgre
     }
     let cache = check_outputs(args).and_then(|()| open_cache(args.cache.as_ref()));
     let cache = cache.map_err(|problem| invalid(&problem))?;
-    // An output may be standard output, which then holds nothing else. This has been found out now.
+    // At this point it is known whether a document goes to standard output, which then contains nothing else.
     tell_shard();
     let Connection { client, door, settings, .. } = connection;
     let report = Arc::new(ReportBuilder::default());
@@ -132,14 +132,14 @@ fn configure(
     };
     let mut trust_config = trust_config(args, &config, &signed, environment, &connection)?;
     let scans = scans(&args.vulnerabilities, &trust_config.verification, &connection)?;
-    // A run that only scans has no gate to pass.
+    // A run that only scans has no gate.
     if args.vulnerabilities.only_scan.is_none() {
         trust_config.verification.scans = scans.as_ref().map(|scans| scans.gate.clone());
     }
     Ok((trust_config, connection, scans))
 }
 
-/// Scans, if nothing else is asked for, or promotes.
+/// Scans or promotes.
 async fn work(
     args: &CipArgs,
     run: &Run,
@@ -193,7 +193,7 @@ async fn promote(args: &CipArgs, run: &Run, client: &Client, job: Job, trust_con
 /// Prints the plan, with its edges if it can be carried out, and writes the plan file if requested. Returns `false` if the file
 /// cannot be written.
 fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
-    // A run that is given up prints its error first, and the table below it. The result of a quiet run that writes is its summary.
+    // A failed run prints its error first, and then the table. A quiet run that writes prints only its summary.
     if is_cleared && !(args.quiet && args.confirm) {
         let (is_terminal, color) = (is_result_on_terminal(), has_result_color());
         let width = result_width();
@@ -201,7 +201,7 @@ fn show(args: &CipArgs, plan: &Plan, is_cleared: bool) -> bool {
             PlanShape { verbose: args.verbose, is_capped: is_terminal && !args.verbose, width, color };
         plan_open(plan, shape).for_each(|line| print(&line));
         if !args.confirm {
-            // Those of a run that writes are listed in its summary.
+            // The summary of a run that writes lists them.
             print(&failures(&ReportBuilder::default(), Some(plan)));
         }
         plan_edges(plan, shape).for_each(|line| print(&line));
@@ -230,6 +230,6 @@ pub(crate) async fn until_abandoned(
     stop: &CancellationToken,
     report: &ReportBuilder,
 ) {
-    let finishing = format!("finishing what is under way, for {} s at the most", GRACE.as_secs());
+    let finishing = format!("finishing work in progress, for up to {} s", GRACE.as_secs());
     interrupts.until_abandoned(timeout, stop, || report.has_writing_begun(), &finishing).await;
 }

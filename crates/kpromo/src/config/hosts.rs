@@ -63,7 +63,7 @@ impl HostEntry {
         let numbers = [("concurrency", self.concurrency), ("startConcurrency", self.start_concurrency)];
         for (name, number) in numbers {
             if number.is_some_and(|number| !(1..=1_000).contains(&number)) {
-                return Err(format!("`{name}` is from 1 to 1000"));
+                return Err(format!("`{name}` must be from 1 to 1000"));
             }
         }
         let rates = [
@@ -73,20 +73,20 @@ impl HostEntry {
         ];
         for (name, rate) in rates {
             if rate.is_some_and(|rate| !(0.01..=100_000.0).contains(&rate)) {
-                return Err(format!("`{name}` is from 0.01 to 100000"));
+                return Err(format!("`{name}` must be from 0.01 to 100000"));
             }
         }
         if self.start_burst.is_some_and(|burst| !(1.0..=100_000.0).contains(&burst)) {
-            return Err("`startBurst` is from 1 to 100000".to_owned());
+            return Err("`startBurst` must be from 1 to 100000".to_owned());
         }
         let times = [("patienceSeconds", self.patience_seconds), ("answerSeconds", self.answer_seconds)];
         for (name, seconds) in times {
             if seconds.is_some_and(|seconds| !(1..=3_600).contains(&seconds)) {
-                return Err(format!("`{name}` is from 1 to 3600"));
+                return Err(format!("`{name}` must be from 1 to 3600"));
             }
         }
         if self.upload_chunk_mebibytes.is_some_and(|size| !(1..=64).contains(&size)) {
-            return Err("`uploadChunkMebibytes` is from 1 to 64".to_owned());
+            return Err("`uploadChunkMebibytes` must be from 1 to 64".to_owned());
         }
         self.token_hosts
             .iter()

@@ -73,11 +73,11 @@ impl Default for ProductionEntry {
 pub(crate) enum InvalidConfig {
     /// The file or the flag, and the problem.
     Value { place: String, problem: String },
-    /// A fault at a place of a file.
+    /// An error at a position in a file.
     Fault(Box<Diagnostic>),
 }
 
-/// Writes the place and the problem; of a fault also the line, in colors if standard error has them.
+/// Writes the position and the problem, with the line of the file, in colors if standard error has them.
 impl fmt::Display for InvalidConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -132,10 +132,10 @@ impl Config {
     /// Reads and checks a file.
     pub(crate) fn read(path: &Path) -> Result<Self, InvalidConfig> {
         let text = String::from_utf8(read_bytes(path)?)
-            .map_err(|_| InvalidConfig::new(path, "not a text in UTF-8".to_owned()))?;
+            .map_err(|_| InvalidConfig::new(path, "not UTF-8 text".to_owned()))?;
         let mut config: Self = yaml::read(path, &text)?;
         config.check().map_err(|problem| InvalidConfig::new(path, problem))?;
-        // Relative paths in the file are relative to the folder of the file.
+        // Relative paths in the file are relative to the directory of the file.
         let folder = path.parent().unwrap_or(Path::new("."));
         let files = config.certificate_authorities.iter_mut();
         let files = files.chain(config.signing.files()).chain(config.verification.files());
@@ -151,7 +151,7 @@ impl Config {
         }
         self.other_hosts.check().map_err(|problem| format!("otherHosts: {problem}"))?;
         if let Some(field) = self.other_hosts.of_single_hosts() {
-            return Err(format!("otherHosts: `{field}` can be set for single hosts only"));
+            return Err(format!("otherHosts: `{field}` can only be set for individual hosts"));
         }
         self.signing.check().map_err(|problem| format!("signing: {problem}"))?;
         self.verification.check().map_err(|problem| format!("verification: {problem}"))?;
@@ -192,10 +192,9 @@ impl Config {
         }
         for file in &self.certificate_authorities {
             let pem = read_bytes(file)?;
-            // Without this check a wrong file would have no effect, and be noticed only when a host's certificate is not
-            // trusted.
+            // Without this check, an invalid file would be noticed only when a certificate is not trusted.
             if !pem.windows(CERTIFICATE.len()).any(|text| text == CERTIFICATE) {
-                return Err(InvalidConfig::new(file, "holds no certificate in PEM form".to_owned()));
+                return Err(InvalidConfig::new(file, "contains no PEM certificate".to_owned()));
             }
             settings.authorities.push(pem);
         }
@@ -223,7 +222,7 @@ mod tests {
     use super::*;
     use crate::choice::TokenFile;
 
-    /// Reads a configuration of a file. Returns an error as it is printed.
+    /// Reads a configuration file. Returns the printed form of an error.
     fn parse(text: &str) -> Result<Config, String> {
         let config: Config =
             yaml::read(Path::new("kpromo.yaml"), text).map_err(|fault| fault.render(false))?;
@@ -328,19 +327,25 @@ mod tests {
             ("production: { canonicalHost: '/' }", "registry host"),
             ("signing: { acount: a@b.c }", "acount"),
             ("signing: { format: cosign }", "cosign"),
-            ("signing: { maxOps: 0 }", "signing: `maxOps` is from 1 to 1000"),
+            ("signing: { maxOps: 0 }", "signing: `maxOps` must be from 1 to 1000"),
             ("signing: { key: '' }", "signing: `key` is empty"),
-            ("signing: { key: k, identityToken: t }", "`key` and `identityToken` exclude each other"),
-            ("signing: { key: k, account: a@b.c }", "`key` and `account` exclude each other"),
+            ("signing: { key: k, identityToken: t }", "`key` and `identityToken` cannot be used together"),
+            ("signing: { key: k, account: a@b.c }", "`key` and `account` cannot be used together"),
             ("verification: { identities: [] }", "identities"),
-            ("verification: { identity: a, identityRegexp: b }", "`identity` and `identityRegexp` exclude"),
-            ("verification: { key: k, issuer: i }", "`key` excludes"),
-            ("verification: { trustedRoot: r, tufMirror: m, tufRoot: t }", "`trustedRoot` excludes"),
+            (
+                "verification: { identity: a, identityRegexp: b }",
+                "`identity` and `identityRegexp` cannot be used together",
+            ),
+            ("verification: { key: k, issuer: i }", "`key` cannot be used with"),
+            (
+                "verification: { trustedRoot: r, tufMirror: m, tufRoot: t }",
+                "`trustedRoot` cannot be used with",
+            ),
             ("verification: { tufMirror: 'https://x' }", "`tufMirror` needs `tufRoot`"),
-            ("otherHosts: { plainHttp: true }", "`plainHttp` can be set for single hosts only"),
+            ("otherHosts: { plainHttp: true }", "`plainHttp` can only be set for individual hosts"),
             (
                 "otherHosts: { conditionalWrites: true }",
-                "`conditionalWrites` can be set for single hosts only",
+                "`conditionalWrites` can only be set for individual hosts",
             ),
         ] {
             let problem = parse(text).unwrap_err();

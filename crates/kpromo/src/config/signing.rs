@@ -70,13 +70,13 @@ impl SigningEntry {
             ("config", text(self.config.as_ref())),
         ])?;
         if self.key.is_some() && self.identity_token.is_some() {
-            return Err("`key` and `identityToken` exclude each other".to_owned());
+            return Err("`key` and `identityToken` cannot be used together".to_owned());
         }
         if self.key.is_some() && self.account.as_ref().is_some_and(|account| !account.is_empty()) {
-            return Err("`key` and `account` exclude each other".to_owned());
+            return Err("`key` and `account` cannot be used together".to_owned());
         }
         if self.max_ops.is_some_and(|number| !(1..=1_000).contains(&number)) {
-            return Err("`maxOps` is from 1 to 1000".to_owned());
+            return Err("`maxOps` must be from 1 to 1000".to_owned());
         }
         Ok(())
     }
@@ -112,17 +112,17 @@ impl VerificationEntry {
             ("tufRoot", text(self.tuf_root.as_ref())),
         ])?;
         if self.identity.is_some() && self.identity_regexp.is_some() {
-            return Err("`identity` and `identityRegexp` exclude each other".to_owned());
+            return Err("`identity` and `identityRegexp` cannot be used together".to_owned());
         }
         if self.issuer.is_some() && self.issuer_regexp.is_some() {
-            return Err("`issuer` and `issuerRegexp` exclude each other".to_owned());
+            return Err("`issuer` and `issuerRegexp` cannot be used together".to_owned());
         }
         let choice = self.choice();
         if choice.verification_key.is_some() && choice.names_signer() {
-            return Err("`key` excludes `identity` and `issuer`".to_owned());
+            return Err("`key` cannot be used with `identity` or `issuer`".to_owned());
         }
         if choice.trusted_root.is_some() && (choice.tuf_mirror.is_some() || choice.tuf_root.is_some()) {
-            return Err("`trustedRoot` excludes `tufMirror` and `tufRoot`".to_owned());
+            return Err("`trustedRoot` cannot be used with `tufMirror` or `tufRoot`".to_owned());
         }
         if choice.tuf_mirror.is_some() && choice.tuf_root.is_none() {
             return Err("`tufMirror` needs `tufRoot`".to_owned());

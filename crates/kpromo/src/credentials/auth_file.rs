@@ -69,10 +69,10 @@ impl AuthFile {
         let mut file = match serde_json::from_slice(bytes) {
             Ok(Value::Object(file)) => file,
             Ok(Value::Null) => return Ok(Self::default()),
-            Ok(_) => return Err("not a configuration: a JSON object is expected".to_owned()),
+            Ok(_) => return Err("not a docker configuration: expected a JSON object".to_owned()),
             Err(error) => {
                 return Err(format!(
-                    "not a configuration: invalid JSON at line {} column {}",
+                    "not a docker configuration: invalid JSON at line {} column {}",
                     error.line(),
                     error.column()
                 ));
@@ -88,7 +88,7 @@ impl AuthFile {
             Value::Null => Ok((Key::new(key), String::new())),
             _ => {
                 let key: String = key.chars().take(KEY_SHOWN).collect();
-                Err(format!("credHelpers, key {}: a string is expected", key.escape_debug()))
+                Err(format!("credHelpers, key {}: expected a string", key.escape_debug()))
             }
         });
         let helpers = helpers.collect::<Result<_, String>>()?;
@@ -170,7 +170,7 @@ impl Entry {
         let mut entry = match value {
             Value::Object(entry) => entry,
             Value::Null => return Ok(Self::default()),
-            _ => return Err("a JSON object is expected".to_owned()),
+            _ => return Err("expected a JSON object".to_owned()),
         };
         Ok(Self {
             auth: string(&mut entry, "auth")?,
@@ -196,8 +196,8 @@ impl Entry {
             (self.username.clone(), self.password.clone())
         } else {
             let bytes = STANDARD.decode(self.auth.trim()).map_err(|_| "`auth` is not base64")?;
-            let text = String::from_utf8(bytes).map_err(|_| "`auth` is not a user and a password")?;
-            let (user, password) = text.split_once(':').ok_or("`auth` is not a user and a password")?;
+            let text = String::from_utf8(bytes).map_err(|_| "`auth` is not a user name and a password")?;
+            let (user, password) = text.split_once(':').ok_or("`auth` is not a user name and a password")?;
             (user.to_owned(), password.trim_end_matches('\0').to_owned())
         };
         Ok(match (user.as_str(), password.is_empty()) {
@@ -220,7 +220,7 @@ fn object(from: &mut Map<String, Value>, name: &str) -> Result<BTreeMap<String, 
     match from.remove(name) {
         Some(Value::Object(object)) => Ok(object.into_iter().collect()),
         None | Some(Value::Null) => Ok(BTreeMap::new()),
-        Some(_) => Err(format!("{name}: a JSON object is expected")),
+        Some(_) => Err(format!("{name}: expected a JSON object")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The access to S3: variables of the environment, then the files of the AWS command line.
+//! S3 settings from environment variables and from the AWS CLI's files.
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,13 +10,13 @@ use url::Url;
 
 /// The maximum size of a file, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
-/// The profile of the files, unless the environment names one.
+/// The default profile.
 const DEFAULT_PROFILE: &str = "default";
-/// Settings of profiles whose credentials come from elsewhere. kpromo does not get these.
+/// Settings of profiles whose credentials come from elsewhere, which kpromo does not support.
 const ELSEWHERE: &[&str] =
     &["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"];
 
-/// What the environment says about the access to S3.
+/// The environment variables for S3.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AwsPlaces {
     /// `AWS_ACCESS_KEY_ID`.
@@ -39,7 +39,7 @@ pub(crate) struct AwsPlaces {
     pub(crate) home: Option<PathBuf>,
 }
 
-/// Returns how S3 is reached.
+/// Returns the S3 settings.
 ///
 /// # Errors
 /// Returns an error if a file cannot be read, if the profile does not exist or gets its credentials from elsewhere, or if the
@@ -50,7 +50,7 @@ pub(crate) fn s3_settings(places: &AwsPlaces) -> Result<S3Settings, String> {
     let credentials = places.credentials_file.clone().or_else(|| at_home("credentials"));
     let config = places.config_file.clone().or_else(|| at_home("config"));
     let mut settings = HashMap::new();
-    // Values of the credentials file win.
+    // The credentials file takes precedence.
     for (file, section) in [(&config, format!("profile {profile}")), (&credentials, profile.to_owned())] {
         let Some(text) = file.as_deref().map(read).transpose()?.flatten() else { continue };
         settings.extend(self::section(&text, &section));
@@ -59,7 +59,7 @@ pub(crate) fn s3_settings(places: &AwsPlaces) -> Result<S3Settings, String> {
         }
     }
     if places.profile.is_some() && settings.is_empty() && places.key_id.is_none() {
-        return Err(format!("AWS_PROFILE names the profile `{profile}`, which no file of ~/.aws has"));
+        return Err(format!("AWS_PROFILE names the profile `{profile}`, which is in no file of ~/.aws"));
     }
     let endpoint = places.endpoint.clone().or_else(|| settings.get("endpoint_url").cloned());
     let endpoint = endpoint.map(|text| endpoint_url(&text)).transpose()?;
@@ -95,8 +95,8 @@ fn keys(
     }
     match ELSEWHERE.iter().find(|name| settings.contains_key(**name)) {
         Some(name) => Err(format!(
-            "the profile `{profile}` has `{name}`, and kpromo takes keys only: \
-             export them with `aws configure export-credentials --profile {profile} --format env`"
+            "the profile `{profile}` has `{name}`, but kpromo supports only access keys: export them \
+             with `aws configure export-credentials --profile {profile} --format env`"
         )),
         None => Ok(None),
     }
@@ -105,7 +105,7 @@ fn keys(
 fn endpoint_url(text: &str) -> Result<Url, String> {
     let url =
         Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    url.ok_or_else(|| "AWS_ENDPOINT_URL is not a URL of http or https".to_owned())
+    url.ok_or_else(|| "AWS_ENDPOINT_URL is not an http or https URL".to_owned())
 }
 
 /// Reads a file. Returns `None` if there is none.
@@ -122,7 +122,7 @@ fn read(path: &Path) -> Result<Option<String>, String> {
     fs::read_to_string(path).map(Some).map_err(cannot)
 }
 
-/// Returns the settings of a section (`[name]`) of an INI file. Nested settings are left out.
+/// Returns the settings in a section (`[name]`) of an INI file, without nested settings.
 fn section(text: &str, name: &str) -> HashMap<String, String> {
     let mut is_in = false;
     let mut settings = HashMap::new();

@@ -68,7 +68,7 @@ impl Helpers {
             let _turn = self.turn.lock().await;
             self.answer_of(&program, host).await
         } else {
-            Err("not the name of a helper".to_owned())
+            Err("not a valid helper name".to_owned())
         };
         let answer = answer.map_err(|why| format!("{program} for {host}: {why}"));
         let life = if answer.is_ok() { ANSWER_LIFE } else { FAILURE_LIFE };
@@ -151,7 +151,7 @@ async fn run(program: &str, server: &str, path: Option<&OsStr>) -> Result<Option
     };
     let ((), read) = tokio::join!(asking, answering);
     read.map_err(|error| format!("its answer cannot be read: {error}"))?;
-    let status = child.wait().await.map_err(|error| format!("its end cannot be waited for: {error}"))?;
+    let status = child.wait().await.map_err(|error| format!("waiting for its end failed: {error}"))?;
     let said = String::from_utf8_lossy(&answer);
     if status.success() {
         Ok(Some(answer))

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 /// The locations of credentials, as set by the environment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Places {
-    /// `DOCKER_CONFIG`: the folder of docker's configuration.
+    /// `DOCKER_CONFIG`: the directory of docker's configuration.
     pub(crate) docker_config: Option<PathBuf>,
     /// `HOME`.
     pub(crate) home: Option<PathBuf>,
     /// `REGISTRY_AUTH_FILE`: podman's credential file.
     pub(crate) registry_auth_file: Option<PathBuf>,
-    /// `XDG_RUNTIME_DIR`: the folder of podman's default credential file.
+    /// `XDG_RUNTIME_DIR`: the directory of podman's default credential file.
     pub(crate) runtime_directory: Option<PathBuf>,
     /// `GOOGLE_APPLICATION_CREDENTIALS`: a Google credential file.
     pub(crate) google_credentials: Option<PathBuf>,

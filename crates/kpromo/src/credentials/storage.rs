@@ -16,7 +16,7 @@ use transport::{Door, Secret};
 
 /// The time limit of gcloud.
 const GCLOUD_TIME: Duration = Duration::from_secs(60);
-/// How long a token of gcloud is used. It is valid for up to an hour, and may have been made earlier.
+/// How long a token of gcloud is reused. It is valid for up to an hour, and gcloud may have cached it.
 const GCLOUD_LIFE: Duration = Duration::from_secs(300);
 /// The maximum length of a token, in bytes.
 const TOKEN_MAX: usize = 16 * 1024;
@@ -24,12 +24,12 @@ const TOKEN_MAX: usize = 16 * 1024;
 /// The tokens for a store.
 pub(crate) struct StorageTokens {
     tokens: Arc<dyn AccessTokens>,
-    /// The account, and gcloud, which may know it. `None`: the caller's own tokens.
+    /// The account to impersonate, and gcloud as a fallback. `None` for the caller's own tokens.
     gcloud: Option<Gcloud>,
 }
 
 struct Gcloud {
-    /// `None`: the account that gcloud is set to.
+    /// `None` for gcloud's active account.
     account: Option<String>,
     /// The search path of programs.
     path: Option<OsString>,
@@ -50,12 +50,12 @@ impl StorageTokens {
         Self { tokens: caller, gcloud: None }
     }
 
-    /// The caller's own tokens, without which nothing is asked: by Google's default credentials, or else by gcloud.
+    /// The caller's own tokens, which are required: from Google's default credentials, or else from gcloud.
     pub(crate) fn of_caller_or_gcloud(caller: Arc<dyn AccessTokens>, path: Option<OsString>) -> Self {
         Self { tokens: caller, gcloud: Some(Gcloud { account: None, path, kept: Mutex::default() }) }
     }
 
-    /// The tokens of a service account: by Google's default credentials, which impersonate it, or else by gcloud.
+    /// The tokens of a service account: impersonated with Google's default credentials, or else from gcloud.
     pub(crate) fn of_account(
         door: Door,
         caller: Arc<dyn AccessTokens>,
@@ -77,7 +77,7 @@ impl GoogleTokens for StorageTokens {
             let why = match found {
                 Ok(Some(token)) => return Ok(Some(token)),
                 Ok(None) => match &gcloud.account {
-                    Some(account) => format!("no credentials can act as {account}"),
+                    Some(account) => format!("no credentials can impersonate {account}"),
                     None => "there are no credentials for Google Cloud".to_owned(),
                 },
                 Err(why) => why,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::helper::program;
 
-/// Writes a script as a credential helper to a folder.
+/// Writes a script as a credential helper to a directory.
 pub(super) fn write_helper(folder: &Path, name: &str, script: &str) {
     let file = folder.join(program(name));
     fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();

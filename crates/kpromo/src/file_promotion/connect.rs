@@ -1,4 +1,4 @@
-//! How the stores are reached: the door, the endpoints and the credentials.
+//! Connections to stores: the door, the endpoints and the credentials.
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ pub(crate) struct Connected {
     pub(super) stores: Stores,
     pub(super) door: Door,
     caller: Arc<dyn AccessTokens>,
-    /// Whether Google Cloud Storage is an emulator, which is asked anonymously.
+    /// Whether Google Cloud Storage is an emulator, which gets no credentials.
     is_emulated: bool,
     path: Option<OsString>,
 }
@@ -38,7 +38,7 @@ impl Connected {
         let emulator = environment.storage_emulator.as_deref();
         let endpoint =
             emulator.map_or_else(|| Url::parse(GCS).map_err(|error| error.to_string()), emulator_url)?;
-        // What is wrong with them is told where a store needs them.
+        // An error is reported only if a store needs them.
         let (s3, without_s3) = match s3_settings(&environment.aws) {
             Ok(settings) => (settings, None),
             Err(why) => (S3Settings::default(), Some(why)),
@@ -57,7 +57,7 @@ impl Connected {
         })
     }
 
-    /// Returns what opens stores.
+    /// Returns the opener of stores.
     pub(crate) fn stores(&self) -> &Stores {
         &self.stores
     }

@@ -33,7 +33,7 @@ pub(super) fn finish(args: &RunFilesArgs, end: &End, report: &ReportBuilder, doo
     print_end(args, end, &failures);
     exit = exit.settled();
     if is_json() {
-        // The events of a run do not include what failed in the plan.
+        // Failures in the plan are not events.
         let of_plan = failures.len().saturating_sub(report.failures().len());
         for (error, advice) in &failures[..of_plan] {
             ErrorLine { advice: *advice, ..ErrorLine::new(error) }.print();
@@ -89,7 +89,11 @@ fn metrics(
     let totals = report.totals();
     let mut metrics = Metrics::new("run files", &end);
     metrics.single("files_copied", "Files that were written to a destination.", totals.copied as f64);
-    metrics.single("files_there", "Files that were there when they were to be written.", totals.there as f64);
+    metrics.single(
+        "files_there",
+        "Files that already existed when they were about to be written.",
+        totals.there as f64,
+    );
     metrics.single("files_failed", "Files that could not be promoted to a destination.", failed as f64);
     metrics.single("files_sent_bytes", "Bytes of files that were written.", totals.bytes_sent as f64);
     metrics.phases(&report.phase_seconds());
@@ -97,7 +101,7 @@ fn metrics(
     metrics
 }
 
-/// Prints the frame that scripts read, and the errors.
+/// Prints the first and last lines that scripts read, and the errors.
 fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'static str>)]) {
     let (frame, errors): (_, Vec<String>) = match end {
         End::GivenUp(given_up) => {
@@ -125,12 +129,12 @@ fn print_end(args: &RunFilesArgs, end: &End, failures: &[(String, Option<&'stati
         // Each failure is logged with its advice.
         return;
     }
-    // Advice that holds for many failures is given once.
+    // The same advice is printed once.
     let advice: BTreeSet<&str> = failures.iter().filter_map(|(_, advice)| *advice).collect();
     advice.into_iter().for_each(print_help);
 }
 
-/// Logs the numbers of the run.
+/// Logs the totals of the run.
 fn tell(end: &End, plan: &Plan, report: &ReportBuilder) {
     let summary = plan.summary();
     let totals = report.totals();
@@ -165,7 +169,7 @@ fn failures(report: &ReportBuilder, plan: Option<&Plan>) -> Vec<(String, Option<
     of_plan.chain(report.failures()).collect()
 }
 
-/// Returns the outcome as a word, and the exit code.
+/// Returns the outcome and the exit code.
 fn outcome(end: &End, report: &ReportBuilder) -> (&'static str, Exit) {
     let failed = plan_of(end).map_or(0, |plan| plan.summary().failed);
     match end {

@@ -27,7 +27,7 @@ use crate::output::check_file;
 use crate::terminal::{Interrupts, print, print_error};
 use crate::watchdog;
 
-/// What a run still does after a first interrupt.
+/// The work that a run finishes after a first interrupt.
 const FINISHING: &str = "small files are completed, and uploads in parts are aborted";
 
 /// Runs a promotion of files.
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: &RunFilesArgs, environment: &Environment, screen: 
     finish(args, &end, &report, &connected.door)
 }
 
-/// Checks that destinations on Google Cloud Storage have an account to act as, if one is needed.
+/// Checks that destinations on Google Cloud Storage have a service account, if one is required.
 fn check_accounts(args: &RunFilesArgs, manifests: &FileManifests) -> Result<(), String> {
     if !args.confirm && !args.use_service_account {
         return Ok(());

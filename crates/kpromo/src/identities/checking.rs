@@ -11,7 +11,7 @@ use crate::config::{Config, InvalidConfig};
 use crate::connect::Connection;
 use crate::environment::Environment;
 
-/// Whose signatures and records count, and who signs.
+/// The trusted signers, and the signer of repairs.
 pub(crate) struct Checking {
     pub(crate) trust_config: TrustConfig,
     /// The signers whose signatures count, as a text for a person.
@@ -63,8 +63,8 @@ pub(crate) fn checking_config(
             (Some(_), None) | (None, Some(_)) => false,
         };
         if !fits {
-            let text = "what is repaired would not count: the signatures that count are by another key, or by an identity where \
-                        a key signs, or by a key where an identity signs";
+            let text = "repairs would not count: kpromo would sign with a key or identity other than \
+             the one whose signatures count";
             return Err(InvalidConfig::flag("--signing-key and --verification-key", text.to_owned()).into());
         }
     }

@@ -85,7 +85,7 @@ fn tell_what_is_not_required(choice: &TrustArgs) {
         (Some(_), None) => ("issuer of the required identity", "--certificate-oidc-issuer"),
         (Some(_), Some(_)) => return,
     };
-    tracing::info!("in staging, signatures of any {what} count: {flag} is not given");
+    tracing::info!("signatures in staging by any {what} count, because {flag} is not given");
 }
 
 /// Returns the source of trust for these choices.
@@ -197,7 +197,8 @@ fn speakable(text: &str, door: &Door) -> Result<Url, String> {
         "https" => Ok(url),
         "http" if is_loopback() || door.host_settings(&authority).plain_http => Ok(url),
         "http" => Err(format!(
-            "plain HTTP is not spoken with {authority}: use https, or set `plainHttp: true` for it in the configuration"
+            "plain HTTP is not allowed for {authority}: use https, or set `plainHttp: true` for it in \
+             the configuration"
         )),
         _ => Err(format!("{} is neither https nor http", shown(&url))),
     }
@@ -229,8 +230,8 @@ impl Signers<'_> {
         if let Some(root) = trust.trusted_root.as_deref().filter(|_| with_certificates)
             && trust.signing_config.is_none()
         {
-            let problem = "a trusted root of your own needs a signing configuration, which says where to sign: give \
-                           --signing-config or `signing.config` in the configuration, or do not sign (--sign=false)";
+            let problem = "a private trusted root needs a signing configuration: give --signing-config \
+             or `signing.config` in the configuration, or do not sign (--sign=false)";
             return Err(InvalidConfig::new(root, problem.to_owned()));
         }
         let signer = match &choice.key {

@@ -1,4 +1,4 @@
-//! `kpromo reference`: the parts of the documentation that the code knows best. `cargo xtask docs` writes them to files.
+//! `kpromo reference`: the generated parts of the documentation. `cargo xtask docs` writes them to files.
 
 mod markdown;
 

@@ -27,7 +27,7 @@ pub(crate) fn count(number: impl TryInto<u64>) -> String {
     thousands(number.try_into().unwrap_or(u64::MAX))
 }
 
-/// Returns how many of all are done: `12 of 980 images`. `units` is a plural, as events have it.
+/// Formats progress: `12 of 980 images`. `units` is a plural, as in events.
 pub(crate) fn counted_of(done: usize, all: usize, units: &str) -> String {
     let one = match units.strip_suffix("ies") {
         Some(stem) => format!("{stem}y"),

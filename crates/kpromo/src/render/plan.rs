@@ -19,12 +19,12 @@ const SHOWN: usize = 50;
 /// The number of hexadecimal digits of a shortened digest.
 const SHORT: usize = 12;
 
-/// How the plan is listed.
+/// The format of the plan.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlanShape {
-    /// Whether digests are complete.
+    /// Whether digests are shown completely.
     pub(crate) verbose: bool,
-    /// Whether lists end after fifty lines, for a terminal.
+    /// Whether lists are truncated after fifty lines, for a terminal.
     pub(crate) is_capped: bool,
     /// The width of the terminal, in columns.
     pub(crate) width: Option<usize>,
@@ -34,7 +34,7 @@ pub(crate) struct PlanShape {
 /// A line of a list: its group, and its text.
 type Line = (Rc<str>, String);
 
-/// Lists what a person has to decide: the images that staging has lost, and those that do not get their signature or record.
+/// Lists the images that need a decision: lost images, and images that do not get their signature or record.
 pub(crate) fn plan_open(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = String> {
     let mark = Paint::Attention.on(shape.color, "?");
     let mut lines: Vec<Line> = Vec::new();
@@ -44,8 +44,7 @@ pub(crate) fn plan_open(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = S
     for edge in plan.lost() {
         lines.push((Rc::clone(&title), line(&mark, &ends(plan, edge, shape), shape.width)));
     }
-    let title =
-        "refused: these promoted images get neither signature nor record, because they have not passed";
+    let title = "refused: these promoted images get neither signature nor record, because they did not pass";
     let title: Rc<str> = title.into();
     for image in plan.missing() {
         let Some(why) = image.refused else { continue };
@@ -66,7 +65,7 @@ pub(crate) fn plan_edges(plan: &Plan, shape: PlanShape) -> impl Iterator<Item = 
     }
     let all = projects.values().map(Vec::len).sum();
     let mark: Rc<str> = Paint::Added.on(shape.color, "+").into();
-    // There may be a million edges, so a line is only made when it is printed.
+    // There may be a million edges, so each line is formatted when it is printed.
     let lines = projects.into_iter().flat_map(move |(project, edges)| {
         let tags = edges.iter().filter(|(_, verdict)| **verdict == Verdict::Tag).count();
         let parts = [(edges.len() - tags, "to copy"), (tags, "to tag")];
@@ -96,7 +95,7 @@ pub(crate) fn plan_missing(plan: &Plan, shape: PlanShape) -> impl Iterator<Item 
     listed(lines, all, shape)
 }
 
-/// Returns the lines with a title before each group, and the number of lines that are left out.
+/// Returns the lines with a title before each group, and the number of omitted lines.
 fn listed(lines: impl Iterator<Item = Line>, all: usize, shape: PlanShape) -> impl Iterator<Item = String> {
     let most = if shape.is_capped { SHOWN } else { all };
     let hidden = all.saturating_sub(most);
@@ -142,7 +141,7 @@ fn shown(digest: &Digest, whole: bool) -> String {
     }
 }
 
-/// Returns a table of the projects in which something is to be done or has failed, and the total.
+/// Returns a table of the projects with work or failures, and the total.
 pub(crate) fn plan_table(summary: &Summary) -> String {
     let quiet = |count: &Count| count.done == count.edges && count.sign + count.record + count.refused == 0;
     let all = columns(&summary.total);
@@ -177,7 +176,7 @@ pub(crate) fn plan_table(summary: &Summary) -> String {
 /// The columns that are shown even if they are empty.
 const ALWAYS: [&str; 5] = ["to copy", "to tag", "to sign", "to record", "done"];
 
-/// Returns the numbers of a row by their columns, what waits for a decision last.
+/// Returns the numbers of a row by column. Columns that need a decision come last.
 fn columns(numbers: &Count) -> [(&'static str, usize); 10] {
     [
         ("to copy", numbers.copy),

@@ -1,4 +1,4 @@
-//! Progress: lines on a terminal that are drawn again and again, plain lines in a log.
+//! Progress: updated lines on a terminal, or plain lines in a log.
 
 mod state;
 
@@ -24,7 +24,7 @@ const DRAWN: Duration = Duration::from_millis(200);
 /// The interval of the lines of a log.
 const LOGGED: Duration = Duration::from_secs(10);
 
-/// Progress that ticks: lines that are drawn again on a terminal, or a line in the log from time to time.
+/// Periodic progress: updated lines on a terminal, or a line in the log at intervals.
 pub(crate) struct Progress {
     screen: MultiProgress,
     began: Instant,
@@ -54,7 +54,7 @@ impl Progress {
         }
     }
 
-    /// Draws the lines at most some times a second.
+    /// Draws the lines a few times a second at most.
     async fn draw(&self, look: impl Fn() -> Look) -> Infallible {
         let mut ticks = ticks(DRAWN);
         loop {
@@ -77,10 +77,10 @@ impl Progress {
         }
     }
 
-    /// Passes on a line at intervals.
+    /// Logs a line at intervals.
     async fn log(&self, every: Duration, look: impl Fn() -> Look, tell: impl Fn(String)) -> Infallible {
         let mut ticks = ticks(every);
-        // The first tick is at once.
+        // The first tick completes immediately.
         ticks.tick().await;
         loop {
             ticks.tick().await;
@@ -117,7 +117,7 @@ impl Observer<Event> for Progress {
         let is_end = matches!(event, Event::Ended { .. });
         self.state().observe(event, self.began.elapsed());
         if is_end {
-            // What is printed between phases must not be mixed with the lines.
+            // Output between phases must not be mixed with these lines.
             self.clear();
         }
     }

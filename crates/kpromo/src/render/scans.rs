@@ -46,8 +46,8 @@ pub(crate) fn scan_summary(report: &ReportBuilder, verbose: bool) -> String {
     }
     let number = |number: usize| count(number as u64);
     text.push_str(&format!(
-        "scanned {}: {} not passing, {} without a finished scan; vulnerabilities: {} counting, {} ignored by rules, {} taken \
-         out by VEX, {} without a fix, {} below the threshold\n",
+        "scanned {}: {} did not pass, {} without a finished scan; vulnerabilities: {} counted, {} \
+         ignored by rules, {} excluded by VEX, {} without a fix, {} below the threshold\n",
         counted(totals.images, "image"),
         number(totals.refused),
         number(totals.unscanned + totals.failed),
@@ -115,7 +115,7 @@ fn rows_of(image: &ScannedImage, vulnerabilities: &Vulnerabilities) -> Vec<Vec<S
     rows
 }
 
-/// Whether an image has something that a person has to know.
+/// Returns whether an image has something to report.
 fn is_told(image: &ScannedImage) -> bool {
     let is_scanned =
         |vulnerabilities: &Vulnerabilities| vulnerabilities.parts.iter().all(PartVerdict::is_scanned);
@@ -126,7 +126,7 @@ fn row(image: &ScannedImage) -> Vec<String> {
     let name = image.image.to_string();
     let Ok(vulnerabilities) = &image.result else {
         let nothing = COLUMNS.map(|_| "-".to_owned());
-        return [name].into_iter().chain(nothing).chain(["cannot be told".to_owned()]).collect();
+        return [name].into_iter().chain(nothing).chain(["unknown".to_owned()]).collect();
     };
     let violations: Vec<&JudgedFinding> =
         vulnerabilities.parts.iter().flat_map(PartVerdict::violations).collect();

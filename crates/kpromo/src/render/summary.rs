@@ -37,14 +37,14 @@ pub(crate) fn summary(report: &ReportBuilder, plan: Option<&Plan>, tally: &Tally
     }
     if let Some(plan) = plan {
         let numbers = plan.summary().total;
-        let skipped = [(numbers.done, "already done"), (numbers.lost, "lost"), (numbers.late, "not asked")];
+        let skipped = [(numbers.done, "already done"), (numbers.lost, "lost"), (numbers.late, "no answer")];
         let skipped: Vec<String> = skipped
             .iter()
             .filter(|(number, _)| *number > 0)
             .map(|(number, what)| format!("{} {what}", count(*number as u64)))
             .collect();
         if !skipped.is_empty() {
-            let _ = writeln!(text, "edges left alone: {}", skipped.join(", "));
+            let _ = writeln!(text, "other edges: {}", skipped.join(", "));
         }
     }
     text.push_str(&failures(report, plan));

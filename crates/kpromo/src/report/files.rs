@@ -1,4 +1,4 @@
-//! The formats of a report. The name of a file decides its format.
+//! The formats of a report. The file name determines the format.
 
 use std::io::{self, Write};
 use std::path::Path;

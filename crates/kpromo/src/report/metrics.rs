@@ -11,7 +11,7 @@ use crate::output::write_file;
 /// The metrics of one run. All are gauges: they say what the last run did, and do not grow from run to run.
 pub(crate) struct Metrics {
     text: String,
-    /// The command, which tells apart the metrics of several files.
+    /// The command, which distinguishes the metrics of several files.
     command: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! The files that tell programs and people about a run: reports as JSON and as a page, and metrics.
+//! The report files of a run: JSON, an HTML page, and metrics.
 
 mod files;
 mod merge;

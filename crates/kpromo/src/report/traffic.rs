@@ -1,4 +1,4 @@
-//! What the door has counted, in the form of the report.
+//! The counters of the door, in the form of the report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -9,14 +9,15 @@ use trust::scan::{ReportFiles, Sourced, VexStatement};
 
 use crate::config::InvalidConfig;
 
-/// The maximum number of reports in a folder.
+/// The maximum number of reports in a directory.
 const FILES_MAX: usize = 10_000;
-/// The maximum size of all reports of a folder together, in bytes.
+/// The maximum total size of the reports in a directory, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// The endings of the names of reports.
+/// The file extensions of reports.
 const ENDINGS: [&str; 2] = ["json", "sarif"];
 
-/// Reads a report, or all in a folder. Other files than `*.json` and `*.sarif` (in any case), and folders in it, are left alone.
+/// Reads a report, or all reports in a directory. Ignores subdirectories and files other than `*.json` and `*.sarif` (in any
+/// case).
 ///
 /// # Errors
 /// Returns an error if a file cannot be read or used, or if there is none.
@@ -28,7 +29,7 @@ pub(super) fn reports(path: &Path, max_age: Option<Duration>) -> Result<ReportFi
     for file in files {
         let bytes = bytes(&file)?;
         left = left.checked_sub(bytes.len() as u64).ok_or_else(|| {
-            InvalidConfig::new(path, format!("its reports have more than {BYTES_MAX} bytes together"))
+            InvalidConfig::new(path, format!("its reports have more than {BYTES_MAX} bytes in total"))
         })?;
         documents.push((file.display().to_string(), document(&file, &bytes)?));
     }
@@ -68,7 +69,7 @@ fn listed(folder: &Path) -> Result<Vec<PathBuf>, InvalidConfig> {
     Ok(files)
 }
 
-/// Whether a path is a folder. A link that leads nowhere is an error: it may have led to a report.
+/// Returns whether a path is a directory. A broken link is an error, because it may have pointed to a report.
 fn is_folder(path: &Path) -> Result<bool, InvalidConfig> {
     fs::metadata(path).map(|metadata| metadata.is_dir()).map_err(|error| unreadable(path, &error))
 }

@@ -1,5 +1,5 @@
-//! Vulnerabilities: makes the gate of flags, the policy file and files of reports. Errors in these are found here, before any
-//! registry is asked.
+//! Creates the vulnerability gate from flags, the policy file and report files. Errors in these are reported before the first
+//! request.
 
 mod files;
 mod policy;
@@ -25,14 +25,14 @@ use crate::connect::Connection;
 pub(crate) struct Scans {
     /// The gate.
     pub(crate) gate: ScanGate,
-    /// The files of reports that it reads, to tell at the end which were about nothing.
+    /// The report files, to list at the end those that matched no image.
     files: Vec<Arc<ReportFiles>>,
     /// Whether all images of the manifests are scanned, and not only those that lack something.
     is_all: bool,
 }
 
 impl Scans {
-    /// Logs which reports were about none of the scanned images.
+    /// Logs the reports that matched none of the scanned images.
     pub(crate) fn tell_unused(&self) {
         let unused: Vec<&str> = self.files.iter().flat_map(|files| files.unused()).collect();
         if let [first, rest @ ..] = &unused[..] {
@@ -56,7 +56,7 @@ enum Source {
 }
 
 impl Source {
-    /// Reads a source. `folder` is the folder that relative paths begin at.
+    /// Parses a source. `folder` is the base of relative paths.
     fn of(text: &str, folder: &Path) -> Self {
         match text {
             "google" => Self::Google,
@@ -94,7 +94,7 @@ pub(crate) fn scans(
         for rule in policy.expired(Timestamp::now()) {
             let (id, expires) = (rule.id(), rule.expires());
             tracing::warn!(
-                "{}: the rule that ignores {id} has expired at {expires}, and holds no longer",
+                "{}: the rule that ignores {id} expired at {expires} and no longer applies",
                 path.display()
             );
         }
@@ -114,7 +114,7 @@ pub(crate) fn scans(
     Ok(Some(Scans { gate, files: made.files, is_all }))
 }
 
-/// The scanners that are made.
+/// The scanners.
 struct Made<'a> {
     policy: ScanPolicy,
     verification: &'a Verification,
@@ -143,7 +143,7 @@ impl Made<'_> {
     }
 
     fn service(&self, url: &str) -> Result<ContainerAnalysis, InvalidConfig> {
-        // Other services have no use for tokens of Google, and looking for them may take a while.
+        // Other services do not need Google tokens, and searching for them may take a while.
         let host = url::Url::parse(url).ok().and_then(|url| Some(url.host_str()?.to_owned()));
         let is_google = host.is_some_and(|host| host.ends_with(".googleapis.com"));
         let tokens: Arc<dyn AccessTokens> = self.connection.keychain.clone();

@@ -70,10 +70,10 @@ impl<'de> Deserialize<'de> for Age {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let age: SignedDuration =
-            text.parse().map_err(|_| de::Error::custom("a time such as 168h is expected"))?;
+            text.parse().map_err(|_| de::Error::custom("expected a duration such as 168h"))?;
         match Duration::try_from(age) {
             Ok(age) if !age.is_zero() => Ok(Self(age)),
-            _ => Err(de::Error::custom("a time above zero is expected")),
+            _ => Err(de::Error::custom("expected a duration greater than zero")),
         }
     }
 }
@@ -143,7 +143,7 @@ impl PolicyFile {
     /// Reads a file.
     pub(super) fn read(path: &Path) -> Result<Self, InvalidConfig> {
         let text = String::from_utf8(read_bytes(path)?)
-            .map_err(|_| InvalidConfig::new(path, "not a text in UTF-8".to_owned()))?;
+            .map_err(|_| InvalidConfig::new(path, "not UTF-8 text".to_owned()))?;
         Ok(yaml::read(path, &text)?)
     }
 

@@ -1,4 +1,4 @@
-//! `kpromo snapshot diff`: what one snapshot has and another has not.
+//! `kpromo snapshot diff`: compares two snapshots.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -81,8 +81,8 @@ async fn side(
     match (file, side) {
         (Some(snapshot), _) => Ok(snapshot),
         (None, Side::Registry(registry)) => {
-            // Both sides have to be whole to be compared. A digest that has the tag on the other side may have none here, so
-            // it is not left out as a part of an index.
+            // Both sides must be complete for the comparison. A digest that has the tag on the other side may have none here,
+            // so it is not left out as a part of an index.
             of_registry(reader, registry, None, args.minimal && args.tag.is_none(), progress).await
         }
         (None, Side::File(_)) => Err(Exit::Invalid),

@@ -31,7 +31,7 @@ use crate::watchdog;
 pub(crate) async fn print(args: SnapshotArgs, environment: &Environment, screen: &MultiProgress) -> Exit {
     if args.ignores_manifests {
         tracing::warn!(
-            "--snapshot reads the registry and ignores the manifests; --manifest-based-snapshot-of reads these"
+            "--snapshot reads the registry and ignores the manifests; --manifest-based-snapshot-of reads them"
         );
     }
     let connection = match connected(args.config.as_deref(), environment) {
@@ -86,7 +86,7 @@ async fn take(
     manifests.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     if let Err(overlaps) = Edges::new(&manifests) {
         let overlaps: String = overlaps.iter().map(|overlap| format!("\n  {overlap}")).collect();
-        print_error(&format!("the manifests want different digests under the same reference{overlaps}"));
+        print_error(&format!("the manifests give different digests the same tag{overlaps}"));
         return Err(Exit::Conflict);
     }
     let mut snapshot = match declared(&manifests, registry) {
@@ -148,7 +148,7 @@ fn connected(config: Option<&Path>, environment: &Environment) -> Result<Connect
     })
 }
 
-/// Does the work until it is done, an interrupt comes or the time is over.
+/// Runs the work until it completes, is interrupted or times out.
 async fn bounded(
     door: &Door,
     progress: &Progress,

@@ -54,7 +54,7 @@ fn a_dry_run_tells_and_writes_nothing() {
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!(ran.stdout.lines().count(), 8, "{}", ran.stdout);
     assert!(scene.files().is_empty());
-    assert_eq!(scene.desk.names(), ["bucket"], "neither a folder nor a manifest is written");
+    assert_eq!(scene.desk.names(), ["bucket"], "neither a directory nor a manifest is written");
     assert_eq!(scene.reads(), 0);
 }
 

@@ -170,7 +170,7 @@ async fn wrong_inputs_of_the_action_run_nothing() {
     let binary = binary();
     let binary = ("binary", binary.to_str().unwrap());
     for (input, expected) in [
-        (("confirm", "yes"), "has to be true or false"),
+        (("confirm", "yes"), "must be true or false"),
         (("binary", "/no/such/kpromo"), "is no program"),
         (("version", "../../x"), "is no version"),
     ] {

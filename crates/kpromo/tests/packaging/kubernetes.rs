@@ -228,15 +228,15 @@ fn the_chart_plans_until_it_is_confirmed_and_has_shards_and_identities() {
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
 fn the_chart_refuses_values_that_contradict_one_another() {
     for (changed, expected) in [
-        (json!({ "manifests": {} }), "is needed"),
+        (json!({ "manifests": {} }), "is required"),
         (
             json!({ "manifests": { "configMap": "m", "git": { "repository": REPOSITORY } } }),
-            "exclude each other",
+            "cannot be used together",
         ),
         (json!({ "shards": { "count": 3, "regions": ["us-west1"] } }), "one region for each"),
         (json!({ "cloud": "azure" }), "cloud"),
         (json!({ "confrim": true }), "confrim"),
-        (json!({ "dockerConfigSecret": "s", "credentialHelpers": { "r": "h" } }), "exclude each other"),
+        (json!({ "dockerConfigSecret": "s", "credentialHelpers": { "r": "h" } }), "cannot be used together"),
     ] {
         let error = helm(&values(&changed)).unwrap_err();
         assert!(error.contains(expected), "{changed}: {error}");

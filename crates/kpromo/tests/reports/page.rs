@@ -89,7 +89,7 @@ async fn a_page_can_be_read_by_assistive_technology() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_report_is_checked_before_a_registry_is_asked() {
+async fn each_report_is_checked_before_the_first_request() {
     let world = World::new().await;
     let (good, bad) = (world.path("report.html"), world.path("no/such/folder/report.html"));
     for flags in [["--report", &good, "--report", &bad], ["--report", &good, "--metrics", &bad]] {

@@ -99,7 +99,7 @@ async fn the_gate_reads_what_is_attested_and_promotes_what_passes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_by_somebody_else_or_about_another_image_is_no_scan() {
+async fn a_report_by_another_signer_or_about_another_image_is_not_a_scan() {
     let world = World::new().await;
     world.desk.key_pair();
     let stranger = Desk::new();
@@ -116,7 +116,7 @@ async fn a_report_by_somebody_else_or_about_another_image_is_no_scan() {
     let report = world.report();
     for (image, part, expected) in [
         (0, 0, "key"),
-        (0, 1, "it is the report of another image than the one it is attested about"),
+        (0, 1, "it is a report about a different image"),
         (1, 0, "it cannot be used: invalid type"),
     ] {
         let why = report["scanned"][image]["parts"][part]["unscanned"].to_string();

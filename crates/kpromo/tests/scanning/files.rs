@@ -31,7 +31,7 @@ async fn reports_of_a_folder_are_matched_by_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_of_another_image_is_told_and_counts_for_nothing() {
+async fn a_report_about_another_image_is_reported_and_does_not_count() {
     let world = World::new().await;
     let mut other = world.trivy(0, &[]);
     let name = "registry.example/other";
@@ -57,7 +57,7 @@ async fn a_file_that_is_no_report_ends_with_exit_10_and_its_name() {
         ("not JSON", "expected"),
         ("{}", "in none of the supported formats"),
         (&sbom.to_string(), "bill of materials without vulnerabilities"),
-        (&nameless.to_string(), "names no image by digest"),
+        (&nameless.to_string(), "does not name the image by digest"),
         (&directory.to_string(), "scanned a filesystem"),
         (&undated.to_string(), "`CreatedAt` makes no sense"),
     ] {
@@ -119,7 +119,7 @@ async fn vex_by_file_takes_out_what_does_not_affect_this_image() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_may_be_too_old_and_all_sources_are_asked() {
+async fn a_report_may_be_too_old_and_all_sources_are_read() {
     let world = World::new().await;
     write_all(&world, &[]);
     let mut old = world.trivy(1, &[]);

@@ -104,7 +104,7 @@ async fn what_is_not_scanned_is_not_clean() {
         (&2.into(), &0.into())
     );
     let why = &report["scanned"][0]["parts"][1]["unscanned"][0];
-    assert!(why.as_str().unwrap().contains("the scan goes on"), "{why}");
+    assert!(why.as_str().unwrap().contains("the scan is in progress"), "{why}");
     // What is known of an unfinished scan counts nevertheless.
     world.find(1, "CVE-2024-1", "CRITICAL", Some("2"));
     assert_eq!(world.ask(&["--vuln-severity-threshold", "5", "--allow-unscanned"]).code, 12);

@@ -60,7 +60,7 @@ async fn all_shards_together_do_what_one_run_does_and_each_does_its_hosts_alone(
 }
 
 /// Four shards at once. `kill -9` ends the one that signs while it copies, and again while it signs; it is started again, as a Job
-/// starts a pod again. Nothing is missing afterwards, and nothing is there twice.
+/// starts a pod again. Nothing is missing afterwards, and nothing is listed twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shard_that_is_killed_is_run_again_while_the_others_go_on() {
     let (whole, divided) = (Scene::new().await, Scene::new().await);

@@ -16,7 +16,7 @@ fn google() -> Config {
 /// Without `--confirm` nothing is written and the exit code says that something is missing; a repair leaves nothing missing, and
 /// a second one writes nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_missing_is_told_then_repaired_then_ok() {
+async fn missing_signatures_are_reported_then_repaired_then_ok() {
     let scene = Scene::new(google()).await;
     let ran = scene.with_manifests(&[]);
     assert_eq!((ran.code, scene.writes()), (31, 0), "{}{}", ran.stdout, ran.stderr);
@@ -129,11 +129,7 @@ async fn without_upload_times_all_images_are_checked_and_only_those_of_manifests
     let scene = Scene::new(Config::default()).await;
     let ran = scene.sigcheck(&[]);
     assert_eq!(ran.code, 31, "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("does not say when images were uploaded: all images are checked"),
-        "{}",
-        ran.stderr
-    );
+    assert!(ran.stderr.contains("does not report upload times: all images are checked"), "{}", ran.stderr);
     for flags in [&["--from-days", "5"][..], &["--confirm"]] {
         let ran = scene.sigcheck(flags);
         assert_eq!((ran.code, scene.writes()), (2, 0), "{flags:?}: {}", ran.stderr);
@@ -192,7 +188,7 @@ async fn a_registry_that_cannot_be_listed_is_unavailable() {
 
 /// A failed repair is told, and the exit code says that something is missing.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_repaired_is_told_with_its_reason() {
+async fn images_that_cannot_be_repaired_are_reported_with_the_reason() {
     let scene = Scene::new(google()).await;
     let denied = Effect::Status {
         status: http::StatusCode::FORBIDDEN,

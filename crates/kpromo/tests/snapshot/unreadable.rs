@@ -74,7 +74,7 @@ async fn what_cannot_be_read_completely_is_not_printed_at_all() {
                 .path("/prod/app-b/"),
             "403",
         ),
-        ("a web page", Fault::new(Effect::Canned(html)).on(Kind::Catalog), "catalog is expected"),
+        ("a web page", Fault::new(Effect::Canned(html)).on(Kind::Catalog), "expected a catalog"),
         (
             "a tag that is refused",
             Fault::new(Effect::Canned(answer(403, r#"{"errors":[{"code":"DENIED"}]}"#)))
@@ -188,7 +188,7 @@ async fn a_path_that_the_catalog_does_not_have_is_an_unknown_registry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_catalog_that_refuses_a_page_size_is_asked_without_one() {
+async fn a_catalog_that_refuses_a_page_size_is_requested_without_one() {
     let server = paged().await;
     fill(&server).await;
     let body = r#"{"errors":[{"code":"PAGINATION_NUMBER_INVALID"}]}"#;

@@ -49,7 +49,7 @@ async fn what_cosign_attests_of_vulnerabilities_is_believed_if_the_signer_is() {
         attest(STRANGER, second, "vuln", &report(second, "MEDIUM"));
         let ran = promote();
         assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);
-        assert!(ran.stderr.contains("none of the signers whose reports count"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("not one of the signers whose reports count"), "{}", ran.stderr);
         attest(BUILDER, second, "vuln", &report(second, "HIGH"));
         let ran = promote();
         assert_eq!(ran.code, 12, "{}\n{}", ran.stdout, ran.stderr);

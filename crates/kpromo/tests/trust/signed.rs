@@ -111,7 +111,7 @@ async fn signatures_of_staging_are_verified_and_carried() {
 /// If a signature in staging is by an identity that is not staging's signer, the run reports and ignores it.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a Sigstore and cosign: cargo xtask test starts and installs them"]
-async fn a_signature_of_someone_else_is_told_and_not_carried() {
+async fn a_signature_by_another_signer_is_reported_and_not_carried() {
     for bundle in [false, true] {
         let mut world = World::with(Production::embedded().await).await;
         let digest = world.stage("app", index(1), &["v1"]).await;

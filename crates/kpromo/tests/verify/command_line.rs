@@ -41,7 +41,11 @@ fn what_is_wrong_with_the_command_line_or_a_file_is_told_before_anybody_is_asked
         (&["127.0.0.1:1/app"], 2, "127.0.0.1:1/app"),
         (&["--sign", image], 2, "--sign"),
         (&["--output", "yaml", image], 2, "yaml"),
-        (&["--certificate-identity", "a", "--certificate-identity-regexp", "b", image], 2, "exclude"),
+        (
+            &["--certificate-identity", "a", "--certificate-identity-regexp", "b", image],
+            2,
+            "cannot be used together",
+        ),
         (
             &["--certificate-identity-regexp", "(", "--certificate-oidc-issuer", "i", image],
             10,

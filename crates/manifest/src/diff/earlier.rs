@@ -43,7 +43,7 @@ pub(super) fn thin(git: &Git<'_>, commit: &str) -> Result<Assembled, DiffError> 
     let folder = match tree.find(MANIFESTS)? {
         Found::Folder(folder) => format!("{folder}/"),
         Found::Nothing => return Ok(assembly.finish()),
-        Found::File(_) => return Err(unreadable(commit, "not a folder")),
+        Found::File(_) => return Err(unreadable(commit, "not a directory")),
         Found::Unreadable(problem) => return Err(unreadable(commit, problem)),
     };
     let below: Vec<&str> = entries.iter().filter_map(|entry| entry.path.strip_prefix(&folder)).collect();

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 pub enum DiffError {
     /// The type of the job has no known base.
     #[error(
-        "JOB_TYPE is {0}: what changed is known of `presubmit`, `batch` and `postsubmit` jobs; elsewhere name a time \
-         with --manifest-diff-since"
+        "JOB_TYPE is {0}: the base is known only for `presubmit`, `batch` and `postsubmit` jobs; \
+         otherwise use --diff-base or --manifest-diff-since"
     )]
     JobType(String),
     /// The job names no base commit.
@@ -18,7 +18,7 @@ pub enum DiffError {
     #[error("cannot run `git`, which must be in the PATH to find out what changed: {0}")]
     Git(#[source] std::io::Error),
     /// The manifests are in no repository, so there is no earlier state.
-    #[error("{} is in no git repository, so it is not known what changed", .0.display())]
+    #[error("{} is not in a git repository, so it is not known what changed", .0.display())]
     NotARepository(PathBuf),
     /// The commit does not exist in the repository.
     #[error("the repository of {} has no commit `{revision}` to compare with{}", .folder.display(), shallow(*.is_shallow))]
@@ -39,7 +39,7 @@ pub enum DiffError {
         parent: String,
     },
     /// The time is in the future, or git does not understand it.
-    #[error("`{0}` is no time in the past that git understands: use the like of `7 days` or `2026-01-31`")]
+    #[error("`{0}` is not a time in the past that git understands, such as `7 days` or `2026-01-31`")]
     NotPast(String),
     /// The repository belongs to another user, and git does not read it.
     #[error(
@@ -64,7 +64,7 @@ pub enum DiffError {
         most: u64,
     },
     /// The folder of manifests cannot be read at the base commit.
-    #[error("commit {commit:.12} has no folder `{folder}` that can be compared with: {problem}")]
+    #[error("commit {commit:.12} has no directory `{folder}` that can be compared with: {problem}")]
     Unreadable {
         /// The base commit.
         commit: String,
@@ -75,8 +75,8 @@ pub enum DiffError {
     },
     /// `git` returned unexpected output.
     #[error(
-        "`git {command}` gave no answer that can be read: check the repository with `git fsck`, and fetch all of it where it \
-         is a partial clone"
+        "`git {command}` gave an unreadable answer: check the repository with `git fsck`, and fetch all \
+         objects of a partial clone"
     )]
     Unexpected {
         /// The command of `git`.

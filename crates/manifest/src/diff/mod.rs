@@ -42,7 +42,7 @@ pub fn limit_to_added(manifests: Manifests, path: &Path, base: &Base) -> Result<
         tracing::info!("no commit has changed anything in this time");
         return Ok(unchanged(manifests));
     };
-    tracing::info!("what is promoted is what was added since commit {commit}");
+    tracing::info!("promoting only what was added since commit {commit}");
     Ok(limit(manifests, &before, &commit))
 }
 
@@ -100,7 +100,7 @@ fn limit(now: Manifests, before: &Assembled, commit: &str) -> Manifests {
             let message = format!(
                 "{unknown} {edges} of this project cannot be promoted: it is not known whether {were} added since commit \
                  {commit:.12}, where {}",
-                before.faults.get(&name).map_or("another project is wrong", String::as_str)
+                before.faults.get(&name).map_or("another project is invalid", String::as_str)
             );
             let help = "run over all manifests, not limited to what changed";
             rejected.push(Diagnostic::of_file(&file, message).help(help));

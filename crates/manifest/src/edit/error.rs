@@ -13,7 +13,7 @@ use crate::source::Position;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum EditError {
     /// The file has faults.
-    #[error("the manifest has faults; correct them first")]
+    #[error("the manifest has errors; correct them first")]
     Invalid(Diagnostics),
     /// Tags would move.
     #[error("{}", shown(.0))]

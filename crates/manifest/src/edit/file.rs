@@ -115,7 +115,7 @@ impl ImagesFile {
     }
 
     fn text(&self) -> Result<&str, EditError> {
-        std::str::from_utf8(&self.contents.bytes).map_err(|_| self.unsupported("it is not text in UTF-8"))
+        std::str::from_utf8(&self.contents.bytes).map_err(|_| self.unsupported("it is not UTF-8 text"))
     }
 
     fn unsupported(&self, reason: &'static str) -> EditError {

@@ -21,7 +21,7 @@ pub(super) fn within_project(
         if let Some(earlier) = first.get(entry.name.as_str()) {
             let what = if earlier.sha256 == entry.sha256 { "" } else { " with another hash" };
             let message =
-                format!("the file `{}` stands twice{what}, first in {}", entry.name, earlier.origin());
+                format!("the file `{}` is listed twice{what}, first in {}", entry.name, earlier.origin());
             rejected.push_with(|| at(entry, contents, &message));
         } else {
             first.insert(entry.name.as_str(), entry);

@@ -141,7 +141,7 @@ impl Loader {
             match (is_hidden, is_folder) {
                 (true, _) => {}
                 (false, true) if depth == DEPTH_MAX => {
-                    self.rejected.push(Diagnostic::of_file(&shown(&path), "folders are nested too deep"));
+                    self.rejected.push(Diagnostic::of_file(&shown(&path), "directories are nested too deep"));
                 }
                 (false, true) => self.collect(&path, depth + 1, found),
                 (false, false) if is_yaml => found.push(path),
@@ -163,7 +163,7 @@ impl Loader {
                 paths
             }
             Ok(_) => {
-                let problem = format!("there are more than {ENTRIES_MAX} files and folders up to here");
+                let problem = format!("there are more than {ENTRIES_MAX} files and directories up to here");
                 self.rejected.push(Diagnostic::of_file(&shown(folder), problem));
                 Vec::new()
             }

@@ -109,7 +109,7 @@ impl fmt::Debug for Sha256 {
 
 /// A text that is not a SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a SHA-256 is expected: 64 hexadecimal digits, without a prefix")]
+#[error("expected a SHA-256: 64 hexadecimal digits, without a prefix")]
 pub struct InvalidSha256;
 
 /// Reads 64 hexadecimal digits in any case.

@@ -114,7 +114,7 @@ pub enum InvalidStoreUrl {
     #[error("a filestore is a plain path, without `?` and `#`")]
     Query,
     /// The folder is not absolute.
-    #[error("a folder is absolute: `file:///PATH`")]
+    #[error("a directory is absolute: `file:///PATH`")]
     Relative,
 }
 

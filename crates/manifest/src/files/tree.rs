@@ -71,7 +71,7 @@ impl Tree {
         if name.to_str().is_none() {
             return self
                 .loader
-                .reject(Diagnostic::of_file(&shown(folder), "the project's name is not text in UTF-8"));
+                .reject(Diagnostic::of_file(&shown(folder), "the project's name is not UTF-8 text"));
         }
         let stores = folder.join(STORES_FILE);
         let contents = match self.inside(&stores) {
@@ -97,7 +97,8 @@ impl Tree {
         for folder in self.loader.entries_of(&self.manifests.clone()) {
             let is_known = folder.file_name().is_some_and(|name| filestores.join(name).is_dir());
             if folder.is_dir() && !is_known {
-                let message = format!("no folder in {FILESTORES} has this name, and the files are left out");
+                let message =
+                    format!("no directory in {FILESTORES} has this name, and the files are left out");
                 self.loader.warn(Diagnostic::of_file(&shown(&folder), message));
             }
         }
@@ -110,7 +111,8 @@ impl Tree {
                 if depth < DEPTH_MAX {
                     self.find_misplaced(&entry, depth + 1);
                 } else {
-                    self.loader.reject(Diagnostic::of_file(&shown(&entry), "folders are nested too deep"));
+                    self.loader
+                        .reject(Diagnostic::of_file(&shown(&entry), "directories are nested too deep"));
                 }
             } else if depth > 1 && is_stores_file(&entry) {
                 self.misplaced(&entry);
@@ -127,16 +129,16 @@ impl Tree {
     /// Checks that a path is a folder below the root.
     fn folder(&self, path: &Path) -> Result<(), Diagnostic> {
         self.inside(path)?;
-        if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a folder")) }
+        if path.is_dir() { Ok(()) } else { Err(Diagnostic::of_file(&shown(path), "not a directory")) }
     }
 
     /// Checks that a path, with its links resolved, is below the root.
     fn inside(&self, path: &Path) -> Result<(), Diagnostic> {
         let problem = match path.canonicalize() {
             Ok(real) if real.starts_with(&self.root) => return Ok(()),
-            Ok(_) => "a link that leads out of the folder of manifests".to_owned(),
+            Ok(_) => "a link that leads out of the directory of manifests".to_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                "there is no such file or folder".to_owned()
+                "there is no such file or directory".to_owned()
             }
             Err(error) => cannot_read(&error),
         };

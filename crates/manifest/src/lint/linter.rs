@@ -381,7 +381,7 @@ fn changed(change: &Change, file: &Arc<str>, sources: &HashMap<&str, Source<'_>>
     };
     match kind {
         Kind::Overlap { first: (one, there), second: (other, here), is_known } => {
-            let message = format!("{reference}{more} is to be {other} here and {one} at {}", line_of(there));
+            let message = format!("{reference}{more} would be {other} here and {one} at {}", line_of(there));
             let diagnostic = at(here, message);
             let diagnostic = if *is_known {
                 diagnostic.known()

@@ -69,7 +69,7 @@ impl File<'_> {
             let entries: Vec<Range<usize>> = items.iter().map(|item| item.range.clone()).collect();
             let fix = reorder(&self.text, self.layout, &entries, &order, "-");
             let message =
-                format!("images are not sorted by name: `{}` stands after `{}`", names[at], names[at - 1]);
+                format!("images are not sorted by name: `{}` comes after `{}`", names[at], names[at - 1]);
             self.found(
                 Rule::UnsortedImages,
                 place(&items[at], "name"),
@@ -102,7 +102,7 @@ impl File<'_> {
             pairs.iter().map(|(key, value)| key.range.start..key.range.end.max(value.range.end)).collect();
         let fix = reorder(&self.text, self.layout, &entries, &order, "");
         let message = format!(
-            "the digests are not sorted by tag: {} stands after {}",
+            "the digests are not sorted by tag: {} comes after {}",
             shown(&keys[at], sorting),
             shown(&keys[at - 1], sorting)
         );
@@ -120,7 +120,7 @@ impl File<'_> {
             let entries: Vec<Range<usize>> = items.iter().map(|item| item.range.clone()).collect();
             reorder(&self.text, self.layout, &entries, &order, "-").map(|change| vec![change])
         };
-        let message = format!("the tags are not sorted: `{}` stands after `{}`", tags[at], tags[at - 1]);
+        let message = format!("the tags are not sorted: `{}` comes after `{}`", tags[at], tags[at - 1]);
         self.found(Rule::UnsortedTags, items[at].range.start, message, fix);
     }
 

@@ -86,7 +86,7 @@ pub enum Problem {
     #[error("`{0}` has more than {ENTRIES_MAX} entries")]
     TooMany(&'static str),
     /// An entry is repeated.
-    #[error("`{0}` stands twice")]
+    #[error("`{0}` is listed twice")]
     Twice(String),
     /// A builder names a signer that the policy does not have.
     #[error("{0} is not among the policy's `signers`")]
@@ -101,7 +101,10 @@ pub enum Problem {
     )]
     Unclaimable,
     /// Every policy requires level 1, so a policy may not list it.
-    #[error("a policy's `level` is 2 or 3: provenance by a trusted builder is what every policy asks for")]
+    #[error(
+        "a policy's `level` must be 2 or 3: every policy already requires provenance by a trusted \
+     builder"
+    )]
     LevelOne,
     /// No builder reaches the required level.
     #[error("no builder of this policy reaches level {asked}: the highest is {highest}")]

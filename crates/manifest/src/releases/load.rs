@@ -41,7 +41,7 @@ mod tests {
             entry.bucket.as_ref().unwrap().file(&name)
         };
         assert_eq!(place(&entries[0]), "gs://bucket/some/dir/v1/a.txt");
-        assert_eq!(place(&entries[1]), "s3://b/p/v1/a.txt", "no folder: the root of the bucket");
+        assert_eq!(place(&entries[1]), "s3://b/p/v1/a.txt", "no directory: the root of the bucket");
         assert!(entries[0].include_prereleases && !entries[1].include_prereleases);
         assert_eq!(read("", true).unwrap(), []);
         assert_eq!(read("releaseConfigs:\n", true).unwrap(), []);
@@ -60,8 +60,8 @@ mod tests {
             "begins with `gs://`",
             "not a tag of a release",
             "has no segment `.` or `..`",
-            "a list of tags is expected",
-            "`true` or `false` is expected",
+            "expected a list of tags",
+            "expected `true` or `false`",
             "`gcsBucket` is empty",
             "unknown field `other`",
         ] {

@@ -55,13 +55,10 @@ impl Reader<'_> {
         }
         match &stores.source {
             None if is_clear => {
-                self.wrong(place, "no filestore has `src: true`: it is not said where files come from");
+                self.wrong(place, "no filestore has `src: true`: the source of the files is unknown");
             }
             Some(source) if destinations.is_empty() && is_clear => {
-                self.wrong(
-                    place,
-                    format!("{} is the only filestore: it is not said where files go", source.url),
-                );
+                self.wrong(place, format!("{} is the only filestore: there is no destination", source.url));
             }
             _ => {}
         }
@@ -73,7 +70,7 @@ impl Reader<'_> {
                 let line = first.position.line;
                 self.wrong(
                     store.position,
-                    format!("the destination {} stands twice, first in line {line}", store.url),
+                    format!("the destination {} is listed twice, first in line {line}", store.url),
                 );
             } else {
                 stores.destinations.push(store);
@@ -107,7 +104,7 @@ impl Reader<'_> {
         let Position { line, column } = node.position;
         let first = self.source.line(line).chars().nth(column.saturating_sub(1) as usize);
         if matches!(first, Some('"' | '\'')) {
-            self.wrong(node.position, "`true` or `false` is expected, without quotes");
+            self.wrong(node.position, "expected `true` or `false`, without quotes");
             return false;
         }
         self.boolean(node)
@@ -134,7 +131,10 @@ impl Reader<'_> {
                     let what = if *sha256 == entry.sha256 { "" } else { " with another hash" };
                     self.wrong(
                         entry.position,
-                        format!("the file `{}` stands twice{what}, first in line {}", entry.name, place.line),
+                        format!(
+                            "the file `{}` is listed twice{what}, first in line {}",
+                            entry.name, place.line
+                        ),
                     );
                 }
                 None => {

@@ -123,7 +123,7 @@ impl Reader<'_> {
             Some(tags)
         };
         self.entry((name, first.digest, first.written, second.written), |reader| {
-            reader.wrong(second.position, format!("the digest {} stands twice", second.digest));
+            reader.wrong(second.position, format!("the digest {} is listed twice", second.digest));
         });
         // An entry with an invalid tag agrees with no other entry, because the intended tag is unknown.
         let is_whole = |row: &Row<'_>| match (&row.written.value, &row.tags) {
@@ -141,7 +141,10 @@ impl Reader<'_> {
         match self.value(node, "a digest")? {
             digest @ Digest::Sha256(_) => Some(digest),
             other @ Digest::Sha512(_) => {
-                let message = format!("`{other}` is no SHA-256 digest, and images are promoted by these");
+                let message = format!(
+                    "`{other}` is not a SHA-256 digest, and images are promoted by \
+                 SHA-256"
+                );
                 self.wrong(node.position, message);
                 None
             }

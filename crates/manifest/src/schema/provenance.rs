@@ -125,15 +125,16 @@ impl Reader<'_> {
     /// Warns about parts of a valid policy that may be unintended.
     fn find_unmeant(&mut self, has_mode: bool, policy: Option<&Policy>, places: &Places) {
         if !has_mode {
-            let message = "this policy has no `mode`: it is off, and nothing is asked of the images";
-            let help = "write `mode: require`, `mode: warn`, or `mode: off` where that is meant";
+            let message = "this policy has no `mode`: it is off, and images need no provenance";
+            let help = "write `mode: require`, `mode: warn`, or `mode: off` if that is intended";
             self.warn(Diagnostic::at(&self.source, places.block, message).help(help));
         }
         for (signer, lowest, highest) in policy.into_iter().flat_map(Policy::undecided) {
             let message = format!(
-                "{signer} may claim builders of level {lowest} and of level {highest}: its word alone tells them apart"
+                "{signer} may claim builders of level {lowest} and of level {highest}: only its claim \
+                 distinguishes them"
             );
-            let help = "say in each builder's `signers` who may claim it";
+            let help = "list in each builder's `signers` who may claim it";
             self.warn(Diagnostic::at(&self.source, places.of(PolicyField::Builders), message).help(help));
         }
     }
@@ -148,7 +149,7 @@ impl Reader<'_> {
                 let other: String = other.chars().take(MODE_SHOWN).collect();
                 self.wrong(
                     node.position,
-                    format!("`{other}` is no mode: expected `off`, `warn` or `require`"),
+                    format!("`{other}` is not a mode: expected `off`, `warn` or `require`"),
                 );
                 None
             }

@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
             Value::Map(pairs) => Some(pairs),
             Value::Null => Some(&[]),
             other => {
-                self.wrong(node.position, format!("{what} is expected, this is {}", other.kind()));
+                self.wrong(node.position, format!("expected {what}, found {}", other.kind()));
                 None
             }
         }
@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
         let mut fields: Vec<(&str, &Node)> = Vec::new();
         for (key, value) in pairs {
             let Value::Text(name) = &key.value else {
-                self.wrong(key.position, format!("a field's name is expected, this is {}", key.value.kind()));
+                self.wrong(key.position, format!("expected a field's name, found {}", key.value.kind()));
                 self.hides_block = true;
                 continue;
             };
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
                 let help = format!("known here: `{}`", known.join("`, `"));
                 self.wrong_with_help(key.position, &format!("unknown field `{name}`"), &help);
             } else if fields.iter().any(|(other, _)| *other == &**name) {
-                self.wrong(key.position, format!("the field `{name}` stands twice"));
+                self.wrong(key.position, format!("the field `{name}` is listed twice"));
                 self.hides_block = true;
             } else {
                 fields.push((name, value));
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
             Value::List(items) => Some(items),
             Value::Null => Some(&[]),
             other => {
-                self.wrong(node.position, format!("a list of {of} is expected, this is {}", other.kind()));
+                self.wrong(node.position, format!("expected a list of {of}, found {}", other.kind()));
                 None
             }
         }
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::Text(text) if !text.is_empty() => return Some(text),
             Value::Text(_) | Value::Null => self.wrong(node.position, format!("{what} is empty")),
-            other => self.wrong(node.position, format!("{what} is expected, this is {}", other.kind())),
+            other => self.wrong(node.position, format!("expected {what}, found {}", other.kind())),
         }
         None
     }
@@ -202,7 +202,7 @@ impl<'a> Reader<'a> {
             "true" | "yes" | "on" => true,
             "false" | "no" | "off" => false,
             _ => {
-                self.wrong(node.position, "`true` or `false` is expected");
+                self.wrong(node.position, "expected `true` or `false`");
                 false
             }
         }

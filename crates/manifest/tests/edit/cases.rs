@@ -247,7 +247,7 @@ fn a_file_without_images_gets_its_first_one() {
 }
 
 #[test]
-fn a_notation_that_an_edit_would_break_is_told_and_not_taken_for_a_bug() {
+fn a_notation_that_an_edit_would_break_is_reported_and_not_taken_for_a_bug() {
     for (before, expected) in [
         ("---\n...\n", "`...`"),
         ("-\n  name: b\n  dmap: {}\n", "alone on its line"),

@@ -14,11 +14,11 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("pair/destination-is-source", "a copy onto itself"),
     ("pair/duplicate-key", "the last one would win"),
     ("pair/empty-bucket", "no such bucket"),
-    ("pair/file-scheme", "folders are stores"),
+    ("pair/file-scheme", "directories are stores"),
     ("pair/name-absolute", "would make an object with an empty segment"),
     ("pair/name-dotdot", "would lead out of the destination"),
     ("pair/name-newline", "would forge lines of the output"),
-    ("pair/name-trailing-slash", "would make an object that looks like a folder"),
+    ("pair/name-trailing-slash", "would make an object that looks like a directory"),
     ("pair/same-destination-twice", "copied twice"),
     ("pair/same-name-twice-other-hash", "the order would decide"),
     ("pair/same-name-twice-same-hash", "copied twice"),
@@ -114,7 +114,7 @@ const STORES: &str =
 const HASH: &str = "905fef7b0658ff5d266140d1cea1eb5b414393b4d0c7897b05beae78678395c3";
 
 #[test]
-fn all_faults_of_all_files_are_told_at_once() {
+fn all_errors_in_all_files_are_reported_at_once() {
     let bad = format!("files:\n- name: ../x\n  sha256: {HASH}\n- name: b\n  sha256: zz\n- sha256: {HASH}\n");
     let stores = "filestores:\n- {base: ftp://a, src: true}\n- {base: gs://prod}\n";
     let (accepted, text) = outcome(

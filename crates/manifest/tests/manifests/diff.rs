@@ -241,7 +241,7 @@ fn a_shallow_clone_says_what_it_lacks() {
 }
 
 #[test]
-fn a_folder_in_no_repository_is_told_so() {
+fn a_directory_outside_of_a_repository_is_an_error() {
     let folder = TempDir::new().unwrap();
     write_thin(folder.path(), "one", REGISTRIES, "[]");
     let error =

@@ -73,7 +73,7 @@ fn bad_lines() -> String {
 }
 
 #[test]
-fn a_bad_line_that_the_base_has_too_is_a_warning_wherever_it_stands() {
+fn an_error_that_the_base_also_has_is_a_warning_at_any_position() {
     let after = format!("# moved\n\n{}{}", image("new", &[('e', "x")]), bad_lines().replace("-z", "\"-z\""));
     let added = between(&bad_lines(), &after);
     assert_eq!(added.wishes, ["new@e:x"]);

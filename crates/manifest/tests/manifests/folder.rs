@@ -19,7 +19,7 @@ fn folder() -> TempDir {
 
 /// Returns the faults of a folder.
 fn complaints(folder: &Path) -> String {
-    lines_below(folder, load_thin(folder).expect_err("the folder is wrong").iter())
+    lines_below(folder, load_thin(folder).expect_err("the directory is wrong").iter())
 }
 
 fn warnings(folder: &Path) -> String {
@@ -81,7 +81,7 @@ fn a_project_folder_without_registries_is_a_warning() {
 fn images_that_no_registries_belong_to_are_a_warning() {
     let folder = folder();
     write(&folder.path().join("images/godo/images.yaml"), "[]");
-    insta::assert_snapshot!(warnings(folder.path()), @"images/godo: no folder in manifests has this name, and the images are left out");
+    insta::assert_snapshot!(warnings(folder.path()), @"images/godo: no directory in manifests has this name, and the images are left out");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn images_and_manifests_must_be_folders() {
     let folder = TempDir::new().unwrap();
     write(&folder.path().join("images"), "");
     insta::assert_snapshot!(complaints(folder.path()), @"
-    images: not a folder
+    images: not a directory
     manifests: cannot be read: No such file or directory (os error 2)
     ");
     assert!(load_thin(&folder.path().join("missing")).unwrap_err().to_string().contains("missing"));
@@ -146,12 +146,12 @@ fn links_out_of_the_folder_are_errors() {
     fs::remove_file(folder.path().join("images/nowhere/images.yaml")).unwrap();
     symlink("missing", folder.path().join("images/nowhere/images.yaml")).unwrap();
     insta::assert_snapshot!(rejected(folder.path()), @"
-    images/file-of-images/images.yaml: a link that leads out of the folder of manifests
-    images/images-folder/images.yaml: a link that leads out of the folder of manifests
+    images/file-of-images/images.yaml: a link that leads out of the directory of manifests
+    images/images-folder/images.yaml: a link that leads out of the directory of manifests
     images/nowhere/images.yaml: cannot be read: No such file or directory (os error 2)
-    manifests/file-of-registries/promoter-manifest.yaml: a link that leads out of the folder of manifests
+    manifests/file-of-registries/promoter-manifest.yaml: a link that leads out of the directory of manifests
     manifests/file-of-registries/promoter-manifest.yaml: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
-    manifests/project-folder: a link that leads out of the folder of manifests
+    manifests/project-folder: a link that leads out of the directory of manifests
     manifests/project-folder: this cannot be read and may declare a provenance policy for any source, so nothing is promoted
     ");
 }
@@ -172,7 +172,7 @@ fn what_is_no_regular_file_is_an_error() {
 }
 
 #[test]
-fn errors_of_all_files_are_told_together() {
+fn errors_in_all_files_are_reported_together() {
     let folder = folder();
     write_thin(folder.path(), "one", "registries:\n- name: gcr.io/S\n", &image("a", &[('a', "-x")]));
     write_thin(folder.path(), "two", "registries: [\n", &image("Apple", &[('a', "x, .y")]));

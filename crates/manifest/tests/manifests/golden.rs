@@ -91,15 +91,15 @@ fn golden_manifests_are_refused_for_the_reason_that_is_wrong_with_them() {
     05-unquoted-bool-tag.yaml
       8:96: a tag is empty
     10-scalar-tag.yaml
-      8:80: a list of tags is expected, this is a text
+      8:80: expected a list of tags, found text
     11-duplicate-digest.yaml
-      9:5: the digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa stands twice
+      9:5: the digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa is listed twice
     12-duplicate-key.yaml
-      7:3: the field `name` stands twice
+      7:3: the field `name` is listed twice
     13-unknown-field.yaml
       7:3: unknown field `foo`
     19-two-documents.yaml
-      9:1: not YAML that can be read: a second document begins here, and a manifest is one document
+      9:1: not YAML that can be read: a second document begins here, but a manifest must be one document
     22-empty-dmap.yaml
       7:9: `dmap` is empty: it names no digests to promote
     23-null-dmap.yaml
@@ -115,7 +115,7 @@ fn golden_manifests_are_refused_for_the_reason_that_is_wrong_with_them() {
     30-short-digest.yaml
       8:5: `sha256:abc` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     31-sha512.yaml
-      8:5: `sha512:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` is no SHA-256 digest, and images are promoted by these
+      8:5: `sha512:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa` is not a SHA-256 digest, and images are promoted by SHA-256
     33-tag-129.yaml
       8:81: `ttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt` is not a tag: expected a letter, digit or `_`, then at most 127 letters, digits, `_`, `.` or `-`
     34-tag-dash.yaml
@@ -139,7 +139,7 @@ fn golden_manifests_are_refused_for_the_reason_that_is_wrong_with_them() {
     51-empty.yaml
       1:1: `registries` is missing or empty
     52-list-at-top.yaml
-      1:1: a mapping with `registries`, `images` is expected, this is a list
+      1:1: expected a mapping with `registries`, `images`, found a list
     54-digest-with-space.yaml
       8:5: `sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa ` is not a digest: expected `sha256:` and 64, or `sha512:` and 128, lower-case hexadecimal digits
     56-imagesPath.yaml

@@ -102,7 +102,7 @@ fn a_digest_of_which_all_tags_are_wrong_is_not_promoted_without_a_tag() {
         assert_eq!(add, ["a@b"], "{tags}");
     }
     let (add, faults) = read(&image("a", &[('a', "x")]).replace("[x]", "x"));
-    assert!(add.is_empty() && faults.starts_with("3:78: a list of tags is expected"), "{faults}");
+    assert!(add.is_empty() && faults.starts_with("3:78: expected a list of tags"), "{faults}");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn an_image_that_may_mean_something_else_is_left_out() {
     let good = image("a", &[('a', "x")]);
     for (bad, fault) in [
         (good.replace("name: a", "name: A"), "`A` is not a repository name"),
-        (good.replace("name: a", "name: a\n  name: b"), "the field `name` stands twice"),
+        (good.replace("name: a", "name: a\n  name: b"), "the field `name` is listed twice"),
         (good.replace("name: a", "name: a\n  tags: [z]"), "unknown field `tags`"),
         (good.replace("name: a", "named: a"), "the image has no `name`"),
         (
@@ -118,22 +118,22 @@ fn an_image_that_may_mean_something_else_is_left_out() {
             "a mapping of digests to tags",
         ),
         (good.replace("name: a", &format!("name: {}", "a".repeat(254))), "more than 255 characters"),
-        (format!("- just a text\n{good}").replace("name: a", "name: b"), "this is a text"),
+        (format!("- just a text\n{good}").replace("name: a", "name: b"), "found text"),
     ] {
         let (add, faults) = read(&(bad + &image("c", &[('c', "x")])));
-        let kept = if fault == "this is a text" { vec!["b@a:x", "c@c:x"] } else { vec!["c@c:x"] };
+        let kept = if fault == "found text" { vec!["b@a:x", "c@c:x"] } else { vec!["c@c:x"] };
         assert_eq!(add, kept, "{fault}");
         assert!(faults.contains(fault), "{faults}");
     }
 }
 
 #[test]
-fn of_a_digest_that_stands_twice_neither_is_read_unless_they_agree() {
+fn entries_of_a_repeated_digest_are_left_out_unless_they_agree() {
     let twice = |first, second| read(&image("a", &[('a', first), ('b', "z"), ('a', second)]));
     for (first, second) in [("x", "y"), ("x", ""), ("x", "x, y"), ("x", "-x"), ("-x", "-x"), ("x", "x, -y")] {
         let (add, faults) = twice(first, second);
         assert_eq!(add, ["a@b:z"], "{first} {second}");
-        assert!(faults.contains("stands twice"), "{faults}");
+        assert!(faults.contains("is listed twice"), "{faults}");
     }
     for (first, second) in [("x, y", "y, x"), ("", "")] {
         let (add, faults) = twice(first, second);
@@ -179,7 +179,7 @@ fn anything_wrong_with_registries_leaves_out_their_project() {
 }
 
 #[test]
-fn what_is_rejected_is_told_by_file_and_place() {
+fn rejected_entries_are_reported_with_file_and_position() {
     let folder = folder(&(image("A", &[('a', "-x")]) + &image("b", &[('b', "x, -y, .z")])));
     write_thin(folder.path(), "also", "registries: {}\n", &image("c", &[('c', "-x")]));
     let manifests = thin(folder.path());

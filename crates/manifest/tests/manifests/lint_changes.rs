@@ -52,7 +52,7 @@ fn a_tag_that_would_move_is_an_error_and_names_both_digests_and_both_places() {
     world.repository.commit();
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1"), ('b', "v3"), ('c', "v2, v4")]));
     insta::assert_snapshot!(world.messages(), @r"
-    warning unsorted-digests images/one/images.yaml:5:5: the digests are not sorted by tag: `v2` stands after `v3`
+    warning unsorted-digests images/one/images.yaml:5:5: the digests are not sorted by tag: `v2` comes after `v3`
     error tag-moved images/one/images.yaml:5:79: gcr.io/p/app:v2 (and 2 more destinations) would move to @c, from @a at BASE:images/one/images.yaml:3:83; production tags never move
     ");
     // A change of the project's name is no excuse.
@@ -93,11 +93,13 @@ fn an_overlap_is_an_error_and_one_that_the_base_has_too_is_a_warning() {
     world.thin("one", TWO_REGIONS, &image("app", &[('a', "v1")]));
     world.repository.commit();
     world.thin("two", REGISTRIES, &image("app", &[('b', "v1")]));
-    insta::assert_snapshot!(world.messages(), @"error overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 is to be @b here and @a at images/one/images.yaml:3:79");
+    insta::assert_snapshot!(world.messages(), @"error overlap images/two/images.yaml:3:79: \
+     gcr.io/p/app:v1 would be @b here and @a at images/one/images.yaml:3:79");
     world.repository.commit();
     assert_eq!(
         world.messages(),
-        "warning overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 is to be @b here and @a at images/one/images.yaml:3:79\n"
+        "warning overlap images/two/images.yaml:3:79: gcr.io/p/app:v1 would be @b here and @a at \
+         images/one/images.yaml:3:79\n"
     );
     // The same digest twice is no contradiction.
     world.thin("two", REGISTRIES, &image("app", &[('a', "v1")]));
@@ -146,7 +148,7 @@ fn an_entry_that_is_invalid_does_not_count_as_removed() {
 }
 
 #[test]
-fn what_is_invalid_in_the_base_may_hide_a_tag_that_moved_and_this_is_told() {
+fn an_invalid_base_may_hide_a_moved_tag_which_is_a_warning() {
     let world = World::new();
     world.thin(
         "left-out",
@@ -159,7 +161,7 @@ fn what_is_invalid_in_the_base_may_hide_a_tag_that_moved_and_this_is_told() {
     world.thin("unreadable", REGISTRIES, &image("web", &[('b', "v1")]));
     insta::assert_snapshot!(world.messages(), @r"
     warning tag-moved images/left-out/images.yaml:3:79: gcr.io/p/app:v1 may move to @b: it is @a in an entry that is left out as invalid at commit BASE
-    warning unreadable-base images/unreadable/images.yaml: the project unreadable cannot be read at commit BASE, so tags that moved and edges that are gone since then are not seen: BASE:manifests/unreadable/promoter-manifest.yaml:1:13: a list of registries is expected, this is a text
+    warning unreadable-base images/unreadable/images.yaml: the project unreadable cannot be read at commit BASE, so tags that moved and edges that are gone since then are not seen: BASE:manifests/unreadable/promoter-manifest.yaml:1:13: expected a list of registries, found text
     ");
 }
 

@@ -146,7 +146,7 @@ fn a_fix_changes_the_lines_that_it_must_and_nothing_else() {
 }
 
 #[test]
-fn what_cannot_be_moved_safely_is_told_and_stays() {
+fn entries_that_cannot_be_moved_safely_are_reported_and_not_moved() {
     for (images, why) in [
         ("- name: b\n  dmap: &x\n    @b: [x]\n- name: a\n  dmap: *x\n", "anchors"),
         ("[{name: b, dmap: {@b: []}}, {name: a, dmap: {@a: []}}]\n", "lines of their own"),
@@ -187,7 +187,7 @@ fn an_entry_that_is_invalid_has_no_place_and_its_list_is_not_sorted() {
 }
 
 #[test]
-fn deprecated_fields_and_spellings_of_registries_are_told_and_mended_over_all_projects() {
+fn deprecated_fields_and_registry_spellings_are_reported_and_fixed_in_all_projects() {
     let folder = TempDir::new().unwrap();
     let manifests = [
         (
@@ -241,9 +241,9 @@ fn a_plain_manifest_is_checked_as_a_whole() {
     write(&path, format!("{REGISTRIES}{images}"));
     let found = check(&path);
     insta::assert_snapshot!(messages(folder.path(), &found.findings), @r"
-    warning unsorted-images manifest.yaml:9:9: images are not sorted by name: `a` stands after `b`
-    warning unsorted-tags manifest.yaml:11:84: the tags are not sorted: `x` stands after `y`
-    error overlap manifest.yaml:12:81: gcr.io/p/a:y is to be sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb here and sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa at manifest.yaml:11:81
+    warning unsorted-images manifest.yaml:9:9: images are not sorted by name: `a` comes after `b`
+    warning unsorted-tags manifest.yaml:11:84: the tags are not sorted: `x` comes after `y`
+    error overlap manifest.yaml:12:81: gcr.io/p/a:y would be sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb here and sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa at manifest.yaml:11:81
     ");
     let after = String::from_utf8(found.fixed()[0].as_ref().unwrap().after.clone()).unwrap();
     let images =
@@ -252,7 +252,7 @@ fn a_plain_manifest_is_checked_as_a_whole() {
 }
 
 #[test]
-fn a_file_of_a_tree_stands_for_its_project() {
+fn a_file_of_a_tree_selects_its_project() {
     let folder = TempDir::new().unwrap();
     let overlapping = |digit: char| yaml(&format!("- name: b\n  dmap:\n    @{digit}: [y, x]\n"));
     write_thin(folder.path(), "one", REGISTRIES, &overlapping('a'));

@@ -58,7 +58,7 @@ fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
         let faults = rejected(folder.path());
         for project in ["b", "c"] {
             let left_out =
-                format!("manifests/{project}/promoter-manifest.yaml:2:3: this project is left out, as ");
+                format!("manifests/{project}/promoter-manifest.yaml:2:3: this project is left out, because ");
             assert!(faults.contains(&left_out), "{wrong}: {faults}");
         }
     }
@@ -68,9 +68,9 @@ fn a_wrong_policy_leaves_out_all_projects_that_it_may_hold_for() {
         ("c", "gcr.io/s/below", ""),
     ]);
     insta::assert_snapshot!(rejected(folder.path()), @"
-    manifests/a/promoter-manifest.yaml:6:9: `reqiure` is no mode: expected `off`, `warn` or `require`
-    manifests/b/promoter-manifest.yaml:2:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
-    manifests/c/promoter-manifest.yaml:2:3: this project is left out, as gcr.io/s/below lies below gcr.io/s, and it is not known which provenance policy holds there (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
+    manifests/a/promoter-manifest.yaml:6:9: `reqiure` is not a mode: expected `off`, `warn` or `require`
+    manifests/b/promoter-manifest.yaml:2:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
+    manifests/c/promoter-manifest.yaml:2:3: this project is left out, because gcr.io/s/below lies below gcr.io/s, and it is not known which provenance policy holds there (manifests/a/promoter-manifest.yaml:6:3 may declare one and is wrong)
     ");
 }
 
@@ -81,7 +81,9 @@ fn a_wrong_policy_leaves_out_the_images_of_a_wider_source_that_lie_below_it() {
         image("deep/b", &[('b', "x")]) + &image("deeper", &[('c', "x")]) + &image("deep", &[('d', "x")]);
     write_thin(folder.path(), "wide", REGISTRIES, &images);
     assert_eq!(wishes(&thin(folder.path())), ["deeper@c:x"]);
-    assert!(rejected(folder.path()).contains("images/wide/images.yaml: the image deep/b is left out, as "));
+    assert!(
+        rejected(folder.path()).contains("images/wide/images.yaml: the image deep/b is left out, because ")
+    );
 }
 
 #[test]

@@ -95,18 +95,18 @@ fn without_a_block_and_with_one_that_is_off_there_is_no_policy() {
 }
 
 #[test]
-fn a_policy_that_is_off_because_nobody_says_otherwise_is_told_of() {
-    let silent = "6:3: this policy has no `mode`: it is off, and nothing is asked of the images\n";
+fn a_policy_without_a_mode_is_a_warning() {
+    let silent = "6:3: this policy has no `mode`: it is off, and images need no provenance\n";
     assert_eq!(warnings(&POLICY.replace("  mode: require\n", "")), silent);
     assert!(warnings("provenance:\n").contains("it is off"));
 }
 
 #[test]
-fn a_signer_whose_word_decides_about_levels_is_told_of() {
+fn a_signer_whose_claim_alone_determines_levels_is_a_warning() {
     let unbound = POLICY.replace("    signers:\n    - sigstore::https://accounts.google.com::builder@project.iam.gserviceaccount.com\n", "");
     insta::assert_snapshot!(warnings(&unbound), @r"
-    11:5: /https://github\.com/org/repo/.+/ (/https://token\.actions\.githubusercontent\.com/) may claim builders of level 2 and of level 3: its word alone tells them apart
-    11:5: builder@project.iam.gserviceaccount.com (https://accounts.google.com) may claim builders of level 2 and of level 3: its word alone tells them apart
+    11:5: /https://github\.com/org/repo/.+/ (/https://token\.actions\.githubusercontent\.com/) may claim builders of level 2 and of level 3: only its claim distinguishes them
+    11:5: builder@project.iam.gserviceaccount.com (https://accounts.google.com) may claim builders of level 2 and of level 3: only its claim distinguishes them
     ");
 }
 
@@ -120,13 +120,14 @@ fn a_policy_that_is_off_must_make_sense_as_well() {
 fn what_a_policy_does_not_know_is_refused_at_its_place() {
     insta::assert_snapshot!(wrong_with("  level: 2\n", "  levels: 2\n  mode: warn\n"), @"
     18:3: unknown field `levels`
-    19:3: the field `mode` stands twice
+    19:3: the field `mode` is listed twice
     ");
     insta::assert_snapshot!(wrong_with("level: 2}", "level: 2, tier: 1}"), @"15:96: unknown field `tier`");
-    insta::assert_snapshot!(wrong_with("mode: require", "mode: Require"), @"6:9: `Require` is no mode: expected `off`, `warn` or `require`");
+    insta::assert_snapshot!(wrong_with("mode: require", "mode: Require"), @"6:9: `Require` is not a \
+     mode: expected `off`, `warn` or `require`");
     insta::assert_snapshot!(wrong_with("mode: require", "mode:"), @"6:7: the `mode` is empty");
-    insta::assert_snapshot!(wrong_with("mode: require", "mode: [warn]"), @"6:9: the `mode` is expected, this is a list");
-    insta::assert_snapshot!(complaints(format!("{REGISTRIES}provenance: require\n")).join("\n"), @"5:13: a mapping with `mode`, `signers` is expected, this is a text");
+    insta::assert_snapshot!(wrong_with("mode: require", "mode: [warn]"), @"6:9: expected the `mode`, found a list");
+    insta::assert_snapshot!(complaints(format!("{REGISTRIES}provenance: require\n")).join("\n"), @"5:13: expected a mapping with `mode`, `signers`, found text");
 }
 
 #[test]
@@ -135,8 +136,8 @@ fn signers_that_could_not_be_met_as_they_are_meant_are_refused() {
     insta::assert_snapshot!(wrong_with("org/repo/.+", "org/(repo"), @r"9:5: `https://github\.com/org/(repo` is not a regular expression: unclosed group");
     insta::assert_snapshot!(wrong_with("  builders:\n", "  - ''\n  - [x]\n  - sigstore::https://i::\n  builders:\n"), @"
     10:5: a signer is empty
-    11:5: a signer is expected, this is a list
-    12:5: a signer is expected, this is a mapping
+    11:5: expected a signer, found a list
+    12:5: expected a signer, found a mapping
     ");
     let long = format!("sigstore::https://i::{}", "x".repeat(2_100));
     insta::assert_snapshot!(wrong_with("  builders:\n", &format!("  - {long}\n  builders:\n")), @"10:5: a signer has at most 2048 bytes, this has 2121");
@@ -150,7 +151,7 @@ fn levels_that_cannot_be_are_refused() {
         assert!(of_builder.starts_with("12:12: ") && of_builder.lines().count() == 1, "{of_builder}");
     }
     let one = wrong_with("  level: 2\n", "  level: 1\n");
-    assert!(one.starts_with("18:10: a policy's `level` is 2 or 3"), "{one}");
+    assert!(one.starts_with("18:10: a policy's `level` must be 2 or 3"), "{one}");
     let unreached =
         POLICY.replace("  level: 2\n", "  level: 3\n").replace("    level: 3\n", "    level: 1\n");
     let unreached = complaints(format!("{REGISTRIES}{unreached}"));
@@ -176,16 +177,16 @@ fn builders_say_what_they_are_and_name_only_signers_of_the_policy() {
     insta::assert_snapshot!(wrong_with("    level: 3\n", ""), @"11:5: the builder has no `level`");
     insta::assert_snapshot!(wrong_with("  - id: https://cloudbuild.googleapis.com/GoogleHostedWorker\n    level: 3\n", "  - level: 3\n"), @"11:5: the builder has no `id`");
     insta::assert_snapshot!(wrong_with("level: 2}", "level: 2, signers: ['sigstore::https://i::a@b.c']}"), @"15:106: a@b.c (https://i) is not among the policy's `signers`");
-    insta::assert_snapshot!(wrong_with("  builders:\n", "  builders:\n  - https://example.com/builder\n"), @"11:5: a mapping with `id`, `level` is expected, this is a text");
+    insta::assert_snapshot!(wrong_with("  builders:\n", "  builders:\n  - https://example.com/builder\n"), @"11:5: expected a mapping with `id`, `level`, found text");
     insta::assert_snapshot!(wrong_with("- {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main, level: 2}", "- {id: https://cloudbuild.googleapis.com/GoogleHostedWorker@v1, level: 2}"), @"15:5: this builder and `https://cloudbuild.googleapis.com/GoogleHostedWorker` are the same at some ref, and only one of them has `signers`");
     insta::assert_snapshot!(wrong_with("  - sigstore(identityMatch=regex)::https://token\\.actions\\.githubusercontent\\.com::https://github\\.com/org/repo/.+\n", ""), @"14:5: no signer may claim this builder: it names no `signers`, and other builders name all signers of the policy");
 }
 
 #[test]
-fn what_stands_twice_is_refused() {
-    insta::assert_snapshot!(wrong_with("sources: [github.com/org/repo, ", "sources: [github.com/org/repo, 'git+https://GITHUB.com/org/other', "), @"16:70: `https://github.com/org/other` stands twice");
-    insta::assert_snapshot!(wrong_with("[https://spdx.dev/Document]", "[https://spdx.dev/Document, https://spdx.dev/Document]"), @"17:47: `https://spdx.dev/Document` stands twice");
-    insta::assert_snapshot!(wrong_with("  - {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main", "  - {id: https://cloudbuild.googleapis.com/GoogleHostedWorker"), @"15:5: `https://cloudbuild.googleapis.com/GoogleHostedWorker` stands twice");
+fn repeated_entries_are_refused() {
+    insta::assert_snapshot!(wrong_with("sources: [github.com/org/repo, ", "sources: [github.com/org/repo, 'git+https://GITHUB.com/org/other', "), @"16:70: `https://github.com/org/other` is listed twice");
+    insta::assert_snapshot!(wrong_with("[https://spdx.dev/Document]", "[https://spdx.dev/Document, https://spdx.dev/Document]"), @"17:47: `https://spdx.dev/Document` is listed twice");
+    insta::assert_snapshot!(wrong_with("  - {id: https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main", "  - {id: https://cloudbuild.googleapis.com/GoogleHostedWorker"), @"15:5: `https://cloudbuild.googleapis.com/GoogleHostedWorker` is listed twice");
 }
 
 #[test]
@@ -227,15 +228,15 @@ fn manifests_that_share_a_source_declare_the_same_policy() {
     assert!(two(("gcr.io/s", POLICY), ("gcr.io/s/", &reordered)).is_ok());
     let warn = POLICY.replace("require", "warn");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", &warn)).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
     manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s than at manifests/a/promoter-manifest.yaml:6:3
     ");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s", "")).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:2:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:2:3 contradict each other)
     manifests/b/promoter-manifest.yaml:2:3: no provenance policy for gcr.io/s, which has one at manifests/a/promoter-manifest.yaml:6:3
     ");
     insta::assert_snapshot!(two(("gcr.io/s", ""), ("gcr.io/s", POLICY)).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:2:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:2:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:2:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:2:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
     manifests/b/promoter-manifest.yaml:6:3: a provenance policy for gcr.io/s, which has none at manifests/a/promoter-manifest.yaml:2:3
     ");
 }
@@ -244,7 +245,7 @@ fn manifests_that_share_a_source_declare_the_same_policy() {
 fn what_a_source_requires_is_not_replaced_below_it() {
     let warn = POLICY.replace("require", "warn");
     insta::assert_snapshot!(two(("gcr.io/s", POLICY), ("gcr.io/s/below", &warn)).unwrap_err(), @"
-    manifests/a/promoter-manifest.yaml:6:3: this project is left out, as it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
+    manifests/a/promoter-manifest.yaml:6:3: this project is left out, because it is not known which provenance policy holds for gcr.io/s (manifests/a/promoter-manifest.yaml:6:3 and manifests/b/promoter-manifest.yaml:6:3 contradict each other)
     manifests/b/promoter-manifest.yaml:6:3: another provenance policy for gcr.io/s/below, which lies below gcr.io/s, than is required there at manifests/a/promoter-manifest.yaml:6:3
     ");
     let loaded = two(("gcr.io/s", &warn), ("gcr.io/s/below", POLICY)).unwrap();

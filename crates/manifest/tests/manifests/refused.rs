@@ -39,18 +39,18 @@ fn keys_that_stand_twice_are_refused_at_every_level() {
         "registries:\n- name: gcr.io/s\n  src: true\n  src: false\nimages:\n{twice}  name: b\nimages: []\n"
     );
     insta::assert_snapshot!(complaints(text).join("\n"), @"
-    4:3: the field `src` stands twice
-    10:5: the digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa stands twice
-    11:3: the field `name` stands twice
-    12:1: the field `images` stands twice
+    4:3: the field `src` is listed twice
+    10:5: the digest sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa is listed twice
+    11:3: the field `name` is listed twice
+    12:1: the field `images` is listed twice
     ");
 }
 
 #[test]
 fn a_key_of_another_kind_is_refused() {
     insta::assert_snapshot!(complaints("? [a]\n: b\n~: c\nregistries: []\n").join("\n"), @"
-    1:3: a field's name is expected, this is a list
-    3:1: a field's name is expected, this is nothing
+    1:3: expected a field's name, found a list
+    3:1: expected a field's name, found nothing
     4:13: `registries` is missing or empty
     ");
 }
@@ -60,12 +60,12 @@ fn a_value_of_another_kind_is_refused() {
     let text =
         "registries: gcr.io/s\nimages:\n- a\n- name: [a]\n  dmap: [x]\n- name: b\n  dmap:\n    [x]: {}\n";
     insta::assert_snapshot!(complaints(text).join("\n"), @"
-    1:13: a list of registries is expected, this is a text
-    3:3: a mapping with `name`, `dmap` is expected, this is a text
-    4:9: an image's `name` is expected, this is a list
-    5:9: a mapping of digests to tags is expected, this is a list
-    8:5: a digest is expected, this is a list
-    8:10: a list of tags is expected, this is a mapping
+    1:13: expected a list of registries, found text
+    3:3: expected a mapping with `name`, `dmap`, found text
+    4:9: expected an image's `name`, found a list
+    5:9: expected a mapping of digests to tags, found a list
+    8:5: expected a digest, found a list
+    8:10: expected a list of tags, found a mapping
     ");
 }
 
@@ -87,9 +87,9 @@ fn empty_files_are_refused() {
 
 #[test]
 fn binary_files_are_refused() {
-    insta::assert_snapshot!(complaints(b"\x7fELF\x02\x01\x01\0\0\0").join("\n"), @"1:8: a binary file and no manifest: here is a zero byte");
-    insta::assert_snapshot!(complaints(b"registries:\n- name: \xff\xfe\n").join("\n"), @"2:9: not text in UTF-8: here is a byte that is none");
-    insta::assert_snapshot!(complaints([0x1f, 0x8b, 0x08]).join("\n"), @"1:2: not text in UTF-8: here is a byte that is none");
+    insta::assert_snapshot!(complaints(b"\x7fELF\x02\x01\x01\0\0\0").join("\n"), @"1:8: a binary file, not a manifest: here is a zero byte");
+    insta::assert_snapshot!(complaints(b"registries:\n- name: \xff\xfe\n").join("\n"), @"2:9: not UTF-8 text: here is an invalid byte");
+    insta::assert_snapshot!(complaints([0x1f, 0x8b, 0x08]).join("\n"), @"1:2: not UTF-8 text: here is an invalid byte");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn large_files_are_refused_unread() {
     let file = folder.path().join("large.yaml");
     fs::File::create(&file).unwrap().set_len(50 << 20).unwrap();
     let wrong = load_plain(&file).unwrap_err().iter().next().unwrap().message().to_owned();
-    assert_eq!(wrong, "larger than 16 MiB, which no manifest may be");
+    assert_eq!(wrong, "larger than 16 MiB, the limit for a manifest");
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn tags_that_look_like_numbers_dates_or_booleans_are_their_text() {
 }
 
 #[test]
-fn a_tag_that_stands_twice_is_one_wish() {
+fn a_repeated_tag_is_one_edge() {
     assert_eq!(wishes(&load(with_tag("x, y, x")).unwrap()), ["a@a:x", "a@a:y"]);
 }
 
@@ -244,18 +244,20 @@ fn names_must_fit_below_every_registry() {
 fn a_second_document_is_refused() {
     assert_eq!(
         complaints(format!("{REGISTRIES}---\nimages: []\n")),
-        ["5:1: not YAML that can be read: a second document begins here, and a manifest is one document"]
+        [
+            "5:1: not YAML that can be read: a second document begins here, but a manifest must be one document"
+        ]
     );
 }
 
 #[test]
-fn a_provenance_policy_stands_at_the_top_alone() {
+fn a_provenance_policy_is_allowed_only_at_the_top() {
     let misplaced = with_images("- name: a\n  provenance: {}\n");
     assert!(complaints(misplaced).contains(&"7:3: unknown field `provenance`".to_owned()));
 }
 
 #[test]
-fn errors_of_a_whole_file_are_told_together() {
+fn errors_about_a_whole_file_are_reported_together() {
     let images = format!(
         "{}{}- dmap: {{}}\n",
         image("Apple", &[('a', "-x, ok, .y")]),
@@ -284,7 +286,7 @@ fn thousands_of_errors_are_counted_and_not_all_kept() {
 }
 
 #[test]
-fn what_stands_in_a_manifest_cannot_command_a_terminal() {
+fn text_in_a_manifest_cannot_control_the_terminal() {
     let text = with_tag("\"\\e[2Jx\\u202e\"").replace("images:", "\"\\e]0;title\\a\": 1\nimages:");
     let wrong = load(text).unwrap_err();
     let messages = wrong.iter().map(ToString::to_string).collect::<String>() + &wrong.render(false);

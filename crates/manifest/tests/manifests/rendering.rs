@@ -24,7 +24,7 @@ fn a_bad_value_is_shown_in_its_line() {
 }
 
 #[test]
-fn several_errors_stand_apart_and_help_stands_below() {
+fn several_errors_are_separated_and_help_follows_each() {
     let text = format!("{REGISTRIES}imagse: []\nimages:\n- name: Apple\n  dmap:\n");
     insta::assert_snapshot!(shown(&text, false), @"
     error: unknown field `imagse`
@@ -64,7 +64,7 @@ fn a_very_long_line_is_shown_around_the_place() {
 }
 
 #[test]
-fn colours_come_when_asked_for() {
+fn colors_are_used_when_requested() {
     let text = "registries: []\n";
     assert!(!shown(text, false).contains('\u{1b}'));
     assert!(shown(text, true).contains("\u{1b}["));

@@ -98,7 +98,7 @@ pub enum InvalidManifest {
         body: MediaType,
     },
     /// The manifest is of another type than expected.
-    #[error("{expected} is expected here, this is of the type `{got}`")]
+    #[error("expected {expected}, found the type `{got}`")]
     WrongKind {
         /// What is expected.
         expected: &'static str,
@@ -124,7 +124,7 @@ pub enum InvalidManifest {
 /// Returns why a media type is not supported, and what the user can do about it.
 fn unsupported(media_type: &MediaType) -> String {
     if media_type.is_page() {
-        return "the answer is a page of HTML, probably of a login or a proxy, and no manifest".to_owned();
+        return "the answer is an HTML page, probably of a login or a proxy, not a manifest".to_owned();
     }
     format!(
         "a manifest of the type `{media_type}` is not supported: rebuild the image as an OCI or a Docker schema 2 image"

@@ -104,7 +104,7 @@ impl RawManifest {
         let lacks_parts = if self.media_type.is_index() { has_image_parts } else { !has_image_parts };
         if lacks_parts {
             let kind = if self.media_type.is_index() { "an index" } else { "an image" };
-            let problem = format!("it has not the members of {kind}");
+            let problem = format!("it does not have the members of {kind}");
             return Err(InvalidManifest::Malformed { media_type: self.media_type.clone(), problem });
         }
         Ok(wire)
@@ -265,7 +265,7 @@ mod tests {
             index(&format!(r#""manifests":[],"subject":{}"#, d.replace("digest", "Digest"))),
         ] {
             let refused = received(Some(INDEX), &text).parse().unwrap_err().to_string();
-            assert!(refused.contains("in upper and lower case"), "{text}: {refused}");
+            assert!(refused.contains("only in case"), "{text}: {refused}");
         }
         for text in [
             format!(r#"{{"config":{d},"layers":[],"Layers":[{d}]}}"#),

@@ -91,9 +91,9 @@ impl NameRules for Kind {
         match self.of_member(name) {
             Ok(Self::Free) => Ok(None),
             Ok(kind) => Ok(Some(kind)),
-            Err(known) => Err(format!(
-                "a member is named like `{known}`, in upper and lower case that differ: readers disagree about it"
-            )),
+            Err(known) => {
+                Err(format!("a member differs from `{known}` only in case: readers disagree about it"))
+            }
         }
     }
 }

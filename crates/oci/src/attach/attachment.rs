@@ -127,7 +127,7 @@ impl Reader {
         let which = Selector::Digest(listed.digest);
         let fail = |kind| Error::new(reading(repository, which), kind);
         if listed.size > MANIFEST_MAX as u64 {
-            let what = format!("as a referrer of {subject} it is said to have {} bytes", listed.size);
+            let what = format!("the list of referrers of {subject} gives its size as {} bytes", listed.size);
             return Err(fail(ErrorKind::Unreasonable(what)));
         }
         let manifest = match self.find_manifest(repository, which).await? {
@@ -141,7 +141,7 @@ impl Reader {
         let attachment = Attachment::parse(manifest).map_err(|error| fail(ErrorKind::Manifest(error)))?;
         if attachment.subject != Some(subject) {
             let about = attachment.subject.map_or_else(|| "nothing".to_owned(), |other| other.to_string());
-            let what = format!("it is listed as a referrer of {subject}, but says that it is about {about}");
+            let what = format!("it is listed as a referrer of {subject}, but its subject is {about}");
             return Err(fail(ErrorKind::Malformed(what)));
         }
         Ok(Found::Present(attachment))

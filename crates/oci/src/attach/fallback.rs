@@ -75,7 +75,7 @@ impl Writer {
                 return Ok(());
             }
             if listed.len() >= REFERRERS_MAX {
-                let what = format!("it has {REFERRERS_MAX} entries, which is more than readers take");
+                let what = format!("it has {REFERRERS_MAX} entries, which is more than readers accept");
                 return Err(Error::new(doing, ErrorKind::Unreasonable(what)));
             }
             let mut entries = list.entries("manifests", &doing)?;

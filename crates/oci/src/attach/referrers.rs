@@ -167,7 +167,7 @@ fn index(answer: &Answer, doing: &str) -> Result<RawManifest, Error> {
     let unsaid = ["application/json", "application/octet-stream", "text/plain", ""];
     if content_type != MediaType::OciIndex && !unsaid.contains(&content_type.as_str()) {
         let got = printable(content_type.as_str(), 120);
-        let what = format!("an index of referrers is expected, `{got}` came");
+        let what = format!("expected an index of referrers, got `{got}`");
         return Err(Error::new(doing, ErrorKind::Malformed(what)));
     }
     Ok(RawManifest::new(MediaType::OciIndex, answer.body().clone()))

@@ -84,13 +84,13 @@ impl Bearer {
     /// Returns the challenge if its realm is usable, or why it is not.
     fn of(mut challenge: Challenge, asked: &Url) -> Result<Self, String> {
         let mut take = |name: &str| challenge.parameters.remove(name).filter(|value| !value.is_empty());
-        let realm = take("realm").ok_or("it names no realm, where tokens are given out")?;
+        let realm = take("realm").ok_or("it names no realm that issues tokens")?;
         // The realm may be relative to the URL of the request: a path, or a host with a path.
         let mut realm = asked.join(&realm).map_err(|_| "its realm is not a URL")?;
         if !matches!(realm.scheme(), "http" | "https") || realm.host_str().is_none() {
             let scheme = printable(realm.scheme(), 20);
             return Err(format!(
-                "its realm is a URL of `{scheme}`, and tokens are got by http and https alone"
+                "its realm is a URL of `{scheme}`, and tokens are requested only by http and https"
             ));
         }
         // The client would send a user in the URL as credentials; only the user's configuration provides credentials.

@@ -38,12 +38,12 @@ impl Token {
         let malformed = |why: &str| Error::new(doing, ErrorKind::Malformed(why.to_owned()));
         // The parser's message could quote the content of the answer.
         let answer: Answer = serde_json::from_slice(body)
-            .map_err(|_| malformed("the token service answered something that is no token"))?;
+            .map_err(|_| malformed("the token service did not answer with a token"))?;
         let texts = [&answer.token, &answer.access_token].into_iter().flatten().filter_map(Value::as_str);
         let text = texts
             .map(str::trim)
             .find(|text| !text.is_empty())
-            .ok_or_else(|| malformed("the answer of the token service holds no token"))?;
+            .ok_or_else(|| malformed("the answer of the token service contains no token"))?;
         let life = answer.expires_in.as_ref().map_or(DEFAULT_LIFE, life);
         let renew_at = Instant::now() + life.saturating_sub(MARGIN).max(life / 2);
         Ok(Self { header: bearer(text, doing)?, renew_at })
@@ -75,7 +75,10 @@ pub(super) fn basic(user: &str, password: &Secret, doing: &str) -> Result<Header
 
 fn sensitive(text: String, doing: &str) -> Result<HeaderValue, Error> {
     let mut value = HeaderValue::try_from(text).map_err(|_| {
-        Error::new(doing, ErrorKind::Credential("it holds characters that no header can".to_owned()))
+        Error::new(
+            doing,
+            ErrorKind::Credential("it has characters that are not allowed in a header".to_owned()),
+        )
     })?;
     value.set_sensitive(true);
     Ok(value)

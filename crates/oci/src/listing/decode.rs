@@ -231,7 +231,7 @@ impl Decoder {
                 }
                 (Field::Tags | Field::MediaType, E::ValueNull) => Place::Manifest,
                 (Field::Tags, _) => return Err("`tag` of a manifest is not a list".to_owned()),
-                (Field::MediaType, _) => return Err("`mediaType` of a manifest is not a text".to_owned()),
+                (Field::MediaType, _) => return Err("`mediaType` of a manifest is not text".to_owned()),
                 (_, value) => skip(value, true),
             },
             (Place::TagsOfManifest, E::ValueString) => {
@@ -252,7 +252,7 @@ impl Decoder {
                 E::EndObject | E::EndArray => Place::Skipped { levels: levels - 1, within_manifest },
                 _ => Place::Skipped { levels, within_manifest },
             },
-            (place, _) => return Err(format!("its {} are not of the kind they should be", place.parts())),
+            (place, _) => return Err(format!("its {} have the wrong type", place.parts())),
         };
         Ok(())
     }

@@ -222,7 +222,8 @@ impl BlobStream {
             let is_right = range.starts_with(&format!("bytes {}-", self.read))
                 && length.is_none_or(|length: u64| length == self.size - self.read);
             if !resumes || !is_right {
-                let why = format!("asked from byte {}, it answers with another part: `{range}`", self.read);
+                let why =
+                    format!("requested from byte {}, it answers with another range: `{range}`", self.read);
                 // Dropped before the blob is requested again, to release its permit.
                 drop(stream);
                 call.session.learn_range_refused();

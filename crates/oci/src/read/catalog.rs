@@ -92,7 +92,7 @@ impl Reader {
             }
             let malformed = |problem: String| Error::new(&doing, ErrorKind::Malformed(problem));
             let catalog: Catalog = serde_json::from_slice(answer.body()).map_err(|error| {
-                malformed(format!("a catalog is expected: {}", printable(&error.to_string(), 200)))
+                malformed(format!("expected a catalog: {}", printable(&error.to_string(), 200)))
             })?;
             let names = catalog.repositories.unwrap_or_default();
             give(&names);

@@ -88,7 +88,7 @@ impl Reader {
         match (&found, answered) {
             (Found::Present(_), Some(StatusCode::NOT_FOUND)) => call.session.learn_head_refused(),
             (Found::Absent(_), Some(status)) if status.is_success() => {
-                let why = format!("HEAD is answered {status}, and GET says that there is no such manifest");
+                let why = format!("HEAD returned {status}, but GET says that the manifest does not exist");
                 return Err(Error::new(doing, ErrorKind::Content(why)));
             }
             _ => {}
@@ -184,7 +184,7 @@ fn received(reply: Reply, which: Selector<'_>, doing: &str) -> Result<RawManifes
         None => match manifest.parse() {
             Ok(_) => Ok(manifest),
             Err(error) => {
-                let problem = format!("a manifest is expected: {error}");
+                let problem = format!("expected a manifest: {error}");
                 Err(Error::new(doing, ErrorKind::Malformed(problem)))
             }
         },

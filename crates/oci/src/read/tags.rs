@@ -99,7 +99,7 @@ impl Reader {
                 continue;
             }
             if let Some(problem) = problem {
-                let problem = format!("a list of tags is expected: {}", printable(&problem, 200));
+                let problem = format!("expected a list of tags: {}", printable(&problem, 200));
                 return Err(Error::new(doing, ErrorKind::Malformed(problem)));
             }
             match pages.next(&answer, &call.url, bytes)? {

@@ -243,7 +243,7 @@ async fn without_the_api_the_list_is_kept_under_the_fallback_tag() {
 }
 
 #[tokio::test]
-async fn a_fallback_tag_that_a_listing_has_not_shown_is_not_asked_for() {
+async fn a_fallback_tag_that_is_not_in_the_listing_is_not_requested() {
     let scene = Scene::new(false).await;
     let subject = scene.image.digest();
     assert!(scene.listed(subject, None, Known::Absent).await.unwrap().is_empty());
@@ -350,7 +350,7 @@ async fn layers_are_added_behind_those_that_are_there() {
 }
 
 #[tokio::test]
-async fn a_signature_tag_that_a_listing_has_not_shown_is_not_asked_for() {
+async fn a_signature_tag_that_is_not_in_the_listing_is_not_requested() {
     let scene = Scene::new(true).await;
     let (writer, tag) = (scene.writer(), scene.signature_tag());
     writer.append(&scene.app, &tag, &[signature("payload", "one")], Known::Absent).await.unwrap();
@@ -444,7 +444,7 @@ async fn what_is_attached_is_copied_byte_for_byte_and_listed() {
 }
 
 #[tokio::test]
-async fn where_nothing_is_attached_one_request_says_so() {
+async fn without_attachments_one_request_is_enough() {
     let scene = Scene::new(true).await;
     let tag = scene.signature_tag();
     assert!(scene.reader().attachment(&scene.app, Selector::Tag(&tag)).await.unwrap().present().is_none());
@@ -454,7 +454,7 @@ async fn where_nothing_is_attached_one_request_says_so() {
     let index = Recipe::default().index(2);
     index.put(scene.server.store(), &scene.app.path, std::slice::from_ref(&tag)).await.unwrap();
     let error = scene.reader().attachment(&scene.app, Selector::Tag(&tag)).await.unwrap_err();
-    assert!(error.to_string().contains("an image manifest is expected"), "{error}");
+    assert!(error.to_string().contains("expected an image manifest"), "{error}");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ impl fmt::Display for CacheError {
                 write!(f, "the inventory cache {} is in use by another process", path.display())
             }
             Self::Foreign(path) => {
-                write!(f, "{} is not an inventory cache of kpromo: it is left as it is", path.display())
+                write!(f, "{} is not an inventory cache of kpromo and stays unchanged", path.display())
             }
             Self::Failed(path, error) => {
                 write!(f, "the inventory cache {} cannot be used: {error}", path.display())

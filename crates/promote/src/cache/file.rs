@@ -58,7 +58,7 @@ pub(super) fn open(path: &Path) -> Result<(Database, Option<String>), CacheError
     let aside = aside(path);
     fs::rename(path, &aside).map_err(|error| failed(path, error))?;
     let text = format!(
-        "the inventory cache {} is {refused}: it is moved to {}, and everything is asked again",
+        "the inventory cache {} is {refused}: it is moved to {}, and this run reads every repository",
         path.display(),
         aside.display()
     );
@@ -217,7 +217,7 @@ mod tests {
             assert!(fs::read(&path).unwrap() == foreign, "not a byte of it is changed");
             assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nor is anything put beside it");
         }
-        assert!(matches!(open(folder.path()).unwrap_err(), CacheError::Foreign(_)), "a folder");
+        assert!(matches!(open(folder.path()).unwrap_err(), CacheError::Foreign(_)), "a directory");
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             assert_eq!(inspect(&path).unwrap(), Found::Ours);
             let (_, refused) = remembered(&path);
-            assert!(refused.unwrap().contains("everything is asked again"));
+            assert!(refused.unwrap().contains("reads every repository"));
             assert!(kept(name) == bytes, "what was kept before is kept");
         }
     }

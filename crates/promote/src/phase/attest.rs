@@ -165,7 +165,7 @@ impl AttestWork<'_> {
         let (again, mut ended): (Vec<_>, Vec<_>) =
             attested.drain(..).partition(|(_, result)| may_pass(result) && !self.run.is_stopping());
         if !again.is_empty() {
-            tracing::info!(images = again.len(), "recording once more what could not be recorded");
+            tracing::info!(images = again.len(), "retrying records that failed");
             self.signers.try_again();
             let mut failed: Vec<_> = again;
             let second = self.attest_each(failed.iter().map(|(image, _)| *image)).await;

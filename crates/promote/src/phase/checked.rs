@@ -72,7 +72,7 @@ fn lacking<'a>(plan: &'a Plan, image: &'a OwedImage) -> Checked<'a> {
     });
     let barred = image.barred.map(|why| format!("it is not repaired: {why}"));
     let refused =
-        image.refused.as_ref().map(|why| format!("it is not repaired, since it has not passed: {why}"));
+        image.refused.as_ref().map(|why| format!("it is not repaired, because it did not pass: {why}"));
     let unrecorded = image
         .unrecordable
         .then(|| "its record is not written: no manifest names its source (--thin-manifest-dir)".to_owned());

@@ -78,8 +78,8 @@ impl CompletedCache {
         let wrong: BTreeSet<&Host> = seen.iter().filter(is_wrong).map(|(subject, _)| host(subject)).collect();
         for host in &wrong {
             run.emit(&Event::Warned(format!(
-                "the inventory cache remembers an image on {host} as signed and recorded, and it was not: all that is \
-                 remembered of signatures there is thrown away"
+                "the inventory cache lists an image on {host} as signed and recorded, but it is not: \
+                 the entries about signatures on this host are discarded"
             )));
         }
         self.known.retain(|canonical, _| !wrong.contains(&edges.repository(*canonical).host));

@@ -161,7 +161,7 @@ impl<'a> Examiner<'a> {
                 if let Some(why) = why.filter(|_| vulnerabilities.passes()) {
                     let why = shown(why, SHOWN_MAX);
                     self.run.emit(&Event::Warned(format!(
-                        "{image} is not scanned, which the policy lets pass: {why}"
+                        "{image} is not scanned, which the policy allows: {why}"
                     )));
                 }
                 Ok(Arc::clone(vulnerabilities))

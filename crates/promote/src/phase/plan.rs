@@ -247,8 +247,8 @@ impl Plan {
         outline.retain(|part| matches!(part.digest, Digest::Sha256(_)));
         if outline.len() < all {
             run.emit(&Event::Warned(format!(
-                "parts of {image} are neither signed nor attested: they have no digest of the algorithm SHA-256, by which \
-                 alone signatures name images"
+                "parts of {image} are neither signed nor attested: signatures need SHA-256 digests, and \
+                 these parts have others"
             )));
         }
         Ok(outline)
@@ -328,12 +328,12 @@ impl Plan {
             Verdict::Moved(held) => {
                 let wanted = self.edges.digest(edge);
                 Some(format!(
-                    "the tag is {held} in production, is to be {wanted}, and tags of production never move"
+                    "the tag is {held} in production and would move to {wanted}; production tags never move"
                 ))
             }
             Verdict::Unsupported(media_type) => Some(refused(MediaType::clone(media_type))),
             Verdict::Lost if strict => {
-                Some(format!("{} has lost {}", self.edges.source(edge), self.edges.digest(edge)))
+                Some(format!("{} no longer has {}", self.edges.source(edge), self.edges.digest(edge)))
             }
             Verdict::Copy | Verdict::Tag => {
                 match self.images.get(&(edge.source, edge.digest))?.as_ref().err()?.kind() {
@@ -360,12 +360,15 @@ impl Plan {
                 Verdict::Lost => {
                     let origin = self.edges.origin(edge);
                     let text = format!(
-                        "lost: {source}@{digest} is gone, and {reference} does not have it ({origin})"
+                        "lost: {source}@{digest} no longer exists, and {reference} does not have it \
+                         ({origin})"
                     );
                     run.emit(&Event::Lost(text));
                 }
                 Verdict::DoneWithoutSource => {
-                    run.emit(&Event::Warned(format!("{reference} is promoted, but {source} has lost it")));
+                    run.emit(&Event::Warned(format!(
+                        "{reference} is promoted, but {source} no longer has it"
+                    )));
                 }
                 _ => {}
             }

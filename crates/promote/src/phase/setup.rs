@@ -127,12 +127,12 @@ pub async fn setup(run: &Run, job: Job) -> Result<Ready, Error> {
         };
         let mut edges = Edges::with_repaired(&job.manifests, &repaired).map_err(Error::Overlaps)?;
         if edges.repeated() > 0 {
-            tracing::info!(edges = edges.repeated(), "asked for more than once, done once");
+            tracing::info!(edges = edges.repeated(), "edges listed more than once are promoted once");
         }
         if edges.metadata() > 0 {
             let tags = oci::counted(edges.metadata(), "tag");
             run.emit(&Event::Warned(format!(
-                "left out, because that is no image: {tags} of signatures, attestations or SBOMs"
+                "left out, because they are not images: {tags} of signatures, attestations or SBOMs"
             )));
         }
         // Only now, because overlaps concern all hosts.

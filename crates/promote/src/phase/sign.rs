@@ -266,7 +266,7 @@ impl SignWork<'_> {
         let again: Vec<Key> =
             signed.iter().filter(|(_, result)| may_pass(result)).map(|(key, _)| *key).collect();
         if !again.is_empty() && !self.run.is_stopping() {
-            tracing::info!(manifests = again.len(), "signing once more what could not be signed");
+            tracing::info!(manifests = again.len(), "retrying signatures that failed");
             self.signers.try_again();
             signed.extend(self.sign_each(again.iter().filter_map(|key| units.get_key_value(key))).await);
         }

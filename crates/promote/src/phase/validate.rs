@@ -41,7 +41,7 @@ impl Gate {
     /// # Errors
     /// Returns the reason if it has not.
     pub(super) fn passed(&self, image: &ImageId) -> Result<&Passed, &str> {
-        let refused = || self.refused.get(image).map_or("it was not looked at", |(why, _)| why.as_str());
+        let refused = || self.refused.get(image).map_or("it was not checked", |(why, _)| why.as_str());
         self.passed.get(image).ok_or_else(refused)
     }
 
@@ -131,8 +131,8 @@ impl Gate {
                 let why =
                     refused.get(&(canonical, digest)).cloned().or_else(|| Some(blocks()?.to_string()))?;
                 Some(match digest == own {
-                    true => format!("an index that lists it has not passed: {why}"),
-                    false => format!("its part {digest} has not passed: {why}"),
+                    true => format!("an index that lists it did not pass: {why}"),
+                    false => format!("its part {digest} did not pass: {why}"),
                 })
             });
         }
@@ -194,7 +194,7 @@ pub async fn validate(run: &Run, scanned: Scanned) -> Result<Cleared, Error> {
                 let canonical = plan.edges().repository(image.subject.canonical);
                 let image = canonical.at(*plan.edges().digest_name(image.subject.digest));
                 run.emit(&Event::Warned(format!(
-                    "{image} is neither signed nor recorded, since it has not passed: {why}"
+                    "{image} is neither signed nor recorded, because it did not pass: {why}"
                 )));
             }
         }

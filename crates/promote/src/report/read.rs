@@ -15,7 +15,7 @@ pub enum InvalidReport {
     #[error("its schema has version {0}, and this version of kpromo reads version {SCHEMA}")]
     OtherSchema(u64),
     /// A number in it cannot be right.
-    #[error("its field {0} cannot be right")]
+    #[error("its field {0} is not valid")]
     NotPossible(&'static str),
 }
 

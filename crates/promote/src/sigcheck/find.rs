@@ -71,10 +71,9 @@ impl fmt::Display for FindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unlisted(error) => error.fmt(f),
-            Self::Metadata(name) => write!(
-                f,
-                "{name} is not an image: the tag is that of something attached to an image; name the image instead"
-            ),
+            Self::Metadata(name) => {
+                write!(f, "{name} is not an image: its tag is that of an attachment; name the image instead")
+            }
         }
     }
 }

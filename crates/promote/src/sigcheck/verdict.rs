@@ -136,7 +136,7 @@ impl Judge<'_> {
         let record = RecordVerdict::Ok;
         let ok = Findings { signature, record, details: Vec::new(), parts: Vec::new(), not_repaired: None };
         match found {
-            None => Err(Problem::without_advice("it was listed, and is no longer there")),
+            None => Err(Problem::without_advice("it was listed but no longer exists")),
             Some(Checked::Unread(problem)) => Err(Problem::clone(problem)),
             Some(Checked::Complete) => Ok(ok),
             Some(Checked::Lacking { parts, record, why_not }) => {
@@ -199,8 +199,8 @@ fn lacking_signature(
 ) -> (SignatureVerdict, Vec<String>) {
     // Where the tag counts and only the bundle is missing, signatures by others explain nothing.
     if has_tag && !part.layer {
-        let why = "its tag is signed, and there is no bundle with a signature: cosign 2.6 and later look at bundles alone where \
-                   a manifest has or gets any";
+        let why = "it has a signature tag but no signature bundle: cosign 2.6 and later read only \
+         bundles if a manifest has any";
         return (SignatureVerdict::Missing, vec![why.to_owned()]);
     }
     explained.unwrap_or((SignatureVerdict::Missing, Vec::new()))

@@ -69,8 +69,8 @@ impl fmt::Display for SnapshotError {
             }
             Self::Unproven { root, repository } => write!(
                 f,
-                "whether {root} is a repository itself is not known: the catalog of {} does not list it, and the registry \
-                 does not say that it does not exist\n  {repository}",
+                "whether {root} itself is a repository is not known: the catalog of {} does not list \
+                 it, and the registry does not say that it does not exist\n  {repository}",
                 root.host
             ),
             Self::Unreasonable { root, limit } => write!(f, "{root} is too large for a snapshot: {limit}"),

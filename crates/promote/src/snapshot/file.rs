@@ -66,14 +66,14 @@ fn text_of(path: &Path) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let file = File::open(path).map_err(unreadable)?;
     if file.metadata().map_err(unreadable)?.is_dir() {
-        return Err("a folder, and no snapshot".to_owned());
+        return Err("a directory, not a snapshot".to_owned());
     }
     let mut bytes = Vec::new();
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_MAX {
-        return Err(format!("larger than {} MiB, which no snapshot may be", FILE_MAX >> 20));
+        return Err(format!("larger than {} MiB, the limit for a snapshot", FILE_MAX >> 20));
     }
-    let text = String::from_utf8(bytes).map_err(|_| "not a text in UTF-8".to_owned())?;
+    let text = String::from_utf8(bytes).map_err(|_| "not UTF-8 text".to_owned())?;
     // Editors may put a byte order mark at the start.
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
@@ -94,7 +94,7 @@ fn parse(text: &str, format: Format) -> Result<Snapshot, String> {
         // A snapshot without images is an empty line, and in JSON an empty list.
         return match format {
             Format::Yaml | Format::Csv if text.contains('\n') => Ok(Snapshot::default()),
-            _ => Err("it is empty, perhaps because the command that was to write it failed".to_owned()),
+            _ => Err("it is empty, perhaps because the command that writes it failed".to_owned()),
         };
     }
     match format {
@@ -104,7 +104,7 @@ fn parse(text: &str, format: Format) -> Result<Snapshot, String> {
             let snapshot: Snapshot = from_yaml(&with_quoted_null(text))?;
             // YAML takes comments alone for an empty list.
             if snapshot.images.is_empty() && !begins_list(text) {
-                return Err("a list of images is expected".to_owned());
+                return Err("expected a list of images".to_owned());
             }
             Ok(snapshot)
         }
@@ -195,7 +195,7 @@ fn from_csv(text: &str) -> Result<Snapshot, String> {
 /// Parses `name@digest,name:tag` or `name@digest,-`.
 fn from_line(line: &str) -> Result<(String, Digest, Option<Tag>), String> {
     let form =
-        || format!("`NAME@DIGEST,NAME:TAG` or `NAME@DIGEST,-` is expected, not `{}`", printable(line, 160));
+        || format!("`NAME@DIGEST,NAME:TAG` or `NAME@DIGEST,-` expected, not `{}`", printable(line, 160));
     let (image, tag) = line.split_once(',').ok_or_else(form)?;
     let (name, digest) = image.rsplit_once('@').ok_or_else(form)?;
     Images::name(name)?;
@@ -241,7 +241,7 @@ impl<'de> Deserialize<'de> for Snapshot {
                     let name = image.name.unwrap_or_default();
                     Images::name(&name).map_err(A::Error::custom)?;
                     if found.images.contains_key(&name) {
-                        return Err(A::Error::custom(format!("the image `{name}` is there twice")));
+                        return Err(A::Error::custom(format!("the image `{name}` is listed twice")));
                     }
                     found.images.insert(name, image.dmap.0);
                 }
@@ -267,7 +267,7 @@ impl<'de> Deserialize<'de> for Dmap {
                     let parsed: Digest = digest.parse().map_err(de::Error::custom)?;
                     let tags = tags.iter().map(|tag| tag.parse().map_err(de::Error::custom));
                     if digests.insert(parsed, tags.collect::<Result<Vec<Tag>, A::Error>>()?).is_some() {
-                        return Err(A::Error::custom(format!("{parsed} is there twice")));
+                        return Err(A::Error::custom(format!("{parsed} is listed twice")));
                     }
                 }
                 Ok(Dmap(digests))
@@ -362,7 +362,7 @@ mod tests {
         assert!(read_file(&path).unwrap_err().to_string().contains("64 MiB"));
         std::fs::write(&path, b"\xff").unwrap();
         assert!(read_file(&path).unwrap_err().to_string().contains("UTF-8"));
-        assert!(read_file(folder.path()).unwrap_err().to_string().contains("folder"));
+        assert!(read_file(folder.path()).unwrap_err().to_string().contains("a directory"));
         assert!(read_file(&folder.path().join("none")).unwrap_err().to_string().contains("cannot be read"));
     }
 

@@ -380,7 +380,7 @@ impl<'a> Walk<'a> {
     /// Reports the number of warnings that were not reported in full.
     fn report_more(&self) {
         for (number, what) in [
-            (self.vanished, "do not exist any more; they are left out"),
+            (self.vanished, "no longer exist; they are left out"),
             (self.invalid_names, "have invalid names; they are left out"),
             (self.invalid_lists, "list invalid names; these are left out"),
         ] {

@@ -121,7 +121,7 @@ async fn a_part_of_what_a_policy_refuses_gets_nothing_and_no_better_summary_thro
 
 /// A part is also requested without a tag, by an entry before that of its index. It is still signed as a part.
 #[tokio::test]
-async fn a_part_that_is_asked_for_without_a_tag_is_signed_whichever_line_comes_first() {
+async fn a_part_that_is_listed_without_a_tag_is_signed_in_any_order_of_lines() {
     for format in [SignatureFormat::Auto, SignatureFormat::Tag, SignatureFormat::Both] {
         for summarizes in [false, true] {
             let mut scene = Scene::of(google(), 1, format).await;

@@ -209,7 +209,7 @@ async fn a_dry_run_says_what_is_owed_and_what_it_has_not_looked_at() {
 
 /// A run is interrupted after copying. The evidence in staging has become invalid by the time the next run signs.
 #[tokio::test]
-async fn what_turned_bad_after_it_was_copied_is_not_signed() {
+async fn an_image_that_no_longer_passes_after_the_copy_is_not_signed() {
     let mut scene = Scene::of(google(), 1, SignatureFormat::Auto).await;
     let hand = Hand::new();
     scene.world.trust_config.verification.trust = hand.trust();
@@ -223,5 +223,5 @@ async fn what_turned_bad_after_it_was_copied_is_not_signed() {
     assert_eq!((done.promoted().failed(), done.unsigned()), (0, 1));
     assert_eq!(scene.attached(0, image.digest()).await, (0, 0, 0, 0));
     let reported = scene.world.report.unsigned();
-    assert!(reported[0].error.contains("it has not passed"), "{reported:?}");
+    assert!(reported[0].error.contains("it did not pass"), "{reported:?}");
 }

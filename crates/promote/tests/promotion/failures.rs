@@ -114,7 +114,7 @@ async fn faults_and_quotas_lose_nothing() {
 
 /// The registries do not announce their quota. It is determined separately for each host, and almost no request is refused.
 #[tokio::test]
-async fn a_quota_that_nobody_tells_is_kept_to() {
+async fn an_unpublished_quota_is_respected() {
     let world = small_world(google()).await;
     for server in world.servers() {
         server.faults().set_latency(Duration::from_millis(20));
@@ -182,7 +182,7 @@ async fn a_run_that_dies_at_any_request_leaves_nothing_incomplete_and_the_next_o
 
 /// A stop ends planning at once, and lets Promote finish what is in progress.
 #[tokio::test]
-async fn a_run_that_is_told_to_stop_begins_nothing_new() {
+async fn a_stopped_run_starts_nothing_new() {
     let mut world = World::of(google(), 1).await;
     for seed in 0..80 {
         world.stage(&format!("app-{seed}"), &Recipe { seed, ..Recipe::default() }.image(), &["v1"]).await;

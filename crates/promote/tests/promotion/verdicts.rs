@@ -141,7 +141,7 @@ async fn each_attempt_at_a_tag_is_preceded_by_a_look() {
     }
 }
 
-/// Production has the image and staging has lost it, which only causes a warning.
+/// Production has the image and it is no longer in staging, which only causes a warning.
 #[tokio::test]
 async fn a_tagless_image_that_only_production_has_is_done_with_a_warning() {
     let mut world = World::of(Config::default(), 1).await;

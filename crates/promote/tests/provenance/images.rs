@@ -77,7 +77,7 @@ async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
         let of =
             |name: &str| reported.iter().find(|one| one["image"].as_str().unwrap().contains(name)).unwrap();
         assert_eq!(of("app-0")["attestations"][0]["verdict"], "accepted, it verifies");
-        assert_eq!(of("app-0")["attestations"][1]["verdict"], "ignored, no policy asks for it");
+        assert_eq!(of("app-0")["attestations"][1]["verdict"], "ignored, no policy requires it");
         assert!(of("app-1")["attestations"][0]["signedBy"].as_str().unwrap().starts_with("the key "));
         assert!(reported.iter().all(|one| one["passes"] == true));
     }
@@ -86,7 +86,7 @@ async fn without_a_policy_what_verifies_passes_and_the_report_says_by_whom() {
 /// Forged or malformed evidence, or evidence about something else, blocks the image whatever else is attached to it. The error
 /// names all such images.
 #[tokio::test]
-async fn without_a_policy_what_is_forged_blocks_wherever_it_stands() {
+async fn without_a_policy_a_forged_attachment_blocks_the_image_at_any_position() {
     for referrers_api in [true, false] {
         let (scene, samples) = Scene::with_images(Config { referrers_api, ..google() }, 1, 6).await;
         let hand = &scene.hand;
@@ -126,7 +126,7 @@ async fn what_a_policy_does_not_accept_is_blocked_where_it_requires_and_promoted
     let blocked = scene.blocked(Phase::Provenance).await;
     assert_eq!(blocked.len(), 2);
     assert!(blocked[0].contains("it has no SLSA provenance"), "{}", blocked[0]);
-    assert!(blocked[1].contains("this is none of the policy's signers"), "{}", blocked[1]);
+    assert!(blocked[1].contains("this is not one of the policy's signers"), "{}", blocked[1]);
 
     scene.demand(Mode::Warn);
     let cleared = scene.prepare().await.unwrap();
@@ -243,7 +243,7 @@ async fn an_image_whose_registry_does_not_tell_is_not_promoted_and_the_others_ar
 
 /// The trusted root is requested once, however many images have attachments.
 #[tokio::test]
-async fn where_nobody_is_to_be_trusted_and_something_is_attached_nothing_is_promoted() {
+async fn without_a_trusted_root_images_with_attachments_are_not_promoted() {
     let mirror = Server::start(Config::default()).await.unwrap();
     let mut asked = Vec::new();
     for attached in [0, 1, 8] {

@@ -13,7 +13,7 @@ use crate::support::{LATE_AFTER, google, path, tag};
 /// What is missing in a region that did not answer the plan passes the same gate: an image that does not pass gives up the
 /// second round.
 #[tokio::test]
-async fn a_late_image_that_does_not_pass_is_told_and_nothing_late_is_promoted() {
+async fn a_late_image_that_does_not_pass_is_reported_and_nothing_late_is_promoted() {
     let (scene, samples) = Scene::with_images(google(), 2, 4).await;
     let hand = &scene.hand;
     // The punctual region has the first three images, so only the late one lacks them.
@@ -63,7 +63,7 @@ async fn a_late_image_whose_registry_does_not_tell_is_not_promoted() {
 
 /// The run is stopped while the late images are examined: all of them count as not started.
 #[tokio::test]
-async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun() {
+async fn late_images_that_were_not_examined_before_a_stop_count_as_not_started() {
     let (scene, samples) = Scene::with_images(google(), 2, 4).await;
     for (number, sample) in samples.iter().enumerate() {
         let there = path(&format!("prod/app-{number}"));
@@ -80,7 +80,7 @@ async fn late_images_that_nobody_has_looked_at_before_a_stop_count_as_not_begun(
 
 /// The run is stopped while images are examined: none of them is cleared.
 #[tokio::test]
-async fn a_run_that_is_told_to_stop_clears_nothing() {
+async fn a_stopped_run_clears_nothing() {
     let (scene, _) = Scene::with_images(google(), 1, 3).await;
     let stopping = scene.stop_while_examining();
     let (prepared, ()) = tokio::join!(scene.prepare(), stopping);

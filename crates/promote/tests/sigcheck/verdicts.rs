@@ -235,7 +235,7 @@ async fn manifests_decide_what_is_repaired() {
 
 /// The gate holds for repairs too: an image whose policy is not satisfied is not signed.
 #[tokio::test]
-async fn what_does_not_pass_its_policy_is_not_repaired() {
+async fn images_that_do_not_pass_their_policy_are_not_repaired() {
     let mut scene = Scene::of(google(), SignatureFormat::Auto).await;
     scene.stage("app", &Recipe::default().index(2), &["v1"]).await;
     scene.promote_unsigned().await;
@@ -247,7 +247,7 @@ async fn what_does_not_pass_its_policy_is_not_repaired() {
     let images = scene.repair(&ALL, &naming).await;
     let found = images[0].result.clone().unwrap();
     assert_eq!(found.signature, Some(SignatureVerdict::Missing));
-    assert!(found.not_repaired.as_ref().is_some_and(|why| why.contains("has not passed")), "{found:?}");
+    assert!(found.not_repaired.as_ref().is_some_and(|why| why.contains("did not pass")), "{found:?}");
     assert_eq!(scene.world.writes(), 0);
 }
 

@@ -124,7 +124,7 @@ fn realm_elsewhere(row: Row, side: Side) -> Row {
 }
 
 #[tokio::test]
-async fn realms_of_every_form_are_asked() {
+async fn token_services_with_realms_of_any_form_are_used() {
     let rows = [
         challenged("a relative realm", &["Bearer realm=\"/token\",service=\"{service}\",scope=\"{scope}\""]),
         challenged(
@@ -149,7 +149,7 @@ async fn realms_of_every_form_are_asked() {
 }
 
 #[tokio::test]
-async fn the_scope_of_the_challenge_is_asked_for_besides_ours() {
+async fn the_scope_of_the_challenge_is_requested_in_addition_to_ours() {
     let rows =
         [("aws", "aws"), ("another one", "registry:everything:*")].into_iter().flat_map(|(name, scope)| {
             on_both(&format!("the scope is {name}"), |row, side| {
@@ -200,7 +200,7 @@ async fn answers_of_token_services_are_taken_in_every_shape() {
 }
 
 #[tokio::test]
-async fn destinations_are_asked_for_with_the_scope_to_push() {
+async fn tokens_for_destinations_are_requested_with_the_push_scope() {
     let row = Row::works("nothing is granted to pull from what does not exist")
         .tokens(Side::Destination)
         .quirk(Side::Destination, |quirks| quirks.auth.unknown_repositories_grant_nothing = true);
@@ -224,7 +224,7 @@ async fn tokens_that_die_early_are_renewed() {
 }
 
 #[tokio::test]
-async fn a_401_without_a_challenge_is_told_clearly() {
+async fn a_401_without_a_challenge_is_a_clear_error() {
     let row = Row::clear("no challenge at all", &["401"])
         .tokens(Side::Destination)
         .quirk(Side::Destination, |quirks| quirks.auth.challenges = Challenges::Missing);
@@ -250,7 +250,7 @@ async fn a_401_of_a_redirects_target_changes_nothing_at_the_registry() {
 }
 
 #[tokio::test]
-async fn identity_tokens_that_the_service_does_not_take_are_told_clearly() {
+async fn rejected_identity_tokens_are_clear_errors() {
     let rows = [(StatusCode::NOT_FOUND, &["404"][..]), (StatusCode::METHOD_NOT_ALLOWED, &["405"][..])];
     let rows = rows.map(|(status, texts)| {
         let rejection = Rejection::new(status, ErrorCode::Unsupported);

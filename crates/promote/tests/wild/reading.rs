@@ -60,7 +60,7 @@ async fn a_tag_list_that_is_none_is_a_failure_and_never_empty() {
 }
 
 #[tokio::test]
-async fn digests_of_a_repository_without_tags_are_asked_for_by_themselves() {
+async fn digests_in_a_repository_without_tags_are_looked_up_individually() {
     let rows = on_both("404 NAME_UNKNOWN where there are no tags", |row, side| {
         row.quirk(side, |quirks| quirks.reading.untagged_is_unknown = true)
     });
@@ -138,7 +138,7 @@ async fn odd_pages_are_read() {
 }
 
 #[tokio::test]
-async fn get_is_asked_where_head_says_nothing() {
+async fn get_follows_a_head_without_a_digest() {
     let statuses = [400, 404, 405, 501].map(|status| StatusCode::from_u16(status).unwrap());
     let refused = statuses.map(|status| Head::Refused(rejection(status)));
     let unknown = Rejection::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown);

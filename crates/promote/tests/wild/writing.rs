@@ -77,7 +77,7 @@ async fn any_status_of_success_is_success() {
 }
 
 #[tokio::test]
-async fn an_upload_that_is_lost_is_begun_anew() {
+async fn a_lost_upload_is_restarted() {
     let lost = [
         (404, ErrorCode::BlobUploadUnknown),
         (404, ErrorCode::BlobUploadInvalid),

@@ -120,10 +120,10 @@ async fn content(source: Source, span: Span) -> Result<Body, Refusal> {
         Source::Memory(bytes) => Ok(full(slice(&bytes, span))),
         Source::File(path) => stream(&path, span).await.map_err(|error| {
             tracing::error!(path = %path.display(), %error, "a blob cannot be read");
-            Refusal::new(ErrorCode::Unknown, "the registry's storage failed; its log says how")
+            Refusal::new(ErrorCode::Unknown, "the registry's storage failed; see its log")
         }),
         Source::Discarded => {
-            Err(Refusal::new(ErrorCode::Unsupported, "this registry keeps no content of blobs"))
+            Err(Refusal::new(ErrorCode::Unsupported, "this registry discards the content of blobs"))
         }
     }
 }

@@ -104,7 +104,7 @@ impl Registry {
             Reference::Digest(digest) if digest.names(manifest.bytes()) => (digest, wanted_tags(&call)?),
             Reference::Digest(digest) => {
                 let message =
-                    format!("the manifest is not what `{digest}` names, its digest is {}", manifest.digest());
+                    format!("the manifest does not match `{digest}`; its digest is {}", manifest.digest());
                 return Err(Refusal::new(ErrorCode::DigestInvalid, message));
             }
         };
@@ -154,7 +154,7 @@ fn media_type(content_type: Option<&str>, bytes: &[u8]) -> Result<MediaType, Ref
             "the header says the manifest is `{header}`, the manifest itself says `{body}`"
         ))),
         (Some(one), _) | (None, Some(one)) => Ok(one),
-        (None, None) => Err(invalid("neither a header nor the manifest says what kind it is".to_owned())),
+        (None, None) => Err(invalid("neither a header nor the manifest has a media type".to_owned())),
     }
 }
 

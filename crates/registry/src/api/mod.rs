@@ -204,7 +204,7 @@ impl Registry {
                 self.referrers(&call, &repository(name)?, parse_digest(digest)?).await
             }
             Endpoint::Token | Endpoint::Unknown => {
-                Err(Refusal::new(ErrorCode::Unsupported, "there is nothing at this address")
+                Err(Refusal::new(ErrorCode::Unsupported, "there is nothing at this URL")
                     .with_status(StatusCode::NOT_FOUND))
             }
         }

@@ -48,7 +48,7 @@ impl Referrer {
     fn new(digest: Digest, entry: &ManifestEntry, bytes: &[u8]) -> Result<Self, Refusal> {
         let described: Described = serde_json::from_slice(bytes).map_err(|error| {
             tracing::error!(%digest, %error, "a referrer is not the manifest that was put");
-            Refusal::new(ErrorCode::Unknown, "the registry's storage failed; its log says how")
+            Refusal::new(ErrorCode::Unknown, "the registry's storage failed; see its log")
         })?;
         // An image without an artifact type has the media type of its configuration.
         let of_config = described.config.map(|config| config.media_type);

@@ -36,7 +36,8 @@ impl Place<'_> {
     /// Returns the refusal of a chunk that does not continue the upload.
     fn out_of_order(&self, received: u64) -> Result<Refusal, Refusal> {
         let message = format!(
-            "{received} bytes are there: the next chunk must start at {received} and be as long as it says"
+            "{received} bytes were received: the next chunk must start at {received} and have the \
+             length of its headers"
         );
         Ok(Refusal::new(ErrorCode::BlobUploadInvalid, message)
             .with_status(StatusCode::RANGE_NOT_SATISFIABLE)
@@ -103,7 +104,7 @@ impl Registry {
         let id = self.store.uploads().open(upload, open, idle).ok_or_else(|| {
             Refusal::new(
                 ErrorCode::TooManyRequests,
-                format!("{open} uploads are open: end some of them first"),
+                format!("{open} uploads are open: complete or cancel some of them first"),
             )
         })?;
         Place { repository, id: &id }.progress(StatusCode::ACCEPTED, 0)
@@ -142,7 +143,7 @@ impl Registry {
             }
             Method::PUT => {
                 let missing =
-                    || Refusal::new(ErrorCode::DigestInvalid, "`digest` is needed to end an upload");
+                    || Refusal::new(ErrorCode::DigestInvalid, "`digest` is required to complete an upload");
                 let digest = parse_digest(call.query.first("digest").ok_or_else(missing)?)?;
                 if !continues(&call.headers, upload.received()) {
                     return Err(place.out_of_order(upload.received())?);
@@ -177,7 +178,7 @@ impl Registry {
     ) -> Result<(), Refusal> {
         let limit = self.uploads.blob_size;
         let too_large = || {
-            Refusal::new(ErrorCode::SizeInvalid, format!("a blob may have {limit} bytes at most"))
+            Refusal::new(ErrorCode::SizeInvalid, format!("a blob may have at most {limit} bytes"))
                 .with_status(StatusCode::PAYLOAD_TOO_LARGE)
         };
         if let Some(announced) = content_length(headers) {
@@ -209,7 +210,7 @@ impl Registry {
             Refusal::new(ErrorCode::Unsupported, message).with_status(StatusCode::BAD_REQUEST)
         })?;
         if found != digest {
-            let message = format!("{size} bytes came whose digest is {found}, not {digest}");
+            let message = format!("{size} bytes were received whose digest is {found}, not {digest}");
             return Err(Refusal::new(ErrorCode::DigestInvalid, message));
         }
         self.store.adopt(repository, digest, size, finished).await?;
@@ -226,7 +227,7 @@ fn algorithm(name: &str) -> Result<Algorithm, Refusal> {
 fn no_upload(reason: NoUpload) -> Refusal {
     match reason {
         NoUpload::Unknown => {
-            Refusal::new(ErrorCode::BlobUploadUnknown, "there is no such upload, or no longer")
+            Refusal::new(ErrorCode::BlobUploadUnknown, "the upload does not exist, or no longer exists")
         }
         NoUpload::Busy => {
             Refusal::new(ErrorCode::BlobUploadInvalid, "another request is writing to this upload")

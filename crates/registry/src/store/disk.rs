@@ -322,11 +322,11 @@ impl Folders {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let above = folder.parent().ok_or(error).map_err(at("make the folder", folder))?;
+                let above = folder.parent().ok_or(error).map_err(at("make the directory", folder))?;
                 self.make(above)?;
                 return self.make(folder);
             }
-            Err(error) => return Err(at("make the folder", folder)(error)),
+            Err(error) => return Err(at("make the directory", folder)(error)),
         }
         sync_folder_of(folder)?;
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
@@ -339,7 +339,7 @@ fn sync_folder_of(place: &Path) -> Result<(), StoreError> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("force to disk the folder", folder))
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at("force to disk the directory", folder))
 }
 
 fn remove(place: &Path) -> Result<(), StoreError> {

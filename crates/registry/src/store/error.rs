@@ -17,13 +17,13 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Another process has the folder open.
-    #[error("the registry folder {} is in use by another process: stop that one, or choose another folder", folder.display())]
+    #[error("the registry directory {} is in use by another process: stop that one, or choose another directory", folder.display())]
     InUse {
         /// The folder.
         folder: PathBuf,
     },
     /// Something in the folder was not written by this registry.
-    #[error("{} does not belong in a registry folder: {reason}", path.display())]
+    #[error("{} does not belong in a registry directory: {reason}", path.display())]
     Foreign {
         /// Its path.
         path: PathBuf,

@@ -136,7 +136,7 @@ async fn tokens_end_with_their_time_or_when_they_are_revoked() {
 }
 
 #[tokio::test]
-async fn basic_credentials_are_asked_of_every_request() {
+async fn basic_credentials_are_required_for_every_request() {
     let accounts = vec![account("writer", Access::Full), account("reader", Access::Pull)];
     let config = Config { authentication: Authentication::Basic(accounts), ..Config::default() };
     let world = World::new(config).await;

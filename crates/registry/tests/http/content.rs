@@ -210,7 +210,7 @@ async fn referrers_are_listed_filtered_and_paged() {
 }
 
 #[tokio::test]
-async fn without_the_referrers_api_clients_are_told_so() {
+async fn without_the_referrers_api_the_registry_answers_404() {
     let world = World::new(Config { referrers_api: false, ..Config::default() }).await;
     let (store, app) = (world.server.store(), repository("app"));
     let image = Recipe::default().image();

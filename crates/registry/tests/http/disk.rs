@@ -92,7 +92,7 @@ async fn a_folder_is_open_only_once() {
 }
 
 #[tokio::test]
-async fn content_that_somebody_removed_is_noticed_when_the_folder_is_opened() {
+async fn removed_content_is_detected_when_the_directory_is_opened() {
     let folder = tempfile::tempdir().unwrap();
     let image = Recipe::default().image();
     image.put(&Store::open(folder.path()).await.unwrap(), &repository("app"), &[]).await.unwrap();

@@ -85,7 +85,7 @@ async fn a_quota_refuses_what_is_too_much_until_it_is_changed() {
 }
 
 #[tokio::test]
-async fn a_status_is_answered_instead_as_often_as_it_is_told() {
+async fn a_status_fault_replaces_the_answer_the_given_number_of_times() {
     let world = World::plain().await;
     let status = Effect::Status {
         status: StatusCode::SERVICE_UNAVAILABLE,

@@ -107,6 +107,10 @@ async fn googles_listing_tells_manifests_and_children_in_one_page() {
         assert!(milliseconds > 1_700_000_000_000, "{time} is in milliseconds: {milliseconds}");
     }
     let above = world.client.get("/v2/prod/tags/list").await.json();
-    assert_eq!(above["child"], json!(["app", "app-not-below"]), "a folder of repositories is listed as well");
+    assert_eq!(
+        above["child"],
+        json!(["app", "app-not-below"]),
+        "a directory of repositories is listed as well"
+    );
     assert_eq!(world.client.get("/v2/absent/tags/list").await.refusal(), refused(404, "NAME_UNKNOWN"));
 }

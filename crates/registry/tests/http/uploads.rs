@@ -160,7 +160,7 @@ async fn a_blob_is_mounted_from_a_named_repository_or_from_any() {
 }
 
 #[tokio::test]
-async fn a_discarding_store_hashes_with_the_algorithm_it_is_told_beforehand() {
+async fn a_discarding_store_hashes_with_the_announced_algorithm() {
     let world = World::new(Config { storage: registry::Storage::Discard, ..Config::default() }).await;
     let digest = sha512(b"content");
     let late = open(&world).await;

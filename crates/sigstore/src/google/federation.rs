@@ -23,7 +23,7 @@ const UNIVERSE: &str = "googleapis.com";
 /// The requested lifetime of a service account's token, in seconds, unless the file sets one.
 const LIFETIME: u32 = 3600;
 /// The advice for a refused exchange.
-const ADVICE: &str = "see whether the pool, the provider and its attribute condition take this token";
+const ADVICE: &str = "check that the pool, the provider and its attribute condition accept this token";
 
 /// A credential file of the type `external_account`.
 #[derive(Deserialize)]
@@ -131,14 +131,15 @@ impl Source {
     /// Returns the other provider's token.
     async fn token(&self, door: &Door) -> Result<Secret, Failure> {
         match self {
-            Self { executable: Some(_), .. } => Err("`credential_source` names a program to run, and no program is run for \
-                                                     credentials; have it write its token to a file, and name that"
+            Self { executable: Some(_), .. } => Err("`credential_source` names a program, which kpromo \
+             does not run; write its token to a file, and name the file"
                 .into()),
             Self { environment_id: Some(_), .. } => {
-                Err("`credential_source` is of AWS, which is not supported; name a file or a URL".into())
+                Err("`credential_source` uses AWS, which is not supported; name a file or a URL".into())
             }
             Self { certificate: Some(_), .. } => {
-                Err("`credential_source` is a certificate, which is not supported; name a file or a URL".into())
+                Err("`credential_source` is a certificate, which is not supported; name a file or a URL"
+                    .into())
             }
             Self { file: Some(path), .. } => Ok(self.of_file(path).await?),
             Self { url: Some(url), .. } => self.of_url(door, url).await,
@@ -166,7 +167,7 @@ impl Source {
         let fail = |why: String| format!("the subject token: {why}");
         let answer = door.send(request).await?;
         let body = successful(&answer).map_err(|refused| refused.about("the subject token"))?;
-        let text = std::str::from_utf8(body).map_err(|_| fail("the answer is not a text".to_owned()))?;
+        let text = std::str::from_utf8(body).map_err(|_| fail("the answer is not text".to_owned()))?;
         Ok(self.format.token(text).map_err(fail)?)
     }
 }

@@ -98,8 +98,9 @@ impl File {
                      accounts between in `delegates`"
                     .into())
             }
-            Self::Other => Err("credentials of this type are not known; supported are authorized_user, service_account, \
-                                external_account and impersonated_service_account"
+            Self::Other => Err("the type of these credentials is not supported; supported types are \
+                                authorized_user, service_account, external_account and \
+                                impersonated_service_account"
                 .into()),
         }
     }
@@ -118,7 +119,7 @@ impl User {
         let secret = Secret::new(self.refresh_token.clone());
         granted(door, url, form, &secret, None)
             .await
-            .map_err(|refused| refused.advised("log in anew with `gcloud auth application-default login`"))
+            .map_err(|refused| refused.advised("log in again with `gcloud auth application-default login`"))
     }
 }
 
@@ -126,7 +127,8 @@ impl Account {
     /// Requests an access token with a signed assertion (RFC 7523, *JWT Profile for OAuth 2.0 Client Authentication and
     /// Authorization Grants*).
     async fn token(&self, door: &Door) -> Result<Token, Failure> {
-        const ADVICE: &str = "see whether the account and its key are still there and enabled, and whether this machine's clock is right";
+        const ADVICE: &str = "check that the account and its key exist and are enabled, and that this \
+         machine's clock is right";
         let url = google_url("token_uri", &self.token_uri)?;
         let assertion = self.assertion()?;
         let form = Serializer::new(String::new())

@@ -7,8 +7,8 @@ use super::token::{Token, impersonated};
 use crate::identity::answer::Failure;
 
 /// The advice if impersonation is not permitted.
-const ACTING: &str = "see that whoever runs this has `roles/iam.serviceAccountTokenCreator` on the account, and that it exists \
-                      and is enabled";
+const ACTING: &str = "check that the calling account has `roles/iam.serviceAccountTokenCreator` on it, \
+ and that it exists and is enabled";
 
 /// Requests a token of a service account with a token of an account that may impersonate it. The error for a refusal contains
 /// advice.

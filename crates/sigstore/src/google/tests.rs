@@ -253,7 +253,7 @@ async fn an_account_is_acted_as_with_the_token_of_whoever_may() {
 async fn a_program_is_never_run_and_what_is_not_supported_is_named() {
     let service = token_service().await;
     for (source, part) in [
-        (json!({ "executable": { "command": "touch /tmp/hush" } }), "no program is run for credentials"),
+        (json!({ "executable": { "command": "touch /tmp/hush" } }), "which kpromo does not run"),
         (json!({ "environment_id": "aws1", "url": "http://169.254.169.254/hush" }), "AWS"),
         (json!({ "certificate": { "use_default_certificate_config": true } }), "certificate"),
         (json!({}), "neither a file nor a URL"),
@@ -297,7 +297,7 @@ async fn credentials_are_never_sent_to_a_host_that_only_a_file_names() {
         key,
     ] {
         let error = error(&content).await;
-        assert!(error.contains("evil.example") && error.contains("googleapis.com alone"), "{error}");
+        assert!(error.contains("evil.example") && error.contains("hosts of googleapis.com"), "{error}");
     }
     assert_eq!(service.asked(), [""; 0], "nothing is sent where one of the places will not do");
 }
@@ -415,9 +415,9 @@ async fn a_refusal_says_why_and_what_to_do_and_no_more() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_named_without_its_secrets() {
+async fn unusable_credentials_are_reported_without_their_secrets() {
     for (content, expected) in [
-        (r#"{"type": "gdch_service_account"}"#, "supported are authorized_user"),
+        (r#"{"type": "gdch_service_account"}"#, "supported types are authorized_user"),
         (r#"{"type": "service_account", "client_email": "x", "private_key": "hush"}"#, "private_key"),
         (r#"{"type": "authorized_user", "client_secret": "hush"}"#, "not a file of credentials"),
         (r#"{"type": "external_account", "audience": "hush"}"#, "not a file of credentials"),

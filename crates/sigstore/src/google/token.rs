@@ -36,7 +36,7 @@ impl Token {
         }
         // The parser's message could quote the token.
         let TokenAnswer { access_token, expires_in } = serde_json::from_slice(body)
-            .map_err(|_| "the token service's answer holds no token".to_owned())?;
+            .map_err(|_| "the token service's answer contains no token".to_owned())?;
         Ok(Self { secret: Secret::new(access_token), life: Duration::from_secs(expires_in).min(LIFE_MAX) })
     }
 }
@@ -86,7 +86,7 @@ pub(super) async fn impersonated(
         .limit(ANSWER_MAX);
     let answer = door.send(request).await.map_err(|error| Refused::of(error.into()))?;
     let Generated { access_token, expire_time } = serde_json::from_slice(successful(&answer)?)
-        .map_err(|_| "the answer of IAM Credentials holds no token".to_owned())?;
+        .map_err(|_| "the answer of IAM Credentials contains no token".to_owned())?;
     let life = Duration::try_from(expire_time.duration_since(Timestamp::now())).unwrap_or_default();
     Ok(Token { secret: Secret::new(access_token), life: life.min(LIFE_MAX) })
 }

@@ -13,7 +13,7 @@ pub(super) fn google_url(name: &str, text: &str) -> Result<Url, String> {
         return Ok(url);
     }
     Err(format!(
-        "`{name}` leads to {}, and credentials are sent over https to hosts of googleapis.com alone",
+        "`{name}` points to {}, and credentials are sent only over https to hosts of googleapis.com",
         transport::shown(&url)
     ))
 }
@@ -89,7 +89,7 @@ mod tests {
             "file:///etc/passwd",
         ] {
             let error = google_url("token_url", bad).unwrap_err();
-            assert!(error.contains("`token_url`") && error.contains("googleapis.com alone"), "{error}");
+            assert!(error.contains("`token_url`") && error.contains("hosts of googleapis.com"), "{error}");
             subject_token_url("url", bad).unwrap_err();
         }
         for secret in ["https://me:hush@sts.googleapis.com/", "https://hush@127.0.0.1/", "hush"] {

@@ -45,7 +45,7 @@ impl From<transport::Error> for Failure {
 /// Returns the value of an `Authorization` header.
 pub(crate) fn bearer(proof: &Secret) -> Result<HeaderValue, String> {
     let mut value = HeaderValue::try_from(format!("Bearer {}", proof.reveal()))
-        .map_err(|_| "what it has to be asked with holds characters that no token has")?;
+        .map_err(|_| "the request token has characters that no token has")?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -69,7 +69,7 @@ pub(crate) fn success(
 /// Reads a JSON answer.
 pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
     // The parser's message could quote the token.
-    serde_json::from_slice(body).map_err(|_| "it answered, and its answer holds no token".to_owned())
+    serde_json::from_slice(body).map_err(|_| "its answer contains no token".to_owned())
 }
 
 /// Returns the status in a refusal by Google's APIs (`google.rpc.Status`, the name of *code*).

@@ -52,7 +52,8 @@ impl fmt::Display for TokenSource {
 pub enum IdentityError {
     /// No source applies.
     #[error(
-        "there is no identity to sign with. Asked in turn:{}\ngive a token with --identity-token FILE, or sign with a key",
+        "there is no identity to sign with. Tried in this order:{}\ngive a token with --identity-token \
+         FILE, or sign with a key",
         listed(asked)
     )]
     Nobody {
@@ -69,7 +70,7 @@ pub enum IdentityError {
     },
     /// A source that applies returned no token but may return one a little later: it was unreachable, out of order or
     /// overloaded.
-    #[error("no identity token from {from} for now: {why}")]
+    #[error("temporarily no identity token from {from}: {why}")]
     TemporarilyUnavailable {
         /// The source.
         from: TokenSource,
@@ -86,8 +87,8 @@ pub enum IdentityError {
     },
     /// The identity of a renewed token differs from the previous one.
     #[error(
-        "the identity token from {from} is now of `{now}`, and was of `{before}` when signing began; \
-         nothing more is signed. Run again with the one that is right"
+        "the identity token from {from} is now for `{now}`, but was for `{before}` when signing began; \
+         signing has stopped. Run again with the right identity"
     )]
     Changed {
         /// The source.
@@ -123,7 +124,7 @@ fn listed(asked: &[(TokenSource, String)]) -> String {
 fn renewal(from: TokenSource, why: &InvalidToken) -> &'static str {
     match (from, why) {
         (TokenSource::Value, InvalidToken::Expired { .. }) => {
-            "; for a run that takes longer, let somebody renew a file and give it with `--identity-token FILE`"
+            "; for longer runs, use `--identity-token FILE` with a file that is renewed"
         }
         _ => "",
     }

@@ -23,7 +23,7 @@ pub(super) async fn token(
     audience: &str,
 ) -> Result<Secret, Failure> {
     let proof = proof
-        .ok_or_else(|| format!("ACTIONS_ID_TOKEN_REQUEST_TOKEN is not set; {PERMISSION}, and hand it on"))?;
+        .ok_or_else(|| format!("ACTIONS_ID_TOKEN_REQUEST_TOKEN is not set; {PERMISSION}, and pass it on"))?;
     let mut url = Url::parse(url).map_err(|_| "ACTIONS_ID_TOKEN_REQUEST_URL is not a URL")?;
     url.query_pairs_mut().append_pair("audience", audience);
     let request = Request::new(Method::GET, url, "github-id-token", Class::Token)
@@ -31,7 +31,7 @@ pub(super) async fn token(
         .header(header::AUTHORIZATION, bearer(proof)?);
     let answer = door.send(request).await?;
     let body = success(&answer, |status| match status.as_u16() {
-        401 | 403 | 404 => Some(format!("{PERMISSION}, and tokens are for the time that it runs")),
+        401 | 403 | 404 => Some(format!("{PERMISSION}, and its tokens are valid only while it runs")),
         _ => None,
     })?;
     Ok(json(&body).map(|Token { value }| Secret::new(value))?)

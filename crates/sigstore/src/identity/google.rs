@@ -80,13 +80,14 @@ fn advice(status: StatusCode, account: &str) -> Option<String> {
     match status {
         StatusCode::BAD_REQUEST => Some(format!("is {account} the name of a service account?")),
         StatusCode::UNAUTHORIZED => Some(
-            "the access token is not taken; see whether the credentials are still good, and log in anew with \
+            "the access token is not accepted; check the credentials, and log in again with \
              `gcloud auth application-default login`"
                 .to_owned(),
         ),
         StatusCode::FORBIDDEN => Some(format!(
-            "grant the account that runs kpromo `roles/iam.serviceAccountOpenIdTokenCreator` on {account}, and see that the account \
-             exists and that its project has the IAM Service Account Credentials API enabled"
+            "grant the account that runs kpromo `roles/iam.serviceAccountOpenIdTokenCreator` on \
+             {account}, and check that the account exists and that its project has the IAM Service \
+             Account Credentials API enabled"
         )),
         StatusCode::NOT_FOUND => Some(format!("there is no service account {account}, or it is disabled")),
         _ => None,
@@ -98,7 +99,7 @@ pub(super) async fn of_machine(metadata: &Metadata, audience: &str) -> Result<Fo
     const PATH: &str = "instance/service-accounts/default/identity";
     match metadata.ask(PATH, &[("audience", audience), ("format", "full")]).await? {
         MetadataAnswer::Body(body) => {
-            let text = std::str::from_utf8(&body).map_err(|_| "it answered, and its answer is not a text")?;
+            let text = std::str::from_utf8(&body).map_err(|_| "it answered, and its answer is not text")?;
             Ok(Found::Token(Secret::new(text)))
         }
         MetadataAnswer::Absent => Ok(Found::Nothing("this machine has no account of Google's".to_owned())),

@@ -9,17 +9,17 @@ pub(super) const TOKEN_MAX: usize = 16 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidToken {
     /// The token is larger than 16 KiB.
-    #[error("it is larger than {TOKEN_MAX} bytes, which no ID token is")]
+    #[error("it is larger than {TOKEN_MAX} bytes, the limit for an ID token")]
     TooLarge,
     /// The token is not a signed JWT.
     #[error("it is not an ID token: {0}")]
     Malformed(&'static str),
     /// A claim is missing or malformed.
-    #[error("its claim `{0}` is missing or not of the form it should have")]
+    #[error("its claim `{0}` is missing or malformed")]
     Claim(&'static str),
     /// The token is for another audience.
     #[error(
-        "it is for the audience {}, not for `{expected}`; ask for one with the audience `{expected}`",
+        "it is for the audience {}, not for `{expected}`; request one with the audience `{expected}`",
         quoted(found)
     )]
     Audience {
@@ -30,7 +30,7 @@ pub enum InvalidToken {
     },
     /// The token has expired or expires too soon.
     #[error(
-        "it {} at {expires}{}, and the clock here says {now}; get a new one, or set the clock right",
+        "it {} at {expires}{}, but this machine's clock says {now}; get a new token, or correct the clock",
         if expires <= now { "expired" } else { "expires" },
         issued.map(|at| format!(" (it was issued at {at})")).unwrap_or_default()
     )]
@@ -43,7 +43,7 @@ pub enum InvalidToken {
         now: Timestamp,
     },
     /// The token is not valid yet.
-    #[error("it is not valid before {not_before}, and the clock here says {now}; set the clock right")]
+    #[error("it is not valid before {not_before}, but this machine's clock says {now}; correct the clock")]
     NotYet {
         /// The start of the validity.
         not_before: Timestamp,
@@ -52,7 +52,7 @@ pub enum InvalidToken {
     },
     /// The issuer has not verified the e-mail address.
     #[error(
-        "its issuer {issuer} has not verified the address {email}, and Fulcio takes none that is not; verify it there"
+        "its issuer {issuer} has not verified the address {email}, which Fulcio requires; verify it there"
     )]
     UnverifiedEmail {
         /// The issuer.
@@ -62,8 +62,7 @@ pub enum InvalidToken {
     },
     /// The token is of another identity than the requested one.
     #[error(
-        "it is of `{found}` (issuer {issuer}), and `{asked}` was asked for (`--signer-account`); \
-         nothing is signed as another"
+        "it is for `{found}` (issuer {issuer}), but `--signer-account` requires `{asked}`; nothing is signed"
     )]
     Another {
         /// The requested identity.
@@ -78,5 +77,5 @@ pub enum InvalidToken {
 fn quoted(audiences: &[String]) -> String {
     const MOST: usize = 5;
     let names: Vec<String> = audiences.iter().take(MOST).map(|name| format!("`{name}`")).collect();
-    if names.is_empty() { "of nobody".to_owned() } else { names.join(", ") }
+    if names.is_empty() { "(none)".to_owned() } else { names.join(", ") }
 }

@@ -87,12 +87,12 @@ pub(crate) async fn file(path: &Path) -> Result<Option<Secret>, String> {
 async fn read(from: &mut (impl AsyncRead + Unpin + ?Sized)) -> Result<Secret, String> {
     let mut text = String::new();
     from.take(READ_MAX + 1).read_to_string(&mut text).await.map_err(|error| match error.kind() {
-        ErrorKind::InvalidData => "not a text, so no token".to_owned(),
+        ErrorKind::InvalidData => "not text, so not a token".to_owned(),
         _ => format!("cannot be read: {error}"),
     })?;
     match text.len() as u64 {
         0 => Err("it is empty".to_owned()),
         1..=READ_MAX => Ok(Secret::new(text)),
-        _ => Err(format!("larger than {READ_MAX} bytes, which no token is")),
+        _ => Err(format!("larger than {READ_MAX} bytes, the limit for a token")),
     }
 }

@@ -251,7 +251,7 @@ impl Identity {
         };
         // The tokens of this source are of workflows, which are not accounts.
         if self.sources.account.as_deref().is_some_and(google::may_be_account) {
-            return Ok(Found::Nothing("it has no tokens of e-mail addresses".to_owned()));
+            return Ok(Found::Nothing("it does not issue tokens for e-mail addresses".to_owned()));
         }
         let proof = self.sources.github_token.as_ref();
         github::token(&self.door, url, proof, &self.sources.audience).await.map(Found::Token)
@@ -285,7 +285,7 @@ impl Identity {
     async fn of_machine(&self) -> Result<Found, Failure> {
         match (&self.sources.account, &self.metadata) {
             // The machine's service account would be another one, or one that has to be impersonated.
-            (Some(_), _) => Ok(Found::Nothing("another account is asked for".to_owned())),
+            (Some(_), _) => Ok(Found::Nothing("another account is requested".to_owned())),
             (None, Some(metadata)) => google::of_machine(metadata, &self.sources.audience).await,
             (None, None) => Ok(Found::Nothing("not asked".to_owned())),
         }

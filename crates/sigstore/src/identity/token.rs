@@ -222,11 +222,11 @@ mod tests {
     }
 
     #[test]
-    fn another_audience_is_named_with_the_one_that_is_wanted() {
+    fn a_wrong_audience_is_reported_with_the_expected_one() {
         for (audience, named) in [
             (json!("https://gcr.io"), "`https://gcr.io`"),
             (json!(["a", "b"]), "`a`, `b`"),
-            (json!([]), "nobody"),
+            (json!([]), "(none)"),
         ] {
             let error = checked(&json!({"aud": audience})).unwrap_err().to_string();
             assert!(error.contains(named) && error.contains("audience `sigstore`"), "{error}");
@@ -236,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn a_token_must_be_good_for_another_minute() {
+    fn a_token_must_be_valid_for_another_minute() {
         for (left, good) in [(60, true), (59, false), (0, false), (-1, false), (i64::from(i32::MIN), false)] {
             let checked = checked(&json!({"exp": NOW + left, "iat": NOW - 3600}));
             assert_eq!(checked.is_ok(), good, "{left}");
             if let Err(error) = checked {
                 let word = if left > 0 { "it expires at" } else { "it expired at" };
                 let error = error.to_string();
-                assert!(error.contains(word) && error.contains("get a new one"), "{error}");
+                assert!(error.contains(word) && error.contains("get a new token"), "{error}");
                 assert!(error.contains("issued at 2027-01-15T07:00:00Z"), "{error}");
             }
         }
@@ -253,10 +253,10 @@ mod tests {
     }
 
     #[test]
-    fn clocks_may_be_apart_but_not_far() {
+    fn clocks_may_differ_slightly() {
         checked(&json!({"nbf": NOW + 300})).unwrap();
         let error = checked(&json!({"nbf": NOW + 301})).unwrap_err();
-        assert!(error.to_string().contains("set the clock right"), "{error}");
+        assert!(error.to_string().contains("correct the clock"), "{error}");
     }
 
     #[test]

@@ -113,7 +113,7 @@ pub(super) async fn certificate(
     // Checked before anything is logged, because a signature with this certificate would not be accepted here.
     check_clocks(info.not_before, Timestamp::now()).map_err(|why| unusable(SERVICE, &url, why))?;
     let signatory =
-        signatory(&info).ok_or_else(|| unusable(SERVICE, &url, "the certificate names nobody"))?;
+        signatory(&info).ok_or_else(|| unusable(SERVICE, &url, "the certificate has no identity"))?;
     if !token.issuers().any(|issuer| signatory == named(token, issuer)) {
         let (expected, got) = (named(token, token.issuer()).to_string(), signatory.to_string());
         return Err(SignError::WrongSignatory { expected, got });

@@ -25,7 +25,7 @@ impl Draft {
         let new = std::mem::take(&mut *self.new.lock().unwrap_or_else(PoisonError::into_inner));
         for (name, bytes) in new {
             if let Err(error) = self.kept.store(&name, &bytes) {
-                tracing::warn!("what the TUF repository gave is not kept: {error}");
+                tracing::warn!("the files of the TUF repository cannot be cached: {error}");
                 return;
             }
         }

@@ -44,7 +44,7 @@ impl Trust {
         if settings.mirror.is_some() && settings.initial_root.is_none() {
             return Err(TrustError::unusable(
                 "the TUF mirror",
-                "nothing says which root it has: name its first root.json with --tuf-root",
+                "its first root.json is not known: name it with --tuf-root",
             ));
         }
         let (material, by_root, by_key) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
@@ -98,15 +98,14 @@ impl Trust {
             // A trusted root of a private instance must not be combined with the services of another instance.
             None if self.shared.settings.trusted_root.is_some() => {
                 return Err(TrustError::Service(
-                    "nothing: a trusted root of your own needs --signing-config too, to say where to sign"
-                        .into(),
+                    "no services: a private trusted root also needs --signing-config".into(),
                 ));
             }
             None => match &self.material().await?.signing_config {
                 Some(config) => services::parse(config)?,
                 None => {
                     return Err(TrustError::Service(
-                        "nothing: the TUF repository has none; give one with --signing-config".into(),
+                        "no services: the TUF repository has none; give a file with --signing-config".into(),
                     ));
                 }
             },

@@ -116,7 +116,7 @@ async fn load_from(
         && let Ok(material) = kept(FileStore::new(folder), initial, now).await
     {
         tracing::warn!(
-            "the TUF repository {shown} gave nothing ({why}): trusting the copy in {}",
+            "the TUF repository {shown} cannot be used ({why}): trusting the copy in {}",
             folder.display()
         );
         return Ok(material);
@@ -146,13 +146,13 @@ async fn unreachable(
         && material.trusted_root != embedded.material.trusted_root
     {
         tracing::warn!(
-            "the TUF repository {shown} gave nothing ({why}): trusting the copy in {}, which has expired, since the copy in \
-             this program may be older",
+            "the TUF repository {shown} cannot be used ({why}): trusting the copy in {}, which has \
+             expired, since the copy in this program may be older",
             folder.display()
         );
         return material;
     }
-    tracing::warn!("the TUF repository {shown} gave nothing ({why}): trusting the copy in this program");
+    tracing::warn!("the TUF repository {shown} cannot be used ({why}): trusting the copy in this program");
     embedded.material
 }
 

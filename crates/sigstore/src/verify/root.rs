@@ -85,7 +85,7 @@ impl Root {
                 let (issuer, subject) = (issuer.to_owned(), subject.as_str().to_owned());
                 Ok((Signatory::Certificate { issuer, subject }, time))
             }
-            _ => Err(Rejection::Unproven("the certificate names nobody, or nobody vouches".to_owned())),
+            _ => Err(Rejection::Unproven("the certificate has no identity or no issuer".to_owned())),
         }
     }
 
@@ -173,7 +173,7 @@ fn check_proofs(input: Input<'_>, trusted: &TrustedMaterial) -> Result<(), Rejec
         return Err(Rejection::Unproven("no entry of a transparency log".to_owned()));
     }
     if entries.is_empty() && timestamps.is_empty() && input.extra.is_none() {
-        return Err(Rejection::Unproven("nobody says when it was signed".to_owned()));
+        return Err(Rejection::Unproven("nothing proves when it was signed".to_owned()));
     }
     if entries.iter().any(|entry| entry.inclusion_proof.is_none() && entry.inclusion_promise.is_none()) {
         return Err(Rejection::Unproven("a log entry with neither proof nor promise".to_owned()));

@@ -372,7 +372,7 @@ fn an_attestation_by_somebody_s_key_is_someone_else_s_where_certificates_are_tru
 }
 
 #[test]
-fn a_bundle_in_which_a_name_stands_twice_is_malformed_wherever_that_is() {
+fn a_bundle_with_a_repeated_name_at_any_position_is_malformed() {
     let key = SigningKey::generate().unwrap();
     let verifier = Verifier::with_key(key.verification_key(), None).unwrap();
     let good = keyed(&key, None).to_string();
@@ -387,7 +387,7 @@ fn a_bundle_in_which_a_name_stands_twice_is_malformed_wherever_that_is() {
         assert_ne!(changed, good);
         let rejection = verifier.message(changed.as_bytes(), MESSAGE).unwrap_err();
         assert!(
-            matches!(&rejection, Rejection::Malformed(why) if why.contains("stands twice")),
+            matches!(&rejection, Rejection::Malformed(why) if why.contains("is repeated")),
             "{rejection}"
         );
     }

@@ -40,7 +40,7 @@ fn a_bundle_of_a_hundred_megabytes_is_refused_before_it_is_parsed() {
 }
 
 #[tokio::test]
-async fn json_that_is_too_deep_is_refused_wherever_it_stands() {
+async fn json_that_is_nested_too_deeply_is_refused_at_any_position() {
     let (key, public) = key();
     let verifier = Verifier::with_key(public, None).unwrap();
     let deep = |open: &str, depth: usize| open.repeat(depth).into_bytes();

@@ -76,7 +76,7 @@ fn case(folder: &Path, public_root: &Path) -> Vec<OsString> {
 }
 
 #[test]
-fn bundles_of_others_are_judged_as_they_should_be() {
+fn third_party_bundles_are_judged_correctly() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/conformance");
     let own = tempfile::tempdir().unwrap();
     let public_root = own.path().join("trusted_root.json");
@@ -100,7 +100,7 @@ fn bundles_of_others_are_judged_as_they_should_be() {
 }
 
 #[test]
-fn a_bundle_by_somebody_else_or_over_something_else_is_refused() {
+fn a_bundle_by_another_signer_or_over_other_content_is_refused() {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/conformance");
     let own = tempfile::tempdir().unwrap();
     let root = own.path().join("trusted_root.json");

@@ -116,7 +116,7 @@ fn a_certificate_holds_at_a_proven_time_and_at_no_other() {
             &handmade::message(&authority, &wanted, false),
             &verifier,
             Rejection::Unproven,
-            "nobody says when",
+            "nothing proves when",
         );
     }
     refused(&handmade::message(&authority, &expired, true), &verifier, Rejection::Invalid, "CertExpired");

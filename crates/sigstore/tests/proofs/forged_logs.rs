@@ -188,7 +188,7 @@ async fn a_log_that_the_root_does_not_know_or_knows_by_another_key_proves_nothin
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn more_entries_than_anybody_needs_are_refused_before_they_are_looked_at() {
+async fn too_many_entries_are_refused_before_they_are_parsed() {
     let good = Good::message(Rekor::V1, b"message").await;
     let crowded = good.with(|bundle| {
         let one = entry(bundle).clone();

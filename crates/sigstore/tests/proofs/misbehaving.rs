@@ -49,7 +49,7 @@ async fn error(service: Service, server: &Server) -> SignError {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_service_that_is_out_of_order_is_asked_again_and_then_named_with_what_it_says() {
+async fn a_failing_service_is_retried_and_then_reported_with_its_answer() {
     for service in EACH {
         let server =
             Server::start(|_| Answer::status(503, r#"{"code":14,"message":"come \u001b[31mback later"}"#));
@@ -82,7 +82,7 @@ async fn a_service_that_recovers_is_not_noticed() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn what_a_service_refuses_is_asked_once() {
+async fn a_refused_request_to_a_service_is_not_retried() {
     for service in EACH {
         let server = Server::start(|_| Answer::status(400, "no"));
         let error = error(service, &server).await;
@@ -94,7 +94,7 @@ async fn what_a_service_refuses_is_asked_once() {
 /// Thousands of signatures do not wait, one after another, for the same failure.
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_certificate_that_cannot_be_had_is_asked_for_once_by_all() {
+async fn a_certificate_that_is_unavailable_is_requested_once_for_all_signatures() {
     let server = Server::start(|_| Answer::status(503, ""));
     let signer = signer_at(with(Service::Fulcio, &server), verifier());
     let messages = (0_u32..20).map(u32::to_be_bytes);
@@ -115,7 +115,7 @@ async fn a_service_that_does_not_answer_is_given_up_and_named() {
         let text = error.to_string();
         assert!(matches!(error, SignError::Unreachable { .. }) && error.is_temporary(), "{text}");
         assert!(text.contains(&service.to_string()) && text.contains(server.url().as_str()), "{text}");
-        assert!(text.contains("did not come within"), "{text}");
+        assert!(text.contains("no answer within"), "{text}");
     }
 }
 
@@ -142,7 +142,7 @@ async fn what_a_service_answers_is_bounded_and_has_to_be_what_it_should() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn a_certificate_of_somebody_else_or_for_another_key_is_not_used() {
+async fn a_certificate_of_another_identity_or_for_another_key_is_not_used() {
     let no_certificate_log = || verifier_with(|root| root["ctlogs"] = serde_json::json!([]));
     let sign = async |fulcio: &Server| {
         signer_at(with(Service::Fulcio, fulcio), no_certificate_log()).message(b"message").await

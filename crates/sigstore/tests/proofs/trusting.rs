@@ -128,7 +128,7 @@ impl Write for Log {
 }
 
 #[tokio::test]
-async fn the_repository_is_asked_once_when_something_is_needed_first() {
+async fn the_repository_is_read_once_and_only_when_it_is_needed() {
     let repository = repository();
     let trust = Trust::new(door(), settings(&repository, None)).unwrap();
     assert_eq!(repository.requests(), [""; 0], "whoever needs no trust asks nobody");
@@ -144,7 +144,7 @@ async fn the_repository_is_asked_once_when_something_is_needed_first() {
 }
 
 #[tokio::test]
-async fn a_repository_that_fails_is_not_asked_again_by_everybody_who_needs_it() {
+async fn a_repository_that_fails_is_requested_once_for_all_edges() {
     let server = Server::start(|_| Answer::status(503, ""));
     let settings = TrustSettings { mirror: Some(server.url()), ..settings(&repository(), None) };
     let trust = Trust::new(door(), settings).unwrap();
@@ -156,7 +156,7 @@ async fn a_repository_that_fails_is_not_asked_again_by_everybody_who_needs_it() 
 }
 
 #[tokio::test]
-async fn whoever_has_been_given_everything_asks_nobody() {
+async fn complete_settings_need_no_request() {
     let repository = repository();
     let given = || TrustSettings {
         trusted_root: Some(SIGSTORE_PRODUCTION_TRUSTED_ROOT.as_bytes().to_vec()),
@@ -200,14 +200,14 @@ async fn stands_in(spoil: impl Fn(&mut Known), words: &str) {
         let _guard = log.listen();
         assert_eq!(known.asked().await.unwrap(), "first");
     }
-    assert!(log.warns("gave nothing") && log.warns("trusting the copy in"), "{:?}", log.0);
+    assert!(log.warns("cannot be used") && log.warns("trusting the copy in"), "{:?}", log.0);
     assert_eq!(known.asked().await.unwrap(), "first", "again, since nothing of it was kept");
     let error = known.asked_anew().await.unwrap_err().to_string();
     assert!(error.contains(&known.repository.url()) && error.contains(words), "{error}");
 }
 
 #[tokio::test]
-async fn what_nobody_has_signed_is_never_trusted_whichever_role_it_is_of() {
+async fn unsigned_metadata_of_any_role_is_never_trusted() {
     for role in ROLES {
         stands_in(
             |known| {
@@ -318,7 +318,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn a_cache_that_is_broken_is_in_nobody_s_way_and_proves_nothing() {
+async fn a_broken_cache_is_ignored_and_proves_nothing() {
     let known = Known::new().await;
     let kept = files(known.cache.path());
     assert!(!kept.is_empty());

@@ -48,8 +48,8 @@ impl fmt::Display for NotAdmitted {
         match self {
             Self::Outage(outage) => outage.fmt(f),
             Self::Stuck => f.write_str(
-                "requests to the host wait for others to end, and none is under way; this is a fault of kpromo, please \
-                 report it",
+                "requests to the host wait for others to end, but none is in progress; this is a bug in \
+                 kpromo, please report it",
             ),
         }
     }

@@ -139,7 +139,7 @@ async fn what_is_on_loopback_bypasses_the_proxy() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_not_accepted_is_told_behind_a_proxy() {
+async fn a_rejected_certificate_is_reported_behind_a_proxy() {
     for certificate in [Certificate::Expired, Certificate::Misnamed] {
         let server = Server::tls(certificate, [OK]).await;
         let proxy = Proxy::start(&server.address).await;

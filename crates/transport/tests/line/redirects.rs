@@ -54,7 +54,7 @@ async fn a_stream_is_given_the_redirect_as_its_answer() {
 
 /// Signed URLs expire. The first host then signs another one.
 #[tokio::test]
-async fn a_read_that_the_target_of_a_redirect_refuses_once_begins_anew() {
+async fn a_read_that_the_target_of_a_redirect_refuses_once_is_restarted() {
     for status in [400, 401, 403, 404, 410] {
         let storage = Server::plain([empty(status, ""), OK.to_owned()]).await;
         let registry = Server::plain([redirect(307, storage.url("/signed").as_str())]).await;
@@ -85,7 +85,7 @@ async fn a_redirect_that_is_followed_is_no_attempt() {
 
 /// Only the URL of a redirect may expire.
 #[tokio::test]
-async fn a_read_that_the_first_host_refuses_is_not_begun_anew() {
+async fn a_read_that_the_first_host_refuses_is_not_restarted() {
     let registry = Server::plain([empty(403, "")]).await;
     let answer = door().send(registry.get("/blob").follow()).await.unwrap();
     assert_eq!((answer.status().as_u16(), registry.asked().len()), (403, 1));

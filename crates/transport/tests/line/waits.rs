@@ -55,7 +55,7 @@ async fn a_hosts_setting_says_how_long_its_answers_are_waited_for() {
 
 /// A request that pauses is in no queue, but its user waits all the same.
 #[tokio::test]
-async fn a_request_that_pauses_between_attempts_is_told_as_waiting() {
+async fn a_request_between_attempts_counts_as_waiting() {
     let server = Server::plain([empty(500, "retry-after: 30\r\n")]).await;
     let door = door();
     let requests: Vec<_> = (0..2)
@@ -87,7 +87,7 @@ async fn a_request_that_pauses_between_attempts_is_told_as_waiting() {
 
 /// Each silence lasts as long as an answer may take, so only a few attempts are made.
 #[tokio::test]
-async fn a_host_that_is_silent_is_asked_three_times() {
+async fn a_silent_host_gets_three_attempts() {
     let server = Server::slow(Duration::from_secs(60), [OK]).await;
     let mut settings = impatient(Duration::from_millis(100));
     settings.retry.attempts = 6;
@@ -126,12 +126,12 @@ async fn the_body_of_a_failure_is_not_waited_for() {
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_asked_for_three_times() {
+async fn a_slow_body_is_requested_three_times() {
     let server = Server::dripping(["HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n"]).await;
     let mut settings = impatient(READ_TIMEOUT);
     settings.retry.attempts = 6;
     settings.timeouts.idle = Duration::from_millis(100);
     let error = Door::open(settings).unwrap().send(server.get("/")).await.unwrap_err();
-    assert!(error.to_string().contains("fewer than 1024 bytes of the body came within 0.1 s"), "{error}");
+    assert!(error.to_string().contains("fewer than 1024 bytes of the body arrived within 0.1 s"), "{error}");
     assert_eq!(server.asked().len(), 3);
 }

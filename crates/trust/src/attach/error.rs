@@ -18,10 +18,10 @@ pub enum AttachError {
     #[error("verifying what staging has attached: {0}")]
     Trust(#[from] TrustError),
     /// The image is in production, but it has not passed Provenance and Validate in this run.
-    #[error("it has not passed: {0}")]
+    #[error("it did not pass: {0}")]
     NotPassed(String),
     /// Sigstore's formats support only SHA-256 digests.
-    #[error("{0} is not of the algorithm SHA-256, by which alone signatures name images")]
+    #[error("{0} is not a SHA-256 digest, which signatures need")]
     Algorithm(Digest),
 }
 

@@ -22,7 +22,7 @@ use crate::production::Production;
 /// The maximum number of an index's images that are audited concurrently.
 const AT_ONCE: usize = 8;
 /// The reason for an attachment that is listed but absent.
-const ABSENT: &str = "the registry lists it and does not have it";
+const ABSENT: &str = "the registry lists it but does not have it";
 
 /// The reason why an image could not be audited.
 #[derive(Debug, thiserror::Error)]

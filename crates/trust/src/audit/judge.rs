@@ -126,7 +126,7 @@ impl ImageFindings<'_> {
 fn objections(judge: &Judge<'_>, audited: &Audited) -> Vec<String> {
     let signed = audited.signatures.iter().take(OBJECTIONS_MAX).map(|found| match found.standing {
         SignatureStatus::OtherReference => format!(
-            "it is signed as {}, which says nothing of {}",
+            "it is signed as {}, not as {}",
             found.reference.as_deref().unwrap_or_default(),
             judge.wanted()
         ),

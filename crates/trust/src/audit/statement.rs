@@ -82,7 +82,7 @@ pub(super) fn read_predicate(
     let (signer, place) = (signatory.into(), shown(place));
     let predicate = statement.predicate.clone();
     let malformed = |error: serde_json::Error, kind: &str, place: String| {
-        let reason = shown(&format!("its predicate is not one of its type: {error}"));
+        let reason = shown(&format!("its predicate does not match its type: {error}"));
         let (kind, predicate_type) = (RefusedKind::Attestation, Some(kind.to_owned()));
         Predicate::Refused(Refused { kind, predicate_type, reason, place })
     };

@@ -56,10 +56,10 @@ pub(super) async fn read_bundle(subject: &Subject<'_>, listed: &Referrer) -> Res
 fn only_bundle(attachment: &Attachment) -> Result<Option<&AttachedBlob>, String> {
     let layers = &attachment.layers;
     match layers.iter().find(|layer| layer.media_type.starts_with(BUNDLE)) {
-        None if attachment.artifact_type.starts_with(BUNDLE) => Err("it holds no bundle".to_owned()),
+        None if attachment.artifact_type.starts_with(BUNDLE) => Err("it contains no bundle".to_owned()),
         None => Ok(None),
         Some(layer) if layers.len() == 1 => Ok(Some(layer)),
-        Some(_) => Err(format!("it has {} layers, where a bundle is one", layers.len())),
+        Some(_) => Err(format!("it has {} layers, and a bundle has one", layers.len())),
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) async fn read_layers(
     for (index, layer) in attachment.layers.into_iter().take(LAYERS_MAX).enumerate() {
         let place = format!("{place}, layer {}", index + 1);
         if layer.media_type != expected {
-            let reason = format!("a layer of the type {} where {expected} is expected", layer.media_type);
+            let reason = format!("a layer has the type {} instead of {expected}", layer.media_type);
             evidence.rejected.push(reject(claim(), reason, &place));
             continue;
         }

@@ -43,7 +43,7 @@ pub async fn examine(
     }
     for absent in platforms.values().chain([&evidence]).flat_map(|evidence| &evidence.absent) {
         (staged.warn)(format!(
-            "{absent} is listed as attached to an image and is not there; it counts as not attached"
+            "{absent} is listed as attached to an image but does not exist; it is ignored"
         ));
     }
     let signatures = evaluate(&evidence, verification);
@@ -75,7 +75,7 @@ impl Assessment {
     pub fn signed_by_others(&self, verification: &Verification) -> Vec<String> {
         let verified = self.evidence.signatures.iter().map(|found| {
             let (signatory, staging) = (&found.signatory, &verification.staging);
-            let why = format!("{}: it is by {signatory}, and {staging} was expected", found.location);
+            let why = format!("{}: it is by {signatory} instead of {staging}", found.location);
             shown(&why, SHOWN_MAX)
         });
         let unknown = self.evidence.others.iter().filter(|other| other.claim == Claim::Signature);

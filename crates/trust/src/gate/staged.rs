@@ -51,7 +51,7 @@ impl Staged<'_> {
                 // If a policy needs evidence from this repository, the image does not satisfy it.
                 Err(EvidenceError::Registry(error)) => {
                     let repository = other.repository;
-                    (self.warn)(format!("what {repository} has attached to {digest} is left out: {error}"));
+                    (self.warn)(format!("the attachments of {digest} in {repository} are left out: {error}"));
                 }
                 Err(error) => return Err(error),
             }

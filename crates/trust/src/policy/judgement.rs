@@ -231,7 +231,7 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted(reason) => write!(f, "accepted, {reason}"),
-            Self::Ignored => f.write_str("ignored, no policy asks for it"),
+            Self::Ignored => f.write_str("ignored, no policy requires it"),
             Self::SomeoneElses(outsider) => write!(f, "ignored, {outsider}"),
             Self::Refused(reason) => write!(f, "refused, {reason}"),
         }
@@ -253,7 +253,7 @@ impl fmt::Display for AcceptReason {
 impl fmt::Display for Outsider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Identity => f.write_str("this is none of the policy's signers"),
+            Self::Identity => f.write_str("this is not one of the policy's signers"),
             Self::Unknown(why) => write!(f, "it is someone else's: {}", shown(why)),
         }
     }
@@ -265,14 +265,14 @@ impl fmt::Display for Reason {
             Self::Unverified(why) => write!(f, "it does not verify: {}", shown(why)),
             Self::OtherSubject => f.write_str("it is not about the image that it is attached to"),
             Self::Unusable(why) => write!(f, "{why}"),
-            Self::OtherBuilder(id) => write!(f, "the builder {} is none of the policy's", shown(id)),
+            Self::OtherBuilder(id) => write!(f, "the builder {} is not one of the policy's", shown(id)),
             Self::OthersBuilder(id) => {
                 write!(f, "the policy does not let this signer claim the builder {}", shown(id))
             }
-            Self::NoSource => f.write_str("it names no source, by what the type of its build defines"),
-            Self::OtherSource(uri) => write!(f, "the source {} is none of the policy's", shown(uri)),
+            Self::NoSource => f.write_str("it names no source where its build type defines one"),
+            Self::OtherSource(uri) => write!(f, "the source {} is not one of the policy's", shown(uri)),
             Self::Level { reached, asked } => {
-                write!(f, "its builder reaches level {reached}, and the policy asks for {asked}")
+                write!(f, "its builder reaches level {reached}, but the policy requires {asked}")
             }
         }
     }

@@ -101,7 +101,7 @@ impl AttestedReports {
         if !self.accepts(&found.signatory) {
             let signatory = &found.signatory;
             return Err(Some(format!(
-                "it is ignored, since {signatory} is none of the signers whose reports count"
+                "it is ignored, because {signatory} is not one of the signers whose reports count"
             )));
         }
         // The verifier has checked the subject. The check is repeated because it is cheap.
@@ -119,9 +119,7 @@ fn is_about(report: &Report, subject: &Digest, part: &Part) -> Result<bool, Stri
         return match coverage {
             // The signer says that it is about this manifest.
             Coverage::Covers | Coverage::NamesNothing | Coverage::IndexOnly => Ok(true),
-            Coverage::OtherImage => {
-                Err("it is the report of another image than the one it is attested about".to_owned())
-            }
+            Coverage::OtherImage => Err("it is a report about a different image".to_owned()),
         };
     }
     match coverage {

@@ -39,7 +39,7 @@ struct FileReport {
 /// A report that no image can be matched to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{file}: the report names no image by digest, and a name proves nothing; scan the image by its digest in a registry, with \
+    "{file}: the report does not name the image by digest; scan the image by its digest in a registry, with \
      the JSON format of the scanner"
 )]
 pub struct NamelessReport {

@@ -67,14 +67,14 @@ impl Times {
         let hours = |seconds: u64| seconds / 3600;
         let Some(time) = time else {
             return Some(format!(
-                "it does not state the time of the scan, which may be {} h ago at the most",
+                "it does not state the time of the scan, and scans may be at most {} h old",
                 hours(max_age.as_secs())
             ));
         };
         let age = Duration::try_from(now.duration_since(time)).unwrap_or_default();
         (age > max_age).then(|| {
             let (age, most) = (hours(age.as_secs()), hours(max_age.as_secs()));
-            format!("it is of a scan {age} h ago, and {most} h is the most")
+            format!("its scan is {age} h old, and {most} h is the maximum")
         })
     }
 }

@@ -195,7 +195,7 @@ fn what_must_be_attested_besides_must_be_by_one_of_the_signers_and_about_the_ima
 }
 
 #[test]
-fn what_does_not_satisfy_blocks_where_the_policy_requires_and_is_told_where_it_warns() {
+fn images_that_do_not_satisfy_a_policy_are_blocked_with_require_and_reported_with_warn() {
     let warns = draft(Mode::Warn).into_policy().unwrap().unwrap();
     let image = image("app", vec![bad("app")]);
     let (warned, required) = (judge(Some(&warns), &image), judge(Some(&usual()), &image));

@@ -6,7 +6,7 @@ use trust::policy::{Outsider, Verdict, Violation, judge};
 use crate::support::*;
 
 #[test]
-fn without_a_policy_what_verifies_passes_whoever_says_it() {
+fn without_a_policy_valid_attestations_by_any_signer_pass() {
     for verified in [
         Vec::new(),
         vec![attested("app", stranger(), V1, v1("anybody", "anything"))],
@@ -93,7 +93,7 @@ fn what_someone_else_says_about_an_index_does_not_stand_in_for_its_platforms() {
 }
 
 #[test]
-fn a_judgement_says_what_was_found_and_obeys_nobody() {
+fn a_judgement_shows_the_findings_without_control_characters() {
     let mut arm64 = image("arm64", vec![attested("arm64", github(), V1, v1("\u{1b}[2Jevil", SOURCE))]);
     arm64.rejected.push(forged(None));
     let platforms =
@@ -102,11 +102,11 @@ fn a_judgement_says_what_was_found_and_obeys_nobody() {
     let judgement = judge(Some(&usual()), &index(vec![sbom], platforms));
     insta::assert_snapshot!(judgement.to_string(), @r"
     1 of its 2 platforms does not pass
-      https://spdx.dev/Document at index.att, signed by builder@project.iam.gserviceaccount.com.evil.example (https://accounts.google.com): ignored, this is none of the policy's signers
+      https://spdx.dev/Document at index.att, signed by builder@project.iam.gserviceaccount.com.evil.example (https://accounts.google.com): ignored, this is not one of the policy's signers
       sha256:5861314d7fccb39c2192173240eab44fa35ca66426201ca2acd0630a6258dd51 (linux/amd64): passes, SLSA build level 3
         https://slsa.dev/provenance/v1 at amd64.att, signed by builder@project.iam.gserviceaccount.com (https://accounts.google.com): accepted, built by https://cloudbuild.googleapis.com/GoogleHostedWorker from git+https://github.com/org/repo@refs/heads/main, level 3
       sha256:f69162950f235e3cdbbad33f1f912d1a504be90d8a37d002c735d6f3e3882265 (linux/arm64): none of its SLSA provenance counts
-        https://slsa.dev/provenance/v1 at arm64.att, signed by https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main (https://token.actions.githubusercontent.com): refused, the builder \u{1b}[2Jevil is none of the policy's
+        https://slsa.dev/provenance/v1 at arm64.att, signed by https://github.com/org/repo/.github/workflows/release.yaml@refs/heads/main (https://token.actions.githubusercontent.com): refused, the builder \u{1b}[2Jevil is not one of the policy's
         an attestation of unknown type at forged.att: refused, it does not verify: the signature does not verify
     ");
     let many =

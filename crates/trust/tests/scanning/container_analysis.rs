@@ -51,7 +51,7 @@ async fn scan(service: &ContainerAnalysis, part: &Part) -> Result<PartScan, Scan
 }
 
 #[tokio::test]
-async fn a_manifest_is_asked_about_once_with_the_token_of_the_caller() {
+async fn a_manifest_is_looked_up_once_with_the_caller_s_token() {
     let server = Occurrences::start();
     let resource = resource(&part());
     server.add_scan("project", &resource, "FINISHED_SUCCESS");
@@ -99,17 +99,17 @@ async fn all_pages_are_read() {
 #[tokio::test]
 async fn a_scan_counts_only_when_all_its_analyses_have_succeeded() {
     for (states, expected) in [
-        (&[][..], Some("nothing tells that it was scanned")),
+        (&[][..], Some("nothing shows that it was scanned")),
         (&["FINISHED_SUCCESS"], None),
         (&["COMPLETE"], None),
-        (&["PENDING"], Some("has not begun")),
-        (&["SCANNING"], Some("goes on")),
+        (&["PENDING"], Some("has not started")),
+        (&["SCANNING"], Some("in progress")),
         (&["FINISHED_FAILED"], Some("has failed")),
         (&["FINISHED_UNSUPPORTED"], Some("does not support it")),
         (&["SOMETHING_NEW"], Some("the state of the scan is SOMETHING_NEW")),
-        (&["FINISHED_SUCCESS", "SCANNING"], Some("goes on")),
+        (&["FINISHED_SUCCESS", "SCANNING"], Some("in progress")),
         (&["FINISHED_SUCCESS", "ANALYSIS_STATUS_UNSPECIFIED"], None),
-        (&["ANALYSIS_STATUS_UNSPECIFIED"], Some("nothing tells")),
+        (&["ANALYSIS_STATUS_UNSPECIFIED"], Some("nothing shows")),
     ] {
         let server = Occurrences::start();
         server.add_vulnerability("project", &resource(&part()), "CVE-2024-1", "LOW", None);
@@ -162,13 +162,13 @@ async fn a_scan_counts_only_if_it_is_young_enough() {
     let before = |hours: i64| (Timestamp::now() - jiff::SignedDuration::from_hours(hours)).to_string();
     let scanned = |mode: &str, time: &str| json!({ "continuousAnalysis": mode, "lastScanTime": time });
     for (content, max_age, expected) in [
-        (scanned("INACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the most")),
-        (scanned("ACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the most")),
+        (scanned("INACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the maximum")),
+        (scanned("ACTIVE", "2019-01-01T00:00:00Z"), Some(hour), Some("1 h is the maximum")),
         (scanned("INACTIVE", "2019-01-01T00:00:00Z"), None, None),
         (scanned("INACTIVE", &before(1)), Some(3 * hour), None),
         (scanned("ACTIVE", &before(-2)), Some(hour), Some("in the future")),
         (scanned("ACTIVE", &before(-2)), None, Some("in the future")),
-        (scanned("ACTIVE", "yesterday"), None, Some("yesterday, is none")),
+        (scanned("ACTIVE", "yesterday"), None, Some("yesterday, is not valid")),
         (json!({}), Some(hour), Some("does not state the time")),
         (json!({}), None, None),
     ] {
@@ -263,7 +263,7 @@ async fn occurrences_of_other_images_count_for_nothing() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
+async fn failures_are_clear_errors_and_never_an_empty_list() {
     let refuses = |status, message: &str| OccurrencesFault::Refuses(status, message.to_owned());
     for (fault, expected, requests) in [
         (
@@ -272,7 +272,7 @@ async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
             1,
         ),
         (refuses(401, "unauthenticated"), &["401", "gcloud auth application-default login"], 1),
-        (refuses(404, "no such project"), &["404", "see that the project project exists there"], 1),
+        (refuses(404, "no such project"), &["404", "check that the project project exists there"], 1),
         (refuses(429, "quota"), &["429", "requestsPerSecond"], 0),
         (refuses(500, "internal"), &["500 Internal Server Error: internal"], 2),
         (refuses(503, "away"), &["503"], 2),
@@ -298,7 +298,7 @@ async fn what_goes_wrong_is_a_clear_error_and_never_an_empty_list() {
 }
 
 #[tokio::test]
-async fn a_fault_is_asked_about_again() {
+async fn a_fault_is_retried() {
     let server = Occurrences::start();
     server.add_scan("project", &resource(&part()), "FINISHED_SUCCESS");
     server.fail_next(OccurrencesFault::Refuses(503, "away".to_owned()));
@@ -317,7 +317,7 @@ async fn credentials_that_cannot_be_used_are_an_error_and_missing_ones_are_not_s
 }
 
 #[test]
-fn a_service_is_a_url_that_may_be_spoken_with() {
+fn only_permitted_urls_are_accepted_as_services() {
     let door = Door::open(Settings::default()).unwrap();
     let open = |url: &str| ContainerAnalysis::new(door.clone(), url, None).map(drop);
     for url in
@@ -326,11 +326,11 @@ fn a_service_is_a_url_that_may_be_spoken_with() {
         open(url).unwrap();
     }
     for (url, expected) in [
-        ("grafeas.example", "not a URL"),
-        ("ftp://grafeas.example", "not a URL"),
-        ("http://grafeas.example", "plain HTTP is not spoken"),
-        ("https://me:secret@grafeas.example", "nothing else"),
-        ("https://grafeas.example/?a=b", "nothing else"),
+        ("grafeas.example", "not an https or http URL"),
+        ("ftp://grafeas.example", "not an https or http URL"),
+        ("http://grafeas.example", "plain HTTP is not allowed"),
+        ("https://me:secret@grafeas.example", "only a host and a path"),
+        ("https://grafeas.example/?a=b", "only a host and a path"),
     ] {
         let error = open(url).unwrap_err().to_string();
         assert!(error.contains(expected), "{url}: {error}");
@@ -338,7 +338,7 @@ fn a_service_is_a_url_that_may_be_spoken_with() {
 }
 
 #[tokio::test]
-async fn each_platform_is_asked_about_and_the_worst_counts() {
+async fn each_platform_is_looked_up_and_the_worst_counts() {
     let server = Occurrences::start();
     let arm64 = Part { digest: crate::support::digest("22"), ..part() };
     for part in [&part(), &arm64] {
@@ -361,7 +361,7 @@ async fn each_platform_is_asked_about_and_the_worst_counts() {
 
 #[tokio::test]
 #[ignore = "needs an outside part, run by `cargo xtask test`"]
-async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_told_from_others() {
+async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_distinguished() {
     let server = Grafeas::start();
     server.create_project("project");
     let note = |id: &str, kind: &str, content: serde_json::Value| {
@@ -415,5 +415,8 @@ async fn grafeas_lists_occurrences_in_pages_and_finished_scans_are_told_from_oth
     );
     assert_eq!(found.finished.len(), 1);
     let unfinished = scan(&service, &other).await.unwrap();
-    assert!(unfinished.finished.is_empty() && unfinished.unscanned[0].contains("goes on"), "{unfinished:?}");
+    assert!(
+        unfinished.finished.is_empty() && unfinished.unscanned[0].contains("in progress"),
+        "{unfinished:?}"
+    );
 }

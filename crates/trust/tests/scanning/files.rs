@@ -84,7 +84,7 @@ fn a_report_that_names_the_index_alone_proves_no_platform() {
 fn a_report_without_a_digest_is_an_error() {
     let documents = vec![("grype.sarif".to_owned(), sample("grype.sarif"))];
     let error = ReportFiles::new("reports".to_owned(), documents, None).unwrap_err().to_string();
-    assert!(error.starts_with("grype.sarif: the report names no image by digest"), "{error}");
+    assert!(error.starts_with("grype.sarif: the report does not name the image by digest"), "{error}");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn an_old_report_is_no_scan_and_what_it_has_found_still_counts() {
     let day = Duration::from_secs(24 * 3600);
     let scanner = files(&["grype.json"], Some(day));
     let refusal = judge(&scanner, part(), high()).refusal().unwrap();
-    assert!(refusal.contains("grype.json: it is of a scan 1760 h ago, and 24 h is the most"), "{refusal}");
+    assert!(refusal.contains("grype.json: its scan is 1760 h old, and 24 h is the maximum"), "{refusal}");
     let lenient = ScanPolicy { allows_unscanned: true, counts_unfixed: true, ..high() };
     let judged = judge(&scanner, part(), lenient);
     assert!(!judged.passes());

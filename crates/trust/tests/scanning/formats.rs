@@ -248,7 +248,7 @@ fn reports_of_another_kind_are_refused() {
 }
 
 #[test]
-fn sarif_about_something_else_is_refused_whoever_made_it() {
+fn sarif_about_something_else_is_refused_regardless_of_the_tool() {
     let mut json: Value = serde_json::from_slice(&bytes("trivy.sarif")).unwrap();
     json["runs"][0]["tool"]["driver"] = json!({ "name": "CodeQL", "rules": [] });
     json["runs"][0]["results"] = json!([]);

@@ -22,13 +22,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.image.digest }}{{ .Values.image.repository }}@{{ .Values.image.digest }}{{ else }}{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end }}
 
-{{- /* The values that exclude or need one another. */}}
+{{- /* Values that cannot be used together, or that require each other. */}}
 {{- define "kpromo.check" -}}
 {{- $git := .Values.manifests.git.repository }}
-{{- if and $git .Values.manifests.configMap }}{{ fail "manifests.git.repository and manifests.configMap exclude each other" }}{{ end }}
-{{- if not (or $git .Values.manifests.configMap) }}{{ fail "one of manifests.git.repository and manifests.configMap is needed" }}{{ end }}
-{{- if and .Values.dockerConfigSecret .Values.credentialHelpers }}{{ fail "dockerConfigSecret and credentialHelpers exclude each other: name the helpers in the secret" }}{{ end }}
-{{- if and .Values.shards.regions (ne (len .Values.shards.regions) (int .Values.shards.count)) }}{{ fail "shards.regions has to have one region for each of shards.count" }}{{ end }}
+{{- if and $git .Values.manifests.configMap }}{{ fail "manifests.git.repository and manifests.configMap cannot be used together" }}{{ end }}
+{{- if not (or $git .Values.manifests.configMap) }}{{ fail "manifests.git.repository or manifests.configMap is required" }}{{ end }}
+{{- if and .Values.dockerConfigSecret .Values.credentialHelpers }}{{ fail "dockerConfigSecret and credentialHelpers cannot be used together: configure the helpers in the secret" }}{{ end }}
+{{- if and .Values.shards.regions (ne (len .Values.shards.regions) (int .Values.shards.count)) }}{{ fail "shards.regions must have shards.count entries" }}{{ end }}
 {{- end }}
 
 {{- /* The specification of a Job. Takes the chart's context as `root` and, for a shard with a region, `index` and `region`. */}}
@@ -42,11 +42,11 @@ ttlSecondsAfterFinished: 604800
 completionMode: Indexed
 completions: {{ $shards }}
 parallelism: {{ $shards }}
-# The failure of one shard does not stop the others. kpromo itself repeats what may succeed when it is repeated.
+# The failure of one shard does not stop the others. kpromo itself retries temporary failures.
 backoffLimitPerIndex: 0
 maxFailedIndexes: {{ $shards }}
 {{- else }}
-# kpromo itself repeats what may succeed when it is repeated.
+# kpromo itself retries temporary failures.
 backoffLimit: 0
 {{- end }}
 template:
@@ -66,10 +66,10 @@ template:
   spec:
     restartPolicy: Never
     serviceAccountName: {{ include "kpromo.serviceAccount" .root }}
-    # kpromo does not use Kubernetes' API.
+    # kpromo does not use the Kubernetes API.
     automountServiceAccountToken: false
     enableServiceLinks: false
-    # After SIGTERM, kpromo completes what has begun.
+    # After SIGTERM, kpromo finishes work in progress.
     terminationGracePeriodSeconds: 60
     {{- with $values.imagePullSecrets }}
     imagePullSecrets:
@@ -105,7 +105,7 @@ template:
               operator: In
               values: [{{ .region | quote }}]
     {{- else if $indexed }}
-    # One shard on each node where there are enough nodes: each has its own bandwidth.
+    # Prefer one shard per node, so that each has its own bandwidth.
     topologySpreadConstraints:
     - maxSkew: 1
       topologyKey: kubernetes.io/hostname
@@ -180,7 +180,7 @@ template:
       {{- end }}
       env:
       {{- if $indexed }}
-      # The number of this shard is in JOB_COMPLETION_INDEX, which the Job sets.
+      # The Job sets JOB_COMPLETION_INDEX, the index of this shard.
       - name: KPROMO_SHARDS
         value: {{ $shards | quote }}
       {{- end }}
@@ -190,7 +190,7 @@ template:
         value: metadata.google.internal
       {{- end }}
       {{- if eq $values.cloud "eks" }}
-      # ECR's credential helper keeps no file.
+      # ECR's credential helper must not write its cache.
       - name: AWS_ECR_DISABLE_CACHE
         value: "true"
       {{- end }}
@@ -277,7 +277,7 @@ template:
     {{- end }}
 {{- end }}
 
-{{- /* A CronJob, or a Job where there is no schedule. Takes what `kpromo.job` takes, and `name`. */}}
+{{- /* A CronJob, or a Job if there is no schedule. Has the parameters of `kpromo.job`, and `name`. */}}
 {{- define "kpromo.workload" -}}
 apiVersion: batch/v1
 {{- if .root.Values.schedule }}
@@ -290,7 +290,7 @@ spec:
   schedule: {{ .root.Values.schedule | quote }}
   timeZone: {{ .root.Values.timeZone | quote }}
   suspend: {{ .root.Values.suspend }}
-  # A second run waits: the next one completes what this one leaves undone.
+  # Runs do not overlap. The next run completes what this one leaves undone.
   concurrencyPolicy: Forbid
   successfulJobsHistoryLimit: 3
   failedJobsHistoryLimit: 5
@@ -303,7 +303,7 @@ spec:
 {{- else }}
 kind: Job
 metadata:
-  # A Job cannot be changed: each revision is a new one.
+  # A Job is immutable, so each revision creates a new one.
   name: {{ .name }}-{{ .root.Release.Revision }}
   labels:
     {{- include "kpromo.labels" .root | nindent 4 }}

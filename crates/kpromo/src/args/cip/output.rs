@@ -10,36 +10,36 @@ use clap::builder::OsStringValueParser;
 use super::super::report::{ReportArgs, ReportFlags};
 use super::super::value::{BOOL, go_bool, path};
 
-/// Flags about the output, as they are written.
+/// The flags about the output.
 #[derive(Clone, Debug, Args)]
 pub(super) struct OutputFlags {
     /// List every edge of the plan, with whole digests; by default, a terminal shows the first 50. Also shows a log of level debug.
     #[arg(short, long, help_heading = "Output", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     verbose: bool,
-    /// Write the plan to this file as JSON; - is standard output, and then all else goes to standard error.
+    /// Write the plan to this file as JSON. With -, write it to standard output, and everything else to standard error.
     #[arg(long, help_heading = "Output", value_name = "FILE", value_parser = OsStringValueParser::new())]
     output_plan: Option<OsString>,
     #[command(flatten)]
     report: ReportFlags,
 }
 
-/// What the flags ask for.
+/// Returns the checked arguments.
 pub(super) struct OutputArgs {
-    /// Whether the whole plan is listed.
+    /// Whether the plan is listed completely.
     pub(super) verbose: bool,
     pub(super) plan: Option<PathBuf>,
     pub(super) report: ReportArgs,
 }
 
 impl OutputFlags {
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     pub(super) fn resolve(self) -> OutputArgs {
         OutputArgs { verbose: self.verbose, plan: path(self.output_plan), report: self.report.resolve() }
     }
 }
 
 impl OutputArgs {
-    /// Returns the first flag that asks for a file.
+    /// Returns the first flag that requests a file.
     pub(super) fn given(&self) -> Option<&'static str> {
         self.plan.is_some().then_some("--output-plan").or(self.report.given())
     }

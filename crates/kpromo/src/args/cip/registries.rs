@@ -1,4 +1,4 @@
-//! Flags about the registries of a run: how long one is waited for, and what is kept on disk.
+//! Flags about registries: timeouts, the spool and the inventory cache.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,26 +12,26 @@ use promote::Recheck;
 
 use super::super::value::{BOOL, bytes, go_bool, path, percent, seconds_or_duration};
 
-/// Flags about registries, as they are written.
+/// The flags about registries.
 #[derive(Clone, Debug, Args)]
 pub(super) struct RegistryFlags {
-    /// Time that a registry may serve nothing before the others are promoted without it; it is tried again afterwards. Seconds, or
-    /// "2m 30s". Every registry is waited for with --strict, with --keep-going=false and without --confirm.
+    /// How long to wait for a registry that serves nothing before promoting to the others first, in seconds or as "2m 30s". kpromo
+    /// waits for every registry with --strict, with --keep-going=false and without --confirm.
     #[arg(long, help_heading = "Registries", value_name = "SECONDS|DURATION", default_value = "30", value_parser = seconds_or_duration)]
     late_after: Duration,
-    /// Folder for blobs that wait for slow registries. Default: the system's folder for temporary files.
+    /// Directory for blobs that wait for slow registries. Default: the system's temporary directory.
     #[arg(long, help_heading = "Registries", value_name = "DIR", value_parser = OsStringValueParser::new())]
     spool_dir: Option<OsString>,
-    /// Disk space for these blobs, such as "500Mi" or "2Gi"; 0 disables the spool.
+    /// Maximum disk space for these blobs, such as "500Mi" or "2Gi"; 0 disables the spool.
     #[arg(long, help_heading = "Registries", value_name = "BYTES", default_value = "10Gi", value_parser = bytes)]
     spool_limit: u64,
-    /// Remember in this file what production holds, and ask only about what is not remembered.
+    /// Cache the contents of production in this file, and read only what is not cached.
     #[arg(long, help_heading = "Registries", value_name = "FILE", value_parser = OsStringValueParser::new())]
     inventory_cache: Option<OsString>,
-    /// Percentage of the remembered repositories that is checked again, chosen at random.
+    /// Percentage of the cached repositories to re-check, chosen at random.
     #[arg(long, help_heading = "Registries", value_name = "PERCENT", default_value_t = 1.0, value_parser = percent, requires = "inventory_cache")]
     inventory_cache_sample: f64,
-    /// Check everything again that is remembered.
+    /// Re-check all cached repositories.
     #[arg(long, help_heading = "Registries", default_value = "false", value_parser = go_bool(), action = Set, value_name = BOOL)]
     inventory_cache_verify: bool,
 }
@@ -43,7 +43,7 @@ pub(crate) struct CacheArgs {
     pub(crate) recheck: Recheck,
 }
 
-/// What the flags ask for.
+/// Returns the checked arguments.
 pub(super) struct RegistryArgs {
     pub(super) late_after: Duration,
     pub(super) spool: SpoolSettings,
@@ -51,15 +51,15 @@ pub(super) struct RegistryArgs {
 }
 
 impl RegistryFlags {
-    /// Whether the flags name an inventory cache.
+    /// Returns whether there is an inventory cache.
     pub(super) fn names_cache(&self) -> bool {
         path(self.inventory_cache.clone()).is_some()
     }
 
-    /// What the flags ask for.
+    /// Returns the checked arguments.
     ///
     /// # Errors
-    /// If a flag needs another one.
+    /// Returns an error if a flag requires another one that is missing.
     pub(super) fn resolve(self) -> Result<RegistryArgs, String> {
         let cache = path(self.inventory_cache);
         if cache.is_none() && self.inventory_cache_verify {

@@ -146,7 +146,7 @@ fn a_registry_is_late_after_thirty_seconds_or_after_the_seconds_or_the_time_that
 fn an_empty_path_is_no_path() {
     let args = cip("--manifest= --thin-manifest-dir d").unwrap();
     assert_eq!(args.manifests, ManifestSource::Thin("d".into()));
-    assert!(cip("--manifest=").unwrap_err().contains("one of --manifest"));
+    assert!(cip("--manifest=").unwrap_err().contains("--manifest or --thin-manifest-dir is required"));
 }
 
 #[test]
@@ -155,17 +155,17 @@ fn there_is_one_configuration_under_either_name() {
     assert_eq!(config(""), Ok(None));
     assert_eq!(config("--config c.yaml"), Ok(Some("c.yaml".into())));
     assert_eq!(config("--registry-config c.yaml --config="), Ok(Some("c.yaml".into())));
-    assert!(config("--config a --registry-config b").unwrap_err().contains("exclude each other"));
+    assert!(config("--config a --registry-config b").unwrap_err().contains("cannot be used together"));
 }
 
 #[test]
 fn a_promotion_has_one_source_of_manifests_and_one_limit() {
-    assert!(cip("").unwrap_err().contains("one of --manifest"));
-    assert!(cip("--manifest a --thin-manifest-dir b").unwrap_err().contains("exclude"));
+    assert!(cip("").unwrap_err().contains("--manifest or --thin-manifest-dir is required"));
+    assert!(cip("--manifest a --thin-manifest-dir b").unwrap_err().contains("cannot be used together"));
     let limits = ["--use-prow-manifest-diff", "--manifest-diff-since x", "--diff-base HEAD"];
     for (one, other) in [(0, 1), (0, 2), (1, 2)] {
         let flags = format!("--manifest a {} {}", limits[one], limits[other]);
-        assert!(cip(&flags).unwrap_err().contains("exclude each other"), "{flags}");
+        assert!(cip(&flags).unwrap_err().contains("cannot be used together"), "{flags}");
     }
     let limit = |flags: &str| cip(&format!("--manifest a {flags}")).map(|args| args.limit);
     assert_eq!(limit("--diff-base HEAD^"), Ok(Limit::Revision("HEAD^".to_owned())));

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use manifest::lint::Finding;
 
-/// What `kpromo lint` has found and done.
+/// The results of `kpromo lint`.
 pub(crate) struct LintResult {
     pub(crate) findings: Vec<Finding>,
     pub(crate) errors: usize,

@@ -1,4 +1,4 @@
-//! How far a run is: what its events and the door have told so far.
+//! The progress of a run, from its events and from the door.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -10,18 +10,18 @@ use super::super::human::{bytes, count, counted_of, duration};
 
 /// The time over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Before this part of a phase has passed, the time that is left is not told: too little is known.
+/// The remaining time is shown only after this part of a phase; before that, the estimate is too uncertain.
 const SETTLED: Duration = Duration::from_secs(3);
-/// A host that has answered nothing for this long is named.
+/// A host that has been silent for this long is shown.
 const SILENT: Duration = Duration::from_secs(5);
-/// A host that rests for less than this is only paced, and not named.
+/// A host that rests for less than this is only paced, and is not shown.
 const LONG_REST: Duration = Duration::from_secs(1);
 /// A host is behind when its share is lower than that of all hosts by this many percent.
 const BEHIND: u64 = 20;
-/// The maximum number of hosts that are named.
+/// The maximum number of hosts that are shown.
 const HOSTS_SHOWN: usize = 4;
 
-/// What the door tells at one look.
+/// A sample of the door's state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Look {
     /// The time since the start of the run.
@@ -35,7 +35,7 @@ pub(super) struct Look {
 /// The work of a phase, in one unit.
 #[derive(Clone, Debug)]
 struct Work {
-    /// None: the run has no phases, such as that of a snapshot.
+    /// `None` if the run has no phases, such as a snapshot.
     phase: Option<Phase>,
     began: Duration,
     units: &'static str,
@@ -44,7 +44,7 @@ struct Work {
 }
 
 impl Work {
-    /// Returns whether there is something to show. Without phases, nothing tells that the last unit was the last.
+    /// Returns whether there is something to show. A run without phases does not report its end.
     fn goes_on(&self) -> bool {
         self.phase.is_some() || self.done < self.all
     }
@@ -66,7 +66,7 @@ enum Cause {
     Failing,
 }
 
-/// What is known of a host's refusals.
+/// The known refusals of a host.
 #[derive(Clone, Copy, Debug)]
 struct Trouble {
     refused: u64,
@@ -74,7 +74,7 @@ struct Trouble {
     cause: Cause,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Debug, Default)]
 pub(super) struct State {
     work: Option<Work>,
@@ -87,7 +87,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Takes an event, which happened at this time since the start of the run.
+    /// Records an event at this time since the start of the run.
     pub(super) fn observe(&mut self, event: &Event, now: Duration) {
         match event {
             Event::Started(phase) => {
@@ -117,7 +117,7 @@ impl State {
         }
     }
 
-    /// Adds work. A phase that goes on to something else counts anew.
+    /// Adds work. If the unit of a phase changes, counting starts again.
     fn found(&mut self, units: &'static str, more: usize, now: Duration) {
         let phase = self.work.as_ref().and_then(|work| work.phase);
         match &mut self.work {
@@ -126,7 +126,8 @@ impl State {
         }
     }
 
-    /// Returns the lines of a terminal, or nothing between phases: the phase, and each host that is waited for or behind.
+    /// Returns the lines for a terminal: the phase, and each host that the run waits for or that is behind. Empty between
+    /// phases.
     pub(super) fn lines(&mut self, look: &Look) -> Vec<String> {
         self.learn(look);
         let Some(work) = self.work.as_ref().filter(|work| work.goes_on()) else { return Vec::new() };
@@ -135,7 +136,7 @@ impl State {
         lines
     }
 
-    /// Returns the line of a log, or nothing between phases.
+    /// Returns the line for a log. Empty between phases.
     pub(super) fn line(&mut self, look: &Look) -> Option<String> {
         self.learn(look);
         let work = self.work.as_ref().filter(|work| work.goes_on())?;
@@ -145,7 +146,7 @@ impl State {
         Some([line].into_iter().chain(hosts).collect::<Vec<_>>().join("; "))
     }
 
-    /// Remembers what changes between looks.
+    /// Records the changes between samples.
     fn learn(&mut self, look: &Look) {
         let sent = look.tally.values().fold(0, |sum: u64, host| sum.saturating_add(host.sent));
         self.sent.push_back((look.now, sent));
@@ -165,7 +166,7 @@ impl State {
         }
     }
 
-    /// Describes the phase: how much of all is done, the rate, and the time that is left.
+    /// Describes the phase: its progress, the rate, and the remaining time.
     fn phase(&self, work: &Work, now: Duration) -> String {
         let Work { phase, began, units, done, all } = work;
         let mut parts = Vec::new();
@@ -197,12 +198,12 @@ impl State {
         last.saturating_sub(*first).saturating_mul(1000).checked_div(milliseconds).unwrap_or_default()
     }
 
-    /// Describes the hosts that are waited for, and those that are behind the others.
+    /// Describes the hosts that the run waits for, and those that are behind the others.
     fn hosts_to_name(&self, look: &Look) -> Vec<String> {
         let (done, all) =
             self.hosts.values().fold((0, 0), |(done, all), share| (done + share.done, all + share.all));
         let share_of = |done: usize, all: usize| (done as u64 * 100).checked_div(all as u64).unwrap_or(100);
-        // What is waited for comes before what is slow.
+        // Hosts that the run waits for come before slow ones.
         let mut named: BTreeMap<&str, ((u8, u64), String)> = BTreeMap::new();
         for (host, share) in &self.hosts {
             let percent = share_of(share.done, share.all);
@@ -231,7 +232,7 @@ impl State {
         let hidden = named.len().saturating_sub(HOSTS_SHOWN);
         let lines = named.into_iter().take(HOSTS_SHOWN).map(|(host, _, text)| {
             let share = self.hosts.get(host).filter(|share| share.all > 0);
-            // The word before a comma says what is wrong; how far the host is comes next.
+            // The problem comes first, then the progress of the host.
             match (share, text.split_once(", ")) {
                 (Some(Share { done, all }), Some((what, next))) => {
                     format!("{host}: {what}, {} of {}, {next}", count(*done), count(*all))
@@ -247,7 +248,7 @@ impl State {
     }
 }
 
-/// Returns the time that is left if the rest takes as long as what is done, in proportion.
+/// Estimates the remaining time, in proportion to the work done so far.
 fn left(elapsed: Duration, (done, all): (u64, u64)) -> Option<Duration> {
     if done == 0 || done >= all || elapsed < SETTLED {
         return None;

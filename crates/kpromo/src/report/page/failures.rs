@@ -1,4 +1,4 @@
-//! What went wrong, each reason once with everything that it concerns.
+//! Failures, each reason once with all affected items.
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ struct Failed {
     advice: Option<String>,
 }
 
-/// Adds all failures, or says that there are none.
+/// Adds all failures, or a note that there are none.
 pub(super) fn failures(html: &mut Html, report: &Report) {
     let mut section = Html::default();
     if let Some(error) = &report.error {
@@ -124,7 +124,7 @@ fn listed(html: &mut Html, title: &'static str, all: &[Failed]) {
         });
         reasons[place].1.push(&failed.item);
     }
-    // What concerns most images comes first.
+    // Reasons that affect the most images come first.
     reasons.sort_by_key(|(_, items)| std::cmp::Reverse(items.len()));
     for (first, items) in reasons.iter().take(REASONS_MAX) {
         let items: Vec<&str> = items.iter().copied().filter(|item| !item.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! HTML that is written piece by piece. Markup is constant, and every other text is escaped.
+//! Builds HTML. Markup is constant, and all other text is escaped.
 
 use oci_types::text::shown;
 
@@ -14,7 +14,7 @@ const TEXT_MAX: usize = 10_000;
 pub(super) struct Html(String);
 
 impl Html {
-    /// Adds markup. Only constants are markup, so that no text from outside is.
+    /// Adds markup. Only constants are accepted, so that external text cannot be markup.
     pub(super) fn markup(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
         self
@@ -74,11 +74,11 @@ pub(super) enum Cell {
     Name(String),
     /// An image: a name, and a digest behind an `@` if there is one.
     Image(String),
-    /// A number that is neither good nor bad.
+    /// A neutral number.
     Number(u64),
-    /// A number of something that must not be: it stands out if it is not 0.
+    /// A number of problems, highlighted if it is not 0.
     Bad(u64),
-    /// A number of something to look at: it stands out if it is not 0.
+    /// A number that may need attention, highlighted if it is not 0.
     Warning(u64),
     /// A number with a unit.
     Amount(String),
@@ -146,7 +146,7 @@ pub(super) struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Adds the table. Of many rows the first ones are shown, and a note says so.
+    /// Adds the table. If there are too many rows, it shows the first ones with a note.
     pub(super) fn write(&self, html: &mut Html, rows: impl ExactSizeIterator<Item = Vec<Cell>>) {
         let total = rows.len();
         html.markup("<div class=\"scroll\" role=\"region\" tabindex=\"0\"")
@@ -180,7 +180,7 @@ impl Table<'_> {
     }
 }
 
-/// Says that only the first ones of many are shown.
+/// Adds a note that only the first rows are shown.
 pub(super) fn note(html: &mut Html, total: usize, limit: usize, what: &str) {
     if total > limit {
         let text = format!(

@@ -1,4 +1,4 @@
-//! The top of the page: what the run was, and its numbers.
+//! The top of the page: the run and its totals.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::render::{bytes, count, duration};
 pub(super) fn headline(report: &Report) -> (&'static str, &'static str) {
     let (class, words) = outcome(&report.outcome);
     match report.exit_code {
-        // A run may have succeeded and its report not.
+        // The run may have succeeded although its report could not be written.
         0 if class == "bad" => ("warning", words),
         0 => (class, words),
         _ if class == "good" => ("bad", words),

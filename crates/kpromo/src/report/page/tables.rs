@@ -16,7 +16,7 @@ const PHASES: [&str; 8] = ["setup", "plan", "provenance", "scan", "validate", "p
 /// The maximum number of warnings.
 const WARNINGS_MAX: usize = 500;
 
-/// What was done for a project or at a host.
+/// The actions for a project or at a host.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
     promoted: u64,

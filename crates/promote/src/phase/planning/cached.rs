@@ -92,8 +92,8 @@ impl CachedInventory {
         }
         for (host, edge) in &wrong {
             run.emit(&Event::Warned(format!(
-                "the inventory cache remembers {} as {}, and the registry has it no longer: all that is remembered of {host} \
-                 is thrown away, and the host is asked",
+                "the inventory cache lists {} as {}, but the registry no longer has it: the entries \
+                 about {host} are discarded, and the host is read",
                 edges.reference(edge),
                 edges.digest(edge),
             )));

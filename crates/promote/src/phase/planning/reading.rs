@@ -73,7 +73,8 @@ pub(super) async fn list(
     };
     for late in &late {
         run.emit(&Event::Warned(format!(
-            "{late} has answered nothing for {} s: what goes to other hosts is promoted first, then it is asked again",
+            "{late} has not answered for {} s: kpromo promotes to the other hosts first and then tries \
+             it again",
             late_after.unwrap_or_default().as_secs_f64()
         )));
         let there = repositories.iter().filter(|id| host(**id) == late);

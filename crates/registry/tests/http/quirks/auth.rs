@@ -41,7 +41,7 @@ async fn status(world: &World, token: &str, target: &str) -> u16 {
 const TAGS: &str = "/v2/app/tags/list";
 
 #[tokio::test]
-async fn what_is_hidden_is_told_from_what_is_absent_only_with_credentials() {
+async fn hidden_content_is_distinguished_from_absent_content_only_with_credentials() {
     let hidden = Some(Rejection::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown));
     let world = world(Auth { hidden, ..Auth::default() }).await;
     assert_eq!(world.client.get("/v2/").await.status, 401);
@@ -60,7 +60,7 @@ async fn public_repositories_are_read_without_credentials_and_private_ones_are_n
 }
 
 #[tokio::test]
-async fn challenges_are_what_they_are_told_to_be() {
+async fn challenges_are_those_of_the_quirk() {
     let values = ["Negotiate", "bearer  Realm=\"{base}/token/{repository}\" , SCOPE=\"{scope}\""];
     let challenges = Challenges::Said(values.map(str::to_owned).to_vec());
     let world = world(Auth { challenges, ..Auth::default() }).await;
@@ -120,7 +120,7 @@ async fn a_token_can_be_good_for_some_requests_only() {
 }
 
 #[tokio::test]
-async fn a_post_for_a_token_is_refused_as_told() {
+async fn the_token_post_quirk_refuses_posts() {
     let world = world(Auth { token_post: Some(rejection(StatusCode::NOT_FOUND)), ..Auth::default() }).await;
     assert_eq!(world.client.send(Method::POST, "/token", "").await.status, 404);
     world.server.quirks().clear();

@@ -49,7 +49,7 @@ async fn a_repository_without_tags_can_be_unknown() {
 }
 
 #[tokio::test]
-async fn links_are_written_as_told() {
+async fn links_follow_the_quirk() {
     let link = Some("{base}{path}?x=1,2&{query}; rel=next".to_owned());
     let (world, _) = world(Reading { link, ..Reading::default() }).await;
     let host = world.server.host();
@@ -97,7 +97,7 @@ async fn head_of_a_manifest_can_lack_the_digest_or_the_length() {
 }
 
 #[tokio::test]
-async fn manifests_have_the_type_that_is_told() {
+async fn manifest_types_follow_the_quirk() {
     let own = "application/vnd.oci.image.manifest.v1+json";
     let upper = own.to_uppercase();
     let charset = format!("{own}; charset=utf-8");
@@ -117,7 +117,7 @@ async fn manifests_have_the_type_that_is_told() {
 }
 
 #[tokio::test]
-async fn lists_of_referrers_have_the_shape_that_is_told() {
+async fn lists_of_referrers_follow_the_quirk() {
     let (world, image) = world(Reading::default()).await;
     let referrer = Recipe::default().referrer(image.root(), "application/x");
     referrer.put(world.server.store(), &repository("app"), &[]).await.unwrap();
@@ -140,7 +140,7 @@ async fn part(world: &World, target: &str) -> Answer {
 }
 
 #[tokio::test]
-async fn ranges_are_treated_as_told() {
+async fn ranges_follow_the_quirk() {
     let (world, _) = world(Reading::default()).await;
     let target = format!("/v2/app/blobs/{}", world.blob(b"0123456").await);
     let cases = [

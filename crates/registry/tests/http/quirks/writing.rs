@@ -44,7 +44,7 @@ async fn mounts_can_be_refused_and_uploads_be_taken() {
 }
 
 #[tokio::test]
-async fn writes_that_are_taken_have_the_status_that_is_told() {
+async fn accepted_writes_answer_with_the_given_status() {
     let world = world(Writing {
         patch_status: Some(StatusCode::NO_CONTENT),
         blob_status: Some(StatusCode::OK),
@@ -74,7 +74,7 @@ async fn the_digest_of_a_write_can_be_missing_or_wrong() {
 }
 
 #[tokio::test]
-async fn uploads_are_lost_as_often_as_told() {
+async fn uploads_are_lost_the_given_number_of_times() {
     let rejection = Rejection::new(StatusCode::CONFLICT, ErrorCode::BlobUploadInvalid);
     let world =
         world(Writing { lost_uploads: Some(LostUploads { every: 2, rejection }), ..Writing::default() })
@@ -86,7 +86,7 @@ async fn uploads_are_lost_as_often_as_told() {
 }
 
 #[tokio::test]
-async fn each_manifest_is_refused_as_often_as_told() {
+async fn each_manifest_is_refused_the_given_number_of_times() {
     let rejection = Rejection::new(StatusCode::NOT_FOUND, ErrorCode::ManifestBlobUnknown);
     let world =
         world(Writing { parts_unknown: Some(PartsUnknown { times: 1, rejection }), ..Writing::default() })
@@ -111,7 +111,7 @@ async fn tags_that_exist_can_be_immutable() {
 }
 
 #[tokio::test]
-async fn conditions_are_honoured_where_that_is_told() {
+async fn conditional_writes_follow_the_quirk() {
     let world = world(Writing { conditional: true, ..Writing::default() }).await;
     let put = async |header: &str, value: &str, content: &'static str| {
         let manifest = manifest(content);
@@ -156,7 +156,7 @@ async fn blobs_can_be_demanded_in_chunks() {
 }
 
 #[tokio::test]
-async fn locations_are_written_as_told() {
+async fn locations_follow_the_quirk() {
     let location = Some("{base}{path}?state=a b".to_owned());
     let world = world(Writing { location, ..Writing::default() }).await;
     let answer = open(&world).await;

@@ -262,10 +262,10 @@ async fn the_machine_is_never_asked_where_an_account_is_asked_for() {
 async fn every_source_s_token_is_checked() {
     let now = Timestamp::now().as_second();
     for (but, part) in [
-        (json!({"exp": now + 30}), "get a new one"),
-        (json!({"exp": now - 30}), "get a new one"),
+        (json!({"exp": now + 30}), "get a new token"),
+        (json!({"exp": now - 30}), "get a new token"),
         (json!({"aud": "https://github.com/org"}), "audience `sigstore`"),
-        (json!({"nbf": now + HOUR}), "set the clock right"),
+        (json!({"nbf": now + HOUR}), "correct the clock"),
         (json!({"email": "a@b.c", "email_verified": false}), "has not verified"),
     ] {
         let text = of_workflow(&but);
@@ -397,7 +397,7 @@ async fn what_is_given_and_is_no_token_is_named_by_where_it_is() {
         (Given::file(&empty), ["empty: it is empty", ""]),
         (Given::file(&folder), ["not a regular file", "with `-`"]),
         (Given::input(&b""[..]), ["standard input", "empty"]),
-        (Given::input(&b"\xff\xfe"[..]), ["standard input", "not a text"]),
+        (Given::input(&b"\xff\xfe"[..]), ["standard input", "not text"]),
         (Given::input(tokio::io::repeat(b'h')), ["standard input", "larger"]),
         (Given::input(&b"hush"[..]), ["--identity-token", "not an ID token"]),
     ] {

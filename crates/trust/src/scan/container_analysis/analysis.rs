@@ -36,7 +36,7 @@ pub(super) fn is_of_vulnerabilities(note: &str) -> bool {
 /// failed, may be that of vulnerabilities. The latest one counts for the age.
 pub(super) fn unfinished(analyses: &[Analysis], times: Times) -> Option<String> {
     if analyses.is_empty() {
-        return Some("nothing tells that it was scanned (no discovery occurrence)".to_owned());
+        return Some("nothing shows that it was scanned (no discovery occurrence)".to_owned());
     }
     if let Some(why) = analyses.iter().find_map(failure) {
         return Some(why);
@@ -44,14 +44,14 @@ pub(super) fn unfinished(analyses: &[Analysis], times: Times) -> Option<String> 
     let scans: Vec<&Analysis> = analyses.iter().filter(|analysis| analysis.is_of_vulnerabilities).collect();
     if scans.is_empty() {
         return Some(
-            "nothing tells that it was scanned for vulnerabilities (the analyses are of another kind)"
+            "nothing shows that it was scanned for vulnerabilities (the analyses are of another kind)"
                 .to_owned(),
         );
     }
     let mut latest: Option<Timestamp> = None;
     for text in scans.iter().filter_map(|scan| scan.time.as_deref()) {
         let Ok(time) = text.parse::<Timestamp>() else {
-            return Some(format!("the time of the scan, {}, is none", shown(text, 60)));
+            return Some(format!("the time of the scan, {}, is not valid", shown(text, 60)));
         };
         if let Some(why) = of_the_future(time, times.now) {
             return Some(why);
@@ -66,8 +66,8 @@ fn failure(analysis: &Analysis) -> Option<String> {
         "FINISHED_SUCCESS" | "COMPLETE" => {
             return analysis.error.as_ref().map(|error| format!("the scan had an error: {error}"));
         }
-        "PENDING" => "the scan has not begun yet".to_owned(),
-        "SCANNING" => "the scan goes on".to_owned(),
+        "PENDING" => "the scan has not started yet".to_owned(),
+        "SCANNING" => "the scan is in progress".to_owned(),
         "FINISHED_FAILED" => "the scan has failed".to_owned(),
         "FINISHED_UNSUPPORTED" => "the scanner does not support it".to_owned(),
         other => format!("the state of the scan is {}", shown(other, 60)),

@@ -61,14 +61,15 @@ type Asking = Arc<OnceCell<PartScan>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidService {
     /// It is not a URL, or of another scheme.
-    #[error("not a URL of the scheme https or http")]
+    #[error("not an https or http URL")]
     Url,
     /// It has more than a host and a path.
-    #[error("the URL of a service has a host and a path, and nothing else")]
+    #[error("the URL of a service must have only a host and a path")]
     Parts,
     /// Plain HTTP is used with this machine and with configured hosts alone.
     #[error(
-        "plain HTTP is not spoken with this host: use https, or set `plainHttp: true` for it in the configuration"
+        "plain HTTP is not allowed for this host: use https, or set `plainHttp: true` for it in the \
+         configuration"
     )]
     PlainHttp,
 }
@@ -180,7 +181,7 @@ impl ContainerAnalysis {
             let token = tokens.access_token().await.map_err(|why| asked.fail(&why, None))?;
             if let Some(token) = token {
                 let value = HeaderValue::try_from(format!("Bearer {}", token.reveal()));
-                let mut value = value.map_err(|_| asked.fail("the access token is none", None))?;
+                let mut value = value.map_err(|_| asked.fail("the access token is not valid", None))?;
                 value.set_sensitive(true);
                 request = request.header(header::AUTHORIZATION, value);
             }
@@ -197,7 +198,7 @@ impl ContainerAnalysis {
                 format!("the answer is not a list of occurrences: {}", shown(&error.to_string(), SHOWN_MAX));
             asked.fail(
                 &why,
-                Some("see that this is the URL of Container Analysis or of a Grafeas server".to_owned()),
+                Some("check that this is the URL of Container Analysis or of a Grafeas server".to_owned()),
             )
         })
     }
@@ -279,10 +280,10 @@ impl<'a> Asked<'a> {
                     .to_owned(),
             ),
             StatusCode::FORBIDDEN => Some(format!(
-                "see that the Container Analysis API is enabled in the project {project}, and that whoever runs this has \
-                 `roles/containeranalysis.occurrences.viewer` there"
+                "check that the Container Analysis API is enabled in the project {project}, and that \
+                 the account has `roles/containeranalysis.occurrences.viewer` there"
             )),
-            StatusCode::NOT_FOUND => Some(format!("see that the project {project} exists there")),
+            StatusCode::NOT_FOUND => Some(format!("check that the project {project} exists there")),
             StatusCode::TOO_MANY_REQUESTS => Some(self.quota()),
             _ => None,
         };

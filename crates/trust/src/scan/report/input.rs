@@ -64,7 +64,7 @@ pub enum InvalidReport {
     #[error("it has more than {FINDINGS_MAX} {0}")]
     TooMany(&'static str),
     /// A time in it does not make sense.
-    #[error("`{field}` makes no sense: {problem}")]
+    #[error("`{field}` is not valid: {problem}")]
     Time {
         /// The field.
         field: &'static str,

@@ -116,8 +116,8 @@ pub(super) fn read(input: Input<'_>) -> Result<Report, InvalidReport> {
     };
     // One with other results alone was scanned for something else. One without any may have been too, or the image has no packages.
     let unfinished = results.is_empty().then_some(
-        "Trivy's report has no results, which proves no scan for vulnerabilities: Trivy knows no packages of the image, or was told \
-         to look for something else",
+        "Trivy's report has no results, which does not prove a scan for vulnerabilities: Trivy found no \
+         packages in the image, or scanned for something else",
     );
     if !results.is_empty() && !results.iter().any(holds_packages) {
         return Err(InvalidReport::wrong_kind("Trivy has scanned for something else than vulnerabilities"));
